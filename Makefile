@@ -1,0 +1,30 @@
+# Everything runs in .venv, which the first command makes: nothing is installed outside this folder.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/.ready  ## start the app on the embedded model: http://127.0.0.1:7860
+	CLIPTRASE_MODEL=$${CLIPTRASE_MODEL:-nano} $(BIN)/python app.py
+
+test: .venv/.ready  ## every test
+	$(BIN)/python -m pytest
+
+lint: .venv/.ready  ## style, types, walls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+bench: .venv/.ready  ## the table of the README, measured here
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+
+# torch and torchvision come from one resolution: a mismatched pair does not import.
+.venv/.ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.4"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
+	touch $@
