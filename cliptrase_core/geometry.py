@@ -1,0 +1,135 @@
+"""Where pixels go: from the original picture to the model's pixels and to the patch grid.
+
+Three frames: *original* (the person's picture), *model* (what the ViT is given), *grid* (patches).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cliptrase_core.errors import InputError, explain
+
+Size = tuple[int, int]
+"""(height, width)"""
+
+MAX_ASPECT = 4.0
+"""A picture longer than this many short sides is shrunk until it fits: N stays bounded for a 1 x 5000 strip."""
+
+MAX_PATCHES = 16_384
+"""Largest grid that is accepted: its affinity takes 1 GiB in float32."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How one picture was laid out for the model.
+
+    Attributes:
+        original: size of the picture as it was given.
+        resized: size after resizing, before the crop.
+        model: size of what the ViT sees, a whole number of patches.
+        crop: (top, left) of the model frame within the resized picture; (0, 0) when nothing was cut.
+        patch: size of one patch in model pixels.
+    """
+
+    original: Size
+    resized: Size
+    model: Size
+    crop: tuple[int, int]
+    patch: Size
+
+    @property
+    def grid(self) -> Size:
+        """(h, w) in patches."""
+        return self.model[0] // self.patch[0], self.model[1] // self.patch[1]
+
+    @property
+    def whole(self) -> bool:
+        """True when the model saw the whole picture, so that labels can be given in the original frame."""
+        return self.resized == self.model
+
+    @property
+    def labels(self) -> Size:
+        """Size of the frame in which labels are given: the original where the whole picture was seen."""
+        return self.original if self.whole else self.model
+
+
+def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
+    """Lay out the whole picture: short side near `short_side`, both sides whole patches, at least one each.
+
+    Raises:
+        InputError: the grid would have more than `MAX_PATCHES` patches.
+    """
+    check_short_side(short_side, patch)
+    scale = min(short_side / min(original), MAX_ASPECT * short_side / max(original))
+    height, width = (
+        max(1, round(side * scale / step)) * step for side, step in zip(original, patch, strict=True)
+    )
+    return _checked(Frame(original, (height, width), (height, width), (0, 0), patch))
+
+
+def centre_crop_frame(original: Size, side: int, patch: Size) -> Frame:
+    """Lay out the published way: short side to `side`, then a centre crop of `side` x `side`.
+
+    The long side and the crop's corner are rounded as torchvision's `Resize` and `CenterCrop` do.
+
+    Raises:
+        InputError: `side` is no whole number of patches, or the grid would be too large.
+    """
+    check_short_side(side, patch)
+    if side % patch[0] or side % patch[1]:
+        raise InputError(
+            explain(
+                "short side",
+                expected=f"a multiple of the patch size {patch}",
+                got=str(side),
+                remedy="Choose another preset or short side for this model.",
+            )
+        )
+    height, width = original
+    resized = (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
+    crop = (round((resized[0] - side) / 2.0), round((resized[1] - side) / 2.0))
+    return _checked(Frame(original, resized, (side, side), crop, patch))
+
+
+def check_short_side(short_side: int, patch: Size) -> None:
+    """Raise InputError unless `short_side` holds at least one patch."""
+    if isinstance(short_side, bool) or not isinstance(short_side, int) or short_side < max(patch):
+        raise InputError(
+            explain(
+                "short side",
+                expected=f"a whole number of pixels, at least one patch ({max(patch)})",
+                got=repr(short_side),
+                remedy="224 or 336 suit most models.",
+            )
+        )
+
+
+def patch_at(row: float, column: float, shown: Size, grid: Size) -> tuple[int, int]:
+    """Patch (row, column) under a point of a shown picture that covers the whole model frame.
+
+    Args:
+        row: vertical position in pixels of the shown picture.
+        column: horizontal position in pixels of the shown picture.
+        shown: size of the shown picture.
+        grid: (h, w) in patches.
+    """
+    h, w = grid
+    # Clamped: a click on the last pixel can round to one past the edge.
+    return (
+        min(max(int(row * h / shown[0]), 0), h - 1),
+        min(max(int(column * w / shown[1]), 0), w - 1),
+    )
+
+
+def _checked(frame: Frame) -> Frame:
+    h, w = frame.grid
+    if h * w > MAX_PATCHES:
+        raise InputError(
+            explain(
+                "picture",
+                expected=f"at most {MAX_PATCHES} patches",
+                got=f"{h * w} ({h} x {w})",
+                remedy="Choose a smaller short side.",
+            )
+        )
+    return frame
