@@ -29,6 +29,7 @@ class Frame:
         model: size of what the ViT sees, a whole number of patches.
         crop: (top, left) of the model frame within the resized picture; (0, 0) when nothing was cut.
         patch: size of one patch in model pixels.
+        labels: size of the frame in which labels are given.
     """
 
     original: Size
@@ -36,21 +37,12 @@ class Frame:
     model: Size
     crop: tuple[int, int]
     patch: Size
+    labels: Size
 
     @property
     def grid(self) -> Size:
         """(h, w) in patches."""
         return self.model[0] // self.patch[0], self.model[1] // self.patch[1]
-
-    @property
-    def whole(self) -> bool:
-        """True when the model saw the whole picture, so that labels can be given in the original frame."""
-        return self.resized == self.model
-
-    @property
-    def labels(self) -> Size:
-        """Size of the frame in which labels are given: the original where the whole picture was seen."""
-        return self.original if self.whole else self.model
 
 
 def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
@@ -64,11 +56,11 @@ def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
     height, width = (
         max(1, round(side * scale / step)) * step for side, step in zip(original, patch, strict=True)
     )
-    return _checked(Frame(original, (height, width), (height, width), (0, 0), patch))
+    return _checked(Frame(original, (height, width), (height, width), (0, 0), patch, labels=original))
 
 
 def centre_crop_frame(original: Size, side: int, patch: Size) -> Frame:
-    """Lay out the published way: short side to `side`, then a centre crop of `side` x `side`.
+    """Lay out the published way: short side to `side`, then a centre crop, labelled as it was cropped.
 
     The long side and the crop's corner are rounded as torchvision's `Resize` and `CenterCrop` do.
 
@@ -88,7 +80,7 @@ def centre_crop_frame(original: Size, side: int, patch: Size) -> Frame:
     height, width = original
     resized = (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
     crop = (round((resized[0] - side) / 2.0), round((resized[1] - side) / 2.0))
-    return _checked(Frame(original, resized, (side, side), crop, patch))
+    return _checked(Frame(original, resized, (side, side), crop, patch, labels=(side, side)))
 
 
 def check_short_side(short_side: int, patch: Size) -> None:

@@ -1,0 +1,175 @@
+"""From scores on the patch grid to labels of pixels: interpolate, choose, vote.
+
+Everything is made in strips of rows, so that a (C, H, W) block never stands in memory, and only classes
+that can win somewhere in a strip are interpolated. Both change nothing in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cliptrase_core.geometry import Size
+
+STRIP_VALUES = 8_000_000
+"""Interpolated scores that stand in memory at once: 32 MB in float32."""
+
+MAP_ZOOM = 4
+"""Region maps are smoothed at four times the grid (published code)."""
+
+MEDIAN_SIZE = 7
+"""Side of the median window at that zoom (published code)."""
+
+
+def region_maps(means: Tensor, grid: Size) -> Tensor:
+    """Cluster maps as they compete for pixels: bilinear x4, then a 7x7 median that mirrors at the edge.
+
+    Args:
+        means: (K, N), mean row of each cluster.
+        grid: (h, w).
+
+    Returns:
+        (K, 4h, 4w). Exact wherever two clusters compete; elsewhere the unfiltered map, which cannot
+        change who wins.
+    """
+    h, w = grid
+    maps = F.interpolate(
+        means.reshape(1, -1, h, w), scale_factor=MAP_ZOOM, mode="bilinear", align_corners=False
+    )[0]
+    return median_where_contested(maps)
+
+
+def median_where_contested(maps: Tensor) -> Tensor:
+    """7x7 median of each map, computed only where its value can matter to a later argmax over maps.
+
+    A median lies between the minimum and the maximum of its window. Where, on a whole 3x3 neighbourhood,
+    one map's lower bound is above another's upper bound, no bilinear mix of those pixels can turn their
+    order; a map that is so beaten, or that so beats all others, keeps its unfiltered value.
+
+    Args:
+        maps: (K, H, W).
+
+    Returns:
+        (K, H, W).
+    """
+    reach, around = MEDIAN_SIZE // 2, 3
+    upper = _window_max(_window_max(maps, MEDIAN_SIZE), around)
+    lower = -_window_max(_window_max(-maps, MEDIAN_SIZE), around)
+    contender = upper >= lower.amax(dim=0, keepdim=True)
+    contested = contender & (contender.sum(dim=0, keepdim=True) > 1)
+    cluster, row, column = contested.nonzero(as_tuple=True)
+    windows = _mirror_pad(maps, reach).unfold(1, MEDIAN_SIZE, 1).unfold(2, MEDIAN_SIZE, 1)
+    out = maps.clone()
+    out[contested] = windows[cluster, row, column].flatten(1).median(dim=1).values
+    return out
+
+
+def largest_at_pixels(maps: Tensor, size: Size) -> Tensor:
+    """Index of the largest map at each pixel, maps interpolated bilinearly (align_corners=False).
+
+    Args:
+        maps: (C, h, w) scores.
+        size: (H, W) of the frame that is wanted.
+
+    Returns:
+        (H, W) int32, the lowest index on ties.
+    """
+    out = torch.empty(size, dtype=torch.int32, device=maps.device)
+    rows_at_once = max(1, STRIP_VALUES // (len(maps) * size[1]))
+    for start in range(0, size[0], rows_at_once):
+        rows = slice(start, min(start + rows_at_once, size[0]))
+        above, below, weight = _source_rows(maps.shape[1], size[0], rows, maps.device)
+        kept = _can_win(maps[:, int(above[0]) : int(below[-1]) + 1])
+        mixed = torch.lerp(maps[kept][:, above], maps[kept][:, below], weight[:, None])  # (C', rows, w)
+        mixed = F.interpolate(mixed[None], size=(len(weight), size[1]), mode="bilinear")[0]
+        out[rows] = kept[mixed.max(dim=0).indices].to(torch.int32)
+    return out
+
+
+def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
+    """Interpolated value of the chosen map at each pixel; the others are not interpolated.
+
+    Args:
+        maps: (C, h, w).
+        chosen: (H, W) int, index of a map at each pixel.
+
+    Returns:
+        (H, W) float32.
+    """
+    (height, width), (h, w) = chosen.shape, maps.shape[1:]
+    left, right, across = _source_rows(w, width, slice(0, width), maps.device)
+    out = torch.empty(chosen.shape, device=maps.device)
+    for start in range(0, height, max(1, STRIP_VALUES // (4 * width))):
+        rows = slice(start, min(start + max(1, STRIP_VALUES // (4 * width)), height))
+        above, below, down = _source_rows(h, height, rows, maps.device)
+        plane = chosen[rows].long() * (h * w)
+
+        def at(row: Tensor, column: Tensor, plane: Tensor = plane) -> Tensor:
+            return maps.take(plane + row[:, None] * w + column)
+
+        top = torch.lerp(at(above, left), at(above, right), across)
+        bottom = torch.lerp(at(below, left), at(below, right), across)
+        out[rows] = torch.lerp(top, bottom, down[:, None])
+    return out
+
+
+def vote(
+    labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes: int
+) -> npt.NDArray[np.int32]:
+    """Give every region its most frequent label, the lowest index on ties.
+
+    Args:
+        labels: (H, W), 0..classes-1.
+        regions: (H, W), 0..K-1 everywhere (a region map covers every pixel).
+        classes: number of labels.
+
+    Returns:
+        (H, W).
+    """
+    count = int(regions.max()) + 1
+    votes = np.bincount((regions * np.int64(classes) + labels).ravel(), minlength=count * classes)
+    winner: npt.NDArray[np.int32] = votes.reshape(count, classes).argmax(axis=1).astype(np.int32)
+    return winner[regions]
+
+
+def _can_win(maps: Tensor) -> Tensor:
+    """Indices of maps that can be the largest somewhere between these grid rows.
+
+    In a cell between four patches, a map whose best corner is below another's worst corner always loses.
+    """
+    padded = F.pad(maps[None], (0, 1, 0, 1), mode="replicate")
+    best = F.max_pool2d(padded, 2, 1)[0]
+    worst = -F.max_pool2d(-padded, 2, 1)[0]
+    return (best >= worst.amax(dim=0)).flatten(1).any(dim=1).nonzero()[:, 0]
+
+
+def _source_rows(
+    source: int, target: int, rows: slice, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The two source rows and the weight of the second for each target row (align_corners=False)."""
+    position = (torch.arange(rows.start, rows.stop, device=device) + 0.5) * (source / target) - 0.5
+    position = position.clamp(min=0)
+    above = position.long().clamp(max=source - 1)
+    return above, (above + 1).clamp(max=source - 1), position - above
+
+
+def _window_max(maps: Tensor, side: int) -> Tensor:
+    return F.max_pool2d(maps[None], side, stride=1, padding=side // 2)[0]
+
+
+def _mirror_pad(maps: Tensor, reach: int) -> Tensor:
+    """Repeat the edge pixel, then its neighbour, and so on (d c b a | a b c d | d c b a)."""
+    for dim in (1, 2):
+        indices = _mirrored(maps.shape[dim], reach)
+        maps = maps.index_select(dim, torch.tensor(indices, device=maps.device))
+    return maps
+
+
+def _mirrored(length: int, reach: int) -> list[int]:
+    period: Iterator[int] = (i % (2 * length) for i in range(-reach, length + reach))
+    return [i if i < length else 2 * length - 1 - i for i in period]
