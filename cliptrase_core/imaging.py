@@ -1,0 +1,243 @@
+"""Pictures in: a file, a PIL image or an array becomes one (H, W, 3) uint8 sRGB array, or one clear error.
+
+Files are told by their content, never by their name, and are not decoded before the header has shown
+that they are small enough. Messages name a file but never its folder: they are shown on web pages.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PureWindowsPath
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageCms
+
+from cliptrase_core.errors import InputError, explain
+
+ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]
+"""What `read_image` takes: path of a file, PIL image, or uint8 array (H, W, 3), (H, W) or (H, W, 4)."""
+
+DEFAULT_MAX_PIXELS = 40_000_000
+"""Largest picture that is decoded: 120 MB as an array."""
+
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF")  # PIL's JPEG reads MPO too, its PNG APNG
+_SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP or AVIF picture"
+_SAVE_AGAIN = "Open it in a picture editor and save it as PNG or JPEG."
+
+_FOREIGN = (
+    (b"%pdf", "a PDF document"),
+    (b"<svg", "an SVG drawing"),
+    (b"<html", "a web page"),
+    (b"<!doctype", "a web page"),
+    (b"ftyp", "a HEIC photo or a video"),
+)
+"""Marks near the start of files that people take for pictures."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what undoes it; 1 and unknown values leave the picture as it is."""
+
+
+def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Read a picture as a person sees it: upright, over white where transparent, in sRGB.
+
+    Of an animation or a file of several pages the first picture is read; of a PIL image the current frame.
+
+    Args:
+        source: path of a file, PIL image (neither changed nor closed) or uint8 array (H, W, 3), (H, W) grey
+            or (H, W, 4) with alpha, not premultiplied.
+        max_pixels: largest H * W; checked before anything is decoded.
+
+    Returns:
+        (H, W, 3), sRGB, contiguous. Do not write to it: it may share memory with an array that was given.
+
+    Raises:
+        InputError: the source is no picture that can be read, or a larger one.
+    """
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
+        raise _error("max_pixels", "a whole number, at least 1", repr(max_pixels), "Leave it out for the default.")
+    if isinstance(source, np.ndarray):
+        return _read_array(source, max_pixels)
+    if isinstance(source, Image.Image):
+        return _read_pil(source, "picture", max_pixels)
+    if isinstance(source, (str, os.PathLike)):
+        return _read_file(source, max_pixels)
+    raise _error(
+        "picture",
+        "the path of a file, a PIL image or a uint8 array (H, W, 3)",
+        type(source).__name__,
+        "Convert it first: Image.open(io.BytesIO(data)) for bytes, tensor.numpy() for a tensor.",
+    )
+
+
+def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint8]:
+    channels = array.shape[2:]
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in ((), (3,), (4,)) or not array.size:
+        raise _error(
+            "picture",
+            "a uint8 array (H, W, 3), (H, W) or (H, W, 4)",
+            f"{array.dtype} of shape {array.shape}",
+            "For values in [0, 1] use (array * 255).round().astype(np.uint8).",
+        )
+    _expect_size(array.shape[0], array.shape[1], "picture", max_pixels)
+    if not channels:
+        return np.repeat(array[..., None], 3, axis=2)  # (H, W, 3)
+    if channels == (4,):
+        return _over_white(array[..., :3], array[..., 3])
+    return np.ascontiguousarray(array)
+
+
+def _read_file(source: str | os.PathLike[str], max_pixels: int) -> npt.NDArray[np.uint8]:
+    # PureWindowsPath splits at both kinds of slash: a path typed for Windows shows no folder either.
+    name = f"file {PureWindowsPath(os.fsdecode(source)).name[:100]!r}"
+    try:
+        status = Path(source).stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            with Path(source).open("rb") as file:
+                return _read_pil(_open(file, name, max_pixels), name, max_pixels)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        got = "no such file" if isinstance(error, FileNotFoundError) else "one that cannot be opened"
+        raise _error(name, "a file that exists and may be read", got, "Check its name and rights.") from error
+    got = "an empty file" if stat.S_ISREG(status.st_mode) else "a folder or a device"
+    raise _error(name, _SUPPORTED, got, "Choose a picture.")
+
+
+def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
+    """Read the header only.
+
+    `Image.open` would apply the process-wide `Image.MAX_IMAGE_PIXELS`, which no caller can set for itself
+    alone; calling its readers one level lower leaves the decision to `max_pixels`.
+    """
+    Image.init()
+    start = file.read(512)
+    for reader, accept in (Image.OPEN[kind] for kind in _FORMATS if kind in Image.OPEN):
+        # A string instead of True says that this build of PIL lacks the format.
+        if accept is None or accept(start[:16]) is True:
+            file.seek(0)
+            with _as_input_error(name, max_pixels):
+                return reader(file, "")  # no file name: PIL would put it into its own messages
+    got = next((kind for mark, kind in _FOREIGN if mark in start.lower()), "a file with other content")
+    raise _error(name, _SUPPORTED, got, _SAVE_AGAIN)
+
+
+def _read_pil(image: Image.Image, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
+    _expect_size(image.height, image.width, name, max_pixels)
+    with _as_input_error(name, max_pixels):
+        image.load()
+        upright = _upright(image)
+        if upright.mode == "F" or upright.mode.startswith("I"):
+            return _grey_to_rgb(upright)
+        if upright.has_transparency_data:
+            rgba = _to_rgba(upright)
+            return _over_white(np.asarray(_in_srgb(rgba.convert("RGB"))), np.asarray(rgba)[..., 3])
+        return np.array(_in_srgb(upright))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Undo the EXIF orientation.
+
+    Not by `ImageOps.exif_transpose`: that writes the other tags anew and fails where one of them is broken.
+    """
+    method = None
+    with suppress(Exception):  # EXIF is damaged in many ways; none of them spoils the pixels
+        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if method is None else image.transpose(method)
+
+
+def _grey_to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Scale integer and float greys to 8 bits by `_grey_range`; NaN and infinities become 0."""
+    levels = np.array(image, dtype=np.float64)  # (H, W)
+    finite = np.isfinite(levels)
+    low, high = np.min(levels, where=finite, initial=np.inf), np.max(levels, where=finite, initial=-np.inf)
+    black, white = _grey_range(image.mode, float(low), float(high)) if finite.any() else (0.0, 1.0)
+    levels[~finite] = black
+    levels -= black
+    levels *= 255 / (white - black or 1)
+    grey = np.rint(levels).astype(np.uint8)
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        grey[np.asarray(image) == key] = 255  # fully transparent, so white
+    return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)
+
+
+def _grey_range(mode: str, low: float, high: float) -> tuple[float, float]:
+    """Values to show as black and as white, for a picture whose finite values lie in [low, high].
+
+    16 bits: the full range, so 257 steps become one. Mode I (32 bits) is taken for 8 bits where all values
+    fit, else for 16 bits; mode F for [0, 1]. Other values are stretched from their own low to their own high.
+    """
+    if mode.startswith("I;16"):
+        return 0, 65535
+    known = (255, 65535) if mode == "I" else (1,)
+    return next(((0, top) for top in known if low >= 0 and high <= top), (low, high))
+
+
+def _to_rgba(image: Image.Image) -> Image.Image:
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > 255:
+        # A 16-bit PNG: PIL keeps the high bytes of the pixels but all of the transparent colour.
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB, by the picture's own ICC profile where it has one that works."""
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("RGB")
+    profile = image.info.get("icc_profile")
+    if profile:
+        with suppress(Exception):  # a broken profile, or one for other channels: the pixels are still good
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted is not None:
+                return converted
+    return image.convert("RGB")
+
+
+def _over_white(colour: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Lay (H, W, 3) over white by (H, W) alpha, rounded to the nearest level."""
+    opacity = alpha[..., None].astype(np.uint16)
+    mixed = colour * opacity + 255 * (255 - opacity)  # at most 255 * 255, fits 16 bits
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def _expect_size(height: int, width: int, name: str, max_pixels: int) -> None:
+    if min(height, width) < 1:
+        raise _error(name, "at least 1 x 1 pixel", f"{height} x {width}", "Choose a picture with something in it.")
+    if height * width > max_pixels:
+        raise _too_large(name, max_pixels, f"{height} x {width} = {height * width:,}")
+
+
+def _too_large(name: str, max_pixels: int, got: str) -> InputError:
+    return _error(name, f"at most {max_pixels:,} pixels", got, "Make the picture smaller first.")
+
+
+@contextmanager
+def _as_input_error(name: str, max_pixels: int) -> Iterator[None]:
+    """Turn whatever PIL raises into one InputError: its readers let dozens of kinds through."""
+    try:
+        yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name, max_pixels, "far more") from error
+    except Exception as error:
+        raise _error(name, "a whole picture", "one that is damaged, cut short or not readable", _SAVE_AGAIN) from error
+
+
+def _error(what: str, expected: str, got: str, remedy: str) -> InputError:
+    return InputError(explain(what, expected=expected, got=got, remedy=remedy))
