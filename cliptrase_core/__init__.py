@@ -1,5 +1,44 @@
-"""CLIPtrase (ECCV 2024, arXiv 2407.08268) as a small library.
+"""CLIPtrase (ECCV 2024, arXiv 2407.08268) as a small library: a picture divided among any words, no training.
 
-Letters used in every file: B batch, C classes, P prompts, D embedding width, L layers, H W pixels,
-h w patch grid, N = h*w patches, K clusters. Sizes are always (height, width).
+    import cliptrase_core as cc
+    segmenter = cc.Segmenter.from_pretrained("nano")
+    encoding = segmenter.encode("picture.jpg")
+    result = segmenter.segment(encoding, "cat, kitten; dog | background: wall, floor")
+
+Letters, in every file: B batch, C classes, P prompts, D embedding width, L layers, H W pixels, h w patch grid,
+N = h*w patches, T = 1+N tokens, K clusters. Sizes are always (height, width). Frames: *original* (the person's
+picture), *model* (the pixels given to the ViT), *grid* (patches). *affinity* is the recovered similarity of
+patches (1+N, 1+N), row and column 0 are [CLS]; *attention* the query-key softmax; a *region* is a cluster made
+into pixels; a *vocabulary* is classes, each a group of prompts.
 """
+
+from cliptrase_core.clustering import ClusterSettings
+from cliptrase_core.errors import CliptraseError, InputError, UnsupportedBackboneError, WeightsError
+from cliptrase_core.imaging import read_image
+from cliptrase_core.inspection import AttentionMaps, Capture
+from cliptrase_core.methods import METHODS
+from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.presets import PRESETS
+from cliptrase_core.result import ImageEncoding, Segmentation
+from cliptrase_core.version import VERSION as __version__
+from cliptrase_core.vocabulary import Vocabulary, dataset_vocabulary, parse_vocabulary
+
+__all__ = [
+    "METHODS",
+    "PRESETS",
+    "AttentionMaps",
+    "Capture",
+    "CliptraseError",
+    "ClusterSettings",
+    "ImageEncoding",
+    "InputError",
+    "Segmentation",
+    "Segmenter",
+    "UnsupportedBackboneError",
+    "Vocabulary",
+    "WeightsError",
+    "__version__",
+    "dataset_vocabulary",
+    "parse_vocabulary",
+    "read_image",
+]

@@ -1,14 +1,10 @@
 """Adapter for any open_clip ViT with a [CLS] token: its weights are read, its modules never changed.
 
-Blocks are run from their parts, because CLIPtrase needs q, k and v of the last two blocks. Both classes of
-attention that open_clip has used (torch's MultiheadAttention and its own `Attention`) keep one packed
-`in_proj_weight`; that is what is read here.
+What is accepted, how a picture enters, what leaves: the blocks themselves are run by `blocks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -24,21 +20,6 @@ PositionResize = Literal["published", "size"]
 SUPPORTED = "for example ViT-B-16, ViT-B-32, ViT-L-14, ViT-L-14-336 with any of open_clip's weights for them"
 
 
-@dataclass(frozen=True, eq=False)
-class Projections:
-    """q, k, v of one block.
-
-    Attributes:
-        q: (B, heads, T, d).
-        k: (B, heads, T, d).
-        v: (B, heads, T, d).
-    """
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-
-
 class Backbone:
     """The image tower of an open_clip model, run block by block.
 
@@ -49,10 +30,10 @@ class Backbone:
         UnsupportedBackboneError: no [CLS] token, no packed q/k/v, or fewer than two blocks.
     """
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: Any) -> None:
         """Check that CLIPtrase can run on this tower; nothing is copied."""
         check_backbone(visual)
-        self._visual: Any = visual
+        self._visual = visual
         self.blocks: list[Any] = list(self._visual.transformer.resblocks)
         patch = self._visual.conv1.kernel_size
         self.patch: Size = (int(patch[0]), int(patch[1]))
@@ -90,52 +71,6 @@ class Backbone:
         tokens: Tensor = visual.ln_pre(torch.cat([cls, patches], dim=1) + positions.to(self.dtype))
         return tokens
 
-    def block_inputs(self, tokens: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Run all blocks but the last, vanilla; give what enters each one, the last included.
-
-        Args:
-            tokens: (B, 1+N, width), what enters the first block.
-
-        Yields:
-            Index of the block from 0, and (B, 1+N, width).
-        """
-        last = len(self.blocks) - 1
-        for index, block in enumerate(self.blocks):
-            yield index, tokens
-            if index < last:
-                tokens = self.vanilla_block(block, tokens)
-
-    def project(self, block: Any, tokens: Tensor) -> Projections:
-        """q, k, v of LN1(tokens) per head.
-
-        Args:
-            block: one of `blocks`.
-            tokens: (B, T, width), what enters the block.
-        """
-        attn = block.attn
-        packed = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)  # (B, T, 3*width)
-        packed = packed.unflatten(2, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, T, d)
-        q, k, v = packed.unbind(0)
-        return Projections(_apply(attn, "ln_q", q), _apply(attn, "ln_k", k), v)
-
-    def finish_block(self, block: Any, tokens: Tensor, mixed: Tensor) -> Tensor:
-        """Out-projection, residual, MLP, residual.
-
-        Args:
-            block: one of `blocks`.
-            tokens: (B, T, width), what entered the block.
-            mixed: (B, heads, T, d), values mixed by any attention.
-        """
-        mixed = block.attn.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, T, width)
-        tokens = tokens + block.ls_1(_apply(block, "ln_attn", mixed))
-        out: Tensor = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
-        return out
-
-    def vanilla_block(self, block: Any, tokens: Tensor, projections: Projections | None = None) -> Tensor:
-        """One block as it was trained, with fused attention."""
-        p = projections or self.project(block, tokens)
-        return self.finish_block(block, tokens, F.scaled_dot_product_attention(p.q, p.k, p.v))
-
     def features(self, tokens: Tensor) -> Tensor:
         """Unit features of all tokens: LN_post, projection, normalise.
 
@@ -169,7 +104,7 @@ def resize_positions(positions: Tensor, trained: Size, grid: Size, how: Position
     if grid == trained:
         return positions
     cls, places = positions[:1], positions[1:]
-    places = places.T.unflatten(1, trained)[None]  # (1, width, h, w)
+    places = places.T.reshape(1, -1, *trained)  # (1, width, h, w)
     if how == "published":
         scale = [(new + 0.1) / old for new, old in zip(grid, trained, strict=True)]
         places = F.interpolate(
@@ -217,10 +152,3 @@ def _misfit(visual: nn.Module) -> str | None:
         ):
             return f"{type(attn).__name__} with scaled attention, which these formulas do not cover"
     return None
-
-
-def _apply(owner: Any, name: str, value: Tensor) -> Tensor:
-    """Run an optional part that only open_clip's own block class has."""
-    part = getattr(owner, name, None)
-    out: Tensor = value if part is None else part(value)
-    return out

@@ -38,9 +38,7 @@ def region_maps(means: Tensor, grid: Size) -> Tensor:
         change who wins.
     """
     h, w = grid
-    maps = F.interpolate(
-        means.reshape(1, -1, h, w), scale_factor=MAP_ZOOM, mode="bilinear", align_corners=False
-    )[0]
+    maps = F.interpolate(means.reshape(1, -1, h, w), scale_factor=MAP_ZOOM, mode="bilinear", align_corners=False)[0]
     return median_where_contested(maps)
 
 
@@ -118,9 +116,7 @@ def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
     return out
 
 
-def vote(
-    labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes: int
-) -> npt.NDArray[np.int32]:
+def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes: int) -> npt.NDArray[np.int32]:
     """Give every region its most frequent label, the lowest index on ties.
 
     Args:
@@ -148,9 +144,7 @@ def _can_win(maps: Tensor) -> Tensor:
     return (best >= worst.amax(dim=0)).flatten(1).any(dim=1).nonzero()[:, 0]
 
 
-def _source_rows(
-    source: int, target: int, rows: slice, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
+def _source_rows(source: int, target: int, rows: slice, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """The two source rows and the weight of the second for each target row (align_corners=False)."""
     position = (torch.arange(rows.start, rows.stop, device=device) + 0.5) * (source / target) - 0.5
     position = position.clamp(min=0)

@@ -43,5 +43,5 @@ def normalise(seen: npt.NDArray[np.uint8], mean: Sequence[float], std: Sequence[
     Returns:
         (3, H, W) float32.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(seen)).permute(2, 0, 1).float().div_(255)
+    pixels = torch.from_numpy(seen.transpose(2, 0, 1).astype(np.float32)).div_(255)
     return pixels.sub_(torch.tensor(mean)[:, None, None]).div_(torch.tensor(std)[:, None, None])

@@ -1,0 +1,70 @@
+"""One residual block of an open_clip transformer, run from its parts: its weights are read, never changed.
+
+CLIPtrase needs q, k and v, which the blocks themselves do not give. Both classes of attention that open_clip
+has used (torch's MultiheadAttention and its own `Attention`) keep one packed `in_proj_weight`, read here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, eq=False)
+class Projections:
+    """q, k, v of one block.
+
+    Attributes:
+        q: (B, heads, T, d).
+        k: (B, heads, T, d).
+        v: (B, heads, T, d).
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+
+
+def project(block: Any, tokens: Tensor) -> Projections:
+    """q, k, v of LN1(tokens) per head.
+
+    Args:
+        block: a residual block of open_clip.
+        tokens: (B, T, width), what enters the block.
+    """
+    attn = block.attn
+    packed = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)  # (B, T, 3*width)
+    heads, width = attn.num_heads, attn.in_proj_weight.shape[1]
+    packed = packed.reshape(*packed.shape[:2], 3, heads, width // heads).permute(2, 0, 3, 1, 4)  # (3, B, heads, T, d)
+    q, k, v = packed.unbind(0)
+    return Projections(_apply(attn, "ln_q", q), _apply(attn, "ln_k", k), v)
+
+
+def finish_block(block: Any, tokens: Tensor, mixed: Tensor) -> Tensor:
+    """Out-projection, residual, MLP, residual.
+
+    Args:
+        block: a residual block of open_clip.
+        tokens: (B, T, width), what entered the block.
+        mixed: (B, heads, T, d), values mixed by any attention.
+    """
+    mixed = block.attn.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, T, width)
+    tokens = tokens + block.ls_1(_apply(block, "ln_attn", mixed))
+    out: Tensor = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+    return out
+
+
+def vanilla_block(block: Any, tokens: Tensor, projections: Projections | None = None) -> Tensor:
+    """One block as it was trained, with fused attention."""
+    p = projections or project(block, tokens)
+    return finish_block(block, tokens, F.scaled_dot_product_attention(p.q, p.k, p.v))
+
+
+def _apply(owner: Any, name: str, value: Tensor) -> Tensor:
+    """Run an optional part that only open_clip's own classes of block and attention have."""
+    part = getattr(owner, name, None)
+    out: Tensor = value if part is None else part(value)
+    return out

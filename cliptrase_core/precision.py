@@ -1,0 +1,54 @@
+"""Which float type to compute in. Half precision is taken only where a measurement says that it is faster."""
+
+from __future__ import annotations
+
+import functools
+import time
+
+import torch
+
+from cliptrase_core.errors import InputError, explain
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTO = "auto"
+
+WORTH_IT = 1.5
+"""Below this gain the loss of exactness buys nothing."""
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """Float type for a name.
+
+    Args:
+        name: "fp32", "bf16", "fp16", or "auto": bf16 where a probe on this device finds it faster, else fp32.
+        device: where the model will run.
+
+    Raises:
+        InputError: unknown name.
+    """
+    if name == AUTO:
+        return torch.bfloat16 if bf16_gain(device.type) >= WORTH_IT else torch.float32
+    if name not in PRECISIONS:
+        known = ", ".join([*PRECISIONS, AUTO])
+        raise InputError(explain("precision", expected=f"one of {known}", got=repr(name), remedy="fp32 is exact."))
+    return PRECISIONS[name]
+
+
+@functools.lru_cache
+def bf16_gain(device_type: str) -> float:
+    """How many times faster a ViT-B sized matrix product is in bf16; CPUs without bf16 units are slower.
+
+    Takes about 0.1 s, once in a process for each kind of device.
+    """
+    times = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        left = torch.ones(256, 768, dtype=dtype, device=device_type)
+        right = torch.ones(768, 3072, dtype=dtype, device=device_type)
+        times[dtype] = min(_seconds(left, right) for _ in range(8))
+    return times[torch.float32] / times[torch.bfloat16]
+
+
+def _seconds(left: torch.Tensor, right: torch.Tensor) -> float:
+    start = time.perf_counter()
+    (left @ right).sum().item()  # item() waits for the device
+    return time.perf_counter() - start

@@ -1,0 +1,61 @@
+"""Presets: how a picture is laid out and clustered, as one name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from cliptrase_core.backbone import PositionResize
+from cliptrase_core.clustering import ClusterSettings
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to run CLIPtrase.
+
+    Attributes:
+        name: as it is asked for.
+        short_side: pixels; None takes the size that the model was trained at.
+        crop: centre crop, labels in the model frame; else the whole picture, labels in the original frame.
+        positions: how position embeddings reach another grid.
+        clustering: DBSCAN's numbers; None follows the model's rule for N patches.
+        templates: template set for words.
+    """
+
+    name: str
+    short_side: int | None
+    crop: bool
+    positions: PositionResize
+    clustering: ClusterSettings | None
+    templates: str
+
+    def frame(self, original: Size, short_side: int, patch: Size) -> Frame:
+        """Lay out one picture."""
+        layout = centre_crop_frame if self.crop else keep_aspect_frame
+        return layout(original, short_side, patch)
+
+
+PRESETS = MappingProxyType(
+    {
+        preset.name: preset
+        for preset in (
+            Preset("auto", None, crop=False, positions="size", clustering=None, templates="simple7"),
+            # The two settings that the paper reports: 0.7 / 3 at 14 x 14 patches, 1.1 / 7 at 21 x 21.
+            Preset("paper-224", 224, True, "published", ClusterSettings(0.7, 3), "openai80"),
+            Preset("paper-336", 336, True, "published", ClusterSettings(1.1, 7), "openai80"),
+        )
+    }
+)
+
+
+def preset_by_name(name: str) -> Preset:
+    """Look a preset up.
+
+    Raises:
+        InputError: unknown name.
+    """
+    if name not in PRESETS:
+        raise InputError(explain("preset", expected=f"one of {', '.join(PRESETS)}", got=repr(name), remedy="Pick one."))
+    return PRESETS[name]
