@@ -222,12 +222,12 @@ def test_picture_of_another_size_is_refused_before_anything_is_written(tmp_path)
 def test_failure_while_writing_leaves_the_old_files_and_nothing_else(tmp_path, monkeypatch):
     files = save(make(), IMAGE, tmp_path, "a")
     before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
-    unlinked = export.Path.open
+    real_open = export.Path.open
 
     def full(self, *arguments, **options):
         if len(os.listdir(tmp_path)) >= 6:  # the third new file does not fit any more
             raise OSError(28, "No space left on device")
-        return unlinked(self, *arguments, **options)
+        return real_open(self, *arguments, **options)
 
     monkeypatch.setattr(export.Path, "open", full)
     with pytest.raises(InputError, match="No space left"):

@@ -64,7 +64,7 @@ def test_prompts_labels_and_names_stand_in_the_same_order():
         ('<script>alert("x")</script>', '<script>alert("x")</script>'),
         ("猫", "猫"),
         ("قطة", "قطة"),
-        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("می\u200cخواهم", "می\u200cخواهم"),  # noqa: RUF001
         ("Straße", "Straße"),
         ("=SUM(A1)", "=SUM(A1)"),
     ],
