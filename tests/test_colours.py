@@ -18,7 +18,7 @@ from cliptrase_core.colours import (
 )
 from cliptrase_core.errors import InputError
 from cliptrase_core.result import Segmentation
-from cliptrase_core.vocabulary import dataset_vocabulary
+from cliptrase_core.vocabulary import dataset_vocabulary, parse_vocabulary
 
 # Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB.
 SIGHT = {
@@ -63,10 +63,10 @@ def result_4x4():
 def test_twenty_words_and_background_are_13_apart_in_every_sight(words, sight):
     names = {
         "voc20": dataset_vocabulary("voc20").class_names,
-        "common": (
+        "common": parse_vocabulary(
             "sky, tree, grass, road, car, bus, person, dog, cat, horse, "
             "cow, sheep, bird, boat, house, wall, floor, lamp, bed, sea"
-        ).split(", "),
+        ).class_names,
     }[words]
     colours = class_colours([*names, "background"])
     assert smallest_distance([*colours.values(), NO_REGION_COLOUR], sight) > 13
