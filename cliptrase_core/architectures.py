@@ -1,0 +1,203 @@
+"""open_clip's architectures: their names and tags, which of them fit, and how one is built around its weights."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.model import convert_to_custom_text_state_dict
+from open_clip.transformer import QuickGELU
+from torch import Tensor, nn
+
+from cliptrase_core.errors import InputError, UnsupportedBackboneError, WeightsError, explain
+
+QUICK = "-quickgelu"
+ACTIVATION = {True: "QuickGELU", False: "GELU"}
+CLIP_MEAN = open_clip.OPENAI_DATASET_MEAN
+CLIP_STD = open_clip.OPENAI_DATASET_STD
+
+# Attention that is more than softmax(q k^T) v on packed projections.
+OTHER_ATTENTION = ("qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn")
+
+
+def plain(name: str) -> str:
+    """The architecture's name as open_clip lists its tags: "ViT-B/16-quickgelu" -> "ViT-B-16"."""
+    return name.replace("/", "-").removesuffix(QUICK)
+
+
+def configuration(name: str) -> dict[str, Any]:
+    """Open_clip's configuration of an architecture that CLIPtrase can run on; reads nothing but the package.
+
+    Raises:
+        InputError: open_clip knows no such name.
+        UnsupportedBackboneError: the image tower is not a plain ViT with a [CLS] token.
+    """
+    known = open_clip.list_models()
+    name = name.replace("/", "-")
+    if name not in known:
+        remedy = f"The full list is open_clip.list_models(). {near(name, ['nano', *known])}".strip()
+        raise InputError(explain("model", expected="nano or an open_clip architecture", got=repr(name), remedy=remedy))
+    config: dict[str, Any] = open_clip.get_model_config(name)
+    misfit = _misfit(config)
+    if misfit:
+        raise UnsupportedBackboneError(
+            explain(
+                f"architecture {name}",
+                expected="an open_clip ViT with a [CLS] token, packed q/k/v and at least 2 blocks",
+                got=misfit,
+                remedy="Supported: for instance ViT-B-16, ViT-B-32, ViT-L-14, ViT-L-14-336, ViT-H-14.",
+            )
+        )
+    return config
+
+
+def _misfit(config: Mapping[str, Any]) -> str | None:
+    vision = config["vision_cfg"]
+    layers = vision.get("layers", 12)
+    if vision.get("timm_model_name"):
+        return f"a timm tower ({vision['timm_model_name']})"
+    if not isinstance(layers, int):
+        return "a ResNet"
+    if vision.get("attentional_pool") or "multimodal_cfg" in config:
+        return "an attentional pool"
+    if vision.get("pool_type", "tok") != "tok":
+        return f"pooling {vision['pool_type']!r}"
+    if vision.get("block_type") == "custom" or any(vision.get(key) for key in OTHER_ATTENTION):
+        return "blocks with another kind of attention"
+    return f"{layers} block" if layers < 2 else None
+
+
+def tags(name: str) -> list[str]:
+    """Names of the weights that open_clip knows for an architecture."""
+    return list(open_clip.list_pretrained_tags_by_model(plain(name)))
+
+
+def tag(name: str, pretrained: str) -> dict[str, Any]:
+    """Where open_clip's weights of that name lie, their activation, mean and std; {} if there are none."""
+    return dict(open_clip.get_pretrained_cfg(plain(name), pretrained))
+
+
+def near(word: str, known: list[str]) -> str:
+    """ "Did you mean ...?", or nothing."""
+    folded = {entry.casefold(): entry for entry in known}
+    close = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(folded[entry] for entry in close)}?" if close else ""
+
+
+def tokenizer_for(name: str) -> Callable[..., Tensor]:
+    """Open_clip's tokenizer; CLIP's own lies in the package, others need `transformers` and their files."""
+    try:
+        tokenizer: Callable[..., Tensor] = open_clip.get_tokenizer(name.replace("/", "-"))
+    except Exception as error:
+        raise _needs_transformers(name, "tokenizer", error) from error
+    return tokenizer
+
+
+def build(name: str, config: Mapping[str, Any]) -> nn.Module:
+    """Make the model of `config` on the meta device: no memory, no random numbers. `settle` brings it to life."""
+    settings = {key: value for key, value in config.items() if key != "custom_text"}
+    foreign_text = bool(config["text_cfg"].get("hf_model_name"))
+    kind = open_clip.CustomTextCLIP if config.get("custom_text") or foreign_text else open_clip.CLIP
+    if not foreign_text:
+        with torch.device("meta"):
+            model: nn.Module = kind(**settings)
+        # Buffers that no weight file has must be made again; this one is known, others are left to open_clip.
+        made = {key for key, _ in model.named_buffers()} - model.state_dict().keys()
+        return model if all(key.endswith("attn_mask") for key in made) else kind(**settings)
+    try:
+        settings["text_cfg"] = {**settings["text_cfg"], "hf_model_pretrained": False}
+        model = kind(**settings)
+    except Exception as error:
+        raise _needs_transformers(name, "text tower", error) from error
+    return model
+
+
+def settle(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a built model its weights (names and shapes already checked) and make it fit for use."""
+    model.load_state_dict(dict(tensors), assign=True)
+    for module in model.modules():
+        for key, buffer in module.named_buffers(recurse=False):
+            if buffer.is_meta:  # the causal mask of the text tower, as open_clip makes it
+                module.register_buffer(key, torch.full(buffer.shape, -math.inf).triu_(1), persistent=False)
+    model.float().eval().requires_grad_(False)
+
+
+def asked(name: str, quick_gelu: bool | None) -> bool | None:
+    """The activation that the caller insists on, by argument or by the architecture's name."""
+    return agree(name, True, quick_gelu) if name.endswith(QUICK) else quick_gelu
+
+
+def agree(label: str, trained: bool, wanted: bool | None) -> bool:
+    """The activation of the weights; another one silently costs accuracy, so asking for it is an error."""
+    if wanted in (None, trained):
+        return trained
+    raise WeightsError(
+        explain(
+            f"activation of {label}",
+            expected=f"{ACTIVATION[trained]}, which belongs to it",
+            got=ACTIVATION[not trained],
+            remedy="Leave quick_gelu out and use the architecture's name without -quickgelu.",
+        )
+    )
+
+
+def check_activation(model: Any, quick_gelu: bool, label: str) -> None:
+    """Raise WeightsError unless every block of both towers really has the activation that was decided on."""
+    text = getattr(model, "text", model)
+    towers = [model.visual.transformer, text.transformer]
+    blocks = [block for tower in towers for block in getattr(tower, "resblocks", ())]
+    found = {isinstance(block.mlp.gelu, QuickGELU) for block in blocks}
+    if found != {quick_gelu}:
+        got = " and ".join(sorted(ACTIVATION[kind] for kind in found)) or "no known activation"
+        raise WeightsError(
+            explain(
+                f"activation of {label}",
+                expected=f"{ACTIVATION[quick_gelu]} in every block",
+                got=got,
+                remedy="This open_clip builds the model differently; install open_clip_torch 3.",
+            )
+        )
+
+
+def with_text_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename weights of an older layout, where the text tower's tensors lay beside the image tower."""
+    if "positional_embedding" not in tensors:
+        return dict(tensors)
+    renamed: dict[str, Tensor] = convert_to_custom_text_state_dict(dict(tensors))
+    return renamed
+
+
+def look_alike(tensors: Mapping[str, Tensor]) -> str | None:
+    """Name of the architecture that weights seem to be for, by the sizes of a few tensors."""
+    try:
+        width, _, _, patch = tensors["visual.conv1.weight"].shape
+        tokens = len(tensors["visual.positional_embedding"])
+        text_width, embed_dim = tensors["text_projection"].shape
+        words = len(tensors["token_embedding.weight"])
+    except (KeyError, ValueError):
+        return None
+    layers = sum(key.startswith("visual.") and key.endswith("attn.in_proj_weight") for key in tensors)
+    seen = (width, patch, layers, math.isqrt(tokens - 1) * patch, text_width, words, embed_dim)
+    for name in open_clip.list_models():
+        config = open_clip.get_model_config(name)
+        vision, text = config["vision_cfg"], config["text_cfg"]
+        facts = [vision.get(key) for key in ("width", "patch_size", "layers", "image_size")]
+        facts += [text.get("width"), text.get("vocab_size"), config["embed_dim"]]
+        if tuple(facts) == seen and _misfit(config) is None:
+            return str(name)
+    return None
+
+
+def _needs_transformers(name: str, part: str, error: Exception) -> WeightsError:
+    return WeightsError(
+        explain(
+            f"{part} of {name}",
+            expected="the `transformers` library and the files that it fetches",
+            got=type(error).__name__,
+            remedy="`pip install transformers`, connect once, or choose ViT-B-16.",
+        )
+    )

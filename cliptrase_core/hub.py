@@ -1,0 +1,154 @@
+"""The model hub: does it answer, is a file already in its cache, fetch one. Nothing here knows about models."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants, get_session, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+
+from cliptrase_core.errors import WeightsError, explain
+
+Progress = Callable[[float, str], None]
+"""Called with (share in [0, 1], "120 of 600 MB") while a file comes in."""
+
+PREFERRED_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""What open_clip looks for in a repository whose entry names no file, best first."""
+
+
+def offline() -> bool:
+    """True when the person told the hub library to stay off the network (HF_HUB_OFFLINE=1)."""
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def hub_answers(timeout: float = 3.0) -> bool:
+    """Ask the hub for a sign of life; never takes longer than `timeout` seconds, name look-up included."""
+    if offline():
+        return False
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            status = get_session().head(constants.ENDPOINT, timeout=timeout).status_code
+        except Exception:  # whatever went wrong, the answer is no
+            return
+        if status < 500:
+            answered.set()
+
+    # A name look-up cannot be given a time limit: it is left behind in a thread that stops no one.
+    thread = threading.Thread(target=ask, daemon=True, name="hub-answers")
+    thread.start()
+    thread.join(timeout)
+    return answered.is_set()
+
+
+def files_at(place: str) -> tuple[str, tuple[str, ...]]:
+    """Split open_clip's "org/repository/[file]" into the repository and the file names to try, best first."""
+    repository, _, file = place.rpartition("/")
+    if not file:
+        return repository, PREFERRED_FILES
+    stem, suffix = os.path.splitext(file)
+    return repository, (f"{stem}.safetensors", file) if suffix in (".bin", ".pth") else (file,)
+
+
+def find_cached(place: str) -> Path | None:
+    """Path of an already fetched file of `place`, without touching the network."""
+    repository, names = files_at(place)
+    for name in names:
+        found = try_to_load_from_cache(repository, name)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def fetch(place: str, what: str, progress: Progress | None = None) -> Path:
+    """Fetch the best file of `place` into the hub's cache; a broken transfer is resumed by the next call.
+
+    Args:
+        place: "org/repository/" or "org/repository/file".
+        what: name for people, such as "ViT-B-16:openai".
+        progress: told about the bytes that came in; without it the hub library's own bar is shown.
+
+    Raises:
+        WeightsError: whatever went wrong, with what to do about it.
+    """
+    repository, names = files_at(place)
+    extra: dict[str, Any] = {}
+    if progress is not None and "tqdm_class" in inspect.signature(hf_hub_download).parameters:
+        extra["tqdm_class"] = _bar_that_tells(progress)
+    for name in names:
+        try:
+            return Path(str(hf_hub_download(repository, name, **extra)))
+        except LocalEntryNotFoundError as error:  # a subclass of the next, with another meaning
+            raise _failure(what, error) from error
+        except EntryNotFoundError:
+            continue
+        except Exception as error:
+            raise _failure(what, error) from error
+    raise WeightsError(
+        explain(
+            f"weights {what}",
+            expected=f"{' or '.join(names)} in the repository {repository}",
+            got="a repository with none of them",
+            remedy="Choose another tag, or pass a weights file.",
+        )
+    )
+
+
+def _bar_that_tells(progress: Progress) -> type:
+    """A progress bar of the hub library that also reports to `progress`, shown or not."""
+
+    class Bar(tqdm):
+        came_in = 0.0
+
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings)  # type: ignore[no-untyped-call]
+            self.came_in = float(settings.get("initial") or 0)  # a resumed transfer starts further on
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.came_in += n or 0  # tqdm's own count stands still when its bar is not shown
+            if self.total:
+                text = f"{self.came_in / 1e6:.0f} of {self.total / 1e6:.0f} MB"
+                progress(min(1.0, self.came_in / self.total), text)
+            shown: bool | None = super().update(n)
+            return shown
+
+    return Bar
+
+
+def _failure(what: str, error: Exception) -> WeightsError:
+    """Say in one line why a transfer failed. The library's own text names folders and addresses: not repeated."""
+    got, remedy = _cause_and_remedy(error)
+    return WeightsError(explain(f"weights {what}", expected="a file from the model hub", got=got, remedy=remedy))
+
+
+def _cause_and_remedy(error: Exception) -> tuple[str, str]:
+    by_hand = "or download the file elsewhere and pass its path as the pretrained weights"
+    if offline():
+        return "HF_HUB_OFFLINE=1 and no copy in the Hub cache", f"Unset HF_HUB_OFFLINE, {by_hand}."
+    if isinstance(error, GatedRepoError):
+        return "a repository that asks for permission", f"Log in with `hf auth login`, {by_hand}."
+    if isinstance(error, RepositoryNotFoundError):
+        return "no such repository (it may be private)", f"Choose another tag, {by_hand}."
+    if isinstance(error, LocalEntryNotFoundError):
+        return "no answer from the hub", f"Check the connection and start again, {by_hand}."
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "a full disk", "Free some space or point HF_HOME at a larger disk, then start again."
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "a cache folder that cannot be written", "Point HF_HOME at a folder of yours, then start again."
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    got = f"HTTP status {status}" if status else f"a broken transfer ({type(error).__name__})"
+    return got, f"Start again, what came in so far is kept; {by_hand}."

@@ -1,0 +1,79 @@
+"""The embedded CLIP: a small model that lies in the repository, so that everything works without a network.
+
+Its file keeps matrices in 8 bits with one fp16 scale per row, everything else in fp16, and of the token
+embedding only the rows that training saw.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cliptrase_core.checkpoint import check_file
+from cliptrase_core.errors import WeightsError, explain
+
+FOLDER = Path(__file__).resolve().parents[1] / "assets" / "nano"
+
+ROWS = "token_rows"
+SCALE = ".scale"
+EMBEDDING = "token_embedding.weight"
+
+
+def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any], Path]:
+    """Read the embedded model: (state dict in float32, configuration, path of the weight file).
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
+    folder = FOLDER if folder is None else folder
+    weights = folder / "model.safetensors"
+    for file in (weights, folder / "config.json"):
+        if not file.is_file():
+            raise WeightsError(
+                explain(
+                    "embedded model nano",
+                    expected=f"assets/nano/{file.name} beside the package",
+                    got="no such file",
+                    remedy="The checkout is incomplete: clone the repository again and run from it.",
+                )
+            )
+    check_file(weights)
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return unpack(load_file(weights), config["text_cfg"]["vocab_size"]), config, weights
+    except (SafetensorError, ValueError, KeyError, RuntimeError, IndexError) as error:
+        raise WeightsError(
+            explain(
+                "embedded model nano",
+                expected="whole files in assets/nano",
+                got=f"damaged ones ({type(error).__name__})",
+                remedy="Restore them with `git checkout -- assets/nano`.",
+            )
+        ) from error
+
+
+def unpack(packed: Mapping[str, Tensor], vocabulary_size: int) -> dict[str, Tensor]:
+    """Undo the packing.
+
+    Args:
+        packed: int8 tensors with a fp16 `<name>.scale` (one number per row), fp16 tensors, and `token_rows`.
+        vocabulary_size: rows of the token embedding; rows that were not kept become zero.
+    """
+    state = {}
+    for name, tensor in packed.items():
+        if name == ROWS or name.endswith(SCALE):
+            continue
+        scale = packed.get(name + SCALE)
+        state[name] = tensor.to(torch.float32, copy=True)
+        if scale is not None:
+            state[name] *= scale.float().reshape(-1, *[1] * (tensor.ndim - 1))  # one per row
+    embedding = torch.zeros(vocabulary_size, state[EMBEDDING].shape[1])
+    embedding[packed[ROWS].long()] = state[EMBEDDING]
+    return {**state, EMBEDDING: embedding}
