@@ -97,9 +97,9 @@ def resize_positions(positions: Tensor, trained: Size, grid: Size, how: Position
             coordinates); "size" passes the size and smooths when shrinking, as open_clip and timm do.
 
     Returns:
-        (1+h*w, width) float32.
+        (1+h*w, width) float32 (float64 from float64).
     """
-    positions = positions.float()
+    positions = positions.to(torch.promote_types(positions.dtype, torch.float32))
     # Grids are compared, not counts: 7 x 28 has as many patches as 14 x 14 but other places.
     if grid == trained:
         return positions
@@ -115,21 +115,33 @@ def resize_positions(positions: Tensor, trained: Size, grid: Size, how: Position
     return torch.cat([cls, places[0].flatten(1).T])
 
 
-def check_backbone(visual: nn.Module) -> None:
+def image_tower(model: object) -> Any:
+    """`model.visual`, or UnsupportedBackboneError for a model that has none."""
+    visual = getattr(model, "visual", None)
+    if visual is None:
+        raise _unsupported(f"{type(model).__name__} without an image tower")
+    return visual
+
+
+def check_backbone(visual: object) -> None:
     """Raise UnsupportedBackboneError unless CLIPtrase can run on this image tower."""
     found = _misfit(visual)
     if found:
-        raise UnsupportedBackboneError(
-            explain(
-                "backbone",
-                expected="an open_clip ViT with a [CLS] token, packed q/k/v and at least 2 blocks",
-                got=found,
-                remedy=f"Supported: {SUPPORTED}.",
-            )
+        raise _unsupported(found)
+
+
+def _unsupported(found: str) -> UnsupportedBackboneError:
+    return UnsupportedBackboneError(
+        explain(
+            "backbone",
+            expected="an open_clip ViT with a [CLS] token, packed q/k/v and at least 2 blocks",
+            got=found,
+            remedy=f"Supported: {SUPPORTED}.",
         )
+    )
 
 
-def _misfit(visual: nn.Module) -> str | None:
+def _misfit(visual: object) -> str | None:
     kind = type(visual).__name__
     blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
     if not isinstance(getattr(visual, "class_embedding", None), Tensor) or blocks is None:

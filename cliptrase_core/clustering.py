@@ -53,7 +53,7 @@ def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:
     Returns:
         (N,) int64 on the CPU, 0..K-1 or -1 for noise. K = 0 is a normal outcome.
     """
-    points = rows.detach().float().cpu().numpy()
+    points = rows.detach().cpu().numpy()
     labels = DBSCAN(eps=settings.eps, min_samples=settings.min_samples).fit_predict(points)
     return torch.from_numpy(labels.astype(np.int64))
 

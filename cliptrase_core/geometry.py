@@ -53,9 +53,7 @@ def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
     """
     check_short_side(short_side, patch)
     scale = min(short_side / min(original), MAX_ASPECT * short_side / max(original))
-    height, width = (
-        max(1, round(side * scale / step)) * step for side, step in zip(original, patch, strict=True)
-    )
+    height, width = (max(1, round(side * scale / step)) * step for side, step in zip(original, patch, strict=True))
     return _checked(Frame(original, (height, width), (height, width), (0, 0), patch, labels=original))
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from cliptrase_core import weights
 from cliptrase_core.attention import recovered_affinity, recovered_attention
-from cliptrase_core.backbone import Backbone, PositionResize
+from cliptrase_core.backbone import Backbone, PositionResize, check_backbone, image_tower
 from cliptrase_core.blocks import finish_block, project, vanilla_block
 from cliptrase_core.clustering import ClusterSettings, cluster_means, cluster_patches
 from cliptrase_core.decode import largest_at_pixels, region_maps, value_of_chosen, vote
@@ -74,14 +74,14 @@ class Segmenter:
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
             InputError: unknown precision or device.
         """
-        Backbone(loaded.model.visual)  # before anything is copied
+        check_backbone(image_tower(loaded.model))  # before anything is copied
         target = _device(device) if device else next(loaded.model.parameters()).device
         dtype = resolve_precision(precision, target)
         model = _placed(loaded.model, target, dtype)
         self.info = dataclasses.replace(loaded, model=model)
         self.precision = next(name for name, value in PRECISIONS.items() if value == dtype)
         self.device = target
-        self.backbone = Backbone(model.visual)
+        self.backbone = Backbone(image_tower(model))
         self._text = TextEncoder(model, loaded.tokenizer)
         self._logit_scale = float(model.logit_scale.detach().float().exp())
         # The weights' digest and the precision: encodings of another model or type do not mix with this one's.
@@ -135,8 +135,8 @@ class Segmenter:
         Raises:
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
         """
-        backbone = Backbone(getattr(model, "visual", model))
-        loaded = weights.describe(model, tokenizer, digest=_fingerprint(model), patch=backbone.patch[0])
+        backbone = Backbone(image_tower(model))
+        loaded = weights.given(model, tokenizer, fingerprint=_fingerprint(model))
         names = {value: key for key, value in PRECISIONS.items()}
         return cls(loaded, device=device, precision=precision or names.get(backbone.dtype, "fp32"))
 
@@ -365,6 +365,7 @@ class Segmenter:
         image_prior: bool,
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Labels and confidence in the labels' frame."""
+        text = text.to(patches.dtype)
         logits = self._logit_scale * patches @ text.T  # (N, P)
         if image_prior:
             logits = logits * (self._logit_scale * cls @ text.T)

@@ -9,7 +9,7 @@ import torch
 
 from cliptrase_core.errors import InputError, explain
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
 AUTO = "auto"
 
 WORTH_IT = 1.5
@@ -20,7 +20,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """Float type for a name.
 
     Args:
-        name: "fp32", "bf16", "fp16", or "auto": bf16 where a probe on this device finds it faster, else fp32.
+        name: "fp32", "bf16", "fp16", "fp64", or "auto": bf16 where a probe on this device finds it faster, else fp32.
         device: where the model will run.
 
     Raises:

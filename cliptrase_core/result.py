@@ -23,9 +23,7 @@ NOISE = -1
 def _expect_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if tuple(got) != expected:
         raise InputError(
-            explain(
-                name, expected=f"shape {expected}", got=f"shape {tuple(got)}", remedy="Pass matching arrays."
-            )
+            explain(name, expected=f"shape {expected}", got=f"shape {tuple(got)}", remedy="Pass matching arrays.")
         )
 
 

@@ -250,7 +250,7 @@ def _similar_lengths(prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
 
 
 def _pooling(tower: Any) -> tuple[str, int | None]:
-    pool: str = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", "")
+    pool = str(getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", ""))
     return pool, getattr(tower, "text_eos_id", None) or getattr(tower, "eos_id", None)
 
 

@@ -1,0 +1,5 @@
+"""`python -m cliptrase_core`: see `cli`."""
+
+from cliptrase_core.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,257 @@
+"""The command line: `segment`, `inspect`, `doctor`.
+
+Exit codes: 0 done; 2 usage or bad input, one line on stderr that says what, expected, got, remedy; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from cliptrase_core import doctor, export, weights
+from cliptrase_core.denoise import DENOISE_MODES
+from cliptrase_core.errors import CliptraseError, InputError, explain
+from cliptrase_core.heatmap import enlarge, heat_colours, mark_patch
+from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, read_image
+from cliptrase_core.inspection import AttentionMaps
+from cliptrase_core.methods import METHODS
+from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.precision import AUTO, PRECISIONS
+from cliptrase_core.preprocess import resize_and_crop
+from cliptrase_core.presets import PRESETS
+from cliptrase_core.result import ImageEncoding, Segmentation
+from cliptrase_core.templates import TEMPLATES
+from cliptrase_core.version import VERSION
+from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is one `--help` away."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}. Run '{self.prog} --help' for the usage.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except CliptraseError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        _complain("stopped")
+        return FAILED
+    return code
+
+
+def _segment(options: argparse.Namespace) -> int:
+    vocabulary = parse_vocabulary(options.vocabulary)
+    for note in vocabulary.notes:
+        print(f"note: {note}", file=sys.stderr)
+    segmenter = _load(options)
+    stems = _distinct_stems(options.images)
+    failed = 0
+    bar = tqdm(zip(options.images, stems, strict=True), total=len(stems), unit="image", disable=len(stems) < 2)
+    for path, stem in bar:
+        try:
+            line = _segment_one(segmenter, path, stem, vocabulary, options)
+        except CliptraseError as error:
+            failed += 1
+            bar.write(f"{path}: {_one_line(error)}", file=sys.stderr)
+        else:
+            bar.write(line)
+    if failed and len(stems) > 1:
+        print(f"{failed} of {len(stems)} images could not be segmented.", file=sys.stderr)
+    return BAD_INPUT if failed else DONE
+
+
+def _segment_one(
+    segmenter: Segmenter, path: str, stem: str, vocabulary: Vocabulary, options: argparse.Namespace
+) -> str:
+    image = read_image(path, max_pixels=options.max_pixels)
+    encoding = segmenter.encode(image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels)
+    result = segmenter.segment(
+        encoding,
+        vocabulary,
+        method=options.method,
+        eps=options.eps,
+        min_samples=options.min_samples,
+        denoise=options.denoise,
+        templates=options.templates,
+        image_prior=options.image_prior,
+    )
+    shown = image if result.size == image.shape[:2] else resize_and_crop(image, encoding.frame)
+    arrays = _intermediates(encoding) if options.intermediates else None
+    files = export.save(result, shown, options.output, stem, arrays=arrays)
+    return f"{path} -> {files.overlay}  {_areas(result)}"
+
+
+def _areas(result: Segmentation) -> str:
+    return ", ".join(f"{name} {share:.1%}" for name, share in result.areas.items())
+
+
+def _intermediates(encoding: ImageEncoding) -> dict[str, np.ndarray]:
+    parts = {"patches": encoding.patches, "cls": encoding.cls, "affinity": encoding.affinity}
+    return {name: part.float().cpu().numpy() for name, part in parts.items()}
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    segmenter = _load(options)
+    image = read_image(options.image, max_pixels=options.max_pixels)
+    captured = segmenter.capture(image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels)
+    maps = captured.maps(options.layer, options.head)
+    seen = resize_and_crop(image, captured.frame)
+    for path in _save_maps(maps, seen, Path(options.output), options):
+        print(path)
+    ranks = ", ".join(f"{before} -> {after}" for before, after in maps.global_ranks) or "none"
+    print(f"layer {maps.layer}: {len(maps.global_patches)} global patches, rank before -> after recovery: {ranks}")
+    return DONE
+
+
+def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: argparse.Namespace) -> list[Path]:
+    row, column = options.row, options.column
+    before, after = (part.numpy() for part in maps.patch_maps(row, column))
+    stem = f"{export.safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
+    pictures = {"patch": seen, "before": _heat(before, seen), "after": _heat(after, seen)}
+    paths = [folder / f"{stem}.{name}.png" for name in pictures]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, picture in zip(paths, pictures.values(), strict=True):
+            Image.fromarray(mark_patch(picture, maps.grid, row, column)).save(path)
+        paths.append(folder / f"{stem}.npz")
+        np.savez_compressed(
+            paths[-1],
+            before=before,
+            after=after,
+            attention=maps.attention.numpy(),
+            affinity=maps.affinity.numpy(),
+            global_patches=maps.global_patches.numpy(),
+        )
+    except OSError as error:
+        raise InputError(
+            explain(
+                "output",
+                expected="a folder that can be written",
+                got=f"{folder}: {error.strerror}",
+                remedy="Choose another --output.",
+            )
+        ) from error
+    return paths
+
+
+def _heat(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    size = seen.shape[0], seen.shape[1]
+    return enlarge(heat_colours(values, float(values.min()), float(values.max())), size)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    del options
+    for line in doctor.report():
+        print(line)
+    return DONE
+
+
+def _load(options: argparse.Namespace) -> Segmenter:
+    name, tag = weights.parse_model(options.model)
+    segmenter = Segmenter.from_pretrained(
+        name, options.pretrained or tag, device=options.device, precision=options.precision
+    )
+    if name == weights.NANO:
+        print(
+            "note: nano is small and trained on drawings; for photographs use --model ViT-B-16 (downloads 0.6 GB).",
+            file=sys.stderr,
+        )
+    return segmenter
+
+
+def _distinct_stems(paths: Sequence[str]) -> list[str]:
+    """File stems, numbered where two pictures of different folders share one, so that none is overwritten."""
+    used: set[str] = set()
+    stems = []
+    for path in paths:
+        stem = base = export.safe_stem(Path(path).stem)
+        count = 2
+        while stem.casefold() in used:
+            stem, count = f"{base}-{count}", count + 1
+        used.add(stem.casefold())
+        stems.append(stem)
+    return stems
+
+
+def _complain(text: str) -> int:
+    print(f"cliptrase: {_one_line(text)}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="cliptrase", description="Cut a picture into parts with nothing but words.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    segment = commands.add_parser("segment", help="divide pictures among words")
+    segment.add_argument("images", nargs="+", metavar="IMAGE")
+    segment.add_argument(
+        "--vocabulary",
+        required=True,
+        metavar="WORDS",
+        help='"cat, kitten; dog | background: wall, floor", or a data set such as ade150',
+    )
+    segment.add_argument("--method", default="cliptrase", choices=list(METHODS))
+    segment.add_argument("--denoise", default="cls", choices=DENOISE_MODES, help="how global patches are kept out")
+    segment.add_argument("--eps", type=float, help="DBSCAN's radius (default: the preset's)")
+    segment.add_argument("--min-samples", type=int, help="DBSCAN's core size (default: the preset's)")
+    segment.add_argument("--templates", choices=list(TEMPLATES), help="sentences for words (default: the preset's)")
+    segment.add_argument(
+        "--image-prior", action="store_true", help="weigh words by how well they suit the whole picture"
+    )
+    segment.add_argument("--intermediates", action="store_true", help="put features and affinity into the .npz too")
+    _add_common(segment)
+    segment.set_defaults(run=_segment)
+
+    inspect = commands.add_parser("inspect", help="what one patch looks at, before and after recovery")
+    inspect.add_argument("image", metavar="IMAGE")
+    inspect.add_argument("--row", type=int, required=True, help="of the patch, from 0")
+    inspect.add_argument("--column", type=int, required=True, help="of the patch, from 0")
+    inspect.add_argument("--layer", type=int, help="block, from 1 (default: the last but one)")
+    inspect.add_argument("--head", type=int, help="head, from 1 (default: the mean of all)")
+    _add_common(inspect)
+    inspect.set_defaults(run=_inspect)
+
+    check = commands.add_parser("doctor", help="what is installed, which weights are here, what would run")
+    check.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
+    command.add_argument(
+        "--model",
+        default=os.environ.get("CLIPTRASE_MODEL") or weights.NANO,
+        help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
+    )
+    command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
+    command.add_argument("--preset", default="auto", choices=list(PRESETS))
+    command.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the preset's)")
+    command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
+    command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
+    command.add_argument(
+        "--precision",
+        default=os.environ.get("CLIPTRASE_PRECISION") or "fp32",
+        choices=[*PRECISIONS, AUTO],
+        help="auto measures whether bf16 is faster here",
+    )
