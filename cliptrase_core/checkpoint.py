@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from cliptrase_core.errors import WeightsError, explain
 
@@ -209,3 +209,12 @@ def _tensors_only(loaded: Any, path: Path) -> dict[str, Tensor]:
 
 def _error(path: Path, expected: str, got: str, remedy: str) -> WeightsError:
     return WeightsError(explain(f"weights file {path.name}", expected=expected, got=got, remedy=remedy))
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Short digest of the start of every tensor: tells a built model's weights from another's."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().flatten()[:1024].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

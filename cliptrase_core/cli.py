@@ -114,9 +114,18 @@ def _inspect(options: argparse.Namespace) -> int:
     seen = resize_and_crop(image, captured.frame)
     for path in _save_maps(maps, seen, Path(options.output), options):
         print(path)
-    ranks = ", ".join(f"{before} -> {after}" for before, after in maps.global_ranks) or "none"
-    print(f"layer {maps.layer}: {len(maps.global_patches)} global patches, rank before -> after recovery: {ranks}")
+    print(_global_patches(maps))
     return DONE
+
+
+def _global_patches(maps: AttentionMaps) -> str:
+    count = len(maps.global_patches)
+    if not count:
+        return f"layer {maps.layer}: no global patches"
+    shown = ", ".join(f"{before} -> {after}" for before, after in maps.global_ranks[:5])
+    more = ", ..." if count > 5 else ""
+    everyone = len(maps.incoming_attention)
+    return f"layer {maps.layer}: {count} global patches of {everyone}; rank before -> after recovery: {shown}{more}"
 
 
 def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: argparse.Namespace) -> list[Path]:

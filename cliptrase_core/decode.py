@@ -26,6 +26,32 @@ MEDIAN_SIZE = 7
 """Side of the median window at that zoom (published code)."""
 
 
+def label_pixels(
+    maps: Tensor, label_of: Tensor, size: Size, regions: npt.NDArray[np.int32] | None
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Labels by the best prompt at each pixel, then by vote, and how likely the shown label is.
+
+    Args:
+        maps: (P, h, w) logits of each prompt.
+        label_of: (P,) int64, label of each prompt.
+        size: (H, W) of the labels' frame.
+        regions: (H, W) regions that vote; None, or -1 throughout, for none.
+
+    Returns:
+        (H, W) labels, and (H, W) confidence in [0, 1]: softmax over labels at each patch, a label as likely
+        as its likeliest prompt, interpolated between patches.
+    """
+    label_of = label_of.to(maps.device)
+    count = int(label_of.max()) + 1
+    labels = label_of[largest_at_pixels(maps, size).long()].to(torch.int32).cpu().numpy()
+    if regions is not None and regions[0, 0] >= 0:
+        labels = vote(labels, regions, count)
+    scores = maps.new_full((count, *maps.shape[1:]), -torch.inf)
+    scores.scatter_reduce_(0, label_of[:, None, None].expand_as(maps), maps, "amax")
+    confidence = value_of_chosen(scores.softmax(dim=0), torch.from_numpy(labels).to(maps.device))
+    return labels, confidence.clamp_(0, 1).float().cpu().numpy()
+
+
 def region_maps(means: Tensor, grid: Size) -> Tensor:
     """Cluster maps as they compete for pixels: bilinear x4, then a 7x7 median that mirrors at the edge.
 

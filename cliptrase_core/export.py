@@ -9,8 +9,6 @@ import math
 import os
 import platform
 import re
-import secrets
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -35,6 +33,7 @@ from cliptrase_core.colours import (
     to_hex,
 )
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.files import safe_stem, write_all
 from cliptrase_core.result import Segmentation
 from cliptrase_core.version import VERSION
 
@@ -54,12 +53,7 @@ __all__ = [
 FORMAT = "cliptrase-lab segmentation"
 FORMAT_VERSION = 1
 
-MAX_STEM = 100
-_MAX_STEM_BYTES = 200
-"""File systems allow 255 bytes in a name; the longest ending takes 12."""
-
 _MAPS = ("labels", "regions", "confidence", "patch_clusters")
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?: *\..*)?", re.IGNORECASE | re.DOTALL)
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -113,7 +107,7 @@ def save(
     try:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        _write_all(folder, contents)
+        write_all(folder, contents)
     except (OSError, TypeError, ValueError) as error:  # TypeError, ValueError: not a path at all
         raise InputError(
             explain(
@@ -160,34 +154,6 @@ def load(json_path: str | os.PathLike[str]) -> Segmentation:
         _refuse_file(path, error)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         _refuse_file(path, error)
-
-
-def safe_stem(stem: str) -> str:
-    """A file name without endings that every common file system takes; letters of all scripts are kept.
-
-    Separators, wild cards, quotes and characters that cannot be seen become "_"; leading dots and outer spaces
-    go; names that Windows reserves get a "_" in front; at most 100 characters (200 bytes). An empty name becomes
-    "picture".
-    """
-    if not isinstance(stem, str):
-        raise InputError(
-            explain("file name", expected="a text", got=type(stem).__name__, remedy='For example "street".')
-        )
-    text = unicodedata.normalize("NFC", stem)
-    text = "".join("_" if c in '<>:"/\\|?*' or unicodedata.category(c) in _UNSEEN else c for c in text)
-    text = _cut(text.lstrip(". "))
-    if _RESERVED.fullmatch(text):
-        text = _cut(f"_{text}")
-    return text or "picture"
-
-
-# Control, format, surrogate and unassigned characters, line and paragraph separators.
-_UNSEEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
-
-
-def _cut(text: str) -> str:
-    short = text[:MAX_STEM].encode("utf-8")[:_MAX_STEM_BYTES]
-    return short.decode("utf-8", "ignore").rstrip(". ")  # a character that was cut in two goes
 
 
 def _labels_png(result: Segmentation) -> bytes:
@@ -302,22 +268,6 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     # Lone surrogates come from file names that are not UTF-8, and have no place in it.
     return str(value).encode("utf-8", "replace").decode("utf-8")
-
-
-def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write every file beside its place first, then move all: nobody sees half a file."""
-    waiting: list[tuple[Path, Path]] = []
-    try:
-        for name, content in contents.items():
-            part = folder / f".{secrets.token_hex(8)}.tmp"
-            waiting.append((part, folder / name))
-            with part.open("xb") as file:
-                file.write(content)
-        for part, final in waiting:
-            os.replace(part, final)
-    finally:
-        for part, _ in waiting:
-            part.unlink(missing_ok=True)
 
 
 def _read_maps(folder: Path, name: str, sha256: str) -> dict[str, npt.NDArray[Any]]:

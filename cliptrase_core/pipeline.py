@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import hashlib
 import os
-import threading
 import time
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,40 +15,25 @@ import torch
 from torch import Tensor, nn
 
 from cliptrase_core import weights
-from cliptrase_core.attention import recovered_affinity, recovered_attention
-from cliptrase_core.backbone import Backbone, PositionResize, check_backbone, image_tower
-from cliptrase_core.blocks import finish_block, project, vanilla_block
-from cliptrase_core.clustering import ClusterSettings, cluster_means, cluster_patches
-from cliptrase_core.decode import largest_at_pixels, region_maps, value_of_chosen, vote
-from cliptrase_core.denoise import DENOISE_MODES, Denoise, clustering_rows, drop_global_clusters
+from cliptrase_core.backbone import Backbone, check_backbone, image_tower
+from cliptrase_core.blocks import finish_block, project
+from cliptrase_core.checkpoint import fingerprint
+from cliptrase_core.clustering import ClusterSettings
+from cliptrase_core.decode import label_pixels
+from cliptrase_core.denoise import DENOISE_MODES, Denoise
+from cliptrase_core.encoder import Encoder
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.geometry import Frame
-from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput, read_image
+from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import AttentionMaps, Capture, capture
 from cliptrase_core.methods import METHODS, Method, method_by_name
-from cliptrase_core.precision import PRECISIONS, resolve_precision
-from cliptrase_core.preprocess import normalise, resize_and_crop
+from cliptrase_core.precision import PRECISIONS, device_by_name, placed, resolve_precision
 from cliptrase_core.presets import Preset, preset_by_name
+from cliptrase_core.regions import RegionCache
 from cliptrase_core.result import ImageEncoding, Segmentation
 from cliptrase_core.text import TextEncoder
 from cliptrase_core.version import VERSION
-from cliptrase_core.vocabulary import Vocabulary, WordGroup, parse_vocabulary
-
-KEPT_CLUSTERINGS = 4
-"""Clusterings of one picture that are kept while its encoding lives: what sliders go back and forth between."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Regions:
-    """A picture's clusters, in patches and in pixels.
-
-    Attributes:
-        patch_clusters: (N,) int64, -1 = noise.
-        labels: (H0, W0) int32, cluster that claims each pixel, -1 everywhere when there is no cluster.
-    """
-
-    patch_clusters: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int32]
+from cliptrase_core.vocabulary import Vocabulary
+from cliptrase_core.words import read_text_features, read_words
 
 
 class Segmenter:
@@ -75,9 +55,9 @@ class Segmenter:
             InputError: unknown precision or device.
         """
         check_backbone(image_tower(loaded.model))  # before anything is copied
-        target = _device(device) if device else next(loaded.model.parameters()).device
+        target = device_by_name(device) if device else next(loaded.model.parameters()).device
         dtype = resolve_precision(precision, target)
-        model = _placed(loaded.model, target, dtype)
+        model = placed(loaded.model, target, dtype)
         self.info = dataclasses.replace(loaded, model=model)
         self.precision = next(name for name, value in PRECISIONS.items() if value == dtype)
         self.device = target
@@ -86,9 +66,8 @@ class Segmenter:
         self._logit_scale = float(model.logit_scale.detach().float().exp())
         # The weights' digest and the precision: encodings of another model or type do not mix with this one's.
         self.model_id = f"{loaded.digest}-{self.precision}"
-        self._clusterings: weakref.WeakKeyDictionary[ImageEncoding, OrderedDict[Any, Regions]]
-        self._clusterings = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._regions = RegionCache()
+        self._encoder = Encoder(self.backbone, self.info, self.model_id)
 
     @classmethod
     def from_pretrained(
@@ -136,7 +115,7 @@ class Segmenter:
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
         """
         backbone = Backbone(image_tower(model))
-        loaded = weights.given(model, tokenizer, fingerprint=_fingerprint(model))
+        loaded = weights.given(model, tokenizer, fingerprint=fingerprint(model))
         names = {value: key for key, value in PRECISIONS.items()}
         return cls(loaded, device=device, precision=precision or names.get(backbone.dtype, "fp32"))
 
@@ -171,31 +150,7 @@ class Segmenter:
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> list[ImageEncoding]:
         """`encode` of several pictures; those of equal model frame share a forward pass."""
-        plan = preset_by_name(preset)
-        start = time.perf_counter()
-        prepared = [self._prepare(image, plan, short_side, max_pixels) for image in images]
-        read_seconds = (time.perf_counter() - start) / max(1, len(prepared))
-        by_size: dict[tuple[int, int], list[int]] = {}
-        for index, (_, frame) in enumerate(prepared):
-            by_size.setdefault(frame.model, []).append(index)
-        out: dict[int, ImageEncoding] = {}
-        for members in by_size.values():
-            start = time.perf_counter()
-            parts = self._run(torch.stack([prepared[i][0] for i in members]), plan.positions)
-            seconds = (time.perf_counter() - start) / len(members)
-            for place, index in enumerate(members):
-                features, affinity, last_input = (part[place] for part in parts)
-                out[index] = ImageEncoding(
-                    patches=features[1:],
-                    cls=features[0],
-                    affinity=affinity,
-                    last_input=last_input,
-                    frame=prepared[index][1],
-                    preset=plan.name,
-                    model_id=self.model_id,
-                    timings={"read": read_seconds, "encode": seconds},
-                )
-        return [out[index] for index in range(len(prepared))]
+        return self._encoder.encode(images, preset_by_name(preset), short_side, max_pixels)
 
     def segment(
         self,
@@ -236,14 +191,22 @@ class Segmenter:
         timings = dict(encoding.timings)
         with torch.inference_mode():
             with _timed(timings, "text"):
-                words, text = self._words(vocabulary, text_features, class_names, templates, len(encoding.cls))
+                words, text = self._embedded_words(
+                    vocabulary, text_features, class_names, templates, width=len(encoding.cls)
+                )
             with _timed(timings, "features"):
                 cls, patches = self._features(encoding, chosen)
             with _timed(timings, "cluster"):
-                regions = self.regions(encoding, settings, denoise)
+                regions = self._regions.get(encoding, settings, denoise)
             with _timed(timings, "label"):
-                labels, confidence = self._label(
-                    encoding, cls, patches, text, words, regions.labels if chosen.regions_vote else None, image_prior
+                logits = self._logit_scale * patches @ text.to(patches.dtype).T  # (N, P)
+                if image_prior:
+                    logits = logits * (self._logit_scale * cls @ text.to(cls.dtype).T)
+                labels, confidence = label_pixels(
+                    logits.T.reshape(-1, *encoding.grid),
+                    torch.tensor(words.prompt_labels),
+                    encoding.frame.labels,
+                    regions.labels if chosen.regions_vote else None,
                 )
         return Segmentation(
             labels=labels,
@@ -266,25 +229,6 @@ class Segmenter:
             notes=words.notes,
         )
 
-    def regions(self, encoding: ImageEncoding, settings: ClusterSettings, denoise: Denoise = "cls") -> Regions:
-        """Clusters of an encoded picture; kept while the encoding lives, since words do not change them.
-
-        Raises:
-            InputError: unknown denoising.
-        """
-        key = (settings, denoise)
-        with self._lock:
-            kept = self._clusterings.setdefault(encoding, OrderedDict())
-            if key in kept:
-                kept.move_to_end(key)
-                return kept[key]
-        regions = _find_regions(encoding, settings, denoise)
-        with self._lock:
-            kept[key] = regions
-            while len(kept) > KEPT_CLUSTERINGS:
-                kept.popitem(last=False)
-        return regions
-
     def capture(
         self,
         image: ImageInput,
@@ -295,7 +239,7 @@ class Segmenter:
     ) -> Capture:
         """One pass that serves the maps of every layer, head and patch."""
         plan = preset_by_name(preset)
-        pixels, frame = self._prepare(image, plan, short_side, max_pixels)
+        pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
         return capture(self.backbone, pixels, frame, plan.positions)
 
     def inspect(
@@ -323,28 +267,6 @@ class Segmenter:
         rule = self.info.clustering
         return ClusterSettings(rule.eps_per_sqrt_n * patches**0.5, max(1, round(rule.min_samples_per_patch * patches)))
 
-    def _prepare(
-        self, image: ImageInput, plan: Preset, short_side: int | None, max_pixels: int
-    ) -> tuple[Tensor, Frame]:
-        pixels = read_image(image, max_pixels=max_pixels)
-        side = short_side if short_side is not None else plan.short_side or self.info.short_side
-        frame = plan.frame((pixels.shape[0], pixels.shape[1]), side, self.backbone.patch)
-        return normalise(resize_and_crop(pixels, frame), self.info.mean, self.info.std), frame
-
-    @torch.inference_mode()
-    def _run(self, pixels: Tensor, positions: PositionResize) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (B, 1+N, D), affinity (B, 1+N, 1+N) and last block's input (B, 1+N, width)."""
-        *early, before_last, last = self.backbone.blocks
-        tokens = self.backbone.embed(pixels, positions)
-        for block in early:
-            tokens = vanilla_block(block, tokens)
-        p = project(before_last, tokens)
-        affinity = recovered_affinity(p.q, p.k, p.v)
-        last_input = vanilla_block(before_last, tokens, p)
-        p = project(last, last_input)
-        features = self.backbone.features(finish_block(last, last_input, recovered_attention(p.q, p.k, p.v)))
-        return features, affinity, last_input
-
     def _features(self, encoding: ImageEncoding, method: Method) -> tuple[Tensor, Tensor]:
         """[CLS] (D,) and patch (N, D) features of a method; only the last block can differ."""
         if method.mix is METHODS["cliptrase"].mix:
@@ -354,59 +276,21 @@ class Segmenter:
         features = self.backbone.features(finish_block(last, tokens, method.mix(p.q, p.k, p.v)))[0]
         return features[0], features[1:]
 
-    def _label(
-        self,
-        encoding: ImageEncoding,
-        cls: Tensor,
-        patches: Tensor,
-        text: Tensor,
-        words: Vocabulary,
-        regions: npt.NDArray[np.int32] | None,
-        image_prior: bool,
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Labels and confidence in the labels' frame."""
-        text = text.to(patches.dtype)
-        logits = self._logit_scale * patches @ text.T  # (N, P)
-        if image_prior:
-            logits = logits * (self._logit_scale * cls @ text.T)
-        maps = logits.T.reshape(-1, *encoding.grid)  # (P, h, w)
-        label_of = torch.tensor(words.prompt_labels, device=maps.device)
-        prompts = largest_at_pixels(maps, encoding.frame.labels)
-        labels = label_of[prompts.long()].to(torch.int32).cpu().numpy()
-        count = len(words.class_names)
-        if regions is not None and regions[0, 0] >= 0:
-            labels = vote(labels, regions, count)
-        # A class is as likely as its likeliest word.
-        scores = maps.new_full((count, *encoding.grid), -torch.inf)
-        scores.scatter_reduce_(0, label_of[:, None, None].expand_as(maps), maps, "amax")
-        confidence = value_of_chosen(scores.softmax(dim=0), torch.from_numpy(labels).to(maps.device))
-        return labels, confidence.clamp_(0, 1).cpu().numpy()
-
-    def _words(
+    def _embedded_words(
         self,
         vocabulary: str | Vocabulary | None,
         text_features: Tensor | npt.NDArray[np.floating[Any]] | None,
         class_names: Sequence[str] | None,
         templates: str,
+        *,
         width: int,
     ) -> tuple[Vocabulary, Tensor]:
+        """The vocabulary and (P, D) features of its prompts."""
         if text_features is None:
-            if vocabulary is None or class_names is not None:
-                raise InputError(
-                    explain(
-                        "words",
-                        expected="a vocabulary, or text_features with class_names",
-                        got="no vocabulary" if vocabulary is None else "a vocabulary with class_names",
-                        remedy='For example "cat, kitten; dog | background: wall, floor".',
-                    )
-                )
-            words = vocabulary if isinstance(vocabulary, Vocabulary) else parse_vocabulary(vocabulary)
+            words = read_words(vocabulary, class_names)
             return words, self._text.embed(words.prompts, templates)
-        if vocabulary is not None:
-            raise InputError(
-                explain("words", expected="a vocabulary or text_features", got="both", remedy="Leave one out.")
-            )
-        return _given_features(text_features, class_names, width, self.device)
+        words, rows = read_text_features(text_features, class_names, vocabulary, width=width)
+        return words, rows.to(self.device)
 
     def _cluster_settings(
         self, encoding: ImageEncoding, preset: Preset, eps: float | None, min_samples: int | None, denoise: str
@@ -444,69 +328,6 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
-
-
-def _find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: Denoise) -> Regions:
-    rows = clustering_rows(encoding.affinity, denoise)
-    clusters = cluster_patches(rows, settings)
-    if denoise == "dice":
-        clusters = drop_global_clusters(clusters, encoding.affinity.cpu())
-    means = cluster_means(rows, clusters)
-    if len(means):
-        maps = region_maps(means, encoding.grid)
-        labels = largest_at_pixels(maps, encoding.frame.labels).cpu().numpy()
-    else:
-        labels = np.full(encoding.frame.labels, -1, dtype=np.int32)
-    return Regions(clusters.numpy(), labels)
-
-
-def _given_features(
-    features: Tensor | npt.NDArray[np.floating[Any]], names: Sequence[str] | None, width: int, device: torch.device
-) -> tuple[Vocabulary, Tensor]:
-    """Text features from outside, with a vocabulary that names their rows."""
-    text = torch.as_tensor(features)
-    names = tuple(names or ())
-    usable = text.ndim == 2 and text.shape[1] == width and bool(torch.isfinite(text).all())
-    if not (usable and 1 <= len(names) <= len(text)) or len(set(names)) != len(names):
-        raise InputError(
-            explain(
-                "text_features",
-                expected=f"finite rows of width {width} and at least one and at most as many distinct class_names",
-                got=f"shape {tuple(text.shape)} and {len(names)} names",
-                remedy="Give a name for each class; further rows are background words.",
-            )
-        )
-    rest = tuple(f"background word {place + 1}" for place in range(len(text) - len(names)))
-    words = Vocabulary(tuple(WordGroup(name, (name,)) for name in names), rest)
-    return words, text.to(device, torch.float32)
-
-
-def _placed(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
-    """The model itself where it already fits, else a copy: the caller's model is never changed."""
-    reference = next(model.parameters())
-    if reference.device == device and reference.dtype == dtype and not model.training:
-        return model
-    return copy.deepcopy(model).to(device=device, dtype=dtype).eval()
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            explain("device", expected="one that torch has here", got=repr(name), remedy='"cpu" works everywhere.')
-        ) from error
-    return device
-
-
-def _fingerprint(model: nn.Module) -> str:
-    """Short digest of the weights, so that encodings of different models never mix."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().flatten()[:1024].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 @contextmanager

@@ -1,11 +1,14 @@
-"""Which float type to compute in. Half precision is taken only where a measurement says that it is faster."""
+"""Where and in which float type to compute; half precision only where a measurement says that it is faster."""
 
 from __future__ import annotations
 
+import copy
 import functools
 import time
+from typing import Any
 
 import torch
+from torch import nn
 
 from cliptrase_core.errors import InputError, explain
 
@@ -52,3 +55,27 @@ def _seconds(left: torch.Tensor, right: torch.Tensor) -> float:
     start = time.perf_counter()
     (left @ right).sum().item()  # item() waits for the device
     return time.perf_counter() - start
+
+
+def placed(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
+    """The model itself where it already fits, else a copy: the caller's model is never changed."""
+    reference = next(model.parameters())
+    if reference.device == device and reference.dtype == dtype and not model.training:
+        return model
+    return copy.deepcopy(model).to(device=device, dtype=dtype).eval()
+
+
+def device_by_name(name: str) -> torch.device:
+    """Look a device up.
+
+    Raises:
+        InputError: torch does not have it here.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            explain("device", expected="one that torch has here", got=repr(name), remedy='"cpu" works everywhere.')
+        ) from error
+    return device

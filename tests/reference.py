@@ -39,9 +39,9 @@ class Reference:
         rows = [visual.class_embedding + visual.positional_embedding[0]]
         places = visual.positional_embedding[1:]
         if (h, w) != grid:
-            image = places.T.reshape(1, -1, *grid).float()
+            image = places.T.reshape(1, -1, *grid)
             image = torch.nn.functional.interpolate(image, size=(h, w), mode="bicubic", antialias=True)
-            places = image[0].flatten(1).T.double()
+            places = image[0].flatten(1).T
         for y in range(h):
             for x in range(w):
                 patch = pixels[:, y * size : (y + 1) * size, x * size : (x + 1) * size]

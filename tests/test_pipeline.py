@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import median_filter
 from sklearn.cluster import DBSCAN
 
-from cliptrase_core import InputError, Segmenter, UnsupportedBackboneError, pipeline
+from cliptrase_core import InputError, Segmenter, UnsupportedBackboneError, regions
 from cliptrase_core.decode import vote
 from cliptrase_core.preprocess import normalise, resize_and_crop
 from tests.conftest import tiny_clip
@@ -179,8 +179,8 @@ def test_the_model_is_byte_identical_after_a_run(picture):
 def test_words_do_not_cluster_again_and_clusterings_go_with_their_encoding(segmenter, picture, monkeypatch):
     calls = []
     gc.collect()
-    original = pipeline.cluster_patches
-    monkeypatch.setattr(pipeline, "cluster_patches", lambda *a: calls.append(1) or original(*a))
+    original = regions.cluster_patches
+    monkeypatch.setattr(regions, "cluster_patches", lambda *a: calls.append(1) or original(*a))
     encoding = segmenter.encode(picture)
     segmenter.segment(encoding, "cat")
     segmenter.segment(encoding, "dog; bird")
@@ -188,10 +188,10 @@ def test_words_do_not_cluster_again_and_clusterings_go_with_their_encoding(segme
     for eps in (0.1, 0.2, 0.3, 0.4, 0.5, 0.1):
         segmenter.segment(encoding, "cat", eps=eps)
     assert len(calls) == 7  # the fifth pushed the first out
-    kept = len(segmenter._clusterings)
+    kept = len(segmenter._regions)
     del encoding
     gc.collect()
-    assert len(segmenter._clusterings) == kept - 1
+    assert len(segmenter._regions) == kept - 1
 
 
 def test_threads_with_different_pictures_and_words_never_mix(segmenter):

@@ -1,0 +1,90 @@
+"""Pictures to encodings: read, lay out, run the image tower once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cliptrase_core.attention import recovered_affinity, recovered_attention
+from cliptrase_core.backbone import Backbone, PositionResize
+from cliptrase_core.blocks import finish_block, project, vanilla_block
+from cliptrase_core.geometry import Frame, Size
+from cliptrase_core.imaging import ImageInput, read_image
+from cliptrase_core.preprocess import normalise, resize_and_crop
+from cliptrase_core.presets import Preset
+from cliptrase_core.result import ImageEncoding
+from cliptrase_core.weights import LoadedModel
+
+
+class Encoder:
+    """Encodes pictures with one image tower; keeps nothing of them.
+
+    Args:
+        backbone: the image tower.
+        info: the model's mean, deviation and native size.
+        model_id: written into every encoding.
+    """
+
+    def __init__(self, backbone: Backbone, info: LoadedModel, model_id: str) -> None:
+        """Keep what every picture needs."""
+        self._backbone = backbone
+        self._info = info
+        self._model_id = model_id
+
+    def prepare(
+        self, image: ImageInput, preset: Preset, short_side: int | None, max_pixels: int
+    ) -> tuple[Tensor, Frame]:
+        """Read and lay out one picture: (3, H, W) normalised pixels and where they came from."""
+        pixels = read_image(image, max_pixels=max_pixels)
+        side = short_side if short_side is not None else preset.short_side or self._info.short_side
+        frame = preset.frame((pixels.shape[0], pixels.shape[1]), side, self._backbone.patch)
+        return normalise(resize_and_crop(pixels, frame), self._info.mean, self._info.std), frame
+
+    def encode(
+        self, images: Sequence[ImageInput], preset: Preset, short_side: int | None, max_pixels: int
+    ) -> list[ImageEncoding]:
+        """Encode pictures; those of equal model frame share a forward pass."""
+        start = time.perf_counter()
+        prepared = [self.prepare(image, preset, short_side, max_pixels) for image in images]
+        read_seconds = (time.perf_counter() - start) / max(1, len(prepared))
+        by_size: dict[Size, list[int]] = {}
+        for index, (_, frame) in enumerate(prepared):
+            by_size.setdefault(frame.model, []).append(index)
+        out: dict[int, ImageEncoding] = {}
+        for members in by_size.values():
+            start = time.perf_counter()
+            parts = self._run(torch.stack([prepared[index][0] for index in members]), preset.positions)
+            seconds = (time.perf_counter() - start) / len(members)
+            for place, index in enumerate(members):
+                # Copies, so that one encoding that is kept does not keep its whole batch.
+                features, affinity, last_input = (
+                    part[place].clone() if len(members) > 1 else part[0] for part in parts
+                )
+                out[index] = ImageEncoding(
+                    patches=features[1:],
+                    cls=features[0],
+                    affinity=affinity,
+                    last_input=last_input,
+                    frame=prepared[index][1],
+                    preset=preset.name,
+                    model_id=self._model_id,
+                    timings={"read": read_seconds, "encode": seconds},
+                )
+        return [out[index] for index in range(len(prepared))]
+
+    @torch.inference_mode()
+    def _run(self, pixels: Tensor, positions: PositionResize) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (B, 1+N, D), affinity (B, 1+N, 1+N) and last block's input (B, 1+N, width)."""
+        *early, before_last, last = self._backbone.blocks
+        tokens = self._backbone.embed(pixels, positions)
+        for block in early:
+            tokens = vanilla_block(block, tokens)
+        p = project(before_last, tokens)
+        affinity = recovered_affinity(p.q, p.k, p.v)
+        last_input = vanilla_block(before_last, tokens, p)
+        p = project(last, last_input)
+        out = finish_block(last, last_input, recovered_attention(p.q, p.k, p.v))
+        return self._backbone.features(out), affinity, last_input

@@ -1,0 +1,70 @@
+"""What `segment` was given to name the parts: a vocabulary, or features of words made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.vocabulary import Vocabulary, WordGroup, parse_vocabulary
+
+
+def read_words(vocabulary: str | Vocabulary | None, class_names: Sequence[str] | None) -> Vocabulary:
+    """Parse the vocabulary.
+
+    Raises:
+        InputError: none, one that cannot be read, or class names without text features.
+    """
+    if vocabulary is None or class_names is not None:
+        raise InputError(
+            explain(
+                "words",
+                expected="a vocabulary, or text_features with class_names",
+                got="no vocabulary" if vocabulary is None else "a vocabulary with class_names",
+                remedy='For example "cat, kitten; dog | background: wall, floor".',
+            )
+        )
+    return vocabulary if isinstance(vocabulary, Vocabulary) else parse_vocabulary(vocabulary)
+
+
+def read_text_features(
+    features: Tensor | npt.NDArray[np.floating[Any]],
+    names: Sequence[str] | None,
+    vocabulary: str | Vocabulary | None,
+    *,
+    width: int,
+) -> tuple[Vocabulary, Tensor]:
+    """Text features from outside, with a vocabulary that names their rows.
+
+    Args:
+        features: (P, width), used as they are.
+        names: of the first rows; further rows are background words.
+        vocabulary: must be None.
+        width: D of the model.
+
+    Raises:
+        InputError: a vocabulary too, another shape, values that are not finite, or names that do not fit.
+    """
+    if vocabulary is not None:
+        raise InputError(
+            explain("words", expected="a vocabulary or text_features", got="both", remedy="Leave one out.")
+        )
+    text = torch.as_tensor(features)
+    names = tuple(names or ())
+    usable = text.ndim == 2 and text.shape[1] == width and bool(torch.isfinite(text).all())
+    if not (usable and 1 <= len(names) <= len(text)) or len(set(names)) != len(names):
+        raise InputError(
+            explain(
+                "text_features",
+                expected=f"finite rows of width {width} and at least one and at most as many distinct class_names",
+                got=f"shape {tuple(text.shape)} and {len(names)} names",
+                remedy="Give a name for each class; further rows are background words.",
+            )
+        )
+    rest = tuple(f"background word {place + 1}" for place in range(len(text) - len(names)))
+    return Vocabulary(tuple(WordGroup(name, (name,)) for name in names), rest), text

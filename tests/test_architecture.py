@@ -1,0 +1,130 @@
+"""Walls between rooms, size of files and functions, and that importing touches nothing: read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = sorted((ROOT / "cliptrase_core").rglob("*.py"))
+DEMO = sorted((ROOT / "demo").rglob("*.py"))
+SOURCES = [*CORE, *DEMO, ROOT / "app.py"]
+
+MOST_FILE_LINES = 280  # without docstrings
+MOST_FUNCTION_LINES = 60  # likewise
+
+ONLY_IN = {
+    "open_clip": {"backbone", "weights", "templates", "architectures"},
+    "sklearn": {"clustering"},
+    "segment_anything": {"sam"},
+    "huggingface_hub": {"hub"},
+}
+NEVER_IN_CORE = {"gradio", "matplotlib", "demo"}
+PURE_STAGES = {"attention", "denoise", "clustering", "decode"}
+STAGE_MAY_USE = {"cliptrase_core.errors", "cliptrase_core.geometry", "cliptrase_core.result"}
+DEMO_BELOW_HANDLERS = {"service", "presenters", "figures", "settings", "examples"}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at any depth of its code."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def documented(node: ast.AST) -> int:
+    """Lines of a docstring."""
+    if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        return 0
+    return len((ast.get_docstring(node, clean=False) or "").splitlines())
+
+
+def packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", CORE, ids=name)
+def test_core_knows_nothing_of_the_page(path):
+    assert not packages(path) & NEVER_IN_CORE
+
+
+@pytest.mark.parametrize("path", CORE, ids=name)
+def test_outside_libraries_stay_in_their_room(path):
+    for library, rooms in ONLY_IN.items():
+        assert library not in packages(path) or path.stem in rooms
+
+
+@pytest.mark.parametrize("path", [p for p in CORE if p.stem in PURE_STAGES], ids=name)
+def test_stages_know_nothing_of_models_and_pipelines(path):
+    own = {module for module in imports(path) if module.startswith("cliptrase_core.")}
+    assert all(any(module.startswith(allowed) for allowed in STAGE_MAY_USE) for module in own)
+
+
+@pytest.mark.parametrize("path", [p for p in CORE if p.stem not in {"cli", "__main__"}], ids=name)
+def test_nothing_below_imports_the_command_line(path):
+    assert not {"cliptrase_core.cli", "cliptrase_core.__main__"} & imports(path)
+
+
+@pytest.mark.parametrize("path", [p for p in CORE if p.stem not in {"cli", "__main__", "__init__"}], ids=name)
+def test_stages_do_not_import_the_pipeline(path):
+    assert "cliptrase_core.pipeline" not in imports(path)
+
+
+@pytest.mark.parametrize("path", [p for p in DEMO if p.stem in DEMO_BELOW_HANDLERS], ids=name)
+def test_inside_the_page_arrows_point_down(path):
+    used = imports(path)
+    assert not any(module.startswith(("demo.layout", "demo.handlers")) for module in used)
+    if path.stem in {"service", "figures"}:
+        assert "gradio" not in packages(path)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_files_and_functions_fit_their_ceilings(path):
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert len(text.splitlines()) - sum(map(documented, ast.walk(tree))) <= MOST_FILE_LINES
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1 - documented(node)
+            assert lines <= MOST_FUNCTION_LINES, f"{node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_input_is_never_checked_by_assert(path):
+    assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@pytest.mark.parametrize("package", ["cliptrase_core", "demo", "app"])
+def test_importing_opens_no_connection_and_no_device_and_writes_nothing(package, tmp_path):
+    guard = (
+        "import socket, sys, builtins\n"
+        "import torch, open_clip, sklearn.cluster, scipy, pycocotools.mask, huggingface_hub, tqdm\n"
+        "import os; os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'\n"
+        "import gradio\n"
+        "def refuse(*a, **k): raise SystemExit('touched the network')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "original = builtins.open\n"
+        "def watched(file, mode='r', *a, **k):\n"
+        "    if any(letter in mode for letter in 'wax+'): raise SystemExit(f'wrote {file}')\n"
+        "    return original(file, mode, *a, **k)\n"
+        "builtins.open = watched\n"
+        f"import {package}\n"
+        "raise SystemExit('started CUDA' if torch.cuda.is_initialized() else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", guard], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,133 @@
+"""The command line as a person runs it: files that reopen, one broken picture, exit codes, one line on stderr."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cliptrase_core import cli, export
+from cliptrase_core.pipeline import Segmenter
+
+
+@pytest.fixture(autouse=True)
+def one_model(monkeypatch, nano):
+    """Load nano once for all commands of this file."""
+    monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
+
+
+@pytest.fixture
+def photo(tmp_path, picture):
+    path = tmp_path / "in" / "photo.png"
+    path.parent.mkdir()
+    Image.fromarray(picture).save(path)
+    return path
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):
+    assert run("segment", photo, "--vocabulary", "cat; dog | background: wall", "--output", tmp_path / "out") == 0
+    with Image.open(tmp_path / "out" / "photo.labels.png") as labels:
+        assert labels.mode == "P"
+        assert labels.size == (64, 48)
+    result = export.load(tmp_path / "out" / "photo.json")
+    assert result.class_names == ("cat", "dog", "background")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "photo.labels.png")), result.labels)
+    record = json.loads((tmp_path / "out" / "photo.json").read_text(encoding="utf-8"))
+    assert record["settings"]["model"] == "nano"
+    assert "photo.overlay.png" in capsys.readouterr().out
+
+
+def test_one_broken_picture_does_not_stop_the_rest_and_is_reported(photo, tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_text("not a picture")
+    code = run("segment", broken, photo, "--vocabulary", "cat; dog", "--output", tmp_path / "out")
+    assert code == 2
+    assert (tmp_path / "out" / "photo.json").exists()
+    assert not list((tmp_path / "out").glob("broken*"))
+    assert "1 of 2 images could not be segmented" in capsys.readouterr().err
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(photo, tmp_path, picture):
+    other = tmp_path / "Photo.jpg"
+    Image.fromarray(picture).save(other)
+    assert run("segment", photo, other, photo, "--vocabulary", "cat", "--output", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == [
+        "Photo-2.json",
+        "photo-3.json",
+        "photo.json",
+    ]
+
+
+def test_paper_preset_labels_the_crop(photo, tmp_path):
+    run("segment", photo, "--vocabulary", "cat; dog", "--preset", "paper-224", "--output", tmp_path / "out")
+    assert export.load(tmp_path / "out" / "photo.json").size == (224, 224)
+
+
+def test_intermediates_are_added_on_request(photo, tmp_path):
+    run("segment", photo, "--vocabulary", "cat", "--intermediates", "--output", tmp_path / "out")
+    arrays = np.load(tmp_path / "out" / "photo.npz")
+    assert arrays["affinity"].shape == (1 + len(arrays["patches"]),) * 2
+
+
+def test_inspect_writes_heat_maps_and_arrays(photo, tmp_path, capsys):
+    code = run("inspect", photo, "--row", 2, "--column", 3, "--layer", 5, "--output", tmp_path / "out")
+    assert code == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    stem = "photo.layer5.row2.column3"
+    assert names == sorted([f"{stem}.patch.png", f"{stem}.before.png", f"{stem}.after.png", f"{stem}.npz"])
+    arrays = np.load(tmp_path / "out" / f"{stem}.npz")
+    assert arrays["before"].shape == arrays["after"].shape
+    assert "global patches" in capsys.readouterr().out
+
+
+def test_doctor_says_what_would_run(capsys):
+    assert run("doctor") == 0
+    out = capsys.readouterr().out
+    assert "nano: here" in out
+    assert "page would start with" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["segment", "PHOTO", "--vocabulary", "", "--output", "OUT"], "vocabulary"),
+        (["segment", "PHOTO", "--vocabulary", "cat", "--eps", "-1", "--output", "OUT"], "eps: expected"),
+        (["segment", "PHOTO", "--vocabulary", "cat", "--short-side", "2", "--output", "OUT"], "short side: expected"),
+        (["segment", "PHOTO", "--vocabulary", "cat", "--output", "PHOTO/x"], "output"),
+        (["inspect", "PHOTO", "--row", "99", "--column", "0", "--output", "OUT"], "patch: expected row 0 to"),
+        (["inspect", "PHOTO", "--row", "0", "--column", "0", "--layer", "40", "--output", "OUT"], "layer: expected"),
+        (["inspect", "nowhere.png", "--row", "0", "--column", "0", "--output", "OUT"], "nowhere.png"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(photo, tmp_path, capsys, arguments, said):
+    places = {"PHOTO": str(photo), "OUT": str(tmp_path / "out"), "PHOTO/x": str(photo / "x")}
+    assert run(*(places.get(argument, argument) for argument in arguments)) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note:")]
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["fly"], ["segment"], ["segment", "a.png", "--vocabulary", "cat", "--output", "x", "--method", "magic"]],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_module_runs_as_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "cliptrase_core", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip()
