@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+QUICK_GELU = 1.702
+"""Slope inside QuickGELU's sigmoid (OpenAI's CLIP)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,7 @@ def finish_block(block: Any, tokens: Tensor, mixed: Tensor) -> Tensor:
     """
     mixed = block.attn.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, T, width)
     tokens = tokens + block.ls_1(_apply(block, "ln_attn", mixed))
-    out: Tensor = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+    out: Tensor = tokens + block.ls_2(_mlp(block.mlp, block.ln_2(tokens)))
     return out
 
 
@@ -61,6 +65,19 @@ def vanilla_block(block: Any, tokens: Tensor, projections: Projections | None = 
     """One block as it was trained, with fused attention."""
     p = projections or project(block, tokens)
     return finish_block(block, tokens, F.scaled_dot_product_attention(p.q, p.k, p.v))
+
+
+def _mlp(mlp: Any, tokens: Tensor) -> Tensor:
+    """The block's MLP; QuickGELU in one pass over the hidden units instead of three.
+
+    x sigmoid(a x) = silu(a x) / a with a = 1.702; the division goes into the product with c_proj.
+    """
+    if len(mlp) != 3 or type(mlp.gelu).__name__ != "QuickGELU":
+        plain: Tensor = mlp(tokens)
+        return plain
+    hidden = F.silu(mlp.c_fc(tokens).mul_(QUICK_GELU), inplace=True).flatten(0, 1)  # (B*T, 4*width)
+    out = torch.addmm(mlp.c_proj.bias, hidden, mlp.c_proj.weight.T, alpha=1 / QUICK_GELU)
+    return out.reshape(tokens.shape)
 
 
 def _apply(owner: Any, name: str, value: Tensor) -> Tensor:
