@@ -24,8 +24,8 @@ from cliptrase_core.templates import fill, templates_by_name
 CACHED_WORDS = 20_000
 """Embeddings that are kept: 40 MB at D = 512; the ones unused for longest go first."""
 
-TOKENS_AT_ONCE = 512
-"""Padded tokens of one pass: large enough to keep two cores busy, small enough for little padding."""
+PROMPTS_AT_ONCE = 256
+"""Prompts of one pass: enough to keep the cores busy, few enough for little memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +34,13 @@ class Prefix:
 
     Attributes:
         ids: token ids, start-of-text first.
-        keys: by layer, (heads, n, d).
-        values: by layer, (heads, n, d).
+        keys: (L, heads, n, d).
+        values: (L, heads, n, d).
     """
 
     ids: tuple[int, ...]
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
+    keys: Tensor
+    values: Tensor
 
 
 @dataclass(frozen=True)
@@ -185,33 +185,51 @@ class TextEncoder:
             if ids:
                 mixed = F.scaled_dot_product_attention(p.q, p.k, p.v, is_causal=True)
                 tokens = finish_block(block, tokens, mixed)
-        return Prefix(ids, tuple(keys), tuple(values))
+        return Prefix(ids, torch.stack(keys), torch.stack(values))
 
     def _run_prompts(self, batch: Sequence[Prompt]) -> Tensor:
-        """Run what follows the prefixes, in one pass; (len(batch), D)."""
+        """Run what follows the prefixes, in one pass; (len(batch), D).
+
+        Tokens of all prompts are packed into one row of length R, so that no layer spends time on padding;
+        only attention lays them out as (B, S).
+        """
         tower, device = self._tower, self._tower.token_embedding.weight.device
-        before = max(len(p.prefix.ids) for p in batch)
-        longest = max(len(p.ids) for p in batch)
-        padded = torch.tensor([(*p.ids, *[0] * (longest - len(p.ids))) for p in batch], device=device)
+        prefixes = list({id(p.prefix): p.prefix for p in batch}.values())
+        before = max(len(prefix.ids) for prefix in prefixes)
+        keys = _stack_left([prefix.keys for prefix in prefixes], before)  # (L, prefixes, heads, n, d)
+        values = _stack_left([prefix.values for prefix in prefixes], before)
+        prefix_of = torch.tensor([prefixes.index(p.prefix) for p in batch], device=device)  # (B,)
         starts = torch.tensor([len(p.prefix.ids) for p in batch], device=device)
-        last = torch.tensor([len(p.ids) - 1 for p in batch], device=device)
-        rows = torch.arange(len(batch), device=device)
-        places = (starts[:, None] + torch.arange(longest, device=device)).clamp_(
-            max=len(tower.positional_embedding) - 1  # only padding is past the end
-        )
-        tokens = tower.token_embedding(padded) + tower.positional_embedding[places]
-        seen = _visible(starts, before, longest)  # (B, 1, S, n+S)
+        row, place, unpack = _packing([len(p.ids) for p in batch], device)
+        ids = torch.tensor([token for p in batch for token in p.ids], device=device)
+        tokens = (tower.token_embedding(ids) + tower.positional_embedding[starts[row] + place])[None]  # (1, R, width)
+        seen = _visible(starts, before, unpack.shape[1])  # (B, 1, S, n+S)
         blocks = list(tower.transformer.resblocks)
         for layer, block in enumerate(blocks):
             p = project(block, tokens)
-            k = torch.cat([_stack_left([q.prefix.keys[layer] for q in batch], before), p.k], dim=2)
-            v = torch.cat([_stack_left([q.prefix.values[layer] for q in batch], before), p.v], dim=2)
-            q, mask = p.q, seen
+            k = torch.cat([keys[layer, prefix_of], _unpacked(p.k, unpack)], dim=2)  # (B, heads, n+S, d)
+            v = torch.cat([values[layer, prefix_of], _unpacked(p.v, unpack)], dim=2)
             if block is blocks[-1]:  # only the end-of-text token is read afterwards
-                q, mask, tokens = q[rows, :, last, None], seen[rows, :, last, None], tokens[rows, last, None]
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-            tokens = finish_block(block, tokens, mixed)
-        return _read_out(tower, tokens[:, 0])
+                last = torch.cat([row[1:] != row[:-1], row.new_ones(1, dtype=torch.bool)])
+                row, place, tokens = row[last], place[last], tokens[:, last]
+            mixed = F.scaled_dot_product_attention(_unpacked(p.q, unpack), k, v, attn_mask=seen)
+            tokens = finish_block(block, tokens, mixed[row, :, place].transpose(0, 1)[None])
+        return _read_out(tower, tokens[0])
+
+
+def _packing(lengths: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Where packed tokens belong: prompt (R,), place in it (R,), and packed index of each place (B, S)."""
+    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    first = torch.tensor([0, *lengths[:-1]]).cumsum(0)
+    place = torch.arange(len(row)) - first[row]
+    unpack = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
+    unpack[row, place] = torch.arange(len(row))
+    return row.to(device), place.to(device), unpack.to(device)
+
+
+def _unpacked(packed: Tensor, unpack: Tensor) -> Tensor:
+    """(1, heads, R, d) -> (B, heads, S, d)."""
+    return packed[0][:, unpack].transpose(0, 1)
 
 
 def _visible(starts: Tensor, before: int, longest: int) -> Tensor:
@@ -225,8 +243,8 @@ def _visible(starts: Tensor, before: int, longest: int) -> Tensor:
 
 
 def _stack_left(parts: Sequence[Tensor], length: int) -> Tensor:
-    """Stack (heads, n_i, d) into (B, heads, length, d), padded on the left."""
-    return torch.stack([F.pad(part, (0, 0, length - part.shape[1], 0)) for part in parts])
+    """Stack (L, heads, n_i, d) into (L, parts, heads, length, d), padded on the left."""
+    return torch.stack([F.pad(part, (0, 0, length - part.shape[2], 0)) for part in parts], dim=1)
 
 
 def _read_out(tower: Any, tokens: Tensor) -> Tensor:
@@ -238,15 +256,11 @@ def _read_out(tower: Any, tokens: Tensor) -> Tensor:
     return projected
 
 
-def _similar_lengths(prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
-    """Batches in order of length, so that little is padded."""
-    batch: list[Prompt] = []
-    for prompt in sorted(prompts, key=lambda p: len(p.ids)):
-        if batch and (len(batch) + 1) * len(prompt.ids) > TOKENS_AT_ONCE:
-            yield batch
-            batch = []
-        batch.append(prompt)
-    yield batch
+def _similar_lengths(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
+    """Batches in order of length, so that attention pads little."""
+    ordered = sorted(prompts, key=lambda p: len(p.ids))
+    for start in range(0, len(ordered), PROMPTS_AT_ONCE):
+        yield ordered[start : start + PROMPTS_AT_ONCE]
 
 
 def _pooling(tower: Any) -> tuple[str, int | None]:
