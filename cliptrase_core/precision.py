@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import statistics
 import time
 from typing import Any
 
@@ -43,15 +44,16 @@ def bf16_gain(device_type: str) -> float:
 
     Takes about 0.1 s, once in a process for each kind of device.
     """
-    times = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        left = torch.ones(256, 768, dtype=dtype, device=device_type)
-        right = torch.ones(768, 3072, dtype=dtype, device=device_type)
-        times[dtype] = min(_seconds(left, right) for _ in range(8))
-    return times[torch.float32] / times[torch.bfloat16]
+    gains = []
+    for _ in range(9):  # in turn, so that a busy machine slows both
+        full, half = (_seconds(dtype, device_type) for dtype in (torch.float32, torch.bfloat16))
+        gains.append(full / half)
+    return statistics.median(gains)
 
 
-def _seconds(left: torch.Tensor, right: torch.Tensor) -> float:
+def _seconds(dtype: torch.dtype, device_type: str) -> float:
+    left = torch.ones(197, 768, dtype=dtype, device=device_type)
+    right = torch.ones(768, 3072, dtype=dtype, device=device_type)
     start = time.perf_counter()
     (left @ right).sum().item()  # item() waits for the device
     return time.perf_counter() - start

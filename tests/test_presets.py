@@ -1,0 +1,43 @@
+"""Presets and methods are found by name; the automatic rule passes through both published points."""
+
+from __future__ import annotations
+
+import pytest
+
+from cliptrase_core import METHODS, PRESETS, InputError
+from cliptrase_core.methods import method_by_name
+from cliptrase_core.presets import preset_by_name
+
+
+@pytest.mark.parametrize(("patches", "eps", "min_samples"), [(196, 0.7, 3), (441, 1.05, 7), (1, 0.05, 1)])
+def test_automatic_clustering_passes_through_the_published_points(segmenter, patches, eps, min_samples):
+    settings = segmenter.default_clustering(patches)
+    assert settings.eps == pytest.approx(eps)
+    assert settings.min_samples == min_samples
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "eps", "min_samples"), [("paper-224", 224, 0.7, 3), ("paper-336", 336, 1.1, 7)]
+)
+def test_paper_presets_are_the_paper_s(name, side, eps, min_samples):
+    preset = preset_by_name(name)
+    assert (preset.short_side, preset.crop, preset.positions, preset.templates) == (side, True, "published", "openai80")
+    assert (preset.clustering.eps, preset.clustering.min_samples) == (eps, min_samples)
+
+
+def test_auto_uses_the_size_that_the_model_was_trained_at(segmenter, picture):
+    assert min(segmenter.encode(picture).frame.model) == 32
+
+
+@pytest.mark.parametrize("known", [PRESETS, METHODS])
+def test_names_are_their_keys(known):
+    assert all(entry.name == key for key, entry in known.items())
+
+
+@pytest.mark.parametrize(
+    ("look_up", "listed"), [(preset_by_name, "auto, paper-224"), (method_by_name, "cliptrase, clip")]
+)
+@pytest.mark.parametrize("name", ["", "PAPER", None, 3])
+def test_unknown_name_lists_the_known_ones(look_up, listed, name):
+    with pytest.raises(InputError, match=f"expected one of {listed}.*got {name!r}"):
+        look_up(name)
