@@ -52,6 +52,6 @@ def method_by_name(name: str) -> Method:
     Raises:
         InputError: unknown name.
     """
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise InputError(explain("method", expected=f"one of {', '.join(METHODS)}", got=repr(name), remedy="Pick one."))
     return METHODS[name]

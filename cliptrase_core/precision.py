@@ -32,7 +32,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """
     if name == AUTO:
         return torch.bfloat16 if bf16_gain(device.type) >= WORTH_IT else torch.float32
-    if name not in PRECISIONS:
+    if not isinstance(name, str) or name not in PRECISIONS:
         known = ", ".join([*PRECISIONS, AUTO])
         raise InputError(explain("precision", expected=f"one of {known}", got=repr(name), remedy="fp32 is exact."))
     return PRECISIONS[name]

@@ -56,6 +56,6 @@ def preset_by_name(name: str) -> Preset:
     Raises:
         InputError: unknown name.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise InputError(explain("preset", expected=f"one of {', '.join(PRESETS)}", got=repr(name), remedy="Pick one."))
     return PRESETS[name]

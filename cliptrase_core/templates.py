@@ -24,7 +24,7 @@ def templates_by_name(name: str) -> tuple[str, ...]:
     Raises:
         InputError: unknown name.
     """
-    if name not in TEMPLATES:
+    if not isinstance(name, str) or name not in TEMPLATES:
         raise InputError(
             explain("templates", expected=f"one of {', '.join(TEMPLATES)}", got=repr(name), remedy="Pick one.")
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cliptrase_core import METHODS, PRESETS, InputError
@@ -37,7 +39,7 @@ def test_names_are_their_keys(known):
 @pytest.mark.parametrize(
     ("look_up", "listed"), [(preset_by_name, "auto, paper-224"), (method_by_name, "cliptrase, clip")]
 )
-@pytest.mark.parametrize("name", ["", "PAPER", None, 3])
+@pytest.mark.parametrize("name", ["", "PAPER", None, 3, []])
 def test_unknown_name_lists_the_known_ones(look_up, listed, name):
-    with pytest.raises(InputError, match=f"expected one of {listed}.*got {name!r}"):
+    with pytest.raises(InputError, match=f"expected one of {listed}.*got {re.escape(repr(name))}"):
         look_up(name)
