@@ -1,0 +1,7 @@
+"""The page: layout -> handlers -> {service, presenters, figures}; only layout and handlers know Gradio."""
+
+import os
+
+# Read by the libraries while they are imported, so this has to come first; an explicit choice of the person wins.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -1,0 +1,51 @@
+"""A small store that keeps what was used last and makes each thing once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Value]):
+    """The values of the last keys that were asked for; threads share one.
+
+    Making happens under a lock: a key that two people ask for at once is made once, and only one thing is made
+    at a time, which suits a machine with one model.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        """Keep at most `capacity` values."""
+        self._capacity = capacity
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._lock = threading.Lock()
+        self._making = threading.Lock()
+
+    def peek(self, key: Hashable) -> Value | None:
+        """The value if it is kept."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> tuple[Value, bool]:
+        """The value, and whether it was kept; what `make` raises is passed on and nothing is kept."""
+        kept = self.peek(key)
+        if kept is not None:
+            return kept, True
+        with self._making:
+            kept = self.peek(key)  # somebody may have made it meanwhile
+            if kept is not None:
+                return kept, True
+            value = make()
+            with self._lock:
+                self._values[key] = value
+                while len(self._values) > self._capacity:
+                    self._values.popitem(last=False)
+            return value, False
+
+    def __len__(self) -> int:
+        return len(self._values)

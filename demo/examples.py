@@ -1,0 +1,40 @@
+"""Bundled pictures with words that suit them. Read when somebody opens the page, never at import."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.settings import EXAMPLES
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One bundled picture.
+
+    Attributes:
+        path: of the picture.
+        words: vocabulary that suits it.
+        credit: who made it; may be empty.
+    """
+
+    path: Path
+    words: str
+    credit: str = ""
+
+
+def read_examples(folder: Path = EXAMPLES) -> list[Example]:
+    """Examples that `examples.json` lists and that exist; none without the folder."""
+    try:
+        entries = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
+        found = [Example(folder / Path(e["file"]).name, str(e["words"]), str(e.get("credit", ""))) for e in entries]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        _log.exception("examples.json cannot be read: the page opens without examples")
+        return []
+    return [example for example in found if example.path.is_file()]

@@ -1,0 +1,159 @@
+"""Arrays become pictures: views of a picture, heat maps, grids and marks. Pure functions on numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Picture = npt.NDArray[np.uint8]
+Size = tuple[int, int]
+Cell = tuple[int, int]
+Box = tuple[float, float, float, float]
+
+SHORTEST_SHOWN, LONGEST_SHOWN = 640, 1280
+"""Long side of a shown picture: small ones are enlarged here because Gradio never enlarges."""
+INSPECT_SIDE = 768
+"""Long side of the picture with the patch grid, about: cells must be large enough to hit."""
+
+MARK = (230, 0, 30)
+GLOBAL_MARK = (255, 255, 255)
+
+# Dark to bright at an even pace of lightness, readable without red-green vision: viridis at nine points.
+_ANCHORS = np.array(
+    [
+        (68, 1, 84),
+        (71, 44, 122),
+        (59, 81, 139),
+        (44, 113, 142),
+        (33, 144, 141),
+        (39, 173, 129),
+        (92, 200, 99),
+        (170, 220, 50),
+        (253, 231, 37),
+    ],
+    dtype=np.float64,
+)
+HEAT_STOPS = tuple("#{:02x}{:02x}{:02x}".format(*(int(value) for value in anchor)) for anchor in _ANCHORS)
+"""The heat colours from lowest to highest, as CSS writes them."""
+
+
+def shown_size(size: Size) -> Size:
+    """Size at which a picture of `size` is shown: same shape, long side within the limits."""
+    longest = min(max(max(size), SHORTEST_SHOWN), LONGEST_SHOWN)
+    return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
+
+
+def cell_side(grid: Size) -> int:
+    """Pixels of a patch in the inspected picture."""
+    return max(4, INSPECT_SIDE // max(grid))
+
+
+def view(pixels: Picture, size: Size, box: Box | None = None) -> Picture:
+    """Part of a picture at another size.
+
+    Args:
+        pixels: (H, W, 3).
+        size: of the result.
+        box: (left, top, right, bottom) in `pixels`; None takes all.
+
+    Returns:
+        (*size, 3).
+    """
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    # reducing_gap keeps a 40-megapixel photograph from costing a second.
+    scaled = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
+    return np.asarray(scaled)
+
+
+def pick(labels: npt.NDArray[np.int32], size: Size) -> npt.NDArray[np.int32]:
+    """A label map at another size by nearest neighbour: labels cannot be mixed."""
+    rows = ((np.arange(size[0]) + 0.5) * labels.shape[0] / size[0]).astype(np.intp)
+    columns = ((np.arange(size[1]) + 0.5) * labels.shape[1] / size[1]).astype(np.intp)
+    return labels[np.ix_(rows, columns)]
+
+
+def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:
+    """`colours` laid over `picture`, both (H, W, 3)."""
+    mixed = picture + np.float32(opacity) * (colours.astype(np.float32) - picture)
+    return np.rint(mixed).clip(0, 255).astype(np.uint8)
+
+
+def heat_range(values: npt.NDArray[np.floating], patch: Cell) -> tuple[float, float]:
+    """Lowest and highest value of a map without the chosen patch, which always resembles itself most.
+
+    Args:
+        values: (h, w).
+        patch: (row, column) of the chosen patch.
+    """
+    others = np.delete(values.ravel(), patch[0] * values.shape[1] + patch[1])
+    return (float(others.min()), float(others.max())) if others.size else (0.0, 0.0)
+
+
+def heat_colours(values: npt.NDArray[np.floating], low: float, high: float) -> Picture:
+    """Colours of values: `low` and below darkest, `high` and above brightest; a flat map is dark.
+
+    Args:
+        values: (h, w).
+        low: value of the first colour.
+        high: value of the last colour.
+
+    Returns:
+        (h, w, 3).
+    """
+    place = (np.asarray(values, dtype=np.float64) - low) / ((high - low) or 1.0)
+    place = place.clip(0.0, 1.0) * (len(_ANCHORS) - 1)
+    steps = np.arange(len(_ANCHORS))
+    channels = [np.interp(place, steps, _ANCHORS[:, channel]) for channel in range(3)]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+def heat_map(
+    picture: Picture, values: npt.NDArray[np.floating], patch: Cell, global_patches: Iterable[Cell] = ()
+) -> Picture:
+    """A map over the picture in grey; the chosen patch outlined in red, global patches in white.
+
+    Args:
+        picture: (h*cell, w*cell, 3), what the model saw.
+        values: (h, w).
+        patch: (row, column) that looks.
+        global_patches: (row, column) of each.
+
+    Returns:
+        (h*cell, w*cell, 3).
+    """
+    side = picture.shape[0] // values.shape[0]
+    low, high = heat_range(values, patch)
+    colours = heat_colours(values, low, high).repeat(side, axis=0).repeat(side, axis=1)
+    grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
+    out = blend(grey, colours, 0.75)
+    for cell in global_patches:
+        _outline(out, cell, side, GLOBAL_MARK, width=max(1, side // 16))
+    return mark(out, patch, side)
+
+
+def with_grid(picture: Picture, side: int) -> Picture:
+    """The picture with faint lines between patches of `side` pixels."""
+    out = picture.copy()
+    for lines in (out[side::side], out[:, side::side]):
+        lines[:] = (lines.astype(np.uint16) * 5 + 255 * 3) // 8
+    return out
+
+
+def mark(picture: Picture, patch: Cell, side: int) -> Picture:
+    """The picture with one patch outlined in red, with a white edge that parts it from any colour."""
+    out = picture.copy()
+    width = max(2, side // 8)
+    _outline(out, patch, side, (255, 255, 255), width + max(1, width // 2))
+    _outline(out, patch, side, MARK, width)
+    return out
+
+
+def _outline(picture: Picture, patch: Cell, side: int, colour: tuple[int, int, int], width: int) -> None:
+    top, left = patch[0] * side, patch[1] * side
+    cell = picture[top : top + side, left : left + side]  # a view: writing changes the picture
+    width = min(width, side // 2)
+    for edge in (cell[:width], cell[-width:], cell[:, :width], cell[:, -width:]):
+        edge[:] = colour

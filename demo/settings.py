@@ -1,0 +1,51 @@
+"""Numbers and names that the page is built with, and what the environment asks for. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+# The core's own names, repeated so that the page can be drawn before torch is imported; a test compares them.
+METHODS = ("cliptrase", "clip")
+PRESETS = ("auto", "paper-224", "paper-336")
+DENOISE = ("cls", "dice", "none")
+
+MAX_UPLOAD = "15mb"
+QUEUE_SIZE = 20
+DELETE_CACHE = (600, 7200)
+"""Every 10 minutes, remove uploads and results that are older than 2 hours."""
+
+KEPT_PICTURES = 16
+"""Encoded pictures that stay in memory, for everyone together."""
+KEPT_CAPTURES = 4
+"""Pictures whose queries, keys and values stay in memory: tens of MB each for a large model."""
+KEPT_MAPS = 12
+"""Layers whose N x N maps stay in memory."""
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run.
+
+    Attributes:
+        model: "nano", "ViT-B-16", "ViT-B-16:tag" or "ViT-B-16:file"; None leaves the choice to the start-up rule.
+        device: as torch names it; None takes a GPU when there is one.
+        precision: "fp32", "bf16", "fp16" or "auto".
+    """
+
+    model: str | None = None
+    device: str | None = None
+    precision: str = "fp32"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read CLIPTRASE_MODEL, CLIPTRASE_DEVICE and CLIPTRASE_PRECISION; empty counts as not set."""
+        return cls(
+            model=environment.get("CLIPTRASE_MODEL", "").strip() or None,
+            device=environment.get("CLIPTRASE_DEVICE", "").strip() or None,
+            precision=environment.get("CLIPTRASE_PRECISION", "").strip() or "fp32",
+        )

@@ -1,0 +1,26 @@
+"""What the theme leaves open: the banner, the legend, the scales. Colours come from the theme, so dark mode works."""
+
+CSS = """
+.gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
+.strip { padding: 8px 12px; border-radius: 8px; border-left: 4px solid var(--primary-500);
+  background: var(--background-fill-secondary); line-height: 1.45; }
+.strip.busy { border-left-color: var(--neutral-400); }
+.strip.note { border-left-color: #d97706; }
+.strip.bad { border-left-color: #dc2626; }
+.hint, .facts { margin: 4px 0; font-size: 0.9rem; line-height: 1.45; color: var(--body-text-color-subdued); }
+.facts { color: var(--body-text-color); }
+.legend { overflow: auto; max-height: 360px; }
+.legend table { width: 100%; border-collapse: collapse; font-size: 0.95rem; }
+.legend th, .legend td { padding: 5px 8px; text-align: right; font-weight: normal;
+  border-bottom: 1px solid var(--border-color-primary); font-variant-numeric: tabular-nums; }
+.legend th:nth-child(2) { text-align: left; width: 60%; overflow-wrap: anywhere; }
+.legend thead th { color: var(--body-text-color-subdued); font-size: 0.85rem; }
+.legend td:first-child { width: 28px; }
+.swatch { display: inline-block; width: 18px; height: 18px; border-radius: 4px; vertical-align: middle;
+  border: 1px solid rgba(128, 128, 128, 0.6); }
+.scales { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
+.bar { display: block; height: 10px; border-radius: 5px; }
+.ends { display: flex; justify-content: space-between; gap: 8px; font-size: 0.85rem;
+  font-variant-numeric: tabular-nums; }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+"""

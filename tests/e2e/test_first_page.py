@@ -1,0 +1,137 @@
+"""What a person does on the first page, in a real browser, at desktop and phone width:
+
+segment an upload and read the legend; new words without a new picture; click a patch, step by keyboard; an
+example in one click; a file that is no picture; and nothing is asked of any other machine.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from demo.settings import EXAMPLES
+
+pytestmark = pytest.mark.e2e
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+WORDS = "cow; pig; tractor; sky; grass"
+PATIENCE = 60_000
+
+
+@pytest.fixture
+def picture() -> Path:
+    found = EXAMPLES / "farm.png"
+    return found if found.exists() else DATA / "golden" / "image0.png"
+
+
+def upload(page, path: Path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(path)
+
+
+def segment(page, path: Path, words: str = WORDS) -> None:
+    upload(page, path)
+    expect(page.locator("#picture img")).to_be_visible()
+    page.locator("#words textarea").fill(words)
+    page.locator("#go").click()
+    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#legend tbody tr").first).to_be_visible()
+
+
+def click_patch(page, row: int, column: int, grid: tuple[int, int]) -> None:
+    page.get_by_role("tab", name="Attention").click()
+    image = page.locator("#patches img")
+    expect(image).to_be_visible()
+    box = image.bounding_box()
+    # The picture is shown whole and centred in its box (object-fit: scale-down).
+    natural = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    scale = min(box["width"] / natural[0], box["height"] / natural[1], 1)
+    left = (box["width"] - natural[0] * scale) / 2 + (column + 0.5) * natural[0] * scale / grid[1]
+    top = (box["height"] - natural[1] * scale) / 2 + (row + 0.5) * natural[1] * scale / grid[0]
+    image.click(position={"x": left, "y": top})
+
+
+def grid_of(page) -> tuple[int, int]:
+    h, w = re.search(r"of (\d+) × (\d+) patches", page.locator("#costs").inner_text()).groups()
+    return int(h), int(w)
+
+
+def expect_no_sideways_scroll(page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, artifacts, width):
+    page = open_page(width, 900 if width > 600 else 800)
+    expect(page.get_by_role("heading", name="CLIPtrase Lab")).to_be_visible()
+    expect(page.locator(".strip.calm")).to_contain_text("nano", timeout=PATIENCE)
+    page.screenshot(path=artifacts / f"first_page_{width}_1_opened.png", full_page=True)
+
+    segment(page, picture)
+    expect(page.locator("#legend")).to_contain_text("%")
+    expect(page.locator("#costs")).to_contain_text(re.compile("encoded|reused"))
+    expect(page.locator("#regions img")).to_be_visible()
+    page.screenshot(path=artifacts / f"first_page_{width}_2_segmented.png", full_page=True)
+    grid = grid_of(page)
+
+    click_patch(page, 5, 3, grid)
+    expect(page.locator("#before img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#after img")).to_be_visible()
+    expect(page.locator("#patch-facts")).to_contain_text("patch row 5, column 3")
+    expect(page.locator("#row input")).to_have_value("5")
+    page.screenshot(path=artifacts / f"first_page_{width}_3_patch.png", full_page=True)
+    expect_no_sideways_scroll(page)
+    assert page.strangers == []
+
+
+def test_new_words_reuse_the_picture(open_page, picture):
+    page = open_page(1280)
+    segment(page, picture)
+    page.locator("#words textarea").fill("zebra; mountain")
+    page.locator("#go").click()
+    expect(page.locator("#costs")).to_contain_text("reused", timeout=PATIENCE)
+    expect(page.locator("#legend")).to_contain_text(re.compile("zebra|mountain"))
+
+
+def test_the_keyboard_reaches_every_patch_and_layer(open_page, picture):
+    page = open_page(1280)
+    segment(page, picture)
+    page.get_by_role("tab", name="Attention").click()
+    page.locator("#row input").fill("2")
+    page.locator("#column input").fill("4")
+    page.locator("#column input").press("Enter")
+    expect(page.locator("#patch-facts")).to_contain_text("patch row 2, column 4", timeout=PATIENCE)
+    page.locator("#layer input[type=range]").press("ArrowLeft")
+    expect(page.locator("#patch-facts")).to_contain_text("Layer 10 of 12", timeout=PATIENCE)
+
+
+def test_an_example_is_segmented_in_one_click(open_page, artifacts):
+    if not (EXAMPLES / "examples.json").exists():
+        pytest.skip("needs assets/examples")
+    page = open_page(1280, color_scheme="dark")
+    page.locator("#examples button img").nth(2).click()
+    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#legend tbody tr").first).to_be_visible()
+    page.screenshot(path=artifacts / "first_page_dark_example.png", full_page=True)
+
+
+def test_a_new_picture_takes_the_old_results_away(open_page, picture):
+    page = open_page(1280)
+    segment(page, picture)
+    page.locator("#picture button[aria-label=Clear], #picture button[title=Clear]").first.click()
+    expect(page.locator("#overlay img")).to_have_count(0)
+    expect(page.locator("#legend tbody tr")).to_have_count(0)
+
+
+def test_hostile_words_and_files_get_a_message(open_page, picture):
+    page = open_page(1280)
+    segment(page, picture, "<img src=x onerror=alert(1)>; sky")
+    expect(page.locator("#legend")).to_contain_text(re.compile("onerror|sky"))
+    assert page.locator("#legend img").count() == 0
+    page.locator("#words textarea").fill("cat | floor")
+    page.locator("#go").click()
+    expect(page.locator(".toast-body")).to_contain_text("background:", timeout=PATIENCE)
