@@ -19,7 +19,7 @@ from tqdm import tqdm
 from cliptrase_core import doctor, export, weights
 from cliptrase_core.denoise import DENOISE_MODES
 from cliptrase_core.errors import CliptraseError, InputError, explain
-from cliptrase_core.heatmap import enlarge, heat_colours, mark_patch
+from cliptrase_core.heatmap import enlarge, heat_colours, heat_range, mark_patch
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.inspection import AttentionMaps
 from cliptrase_core.methods import METHODS
@@ -132,7 +132,7 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     row, column = options.row, options.column
     before, after = (part.numpy() for part in maps.patch_maps(row, column))
     stem = f"{export.safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
-    pictures = {"patch": seen, "before": _heat(before, seen), "after": _heat(after, seen)}
+    pictures = {"patch": seen, "before": _heat(before, seen, (row, column)), "after": _heat(after, seen, (row, column))}
     paths = [folder / f"{stem}.{name}.png" for name in pictures]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,9 +159,8 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     return paths
 
 
-def _heat(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    size = seen.shape[0], seen.shape[1]
-    return enlarge(heat_colours(values, float(values.min()), float(values.max())), size)
+def _heat(values: np.ndarray, seen: np.ndarray, patch: tuple[int, int]) -> np.ndarray:
+    return enlarge(heat_colours(values, *heat_range(values, patch)), (seen.shape[0], seen.shape[1]))
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -7,28 +7,54 @@ import numpy.typing as npt
 
 from cliptrase_core.geometry import Size
 
-# Dark blue to yellow with lightness rising evenly, so that order survives grey print and colour blindness.
+# Dark to bright at an even pace of lightness, readable without red-green vision: viridis at nine points.
 _ANCHORS = np.array(
-    [(20, 11, 52), (80, 18, 123), (152, 45, 128), (211, 67, 110), (248, 118, 92), (254, 187, 129), (252, 253, 191)]
+    [
+        (68, 1, 84),
+        (71, 44, 122),
+        (59, 81, 139),
+        (44, 113, 142),
+        (33, 144, 141),
+        (39, 173, 129),
+        (92, 200, 99),
+        (170, 220, 50),
+        (253, 231, 37),
+    ],
+    dtype=np.float64,
 )
+HEAT_STOPS = tuple("#{:02x}{:02x}{:02x}".format(*(int(value) for value in anchor)) for anchor in _ANCHORS)
+"""The heat colours from lowest to highest, as CSS writes them."""
+
 MARK = (255, 0, 0)
 
 
-def heat_colours(values: npt.NDArray[np.floating], low: float, high: float) -> npt.NDArray[np.uint8]:
-    """Colour each value on the scale from `low` (dark) to `high` (light); a flat scale is all dark.
+def heat_range(values: npt.NDArray[np.floating], patch: tuple[int, int]) -> tuple[float, float]:
+    """Lowest and highest value of a map without the chosen patch, which always resembles itself most.
 
     Args:
         values: (h, w).
-        low: value of the darkest colour.
-        high: value of the lightest colour.
+        patch: (row, column) of the chosen patch.
+    """
+    others = np.delete(values.ravel(), patch[0] * values.shape[1] + patch[1])
+    return (float(others.min()), float(others.max())) if others.size else (0.0, 0.0)
+
+
+def heat_colours(values: npt.NDArray[np.floating], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Colours of values: `low` and below darkest, `high` and above brightest; a flat map is dark.
+
+    Args:
+        values: (h, w).
+        low: value of the first colour.
+        high: value of the last colour.
 
     Returns:
         (h, w, 3).
     """
-    share = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
-    steps = np.linspace(0, 1, len(_ANCHORS))
-    channels = [np.interp(share, steps, _ANCHORS[:, channel]) for channel in range(3)]
-    colours: npt.NDArray[np.uint8] = np.stack(channels, axis=-1).round().astype(np.uint8)
+    place = (np.asarray(values, dtype=np.float64) - low) / ((high - low) or 1.0)
+    place = place.clip(0.0, 1.0) * (len(_ANCHORS) - 1)
+    steps = np.arange(len(_ANCHORS))
+    channels = [np.interp(place, steps, _ANCHORS[:, channel]) for channel in range(3)]
+    colours: npt.NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
     return colours
 
 

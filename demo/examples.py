@@ -19,11 +19,13 @@ class Example:
     Attributes:
         path: of the picture.
         words: vocabulary that suits it.
+        title: for people; may be empty.
         credit: who made it; may be empty.
     """
 
     path: Path
     words: str
+    title: str = ""
     credit: str = ""
 
 
@@ -31,7 +33,10 @@ def read_examples(folder: Path = EXAMPLES) -> list[Example]:
     """Examples that `examples.json` lists and that exist; none without the folder."""
     try:
         entries = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
-        found = [Example(folder / Path(e["file"]).name, str(e["words"]), str(e.get("credit", ""))) for e in entries]
+        found = [
+            Example(folder / Path(e["file"]).name, str(e["words"]), str(e.get("title", "")), str(e.get("credit", "")))
+            for e in entries
+        ]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -21,24 +21,6 @@ INSPECT_SIDE = 768
 MARK = (230, 0, 30)
 GLOBAL_MARK = (255, 255, 255)
 
-# Dark to bright at an even pace of lightness, readable without red-green vision: viridis at nine points.
-_ANCHORS = np.array(
-    [
-        (68, 1, 84),
-        (71, 44, 122),
-        (59, 81, 139),
-        (44, 113, 142),
-        (33, 144, 141),
-        (39, 173, 129),
-        (92, 200, 99),
-        (170, 220, 50),
-        (253, 231, 37),
-    ],
-    dtype=np.float64,
-)
-HEAT_STOPS = tuple("#{:02x}{:02x}{:02x}".format(*(int(value) for value in anchor)) for anchor in _ANCHORS)
-"""The heat colours from lowest to highest, as CSS writes them."""
-
 
 def shown_size(size: Size) -> Size:
     """Size at which a picture of `size` is shown: same shape, long side within the limits."""
@@ -81,35 +63,6 @@ def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:
     return np.rint(mixed).clip(0, 255).astype(np.uint8)
 
 
-def heat_range(values: npt.NDArray[np.floating], patch: Cell) -> tuple[float, float]:
-    """Lowest and highest value of a map without the chosen patch, which always resembles itself most.
-
-    Args:
-        values: (h, w).
-        patch: (row, column) of the chosen patch.
-    """
-    others = np.delete(values.ravel(), patch[0] * values.shape[1] + patch[1])
-    return (float(others.min()), float(others.max())) if others.size else (0.0, 0.0)
-
-
-def heat_colours(values: npt.NDArray[np.floating], low: float, high: float) -> Picture:
-    """Colours of values: `low` and below darkest, `high` and above brightest; a flat map is dark.
-
-    Args:
-        values: (h, w).
-        low: value of the first colour.
-        high: value of the last colour.
-
-    Returns:
-        (h, w, 3).
-    """
-    place = (np.asarray(values, dtype=np.float64) - low) / ((high - low) or 1.0)
-    place = place.clip(0.0, 1.0) * (len(_ANCHORS) - 1)
-    steps = np.arange(len(_ANCHORS))
-    channels = [np.interp(place, steps, _ANCHORS[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
-
-
 def heat_map(
     picture: Picture, values: npt.NDArray[np.floating], patch: Cell, global_patches: Iterable[Cell] = ()
 ) -> Picture:
@@ -124,6 +77,8 @@ def heat_map(
     Returns:
         (h*cell, w*cell, 3).
     """
+    from cliptrase_core.heatmap import heat_colours, heat_range  # late: the page is drawn before torch is there
+
     side = picture.shape[0] // values.shape[0]
     low, high = heat_range(values, patch)
     colours = heat_colours(values, low, high).repeat(side, axis=0).repeat(side, axis=1)

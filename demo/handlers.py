@@ -82,7 +82,7 @@ class Handlers:
         """Page opened: the examples, and the banner; loading starts here if nothing started it before."""
         self._service.start()
         found = read_examples()
-        gallery = gr.Gallery([(str(example.path), example.words) for example in found], visible=bool(found))
+        gallery = gr.Gallery([(str(example.path), example.title) for example in found], visible=bool(found))
         return presenters.banner(self._service.status()), gallery
 
     @plainly

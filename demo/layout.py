@@ -62,11 +62,11 @@ def build(service: Service) -> gr.Blocks:
     """Draw the page and wire it; loads nothing."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
         gr.Markdown(f"# {TITLE}\nCut a picture into parts with nothing but words, and see how the model does it.")
-        banner = gr.HTML(presenters.banner(service.status()))
+        banner = gr.HTML(presenters.banner(service.status()), padding=False)
         with gr.Row():
-            with gr.Column(scale=2, min_width=320):
+            with gr.Column(scale=2, min_width=280):
                 asked = _input_column()
-            with gr.Column(scale=3, min_width=320), gr.Tabs():
+            with gr.Column(scale=3, min_width=280), gr.Tabs():
                 with gr.Tab("Segmentation"):
                     found = _segmentation_tab()
                 with gr.Tab("Attention"):
@@ -119,7 +119,7 @@ def _input_column() -> dict[str, Any]:
         visible=False,
         columns=3,
         height="auto",
-        object_fit="cover",
+        object_fit="contain",
         allow_preview=False,
         buttons=[],
         elem_id="examples",
@@ -154,21 +154,23 @@ def _settings() -> dict[str, Any]:
 
 
 def _segmentation_tab() -> dict[str, Any]:
-    overlay = _shown("Overlay", "overlay", height=420)
-    legend = gr.HTML(presenters.EMPTY_LEGEND, elem_id="legend", min_height=90)
-    costs = gr.HTML("", elem_id="costs", min_height=44)
-    regions = _shown("Regions before words: patches that belong together", "regions", format="png", height=320)
+    overlay = _shown("Overlay: each class in its colour", "overlay", height=420)
+    legend = gr.HTML(presenters.EMPTY_LEGEND, elem_id="legend", min_height=90, padding=False)
+    costs = gr.HTML("", elem_id="costs", min_height=44, padding=False)
+    regions = _shown("Regions: patches that belong together, found without words", "regions", "png", height=320)
     return {"overlay": overlay, "legend": legend, "costs": costs, "regions": regions}
 
 
 def _attention_tab() -> dict[str, Any]:
-    patches = _shown("Click a patch", "patches", height=380)
-    patch_facts = gr.HTML(presenters.EMPTY_PATCH, elem_id="patch-facts", min_height=44)
+    patches = _shown("What the model saw, in patches: click one", "patches", height=380, buttons=[])
+    patch_facts = gr.HTML(presenters.EMPTY_PATCH, elem_id="patch-facts", min_height=44, padding=False)
     with gr.Row():
-        before = _shown("Before: query-key attention", "before", height=300, min_width=150)
-        after = _shown("After: recovered affinity", "after", height=300, min_width=150)
-    scales = gr.HTML("", elem_id="scales", min_height=60)
-    with gr.Row(equal_height=True):
+        with gr.Column(min_width=150):
+            before = _shown("Before: query-key attention", "before", height=300)
+        with gr.Column(min_width=150):
+            after = _shown("After: recovered affinity", "after", height=300)
+    scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
+    with gr.Row():
         row = gr.Number(0, label="Row", minimum=0, precision=0, min_width=110, elem_id="row")
         column = gr.Number(0, label="Column", minimum=0, precision=0, min_width=110, elem_id="column")
         show = gr.Button("Show patch", min_width=110, elem_id="show")
@@ -186,9 +188,13 @@ def _attention_tab() -> dict[str, Any]:
     }
 
 
-def _shown(label: str, name: str, *, format: str = "jpeg", **options: Any) -> gr.Image:  # noqa: A002
-    buttons: list[Any] = ["download", "fullscreen"]
-    return gr.Image(label=label, elem_id=name, format=format, interactive=False, buttons=buttons, **options)
+def _shown(label: str, name: str, encoding: str = "jpeg", **options: Any) -> gr.Image:
+    """A picture under its caption: Gradio's own label would lie on the picture and cover patches."""
+    gr.HTML(f'<p class="caption">{label}</p>', padding=False)
+    options.setdefault("buttons", ["download", "fullscreen"])
+    return gr.Image(
+        label=label, show_label=False, alt_text=label, elem_id=name, format=encoding, interactive=False, **options
+    )
 
 
 def _wire(page: Page, handlers: Handlers, blocks: gr.Blocks) -> None:

@@ -6,7 +6,6 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from demo import figures
 from demo.models import NANO, Status
 from demo.service import Cut, Look
 
@@ -79,15 +78,17 @@ def patch_facts(look: Look) -> str:
     which = "in white" if count <= OUTLINED else f"the strongest {OUTLINED} in white"
     return (
         f'<p class="facts">{line}<b>{count} global patch{"es" if count > 1 else ""}</b>, which the others look at '
-        f"far more than at most ({which}). Rank among {h * w} before → after recovery: {ranks}{more}</p>"
+        f"far more than at the rest ({which}). Rank among {h * w} before → after recovery: {ranks}{more}</p>"
     )
 
 
 def scales(look: Look) -> str:
     """HTML: the colour scale under the two heat maps, with the numbers at its ends."""
+    from cliptrase_core.heatmap import heat_range  # late: the page is drawn before torch is there
+
     even = 1 + look.attention.size  # [CLS] counts among those that are looked at
-    before = [f"{value * even:.2f}&times;" for value in figures.heat_range(look.attention, look.patch)]
-    after = [f"{value:.2f}" for value in figures.heat_range(look.affinity, look.patch)]
+    before = [f"{value * even:.2f}&times;" for value in heat_range(look.attention, look.patch)]
+    after = [f"{value:.2f}" for value in heat_range(look.affinity, look.patch)]
     return (
         f'<div class="scales">{_bar(*before, "of an even share")}{_bar(*after, "cosine")}</div>'
         '<p class="hint">Each map runs from its own lowest to its own highest patch: the two have different units. '
@@ -138,11 +139,17 @@ def _strip(kind: str, title: str, text: str) -> str:
 
 
 def _bar(low: str, high: str, unit: str) -> str:
-    colours = ", ".join(figures.HEAT_STOPS)
+    from cliptrase_core.heatmap import HEAT_STOPS
+
+    colours = ", ".join(HEAT_STOPS)
     return (
         f'<div><span class="bar" style="background:linear-gradient(90deg, {colours})"></span>'
         f'<span class="ends"><span>{low}</span><span>{unit}</span><span>{high}</span></span></div>'
     )
+
+
+def _cosine(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # adding 0 makes 0.00 of -0.00
 
 
 def _percent(share: float) -> str:

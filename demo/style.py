@@ -9,10 +9,12 @@ CSS = """
 .strip.bad { border-left-color: #dc2626; }
 .hint, .facts { margin: 4px 0; font-size: 0.9rem; line-height: 1.45; color: var(--body-text-color-subdued); }
 .facts { color: var(--body-text-color); }
+.caption { margin: 6px 0 0; font-weight: 600; font-size: 0.95rem; }
 .legend { overflow: auto; max-height: 360px; }
 .legend table { width: 100%; border-collapse: collapse; font-size: 0.95rem; }
-.legend th, .legend td { padding: 5px 8px; text-align: right; font-weight: normal;
-  border-bottom: 1px solid var(--border-color-primary); font-variant-numeric: tabular-nums; }
+.legend table, .legend tr { border: none !important; }
+.legend th, .legend td { padding: 5px 8px !important; text-align: right; font-weight: normal; border: none !important;
+  border-bottom: 1px solid var(--border-color-primary) !important; font-variant-numeric: tabular-nums; }
 .legend th:nth-child(2) { text-align: left; width: 60%; overflow-wrap: anywhere; }
 .legend thead th { color: var(--body-text-color-subdued); font-size: 0.85rem; }
 .legend td:first-child { width: 28px; }
@@ -22,5 +24,7 @@ CSS = """
 .bar { display: block; height: 10px; border-radius: 5px; }
 .ends { display: flex; justify-content: space-between; gap: 8px; font-size: 0.85rem;
   font-variant-numeric: tabular-nums; }
+#examples .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
+#show { align-self: flex-end; height: 46px; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 """

@@ -15,7 +15,9 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -262,9 +264,16 @@ STUFF: dict[str, Callable[[np.random.Generator, tuple[int, int]], Canvas]] = {
 }
 
 
+@cache
+def read_collection(folder: Path) -> dict[str, Any]:
+    """Every icon of a set, as its package holds it."""
+    record: dict[str, Any] = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
+    return record
+
+
 def draw_icon(packages: Path, icon: Icon, side: int) -> Image.Image:
     """Render one icon as a square RGBA picture of `side` pixels."""
-    record = json.loads((packages / icon.collection / "icons.json").read_text(encoding="utf-8"))
+    record = read_collection(packages / icon.collection)
     name = icon.name
     if name not in record["icons"]:
         name = record["aliases"][name]["parent"]

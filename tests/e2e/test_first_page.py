@@ -56,7 +56,7 @@ def click_patch(page, row: int, column: int, grid: tuple[int, int]) -> None:
 
 
 def grid_of(page) -> tuple[int, int]:
-    h, w = re.search(r"of (\d+) × (\d+) patches", page.locator("#costs").inner_text()).groups()
+    h, w = re.search(r"of (\d+) \S (\d+) patches", page.locator("#costs").inner_text()).groups()
     return int(h), int(w)
 
 
@@ -74,12 +74,15 @@ def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, ar
     segment(page, picture)
     expect(page.locator("#legend")).to_contain_text("%")
     expect(page.locator("#costs")).to_contain_text(re.compile("encoded|reused"))
+    page.locator("#regions").scroll_into_view_if_needed()  # loaded lazily
     expect(page.locator("#regions img")).to_be_visible()
     page.screenshot(path=artifacts / f"first_page_{width}_2_segmented.png", full_page=True)
     grid = grid_of(page)
 
     click_patch(page, 5, 3, grid)
+    page.locator("#before").scroll_into_view_if_needed()
     expect(page.locator("#before img")).to_be_visible(timeout=PATIENCE)
+    page.locator("#after").scroll_into_view_if_needed()
     expect(page.locator("#after img")).to_be_visible()
     expect(page.locator("#patch-facts")).to_contain_text("patch row 5, column 3")
     expect(page.locator("#row input")).to_have_value("5")
@@ -122,7 +125,7 @@ def test_an_example_is_segmented_in_one_click(open_page, artifacts):
 def test_a_new_picture_takes_the_old_results_away(open_page, picture):
     page = open_page(1280)
     segment(page, picture)
-    page.locator("#picture button[aria-label=Clear], #picture button[title=Clear]").first.click()
+    page.get_by_role("button", name="Remove Image").click()
     expect(page.locator("#overlay img")).to_have_count(0)
     expect(page.locator("#legend tbody tr")).to_have_count(0)
 

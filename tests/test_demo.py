@@ -1,0 +1,215 @@
+"""The page without a browser: handlers, forged clicks, public endpoints through a real server, people at once."""
+
+from __future__ import annotations
+
+import threading
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from cliptrase_core import METHODS, PRESETS
+from cliptrase_core.denoise import DENOISE_MODES
+from demo import figures, settings
+from demo.cache import Kept
+from demo.handlers import CutView, Handlers, LookView
+from demo.layout import build, launch_options
+from demo.models import ModelHolder
+from demo.service import Service
+from demo.settings import Settings
+from tests.conftest import DATA
+
+
+class Click:
+    """What Gradio hands to a select listener."""
+
+    def __init__(self, index):
+        self.index = index
+
+
+@pytest.fixture(scope="module")
+def service():
+    service = Service(Settings(model="nano", device="cpu"))
+    service.start()
+    return service
+
+
+@pytest.fixture(scope="module")
+def handlers(service):
+    return Handlers(service)
+
+
+@pytest.fixture
+def photo(tmp_path, picture):
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture).save(path)
+    return str(path)
+
+
+def cut(handlers, path, words="cat; dog", **changes):
+    asked = {"method": "cliptrase", "preset": "auto", "denoise": "cls", "eps": None, "min_samples": None, **changes}
+    return handlers.segment(path, words, **asked)
+
+
+def test_names_on_the_page_are_the_core_s():
+    assert tuple(METHODS) == settings.METHODS
+    assert tuple(PRESETS) == settings.PRESETS
+    assert settings.DENOISE == DENOISE_MODES
+
+
+def test_segment_fills_every_component(handlers, photo):
+    view = cut(handlers, photo)
+    assert isinstance(view, CutView)
+    assert view.overlay.ndim == view.regions.ndim == 3
+    assert "%" in view.legend
+    assert view.token == view.seen.token
+
+
+def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
+    calls = []
+    segmenter = service._holder.segmenter()
+    original = type(segmenter).encode
+    monkeypatch.setattr(type(segmenter), "encode", lambda self, *a, **k: calls.append(1) or original(self, *a, **k))
+    first = cut(handlers, photo, "one thing; other thing")
+    second = cut(handlers, photo, "third thing; fourth thing")
+    assert len(calls) <= 1
+    assert "reused" in second.costs
+    assert first.seen == second.seen
+
+
+def test_click_and_numbers_show_the_same_patch(handlers, photo):
+    view = cut(handlers, photo)
+    side = figures.cell_side(view.seen.grid)
+    clicked = handlers.click(view.seen, view.token, photo, 11, Click([3.5 * side, 2.5 * side]))
+    stepped = handlers.step(view.seen, photo, 2, 3, 11)
+    assert isinstance(clicked, LookView)
+    assert (clicked.row, clicked.column) == (2, 3)
+    np.testing.assert_array_equal(clicked.after, stepped.after)
+
+
+@pytest.mark.parametrize("index", ["abc", None, {"a": 1}, [-5, 99999], [1], [None, 2], ["1", "2"], [float("nan"), 1]])
+def test_forged_clicks_get_a_message(handlers, photo, index):
+    view = cut(handlers, photo)
+    with pytest.raises(gr.Error, match="click"):
+        handlers.click(view.seen, view.token, photo, 11, Click(index))
+
+
+def test_a_click_on_an_older_picture_is_ignored(handlers, photo):
+    view = cut(handlers, photo)
+    ignored = handlers.click(view.seen, "another picture", photo, 11, Click([1, 1]))
+    assert all(value == gr.skip() for value in ignored)
+    assert all(value == gr.skip() for value in handlers.click(None, "", photo, 11, Click([1, 1])))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"words": ""}, "vocabulary"),
+        ({"words": "cat | floor"}, "background"),
+        ({"method": "magic"}, "method: expected one of"),
+        ({"preset": "../../etc"}, "preset: expected one of"),
+        ({"eps": -1}, "eps: expected"),
+        ({"eps": "big"}, "eps: expected a number"),
+        ({"min_samples": 1.5}, "min_samples: expected a whole number"),
+    ],
+)
+def test_wrong_fields_are_named(handlers, photo, changes, said):
+    with pytest.raises(gr.Error, match=said):
+        cut(handlers, photo, **changes)
+
+
+def test_no_picture_is_said(handlers):
+    with pytest.raises(gr.Error, match="There is no picture yet"):
+        cut(handlers, None)
+
+
+HOSTILE = sorted((DATA / "images").glob("*"))
+
+
+@pytest.mark.parametrize("path", HOSTILE, ids=lambda path: path.name)
+def test_hostile_files_work_or_get_a_message_without_a_path(handlers, path):
+    message = None
+    try:
+        cut(handlers, str(path))
+    except gr.Error as error:
+        message = str(error)
+    if message is not None:
+        assert "expected" in message
+        assert str(path.parent) not in message
+        assert "server" not in message
+
+
+def test_messages_do_not_carry_markup(handlers, photo):
+    with pytest.raises(gr.Error) as refusal:
+        cut(handlers, photo, "cat | <img src=x onerror=alert(1)>")
+    assert "<img" not in str(refusal.value)
+
+
+def test_unexpected_errors_say_nothing_of_the_server(handlers, photo, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("/secret/path")
+
+    monkeypatch.setattr(Service, "segment", fail)
+    with pytest.raises(gr.Error) as refusal:
+        cut(handlers, photo)
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_wrong_model_is_said_and_nano_runs():
+    holder = ModelHolder(Settings(model="ViT-B-61", device="cpu"))
+    assert holder.segmenter().info.name == "nano"
+    assert "ViT-B-61" in holder.status().notice
+
+
+def test_the_store_forgets_what_was_unused_for_longest_and_makes_once():
+    kept, made = Kept(2), []
+    for key in ("a", "b", "a", "c", "a", "b"):
+        kept.get(key, lambda key=key: made.append(key) or key)
+    assert made == ["a", "b", "c", "b"]
+    assert len(kept) == 2
+
+
+@pytest.fixture(scope="module")
+def url(service, tmp_path_factory):
+    demo = build(service)
+    options = launch_options()
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
+    yield url
+    demo.close()
+
+
+def test_only_the_documented_endpoints_are_public(url):
+    named = Client(url, verbose=False).view_api(return_format="dict")["named_endpoints"]
+    assert set(named) == {"/segment", "/inspect_patch", "/models"}
+    assert [p["parameter_name"] for p in named["/segment"]["parameters"]] == ["image", "vocabulary", "method", "preset"]
+
+
+def test_endpoints_answer_in_plain_json(url, photo):
+    client = Client(url, verbose=False)
+    answer = client.predict(image=handle_file(photo), vocabulary="cat; dog", api_name="/segment")
+    assert sum(entry["area"] for entry in answer["classes"]) == pytest.approx(1)
+    look = client.predict(image=handle_file(photo), row=1, column=2, api_name="/inspect_patch")
+    assert np.asarray(look["attention"]).shape == np.asarray(look["affinity"]).shape == tuple(look["grid"])
+    assert client.predict(api_name="/models")["model"] == "nano"
+
+
+def test_people_at_the_same_time_get_their_own_answer(url, tmp_path):
+    rng = np.random.default_rng(0)
+    answers = {}
+
+    def person(i):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(rng.integers(0, 256, (32 + 16 * i, 64, 3), dtype=np.uint8)).save(path)
+        words = f"thing {i}; other {i}"
+        answers[i] = Client(url, verbose=False).predict(handle_file(path), words, api_name="/segment")
+
+    people = [threading.Thread(target=person, args=(i,)) for i in range(4)]
+    for one in people:
+        one.start()
+    for one in people:
+        one.join()
+    for i in range(4):
+        assert {entry["name"] for entry in answers[i]["classes"]} <= {f"thing {i}", f"other {i}"}
+        assert answers[i]["size"] == [32 + 16 * i, 64]
