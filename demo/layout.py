@@ -157,17 +157,17 @@ def _segmentation_tab() -> dict[str, Any]:
     overlay = _shown("Overlay: each class in its colour", "overlay", height=420)
     legend = gr.HTML(presenters.EMPTY_LEGEND, elem_id="legend", min_height=90, padding=False)
     costs = gr.HTML("", elem_id="costs", min_height=44, padding=False)
-    regions = _shown("Regions: patches that belong together, found without words", "regions", "png", height=320)
+    regions = _shown("Regions, found without words", "regions", "png", height=320)
     return {"overlay": overlay, "legend": legend, "costs": costs, "regions": regions}
 
 
 def _attention_tab() -> dict[str, Any]:
-    patches = _shown("What the model saw, in patches: click one", "patches", height=380, buttons=[])
+    patches = _shown("Click a patch", "patches", height=380, buttons=[])
     patch_facts = gr.HTML(presenters.EMPTY_PATCH, elem_id="patch-facts", min_height=44, padding=False)
     with gr.Row():
-        with gr.Column(min_width=150):
+        with gr.Column(min_width=120):
             before = _shown("Before: query-key attention", "before", height=300)
-        with gr.Column(min_width=150):
+        with gr.Column(min_width=120):
             after = _shown("After: recovered affinity", "after", height=300)
     scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
     with gr.Row():

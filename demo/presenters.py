@@ -88,7 +88,7 @@ def scales(look: Look) -> str:
 
     even = 1 + look.attention.size  # [CLS] counts among those that are looked at
     before = [f"{value * even:.2f}&times;" for value in heat_range(look.attention, look.patch)]
-    after = [f"{value:.2f}" for value in heat_range(look.affinity, look.patch)]
+    after = [_cosine(value) for value in heat_range(look.affinity, look.patch)]
     return (
         f'<div class="scales">{_bar(*before, "of an even share")}{_bar(*after, "cosine")}</div>'
         '<p class="hint">Each map runs from its own lowest to its own highest patch: the two have different units. '

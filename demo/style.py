@@ -9,7 +9,8 @@ CSS = """
 .strip.bad { border-left-color: #dc2626; }
 .hint, .facts { margin: 4px 0; font-size: 0.9rem; line-height: 1.45; color: var(--body-text-color-subdued); }
 .facts { color: var(--body-text-color); }
-.caption { margin: 6px 0 0; font-weight: 600; font-size: 0.95rem; }
+.html-container { padding: 0 !important; }
+.caption { margin: 6px 0 -8px !important; font-weight: 600; font-size: 0.95rem; }
 .legend { overflow: auto; max-height: 360px; }
 .legend table { width: 100%; border-collapse: collapse; font-size: 0.95rem; }
 .legend table, .legend tr { border: none !important; }
@@ -25,6 +26,11 @@ CSS = """
 .ends { display: flex; justify-content: space-between; gap: 8px; font-size: 0.85rem;
   font-variant-numeric: tabular-nums; }
 #examples .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
+#examples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
 #show { align-self: flex-end; height: 46px; }
+@media (max-width: 640px) {
+  #overlay, #patches, #regions { height: 260px !important; }
+  #before, #after { height: 150px !important; }
+}
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 """
