@@ -19,13 +19,13 @@ from demo.settings import EXAMPLES
 pytestmark = pytest.mark.e2e
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-WORDS = "cow; pig; tractor; sky; grass"
+WORDS = "dog; soccer ball; brick wall; road"
 PATIENCE = 60_000
 
 
 @pytest.fixture
 def picture() -> Path:
-    found = EXAMPLES / "farm.png"
+    found = EXAMPLES / "dog.png"
     return found if found.exists() else DATA / "golden" / "image0.png"
 
 
