@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 usage or bad input, one line on stderr that says what, exp
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -44,9 +45,16 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except CliptraseError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
@@ -191,7 +199,8 @@ def _distinct_stems(paths: Sequence[str]) -> list[str]:
         stem = base = export.safe_stem(Path(path).stem)
         count = 2
         while stem.casefold() in used:
-            stem, count = f"{base}-{count}", count + 1
+            # Shortened first: a long name would lose its number again when it is saved.
+            stem, count = export.safe_stem(f"{base.encode()[:180].decode(errors='ignore')[:90]}-{count}"), count + 1
         used.add(stem.casefold())
         stems.append(stem)
     return stems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +28,16 @@ class ClusterSettings:
 
     def __post_init__(self) -> None:
         """Check both ranges."""
-        if not (isinstance(self.eps, (int, float)) and math.isfinite(self.eps) and self.eps > 0):
+        if not (
+            isinstance(self.eps, numbers.Real)
+            and not isinstance(self.eps, bool)
+            and math.isfinite(self.eps)
+            and self.eps > 0
+        ):
             raise InputError(
                 explain("eps", expected="a number above 0", got=repr(self.eps), remedy="0.7 suits N = 196.")
             )
-        whole = isinstance(self.min_samples, int) and not isinstance(self.min_samples, bool)
+        whole = isinstance(self.min_samples, numbers.Integral) and not isinstance(self.min_samples, bool)
         if not whole or self.min_samples < 1:
             raise InputError(
                 explain(

@@ -19,6 +19,9 @@ from cliptrase_core.geometry import Size
 STRIP_VALUES = 8_000_000
 """Interpolated scores that stand in memory at once: 32 MB in float32."""
 
+WINDOWS_AT_ONCE = 150_000
+"""Median windows that stand in memory at once: 29 MB in float32."""
+
 MAP_ZOOM = 4
 """Region maps are smoothed at four times the grid (published code)."""
 
@@ -89,7 +92,9 @@ def median_where_contested(maps: Tensor) -> Tensor:
     cluster, row, column = contested.nonzero(as_tuple=True)
     windows = _mirror_pad(maps, reach).unfold(1, MEDIAN_SIZE, 1).unfold(2, MEDIAN_SIZE, 1)
     out = maps.clone()
-    out[contested] = windows[cluster, row, column].flatten(1).median(dim=1).values
+    places = torch.split(torch.arange(len(cluster), device=maps.device), WINDOWS_AT_ONCE)
+    medians = [windows[cluster[p], row[p], column[p]].flatten(1).median(dim=1).values for p in places]
+    out[contested] = torch.cat(medians) if medians else out.new_empty(0)
     return out
 
 
@@ -108,7 +113,7 @@ def largest_at_pixels(maps: Tensor, size: Size) -> Tensor:
     across = _mixing_matrix(maps.shape[2], size[1], maps)  # a product is several times faster than a resize kernel
     for start in range(0, size[0], rows_at_once):
         rows = slice(start, min(start + rows_at_once, size[0]))
-        above, below, weight = _source_rows(maps.shape[1], size[0], rows, maps.device)
+        above, below, weight = _source_rows(maps.shape[1], size[0], rows, maps)
         kept = _can_win(maps[:, int(above[0]) : int(below[-1]) + 1])
         mixed = torch.lerp(maps[kept][:, above], maps[kept][:, below], weight[:, None])  # (C', rows, w)
         mixed = mixed @ across  # (C', rows, W)
@@ -127,11 +132,11 @@ def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
         (H, W) float32.
     """
     (height, width), (h, w) = chosen.shape, maps.shape[1:]
-    left, right, across = _source_rows(w, width, slice(0, width), maps.device)
-    out = torch.empty(chosen.shape, device=maps.device)
+    left, right, across = _source_rows(w, width, slice(0, width), maps)
+    out = torch.empty(chosen.shape, dtype=maps.dtype, device=maps.device)
     for start in range(0, height, max(1, STRIP_VALUES // (4 * width))):
         rows = slice(start, min(start + max(1, STRIP_VALUES // (4 * width)), height))
-        above, below, down = _source_rows(h, height, rows, maps.device)
+        above, below, down = _source_rows(h, height, rows, maps)
         plane = chosen[rows].long() * (h * w)
 
         def at(row: Tensor, column: Tensor, plane: Tensor = plane) -> Tensor:
@@ -171,21 +176,22 @@ def _can_win(maps: Tensor) -> Tensor:
     return (best >= worst.amax(dim=0)).flatten(1).any(dim=1).nonzero()[:, 0]
 
 
-def _source_rows(source: int, target: int, rows: slice, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _source_rows(source: int, target: int, rows: slice, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The two source rows and the weight of the second for each target row (align_corners=False)."""
-    position = (torch.arange(rows.start, rows.stop, device=device) + 0.5) * (source / target) - 0.5
-    position = position.clamp(min=0)
+    # float64: positions of the 40 million columns of a strip are not whole numbers in float32.
+    position = (torch.arange(rows.start, rows.stop, device=like.device, dtype=torch.float64) + 0.5) * (source / target)
+    position = (position - 0.5).clamp(min=0)
     above = position.long().clamp(max=source - 1)
-    return above, (above + 1).clamp(max=source - 1), position - above
+    return above, (above + 1).clamp(max=source - 1), (position - above).to(like.dtype)
 
 
 def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:
     """(w, W): how much of each source column each target column takes (align_corners=False)."""
-    left, right, weight = _source_rows(source, target, slice(0, target), like.device)
+    left, right, weight = _source_rows(source, target, slice(0, target), like)
     columns = torch.arange(target, device=like.device)
     matrix = like.new_zeros(source, target)
-    matrix[left, columns] += (1 - weight).to(like.dtype)
-    matrix[right, columns] += weight.to(like.dtype)
+    matrix[left, columns] += 1 - weight
+    matrix[right, columns] += weight
     return matrix
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from cliptrase_core.attention import recovered_affinity, recovered_attention
 from cliptrase_core.backbone import Backbone, PositionResize
 from cliptrase_core.blocks import finish_block, project, vanilla_block
+from cliptrase_core.errors import InputError, explain
 from cliptrase_core.geometry import Frame, Size
 from cliptrase_core.imaging import ImageInput, read_image
 from cliptrase_core.preprocess import normalise, resize_and_crop
@@ -47,6 +48,15 @@ class Encoder:
         self, images: Sequence[ImageInput], preset: Preset, short_side: int | None, max_pixels: int
     ) -> list[ImageEncoding]:
         """Encode pictures; those of equal model frame share a forward pass."""
+        if not isinstance(images, (list, tuple)):
+            raise InputError(
+                explain(
+                    "images",
+                    expected="a list of pictures",
+                    got=type(images).__name__,
+                    remedy="For a single picture call encode.",
+                )
+            )
         start = time.perf_counter()
         prepared = [self.prepare(image, preset, short_side, max_pixels) for image in images]
         read_seconds = (time.perf_counter() - start) / max(1, len(prepared))
@@ -75,7 +85,7 @@ class Encoder:
                 )
         return [out[index] for index in range(len(prepared))]
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: callers may go on computing with an encoding
     def _run(self, pixels: Tensor, positions: PositionResize) -> tuple[Tensor, Tensor, Tensor]:
         """Features (B, 1+N, D), affinity (B, 1+N, 1+N) and last block's input (B, 1+N, width)."""
         *early, before_last, last = self._backbone.blocks

@@ -5,6 +5,7 @@ Three frames: *original* (the person's picture), *model* (what the ViT is given)
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 from cliptrase_core.errors import InputError, explain
@@ -14,6 +15,12 @@ Size = tuple[int, int]
 
 MAX_ASPECT = 4.0
 """A picture longer than this many short sides is shrunk until it fits: N stays bounded for a 1 x 5000 strip."""
+
+LONGEST_SIDE = 65_535
+"""Longest side in pixels (JPEG's own limit): what a strip needs grows with its length."""
+
+MAX_RESIZED = 40_000_000
+"""Pixels of a picture that is resized before its centre is cut out."""
 
 MAX_PATCHES = 16_384
 """Largest grid that is accepted: its affinity takes 1 GiB in float32."""
@@ -54,6 +61,15 @@ def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
     check_short_side(short_side, patch)
     scale = min(short_side / min(original), MAX_ASPECT * short_side / max(original))
     height, width = (max(1, round(side * scale / step)) * step for side, step in zip(original, patch, strict=True))
+    if max(original) > LONGEST_SIDE:
+        raise InputError(
+            explain(
+                "picture",
+                expected=f"at most {LONGEST_SIDE} pixels a side",
+                got=f"{original[0]} x {original[1]}",
+                remedy="Cut it into pieces.",
+            )
+        )
     return _checked(Frame(original, (height, width), (height, width), (0, 0), patch, labels=original))
 
 
@@ -77,13 +93,23 @@ def centre_crop_frame(original: Size, side: int, patch: Size) -> Frame:
         )
     height, width = original
     resized = (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
+    if resized[0] * resized[1] > MAX_RESIZED:
+        raise InputError(
+            explain(
+                "picture",
+                expected=f"at most {MAX_RESIZED} pixels once its short side is {side}",
+                got=f"{resized[0]} x {resized[1]}",
+                remedy="Use preset auto for long strips.",
+            )
+        )
     crop = (round((resized[0] - side) / 2.0), round((resized[1] - side) / 2.0))
     return _checked(Frame(original, resized, (side, side), crop, patch, labels=(side, side)))
 
 
 def check_short_side(short_side: int, patch: Size) -> None:
     """Raise InputError unless `short_side` holds at least one patch."""
-    if isinstance(short_side, bool) or not isinstance(short_side, int) or short_side < max(patch):
+    whole = isinstance(short_side, numbers.Integral) and not isinstance(short_side, bool)
+    if not whole or not max(patch) <= short_side <= LONGEST_SIDE:
         raise InputError(
             explain(
                 "short side",

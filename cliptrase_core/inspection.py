@@ -6,7 +6,9 @@ a click costs no forward pass. `Segmenter.encode` captures nothing.
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -143,7 +145,7 @@ class Capture:
         )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def capture(backbone: Backbone, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
     """Run all blocks once, vanilla, and keep their projections.
 
@@ -201,12 +203,12 @@ def _ranks(values: Tensor) -> Tensor:
     return values.argsort(descending=True, stable=True).argsort() + 1
 
 
-def _is_index(value: object, length: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < length
+def _is_index(value: Any, length: int) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < length
 
 
-def _check_choice(what: str, value: object, count: int) -> None:
-    if not (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= count):
+def _check_choice(what: str, value: Any, count: int) -> None:
+    if not (isinstance(value, numbers.Integral) and not isinstance(value, bool) and 1 <= int(value) <= count):
         raise InputError(
             explain(what, expected=f"a whole number from 1 to {count}", got=repr(value), remedy="Pick one of these.")
         )

@@ -64,8 +64,8 @@ class Segmenter:
         self.backbone = Backbone(image_tower(model))
         self._text = TextEncoder(model, loaded.tokenizer)
         self._logit_scale = float(model.logit_scale.detach().float().exp())
-        # The weights' digest and the precision: encodings of another model or type do not mix with this one's.
-        self.model_id = f"{loaded.digest}-{self.precision}"
+        # Encodings of other weights, another type or another device do not mix with this one's.
+        self.model_id = f"{loaded.digest}-{self.precision}-{target}"
         self._regions = RegionCache()
         self._encoder = Encoder(self.backbone, self.info, self.model_id)
 
@@ -91,7 +91,8 @@ class Segmenter:
             UnsupportedBackboneError: CLIPtrase cannot run on this architecture.
             InputError: unknown name, precision or device.
         """
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(weights.load(name, pretrained), precision=precision, device=device)
 
     @classmethod
@@ -199,9 +200,7 @@ class Segmenter:
             with _timed(timings, "cluster"):
                 regions = self._regions.get(encoding, settings, denoise)
             with _timed(timings, "label"):
-                logits = self._logit_scale * patches @ text.to(patches.dtype).T  # (N, P)
-                if image_prior:
-                    logits = logits * (self._logit_scale * cls @ text.to(cls.dtype).T)
+                logits = self._logits(cls, patches, text, image_prior)
                 labels, confidence = label_pixels(
                     logits.T.reshape(-1, *encoding.grid),
                     torch.tensor(words.prompt_labels),
@@ -219,8 +218,8 @@ class Segmenter:
                 **self._describe(encoding),
                 "vocabulary": words.text,
                 "method": chosen.name,
-                "eps": settings.eps,
-                "min_samples": settings.min_samples,
+                "eps": float(settings.eps),
+                "min_samples": int(settings.min_samples),
                 "denoise": denoise,
                 "templates": templates if text_features is None else "given features",
                 "image_prior": image_prior,
@@ -291,6 +290,23 @@ class Segmenter:
             return words, self._text.embed(words.prompts, templates)
         words, rows = read_text_features(text_features, class_names, vocabulary, width=width)
         return words, rows.to(self.device)
+
+    def _logits(self, cls: Tensor, patches: Tensor, text: Tensor, image_prior: bool) -> Tensor:
+        """(N, P) scores of patches, times the picture's own (P,) where the prior is asked for."""
+        text = text.to(patches.dtype)
+        logits = self._logit_scale * patches @ text.T
+        if image_prior:
+            logits = logits * (self._logit_scale * cls @ text.T)
+        if not bool(torch.isfinite(logits).all()):
+            raise InputError(
+                explain(
+                    "scores",
+                    expected="finite numbers",
+                    got="an overflow",
+                    remedy="Use precision fp32, or text features of unit length.",
+                )
+            )
+        return logits
 
     def _cluster_settings(
         self, encoding: ImageEncoding, preset: Preset, eps: float | None, min_samples: int | None, denoise: str

@@ -61,8 +61,7 @@ def _seconds(dtype: torch.dtype, device_type: str) -> float:
 
 def placed(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
     """The model itself where it already fits, else a copy: the caller's model is never changed."""
-    reference = next(model.parameters())
-    if reference.device == device and reference.dtype == dtype and not model.training:
+    if not model.training and all(p.device == device and p.dtype == dtype for p in model.parameters()):
         return model
     return copy.deepcopy(model).to(device=device, dtype=dtype).eval()
 
@@ -75,8 +74,8 @@ def device_by_name(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.ones(1, device=device).item()
+    except Exception as error:  # torch raises many kinds, down to ModuleNotFoundError
         raise InputError(
             explain("device", expected="one that torch has here", got=repr(name), remedy='"cpu" works everywhere.')
         ) from error

@@ -13,7 +13,11 @@ import numpy.typing as npt
 from cliptrase_core.clustering import ClusterSettings, cluster_means, cluster_patches
 from cliptrase_core.decode import largest_at_pixels, region_maps
 from cliptrase_core.denoise import Denoise, clustering_rows, drop_global_clusters
+from cliptrase_core.errors import InputError, explain
 from cliptrase_core.result import NOISE, ImageEncoding
+
+MOST_CLUSTERS = 256
+"""More are no regions but single patches, and their maps would fill the memory."""
 
 KEPT_FOR_EACH = 4
 """Clusterings of one picture that are kept: what sliders go back and forth between."""
@@ -39,12 +43,24 @@ def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: De
     if denoise == "dice":
         clusters = drop_global_clusters(clusters, encoding.affinity.cpu())
     means = cluster_means(rows, clusters)
+    if len(means) > MOST_CLUSTERS:
+        raise InputError(
+            explain(
+                "clusters",
+                expected=f"at most {MOST_CLUSTERS}",
+                got=str(len(means)),
+                remedy="Raise eps or min_samples: nearly every patch is a cluster of its own.",
+            )
+        )
     if len(means):
         maps = region_maps(means, encoding.grid)
         labels = largest_at_pixels(maps, encoding.frame.labels).cpu().numpy()
     else:
         labels = np.full(encoding.frame.labels, NOISE, dtype=np.int32)
-    return Regions(clusters.numpy(), labels)
+    regions = Regions(clusters.numpy(), labels)
+    for part in (regions.patch_clusters, regions.labels):
+        part.flags.writeable = False  # results share them with the cache
+    return regions
 
 
 class RegionCache:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cliptrase_core import architectures, hub
 from cliptrase_core.checkpoint import SUFFIXES, check_file, check_fit, digest, read_checkpoint
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, WeightsError, explain
 from cliptrase_core.hub import Progress, hub_answers
 from cliptrase_core.nano import read_nano
 
@@ -223,6 +223,21 @@ def _only_embedded(pretrained: str | os.PathLike[str] | None) -> None:
 
 def _origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
     """A weight file, or what open_clip knows about a tag."""
+    if not isinstance(name, str) or not isinstance(pretrained, (str, os.PathLike, type(None))):
+        got = f"{type(name).__name__} and {type(pretrained).__name__}"
+        remedy = "For instance 'ViT-B-16' and 'openai'."
+        raise InputError(explain("model", expected="a name and a tag or file", got=got, remedy=remedy))
+    try:
+        return _find_origin(name, pretrained)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        got = "a path that this system cannot read"  # its text may name folders
+        remedy = "Check its length and rights."
+        raise WeightsError(explain("weights", expected="a tag or a weights file", got=got, remedy=remedy)) from error
+
+
+def _find_origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
     if isinstance(pretrained, os.PathLike):
         return Path(pretrained).expanduser()
     tag = pretrained or _default_weights(name)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.result import BACKGROUND
 from cliptrase_core.vocabulary import Vocabulary, WordGroup, parse_vocabulary
 
 
@@ -54,16 +55,29 @@ def read_text_features(
         raise InputError(
             explain("words", expected="a vocabulary or text_features", got="both", remedy="Leave one out.")
         )
-    text = torch.as_tensor(features)
-    names = tuple(names or ())
+    try:
+        text = torch.as_tensor(features).to(torch.float32)
+        names = () if names is None or isinstance(names, str) else tuple(names)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+        text, names = torch.empty(0), ()
     usable = text.ndim == 2 and text.shape[1] == width and bool(torch.isfinite(text).all())
-    if not (usable and 1 <= len(names) <= len(text)) or len(set(names)) != len(names):
+    named = all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
+    if not (usable and named and 1 <= len(names) <= len(text)):
         raise InputError(
             explain(
                 "text_features",
                 expected=f"finite rows of width {width} and at least one and at most as many distinct class_names",
                 got=f"shape {tuple(text.shape)} and {len(names)} names",
                 remedy="Give a name for each class; further rows are background words.",
+            )
+        )
+    if len(text) > len(names) and BACKGROUND in {name.casefold() for name in names}:
+        raise InputError(
+            explain(
+                "class_names",
+                expected=f"no class named {BACKGROUND!r} beside background words",
+                got=repr(BACKGROUND),
+                remedy="Rename the class.",
             )
         )
     rest = tuple(f"background word {place + 1}" for place in range(len(text) - len(names)))

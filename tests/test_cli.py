@@ -66,6 +66,14 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(photo, tmp_path, pictu
     ]
 
 
+def test_long_names_that_differ_at_their_end_are_kept_apart(tmp_path, picture):
+    paths = [tmp_path / ("n" * 120 + f"{i}.png") for i in range(2)]
+    for path in paths:
+        Image.fromarray(picture).save(path)
+    assert run("segment", *paths, "--vocabulary", "cat", "--output", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+
+
 def test_paper_preset_labels_the_crop(photo, tmp_path):
     run("segment", photo, "--vocabulary", "cat; dog", "--preset", "paper-224", "--output", tmp_path / "out")
     assert export.load(tmp_path / "out" / "photo.json").size == (224, 224)

@@ -156,6 +156,18 @@ def test_an_empty_batch_is_an_empty_list(segmenter):
     assert segmenter.encode_batch([]) == []
 
 
+@pytest.mark.parametrize("images", [np.zeros((8, 8, 3), np.uint8), "picture.png", None])
+def test_one_picture_is_no_list(segmenter, images):
+    with pytest.raises(InputError, match="images: expected a list of pictures"):
+        segmenter.encode_batch(images)
+
+
+@pytest.mark.parametrize(("preset", "width"), [("auto", 70_000), ("paper-224", 2_000)])
+def test_endless_strips_are_refused_before_they_fill_the_memory(segmenter, preset, width):
+    with pytest.raises(InputError, match="picture: expected at most"):
+        segmenter.encode(np.zeros((1, width, 3), np.uint8), preset)
+
+
 def digest(model):
     state = hashlib.sha256()
     for name, value in model.state_dict().items():
@@ -225,6 +237,43 @@ def test_half_precision_agrees_with_full_on_nearly_all_pixels(picture):
     assert (labels[0] == labels[1]).mean() > 0.9  # a tiny random model; the benchmark measures a real size
 
 
+def test_float64_segments_too(picture):
+    segmenter = Segmenter.from_open_clip(tiny_clip(dtype=torch.float64))
+    assert segmenter.segment(segmenter.encode(picture), "cat; dog").confidence.dtype == np.float32
+
+
+def test_a_model_of_mixed_types_is_cast_as_a_whole(picture):
+    model = tiny_clip()
+    model.visual.conv1.half()
+    segmenter = Segmenter.from_open_clip(model, precision="fp32")
+    assert segmenter.segment(segmenter.encode(picture), "cat; dog").size == (48, 64)
+    assert model.visual.conv1.weight.dtype == torch.float16
+
+
+def test_results_cannot_change_what_is_kept(segmenter, picture):
+    result = segmenter.segment(segmenter.encode(picture), "cat; dog")
+    with pytest.raises(ValueError, match="read-only"):
+        result.regions[:] = 0
+
+
+def test_an_encoding_can_be_computed_with(segmenter, picture):
+    patches = segmenter.encode(picture).patches
+    torch.nn.Linear(16, 2)(patches).sum().backward()
+
+
+def test_more_clusters_than_regions_make_sense_are_refused(segmenter, picture, monkeypatch):
+    monkeypatch.setattr(regions, "MOST_CLUSTERS", 1)
+    with pytest.raises(InputError, match="clusters: expected at most 1, got .*Raise eps"):
+        segmenter.segment(segmenter.encode(picture, short_side=64), "cat", eps=1.0, min_samples=2)
+
+
+def test_numpy_numbers_are_numbers(segmenter, picture):
+    encoding = segmenter.encode(picture, short_side=np.int64(32))
+    result = segmenter.segment(encoding, "cat", eps=np.float32(0.5), min_samples=np.int64(2))
+    assert type(result.settings["eps"]) is float
+    assert type(result.settings["min_samples"]) is int
+
+
 def test_encoding_of_another_model_is_refused(segmenter, picture):
     other = Segmenter.from_open_clip(tiny_clip(seed=7))
     with pytest.raises(InputError, match="encoding: expected one made by this model"):
@@ -250,6 +299,11 @@ def test_encoding_of_another_model_is_refused(segmenter, picture):
         ({"text_features": text_rows(), "class_names": [*NAMES, "five"]}, "at most as many"),
         ({"text_features": text_rows()[:, :8], "class_names": NAMES}, "width 16"),
         ({"text_features": text_rows() * float("nan"), "class_names": NAMES}, "finite"),
+        ({"text_features": text_rows() * 1e38, "class_names": NAMES}, "scores: expected finite numbers"),
+        ({"text_features": text_rows(), "class_names": "abcd"}, "distinct class_names"),
+        ({"text_features": text_rows(), "class_names": [1, 2]}, "distinct class_names"),
+        ({"text_features": text_rows(), "class_names": ["a", "Background"]}, "beside background words"),
+        ({"text_features": "rows", "class_names": NAMES}, "finite rows"),
     ],
 )
 def test_wrong_settings_are_named(segmenter, picture, settings, message):
@@ -263,6 +317,7 @@ def test_wrong_settings_are_named(segmenter, picture, settings, message):
         ({"preset": "best"}, "preset: expected one of auto, paper-224, paper-336"),
         ({"short_side": 3}, "short side: expected"),
         ({"max_pixels": 100}, "100"),
+        ({"short_side": 10**400}, "short side: expected"),
     ],
 )
 def test_wrong_encode_settings_are_named(segmenter, picture, settings, message):

@@ -86,6 +86,19 @@ class Scene:
 
 SCENES = (
     Scene(
+        "farm.png",
+        "On the farm",
+        "tractor; tree; cow; pig; sky; grass",
+        (640, 448),
+        10,
+        ("sky", "grass"),
+        (
+            Icon("noto", "tractor", 0.32, 0.52, 0.60, -6),
+            Icon("noto", "deciduous-tree", 0.74, 0.39, 0.57, -6),
+        ),
+        0.35,
+    ),
+    Scene(
         "dog.png",
         "A dog and its ball",
         "dog; soccer ball; fire truck; umbrella; brick wall; road",
@@ -146,19 +159,6 @@ SCENES = (
         (
             Icon("fluent-emoji-flat", "tulip", 0.49, 0.26, 0.56, -14),
             Icon("fluent-emoji-flat", "lady-beetle", 0.68, 0.68, 0.54, -9),
-        ),
-    ),
-    Scene(
-        "night.png",
-        "Up at night",
-        "owl; moon; rocket | background: night sky",
-        (512, 512),
-        87,
-        ("night sky",),
-        (
-            Icon("emojione", "owl", 0.27, 0.33, 0.42),
-            Icon("emojione", "full-moon", 0.51, 0.73, 0.37),
-            Icon("emojione", "rocket", 0.78, 0.33, 0.46, 3),
         ),
     ),
 )
