@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cliptrase_core.attention import recovered_attention
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import expect_one_of
 
 Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
 """q, k, v (B, heads, T, d) -> mixed values (B, heads, T, d)."""
@@ -52,6 +52,5 @@ def method_by_name(name: str) -> Method:
     Raises:
         InputError: unknown name.
     """
-    if not isinstance(name, str) or name not in METHODS:
-        raise InputError(explain("method", expected=f"one of {', '.join(METHODS)}", got=repr(name), remedy="Pick one."))
+    expect_one_of("method", name, METHODS)
     return METHODS[name]

@@ -22,7 +22,7 @@ from cliptrase_core.clustering import ClusterSettings
 from cliptrase_core.decode import label_pixels
 from cliptrase_core.denoise import DENOISE_MODES, Denoise
 from cliptrase_core.encoder import Encoder
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import AttentionMaps, Capture, capture
 from cliptrase_core.methods import METHODS, Method, method_by_name
@@ -311,9 +311,7 @@ class Segmenter:
     def _cluster_settings(
         self, encoding: ImageEncoding, preset: Preset, eps: float | None, min_samples: int | None, denoise: str
     ) -> ClusterSettings:
-        if denoise not in DENOISE_MODES:
-            known = ", ".join(DENOISE_MODES)
-            raise InputError(explain("denoise", expected=f"one of {known}", got=repr(denoise), remedy="Pick one."))
+        expect_one_of("denoise", denoise, DENOISE_MODES)
         base = preset.clustering or self.default_clustering(len(encoding.patches))
         return ClusterSettings(
             base.eps if eps is None else eps, base.min_samples if min_samples is None else min_samples

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from cliptrase_core.backbone import PositionResize
 from cliptrase_core.clustering import ClusterSettings
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import expect_one_of
 from cliptrase_core.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
 
 
@@ -56,6 +56,5 @@ def preset_by_name(name: str) -> Preset:
     Raises:
         InputError: unknown name.
     """
-    if not isinstance(name, str) or name not in PRESETS:
-        raise InputError(explain("preset", expected=f"one of {', '.join(PRESETS)}", got=repr(name), remedy="Pick one."))
+    expect_one_of("preset", name, PRESETS)
     return PRESETS[name]

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import open_clip
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import expect_one_of
 
 TEMPLATES = MappingProxyType(
     {
@@ -24,10 +24,7 @@ def templates_by_name(name: str) -> tuple[str, ...]:
     Raises:
         InputError: unknown name.
     """
-    if not isinstance(name, str) or name not in TEMPLATES:
-        raise InputError(
-            explain("templates", expected=f"one of {', '.join(TEMPLATES)}", got=repr(name), remedy="Pick one.")
-        )
+    expect_one_of("templates", name, TEMPLATES)
     return TEMPLATES[name]
 
 
