@@ -1,0 +1,177 @@
+"""Train the image tower against fixed word vectors; resumable, one phase after another.
+
+    python assets/nano/train/image.py --stock FOLDER --words words.pt --run FOLDER --phases single,scenes,finish
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from losses import picture_loss, shares_to_words
+from pictures import batches, read_stock
+from torch import Tensor
+from tower import fresh, look, normalised, shipped
+
+from cliptrase_core.scenes.compose import SceneSettings
+from cliptrase_core.scenes.sprites import Sprites
+from cliptrase_core.scenes.stuff import STUFF
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stage of training.
+
+    Attributes:
+        pictures: how many are seen.
+        batch: pictures a step.
+        rate: highest learning rate; it rises over 100 steps and falls along a cosine to a twentieth.
+        settings: what the pictures are like.
+        keep: share of patches that the tower sees.
+    """
+
+    pictures: int
+    batch: int
+    rate: float
+    settings: SceneSettings
+    keep: float = 1.0
+
+
+PHASES = {
+    "single": Phase(
+        300_000, 256, 1.2e-3, SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25)
+    ),
+    "scenes": Phase(
+        120_000, 128, 6e-4, SceneSettings(112, 4, single=(0.4, 1.1), several=(0.3, 0.6), recolour=0.5, degrade=0.25)
+    ),
+    "finish": Phase(
+        12_000, 48, 2e-4, SceneSettings(224, 5, single=(0.35, 1.0), several=(0.22, 0.55), recolour=0.4, degrade=0.25)
+    ),
+}
+
+
+def learning_rate(phase: Phase, seen: int) -> float:
+    """Rate after `seen` pictures of the phase."""
+    warm = min(1.0, (seen / phase.batch + 1) / 100)
+    return phase.rate * warm * (0.05 + 0.95 * (1 + math.cos(math.pi * min(1.0, seen / phase.pictures))) / 2)
+
+
+def optimiser(model: Any) -> torch.optim.Optimizer:
+    """AdamW; biases, norms and the scale are not decayed."""
+    named = [*model.visual.named_parameters(), ("logit_scale", model.logit_scale)]
+    groups = [
+        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": 0.05},
+        {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
+
+
+def step(model: Any, batch: tuple[Tensor, Tensor], vectors: Tensor, objects: int, keep: float) -> tuple[Tensor, float]:
+    """Loss of one batch, and how often the first guess of [CLS] among objects is in the picture."""
+    images, shares = batch
+    words = shares_to_words(shares, objects)
+    with torch.autocast("cpu", torch.bfloat16):
+        cls, patches = look(model.visual, normalised(images), keep)
+    loss, logits = picture_loss(cls, patches, vectors, model.logit_scale.exp().clamp(max=100), words)
+    guess = logits[:, :objects].argmax(1)
+    return loss, float((words.gather(1, guess[:, None]) > 0).float().mean())
+
+
+@torch.no_grad()
+def top1(model: Any, sprites: Sprites, vectors: Tensor, chosen: np.ndarray, size: int = 64) -> float:
+    """Share of cut-outs, on light grey, whose first guess among all objects is right."""
+    level = {64: 1, 128: 0}[size]
+    pixels = torch.from_numpy(np.asarray(sprites.levels[level][chosen]))
+    alpha = pixels[..., 3:].float() / 255
+    images = (pixels[..., :3].float() + 215 * (1 - alpha)).clamp(0, 255)
+    guesses = [look(model.visual, normalised(part))[0] @ vectors[: len(sprites.names)].T for part in images.split(256)]
+    return float((torch.cat(guesses).argmax(1).numpy() == sprites.labels[chosen]).mean())
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def run_phase(
+    model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors: Tensor, folder: Path, name: str, minutes: float
+) -> None:
+    """Train one phase, from its checkpoint where one lies; every `minutes` the state is saved and measured."""
+    training, held_out = stock
+    checkpoint = folder / f"{name}.pt"
+    optimizer, seen = optimiser(model), 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        seen = state["seen"]
+    objects, started, first, saved = len(training.names), time.monotonic(), seen, time.monotonic()
+    average = [0.0, 0.0]
+    source = batches(training, phase.settings, phase.batch, seed=1 + seen)
+    shown = np.random.default_rng(0).choice(len(training.labels), 800, replace=False)
+    while seen < phase.pictures:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(phase, seen)
+        loss, right = step(model, next(source), vectors, objects, phase.keep)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
+        optimizer.step()
+        seen += phase.batch
+        average = [0.97 * old + 0.03 * new for old, new in zip(average, (float(loss.detach()), right), strict=True)]
+        if time.monotonic() - saved > 60 * minutes or seen >= phase.pictures:
+            saved = time.monotonic()
+            save(checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "seen": seen})
+            line = {
+                "phase": name,
+                "seen": seen,
+                "loss": round(average[0], 3),
+                "right": round(average[1], 3),
+                "training_top1": round(top1(model, training, vectors, shown), 3),
+                "held_out_top1": round(top1(model, held_out, vectors, np.arange(len(held_out.labels))), 3),
+                "pictures_per_second": round((seen - first) / (saved - started), 1),
+                "minutes": round((saved - started) / 60, 1),
+            }
+            print(json.dumps(line), flush=True)
+            with (folder / "curve.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stock", type=Path, required=True, help="what assets/sprites/restyle.py wrote")
+    parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
+    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints")
+    parser.add_argument("--phases", default="single,scenes,finish")
+    parser.add_argument("--from-scratch", action="store_true", help="random weights instead of the shipped ones")
+    parser.add_argument("--pictures", type=int, help="shorten every phase to this many")
+    parser.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    stock = read_stock(arguments.stock / "training"), read_stock(arguments.stock / "held-out")
+    words = torch.load(arguments.words)
+    names = [*stock[0].names, *STUFF]
+    vectors = words["targets"][[words["words"].index(name) for name in names]]
+    model = fresh() if arguments.from_scratch else shipped()
+    for name in arguments.phases.split(","):
+        phase = PHASES[name]
+        if arguments.pictures:
+            phase = Phase(arguments.pictures, phase.batch, phase.rate, phase.settings, phase.keep)
+        run_phase(model, phase, stock, vectors, arguments.run, name, arguments.minutes)
+
+
+if __name__ == "__main__":
+    main()

