@@ -198,9 +198,8 @@ class Segmenter:
         timings = dict(encoding.timings)
         with torch.inference_mode():
             with _timed(timings, "text"):
-                words, text = self._embedded_words(
-                    vocabulary, text_features, class_names, templates, width=len(encoding.cls)
-                )
+                given = vocabulary, text_features, class_names
+                words, text = self._embedded_words(*given, templates, width=len(encoding.cls))
             with _timed(timings, "features"):
                 cls, patches = method_features(self.backbone, encoding, chosen)
             with _timed(timings, "cluster"):
