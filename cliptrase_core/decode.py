@@ -173,10 +173,15 @@ def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes:
     Returns:
         (H, W).
     """
+    winner: npt.NDArray[np.int32] = count_votes(labels, regions, classes).argmax(axis=1).astype(np.int32)
+    return winner[regions]
+
+
+def count_votes(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes: int) -> npt.NDArray[np.int64]:
+    """(K, classes) pixels of each label in each region; arguments as `vote`."""
     count = int(regions.max()) + 1
     votes = np.bincount((regions * np.int64(classes) + labels).ravel(), minlength=count * classes)
-    winner: npt.NDArray[np.int32] = votes.reshape(count, classes).argmax(axis=1).astype(np.int32)
-    return winner[regions]
+    return votes.reshape(count, classes)
 
 
 def _can_win(maps: Tensor) -> Tensor:

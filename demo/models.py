@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from demo.errors import UserError
 from demo.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 NANO = "nano"
-
-
-class UserError(Exception):
-    """Something that the person can mend; its text is fit to be shown."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +71,22 @@ class ModelHolder:
         """What runs now; never waits."""
         return self._status
 
-    def segmenter(self) -> Segmenter:
-        """The model, waited for if it is still being loaded.
+    def segmenter(self, key: str | None = None) -> Segmenter:
+        """A model, waited for if it is still being loaded.
+
+        Args:
+            key: of a further model that was loaded; None takes the one that the page started with.
 
         Raises:
-            UserError: none could be loaded.
+            UserError: none could be loaded, or not the one that is asked for.
         """
         self.start()
         self._loaded.wait()
         segmenter = self._segmenter
         if segmenter is None:
             raise UserError(self._status.notice or "No model could be loaded.")
+        if key is not None and key != segmenter.info.name:
+            raise UserError("This model is not loaded. Load it on the Model tab.")
         return segmenter
 
     def _run(self) -> None:

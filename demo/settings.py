@@ -11,18 +11,25 @@ from pathlib import Path
 METHODS = ("cliptrase", "clip")
 PRESETS = ("auto", "paper-224", "paper-336")
 DENOISE = ("cls", "dice", "none")
+TEMPLATES = ("simple7", "openai80")
+DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80")
 
 MAX_UPLOAD = "15mb"
 QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
 """Every 10 minutes, remove uploads and results that are older than 2 hours."""
 
-KEPT_PICTURES = 16
-"""Encoded pictures that stay in memory, for everyone together."""
+KEPT_PICTURE_BYTES = 400_000_000
+"""Encoded pictures that stay in memory, for everyone together: 0.5 MB each at 224 pixels."""
+KEPT_RESULT_BYTES = 400_000_000
+"""Results that stay in memory: 12 bytes for each pixel of the picture."""
 KEPT_CAPTURES = 4
 """Pictures whose queries, keys and values stay in memory: tens of MB each for a large model."""
 KEPT_MAPS = 12
 """Layers whose N x N maps stay in memory."""
+
+SHORT_SIDES = (160, 224, 288, 336, 448, 560, 672, 896, 1024)
+"""Pixels that the model may be given along the short side."""
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 

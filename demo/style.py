@@ -19,6 +19,11 @@ CSS = """
 .legend th:nth-child(2) { text-align: left; width: 60%; overflow-wrap: anywhere; }
 .legend thead th { color: var(--body-text-color-subdued); font-size: 0.85rem; }
 .legend td:first-child { width: 28px; }
+.sort { font: inherit; color: inherit; background: none; border: none; padding: 2px 4px; cursor: pointer; }
+.sort:focus-visible { outline: 2px solid var(--primary-500); border-radius: 4px; }
+th[aria-sort=ascending] .sort::after { content: " \\25B2"; }
+th[aria-sort=descending] .sort::after { content: " \\25BC"; }
+.strip ul { margin: 4px 0 0 18px; }
 .swatch { display: inline-block; width: 18px; height: 18px; border-radius: 4px; vertical-align: middle;
   border: 1px solid rgba(128, 128, 128, 0.6); }
 .scales { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }

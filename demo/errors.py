@@ -1,0 +1,34 @@
+"""What a person can mend, as one exception whose text is fit to be shown. Imports no Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """Something that the person can mend; its text is fit to be shown."""
+
+
+@contextmanager
+def for_people() -> Iterator[None]:
+    """Turn the core's own errors, and memory that ran out, into text that helps."""
+    from cliptrase_core.errors import CliptraseError  # late: the page is drawn before torch is there
+
+    try:
+        yield
+    except CliptraseError as error:
+        raise UserError(str(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        raise UserError(
+            "The memory of this machine does not suffice at this size. Choose a smaller short side under Settings, "
+            "for instance 224."
+        ) from error
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed: torch says so in words on the CPU, by a class of its own on a GPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
