@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -63,49 +64,16 @@ def draw() -> Ask:
         elem_id="examples",
     )
     with gr.Accordion("Background and settings", open=False, elem_id="settings"):
-        word_list = gr.Dropdown(
-            list(DATASETS), value=None, label="Words of a data set", info="Puts its name into the words."
-        )
-        background = gr.Radio(
-            list(BACKGROUNDS), value=BACKGROUNDS[0], label="Background", info="What becomes of all the rest."
-        )
-        background_words = gr.Textbox(label="Background words", placeholder="wall, floor, sky", visible=False)
-        threshold = gr.Slider(
-            0, 1, value=0.3, step=0.01, label="Least confidence", info="Less sure pixels are background.", visible=False
-        )
-        method = gr.Radio(list(METHODS), value=METHODS[0], label="Method")
-        preset = gr.Radio(
-            list(PRESETS), value=PRESETS[0], label="Preset", info="auto takes the whole picture, paper-* its centre."
-        )
-        short_side = gr.Dropdown(
-            [AUTO, *map(str, SHORT_SIDES)],
-            value=AUTO,
-            label="Short side in pixels",
-            info="What the model is given: larger shows finer parts and takes longer. Only with the preset auto.",
-        )
-        templates = gr.Radio(
-            [AUTO, *TEMPLATES], value=AUTO, label="Sentences around each word", info="auto takes the preset's."
-        )
-        image_prior = gr.Checkbox(
-            False, label="Image prior", info="Weigh words by how well they suit the whole picture."
-        )
+        chosen = _settings()
     return Ask(
         image=image,
         words=words,
-        word_list=word_list,
         go=go,
         stop=stop,
         examples=examples,
-        background=background,
-        background_words=background_words,
-        threshold=threshold,
-        method=method,
-        preset=preset,
-        short_side=short_side,
-        templates=templates,
-        image_prior=image_prior,
         example=hidden_text("example"),
         linked=hidden_text("linked"),
+        **chosen,
     )
 
 
@@ -120,3 +88,42 @@ def wire(ask: Ask) -> None:
         api_visibility="private",
     )
     ask.word_list.input(None, ask.word_list, ask.words, js="name => name", api_visibility="private")
+
+
+def _settings() -> dict[str, Any]:
+    """What becomes of the rest of the picture, and how the picture and the words are read."""
+    word_list = gr.Dropdown(
+        list(DATASETS), value=None, label="Words of a data set", info="Puts its name into the words."
+    )
+    background = gr.Radio(
+        list(BACKGROUNDS), value=BACKGROUNDS[0], label="Background", info="What becomes of all the rest."
+    )
+    background_words = gr.Textbox(label="Background words", placeholder="wall, floor, sky", visible=False)
+    threshold = gr.Slider(
+        0, 1, value=0.3, step=0.01, label="Least confidence", info="Less sure pixels are background.", visible=False
+    )
+    method = gr.Radio(list(METHODS), value=METHODS[0], label="Method")
+    preset = gr.Radio(
+        list(PRESETS), value=PRESETS[0], label="Preset", info="auto takes the whole picture, paper-* its centre."
+    )
+    short_side = gr.Dropdown(
+        [AUTO, *map(str, SHORT_SIDES)],
+        value=AUTO,
+        label="Short side in pixels",
+        info="What the model is given: larger shows finer parts and takes longer. Only with the preset auto.",
+    )
+    templates = gr.Radio(
+        [AUTO, *TEMPLATES], value=AUTO, label="Sentences around each word", info="auto takes the preset's."
+    )
+    image_prior = gr.Checkbox(False, label="Image prior", info="Weigh words by how well they suit the whole picture.")
+    return {
+        "word_list": word_list,
+        "background": background,
+        "background_words": background_words,
+        "threshold": threshold,
+        "method": method,
+        "preset": preset,
+        "short_side": short_side,
+        "templates": templates,
+        "image_prior": image_prior,
+    }

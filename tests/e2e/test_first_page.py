@@ -74,8 +74,9 @@ def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, ar
     segment(page, picture)
     expect(page.locator("#legend")).to_contain_text("%")
     expect(page.locator("#costs")).to_contain_text(re.compile("encoded|reused"))
-    page.locator("#regions").scroll_into_view_if_needed()  # loaded lazily
-    expect(page.locator("#regions img")).to_be_visible()
+    box = page.locator("#overlay img").bounding_box()
+    page.locator("#overlay img").click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(page.locator("#point")).to_contain_text("The patch itself says", timeout=PATIENCE)
     page.screenshot(path=artifacts / f"first_page_{width}_2_segmented.png", full_page=True)
     grid = grid_of(page)
 
