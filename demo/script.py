@@ -7,8 +7,8 @@ SCRIPT = """
     if (!button) return;
     const head = button.closest("th"), table = button.closest("table");
     const column = [...head.parentNode.children].indexOf(head);
-    const rising = head.getAttribute("aria-sort") === "descending";
-    const numeric = button.dataset.kind === "number";
+    const numeric = button.dataset.kind === "number", now = head.getAttribute("aria-sort");
+    const rising = now === "descending" || (now === "none" && !numeric);
     const value = row => row.children[column].dataset.value;
     const compare = (a, b) => numeric ? value(a) - value(b) : value(a).localeCompare(value(b));
     const rows = [...table.tBodies[0].rows].sort((a, b) => rising ? compare(a, b) : compare(b, a));

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from demo.errors import UserError, for_people
 from demo.figures.overlay import STYLES, overlay
 from demo.handlers.common import inside, number, one_of, plainly, point_of, read_asked
 from demo.presenters import segment as presenters
-from demo.service import Cut, Run, Service, point_at
+from demo.service import Cut, Run, Service, bundle, point_at
 
 
 class ResultView(NamedTuple):
@@ -71,6 +74,18 @@ class SegmentHandlers:
                 entry.encoding, words, method=asked.method, templates=asked.templates, image_prior=asked.image_prior
             )
             return presenters.findings(linter.lint(words, segmenter.embed_words, scores))
+
+    @plainly
+    def download(self, run: Run | None, path: str | None) -> Any:
+        """Download pressed: the result as one archive, in the folder from which files are served and removed."""
+        if run is None:
+            raise UserError("There is no result yet. Press Segment first.")
+        name, content = bundle(self._service, run, path)
+        home = Path(get_upload_folder())
+        home.mkdir(parents=True, exist_ok=True)
+        file = Path(tempfile.mkdtemp(dir=home)) / name
+        file.write_bytes(content)
+        return str(file)
 
     @plainly
     def point(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:

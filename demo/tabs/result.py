@@ -12,6 +12,8 @@ from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.presenters import segment as presenters
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
 
+FETCH = "() => setTimeout(() => document.querySelector('#file').click(), 300)"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -24,6 +26,8 @@ class Result:
     legend: gr.HTML
     findings: gr.HTML
     costs: gr.HTML
+    download: gr.Button
+    file: gr.DownloadButton
     run: gr.State
     token: gr.Textbox
 
@@ -42,6 +46,8 @@ def draw(run: gr.State, token: gr.Textbox) -> Result:
         legend=gr.HTML(presenters.EMPTY_LEGEND, elem_id="legend", min_height=90, padding=False),
         findings=gr.HTML("", elem_id="findings", padding=False),
         costs=gr.HTML("", elem_id="costs", min_height=44, padding=False),
+        download=gr.Button("Download masks, overlay and settings (zip)", elem_id="download"),
+        file=gr.DownloadButton("Download", visible="hidden", elem_id="file"),
         run=run,
         token=token,
     )
@@ -66,6 +72,9 @@ def wire(result: Result, shared: Shared, handlers: SegmentHandlers) -> None:
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
+    made = result.download.click(handlers.download, [shared.run, shared.image], result.file, **ONE_AT_A_TIME, **PRIVATE)
+    # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.
+    made.success(None, None, None, js=FETCH, **PRIVATE)
 
 
 def result_outputs(result: Result) -> list[Any]:
