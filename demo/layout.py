@@ -13,10 +13,10 @@ from demo.handlers.clusters import ClustersHandlers
 from demo.handlers.page import GreetView, PageHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.presenters.model import banner
-from demo.script import SCRIPT
+from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, MAX_UPLOAD, QUEUE_SIZE
-from demo.style import CSS
+from demo.style import CSS, theme
 from demo.tabs import ask, attention, clusters, result
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
@@ -76,13 +76,7 @@ def launch_options() -> dict[str, Any]:
         "show_error": False,
         "footer_links": ["api"],
         "allowed_paths": [str(EXAMPLES)],
-        "theme": gr.themes.Soft(
-            primary_hue="teal",
-            secondary_hue="teal",
-            neutral_hue="slate",
-            font=["system-ui", "sans-serif"],
-            font_mono=["ui-monospace", "monospace"],
-        ),
+        "theme": theme(),
         "css": CSS,
         "js": SCRIPT,
     }
@@ -154,6 +148,8 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
         **again,
     )
     running = [pressed, followed, changed]
+    for event in (pressed, followed):
+        event.success(None, None, None, js=SHOW_RESULT, **PRIVATE)
     for event in running:
         event.success(
             handlers.findings,

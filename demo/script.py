@@ -1,4 +1,7 @@
-"""What the browser does by itself: sorting the legend. Runs once when the page is loaded."""
+"""What the browser does by itself."""
+
+SHOW_RESULT = "() => { if (innerWidth < 768) document.querySelector('#tabs').scrollIntoView({behavior: 'smooth'}); }"
+"""On a phone the result stands below the words, out of sight."""
 
 SCRIPT = """
 () => {
@@ -18,3 +21,4 @@ SCRIPT = """
   });
 }
 """
+"""Runs once when the page is loaded: heads of the legend sort it."""

@@ -1,4 +1,28 @@
-"""What the theme leaves open: the banner, the legend, the scales. Colours come from the theme, so dark mode works."""
+"""Looks: one calm theme, and what it leaves open. Colours come from the theme, so dark mode works."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+
+def theme() -> gr.themes.Base:
+    """Soft, without coloured pills behind every label; its fonts are the system's, so nothing is fetched."""
+    return gr.themes.Soft(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_padding="0",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_text_weight="600",
+        block_info_text_color="*body_text_color_subdued",
+    )
+
 
 CSS = """
 .gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
@@ -32,6 +56,9 @@ th[aria-sort=descending] .sort::after { content: " \\25BC"; }
   font-variant-numeric: tabular-nums; }
 #examples .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
 #examples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+#examples .thumbnail-item { aspect-ratio: 4 / 3; }
+#examples .caption-label { left: 0; right: 0; bottom: 0; max-width: none; padding: 3px 6px; border: none;
+  border-radius: 0; font-size: 0.78rem; line-height: 1.25; white-space: normal; text-overflow: clip; }
 #show { align-self: flex-end; height: 46px; }
 @media (max-width: 640px) {
   #overlay, #patches, #regions { height: 260px !important; }

@@ -39,7 +39,8 @@ def overlay(
         out = views.blend(picture, painted, 0.45 * opacity)
         out[lines] = views.blend(out[lines], painted[lines], opacity)
         return _with_edges(out, labels, painted, opacity, 1)
-    return _with_edges(picture.copy(), labels, painted, opacity, max(2, max(labels.shape) // 300))
+    # The root: a line covers so little that it may be stronger than an area.
+    return _with_edges(picture.copy(), labels, painted, opacity**0.5, max(2, max(labels.shape) // 300))
 
 
 def edges(labels: Labels, width: int = 1) -> npt.NDArray[np.bool_]:

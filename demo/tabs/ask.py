@@ -9,7 +9,7 @@ import gradio as gr
 
 from demo.handlers.common import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS
 from demo.settings import DATASETS, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
-from demo.tabs.common import hidden_text, raw
+from demo.tabs.common import caption, hidden_text, raw
 
 GRAMMAR = "Separate classes by ; and synonyms by , and put what is only background after | background:"
 GRAMMAR_EXAMPLE = "cat, kitten; dog | background: wall, floor"
@@ -39,9 +39,11 @@ class Ask:
 
 def draw() -> Ask:
     """Put the components where the caller stands."""
+    caption("Picture")
     image = raw(
         gr.Image(
             label="Picture",
+            show_label=False,
             type="filepath",
             sources=["upload", "clipboard", "webcam"],
             height=300,
@@ -53,8 +55,10 @@ def draw() -> Ask:
     with gr.Row():
         go = gr.Button("Segment", variant="primary", elem_id="go", scale=3, min_width=160)
         stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
+    caption("Examples: one click")
     examples = gr.Gallery(
         label="Examples",
+        show_label=False,
         visible=False,
         columns=3,
         height="auto",
