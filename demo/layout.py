@@ -12,12 +12,13 @@ from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
 from demo.handlers.page import GreetView, PageHandlers
 from demo.handlers.segment import SegmentHandlers
+from demo.handlers.tour import TourHandlers
 from demo.presenters.model import banner
 from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, MAX_UPLOAD, QUEUE_SIZE
 from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, result
+from demo.tabs import ask, attention, clusters, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
@@ -34,6 +35,8 @@ class Page:
     result: result.Result
     attention: attention.Attention
     clusters: clusters.Clusters
+    tour: tour.Tour
+    tabs: gr.Tabs
     shared: Shared
     model: gr.State
 
@@ -58,6 +61,7 @@ def build(service: Service) -> gr.Blocks:
         result.wire(page.result, page.shared, handlers)
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
+        tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
@@ -90,13 +94,15 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             asked = ask.draw()
-        with gr.Column(scale=3, min_width=280), gr.Tabs(elem_id="tabs"):
+        with gr.Column(scale=3, min_width=280), gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Result", id="result") as opened["result"]:
                 found = result.draw(run, token)
             with gr.Tab("Attention", id=attention.NAME) as opened[attention.NAME]:
                 looked = attention.draw()
             with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
                 grouped = clusters.draw()
+            with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
+                told = tour.draw()
     shared = Shared(asked.image, run, token, hidden_text("active", "result"))
     page = Page(
         banner=head,
@@ -105,6 +111,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         result=found,
         attention=looked,
         clusters=grouped,
+        tour=told,
+        tabs=tabs,
         shared=shared,
         model=gr.State(None),
     )
@@ -128,10 +136,11 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
     }
     run: dict[str, Any] = {"fn": handlers.segment, "inputs": inputs, **common}
     pressed = gr.on([page.ask.go.click, page.ask.words.submit, page.ask.linked.change], **run)
-    picked = page.ask.examples.select(
-        opening.pick_example, None, [page.ask.image, page.ask.words, page.ask.example], **CHEAP
-    )
+    example = [page.ask.image, page.ask.words, page.ask.example]
+    picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP)
     followed = picked.success(**run)
+    taken = page.tour.take.click(opening.take_over, None, [*example, page.tabs, page.shared.active], **CHEAP)
+    told = taken.success(**run)
     again: dict[str, Any] = {
         "fn": handlers.resegment,
         "inputs": [page.shared.run, *inputs],
@@ -147,8 +156,8 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
         ],
         **again,
     )
-    running = [pressed, followed, changed]
-    for event in (pressed, followed):
+    running = [pressed, followed, told, changed]
+    for event in (pressed, followed, told):
         event.success(None, None, None, js=SHOW_RESULT, **PRIVATE)
     for event in running:
         event.success(

@@ -59,8 +59,14 @@ th[aria-sort=descending] .sort::after { content: " \\25BC"; }
 #examples .thumbnail-item { aspect-ratio: 4 / 3; }
 #examples .caption-label { left: 0; right: 0; bottom: 0; max-width: none; padding: 3px 6px; border: none;
   border-radius: 0; font-size: 0.78rem; line-height: 1.25; white-space: normal; text-overflow: clip; }
+.tour h3 { margin: 2px 0 6px; font-size: 1.15rem; }
+.tour p { line-height: 1.5; }
 #show { align-self: flex-end; height: 46px; }
 @media (max-width: 640px) {
+  /* Gradio measures a hidden copy of the tabs and puts those that do not fit into a menu, where nobody finds them:
+     a copy without width keeps all in sight, in as many lines as they need. */
+  #tabs .tab-container.visually-hidden button { width: 1px !important; padding: 0 !important; font-size: 0 !important; }
+  #tabs .tab-wrapper, #tabs .tab-container[role=tablist] { height: auto !important; flex-wrap: wrap; }
   #overlay, #patches, #regions { height: 260px !important; }
   #before, #after { height: 150px !important; }
 }

@@ -11,6 +11,7 @@ from demo.examples import Example, read_examples
 from demo.handlers.common import plainly
 from demo.presenters.model import banner
 from demo.service import Service
+from demo.service.tour import tour_example
 
 MAX_LINKED_WORDS = 4_000
 """Characters of words that a link may carry."""
@@ -63,6 +64,12 @@ class PageHandlers:
         """Example clicked: its picture, its words and its name."""
         example = _example_at(event.index)
         return str(example.path), example.words, example.name
+
+    @plainly
+    def take_over(self) -> tuple[Any, ...]:
+        """The tour's picture and words go to the left column, and the result is what is looked at."""
+        example = tour_example()
+        return str(example.path), example.words, example.name, gr.Tabs(selected="result"), "result"
 
 
 def _example_at(index: Any) -> Example:

@@ -21,6 +21,11 @@ def hint(text: str) -> str:
     return f'<p class="hint">{html.escape(text)}</p>'
 
 
+def caption(text: str) -> str:
+    """A line above a picture; `text` is plain."""
+    return f'<p class="caption">{html.escape(text)}</p>'
+
+
 def word(text: str) -> str:
     """What a person typed, kept from turning the text around it (right-to-left scripts)."""
     return f"<bdi>{html.escape(text)}</bdi>"

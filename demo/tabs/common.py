@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from demo.presenters import common as presenters
+
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 """Events that use a model share one place in the queue: two at once would each take twice as long."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -47,7 +49,7 @@ def shown(label: str, name: str, encoding: str = "jpeg", **options: Any) -> gr.I
 
 def caption(label: str) -> None:
     """A line above something."""
-    gr.HTML(f'<p class="caption">{label}</p>', padding=False)
+    gr.HTML(presenters.caption(label), padding=False)
 
 
 def raw(image: gr.Image) -> gr.Image:
