@@ -73,6 +73,11 @@ def cut(handlers, path, words="cat; dog", style="fill", opacity=0.5, **changes):
     return handlers.segment(path, style, opacity, words, *{**FIELDS, **changes}.values())
 
 
+def painted(view):
+    """The array that an update of the overlay carries."""
+    return view.overlay._constructor_args[0]["value"]
+
+
 def test_names_on_the_page_are_the_core_s():
     assert tuple(METHODS) == settings.METHODS
     assert tuple(PRESETS) == settings.PRESETS
@@ -84,8 +89,9 @@ def test_names_on_the_page_are_the_core_s():
 def test_segment_fills_every_component(handlers, photo):
     view = cut(handlers, photo)
     assert isinstance(view, ResultView)
-    assert view.overlay.ndim == 3
+    assert painted(view).ndim == 3
     assert "%" in view.legend
+    assert "divided among words" in view.overlay.alt_text
     assert view.token == view.run.token
 
 
@@ -144,17 +150,31 @@ def test_a_data_set_s_name_takes_background_words(handlers, photo):
 @pytest.mark.parametrize("style", STYLES)
 def test_every_style_shows_the_picture_alone_at_opacity_zero(handlers, service, photo, style):
     view = cut(handlers, photo)
-    assert (handlers.restyle(view.run, photo, style, 1.0) != view.overlay).any()
+    assert (handlers.restyle(view.run, photo, style, 1.0) != painted(view)).any()
     np.testing.assert_array_equal(handlers.restyle(view.run, photo, style, 0.0), service.again(view.run, photo).shown)
 
 
 def test_a_point_says_what_is_there_and_what_came_second(handlers, photo):
     view = cut(handlers, photo, "cat, kitten; dog")
-    h, w = view.overlay.shape[:2]
+    h, w = painted(view).shape[:2]
     said = handlers.point(view.run, view.token, photo, Click([w // 2, h // 2]))
     assert "cat" in said
     assert "dog" in said
     assert "margin" in said
+
+
+def test_a_point_by_keys_is_the_point_of_a_click(handlers, photo):
+    view = cut(handlers, photo)
+    h, w = painted(view).shape[:2]
+    clicked = handlers.point(view.run, view.token, photo, Click([w * 0.25, h * 0.75]))
+    assert handlers.point_by_numbers(view.run, photo, 25, 75) == clicked
+
+
+@pytest.mark.parametrize("across", [-1, 101, "left", None, float("inf")])
+def test_a_point_outside_by_keys_gets_a_message(handlers, photo, across):
+    view = cut(handlers, photo)
+    with pytest.raises(gr.Error, match="across|outside"):
+        handlers.point_by_numbers(view.run, photo, across, 50)
 
 
 @pytest.mark.parametrize("index", ["abc", None, {"a": 1}, [-5, 99999], [1], [None, 2], ["1", "2"], [float("nan"), 1]])

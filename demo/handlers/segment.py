@@ -95,10 +95,21 @@ class SegmentHandlers:
         x, y = inside(*point_of(event), self._service.again(run, path).shown.shape[:2])
         return presenters.point_facts(point_at(self._service, run, path, x, y))
 
+    @plainly
+    def point_by_numbers(self, run: Run | None, path: str | None, x: Any, y: Any) -> Any:
+        """The same as a click, without a mouse: column and row in percent of the picture."""
+        if run is None:
+            raise UserError("There is no result yet. Press Segment first.")
+        height, width = self._service.again(run, path).shown.shape[:2]
+        across, down = number("across", x) / 100, number("down", y) / 100
+        return presenters.point_facts(
+            point_at(self._service, run, path, *inside(across * width, down * height, (height, width)))
+        )
+
 
 def _view(cut: Cut, style: Any, opacity: Any) -> ResultView:
     return ResultView(
-        overlay=_painted(cut, style, opacity),
+        overlay=gr.Image(_painted(cut, style, opacity), alt_text=presenters.alt_text(cut)),
         legend=presenters.legend_table(cut),
         costs=presenters.costs(cut),
         point=presenters.EMPTY_POINT,

@@ -62,6 +62,12 @@ def costs(cut: Cut) -> str:
     )
 
 
+def alt_text(cut: Cut) -> str:
+    """The overlay for whoever does not see it; plain text."""
+    shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:12])
+    return f"The picture divided among words: {shares}. The table below has every class."
+
+
 def findings(texts: Sequence[str]) -> str:
     """HTML list of what could be better about the words; empty without findings."""
     if not texts:

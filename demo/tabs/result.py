@@ -23,6 +23,8 @@ class Result:
     style: gr.Radio
     opacity: gr.Slider
     point: gr.HTML
+    across: gr.Slider
+    down: gr.Slider
     legend: gr.HTML
     findings: gr.HTML
     costs: gr.HTML
@@ -38,11 +40,16 @@ def draw(run: gr.State, token: gr.Textbox) -> Result:
     with gr.Row():
         style = gr.Radio(list(STYLES), value=STYLES[0], label="Style", min_width=200, elem_id="style")
         opacity = gr.Slider(0, 1, value=0.55, step=0.05, label="Opacity", min_width=160, elem_id="opacity")
+    with gr.Accordion("Ask for a point without a mouse", open=False, elem_id="by-keys"), gr.Row():
+        across = gr.Slider(0, 100, value=50, step=1, label="Across, %", min_width=160, elem_id="across")
+        down = gr.Slider(0, 100, value=50, step=1, label="Down, %", min_width=160, elem_id="down")
     return Result(
         overlay=picture,
         style=style,
         opacity=opacity,
         point=gr.HTML(presenters.EMPTY_POINT, elem_id="point", min_height=30, padding=False),
+        across=across,
+        down=down,
         legend=gr.HTML(presenters.EMPTY_LEGEND, elem_id="legend", min_height=90, padding=False),
         findings=gr.HTML("", elem_id="findings", padding=False),
         costs=gr.HTML("", elem_id="costs", min_height=44, padding=False),
@@ -68,6 +75,16 @@ def wire(result: Result, shared: Shared, handlers: SegmentHandlers) -> None:
         handlers.point,
         [shared.run, shared.token, shared.image],
         result.point,
+        show_progress="hidden",
+        **ONE_AT_A_TIME,
+        **PRIVATE,
+    )
+    gr.on(
+        [result.across.input, result.down.input],
+        handlers.point_by_numbers,
+        [shared.run, shared.image, result.across, result.down],
+        result.point,
+        trigger_mode="always_last",
         show_progress="hidden",
         **ONE_AT_A_TIME,
         **PRIVATE,
