@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from demo.endpoints import Endpoints, publish
+from demo.guard import GuardedBlocks, OnlyPublicCalls
 from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
 from demo.handlers.page import GreetView, PageHandlers
@@ -52,7 +54,7 @@ class Page:
 
 def build(service: Service) -> gr.Blocks:
     """Draw the page and wire it; loads nothing."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
+    with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
         publish(Endpoints(service))  # first: they get the plain names, which Gradio makes of the handlers' otherwise
         gr.Markdown(f"# {TITLE}\n{PURPOSE}")
         page, opened = _draw(service)
@@ -82,6 +84,7 @@ def launch_options() -> dict[str, Any]:
         "allowed_paths": [str(EXAMPLES)],
         "theme": theme(),
         "css": CSS,
+        "app_kwargs": {"middleware": [Middleware(OnlyPublicCalls)]},
         "js": SCRIPT,
     }
 

@@ -61,15 +61,15 @@ def read_asked(
         UserError: a field holds what it cannot hold.
     """
     background = one_of("background", background, BACKGROUNDS)
-    text = _text("words", words)
-    extra = _text("background words", background_words).strip() if background == BY_WORDS else ""
+    typed = text("words", words)
+    extra = text("background words", background_words).strip() if background == BY_WORDS else ""
     sides = (AUTO, *map(str, SHORT_SIDES))
     side = one_of("short side", str(short_side), sides)
     return Asked(
-        words=f"{text}\nbackground: {' '.join(extra.splitlines())}" if extra else text,
+        words=f"{typed}\nbackground: {' '.join(extra.splitlines())}" if extra else typed,
         preset=one_of("preset", preset, PRESETS),
         short_side=None if side == AUTO else int(side),
-        model=None if model is None else _text("model", model),
+        model=None if model is None else text("model", model),
         method=one_of("method", method, METHODS),
         denoise=one_of("denoising", denoise, DENOISE),
         eps=None if eps is None else number("eps", eps),
@@ -118,15 +118,18 @@ def number(what: str, value: Any) -> float:
     return float(value)
 
 
-def whole(what: str, value: Any) -> int:
-    """The value, if it is a whole number; else UserError."""
+def whole(what: str, value: Any, least: float = -math.inf, most: float = math.inf) -> int:
+    """The value, if it is a whole number within the bounds; else UserError."""
     found = number(what, value)
     if found != int(found):
         raise UserError(f"{what}: expected a whole number, got {found:g}.")
+    if not least <= found <= most:
+        raise UserError(f"{what}: expected {least:g} to {most:g}, got {found:g}.")
     return int(found)
 
 
-def _text(what: str, value: Any) -> str:
+def text(what: str, value: Any) -> str:
+    """The value, if it is text; nothing counts as empty; else UserError."""
     if value is None:
         return ""
     if not isinstance(value, str):

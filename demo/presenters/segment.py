@@ -95,15 +95,30 @@ def point_facts(point: Point) -> str:
     return f'<div class="facts">{"<br>".join(lines)}</div>'
 
 
-def describe(cut: Cut, status: Status) -> Mapping[str, Any]:
-    """A result as plain JSON: classes with colours and areas, sizes, settings, timings."""
+def describe(cut: Cut, status: Status, *, masks: bool = False) -> Mapping[str, Any]:
+    """A result as plain JSON.
+
+    Args:
+        cut: the result.
+        status: what runs.
+        masks: whether each class carries its mask as COCO run lengths, in the frame of `size`.
+    """
+    from cliptrase_core.export import run_lengths  # late: the page is drawn before torch is there
+
     result = cut.result
     return {
         "model": status.name,
         "size": list(result.size),
         "grid": list(result.grid),
         "classes": [
-            {"name": row.name, "colour": row.colour, "area": row.area, "confidence": row.confidence}
+            {
+                "index": row.index,
+                "name": row.name,
+                "colour": row.colour,
+                "area": round(row.area, 6),
+                "confidence": round(row.confidence, 4),
+                **({"rle": run_lengths(result.labels == row.index)} if masks else {}),
+            }
             for row in cut.legend
         ],
         "class_names": list(result.class_names),

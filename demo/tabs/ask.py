@@ -9,7 +9,8 @@ import gradio as gr
 
 from demo.handlers.common import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS
 from demo.settings import DATASETS, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
-from demo.tabs.common import caption, hidden_text, raw
+from demo.tabs.common import caption, hidden_text
+
 
 GRAMMAR = "Separate classes by ; and synonyms by , and put what is only background after | background:"
 GRAMMAR_EXAMPLE = "cat, kitten; dog | background: wall, floor"
@@ -40,16 +41,14 @@ class Ask:
 def draw() -> Ask:
     """Put the components where the caller stands."""
     caption("Picture")
-    image = raw(
-        gr.Image(
-            label="Picture",
-            show_label=False,
-            type="filepath",
-            sources=["upload", "clipboard", "webcam"],
-            height=300,
-            buttons=[],
-            elem_id="picture",
-        )
+    image = gr.Image(
+        label="Picture",
+        show_label=False,
+        type="filepath",
+        sources=["upload", "clipboard", "webcam"],
+        height=300,
+        buttons=[],
+        elem_id="picture",
     )
     words = gr.Textbox(label="Words", info=GRAMMAR, placeholder=GRAMMAR_EXAMPLE, lines=2, max_lines=8, elem_id="words")
     with gr.Row():

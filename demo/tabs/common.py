@@ -52,15 +52,6 @@ def caption(label: str) -> None:
     gr.HTML(presenters.caption(label), padding=False)
 
 
-def raw(image: gr.Image) -> gr.Image:
-    """Hand an upload's path on as it is: Gradio would open the file first, and fail with a message of its own.
-
-    The check that the path is an upload comes before this and stays.
-    """
-    image.preprocess = lambda payload: payload.path if payload else None
-    return image
-
-
 def hidden_text(name: str, value: str = "") -> gr.Textbox:
     """A value that travels with events and is not seen."""
     return gr.Textbox(value, visible="hidden", container=False, elem_id=name)
