@@ -123,8 +123,10 @@ class Endpoints:
 
 def publish(endpoints: Endpoints) -> None:
     """Wire the calls to components that nobody sees: they carry the arguments' names, types and defaults."""
+    picture = gr.Image(render=False).api_info()
     with gr.Group(visible=False):
         image = gr.Image(label="image", type="filepath")
+        image.api_info = lambda: {**picture, "additional_description": "an uploaded file; links are not fetched"}
         preset = _choice("preset", PRESETS, "auto", "how the picture is laid out; paper-* takes its centre")
         model = _argument("model", "string", None, "key of a loaded model; empty: the one that the page started with")
         asked = [
@@ -151,11 +153,13 @@ def publish(endpoints: Endpoints) -> None:
             preset,
             model,
         ]
-        answer = gr.JSON(label="result")
+        found = _result("classes (name, colour, area, confidence, COCO rle), size, grid, settings, timings, notes")
+        looked = _result("attention and affinity as rows of numbers, grid, global_patches with both ranks")
+        running = _result("what runs, and the names that the other calls take")
         call = gr.Button()
-    call.click(endpoints.segment, asked, answer, api_name="segment", **ONE_AT_A_TIME)
-    call.click(endpoints.inspect_patch, patch, answer, api_name="inspect_patch", **ONE_AT_A_TIME)
-    call.click(endpoints.models, None, answer, api_name="models", queue=False)
+    call.click(endpoints.segment, asked, found, api_name="segment", **ONE_AT_A_TIME)
+    call.click(endpoints.inspect_patch, patch, looked, api_name="inspect_patch", **ONE_AT_A_TIME)
+    call.click(endpoints.models, None, running, api_name="models", queue=False)
 
 
 def _argument(
@@ -176,12 +180,18 @@ def _argument(
     component.preprocess = lambda payload: payload
     described = {"type": kind, "additional_description": description, **schema}
     component.api_info = lambda: described
-    component.example_inputs = lambda: {"payload": example, "value": example}
+    component.example_payload = component.example_value = lambda: example
     return component
 
 
 def _choice(name: str, known: tuple[str, ...], default: str | None, description: str) -> gr.Textbox:
     return _argument(name, "string", default, description, example=known[0], enum=list(known))
+
+
+def _result(description: str) -> gr.JSON:
+    component = gr.JSON(label="result")
+    component.api_info = lambda: {"type": "object", "description": description}
+    return component
 
 
 def _yes(what: str, value: Any) -> bool:

@@ -300,12 +300,6 @@ def url(service, tmp_path_factory):
     demo.close()
 
 
-def test_only_the_documented_endpoints_are_public(url):
-    named = Client(url, verbose=False).view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/segment", "/inspect_patch", "/models"}
-    assert [p["parameter_name"] for p in named["/segment"]["parameters"]] == ["image", "vocabulary", "method", "preset"]
-
-
 def test_endpoints_answer_in_plain_json(url, photo):
     client = Client(url, verbose=False)
     answer = client.predict(image=handle_file(photo), vocabulary="cat; dog", api_name="/segment")
