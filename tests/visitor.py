@@ -99,8 +99,11 @@ class Visitor:
         """
         self.set(**changed)
         listener = self.event(element, kind)
-        data = [self._value(part) for part in listener["inputs"]]
-        return self.send(listener["id"], data, None if at is None else {"index": at, "value": None})
+        return self.send(listener["id"], self.data(listener), None if at is None else {"index": at, "value": None})
+
+    def data(self, listener: dict[str, Any]) -> list[Any]:
+        """What the page would send to a listener now."""
+        return [self._value(part) for part in listener["inputs"]]
 
     def set(self, **changed: Any) -> None:
         """Give elements values, as typing would."""

@@ -11,7 +11,6 @@ from demo.handlers.common import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS
 from demo.settings import DATASETS, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import caption, hidden_text
 
-
 GRAMMAR = "Separate classes by ; and synonyms by , and put what is only background after | background:"
 GRAMMAR_EXAMPLE = "cat, kitten; dog | background: wall, floor"
 
