@@ -63,7 +63,9 @@ class Visitor:
 
     def __init__(self, address: str) -> None:
         """Open the page."""
-        self.http = httpx.Client(base_url=address, timeout=120)
+        # A kept connection may be closed by the server just when it is used again.
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=address, timeout=120, limits=fresh)
         self.session = secrets.token_hex(8)
         self.config = self.http.get("/config").json()
         self._parts = {part["id"]: part for part in self.config["components"]}
