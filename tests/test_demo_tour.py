@@ -28,7 +28,7 @@ def test_every_step_shows_two_pictures_and_says_what_was_computed(service, numbe
     assert (step.left.shape != step.right.shape) or (step.left != step.right).any()
     text = TourHandlers(service).start(number).text
     assert f"Step {number} of {STEPS}" in text
-    assert re.search(r"\d", text.split("</h3>")[1])
+    assert re.search(r"\d", text.split("</h2>")[1])
 
 
 def test_shares_of_the_tour_are_sums_over_patches(service):

@@ -32,7 +32,7 @@ def step_text(step: TourStep) -> str:
     body = (_attention, _recovery, _clusters, _denoising, _words)[step.number - 1](step.facts)
     return (
         f'<div class="tour"><p class="facts">Step {step.number} of {STEPS} · computed now in {seconds(step.seconds)}'
-        f"</p><h3>{TITLES[step.number - 1]}</h3><p>{body}</p></div>"
+        f"</p><h2>{TITLES[step.number - 1]}</h2><p>{body}</p></div>"
     )
 
 
