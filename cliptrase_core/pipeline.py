@@ -23,6 +23,7 @@ from cliptrase_core.decode import label_pixels
 from cliptrase_core.denoise import DENOISE_MODES, Denoise
 from cliptrase_core.encoder import Encoder
 from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.geometry import Frame
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import AttentionMaps, Capture, capture
 from cliptrase_core.methods import method_by_name
@@ -264,6 +265,18 @@ class Segmenter:
             InputError: no words, unknown templates, or a word too long for the model's context.
         """
         return self._text.embed(words, templates)
+
+    def view(
+        self, image: ImageInput, preset: str = "auto", *, short_side: int | None = None
+    ) -> tuple[npt.NDArray[np.uint8], Frame]:
+        """What the model is given of a picture, before colours are normalised; runs nothing.
+
+        Takes and raises what `encode` does.
+
+        Returns:
+            (H, W, 3) in the model frame, and how it was laid out.
+        """
+        return self._encoder.view(image, preset_by_name(preset), short_side, DEFAULT_MAX_PIXELS)
 
     def capture(
         self,

@@ -54,5 +54,10 @@ class Kept(Generic[Value]):
                     del self._weights[oldest]
             return value, False
 
+    def items(self) -> list[tuple[Hashable, Value]]:
+        """Everything that is kept, what was unused for longest first; counts as no use."""
+        with self._lock:
+            return list(self._values.items())
+
     def __len__(self) -> int:
         return len(self._values)

@@ -8,7 +8,9 @@ import gradio as gr
 
 from demo.errors import UserError
 from demo.handlers.common import number, one_of, plainly, text, whole
+from demo.models import offered
 from demo.presenters.attention import describe_look
+from demo.presenters.model import describe_models
 from demo.presenters.segment import describe
 from demo.service import Asked, Service
 from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
@@ -105,8 +107,8 @@ class Endpoints:
 
     @plainly
     def models(self) -> Any:
-        """What runs now and on what, and the names that the other calls take."""
-        status = self._service.status()
+        """What runs now and on what, loaded and offered models, and the names that the other calls take."""
+        status, holder = self._service.status(), self._service.holder
         return {
             "ready": status.ready,
             "model": status.name,
@@ -118,6 +120,7 @@ class Endpoints:
             "presets": list(PRESETS),
             "denoise": list(DENOISE),
             "templates": list(TEMPLATES),
+            **describe_models(holder.loaded(), offered(look=status.ready)),
         }
 
 

@@ -12,6 +12,7 @@ from demo.endpoints import Endpoints, publish
 from demo.guard import GuardedBlocks, OnlyPublicCalls
 from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
+from demo.handlers.model import ModelHandlers
 from demo.handlers.page import GreetView, PageHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.handlers.tour import TourHandlers
@@ -20,7 +21,7 @@ from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, MAX_UPLOAD, QUEUE_SIZE
 from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, result, tour
+from demo.tabs import ask, attention, clusters, model, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
@@ -39,6 +40,7 @@ class Page:
     clusters: clusters.Clusters
     tour: tour.Tour
     tabs: gr.Tabs
+    chosen: model.Model
     shared: Shared
     model: gr.State
 
@@ -64,6 +66,7 @@ def build(service: Service) -> gr.Blocks:
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
         tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
+        model.wire(page.chosen, opened[model.NAME], page.shared, page.ask, ModelHandlers(service))
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
@@ -93,7 +96,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
     """The parts in their places, and the tabs by name."""
     opened: dict[str, gr.Tab] = {}
     head = gr.HTML(banner(service.status()), padding=False)
-    run, token = gr.State(None), hidden_text("token")
+    run, token, own = gr.State(None), hidden_text("token"), gr.State(None)
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             asked = ask.draw()
@@ -104,6 +107,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
                 looked = attention.draw()
             with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
                 grouped = clusters.draw()
+            with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
+                chosen = model.draw(head, own)
             with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
                 told = tour.draw()
     shared = Shared(asked.image, run, token, hidden_text("active", "result"))
@@ -116,8 +121,9 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         clusters=grouped,
         tour=told,
         tabs=tabs,
+        chosen=chosen,
         shared=shared,
-        model=gr.State(None),
+        model=own,
     )
     return page, opened
 
@@ -125,7 +131,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
 def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None:
     places = {**vars(page.ask), "banner": page.banner}
     blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
-    page.timer.tick(handlers.tick, None, [page.banner, page.timer], **CHEAP)
+    page.timer.tick(handlers.tick, page.model, [page.banner, page.timer], **CHEAP)
 
 
 def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
@@ -155,7 +161,7 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
         [
             *(c.denoise.input, c.eps.submit, c.eps.blur, c.min_samples.submit, c.min_samples.blur),
             *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
-            *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input),
+            *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.model.change),
         ],
         **again,
     )

@@ -28,6 +28,19 @@ KEPT_CAPTURES = 4
 KEPT_MAPS = 12
 """Layers whose N x N maps stay in memory."""
 
+KEPT_MODEL_BYTES = 2_000_000_000
+"""Models that stay in memory besides nano and the one from the start: three of the size of ViT-B-16."""
+
+OFFERED = (
+    ("nano", 51, "embedded, for drawings"),
+    ("ViT-B-16:openai", 598, "the paper's, good for photographs"),
+    ("ViT-B-16:laion2b_s34b_b88k", 598, "the same size, other training pictures"),
+    ("ViT-B-16:datacomp_xl_s13b_b90k", 598, "likewise"),
+    ("ViT-B-32:openai", 605, "larger patches: faster and coarser"),
+    ("ViT-L-14:openai", 1710, "larger and slower, seldom better here"),
+)
+"""Models that the page proposes: key, megabytes of weights in memory, what each is good for; a test weighs them."""
+
 SHORT_SIDES = (160, 224, 288, 336, 448, 560, 672, 896, 1024)
 """Pixels that the model may be given along the short side."""
 

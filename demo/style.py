@@ -59,6 +59,10 @@ CSS = """
 th[aria-sort=ascending] .sort::after { content: " \\25B2"; }
 th[aria-sort=descending] .sort::after { content: " \\25BC"; }
 .strip ul { margin: 4px 0 0 18px; }
+.sheet { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 8px 0; font-size: 0.95rem; }
+.sheet dt { color: var(--body-text-color-subdued); }
+.sheet dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accent-color: var(--primary-500); }
 .swatch { display: inline-block; width: 18px; height: 18px; border-radius: 4px; vertical-align: middle;
   border: 1px solid rgba(128, 128, 128, 0.6); }
 .scales { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }

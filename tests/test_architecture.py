@@ -26,7 +26,19 @@ ONLY_IN = {
 NEVER_IN_CORE = {"gradio", "matplotlib", "demo"}
 PURE_STAGES = {"attention", "denoise", "clustering", "decode"}
 STAGE_MAY_USE = {"cliptrase_core.errors", "cliptrase_core.geometry", "cliptrase_core.result"}
-BELOW_HANDLERS = {"service", "presenters", "figures", "settings", "examples", "models", "cache", "errors"}
+BELOW_HANDLERS = {
+    "service",
+    "presenters",
+    "figures",
+    "settings",
+    "examples",
+    "models",
+    "cache",
+    "errors",
+    "memory",
+    "gpu",
+    "jobs",
+}
 ABOVE_SERVICE = ("demo.layout", "demo.tabs", "demo.handlers", "demo.endpoints")
 
 

@@ -10,6 +10,7 @@ Picture = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 Cell = tuple[int, int]
 Box = tuple[float, float, float, float]
+PatchSize = tuple[float, float]
 
 SHORTEST_SHOWN, LONGEST_SHOWN = 640, 1280
 """Long side of a shown picture: small ones are enlarged here because Gradio never enlarges."""
@@ -62,8 +63,13 @@ def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:
 
 def with_grid(picture: Picture, side: int) -> Picture:
     """The picture with faint lines between patches of `side` pixels."""
+    return with_lines(picture, side, side)
+
+
+def with_lines(picture: Picture, tall: int, wide: int) -> Picture:
+    """The picture with faint lines between cells of (tall, wide) pixels."""
     out = picture.copy()
-    for lines in (out[side::side], out[:, side::side]):
+    for lines in (out[tall::tall], out[:, wide::wide]):
         lines[:] = (lines.astype(np.uint16) * 5 + 255 * 3) // 8
     return out
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import html
+import inspect
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import gradio as gr
@@ -28,16 +30,27 @@ def plainly(handler: Handler) -> Handler:
 
     @functools.wraps(handler)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        try:
+        with _as_messages(handler.__name__):
             return handler(*args, **kwargs)
-        except UserError as error:
-            # The browser renders messages as HTML, and this one may quote what was typed.
-            raise gr.Error(html.escape(str(error), quote=False), title="Not possible", print_exception=False) from None
-        except Exception:
-            _log.exception("%s failed", handler.__name__)
-            raise gr.Error(UNEXPECTED, print_exception=False) from None
 
-    return guarded  # type: ignore[return-value]
+    @functools.wraps(handler)
+    def guarded_steps(*args: Any, **kwargs: Any) -> Any:
+        with _as_messages(handler.__name__):
+            yield from handler(*args, **kwargs)
+
+    return guarded_steps if inspect.isgeneratorfunction(handler) else guarded  # type: ignore[return-value]
+
+
+@contextmanager
+def _as_messages(name: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        # The browser renders messages as HTML, and this one may quote what was typed.
+        raise gr.Error(html.escape(str(error), quote=False), title="Not possible", print_exception=False) from None
+    except Exception:
+        _log.exception("%s failed", name)
+        raise gr.Error(UNEXPECTED, print_exception=False) from None
 
 
 def read_asked(

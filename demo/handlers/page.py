@@ -54,10 +54,10 @@ class PageHandlers:
         )
 
     @plainly
-    def tick(self) -> tuple[Any, Any]:
-        """Timer: the banner; the timer stops when nothing is left to wait for."""
+    def tick(self, model: str | None) -> tuple[Any, Any]:
+        """Timer: the banner, unless this visitor chose a model; it stops when nothing is left to wait for."""
         status = self._service.status()
-        return banner(status), gr.Timer(active=status.busy)
+        return gr.skip() if model else banner(status), gr.Timer(active=status.busy)
 
     @plainly
     def pick_example(self, event: gr.SelectData) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 
 def strip(kind: str, title: str, text: str) -> str:
@@ -24,6 +25,12 @@ def hint(text: str) -> str:
 def caption(text: str) -> str:
     """A line above a picture; `text` is plain."""
     return f'<p class="caption">{html.escape(text)}</p>'
+
+
+def sheet(rows: Sequence[tuple[str, str]]) -> str:
+    """Pairs of a name and a value, one below the other; both are plain."""
+    pairs = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows)
+    return f'<dl class="sheet">{pairs}</dl>'
 
 
 def word(text: str) -> str:

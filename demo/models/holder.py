@@ -1,4 +1,7 @@
-"""Which model runs: loaded in the background, replaced when a better one has been fetched. Imports no Gradio."""
+"""Which models run: one from the start, replaced when a better one has been fetched, and further ones on request.
+
+Imports no Gradio.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ import dataclasses
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from demo.errors import UserError
-from demo.settings import Settings
+from demo.cache import Kept
+from demo.errors import UserError, for_people
+from demo.models import opening
+from demo.models.facts import ModelFacts, facts_of, model_bytes
+from demo.models.keys import NANO, read_key
+from demo.settings import KEPT_MODEL_BYTES, Settings
 
 if TYPE_CHECKING:
     from cliptrase_core import Segmenter
@@ -20,12 +26,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-NANO = "nano"
-
 
 @dataclass(frozen=True)
 class Status:
-    """What runs, for the banner.
+    """What runs unless a visitor chose another, for the banner.
 
     Attributes:
         ready: whether requests are answered at once.
@@ -49,7 +53,10 @@ class Status:
 
 
 class ModelHolder:
-    """The segmenter that requests get, and how it came to be."""
+    """The models that requests get, and how they came to be; threads and visitors share one.
+
+    Nano and the model that the page started with stay; of further ones, those used last.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Remember what to load."""
@@ -57,7 +64,9 @@ class ModelHolder:
         self._lock = threading.Lock()
         self._loaded = threading.Event()
         self._thread: threading.Thread | None = None
-        self._segmenter: Segmenter | None = None
+        self._first: str | None = None  # key of what a visitor gets who chose nothing
+        self._staying: dict[str, Segmenter] = {}
+        self._further: Kept[Segmenter] = Kept(KEPT_MODEL_BYTES, model_bytes)
         self._status = Status()
 
     def start(self) -> None:
@@ -72,7 +81,7 @@ class ModelHolder:
         return self._status
 
     def segmenter(self, key: str | None = None) -> Segmenter:
-        """A model, waited for if it is still being loaded.
+        """A loaded model; at the start it is waited for.
 
         Args:
             key: of a further model that was loaded; None takes the one that the page started with.
@@ -82,12 +91,53 @@ class ModelHolder:
         """
         self.start()
         self._loaded.wait()
-        segmenter = self._segmenter
-        if segmenter is None:
+        found = self._find(self._first if key is None else key)
+        if found is None and key is not None:
+            found = self._find(read_key(key))
+            if found is None:
+                raise UserError("This model is not loaded. Load it on the Model tab.")
+        if found is None:
             raise UserError(self._status.notice or "No model could be loaded.")
-        if key is not None and key != segmenter.info.name:
-            raise UserError("This model is not loaded. Load it on the Model tab.")
-        return segmenter
+        return found
+
+    def load(self, key: str, progress: Callable[[float, str], None]) -> str:
+        """Make a further model ready, fetching its weights if they are not on this computer.
+
+        Args:
+            key: as `read_key` takes it.
+            progress: called with (share in [0, 1], what happens).
+
+        Returns:
+            The key to ask `segmenter` for.
+
+        Raises:
+            UserError: an unknown name, no network, weights that do not fit, or too little memory.
+        """
+        self.start()
+        self._loaded.wait()
+        key = read_key(key)
+        if self._find(key) is None:
+            with for_people():
+                opening.fetch(key, progress)
+                progress(1.0, "reading the weights")
+                if key == NANO:
+                    self._staying[NANO] = opening.ready(NANO, None, self._settings)
+                else:
+                    self._further.get(key, lambda: opening.ready_by_key(key, self._settings))
+        return key
+
+    def loaded(self) -> list[ModelFacts]:
+        """Every model that is loaded now, the one that the page started with first; never waits."""
+        found = {**self._staying, **dict(self._further.items())}
+        return [facts_of(key, found[key]) for key in sorted(found, key=lambda key: key != self._first)]
+
+    def facts(self, key: str | None = None) -> ModelFacts:
+        """What is known about one model; raises and waits like `segmenter`."""
+        segmenter = self.segmenter(key)
+        return facts_of(_key_of(segmenter), segmenter)
+
+    def _find(self, key: str | None) -> Segmenter | None:
+        return None if key is None else self._staying.get(key) or self._further.peek(key)
 
     def _run(self) -> None:
         """Load what can run now, then fetch what was wanted."""
@@ -96,8 +146,7 @@ class ModelHolder:
             plan = self._load_first()
         except Exception as error:
             _log.exception("no model could be loaded")
-            reason = str(error) if _is_ours(error) else "The server's log says why."
-            self._status = Status(busy=False, failed=True, notice=f"No model could be loaded. {reason}")
+            self._status = Status(busy=False, failed=True, notice=f"No model could be loaded. {_reason(error)}")
         finally:
             self._loaded.set()
         if plan is not None and plan.fetch:
@@ -105,21 +154,20 @@ class ModelHolder:
 
     def _load_first(self) -> StartUp | None:
         """Load the wanted model or, whatever is wrong with it, nano: a page that says what is wrong helps more."""
-        from cliptrase_core import Segmenter, weights
+        from cliptrase_core import weights
         from cliptrase_core.errors import CliptraseError
 
         settings = self._settings
         plan: StartUp | None = None
         try:
             plan = weights.choose_start_up(settings.model)
-            segmenter = self._open(plan.name, plan.pretrained)
+            segmenter = opening.ready(plan.name, plan.pretrained, settings)
             notice = plan.banner
         except CliptraseError as error:
             sys.stderr.write(f"cliptrase: {error} Running on nano.\n")
-            segmenter = Segmenter.from_pretrained(NANO, device="cpu")
+            segmenter = opening.ready(NANO, None, dataclasses.replace(settings, device="cpu", precision="fp32"))
             notice = f"{error} Until this is mended, the embedded model nano runs."
             plan = None
-        _warm_up(segmenter)
         self._take(segmenter, notice, busy=plan is not None and plan.fetch)
         return plan
 
@@ -132,25 +180,17 @@ class ModelHolder:
 
         try:
             weights.download(plan.wanted_name, plan.wanted_pretrained, progress=tell)
-            segmenter = self._open(plan.wanted_name, plan.wanted_pretrained)
-            _warm_up(segmenter)
-            self._take(segmenter, None, busy=False)
+            self._take(opening.ready(plan.wanted_name, plan.wanted_pretrained, self._settings), None, busy=False)
         except Exception as error:
             _log.exception("the wanted model could not be fetched")
-            reason = str(error) if _is_ours(error) else "The server's log says why."
-            notice = f"{plan.wanted_name} could not be fetched. {reason} The embedded model nano runs."
+            notice = f"{plan.wanted_name} could not be fetched. {_reason(error)} The embedded model nano runs."
             self._status = dataclasses.replace(self._status, busy=False, notice=notice)
 
-    def _open(self, name: str, pretrained: str | None) -> Segmenter:
-        from cliptrase_core import Segmenter
-
-        settings = self._settings
-        return Segmenter.from_pretrained(name, pretrained, device=settings.device, precision=settings.precision)
-
     def _take(self, segmenter: Segmenter, notice: str | None, *, busy: bool) -> None:
-        """Make a model the one that requests get."""
-        info = segmenter.info
-        self._segmenter = segmenter
+        """Make a model the one that requests get; what ran before stays for whoever looks at its results."""
+        info, key = segmenter.info, _key_of(segmenter)
+        self._staying[key] = segmenter
+        self._first = key
         self._status = Status(
             ready=True,
             busy=busy,
@@ -162,15 +202,12 @@ class ModelHolder:
         )
 
 
-def _warm_up(segmenter: Segmenter) -> None:
-    """One run, so that the first visitor does not pay for what libraries do once."""
-    side = segmenter.info.short_side
-    picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    segmenter.segment(segmenter.encode(picture), "tree; sky")
-    segmenter.capture(picture).maps()
+def _key_of(segmenter: Segmenter) -> str:
+    info = segmenter.info
+    return NANO if info.name == NANO else f"{info.name}:{info.pretrained}"
 
 
-def _is_ours(error: Exception) -> bool:
+def _reason(error: Exception) -> str:
     from cliptrase_core.errors import CliptraseError
 
-    return isinstance(error, CliptraseError)
+    return str(error) if isinstance(error, CliptraseError) else "The server's log says why."
