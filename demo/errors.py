@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOMEM
 
 
 class UserError(Exception):
@@ -19,7 +20,7 @@ def for_people() -> Iterator[None]:
         yield
     except CliptraseError as error:
         raise UserError(str(error)) from error
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, OSError) as error:
         if not _out_of_memory(error):
             raise
         raise UserError(
@@ -29,6 +30,7 @@ def for_people() -> Iterator[None]:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed: torch says so in words on the CPU, by a class of its own on a GPU."""
+    """Whether an allocation failed: numpy and a full GPU have classes for it, torch on the CPU says so in words."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    said = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM or any(s in text for s in said)

@@ -31,6 +31,9 @@ KEPT_MAPS = 12
 KEPT_MODEL_BYTES = 2_000_000_000
 """Models that stay in memory besides nano and the one from the start: three of the size of ViT-B-16."""
 
+MOST_PATCHES = 6144
+"""Patches of one picture: 1024 x 1536 pixels. Time grows with their square, and others wait meanwhile."""
+
 OFFERED = (
     ("nano", 51, "embedded, for drawings"),
     ("ViT-B-16:openai", 598, "the paper's, good for photographs"),

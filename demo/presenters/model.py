@@ -59,7 +59,7 @@ def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
     """(label, key) of each model that the page proposes."""
     found = []
     for entry in offered:
-        here = {True: " · on this computer", False: " · will be fetched", None: ""}[entry.here]
+        here = {True: " · here", False: " · not here yet", None: ""}[entry.here]
         found.append((f"{entry.key} · {entry.megabytes} MB · {entry.remark}{here}", entry.key))
     return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from demo.cache import Kept
 from demo.errors import UserError
 from demo.figures import views
+from demo.service.room import expect_room
 from demo.settings import KEPT_PICTURE_BYTES
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None
     from cliptrase_core import read_image
 
     pixels = read_image(path)
+    expect_room(segmenter, pixels.shape[:2], preset, short_side)
     encoding = segmenter.encode(pixels, preset, short_side=short_side)
     frame, side = encoding.frame, views.cell_side(encoding.grid)
     box = seen_box(frame)

@@ -36,7 +36,7 @@ def draw(banner: gr.HTML, model: gr.State) -> Model:
     choice = gr.Dropdown(
         choices(offered(look=False)),
         value=None,
-        label="Another model",
+        label="Which model",
         info="Or type any ViT that open_clip knows, as name:tag. Only your own page changes.",
         allow_custom_value=True,
         elem_id="model-choice",
