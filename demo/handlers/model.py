@@ -102,4 +102,4 @@ class ModelHandlers:
 
 
 def _choices(key: str) -> Any:
-    return gr.Dropdown(presenters.choices(offered(look=True)), value=key)
+    return gr.Dropdown(presenters.choices(offered(look=True)), value=key, allow_custom_value=True)
