@@ -44,7 +44,8 @@ class OnlyPublicCalls:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer 404 to a call of anything else."""
         found = _CALL.search(scope["path"]) if scope["type"] == "http" else None
-        if found and found[1] not in _public_names(scope["app"].get_blocks()):
+        # "predict" is how the page itself calls listeners that do not queue, by number.
+        if found and found[1] not in {"predict", *_public_names(scope["app"].get_blocks())}:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
             await send({"type": "http.response.body", "body": b"There is no such endpoint. GET /gradio_api/info."})
             return
