@@ -1,4 +1,4 @@
-"""What Gradio leaves open and this page closes: files that nobody uploaded, links, and private listeners.
+"""What Gradio leaves open and this page closes: files that nobody uploaded, links, private listeners, old files.
 
 Gradio checks the path of a picture only where the request says that it is a file; without that word, any file of
 the server would be read. It also fetches links for whoever asks. And a private listener is not listed, but answers
@@ -32,6 +32,13 @@ class GuardedBlocks(gr.Blocks):
             raise gr.Error(NO_UPLOAD, print_exception=False)
         ready: list[Any] = await super().preprocess_data(block_fn, others, state, explicit_call)
         return [paths.get(i, value) for i, value in enumerate(ready)]
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> Any:
+        """Let a session's copies of components note their files where `delete_cache` looks: theirs would stay."""
+        for block in block_fn.outputs:
+            if state is not None and not block.stateful and block._id in state:
+                state[block._id].temp_files = block.temp_files
+        return await super().postprocess_data(block_fn, predictions, state)
 
 
 class OnlyPublicCalls:

@@ -19,7 +19,7 @@ from demo.handlers.tour import TourHandlers
 from demo.presenters.model import banner
 from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
-from demo.settings import DELETE_CACHE, EXAMPLES, MAX_UPLOAD, QUEUE_SIZE
+from demo.settings import DELETE_CACHE, EXAMPLES, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
 from demo.style import CSS, theme
 from demo.tabs import ask, attention, clusters, model, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
@@ -80,6 +80,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "share": False,
         "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,

@@ -19,6 +19,9 @@ QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
 """Every 10 minutes, remove uploads and results that are older than 2 hours."""
 
+SESSIONS = 500
+"""Visitors whose last result is remembered: Gradio keeps about 1 MB for each, until an hour after they left."""
+
 KEPT_PICTURE_BYTES = 400_000_000
 """Encoded pictures that stay in memory, for everyone together: 0.5 MB each at 224 pixels."""
 KEPT_RESULT_BYTES = 400_000_000

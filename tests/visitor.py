@@ -137,6 +137,8 @@ class Visitor:
         for part, value in zip(self._asked.pop(event)["outputs"], answer.data, strict=False):
             if not (isinstance(value, dict) and value.get("__type__") == "update"):
                 self._told[part] = value
+            elif "value" in value:
+                self._told[part] = value["value"]
         return answer
 
     def messages(self) -> Iterator[dict[str, Any]]:
