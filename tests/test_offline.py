@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: the app runs through a start, a result and a look in a process that notes every address."""
+"""Nothing leaves the machine: a start, a result and a look, in a process that notes and refuses other addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short soak (`python -m tests.benchmarks.soak` is the long one): every kind of request, then an empty temp folder."""
+"""A short soak (`python -m tests.benchmarks.soak` is the long one): every kind of request, an empty temp folder."""
 
 from __future__ import annotations
 
