@@ -16,8 +16,10 @@ lint: .venv/.ready  ## style, types, walls
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-bench: .venv/.ready  ## the table of the README, measured here
+bench: .venv/.ready  ## speed of core and page, a soak: measured here
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.page
+	$(BIN)/python -m tests.benchmarks.soak
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

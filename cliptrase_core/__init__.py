@@ -20,6 +20,7 @@ from cliptrase_core.methods import METHODS
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.presets import PRESETS
 from cliptrase_core.result import ImageEncoding, Segmentation
+from cliptrase_core.scores import PatchScores
 from cliptrase_core.version import VERSION as __version__
 from cliptrase_core.vocabulary import Vocabulary, dataset_vocabulary, parse_vocabulary
 
@@ -32,6 +33,7 @@ __all__ = [
     "ClusterSettings",
     "ImageEncoding",
     "InputError",
+    "PatchScores",
     "Segmentation",
     "Segmenter",
     "UnsupportedBackboneError",

@@ -98,6 +98,8 @@ def _segment_one(
         denoise=options.denoise,
         templates=options.templates,
         image_prior=options.image_prior,
+        vote=options.vote,
+        threshold=options.threshold,
     )
     shown = image if result.size == image.shape[:2] else resize_and_crop(image, encoding.frame)
     arrays = _intermediates(encoding) if options.intermediates else None
@@ -235,6 +237,14 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--templates", choices=list(TEMPLATES), help="sentences for words (default: the preset's)")
     segment.add_argument(
         "--image-prior", action="store_true", help="weigh words by how well they suit the whole picture"
+    )
+    segment.add_argument(
+        "--vote",
+        action=argparse.BooleanOptionalAction,
+        help="whether regions take their majority label (default: the method's)",
+    )
+    segment.add_argument(
+        "--threshold", type=float, default=0.0, help="pixels less likely than this, 0 to 1, become background"
     )
     segment.add_argument("--intermediates", action="store_true", help="put features and affinity into the .npz too")
     _add_common(segment)

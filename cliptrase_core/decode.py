@@ -49,10 +49,24 @@ def label_pixels(
     labels = label_of[largest_at_pixels(maps, size).long()].to(torch.int32).cpu().numpy()
     if regions is not None and regions[0, 0] >= 0:
         labels = vote(labels, regions, count)
-    scores = maps.new_full((count, *maps.shape[1:]), -torch.inf)
-    scores.scatter_reduce_(0, label_of[:, None, None].expand_as(maps), maps, "amax")
-    confidence = value_of_chosen(scores.softmax(dim=0), torch.from_numpy(labels).to(maps.device))
+    probabilities = label_probabilities(maps, label_of)
+    confidence = value_of_chosen(probabilities, torch.from_numpy(labels).to(maps.device))
     return labels, confidence.clamp_(0, 1).float().cpu().numpy()
+
+
+def label_probabilities(maps: Tensor, label_of: Tensor) -> Tensor:
+    """Softmax over labels at each patch, a label as likely as its likeliest prompt.
+
+    Args:
+        maps: (P, h, w) logits of each prompt.
+        label_of: (P,) int64, label of each prompt, 0..C-1.
+
+    Returns:
+        (C, h, w), adds to 1 over labels.
+    """
+    scores = maps.new_full((int(label_of.max()) + 1, *maps.shape[1:]), -torch.inf)
+    scores.scatter_reduce_(0, label_of[:, None, None].expand_as(maps), maps, "amax")
+    return scores.softmax(dim=0)
 
 
 def region_maps(means: Tensor, grid: Size) -> Tensor:
@@ -159,10 +173,15 @@ def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes:
     Returns:
         (H, W).
     """
+    winner: npt.NDArray[np.int32] = count_votes(labels, regions, classes).argmax(axis=1).astype(np.int32)
+    return winner[regions]
+
+
+def count_votes(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes: int) -> npt.NDArray[np.int64]:
+    """(K, classes) pixels of each label in each region; arguments as `vote`."""
     count = int(regions.max()) + 1
     votes = np.bincount((regions * np.int64(classes) + labels).ravel(), minlength=count * classes)
-    winner: npt.NDArray[np.int32] = votes.reshape(count, classes).argmax(axis=1).astype(np.int32)
-    return winner[regions]
+    return votes.reshape(count, classes)
 
 
 def _can_win(maps: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -39,10 +41,17 @@ class Encoder:
         self, image: ImageInput, preset: Preset, short_side: int | None, max_pixels: int
     ) -> tuple[Tensor, Frame]:
         """Read and lay out one picture: (3, H, W) normalised pixels and where they came from."""
+        seen, frame = self.view(image, preset, short_side, max_pixels)
+        return normalise(seen, self._info.mean, self._info.std), frame
+
+    def view(
+        self, image: ImageInput, preset: Preset, short_side: int | None, max_pixels: int
+    ) -> tuple[npt.NDArray[np.uint8], Frame]:
+        """The same pixels while they are still colours: (H, W, 3) in the model frame."""
         pixels = read_image(image, max_pixels=max_pixels)
         side = short_side if short_side is not None else preset.short_side or self._info.short_side
         frame = preset.frame((pixels.shape[0], pixels.shape[1]), side, self._backbone.patch)
-        return normalise(resize_and_crop(pixels, frame), self._info.mean, self._info.std), frame
+        return resize_and_crop(pixels, frame), frame
 
     def encode(
         self, images: Sequence[ImageInput], preset: Preset, short_side: int | None, max_pixels: int

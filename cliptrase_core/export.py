@@ -46,6 +46,7 @@ __all__ = [
     "overlay",
     "paint",
     "region_colours",
+    "run_lengths",
     "safe_stem",
     "save",
 ]
@@ -230,7 +231,7 @@ def _describe(result: Segmentation, files: Mapping[str, str], npz_sha256: str) -
 def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
     rows = {row.index: row for row in legend(result)}
     colours = label_colours(result)
-    nowhere = _rle(np.zeros(result.size, dtype=np.bool_))
+    nowhere = run_lengths(np.zeros(result.size, dtype=np.bool_))
     return [
         {
             "index": index,
@@ -238,13 +239,13 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
             "colour": to_hex(colours[index]),
             "area": rows[index].area if index in rows else 0.0,
             "confidence": rows[index].confidence if index in rows else None,
-            "rle": _rle(result.labels == index) if index in rows else nowhere,
+            "rle": run_lengths(result.labels == index) if index in rows else nowhere,
         }
         for index, name in enumerate(result.class_names)
     ]
 
 
-def _rle(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """COCO run lengths of a mask (H, W), counts as text."""
     encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}

@@ -16,20 +16,22 @@ from torch import Tensor, nn
 
 from cliptrase_core import weights
 from cliptrase_core.backbone import Backbone, check_backbone, image_tower
-from cliptrase_core.blocks import finish_block, project
 from cliptrase_core.checkpoint import fingerprint
+from cliptrase_core.classify import method_features, word_logits
 from cliptrase_core.clustering import ClusterSettings
 from cliptrase_core.decode import label_pixels
 from cliptrase_core.denoise import DENOISE_MODES, Denoise
 from cliptrase_core.encoder import Encoder
 from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.geometry import Frame
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import AttentionMaps, Capture, capture
-from cliptrase_core.methods import METHODS, Method, method_by_name
+from cliptrase_core.methods import method_by_name
 from cliptrase_core.precision import PRECISIONS, device_by_name, placed, resolve_precision
 from cliptrase_core.presets import Preset, preset_by_name
 from cliptrase_core.regions import RegionCache
 from cliptrase_core.result import ImageEncoding, Segmentation
+from cliptrase_core.scores import PatchScores
 from cliptrase_core.text import TextEncoder
 from cliptrase_core.version import VERSION
 from cliptrase_core.vocabulary import Vocabulary
@@ -166,6 +168,8 @@ class Segmenter:
         denoise: Denoise = "cls",
         templates: str | None = None,
         image_prior: bool = False,
+        vote: bool | None = None,
+        threshold: float = 0.0,
     ) -> Segmentation:
         """Divide an encoded picture among words. The picture does not run through the model again.
 
@@ -181,31 +185,33 @@ class Segmenter:
             templates: template set; None takes the preset's.
             image_prior: multiply every patch's scores by the whole picture's, as the published script does
                 for VOC20 only; words that do not suit the picture as a whole then seldom win.
+            vote: whether every region takes its most frequent label; None leaves it to the method.
+            threshold: pixels whose class is less likely become background, see `Segmentation.above`.
 
         Raises:
             InputError: an encoding of another model, an unusable vocabulary, or a setting out of range.
         """
         chosen = method_by_name(method)
+        vote = chosen.regions_vote if vote is None else vote
         preset = self._check_encoding(encoding)
         settings = self._cluster_settings(encoding, preset, eps, min_samples, denoise)
         templates = templates or preset.templates
         timings = dict(encoding.timings)
         with torch.inference_mode():
             with _timed(timings, "text"):
-                words, text = self._embedded_words(
-                    vocabulary, text_features, class_names, templates, width=len(encoding.cls)
-                )
+                given = vocabulary, text_features, class_names
+                words, text = self._embedded_words(*given, templates, width=len(encoding.cls))
             with _timed(timings, "features"):
-                cls, patches = self._features(encoding, chosen)
+                cls, patches = method_features(self.backbone, encoding, chosen)
             with _timed(timings, "cluster"):
                 regions = self._regions.get(encoding, settings, denoise)
             with _timed(timings, "label"):
-                logits = self._logits(cls, patches, text, image_prior)
+                logits = word_logits(self._logit_scale, cls, patches, text, image_prior)
                 labels, confidence = label_pixels(
                     logits.T.reshape(-1, *encoding.grid),
                     torch.tensor(words.prompt_labels),
                     encoding.frame.labels,
-                    regions.labels if chosen.regions_vote else None,
+                    regions.labels if vote else None,
                 )
         return Segmentation(
             labels=labels,
@@ -223,10 +229,54 @@ class Segmenter:
                 "denoise": denoise,
                 "templates": templates if text_features is None else "given features",
                 "image_prior": image_prior,
+                "vote": bool(vote),
+                "threshold": 0.0,
             },
             timings=timings,
             notes=words.notes,
-        )
+        ).above(threshold)
+
+    def scores(
+        self,
+        encoding: ImageEncoding,
+        vocabulary: str | Vocabulary,
+        *,
+        method: str = "cliptrase",
+        templates: str | None = None,
+        image_prior: bool = False,
+    ) -> PatchScores:
+        """How well each word suits each patch, for whoever asks why a label is what it is.
+
+        Takes and raises what `segment` does.
+        """
+        preset = self._check_encoding(encoding)
+        chosen, words = method_by_name(method), read_words(vocabulary, None)
+        with torch.inference_mode():
+            text = self._text.embed(words.prompts, templates or preset.templates)
+            cls, patches = method_features(self.backbone, encoding, chosen)
+            logits = word_logits(self._logit_scale, cls, patches, text, image_prior)
+        maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
+        return PatchScores(maps, words, encoding.frame.labels)
+
+    def embed_words(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
+        """(P, D) unit vectors of words; those asked for before are not computed again.
+
+        Raises:
+            InputError: no words, unknown templates, or a word too long for the model's context.
+        """
+        return self._text.embed(words, templates)
+
+    def view(
+        self, image: ImageInput, preset: str = "auto", *, short_side: int | None = None
+    ) -> tuple[npt.NDArray[np.uint8], Frame]:
+        """What the model is given of a picture, before colours are normalised; runs nothing.
+
+        Takes and raises what `encode` does.
+
+        Returns:
+            (H, W, 3) in the model frame, and how it was laid out.
+        """
+        return self._encoder.view(image, preset_by_name(preset), short_side, DEFAULT_MAX_PIXELS)
 
     def capture(
         self,
@@ -266,15 +316,6 @@ class Segmenter:
         rule = self.info.clustering
         return ClusterSettings(rule.eps_per_sqrt_n * patches**0.5, max(1, round(rule.min_samples_per_patch * patches)))
 
-    def _features(self, encoding: ImageEncoding, method: Method) -> tuple[Tensor, Tensor]:
-        """[CLS] (D,) and patch (N, D) features of a method; only the last block can differ."""
-        if method.mix is METHODS["cliptrase"].mix:
-            return encoding.cls, encoding.patches
-        last, tokens = self.backbone.blocks[-1], encoding.last_input[None]
-        p = project(last, tokens)
-        features = self.backbone.features(finish_block(last, tokens, method.mix(p.q, p.k, p.v)))[0]
-        return features[0], features[1:]
-
     def _embedded_words(
         self,
         vocabulary: str | Vocabulary | None,
@@ -290,23 +331,6 @@ class Segmenter:
             return words, self._text.embed(words.prompts, templates)
         words, rows = read_text_features(text_features, class_names, vocabulary, width=width)
         return words, rows.to(self.device)
-
-    def _logits(self, cls: Tensor, patches: Tensor, text: Tensor, image_prior: bool) -> Tensor:
-        """(N, P) scores of patches, times the picture's own (P,) where the prior is asked for."""
-        text = text.to(patches.dtype)
-        logits = self._logit_scale * patches @ text.T
-        if image_prior:
-            logits = logits * (self._logit_scale * cls @ text.T)
-        if not bool(torch.isfinite(logits).all()):
-            raise InputError(
-                explain(
-                    "scores",
-                    expected="finite numbers",
-                    got="an overflow",
-                    remedy="Use precision fp32, or text features of unit length.",
-                )
-            )
-        return logits
 
     def _cluster_settings(
         self, encoding: ImageEncoding, preset: Preset, eps: float | None, min_samples: int | None, denoise: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,6 +117,31 @@ class Segmentation:
                     remedy="Give one name for each label.",
                 )
             )
+
+    def above(self, threshold: float) -> Segmentation:
+        """The same result with every pixel that is less likely than `threshold` given to the background.
+
+        The label is that of the background words, or a further one where there are none; confidence keeps
+        speaking of the class that was shown before.
+
+        Args:
+            threshold: 0 to 1; at 0 nothing changes.
+
+        Raises:
+            InputError: a threshold out of range.
+        """
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+            raise InputError(
+                explain("threshold", expected="0 to 1", got=repr(threshold), remedy="0 leaves every pixel its class.")
+            )
+        if threshold == 0:
+            return self
+        names = self.class_names if BACKGROUND in self.class_names else (*self.class_names, BACKGROUND)
+        # The background's own label is the last; a person's class of that name may stand anywhere.
+        label = len(names) - 1 - names[::-1].index(BACKGROUND)
+        labels = np.where(self.confidence < threshold, np.int32(label), self.labels)
+        settings = {**self.settings, "threshold": float(threshold)}
+        return dataclasses.replace(self, labels=labels, class_names=names, settings=settings)
 
     @property
     def size(self) -> Size:

@@ -2,8 +2,8 @@
 
 Grammar: `;` or a new line separates classes, `,` inside a class separates synonyms (the first is shown); in a
 text with neither, `,` separates classes. `| background: a, b` after the classes, or an entry that starts with
-`background:` (up to the end of its line), names background words. The name of a data set alone stands for its
-words.
+`background:` (up to the end of its line), names background words. The name of a data set in place of
+the classes stands for its words.
 """
 
 from __future__ import annotations
@@ -100,9 +100,12 @@ class Vocabulary:
         Every parsed vocabulary comes back equal, while its text keeps within `MAX_CHARACTERS`. In one that was
         built by hand, separators inside words (which the grammar cannot express) become spaces.
         """
-        for name in DATASETS:
-            if self == dataset_vocabulary(name):
-                return name
+        for name in sorted(DATASETS, key=lambda name: -len(dataset_vocabulary(name).background)):
+            known = dataset_vocabulary(name)
+            own = len(known.background)
+            if self.classes == known.classes and self.background[:own] == known.background:
+                extra = ", ".join(map(_plain, self.background[own:]))
+                return f"{name} | {BACKGROUND}: {extra}" if extra else name
         text = "; ".join(", ".join(map(_plain, group.prompts)) for group in self.classes)
         only = self.classes[0]
         # A lone class ends in ";", else its synonyms would be read as classes or its name as a data set.
@@ -129,6 +132,8 @@ def parse_vocabulary(text: str) -> Vocabulary:
     if cleaned.strip().casefold() in DATASETS:
         return dataset_vocabulary(cleaned.strip().casefold())
     class_text, background_text = _sections(cleaned)
+    if class_text.casefold() in DATASETS:
+        return _with_background(dataset_vocabulary(class_text.casefold()), background_text)
     notes: dict[str, None] = {}  # ordered, each once
     groups = _merge(_entries(class_text), notes)
     background = _words(re.split(r"[;,\n]", background_text))
@@ -181,6 +186,16 @@ def _clean(text: str) -> str:
     text = re.sub(r"[^\S\n]", " ", _LINE_ENDS.sub("\n", text))
     # NFC comes before splitting: it makes a separator of U+037E, the Greek question mark.
     return unicodedata.normalize("NFC", _UNWANTED.sub("", text))
+
+
+def _with_background(base: Vocabulary, text: str) -> Vocabulary:
+    """A data set's words with further background words."""
+    notes: dict[str, None] = {}
+    groups = {_fold(group.name): {_fold(word): word for word in group.prompts} for group in base.classes}
+    own = [word for word in _words(re.split(r"[;,\n]", text)) if word not in base.background]
+    kept = (*base.background, *_background(own, groups, notes))
+    _check_counts(groups, kept)
+    return Vocabulary(base.classes, kept, _shorten(tuple(notes)))
 
 
 def _sections(text: str) -> tuple[str, str]:

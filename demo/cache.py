@@ -17,10 +17,16 @@ class Kept(Generic[Value]):
     at a time, which suits a machine with one model.
     """
 
-    def __init__(self, capacity: int) -> None:
-        """Keep at most `capacity` values."""
-        self._capacity = capacity
+    def __init__(self, capacity: int, weigh: Callable[[Value], int] = lambda _: 1) -> None:
+        """Keep values of at most `capacity` together; the newest stays even if it alone weighs more.
+
+        Args:
+            capacity: in the unit of `weigh`.
+            weigh: what a value takes, for example its bytes; by default each counts as one.
+        """
+        self._capacity, self._weigh = capacity, weigh
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._weights: dict[Hashable, int] = {}
         self._lock = threading.Lock()
         self._making = threading.Lock()
 
@@ -42,10 +48,16 @@ class Kept(Generic[Value]):
                 return kept, True
             value = make()
             with self._lock:
-                self._values[key] = value
-                while len(self._values) > self._capacity:
-                    self._values.popitem(last=False)
+                self._values[key], self._weights[key] = value, self._weigh(value)
+                while len(self._values) > 1 and sum(self._weights.values()) > self._capacity:
+                    oldest, _ = self._values.popitem(last=False)
+                    del self._weights[oldest]
             return value, False
+
+    def items(self) -> list[tuple[Hashable, Value]]:
+        """Everything that is kept, what was unused for longest first; counts as no use."""
+        with self._lock:
+            return list(self._values.items())
 
     def __len__(self) -> int:
         return len(self._values)

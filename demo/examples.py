@@ -28,6 +28,11 @@ class Example:
     title: str = ""
     credit: str = ""
 
+    @property
+    def name(self) -> str:
+        """What a link calls it."""
+        return self.path.stem
+
 
 def read_examples(folder: Path = EXAMPLES) -> list[Example]:
     """Examples that `examples.json` lists and that exist; none without the folder."""

@@ -1,4 +1,4 @@
-"""The page: which components there are, where they stand, and which handler each event calls."""
+"""The page: its parts, and the events that concern more than one of them."""
 
 from __future__ import annotations
 
@@ -6,84 +6,71 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
-from demo import presenters
-from demo.handlers import CutView, Handlers, LookView
+from demo.endpoints import Endpoints, publish
+from demo.guard import GuardedBlocks, OnlyPublicCalls
+from demo.handlers.attention import AttentionHandlers
+from demo.handlers.clusters import ClustersHandlers
+from demo.handlers.model import ModelHandlers
+from demo.handlers.page import GreetView, PageHandlers
+from demo.handlers.segment import SegmentHandlers
+from demo.handlers.tour import TourHandlers
+from demo.presenters.model import banner
+from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
-from demo.settings import DELETE_CACHE, DENOISE, EXAMPLES, MAX_UPLOAD, METHODS, PRESETS, QUEUE_SIZE
-from demo.style import CSS
+from demo.settings import DELETE_CACHE, EXAMPLES, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
+from demo.style import CSS, theme
+from demo.tabs import ask, attention, clusters, model, result, tour
+from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
-GRAMMAR = "Separate classes by ; and synonyms by , and put what is only background after | background:"
-GRAMMAR_EXAMPLE = "cat, kitten; dog | background: wall, floor"
-
-_ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
-_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-_CHEAP: dict[str, Any] = {"queue": False, "show_progress": "hidden", **_PRIVATE}
+PURPOSE = "Cut a picture into parts with nothing but words, and see how the model does it."
 
 
 @dataclass(frozen=True)
 class Page:
-    """Every component that an event reads or writes."""
+    """Every part of the page."""
 
     banner: gr.HTML
     timer: gr.Timer
-    image: gr.Image
-    words: gr.Textbox
-    go: gr.Button
-    examples: gr.Gallery
-    method: gr.Radio
-    preset: gr.Radio
-    denoise: gr.Radio
-    eps: gr.Number
-    min_samples: gr.Number
-    overlay: gr.Image
-    regions: gr.Image
-    legend: gr.HTML
-    costs: gr.HTML
-    patches: gr.Image
-    before: gr.Image
-    after: gr.Image
-    scales: gr.HTML
-    patch_facts: gr.HTML
-    layer: gr.Slider
-    row: gr.Number
-    column: gr.Number
-    show: gr.Button
-    seen: gr.State
-    token: gr.Textbox
+    ask: ask.Ask
+    result: result.Result
+    attention: attention.Attention
+    clusters: clusters.Clusters
+    tour: tour.Tour
+    tabs: gr.Tabs
+    chosen: model.Model
+    shared: Shared
+    model: gr.State
 
-    def pick(self, view: type[CutView] | type[LookView]) -> list[Any]:
-        """The components that a view has new values for, in its order."""
-        return [getattr(self, name) for name in view._fields]
+    @property
+    def asked(self) -> list[Any]:
+        """The fields that decide a result, in the order in which `read_asked` takes them."""
+        a, c = self.ask, self.clusters
+        return [
+            *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
+            *(a.templates, a.image_prior, c.denoise, c.eps, c.min_samples, self.model),
+        ]
 
 
 def build(service: Service) -> gr.Blocks:
     """Draw the page and wire it; loads nothing."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
-        gr.Markdown(f"# {TITLE}\nCut a picture into parts with nothing but words, and see how the model does it.")
-        banner = gr.HTML(presenters.banner(service.status()), padding=False)
-        with gr.Row():
-            with gr.Column(scale=2, min_width=280):
-                asked = _input_column()
-            with gr.Column(scale=3, min_width=280), gr.Tabs():
-                with gr.Tab("Segmentation"):
-                    found = _segmentation_tab()
-                with gr.Tab("Attention"):
-                    looked = _attention_tab()
-        page = Page(
-            banner=banner,
-            timer=gr.Timer(1.0),
-            seen=gr.State(None),
-            # Travels with each event as the browser saw it, so that a click on an older picture can be told.
-            token=gr.Textbox(visible="hidden", container=False, elem_id="token"),
-            **asked,
-            **found,
-            **looked,
-        )
-        handlers = Handlers(service)
-        _endpoints(handlers)  # first: they get the plain names, which Gradio makes of the handlers' otherwise
-        _wire(page, handlers, blocks)
+    with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
+        publish(Endpoints(service))  # first: they get the plain names, which Gradio makes of the handlers' otherwise
+        gr.Markdown(f"# {TITLE}\n{PURPOSE}")
+        page, opened = _draw(service)
+        ask.wire(page.ask)
+        handlers = SegmentHandlers(service)
+        result.wire(page.result, page.shared, handlers)
+        attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
+        clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
+        tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
+        model.wire(page.chosen, opened[model.NAME], page.shared, page.ask, ModelHandlers(service))
+        for name, tab in opened.items():
+            tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
+        _wire_opening(page, PageHandlers(service), blocks)
+        _wire_segmenting(page, PageHandlers(service), handlers)
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 
@@ -93,149 +80,104 @@ def launch_options() -> dict[str, Any]:
     return {
         "share": False,
         "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,
         "footer_links": ["api"],
         "allowed_paths": [str(EXAMPLES)],
-        "theme": gr.themes.Soft(
-            primary_hue="teal",
-            secondary_hue="teal",
-            neutral_hue="slate",
-            font=["system-ui", "sans-serif"],
-            font_mono=["ui-monospace", "monospace"],
-        ),
+        "theme": theme(),
         "css": CSS,
+        "app_kwargs": {"middleware": [Middleware(OnlyPublicCalls)]},
+        "js": SCRIPT,
     }
 
 
-def _input_column() -> dict[str, Any]:
-    sources: list[Any] = ["upload", "clipboard"]
-    image = _raw(gr.Image(label="Picture", type="filepath", sources=sources, height=300, buttons=[], elem_id="picture"))
-    words = gr.Textbox(label="Words", info=GRAMMAR, placeholder=GRAMMAR_EXAMPLE, lines=2, max_lines=8, elem_id="words")
-    go = gr.Button("Segment", variant="primary", elem_id="go")
-    examples = gr.Gallery(
-        label="Examples",
-        visible=False,
-        columns=3,
-        height="auto",
-        object_fit="contain",
-        allow_preview=False,
-        buttons=[],
-        elem_id="examples",
-    )
-    return {"image": image, "words": words, "go": go, "examples": examples, **_settings()}
-
-
-def _raw(image: gr.Image) -> gr.Image:
-    """Hand an upload's path on as it is: Gradio would open the file first, and fail with a message of its own.
-
-    The check that the path is an upload comes before this and stays.
-    """
-    image.preprocess = lambda payload: payload.path if payload else None
-    return image
-
-
-def _settings() -> dict[str, Any]:
-    with gr.Accordion("Settings", open=False):
-        method = gr.Radio(list(METHODS), value=METHODS[0], label="Method")
-        preset = gr.Radio(
-            list(PRESETS), value=PRESETS[0], label="Preset", info="auto takes the whole picture, paper-* its centre."
-        )
-        denoise = gr.Radio(
-            list(DENOISE), value=DENOISE[0], label="Denoising", info="What keeps global patches from merging regions."
-        )
-        with gr.Row():
-            eps = gr.Number(None, label="eps", info="Empty: automatic", minimum=0, step=0.05, min_width=120)
-            min_samples = gr.Number(
-                None, label="min_samples", info="Empty: automatic", minimum=1, precision=0, min_width=120
-            )
-    return {"method": method, "preset": preset, "denoise": denoise, "eps": eps, "min_samples": min_samples}
-
-
-def _segmentation_tab() -> dict[str, Any]:
-    overlay = _shown("Overlay: each class in its colour", "overlay", height=420)
-    legend = gr.HTML(presenters.EMPTY_LEGEND, elem_id="legend", min_height=90, padding=False)
-    costs = gr.HTML("", elem_id="costs", min_height=44, padding=False)
-    regions = _shown("Regions, found without words", "regions", "png", height=320)
-    return {"overlay": overlay, "legend": legend, "costs": costs, "regions": regions}
-
-
-def _attention_tab() -> dict[str, Any]:
-    patches = _shown("Click a patch", "patches", height=380, buttons=[])
-    patch_facts = gr.HTML(presenters.EMPTY_PATCH, elem_id="patch-facts", min_height=44, padding=False)
+def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
+    """The parts in their places, and the tabs by name."""
+    opened: dict[str, gr.Tab] = {}
+    head = gr.HTML(banner(service.status()), padding=False)
+    run, token, own = gr.State(None), hidden_text("token"), gr.State(None)
     with gr.Row():
-        with gr.Column(min_width=120):
-            before = _shown("Before: query-key attention", "before", height=300)
-        with gr.Column(min_width=120):
-            after = _shown("After: recovered affinity", "after", height=300)
-    scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
-    with gr.Row():
-        row = gr.Number(0, label="Row", minimum=0, precision=0, min_width=110, elem_id="row")
-        column = gr.Number(0, label="Column", minimum=0, precision=0, min_width=110, elem_id="column")
-        show = gr.Button("Show patch", min_width=110, elem_id="show")
-    layer = gr.Slider(1, 12, value=11, step=1, label="Layer", elem_id="layer")
-    return {
-        "patches": patches,
-        "patch_facts": patch_facts,
-        "before": before,
-        "after": after,
-        "scales": scales,
-        "row": row,
-        "column": column,
-        "show": show,
-        "layer": layer,
-    }
-
-
-def _shown(label: str, name: str, encoding: str = "jpeg", **options: Any) -> gr.Image:
-    """A picture under its caption: Gradio's own label would lie on the picture and cover patches."""
-    gr.HTML(f'<p class="caption">{label}</p>', padding=False)
-    options.setdefault("buttons", ["download", "fullscreen"])
-    return gr.Image(
-        label=label, show_label=False, alt_text=label, elem_id=name, format=encoding, interactive=False, **options
+        with gr.Column(scale=2, min_width=280):
+            asked = ask.draw()
+        with gr.Column(scale=3, min_width=280), gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Result", id="result") as opened["result"]:
+                found = result.draw(run, token)
+            with gr.Tab("Attention", id=attention.NAME) as opened[attention.NAME]:
+                looked = attention.draw()
+            with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
+                grouped = clusters.draw()
+            with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
+                chosen = model.draw(head, own)
+            with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
+                told = tour.draw()
+    shared = Shared(asked.image, run, token, hidden_text("active", "result"))
+    page = Page(
+        banner=head,
+        timer=gr.Timer(1.0),
+        ask=asked,
+        result=found,
+        attention=looked,
+        clusters=grouped,
+        tour=told,
+        tabs=tabs,
+        chosen=chosen,
+        shared=shared,
+        model=own,
     )
+    return page, opened
 
 
-def _wire(page: Page, handlers: Handlers, blocks: gr.Blocks) -> None:
-    blocks.load(handlers.greet, None, [page.banner, page.examples], **_CHEAP)
-    page.timer.tick(handlers.tick, None, [page.banner, page.timer], **_CHEAP)
+def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None:
+    places = {**vars(page.ask), "banner": page.banner}
+    blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
+    page.timer.tick(handlers.tick, page.model, [page.banner, page.timer], **CHEAP)
 
-    asked = [page.image, page.words, page.method, page.preset, page.denoise, page.eps, page.min_samples]
-    run: dict[str, Any] = {
-        "fn": handlers.segment,
-        "inputs": asked,
-        "outputs": page.pick(CutView),
-        "show_progress_on": [page.overlay],
-        **_ONE_AT_A_TIME,
-        **_PRIVATE,
+
+def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
+    out = result.result_outputs(page.result)
+    inputs = [page.shared.image, page.result.style, page.result.opacity, *page.asked]
+    common: dict[str, Any] = {
+        "outputs": out,
+        "show_progress_on": [page.result.overlay],
+        **ONE_AT_A_TIME,
+        **PRIVATE,
     }
-    pressed = gr.on([page.go.click, page.words.submit], **run)
-    picked = page.examples.select(handlers.pick_example, None, [page.image, page.words], **_CHEAP)
+    run: dict[str, Any] = {"fn": handlers.segment, "inputs": inputs, **common}
+    pressed = gr.on([page.ask.go.click, page.ask.words.submit, page.ask.linked.change], **run)
+    example = [page.ask.image, page.ask.words, page.ask.example]
+    picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP)
     followed = picked.success(**run)
-    # Another picture: whatever still runs for the one before must not be shown beside it.
-    page.image.input(
-        handlers.forget, None, page.pick(CutView), trigger_mode="always_last", cancels=[pressed, followed], **_CHEAP
+    taken = page.tour.take.click(opening.take_over, None, [*example, page.tabs, page.shared.active], **CHEAP)
+    told = taken.success(**run)
+    again: dict[str, Any] = {
+        "fn": handlers.resegment,
+        "inputs": [page.shared.run, *inputs],
+        "trigger_mode": "always_last",
+        **common,
+    }
+    c, a = page.clusters, page.ask
+    changed = gr.on(
+        [
+            *(c.denoise.input, c.eps.submit, c.eps.blur, c.min_samples.submit, c.min_samples.blur),
+            *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
+            *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.model.change),
+        ],
+        **again,
     )
-
-    look: dict[str, Any] = {"outputs": page.pick(LookView), "show_progress_on": [page.after], **_ONE_AT_A_TIME}
-    where = [page.seen, page.image, page.row, page.column, page.layer]
-    page.patches.select(handlers.click, [page.seen, page.token, page.image, page.layer], **look, **_PRIVATE)
-    gr.on([page.show.click, page.row.submit, page.column.submit], handlers.step, where, **look, **_PRIVATE)
-    page.layer.input(handlers.step, where, trigger_mode="always_last", **look, **_PRIVATE)
-
-
-def _endpoints(handlers: Handlers) -> None:
-    """Public calls for gradio_client and curl; components carry them, which check that files are uploads."""
-    with gr.Group(visible=False):
-        image = _raw(gr.Image(label="image", type="filepath"))
-        vocabulary = gr.Textbox(label="vocabulary")
-        method = gr.Textbox("cliptrase", label="method")
-        preset = gr.Textbox("auto", label="preset")
-        row, column = gr.Number(label="row", precision=0), gr.Number(label="column", precision=0)
-        layer = gr.Number(None, label="layer", precision=0)
-        answer = gr.JSON(label="result")
-        call = gr.Button()
-    call.click(handlers.api_segment, [image, vocabulary, method, preset], answer, api_name="segment", **_ONE_AT_A_TIME)
-    call.click(handlers.api_inspect, [image, row, column, layer], answer, api_name="inspect_patch", **_ONE_AT_A_TIME)
-    call.click(handlers.api_models, None, answer, api_name="models", queue=False)
+    running = [pressed, followed, told, changed]
+    for event in (pressed, followed, told):
+        event.success(None, None, None, js=SHOW_RESULT, **PRIVATE)
+    for event in running:
+        event.success(
+            handlers.findings,
+            [page.shared.run, page.shared.image],
+            page.result.findings,
+            show_progress="hidden",
+            **ONE_AT_A_TIME,
+            **PRIVATE,
+        )
+    a.stop.click(None, None, None, cancels=running, **PRIVATE)
+    # Another picture: whatever still runs for the one before must not be shown beside it.
+    page.shared.image.input(handlers.forget, None, out, trigger_mode="always_last", cancels=running, **CHEAP)

@@ -11,18 +11,44 @@ from pathlib import Path
 METHODS = ("cliptrase", "clip")
 PRESETS = ("auto", "paper-224", "paper-336")
 DENOISE = ("cls", "dice", "none")
+TEMPLATES = ("simple7", "openai80")
+DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80")
 
 MAX_UPLOAD = "15mb"
 QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
 """Every 10 minutes, remove uploads and results that are older than 2 hours."""
 
-KEPT_PICTURES = 16
-"""Encoded pictures that stay in memory, for everyone together."""
+SESSIONS = 500
+"""Visitors whose last result is remembered: Gradio keeps about 1 MB for each, until an hour after they left."""
+
+KEPT_PICTURE_BYTES = 400_000_000
+"""Encoded pictures that stay in memory, for everyone together: 0.5 MB each at 224 pixels."""
+KEPT_RESULT_BYTES = 400_000_000
+"""Results that stay in memory: 12 bytes for each pixel of the picture."""
 KEPT_CAPTURES = 4
 """Pictures whose queries, keys and values stay in memory: tens of MB each for a large model."""
 KEPT_MAPS = 12
 """Layers whose N x N maps stay in memory."""
+
+KEPT_MODEL_BYTES = 2_000_000_000
+"""Models that stay in memory besides nano and the one from the start: three of the size of ViT-B-16."""
+
+MOST_PATCHES = 6144
+"""Patches of one picture: 1024 x 1536 pixels. Time grows with their square, and others wait meanwhile."""
+
+OFFERED = (
+    ("nano", 51, "embedded, for drawings"),
+    ("ViT-B-16:openai", 598, "the paper's, good for photographs"),
+    ("ViT-B-16:laion2b_s34b_b88k", 598, "the same size, other training pictures"),
+    ("ViT-B-16:datacomp_xl_s13b_b90k", 598, "likewise"),
+    ("ViT-B-32:openai", 605, "larger patches: faster and coarser"),
+    ("ViT-L-14:openai", 1710, "larger and slower, seldom better here"),
+)
+"""Models that the page proposes: key, megabytes of weights in memory, what each is good for; a test weighs them."""
+
+SHORT_SIDES = (160, 224, 288, 336, 448, 560, 672, 896, 1024)
+"""Pixels that the model may be given along the short side."""
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 

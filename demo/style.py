@@ -1,4 +1,39 @@
-"""What the theme leaves open: the banner, the legend, the scales. Colours come from the theme, so dark mode works."""
+"""Looks: one calm theme, and what it leaves open. Colours come from the theme, so dark mode works."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+
+def theme() -> gr.themes.Base:
+    """Soft, without coloured pills behind every label; its fonts are the system's, so nothing is fetched."""
+    return gr.themes.Soft(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_padding="0",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_text_weight="600",
+        # Gradio's own greys and teals stay below the contrast that WCAG asks for (4.5 : 1).
+        block_info_text_color="*body_text_color_subdued",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        input_placeholder_color="*neutral_500",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        color_accent="*primary_700",
+    )
+
 
 CSS = """
 .gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
@@ -19,6 +54,15 @@ CSS = """
 .legend th:nth-child(2) { text-align: left; width: 60%; overflow-wrap: anywhere; }
 .legend thead th { color: var(--body-text-color-subdued); font-size: 0.85rem; }
 .legend td:first-child { width: 28px; }
+.sort { font: inherit; color: inherit; background: none; border: none; padding: 2px 4px; cursor: pointer; }
+.sort:focus-visible { outline: 2px solid var(--primary-500); border-radius: 4px; }
+th[aria-sort=ascending] .sort::after { content: " \\25B2"; }
+th[aria-sort=descending] .sort::after { content: " \\25BC"; }
+.strip ul { margin: 4px 0 0 18px; }
+.sheet { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 8px 0; font-size: 0.95rem; }
+.sheet dt { color: var(--body-text-color-subdued); }
+.sheet dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accent-color: var(--primary-500); }
 .swatch { display: inline-block; width: 18px; height: 18px; border-radius: 4px; vertical-align: middle;
   border: 1px solid rgba(128, 128, 128, 0.6); }
 .scales { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
@@ -27,8 +71,18 @@ CSS = """
   font-variant-numeric: tabular-nums; }
 #examples .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
 #examples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+#examples .thumbnail-item { aspect-ratio: 4 / 3; }
+#examples .caption-label { left: 0; right: 0; bottom: 0; max-width: none; padding: 3px 6px; border: none;
+  border-radius: 0; font-size: 0.78rem; line-height: 1.25; white-space: normal; text-overflow: clip; }
+.dark #tabs [role=tab].selected { color: var(--primary-400); }
+.tour h2 { margin: 2px 0 6px; font-size: 1.15rem; }
+.tour p { line-height: 1.5; }
 #show { align-self: flex-end; height: 46px; }
 @media (max-width: 640px) {
+  /* Gradio measures a hidden copy of the tabs and puts those that do not fit into a menu, where nobody finds them:
+     a copy without width keeps all in sight, in as many lines as they need. */
+  #tabs .tab-container.visually-hidden button { width: 1px !important; padding: 0 !important; font-size: 0 !important; }
+  #tabs .tab-wrapper, #tabs .tab-container[role=tablist] { height: auto !important; flex-wrap: wrap; }
   #overlay, #patches, #regions { height: 260px !important; }
   #before, #after { height: 150px !important; }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -15,6 +16,7 @@ from open_clip.model import CLIP
 from torch import nn
 
 from cliptrase_core import Segmenter
+from tests.server import Server, serving
 
 DATA = Path(__file__).parent / "data"
 
@@ -60,3 +62,10 @@ def picture() -> np.ndarray:
     image[24:, 32:, 1] += 150
     image[:24, 32:, 2] += 150
     return image.astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app as its own process, running offline on the embedded model."""
+    with serving(tmp_path_factory.mktemp("server")) as running:
+        yield running

@@ -26,7 +26,20 @@ ONLY_IN = {
 NEVER_IN_CORE = {"gradio", "matplotlib", "demo"}
 PURE_STAGES = {"attention", "denoise", "clustering", "decode"}
 STAGE_MAY_USE = {"cliptrase_core.errors", "cliptrase_core.geometry", "cliptrase_core.result"}
-DEMO_BELOW_HANDLERS = {"service", "presenters", "figures", "settings", "examples"}
+BELOW_HANDLERS = {
+    "service",
+    "presenters",
+    "figures",
+    "settings",
+    "examples",
+    "models",
+    "cache",
+    "errors",
+    "memory",
+    "gpu",
+    "jobs",
+}
+ABOVE_SERVICE = ("demo.layout", "demo.tabs", "demo.handlers", "demo.endpoints")
 
 
 def imports(path: Path) -> set[str]:
@@ -50,6 +63,11 @@ def documented(node: ast.AST) -> int:
 
 def packages(path: Path) -> set[str]:
     return {name.split(".")[0] for name in imports(path)}
+
+
+def room(path: Path) -> str:
+    """Folder or file directly below `demo`."""
+    return path.relative_to(ROOT / "demo").parts[0].removesuffix(".py")
 
 
 def name(path: Path) -> str:
@@ -83,12 +101,15 @@ def test_stages_do_not_import_the_pipeline(path):
     assert "cliptrase_core.pipeline" not in imports(path)
 
 
-@pytest.mark.parametrize("path", [p for p in DEMO if p.stem in DEMO_BELOW_HANDLERS], ids=name)
-def test_inside_the_page_arrows_point_down(path):
-    used = imports(path)
-    assert not any(module.startswith(("demo.layout", "demo.handlers")) for module in used)
-    if path.stem in {"service", "figures"}:
-        assert "gradio" not in packages(path)
+@pytest.mark.parametrize("path", [p for p in DEMO if room(p) in BELOW_HANDLERS], ids=name)
+def test_below_the_handlers_nothing_knows_of_gradio_or_of_what_stands_above(path):
+    assert not any(module.startswith(ABOVE_SERVICE) for module in imports(path))
+    assert "gradio" not in packages(path)
+
+
+@pytest.mark.parametrize("path", [p for p in DEMO if room(p) == "handlers"], ids=name)
+def test_handlers_do_not_know_where_components_stand(path):
+    assert not any(module.startswith(("demo.layout", "demo.tabs")) for module in imports(path))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)

@@ -12,9 +12,14 @@ from PIL import Image
 
 from cliptrase_core import METHODS, PRESETS
 from cliptrase_core.denoise import DENOISE_MODES
-from demo import figures, settings
+from cliptrase_core.templates import TEMPLATES
+from cliptrase_core.vocabulary import DATASETS
+from demo import settings
 from demo.cache import Kept
-from demo.handlers import CutView, Handlers, LookView
+from demo.figures import views
+from demo.figures.overlay import STYLES
+from demo.handlers.attention import AttentionHandlers
+from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.layout import build, launch_options
 from demo.models import ModelHolder
 from demo.service import Service
@@ -38,7 +43,7 @@ def service():
 
 @pytest.fixture(scope="module")
 def handlers(service):
-    return Handlers(service)
+    return SegmentHandlers(service)
 
 
 @pytest.fixture
@@ -48,59 +53,158 @@ def photo(tmp_path, picture):
     return str(path)
 
 
-def cut(handlers, path, words="cat; dog", **changes):
-    asked = {"method": "cliptrase", "preset": "auto", "denoise": "cls", "eps": None, "min_samples": None, **changes}
-    return handlers.segment(path, words, **asked)
+FIELDS = {
+    "background": "none",
+    "background_words": "",
+    "threshold": 0.3,
+    "method": "cliptrase",
+    "preset": "auto",
+    "short_side": "auto",
+    "templates": "auto",
+    "image_prior": False,
+    "denoise": "cls",
+    "eps": None,
+    "min_samples": None,
+    "model": None,
+}
+
+
+def cut(handlers, path, words="cat; dog", style="fill", opacity=0.5, **changes):
+    return handlers.segment(path, style, opacity, words, *{**FIELDS, **changes}.values())
+
+
+def painted(view):
+    """The array that an update of the overlay carries."""
+    return view.overlay._constructor_args[0]["value"]
 
 
 def test_names_on_the_page_are_the_core_s():
     assert tuple(METHODS) == settings.METHODS
     assert tuple(PRESETS) == settings.PRESETS
     assert settings.DENOISE == DENOISE_MODES
+    assert tuple(TEMPLATES) == settings.TEMPLATES
+    assert DATASETS == settings.DATASETS
 
 
 def test_segment_fills_every_component(handlers, photo):
     view = cut(handlers, photo)
-    assert isinstance(view, CutView)
-    assert view.overlay.ndim == view.regions.ndim == 3
+    assert isinstance(view, ResultView)
+    assert painted(view).ndim == 3
     assert "%" in view.legend
-    assert view.token == view.seen.token
+    assert "divided among words" in view.overlay.alt_text
+    assert view.token == view.run.token
 
 
 def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
     calls = []
-    segmenter = service._holder.segmenter()
+    segmenter = service.holder.segmenter()
     original = type(segmenter).encode
     monkeypatch.setattr(type(segmenter), "encode", lambda self, *a, **k: calls.append(1) or original(self, *a, **k))
     first = cut(handlers, photo, "one thing; other thing")
     second = cut(handlers, photo, "third thing; fourth thing")
     assert len(calls) <= 1
     assert "reused" in second.costs
-    assert first.seen == second.seen
+    assert first.run.seen == second.run.seen
+    assert first.token != second.token
 
 
-def test_click_and_numbers_show_the_same_patch(handlers, photo):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"background": "unsure pixels", "threshold": 0.9},
+        {"eps": 0.5},
+        {"min_samples": 2},
+        {"denoise": "none"},
+        {"method": "clip"},
+        {"opacity": 1.0},
+        {"style": "hatch"},
+    ],
+    ids=str,
+)
+def test_settings_after_the_first_result_never_encode_again(handlers, service, photo, monkeypatch, changes):
+    cut(handlers, photo)
+    monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
+    assert cut(handlers, photo, **changes).overlay is not None
+
+
+def test_a_repeated_question_is_answered_from_memory(handlers, service, photo, monkeypatch):
+    cut(handlers, photo, "cat; dog; tree")
+    monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
+    assert "whole result" in cut(handlers, photo, "cat; dog; tree").costs
+
+
+def test_background_words_and_threshold_make_background(handlers, photo):
+    by_words = cut(handlers, photo, background="words", background_words="wall, floor")
+    assert by_words.run.asked.words.endswith("background: wall, floor")
+    by_threshold = cut(handlers, photo, background="unsure pixels", threshold=1.0)
+    assert ">background<" in by_threshold.legend
+    ignored = cut(handlers, photo, background="none", background_words="wall", threshold=1.0)
+    assert ">background<" not in ignored.legend
+
+
+def test_a_data_set_s_name_takes_background_words(handlers, photo):
+    view = cut(handlers, photo, "voc20", background="words", background_words="wall")
+    assert view.run.asked.words == "voc20\nbackground: wall"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_style_shows_the_picture_alone_at_opacity_zero(handlers, service, photo, style):
     view = cut(handlers, photo)
-    side = figures.cell_side(view.seen.grid)
-    clicked = handlers.click(view.seen, view.token, photo, 11, Click([3.5 * side, 2.5 * side]))
-    stepped = handlers.step(view.seen, photo, 2, 3, 11)
-    assert isinstance(clicked, LookView)
-    assert (clicked.row, clicked.column) == (2, 3)
-    np.testing.assert_array_equal(clicked.after, stepped.after)
+    assert (handlers.restyle(view.run, photo, style, 1.0) != painted(view)).any()
+    np.testing.assert_array_equal(handlers.restyle(view.run, photo, style, 0.0), service.again(view.run, photo).shown)
+
+
+def test_a_point_says_what_is_there_and_what_came_second(handlers, photo):
+    view = cut(handlers, photo, "cat, kitten; dog")
+    h, w = painted(view).shape[:2]
+    said = handlers.point(view.run, view.token, photo, Click([w // 2, h // 2]))
+    assert "cat" in said
+    assert "dog" in said
+    assert "margin" in said
+
+
+def test_a_point_by_keys_is_the_point_of_a_click(handlers, photo):
+    view = cut(handlers, photo)
+    h, w = painted(view).shape[:2]
+    clicked = handlers.point(view.run, view.token, photo, Click([w * 0.25, h * 0.75]))
+    assert handlers.point_by_numbers(view.run, photo, 25, 75) == clicked
+
+
+@pytest.mark.parametrize("across", [-1, 101, "left", None, float("inf")])
+def test_a_point_outside_by_keys_gets_a_message(handlers, photo, across):
+    view = cut(handlers, photo)
+    with pytest.raises(gr.Error, match="across|outside"):
+        handlers.point_by_numbers(view.run, photo, across, 50)
 
 
 @pytest.mark.parametrize("index", ["abc", None, {"a": 1}, [-5, 99999], [1], [None, 2], ["1", "2"], [float("nan"), 1]])
 def test_forged_clicks_get_a_message(handlers, photo, index):
     view = cut(handlers, photo)
     with pytest.raises(gr.Error, match="click"):
-        handlers.click(view.seen, view.token, photo, 11, Click(index))
+        handlers.point(view.run, view.token, photo, Click(index))
 
 
-def test_a_click_on_an_older_picture_is_ignored(handlers, photo):
+def test_a_click_on_an_older_result_is_ignored(handlers, photo):
     view = cut(handlers, photo)
-    ignored = handlers.click(view.seen, "another picture", photo, 11, Click([1, 1]))
-    assert all(value == gr.skip() for value in ignored)
-    assert all(value == gr.skip() for value in handlers.click(None, "", photo, 11, Click([1, 1])))
+    assert handlers.point(view.run, "another result", photo, Click([1, 1])) == gr.skip()
+    assert handlers.point(None, "", photo, Click([1, 1])) == gr.skip()
+
+
+def test_words_that_mean_the_same_are_found(handlers, photo):
+    view = cut(handlers, photo, "dog; puppy; mountain")
+    said = handlers.findings(view.run, photo)
+    assert "dog" in said
+    assert "puppy" in said
+    assert "mountain" not in said
+
+
+def test_the_attention_of_a_patch_is_the_same_by_click_and_by_numbers(service, handlers, photo):
+    view, looking = cut(handlers, photo), AttentionHandlers(service)
+    side = views.cell_side(view.run.seen.grid)
+    clicked = looking.click(view.run, view.token, photo, 11, Click([3.5 * side, 2.5 * side]))
+    stepped = looking.step(view.run, photo, 2, 3, 11)
+    assert (clicked.row, clicked.column) == (2, 3)
+    np.testing.assert_array_equal(clicked.after, stepped.after)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +214,14 @@ def test_a_click_on_an_older_picture_is_ignored(handlers, photo):
         ({"words": "cat | floor"}, "background"),
         ({"method": "magic"}, "method: expected one of"),
         ({"preset": "../../etc"}, "preset: expected one of"),
+        ({"short_side": "100000"}, "short side: expected one of"),
+        ({"templates": "{0.__class__}"}, "templates: expected one of"),
+        ({"background": 3}, "background: expected one of"),
+        ({"background": "unsure pixels", "threshold": 2}, "threshold: expected"),
+        ({"opacity": -1}, "opacity: expected"),
+        ({"style": ["fill"]}, "style: expected one of"),
+        ({"words": 7}, "words: expected text"),
+        ({"model": "/etc/passwd"}, "model"),
         ({"eps": -1}, "eps: expected"),
         ({"eps": "big"}, "eps: expected a number"),
         ({"min_samples": 1.5}, "min_samples: expected a whole number"),
@@ -171,6 +283,14 @@ def test_the_store_forgets_what_was_unused_for_longest_and_makes_once():
     assert len(kept) == 2
 
 
+def test_the_store_forgets_by_weight_but_keeps_the_newest():
+    kept = Kept(10, len)
+    for text in ("aaaa", "bbbb", "cccc", "d" * 20):
+        kept.get(text[0], lambda text=text: text)
+    assert kept.peek("d") == "d" * 20
+    assert len(kept) == 1
+
+
 @pytest.fixture(scope="module")
 def url(service, tmp_path_factory):
     demo = build(service)
@@ -178,12 +298,6 @@ def url(service, tmp_path_factory):
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
     yield url
     demo.close()
-
-
-def test_only_the_documented_endpoints_are_public(url):
-    named = Client(url, verbose=False).view_api(return_format="dict")["named_endpoints"]
-    assert set(named) == {"/segment", "/inspect_patch", "/models"}
-    assert [p["parameter_name"] for p in named["/segment"]["parameters"]] == ["image", "vocabulary", "method", "preset"]
 
 
 def test_endpoints_answer_in_plain_json(url, photo):

@@ -229,3 +229,11 @@ def test_any_text_is_read_stably_or_refused(text):
     again = parse_vocabulary(vocabulary.text)
     assert again == vocabulary
     assert again.notes == ()
+
+
+def test_a_data_set_s_name_takes_further_background_words():
+    plain, more = parse_vocabulary("voc21"), parse_vocabulary("VOC21 | background: lava, cat, sky")
+    assert more.classes == plain.classes
+    assert more.background[: len(plain.background)] == plain.background
+    assert more.background[-1] == "lava"  # cat is a class, sky is there already
+    assert parse_vocabulary(more.text) == more

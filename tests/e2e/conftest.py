@@ -1,14 +1,10 @@
-"""A real server (`python app.py`, embedded model, no network) and a real browser for the tests of this folder."""
+"""A real browser for the tests of this folder; the server is `tests/conftest.py`'s."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -25,7 +21,6 @@ BROWSER_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-STARTUP_LIMIT_S = 120
 
 
 def _find_chromium() -> str | None:
@@ -69,47 +64,6 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """Address of `python app.py`, running offline on the embedded model."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    environment = {
-        **os.environ,
-        "CLIPTRASE_MODEL": "nano",
-        "HF_HUB_OFFLINE": "1",
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("uploads")),
-    }
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(address, process, log)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + STARTUP_LIMIT_S
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            break
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
-
-
 @pytest.fixture
 def open_page(chromium, server):
     """Open the page at a width; requests to anywhere else are blocked and listed in `page.strangers`."""
@@ -131,7 +85,7 @@ def open_page(chromium, server):
 
         context.route("**/*", only_here)
         page.set_default_timeout(60_000)
-        page.goto(server)
+        page.goto(server.address)
         return page
 
     yield open_at

@@ -6,10 +6,14 @@ example in one click; a file that is no picture; and nothing is asked of any oth
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
@@ -74,8 +78,9 @@ def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, ar
     segment(page, picture)
     expect(page.locator("#legend")).to_contain_text("%")
     expect(page.locator("#costs")).to_contain_text(re.compile("encoded|reused"))
-    page.locator("#regions").scroll_into_view_if_needed()  # loaded lazily
-    expect(page.locator("#regions img")).to_be_visible()
+    box = page.locator("#overlay img").bounding_box()
+    page.locator("#overlay img").click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(page.locator("#point")).to_contain_text("The patch itself says", timeout=PATIENCE)
     page.screenshot(path=artifacts / f"first_page_{width}_2_segmented.png", full_page=True)
     grid = grid_of(page)
 
@@ -104,6 +109,7 @@ def test_the_keyboard_reaches_every_patch_and_layer(open_page, picture):
     page = open_page(1280)
     segment(page, picture)
     page.get_by_role("tab", name="Attention").click()
+    expect(page.locator("#patches img")).to_be_visible(timeout=PATIENCE)
     page.locator("#row input").fill("2")
     page.locator("#column input").fill("4")
     page.locator("#column input").press("Enter")
@@ -138,3 +144,37 @@ def test_hostile_words_and_files_get_a_message(open_page, picture):
     page.locator("#words textarea").fill("cat | floor")
     page.locator("#go").click()
     expect(page.locator(".toast-body")).to_contain_text("background:", timeout=PATIENCE)
+
+
+def test_a_result_is_downloaded_as_masks_that_open(open_page, picture):
+    page = open_page(1280)
+    segment(page, picture)
+    with page.expect_download(timeout=PATIENCE) as download:
+        page.locator("#download").click()
+    archive = zipfile.ZipFile(download.value.path())
+    description = json.loads(archive.read(f"{picture.stem}.json"))
+    assert [entry["name"] for entry in description["classes"]] == WORDS.split("; ")
+    labels = np.asarray(Image.open(archive.open(f"{picture.stem}.labels.png")))
+    assert labels.shape == np.asarray(Image.open(picture)).shape[:2]
+    shares = {row["name"]: row["area"] for row in description["classes"]}
+    assert shares["dog"] == pytest.approx(float((labels == 0).mean()))
+    assert page.locator("#legend").inner_text().count("%") >= 2
+
+
+def test_the_legend_sorts_by_its_heads(open_page, picture):
+    page = open_page(1280)
+    segment(page, picture)
+    names = page.locator("#legend tbody th")
+    before = names.all_inner_texts()
+    page.locator("#legend button.sort", has_text="Class").press("Enter")
+    expect(names.first).to_have_text(min(before))
+    assert names.all_inner_texts() == sorted(before)
+
+
+def test_opacity_and_style_repaint_without_a_new_result(open_page, picture):
+    page = open_page(1280)
+    segment(page, picture)
+    first = page.locator("#overlay img").get_attribute("src")
+    page.locator("#style").get_by_label("contour").check()
+    expect(page.locator("#overlay img")).not_to_have_attribute("src", first, timeout=PATIENCE)
+    expect(page.locator("#legend tbody tr").first).to_be_visible()

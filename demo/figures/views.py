@@ -1,8 +1,6 @@
-"""Arrays become pictures: views of a picture, heat maps, grids and marks. Pure functions on numpy."""
+"""Views of a picture at other sizes, grids and marks on it. Pure functions on numpy."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +10,7 @@ Picture = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 Cell = tuple[int, int]
 Box = tuple[float, float, float, float]
+PatchSize = tuple[float, float]
 
 SHORTEST_SHOWN, LONGEST_SHOWN = 640, 1280
 """Long side of a shown picture: small ones are enlarged here because Gradio never enlarges."""
@@ -19,7 +18,6 @@ INSPECT_SIDE = 768
 """Long side of the picture with the patch grid, about: cells must be large enough to hit."""
 
 MARK = (230, 0, 30)
-GLOBAL_MARK = (255, 255, 255)
 
 
 def shown_size(size: Size) -> Size:
@@ -63,36 +61,15 @@ def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:
     return np.rint(mixed).clip(0, 255).astype(np.uint8)
 
 
-def heat_map(
-    picture: Picture, values: npt.NDArray[np.floating], patch: Cell, global_patches: Iterable[Cell] = ()
-) -> Picture:
-    """A map over the picture in grey; the chosen patch outlined in red, global patches in white.
-
-    Args:
-        picture: (h*cell, w*cell, 3), what the model saw.
-        values: (h, w).
-        patch: (row, column) that looks.
-        global_patches: (row, column) of each.
-
-    Returns:
-        (h*cell, w*cell, 3).
-    """
-    from cliptrase_core.heatmap import heat_colours, heat_range  # late: the page is drawn before torch is there
-
-    side = picture.shape[0] // values.shape[0]
-    low, high = heat_range(values, patch)
-    colours = heat_colours(values, low, high).repeat(side, axis=0).repeat(side, axis=1)
-    grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
-    out = blend(grey, colours, 0.75)
-    for cell in global_patches:
-        _outline(out, cell, side, GLOBAL_MARK, width=max(1, side // 16))
-    return mark(out, patch, side)
-
-
 def with_grid(picture: Picture, side: int) -> Picture:
     """The picture with faint lines between patches of `side` pixels."""
+    return with_lines(picture, side, side)
+
+
+def with_lines(picture: Picture, tall: int, wide: int) -> Picture:
+    """The picture with faint lines between cells of (tall, wide) pixels."""
     out = picture.copy()
-    for lines in (out[side::side], out[:, side::side]):
+    for lines in (out[tall::tall], out[:, wide::wide]):
         lines[:] = (lines.astype(np.uint16) * 5 + 255 * 3) // 8
     return out
 
@@ -101,12 +78,13 @@ def mark(picture: Picture, patch: Cell, side: int) -> Picture:
     """The picture with one patch outlined in red, with a white edge that parts it from any colour."""
     out = picture.copy()
     width = max(2, side // 8)
-    _outline(out, patch, side, (255, 255, 255), width + max(1, width // 2))
-    _outline(out, patch, side, MARK, width)
+    outline(out, patch, side, (255, 255, 255), width + max(1, width // 2))
+    outline(out, patch, side, MARK, width)
     return out
 
 
-def _outline(picture: Picture, patch: Cell, side: int, colour: tuple[int, int, int], width: int) -> None:
+def outline(picture: Picture, patch: Cell, side: int, colour: tuple[int, int, int], width: int) -> None:
+    """Draw a frame into a picture, along the inside of one patch."""
     top, left = patch[0] * side, patch[1] * side
     cell = picture[top : top + side, left : left + side]  # a view: writing changes the picture
     width = min(width, side // 2)

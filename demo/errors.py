@@ -1,0 +1,36 @@
+"""What a person can mend, as one exception whose text is fit to be shown. Imports no Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import ENOMEM
+
+
+class UserError(Exception):
+    """Something that the person can mend; its text is fit to be shown."""
+
+
+@contextmanager
+def for_people() -> Iterator[None]:
+    """Turn the core's own errors, and memory that ran out, into text that helps."""
+    from cliptrase_core.errors import CliptraseError  # late: the page is drawn before torch is there
+
+    try:
+        yield
+    except CliptraseError as error:
+        raise UserError(str(error)) from error
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not _out_of_memory(error):
+            raise
+        raise UserError(
+            "The memory of this machine does not suffice at this size. Choose a smaller short side under Settings, "
+            "for instance 224."
+        ) from error
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed: numpy and a full GPU have classes for it, torch on the CPU says so in words."""
+    text = str(error).lower()
+    said = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM or any(s in text for s in said)

@@ -1,0 +1,1 @@
+"""Arrays become pictures. Imports no Gradio."""

@@ -1,0 +1,150 @@
+"""What every handler needs: errors become messages, and what came in is checked before anything is computed."""
+
+from __future__ import annotations
+
+import functools
+import html
+import inspect
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from demo.errors import UserError
+from demo.service import Asked
+from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
+
+_log = logging.getLogger(__name__)
+
+UNEXPECTED = "Something went wrong on the server. Try again; if it stays, the server's log says more."
+NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
+AUTO = "auto"
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def plainly(handler: Handler) -> Handler:
+    """Turn errors into messages: what a person can mend is said, anything else is logged and kept from them."""
+
+    @functools.wraps(handler)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        with _as_messages(handler.__name__):
+            return handler(*args, **kwargs)
+
+    @functools.wraps(handler)
+    def guarded_steps(*args: Any, **kwargs: Any) -> Any:
+        with _as_messages(handler.__name__):
+            yield from handler(*args, **kwargs)
+
+    return guarded_steps if inspect.isgeneratorfunction(handler) else guarded  # type: ignore[return-value]
+
+
+@contextmanager
+def _as_messages(name: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        # The browser renders messages as HTML, and this one may quote what was typed.
+        raise gr.Error(html.escape(str(error), quote=False), title="Not possible", print_exception=False) from None
+    except Exception:
+        _log.exception("%s failed", name)
+        raise gr.Error(UNEXPECTED, print_exception=False) from None
+
+
+def read_asked(
+    words: Any,
+    background: Any,
+    background_words: Any,
+    threshold: Any,
+    method: Any,
+    preset: Any,
+    short_side: Any,
+    templates: Any,
+    image_prior: Any,
+    denoise: Any,
+    eps: Any,
+    min_samples: Any,
+    model: Any,
+) -> Asked:
+    """What the fields of the page ask for, in the order of `Page.asked`.
+
+    Raises:
+        UserError: a field holds what it cannot hold.
+    """
+    background = one_of("background", background, BACKGROUNDS)
+    typed = text("words", words)
+    extra = text("background words", background_words).strip() if background == BY_WORDS else ""
+    sides = (AUTO, *map(str, SHORT_SIDES))
+    side = one_of("short side", str(short_side), sides)
+    return Asked(
+        words=f"{typed}\nbackground: {' '.join(extra.splitlines())}" if extra else typed,
+        preset=one_of("preset", preset, PRESETS),
+        short_side=None if side == AUTO else int(side),
+        model=None if model is None else text("model", model),
+        method=one_of("method", method, METHODS),
+        denoise=one_of("denoising", denoise, DENOISE),
+        eps=None if eps is None else number("eps", eps),
+        min_samples=None if min_samples is None else whole("min_samples", min_samples),
+        templates=one_of("templates", templates, TEMPLATES) if templates not in (None, AUTO) else None,
+        image_prior=image_prior is True,
+        threshold=number("threshold", threshold) if background == BY_THRESHOLD else 0.0,
+    )
+
+
+def point_of(event: gr.SelectData) -> tuple[float, float]:
+    """Where a picture was clicked, as (x, y) in its own pixels; anything may come over the wire.
+
+    Raises:
+        UserError: no point.
+    """
+    point = event.index
+    if not isinstance(point, (list, tuple)) or len(point) != 2:
+        raise UserError("The click: expected x and y, got something else. Click on the picture.")
+    x, y = (number("click", value) for value in point)
+    return x, y
+
+
+def inside(x: float, y: float, size: tuple[int, int]) -> tuple[float, float]:
+    """The point, if it lies in a picture of (height, width).
+
+    Raises:
+        UserError: it does not.
+    """
+    if not (0 <= x <= size[1] and 0 <= y <= size[0]):
+        raise UserError("The click lies outside the picture. Click inside it.")
+    return x, y
+
+
+def one_of(what: str, value: Any, known: tuple[str, ...]) -> str:
+    """The value, if it is one of the known names; else UserError."""
+    if not isinstance(value, str) or value not in known:
+        raise UserError(f"{what}: expected one of {', '.join(known)}. Pick one.")
+    return value
+
+
+def number(what: str, value: Any) -> float:
+    """The value, if it is a finite number; else UserError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UserError(f"{what}: expected a number, got something else. Give a plain number.")
+    return float(value)
+
+
+def whole(what: str, value: Any, least: float = -math.inf, most: float = math.inf) -> int:
+    """The value, if it is a whole number within the bounds; else UserError."""
+    found = number(what, value)
+    if found != int(found):
+        raise UserError(f"{what}: expected a whole number, got {found:g}.")
+    if not least <= found <= most:
+        raise UserError(f"{what}: expected {least:g} to {most:g}, got {found:g}.")
+    return int(found)
+
+
+def text(what: str, value: Any) -> str:
+    """The value, if it is text; nothing counts as empty; else UserError."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise UserError(f"{what}: expected text, got something else.")
+    return value

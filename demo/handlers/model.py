@@ -1,0 +1,105 @@
+"""Choosing a model and seeing what it sees: what each event of the Model tab does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from demo.errors import UserError
+from demo.figures.grid import model_pixels
+from demo.handlers.common import AUTO, one_of, plainly
+from demo.jobs import watched
+from demo.models import offered
+from demo.presenters import model as presenters
+from demo.service import Service
+from demo.service.saw import what_it_saw
+from demo.settings import PRESETS, SHORT_SIDES
+
+
+class FactsView(NamedTuple):
+    """New values of the components that say which model runs, by the components' names."""
+
+    facts: Any
+    choice: Any
+
+
+class SawView(NamedTuple):
+    """New values of the components that show what the model saw, by the components' names."""
+
+    pixels: Any
+    sizes: Any
+
+
+class LoadView(NamedTuple):
+    """New values while another model is loaded, by the components' names."""
+
+    news: Any
+    facts: Any
+    choice: Any
+    banner: Any
+    model: Any
+
+
+class ModelHandlers:
+    """One method for each event of the tab; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._holder = service.holder
+        self._service = service
+
+    @plainly
+    def refresh(self, model: str | None) -> FactsView:
+        """The tab was opened: the visitor's model, and what else there is."""
+        facts = self._holder.facts(model)
+        return FactsView(presenters.model_sheet(facts), _choices(facts.key))
+
+    @plainly
+    def load(self, asked: Any, model: str | None) -> Iterator[LoadView]:
+        """Another model was asked for: steps of loading it, then the model as this visitor's own."""
+        if not isinstance(asked, str) or not asked.strip():
+            raise UserError("model: expected a name, got nothing. Pick one, or type one such as ViT-B-16:openai.")
+        unchanged = LoadView(*(gr.skip() for _ in LoadView._fields))
+        steps = watched(lambda tell: self._holder.load(asked, tell))
+        try:
+            while True:
+                try:
+                    share, text = next(steps)
+                except StopIteration as end:
+                    key = end.value
+                    break
+                yield unchanged._replace(news=presenters.loading(asked.strip(), share, text))
+        except Exception:
+            yield unchanged._replace(news="")
+            raise
+        finally:
+            steps.close()
+        facts = self._holder.facts(key)
+        yield LoadView(
+            news=presenters.loaded(facts),
+            facts=presenters.model_sheet(facts),
+            choice=_choices(facts.key),
+            banner=presenters.banner(self._holder.status(), facts),
+            model=key,
+        )
+
+    @plainly
+    def stopped(self) -> str:
+        """Stop was pressed: what was fetched so far stays on the disk."""
+        return presenters.STOPPED
+
+    @plainly
+    def look(self, path: str | None, preset: Any, short_side: Any, model: str | None) -> SawView:
+        """The tab was opened, or another picture or size was chosen."""
+        if not path:
+            return SawView(None, presenters.NOTHING_SEEN)
+        side = one_of("short side", str(short_side), (AUTO, *map(str, SHORT_SIDES)))
+        chosen = None if side == AUTO else int(side)
+        saw = what_it_saw(self._service, path, one_of("preset", preset, PRESETS), chosen, model)
+        return SawView(model_pixels(saw.pixels, saw.frame.patch), presenters.saw_sheet(saw))
+
+
+def _choices(key: str) -> Any:
+    return gr.Dropdown(presenters.choices(offered(look=True)), value=key, allow_custom_value=True)

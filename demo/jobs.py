@@ -1,0 +1,62 @@
+"""Long work that can be watched and left. Imports no Gradio."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+Result = TypeVar("Result")
+Step = tuple[float, str]
+Progress = Callable[[float, str], None]
+
+EVERY = 0.25
+"""Seconds from one look at the work to the next."""
+
+
+class Left(Exception):  # noqa: N818 - no error: nobody waits any longer
+    """Raised inside the work, at its next step, once nobody waits for it."""
+
+
+def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]:
+    """Run work in a thread of its own and yield its steps; closing the generator ends the work at its next step.
+
+    Args:
+        work: is given a callable that it tells (share in [0, 1], what happens).
+
+    Yields:
+        The newest step when there is a new one, a few times a second.
+
+    Returns:
+        What the work returns; what it raises is raised.
+    """
+    newest: list[Step] = []
+    left = threading.Event()
+    done: list[Result] = []
+    failed: list[BaseException] = []
+
+    def tell(share: float, text: str) -> None:
+        if left.is_set():
+            raise Left
+        newest[:] = [(share, text)]
+
+    def run() -> None:
+        try:
+            done.append(work(tell))
+        except BaseException as error:  # handed to whoever waits
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="watched")
+    thread.start()
+    shown: list[Step] = []
+    try:
+        while thread.is_alive():
+            thread.join(EVERY)
+            if newest != shown:
+                shown = newest[:]
+                yield shown[0]
+    finally:
+        left.set()
+    if failed:
+        raise failed[0]
+    return done[0]

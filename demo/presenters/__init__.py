@@ -1,0 +1,1 @@
+"""Results become words, tables and plain JSON; whatever a person typed is escaped here. Imports no Gradio."""

@@ -1,0 +1,58 @@
+"""Pieces of HTML and of plain text that every presenter uses. Whatever a person typed is escaped by these."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+
+def strip(kind: str, title: str, text: str) -> str:
+    """A line that stands out.
+
+    Args:
+        kind: "calm", "busy", "note" or "bad".
+        title: plain text, in bold.
+        text: plain text.
+    """
+    return f'<div class="strip {kind}" role="status"><b>{html.escape(title)}</b> {html.escape(text)}</div>'
+
+
+def hint(text: str) -> str:
+    """A paragraph in small grey letters; `text` is plain."""
+    return f'<p class="hint">{html.escape(text)}</p>'
+
+
+def caption(text: str) -> str:
+    """A line above a picture; `text` is plain."""
+    return f'<p class="caption">{html.escape(text)}</p>'
+
+
+def sheet(rows: Sequence[tuple[str, str]]) -> str:
+    """Pairs of a name and a value, one below the other; both are plain."""
+    pairs = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows)
+    return f'<dl class="sheet">{pairs}</dl>'
+
+
+def word(text: str) -> str:
+    """What a person typed, kept from turning the text around it (right-to-left scripts)."""
+    return f"<bdi>{html.escape(text)}</bdi>"
+
+
+def swatch(colour: str) -> str:
+    """A small square; `colour` as CSS writes it."""
+    return f'<span class="swatch" style="background:{colour}"></span>'
+
+
+def percent(share: float) -> str:
+    """A share of 1, for people."""
+    return f"{share:.1%}" if share >= 0.001 or share == 0 else "&lt; 0.1%"
+
+
+def seconds(duration: float) -> str:
+    """A duration in seconds, for people."""
+    return f"{duration:.2f} s" if duration >= 0.1 else f"{duration * 1000:.0f} ms"
+
+
+def some(names: list[str], limit: int) -> str:
+    """The first names, and how many more there are; plain text."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,12 @@
+"""Between the page and the core: what is asked, what comes back, what is kept meanwhile. Imports no Gradio."""
+
+from demo.errors import UserError
+from demo.models import Status
+from demo.service.bundle import bundle
+from demo.service.cuts import Asked, Cut, Run
+from demo.service.looks import Look
+from demo.service.pictures import Seen
+from demo.service.points import Point, point_at
+from demo.service.service import Service
+
+__all__ = ["Asked", "Cut", "Look", "Point", "Run", "Seen", "Service", "Status", "UserError", "bundle", "point_at"]

@@ -1,0 +1,91 @@
+"""A result as one archive: what other programs read, and how to get it again. Imports no Gradio."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from demo.errors import UserError, for_people
+from demo.service.cuts import Asked, Run
+from demo.service.pictures import expect_same
+from demo.service.service import Service
+
+if TYPE_CHECKING:
+    from cliptrase_core.weights import LoadedModel
+
+README = "HOW-TO.txt"
+
+
+def bundle(service: Service, run: Run, path: str | None) -> tuple[str, bytes]:
+    """Everything about a result.
+
+    Args:
+        service: that made the run.
+        run: what is shown.
+        path: the picture's file.
+
+    Returns:
+        File name of a .zip, and its content: indexed labels, overlay, JSON (classes, COCO run lengths, settings,
+        versions), arrays, and the command line that gives the same result.
+
+    Raises:
+        UserError: the picture has been replaced or has gone.
+    """
+    cut = service.again(run, path)
+    segmenter, entry = service.encoded(run, path)
+    expect_same(run.seen, path)
+    if path is None:  # said by expect_same; here for the type checker
+        raise UserError("There is no picture.")
+    from cliptrase_core import export, read_image
+    from cliptrase_core.preprocess import resize_and_crop
+
+    stem = export.safe_stem(Path(path).stem)
+    with for_people(), TemporaryDirectory() as folder:
+        pixels = read_image(path)
+        if pixels.shape[:2] != cut.result.size:
+            pixels = resize_and_crop(pixels, entry.encoding.frame)
+        files = export.save(cut.result, pixels, folder, stem)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in (files.labels, files.overlay, files.json, files.npz):
+                archive.write(file, file.name)
+            archive.writestr(README, how_to(Path(path).name, run.asked, segmenter.info))
+    return f"{stem}.zip", buffer.getvalue()
+
+
+def how_to(file: str, asked: Asked, model: LoadedModel) -> str:
+    """What is in the archive, and how to get the same again; plain text."""
+    return (
+        "labels.png   indexed picture: the value of a pixel is the index of its class, the palette is inside\n"
+        "overlay.png  the picture under its classes' colours\n"
+        "json         classes with colours, areas and COCO run lengths, settings, timings, versions\n"
+        "npz          labels, regions, confidence and patch clusters as NumPy arrays\n\n"
+        f"The same from the command line:\n\n{command_line(file, asked, model)}\n"
+    )
+
+
+def command_line(file: str, asked: Asked, model: LoadedModel) -> str:
+    """The command that gives the same result; quoted for a POSIX shell.
+
+    Args:
+        file: name of the picture.
+        asked: what was asked for.
+        model: that answered.
+    """
+    name = model.name if model.pretrained == "embedded" else f"{model.name}:{model.pretrained}"
+    # With "=": what a person typed may begin with a dash.
+    parts = [f"--vocabulary={asked.words}", f"--model={name}"]
+    plain = Asked(asked.words)
+    for field in ("preset", "short_side", "method", "denoise", "eps", "min_samples", "templates", "threshold"):
+        value = getattr(asked, field)
+        if value != getattr(plain, field):
+            parts.append(f"--{field.replace('_', '-')}={value}")
+    if asked.image_prior:
+        parts.append("--image-prior")
+    if asked.vote is not None:
+        parts.append("--vote" if asked.vote else "--no-vote")
+    return shlex.join(["python", "-m", "cliptrase_core", "segment", *parts, "--output=out", "--", file])

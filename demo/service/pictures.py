@@ -1,0 +1,145 @@
+"""Pictures that the model has seen: each is read and encoded once, and known by its content. Imports no Gradio."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demo.cache import Kept
+from demo.errors import UserError
+from demo.figures import views
+from demo.service.room import expect_room
+from demo.settings import KEPT_PICTURE_BYTES
+
+if TYPE_CHECKING:
+    from cliptrase_core import ImageEncoding, Segmenter
+    from cliptrase_core.geometry import Frame
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Which picture a result belongs to, and how the model saw it: small enough to keep for each visitor.
+
+    Attributes:
+        picture: digest of the file.
+        preset: how it was laid out.
+        short_side: pixels that the model sees along the short side; None for the preset's.
+        model_id: which model saw it.
+        grid: (h, w) in patches.
+        layers: blocks of that model.
+        heads: heads of each block.
+    """
+
+    picture: str
+    preset: str
+    short_side: int | None
+    model_id: str
+    grid: tuple[int, int]
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A picture that is ready for words.
+
+    Attributes:
+        encoding: of the core.
+        shown: (H, W, 3), the part that gets labels, at the size at which it is shown.
+        patches: (h*cell, w*cell, 3), what the model saw, a whole number of pixels for each patch.
+    """
+
+    encoding: ImageEncoding
+    shown: views.Picture
+    patches: views.Picture
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that keeping it takes."""
+        e = self.encoding
+        tensors = (e.patches, e.cls, e.affinity, e.last_input)
+        return sum(t.numel() * t.element_size() for t in tensors) + self.shown.nbytes + self.patches.nbytes
+
+
+class Pictures:
+    """Encoded pictures of everybody, by content; threads share one."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._kept: Kept[Entry] = Kept(KEPT_PICTURE_BYTES, lambda entry: entry.nbytes)
+
+    def encoded(
+        self, segmenter: Segmenter, path: str | None, preset: str, short_side: int | None
+    ) -> tuple[Seen, Entry, bool]:
+        """A picture as the model sees it, and whether it had been encoded before.
+
+        Raises:
+            UserError: there is no picture, or its file has gone.
+            CliptraseError: the file is no usable picture.
+        """
+        if not path:
+            raise UserError("There is no picture yet. Upload one, or pick an example.")
+        picture = digest(path)
+        key = (picture, preset, short_side, segmenter.model_id)
+        entry, reused = self._kept.get(key, lambda: _encode(segmenter, path, preset, short_side))
+        blocks = segmenter.backbone.blocks
+        heads = int(blocks[0].attn.num_heads)
+        return Seen(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, reused
+
+    def again(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Entry:
+        """The entry of a picture that was seen: from memory, else from its file if that is still the same.
+
+        Raises:
+            UserError: another picture is there by now.
+        """
+        kept = self._kept.peek((seen.picture, seen.preset, seen.short_side, seen.model_id))
+        if kept is not None:
+            return kept
+        expect_same(seen, path)
+        return self.encoded(segmenter, path, seen.preset, seen.short_side)[1]
+
+
+def expect_same(seen: Seen, path: str | None) -> None:
+    """Raise UserError unless the file still holds the picture that was seen."""
+    if not path or digest(path) != seen.picture:
+        raise UserError("This picture has been replaced. Press Segment to work on the new one.")
+
+
+def digest(path: str) -> str:
+    """Short hash of a file's content.
+
+    Raises:
+        UserError: the file has gone.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()[:24]  # at most the upload limit
+    except OSError as error:
+        raise UserError("The uploaded file is no longer here. Upload the picture again.") from error
+
+
+def seen_box(frame: Frame) -> views.Box:
+    """The part of the original that the model saw, as (left, top, right, bottom)."""
+    tall, wide = (original / resized for original, resized in zip(frame.original, frame.resized, strict=True))
+    top, left = frame.crop
+    # Clamped: rounding must not leave the picture by a hair.
+    right = min((left + frame.model[1]) * wide, frame.original[1])
+    bottom = min((top + frame.model[0]) * tall, frame.original[0])
+    return left * wide, top * tall, right, bottom
+
+
+def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry:
+    from cliptrase_core import read_image
+
+    pixels = read_image(path)
+    expect_room(segmenter, pixels.shape[:2], preset, short_side)
+    encoding = segmenter.encode(pixels, preset, short_side=short_side)
+    frame, side = encoding.frame, views.cell_side(encoding.grid)
+    box = seen_box(frame)
+    whole = frame.labels if frame.labels == frame.original else frame.model
+    return Entry(
+        encoding=encoding,
+        shown=views.view(pixels, views.shown_size(whole), box),
+        patches=views.view(pixels, (frame.grid[0] * side, frame.grid[1] * side), box),
+    )

@@ -1,0 +1,96 @@
+"""What is at a point of a segmented picture, and why. Imports no Gradio."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from demo.errors import for_people
+from demo.service.cuts import Run
+from demo.service.service import Service
+
+if TYPE_CHECKING:
+    from cliptrase_core.scores import Candidate
+
+
+@dataclass(frozen=True)
+class Point:
+    """One pixel's answer.
+
+    Attributes:
+        row: of the pixel in the labels' frame, from 0.
+        column: likewise.
+        shown: class that the picture shows there.
+        colour: of that class, as CSS writes it.
+        candidates: classes by their own probability there, likeliest first.
+        abstained: whether the threshold made it background.
+        region: which region claims the pixel; None where there is none, or where regions do not vote.
+        region_area: its share of the picture.
+        region_class: what most of its pixels are by themselves.
+        region_share: how many of them.
+    """
+
+    row: int
+    column: int
+    shown: str
+    colour: str
+    candidates: list[Candidate]
+    abstained: bool
+    region: int | None
+    region_area: float
+    region_class: str
+    region_share: float
+
+
+def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -> Point:
+    """Ask for a point of the shown picture.
+
+    Args:
+        service: that made the run.
+        run: what is shown.
+        path: the picture's file, for when it is no longer in memory.
+        x: column in pixels of the shown picture.
+        y: row likewise.
+
+    Raises:
+        UserError: the picture or the model is another one by now.
+    """
+    from cliptrase_core.colours import label_colours, to_hex
+    from cliptrase_core.decode import count_votes
+
+    cut = service.again(run, path)
+    result, (height, width) = cut.result, cut.result.size
+    row = min(int(y * height / cut.shown.shape[0]), height - 1)
+    column = min(int(x * width / cut.shown.shape[1]), width - 1)
+    segmenter, entry = service.encoded(run, path)
+    asked = run.asked
+    with for_people():
+        scores = segmenter.scores(
+            entry.encoding,
+            asked.words,
+            method=asked.method,
+            templates=asked.templates,
+            image_prior=asked.image_prior,
+        )
+        candidates = scores.at(row, column)
+    label, region = int(result.labels[row, column]), int(result.regions[row, column])
+    votes = np.zeros(1, dtype=np.int64)
+    if result.settings["vote"] and region >= 0:
+        own = service.again(Run(run.seen, dataclasses.replace(asked, vote=False, threshold=0.0)), path).result
+        votes = count_votes(own.labels, own.regions, len(own.class_names))[region]
+    winner, total = int(votes.argmax()), int(votes.sum())
+    return Point(
+        row=row,
+        column=column,
+        shown=result.class_names[label],
+        colour=to_hex(label_colours(result)[label]),
+        candidates=candidates,
+        abstained=bool(asked.threshold and result.confidence[row, column] < asked.threshold),
+        region=region if total else None,
+        region_area=total / result.labels.size,
+        region_class=result.class_names[winner],
+        region_share=int(votes[winner]) / max(total, 1),
+    )

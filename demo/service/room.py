@@ -1,0 +1,56 @@
+"""Whether a picture is small enough for one page that many share, before anything is computed. Imports no Gradio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from demo import memory
+from demo.errors import UserError
+from demo.settings import MOST_PATCHES, SHORT_SIDES
+
+if TYPE_CHECKING:
+    from cliptrase_core import Segmenter
+    from cliptrase_core.geometry import Size
+
+PAIR_BYTES, PATCH_BYTES = 18, 100_000
+"""Memory that each pair of patches and each patch takes at the peak: 5 GB were measured at 16,384 patches."""
+
+
+def expect_room(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> None:
+    """Refuse a picture that would take too long or more memory than is left.
+
+    Args:
+        segmenter: that is to see it.
+        size: (H, W) of the picture.
+        preset: how it is to be laid out.
+        short_side: pixels along the short side; None for the preset's.
+
+    Raises:
+        UserError: with a size that would do.
+        InputError: more patches than the core accepts.
+    """
+    patches = _patches(segmenter, size, preset, short_side)
+    left = memory.available()
+    if _fits(patches, left):
+        return
+    smaller = [s for s in SHORT_SIDES if s < (short_side or SHORT_SIDES[-1] + 1)]
+    fitting = [s for s in smaller if _fits(_patches(segmenter, size, "auto", s), left)]
+    why = (
+        f"this page takes at most {MOST_PATCHES}" if patches > MOST_PATCHES else "too many for the memory that is left"
+    )
+    remedy = f"Choose a short side of {fitting[-1]} or less under Settings." if fitting else "Use a smaller picture."
+    raise UserError(f"At this size the picture makes {patches} patches, {why}. {remedy}")
+
+
+def _patches(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> int:
+    from cliptrase_core.presets import preset_by_name
+
+    plan = preset_by_name(preset)
+    side = short_side if short_side is not None else plan.short_side or segmenter.info.short_side
+    h, w = plan.frame(size, side, segmenter.backbone.patch).grid
+    return h * w
+
+
+def _fits(patches: int, left: int | None) -> bool:
+    needed = PAIR_BYTES * patches**2 + PATCH_BYTES * patches
+    return patches <= MOST_PATCHES and (left is None or needed <= left)

@@ -1,0 +1,52 @@
+"""What a model is given of a picture: its pixels, and where they came from. Imports no Gradio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demo.errors import UserError, for_people
+from demo.figures import views
+from demo.service.service import Service
+
+if TYPE_CHECKING:
+    from cliptrase_core.geometry import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Saw:
+    """What a model is given of a picture.
+
+    Attributes:
+        pixels: (H, W, 3) in the model frame.
+        frame: how the picture was laid out.
+    """
+
+    pixels: views.Picture
+    frame: Frame
+
+    @property
+    def patch_in_picture(self) -> views.PatchSize:
+        """(height, width) of a patch in pixels of the person's picture."""
+        tall, wide = (old / new for old, new in zip(self.frame.original, self.frame.resized, strict=True))
+        return self.frame.patch[0] * tall, self.frame.patch[1] * wide
+
+
+def what_it_saw(service: Service, path: str | None, preset: str, short_side: int | None, model: str | None) -> Saw:
+    """Lay a picture out for a model; nothing runs through the model.
+
+    Args:
+        service: that has the model.
+        path: of the picture's file.
+        preset: as for `Asked`.
+        short_side: likewise.
+        model: likewise.
+
+    Raises:
+        UserError: no picture, no usable one, or a model that is not loaded.
+    """
+    if not path:
+        raise UserError("There is no picture yet. Upload one, or pick an example.")
+    segmenter = service.holder.segmenter(model)
+    with for_people():
+        return Saw(*segmenter.view(path, preset, short_side=short_side))

@@ -1,0 +1,150 @@
+"""What the page asks the core for: loaded models, each picture encoded once. Imports no Gradio.
+
+The core (and torch with it) is imported inside functions, by the thread that loads the model: the page is drawn
+meanwhile. Results are kept by the content of the picture, never by person, and never changed once made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from demo.cache import Kept
+from demo.errors import UserError, for_people
+from demo.figures import views
+from demo.models import ModelHolder, Status
+from demo.service.cuts import Asked, Cut, Run, result_bytes
+from demo.service.looks import Look
+from demo.service.pictures import Entry, Pictures, Seen, expect_same
+from demo.settings import KEPT_CAPTURES, KEPT_MAPS, KEPT_RESULT_BYTES, Settings
+
+if TYPE_CHECKING:
+    from cliptrase_core import AttentionMaps, Segmentation, Segmenter
+
+
+class Service:
+    """The models and what they have seen lately; threads and visitors share one."""
+
+    def __init__(self, settings: Settings, holder: ModelHolder | None = None) -> None:
+        """Remember what to run; nothing is loaded before `start` or the first request."""
+        self.holder = holder or ModelHolder(settings)
+        self._pictures = Pictures()
+        self._results: Kept[Segmentation] = Kept(KEPT_RESULT_BYTES, result_bytes)
+        self._captures: Kept[Any] = Kept(KEPT_CAPTURES)
+        self._maps: Kept[AttentionMaps] = Kept(KEPT_MAPS)
+
+    def start(self) -> None:
+        """Begin to load in the background; calling it again does nothing."""
+        self.holder.start()
+
+    def status(self) -> Status:
+        """What runs now, or what is being waited for; never waits itself."""
+        return self.holder.status()
+
+    def segment(self, path: str | None, asked: Asked) -> Cut:
+        """Divide a picture among words; a picture that was seen lately is not encoded again.
+
+        Raises:
+            UserError: something that the person can mend.
+        """
+        segmenter = self.holder.segmenter(asked.model)
+        with for_people():
+            seen, entry, reused = self._pictures.encoded(segmenter, path, asked.preset, asked.short_side)
+            return self._cut(segmenter, Run(seen, asked), entry, reused)
+
+    def again(self, run: Run, path: str | None) -> Cut:
+        """A result that was shown before, from memory or made once more.
+
+        Raises:
+            UserError: the picture or the model is another one by now.
+        """
+        segmenter = self._same_model(run.seen, run.asked.model)
+        with for_people():
+            entry = self._pictures.again(segmenter, run.seen, path)
+            return self._cut(segmenter, run, entry, reused=True)
+
+    def encoded(self, run: Run, path: str | None) -> tuple[Segmenter, Entry]:
+        """The model and the encoded picture of a run, for whoever asks the core for more.
+
+        Raises:
+            UserError: the picture or the model is another one by now.
+        """
+        segmenter = self._same_model(run.seen, run.asked.model)
+        with for_people():
+            return segmenter, self._pictures.again(segmenter, run.seen, path)
+
+    def open(self, path: str | None, preset: str = "auto", model: str | None = None) -> Seen:
+        """Encode a picture without words, for `look`."""
+        segmenter = self.holder.segmenter(model)
+        with for_people():
+            return self._pictures.encoded(segmenter, path, preset, None)[0]
+
+    def look(
+        self,
+        seen: Seen,
+        path: str | None,
+        row: int,
+        column: int,
+        layer: int | None = None,
+        *,
+        model: str | None = None,
+    ) -> Look:
+        """What one patch of a picture looks at.
+
+        Args:
+            seen: from `segment` or `open`.
+            path: the picture's file, for when it is no longer in memory.
+            row: from 0.
+            column: from 0.
+            layer: from 1; None takes the last but one.
+            model: key of the model that saw it.
+
+        Raises:
+            UserError: no such patch or layer, or the picture or the model is another one by now.
+        """
+        segmenter = self._same_model(seen, model)
+        with for_people():
+            entry = self._pictures.again(segmenter, seen, path)
+            layer = max(1, seen.layers - 1) if layer is None else layer
+            maps, _ = self._maps.get((seen, layer), lambda: self._capture(segmenter, seen, path).maps(layer))
+            attention, affinity = maps.patch_maps(row, column)
+        return Look(
+            seen=seen,
+            patch=(row, column),
+            layer=layer,
+            attention=attention.numpy(),
+            affinity=affinity.numpy(),
+            global_patches=[divmod(int(patch), seen.grid[1]) for patch in maps.global_patches],
+            ranks=maps.global_ranks,
+            patches=entry.patches,
+        )
+
+    def patch_at(self, seen: Seen, x: float, y: float) -> tuple[int, int]:
+        """Patch (row, column) under a point of the inspected picture."""
+        from cliptrase_core.geometry import patch_at
+
+        side = views.cell_side(seen.grid)
+        return patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
+
+    def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool) -> Cut:
+        from cliptrase_core.colours import legend
+
+        # A threshold costs nothing, so one kept result serves all of them.
+        plain = Run(run.seen, dataclasses.replace(run.asked, threshold=0.0))
+        make = lambda: segmenter.segment(entry.encoding, run.asked.words, **run.asked.options)  # noqa: E731
+        result, kept = self._results.get(plain, make)
+        result = result.above(run.asked.threshold)
+        return Cut(run, entry.shown, entry.patches, result, legend(result), reused, kept)
+
+    def _same_model(self, seen: Seen, model: str | None) -> Segmenter:
+        segmenter = self.holder.segmenter(model)
+        if seen.model_id != segmenter.model_id:
+            raise UserError("The model has changed since this picture was segmented. Press Segment again.")
+        return segmenter
+
+    def _capture(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Any:
+        def make() -> Any:
+            expect_same(seen, path)
+            return segmenter.capture(path, seen.preset, short_side=seen.short_side)
+
+        return self._captures.get(seen, make)[0]

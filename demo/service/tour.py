@@ -1,0 +1,151 @@
+"""The tour: five computations on one bundled picture that tell how CLIPtrase works. Imports no Gradio."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from demo.errors import UserError
+from demo.examples import Example, read_examples
+from demo.figures import views
+from demo.figures.heat import heat_map
+from demo.figures.overlay import overlay
+from demo.service.cuts import Asked, Cut
+from demo.service.looks import Look
+from demo.service.service import Service
+
+EXAMPLE = "dog"
+POINT = (0.75, 0.5)
+"""Where the tour looks: (down, across) as shares of the picture; a patch of the road, which nothing tells apart."""
+AROUND = 2
+"""Patches count as near within this many rows and columns."""
+STEPS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class TourStep:
+    """One step, computed now.
+
+    Attributes:
+        number: from 1.
+        left: (H, W, 3), where the step starts from.
+        right: (H, W, 3), what it gives.
+        facts: numbers by name, for the sentence that goes with the step.
+        seconds: what computing it took.
+    """
+
+    number: int
+    left: views.Picture
+    right: views.Picture
+    facts: dict[str, float]
+    seconds: float
+
+
+def tour_example() -> Example:
+    """The picture of the tour.
+
+    Raises:
+        UserError: the bundled examples are missing.
+    """
+    for example in read_examples():
+        if example.name == EXAMPLE:
+            return example
+    raise UserError("The picture of the tour is missing from assets/examples. Install the program again.")
+
+
+def tour_step(service: Service, number: int) -> TourStep:
+    """Compute one step.
+
+    Args:
+        service: whose first model is used.
+        number: 1 to `STEPS`.
+
+    Raises:
+        UserError: no such step, or no model.
+    """
+    if not 1 <= number <= STEPS:
+        raise UserError(f"The tour has {STEPS} steps.")
+    start = time.perf_counter()
+    left, right, facts = (_attention, _recovery, _clusters, _denoising, _words)[number - 1](service)
+    return TourStep(number, left, right, facts, time.perf_counter() - start)
+
+
+Pair = tuple[views.Picture, views.Picture, dict[str, float]]
+
+
+def _attention(service: Service) -> Pair:
+    look = _look(service)
+    side = views.cell_side(look.seen.grid)
+    left = views.mark(views.with_grid(look.patches, side), look.patch, side)
+    right = heat_map(look.patches, look.attention, look.patch, look.global_patches[:8])
+    return left, right, _shares(look)
+
+
+def _recovery(service: Service) -> Pair:
+    look = _look(service)
+    marked = look.global_patches[:8]
+    left = heat_map(look.patches, look.attention, look.patch, marked)
+    return left, heat_map(look.patches, look.affinity, look.patch, marked), _shares(look)
+
+
+def _clusters(service: Service) -> Pair:
+    look, cut = _look(service), _cut(service, denoise="none")
+    left = heat_map(look.patches, look.affinity, look.patch)
+    return left, _regions(cut), _counts(cut)
+
+
+def _denoising(service: Service) -> Pair:
+    before, after = _cut(service, denoise="none"), _cut(service)
+    moved = float((before.result.patch_clusters != after.result.patch_clusters).mean())
+    return _regions(before), _regions(after), {**_counts(after), "before": _counts(before)["regions"], "moved": moved}
+
+
+def _words(service: Service) -> Pair:
+    from cliptrase_core.colours import label_colours
+
+    plain, cut = _cut(service, method="clip"), _cut(service)
+    left, right = (overlay(c.shown, c.labels, label_colours(c.result), "fill", 0.6) for c in (plain, cut))
+    return left, right, {"changed": float((plain.result.labels != cut.result.labels).mean())}
+
+
+def _look(service: Service) -> Look:
+    seen = _cut(service).run.seen
+    row, column = (int(share * side) for share, side in zip(POINT, seen.grid, strict=True))
+    return service.look(seen, str(tour_example().path), row, column)
+
+
+def _cut(service: Service, **changes: str) -> Cut:
+    example = tour_example()
+    return service.segment(str(example.path), Asked(example.words, **changes))  # type: ignore[arg-type]
+
+
+def _regions(cut: Cut) -> views.Picture:
+    from cliptrase_core.colours import paint, region_colours
+
+    colours = paint(cut.regions, region_colours(int(cut.result.regions.max()) + 1))
+    return views.blend(cut.shown, colours, 0.75)
+
+
+def _counts(cut: Cut) -> dict[str, float]:
+    clusters = cut.result.patch_clusters
+    return {"regions": int(clusters.max()) + 1, "noise": float((clusters < 0).mean()), "patches": len(clusters)}
+
+
+def _shares(look: Look) -> dict[str, float]:
+    """Where the patch's attention and affinity go, each as shares of its own sum; the patch itself left out."""
+    h, w = look.seen.grid
+    rows, columns = np.ogrid[:h, :w]
+    own = np.zeros((h, w), dtype=bool)
+    own[look.patch] = True
+    near = (abs(rows - look.patch[0]) <= AROUND) & (abs(columns - look.patch[1]) <= AROUND) & ~own
+    everywhere = np.zeros((h, w), dtype=bool)
+    for cell in look.global_patches:
+        everywhere[cell] = True
+    facts = {"patches": h * w, "global": len(look.global_patches), "layer": look.layer, "near_even": near.mean()}
+    for name, values in (("attention", look.attention), ("affinity", np.maximum(look.affinity, 0))):
+        total = max(float(values[~own].sum()), 1e-12)
+        facts[f"{name}_global"] = float(values[everywhere & ~own].sum()) / total
+        facts[f"{name}_near"] = float(values[near].sum()) / total
+    return facts

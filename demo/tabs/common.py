@@ -1,0 +1,57 @@
+"""What every tab is drawn and wired with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from demo.presenters import common as presenters
+
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
+"""Events that use a model share one place in the queue: two at once would each take twice as long."""
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+CHEAP: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every tab may read: the picture, and the result that is shown.
+
+    Attributes:
+        image: the person's picture, a path.
+        run: State of `demo.service.Run`, or None.
+        token: text that changes with the run; travels with each event as the browser saw it, so that a click on an
+            older picture can be told.
+        active: id of the tab that is open.
+    """
+
+    image: gr.Image
+    run: gr.State
+    token: gr.Textbox
+    active: gr.Textbox
+
+
+def outputs(components: Any, view: type[Any]) -> list[Any]:
+    """The components that a view (a NamedTuple) has new values for, in its order."""
+    return [getattr(components, name) for name in view._fields]
+
+
+def shown(label: str, name: str, encoding: str = "jpeg", **options: Any) -> gr.Image:
+    """A picture under its caption: Gradio's own label would lie on the picture and cover patches."""
+    caption(label)
+    options.setdefault("buttons", ["download", "fullscreen"])
+    return gr.Image(
+        label=label, show_label=False, alt_text=label, elem_id=name, format=encoding, interactive=False, **options
+    )
+
+
+def caption(label: str) -> None:
+    """A line above something."""
+    gr.HTML(presenters.caption(label), padding=False)
+
+
+def hidden_text(name: str, value: str = "") -> gr.Textbox:
+    """A value that travels with events and is not seen."""
+    return gr.Textbox(value, visible="hidden", container=False, elem_id=name)

@@ -1,0 +1,156 @@
+"""`python -m tests.benchmarks.page`: how long a person waits, measured through HTTP on `python app.py`.
+
+Embedded model, no network. Each row is what a browser does: send the event, read the queue to the answer, fetch the
+picture that the answer names. Medians and the worst of several runs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from demo.settings import EXAMPLES
+from tests.server import Server, serving
+from tests.visitor import Answer, Visitor
+
+ROUNDS = 15
+PEOPLE = 8
+Row = tuple[str, str, str, str]
+
+
+def rows() -> Iterator[Row]:
+    """What was done, the target, the median, the worst."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with serving(folder) as server:
+            yield "page ready, offline", "<= 10 s", f"{server.ready_after:.1f} s", ""
+            visitor = Visitor(server.address)
+            segment(visitor, EXAMPLES / "dog.png", "dog; road")  # waits for the model
+            yield row("new picture -> overlay", "<= 1.0 s", new_pictures(visitor, folder))
+            segment(visitor, EXAMPLES / "dog.png", "dog; road")
+            yield row("3 new words -> overlay", "<= 0.3 s", repeat(lambda i: new_words(visitor, i)))
+            yield row("the same question again", "-", repeat(lambda i: shown(visitor, visitor.do("go"))))
+            yield row("opacity", "-", repeat(lambda i: opacity(visitor, i)))
+            yield row("click on the result: what is here", "-", repeat(lambda i: point(visitor, i)))
+            yield row("click on a patch: both maps", "<= 0.15 s", repeat(lambda i: patch(visitor, i)))
+            yield together(server, folder)
+            visitor.close()
+
+
+def row(what: str, target: str, times: list[float]) -> Row:
+    """One line of the table."""
+    return what, target, f"{median(times):.2f} s", f"{max(times):.2f} s"
+
+
+def repeat(work: Callable[[int], Any]) -> list[float]:
+    """Seconds of each run, the first (which fills caches of libraries) left out."""
+    times = []
+    for i in range(ROUNDS + 1):
+        start = time.perf_counter()
+        work(i)
+        times.append(time.perf_counter() - start)
+    return times[1:]
+
+
+def new_pictures(visitor: Visitor, folder: Path) -> list[float]:
+    """Pictures of 1024 x 768 that nobody has seen, uploaded as JPEG."""
+    paths = [photo(folder, i) for i in range(ROUNDS + 1)]
+    return repeat(lambda i: segment(visitor, paths[i], "dog; road"))
+
+
+def photo(folder: Path, seed: int) -> Path:
+    """A picture that no other is like."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    path = folder / f"{seed}.jpg"
+    Image.fromarray(small).resize((1024, 768), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def segment(visitor: Visitor, path: Path, words: str) -> Answer:
+    """Upload, press Segment, see the overlay."""
+    return shown(visitor, visitor.do("go", picture=visitor.upload(path), words=words))
+
+
+def new_words(visitor: Visitor, i: int) -> Answer:
+    """Type three words that were never asked for."""
+    return shown(visitor, visitor.do("go", words=f"dog {i}; road {i}; wall {i}"))
+
+
+def opacity(visitor: Visitor, i: int) -> Answer:
+    """Move the slider."""
+    return shown(visitor, visitor.do("opacity", "input", opacity=0.05 * (i % 20)))
+
+
+def point(visitor: Visitor, i: int) -> Answer:
+    """Click the result."""
+    return expect(visitor.do("overlay", "select", at=[20 + 30 * i, 100]))
+
+
+def patch(visitor: Visitor, i: int) -> None:
+    """Click a patch, see both maps."""
+    expect(visitor.do("patches", "select", at=[20 + 40 * i, 100]))
+    for name in ("before", "after"):
+        fetch(visitor, visitor.shown(name))
+
+
+def shown(visitor: Visitor, answer: Answer) -> Answer:
+    """The answer, once its picture is here."""
+    expect(answer)
+    fetch(visitor, visitor.shown("overlay"))
+    return answer
+
+
+def fetch(visitor: Visitor, value: dict[str, Any]) -> None:
+    """A picture that an answer names."""
+    visitor.http.get(value["url"]).raise_for_status()
+
+
+def expect(answer: Answer) -> Answer:
+    """The answer, if it is one."""
+    if not answer.succeeded:
+        raise RuntimeError(f"expected an answer, got {answer.messages[-1]}")
+    return answer
+
+
+def together(server: Server, folder: Path) -> Row:
+    """Eight people press Segment at once, each with a picture of their own."""
+    times: dict[int, float] = {}
+    places: list[int] = []
+
+    def ask(i: int) -> None:
+        one = Visitor(server.address)
+        start = time.perf_counter()
+        places.extend(segment(one, photo(folder, 1_000 + i), f"thing {i}; other {i}").places)
+        times[i] = time.perf_counter() - start
+        if f"thing {i}" not in one.shown("legend"):
+            raise RuntimeError(f"person {i} got somebody else's answer")
+
+    people = [threading.Thread(target=ask, args=(i,)) for i in range(PEOPLE)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    if len(times) != PEOPLE:
+        raise RuntimeError(f"expected {PEOPLE} answers, got {len(times)}")
+    what = f"{PEOPLE} people at once, new picture each (told places 0 to {max(places)})"
+    return row(what, "none fails", list(times.values()))
+
+
+def main() -> None:
+    """Print the table."""
+    print("| what | target | median | worst |\n|---|---|---|---|")
+    for one in rows():
+        print("| " + " | ".join(one) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

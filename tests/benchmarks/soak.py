@@ -1,0 +1,157 @@
+"""`python -m tests.benchmarks.soak [--requests 300]`: mixed requests, then memory and the temp folder.
+
+What a busy day brings: new words, new pictures, clicks on pictures and patches, mistakes, hostile files, tabs that
+close before their answer. What the app keeps on purpose is kept small here, and the warm-up fills it: what grows
+after that is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from demo.settings import EXAMPLES
+from tests.server import ROOT, Server, serving
+from tests.visitor import API, Visitor
+
+HOSTILE = sorted((ROOT / "tests" / "data" / "images").iterdir())
+WARM_UP = 100
+SMALL_STORES = """
+import runpy, demo.settings as settings
+settings.KEPT_PICTURE_BYTES = settings.KEPT_RESULT_BYTES = 20_000_000
+settings.SESSIONS = 5
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What was seen.
+
+    Attributes:
+        requests: how many were made after the warm-up.
+        unexpected: messages that no request of this kind should bring.
+        before: bytes of the server after the warm-up.
+        after: bytes of the server at the end.
+        left: files in its temp folder after it has stopped.
+    """
+
+    requests: int
+    unexpected: list[str]
+    before: int
+    after: int
+    left: int
+
+
+def soak(folder: Path, requests: int, warm_up: int = WARM_UP) -> Soaked:
+    """Start a server in a folder, ask it, stop it, look what is left."""
+    with serving(folder, ("-c", SMALL_STORES)) as server:
+        unexpected = _ask(server, folder, range(warm_up))
+        before = server.memory()
+        unexpected += _ask(server, folder, range(warm_up, warm_up + requests))
+        after = server.memory()
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(timeout=30)
+        return Soaked(requests, unexpected, before, after, len(server.files()))
+
+
+def _ask(server: Server, folder: Path, numbers: range) -> list[str]:
+    """Requests of every kind in turn; a new visitor every 20, as people come and go."""
+    visitor, unexpected = _arrive(server), []
+    for i in numbers:
+        if i % 20 == 19:
+            visitor.close()
+            visitor = _arrive(server)
+        told = KINDS[i % len(KINDS)](visitor, folder, i)
+        if told:
+            unexpected.append(f"request {i}: {told}")
+    visitor.close()
+    return unexpected
+
+
+def _arrive(server: Server) -> Visitor:
+    visitor = Visitor(server.address)
+    visitor.do("go", picture=visitor.upload(EXAMPLES / "dog.png"), words="dog; road")
+    return visitor
+
+
+def _new_words(visitor: Visitor, folder: Path, i: int) -> str | None:
+    return visitor.do("go", words=f"dog {i}; road; wall {i}").error
+
+
+def _new_picture(visitor: Visitor, folder: Path, i: int) -> str | None:
+    path = folder / "new.png"
+    noise = np.random.default_rng(i).integers(0, 256, (12, 16, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
+    Image.fromarray(noise).save(path)
+    return visitor.do("go", picture=visitor.upload(path)).error
+
+
+def _opacity(visitor: Visitor, folder: Path, i: int) -> str | None:
+    return visitor.do("opacity", "input", opacity=(i % 10) / 10).error
+
+
+def _point(visitor: Visitor, folder: Path, i: int) -> str | None:
+    return visitor.do("overlay", "select", at=[i % 300, i % 200]).error
+
+
+def _patch(visitor: Visitor, folder: Path, i: int) -> str | None:
+    return visitor.do("patches", "select", at=[i % 300, i % 200]).error
+
+
+def _mistake(visitor: Visitor, folder: Path, i: int) -> str | None:
+    answer = visitor.do("go", words="cat | floor")
+    visitor.set(words="dog; road")
+    return None if "background" in (answer.error or "") else f"expected a refusal, got {answer.messages[-1]}"
+
+
+def _hostile_file(visitor: Visitor, folder: Path, i: int) -> str | None:
+    answer = visitor.do("go", picture=visitor.upload(HOSTILE[i % len(HOSTILE)]))
+    visitor.do("go", picture=visitor.upload(EXAMPLES / "dog.png"))
+    return None if answer.succeeded or "expected" in (answer.error or "") else str(answer.error)
+
+
+def _leave_early(visitor: Visitor, folder: Path, i: int) -> str | None:
+    visitor.set(words=f"left {i}; road")
+    listener = visitor.event("go", "click")
+    visitor.join(listener["id"], visitor.data(listener))
+    with visitor.http.stream("GET", f"{API}/queue/data", params={"session_hash": visitor.session}) as stream:
+        next(stream.iter_lines())
+    return None
+
+
+KINDS: tuple[Callable[[Visitor, Path, int], str | None], ...] = (
+    _new_words,
+    _point,
+    _new_picture,
+    _opacity,
+    _patch,
+    _mistake,
+    _hostile_file,
+    _point,
+    _new_words,
+    _leave_early,
+)
+
+
+def main() -> None:
+    """Print what was seen."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
+    parser.add_argument("--requests", type=int, default=300)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        seen = soak(Path(folder), options.requests)
+    before, after = seen.before / 1e6, seen.after / 1e6
+    print(f"{seen.requests} mixed requests after {WARM_UP} to warm up: memory {before:.0f} MB, then {after:.0f} MB; ")
+    print(f"{len(seen.unexpected)} unexpected answers; {seen.left} files left.")
+    print("\n".join(seen.unexpected))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""The guided tour in a real browser: five steps, then the person's own turn."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_a_newcomer_walks_the_tour_and_takes_the_picture_over(open_page, artifacts, width):
+    page = open_page(width)
+    page.get_by_role("tab", name="Guided tour").click()
+    for number in range(1, 6):
+        expect(page.locator("#tour-text")).to_contain_text(f"Step {number} of 5", timeout=60_000)
+        expect(page.locator("#tour-right img")).to_be_visible()
+        page.screenshot(path=artifacts / f"tour_{width}_{number}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if number < 5:
+            page.locator("#tour-next").press("Enter")
+    expect(page.locator("#tour-next")).to_be_disabled()
+    page.locator("#tour-take").click()
+    expect(page.locator("#overlay img")).to_be_visible(timeout=60_000)
+    expect(page.locator("#words textarea")).to_have_value("dog; soccer ball; fire truck; umbrella; brick wall; road")

@@ -1,0 +1,76 @@
+"""The archive of a result: what is in it, and that its command line gives the same labels."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cliptrase_core import cli
+from demo.errors import UserError
+from demo.service import Asked, Service, bundle
+from demo.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def service():
+    return Service(Settings(model="nano", device="cpu"))
+
+
+@pytest.fixture
+def photo(tmp_path, picture):
+    path = tmp_path / "my photo; rm -rf $HOME.png"
+    Image.fromarray(picture).save(path)
+    return str(path)
+
+
+def opened(service, photo, asked):
+    cut = service.segment(photo, asked)
+    name, content = bundle(service, cut.run, photo)
+    return cut.result, name, zipfile.ZipFile(io.BytesIO(content))
+
+
+def test_the_archive_holds_masks_picture_settings_and_the_way_back(service, photo):
+    result, name, archive = opened(service, photo, Asked("cat, kitten; dog | background: wall"))
+    assert archive.testzip() is None
+    kinds = sorted(Path(entry).suffixes[-2:] for entry in archive.namelist())
+    assert len(kinds) == 5
+    assert "/" not in name
+    assert name.endswith(".zip")
+    labels = next(entry for entry in archive.namelist() if entry.endswith(".labels.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open(archive.open(labels))), result.labels)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked("cat; dog"),
+        Asked("--cat; $(dog) 'quoted' | background: wall"),
+        Asked("cat; dog\nbackground: wall, floor"),
+        Asked("cat; dog", "paper-224", method="clip"),
+        Asked("cat; dog", short_side=160, denoise="dice", eps=0.6, min_samples=2),
+        Asked("cat; dog; tree", templates="openai80", image_prior=True, vote=False, threshold=0.4),
+    ],
+    ids=lambda asked: repr(asked)[:60],
+)
+def test_the_command_line_of_a_result_gives_the_same_labels(service, photo, tmp_path, monkeypatch, asked):
+    result, _, archive = opened(service, photo, asked)
+    command = archive.read("HOW-TO.txt").decode().strip().split("line:\n\n")[1]
+    words = shlex.split(command)
+    assert words[:4] == ["python", "-m", "cliptrase_core", "segment"]
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*words[3:]]) == 0
+    found = next(tmp_path.glob("out/*.labels.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open(found)), result.labels)
+
+
+def test_a_replaced_picture_is_not_mixed_with_an_older_result(service, photo, picture):
+    cut = service.segment(photo, Asked("cat; dog"))
+    Image.fromarray(picture[::-1]).save(photo)
+    with pytest.raises(UserError, match="replaced"):
+        bundle(service, cut.run, photo)

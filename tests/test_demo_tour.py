@@ -1,0 +1,72 @@
+"""The tour: five real computations, and buttons that stay within them."""
+
+from __future__ import annotations
+
+import re
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from demo.handlers.tour import TourHandlers, TourView
+from demo.service import Asked, Service
+from demo.service.tour import AROUND, STEPS, tour_example, tour_step
+from demo.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def service():
+    return Service(Settings(model="nano", device="cpu"))
+
+
+@pytest.mark.parametrize("number", range(1, STEPS + 1))
+def test_every_step_shows_two_pictures_and_says_what_was_computed(service, number):
+    step = tour_step(service, number)
+    for picture in (step.left, step.right):
+        assert picture.dtype == np.uint8
+        assert picture.shape[2] == 3
+    assert (step.left.shape != step.right.shape) or (step.left != step.right).any()
+    text = TourHandlers(service).start(number).text
+    assert f"Step {number} of {STEPS}" in text
+    assert re.search(r"\d", text.split("</h2>")[1])
+
+
+def test_shares_of_the_tour_are_sums_over_patches(service):
+    facts = tour_step(service, 1).facts
+    cut = service.segment(str(tour_example().path), Asked(tour_example().words))
+    h, w = cut.run.seen.grid
+    row, column = int(0.75 * h), int(0.5 * w)
+    look = service.look(cut.run.seen, str(tour_example().path), row, column)
+    total = near = at_global = 0.0
+    for i in range(h):
+        for j in range(w):
+            if (i, j) == (row, column):
+                continue
+            total += look.attention[i, j]
+            near += look.attention[i, j] * (abs(i - row) <= AROUND and abs(j - column) <= AROUND)
+            at_global += look.attention[i, j] * ((i, j) in look.global_patches)
+    assert facts["attention_near"] == pytest.approx(near / total, rel=1e-4)
+    assert facts["attention_global"] == pytest.approx(at_global / total, rel=1e-4)
+
+
+def test_the_tour_s_story_holds_on_the_embedded_model(service):
+    facts = tour_step(service, 2).facts
+    assert facts["attention_global"] > 3 * facts["affinity_global"]
+    assert facts["affinity_near"] > 3 * facts["attention_near"]
+    denoised = tour_step(service, 4).facts
+    assert denoised["regions"] > denoised["before"]
+
+
+def test_the_buttons_stop_at_both_ends(service):
+    handlers = TourHandlers(service)
+    assert handlers.back(1).number == 1
+    last = handlers.forward(STEPS)
+    assert isinstance(last, TourView)
+    assert last.number == STEPS
+    assert last.forward.interactive is False
+
+
+@pytest.mark.parametrize("number", ["two", None, 1.5, True, float("nan"), 99])
+def test_a_forged_step_gets_a_message(service, number):
+    with pytest.raises(gr.Error, match="step"):
+        TourHandlers(service).start(number)

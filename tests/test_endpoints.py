@@ -1,0 +1,137 @@
+"""Public calls: names and arguments that change on purpose only, masks, refusals, the documentation's examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from demo.settings import EXAMPLES
+from tests.api_schema import SNAPSHOT, schema
+from tests.server import ROOT
+from tests.visitor import Visitor, call
+
+DOCUMENT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+WORDS = "dog; soccer ball; road"
+
+
+@pytest.fixture(scope="module")
+def dog(server):
+    visitor = Visitor(server.address)
+    yield visitor.upload(EXAMPLES / "dog.png")
+    visitor.close()
+
+
+def blocks_of(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
+
+
+def test_names_types_and_defaults_are_those_of_the_snapshot():
+    kept = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    assert schema() == kept, "meant so? then: python -m tests.api_schema"
+
+
+def test_every_argument_is_described():
+    for name, one in schema().items():
+        assert one["description"], name
+        assert all(argument["description"] for argument in one["parameters"].values()), name
+        assert all(result["description"] for result in one["returns"]), name
+
+
+def test_every_call_has_its_section_with_both_examples():
+    sections = {part.split("`")[1]: part for part in DOCUMENT.split("\n## ")[1:] if part.startswith("`")}
+    assert sections.keys() == schema().keys()
+    for name, section in sections.items():
+        assert "```python" in section, name
+        assert "```bash" in section, name
+        for argument in schema()[name]["parameters"]:
+            assert f"`{argument}`" in section or f"{argument}=" in section, (name, argument)
+
+
+@pytest.mark.parametrize("example", blocks_of("bash"), ids=lambda text: re.findall(r"v2/(\w+)", text)[0])
+def test_curl_examples_of_the_documentation_work(server, example):
+    if not (shutil.which("bash") and shutil.which("curl")):
+        pytest.skip("needs bash and curl")
+    script = example.replace("http://127.0.0.1:7860", server.address)
+    done = subprocess.run(["bash", "-euc", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert "event: complete" in done.stdout, done.stdout[:500]
+    json.loads(done.stdout.rpartition("event: complete\ndata: ")[2])
+
+
+@pytest.mark.parametrize("example", blocks_of("python"), ids=lambda text: re.findall(r'api_name="/(\w+)', text)[0])
+def test_python_examples_of_the_documentation_work(server, example):
+    script = example.replace("http://127.0.0.1:7860", server.address)
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, timeout=120, check=True)
+
+
+def test_masks_of_all_classes_cover_the_picture_once(server, dog):
+    found = call(server.address, "segment", image=dog, vocabulary=WORDS)
+    masks = [coco_mask.decode(one["rle"]) for one in found["classes"]]
+    np.testing.assert_array_equal(sum(masks), np.ones(found["size"]))
+    for one, mask in zip(found["classes"], masks, strict=True):
+        assert one["area"] == pytest.approx(mask.mean(), abs=1e-5)
+        assert found["class_names"][one["index"]] == one["name"]
+
+
+def test_masks_can_be_left_out(server, dog):
+    found = call(server.address, "segment", image=dog, vocabulary=WORDS, include_masks=False)
+    assert not any("rle" in one for one in found["classes"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"denoise": "none"},
+        {"eps": 0.4},
+        {"min_samples": 9},
+        {"short_side": 160},
+        {"templates": "openai80"},
+        {"threshold": 0.9},
+        {"image_prior": True},
+        {"vote": False},
+        {"method": "clip"},
+        {"preset": "paper-224"},
+    ],
+    ids=str,
+)
+def test_every_setting_reaches_the_computation(server, dog, changes):
+    def essence(**settings):
+        found = call(server.address, "segment", image=dog, vocabulary=WORDS, include_masks=True, **settings)
+        return found["classes"], found["patch_clusters"]
+
+    assert essence(**changes) != essence()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("segment", {"vocabulary": ""}, "vocabulary"),
+        ("segment", {"vocabulary": 7}, "vocabulary: expected text"),
+        ("segment", {"vocabulary": "a;b", "method": "magic"}, "method: expected one of cliptrase, clip"),
+        ("segment", {"vocabulary": "a;b", "short_side": 9_000}, "short_side: expected 160 to 1024"),
+        ("segment", {"vocabulary": "a;b", "eps": "big"}, "eps: expected a number"),
+        ("segment", {"vocabulary": "a;b", "min_samples": 1.5}, "min_samples: expected a whole number"),
+        ("segment", {"vocabulary": "a;b", "threshold": 7}, "threshold: expected"),
+        ("segment", {"vocabulary": "a;b", "image_prior": "yes"}, "image_prior: expected true or false"),
+        ("segment", {"vocabulary": "a;b", "vote": 3}, "vote: expected true or false"),
+        ("segment", {"vocabulary": "a;b", "templates": "{0}"}, "templates: expected one of"),
+        ("segment", {"vocabulary": "a;b", "model": "/etc/passwd"}, "model"),
+        ("segment", {"vocabulary": "a;b", "model": ["nano"]}, "model: expected text"),
+        ("inspect_patch", {"row": 99, "column": 0}, "row"),
+        ("inspect_patch", {"row": "x", "column": 0}, "row: expected a number"),
+        ("inspect_patch", {"row": 0, "column": 0, "layer": 99}, "layer"),
+        ("inspect_patch", {"row": 0, "column": 0, "preset": None}, "preset: expected one of"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_named(server, dog, name, arguments, said):
+    with pytest.raises(RuntimeError, match=re.escape(said)) as refusal:
+        call(server.address, name, image=dog, **arguments)
+    assert str(server.uploads) not in str(refusal.value)
+    assert str(ROOT) not in str(refusal.value)

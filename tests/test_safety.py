@@ -1,0 +1,309 @@
+"""What strangers may send to a running app: forged files, links, clicks and names; too large, too many, too early.
+
+Each test speaks to `python app.py` over HTTP, as anybody can; nothing may be read that was not uploaded, no message
+may say where the server keeps its files, and the server answers afterwards.
+"""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from demo.settings import EXAMPLES
+from tests.conftest import DATA
+from tests.server import ROOT
+from tests.visitor import API, Visitor, as_file, call
+
+WORDS = "dog; road"
+META = {"_type": "gradio.FileData"}
+
+
+@pytest.fixture
+def visitor(server):
+    visitor = Visitor(server.address)
+    yield visitor
+    visitor.close()
+
+
+@pytest.fixture
+def segmented(visitor):
+    """A visitor who looks at a result."""
+    answer = visitor.do("go", picture=visitor.upload(EXAMPLES / "dog.png"), words=WORDS)
+    assert answer.succeeded, answer.error
+    return visitor
+
+
+def still_answers(server) -> bool:
+    return call(server.address, "models")["ready"] and not server.process.poll()
+
+
+def says_nothing_of_the_server(server, text: str) -> bool:
+    places = (str(ROOT), str(server.uploads), "Traceback", 'File "', "site-packages", "/etc/")
+    return not any(place in text for place in places)
+
+
+@pytest.fixture(scope="module")
+def listener_elsewhere():
+    """A web server that nobody should ask: its address, and the paths that were asked for."""
+    asked = []
+
+    class Note(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815
+
+    other = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Note)
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{other.server_port}", asked
+    other.shutdown()
+
+
+def forged_pictures(elsewhere: str) -> list[object]:
+    """Payloads in place of an upload."""
+    readable = str(EXAMPLES / "dog.png")  # a picture that the server could read, were it to obey
+    return [
+        {"path": readable},
+        {"path": readable, "meta": META},
+        {"path": readable, "meta": META, "is_stream": True},
+        {"path": "/etc/passwd"},
+        {"path": "/etc/passwd", "meta": META},
+        {"path": "../../../../../../etc/passwd", "meta": META},
+        {"path": "file:///etc/passwd", "meta": META},
+        {"path": "app.py"},
+        {"path": "x\0y", "meta": META},
+        {"path": "x" * 100_000, "meta": META},
+        {"path": f"{elsewhere}/path.png"},
+        {"path": f"{elsewhere}/path.png", "meta": META},
+        {"path": f"{elsewhere}/both.png", "url": f"{elsewhere}/both.png", "meta": META},
+        {"path": None, "url": f"{elsewhere}/url.png", "meta": META},
+        {"path": None, "url": "data:image/png;base64,iVBORw0KGgo=", "meta": META},
+        {"path": {"path": readable, "meta": META}},
+        {},
+        [],
+        [readable],
+        readable,
+        7,
+    ]
+
+
+def test_only_uploads_are_read_and_no_link_is_fetched(server, visitor, listener_elsewhere):
+    elsewhere, asked = listener_elsewhere
+    listener = visitor.event("go", "click")
+    for payload in forged_pictures(elsewhere):
+        with pytest.raises(RuntimeError, match="expected an uploaded file") as refusal:
+            call(server.address, "segment", image=payload, vocabulary=WORDS)
+        assert says_nothing_of_the_server(server, str(refusal.value)), payload
+        answer = visitor.send(listener["id"], [payload, *visitor.data(listener)[1:]])
+        assert "expected an uploaded file" in answer.error, payload
+    assert asked == []
+
+
+def test_files_in_other_arguments_are_not_read_either(server, listener_elsewhere):
+    elsewhere, asked = listener_elsewhere
+    for path in ("/etc/passwd", f"{elsewhere}/words.png"):
+        hidden = {"path": path, "meta": META}
+        for words in (hidden, [hidden], {"deep": [hidden]}):
+            with pytest.raises(RuntimeError, match="expected an uploaded file"):
+                call(server.address, "segment", image=None, vocabulary=words)
+    assert asked == []
+
+
+def test_a_link_through_another_path_leads_nowhere(server, tmp_path):
+    upload = Visitor(server.address).upload(EXAMPLES / "dog.png")["path"]
+    climbing = f"{upload}/../../../../../../../etc/passwd"
+    with pytest.raises(RuntimeError, match="expected an uploaded file"):
+        call(server.address, "segment", image=as_file(climbing), vocabulary=WORDS)
+
+
+def test_private_listeners_refuse_calls_by_name(server, visitor):
+    with httpx.Client(base_url=server.address) as http:
+        public = set(http.get(f"{API}/info").json()["named_endpoints"])
+        names = {str(listener["api_name"]) for listener in visitor.config["dependencies"]}
+        private = names - {name.lstrip("/") for name in public}
+        assert len(private) > 5
+        for name in [*private, "predict", "..%2fsegment", "v2"]:
+            for way in ("call", "call/v2", "run", "api"):
+                body = {} if way == "call/v2" else {"data": []}
+                assert http.post(f"{API}/{way}/{name}", json=body).status_code in (404, 405), (way, name)
+        assert public == {"/segment", "/inspect_patch", "/models"}
+        # Past the queue nobody comes, whatever its number.
+        direct = http.post(f"{API}/run/predict", json={"data": [], "fn_index": 0, "session_hash": "x"})
+        assert direct.status_code in (401, 403, 404, 405)
+
+
+FORGED_CLICKS = ["abc", None, {"a": 1}, [-5, 99999], [1e308, 1e308], [10**30, 0], [True, False], [[1], [2]], [1], []]
+
+
+@pytest.mark.parametrize("element", ["overlay", "patches"])
+def test_forged_clicks_get_a_message(server, segmented, element):
+    listener = segmented.event(element, "select")
+    for index in FORGED_CLICKS:
+        answer = segmented.send(listener["id"], segmented.data(listener), {"index": index, "value": None})
+        assert "click" in (answer.error or ""), index
+        assert says_nothing_of_the_server(server, answer.error)
+    for event in ({"index": "abc"}, None, {}, "click", [1, 2], {"index": [1, 1], "target": "x", "_data": 3}):
+        answer = segmented.send(listener["id"], segmented.data(listener), event)
+        assert answer.succeeded or says_nothing_of_the_server(server, str(answer.error))
+    assert still_answers(server)
+
+
+@pytest.mark.parametrize("forged", ["", "x" * 24, 7, None, ["a"], {"a": 1}], ids=repr)
+def test_a_click_with_another_result_s_token_changes_nothing(segmented, forged):
+    listener = segmented.event("overlay", "select")
+    segmented.set(token=forged)
+    answer = segmented.send(listener["id"], segmented.data(listener), {"index": [9, 9], "value": None})
+    assert not any("facts" in str(value) for value in answer.data)
+
+
+def test_every_listener_survives_nonsense(server, visitor):
+    nonsense = [7, "abc", None, [], {"__type__": "update", "value": 3}, {"path": 3}, -1e308, "x" * 10_000]
+    for listener in visitor.config["dependencies"]:
+        if not listener["backend_fn"]:
+            continue
+        for junk in nonsense:
+            answer = visitor.send(listener["id"], [junk] * len(listener["inputs"]), {"index": junk})
+            assert answer.succeeded or says_nothing_of_the_server(server, str(answer.error)), listener["api_name"]
+    for body in ({}, {"data": "x"}, {"data": [], "fn_index": 9999, "session_hash": "s"}, {"data": [], "fn_index": 0}):
+        answer = httpx.post(f"{server.address}{API}/queue/join", json=body)
+        assert not answer.is_success
+        assert says_nothing_of_the_server(server, answer.text)
+    assert still_answers(server)
+
+
+WORDS_OF_STRANGERS = [
+    "<img src=x onerror=alert(1)>; <script>alert(1)</script>",
+    "{0.__class__.__mro__}; {}; {{}}; %s %n",
+    "a\x00b\x07; \x1b[31mred\x1b[0m; dog\x7f",
+    "\u202eexe.tac\u202c; \u200f\u05e9\u05dc\u05d5\u05dd; \u2066x\u2069",
+    "=HYPERLINK(1); +1; @x; -2+3",
+    "\U0001f600 emoji; \ufffd; e\u0301",
+    "'; DROP TABLE classes; --",
+]
+
+
+@pytest.mark.parametrize("words", WORDS_OF_STRANGERS, ids=repr)
+def test_words_of_strangers_are_words(server, visitor, words):
+    picture = visitor.upload(EXAMPLES / "dog.png")
+    answer = visitor.do("go", picture=picture, words=words)
+    assert answer.succeeded, answer.error
+    legend = visitor.shown("legend")
+    assert "<img" not in legend
+    assert "<script" not in legend
+    assert not any(mark in legend for mark in "\x00\x07\x1b\u202e\u202c\u2066\u2069")
+    names = call(server.address, "segment", image=picture, vocabulary=words, include_masks=False)["class_names"]
+    assert all(name.isprintable() or "\u200d" in name for name in names)
+
+
+def test_a_thousand_classes_are_answered(server, visitor):
+    words = "; ".join(f"thing {i}" for i in range(1_000))
+    found = call(server.address, "segment", image=visitor.upload(EXAMPLES / "dog.png"), vocabulary=words)
+    assert len(found["class_names"]) == 1_000
+
+
+@pytest.mark.parametrize(
+    "words", ["; ".join(map(str, range(2_000))), "x" * 300_000, ", ".join(map(str, range(99))) + ";"], ids=len
+)
+def test_too_many_words_are_refused_in_words(server, visitor, words):
+    with pytest.raises(RuntimeError, match="expected at most"):
+        call(server.address, "segment", image=visitor.upload(EXAMPLES / "dog.png"), vocabulary=words)
+
+
+def test_an_upload_over_15_mb_is_refused(server, tmp_path):
+    large = tmp_path / "large.png"
+    large.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(16_000_000))
+    with httpx.Client(base_url=server.address) as http:
+        answer = http.post(f"{API}/upload", files={"files": ("large.png", large.read_bytes())})
+    assert answer.status_code == 413
+    assert says_nothing_of_the_server(server, answer.text)
+    assert not any(path.stat().st_size > 15_500_000 for path in server.files())
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "images").iterdir()), ids=lambda path: path.name)
+def test_hostile_files_are_read_or_refused_in_words(server, visitor, path):
+    answer = visitor.do("go", picture=visitor.upload(path), words=WORDS)
+    if not answer.succeeded:
+        assert "expected" in answer.error
+        assert says_nothing_of_the_server(server, answer.error)
+    assert still_answers(server)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "app.py", "demo/settings.py", "http://169.254.169.254/", "../app.py"])
+def test_the_server_s_own_files_are_not_handed_out(server, path):
+    with httpx.Client(base_url=server.address) as http:
+        answer = http.get(f"{API}/file={path}")
+        assert answer.status_code in (403, 404), answer.text[:80]
+        assert says_nothing_of_the_server(server, answer.text.replace(path, ""))
+
+
+def test_monitoring_history_and_analytics_are_off(server, visitor):
+    assert visitor.config["analytics_enabled"] is False
+    assert not visitor.config.get("run_history")
+    with httpx.Client(base_url=server.address) as http:
+        assert http.get(f"{API}/monitoring").status_code in (403, 404) or "disabled" in http.get("/monitoring").text
+        assert http.get("/config", headers={"Origin": "http://elsewhere.example"}).headers.get(
+            "access-control-allow-origin"
+        ) in (None, server.address)
+    assert "monitoring" not in server.log.read_text()
+
+
+def test_two_tabs_of_one_person_do_not_mix(server):
+    tabs = [Visitor(server.address) for _ in range(2)]
+    for tab, name in zip(tabs, ("dog", "farm"), strict=True):
+        tab.do("go", picture=tab.upload(EXAMPLES / f"{name}.png"), words=f"{name} one; {name} two")
+    for tab, name in zip(tabs, ("dog", "farm"), strict=True):
+        facts = tab.do("overlay", "select", at=[50, 50])
+        assert f"{name} " in facts.data[0]
+        tab.close()
+
+
+def test_a_picture_that_is_replaced_meanwhile_is_said_not_mixed(segmented):
+    segmented.set(picture=segmented.upload(EXAMPLES / "farm.png"))
+    for element, at in (("overlay", [9, 9]), ("patches", [9, 9])):
+        answer = segmented.do(element, "select", at=at)
+        assert answer.succeeded or "replaced" in answer.error  # the old one's facts, never the new one's
+
+
+def test_a_tab_that_closes_while_its_answer_is_made_leaves_the_server_answering(server):
+    for _ in range(3):
+        visitor = Visitor(server.address)
+        visitor.set(picture=visitor.upload(EXAMPLES / "dog.png"), words=f"dog {time.time()}; road")
+        listener = visitor.event("go", "click")
+        event = visitor.join(listener["id"], visitor.data(listener))
+        with visitor.http.stream("GET", f"{API}/queue/data", params={"session_hash": visitor.session}) as stream:
+            next(stream.iter_lines())  # gone after the first message
+        visitor.close()
+        assert event
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.address).port)) as half:
+        half.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    assert still_answers(server)
+
+
+def test_people_at_once_get_their_own_answer_and_hear_their_place(server):
+    people, answers = [Visitor(server.address) for _ in range(8)], {}
+
+    def ask(i: int) -> None:
+        one = people[i]
+        picture = one.upload(EXAMPLES / ("dog.png", "farm.png")[i % 2])
+        answers[i] = one.do("go", picture=picture, words=f"thing {i} {time.time()}; other {i}")
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, one in enumerate(people):
+        assert answers[i].succeeded, answers[i].error
+        legend = one.shown("legend")
+        assert f"thing {i}" in legend
+        assert not any(f"other {k}" in legend for k in range(8) if k != i)
+        assert answers[i].places, "nobody was told a place"
+        one.close()
+    assert max(place for answer in answers.values() for place in answer.places) >= 1

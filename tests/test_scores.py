@@ -1,0 +1,87 @@
+"""Scores at a point agree with the labels and confidence of a segmentation; abstention below a threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cliptrase_core import InputError
+
+WORDS = "cat, kitten; dog; sky | background: wall, floor"
+
+
+@pytest.fixture(scope="module")
+def encoding(segmenter):
+    rng = np.random.default_rng(1)
+    return segmenter.encode(rng.integers(0, 256, (24, 40, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def scores(segmenter, encoding):
+    return segmenter.scores(encoding, WORDS)
+
+
+def test_the_first_candidate_is_the_confidence_of_a_segmentation_without_votes(segmenter, encoding, scores):
+    result = segmenter.segment(encoding, WORDS, vote=False)
+    for row, column in [(0, 0), (23, 39), (11, 17), (5, 39)]:
+        shown = next(c for c in scores.at(row, column) if c.label == result.labels[row, column])
+        assert shown.name == result.class_names[result.labels[row, column]]
+        assert shown.probability == pytest.approx(float(result.confidence[row, column]), abs=1e-5)
+
+
+def test_candidates_are_every_class_likeliest_first_with_its_best_word(scores):
+    found = scores.at(10, 10)
+    assert sorted(c.name for c in found) == ["background", "cat", "dog", "sky"]
+    assert [c.probability for c in found] == sorted((c.probability for c in found), reverse=True)
+    assert sum(c.probability for c in found) == pytest.approx(1, abs=1e-5)
+    words = {c.name: c.word for c in found}
+    assert words["cat"] in {"cat", "kitten"}
+    assert words["background"] in {"wall", "floor"}
+
+
+def test_probabilities_of_a_patch_are_a_softmax_of_the_best_words(scores):
+    logits = scores.logits[:, 1, 2].double().numpy()
+    best = np.array([max(logits[0], logits[1]), logits[2], logits[3], max(logits[4], logits[5])])
+    expected = np.exp(best - best.max()) / np.exp(best - best.max()).sum()
+    np.testing.assert_allclose(scores.class_probabilities[:, 1, 2], expected, rtol=1e-5)
+
+
+def test_words_that_win_are_those_with_the_largest_score_somewhere(scores):
+    winners = np.unique(scores.logits.flatten(1).numpy().argmax(axis=0))
+    assert scores.words_that_win() == [scores.vocabulary.prompts[i] for i in winners]
+
+
+@pytest.mark.parametrize("point", [(-1, 0), (24, 0), (0, 40), (1.5, 0), (True, 0), (None, 1)])
+def test_a_point_outside_is_refused(scores, point):
+    with pytest.raises(InputError, match="pixel"):
+        scores.at(*point)
+
+
+def test_a_threshold_gives_unlikely_pixels_to_the_background_words(segmenter, encoding):
+    plain, cautious = segmenter.segment(encoding, WORDS), segmenter.segment(encoding, WORDS, threshold=0.5)
+    unlikely = plain.confidence < 0.5
+    assert (cautious.labels[unlikely] == 3).all()
+    np.testing.assert_array_equal(cautious.labels[~unlikely], plain.labels[~unlikely])
+    assert cautious.class_names == plain.class_names
+    assert cautious.settings["threshold"] == 0.5
+
+
+def test_a_threshold_adds_a_background_where_there_was_none(segmenter, encoding):
+    result = segmenter.segment(encoding, "cat; dog", threshold=1.0)
+    assert result.class_names == ("cat", "dog", "background")
+    assert (result.labels[result.confidence < 1] == 2).all()
+    assert result.labels.dtype == np.int32
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "high", None, True])
+def test_a_threshold_out_of_range_is_refused(segmenter, encoding, threshold):
+    with pytest.raises(InputError, match="threshold"):
+        segmenter.segment(encoding, "cat; dog", threshold=threshold)
+
+
+def test_voting_is_a_choice_apart_from_the_method(segmenter, encoding):
+    voted = segmenter.segment(encoding, WORDS, method="clip", vote=True)
+    for region in np.unique(voted.regions):
+        assert len(np.unique(voted.labels[voted.regions == region])) == 1 or region == -1
+    assert voted.settings["vote"] is True
+    assert segmenter.segment(encoding, WORDS, method="clip").settings["vote"] is False

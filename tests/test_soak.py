@@ -1,0 +1,11 @@
+"""A short soak (`python -m tests.benchmarks.soak` is the long one): every kind of request, an empty temp folder."""
+
+from __future__ import annotations
+
+from tests.benchmarks.soak import soak
+
+
+def test_mixed_requests_leave_no_files_and_no_surprises(tmp_path):
+    seen = soak(tmp_path, requests=30, warm_up=10)
+    assert seen.unexpected == []
+    assert seen.left == 0
