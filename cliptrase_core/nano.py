@@ -16,13 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cliptrase_core import storage
 from cliptrase_core.checkpoint import check_file
 from cliptrase_core.errors import WeightsError, explain
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "nano"
 
 ROWS = "token_rows"
-SCALE = ".scale"
 EMBEDDING = "token_embedding.weight"
 
 
@@ -66,14 +66,7 @@ def unpack(packed: Mapping[str, Tensor], vocabulary_size: int) -> dict[str, Tens
         packed: int8 tensors with a fp16 `<name>.scale` (one number per row), fp16 tensors, and `token_rows`.
         vocabulary_size: rows of the token embedding; rows that were not kept become zero.
     """
-    state = {}
-    for name, tensor in packed.items():
-        if name == ROWS or name.endswith(SCALE):
-            continue
-        scale = packed.get(name + SCALE)
-        state[name] = tensor.to(torch.float32, copy=True)
-        if scale is not None:
-            state[name] *= scale.float().reshape(-1, *[1] * (tensor.ndim - 1))  # one per row
+    state = storage.unpack({name: tensor for name, tensor in packed.items() if name != ROWS})
     embedding = torch.zeros(vocabulary_size, state[EMBEDDING].shape[1])
     embedding[packed[ROWS].long()] = state[EMBEDDING]
     return {**state, EMBEDDING: embedding}

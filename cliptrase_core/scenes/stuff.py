@@ -153,7 +153,6 @@ def paint(rng: np.random.Generator, kind: str, size: int) -> Pixels:
     return np.clip(surface[..., None] + colour, 0, 255).astype(np.uint8)
 
 
-def ground(seed: int, each: int, size: int) -> dict[str, list[Pixels]]:
+def ground(rng: np.random.Generator, each: int, size: int) -> dict[str, list[Pixels]]:
     """Paint a stock of ground, `each` squares of every kind: scenes cut their ground from it."""
-    rng = np.random.default_rng(seed)
     return {kind: [paint(rng, kind, size) for _ in range(each)] for kind in STUFF}

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from losses import picture_loss, shares_to_words
 from pictures import batches, read_stock
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from tower import fresh, look, normalised, shipped
 
 from cliptrase_core.scenes.compose import SceneSettings
@@ -47,13 +48,13 @@ class Phase:
 
 PHASES = {
     "single": Phase(
-        300_000, 256, 1.2e-3, SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25)
+        3_000_000, 256, 1e-3, SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25)
     ),
     "scenes": Phase(
-        120_000, 128, 6e-4, SceneSettings(112, 4, single=(0.4, 1.1), several=(0.3, 0.6), recolour=0.5, degrade=0.25)
+        600_000, 128, 6e-4, SceneSettings(112, 4, single=(0.4, 1.1), several=(0.3, 0.6), recolour=0.5, degrade=0.25)
     ),
     "finish": Phase(
-        12_000, 48, 2e-4, SceneSettings(224, 5, single=(0.35, 1.0), several=(0.22, 0.55), recolour=0.4, degrade=0.25)
+        100_000, 48, 2e-4, SceneSettings(224, 5, single=(0.35, 1.0), several=(0.22, 0.55), recolour=0.4, degrade=0.25)
     ),
 }
 
@@ -78,7 +79,7 @@ def step(model: Any, batch: tuple[Tensor, Tensor], vectors: Tensor, objects: int
     """Loss of one batch, and how often the first guess of [CLS] among objects is in the picture."""
     images, shares = batch
     words = shares_to_words(shares, objects)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(images.device.type, torch.bfloat16):
         cls, patches = look(model.visual, normalised(images), keep)
     loss, logits = picture_loss(cls, patches, vectors, model.logit_scale.exp().clamp(max=100), words)
     guess = logits[:, :objects].argmax(1)
@@ -89,11 +90,11 @@ def step(model: Any, batch: tuple[Tensor, Tensor], vectors: Tensor, objects: int
 def top1(model: Any, sprites: Sprites, vectors: Tensor, chosen: np.ndarray, size: int = 64) -> float:
     """Share of cut-outs, on light grey, whose first guess among all objects is right."""
     level = {64: 1, 128: 0}[size]
-    pixels = torch.from_numpy(np.asarray(sprites.levels[level][chosen]))
+    pixels = torch.from_numpy(np.asarray(sprites.levels[level][chosen])).to(vectors.device)
     alpha = pixels[..., 3:].float() / 255
     images = (pixels[..., :3].float() + 215 * (1 - alpha)).clamp(0, 255)
     guesses = [look(model.visual, normalised(part))[0] @ vectors[: len(sprites.names)].T for part in images.split(256)]
-    return float((torch.cat(guesses).argmax(1).numpy() == sprites.labels[chosen]).mean())
+    return float((torch.cat(guesses).argmax(1).cpu().numpy() == sprites.labels[chosen]).mean())
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -103,33 +104,46 @@ def save(path: Path, state: dict[str, Any]) -> None:
     os.replace(part, path)
 
 
+@dataclass(frozen=True)
+class Run:
+    """Where a run keeps its checkpoints, minutes between them, and processes that compose pictures."""
+
+    folder: Path
+    minutes: float
+    workers: int
+
+
 def run_phase(
-    model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors: Tensor, folder: Path, name: str, minutes: float
+    model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors: Tensor, run: Run, name: str
 ) -> None:
-    """Train one phase, from its checkpoint where one lies; every `minutes` the state is saved and measured."""
+    """Train one phase, from its checkpoint where one lies; now and then the state is saved and measured."""
     training, held_out = stock
-    checkpoint = folder / f"{name}.pt"
+    device = vectors.device
+    checkpoint = run.folder / f"{name}.pt"
     optimizer, seen = optimiser(model), 0
     if checkpoint.exists():
-        state = torch.load(checkpoint)
+        state = torch.load(checkpoint, map_location=device)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         seen = state["seen"]
     objects, started, first, saved = len(training.names), time.monotonic(), seen, time.monotonic()
     average = [0.0, 0.0]
-    source = batches(training, phase.settings, phase.batch, seed=1 + seen)
+    source = batches(training, phase.settings, phase.batch, 1 + seen, run.workers)
     shown = np.random.default_rng(0).choice(len(training.labels), 800, replace=False)
     while seen < phase.pictures:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(phase, seen)
-        loss, right = step(model, next(source), vectors, objects, phase.keep)
         optimizer.zero_grad()
-        loss.backward()
+        # With 17 tokens plain products are faster than the fused kernel, whose backward pass is made for long rows.
+        with sdpa_kernel(SDPBackend.MATH if phase.settings.size < 112 else SDPBackend.FLASH_ATTENTION):
+            images, shares = (part.to(device) for part in next(source))
+            loss, right = step(model, (images, shares), vectors, objects, phase.keep)
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
         optimizer.step()
         seen += phase.batch
         average = [0.97 * old + 0.03 * new for old, new in zip(average, (float(loss.detach()), right), strict=True)]
-        if time.monotonic() - saved > 60 * minutes or seen >= phase.pictures:
+        if time.monotonic() - saved > 60 * run.minutes or seen >= phase.pictures:
             saved = time.monotonic()
             save(checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "seen": seen})
             line = {
@@ -143,7 +157,7 @@ def run_phase(
                 "minutes": round((saved - started) / 60, 1),
             }
             print(json.dumps(line), flush=True)
-            with (folder / "curve.jsonl").open("a", encoding="utf-8") as file:
+            with (run.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 
 
@@ -155,7 +169,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints")
     parser.add_argument("--phases", default="single,scenes,finish")
     parser.add_argument("--from-scratch", action="store_true", help="random weights instead of the shipped ones")
-    parser.add_argument("--pictures", type=int, help="shorten every phase to this many")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of each phase's pictures, for slow machines")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures")
     parser.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -165,12 +181,12 @@ def main() -> None:
     words = torch.load(arguments.words)
     names = [*stock[0].names, *STUFF]
     vectors = words["targets"][[words["words"].index(name) for name in names]]
-    model = fresh() if arguments.from_scratch else shipped()
+    vectors = vectors.to(arguments.device)
+    model = (fresh() if arguments.from_scratch else shipped()).to(arguments.device)
+    run = Run(arguments.run, arguments.minutes, arguments.workers)
     for name in arguments.phases.split(","):
-        phase = PHASES[name]
-        if arguments.pictures:
-            phase = Phase(arguments.pictures, phase.batch, phase.rate, phase.settings, phase.keep)
-        run_phase(model, phase, stock, vectors, arguments.run, name, arguments.minutes)
+        phase = replace(PHASES[name], pictures=int(PHASES[name].pictures * arguments.scale))
+        run_phase(model, phase, stock, vectors, run, name)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from cliptrase_core.scenes.compose import SceneSettings, compose
 from cliptrase_core.scenes.sprites import Sprites, build
@@ -35,8 +35,10 @@ class Pictures(IterableDataset[tuple[Tensor, Tensor]]):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Compose for ever."""
         torch.set_num_threads(1)
-        rng = np.random.default_rng(self.seed)
-        stock = ground(self.seed, GROUND_EACH, GROUND_SIZE)
+        worker = get_worker_info()
+        seed = [self.seed, worker.id if worker else 0]
+        rng = np.random.default_rng(seed)
+        stock = ground(rng, GROUND_EACH, GROUND_SIZE)
         classes = len(self.sprites.names) + len(STUFF)
         while True:
             scenes = [compose(rng, self.sprites, stock, self.settings) for _ in range(self.batch)]
@@ -45,7 +47,9 @@ class Pictures(IterableDataset[tuple[Tensor, Tensor]]):
             yield images, torch.from_numpy(shares / self.settings.size**2).float()
 
 
-def batches(sprites: Sprites, settings: SceneSettings, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same as an iterator fed by one worker process."""
-    loader = DataLoader(Pictures(sprites, settings, batch, seed), batch_size=None, num_workers=1, prefetch_factor=3)
-    return iter(loader)
+def batches(
+    sprites: Sprites, settings: SceneSettings, batch: int, seed: int, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same as an iterator fed by worker processes."""
+    pictures = Pictures(sprites, settings, batch, seed)
+    return iter(DataLoader(pictures, batch_size=None, num_workers=workers, prefetch_factor=3))

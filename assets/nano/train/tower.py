@@ -30,7 +30,7 @@ def fresh(config: dict[str, Any] | None = None) -> Any:
 
 def normalised(images: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float, as CLIP wants its pictures."""
-    mean, std = torch.tensor(MEAN), torch.tensor(STD)
+    mean, std = (torch.tensor(values, device=images.device) for values in (MEAN, STD))
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 

@@ -1,0 +1,88 @@
+"""What a person or a coarse map would point at: segments of a scene and prompts for them, first and corrective."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cliptrase_core.scenes.compose import Scene
+
+CELL = 16  # pixels of a coarse map's cell, as CLIPtrase's patches are
+SURE = 8.0  # logit of a cell that a coarse map is sure of
+IGNORED = -1  # SAM's label of a padding point
+LEAST_PIXELS = 60
+
+
+def segments(rng: np.random.Generator, scene: Scene, count: int) -> np.ndarray | None:
+    """Choose segments of a scene: mostly objects, sometimes one kind of ground.
+
+    Returns:
+        (count, H, W) bool, drawn with repetition; None where nothing is large enough.
+    """
+    masks = [scene.objects == number for number in range(int(scene.objects.max()) + 1)]
+    bare = scene.objects < 0
+    masks += [bare & (scene.labels == label) for label in np.unique(scene.labels[bare])]
+    masks = [mask for mask in masks if mask.sum() >= LEAST_PIXELS]
+    if not masks:
+        return None
+    weight = np.array([0.4 if bool((mask & bare).any()) else 1.0 for mask in masks])
+    chosen = rng.choice(len(masks), count, p=weight / weight.sum())
+    return np.stack([masks[index] for index in chosen])
+
+
+def boxes(truth: Tensor, jitter: float = 0.1) -> Tensor:
+    """Loose boxes around masks.
+
+    Args:
+        truth: (P, H, W) bool, none empty.
+        jitter: each side moves by up to this share of the box.
+
+    Returns:
+        (P, 4) x0, y0, x1, y1 in pixels.
+    """
+    found = []
+    for mask in truth:
+        y, x = torch.nonzero(mask, as_tuple=True)
+        found.append(torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]))
+    box = torch.stack(found).float()
+    side = (box[:, 2:] - box[:, :2]).repeat(1, 2)
+    return box + (torch.rand_like(box) * 2 - 1) * jitter * side
+
+
+def random_points(where: Tensor) -> Tensor:
+    """One point inside each mask, (P, H, W) bool -> (P, 2) x, y; the centre where a mask is empty."""
+    flat = where.flatten(1).float() + 1e-9
+    index = torch.multinomial(flat, 1)[:, 0]
+    return torch.stack([index % where.shape[2], index // where.shape[2]], dim=1).float() + 0.5
+
+
+def corrections(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """A click on what the last answer got wrong.
+
+    Args:
+        logits: (P, H, W) last answer in the pixels of the truth.
+        truth: (P, H, W) bool.
+
+    Returns:
+        (P, 2) points and (P,) labels: 1 on what was missed, 0 on what was taken wrongly.
+    """
+    wrong = (logits > 0) ^ truth
+    points = random_points(wrong)
+    x, y = points.long().T
+    return points, truth[torch.arange(len(truth), device=truth.device), y, x].long()
+
+
+def coarse_map(truth: Tensor) -> Tensor:
+    """What a coarse segmentation would hand over: blocks, some of them wrong.
+
+    Args:
+        truth: (P, H, W) bool.
+
+    Returns:
+        (P, 1, H/4, W/4) logits, SAM's mask prompt.
+    """
+    cells = F.avg_pool2d(truth[:, None].float(), CELL) + 0.25 * torch.randn(len(truth), 1, 1, 1, device=truth.device)
+    cells = (cells + 0.15 * torch.randn_like(cells) - 0.5).clamp(-0.5, 0.5) * 2 * SURE
+    return F.interpolate(cells, size=(truth.shape[1] // 4, truth.shape[2] // 4), mode="bilinear")

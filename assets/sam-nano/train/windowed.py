@@ -1,0 +1,84 @@
+"""SAM on a window of its frame: small pictures train the very positions that whole pictures use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+PATCH = 16
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a small picture lies in the model's square frame, in patches."""
+
+    top: int
+    left: int
+    side: int
+
+    @property
+    def offset(self) -> Tensor:
+        """(2,) x, y in pixels, to be added to prompts."""
+        return torch.tensor([self.left, self.top]) * float(PATCH)
+
+    def cut(self, grid: Tensor) -> Tensor:
+        """(..., g, g) -> (..., side, side)."""
+        return grid[..., self.top : self.top + self.side, self.left : self.left + self.side]
+
+
+def random_window(sam: Any, size: int) -> Window:
+    """Any place for a picture of `size` pixels."""
+    side, grid = size // PATCH, sam.image_encoder.img_size // PATCH
+    top, left = (int(torch.randint(grid - side + 1, ())) for _ in range(2))
+    return Window(top, left, side)
+
+
+def encode(sam: Any, images: Tensor, window: Window) -> Tensor:
+    """(B, H, H, 3) uint8 pictures -> (B, decoder width, side, side)."""
+    encoder = sam.image_encoder
+    pixels = (images.float().permute(0, 3, 1, 2) - sam.pixel_mean) / sam.pixel_std
+    positions = window.cut(encoder.pos_embed.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    tokens = encoder.patch_embed(pixels) + positions
+    for block in encoder.blocks:
+        tokens = block(tokens)
+    return encoder.neck(tokens.permute(0, 3, 1, 2))
+
+
+def decode(
+    sam: Any,
+    embedding: Tensor,
+    window: Window,
+    *,
+    points: tuple[Tensor, Tensor] | None,
+    box: Tensor | None,
+    mask: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Answer the prompts of one picture.
+
+    Args:
+        sam: the model.
+        embedding: (1, decoder width, side, side).
+        window: of that picture.
+        points: (P, n, 2) x, y and (P, n) labels, pixels of the small picture.
+        box: (P, 4), likewise.
+        mask: (P, 1, 4 side, 4 side) logits.
+
+    Returns:
+        (P, 4, 4 side, 4 side) logits, the single answer first, and (P, 4) predicted IoU.
+    """
+    offset = window.offset.to(embedding.device)
+    moved = None if points is None else (points[0] + offset, points[1])
+    moved_box = None if box is None else box + offset.repeat(2)
+    prompts = sam.prompt_encoder
+    sparse, dense = prompts(points=moved, boxes=moved_box, masks=mask)
+    if mask is None:
+        dense = window.cut(dense)
+    return sam.mask_decoder.predict_masks(
+        image_embeddings=embedding,
+        image_pe=window.cut(prompts.get_dense_pe()),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+    )
