@@ -11,7 +11,9 @@ SCALE = ".scale"
 SMALLEST = 4096  # numbers; below it 8 bits save nothing worth their error
 
 
-def pack(state: Mapping[str, Tensor], whole: tuple[str, ...] = ("positional", "pos_embed", "pe_layer")) -> dict[str, Tensor]:
+def pack(
+    state: Mapping[str, Tensor], whole: tuple[str, ...] = ("positional", "pos_embed", "pe_layer")
+) -> dict[str, Tensor]:
     """Bring a state dict into storage form.
 
     Args:

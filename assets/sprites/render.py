@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def draw(icon_set: dict[str, Any], name: str) -> np.ndarray | None:
     except ValueError:
         return None
     pixels = np.array(Image.open(io.BytesIO(data)).convert("RGBA").resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+    pixels[pixels[..., 3] == 0] = 0  # what nobody sees need not be stored
     return pixels if pixels[..., 3].mean() > 5 else None
 
 
@@ -97,9 +99,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     arrays = render(arguments.icons)
-    np.savez(arguments.output, **arrays)
+    np.savez_compressed(arguments.output, **arrays)
     counts = np.bincount(arrays["styles"], minlength=len(arrays["style_names"]))
-    print(dict(zip(arrays["style_names"].tolist(), counts.tolist(), strict=True)))
+    sys.stdout.write(f"{dict(zip(arrays['style_names'].tolist(), counts.tolist(), strict=True))}\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,16 @@ def restyle(rng: np.random.Generator, pixels: np.ndarray) -> list[np.ndarray]:
     return [pixels, *(step(rng, pixels) for step in (INKED if is_ink(pixels) else PAINTED))]
 
 
+def copies(job: tuple[int, np.ndarray, bool]) -> list[np.ndarray]:
+    """All copies of one drawing; its number seeds them, so that any count of processes gives the same.
+
+    Args:
+        job: number, (SIZE, SIZE, 4) drawing, whether to restyle it.
+    """
+    number, pixels, many = job
+    return restyle(np.random.default_rng([0, number]), fit(pixels)) if many else [fit(pixels)]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -149,13 +160,14 @@ def main() -> None:
         source, labels, styles = drawn["pixels"], drawn["labels"], drawn["styles"]
         names = drawn["label_names"].tolist()
     held_out = np.array([facts["held_out"] for facts in sets.values()])[styles]
-    rng = np.random.default_rng(0)
     for folder, chosen, many in (("training", ~held_out, True), ("held-out", held_out, False)):
         target = arguments.output / folder
         target.mkdir(parents=True, exist_ok=True)
-        copies = [restyle(rng, fit(one)) if many else [fit(one)] for one in source[chosen]]
-        repeats = [len(group) for group in copies]
-        np.save(target / "pixels.npy", premultiply(np.stack([one for group in copies for one in group])))
+        jobs = [(number, source[number], many) for number in np.flatnonzero(chosen)]
+        with multiprocessing.Pool() as pool:
+            groups = pool.map(copies, jobs, chunksize=16)
+        repeats = [len(group) for group in groups]
+        np.save(target / "pixels.npy", premultiply(np.stack([one for group in groups for one in group])))
         np.save(target / "labels.npy", np.repeat(labels[chosen], repeats))
         np.save(target / "styles.npy", np.repeat(styles[chosen], repeats))
         np.save(target / "restyled.npy", np.concatenate([np.arange(n) > 0 for n in repeats]))

@@ -91,7 +91,13 @@ def measure(
     for scene in scenes:
         asked = scene_words(scene, names, words)
         answer = np.asarray(asked)[segment(scene.image, [names[index] for index in asked])]
-        rows.append((scene_iou(scene.labels, answer), (scene.labels == answer).mean(), boundary_f(scene.labels, answer, tolerance)))
+        rows.append(
+            (
+                scene_iou(scene.labels, answer),
+                (scene.labels == answer).mean(),
+                boundary_f(scene.labels, answer, tolerance),
+            )
+        )
     table = 100 * np.array(rows)
     miou, accuracy, boundary = (float(value) for value in table.mean(0))
     error = float(table[:, 0].std(ddof=1) / np.sqrt(len(table))) if len(table) > 1 else 0.0
@@ -101,7 +107,9 @@ def measure(
 def scene_iou(truth: NDArray[np.integer], answer: NDArray[np.integer]) -> float:
     """Mean IoU of the classes that are present in the truth, (H, W) each."""
     present = np.unique(truth)
-    return float(np.mean([((truth == c) & (answer == c)).sum() / ((truth == c) | (answer == c)).sum() for c in present]))
+    return float(
+        np.mean([((truth == c) & (answer == c)).sum() / ((truth == c) | (answer == c)).sum() for c in present])
+    )
 
 
 def boundaries(labels: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -100,9 +100,7 @@ def _patch_of(rng: np.random.Generator, stock: Sequence[Pixels], size: int) -> P
     return np.array(square.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _places(
-    rng: np.random.Generator, count: int, settings: SceneSettings
-) -> list[tuple[tuple[float, float], float]]:
+def _places(rng: np.random.Generator, count: int, settings: SceneSettings) -> list[tuple[tuple[float, float], float]]:
     """Centres (x, y) and sides in pixels; an object that finds no room after ten tries is left out."""
     size = settings.size
     if count == 1:

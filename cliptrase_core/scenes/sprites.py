@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,3 +71,9 @@ def read_pack(path: Path) -> Sprites:
     """Read a pack: `pixels` with alpha, `labels`, `names`."""
     with np.load(path) as pack:
         return build(premultiply(pack["pixels"]), pack["labels"], tuple(pack["names"].tolist()))
+
+
+def read_stock(folder: Path) -> Sprites:
+    """Read a large stock as training keeps it: `pixels.npy` (colours times alpha), `labels.npy`, `names.json`."""
+    names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
+    return build(np.load(folder / "pixels.npy"), np.load(folder / "labels.npy"), names)

@@ -115,7 +115,9 @@ def _tiled_floor(rng: np.random.Generator, size: int) -> Floats:
     side = int(rng.integers(18, 44))
     y, x = np.arange(size)[:, None], np.arange(size)[None]
     chequer = ((y // side + x // side) % 2) * float(rng.choice([0, 0, -60, -120]))
-    return np.where(((y % side) < 2) | ((x % side) < 2), np.float32(-50), chequer + grain(rng, size, 8)).astype(np.float32)
+    return np.where(((y % side) < 2) | ((x % side) < 2), np.float32(-50), chequer + grain(rng, size, 8)).astype(
+        np.float32
+    )
 
 
 def _carpet(rng: np.random.Generator, size: int) -> Floats:

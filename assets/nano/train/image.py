@@ -1,29 +1,27 @@
 """Train the image tower against fixed word vectors; resumable, one phase after another.
 
-    python assets/nano/train/image.py --stock FOLDER --words words.pt --run FOLDER --phases single,scenes,finish
+python assets/nano/train/image.py --stock FOLDER --words words.pt --run FOLDER --phases single,scenes,finish
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from losses import picture_loss, shares_to_words
-from pictures import batches, read_stock
+from pictures import batches
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tower import fresh, look, normalised, shipped
 
+from assets.training import Average, Run, add_options, learning_rate, read_options, record, resume, save, set_rate
 from cliptrase_core.scenes.compose import SceneSettings
-from cliptrase_core.scenes.sprites import Sprites
+from cliptrase_core.scenes.sprites import Sprites, read_stock
 from cliptrase_core.scenes.stuff import STUFF
 
 
@@ -47,9 +45,7 @@ class Phase:
 
 
 PHASES = {
-    "single": Phase(
-        3_000_000, 256, 1e-3, SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25)
-    ),
+    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25)),
     "scenes": Phase(
         600_000, 128, 6e-4, SceneSettings(112, 4, single=(0.4, 1.1), several=(0.3, 0.6), recolour=0.5, degrade=0.25)
     ),
@@ -57,12 +53,6 @@ PHASES = {
         100_000, 48, 2e-4, SceneSettings(224, 5, single=(0.35, 1.0), several=(0.22, 0.55), recolour=0.4, degrade=0.25)
     ),
 }
-
-
-def learning_rate(phase: Phase, seen: int) -> float:
-    """Rate after `seen` pictures of the phase."""
-    warm = min(1.0, (seen / phase.batch + 1) / 100)
-    return phase.rate * warm * (0.05 + 0.95 * (1 + math.cos(math.pi * min(1.0, seen / phase.pictures))) / 2)
 
 
 def optimiser(model: Any) -> torch.optim.Optimizer:
@@ -97,68 +87,39 @@ def top1(model: Any, sprites: Sprites, vectors: Tensor, chosen: np.ndarray, size
     return float((torch.cat(guesses).argmax(1).cpu().numpy() == sprites.labels[chosen]).mean())
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where a run keeps its checkpoints, minutes between them, and processes that compose pictures."""
-
-    folder: Path
-    minutes: float
-    workers: int
-
-
-def run_phase(
-    model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors: Tensor, run: Run, name: str
-) -> None:
+def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors: Tensor, run: Run, name: str) -> None:
     """Train one phase, from its checkpoint where one lies; now and then the state is saved and measured."""
     training, held_out = stock
-    device = vectors.device
-    checkpoint = run.folder / f"{name}.pt"
-    optimizer, seen = optimiser(model), 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        seen = state["seen"]
-    objects, started, first, saved = len(training.names), time.monotonic(), seen, time.monotonic()
-    average = [0.0, 0.0]
+    optimizer, checkpoint = optimiser(model), run.folder / f"{name}.pt"
+    seen = first = resume(checkpoint, model, optimizer, run.device)
+    steps = phase.pictures * run.scale / phase.batch
     source = batches(training, phase.settings, phase.batch, 1 + seen, run.workers)
-    shown = np.random.default_rng(0).choice(len(training.labels), 800, replace=False)
-    while seen < phase.pictures:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(phase, seen)
+    shown = np.random.default_rng(0).choice(len(training.labels), 800)
+    average, guesses, started = Average(), Average(), time.monotonic()
+    saved = started
+    # With 17 tokens plain products are faster than the fused kernel, whose backward pass is made for long rows.
+    kernel = SDPBackend.MATH if phase.settings.size < 112 else SDPBackend.FLASH_ATTENTION
+    while seen < steps * phase.batch:
+        set_rate(optimizer, learning_rate(phase.rate, seen // phase.batch, steps))
         optimizer.zero_grad()
-        # With 17 tokens plain products are faster than the fused kernel, whose backward pass is made for long rows.
-        with sdpa_kernel(SDPBackend.MATH if phase.settings.size < 112 else SDPBackend.FLASH_ATTENTION):
-            images, shares = (part.to(device) for part in next(source))
-            loss, right = step(model, (images, shares), vectors, objects, phase.keep)
+        images, shares = (part.to(run.device) for part in next(source))
+        with sdpa_kernel(kernel):
+            loss, right = step(model, (images, shares), vectors, len(training.names), phase.keep)
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
         optimizer.step()
         seen += phase.batch
-        average = [0.97 * old + 0.03 * new for old, new in zip(average, (float(loss.detach()), right), strict=True)]
-        if time.monotonic() - saved > 60 * run.minutes or seen >= phase.pictures:
-            saved = time.monotonic()
-            save(checkpoint, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "seen": seen})
-            line = {
-                "phase": name,
-                "seen": seen,
-                "loss": round(average[0], 3),
-                "right": round(average[1], 3),
-                "training_top1": round(top1(model, training, vectors, shown), 3),
-                "held_out_top1": round(top1(model, held_out, vectors, np.arange(len(held_out.labels))), 3),
-                "pictures_per_second": round((seen - first) / (saved - started), 1),
-                "minutes": round((saved - started) / 60, 1),
-            }
-            print(json.dumps(line), flush=True)
-            with (run.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+        average.add(float(loss.detach()))
+        guesses.add(right)
+        now = time.monotonic()
+        if now - saved > 60 * run.minutes or seen >= steps * phase.batch:
+            saved = now
+            save(checkpoint, model, optimizer, seen)
+            line = {"phase": name, "seen": seen, "loss": average.value, "right": guesses.value}
+            line["training_top1"] = top1(model, training, vectors, shown)
+            line["held_out_top1"] = top1(model, held_out, vectors, np.arange(len(held_out.labels)))
+            line["pictures_per_second"] = (seen - first) / (now - started)
+            record(run.folder, line)
 
 
 def main() -> None:
@@ -166,27 +127,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock", type=Path, required=True, help="what assets/sprites/restyle.py wrote")
     parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints")
     parser.add_argument("--phases", default="single,scenes,finish")
     parser.add_argument("--from-scratch", action="store_true", help="random weights instead of the shipped ones")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of each phase's pictures, for slow machines")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures")
-    parser.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
+    add_options(parser)
     arguments = parser.parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(2)
-    arguments.run.mkdir(parents=True, exist_ok=True)
+    run = read_options(arguments)
     stock = read_stock(arguments.stock / "training"), read_stock(arguments.stock / "held-out")
     words = torch.load(arguments.words)
     names = [*stock[0].names, *STUFF]
     vectors = words["targets"][[words["words"].index(name) for name in names]]
-    vectors = vectors.to(arguments.device)
-    model = (fresh() if arguments.from_scratch else shipped()).to(arguments.device)
-    run = Run(arguments.run, arguments.minutes, arguments.workers)
+    vectors = vectors.to(run.device)
+    model = (fresh() if arguments.from_scratch else shipped()).to(run.device)
     for name in arguments.phases.split(","):
-        phase = replace(PHASES[name], pictures=int(PHASES[name].pictures * arguments.scale))
-        run_phase(model, phase, stock, vectors, run, name)
+        run_phase(model, PHASES[name], stock, vectors, run, name)
 
 
 if __name__ == "__main__":

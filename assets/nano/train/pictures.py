@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,17 +10,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from cliptrase_core.scenes.compose import SceneSettings, compose
-from cliptrase_core.scenes.sprites import Sprites, build
+from cliptrase_core.scenes.sprites import Sprites
 from cliptrase_core.scenes.stuff import STUFF, ground
 
 GROUND_SIZE = 288
 GROUND_EACH = 24
-
-
-def read_stock(folder: Path) -> Sprites:
-    """Read what `assets/sprites/restyle.py` wrote."""
-    names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
-    return build(np.load(folder / "pixels.npy"), np.load(folder / "labels.npy"), names)
 
 
 class Pictures(IterableDataset[tuple[Tensor, Tensor]]):

@@ -112,7 +112,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nouns", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--recover", action="store_true", help="write projection.safetensors from the shipped text tower")
+    parser.add_argument(
+        "--recover", action="store_true", help="write projection.safetensors from the shipped text tower"
+    )
     arguments = parser.parse_args()
     words = training_words(arguments.nouns)
     embeddings = embed(words)

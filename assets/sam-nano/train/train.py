@@ -1,17 +1,15 @@
 """Train sam-nano on composed scenes, whose masks are exact; resumable.
 
-    python assets/sam-nano/train/train.py --stock FOLDER --run FOLDER
+python assets/sam-nano/train/train.py --stock FOLDER --run FOLDER
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from windowed import decode, encode, random_window
 
+from assets.training import Average, Run, add_options, learning_rate, read_options, record, resume, save, set_rate
 from cliptrase_core.sam import FOLDER, build_sam
 from cliptrase_core.scenes.compose import SceneSettings, compose
-from cliptrase_core.scenes.sprites import Sprites, build
+from cliptrase_core.scenes.sprites import Sprites, read_stock
 from cliptrase_core.scenes.stuff import ground
 
 PROMPTS = 4  # segments asked for in every picture
@@ -76,12 +75,6 @@ class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
             yield torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(truths))
 
 
-def read_stock(folder: Path) -> Sprites:
-    """Read what `assets/sprites/restyle.py` wrote."""
-    names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
-    return build(np.load(folder / "pixels.npy"), np.load(folder / "labels.npy"), names)
-
-
 def picture_loss(sam: Any, embedding: Tensor, window: Any, truth: Tensor) -> tuple[Tensor, float]:
     """Ask for the segments of one picture, then correct the answers.
 
@@ -120,87 +113,59 @@ def picture_loss(sam: Any, embedding: Tensor, window: Any, truth: Tensor) -> tup
     return total, float(true_iou(mask, cells).mean())
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where a run keeps its checkpoints, minutes between them, processes that compose pictures, and the device."""
-
-    folder: Path
-    minutes: float
-    workers: int
-    device: str
+def batch_loss(sam: Any, images: Tensor, truths: Tensor) -> tuple[Tensor, float]:
+    """Loss of a batch, and the mean IoU of its last answers; (B, H, H, 3) uint8 and (B, PROMPTS, H, H) bool."""
+    window = random_window(sam, images.shape[1])
+    # On a CPU the decoder's many small products are faster in fp32.
+    with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda):
+        embeddings = encode(sam, images, window)
+        answers = [picture_loss(sam, e[None], window, truth) for e, truth in zip(embeddings, truths, strict=True)]
+    return torch.stack([loss for loss, _ in answers]).mean(), sum(iou for _, iou in answers) / len(answers)
 
 
 def run_phase(sam: Any, phase: Phase, sprites: Sprites, run: Run, name: str) -> None:
     """Train one phase, from its checkpoint where one lies; now and then the state is saved."""
-    checkpoint, seen = run.folder / f"{name}.pt", 0
+    checkpoint = run.folder / f"{name}.pt"
     optimizer = torch.optim.AdamW(sam.parameters(), lr=phase.rate, betas=(0.9, 0.98), weight_decay=0.05)
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=run.device)
-        sam.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        seen = state["seen"]
+    seen = first = resume(checkpoint, sam, optimizer, run.device)
+    steps = phase.pictures * run.scale / phase.batch
     scenes = Scenes(sprites, phase, 1 + seen)
     source = iter(DataLoader(scenes, batch_size=None, num_workers=run.workers, prefetch_factor=3))
-    started = saved = time.monotonic()
-    first, average = seen, [math.nan, math.nan]
-    while seen < phase.pictures:
-        warm = min(1.0, (seen / phase.batch + 1) / 100)
-        for group in optimizer.param_groups:
-            group["lr"] = phase.rate * warm * (0.05 + 0.475 * (1 + math.cos(math.pi * seen / phase.pictures)))
-        images, truths = (part.to(run.device) for part in next(source))
-        window = random_window(sam, phase.size)
-        # On a CPU the decoder's many small products are faster in fp32.
-        with torch.autocast("cuda", torch.bfloat16, enabled=run.device != "cpu"):
-            embeddings = encode(sam, images, window)
-            answers = [picture_loss(sam, e[None], window, truth) for e, truth in zip(embeddings, truths, strict=True)]
-        loss = torch.stack([answer[0] for answer in answers]).mean()
+    losses, ious, started = Average(), Average(), time.monotonic()
+    saved = started
+    while seen < steps * phase.batch:
+        set_rate(optimizer, learning_rate(phase.rate, seen // phase.batch, steps))
+        loss, iou = batch_loss(sam, *(part.to(run.device) for part in next(source)))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
         optimizer.step()
         seen += phase.batch
-        new = (float(loss.detach()), sum(answer[1] for answer in answers) / len(answers))
-        average = [b if math.isnan(a) else 0.97 * a + 0.03 * b for a, b in zip(average, new, strict=True)]
-        if time.monotonic() - saved > 60 * run.minutes or seen >= phase.pictures:
-            saved = time.monotonic()
-            save(checkpoint, {"model": sam.state_dict(), "optimizer": optimizer.state_dict(), "seen": seen})
-            line = {"phase": name, "seen": seen, "loss": round(average[0], 3), "iou": round(average[1], 3)}
-            line["pictures_per_second"] = round((seen - first) / (saved - started), 2)
-            line["minutes"] = round((saved - started) / 60, 1)
-            print(json.dumps(line), flush=True)
-            with (run.folder / "curve.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+        losses.add(float(loss.detach()))
+        ious.add(iou)
+        now = time.monotonic()
+        if now - saved > 60 * run.minutes or seen >= steps * phase.batch:
+            saved = now
+            save(checkpoint, sam, optimizer, seen)
+            line = {"phase": name, "seen": seen, "loss": losses.value, "iou": ious.value}
+            line["pictures_per_second"] = (seen - first) / (now - started)
+            record(run.folder, line)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock", type=Path, required=True, help="what assets/sprites/restyle.py wrote")
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints")
     parser.add_argument("--phases", default="tiny,small,full")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of each phase's pictures, for slow machines")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures")
-    parser.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
+    add_options(parser)
     arguments = parser.parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(2)
-    arguments.run.mkdir(parents=True, exist_ok=True)
+    run = read_options(arguments)
     sam = build_sam(json.loads((FOLDER / "config.json").read_text(encoding="utf-8")))
     torch.nn.init.trunc_normal_(sam.image_encoder.pos_embed, std=0.02)
-    sam = sam.to(arguments.device)
+    sam = sam.to(run.device)
     sprites = read_stock(arguments.stock / "training")
-    run = Run(arguments.run, arguments.minutes, arguments.workers, arguments.device)
     for name in arguments.phases.split(","):
-        phase = replace(PHASES[name], pictures=int(PHASES[name].pictures * arguments.scale))
-        run_phase(sam, phase, sprites, run, name)
+        run_phase(sam, PHASES[name], sprites, run, name)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,100 @@
+"""What both embedded models' training shares: phases that resume, a learning rate, checkpoints, a curve on disk."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a training runs.
+
+    Attributes:
+        folder: of its checkpoints and of `curve.jsonl`.
+        minutes: between checkpoints.
+        workers: processes that compose pictures.
+        device: as torch names it.
+        scale: share of each phase's pictures, for slow machines.
+    """
+
+    folder: Path
+    minutes: float
+    workers: int
+    device: str
+    scale: float
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `Run` is made of."""
+    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints; an old one is resumed")
+    parser.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
+    parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of each phase's pictures, for slow machines")
+
+
+def read_options(arguments: argparse.Namespace) -> Run:
+    """The run that was asked for; makes its folder and fixes torch's seed and threads."""
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    return Run(arguments.run, arguments.minutes, arguments.workers, arguments.device, arguments.scale)
+
+
+def learning_rate(highest: float, step: int, steps: float) -> float:
+    """Rate of a step: it rises over 100 steps and falls along a cosine to a twentieth."""
+    fall = (1 + math.cos(math.pi * min(1.0, step / steps))) / 2
+    return highest * min(1.0, (step + 1) / 100) * (0.05 + 0.95 * fall)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group of weights the same rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def resume(path: Path, model: Any, optimizer: torch.optim.Optimizer, device: str) -> int:
+    """Load a checkpoint into model and optimizer where one lies, and say how much it has seen, else 0."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location=device)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["seen"])
+
+
+def save(path: Path, model: Any, optimizer: torch.optim.Optimizer, seen: int) -> None:
+    """Write a checkpoint whole or not at all."""
+    part = path.with_suffix(".part")
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "seen": seen}, part)
+    os.replace(part, path)
+
+
+def record(folder: Path, line: dict[str, Any]) -> None:
+    """Add a line to the curve, and show it."""
+    text = json.dumps({key: round(value, 3) if isinstance(value, float) else value for key, value in line.items()})
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+    with (folder / "curve.jsonl").open("a", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
+class Average:
+    """A running mean that forgets: every new value counts 3 %."""
+
+    def __init__(self) -> None:
+        """Nothing seen yet."""
+        self.value: float | None = None
+
+    def add(self, value: float) -> None:
+        """Take one more value."""
+        self.value = value if self.value is None else 0.97 * self.value + 0.03 * value

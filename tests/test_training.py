@@ -1,0 +1,268 @@
+"""The training code of both embedded models in miniature: objectives by hand, and that a short run learns something."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from assets.training import learning_rate, resume, save
+from cliptrase_core.scenes.compose import SceneSettings, compose
+from cliptrase_core.scenes.stuff import STUFF, ground
+from cliptrase_core.storage import pack, unpack
+from tests.test_scenes import shapes
+
+ASSETS = Path(__file__).parents[1] / "assets"
+
+
+@pytest.fixture
+def nano_training(monkeypatch):
+    monkeypatch.syspath_prepend(str(ASSETS / "nano" / "train"))
+
+
+@pytest.fixture
+def sam_training(monkeypatch):
+    pytest.importorskip("segment_anything")
+    monkeypatch.syspath_prepend(str(ASSETS / "sam-nano" / "train"))
+
+
+@pytest.fixture
+def restyling(monkeypatch):
+    monkeypatch.syspath_prepend(str(ASSETS / "sprites"))
+
+
+# --- storage ---
+
+
+def test_eight_bits_give_back_what_was_stored_within_half_a_step():
+    torch.manual_seed(0)
+    state = {"weight": torch.randn(64, 128), "bias": torch.randn(64), "pos_embed": torch.randn(1, 40, 40, 4)}
+    packed = pack(state)
+    assert packed["weight"].dtype == torch.int8
+    assert packed["bias"].dtype == packed["pos_embed"].dtype == torch.float16
+    restored = unpack(packed)
+    step = state["weight"].abs().amax(1, keepdim=True) / 127
+    assert ((restored["weight"] - state["weight"]).abs() <= 0.52 * step + 1e-6).all()
+    torch.testing.assert_close(restored["bias"], state["bias"], atol=2e-3, rtol=1e-3)
+
+
+# --- nano: words ---
+
+
+def test_a_projection_is_recovered_from_what_a_tower_says(nano_training):
+    from words import recover_projection, targets
+
+    torch.manual_seed(0)
+    rows, mean = torch.nn.functional.normalize(torch.randn(500, 24), dim=1), torch.randn(24) * 0.01
+    directions = torch.linalg.qr(torch.randn(24, 8))[0]
+    said = targets(rows, {"mean": mean, "directions": directions})
+    found = recover_projection(rows, said, mean)
+    assert (targets(rows, found) * said).sum(1).mean() > 0.97
+
+
+def test_held_out_synonyms_are_many_and_name_known_classes(nano_training):
+    from words import class_names
+
+    pairs = json.loads((ASSETS / "nano" / "train" / "synonyms.json").read_text(encoding="utf-8"))
+    names = set(class_names())
+    assert len({pair["word"] for pair in pairs}) == len(pairs) >= 100
+    assert all(pair["class"] in names and pair["word"] not in names for pair in pairs)
+
+
+# --- nano: image tower ---
+
+
+def test_words_of_a_picture_are_what_covers_enough_of_it(nano_training):
+    from losses import shares_to_words
+
+    words = shares_to_words(torch.tensor([[0.01, 0.3, 0.69, 0.0]]), objects=2)
+    assert words.tolist() == [[0, 1, pytest.approx(0.35), 0]]
+
+
+def test_some_patch_says_by_hand(nano_training):
+    from losses import some_patch_says
+
+    sure = torch.tensor([[[20.0, 0, 0], [0, 20.0, 0]]])  # patch 0 says word 0, patch 1 word 1
+    missing, wrong = some_patch_says(sure, torch.tensor([[1.0, 0, 0]]))
+    assert float(missing) == pytest.approx(-math.log(1 - math.exp(-1)), abs=1e-4)
+    assert float(wrong) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_a_window_of_positions_is_that_part_of_the_grid(nano_training):
+    from tower import window
+
+    positions = torch.arange(17.0)[:, None]  # row 0 is [CLS], then 4 x 4
+    assert window(positions, 2, 1, 2).flatten().tolist() == [7, 8, 11, 12]
+
+
+def test_the_tower_of_training_computes_what_open_clip_computes(nano_training):
+    from tower import look, shipped
+
+    model = shipped()
+    pixels = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(look(model.visual, pixels)[0], model.encode_image(pixels), atol=1e-4, rtol=1e-4)
+
+
+def test_the_image_tower_learns_two_shapes_in_a_few_steps(nano_training):
+    from image import step, top1
+    from tower import fresh
+
+    torch.manual_seed(0)
+    config = {
+        "embed_dim": 16,
+        "quick_gelu": True,
+        "vision_cfg": {"layers": 2, "width": 64, "head_width": 32, "patch_size": 16, "image_size": 64},
+        "text_cfg": {"context_length": 8, "vocab_size": 16, "width": 16, "heads": 1, "layers": 1},
+    }
+    model, sprites, rng = fresh(config), shapes(), np.random.default_rng(0)
+    vectors = torch.linalg.qr(torch.randn(16, 16))[0][: len(sprites.names) + len(STUFF)]
+    stock, settings = ground(rng, 2, 96), SceneSettings(64, 1, single=(0.6, 1.0))
+    optimizer = torch.optim.AdamW(model.visual.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(20):
+        scenes = [compose(rng, sprites, stock, settings) for _ in range(16)]
+        shares = np.stack([np.bincount(scene.labels.ravel(), minlength=len(vectors)) / 64**2 for scene in scenes])
+        images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
+        loss, _ = step(model, (images, torch.from_numpy(shares).float()), vectors, 2, keep=0.75)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
+    assert top1(model, sprites, vectors, np.arange(2)) == 1
+
+
+def test_the_rate_rises_then_falls_to_a_twentieth():
+    assert learning_rate(2.0, 0, 10_000) == pytest.approx(0.02)
+    assert learning_rate(2.0, 100, 10_000) == pytest.approx(2.0, rel=1e-2)
+    assert learning_rate(2.0, 10_000, 10_000) == pytest.approx(0.1)
+
+
+def test_a_run_resumes_where_it_was_saved(tmp_path):
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    save(tmp_path / "phase.pt", model, optimizer, 640)
+    other = torch.nn.Linear(3, 2)
+    assert resume(tmp_path / "none.pt", other, torch.optim.AdamW(other.parameters()), "cpu") == 0
+    assert resume(tmp_path / "phase.pt", other, torch.optim.AdamW(other.parameters()), "cpu") == 640
+    assert torch.equal(other.weight, model.weight)
+
+
+# --- nano: text tower ---
+
+
+def test_the_text_tower_comes_closer_to_its_targets(nano_training):
+    from text import distil_loss, encode, tokenised
+    from tower import shipped
+
+    torch.manual_seed(0)
+    model, rng = shipped(), np.random.default_rng(0)
+    words = ["zeppelin", "cathedral", "walrus", "trombone"]
+    vectors, ids = torch.nn.functional.normalize(torch.randn(4, 256), dim=1), torch.arange(4)
+    weights = [value for name, value in model.named_parameters() if not name.startswith("visual")]
+    optimizer = torch.optim.AdamW(weights, lr=1e-3)
+    losses = []
+    for _ in range(8):
+        loss = distil_loss(encode(model, tokenised(words, rng)), vectors, ids)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+# --- sprites ---
+
+
+def test_restyled_copies_keep_the_shape(restyling):
+    from restyle import coloured_in, fit, flat, hollow, line_drawing, outlined, textured
+
+    drawing = np.zeros((128, 128, 4), np.uint8)
+    drawing[40:90, 30:100] = (200, 60, 40, 255)
+    drawing = fit(drawing)
+    shape = drawing[..., 3] > 127
+    for step in (outlined, line_drawing, flat, textured, coloured_in, hollow):
+        changed = step(np.random.default_rng(0), drawing)[..., 3] > 127
+        assert (changed & shape).sum() / (changed | shape).sum() > 0.9, step.__name__
+
+
+# --- sam-nano ---
+
+
+def test_boxes_and_points_lie_on_their_masks(sam_training):
+    from prompting import boxes, corrections, random_points
+
+    torch.manual_seed(0)
+    truth = torch.zeros(3, 32, 32, dtype=torch.bool)
+    truth[:, 4:10, 6:20] = True
+    assert boxes(truth, jitter=0)[0].tolist() == [6, 4, 20, 10]
+    points = random_points(truth)
+    assert ((points[:, 0] > 6) & (points[:, 0] < 20) & (points[:, 1] > 4) & (points[:, 1] < 10)).all()
+    nothing, everything = torch.full((3, 32, 32), -1.0), torch.full((3, 32, 32), 1.0)
+    assert corrections(nothing, truth)[1].tolist() == [1, 1, 1]
+    assert corrections(everything, truth)[1].tolist() == [0, 0, 0]
+
+
+def test_of_several_answers_only_the_best_counts(sam_training):
+    from mask_losses import answer_loss, true_iou
+
+    truth = torch.zeros(1, 4, 4)
+    truth[:, :2] = 1
+    good, bad = (truth * 2 - 1) * 9, (1 - truth * 2) * 9
+    logits = torch.stack([bad, bad, good, bad], dim=1)
+    assert true_iou(logits, truth).tolist() == [[0, 0, 1, 0]]
+    loss, chosen = answer_loss(logits, torch.tensor([[0.0, 0, 1, 0]]), truth, several=True)
+    assert chosen.tolist() == [2]
+    assert float(loss) < 0.01
+    assert float(answer_loss(logits, torch.zeros(1, 4), truth, several=False)[0]) > 1
+
+
+def test_a_window_as_large_as_the_frame_is_sam_itself(sam_training):
+    from windowed import Window, decode, encode
+
+    from cliptrase_core.sam import build_sam
+
+    torch.manual_seed(0)
+    sam = build_sam({"image_size": 64, "width": 32, "depth": 1, "heads": 2, "decoder_width": 32}).eval()
+    image = torch.randint(0, 256, (64, 64, 3), dtype=torch.uint8)
+    box = torch.tensor([[8.0, 8, 40, 50]])
+    with torch.no_grad():
+        embedding = encode(sam, image[None], Window(0, 0, 4))
+        ours, _ = decode(sam, embedding, Window(0, 0, 4), points=None, box=box, mask=None)
+        [theirs] = sam([{"image": image.permute(2, 0, 1).float(), "original_size": (64, 64), "boxes": box}], False)
+    torch.testing.assert_close(ours[:, :1], theirs["low_res_logits"], atol=1e-4, rtol=1e-4)
+
+
+def test_a_small_sam_learns_in_a_few_steps(sam_training):
+    from prompting import segments
+    from train import picture_loss
+    from windowed import encode, random_window
+
+    from cliptrase_core.sam import build_sam
+
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    sam = build_sam({"image_size": 96, "width": 48, "depth": 1, "heads": 2, "decoder_width": 32})
+    stock = ground(rng, 2, 96)
+    scenes = [compose(rng, shapes(), stock, SceneSettings(64, 2)) for _ in range(2)]
+    truths = [torch.from_numpy(segments(rng, scene, 2)) for scene in scenes]
+    images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
+    optimizer = torch.optim.AdamW(sam.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(12):
+        window = random_window(sam, 64)
+        embeddings = encode(sam, images, window)
+        answers = [picture_loss(sam, e[None], window, truth)[0] for e, truth in zip(embeddings, truths, strict=True)]
+        loss = torch.stack(answers).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
