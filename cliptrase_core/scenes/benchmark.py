@@ -125,7 +125,7 @@ def grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     for axis in (0, 1):
         padded = np.pad(mask, [(by, by) if a == axis else (0, 0) for a in (0, 1)])
         windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * by + 1, axis=axis)
-        mask = windows.any(-1)
+        mask = np.asarray(windows.any(-1))
     return mask
 
 

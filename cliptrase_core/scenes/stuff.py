@@ -47,7 +47,8 @@ def grain(rng: np.random.Generator, size: int, strength: float) -> Floats:
 
 def _sky(rng: np.random.Generator, size: int) -> Floats:
     ramp = np.linspace(-25, 0, size, dtype=np.float32)[:, None]
-    return ramp + np.clip(smooth_noise(rng, size, 5) - 0.55, 0, 1) * 150
+    noise: Floats = ramp + np.clip(smooth_noise(rng, size, 5) - 0.55, 0, 1) * 150
+    return noise
 
 
 def _grass(rng: np.random.Generator, size: int) -> Floats:
@@ -60,7 +61,8 @@ def _sand(rng: np.random.Generator, size: int) -> Floats:
 
 def _water(rng: np.random.Generator, size: int) -> Floats:
     rows = np.arange(size, dtype=np.float32)[:, None] * np.float32(rng.uniform(0.25, 0.6))
-    return np.sin(rows + 9 * smooth_noise(rng, size, 6)) * 18
+    waves: Floats = np.sin(rows + 9 * smooth_noise(rng, size, 6)) * 18
+    return waves
 
 
 def _snow(rng: np.random.Generator, size: int) -> Floats:
@@ -77,11 +79,13 @@ def _brick_wall(rng: np.random.Generator, size: int) -> Floats:
 def _wood(rng: np.random.Generator, size: int) -> Floats:
     y, x = np.arange(size, dtype=np.float32)[:, None], np.arange(size)[None]
     seam = (x % int(rng.integers(14, 30))) < 2
-    return np.sin(y * 0.05 + 8 * smooth_noise(rng, size, 4)) * 12 - 45 * seam
+    veins: Floats = np.sin(y * 0.05 + 8 * smooth_noise(rng, size, 4)) * 12
+    return (veins - 45 * seam).astype(np.float32)
 
 
 def _night_sky(rng: np.random.Generator, size: int) -> Floats:
-    return np.float32(230) * (rng.random((size, size), dtype=np.float32) > 0.994)
+    surface: Floats = np.float32(230) * (rng.random((size, size), dtype=np.float32) > 0.994)
+    return surface
 
 
 def _road(rng: np.random.Generator, size: int) -> Floats:
@@ -104,7 +108,8 @@ def _stone_wall(rng: np.random.Generator, size: int) -> Floats:
     row, column = (y // pitch).astype(int), ((x + (y // pitch % 2) * pitch / 2) // pitch).astype(int)
     shade = rng.normal(0, 16, (64, 64)).astype(np.float32)[row % 64, column % 64]
     joint = ((y % pitch) < 2.5) | (((x + (y // pitch % 2) * pitch / 2) % pitch) < 2.5)
-    return np.where(joint, np.float32(-55), shade + grain(rng, size, 20))
+    surface: Floats = np.where(joint, np.float32(-55), shade + grain(rng, size, 20))
+    return surface
 
 
 def _soil(rng: np.random.Generator, size: int) -> Floats:
@@ -123,7 +128,8 @@ def _tiled_floor(rng: np.random.Generator, size: int) -> Floats:
 def _carpet(rng: np.random.Generator, size: int) -> Floats:
     step = rng.uniform(0.2, 0.6)
     y, x = np.arange(size, dtype=np.float32)[:, None], np.arange(size, dtype=np.float32)[None]
-    return (np.sin(x * step) * np.sin(y * step) * 25 + grain(rng, size, 30)).astype(np.float32)
+    surface: Floats = (np.sin(x * step) * np.sin(y * step) * 25 + grain(rng, size, 30)).astype(np.float32)
+    return surface
 
 
 PAINTERS: dict[str, Painter] = {
@@ -152,7 +158,8 @@ def paint(rng: np.random.Generator, kind: str, size: int) -> Pixels:
     """
     colour = np.array(COLOURS[kind], np.float32) + rng.normal(0, 12, 3).astype(np.float32)
     surface = PAINTERS[kind](rng, size)
-    return np.clip(surface[..., None] + colour, 0, 255).astype(np.uint8)
+    painted: Pixels = np.clip(surface[..., None] + colour, 0, 255).astype(np.uint8)
+    return painted
 
 
 def ground(rng: np.random.Generator, each: int, size: int) -> dict[str, list[Pixels]]:
