@@ -178,6 +178,22 @@ def test_the_text_tower_comes_closer_to_its_targets(nano_training):
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_packed_towers_of_two_checkpoints_are_read_back_without_unused_rows(nano_training):
+    from pack import packed_state
+    from tower import fresh
+
+    from cliptrase_core.nano import EMBEDDING, unpack
+
+    torch.manual_seed(0)
+    image, text, rows = fresh().state_dict(), fresh().state_dict(), torch.tensor([3, 7, 49407])
+    state = unpack(packed_state(image, text, rows), 49408)
+    for name, source in (("visual.proj", image), ("text_projection", text)):
+        half_step = float(source[name].abs().max()) / 250
+        torch.testing.assert_close(state[name], source[name], atol=half_step, rtol=0)
+    torch.testing.assert_close(state[EMBEDDING][rows], text[EMBEDDING][rows], atol=1e-3, rtol=0.02)
+    assert not state[EMBEDDING][5].any()
+
+
 # --- sprites ---
 
 
