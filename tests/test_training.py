@@ -92,11 +92,12 @@ def test_some_patch_says_by_hand(nano_training):
     assert float(wrong) == pytest.approx(0.5, abs=1e-4)
 
 
-def test_a_window_of_positions_is_that_part_of_the_grid(nano_training):
-    from tower import window
+def test_a_small_picture_gets_the_means_of_the_whole_grid_s_positions(nano_training):
+    from tower import positions_for
 
     positions = torch.arange(17.0)[:, None]  # row 0 is [CLS], then 4 x 4
-    assert window(positions, 2, 1, 2).flatten().tolist() == [7, 8, 11, 12]
+    assert positions_for(positions, 2).flatten().tolist() == [3.5, 5.5, 11.5, 13.5]
+    assert positions_for(positions, 4).flatten().tolist() == list(range(1, 17))
 
 
 def test_the_tower_of_training_computes_what_open_clip_computes(nano_training):
@@ -128,7 +129,7 @@ def test_the_image_tower_learns_two_shapes_in_a_few_steps(nano_training):
         scenes = [compose(rng, sprites, stock, settings) for _ in range(16)]
         shares = np.stack([np.bincount(scene.labels.ravel(), minlength=len(vectors)) / 64**2 for scene in scenes])
         images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
-        loss, _ = step(model, (images, torch.from_numpy(shares).float()), vectors, 2, keep=0.75)
+        loss, _ = step(model, (images, torch.from_numpy(shares).float()), vectors, 2)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -221,7 +222,7 @@ def test_boxes_and_points_lie_on_their_masks(sam_training):
     assert boxes(truth, jitter=0)[0].tolist() == [6, 4, 20, 10]
     points = random_points(truth)
     assert ((points[:, 0] > 6) & (points[:, 0] < 20) & (points[:, 1] > 4) & (points[:, 1] < 10)).all()
-    nothing, everything = torch.full((3, 32, 32), -1.0), torch.full((3, 32, 32), 1.0)
+    nothing, everything = torch.full((3, 32, 32), -1.0), torch.full((3, 32, 32))
     assert corrections(nothing, truth)[1].tolist() == [1, 1, 1]
     assert corrections(everything, truth)[1].tolist() == [0, 0, 0]
 
@@ -256,10 +257,25 @@ def test_a_window_as_large_as_the_frame_is_sam_itself(sam_training):
     torch.testing.assert_close(ours[:, :1], theirs["low_res_logits"], atol=1e-4, rtol=1e-4)
 
 
+def test_the_prompts_of_two_pictures_are_answered_as_one_by_one(sam_training):
+    from windowed import Window, decode
+
+    from cliptrase_core.sam import build_sam
+
+    torch.manual_seed(0)
+    sam = build_sam({"image_size": 96, "width": 48, "depth": 1, "heads": 2, "decoder_width": 32})
+    window, embedding = Window(1, 2, 4), torch.randn(2, 32, 4, 4)
+    box = torch.rand(6, 2).mul(30).repeat(1, 2) + torch.tensor([0.0, 0, 20, 25])
+    ask = {"points": None, "mask": None}
+    with torch.no_grad():
+        together, _ = decode(sam, embedding, window, box=box, **ask)
+        apart = [decode(sam, embedding[i : i + 1], window, box=box[3 * i : 3 * i + 3], **ask)[0] for i in (0, 1)]
+    torch.testing.assert_close(together, torch.cat(apart), atol=1e-4, rtol=1e-4)
+
+
 def test_a_small_sam_learns_in_a_few_steps(sam_training):
     from prompting import segments
-    from train import picture_loss
-    from windowed import encode, random_window
+    from train import batch_loss
 
     from cliptrase_core.sam import build_sam
 
@@ -268,15 +284,12 @@ def test_a_small_sam_learns_in_a_few_steps(sam_training):
     sam = build_sam({"image_size": 96, "width": 48, "depth": 1, "heads": 2, "decoder_width": 32})
     stock = ground(rng, 2, 96)
     scenes = [compose(rng, shapes(), stock, SceneSettings(64, 2)) for _ in range(2)]
-    truths = [torch.from_numpy(segments(rng, scene, 2)) for scene in scenes]
+    truths = torch.from_numpy(np.stack([segments(rng, scene, 2) for scene in scenes]))
     images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
     optimizer = torch.optim.AdamW(sam.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):
-        window = random_window(sam, 64)
-        embeddings = encode(sam, images, window)
-        answers = [picture_loss(sam, e[None], window, truth)[0] for e, truth in zip(embeddings, truths, strict=True)]
-        loss = torch.stack(answers).mean()
+        loss, _ = batch_loss(sam, images, truths)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

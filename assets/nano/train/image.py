@@ -34,14 +34,12 @@ class Phase:
         batch: pictures a step.
         rate: highest learning rate; it rises over 100 steps and falls along a cosine to a twentieth.
         settings: what the pictures are like.
-        keep: share of patches that the tower sees.
     """
 
     pictures: int
     batch: int
     rate: float
     settings: SceneSettings
-    keep: float = 1.0
 
 
 PHASES = {
@@ -65,12 +63,12 @@ def optimiser(model: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
 
 
-def step(model: Any, batch: tuple[Tensor, Tensor], vectors: Tensor, objects: int, keep: float) -> tuple[Tensor, float]:
+def step(model: Any, batch: tuple[Tensor, Tensor], vectors: Tensor, objects: int) -> tuple[Tensor, float]:
     """Loss of one batch, and how often the first guess of [CLS] among objects is in the picture."""
     images, shares = batch
     words = shares_to_words(shares, objects)
     with torch.autocast(images.device.type, torch.bfloat16):
-        cls, patches = look(model.visual, normalised(images), keep)
+        cls, patches = look(model.visual, normalised(images))
     loss, logits = picture_loss(cls, patches, vectors, model.logit_scale.exp().clamp(max=100), words)
     guess = logits[:, :objects].argmax(1)
     return loss, float((words.gather(1, guess[:, None]) > 0).float().mean())
@@ -104,7 +102,7 @@ def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors:
         optimizer.zero_grad()
         images, shares = (part.to(run.device) for part in next(source))
         with sdpa_kernel(kernel):
-            loss, right = step(model, (images, shares), vectors, len(training.names), phase.keep)
+            loss, right = step(model, (images, shares), vectors, len(training.names))
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
         optimizer.step()

@@ -1,10 +1,11 @@
-"""The image tower of nano as training runs it: any window of the 14 x 14 positions, [CLS] and patches out."""
+"""The image tower of nano as training runs it: any size up to 14 x 14 patches, [CLS] and patches out."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cliptrase_core import weights
@@ -34,39 +35,33 @@ def normalised(images: Tensor) -> Tensor:
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
-def window(positions: Tensor, side: int, top: int, left: int) -> Tensor:
-    """Position embeddings of a square part of the grid.
+def positions_for(positions: Tensor, side: int) -> Tensor:
+    """Position embeddings of a picture of `side` x `side` patches that shows what a full-size one shows.
 
     Args:
         positions: (1 + g*g, D), row 0 is [CLS].
-        side: patches along a side of the part; `top` and `left` say where it begins.
+        side: at most g.
 
     Returns:
-        (side*side, D). A small picture then trains the very positions that a large one uses.
+        (side*side, D), means of the full grid: every step of a small picture trains all positions of a large one.
     """
     grid = int((positions.shape[0] - 1) ** 0.5)
-    square = positions[1:].reshape(grid, grid, -1)
-    return square[top : top + side, left : left + side].flatten(0, 1)
+    square = positions[1:].reshape(grid, grid, -1).permute(2, 0, 1)
+    return F.adaptive_avg_pool2d(square, side).flatten(1).T
 
 
-def look(visual: Any, pixels: Tensor, keep: float = 1.0) -> tuple[Tensor, Tensor]:
+def look(visual: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Run the tower.
 
     Args:
         visual: an open_clip VisionTransformer.
         pixels: (B, 3, H, H), a whole number of patches and no more than the model's grid.
-        keep: share of the patches that the transformer sees; the rest is dropped, another draw for every batch.
 
     Returns:
         (B, D) projected [CLS] and (B, N, D) projected patches.
     """
     tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)  # (B, N, width)
-    side = int(tokens.shape[1] ** 0.5)
-    grid = int((visual.positional_embedding.shape[0] - 1) ** 0.5)
-    top, left = (int(torch.randint(grid - side + 1, ())) for _ in range(2))
-    tokens = tokens + window(visual.positional_embedding, side, top, left)
-    if keep < 1:
-        tokens = tokens[:, torch.randperm(tokens.shape[1])[: round(keep * tokens.shape[1])]]
+    tokens = tokens + positions_for(visual.positional_embedding, int(tokens.shape[1] ** 0.5))
     cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(tokens), 1, -1)
     tokens = visual.ln_post(visual.transformer(visual.ln_pre(torch.cat([cls, tokens], dim=1))))
     projected = tokens @ visual.proj  # (B, 1 + N, D)

@@ -20,7 +20,7 @@ from mask_losses import answer_loss, true_iou
 from prompting import boxes, coarse_map, corrections, random_points, segments
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from windowed import decode, encode, random_window
+from windowed import Window, decode, encode, random_window
 
 from assets.training import Average, Run, add_options, learning_rate, read_options, record, resume, save, set_rate
 from cliptrase_core.sam import FOLDER, build_sam
@@ -75,14 +75,14 @@ class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
             yield torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(truths))
 
 
-def picture_loss(sam: Any, embedding: Tensor, window: Any, truth: Tensor) -> tuple[Tensor, float]:
-    """Ask for the segments of one picture, then correct the answers.
+def answers_loss(sam: Any, embedding: Tensor, window: Window, truth: Tensor) -> tuple[Tensor, float]:
+    """Ask for segments of pictures, then correct the answers.
 
     Args:
         sam: the model.
-        embedding: (1, decoder width, side, side).
-        window: of the picture.
-        truth: (P, H, H) bool.
+        embedding: (B, decoder width, side, side).
+        window: of the pictures.
+        truth: (P, H, H) bool, PROMPTS of the first picture, then of the next.
 
     Returns:
         scalar loss, and the mean IoU of the last answers.
@@ -118,9 +118,7 @@ def batch_loss(sam: Any, images: Tensor, truths: Tensor) -> tuple[Tensor, float]
     window = random_window(sam, images.shape[1])
     # On a CPU the decoder's many small products are faster in fp32.
     with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda):
-        embeddings = encode(sam, images, window)
-        answers = [picture_loss(sam, e[None], window, truth) for e, truth in zip(embeddings, truths, strict=True)]
-    return torch.stack([loss for loss, _ in answers]).mean(), sum(iou for _, iou in answers) / len(answers)
+        return answers_loss(sam, encode(sam, images, window), window, truths.flatten(0, 1))
 
 
 def run_phase(sam: Any, phase: Phase, sprites: Sprites, run: Run, name: str) -> None:

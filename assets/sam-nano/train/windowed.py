@@ -56,13 +56,13 @@ def decode(
     box: Tensor | None,
     mask: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Answer the prompts of one picture.
+    """Answer the prompts of several pictures, the same number for each, those of the first picture first.
 
     Args:
         sam: the model.
-        embedding: (1, decoder width, side, side).
-        window: of that picture.
-        points: (P, n, 2) x, y and (P, n) labels, pixels of the small picture.
+        embedding: (B, decoder width, side, side).
+        window: of these pictures.
+        points: (P, n, 2) x, y and (P, n) labels, pixels of the small pictures.
         box: (P, 4), likewise.
         mask: (P, 1, 4 side, 4 side) logits.
 
@@ -76,8 +76,11 @@ def decode(
     sparse, dense = prompts(points=moved, boxes=moved_box, masks=mask)
     if mask is None:
         dense = window.cut(dense)
+    # The decoder takes one picture's embedding and adds it to every prompt's: with nothing for that one, and each
+    # prompt's own picture added here, it answers for many pictures at once.
+    dense = dense + embedding.repeat_interleave(len(dense) // len(embedding), dim=0)
     return sam.mask_decoder.predict_masks(
-        image_embeddings=embedding,
+        image_embeddings=torch.zeros_like(embedding[:1]),
         image_pe=window.cut(prompts.get_dense_pe()),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
