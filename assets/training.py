@@ -39,13 +39,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2, help="of the model; one each where two trainings share a CPU")
     parser.add_argument("--scale", type=float, default=1.0, help="share of each phase's pictures, for slow machines")
 
 
 def read_options(arguments: argparse.Namespace) -> Run:
     """The run that was asked for; makes its folder and fixes torch's seed and threads."""
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
     arguments.run.mkdir(parents=True, exist_ok=True)
     return Run(arguments.run, arguments.minutes, arguments.workers, arguments.device, arguments.scale)
 

@@ -6,6 +6,7 @@ python assets/nano/train/image.py --stock FOLDER --words words.pt --run FOLDER -
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,8 @@ def main() -> None:
     vectors = words["targets"][[words["words"].index(name) for name in names]]
     vectors = vectors.to(run.device)
     model = (fresh() if arguments.from_scratch else shipped()).to(run.device)
+    # Where CLIP begins: at a finished model's scale the first wrong answers cost so much that they undo what it knows.
+    model.logit_scale.data.fill_(math.log(1 / 0.07))
     for name in arguments.phases.split(","):
         run_phase(model, PHASES[name], stock, vectors, run, name)
 
