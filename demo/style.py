@@ -69,6 +69,14 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
 .bar { display: block; height: 10px; border-radius: 5px; }
 .ends { display: flex; justify-content: space-between; gap: 8px; font-size: 0.85rem;
   font-variant-numeric: tabular-nums; }
+.regions th:nth-child(2), .regions td:nth-child(3), .regions td:nth-child(5), .regions th:nth-child(3),
+.regions th:nth-child(5) { text-align: left; width: auto; }
+.legend tr.chosen { background: var(--background-fill-secondary); box-shadow: inset 4px 0 0 #e6001e; }
+.legend tr.chosen th, .legend tr.chosen td { font-weight: 600; }
+.key { display: flex; flex-wrap: wrap; gap: 4px 18px; }
+.sign { display: inline-block; width: 18px; height: 18px; border-radius: 4px; vertical-align: middle; }
+.sign.noise { background: repeating-linear-gradient(135deg, #5a5a5a 0 2px, #d0d0d0 2px 6px); }
+.sign.moved { border-radius: 50%; background: #fff; border: 4px solid #000; outline: 1px solid #888; }
 #examples .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
 #examples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
 #examples .thumbnail-item { aspect-ratio: 4 / 3; }
@@ -83,8 +91,8 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
      a copy without width keeps all in sight, in as many lines as they need. */
   #tabs .tab-container.visually-hidden button { width: 1px !important; padding: 0 !important; font-size: 0 !important; }
   #tabs .tab-wrapper, #tabs .tab-container[role=tablist] { height: auto !important; flex-wrap: wrap; }
-  #overlay, #patches, #regions { height: 260px !important; }
-  #before, #after { height: 150px !important; }
+  #overlay, #patches { height: 260px !important; }
+  #before, #after, #regions-before, #regions-after { height: 170px !important; }
 }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 """
