@@ -16,10 +16,11 @@ from demo.handlers.model import ModelHandlers
 from demo.handlers.page import GreetView, PageHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.handlers.tour import TourHandlers
+from demo.headers import SafeHeaders
 from demo.presenters.model import banner
 from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
-from demo.settings import DELETE_CACHE, EXAMPLES, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
+from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
 from demo.style import CSS, theme
 from demo.tabs import ask, attention, clusters, model, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
@@ -88,8 +89,10 @@ def launch_options() -> dict[str, Any]:
         "allowed_paths": [str(EXAMPLES)],
         "theme": theme(),
         "css": CSS,
-        "app_kwargs": {"middleware": [Middleware(OnlyPublicCalls)]},
+        "app_kwargs": {"middleware": [Middleware(SafeHeaders), Middleware(OnlyPublicCalls)]},
         "js": SCRIPT,
+        "pwa": True,  # installable: a browser offers the page as an app of its own
+        "favicon_path": str(ICON),
     }
 
 

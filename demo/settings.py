@@ -50,7 +50,8 @@ OFFERED = (
 SHORT_SIDES = (160, 224, 288, 336, 448, 560, 672, 896, 1024)
 """Pixels that the model may be given along the short side."""
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+EXAMPLES, ICON = ASSETS / "examples", ASSETS / "icon" / "icon.png"
 
 
 @dataclass(frozen=True)
