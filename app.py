@@ -1,9 +1,8 @@
 """The app: `python app.py`, then open the address that it prints; `--open` opens it."""
 
 import argparse
-import sys
-
 import signal
+import sys
 
 from demo.layout import build, launch_options
 from demo.service import Service

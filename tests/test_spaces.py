@@ -118,6 +118,7 @@ def test_open_opens_the_browser_only_when_asked(arguments, opens, monkeypatch):
     seen = {}
     monkeypatch.setattr(sys, "argv", ["app.py", *arguments])
     monkeypatch.setattr(app.service, "start", lambda: None)
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
     monkeypatch.setattr(app.demo, "launch", lambda **options: seen.update(options))
     app.main()
     assert seen["inbrowser"] is opens
