@@ -51,7 +51,7 @@ class Page:
         a, c = self.ask, self.clusters
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
-            *(a.templates, a.image_prior, c.denoise, c.eps, c.min_samples, self.model),
+            *(a.templates, a.image_prior, c.denoise, c.automatic, c.eps, c.min_samples, self.model),
         ]
 
 
@@ -163,7 +163,7 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
     c, a = page.clusters, page.ask
     changed = gr.on(
         [
-            *(c.denoise.input, c.eps.submit, c.eps.blur, c.min_samples.submit, c.min_samples.blur),
+            *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
             *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
             *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.model.change),
         ],

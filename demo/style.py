@@ -46,7 +46,8 @@ CSS = """
 .facts { color: var(--body-text-color); }
 .html-container { padding: 0 !important; }
 .caption { margin: 6px 0 -8px !important; font-weight: 600; font-size: 0.95rem; }
-.legend { overflow: auto; max-height: 360px; }
+/* Without contain, a wide table would widen the page instead of scrolling. */
+.legend { overflow: auto; max-height: 360px; contain: inline-size; }
 .legend table { width: 100%; border-collapse: collapse; font-size: 0.95rem; }
 .legend table, .legend tr { border: none !important; }
 .legend th, .legend td { padding: 5px 8px !important; text-align: right; font-weight: normal; border: none !important;
@@ -70,7 +71,7 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
 .ends { display: flex; justify-content: space-between; gap: 8px; font-size: 0.85rem;
   font-variant-numeric: tabular-nums; }
 .regions th:nth-child(2), .regions td:nth-child(3), .regions td:nth-child(5), .regions th:nth-child(3),
-.regions th:nth-child(5) { text-align: left; width: auto; }
+.regions th:nth-child(5) { text-align: left; width: auto; overflow-wrap: normal; }
 .legend tr.chosen { background: var(--background-fill-secondary); box-shadow: inset 4px 0 0 #e6001e; }
 .legend tr.chosen th, .legend tr.chosen td { font-weight: 600; }
 .key { display: flex; flex-wrap: wrap; gap: 4px 18px; }
@@ -92,6 +93,7 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
   #tabs .tab-container.visually-hidden button { width: 1px !important; padding: 0 !important; font-size: 0 !important; }
   #tabs .tab-wrapper, #tabs .tab-container[role=tablist] { height: auto !important; flex-wrap: wrap; }
   #overlay, #patches { height: 260px !important; }
+  .regions th:nth-child(5), .regions td:nth-child(5) { display: none; }
   #before, #after, #regions-before, #regions-after { height: 170px !important; }
 }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

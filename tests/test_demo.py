@@ -63,8 +63,9 @@ FIELDS = {
     "templates": "auto",
     "image_prior": False,
     "denoise": "cls",
-    "eps": None,
-    "min_samples": None,
+    "automatic": True,
+    "eps": 0.7,
+    "min_samples": 3,
     "model": None,
 }
 
@@ -112,8 +113,8 @@ def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
     "changes",
     [
         {"background": "unsure pixels", "threshold": 0.9},
-        {"eps": 0.5},
-        {"min_samples": 2},
+        {"automatic": False, "eps": 0.5},
+        {"automatic": False, "min_samples": 2},
         {"denoise": "none"},
         {"method": "clip"},
         {"opacity": 1.0},
@@ -222,9 +223,9 @@ def test_the_attention_of_a_patch_is_the_same_by_click_and_by_numbers(service, h
         ({"style": ["fill"]}, "style: expected one of"),
         ({"words": 7}, "words: expected text"),
         ({"model": "/etc/passwd"}, "model"),
-        ({"eps": -1}, "eps: expected"),
-        ({"eps": "big"}, "eps: expected a number"),
-        ({"min_samples": 1.5}, "min_samples: expected a whole number"),
+        ({"automatic": False, "eps": -1}, "eps: expected"),
+        ({"automatic": False, "eps": "big"}, "eps: expected a number"),
+        ({"automatic": False, "min_samples": 1.5}, "min_samples: expected a whole number"),
     ],
 )
 def test_wrong_fields_are_named(handlers, photo, changes, said):

@@ -75,7 +75,7 @@ class ClustersHandlers:
 def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | None = None) -> ClustersView:
     from cliptrase_core.colours import region_colours
 
-    colours = region_colours(found.count)
+    colours, asked = region_colours(found.count), found.cut.run.asked
     before, after = (
         region_map(found.cut.patches, ids, colours, found.changed, chosen) for ids in (found.before, found.after)
     )
@@ -89,6 +89,6 @@ def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | N
             [(f"Region {vote.region}", vote.region) for vote in found.votes],
             value=None if chosen is None or chosen < 0 else chosen,
         ),
-        eps=gr.Number(info=f"Empty: automatic, here {found.automatic.eps:.3g}"),
-        min_samples=gr.Number(info=f"Empty: automatic, here {found.automatic.min_samples}"),
+        eps=gr.Slider(value=round(found.automatic.eps, 3)) if asked.eps is None else gr.skip(),
+        min_samples=gr.Slider(value=found.automatic.min_samples) if asked.min_samples is None else gr.skip(),
     )

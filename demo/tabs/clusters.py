@@ -10,9 +10,11 @@ import gradio as gr
 from demo.handlers.clusters import ClustersHandlers, ClustersView
 from demo.presenters import clusters as presenters
 from demo.settings import DENOISE
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
+from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
 
 NAME = "clusters"
+EPS, MIN_SAMPLES = (0.05, 4.0), (1, 60)
+"""Ends of the sliders; the published values are 0.7 and 3 for 196 patches, 1.1 and 7 for 441."""
 DENOISE_INFO = (
     "cls takes away what each patch shares with the whole picture; dice drops regions that look like all of it."
 )
@@ -20,14 +22,15 @@ DENOISE_INFO = (
 
 @dataclass(frozen=True)
 class Clusters:
-    """Components of the tab; `denoise`, `eps` and `min_samples` decide every result."""
+    """Components of the tab; `denoise`, `automatic`, `eps` and `min_samples` decide every result."""
 
     summary: gr.HTML
     before: gr.Image
     after: gr.Image
     denoise: gr.Radio
-    eps: gr.Number
-    min_samples: gr.Number
+    automatic: gr.Checkbox
+    eps: gr.Slider
+    min_samples: gr.Slider
     region: gr.Dropdown
     region_facts: gr.HTML
     region_table: gr.HTML
@@ -43,23 +46,35 @@ def draw() -> Clusters:
             after = shown("After denoising", "regions-after", "png", height=300)
     gr.HTML(presenters.KEY, padding=False)
     denoise = gr.Radio(list(DENOISE), value=DENOISE[0], label="Denoising", info=DENOISE_INFO, elem_id="denoise")
+    automatic = gr.Checkbox(True, label="eps and min_samples that suit the picture and the model", elem_id="automatic")
     with gr.Row():
-        eps = gr.Number(
-            None, label="eps: how far", info="Empty: automatic", minimum=0, step=0.05, min_width=120, elem_id="eps"
+        eps = gr.Slider(
+            *EPS, value=0.7, step=0.005, label="eps: how far", interactive=False, min_width=160, elem_id="eps"
         )
-        min_samples = gr.Number(
-            None,
+        min_samples = gr.Slider(
+            *MIN_SAMPLES,
+            value=3,
+            step=1,
             label="min_samples: how many",
-            info="Empty: automatic",
-            minimum=1,
-            precision=0,
-            min_width=120,
+            interactive=False,
+            min_width=160,
             elem_id="min-samples",
         )
     region = gr.Dropdown([], value=None, label="Region", elem_id="region", filterable=False)
     region_facts = gr.HTML("", elem_id="region-facts", min_height=44, padding=False)
     region_table = gr.HTML(presenters.EMPTY_TABLE, elem_id="region-table", min_height=90, padding=False)
-    return Clusters(summary, before, after, denoise, eps, min_samples, region, region_facts, region_table)
+    return Clusters(
+        summary=summary,
+        before=before,
+        after=after,
+        denoise=denoise,
+        automatic=automatic,
+        eps=eps,
+        min_samples=min_samples,
+        region=region,
+        region_facts=region_facts,
+        region_table=region_table,
+    )
 
 
 def wire(tab: Clusters, opened: gr.Tab, shared: Shared, handlers: ClustersHandlers) -> None:
@@ -75,4 +90,10 @@ def wire(tab: Clusters, opened: gr.Tab, shared: Shared, handlers: ClustersHandle
     shared.token.change(when_active, [shared.active, shared.run, shared.image], **quiet)
     clicked = [tab.before.select, tab.after.select]
     gr.on(clicked, handlers.click, [shared.run, shared.token, shared.image], **quiet)
+    tab.automatic.input(
+        lambda automatic: (gr.Slider(interactive=not automatic), gr.Slider(interactive=not automatic)),
+        tab.automatic,
+        [tab.eps, tab.min_samples],
+        **CHEAP,
+    )
     tab.region.input(handlers.pick, [shared.run, shared.image, tab.region], **quiet)
