@@ -40,7 +40,7 @@ class Example:
     @property
     def caption(self) -> str:
         """Title, with a mark on what the embedded model reads poorly."""
-        return f"{self.title} (photograph, for ViT-B-16)" if self.model == PHOTOGRAPH else self.title
+        return f"{self.title} (photo)" if self.model == PHOTOGRAPH else self.title
 
 
 def read_examples(folder: Path = EXAMPLES) -> list[Example]:
