@@ -13,7 +13,7 @@ from demo.presenters.attention import describe_look
 from demo.presenters.model import describe_models
 from demo.presenters.segment import describe
 from demo.service import Asked, Service
-from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
+from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import ONE_AT_A_TIME
 
 WORDS_EXAMPLE = "cat, kitten; dog | background: wall, floor"
@@ -84,17 +84,27 @@ class Endpoints:
 
     @plainly
     def inspect_patch(
-        self, image: str | None, row: Any, column: Any, layer: Any = None, preset: Any = "auto", model: Any = None
+        self,
+        image: str | None,
+        row: Any,
+        column: Any,
+        layer: Any = None,
+        preset: Any = "auto",
+        model: Any = None,
+        head: Any = None,
+        direction: Any = OUTGOING,
     ) -> Any:
-        """What one patch of a picture looks at, before and after recovery, and the global patches with their ranks.
+        """What one patch of a picture looks at, before and after recovery, in maps, numbers and one sentence.
 
         Args:
             image: an uploaded picture.
-            row: of the patch, from 0.
-            column: of the patch, from 0.
-            layer: from 1; None takes the last but one.
+            row: whole number, of the patch, from 0 to h - 1.
+            column: whole number, of the patch, from 0 to w - 1.
+            layer: whole number, from 1 to the model's layers; None takes the last but one.
             preset: one of `PRESETS`.
             model: which loaded model; None takes the one that the page started with.
+            head: whole number, from 1 to the model's heads; None takes the mean of all.
+            direction: one of `DIRECTIONS`: what the patch looks at, or who looks at it.
 
         Raises:
             gr.Error: an argument is not what it can be; the message says which and what is expected.
@@ -103,7 +113,10 @@ class Endpoints:
         chosen = None if layer is None else whole("layer", layer)
         model = None if model is None else text("model", model)
         seen = self._service.open(image, one_of("preset", preset, PRESETS), model)
-        return describe_look(self._service.look(seen, image, *patch, chosen, model=model))
+        one_head = None if head is None else whole("head", head)
+        direction = one_of("direction", direction, DIRECTIONS)
+        look = self._service.look(seen, image, *patch, chosen, model=model, head=one_head, direction=direction)
+        return describe_look(look)
 
     @plainly
     def models(self) -> Any:
@@ -155,9 +168,11 @@ def publish(endpoints: Endpoints) -> None:
             _argument("layer", "integer", None, "from 1; empty: the last but one"),
             preset,
             model,
+            _argument("head", "integer", None, "from 1; empty: the mean of all heads"),
+            _choice("direction", DIRECTIONS, OUTGOING, "what the patch looks at, or who looks at it"),
         ]
         found = _result("classes (name, colour, area, confidence, COCO rle), size, grid, settings, timings, notes")
-        looked = _result("attention and affinity as rows of numbers, grid, global_patches with both ranks")
+        looked = _result("attention, recovered and affinity as rows, numbers before and after, summary, global_patches")
         running = _result("what runs, and the names that the other calls take")
         call = gr.Button()
     call.click(endpoints.segment, asked, found, api_name="segment", **ONE_AT_A_TIME)

@@ -67,6 +67,24 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
 .swatch { display: inline-block; width: 18px; height: 18px; border-radius: 4px; vertical-align: middle;
   border: 1px solid rgba(128, 128, 128, 0.6); }
 .scales { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
+.told { margin: 4px 0; line-height: 1.5; }
+.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 8px 24px;
+  align-items: start; }
+.plain { width: 100%; border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
+.plain, .plain tr { border: none !important; }
+.plain th, .plain td { padding: 4px 6px !important; text-align: right; font-weight: normal; border: none !important;
+  border-bottom: 1px solid var(--border-color-primary) !important; }
+.plain th:first-child { text-align: left; }
+.plain thead th { color: var(--body-text-color-subdued); font-size: 0.85rem; }
+.depth { display: flex; gap: 4px; margin: 12px 0 4px !important; padding: 0 !important; list-style: none !important;
+  overflow-x: auto; }
+.depth li { position: relative; flex: 1 1 0; min-width: 22px; text-align: center; font-size: 0.8rem; line-height: 1.3;
+  list-style: none; margin: 0; color: var(--body-text-color); }
+.depth .count, .depth .layer { display: block; }
+.depth .rod { display: flex; align-items: flex-end; height: 72px; background: var(--background-fill-secondary); }
+.depth .rod span { width: 100%; background: var(--neutral-400); }
+.depth .now .rod span { background: var(--primary-600); }
+.depth .now { outline: 2px solid var(--primary-600); outline-offset: -1px; font-weight: 700; }
 .bar { display: block; height: 10px; border-radius: 5px; }
 .ends { display: flex; justify-content: space-between; gap: 8px; font-size: 0.85rem;
   font-variant-numeric: tabular-nums; }
@@ -93,8 +111,9 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
   #tabs .tab-container.visually-hidden button { width: 1px !important; padding: 0 !important; font-size: 0 !important; }
   #tabs .tab-wrapper, #tabs .tab-container[role=tablist] { height: auto !important; flex-wrap: wrap; }
   #overlay, #patches { height: 260px !important; }
+  .scales { grid-template-columns: 1fr; gap: 8px; }
   .regions th:nth-child(5), .regions td:nth-child(5) { display: none; }
-  #before, #after, #regions-before, #regions-after { height: 170px !important; }
+  #before, #after, #difference, #affinity, #regions-before, #regions-after { height: 170px !important; }
 }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 """
