@@ -16,9 +16,7 @@ from cliptrase_core.templates import TEMPLATES
 from cliptrase_core.vocabulary import DATASETS
 from demo import settings
 from demo.cache import Kept
-from demo.figures import views
 from demo.figures.overlay import STYLES
-from demo.handlers.attention import AttentionHandlers
 from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.layout import build, launch_options
 from demo.models import ModelHolder
@@ -197,15 +195,6 @@ def test_words_that_mean_the_same_are_found(handlers, photo):
     assert "dog" in said
     assert "puppy" in said
     assert "mountain" not in said
-
-
-def test_the_attention_of_a_patch_is_the_same_by_click_and_by_numbers(service, handlers, photo):
-    view, looking = cut(handlers, photo), AttentionHandlers(service)
-    side = views.cell_side(view.run.seen.grid)
-    clicked = looking.click(view.run, view.token, photo, 11, Click([3.5 * side, 2.5 * side]))
-    stepped = looking.step(view.run, photo, 2, 3, 11)
-    assert (clicked.row, clicked.column) == (2, 3)
-    np.testing.assert_array_equal(clicked.after, stepped.after)
 
 
 @pytest.mark.parametrize(

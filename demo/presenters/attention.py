@@ -55,18 +55,18 @@ def sentence(look: Look | Matrix) -> str:
             f"Before recovery the others gave this patch {was} times an even share of their attention, after it "
             f"{became} times; {_part(before.near)} of that came from its surroundings, now {_part(after.near)}."
         )
-    who = "an average patch" if isinstance(look, Matrix) else "this patch" if look.patch else "[CLS]"
+    whose = "an average patch's" if isinstance(look, Matrix) else "this patch's" if look.patch else "[CLS]'s"
     count = len(look.global_patches)
     if count:
         where = f"{count} global patch{'es' if count > 1 else ''} ({_part(count / _patches(look))} of all)"
         first = (before.on_global, after.on_global)
     else:
         where, first = "its ten strongest patches (this layer has no global ones)", (before.strongest, after.strongest)
-    text = f"Before recovery, {_part(first[0])} of what {who} looks at was {where}; after it, {_part(first[1])}"
-    if before.near is None:
+    text = f"Before recovery, {_part(first[0])} of {whose} attention went to {where}; after it, {_part(first[1])}"
+    if before.near is None or after.near is None:
         return f"{text}."
-    rise = "rose" if (after.near or 0) > before.near else "went"
-    return f"{text}, and its own surroundings {rise} from {_part(before.near)} to {_part(after.near)}."
+    turn = "rose" if after.near > before.near else "fell"
+    return f"{text}, and the share of its own surroundings {turn} from {_part(before.near)} to {_part(after.near)}."
 
 
 def numbers_table(look: Look | Matrix) -> str:
@@ -110,7 +110,8 @@ def scales(look: Look | Matrix, scale: str) -> str:
     if scale == SAME_SCALE:
         heat = _bar(HEAT_STOPS, "0", "multiples of an even share", f"{MOST:.0f}&times; and more")
         note = (
-            "An even share is what each patch would get if all got the same. The affinity counts as a share of its row."
+            "An even share is what each patch would get if all got the same. The affinity, of which regions are made, "
+            "counts as a share of its row here."
         )
         return f'<div class="scales">{heat}{signed}</div><p class="hint">{note}</p>'
     bars = [
@@ -179,8 +180,8 @@ def _ranks(look: Look | Matrix) -> str:
     more = f"the strongest {OUTLINED} of {count}" if count > OUTLINED else f"all {count}"
     table = _table(("Global patch", "Rank before", "Rank after"), rows)
     return (
-        f'<div>{table}<p class="hint">{more}, outlined in white. Rank among {_patches(look)} patches by how much the '
-        "others look at it (before: attention, after: affinity).</p></div>"
+        f'<div>{table}<p class="hint">{more.capitalize()}, outlined in white. Rank among {_patches(look)} patches by how '
+        "much the others look at it (before: attention, after: affinity).</p></div>"
     )
 
 

@@ -112,9 +112,9 @@ def _draw_maps() -> dict[str, Any]:
             after = shown("After: recovered attention", "after", height=260)
     with gr.Row():
         with gr.Column(min_width=120):
-            difference = shown("What changed: after minus before", "difference", height=260)
+            difference = shown("Change: after minus before", "difference", height=260)
         with gr.Column(min_width=120):
-            affinity = shown("Recovered affinity, of which regions are made", "affinity", height=260)
+            affinity = shown("Recovered affinity", "affinity", height=260)
     scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
     scale = gr.Radio(list(presenters.SCALES), value=presenters.SAME_SCALE, label="Colour scale", elem_id="scale")
     return {
