@@ -179,10 +179,8 @@ def _ranks(look: Look | Matrix) -> str:
     count = len(look.global_patches)
     more = f"the strongest {OUTLINED} of {count}" if count > OUTLINED else f"all {count}"
     table = _table(("Global patch", "Rank before", "Rank after"), rows)
-    return (
-        f'<div>{table}<p class="hint">{more.capitalize()}, outlined in white. Rank among {_patches(look)} patches by how '
-        "much the others look at it (before: attention, after: affinity).</p></div>"
-    )
+    by = "Rank by how much the other patches look at it (before: attention, after: affinity)"
+    return f'<div>{table}<p class="hint">{more.capitalize()}, outlined in white. {by}; 1 is the most.</p></div>'
 
 
 def _table(heads: tuple[str, ...], rows: str) -> str:
