@@ -42,10 +42,11 @@ def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray
         expect_pixels(image.height, image.width, name, max_pixels)
         with damage_explained(name, max_pixels):
             image.load()
-            values = np.array(image).astype(np.int32)
+            values: npt.NDArray[np.int32] = np.array(image).astype(np.int32)
     depth = head[_DEPTH_AT]
     if image.mode == "L" and depth < 8:
-        return values // (255 // (2**depth - 1))  # PIL has stretched greys of 2 and 4 bits over 0 to 255
+        values //= 255 // (2**depth - 1)  # PIL has stretched greys of 2 and 4 bits over 0 to 255
+        return values
     values[values == (65535 if depth == 16 else 255)] = IGNORED
     return values
 

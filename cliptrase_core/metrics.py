@@ -57,13 +57,13 @@ def class_iou(matrix: Matrix) -> npt.NDArray[np.float64]:
     """Intersection over union of each class: (C,) in [0, 1], NaN for a class that is in neither map."""
     hit = np.diagonal(matrix)
     union = matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0) - hit
-    return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+    iou: npt.NDArray[np.float64] = np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+    return iou
 
 
 def mean_iou(matrix: Matrix) -> float:
-    """Mean over the classes that are in the truth or in the labels; NaN when there is none."""
-    known = class_iou(matrix)
-    known = known[~np.isnan(known)]
+    """Mean over the classes that are in the truth, so that it is the same mean for all labels; NaN without any."""
+    known = class_iou(matrix)[matrix.sum(axis=1) > 0]
     return float(known.mean()) if len(known) else float("nan")
 
 

@@ -12,6 +12,7 @@ from demo.endpoints import Endpoints, publish
 from demo.guard import GuardedBlocks, OnlyPublicCalls
 from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
+from demo.handlers.compare import CompareHandlers
 from demo.handlers.model import ModelHandlers
 from demo.handlers.page import GreetView, PageHandlers
 from demo.handlers.segment import SegmentHandlers
@@ -22,7 +23,7 @@ from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
 from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, model, result, tour
+from demo.tabs import ask, attention, clusters, compare, model, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
@@ -39,6 +40,7 @@ class Page:
     result: result.Result
     attention: attention.Attention
     clusters: clusters.Clusters
+    compare: compare.Compare
     tour: tour.Tour
     tabs: gr.Tabs
     chosen: model.Model
@@ -66,6 +68,7 @@ def build(service: Service) -> gr.Blocks:
         result.wire(page.result, page.shared, handlers)
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
+        compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
         tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
         model.wire(page.chosen, opened[model.NAME], page.shared, page.ask, ModelHandlers(service))
         for name, tab in opened.items():
@@ -111,6 +114,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
                 looked = attention.draw()
             with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
                 grouped = clusters.draw()
+            with gr.Tab("Compare", id=compare.NAME) as opened[compare.NAME]:
+                compared = compare.draw()
             with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
                 chosen = model.draw(head, own)
             with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
@@ -123,6 +128,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         result=found,
         attention=looked,
         clusters=grouped,
+        compare=compared,
         tour=told,
         tabs=tabs,
         chosen=chosen,

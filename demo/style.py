@@ -104,6 +104,12 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
 .dark #tabs [role=tab].selected { color: var(--primary-400); }
 .tour h2 { margin: 2px 0 6px; font-size: 1.15rem; }
 .tour p { line-height: 1.5; }
+.compared td, .compared thead th { white-space: nowrap; }
+#compare-gallery .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
+#compare-gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)) !important; }
+#compare-gallery .thumbnail-item { aspect-ratio: auto; display: flex; flex-direction: column; }
+#compare-gallery .caption-label { position: static; max-width: none; padding: 4px 6px; border: none; border-radius: 0;
+  font-size: 0.82rem; line-height: 1.3; white-space: normal; text-overflow: clip; text-align: left; }
 #show { align-self: flex-end; height: 46px; }
 @media (max-width: 640px) {
   /* Gradio measures a hidden copy of the tabs and puts those that do not fit into a menu, where nobody finds them:
