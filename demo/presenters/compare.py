@@ -16,6 +16,8 @@ from demo.service.truth import Score, Truth
 
 MOST_ROWS = 60
 MOST_MOVES = 4
+NONE = "\u2013"
+"""A dash: there is no such number."""
 
 START = hint(
     "The picture and words of your result, divided by each step of CLIPtrase and by other methods, in the same colours."
@@ -75,8 +77,8 @@ def area_table(found: Difference, colours: Mapping[str, str]) -> str:
         colours: "#rrggbb" by folded name.
     """
     rows = "".join(
-        f'<tr><td>{swatch(colours[fold(one.name)])}</td><th scope="row">{word(one.name)}</th><td>{_share(one.before)}</td>'
-        f"<td>{_share(one.after)}</td><td>{_signed(one.delta)}</td></tr>"
+        f'<tr><td>{swatch(colours[fold(one.name)])}</td><th scope="row">{word(one.name)}</th>'
+        f"<td>{_share(one.before)}</td><td>{_share(one.after)}</td><td>{_signed(one.delta)}</td></tr>"
         for one in found.classes[:MOST_ROWS]
     )
     more = len(found.classes) - MOST_ROWS
@@ -169,7 +171,7 @@ def _table(heads: Sequence[str], rows: str) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else percent(value)
+    return NONE if value is None else percent(value)
 
 
 def _signed(value: float) -> str:
@@ -178,7 +180,7 @@ def _signed(value: float) -> str:
 
 
 def _score(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.1%}"  # noqa: RUF001 - a dash is meant
+    return NONE if math.isnan(value) else f"{value:.1%}"
 
 
 def _bold(text: str, yes: bool) -> str:
