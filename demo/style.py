@@ -106,7 +106,7 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
 .tour p { line-height: 1.5; }
 .compared td, .compared thead th { white-space: nowrap; }
 #compare-gallery .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
-#compare-gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)) !important; }
+#compare-gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(125px, 1fr)) !important; }
 #compare-gallery .thumbnail-item { aspect-ratio: auto; display: flex; flex-direction: column; }
 #compare-gallery .caption-label { position: static; max-width: none; padding: 4px 6px; border: none; border-radius: 0;
   font-size: 0.82rem; line-height: 1.3; white-space: normal; text-overflow: clip; text-align: left; }

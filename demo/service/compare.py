@@ -15,7 +15,7 @@ STEPS = {
     "clip": ("CLIP", {"method": "clip"}),
     "recovery": ("+ recovery", {"method": "cliptrase", "vote": False}),
     "clustering": ("+ clustering", {"method": "cliptrase", "vote": True, "denoise": "none"}),
-    "cliptrase": ("+ denoising = CLIPtrase", {"method": "cliptrase", "vote": True, "denoise": "cls"}),
+    "cliptrase": ("+ denoising", {"method": "cliptrase", "vote": True, "denoise": "cls"}),
 }
 """CLIPtrase step by step: name -> (title, what is asked); each adds one thing to the one before."""
 VARIANTS = (*STEPS, *(name for name in METHODS if name not in STEPS))
