@@ -20,7 +20,8 @@ NONE = "\u2013"
 """A dash: there is no such number."""
 
 START = hint(
-    "The picture and words of your result, divided by each step from CLIP to CLIPtrase, then by every other method, in the same colours."
+    "The picture and words of your result, divided by each step from CLIP to CLIPtrase, then by every other method, "
+    "in the same colours."
 )
 EMPTY = hint("Segment a picture, then press Compare.")
 STOPPED = strip("note", "Stopped.", "What was made so far is kept; the next time goes on from there.")
