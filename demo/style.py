@@ -101,6 +101,7 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
 #examples .thumbnail-item { aspect-ratio: 4 / 3; }
 #examples .caption-label { left: 0; right: 0; bottom: 0; max-width: none; padding: 3px 6px; border: none;
   border-radius: 0; font-size: 0.78rem; line-height: 1.25; white-space: normal; text-overflow: clip; }
+#compare-gallery .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
 .dark #tabs [role=tab].selected { color: var(--primary-400); }
 .tour h2 { margin: 2px 0 6px; font-size: 1.15rem; }
 .tour p { line-height: 1.5; }

@@ -176,8 +176,9 @@ def _share(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    sign = "+" if value > 0 else "\u2212" if value < 0 else ""
-    return sign + percent(abs(value))
+    shown = round(value, 3)  # what the table shows decides the sign: no "-0.0%"
+    sign = "+" if shown > 0 else "\u2212" if shown < 0 else ""
+    return sign + percent(abs(shown))
 
 
 def _score(value: float) -> str:
