@@ -235,7 +235,12 @@ def test_before_the_first_result_it_is_said_and_afterwards_all_goes(handlers, do
     with pytest.raises(gr.Error, match="Press Segment first"):
         list(handlers.compare(None, None, ""))
     assert handlers.pair(None, None, None, None, None) == NO_PAIR
-    assert len(handlers.forget()) == len(CompareView._fields) + len(PairView._fields)
+    comparison = compared(handlers, dog.run, None).comparison
+    for run in (None, dataclasses.replace(dog.run, asked=Asked("cat"))):
+        gone = handlers.forget(comparison, run)
+        assert len(gone) == len(CompareView._fields) + len(PairView._fields)
+        assert gone[CompareView._fields.index("comparison")] is None
+    assert set(map(str, handlers.forget(comparison, dog.run))) == {str(gr.skip())}, "told late: it is of this result"
 
 
 def test_wrong_other_words_are_named(handlers, dog):

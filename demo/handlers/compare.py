@@ -133,8 +133,10 @@ class CompareHandlers:
         return comparison.variants[index].name
 
     @plainly
-    def forget(self) -> tuple[Any, ...]:
-        """Another result is there: what was compared goes."""
+    def forget(self, comparison: Comparison | None, run: Run | None) -> tuple[Any, ...]:
+        """Another result is there: what was compared goes, unless it is of that result already."""
+        if comparison is not None and comparison.run == run:
+            return tuple(gr.skip() for _ in (*CompareView._fields, *PairView._fields))
         none, hidden = gr.Dropdown([], value=None), gr.Column(visible=False)
         return (*CompareView(presenters.EMPTY, gr.Gallery(None, visible=False), none, none, hidden, None), *NO_PAIR)
 

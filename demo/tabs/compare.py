@@ -116,7 +116,7 @@ def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandler
     gr.on([tab.stop.click, stop.click], handlers.stopped, tab.news, tab.news, **ended)
     # Results belong to what was shown when they were made; a ground truth belongs to its picture.
     everything = [*outputs(tab, CompareView), *outputs(tab, PairView)]
-    gr.on([shared.token.change, shared.image.change], handlers.forget, None, everything, **ended)
+    shared.token.change(handlers.forget, [tab.comparison, shared.run], everything, **ended)
     shared.image.change(None, None, tab.mask, js="() => null", **PRIVATE)
 
 
