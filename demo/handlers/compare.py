@@ -53,6 +53,14 @@ class CompareView(NamedTuple):
     comparison: Any
 
 
+class StoppedView(NamedTuple):
+    """New values once nothing is awaited any longer, by the components' names."""
+
+    news: Any
+    gallery: Any
+
+
+SAME = StoppedView(gr.skip(), gr.skip())
 NO_PAIR = PairView("", None, "", None, "", "", "", None)
 
 
@@ -134,16 +142,17 @@ class CompareHandlers:
 
     @plainly
     def forget(self, comparison: Comparison | None, run: Run | None) -> tuple[Any, ...]:
-        """Another result is there: what was compared goes, unless it is of that result already."""
-        if comparison is not None and comparison.run == run:
+        """Another result is there: what was compared goes, unless nothing was, or it is of that result already."""
+        if comparison is None or comparison.run == run:
             return tuple(gr.skip() for _ in (*CompareView._fields, *PairView._fields))
         none, hidden = gr.Dropdown([], value=None), gr.Column(visible=False)
         return (*CompareView(presenters.EMPTY, gr.Gallery(None, visible=False), none, none, hidden, None), *NO_PAIR)
 
     @plainly
-    def stopped(self, news: Any) -> Any:
-        """Stop was pressed: said only where something ran."""
-        return presenters.STOPPED if "busy" in text("news", news) else gr.skip()
+    def stopped(self, news: Any) -> StoppedView:
+        """Stop was pressed, or another picture came: said only where something ran."""
+        ran = "busy" in text("news", news)
+        return StoppedView(presenters.STOPPED, gr.Gallery(None, visible=False)) if ran else SAME
 
     def _scored(
         self,

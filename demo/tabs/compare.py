@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.handlers.compare import CompareHandlers, CompareView, PairView
+from demo.handlers.compare import CompareHandlers, CompareView, PairView, StoppedView
 from demo.presenters import compare as presenters
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, outputs, shown
 
@@ -112,11 +112,18 @@ def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandler
     paired = running.success(**pair)
     gr.on([tab.before.input, tab.after.input, tab.mask.upload, tab.mask.clear], **pair)
     tab.gallery.select(handlers.show, tab.comparison, tab.after, **CHEAP).success(**pair)
-    ended: dict[str, Any] = {"cancels": [running, paired], **CHEAP}
-    gr.on([tab.stop.click, stop.click], handlers.stopped, tab.news, tab.news, **ended)
-    # Results belong to what was shown when they were made; a ground truth belongs to its picture.
+    gr.on(
+        [tab.stop.click, stop.click, shared.image.input],
+        handlers.stopped,
+        tab.news,
+        outputs(tab, StoppedView),
+        cancels=[running, paired],
+        **CHEAP,
+    )
+    # Results belong to what was shown when they were made. Nothing is cancelled here: new results wait in the same
+    # line, and this event may come late, when Compare has been pressed for the new result.
     everything = [*outputs(tab, CompareView), *outputs(tab, PairView)]
-    shared.token.change(handlers.forget, [tab.comparison, shared.run], everything, **ended)
+    shared.token.change(handlers.forget, [tab.comparison, shared.run], everything, **CHEAP)
     shared.image.change(None, None, tab.mask, js="() => null", **PRIVATE)
 
 
