@@ -42,8 +42,10 @@ def patch_facts(look: Look | Matrix) -> str:
     head = "mean of all heads" if look.head is None else f"head {look.head} of {look.seen.heads}"
     where = f"Layer {look.layer} of {look.seen.layers} · {head}"
     if isinstance(look, Look):
-        where += f" · patch row {look.patch[0]}, column {look.patch[1]}" if look.patch else " · [CLS]"
-    return f'<p class="told" role="status">{sentence(look)}</p><p class="facts">{where} of {h} &times; {w} patches</p>'
+        where += f" · patch row {look.patch[0]}, column {look.patch[1]} of" if look.patch else " · [CLS],"
+    else:
+        where += " · row i of the matrix is what patch i looks at, column j who looks at patch j,"
+    return f'<p class="told" role="status">{sentence(look)}</p><p class="facts">{where} {h} &times; {w} patches</p>'
 
 
 def sentence(look: Look | Matrix) -> str:
@@ -179,8 +181,9 @@ def _ranks(look: Look | Matrix) -> str:
     count = len(look.global_patches)
     more = f"the strongest {OUTLINED} of {count}" if count > OUTLINED else f"all {count}"
     table = _table(("Global patch", "Rank before", "Rank after"), rows)
+    outlined = ", outlined in white" if isinstance(look, Look) else ""
     by = "Rank by how much the other patches look at it (before: attention, after: affinity)"
-    return f'<div>{table}<p class="hint">{more.capitalize()}, outlined in white. {by}; 1 is the most.</p></div>'
+    return f'<div>{table}<p class="hint">{more.capitalize()}{outlined}. {by}; 1 is the most.</p></div>'
 
 
 def _table(heads: tuple[str, ...], rows: str) -> str:
