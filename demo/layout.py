@@ -68,13 +68,15 @@ def build(service: Service) -> gr.Blocks:
         result.wire(page.result, page.shared, handlers)
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
-        compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
         tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
         model.wire(page.chosen, opened[model.NAME], page.shared, page.ask, ModelHandlers(service))
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
         _wire_segmenting(page, PageHandlers(service), handlers)
+        # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
+        # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
+        compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 
@@ -188,5 +190,6 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
             **PRIVATE,
         )
     a.stop.click(None, None, None, cancels=running, **PRIVATE)
-    # Another picture: whatever still runs for the one before must not be shown beside it.
-    page.shared.image.input(handlers.forget, None, out, trigger_mode="always_last", cancels=running, **CHEAP)
+    # Another picture: whatever still runs for the one before must not be shown beside it. In line, not CHEAP: come late,
+    # it would take away the result of a Segment that was pressed after it.
+    page.shared.image.input(handlers.forget, None, trigger_mode="always_last", cancels=running, **common)

@@ -24,6 +24,18 @@ from tests.e2e.steps import PATIENCE, WORDS, click_patch, expect_no_sideways_scr
 pytestmark = pytest.mark.e2e
 
 DATA = Path(__file__).resolve().parents[1] / "data"
+SLOW_CALLS = """() => {
+  const prompt = window.fetch;
+  window.late = 0;
+  window.fetch = async (...asked) => {
+    if (String(asked[0]?.url ?? asked[0]).includes('/run/')) {
+      window.late += 1;
+      await new Promise(done => setTimeout(done, 1500));
+    }
+    return prompt(...asked);
+  };
+}"""
+"""Calls that do not wait in line take as long as on a busy server."""
 
 
 @pytest.fixture
@@ -67,6 +79,21 @@ def test_new_words_reuse_the_picture(open_page, picture):
     page.locator("#go").click()
     expect(page.locator("#costs")).to_contain_text("reused", timeout=PATIENCE)
     expect(page.locator("#legend")).to_contain_text(re.compile("zebra|mountain"))
+
+
+def test_a_picture_that_was_just_uploaded_can_be_segmented_at_once(open_page, picture):
+    """What an upload clears never takes away the result that was asked for after it, however late it is answered."""
+    page = open_page(1280)
+    segment(page, DATA / "golden" / "image0.png")
+    page.evaluate(SLOW_CALLS)
+    first = page.locator("#overlay img").get_attribute("src")
+    page.get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#overlay img")).to_be_hidden(timeout=PATIENCE)
+    segment(page, picture)
+    page.wait_for_timeout(4000)
+    expect(page.locator("#overlay img")).to_be_visible()
+    assert page.locator("#overlay img").get_attribute("src") != first
+    assert page.evaluate("window.late") > 0, "nothing was slow: the test has lost its object"
 
 
 def test_the_keyboard_reaches_every_patch_and_layer(open_page, picture):
