@@ -190,6 +190,6 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
             **PRIVATE,
         )
     a.stop.click(None, None, None, cancels=running, **PRIVATE)
-    # Another picture: whatever still runs for the one before must not be shown beside it. In line, not CHEAP: come late,
-    # it would take away the result of a Segment that was pressed after it.
+    # Another picture: whatever still runs for the one before must not be shown beside it. In line, not CHEAP: late, it
+    # would take away the result of a Segment that was pressed after it.
     page.shared.image.input(handlers.forget, None, trigger_mode="always_last", cancels=running, **common)
