@@ -67,8 +67,8 @@ def class_colours(names: Iterable[str]) -> dict[str, Colour]:
     """A distinct colour for each name, the same in every order and every run.
 
     A name keeps its colour among other names unless one with a smaller hash has the same or one much like it: then it
-    takes its next choice that is unlike all, or, where none is, its next choice. Up to 32 names and the background stay well apart, also for colour-blind people; more names are
-    still distinct, but some are close.
+    takes its next choice that is unlike all, or, where none is, its next choice. Up to 32 names and the background stay
+    well apart, also for colour-blind people; more names are still distinct, but some are close.
 
     Args:
         names: shown names; "background" always has the same dark grey.
