@@ -66,3 +66,22 @@ def query_key_attention(q: Tensor, k: Tensor) -> Tensor:
     q, k = q.to(dtype), k.to(dtype)
     scores: Tensor = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
     return scores.softmax(dim=-1)
+
+
+def recovered_weights(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """(softmax(s qq^T) + softmax(s kk^T) + softmax(s vv^T)) / 3: who looks at whom in `recovered_attention`.
+
+    A mean, so that it has the unit of the query-key attention that it stands for.
+
+    Args:
+        q: (..., T, d).
+        k: (..., T, d).
+        v: (..., T, d).
+
+    Returns:
+        (..., T, T) float32 (float64 from float64); rows add to 1.
+    """
+    weights = query_key_attention(q, q)
+    weights += query_key_attention(k, k)
+    weights += query_key_attention(v, v)
+    return weights.div_(3)

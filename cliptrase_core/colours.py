@@ -32,6 +32,8 @@ PALETTE: tuple[Colour, ...] = tuple(
 )
 """The 32 colours that are given out first."""
 
+_LIKE = 180  # whatever comes first, some eight colours of the palette are this far apart
+
 # When the palette is used up: steps of 17, neither dark nor greyish, about 3,500 colours.
 _STEPS = range(0, 256, 17)
 _LATTICE: tuple[Colour, ...] = tuple(
@@ -64,9 +66,9 @@ class LegendRow:
 def class_colours(names: Iterable[str]) -> dict[str, Colour]:
     """A distinct colour for each name, the same in every order and every run.
 
-    A name keeps its colour among other names unless one with a smaller hash wants the same: then it takes its
-    next choice. Up to 32 names and the background stay well apart, also for colour-blind people; more names are
-    still distinct, but some are close.
+    A name keeps its colour among other names unless one with a smaller hash has the same or one much like it: then it
+    takes its next choice that is unlike all, or, where none is, its next choice. Up to 32 names and the background stay
+    well apart, also for colour-blind people; more names are still distinct, but some are close.
 
     Args:
         names: shown names; "background" always has the same dark grey.
@@ -80,8 +82,10 @@ def class_colours(names: Iterable[str]) -> dict[str, Colour]:
             colours[name] = BACKGROUND_COLOUR
         elif free:
             # An odd stride visits all 32 places.
-            choices = (PALETTE[(digest[0] + k * (digest[1] | 1)) % len(PALETTE)] for k in range(len(PALETTE)))
-            colours[name] = next(colour for colour in choices if colour in free)
+            places = ((digest[0] + k * (digest[1] | 1)) % len(PALETTE) for k in range(len(PALETTE)))
+            choices = [PALETTE[place] for place in places if PALETTE[place] in free]
+            taken = list(colours.values())
+            colours[name] = next((colour for colour in choices if _unlike(colour, taken)), choices[0])
             free.remove(colours[name])
         else:
             colours[name] = _beyond_palette(name, used)
@@ -209,6 +213,16 @@ def to_hex(colour: Sequence[int] | npt.NDArray[np.uint8]) -> str:
 def _digest(text: str) -> bytes:
     # Not hash(): that changes from run to run.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _unlike(colour: Colour, others: Iterable[Colour]) -> bool:
+    """Whether no other looks much the same, by the "redmean" approximation of perceived difference (T. Riemersma)."""
+    r, g, b = colour
+    for red, green, blue in others:
+        mean = (r + red) / 2 / 256
+        if (2 + mean) * (r - red) ** 2 + 4 * (g - green) ** 2 + (3 - mean) * (b - blue) ** 2 < _LIKE**2:
+            return False
+    return True
 
 
 def _beyond_palette(name: str, used: set[Colour]) -> Colour:

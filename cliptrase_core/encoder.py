@@ -75,7 +75,7 @@ class Encoder:
         out: dict[int, ImageEncoding] = {}
         for members in by_size.values():
             start = time.perf_counter()
-            parts = self._run(torch.stack([prepared[index][0] for index in members]), preset.positions)
+            parts = self.run(torch.stack([prepared[index][0] for index in members]), preset.positions)
             seconds = (time.perf_counter() - start) / len(members)
             for place, index in enumerate(members):
                 # Copies, so that one encoding that is kept does not keep its whole batch.
@@ -95,7 +95,7 @@ class Encoder:
         return [out[index] for index in range(len(prepared))]
 
     @torch.no_grad()  # not inference_mode: callers may go on computing with an encoding
-    def _run(self, pixels: Tensor, positions: PositionResize) -> tuple[Tensor, Tensor, Tensor]:
+    def run(self, pixels: Tensor, positions: PositionResize) -> tuple[Tensor, Tensor, Tensor]:
         """Features (B, 1+N, D), affinity (B, 1+N, 1+N) and last block's input (B, 1+N, width)."""
         *early, before_last, last = self._backbone.blocks
         tokens = self._backbone.embed(pixels, positions)

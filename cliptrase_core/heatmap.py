@@ -25,6 +25,14 @@ _ANCHORS = np.array(
 HEAT_STOPS = tuple("#{:02x}{:02x}{:02x}".format(*(int(value) for value in anchor)) for anchor in _ANCHORS)
 """The heat colours from lowest to highest, as CSS writes them."""
 
+# Blue for less, orange for more, pale for no change: told apart without red-green vision.
+_SIGNED_ANCHORS = np.array(
+    [(33, 102, 172), (128, 177, 211), (247, 247, 247), (253, 184, 99), (179, 88, 6)],
+    dtype=np.float64,
+)
+SIGNED_STOPS = tuple("#{:02x}{:02x}{:02x}".format(*(int(value) for value in anchor)) for anchor in _SIGNED_ANCHORS)
+"""The colours of a difference from most negative to most positive, 0 in the middle, as CSS writes them."""
+
 MARK = (255, 0, 0)
 
 
@@ -51,9 +59,27 @@ def heat_colours(values: npt.NDArray[np.floating], low: float, high: float) -> n
         (h, w, 3).
     """
     place = (np.asarray(values, dtype=np.float64) - low) / ((high - low) or 1.0)
-    place = place.clip(0.0, 1.0) * (len(_ANCHORS) - 1)
-    steps = np.arange(len(_ANCHORS))
-    channels = [np.interp(place, steps, _ANCHORS[:, channel]) for channel in range(3)]
+    return _between(_ANCHORS, place)
+
+
+def signed_colours(values: npt.NDArray[np.floating], most: float) -> npt.NDArray[np.uint8]:
+    """Colours of differences: 0 in the middle, `-most` and below, `most` and above at the ends.
+
+    Args:
+        values: (h, w).
+        most: positive.
+
+    Returns:
+        (h, w, 3).
+    """
+    return _between(_SIGNED_ANCHORS, (np.asarray(values, dtype=np.float64) / most + 1) / 2)
+
+
+def _between(anchors: npt.NDArray[np.float64], place: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Colours at places from 0 (first anchor) to 1 (last), and the nearest end outside."""
+    place = place.clip(0.0, 1.0) * (len(anchors) - 1)
+    steps = np.arange(len(anchors))
+    channels = [np.interp(place, steps, anchors[:, channel]) for channel in range(3)]
     colours: npt.NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
     return colours
 

@@ -92,7 +92,7 @@ def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint
             f"{array.dtype} of shape {array.shape}",
             "For values in [0, 1] use (array * 255).round().astype(np.uint8).",
         )
-    _expect_size(array.shape[0], array.shape[1], "picture", max_pixels)
+    expect_pixels(array.shape[0], array.shape[1], "picture", max_pixels)
     if not channels:
         return np.repeat(array[..., None], 3, axis=2)  # (H, W, 3)
     if channels == (4,):
@@ -101,20 +101,35 @@ def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint
 
 
 def _read_file(source: str | os.PathLike[str], max_pixels: int) -> npt.NDArray[np.uint8]:
+    with opened_file(source, _SUPPORTED) as (file, name):
+        return _read_pil(_open(file, name, max_pixels), name, max_pixels)
+
+
+@contextmanager
+def opened_file(source: str | os.PathLike[str], expected: str) -> Iterator[tuple[IO[bytes], str]]:
+    """A regular file that is not empty, and how messages call it: without its folder.
+
+    Args:
+        source: its path.
+        expected: what it should be, for messages.
+
+    Raises:
+        InputError: there is no such file.
+    """
     # PureWindowsPath splits at both kinds of slash: a path typed for Windows shows no folder either.
     name = f"file {PureWindowsPath(os.fsdecode(source)).name[:100]!r}"
     try:
         status = Path(source).stat()
-        if stat.S_ISREG(status.st_mode) and status.st_size:
-            with Path(source).open("rb") as file:
-                return _read_pil(_open(file, name, max_pixels), name, max_pixels)
-    except InputError:
-        raise
+        usable = stat.S_ISREG(status.st_mode) and status.st_size
+        file = Path(source).open("rb") if usable else None  # noqa: SIM115 - closed below
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         got = "no such file" if isinstance(error, FileNotFoundError) else "one that cannot be opened"
         raise _error(name, "a file that exists and may be read", got, "Check its name and rights.") from error
-    got = "an empty file" if stat.S_ISREG(status.st_mode) else "a folder or a device"
-    raise _error(name, _SUPPORTED, got, "Choose a picture.")
+    if file is None:
+        got = "an empty file" if stat.S_ISREG(status.st_mode) else "a folder or a device"
+        raise _error(name, expected, got, "Choose a picture.")
+    with file:
+        yield file, name
 
 
 def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
@@ -129,15 +144,15 @@ def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
         # A string instead of True says that this build of PIL lacks the format.
         if accept is None or accept(start[:16]) is True:
             file.seek(0)
-            with _as_input_error(name, max_pixels):
+            with damage_explained(name, max_pixels):
                 return reader(file, "")  # no file name: PIL would put it into its own messages
     got = next((kind for mark, kind in _FOREIGN if mark in start.lower()), "a file with other content")
     raise _error(name, _SUPPORTED, got, _SAVE_AGAIN)
 
 
 def _read_pil(image: Image.Image, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
-    _expect_size(image.height, image.width, name, max_pixels)
-    with _as_input_error(name, max_pixels):
+    expect_pixels(image.height, image.width, name, max_pixels)
+    with damage_explained(name, max_pixels):
         image.load()
         upright = _upright(image)
         if upright.mode == "F" or upright.mode.startswith("I"):
@@ -217,7 +232,8 @@ def _over_white(colour: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> 
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
-def _expect_size(height: int, width: int, name: str, max_pixels: int) -> None:
+def expect_pixels(height: int, width: int, name: str, max_pixels: int) -> None:
+    """Raise InputError unless a picture of this size may be decoded."""
     if min(height, width) < 1:
         raise _error(name, "at least 1 x 1 pixel", f"{height} x {width}", "Choose a picture with something in it.")
     if height * width > max_pixels:
@@ -229,7 +245,8 @@ def _too_large(name: str, max_pixels: int, got: str) -> InputError:
 
 
 @contextmanager
-def _as_input_error(name: str, max_pixels: int) -> Iterator[None]:
+def damage_explained(name: str, max_pixels: int) -> Iterator[None]:
+    """Turn whatever PIL raises on a file into one InputError."""
     """Turn whatever PIL raises into one InputError: its readers let dozens of kinds through."""
     try:
         yield

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cliptrase_core.attention import query_key_attention, recovered_affinity
+from cliptrase_core.attention import query_key_attention, recovered_affinity, recovered_weights
 from cliptrase_core.backbone import Backbone, PositionResize
 from cliptrase_core.blocks import project, vanilla_block
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.geometry import Frame, Size
+from cliptrase_core.measures import patch_shares
 
 OUTLIER_SCORE = 3.5
 """Modified z-score of an outlier (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
@@ -29,6 +30,8 @@ class AttentionMaps:
 
     Attributes:
         attention: (1+N, 1+N) float32, query-key softmax, rows add to 1; mean of all heads or one head.
+        recovered: (1+N, 1+N) float32, self-correlation softmax, rows add to 1; what stands for the attention in
+            CLIPtrase's last block, here made for any layer.
         affinity: (1+N, 1+N) float32, recovered, cosine in [-1, 1].
         incoming_attention: (N,), mean attention that each patch gets from the other patches.
         incoming_affinity: (N,), the same for the recovered affinity.
@@ -39,6 +42,7 @@ class AttentionMaps:
     """
 
     attention: Tensor
+    recovered: Tensor
     affinity: Tensor
     incoming_attention: Tensor
     incoming_affinity: Tensor
@@ -72,6 +76,20 @@ class AttentionMaps:
             InputError: outside the grid.
         """
         h, w = self.grid
+        token = self.token(row, column)
+        return self.attention[token, 1:].reshape(h, w), self.affinity[token, 1:].reshape(h, w)
+
+    def token(self, row: int, column: int) -> int:
+        """Place of a patch in the matrices, where 0 is [CLS].
+
+        Args:
+            row: of the patch, from 0.
+            column: of the patch, from 0.
+
+        Raises:
+            InputError: outside the grid.
+        """
+        h, w = self.grid
         if not (_is_index(row, h) and _is_index(column, w)):
             raise InputError(
                 explain(
@@ -81,8 +99,22 @@ class AttentionMaps:
                     remedy="Pick a patch of the grid.",
                 )
             )
-        token = 1 + row * w + column
-        return self.attention[token, 1:].reshape(h, w), self.affinity[token, 1:].reshape(h, w)
+        return 1 + row * w + column
+
+
+@dataclass(frozen=True)
+class LayerGlobals:
+    """How far global patches rule one layer.
+
+    Attributes:
+        layer: block, counted from 1.
+        count: number of global patches.
+        share: of what an average patch gives to patches, how much goes to them; in [0, 1].
+    """
+
+    layer: int
+    count: int
+    share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +159,17 @@ class Capture:
             _check_choice("head", head, self.heads)
         chosen = slice(None) if head is None else slice(head - 1, head)
         q, k, v = (part[layer - 1, chosen].float() for part in (self.q, self.k, self.v))
-        attention = torch.zeros(q.shape[1], q.shape[1])
-        for head_q, head_k in zip(q, k, strict=True):  # one (T, T) at a time
+        attention, recovered = torch.zeros(2, q.shape[1], q.shape[1])
+        for head_q, head_k, head_v in zip(q, k, v, strict=True):  # few (T, T) at a time
             attention += query_key_attention(head_q, head_k)
+            recovered += recovered_weights(head_q, head_k, head_v)
         attention /= len(q)
+        recovered /= len(q)
         affinity = recovered_affinity(q[None], k[None], v[None])[0]
         incoming = incoming_mean(attention)
         return AttentionMaps(
             attention=attention,
+            recovered=recovered,
             affinity=affinity,
             incoming_attention=incoming,
             incoming_affinity=incoming_mean(affinity),
@@ -143,6 +178,18 @@ class Capture:
             head=head,
             grid=self.frame.grid,
         )
+
+    def depth(self) -> list[LayerGlobals]:
+        """Global patches of every layer, first to last; mean of all heads, query-key attention."""
+        found = []
+        for layer, (q, k) in enumerate(zip(self.q, self.k, strict=True), start=1):
+            attention = torch.zeros(q.shape[1], q.shape[1])
+            for head_q, head_k in zip(q, k, strict=True):
+                attention += query_key_attention(head_q.float(), head_k.float())
+            patches = outliers(incoming_mean(attention))
+            share = patch_shares(attention[1:, 1:])[:, patches].sum(dim=1).mean()
+            found.append(LayerGlobals(layer, len(patches), float(share)))
+        return found
 
 
 @torch.no_grad()

@@ -89,7 +89,7 @@ class TextEncoder:
         known = self._look_up(words, templates)
         new = [word for word in dict.fromkeys(words) if word not in known]
         if new:
-            fresh = self._embed_new(new, sentences)
+            fresh = self.embed_new(new, sentences)
             known.update(zip(new, fresh, strict=True))
             self._keep(templates, new, fresh)
         return torch.stack([known[word] for word in words])
@@ -111,7 +111,8 @@ class TextEncoder:
                 self._words.popitem(last=False)
 
     @torch.inference_mode()
-    def _embed_new(self, words: Sequence[str], sentences: Sequence[str]) -> Tensor:
+    def embed_new(self, words: Sequence[str], sentences: Sequence[str]) -> Tensor:
+        """Vectors (P, D) of words in these sentences, computed now; `embed` asks for what it does not know yet."""
         prompts = [fill(sentence, word) for word in words for sentence in sentences]
         self._check_length(prompts)
         ids = self._tokenizer(prompts)  # (P, context)

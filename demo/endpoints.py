@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gradio as gr
@@ -10,10 +11,13 @@ from demo.errors import UserError
 from demo.handlers.common import number, one_of, plainly, text, whole
 from demo.models import offered
 from demo.presenters.attention import describe_look
+from demo.presenters.compare import describe_comparison
 from demo.presenters.model import describe_models
 from demo.presenters.segment import describe
 from demo.service import Asked, Service
-from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
+from demo.service.compare import VARIANTS, Comparison, cuts, variants
+from demo.service.differences import difference
+from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import ONE_AT_A_TIME
 
 WORDS_EXAMPLE = "cat, kitten; dog | background: wall, floor"
@@ -65,36 +69,39 @@ class Endpoints:
         Raises:
             gr.Error: an argument is not what it can be; the message says which and what is expected.
         """
-        asked = Asked(
-            words=text("vocabulary", vocabulary),
+        asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
+        asked = dataclasses.replace(
+            asked,
             method=one_of("method", method, METHODS),
-            preset=one_of("preset", preset, PRESETS),
             denoise=one_of("denoise", denoise, DENOISE),
-            eps=None if eps is None else number("eps", eps),
-            min_samples=None if min_samples is None else whole("min_samples", min_samples),
-            short_side=None if short_side is None else whole("short_side", short_side, SHORT_SIDES[0], SHORT_SIDES[-1]),
-            templates=None if templates is None else one_of("templates", templates, TEMPLATES),
-            threshold=number("threshold", threshold),
-            image_prior=_yes("image_prior", image_prior),
             vote=None if vote is None else _yes("vote", vote),
-            model=None if model is None else text("model", model),
         )
         masks = _yes("include_masks", include_masks)
         return describe(self._service.segment(image, asked), self._service.status(), masks=masks)
 
     @plainly
     def inspect_patch(
-        self, image: str | None, row: Any, column: Any, layer: Any = None, preset: Any = "auto", model: Any = None
+        self,
+        image: str | None,
+        row: Any,
+        column: Any,
+        layer: Any = None,
+        preset: Any = "auto",
+        model: Any = None,
+        head: Any = None,
+        direction: Any = OUTGOING,
     ) -> Any:
-        """What one patch of a picture looks at, before and after recovery, and the global patches with their ranks.
+        """What one patch of a picture looks at, before and after recovery, in maps, numbers and one sentence.
 
         Args:
             image: an uploaded picture.
-            row: of the patch, from 0.
-            column: of the patch, from 0.
-            layer: from 1; None takes the last but one.
+            row: whole number, of the patch, from 0 to h - 1.
+            column: whole number, of the patch, from 0 to w - 1.
+            layer: whole number, from 1 to the model's layers; None takes the last but one.
             preset: one of `PRESETS`.
             model: which loaded model; None takes the one that the page started with.
+            head: whole number, from 1 to the model's heads; None takes the mean of all.
+            direction: one of `DIRECTIONS`: what the patch looks at, or who looks at it.
 
         Raises:
             gr.Error: an argument is not what it can be; the message says which and what is expected.
@@ -103,7 +110,54 @@ class Endpoints:
         chosen = None if layer is None else whole("layer", layer)
         model = None if model is None else text("model", model)
         seen = self._service.open(image, one_of("preset", preset, PRESETS), model)
-        return describe_look(self._service.look(seen, image, *patch, chosen, model=model))
+        one_head = None if head is None else whole("head", head)
+        direction = one_of("direction", direction, DIRECTIONS)
+        look = self._service.look(seen, image, *patch, chosen, model=model, head=one_head, direction=direction)
+        return describe_look(look)
+
+    @plainly
+    def compare(
+        self,
+        image: str | None,
+        vocabulary: Any,
+        methods: Any = "",
+        preset: Any = "auto",
+        other_vocabulary: Any = "",
+        eps: Any = None,
+        min_samples: Any = None,
+        short_side: Any = None,
+        templates: Any = None,
+        threshold: Any = 0.0,
+        image_prior: Any = False,
+        model: Any = None,
+    ) -> Any:
+        """Divide a picture in several ways and say what differs from the first: areas, changed share, timings.
+
+        Args:
+            image: an uploaded picture.
+            vocabulary: as `parse_vocabulary` reads it.
+            methods: names out of `VARIANTS`, separated by commas; empty takes all.
+            preset: one of `PRESETS`.
+            other_vocabulary: further words for the same picture, compared as one more; may be empty.
+            eps: DBSCAN's radius; None takes the preset's.
+            min_samples: DBSCAN's core size; None takes the preset's.
+            short_side: pixels that the model sees along the short side; None takes the preset's.
+            templates: one of `TEMPLATES`; None takes the preset's.
+            threshold: pixels less sure than this, 0 to 1, become background.
+            image_prior: weigh words by how well they suit the whole picture.
+            model: which loaded model; None takes the one that the page started with.
+
+        Raises:
+            gr.Error: an argument is not what it can be; the message says which and what is expected.
+        """
+        asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
+        names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
+        others = text("other_vocabulary", other_vocabulary)
+        found = variants(asked, tuple(dict.fromkeys(names)) or VARIANTS, others)
+        run = self._service.segment(image, found[0].asked).run
+        pairs = list(cuts(self._service, image, Comparison(run, found)))
+        differences = [difference(pairs[0][1], cut) for _, cut in pairs]
+        return describe_comparison(pairs, differences, self._service.status())
 
     @plainly
     def models(self) -> Any:
@@ -132,21 +186,28 @@ def publish(endpoints: Endpoints) -> None:
         image.api_info = lambda: {**picture, "additional_description": "an uploaded file; links are not fetched"}
         preset = _choice("preset", PRESETS, "auto", "how the picture is laid out; paper-* takes its centre")
         model = _argument("model", "string", None, "key of a loaded model; empty: the one that the page started with")
+        words = _argument("vocabulary", "string", None, "classes by ';', synonyms by ','", example=WORDS_EXAMPLE)
+        eps = _argument("eps", "number", None, "DBSCAN's radius; empty: automatic")
+        min_samples = _argument("min_samples", "integer", None, "DBSCAN's core size; empty: automatic")
+        sides = f"pixels, {SHORT_SIDES[0]} to {SHORT_SIDES[-1]}; empty: preset's"
+        short_side = _argument("short_side", "integer", None, sides)
+        templates = _choice("templates", TEMPLATES, None, "sentences around each word; empty: the preset's")
+        threshold = _argument("threshold", "number", 0.0, "0 to 1; pixels that are less sure become background")
+        prior = _argument("image_prior", "boolean", False, "weigh words by how well they suit the whole picture")
         asked = [
-            image,
-            _argument("vocabulary", "string", None, "classes by ';', synonyms by ','", example=WORDS_EXAMPLE),
-            _choice("method", METHODS, METHODS[0], "how patches are compared with words"),
-            preset,
+            *(image, words, _choice("method", METHODS, METHODS[0], "how patches are compared with words"), preset),
             _choice("denoise", DENOISE, DENOISE[0], "what keeps global patches from merging regions"),
-            _argument("eps", "number", None, "DBSCAN's radius; empty: automatic"),
-            _argument("min_samples", "integer", None, "DBSCAN's core size; empty: automatic"),
-            _argument("short_side", "integer", None, f"pixels, {SHORT_SIDES[0]} to {SHORT_SIDES[-1]}; empty: preset's"),
-            _choice("templates", TEMPLATES, None, "sentences around each word; empty: the preset's"),
-            _argument("threshold", "number", 0.0, "0 to 1; pixels that are less sure become background"),
-            _argument("image_prior", "boolean", False, "weigh words by how well they suit the whole picture"),
+            *(eps, min_samples, short_side, templates, threshold, prior),
             _argument("vote", "boolean", None, "whether regions vote; empty: the method's"),
             model,
             _argument("include_masks", "boolean", True, "each class with its mask as COCO run lengths"),
+        ]
+        several = [
+            *(image, words),
+            _argument("methods", "string", "", f"out of {', '.join(VARIANTS)}; empty: all", example="clip, cliptrase"),
+            preset,
+            _argument("other_vocabulary", "string", "", "further words for the same picture; empty: none"),
+            *(eps, min_samples, short_side, templates, threshold, prior, model),
         ]
         patch = [
             image,
@@ -155,14 +216,43 @@ def publish(endpoints: Endpoints) -> None:
             _argument("layer", "integer", None, "from 1; empty: the last but one"),
             preset,
             model,
+            _argument("head", "integer", None, "from 1; empty: the mean of all heads"),
+            _choice("direction", DIRECTIONS, OUTGOING, "what the patch looks at, or who looks at it"),
         ]
         found = _result("classes (name, colour, area, confidence, COCO rle), size, grid, settings, timings, notes")
-        looked = _result("attention and affinity as rows of numbers, grid, global_patches with both ranks")
+        looked = _result("attention, recovered and affinity as rows, numbers before and after, summary, global_patches")
+        compared = _result("compared: each with classes, changed share against the first, class_changes, timings")
         running = _result("what runs, and the names that the other calls take")
         call = gr.Button()
     call.click(endpoints.segment, asked, found, api_name="segment", **ONE_AT_A_TIME)
     call.click(endpoints.inspect_patch, patch, looked, api_name="inspect_patch", **ONE_AT_A_TIME)
+    call.click(endpoints.compare, several, compared, api_name="compare", **ONE_AT_A_TIME)
     call.click(endpoints.models, None, running, api_name="models", queue=False)
+
+
+def _asked(
+    vocabulary: Any,
+    preset: Any,
+    eps: Any,
+    min_samples: Any,
+    short_side: Any,
+    templates: Any,
+    threshold: Any,
+    image_prior: Any,
+    model: Any,
+) -> Asked:
+    """What the arguments that several calls take ask for; UserError if one holds what it cannot hold."""
+    return Asked(
+        words=text("vocabulary", vocabulary),
+        preset=one_of("preset", preset, PRESETS),
+        eps=None if eps is None else number("eps", eps),
+        min_samples=None if min_samples is None else whole("min_samples", min_samples),
+        short_side=None if short_side is None else whole("short_side", short_side, SHORT_SIDES[0], SHORT_SIDES[-1]),
+        templates=None if templates is None else one_of("templates", templates, TEMPLATES),
+        threshold=number("threshold", threshold),
+        image_prior=_yes("image_prior", image_prior),
+        model=None if model is None else text("model", model),
+    )
 
 
 def _argument(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from demo.settings import EXAMPLES
 
+PHOTOGRAPH = "photograph"
+
 _log = logging.getLogger(__name__)
 
 
@@ -21,17 +23,24 @@ class Example:
         words: vocabulary that suits it.
         title: for people; may be empty.
         credit: who made it; may be empty.
+        model: what reads it well: "drawing" is for the embedded model, "photograph" for a larger one.
     """
 
     path: Path
     words: str
     title: str = ""
     credit: str = ""
+    model: str = "drawing"
 
     @property
     def name(self) -> str:
         """What a link calls it."""
         return self.path.stem
+
+    @property
+    def caption(self) -> str:
+        """Title, with a mark on what the embedded model reads poorly."""
+        return f"{self.title} (photo)" if self.model == PHOTOGRAPH else self.title
 
 
 def read_examples(folder: Path = EXAMPLES) -> list[Example]:
@@ -39,8 +48,14 @@ def read_examples(folder: Path = EXAMPLES) -> list[Example]:
     try:
         entries = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
         found = [
-            Example(folder / Path(e["file"]).name, str(e["words"]), str(e.get("title", "")), str(e.get("credit", "")))
-            for e in entries
+            Example(
+                path=folder / Path(entry["file"]).name,
+                words=str(entry["words"]),
+                title=str(entry.get("title", "")),
+                credit=str(entry.get("credit", "")),
+                model=str(entry.get("model", "drawing")),
+            )
+            for entry in entries
         ]
     except FileNotFoundError:
         return []

@@ -12,16 +12,18 @@ from demo.endpoints import Endpoints, publish
 from demo.guard import GuardedBlocks, OnlyPublicCalls
 from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
+from demo.handlers.compare import CompareHandlers
 from demo.handlers.model import ModelHandlers
 from demo.handlers.page import GreetView, PageHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.handlers.tour import TourHandlers
+from demo.headers import SafeHeaders
 from demo.presenters.model import banner
 from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
-from demo.settings import DELETE_CACHE, EXAMPLES, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
+from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
 from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, model, result, tour
+from demo.tabs import ask, attention, clusters, compare, model, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
@@ -38,6 +40,7 @@ class Page:
     result: result.Result
     attention: attention.Attention
     clusters: clusters.Clusters
+    compare: compare.Compare
     tour: tour.Tour
     tabs: gr.Tabs
     chosen: model.Model
@@ -50,7 +53,7 @@ class Page:
         a, c = self.ask, self.clusters
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
-            *(a.templates, a.image_prior, c.denoise, c.eps, c.min_samples, self.model),
+            *(a.templates, a.image_prior, c.denoise, c.automatic, c.eps, c.min_samples, self.model),
         ]
 
 
@@ -71,6 +74,9 @@ def build(service: Service) -> gr.Blocks:
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
         _wire_segmenting(page, PageHandlers(service), handlers)
+        # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
+        # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
+        compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 
@@ -88,8 +94,10 @@ def launch_options() -> dict[str, Any]:
         "allowed_paths": [str(EXAMPLES)],
         "theme": theme(),
         "css": CSS,
-        "app_kwargs": {"middleware": [Middleware(OnlyPublicCalls)]},
+        "app_kwargs": {"middleware": [Middleware(SafeHeaders), Middleware(OnlyPublicCalls)]},
         "js": SCRIPT,
+        "pwa": True,  # installable: a browser offers the page as an app of its own
+        "favicon_path": str(ICON),
     }
 
 
@@ -108,6 +116,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
                 looked = attention.draw()
             with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
                 grouped = clusters.draw()
+            with gr.Tab("Compare", id=compare.NAME) as opened[compare.NAME]:
+                compared = compare.draw()
             with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
                 chosen = model.draw(head, own)
             with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
@@ -120,6 +130,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         result=found,
         attention=looked,
         clusters=grouped,
+        compare=compared,
         tour=told,
         tabs=tabs,
         chosen=chosen,
@@ -160,7 +171,7 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
     c, a = page.clusters, page.ask
     changed = gr.on(
         [
-            *(c.denoise.input, c.eps.submit, c.eps.blur, c.min_samples.submit, c.min_samples.blur),
+            *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
             *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
             *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.model.change),
         ],
@@ -179,5 +190,6 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
             **PRIVATE,
         )
     a.stop.click(None, None, None, cancels=running, **PRIVATE)
-    # Another picture: whatever still runs for the one before must not be shown beside it.
-    page.shared.image.input(handlers.forget, None, out, trigger_mode="always_last", cancels=running, **CHEAP)
+    # Another picture: whatever still runs for the one before must not be shown beside it. In line, not CHEAP: late, it
+    # would take away the result of a Segment that was pressed after it.
+    page.shared.image.input(handlers.forget, None, trigger_mode="always_last", cancels=running, **common)

@@ -3,6 +3,19 @@
 SHOW_RESULT = "() => { if (innerWidth < 768) document.querySelector('#tabs').scrollIntoView({behavior: 'smooth'}); }"
 """On a phone the result stands below the words, out of sight."""
 
+COPY_LINK = """(example, words) => {
+  const button = document.querySelector('#copy-link');
+  const say = text => { button.textContent = text; setTimeout(() => button.textContent = 'Copy link', 4000); };
+  if (!example) { say('A link cannot hold your own picture'); return []; }
+  const link = new URL(location.pathname, location.origin);
+  link.searchParams.set('example', example);
+  link.searchParams.set('words', words);
+  const offer = () => prompt('The link:', link.href);
+  if (navigator.clipboard) navigator.clipboard.writeText(link.href).then(() => say('Copied'), offer); else offer();
+  return [];
+}"""
+"""A link to the example and the words that are here now; browsers lend the clipboard to safe addresses only."""
+
 SCRIPT = """
 () => {
   document.addEventListener("click", event => {

@@ -12,6 +12,8 @@ METHODS = ("cliptrase", "clip")
 PRESETS = ("auto", "paper-224", "paper-336")
 DENOISE = ("cls", "dice", "none")
 TEMPLATES = ("simple7", "openai80")
+OUTGOING, INCOMING = DIRECTIONS = ("outgoing", "incoming")
+"""What a patch looks at; who looks at it."""
 DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80")
 
 MAX_UPLOAD = "15mb"
@@ -28,8 +30,12 @@ KEPT_RESULT_BYTES = 400_000_000
 """Results that stay in memory: 12 bytes for each pixel of the picture."""
 KEPT_CAPTURES = 4
 """Pictures whose queries, keys and values stay in memory: tens of MB each for a large model."""
-KEPT_MAPS = 12
-"""Layers whose N x N maps stay in memory."""
+KEPT_MAP_BYTES = 300_000_000
+"""Layers and heads whose N x N maps stay in memory: 0.8 MB each at 224 pixels, 200 MB at 4096 patches."""
+KEPT_MATRICES = 8
+"""Whole matrices, small enough to be shown: 4 MB each at most."""
+KEPT_DEPTHS = 256
+"""Pictures whose global patches of every layer are remembered: a few numbers each."""
 
 KEPT_MODEL_BYTES = 2_000_000_000
 """Models that stay in memory besides nano and the one from the start: three of the size of ViT-B-16."""
@@ -50,7 +56,8 @@ OFFERED = (
 SHORT_SIDES = (160, 224, 288, 336, 448, 560, 672, 896, 1024)
 """Pixels that the model may be given along the short side."""
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+EXAMPLES, ICON = ASSETS / "examples", ASSETS / "icon" / "icon.png"
 
 
 @dataclass(frozen=True)

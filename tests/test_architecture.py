@@ -38,6 +38,7 @@ BELOW_HANDLERS = {
     "memory",
     "gpu",
     "jobs",
+    "lent",
 }
 ABOVE_SERVICE = ("demo.layout", "demo.tabs", "demo.handlers", "demo.endpoints")
 

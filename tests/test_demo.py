@@ -16,9 +16,7 @@ from cliptrase_core.templates import TEMPLATES
 from cliptrase_core.vocabulary import DATASETS
 from demo import settings
 from demo.cache import Kept
-from demo.figures import views
 from demo.figures.overlay import STYLES
-from demo.handlers.attention import AttentionHandlers
 from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.layout import build, launch_options
 from demo.models import ModelHolder
@@ -63,8 +61,9 @@ FIELDS = {
     "templates": "auto",
     "image_prior": False,
     "denoise": "cls",
-    "eps": None,
-    "min_samples": None,
+    "automatic": True,
+    "eps": 0.7,
+    "min_samples": 3,
     "model": None,
 }
 
@@ -112,8 +111,8 @@ def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
     "changes",
     [
         {"background": "unsure pixels", "threshold": 0.9},
-        {"eps": 0.5},
-        {"min_samples": 2},
+        {"automatic": False, "eps": 0.5},
+        {"automatic": False, "min_samples": 2},
         {"denoise": "none"},
         {"method": "clip"},
         {"opacity": 1.0},
@@ -198,15 +197,6 @@ def test_words_that_mean_the_same_are_found(handlers, photo):
     assert "mountain" not in said
 
 
-def test_the_attention_of_a_patch_is_the_same_by_click_and_by_numbers(service, handlers, photo):
-    view, looking = cut(handlers, photo), AttentionHandlers(service)
-    side = views.cell_side(view.run.seen.grid)
-    clicked = looking.click(view.run, view.token, photo, 11, Click([3.5 * side, 2.5 * side]))
-    stepped = looking.step(view.run, photo, 2, 3, 11)
-    assert (clicked.row, clicked.column) == (2, 3)
-    np.testing.assert_array_equal(clicked.after, stepped.after)
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -222,9 +212,9 @@ def test_the_attention_of_a_patch_is_the_same_by_click_and_by_numbers(service, h
         ({"style": ["fill"]}, "style: expected one of"),
         ({"words": 7}, "words: expected text"),
         ({"model": "/etc/passwd"}, "model"),
-        ({"eps": -1}, "eps: expected"),
-        ({"eps": "big"}, "eps: expected a number"),
-        ({"min_samples": 1.5}, "min_samples: expected a whole number"),
+        ({"automatic": False, "eps": -1}, "eps: expected"),
+        ({"automatic": False, "eps": "big"}, "eps: expected a number"),
+        ({"automatic": False, "min_samples": 1.5}, "min_samples: expected a whole number"),
     ],
 )
 def test_wrong_fields_are_named(handlers, photo, changes, said):

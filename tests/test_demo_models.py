@@ -43,7 +43,7 @@ TINY = {
     "quick_gelu": True,
 }
 TAGS = ("one", "two", "three")
-FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, "cls", None, None)
+FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, "cls", True, 0.7, 3)
 
 
 def quiet(share, text):

@@ -303,7 +303,7 @@ def describe(scene: Scene) -> dict[str, str]:
     """What `examples.json` says about a scene."""
     collections = dict.fromkeys(icon.collection for icon in scene.icons)
     credit = "Icons: " + "; ".join(CREDITS[name] for name in collections)
-    return {"file": scene.file, "title": scene.title, "words": scene.words, "credit": credit}
+    return {"file": scene.file, "title": scene.title, "words": scene.words, "credit": credit, "model": "drawing"}
 
 
 def main() -> None:
@@ -315,8 +315,10 @@ def main() -> None:
     for scene in SCENES:
         # 128 colours, no dithering: grain in full colour does not compress.
         draw(packages, scene).quantize(128, dither=Image.Dither.NONE).save(folder / scene.file, optimize=True)
-    text = json.dumps([describe(scene) for scene in SCENES], indent=2, ensure_ascii=False)
-    (folder / "examples.json").write_text(text + "\n", encoding="utf-8")
+    listed = folder / "examples.json"
+    photographs = [one for one in json.loads(listed.read_text(encoding="utf-8")) if one["model"] == "photograph"]
+    text = json.dumps([*map(describe, SCENES), *photographs], indent=2, ensure_ascii=False)
+    listed.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,32 +11,69 @@ from PIL import Image
 from demo.figures import views
 
 GLOBAL_MARK = (255, 255, 255)
+GLOBAL_EDGE = (40, 40, 40)
+Range = tuple[float, float]
 
 
 def heat_map(
     picture: views.Picture,
     values: npt.NDArray[np.floating],
-    patch: views.Cell,
+    patch: views.Cell | None,
     global_patches: Iterable[views.Cell] = (),
+    ends: Range | None = None,
 ) -> views.Picture:
     """A map over the picture in grey; the chosen patch outlined in red, global patches in white.
 
     Args:
         picture: (h*cell, w*cell, 3), what the model saw.
         values: (h, w).
-        patch: (row, column) that looks.
+        patch: (row, column) that looks; None where no patch does.
         global_patches: (row, column) of each.
+        ends: values of the first and the last colour; None takes the map's own range.
 
     Returns:
         (h*cell, w*cell, 3).
     """
-    from cliptrase_core.heatmap import heat_colours, heat_range  # late: the page is drawn before torch is there
+    from cliptrase_core.heatmap import heat_colours  # late: the page is drawn before torch is there
 
-    side = picture.shape[0] // values.shape[0]
-    low, high = heat_range(values, patch)
-    colours = heat_colours(values, low, high).repeat(side, axis=0).repeat(side, axis=1)
+    low, high = own_range(values, patch) if ends is None else ends
+    return _over(picture, heat_colours(values, low, high), patch, global_patches)
+
+
+def difference_map(
+    picture: views.Picture,
+    values: npt.NDArray[np.floating],
+    most: float,
+    patch: views.Cell | None,
+    global_patches: Iterable[views.Cell] = (),
+) -> views.Picture:
+    """Signed values over the picture in grey: blue for less, orange for more; the rest as in `heat_map`."""
+    from cliptrase_core.heatmap import signed_colours
+
+    return _over(picture, signed_colours(values, most), patch, global_patches)
+
+
+def matrix_picture(colours: views.Picture) -> views.Picture:
+    """A matrix's colours at a size that can be looked at, each entry a square of whole pixels."""
+    side = max(1, views.INSPECT_SIDE // len(colours))
+    return colours.repeat(side, axis=0).repeat(side, axis=1)
+
+
+def own_range(values: npt.NDArray[np.floating], patch: views.Cell | None) -> Range:
+    """Lowest and highest value, the chosen patch left out: it may resemble itself far more than the rest does."""
+    from cliptrase_core.heatmap import heat_range
+
+    return heat_range(values, patch) if patch else (float(values.min()), float(values.max()))
+
+
+def _over(
+    picture: views.Picture, colours: views.Picture, patch: views.Cell | None, global_patches: Iterable[views.Cell]
+) -> views.Picture:
+    side = picture.shape[0] // colours.shape[0]
     grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
-    out = views.blend(grey, colours, 0.75)
+    out = views.blend(grey, colours.repeat(side, axis=0).repeat(side, axis=1), 0.75)
+    thin = max(1, side // 16)
     for cell in global_patches:
-        views.outline(out, cell, side, GLOBAL_MARK, width=max(1, side // 16))
-    return views.mark(out, patch, side)
+        views.outline(out, cell, side, GLOBAL_EDGE, width=2 * thin)  # a dark edge: white alone is lost on pale colours
+        views.outline(out, cell, side, GLOBAL_MARK, width=thin)
+    return views.mark(out, patch, side) if patch else out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from demo import gpu
 from demo.settings import OFFERED
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def facts_of(key: str, segmenter: Segmenter) -> ModelFacts:
         digest=info.digest,
         parameters=sum(p.numel() for p in info.model.parameters()),
         nbytes=model_bytes(segmenter),
-        device=str(segmenter.device),
+        device=gpu.device_name(segmenter.device),
         precision=segmenter.precision,
         threads=torch.get_num_threads(),
         short_side=info.short_side,

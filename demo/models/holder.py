@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from demo import gpu
 from demo.cache import Kept
 from demo.errors import UserError, for_people
 from demo.models import opening
@@ -196,7 +197,7 @@ class ModelHolder:
             busy=busy,
             name=info.name,
             pretrained=info.pretrained,
-            device=str(segmenter.device),
+            device=gpu.device_name(segmenter.device),
             precision=segmenter.precision,
             notice=notice,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo import memory
+from demo import gpu, memory
 from demo.errors import UserError
 from demo.models.facts import weighed
 from demo.models.keys import NANO
@@ -69,6 +69,10 @@ def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
     """
     from cliptrase_core import Segmenter
 
+    if gpu.lent():
+        from demo import lent
+
+        return lent.LentSegmenter(name, pretrained, settings.precision)  # a first run would spend lent seconds
     segmenter = Segmenter.from_pretrained(name, pretrained, device=settings.device, precision=settings.precision)
     side = segmenter.info.short_side
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)

@@ -43,6 +43,20 @@ def swatch(colour: str) -> str:
     return f'<span class="swatch" style="background:{colour}"></span>'
 
 
+def sort_head(name: str, kind: str, *, falling: bool) -> str:
+    """Head of a table's column; it is a button that sorts.
+
+    Args:
+        name: of the column, plain text.
+        kind: "text" or "number".
+        falling: whether the table comes sorted by this column, largest first.
+    """
+    return (
+        f'<th scope="col" aria-sort="{"descending" if falling else "none"}">'
+        f'<button type="button" class="sort" data-kind="{kind}">{html.escape(name)}</button></th>'
+    )
+
+
 def percent(share: float) -> str:
     """A share of 1, for people."""
     return f"{share:.1%}" if share >= 0.001 or share == 0 else "&lt; 0.1%"

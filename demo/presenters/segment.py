@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from demo.models import Status
-from demo.presenters.common import hint, percent, seconds, some, swatch, word
+from demo.presenters.common import hint, percent, seconds, some, sort_head, swatch, word
 from demo.service import Cut, Point
 
 NOTES_SHOWN = 5
@@ -20,11 +20,7 @@ _COLUMNS = (("Class", "text"), ("Area", "number"), ("Mean confidence", "number")
 
 def legend_table(cut: Cut) -> str:
     """HTML table: colour, class, share of the picture, mean confidence; its heads are buttons that sort."""
-    heads = "".join(
-        f'<th scope="col" aria-sort="{"descending" if name == "Area" else "none"}">'
-        f'<button type="button" class="sort" data-kind="{kind}">{name}</button></th>'
-        for name, kind in _COLUMNS
-    )
+    heads = "".join(sort_head(name, kind, falling=name == "Area") for name, kind in _COLUMNS)
     rows = "".join(
         f'<tr><td>{swatch(row.colour)}</td><th scope="row" data-value="{html.escape(row.name, quote=True)}">'
         f'{word(row.name)}</th><td data-value="{row.area:.6f}">{percent(row.area)}</td>'

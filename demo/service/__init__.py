@@ -4,9 +4,22 @@ from demo.errors import UserError
 from demo.models import Status
 from demo.service.bundle import bundle
 from demo.service.cuts import Asked, Cut, Run
-from demo.service.looks import Look
+from demo.service.looks import Look, Matrix
 from demo.service.pictures import Seen
 from demo.service.points import Point, point_at
 from demo.service.service import Service
 
-__all__ = ["Asked", "Cut", "Look", "Point", "Run", "Seen", "Service", "Status", "UserError", "bundle", "point_at"]
+__all__ = [
+    "Asked",
+    "Cut",
+    "Look",
+    "Matrix",
+    "Point",
+    "Run",
+    "Seen",
+    "Service",
+    "Status",
+    "UserError",
+    "bundle",
+    "point_at",
+]

@@ -14,12 +14,21 @@ from demo.errors import UserError, for_people
 from demo.figures import views
 from demo.models import ModelHolder, Status
 from demo.service.cuts import Asked, Cut, Run, result_bytes
-from demo.service.looks import Look
+from demo.service.looks import Look, Matrix, make_look, make_matrix
 from demo.service.pictures import Entry, Pictures, Seen, expect_same
-from demo.settings import KEPT_CAPTURES, KEPT_MAPS, KEPT_RESULT_BYTES, Settings
+from demo.settings import (
+    KEPT_CAPTURES,
+    KEPT_DEPTHS,
+    KEPT_MAP_BYTES,
+    KEPT_MATRICES,
+    KEPT_RESULT_BYTES,
+    OUTGOING,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from cliptrase_core import AttentionMaps, Segmentation, Segmenter
+    from cliptrase_core.inspection import LayerGlobals
 
 
 class Service:
@@ -31,7 +40,9 @@ class Service:
         self._pictures = Pictures()
         self._results: Kept[Segmentation] = Kept(KEPT_RESULT_BYTES, result_bytes)
         self._captures: Kept[Any] = Kept(KEPT_CAPTURES)
-        self._maps: Kept[AttentionMaps] = Kept(KEPT_MAPS)
+        self._maps: Kept[AttentionMaps] = Kept(KEPT_MAP_BYTES, lambda maps: 3 * maps.affinity.nbytes)
+        self._matrices: Kept[Matrix] = Kept(KEPT_MATRICES)
+        self._depths: Kept[list[LayerGlobals]] = Kept(KEPT_DEPTHS)
 
     def start(self) -> None:
         """Begin to load in the background; calling it again does nothing."""
@@ -88,8 +99,10 @@ class Service:
         layer: int | None = None,
         *,
         model: str | None = None,
+        head: int | None = None,
+        direction: str = OUTGOING,
     ) -> Look:
-        """What one patch of a picture looks at.
+        """What one patch of a picture looks at, or who looks at it.
 
         Args:
             seen: from `segment` or `open`.
@@ -98,26 +111,41 @@ class Service:
             column: from 0.
             layer: from 1; None takes the last but one.
             model: key of the model that saw it.
+            head: from 1; None takes the mean of all.
+            direction: one of `DIRECTIONS`.
 
         Raises:
-            UserError: no such patch or layer, or the picture or the model is another one by now.
+            UserError: no such patch, layer or head, or the picture or the model is another one by now.
+        """
+        with for_people():
+            maps, patches = self._maps_of(seen, path, layer, head, model)
+            return make_look(seen, maps, patches, (row, column), direction)
+
+    def look_of_cls(
+        self, seen: Seen, path: str | None, layer: int | None = None, *, model: str | None, head: int | None = None
+    ) -> Look:
+        """What [CLS] looks at; arguments and errors as in `look`."""
+        with for_people():
+            maps, patches = self._maps_of(seen, path, layer, head, model)
+            return make_look(seen, maps, patches, None)
+
+    def matrix(
+        self, seen: Seen, path: str | None, layer: int | None = None, *, model: str | None, head: int | None = None
+    ) -> Matrix:
+        """Who looks at whom, all patches at once; arguments and errors as in `look`."""
+        with for_people():
+            maps, patches = self._maps_of(seen, path, layer, head, model)
+            return self._matrices.get((seen, maps.layer, head), lambda: make_matrix(seen, maps, patches))[0]
+
+    def depth(self, seen: Seen, path: str | None, *, model: str | None = None) -> list[LayerGlobals]:
+        """Global patches of every layer; computed once for each picture.
+
+        Raises:
+            UserError: the picture or the model is another one by now.
         """
         segmenter = self._same_model(seen, model)
         with for_people():
-            entry = self._pictures.again(segmenter, seen, path)
-            layer = max(1, seen.layers - 1) if layer is None else layer
-            maps, _ = self._maps.get((seen, layer), lambda: self._capture(segmenter, seen, path).maps(layer))
-            attention, affinity = maps.patch_maps(row, column)
-        return Look(
-            seen=seen,
-            patch=(row, column),
-            layer=layer,
-            attention=attention.numpy(),
-            affinity=affinity.numpy(),
-            global_patches=[divmod(int(patch), seen.grid[1]) for patch in maps.global_patches],
-            ranks=maps.global_ranks,
-            patches=entry.patches,
-        )
+            return self._depths.get(seen, lambda: self._capture(segmenter, seen, path).depth())[0]
 
     def patch_at(self, seen: Seen, x: float, y: float) -> tuple[int, int]:
         """Patch (row, column) under a point of the inspected picture."""
@@ -125,6 +153,15 @@ class Service:
 
         side = views.cell_side(seen.grid)
         return patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
+
+    def _maps_of(
+        self, seen: Seen, path: str | None, layer: int | None, head: int | None, model: str | None
+    ) -> tuple[AttentionMaps, views.Picture]:
+        segmenter = self._same_model(seen, model)
+        patches = self._pictures.again(segmenter, seen, path).patches
+        layer = max(1, seen.layers - 1) if layer is None else layer
+        key, make = (seen, layer, head), lambda: self._capture(segmenter, seen, path).maps(layer, head)
+        return self._maps.get(key, make)[0], patches
 
     def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool) -> Cut:
         from cliptrase_core.colours import legend

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from demo.handlers.common import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS
+from demo.script import COPY_LINK
 from demo.settings import DATASETS, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import caption, hidden_text
 
@@ -25,6 +26,7 @@ class Ask:
     go: gr.Button
     stop: gr.Button
     examples: gr.Gallery
+    copy_link: gr.Button
     background: gr.Radio
     background_words: gr.Textbox
     threshold: gr.Slider
@@ -53,7 +55,7 @@ def draw() -> Ask:
     with gr.Row():
         go = gr.Button("Segment", variant="primary", elem_id="go", scale=3, min_width=160)
         stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
-    caption("Examples: one click")
+    caption("Examples: one click (photos are for ViT-B-16, see Model)")
     examples = gr.Gallery(
         label="Examples",
         show_label=False,
@@ -65,6 +67,7 @@ def draw() -> Ask:
         buttons=[],
         elem_id="examples",
     )
+    copy_link = gr.Button("Copy link", size="sm", elem_id="copy-link")
     with gr.Accordion("Background and settings", open=False, elem_id="settings"):
         chosen = _settings()
     return Ask(
@@ -73,6 +76,7 @@ def draw() -> Ask:
         go=go,
         stop=stop,
         examples=examples,
+        copy_link=copy_link,
         example=hidden_text("example"),
         linked=hidden_text("linked"),
         **chosen,
@@ -81,6 +85,8 @@ def draw() -> Ask:
 
 def wire(ask: Ask) -> None:
     """Events that concern this column alone; none reaches the server."""
+    ask.copy_link.click(None, [ask.example, ask.words], None, js=COPY_LINK, api_visibility="private")
+    ask.image.input(None, None, ask.example, js="() => ''", api_visibility="private")  # a link cannot hold it
     ask.background.change(
         lambda way: (gr.Textbox(visible=way == BY_WORDS), gr.Slider(visible=way == BY_THRESHOLD)),
         ask.background,

@@ -9,7 +9,7 @@ import gradio as gr
 
 from demo.handlers.model import FactsView, LoadView, ModelHandlers, SawView
 from demo.models import offered
-from demo.presenters.model import NOTHING_SEEN, choices
+from demo.presenters.model import NOTHING_RUNS, NOTHING_SEEN, choices
 from demo.tabs.ask import Ask
 from demo.tabs.common import PRIVATE, Shared, outputs, shown
 
@@ -45,7 +45,7 @@ def draw(banner: gr.HTML, model: gr.State) -> Model:
         load = gr.Button("Use this model", variant="secondary", elem_id="model-load", scale=3, min_width=160)
         stop = gr.Button("Stop", elem_id="model-stop", scale=1, min_width=70)
     news = gr.HTML("", padding=False, elem_id="model-news")
-    facts = gr.HTML("", padding=False, elem_id="model-facts")
+    facts = gr.HTML(NOTHING_RUNS, padding=False, elem_id="model-facts")
     pixels = shown("What the model sees, patch by patch", "model-pixels", "png", height=360)
     sizes = gr.HTML(NOTHING_SEEN, padding=False, elem_id="model-sizes")
     return Model(choice, load, stop, news, facts, pixels, sizes, banner, model)

@@ -1,0 +1,73 @@
+"""How well labels agree with a ground truth: one confusion matrix, and what follows from it. Pure numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.errors import InputError, explain
+
+IGNORED = -1
+"""In a truth: a pixel that does not count. In labels: a pixel that got none of the truth's classes."""
+
+Labels = npt.NDArray[np.integer]
+Matrix = npt.NDArray[np.int64]
+
+
+def confusion_matrix(truth: Labels, labels: Labels, classes: int) -> Matrix:
+    """Count pixels by true and by given class; matrices of several pictures add up.
+
+    Args:
+        truth: (H, W), 0..C-1, or `IGNORED` where a pixel does not count.
+        labels: (H, W), 0..C-1, or `IGNORED` where a pixel got none of these classes.
+        classes: C.
+
+    Returns:
+        (C, C+1); rows are true classes, columns given ones, the last column is "none of these".
+
+    Raises:
+        InputError: maps of different size, or classes out of range.
+    """
+    if truth.shape != labels.shape or truth.ndim != 2:
+        raise InputError(
+            explain(
+                "truth and labels",
+                expected="two maps (H, W) of one size",
+                got=f"{truth.shape} and {labels.shape}",
+                remedy="Bring the truth to the size of the labels.",
+            )
+        )
+    for name, values in (("truth", truth), ("labels", labels)):
+        if values.size and (values.min() < IGNORED or values.max() >= classes):
+            raise InputError(
+                explain(
+                    name,
+                    expected=f"classes 0 to {classes - 1}, or {IGNORED}",
+                    got=f"{values.min()} to {values.max()}",
+                    remedy="Give each class its own number.",
+                )
+            )
+    counted = truth != IGNORED
+    given = np.where(labels == IGNORED, classes, labels)[counted].astype(np.int64)
+    pairs = truth[counted].astype(np.int64) * (classes + 1) + given
+    return np.bincount(pairs, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
+
+
+def class_iou(matrix: Matrix) -> npt.NDArray[np.float64]:
+    """Intersection over union of each class: (C,) in [0, 1], NaN for a class that is in neither map."""
+    hit = np.diagonal(matrix)
+    union = matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0) - hit
+    iou: npt.NDArray[np.float64] = np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+    return iou
+
+
+def mean_iou(matrix: Matrix) -> float:
+    """Mean over the classes that are in the truth, so that it is the same mean for all labels; NaN without any."""
+    known = class_iou(matrix)[matrix.sum(axis=1) > 0]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def pixel_accuracy(matrix: Matrix) -> float:
+    """Share of the counted pixels that got their true class; NaN when none counts."""
+    total = int(matrix.sum())
+    return float(np.trace(matrix) / total) if total else float("nan")

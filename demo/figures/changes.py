@@ -1,0 +1,37 @@
+"""Which pixels of a picture are meant: bright on a dark picture in grey, for eyes that colours do not tell apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from demo.figures import views
+
+MARK = (240, 228, 66)
+"""Yellow: far from dark grey in lightness, which nobody's eyes mix up."""
+DARK = 0.55
+"""How far the picture goes towards black."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+def marked(picture: views.Picture, where: Mask, left_out: Mask | None = None) -> views.Picture:
+    """A picture in dark grey with some pixels marked.
+
+    Args:
+        picture: (H, W, 3).
+        where: (h, w), pixels to mark, at any size of the same shape.
+        left_out: (h, w), pixels that do not count: black.
+
+    Returns:
+        (H, W, 3).
+    """
+    size = picture.shape[:2]
+    grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
+    out = views.blend(grey, np.zeros_like(grey), DARK)
+    chosen = views.pick(where.astype(np.int32), size).astype(bool)
+    out[chosen] = views.blend(out[chosen], np.broadcast_to(np.uint8(MARK), out[chosen].shape), 0.85)
+    if left_out is not None:
+        out[views.pick(left_out.astype(np.int32), size).astype(bool)] = 0
+    return out

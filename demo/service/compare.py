@@ -1,0 +1,115 @@
+"""One picture divided in several ways: by CLIPtrase step by step, by other methods, by other words. No Gradio."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from demo.errors import UserError
+from demo.service.cuts import Asked, Cut, Run
+from demo.service.service import Service
+from demo.settings import METHODS
+
+STEPS = {
+    "clip": ("CLIP", {"method": "clip"}),
+    "recovery": ("+ recovery", {"method": "cliptrase", "vote": False}),
+    "clustering": ("+ clustering", {"method": "cliptrase", "vote": True, "denoise": "none"}),
+    "cliptrase": ("+ denoising", {"method": "cliptrase", "vote": True, "denoise": "cls"}),
+}
+"""CLIPtrase step by step: name -> (title, what is asked); each adds one thing to the one before."""
+VARIANTS = (*STEPS, *(name for name in METHODS if name not in STEPS))
+"""Everything that is compared unless less is asked for: the steps, then the other methods."""
+OWN, OTHER_WORDS = "yours", "other words"
+_SHARED_STAGES = ("read", "encode")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to divide the picture.
+
+    Attributes:
+        name: stable, for programs.
+        title: for people.
+        asked: everything that decides its result.
+    """
+
+    name: str
+    title: str
+    asked: Asked
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a visitor compares: small enough to keep for each of them."""
+
+    run: Run
+    variants: tuple[Variant, ...]
+
+    def variant(self, name: str) -> Variant:
+        """The variant of a name; UserError if there is none."""
+        for one in self.variants:
+            if one.name == name:
+                return one
+        raise UserError("There is no such result to compare. Press Compare again.")
+
+
+def variants(asked: Asked, names: Sequence[str] = VARIANTS, other_words: str = "") -> tuple[Variant, ...]:
+    """The ways to divide a picture that differ from `asked` in method and steps only.
+
+    Args:
+        asked: what they share.
+        names: of `VARIANTS`.
+        other_words: a second vocabulary; may be empty.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    from cliptrase_core.methods import METHODS as KNOWN
+
+    found = []
+    for name in names:
+        if name not in VARIANTS:
+            raise UserError(f"methods: expected names out of {', '.join(VARIANTS)}, got {name[:40]!r}. Pick some.")
+        title, changes = STEPS[name] if name in STEPS else (KNOWN[name].title, {"method": name})
+        other = dataclasses.replace(asked, **{"vote": None, **changes})  # type: ignore[arg-type]
+        # The same request in the same words is found among the results that are kept.
+        found.append(Variant(name, title, asked if _settled(other) == _settled(asked) else other))
+    if other_words.strip():
+        found.append(Variant(OTHER_WORDS, "Other words", dataclasses.replace(asked, words=other_words)))
+    return tuple(found)
+
+
+def with_own(asked: Asked, others: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    """The variants, and the person's own result unless it is one of them."""
+    return others if own_name(asked, others) else (*others, Variant(OWN, "Your settings", asked))
+
+
+def own_name(asked: Asked, among: Sequence[Variant]) -> str | None:
+    """Which variant is what the person sees now; None if none is."""
+    return next((one.name for one in among if _settled(one.asked) == _settled(asked)), None)
+
+
+def cuts(service: Service, path: str | None, comparison: Comparison) -> Iterator[tuple[Variant, Cut]]:
+    """Each variant with its result, made now or kept from before; the picture is never encoded again.
+
+    Raises:
+        UserError: the picture or the model is another one by now, or the other words are unusable.
+    """
+    for one in comparison.variants:
+        yield one, service.again(Run(comparison.run.seen, one.asked), path)
+
+
+def cost(cut: Cut) -> float:
+    """Seconds that a result took beyond reading and encoding the picture, which all share."""
+    return float(sum(took for stage, took in cut.result.timings.items() if stage not in _SHARED_STAGES))
+
+
+def _settled(asked: Asked) -> Asked:
+    """The same request with everything said, and without what does not change its labels."""
+    from cliptrase_core.methods import METHODS as KNOWN
+
+    vote = KNOWN[asked.method].regions_vote if asked.vote is None else asked.vote
+    if vote:
+        return dataclasses.replace(asked, vote=True)
+    return dataclasses.replace(asked, vote=False, denoise="cls", eps=None, min_samples=None)

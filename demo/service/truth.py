@@ -1,0 +1,95 @@
+"""A person's own ground truth, and how well results agree with it. Imports no Gradio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from demo.errors import UserError, for_people
+from demo.figures import views
+from demo.service.cuts import Cut
+from demo.service.differences import fold
+from demo.service.service import Service
+
+Labels = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """A ground truth in the frame of the labels.
+
+    Attributes:
+        labels: (H, W), index into `names`, -1 where a pixel does not count.
+        names: of the classes, in the order of the person's words.
+    """
+
+    labels: Labels
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How well a result agrees with a ground truth.
+
+    Attributes:
+        iou: (C,), NaN for a class that is in neither.
+        mean_iou: over the classes that are in the truth; NaN when no pixel counts.
+        accuracy: share of the pixels that count; NaN likewise.
+        wrong: (H, W), pixels that count and got another class.
+    """
+
+    iou: npt.NDArray[np.float64]
+    mean_iou: float
+    accuracy: float
+    wrong: npt.NDArray[np.bool_]
+
+
+def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth:
+    """Read a mask and bring it to the frame of the labels.
+
+    Args:
+        service: that has the picture.
+        path: of the picture.
+        mask: path of a PNG with class numbers in the order of the words of `own`.
+        own: what the person sees now.
+
+    Raises:
+        UserError: no such PNG, one of another size than the picture, or numbers beyond the words.
+    """
+    from cliptrase_core.masks import read_mask
+
+    with for_people():
+        labels = read_mask(mask)
+    frame = service.encoded(own.run, path)[1].encoding.frame
+    if labels.shape != frame.original:
+        expected, got = (" x ".join(map(str, size)) for size in (frame.original, labels.shape))
+        raise UserError(
+            f"The ground truth: expected {expected} pixels (height x width) like the picture, got {got}. "
+            "Save it in the picture's size."
+        )
+    names = own.result.class_names
+    if labels.max() >= len(names):
+        raise UserError(
+            f"The ground truth: expected class numbers 0 to {len(names) - 1}, one for each of your words in their "
+            f"order, or 255 for pixels that do not count, got {labels.max()}. Add the missing words or mend the file."
+        )
+    if frame.labels != frame.original:  # the paper's presets label a crop
+        (top, left), (height, width) = frame.crop, frame.labels
+        labels = views.pick(labels, frame.resized)[top : top + height, left : left + width]
+    return Truth(labels, names)
+
+
+def score(truth: Truth, cut: Cut) -> Score:
+    """Compare a result with a ground truth, classes matched by name."""
+    from cliptrase_core import metrics
+
+    places = {fold(name): i for i, name in reversed(list(enumerate(truth.names)))}
+    table = np.array([places.get(fold(name), metrics.IGNORED) for name in cut.result.class_names], dtype=np.int32)
+    # Words that a data set lists twice keep their own number where the words are the truth's own.
+    own = cut.result.class_names == truth.names
+    labels = cut.result.labels if own else table[cut.result.labels]
+    matrix = metrics.confusion_matrix(truth.labels, labels, len(truth.names))
+    wrong = (truth.labels != metrics.IGNORED) & (labels != truth.labels)
+    return Score(metrics.class_iou(matrix), metrics.mean_iou(matrix), metrics.pixel_accuracy(matrix), wrong)

@@ -1,0 +1,49 @@
+"""What several browser tests do: upload, segment, click a patch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+WORDS = "dog; soccer ball; brick wall; road"
+PATIENCE = 60_000
+
+
+def upload(page, path: Path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(path)
+
+
+def segment(page, path: Path, words: str = WORDS) -> None:
+    upload(page, path)
+    expect(page.locator("#picture img")).to_be_visible()
+    page.locator("#words textarea").fill(words)
+    page.locator("#go").click()
+    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#legend tbody tr").first).to_be_visible()
+
+
+def click_patch(page, row: int, column: int, grid: tuple[int, int]) -> None:
+    page.get_by_role("tab", name="Attention").click()
+    image = page.locator("#patches img")
+    expect(image).to_be_visible()
+    box = image.bounding_box()
+    # The picture is shown whole and centred in its box (object-fit: scale-down).
+    natural = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    scale = min(box["width"] / natural[0], box["height"] / natural[1], 1)
+    left = (box["width"] - natural[0] * scale) / 2 + (column + 0.5) * natural[0] * scale / grid[1]
+    top = (box["height"] - natural[1] * scale) / 2 + (row + 0.5) * natural[1] * scale / grid[0]
+    image.click(position={"x": left, "y": top})
+
+
+def grid_of(page) -> tuple[int, int]:
+    h, w = re.search(r"of (\d+) \S (\d+) patches", page.locator("#costs").inner_text()).groups()
+    return int(h), int(w)
+
+
+def expect_no_sideways_scroll(page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

@@ -1,0 +1,99 @@
+"""The Compare tab in a real browser: steps side by side, other words, a ground truth, and what goes with new words."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from demo.settings import EXAMPLES
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE = 60_000
+
+
+@pytest.fixture
+def mask(tmp_path):
+    """The lower half is road, the upper one brick wall, a line between does not count."""
+    with Image.open(EXAMPLES / "dog.png") as image:
+        width, height = image.size
+    labels = np.full((height, width), 4, dtype=np.uint8)
+    labels[height // 2 :] = 5
+    labels[height // 2 - 4 : height // 2 + 4] = 255
+    path = tmp_path / "truth.png"
+    Image.fromarray(labels).save(path)
+    return path
+
+
+def open_example(page) -> None:
+    page.locator("#examples button img").nth(1).click()
+    expect(page.locator("#legend tbody tr").first).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("tab", name="Compare").click()
+
+
+def choose(page, dropdown: str, name: str) -> None:
+    page.locator(f"{dropdown} input").click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_a_person_compares_steps_words_and_a_ground_truth(open_page, mask, artifacts, width):
+    page = open_page(width)
+    open_example(page)
+    page.locator("#compare-go").click()
+    expect(page.locator("#compare-share")).to_contain_text("of the pixels have another name", timeout=PATIENCE)
+    expect(page.locator("#compare-news")).to_contain_text("not encoded again")
+    expect(page.locator("#compare-gallery button img")).to_have_count(4)
+    page.locator("#compare-slider").scroll_into_view_if_needed()
+    expect(page.locator("#compare-slider img").first).to_be_visible()
+    expect(page.locator("#compare-areas tbody tr", has_text="dog")).to_be_visible()
+    page.screenshot(path=artifacts / f"compare_{width}_1_steps.png", full_page=True)
+
+    first = page.locator("#compare-share").inner_text()
+    page.locator("#compare-gallery button img").nth(1).click()
+    expect(page.locator("#compare-after input")).to_have_value("+ recovery")
+    expect(page.locator("#compare-share")).not_to_have_text(first, timeout=PATIENCE)
+
+    page.locator("#other-words textarea").fill("puppy; road")
+    page.locator("#compare-go").click()
+    expect(page.locator("#compare-areas tbody tr", has_text="puppy")).to_be_visible(timeout=PATIENCE)
+    page.locator("#truth button").first.click()
+    page.locator("#mask input[type=file]").set_input_files(mask)
+    expect(page.locator("#compare-scores")).to_contain_text("Mean IoU", timeout=PATIENCE)
+    page.locator("#compare-errors").scroll_into_view_if_needed()
+    expect(page.locator("#compare-errors img")).to_be_visible()
+    page.screenshot(path=artifacts / f"compare_{width}_2_words_and_truth.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.strangers == []
+
+
+def test_a_result_beside_itself_has_no_changes_and_new_words_take_all_away(open_page):
+    page = open_page(1280)
+    open_example(page)
+    page.locator("#compare-go").press("Enter")
+    expect(page.locator("#compare-share")).to_contain_text(re.compile(r"\d%"), timeout=PATIENCE)
+    choose(page, "#compare-before", "+ denoising")
+    expect(page.locator("#compare-share")).to_contain_text("the same result", timeout=PATIENCE)
+    page.locator("#words textarea").fill("zebra; mountain")
+    page.locator("#go").click()
+    expect(page.locator("#compare-gallery")).to_be_hidden(timeout=PATIENCE)
+    expect(page.locator("#compare-share")).to_be_hidden()
+    expect(page.locator("#compare-news")).to_contain_text("press Compare")
+
+
+def test_a_mask_of_another_size_is_said_with_both_sizes(open_page, tmp_path):
+    path = tmp_path / "small.png"
+    Image.new("L", (5, 3)).save(path)
+    page = open_page(1280)
+    open_example(page)
+    page.locator("#compare-go").click()
+    expect(page.locator("#compare-share")).to_contain_text(re.compile(r"\d%"), timeout=PATIENCE)
+    page.locator("#truth button").first.click()
+    page.locator("#mask input[type=file]").set_input_files(path)
+    expect(page.locator(".toast-body")).to_contain_text("got 3 x 5", timeout=PATIENCE)

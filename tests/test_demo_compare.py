@@ -1,0 +1,306 @@
+"""Comparing results: steps and methods, two vocabularies, differences by hand, ground truth, events, the endpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.errors import UserError
+from demo.figures.changes import MARK, marked
+from demo.handlers.compare import NO_PAIR, CompareHandlers, CompareView, PairView
+from demo.service import Asked, Service
+from demo.service.compare import OTHER_WORDS, OWN, STEPS, VARIANTS, Comparison, cuts, own_name, variants, with_own
+from demo.service.differences import difference
+from demo.service.truth import Truth, read_truth, score
+from demo.settings import EXAMPLES, METHODS, Settings
+from tests.visitor import Visitor, call
+
+WORDS = "dog; soccer ball; road"
+
+
+@pytest.fixture(scope="module")
+def service():
+    return Service(Settings(model="nano", device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def handlers(service):
+    return CompareHandlers(service)
+
+
+@pytest.fixture
+def photo(tmp_path, picture):
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture).save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def dog(service):
+    return service.segment(str(EXAMPLES / "dog.png"), Asked(WORDS))
+
+
+def labelled(labels, names):
+    """The part of a cut that differences and scores read."""
+    return SimpleNamespace(result=SimpleNamespace(labels=np.array(labels, dtype=np.int32), class_names=tuple(names)))
+
+
+def compared(handlers, run, path, other_words=""):
+    return list(handlers.compare(run, path, other_words))[-1]
+
+
+def test_every_method_is_compared_and_each_step_adds_one_thing():
+    assert set(METHODS) <= set(VARIANTS)
+    asked = [variants(Asked(WORDS), [name])[0].asked for name in STEPS]
+    assert [(one.method, one.vote, one.denoise) for one in asked[1:3]] == [
+        ("cliptrase", False, "cls"),
+        ("cliptrase", True, "none"),
+    ]
+    assert asked[0].method == "clip"
+    assert asked[3] == Asked(WORDS), "the same request in the same words is kept already"
+
+
+def test_what_a_person_set_is_shared_by_all_and_is_one_more_if_it_is_no_step():
+    mine = Asked(WORDS, denoise="dice", eps=0.6, threshold=0.2, preset="paper-224")
+    found = with_own(mine, variants(mine))
+    assert found[-1].name == OWN
+    assert all((one.asked.eps, one.asked.threshold, one.asked.preset) == (0.6, 0.2, "paper-224") for one in found)
+    assert own_name(dataclasses.replace(mine, denoise="cls"), found) == "cliptrase"
+    assert own_name(Asked(WORDS, method="clip", denoise="dice"), variants(Asked(WORDS))) == "clip", (
+        "CLIP has no regions"
+    )
+
+
+def test_an_unknown_method_is_named_with_the_known_ones():
+    with pytest.raises(UserError, match="expected names out of clip, recovery"):
+        variants(Asked(WORDS), ["clip", "magic"])
+
+
+def test_the_picture_is_never_encoded_again_and_results_are_kept(service, dog, monkeypatch):
+    monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
+    comparison = Comparison(dog.run, variants(dog.run.asked))
+    first = [cut.result.labels for _, cut in cuts(service, None, comparison)]
+    monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
+    again = list(cuts(service, None, comparison))
+    assert all(cut.kept for _, cut in again)
+    for before, (_, after) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(before, after.result.labels)
+    assert len({labels.tobytes() for labels in first}) > 1
+
+
+def test_differences_are_those_counted_by_hand():
+    before = labelled([[0, 0, 1, 1], [2, 2, 2, 2]], ["dog", "road", "sky"])
+    after = labelled([[1, 1, 1, 2], [0, 0, 0, 0]], ["SKY", "cat", "Road"])  # other order, case and one other class
+    found = difference(before, after)
+    np.testing.assert_array_equal(found.changed, [[1, 1, 1, 0], [0, 0, 0, 0]])
+    assert found.share == pytest.approx(3 / 8)
+    shares = {one.name: (one.before, one.after) for one in found.classes}
+    assert shares == {"dog": (2 / 8, None), "cat": (None, 3 / 8), "road": (2 / 8, 1 / 8), "sky": (4 / 8, 4 / 8)}
+    assert found.classes[0].name == "cat", "it changed most"
+    assert found.moves == [("dog", "cat", 2 / 8), ("road", "cat", 1 / 8)]
+
+
+def test_a_result_does_not_differ_from_itself(dog):
+    found = difference(dog, dog)
+    assert found.share == 0
+    assert not found.moves
+    assert all(one.delta == 0 for one in found.classes)
+
+
+def test_area_changes_of_all_classes_add_up_to_nothing(service, dog):
+    other = service.again(dataclasses.replace(dog.run, asked=Asked("puppy; road; ball; sky")), None)
+    found = difference(dog, other)
+    assert sum(one.delta for one in found.classes) == pytest.approx(0, abs=1e-9)
+    assert sum(share for _, _, share in found.moves) == pytest.approx(found.share)
+
+
+def test_marked_pixels_are_bright_and_the_rest_is_dark():
+    picture = np.full((4, 6, 3), 200, dtype=np.uint8)
+    where = np.zeros((2, 3), dtype=bool)
+    where[0, 1] = True  # half the size: covers rows 0-1, columns 2-3
+    out = marked(picture, where, left_out=np.array([[False] * 3, [True] * 3])).astype(int)
+    assert np.abs(out[:2, 2:4] - MARK).max() < 40
+    assert out[0, 0].max() < 110
+    assert not out[2:].any()
+
+
+def test_a_score_is_that_of_a_sheet_of_paper_with_classes_matched_by_name():
+    truth = Truth(np.array([[0, 0, 1], [1, 2, -1]], dtype=np.int32), ("dog", "road", "sky"))
+    found = score(truth, labelled([[1, 0, 0], [0, 2, 2]], ["Road", "dog", "cat"]))
+    # Given: dog road road / road none none. dog: 1 of 2; road: 2 of 3; sky: 0 of 1.
+    np.testing.assert_allclose(found.iou, [1 / 2, 2 / 3, 0])
+    assert found.mean_iou == pytest.approx((1 / 2 + 2 / 3) / 3)
+    assert found.accuracy == pytest.approx(3 / 5)
+    np.testing.assert_array_equal(found.wrong, [[0, 1, 0], [0, 1, 0]])
+
+
+@pytest.fixture
+def mask(tmp_path, dog):
+    def save(labels):
+        path = tmp_path / "mask.png"
+        Image.fromarray(np.asarray(labels).astype(np.uint8)).save(path)
+        return str(path)
+
+    return save
+
+
+def test_a_result_agrees_with_itself(service, dog, mask):
+    truth = read_truth(service, None, mask(dog.result.labels), dog)
+    found = score(truth, dog)
+    assert found.accuracy == found.mean_iou == 1
+    assert not found.wrong.any()
+
+
+def test_under_a_paper_preset_the_mask_is_cropped_like_the_picture(service, mask):
+    path = str(EXAMPLES / "dog.png")
+    cut = service.segment(path, Asked(WORDS, preset="paper-224"))
+    with Image.open(path) as image:
+        width, height = image.size
+    columns = np.arange(width) * 3 // width
+    truth = read_truth(service, path, mask(np.broadcast_to(columns, (height, width))), cut)
+    assert truth.labels.shape == (224, 224)
+    side = min(height, width)
+    centre = columns[round((width - side) / 2) : round((width + side) / 2)]
+    assert [np.mean(truth.labels == i) for i in range(3)] == pytest.approx(
+        [np.mean(centre == i) for i in range(3)], abs=0.01
+    )
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(service, dog, mask):
+    h, w = dog.result.size
+    with pytest.raises(UserError, match=f"expected {h} x {w} pixels .*, got {h - 1} x {w}"):
+        read_truth(service, None, mask(dog.result.labels[1:]), dog)
+
+
+def test_numbers_beyond_the_words_are_refused(service, dog, mask):
+    with pytest.raises(UserError, match="expected class numbers 0 to 2, .* got 3"):
+        read_truth(service, None, mask(dog.result.labels + 1), dog)
+
+
+def test_a_mask_that_is_none_gets_a_message_without_a_path(service, dog, tmp_path):
+    path = tmp_path / "secret" / "mask.png"
+    path.parent.mkdir()
+    path.write_text("no picture")
+    with pytest.raises(UserError, match="expected a PNG") as refusal:
+        read_truth(service, None, str(path), dog)
+    assert "secret" not in str(refusal.value)
+
+
+def test_comparing_shows_progress_then_every_result_and_a_pair(handlers, dog):
+    steps = list(handlers.compare(dog.run, None, ""))
+    assert all(isinstance(step, CompareView) for step in steps)
+    assert "1 of 4" in steps[0].news
+    assert steps[0].comparison is None, "an older comparison goes at once"
+    last = steps[-1]
+    assert len(last.gallery.value) == len(last.comparison.variants) == len(VARIANTS)
+    assert "not encoded again" in last.news
+    view = handlers.pair(last.comparison, None, last.before.value, last.after.value, None)
+    assert isinstance(view, PairView)
+    assert view.slider[0].shape == view.slider[1].shape == view.changes.shape
+    assert (view.slider[0] != view.slider[1]).any()
+    assert re.search(r"\d%</b> of the pixels", view.share)
+    assert "dog" in view.areas
+
+
+def test_two_vocabularies_are_compared_and_escaped(handlers, dog):
+    last = compared(handlers, dog.run, None, "<b>thing</b>;")
+    assert (last.before.value, last.after.value) == ("cliptrase", OTHER_WORDS)
+    view = handlers.pair(last.comparison, None, last.before.value, last.after.value, None)
+    assert "<b>thing" not in view.areas + view.share
+    assert "&lt;b&gt;thing" in view.areas
+    assert "&lt;b&gt;thing" in view.share
+    assert "<b>100.0%</b> of the pixels" in view.share
+
+
+def test_a_ground_truth_scores_every_result_and_shows_errors(handlers, dog, mask):
+    last = compared(handlers, dog.run, None)
+    view = handlers.pair(last.comparison, None, "clip", "cliptrase", mask(dog.result.labels))
+    assert view.scores.count("<tr>") == 2 + len(VARIANTS) + len(dog.legend)
+    assert "<b>100.0%</b>" in view.scores
+    assert view.errors.visible is True
+
+
+def test_a_result_beside_itself_is_said(handlers, dog):
+    last = compared(handlers, dog.run, None)
+    assert "same result" in handlers.pair(last.comparison, None, "clip", "clip", None).share
+
+
+def test_before_the_first_result_it_is_said_and_afterwards_all_goes(handlers, dog):
+    with pytest.raises(gr.Error, match="Press Segment first"):
+        list(handlers.compare(None, None, ""))
+    assert handlers.pair(None, None, None, None, None) == NO_PAIR
+    comparison = compared(handlers, dog.run, None).comparison
+    for run in (None, dataclasses.replace(dog.run, asked=Asked("cat"))):
+        gone = handlers.forget(comparison, run)
+        assert len(gone) == len(CompareView._fields) + len(PairView._fields)
+        assert gone[CompareView._fields.index("comparison")] is None
+    assert set(map(str, handlers.forget(comparison, dog.run))) == {str(gr.skip())}, "told late: it is of this result"
+
+
+def test_wrong_other_words_are_named(handlers, dog):
+    with pytest.raises(gr.Error, match="vocabulary: expected"):
+        list(handlers.compare(dog.run, None, "cat | floor"))
+    with pytest.raises(gr.Error, match="other words: expected text"):
+        list(handlers.compare(dog.run, None, ["cat"]))
+
+
+@pytest.mark.parametrize("name", ["magic", None, 3, ["clip"]])
+def test_a_forged_choice_gets_a_message(handlers, dog, name):
+    last = compared(handlers, dog.run, None)
+    with pytest.raises(gr.Error, match="no such result|expected text"):
+        handlers.pair(last.comparison, None, "clip", name, None)
+
+
+@pytest.mark.parametrize("index", [-1, 99, True, "1", None, [1]])
+def test_a_forged_click_on_the_gallery_gets_a_message(handlers, dog, index):
+    last = compared(handlers, dog.run, None)
+    with pytest.raises(gr.Error, match="no such result"):
+        handlers.show(last.comparison, SimpleNamespace(index=index))
+    assert handlers.show(last.comparison, SimpleNamespace(index=0)) == "clip"
+
+
+def test_stopping_is_said_only_where_something_ran(handlers):
+    assert "Stopped" in handlers.stopped('<div class="strip busy">').news
+    assert handlers.stopped("<p>done</p>") == (gr.skip(), gr.skip())
+
+
+def test_the_call_compares_with_the_first(server):
+    visitor = Visitor(server.address)
+    dog = visitor.upload(EXAMPLES / "dog.png")
+    found = call(server.address, "compare", image=dog, vocabulary=WORDS)
+    assert [one["name"] for one in found["compared"]] == list(VARIANTS)
+    assert found["compared"][0]["changed"] == 0
+    for one in found["compared"]:
+        assert sum(entry["area"] for entry in one["classes"]) == pytest.approx(1, abs=1e-4)
+        assert sum(one["class_changes"].values()) == pytest.approx(0, abs=1e-4)
+    some = call(server.address, "compare", image=dog, vocabulary=WORDS, methods=" cliptrase,clip,clip")
+    assert [one["name"] for one in some["compared"]] == ["cliptrase", "clip"]
+    assert some["compared"][1]["changed"] == found["compared"][-1]["changed"] > 0
+    assert all(one["reused"] for one in some["compared"])
+    words = call(server.address, "compare", image=dog, vocabulary=WORDS, methods="clip", other_vocabulary="dog; sky")
+    assert [one["name"] for one in words["compared"]] == ["clip", OTHER_WORDS]
+    visitor.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"methods": "magic"}, "methods: expected names out of"),
+        ({"methods": 3}, "methods: expected text"),
+        ({"other_vocabulary": "cat | floor"}, "background"),
+        ({"threshold": 7}, "threshold: expected"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_of_the_call_are_named(server, arguments, said):
+    visitor = Visitor(server.address)
+    dog = visitor.upload(EXAMPLES / "dog.png")
+    with pytest.raises(RuntimeError, match=re.escape(said)):
+        call(server.address, "compare", **{"image": dog, "vocabulary": WORDS, **arguments})
+    visitor.close()

@@ -1,0 +1,148 @@
+"""ZeroGPU, played by a `spaces` module that forks: work in the child, bytes both ways, what is kept in the parent."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import pickle
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from cliptrase_core import InputError
+from demo import gpu, lent
+from demo.service import Asked, Service
+from demo.settings import Settings
+
+
+class Forked:
+    """`spaces.GPU`: runs each call in a forked process, as a Space does, and notes where it ran."""
+
+    def __init__(self):
+        self.pids, self.durations = [], []
+
+    def __call__(self, duration):
+        self.durations.append(duration)
+        return lambda function: lambda *arguments: self.run(function, arguments)
+
+    def run(self, function, arguments):
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe()
+        sent = pickle.dumps(arguments)
+
+        def child():
+            theirs.send((os.getpid(), function(*pickle.loads(sent))))
+
+        process = context.Process(target=child)
+        process.start()
+        assert ours.poll(120), "the worker hangs"
+        pid, result = ours.recv()
+        process.join()
+        self.pids.append(pid)
+        assert isinstance(result, bytes)  # never a tensor, which would have to be shared
+        return result
+
+
+@pytest.fixture
+def zero(monkeypatch):
+    forked = Forked()
+    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=forked))
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr(lent, "DEVICE", "cpu")
+    importlib.reload(gpu)
+    yield forked
+    monkeypatch.undo()
+    importlib.reload(gpu)
+
+
+def test_without_spaces_nothing_changes():
+    def function():
+        """Any."""
+
+    assert gpu.on_gpu(function) is function
+    assert not gpu.lent()
+    assert gpu.device_name("cpu") == "cpu"
+
+
+def test_a_space_without_a_lent_gpu_runs_plainly(zero, monkeypatch):
+    monkeypatch.delenv("SPACES_ZERO_GPU")
+    service = Service(Settings(model="nano", device="cpu"))
+    assert not isinstance(service.holder.segmenter(), lent.LentSegmenter)
+    assert not zero.pids
+
+
+def test_the_worker_does_the_heavy_part_and_the_result_is_the_same(zero, nano, picture, tmp_path):
+    segmenter = lent.LentSegmenter("nano", None, "fp32")
+    encoding = segmenter.encode(picture)
+    assert len(zero.pids) == 1
+    assert zero.pids[0] != os.getpid()
+    result, expected = segmenter.segment(encoding, "cat; dog"), nano.segment(nano.encode(picture), "cat; dog")
+    assert len(zero.pids) == 2  # the words
+    np.testing.assert_array_equal(result.labels, expected.labels)
+    np.testing.assert_allclose(result.confidence, expected.confidence, atol=1e-4)
+    segmenter.segment(encoding, "dog; cat", denoise="none")
+    assert len(zero.pids) == 2  # known words and an encoded picture ask for nothing
+    torch.testing.assert_close(
+        segmenter.capture(picture).maps().attention, nano.capture(picture).maps().attention, atol=1e-3, rtol=1e-2
+    )
+    assert len(zero.pids) == 3
+    assert zero.durations == [gpu.DURATION]
+    assert gpu.DURATION <= 15
+    assert not lent._there  # what the worker keeps is the worker's
+
+
+def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture).save(path)
+    service = Service(Settings(model="nano"))
+    assert "lent GPU" in service.holder.facts().device
+    assert not zero.pids  # loading spends none of the lent seconds
+    first = service.segment(str(path), Asked("cat; dog"))
+    asked = len(zero.pids)
+    again = service.segment(str(path), Asked("cat; dog", threshold=0.5))
+    assert again.kept
+    assert again.reused
+    assert not first.kept
+    assert len(zero.pids) == asked
+
+
+def test_errors_of_the_worker_come_back_as_they_were(zero, picture, monkeypatch):
+    segmenter = lent.LentSegmenter("nano", None, "fp32")
+    with pytest.raises(InputError, match="at most"):
+        segmenter.embed_words(["word " * 200])
+    monkeypatch.setattr(lent, "home", lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        segmenter.encode(picture)
+
+
+def test_a_model_loaded_after_the_fork_is_read_by_the_worker_itself(nano):
+    request = pickle.dumps(("never seen", "nano", "embedded", "fp32", "words", (["cat"], ["a {}."])))
+    threads = torch.get_num_threads()
+    try:
+        lent.DEVICE, before = "cpu", lent.DEVICE
+        vectors = pickle.loads(lent.answer(request))
+    finally:
+        lent.DEVICE = before
+        lent._there.clear()
+        torch.set_num_threads(threads)
+    assert vectors.shape == (1, 256)
+
+
+def test_what_lies_on_a_gpu_is_brought_home():
+    class There:
+        """A tensor on a GPU: it cannot be pickled from there."""
+
+        def cpu(self):
+            return torch.ones(1)
+
+        def __reduce__(self):
+            raise AssertionError("a CUDA tensor would leave the worker")
+
+    assert pickle.loads(pickle.dumps(lent.home((There(), There())))) == (torch.ones(1), torch.ones(1))
+    assert pickle.loads(pickle.dumps(lent.home(There()))) == torch.ones(1)
