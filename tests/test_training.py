@@ -222,7 +222,7 @@ def test_boxes_and_points_lie_on_their_masks(sam_training):
     assert boxes(truth, jitter=0)[0].tolist() == [6, 4, 20, 10]
     points = random_points(truth)
     assert ((points[:, 0] > 6) & (points[:, 0] < 20) & (points[:, 1] > 4) & (points[:, 1] < 10)).all()
-    nothing, everything = torch.full((3, 32, 32), -1.0), torch.full((3, 32, 32))
+    nothing, everything = torch.full((3, 32, 32), -1.0), torch.full((3, 32, 32), 1.0)
     assert corrections(nothing, truth)[1].tolist() == [1, 1, 1]
     assert corrections(everything, truth)[1].tolist() == [0, 0, 0]
 
