@@ -295,3 +295,22 @@ def test_a_small_sam_learns_in_a_few_steps(sam_training):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
+
+
+def test_oblong_scenes_keep_their_upper_left_corner_and_are_padded_to_the_square(sam_training):
+    from prompting import framed, oblong
+
+    rng = np.random.default_rng(0)
+    scene = compose(rng, shapes(), ground(rng, 2, 96), SceneSettings(64, 2))
+    shapes_seen = set()
+    for _ in range(12):
+        cut = oblong(rng, scene)
+        height, width = cut.labels.shape
+        shapes_seen.add("low" if height < 64 else "narrow" if width < 64 else "square")
+        assert np.array_equal(cut.image, scene.image[:height, :width])
+        assert cut.objects.shape == (height, width)
+        whole = framed(cut.image, 64, (1, 2, 3))
+        assert np.array_equal(whole[:height, :width], cut.image)
+        assert (whole[height:] == (1, 2, 3)).all()
+        assert (whole[:, width:] == (1, 2, 3)).all()
+    assert shapes_seen == {"low", "narrow", "square"}

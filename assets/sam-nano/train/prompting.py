@@ -32,6 +32,21 @@ def segments(rng: np.random.Generator, scene: Scene, count: int) -> np.ndarray |
     return np.stack([masks[index] for index in chosen])
 
 
+def oblong(rng: np.random.Generator, scene: Scene) -> Scene:
+    """Cut a square scene to half to all of its height or of its width; one in three stays square."""
+    side = int(rng.uniform(0.5, 1.0) * len(scene.labels))
+    box = (np.s_[:side], np.s_[:, :side], np.s_[:])[int(rng.integers(3))]
+    return Scene(scene.image[box], scene.labels[box], scene.objects[box])
+
+
+def framed(picture: np.ndarray, size: int, padding: object) -> np.ndarray:
+    """Put (h, w, channels) into the upper left corner of (size, size, channels)."""
+    frame = np.empty((size, size, picture.shape[2]), picture.dtype)
+    frame[:] = padding
+    frame[: picture.shape[0], : picture.shape[1]] = picture
+    return frame
+
+
 def boxes(truth: Tensor, jitter: float = 0.1) -> Tensor:
     """Loose boxes around masks.
 

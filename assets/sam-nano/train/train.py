@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mask_losses import answer_loss, true_iou
-from prompting import boxes, coarse_map, corrections, random_points, segments
+from prompting import boxes, coarse_map, corrections, framed, oblong, random_points, segments
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from windowed import Window, decode, encode, random_window
@@ -30,23 +30,33 @@ from cliptrase_core.scenes.stuff import ground
 
 PROMPTS = 4  # segments asked for in every picture
 ROUNDS = 2  # a first prompt, then corrections
+PADDING = (124, 116, 104)  # SAM's mean colour: after it has been taken off, the zeros that SAM pads with
 GROUND = (16, 288)  # paintings of every kind of ground, and their side in pixels
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One stage: how many pictures, how many a step, the highest learning rate, the side of a picture in pixels."""
+    """One stage of training.
+
+    Attributes:
+        pictures: how many are seen.
+        batch: pictures a step.
+        rate: highest learning rate.
+        size: side of a picture in pixels.
+        oblong: pictures are cut to other shapes and padded to the square, as SAM pads what it is given.
+    """
 
     pictures: int
     batch: int
     rate: float
     size: int
+    oblong: bool = False
 
 
 PHASES = {
     "tiny": Phase(200_000, 8, 1e-3, 128),
     "small": Phase(100_000, 8, 5e-4, 192),
-    "full": Phase(40_000, 4, 2e-4, 384),
+    "full": Phase(40_000, 4, 2e-4, 384, oblong=True),
 }
 
 
@@ -68,10 +78,12 @@ class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
             images, truths = [], []
             while len(images) < self.phase.batch:
                 scene = compose(rng, self.sprites, stock, settings)
+                if self.phase.oblong:
+                    scene = oblong(rng, scene)
                 truth = segments(rng, scene, PROMPTS)
                 if truth is not None:
-                    images.append(scene.image)
-                    truths.append(truth)
+                    images.append(framed(scene.image, settings.size, PADDING))
+                    truths.append(framed(truth.transpose(1, 2, 0), settings.size, False).transpose(2, 0, 1))
             yield torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(truths))
 
 
