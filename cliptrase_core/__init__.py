@@ -19,6 +19,7 @@ from cliptrase_core.inspection import AttentionMaps, Capture
 from cliptrase_core.methods import METHODS
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.presets import PRESETS
+from cliptrase_core.refine import REFINERS, Refined, refine
 from cliptrase_core.result import ImageEncoding, Segmentation
 from cliptrase_core.scores import PatchScores
 from cliptrase_core.version import VERSION as __version__
@@ -27,6 +28,7 @@ from cliptrase_core.vocabulary import Vocabulary, dataset_vocabulary, parse_voca
 __all__ = [
     "METHODS",
     "PRESETS",
+    "REFINERS",
     "AttentionMaps",
     "Capture",
     "CliptraseError",
@@ -34,6 +36,7 @@ __all__ = [
     "ImageEncoding",
     "InputError",
     "PatchScores",
+    "Refined",
     "Segmentation",
     "Segmenter",
     "UnsupportedBackboneError",
@@ -43,4 +46,5 @@ __all__ = [
     "dataset_vocabulary",
     "parse_vocabulary",
     "read_image",
+    "refine",
 ]

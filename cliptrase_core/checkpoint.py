@@ -204,7 +204,7 @@ def _tensors_only(loaded: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(loaded, dict) and loaded and all(isinstance(value, Tensor) for value in loaded.values()):
         return dict(loaded)
     got = "an empty one" if loaded == {} else "something else"
-    raise _error(path, "a dictionary of tensors", got, "Give a CLIP state dict, for instance .safetensors.")
+    raise _error(path, "a dictionary of tensors", got, "Give a state dict, for instance .safetensors.")
 
 
 def _error(path: Path, expected: str, got: str, remedy: str) -> WeightsError:

@@ -6,7 +6,7 @@ import errno
 import inspect
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,13 @@ def files_at(place: str) -> tuple[str, tuple[str, ...]]:
 def find_cached(place: str) -> Path | None:
     """Path of an already fetched file of `place`, without touching the network."""
     repository, names = files_at(place)
-    for name in names:
-        found = try_to_load_from_cache(repository, name)
-        if isinstance(found, str):
-            return Path(found)
-    return None
+    return next(filter(None, (find_file(repository, name) for name in names)), None)
+
+
+def find_file(repository: str, name: str) -> Path | None:
+    """Path of one file of a repository, if it was fetched before."""
+    found = try_to_load_from_cache(repository, name)
+    return Path(found) if isinstance(found, str) else None
 
 
 def fetch(place: str, what: str, progress: Progress | None = None) -> Path:
@@ -84,7 +86,11 @@ def fetch(place: str, what: str, progress: Progress | None = None) -> Path:
     Raises:
         WeightsError: whatever went wrong, with what to do about it.
     """
-    repository, names = files_at(place)
+    return fetch_file(*files_at(place), what, progress)
+
+
+def fetch_file(repository: str, names: Sequence[str], what: str, progress: Progress | None = None) -> Path:
+    """Fetch the first of some files that a repository has; otherwise like `fetch`."""
     extra: dict[str, Any] = {}
     if progress is not None and "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         extra["tqdm_class"] = _bar_that_tells(progress)

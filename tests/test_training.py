@@ -244,7 +244,7 @@ def test_of_several_answers_only_the_best_counts(sam_training):
 def test_a_window_as_large_as_the_frame_is_sam_itself(sam_training):
     from windowed import Window, decode, encode
 
-    from cliptrase_core.sam import build_sam
+    from cliptrase_core.refine.sam import build_sam
 
     torch.manual_seed(0)
     sam = build_sam({"image_size": 64, "width": 32, "depth": 1, "heads": 2, "decoder_width": 32}).eval()
@@ -260,7 +260,7 @@ def test_a_window_as_large_as_the_frame_is_sam_itself(sam_training):
 def test_the_prompts_of_two_pictures_are_answered_as_one_by_one(sam_training):
     from windowed import Window, decode
 
-    from cliptrase_core.sam import build_sam
+    from cliptrase_core.refine.sam import build_sam
 
     torch.manual_seed(0)
     sam = build_sam({"image_size": 96, "width": 48, "depth": 1, "heads": 2, "decoder_width": 32})
@@ -277,7 +277,7 @@ def test_a_small_sam_learns_in_a_few_steps(sam_training):
     from prompting import segments
     from train import batch_loss
 
-    from cliptrase_core.sam import build_sam
+    from cliptrase_core.refine.sam import build_sam
 
     torch.manual_seed(0)
     rng = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from cliptrase_core.sam import FOLDER
+from cliptrase_core.refine.sam_files import FOLDER
 from cliptrase_core.storage import pack
 
 

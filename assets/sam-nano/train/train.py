@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from windowed import Window, decode, encode, random_window
 
 from assets.training import Average, Run, add_options, learning_rate, read_options, record, resume, save, set_rate
-from cliptrase_core.sam import FOLDER, build_sam
+from cliptrase_core.refine.sam import build_sam
+from cliptrase_core.refine.sam_files import FOLDER
 from cliptrase_core.scenes.compose import SceneSettings, compose
 from cliptrase_core.scenes.sprites import Sprites, read_stock
 from cliptrase_core.scenes.stuff import ground

@@ -1,0 +1,22 @@
+"""Boundary refinement: a coarse result and its picture in, the same classes with better boundaries out.
+
+`none` changes nothing; `edges` follows the picture's own edges and needs no weights; the others are SAM (A. Kirillov et
+al., Segment Anything, ICCV 2023), asked about every piece of the coarse result, or for everything in the picture.
+"""
+
+from cliptrase_core.refine.contract import MODES, Refiner
+from cliptrase_core.refine.refiners import REFINERS, load_refiner, refine
+from cliptrase_core.refine.report import ComponentReport, Refined, RefineReport
+from cliptrase_core.refine.sam_files import is_here
+
+__all__ = [
+    "MODES",
+    "REFINERS",
+    "ComponentReport",
+    "RefineReport",
+    "Refined",
+    "Refiner",
+    "is_here",
+    "load_refiner",
+    "refine",
+]

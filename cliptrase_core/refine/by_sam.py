@@ -1,0 +1,169 @@
+"""Refinement by SAM: the picture is embedded once, all pieces are asked about together, and only good answers count."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.refine.components import split
+from cliptrase_core.refine.contract import EVERYTHING, REGIONS, Pixels, Refiner, Step, expect_frame, quietly
+from cliptrase_core.refine.prompting import Answers, agreement, merge, prompts_of, reports
+from cliptrase_core.refine.report import ComponentReport, Refined, refined
+from cliptrase_core.refine.sam import Embedding, Sam
+from cliptrase_core.refine.voting import SETTINGS, vote
+from cliptrase_core.result import Segmentation
+
+WORKING_SIDE = 1024  # pieces are cut out at no more than this: they come from patches and hold no finer detail
+AT_ONCE = 64  # prompts in one call of the decoder
+KEPT_EMBEDDINGS = 8  # pictures; sam-nano's take 0.3 MB, Meta's 4 MB each
+KEPT_ANSWERS = 8  # results; a piece takes up to 0.3 MB
+
+
+class SamRefiner:
+    """Refines with one SAM; keeps the last pictures' embeddings and the last answers, by content."""
+
+    def __init__(self, sam: Sam) -> None:
+        """Take a loaded model."""
+        self.sam = sam
+        self._embeddings: OrderedDict[str, Embedding] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, ...], Answers | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def in_mode(self, mode: str) -> Refiner:
+        """The refiner that works in one of `MODES`."""
+
+        def run(
+            result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+        ) -> Refined:
+            expect_frame(result, image)
+            if mode == EVERYTHING:
+                return self._everything(result, image, step)
+            return self._prompted(result, image, mode, keep, step)
+
+        return run
+
+    def _prompted(
+        self, result: Segmentation, image: Pixels, mode: str, keep: Collection[int] | None, step: Step
+    ) -> Refined:
+        start = time.perf_counter()
+        answers = self._ask(result, image, mode, step)
+        accepted: Collection[int] = frozenset() if answers is None else answers.accepted
+        if keep is not None:
+            known = 0 if answers is None else len(answers.pieces)
+            if not all(0 <= number < known for number in keep):
+                raise InputError(
+                    explain(
+                        "keep", expected=f"0 to {known - 1}", got=str(sorted(keep)), remedy="Take them from the report."
+                    )
+                )
+            accepted = frozenset(keep)
+        kept = {} if keep is None else {"keep": sorted(accepted)}
+        if answers is None:
+            return self._done(result, result.labels, mode, kept, start)
+        labels = merge(result.labels, answers, accepted)
+        lines = reports(answers, accepted, result.class_names, result.size[0] / answers.numbers.shape[0])
+        return self._done(result, labels, mode, kept, start, lines)
+
+    def _everything(self, result: Segmentation, image: Pixels, step: Step) -> Refined:
+        start = time.perf_counter()
+        working = _shrunk(image)
+        seen = self._seen(working, step)
+        step(0.9, "looking for masks")
+        coarse = _picked(result.labels, working.shape[:2])
+        named, _ = vote(coarse, self.sam.everything(working, seen, SETTINGS))
+        # Only what the vote changed is enlarged: elsewhere the coarse labels are finer.
+        moved = _picked(named != coarse, result.size)
+        labels = np.where(moved, _picked(named, result.size), result.labels)
+        return self._done(result, labels, EVERYTHING, {}, start)
+
+    def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
+        """Ask about every piece of a result, once."""
+        key = (_digest(image), _digest(result.labels), _digest(result.regions) if mode == REGIONS else "", mode)
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                return self._answers[key]
+        answers = self._answered(result, image, mode, step)
+        with self._lock:
+            self._answers[key] = answers
+            while len(self._answers) > KEPT_ANSWERS:
+                self._answers.popitem(last=False)
+        return answers
+
+    def _answered(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
+        size = _working_size(result.size)
+        labels, confidence, regions = (
+            _picked(part, size) for part in (result.labels, result.confidence, result.regions)
+        )
+        pieces, numbers = split(labels, confidence, regions if mode == REGIONS else None)
+        if not pieces:
+            return None
+        seen = self._seen(_shrunk(image), step)
+        filled = self.sam.filled(size, 4)
+        logits, quality = [], []
+        for first in range(0, len(pieces), AT_ONCE):
+            step(0.9 + 0.1 * first / len(pieces), f"{len(pieces)} pieces")
+            answer, good = self.sam.answer(seen, prompts_of(pieces[first : first + AT_ONCE], size, filled))
+            logits.append(answer)
+            quality.append(good)
+        masks = torch.cat(logits)
+        return Answers(pieces, numbers, masks, torch.cat(quality), agreement(masks, pieces, size))
+
+    def _seen(self, image: Pixels, step: Step) -> Embedding:
+        key = _digest(image)
+        with self._lock:
+            found = self._embeddings.get(key)
+        if found is None:
+            found = self.sam.embed(image, lambda share, text: step(0.9 * share, text))
+        with self._lock:
+            self._embeddings[key] = found
+            self._embeddings.move_to_end(key)
+            while len(self._embeddings) > KEPT_EMBEDDINGS:
+                self._embeddings.popitem(last=False)
+        return found
+
+    def _done(
+        self,
+        result: Segmentation,
+        labels: npt.NDArray[np.integer],
+        mode: str,
+        settings: dict[str, Any],
+        start: float,
+        lines: tuple[ComponentReport, ...] = (),
+    ) -> Refined:
+        seconds = time.perf_counter() - start
+        return refined(
+            result, labels, refiner=self.sam.name, mode=mode, settings=settings, seconds=seconds, components=lines
+        )
+
+
+def _working_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, WORKING_SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _shrunk(image: Pixels) -> Pixels:
+    size = _working_size((image.shape[0], image.shape[1]))
+    if size == image.shape[:2]:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+
+
+def _picked(values: Any, size: tuple[int, int]) -> Any:
+    """(H, W) brought to another size by picking pixels."""
+    rows, columns = (np.arange(n) * whole // n for n, whole in zip(size, values.shape, strict=True))
+    return values[np.ix_(rows, columns)]
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes() + str(values.shape).encode()).hexdigest()

@@ -1,0 +1,95 @@
+"""Pieces of a coarse result: what a promptable model is asked about, one piece at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+SMALLEST = 0.004
+"""Share of the picture below which a piece is left as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """One piece.
+
+    Attributes:
+        number: its value in the map of pieces.
+        label: its class.
+        box: (left, top, right, bottom) in pixels, right and bottom exclusive.
+        mask: (bottom - top, right - left) bool.
+        point: (x, y), the pixel of the piece that is farthest from its rim.
+        certainty: mean confidence in [0, 1].
+    """
+
+    number: int
+    label: int
+    box: tuple[int, int, int, int]
+    mask: npt.NDArray[np.bool_]
+    point: tuple[int, int]
+    certainty: float
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return int(self.mask.sum())
+
+
+def split(
+    labels: npt.NDArray[np.integer],
+    confidence: npt.NDArray[np.floating],
+    regions: npt.NDArray[np.integer] | None = None,
+) -> tuple[list[Component], npt.NDArray[np.int32]]:
+    """Cut a label map into pieces that hang together, corners included.
+
+    Args:
+        labels: (H, W).
+        confidence: (H, W).
+        regions: (H, W); given, pieces of different regions are different pieces, so that things of one class
+            that touch can be told apart.
+
+    Returns:
+        pieces of at least `SMALLEST` of the picture, largest first, and (H, W) numbers of pieces from 0, -1 where there
+        is none. Neither depends on how classes are numbered.
+    """
+    pieces = np.full(labels.shape, -1, np.int32)
+    found: list[Component] = []
+    parts = [labels] if regions is None else [labels, regions]
+    _, kinds = np.unique(np.stack([part.ravel() for part in parts]), axis=1, return_inverse=True)
+    kinds = kinds.reshape(labels.shape)
+    least = SMALLEST * labels.size
+    for kind in range(int(kinds.max()) + 1):
+        numbered, _ = ndimage.label(kinds == kind, structure=np.ones((3, 3)))
+        for index, place in enumerate(ndimage.find_objects(numbered), start=1):
+            mask = numbered[place] == index
+            if mask.sum() < least:
+                continue
+            (top, bottom), (left, right) = ((part.start, part.stop) for part in place)
+            x, y = _deepest(mask)
+            found.append(
+                Component(
+                    number=-1,
+                    label=int(labels[place][mask][0]),
+                    box=(left, top, right, bottom),
+                    mask=mask,
+                    point=(left + x, top + y),
+                    certainty=float(confidence[place][mask].mean()),
+                )
+            )
+    found.sort(key=lambda piece: (-piece.area, piece.box))
+    numbered_pieces = []
+    for number, piece in enumerate(found):
+        left, top, right, bottom = piece.box
+        pieces[top:bottom, left:right][piece.mask] = number
+        numbered_pieces.append(Component(number, piece.label, piece.box, piece.mask, piece.point, piece.certainty))
+    return numbered_pieces, pieces
+
+
+def _deepest(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """(x, y) of the pixel farthest from the rim; the picture's own rim counts."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = divmod(int(depth.argmax()), mask.shape[1])
+    return x, y

@@ -1,0 +1,57 @@
+"""What every refiner takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.refine.report import Refined
+from cliptrase_core.result import Segmentation
+
+PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
+MODES = (PROMPTS, REGIONS, EVERYTHING)
+"""How SAM works: asked about every piece of a class, about every region of the clustering, or for everything."""
+
+Pixels = npt.NDArray[np.uint8]
+Step = Callable[[float, str], None]
+"""Told (share in [0, 1], what happens) now and then; what it raises stops the work."""
+
+
+def quietly(share: float, text: str) -> None:
+    """The step that tells nobody."""
+
+
+class Refiner(Protocol):
+    """One way to refine boundaries; threads may share it."""
+
+    def __call__(
+        self, result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+    ) -> Refined:
+        """Refine.
+
+        Args:
+            result: coarse.
+            image: (H, W, 3), in the frame of the labels.
+            keep: numbers of the pieces whose masks are taken, in the order of the report; None decides by quality.
+            step: see `Step`.
+
+        Raises:
+            InputError: picture and labels differ in size, or there is no such piece.
+        """
+
+
+def expect_frame(result: Segmentation, image: Pixels) -> None:
+    """Raise InputError unless the picture is what the labels were made for."""
+    if image.shape != (*result.size, 3) or image.dtype != np.uint8:
+        raise InputError(
+            explain(
+                "picture",
+                expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
+                got=f"{image.dtype} {image.shape}",
+                remedy="Pass the picture that was segmented; for paper presets, the crop that they label.",
+            )
+        )

@@ -1,0 +1,113 @@
+"""Boundaries that follow the picture's own edges, without any model: the colour guided filter.
+
+Every class's map is replaced, in each neighbourhood, by the linear function of the colours that fits it best
+(K. He, J. Sun, X. Tang, Guided Image Filtering, PAMI 2013; the subsampled form is arXiv 1505.00996); each pixel then
+takes the class whose filtered map is largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy.ndimage import uniform_filter, zoom
+
+from cliptrase_core.geometry import Size
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.integer]
+
+CELL = 16  # a patch has this many pixels while maps are fitted, however large the picture is
+RADIUS = 24  # one and a half patches: as far as a coarse boundary may be wrong
+EPSILON = 1e-4  # variance of colours, in [0, 1], below which a neighbourhood counts as flat
+ROUNDS = 2
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+
+
+def follow_edges(image: npt.NDArray[np.uint8], labels: Labels, grid: Size) -> Labels:
+    """Move the boundaries of a label map to the edges of the picture.
+
+    Args:
+        image: (H, W, 3).
+        labels: (H, W).
+        grid: (h, w) patches that the labels came from; says how coarse they are.
+
+    Returns:
+        (H, W), only classes that were there before.
+    """
+    present = np.unique(labels)
+    if len(present) == 1:
+        return labels
+    size = labels.shape
+    scale = max(1.0, min(size[0] / grid[0], size[1] / grid[1]) / CELL)
+    small_size = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
+    small = np.asarray(Image.fromarray(image).resize(small_size[::-1], Image.Resampling.BOX))
+    rows, columns = (
+        np.minimum((np.arange(n) + 0.5) * whole / n, whole - 1).astype(int)
+        for n, whole in zip(small_size, size, strict=True)
+    )
+    now = labels[np.ix_(rows, columns)]
+    fit = _Fit(small.astype(np.float32) / np.float32(255))
+    for _ in range(ROUNDS - 1):
+        now = _strongest(present, (fit.values(fit.line((now == label).astype(np.float32))) for label in present))
+    lines = (fit.line((now == label).astype(np.float32)) for label in present)
+    if small_size == size:
+        return _strongest(present, (fit.values(line) for line in lines))
+    guide = image.astype(np.float32) / np.float32(255)
+    return _strongest(present, (_apply(_enlarged(line, size), guide) for line in lines))
+
+
+class _Fit:
+    """Least squares of maps on the three colours of one picture, in every neighbourhood at once."""
+
+    def __init__(self, guide: Floats) -> None:
+        """Take (H, W, 3) in [0, 1]."""
+        self.guide = guide
+        self.means = [_mean(guide[..., c]) for c in range(3)]
+        covariance = np.empty((*guide.shape[:2], 3, 3), np.float32)
+        for i, j in _PAIRS:
+            both = _mean(guide[..., i] * guide[..., j]) - self.means[i] * self.means[j]
+            covariance[..., i, j] = covariance[..., j, i] = both
+        self.inverse = np.linalg.inv(covariance + EPSILON * np.eye(3, dtype=np.float32))
+
+    def line(self, values: Floats) -> Floats:
+        """(H, W) -> (H, W, 4): smoothed slope for each colour, and offset."""
+        mean = _mean(values)
+        with_colour = [_mean(self.guide[..., c] * values) - self.means[c] * mean for c in range(3)]
+        slope = np.einsum("hwij,hwj->hwi", self.inverse, np.stack(with_colour, axis=-1))
+        offset = mean - sum(slope[..., c] * self.means[c] for c in range(3))
+        return np.stack([*(_mean(slope[..., c]) for c in range(3)), _mean(offset)], axis=-1)
+
+    def values(self, line: Floats) -> Floats:
+        """(H, W, 4) -> (H, W)."""
+        return _apply(line, self.guide)
+
+
+def _mean(values: Floats) -> Floats:
+    mean: Floats = uniform_filter(values, size=2 * RADIUS + 1, mode="nearest")
+    return mean
+
+
+def _apply(line: Floats, guide: Floats) -> Floats:
+    values: Floats = (line[..., :3] * guide).sum(-1) + line[..., 3]
+    return values
+
+
+def _enlarged(line: Floats, size: tuple[int, ...]) -> Floats:
+    factors = (size[0] / line.shape[0], size[1] / line.shape[1], 1)
+    large: Floats = zoom(line, factors, order=1, mode="nearest", grid_mode=True)
+    return large
+
+
+def _strongest(present: Labels, maps: Iterable[Floats]) -> Labels:
+    """Label whose map is largest, maps one after another so that only two are in memory."""
+    best: Floats | None = None
+    for label, values in zip(present, maps, strict=True):
+        if best is None:
+            best, labels = values, np.full(values.shape, label, present.dtype)
+            continue
+        more = values > best
+        labels[more], best[more] = label, values[more]
+    return labels

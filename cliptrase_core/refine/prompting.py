@@ -1,0 +1,193 @@
+"""From pieces of a coarse result to prompts, and from answers to new labels. Pure: no model is called here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from cliptrase_core.geometry import Size
+from cliptrase_core.refine.components import Component
+from cliptrase_core.refine.report import ComponentReport
+from cliptrase_core.refine.sam import Prompts
+
+SURE = 8.0
+"""Logit of the first guess where the coarse piece is sure; sam-nano's training used the same."""
+
+LEAST_QUALITY = 0.7
+"""Predicted IoU below which a mask is not taken."""
+
+LEAST_AGREEMENT = 0.5
+"""IoU with the coarse piece below which a mask is of something else."""
+
+Labels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model answered for every piece.
+
+    Attributes:
+        pieces: largest first.
+        numbers: (H', W') which piece each pixel of the working size belongs to, -1 for none.
+        logits: (P, h, w) masks, together the whole picture.
+        quality: (P,) predicted IoU.
+        agreement: (P,) IoU of mask and piece.
+    """
+
+    pieces: Sequence[Component]
+    numbers: npt.NDArray[np.int32]
+    logits: Tensor
+    quality: Tensor
+    agreement: Tensor
+
+    @property
+    def accepted(self) -> frozenset[int]:
+        """Pieces whose masks are good and agree with them."""
+        good = (self.quality >= LEAST_QUALITY) & (self.agreement >= LEAST_AGREEMENT)
+        return frozenset(int(index) for index in torch.nonzero(good)[:, 0])
+
+
+def prompts_of(pieces: Sequence[Component], size: Size, filled: Size) -> Prompts:
+    """Ask about every piece by a point, a box and a first guess.
+
+    Args:
+        pieces: at least one.
+        size: (H', W') of the map that they were cut from.
+        filled: (h, w) of the first guesses.
+    """
+    masks = []
+    for piece in pieces:
+        whole = torch.zeros(1, 1, *size)
+        left, top, right, bottom = piece.box
+        whole[0, 0, top:bottom, left:right] = torch.from_numpy(piece.mask)
+        masks.append((F.interpolate(whole, filled, mode="area")[0, 0] - 0.5) * 2 * SURE)
+    return Prompts(
+        points=torch.tensor([piece.point for piece in pieces], dtype=torch.float32) + 0.5,
+        boxes=torch.tensor([piece.box for piece in pieces], dtype=torch.float32),
+        masks=torch.stack(masks),
+    )
+
+
+def agreement(logits: Tensor, pieces: Sequence[Component], size: Size) -> Tensor:
+    """IoU of each mask, (P, h, w) logits of the whole picture, with the piece that it answers: (P,)."""
+    found = []
+    for answer, piece in zip(logits, pieces, strict=True):
+        mask = (F.interpolate(answer[None, None], size, mode="bilinear", align_corners=False)[0, 0] > 0).numpy()
+        left, top, right, bottom = piece.box
+        both = int((mask[top:bottom, left:right] & piece.mask).sum())
+        found.append(both / max(1, int(mask.sum()) + piece.area - both))
+    return torch.tensor(found)
+
+
+def merge(labels: Labels, answers: Answers, accepted: Collection[int]) -> Labels:
+    """Put accepted masks into a label map; the order of classes and pieces does not matter.
+
+    Where masks overlap, the surest wins: the mask's own probability times the certainty of its piece. A piece that
+    was not accepted defends its pixels with even odds. Pixels that an accepted mask gave up, and that no other
+    took, go to the nearest class beside the one that gave them up.
+
+    Args:
+        labels: (H, W) coarse, full size.
+        answers: for its pieces.
+        accepted: numbers of the pieces whose masks count.
+
+    Returns:
+        (H, W); every pixel has a label.
+    """
+    height, width = labels.shape
+    numbers = _enlarged(answers.numbers, (height, width))
+    certainty = np.array([piece.certainty for piece in answers.pieces] + [0.0], np.float32)
+    taken = np.array([number in accepted for number in range(len(answers.pieces))] + [False])
+    best = np.where(taken[numbers], np.float32(0), certainty[numbers] / 2)
+    new, covered = labels.copy(), np.zeros(labels.shape, bool)
+    for number in sorted(accepted):
+        box, logits = _full_size(answers.logits[number], (height, width))
+        score = certainty[number] / (1 + np.exp(-logits))
+        wins = (logits > 0) & (score > best[box])
+        best[box][wins], new[box][wins] = score[wins], answers.pieces[number].label
+        covered[box] |= logits > 0
+    return _give_away(new, labels, taken[numbers] & ~covered)
+
+
+def reports(
+    answers: Answers, accepted: Collection[int], names: Sequence[str], scale: float
+) -> tuple[ComponentReport, ...]:
+    """One line for each piece; `scale` brings working pixels to those of the labels."""
+    lines = []
+    for piece in answers.pieces:
+        quality, agrees = float(answers.quality[piece.number]), float(answers.agreement[piece.number])
+        taken = piece.number in accepted
+        left, top, right, bottom = (round(side * scale) for side in piece.box)
+        lines.append(
+            ComponentReport(
+                class_name=names[piece.label],
+                area=round(piece.area * scale**2),
+                point=(round((piece.point[0] + 0.5) * scale), round((piece.point[1] + 0.5) * scale)),
+                box=(left, top, right, bottom),
+                predicted_iou=quality,
+                agreement=agrees,
+                accepted=taken,
+                reason="" if taken else _why_not(quality, agrees),
+            )
+        )
+    return tuple(lines)
+
+
+def _why_not(quality: float, agrees: float) -> str:
+    if quality < LEAST_QUALITY:
+        return f"the model rates its mask {quality:.2f}, below {LEAST_QUALITY}"
+    if agrees < LEAST_AGREEMENT:
+        return f"the mask overlaps the piece by {agrees:.2f}, below {LEAST_AGREEMENT}"
+    return "left out by choice"
+
+
+def _enlarged(numbers: npt.NDArray[np.int32], size: Size) -> npt.NDArray[np.int32]:
+    rows, columns = (np.arange(n) * small // n for n, small in zip(size, numbers.shape, strict=True))
+    return numbers[np.ix_(rows, columns)]
+
+
+def _full_size(logits: Tensor, size: Size) -> tuple[tuple[slice, slice], npt.NDArray[np.float32]]:
+    """The part of a picture of (H, W) where a mask may lie, and its logits there."""
+    cells = torch.nonzero(F.max_pool2d((logits[None] > 0).float(), 3, 1, 1)[0])
+    if not len(cells):
+        return np.s_[:0, :0], np.zeros((0, 0), np.float32)
+    steps = [whole / small for whole, small in zip(size, logits.shape, strict=True)]
+    low, high = cells.min(0).values.tolist(), (cells.max(0).values + 1).tolist()
+    top, left = (int(np.floor(at * step)) for at, step in zip(low, steps, strict=True))
+    bottom, right = (min(whole, int(np.ceil(at * step))) for at, step, whole in zip(high, steps, size, strict=True))
+    # Sampled at the centres of full-size pixels, as if the whole mask were enlarged and then cut.
+    y = (torch.arange(top, bottom) + 0.5) / size[0] * 2 - 1
+    x = (torch.arange(left, right) + 0.5) / size[1] * 2 - 1
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
+    large = F.grid_sample(logits[None, None], places, mode="bilinear", padding_mode="border", align_corners=False)
+    return np.s_[top:bottom, left:right], large[0, 0].numpy()
+
+
+def _give_away(labels: Labels, coarse: Labels, released: npt.NDArray[np.bool_]) -> Labels:
+    """Fill released pixels, (H, W) bool, with the nearest settled class that is not their old one."""
+    new = labels.copy()
+    for old in np.unique(coarse[released]):
+        wanted = released & (coarse == old)
+        source = ~released & (labels != old)
+        if not source.any():
+            continue  # nothing else is in the picture: the old class stays
+        box = _around(wanted, source)
+        nearest = ndimage.distance_transform_edt(~source[box], return_distances=False, return_indices=True)
+        rows, columns = nearest[:, wanted[box]]
+        new[wanted] = labels[box][rows, columns]
+    return np.asarray(new)
+
+
+def _around(wanted: npt.NDArray[np.bool_], source: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """A box about the wanted pixels with a margin as wide as they are, or everything where that holds no source."""
+    rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
+    tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+    box = np.s_[max(0, rows[0] - tall) : rows[-1] + tall + 1, max(0, columns[0] - wide) : columns[-1] + wide + 1]
+    return box if source[box].any() else np.s_[:, :]

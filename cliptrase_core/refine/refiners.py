@@ -1,0 +1,100 @@
+"""The refiners by name, all with one contract: result + picture -> result with a report."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cliptrase_core.errors import expect_one_of
+from cliptrase_core.imaging import ImageInput, read_image
+from cliptrase_core.refine.contract import MODES, PROMPTS, Pixels, Refiner, Step, expect_frame, quietly
+from cliptrase_core.refine.edges import follow_edges
+from cliptrase_core.refine.report import Refined, refined
+from cliptrase_core.result import Segmentation
+
+if TYPE_CHECKING:
+    from cliptrase_core.refine.by_sam import SamRefiner
+
+REFINERS = ("none", "edges", "sam-nano", "vit_b", "vit_l", "vit_h")
+KEPT_MODELS = 2
+
+_LOCK = threading.Lock()
+_LOADED: OrderedDict[tuple[str, str | None, str], SamRefiner] = OrderedDict()
+
+
+def refine(
+    result: Segmentation,
+    image: ImageInput,
+    refiner: str = "sam-nano",
+    *,
+    mode: str = PROMPTS,
+    checkpoint: str | Path | None = None,
+    device: str = "cpu",
+) -> Refined:
+    """Refine the boundaries of a result.
+
+    Args:
+        result: of `Segmenter.segment`.
+        image: the picture, in the frame of `result.labels` (paper presets label a crop).
+        refiner: one of `REFINERS`.
+        mode: one of `MODES`; only SAM has more than one.
+        checkpoint: SAM's weights; None takes those in the repository, the hub's cache or the hub.
+        device: for SAM.
+
+    Raises:
+        InputError: an unknown name, or a picture of another size than the labels.
+        WeightsError: SAM's weights cannot be had.
+    """
+    return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, read_image(image))
+
+
+def load_refiner(
+    name: str, *, mode: str = PROMPTS, checkpoint: str | Path | None = None, device: str = "cpu",
+    progress: Step | None = None,
+) -> Refiner:  # fmt: skip
+    """A refiner that is ready to work; arguments and errors as for `refine`, `progress` is told about a download."""
+    expect_one_of("refiner", name, REFINERS)
+    expect_one_of("mode", mode, MODES)
+    if name == "none":
+        return _nothing
+    if name == "edges":
+        return _edges
+    return _loaded(name, None if checkpoint is None else str(checkpoint), device, progress).in_mode(mode)
+
+
+def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | None) -> SamRefiner:
+    from cliptrase_core.refine.by_sam import SamRefiner
+    from cliptrase_core.refine.sam_files import load_sam
+
+    key = (name, checkpoint, device)
+    with _LOCK:  # two people who ask at once share one model
+        if key not in _LOADED:
+            _LOADED[key] = SamRefiner(load_sam(name, checkpoint, device=device, progress=progress))
+        _LOADED.move_to_end(key)
+        while len(_LOADED) > KEPT_MODELS:
+            _LOADED.popitem(last=False)
+        return _LOADED[key]
+
+
+def _nothing(
+    result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+) -> Refined:
+    """Nothing changes."""
+    del image, keep, step
+    return refined(result, result.labels, refiner="none", mode="none", settings={}, seconds=0.0)
+
+
+def _edges(
+    result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+) -> Refined:
+    """Boundaries move to the picture's own edges."""
+    del keep, step
+    expect_frame(result, image)
+    start = time.perf_counter()
+    labels = follow_edges(image, result.labels, result.grid)
+    seconds = time.perf_counter() - start
+    return refined(result, labels, refiner="edges", mode="guided filter", settings={}, seconds=seconds)

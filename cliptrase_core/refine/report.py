@@ -1,0 +1,122 @@
+"""What a refiner says it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.result import Segmentation
+
+
+@dataclass(frozen=True)
+class ComponentReport:
+    """One piece of the coarse result, and what became of it.
+
+    Attributes:
+        class_name: whose piece it is.
+        area: pixels of the coarse piece.
+        point: (x, y) that was pointed at, in pixels of the labels.
+        box: (left, top, right, bottom), likewise.
+        predicted_iou: what the model thinks of its mask.
+        agreement: IoU of the mask with the coarse piece, in [0, 1].
+        accepted: the mask was taken.
+        reason: why not; empty where it was.
+    """
+
+    class_name: str
+    area: int
+    point: tuple[int, int]
+    box: tuple[int, int, int, int]
+    predicted_iou: float
+    agreement: float
+    accepted: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RefineReport:
+    """What changed.
+
+    Attributes:
+        refiner: its name.
+        mode: how it worked.
+        changed: pixels that have another class now.
+        gained: pixels that each class won; classes that won none are left out.
+        lost: likewise.
+        components: pieces that were looked at; none where the refiner does not work by pieces.
+    """
+
+    refiner: str
+    mode: str
+    changed: int
+    gained: Mapping[str, int]
+    lost: Mapping[str, int]
+    components: tuple[ComponentReport, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON-able values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Refined(Segmentation):
+    """A result whose boundaries were refined.
+
+    `labels` are new; `regions` and `confidence` keep speaking of the coarse result.
+
+    Attributes:
+        report: what changed and why.
+    """
+
+    report: RefineReport = field()
+
+
+def refined(
+    result: Segmentation,
+    labels: npt.NDArray[np.integer],
+    *,
+    refiner: str,
+    mode: str,
+    settings: Mapping[str, Any],
+    seconds: float,
+    components: tuple[ComponentReport, ...] = (),
+) -> Refined:
+    """Join a coarse result and new labels (H0, W0) of the same classes.
+
+    Args:
+        result: coarse.
+        labels: new.
+        refiner: name for report and settings.
+        mode: likewise.
+        settings: what a second run needs besides.
+        seconds: that it took.
+        components: for the report.
+    """
+    moved = labels != result.labels
+    count = len(result.class_names)
+    won, lost = (np.bincount(values[moved], minlength=count) for values in (labels, result.labels))
+    names = result.class_names
+    report = RefineReport(
+        refiner=refiner,
+        mode=mode,
+        changed=int(moved.sum()),
+        gained={names[i]: int(won[i]) for i in np.flatnonzero(won)},
+        lost={names[i]: int(lost[i]) for i in np.flatnonzero(lost)},
+        components=components,
+    )
+    return Refined(
+        labels=labels.astype(np.int32),
+        regions=result.regions,
+        confidence=result.confidence,
+        class_names=names,
+        patch_clusters=result.patch_clusters,
+        grid=result.grid,
+        settings={**result.settings, "refiner": refiner, "refine_mode": mode, **settings},
+        timings={**result.timings, "refine": seconds},
+        notes=result.notes,
+        report=report,
+    )

@@ -1,0 +1,197 @@
+"""SAM as `segment_anything` builds it: shapes, pictures and prompts in, masks out. Nothing here knows of words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.geometry import Size
+
+PATCH = 16
+Step = Callable[[float, str], None]
+"""Told (share in [0, 1], what happens); raises to stop the work."""
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What SAM sees in one picture.
+
+    Attributes:
+        values: (1, D, g, g).
+        size: (height, width) of the picture.
+        scale: picture pixels times this are pixels of SAM's frame, the same in both directions.
+    """
+
+    values: Tensor
+    size: Size
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """One question for each of P pieces, in pixels of the picture.
+
+    Attributes:
+        points: (P, 2) x, y; inside.
+        boxes: (P, 4) left, top, right, bottom.
+        masks: (P, h, w) logits of a first guess, at a quarter of SAM's frame, only the part that the picture fills.
+    """
+
+    points: Tensor
+    boxes: Tensor
+    masks: Tensor
+
+
+class Sam:
+    """One loaded SAM; threads may share it."""
+
+    def __init__(self, model: Any, name: str) -> None:
+        """Wrap a `segment_anything.modeling.Sam` in eval mode."""
+        self.model, self.name = model, name
+        self.side = int(model.image_encoder.img_size)
+        self._lock = threading.Lock()  # one picture at a time: two would take twice as long and twice the memory
+
+    @torch.inference_mode()
+    def embed(self, image: npt.NDArray[np.uint8], step: Step = lambda share, text: None) -> Embedding:
+        """Encode a picture, (H, W, 3); `step` is told about every block, so that it can stop the work."""
+        size = int(image.shape[0]), int(image.shape[1])
+        scale = self.side / max(size)
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+        pixels = F.interpolate(pixels, self.filled(size), mode="bilinear", antialias=True, align_corners=False)
+        blocks = self.model.image_encoder.blocks
+        with self._lock:
+            hooks = [block.register_forward_pre_hook(_teller(step, i / len(blocks))) for i, block in enumerate(blocks)]
+            try:
+                values = self.model.image_encoder(self.model.preprocess(pixels.to(self.model.device)))
+            finally:
+                for hook in hooks:
+                    hook.remove()
+        return Embedding(values, size, scale)
+
+    def filled(self, size: Size, step: int = 1) -> Size:
+        """(height, width) of the part of SAM's frame, every `step`th pixel, that a picture fills."""
+        scale = self.side / max(size) / step
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+    @torch.inference_mode()
+    def answer(self, seen: Embedding, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Masks of all prompts at once.
+
+        Returns:
+            (P, h, w) logits at a quarter of SAM's frame, the part that the picture fills; (P,) predicted IoU.
+        """
+        model, device = self.model, self.model.device
+        quarter = self.side // 4
+        h, w = self.filled(seen.size, 4)
+        masks = F.pad(prompts.masks, (0, quarter - w, 0, quarter - h), value=float(prompts.masks.min()))
+        labels = torch.ones(len(prompts.points), 1, device=device)
+        sparse, dense = model.prompt_encoder(
+            points=((prompts.points[:, None] * seen.scale).to(device), labels),
+            boxes=(prompts.boxes * seen.scale).to(device),
+            masks=masks[:, None].to(device),
+        )
+        logits, quality = model.mask_decoder(
+            image_embeddings=seen.values,
+            image_pe=model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,  # point, box and first guess together mean one thing
+        )
+        return logits[:, 0, :h, :w].float().cpu(), quality[:, 0].float().cpu()
+
+    def everything(
+        self, image: npt.NDArray[np.uint8], seen: Embedding, settings: Mapping[str, float]
+    ) -> list[npt.NDArray[np.bool_]]:
+        """Every mask that a grid of points finds, (H, W) bool each.
+
+        Args:
+            image: the picture that was embedded.
+            seen: its embedding.
+            settings: keywords of `SamAutomaticMaskGenerator`.
+
+        Raises:
+            WeightsError: torchvision does not fit torch, so that masks cannot be told apart.
+        """
+        try:
+            from segment_anything import SamAutomaticMaskGenerator, SamPredictor
+            from torchvision.ops import nms
+
+            nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+        except (ImportError, RuntimeError, AttributeError) as error:
+            raise WeightsError(
+                explain(
+                    "torchvision",
+                    expected="a build that fits torch",
+                    got="one whose NMS does not run",
+                    remedy="Install both together: pip install --upgrade torch torchvision.",
+                )
+            ) from error
+
+        class Seen(SamPredictor):  # type: ignore[misc]
+            """Takes the embedding that is there already."""
+
+            def set_image(self, image: npt.NDArray[np.uint8], image_format: str = "RGB") -> None:
+                """Nothing is encoded."""
+                del image_format
+                self.original_size, self.input_size = image.shape[:2], filled
+                self.features, self.is_image_set = seen.values, True
+
+        filled = self.filled(seen.size)
+        generator = SamAutomaticMaskGenerator(self.model, **settings)
+        generator.predictor = Seen(self.model)
+        with torch.inference_mode():
+            return [found["segmentation"] for found in generator.generate(image)]
+
+
+def _teller(step: Step, share: float) -> Callable[..., None]:
+    def tell(*_: object) -> None:
+        step(share, "looking")
+
+    return tell
+
+
+def build_sam(config: Mapping[str, Any]) -> Any:
+    """A small `segment_anything.modeling.Sam` with random weights.
+
+    Args:
+        config: image_size (pixels, a multiple of 16), width, depth and heads of the encoder, decoder_width.
+    """
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+    size, decoder = int(config["image_size"]), int(config["decoder_width"])
+    grid = size // PATCH
+    encoder = ImageEncoderViT(
+        img_size=size,
+        patch_size=PATCH,
+        embed_dim=int(config["width"]),
+        depth=int(config["depth"]),
+        num_heads=int(config["heads"]),
+        out_chans=decoder,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+    )
+    prompts = PromptEncoder(
+        embed_dim=decoder, image_embedding_size=(grid, grid), input_image_size=(size, size), mask_in_chans=16
+    )
+    masks = MaskDecoder(
+        transformer_dim=decoder,
+        transformer=TwoWayTransformer(depth=2, embedding_dim=decoder, num_heads=4, mlp_dim=4 * decoder),
+        iou_head_hidden_dim=decoder,
+    )
+    return Sam(encoder, prompts, masks)
+
+
+def build_large(name: str) -> Any:
+    """`vit_b`, `vit_l` or `vit_h` as Meta published it, with random weights."""
+    from segment_anything import sam_model_registry
+
+    return sam_model_registry[name]()
