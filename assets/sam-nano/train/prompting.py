@@ -9,7 +9,6 @@ from torch import Tensor
 
 from cliptrase_core.scenes.compose import Scene
 
-CELL = 16  # pixels of a coarse map's cell, as CLIPtrase's patches are
 SURE = 8.0  # logit of a cell that a coarse map is sure of
 IGNORED = -1  # SAM's label of a padding point
 LEAST_PIXELS = 60
@@ -90,7 +89,7 @@ def corrections(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def coarse_map(truth: Tensor) -> Tensor:
-    """What a coarse segmentation would hand over: blocks, some of them wrong.
+    """What a coarse segmentation would hand over: blocks, some of them wrong, whole parts missing or too much.
 
     Args:
         truth: (P, H, W) bool.
@@ -98,6 +97,10 @@ def coarse_map(truth: Tensor) -> Tensor:
     Returns:
         (P, 1, H/4, W/4) logits, SAM's mask prompt.
     """
-    cells = F.avg_pool2d(truth[:, None].float(), CELL) + 0.25 * torch.randn(len(truth), 1, 1, 1, device=truth.device)
-    cells = (cells + 0.15 * torch.randn_like(cells) - 0.5).clamp(-0.5, 0.5) * 2 * SURE
-    return F.interpolate(cells, size=(truth.shape[1] // 4, truth.shape[2] // 4), mode="bilinear")
+    height, count = truth.shape[1], len(truth)
+    side = int(torch.randint(height // 32, height // 16 + 1, ()))  # cells of 16 to 32 pixels
+    cells = F.adaptive_avg_pool2d(truth[:, None].float(), side)
+    everywhere, here = (torch.randn(count, 1, n, n, device=truth.device) for n in (1, side))
+    parts = F.interpolate(torch.randn(count, 1, 3, 3, device=truth.device), (side, side), mode="bilinear")
+    cells = (cells + 0.2 * everywhere + 0.35 * parts + 0.15 * here - 0.5).clamp(-0.5, 0.5) * 2 * SURE
+    return F.interpolate(cells, size=(height // 4, height // 4), mode="bilinear")
