@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from cliptrase_core import doctor, export, weights
 from cliptrase_core.denoise import DENOISE_MODES
-from cliptrase_core.errors import CliptraseError, InputError, explain
-from cliptrase_core.heatmap import enlarge, heat_colours, heat_range, mark_patch
+from cliptrase_core.errors import CliptraseError
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, read_image
-from cliptrase_core.inspection import AttentionMaps
+from cliptrase_core.inspect_command import inspect_picture
 from cliptrase_core.methods import METHODS
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.precision import AUTO, PRECISIONS
 from cliptrase_core.preprocess import resize_and_crop
 from cliptrase_core.presets import PRESETS
+from cliptrase_core.refine import MODES, NONE, REFINERS, Refiner, load_refiner
 from cliptrase_core.result import ImageEncoding, Segmentation
 from cliptrase_core.templates import TEMPLATES
 from cliptrase_core.version import VERSION
@@ -68,12 +67,13 @@ def _segment(options: argparse.Namespace) -> int:
     for note in vocabulary.notes:
         print(f"note: {note}", file=sys.stderr)
     segmenter = _load(options)
+    refiner = None if options.refine == NONE else _refiner(options, str(segmenter.device))
     stems = _distinct_stems(options.images)
     failed = 0
     bar = tqdm(zip(options.images, stems, strict=True), total=len(stems), unit="image", disable=len(stems) < 2)
     for path, stem in bar:
         try:
-            line = _segment_one(segmenter, path, stem, vocabulary, options)
+            line = _segment_one(segmenter, refiner, path, stem, vocabulary, options)
         except CliptraseError as error:
             failed += 1
             bar.write(f"{path}: {_one_line(error)}", file=sys.stderr)
@@ -84,8 +84,17 @@ def _segment(options: argparse.Namespace) -> int:
     return BAD_INPUT if failed else DONE
 
 
+def _refiner(options: argparse.Namespace, device: str) -> Refiner:
+    return load_refiner(options.refine, mode=options.refine_mode, checkpoint=options.sam_checkpoint, device=device)
+
+
 def _segment_one(
-    segmenter: Segmenter, path: str, stem: str, vocabulary: Vocabulary, options: argparse.Namespace
+    segmenter: Segmenter,
+    refiner: Refiner | None,
+    path: str,
+    stem: str,
+    vocabulary: Vocabulary,
+    options: argparse.Namespace,
 ) -> str:
     image = read_image(path, max_pixels=options.max_pixels)
     encoding = segmenter.encode(image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels)
@@ -102,6 +111,8 @@ def _segment_one(
         threshold=options.threshold,
     )
     shown = image if result.size == image.shape[:2] else resize_and_crop(image, encoding.frame)
+    if refiner is not None:
+        result = refiner(result, shown)
     arrays = _intermediates(encoding) if options.intermediates else None
     files = export.save(result, shown, options.output, stem, arrays=arrays)
     return f"{path} -> {files.overlay}  {_areas(result)}"
@@ -117,60 +128,9 @@ def _intermediates(encoding: ImageEncoding) -> dict[str, np.ndarray]:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    segmenter = _load(options)
-    image = read_image(options.image, max_pixels=options.max_pixels)
-    captured = segmenter.capture(image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels)
-    maps = captured.maps(options.layer, options.head)
-    seen = resize_and_crop(image, captured.frame)
-    for path in _save_maps(maps, seen, Path(options.output), options):
-        print(path)
-    print(_global_patches(maps))
+    for line in inspect_picture(_load(options), options):
+        print(line)
     return DONE
-
-
-def _global_patches(maps: AttentionMaps) -> str:
-    count = len(maps.global_patches)
-    if not count:
-        return f"layer {maps.layer}: no global patches"
-    shown = ", ".join(f"{before} -> {after}" for before, after in maps.global_ranks[:5])
-    more = ", ..." if count > 5 else ""
-    everyone = len(maps.incoming_attention)
-    return f"layer {maps.layer}: {count} global patches of {everyone}; rank before -> after recovery: {shown}{more}"
-
-
-def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: argparse.Namespace) -> list[Path]:
-    row, column = options.row, options.column
-    before, after = (part.numpy() for part in maps.patch_maps(row, column))
-    stem = f"{export.safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
-    pictures = {"patch": seen, "before": _heat(before, seen, (row, column)), "after": _heat(after, seen, (row, column))}
-    paths = [folder / f"{stem}.{name}.png" for name in pictures]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, picture in zip(paths, pictures.values(), strict=True):
-            Image.fromarray(mark_patch(picture, maps.grid, row, column)).save(path)
-        paths.append(folder / f"{stem}.npz")
-        np.savez_compressed(
-            paths[-1],
-            before=before,
-            after=after,
-            attention=maps.attention.numpy(),
-            affinity=maps.affinity.numpy(),
-            global_patches=maps.global_patches.numpy(),
-        )
-    except OSError as error:
-        raise InputError(
-            explain(
-                "output",
-                expected="a folder that can be written",
-                got=f"{folder}: {error.strerror}",
-                remedy="Choose another --output.",
-            )
-        ) from error
-    return paths
-
-
-def _heat(values: np.ndarray, seen: np.ndarray, patch: tuple[int, int]) -> np.ndarray:
-    return enlarge(heat_colours(values, *heat_range(values, patch)), (seen.shape[0], seen.shape[1]))
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -246,6 +206,11 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--threshold", type=float, default=0.0, help="pixels less likely than this, 0 to 1, become background"
     )
+    segment.add_argument(
+        "--refine", default=NONE, choices=REFINERS, help="boundaries: edges needs no weights, the others are SAM"
+    )
+    segment.add_argument("--refine-mode", default=MODES[0], choices=MODES, help="how SAM is asked")
+    segment.add_argument("--sam-checkpoint", metavar="FILE", help="SAM's weights (default: fetched when needed)")
     segment.add_argument("--intermediates", action="store_true", help="put features and affinity into the .npz too")
     _add_common(segment)
     segment.set_defaults(run=_segment)

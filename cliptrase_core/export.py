@@ -34,6 +34,7 @@ from cliptrase_core.colours import (
 )
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.files import safe_stem, write_all
+from cliptrase_core.refine.report import Refined
 from cliptrase_core.result import Segmentation
 from cliptrase_core.version import VERSION
 
@@ -206,6 +207,7 @@ def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> 
 
 
 def _describe(result: Segmentation, files: Mapping[str, str], npz_sha256: str) -> dict[str, Any]:
+    refinement = {"refinement": result.report.as_dict()} if isinstance(result, Refined) else {}
     indexed = len(result.class_names) <= 256
     return {
         "format": FORMAT,
@@ -219,6 +221,7 @@ def _describe(result: Segmentation, files: Mapping[str, str], npz_sha256: str) -
         "settings": result.settings,
         "timings": result.timings,
         "notes": list(result.notes),
+        **refinement,
         "versions": {
             "cliptrase-lab": VERSION,
             "torch": _version("torch"),

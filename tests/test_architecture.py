@@ -24,6 +24,7 @@ ONLY_IN = {
     "huggingface_hub": {"hub"},
 }
 NEVER_IN_CORE = {"gradio", "matplotlib", "demo"}
+COMMANDS = {"cli", "__main__", "inspect_command"}
 PURE_STAGES = {"attention", "denoise", "clustering", "decode"}
 STAGE_MAY_USE = {"cliptrase_core.errors", "cliptrase_core.geometry", "cliptrase_core.result"}
 BELOW_HANDLERS = {
@@ -97,7 +98,7 @@ def test_nothing_below_imports_the_command_line(path):
     assert not {"cliptrase_core.cli", "cliptrase_core.__main__"} & imports(path)
 
 
-@pytest.mark.parametrize("path", [p for p in CORE if p.stem not in {"cli", "__main__", "__init__"}], ids=name)
+@pytest.mark.parametrize("path", [p for p in CORE if p.stem not in COMMANDS | {"__init__"}], ids=name)
 def test_stages_do_not_import_the_pipeline(path):
     assert "cliptrase_core.pipeline" not in imports(path)
 

@@ -139,3 +139,26 @@ def test_module_runs_as_a_command():
         [sys.executable, "-m", "cliptrase_core", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip()
+
+
+def test_refine_writes_the_refined_labels_and_what_became_of_each_piece(photo, tmp_path):
+    records = {}
+    for name in ("none", "edges", "sam-nano"):
+        out = tmp_path / name
+        assert run("segment", photo, "--vocabulary", "cat; dog", "--refine", name, "--output", out) == 0
+        records[name] = json.loads((out / "photo.json").read_text(encoding="utf-8"))
+        assert records[name]["size"] == [48, 64]
+    assert "refinement" not in records["none"]
+    assert records["edges"]["refinement"]["refiner"] == "edges"
+    assert records["sam-nano"]["settings"]["refiner"] == "sam-nano"
+    assert "class_name" in records["sam-nano"]["refinement"]["components"][0]
+    assert export.load(tmp_path / "sam-nano" / "photo.json").size == (48, 64)
+
+
+def test_a_bad_sam_checkpoint_is_one_line_before_any_picture(photo, tmp_path, capsys):
+    bad, out = tmp_path / "sam.pth", tmp_path / "out"
+    bad.write_bytes(b"words")
+    words = ("--vocabulary", "cat; dog", "--refine", "vit_b", "--sam-checkpoint", bad)
+    assert run("segment", photo, *words, "--output", out) == 2
+    assert "damaged" in capsys.readouterr().err
+    assert not out.exists()

@@ -19,7 +19,8 @@ from cliptrase_core.result import Segmentation
 if TYPE_CHECKING:
     from cliptrase_core.refine.by_sam import SamRefiner
 
-REFINERS = ("none", "edges", "sam-nano", "vit_b", "vit_l", "vit_h")
+NONE = "none"
+REFINERS = (NONE, "edges", "sam-nano", "vit_b", "vit_l", "vit_h")
 KEPT_MODELS = 2
 
 _LOCK = threading.Lock()
@@ -59,7 +60,7 @@ def load_refiner(
     """A refiner that is ready to work; arguments and errors as for `refine`, `progress` is told about a download."""
     expect_one_of("refiner", name, REFINERS)
     expect_one_of("mode", mode, MODES)
-    if name == "none":
+    if name == NONE:
         return _nothing
     if name == "edges":
         return _edges
@@ -85,7 +86,7 @@ def _nothing(
 ) -> Refined:
     """Nothing changes."""
     del image, keep, step
-    return refined(result, result.labels, refiner="none", mode="none", settings={}, seconds=0.0)
+    return refined(result, result.labels, refiner=NONE, mode=NONE, settings={}, seconds=0.0)
 
 
 def _edges(

@@ -66,7 +66,7 @@ class Sam:
         """Encode a picture, (H, W, 3); `step` is told about every block, so that it can stop the work."""
         size = int(image.shape[0]), int(image.shape[1])
         scale = self.side / max(size)
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
         pixels = F.interpolate(pixels, self.filled(size), mode="bilinear", antialias=True, align_corners=False)
         blocks = self.model.image_encoder.blocks
         with self._lock:

@@ -1,0 +1,82 @@
+"""`inspect`: what one patch of a picture looks at, as files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cliptrase_core import export
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.heatmap import enlarge, heat_colours, heat_range, mark_patch
+from cliptrase_core.imaging import read_image
+from cliptrase_core.inspection import AttentionMaps
+from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.preprocess import resize_and_crop
+
+
+def inspect_picture(segmenter: Segmenter, options: argparse.Namespace) -> Iterator[str]:
+    """Write the maps of one patch and yield what the command says.
+
+    Args:
+        segmenter: that looks.
+        options: of the command.
+
+    Raises:
+        InputError: no usable picture, no such patch, layer or head, or a folder that cannot be written.
+    """
+    image = read_image(options.image, max_pixels=options.max_pixels)
+    captured = segmenter.capture(image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels)
+    maps = captured.maps(options.layer, options.head)
+    seen = resize_and_crop(image, captured.frame)
+    for path in _save_maps(maps, seen, Path(options.output), options):
+        yield str(path)
+    yield _global_patches(maps)
+
+
+def _global_patches(maps: AttentionMaps) -> str:
+    count = len(maps.global_patches)
+    if not count:
+        return f"layer {maps.layer}: no global patches"
+    shown = ", ".join(f"{before} -> {after}" for before, after in maps.global_ranks[:5])
+    more = ", ..." if count > 5 else ""
+    everyone = len(maps.incoming_attention)
+    return f"layer {maps.layer}: {count} global patches of {everyone}; rank before -> after recovery: {shown}{more}"
+
+
+def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: argparse.Namespace) -> list[Path]:
+    row, column = options.row, options.column
+    before, after = (part.numpy() for part in maps.patch_maps(row, column))
+    stem = f"{export.safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
+    pictures = {"patch": seen, "before": _heat(before, seen, (row, column)), "after": _heat(after, seen, (row, column))}
+    paths = [folder / f"{stem}.{name}.png" for name in pictures]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, picture in zip(paths, pictures.values(), strict=True):
+            Image.fromarray(mark_patch(picture, maps.grid, row, column)).save(path)
+        paths.append(folder / f"{stem}.npz")
+        np.savez_compressed(
+            paths[-1],
+            before=before,
+            after=after,
+            attention=maps.attention.numpy(),
+            affinity=maps.affinity.numpy(),
+            global_patches=maps.global_patches.numpy(),
+        )
+    except OSError as error:
+        raise InputError(
+            explain(
+                "output",
+                expected="a folder that can be written",
+                got=f"{folder}: {error.strerror}",
+                remedy="Choose another --output.",
+            )
+        ) from error
+    return paths
+
+
+def _heat(values: np.ndarray, seen: np.ndarray, patch: tuple[int, int]) -> np.ndarray:
+    return enlarge(heat_colours(values, *heat_range(values, patch)), (seen.shape[0], seen.shape[1]))
