@@ -22,35 +22,14 @@ import numpy.typing as npt
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from cliptrase_core.colours import (
-    LegendRow,
-    class_colours,
-    label_colours,
-    legend,
-    overlay,
-    paint,
-    region_colours,
-    to_hex,
-)
+from cliptrase_core.colours import label_colours, legend, overlay, to_hex
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.files import safe_stem, write_all
 from cliptrase_core.refine.report import Refined
 from cliptrase_core.result import Segmentation
 from cliptrase_core.version import VERSION
 
-__all__ = [
-    "LegendRow",
-    "SavedFiles",
-    "class_colours",
-    "legend",
-    "load",
-    "overlay",
-    "paint",
-    "region_colours",
-    "run_lengths",
-    "safe_stem",
-    "save",
-]
+__all__ = ["SavedFiles", "load", "run_lengths", "safe_stem", "save"]
 
 FORMAT = "cliptrase-lab segmentation"
 FORMAT_VERSION = 1
@@ -207,7 +186,6 @@ def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> 
 
 
 def _describe(result: Segmentation, files: Mapping[str, str], npz_sha256: str) -> dict[str, Any]:
-    refinement = {"refinement": result.report.as_dict()} if isinstance(result, Refined) else {}
     indexed = len(result.class_names) <= 256
     return {
         "format": FORMAT,
@@ -221,7 +199,7 @@ def _describe(result: Segmentation, files: Mapping[str, str], npz_sha256: str) -
         "settings": result.settings,
         "timings": result.timings,
         "notes": list(result.notes),
-        **refinement,
+        **({"refinement": result.report.as_dict()} if isinstance(result, Refined) else {}),
         "versions": {
             "cliptrase-lab": VERSION,
             "torch": _version("torch"),

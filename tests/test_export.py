@@ -11,8 +11,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from cliptrase_core import export
+from cliptrase_core.colours import class_colours, overlay
 from cliptrase_core.errors import InputError
-from cliptrase_core.export import class_colours, load, overlay, safe_stem, save
+from cliptrase_core.export import load, safe_stem, save
 from cliptrase_core.result import Segmentation
 
 NASTY = ("猫 <script>", 'say "no"\\', "قطة\u202e", "{} %s 👩\u200d💻", "background")
