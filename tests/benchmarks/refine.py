@@ -1,0 +1,95 @@
+"""`python -m tests.benchmarks.refine [scenes]`: what each refiner changes on the scene benchmark, and what it costs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+import cliptrase_core as cc
+from cliptrase_core.refine import load_refiner
+from cliptrase_core.refine.components import split
+from cliptrase_core.refine.contract import MODES
+from cliptrase_core.refine.prompting import prompts_of
+from cliptrase_core.refine.sam import Sam, build_large
+from cliptrase_core.refine.sam_files import load_sam
+from cliptrase_core.scenes.benchmark import PACK, boundary_f, class_names, compose_scenes, scene_iou, scene_words
+from cliptrase_core.scenes.sprites import read_pack
+from tests.benchmarks.measure import peak_memory
+
+WORDS = 20
+PIECES = 20
+
+
+def effects(count: int) -> Iterator[str]:
+    """Rows: mIoU, accuracy, boundary F, milliseconds."""
+    segmenter = cc.Segmenter.from_pretrained("nano")
+    names = class_names(read_pack(PACK))
+    refiners = {"none": load_refiner("none"), "edges": load_refiner("edges")}
+    refiners |= {f"sam-nano, {mode}": load_refiner("sam-nano", mode=mode) for mode in MODES}
+    rows: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in refiners}
+    for scene in compose_scenes(count):
+        asked = scene_words(scene, names, WORDS)
+        result = segmenter.segment(segmenter.encode(scene.image), "; ".join(names[index] for index in asked))
+        for name, refiner in refiners.items():
+            start = time.perf_counter()
+            labels = np.asarray(asked)[refiner(result, scene.image).labels]
+            seconds = time.perf_counter() - start
+            right = float((labels == scene.labels).mean())
+            rows[name].append((scene_iou(scene.labels, labels), right, boundary_f(scene.labels, labels), seconds))
+    for name, values in rows.items():
+        miou, accuracy, boundary, _ = 100 * np.mean(values, axis=0)
+        milliseconds = 1000 * np.median([seconds for *_, seconds in values])
+        yield f"| {name} | {miou:.1f} | {accuracy:.1f} | {boundary:.1f} | {milliseconds:.0f} ms |"
+
+
+def model(name: str) -> Sam:
+    """The embedded SAM, or one of Meta's shapes with random weights: speed does not depend on their values."""
+    return load_sam(name) if name == "sam-nano" else Sam(build_large(name).eval().requires_grad_(False), name)
+
+
+def ask(sam: Sam) -> tuple[float, float]:
+    """Seconds to see a picture of 640 x 480, and to answer for 20 pieces of it."""
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    labels = np.zeros((480, 640), np.int32)
+    for piece in range(PIECES - 1):
+        row, column = divmod(piece, 5)
+        labels[20 + 115 * row : 110 + 115 * row, 20 + 125 * column : 120 + 125 * column] = piece + 1
+    pieces, _ = split(labels, np.ones(labels.shape, np.float32))
+    start = time.perf_counter()
+    seen = sam.embed(image)
+    middle = time.perf_counter()
+    sam.answer(seen, prompts_of(pieces, (480, 640), sam.filled((480, 640), 4)))
+    return middle - start, time.perf_counter() - middle
+
+
+def costs() -> Iterator[str]:
+    """Rows: seconds to see, seconds to answer, memory."""
+    for name in ("sam-nano", "vit_b"):
+        sam = model(name)
+        ask(sam)
+        look, answer = np.median([ask(sam) for _ in range(3)], axis=0)
+        del sam
+        peak = peak_memory(f"from tests.benchmarks.refine import ask, model\nsam = model({name!r})", "ask(sam)")
+        yield f"| {name} | {look:.2f} s | {answer:.2f} s | {peak / 1e9:.2f} GB |"
+
+
+def main() -> None:
+    """Print both tables."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    torch.manual_seed(0)
+    print(f"{count} scenes in a style that nothing was trained on, {WORDS} words, nano, 224 x 224:\n")
+    print("| refiner | mIoU | pixels right | boundary F | time |\n|---|---|---|---|---|")
+    for row in effects(count):
+        print(row, flush=True)
+    print(f"\n640 x 480, {PIECES} pieces (vit_b: random weights of the real shape):\n")
+    print("| SAM | to see the picture | to answer | memory above the model |\n|---|---|---|---|")
+    for row in costs():
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
