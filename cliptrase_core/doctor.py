@@ -12,6 +12,7 @@ import torch
 from cliptrase_core import weights
 from cliptrase_core.errors import CliptraseError
 from cliptrase_core.precision import WORTH_IT, bf16_gain
+from cliptrase_core.refine import FREE, REFINERS, is_here
 from cliptrase_core.version import VERSION
 
 PACKAGES = (
@@ -19,6 +20,7 @@ PACKAGES = (
     "torchvision",
     "open_clip_torch",
     "scikit-learn",
+    "segment-anything",
     "scipy",
     "numpy",
     "pillow",
@@ -40,6 +42,9 @@ def report() -> Iterator[str]:
     for name in (weights.NANO, *weights.OPENAI_ARCHITECTURES):
         found = "here" if weights.is_on_disk(name) else "not here"
         yield f"  {name}: {found}"
+    for name in REFINERS:
+        if name not in FREE:
+            yield f"  SAM {name}: {'here' if is_here(name) else 'not here'}"
     yield f"command line would run: {os.environ.get('CLIPTRASE_MODEL') or weights.NANO}"
     yield f"page would start with: {_start_up()}"
 

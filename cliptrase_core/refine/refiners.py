@@ -19,8 +19,10 @@ from cliptrase_core.result import Segmentation
 if TYPE_CHECKING:
     from cliptrase_core.refine.by_sam import SamRefiner
 
-NONE = "none"
-REFINERS = (NONE, "edges", "sam-nano", "vit_b", "vit_l", "vit_h")
+NONE, EDGES = "none", "edges"
+FREE = (NONE, EDGES)
+"""Refiners that need no weights."""
+REFINERS = (*FREE, "sam-nano", "vit_b", "vit_l", "vit_h")
 KEPT_MODELS = 2
 
 _LOCK = threading.Lock()
@@ -62,7 +64,7 @@ def load_refiner(
     expect_one_of("mode", mode, MODES)
     if name == NONE:
         return _nothing
-    if name == "edges":
+    if name == EDGES:
         return _edges
     return _loaded(name, None if checkpoint is None else str(checkpoint), device, progress).in_mode(mode)
 
@@ -98,4 +100,4 @@ def _edges(
     start = time.perf_counter()
     labels = follow_edges(image, result.labels, result.grid)
     seconds = time.perf_counter() - start
-    return refined(result, labels, refiner="edges", mode="guided filter", settings={}, seconds=seconds)
+    return refined(result, labels, refiner=EDGES, mode="guided filter", settings={}, seconds=seconds)
