@@ -230,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WORDS",
         help='"cat, kitten; dog | background: wall, floor", or a data set such as ade150',
     )
-    segment.add_argument("--method", default="cliptrase", choices=list(METHODS))
+    segment.add_argument("--method", default="cliptrase", choices=list(METHODS), help="doctor names their papers")
     segment.add_argument("--denoise", default="cls", choices=DENOISE_MODES, help="how global patches are kept out")
     segment.add_argument("--eps", type=float, help="DBSCAN's radius (default: the preset's)")
     segment.add_argument("--min-samples", type=int, help="DBSCAN's core size (default: the preset's)")
