@@ -1,4 +1,4 @@
-"""The command line: `segment`, `inspect`, `doctor`.
+"""The command line: `segment`, `inspect`, `evaluate`, `doctor`.
 
 Exit codes: 0 done; 2 usage or bad input, one line on stderr that says what, expected, got, remedy; 1 anything else.
 """
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from cliptrase_core import doctor, export, weights
 from cliptrase_core.denoise import DENOISE_MODES
 from cliptrase_core.errors import CliptraseError, InputError, explain
+from cliptrase_core.evaluation import command as evaluation
 from cliptrase_core.heatmap import enlarge, heat_colours, heat_range, mark_patch
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.inspection import AttentionMaps
@@ -259,6 +260,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(inspect)
     inspect.set_defaults(run=_inspect)
 
+    evaluate = commands.add_parser("evaluate", help="score a method on a data set")
+    evaluation.add_arguments(evaluate)
+    _add_model(evaluate)
+    evaluate.set_defaults(run=lambda options: evaluation.execute(options, _load))
+
     check = commands.add_parser("doctor", help="what is installed, which weights are here, what would run")
     check.set_defaults(run=_doctor)
     return parser
@@ -266,15 +272,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
+    command.add_argument("--preset", default="auto", choices=list(PRESETS))
+    command.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the preset's)")
+    command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
+    _add_model(command)
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model",
         default=os.environ.get("CLIPTRASE_MODEL") or weights.NANO,
         help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
     )
     command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
-    command.add_argument("--preset", default="auto", choices=list(PRESETS))
-    command.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the preset's)")
-    command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
     command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
     command.add_argument(
         "--precision",
