@@ -25,8 +25,8 @@ from cliptrase_core.heatmap import enlarge, heat_colours, heat_range, mark_patch
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.inspection import AttentionMaps
 from cliptrase_core.methods import METHODS
+from cliptrase_core.model_arguments import add_model_arguments
 from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.precision import AUTO, PRECISIONS
 from cliptrase_core.preprocess import resize_and_crop
 from cliptrase_core.presets import PRESETS
 from cliptrase_core.result import ImageEncoding, Segmentation
@@ -262,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="score a method on a data set")
     evaluation.add_arguments(evaluate)
-    _add_model(evaluate)
+    add_model_arguments(evaluate)
     evaluate.set_defaults(run=lambda options: evaluation.execute(options, _load))
 
     check = commands.add_parser("doctor", help="what is installed, which weights are here, what would run")
@@ -275,20 +275,4 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--preset", default="auto", choices=list(PRESETS))
     command.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the preset's)")
     command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
-    _add_model(command)
-
-
-def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model",
-        default=os.environ.get("CLIPTRASE_MODEL") or weights.NANO,
-        help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
-    )
-    command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
-    command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
-    command.add_argument(
-        "--precision",
-        default=os.environ.get("CLIPTRASE_PRECISION") or "fp32",
-        choices=[*PRECISIONS, AUTO],
-        help="auto measures whether bf16 is faster here",
-    )
+    add_model_arguments(command)
