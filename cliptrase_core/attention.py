@@ -1,13 +1,17 @@
-"""Semantic correlation recovery (paper, section 3.2): self-correlation instead of query-key attention.
+"""Attentions: query-key, and what methods put in its place; CLIPtrase's is its paper's section 3.2.
 
 Pure functions on per-head projections. Letters: B batch, heads, T = 1+N tokens ([CLS] first), d head width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from cliptrase_core.geometry import Size
 
 
 def recovered_affinity(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -46,10 +50,70 @@ def recovered_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     Returns:
         (B, heads, T, d).
     """
-    out = F.scaled_dot_product_attention(q, q, v)
-    out += F.scaled_dot_product_attention(k, k, v)
-    out += F.scaled_dot_product_attention(v, v, v)
+    return correlated_values(q, k, v, ("qq", "kk", "vv"))
+
+
+def correlated_values(q: Tensor, k: Tensor, v: Tensor, pairs: Sequence[str], bias: Tensor | None = None) -> Tensor:
+    """Sum over pairs ab of softmax(s a b^T + bias) v with s = d ** -0.5.
+
+    Args:
+        q: (B, heads, T, d).
+        k: (B, heads, T, d).
+        v: (B, heads, T, d).
+        pairs: of "q", "k" and "v", such as "qk", the vanilla attention; none: each token keeps its own value.
+        bias: (T, T), added after scaling, the same for all heads; None for none.
+
+    Returns:
+        (B, heads, T, d).
+    """
+    if not pairs:
+        return v
+    parts = {"q": q, "k": k, "v": v}
+    out = torch.zeros_like(v)
+    for pair in pairs:
+        out += F.scaled_dot_product_attention(parts[pair[0]], parts[pair[1]], v, attn_mask=bias)
     return out
+
+
+def smoothed_values(q: Tensor, k: Tensor, v: Tensor, beta: float, steps: int) -> Tensor:
+    """GEM's self-self attention: mean over p in {q, k, v} of softmax(beta p p^T) v (arXiv 2312.00878, section 3).
+
+    Rows of p are normalised; each step replaces p by softmax(beta p p^T) p, normalised again.
+
+    Args:
+        q: (B, heads, T, d).
+        k: (B, heads, T, d).
+        v: (B, heads, T, d).
+        beta: inverse temperature of cosines.
+        steps: of smoothing, 0 or more.
+
+    Returns:
+        (B, heads, T, d).
+    """
+    out = torch.zeros_like(v)
+    for part in (q, k, v):
+        p = F.normalize(part, dim=-1)
+        for _ in range(steps):
+            p = F.normalize(F.scaled_dot_product_attention(p, p, p, scale=beta), dim=-1)
+        out += F.scaled_dot_product_attention(p, p, v, scale=beta)
+    return out / 3
+
+
+def neighbour_bias(grid: Size, deviation: float) -> Tensor:
+    """exp(-(drow^2 + dcolumn^2) / (2 deviation^2)) between patches (NACLIP, arXiv 2404.08181, section 3).
+
+    Args:
+        grid: (h, w).
+        deviation: in patches.
+
+    Returns:
+        (1+N, 1+N) float32; row and column 0 are [CLS] and hold 0.
+    """
+    along = []
+    for length in grid:
+        places = torch.arange(length, dtype=torch.float32)
+        along.append(torch.exp((places[:, None] - places).square() / (-2 * deviation**2)))
+    return F.pad(torch.kron(*along), (1, 0, 1, 0))
 
 
 def query_key_attention(q: Tensor, k: Tensor) -> Tensor:

@@ -47,6 +47,27 @@ def project(block: Any, tokens: Tensor) -> Projections:
     return Projections(_apply(attn, "ln_q", q), _apply(attn, "ln_k", k), v)
 
 
+def attention_branch(block: Any, mixed: Tensor) -> Tensor:
+    """What the block's attention adds to its tokens: the out-projection, with its bias.
+
+    Args:
+        block: a residual block of open_clip.
+        mixed: (B, heads, T, d), values mixed by any attention.
+
+    Returns:
+        (B, T, width).
+    """
+    mixed = block.attn.out_proj(mixed.transpose(1, 2).flatten(2))
+    out: Tensor = block.ls_1(_apply(block, "ln_attn", mixed))
+    return out
+
+
+def mlp_branch(block: Any, tokens: Tensor) -> Tensor:
+    """What the block's MLP adds to tokens (B, T, width)."""
+    out: Tensor = block.ls_2(_mlp(block.mlp, block.ln_2(tokens)))
+    return out
+
+
 def finish_block(block: Any, tokens: Tensor, mixed: Tensor) -> Tensor:
     """Out-projection, residual, MLP, residual.
 
@@ -55,10 +76,8 @@ def finish_block(block: Any, tokens: Tensor, mixed: Tensor) -> Tensor:
         tokens: (B, T, width), what entered the block.
         mixed: (B, heads, T, d), values mixed by any attention.
     """
-    mixed = block.attn.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, T, width)
-    tokens = tokens + block.ls_1(_apply(block, "ln_attn", mixed))
-    out: Tensor = tokens + block.ls_2(_mlp(block.mlp, block.ln_2(tokens)))
-    return out
+    tokens = tokens + attention_branch(block, mixed)
+    return tokens + mlp_branch(block, tokens)
 
 
 def vanilla_block(block: Any, tokens: Tensor, projections: Projections | None = None) -> Tensor:

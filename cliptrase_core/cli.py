@@ -1,4 +1,4 @@
-"""The command line: `segment`, `inspect`, `doctor`.
+"""The command line: `segment`, `inspect`, `evaluate`, `doctor`.
 
 Exit codes: 0 done; 2 usage or bad input, one line on stderr that says what, expected, got, remedy; 1 anything else.
 """
@@ -19,11 +19,12 @@ from tqdm import tqdm
 from cliptrase_core import doctor, export, weights
 from cliptrase_core.denoise import DENOISE_MODES
 from cliptrase_core.errors import CliptraseError
+from cliptrase_core.evaluation import command as evaluation
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.inspect_command import inspect_picture
 from cliptrase_core.methods import METHODS
+from cliptrase_core.model_arguments import add_model_arguments
 from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.precision import AUTO, PRECISIONS
 from cliptrase_core.preprocess import resize_and_crop
 from cliptrase_core.presets import PRESETS
 from cliptrase_core.refine import MODES, NONE, REFINERS, Refiner, load_refiner
@@ -190,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WORDS",
         help='"cat, kitten; dog | background: wall, floor", or a data set such as ade150',
     )
-    segment.add_argument("--method", default="cliptrase", choices=list(METHODS))
+    segment.add_argument("--method", default="cliptrase", choices=list(METHODS), help="doctor names their papers")
     segment.add_argument("--denoise", default="cls", choices=DENOISE_MODES, help="how global patches are kept out")
     segment.add_argument("--eps", type=float, help="DBSCAN's radius (default: the preset's)")
     segment.add_argument("--min-samples", type=int, help="DBSCAN's core size (default: the preset's)")
@@ -224,6 +225,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(inspect)
     inspect.set_defaults(run=_inspect)
 
+    evaluate = commands.add_parser("evaluate", help="score a method on a data set")
+    evaluation.add_arguments(evaluate)
+    add_model_arguments(evaluate)
+    evaluate.set_defaults(run=lambda options: evaluation.execute(options, _load))
+
     check = commands.add_parser("doctor", help="what is installed, which weights are here, what would run")
     check.set_defaults(run=_doctor)
     return parser
@@ -231,19 +237,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
-    command.add_argument(
-        "--model",
-        default=os.environ.get("CLIPTRASE_MODEL") or weights.NANO,
-        help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
-    )
-    command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
     command.add_argument("--preset", default="auto", choices=list(PRESETS))
     command.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the preset's)")
     command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
-    command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
-    command.add_argument(
-        "--precision",
-        default=os.environ.get("CLIPTRASE_PRECISION") or "fp32",
-        choices=[*PRECISIONS, AUTO],
-        help="auto measures whether bf16 is faster here",
-    )
+    add_model_arguments(command)

@@ -11,6 +11,7 @@ import torch
 
 from cliptrase_core import weights
 from cliptrase_core.errors import CliptraseError
+from cliptrase_core.methods import METHODS
 from cliptrase_core.precision import WORTH_IT, bf16_gain
 from cliptrase_core.refine import FREE, REFINERS, is_here
 from cliptrase_core.version import VERSION
@@ -45,6 +46,9 @@ def report() -> Iterator[str]:
     for name in REFINERS:
         if name not in FREE:
             yield f"  SAM {name}: {'here' if is_here(name) else 'not here'}"
+    yield "methods:"
+    for method in METHODS.values():
+        yield f"  {method.name}: {method.title}, {method.source}, arXiv {method.arxiv}"
     yield f"command line would run: {os.environ.get('CLIPTRASE_MODEL') or weights.NANO}"
     yield f"page would start with: {_start_up()}"
 

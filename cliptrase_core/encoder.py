@@ -35,6 +35,7 @@ class Encoder:
         """Keep what every picture needs."""
         self._backbone = backbone
         self._info = info
+        self._colours = info.mean, info.std
         self._model_id = model_id
 
     def prepare(
@@ -42,7 +43,7 @@ class Encoder:
     ) -> tuple[Tensor, Frame]:
         """Read and lay out one picture: (3, H, W) normalised pixels and where they came from."""
         seen, frame = self.view(image, preset, short_side, max_pixels)
-        return normalise(seen, self._info.mean, self._info.std), frame
+        return normalise(seen, *self._colours), frame
 
     def view(
         self, image: ImageInput, preset: Preset, short_side: int | None, max_pixels: int
@@ -67,10 +68,12 @@ class Encoder:
                 )
             )
         start = time.perf_counter()
-        prepared = [self.prepare(image, preset, short_side, max_pixels) for image in images]
+        views = [self.view(image, preset, short_side, max_pixels) for image in images]
+        # Copies, so that a centre does not keep the picture that it was cut out of.
+        prepared = [(normalise(seen, *self._colours), seen.copy(), frame) for seen, frame in views]
         read_seconds = (time.perf_counter() - start) / max(1, len(prepared))
         by_size: dict[Size, list[int]] = {}
-        for index, (_, frame) in enumerate(prepared):
+        for index, (_, _, frame) in enumerate(prepared):
             by_size.setdefault(frame.model, []).append(index)
         out: dict[int, ImageEncoding] = {}
         for members in by_size.values():
@@ -87,7 +90,8 @@ class Encoder:
                     cls=features[0],
                     affinity=affinity,
                     last_input=last_input,
-                    frame=prepared[index][1],
+                    seen=prepared[index][1],
+                    frame=prepared[index][2],
                     preset=preset.name,
                     model_id=self._model_id,
                     timings={"read": read_seconds, "encode": seconds},

@@ -1,16 +1,19 @@
-"""Ground truth in: a PNG whose pixels are class numbers. Told by content, and never decoded when too large."""
+"""Ground truth in: a PNG or TIFF whose pixels are class numbers. Told by content, and never decoded when too large."""
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import numpy.typing as npt
-from PIL import PngImagePlugin
+from PIL import PngImagePlugin, TiffImagePlugin
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
 from cliptrase_core.metrics import IGNORED
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*")
 _DEPTH_AT = 24
 """Where a PNG's header says how many bits a pixel has: after the signature, a chunk's head, width and height."""
 _EXPECTED = "a PNG with one number for each pixel (palette or grey)"
@@ -30,6 +33,36 @@ def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray
     Raises:
         InputError: no such PNG, a damaged one, one in colours, or one that is too large.
     """
+    values, depth = _read_png(path, max_pixels)
+    values[values == (65535 if depth == 16 else 255)] = IGNORED
+    return values
+
+
+def read_numbers(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.int32]:
+    """Read the numbers of a data set's mask as they stand in the file: a PNG, or a TIFF of 8 or 16 bits.
+
+    Takes and raises what `read_mask` does.
+
+    Returns:
+        (H, W), 0 to 65535.
+    """
+    with opened_file(path, _EXPECTED) as (file, name):
+        head = file.read(4)
+        if head not in _TIFF:
+            return _read_png(path, max_pixels)[0]
+        file.seek(0)
+        with damage_explained(name, max_pixels):
+            image = TiffImagePlugin.TiffImageFile(file, "")
+        if image.mode not in ("L", "P") and not image.mode.startswith("I;16"):
+            raise _refused(name, f"a TIFF of mode {image.mode}")
+        expect_pixels(image.height, image.width, name, max_pixels)
+        with damage_explained(name, max_pixels):
+            image.load()
+            return np.array(image).astype(np.int32)
+
+
+def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArray[np.int32], int]:
+    """(H, W) numbers as they stand in a PNG, and its bits a pixel."""
     with opened_file(path, _EXPECTED) as (file, name):
         head = file.read(_DEPTH_AT + 1)
         if not head.startswith(_SIGNATURE) or len(head) <= _DEPTH_AT:
@@ -46,9 +79,7 @@ def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray
     depth = head[_DEPTH_AT]
     if image.mode == "L" and depth < 8:
         values //= 255 // (2**depth - 1)  # PIL has stretched greys of 2 and 4 bits over 0 to 255
-        return values
-    values[values == (65535 if depth == 16 else 255)] = IGNORED
-    return values
+    return values, depth
 
 
 def _refused(name: str, got: str) -> InputError:

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from cliptrase_core import weights
 from cliptrase_core.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.checkpoint import fingerprint
-from cliptrase_core.classify import method_features, word_logits
+from cliptrase_core.classify import word_logits
 from cliptrase_core.clustering import ClusterSettings
 from cliptrase_core.decode import label_pixels
 from cliptrase_core.denoise import DENOISE_MODES, Denoise
 from cliptrase_core.encoder import Encoder
 from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.features import MethodFeatures
 from cliptrase_core.geometry import Frame
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import AttentionMaps, Capture, capture
@@ -65,7 +66,8 @@ class Segmenter:
         self.device = target
         self.backbone = Backbone(image_tower(model))
         self._text = TextEncoder(model, loaded.tokenizer)
-        self._logit_scale = float(model.logit_scale.detach().float().exp())
+        scale = float(model.logit_scale.detach().float().exp())
+        self._features = MethodFeatures(self.backbone, loaded.mean, loaded.std, scale)
         # Encodings of other weights, another type or another device do not mix with this one's.
         self.model_id = f"{loaded.digest}-{self.precision}-{target}"
         self._regions = RegionCache()
@@ -176,7 +178,7 @@ class Segmenter:
         Args:
             encoding: from `encode` of the same segmenter.
             vocabulary: "cat, kitten; dog | background: wall, floor", a data set's name, or a parsed vocabulary.
-            method: "cliptrase" or "clip".
+            method: one of `METHODS`.
             text_features: (P, D), instead of a vocabulary: skips the text tower, rows are used as they are.
             class_names: with `text_features`: names of its first rows; further rows are background words.
             eps: DBSCAN's radius; None takes the preset's.
@@ -202,11 +204,11 @@ class Segmenter:
                 given = vocabulary, text_features, class_names
                 words, text = self._embedded_words(*given, templates, width=len(encoding.cls))
             with _timed(timings, "features"):
-                cls, patches = method_features(self.backbone, encoding, chosen)
+                cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             with _timed(timings, "cluster"):
                 regions = self._regions.get(encoding, settings, denoise)
             with _timed(timings, "label"):
-                logits = word_logits(self._logit_scale, cls, patches, text, image_prior)
+                logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
                 labels, confidence = label_pixels(
                     logits.T.reshape(-1, *encoding.grid),
                     torch.tensor(words.prompt_labels),
@@ -253,8 +255,8 @@ class Segmenter:
         chosen, words = method_by_name(method), read_words(vocabulary, None)
         with torch.inference_mode():
             text = self._text.embed(words.prompts, templates or preset.templates)
-            cls, patches = method_features(self.backbone, encoding, chosen)
-            logits = word_logits(self._logit_scale, cls, patches, text, image_prior)
+            cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
+            logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
         maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
         return PatchScores(maps, words, encoding.frame.labels)
 

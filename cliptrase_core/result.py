@@ -36,7 +36,9 @@ class ImageEncoding:
         patches: (N, D) float32, unit rows: patch features of the recovered last block.
         cls: (D,) float32, unit: the [CLS] feature of the same block.
         affinity: (1+N, 1+N) float32, cosine in [-1, 1]; row and column 0 are [CLS].
-        last_input: (1+N, width), tokens that enter the last block: other methods start from here.
+        last_input: (1+N, width), tokens that enter the last block: methods that change no other start from here.
+        seen: (H, W, 3) uint8, what the model saw, in the model frame: methods that change earlier blocks start
+            from here, for colours are the smallest thing that gives every block's tokens again.
         frame: how the picture was laid out.
         preset: name of the preset that laid it out.
         model_id: which model made it; a segmenter of another model refuses it.
@@ -47,6 +49,7 @@ class ImageEncoding:
     cls: Tensor
     affinity: Tensor
     last_input: Tensor
+    seen: npt.NDArray[np.uint8]
     frame: Frame
     preset: str
     model_id: str
@@ -59,6 +62,7 @@ class ImageEncoding:
         _expect_shape("patches", tuple(self.patches.shape), (n, int(self.patches.shape[-1])))
         _expect_shape("cls", tuple(self.cls.shape), (int(self.patches.shape[-1]),))
         _expect_shape("affinity", tuple(self.affinity.shape), (1 + n, 1 + n))
+        _expect_shape("seen", self.seen.shape, (*self.frame.model, 3))
 
     @property
     def grid(self) -> Size:

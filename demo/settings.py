@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # The core's own names, repeated so that the page can be drawn before torch is imported; a test compares them.
-METHODS = ("cliptrase", "clip")
+METHODS = ("cliptrase", "clip", "maskclip", "clip_surgery", "sclip", "gem", "naclip", "clearclip", "resclip")
 PRESETS = ("auto", "paper-224", "paper-336")
 DENOISE = ("cls", "dice", "none")
 TEMPLATES = ("simple7", "openai80")

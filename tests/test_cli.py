@@ -100,6 +100,7 @@ def test_doctor_says_what_would_run(capsys):
     assert run("doctor") == 0
     out = capsys.readouterr().out
     assert "nano: here" in out
+    assert "naclip: NACLIP, Hajimiri et al., WACV 2025" in out
     assert "page would start with" in out
 
 

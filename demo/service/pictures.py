@@ -59,7 +59,8 @@ class Entry:
         """Memory that keeping it takes."""
         e = self.encoding
         tensors = (e.patches, e.cls, e.affinity, e.last_input)
-        return sum(t.numel() * t.element_size() for t in tensors) + self.shown.nbytes + self.patches.nbytes
+        pictures = (e.seen, self.shown, self.patches)
+        return sum(t.numel() * t.element_size() for t in tensors) + sum(picture.nbytes for picture in pictures)
 
 
 class Pictures:

@@ -30,7 +30,7 @@ class Ask:
     background: gr.Radio
     background_words: gr.Textbox
     threshold: gr.Slider
-    method: gr.Radio
+    method: gr.Dropdown
     preset: gr.Radio
     short_side: gr.Dropdown
     templates: gr.Radio
@@ -110,7 +110,7 @@ def _settings() -> dict[str, Any]:
     threshold = gr.Slider(
         0, 1, value=0.3, step=0.01, label="Least confidence", info="Less sure pixels are background.", visible=False
     )
-    method = gr.Radio(list(METHODS), value=METHODS[0], label="Method")
+    method = gr.Dropdown(list(METHODS), value=METHODS[0], label="Method", info="Compare shows all of them.")
     preset = gr.Radio(
         list(PRESETS), value=PRESETS[0], label="Preset", info="auto takes the whole picture, paper-* its centre."
     )

@@ -11,6 +11,7 @@ from PIL import Image
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
+from demo.service.compare import VARIANTS
 from demo.settings import EXAMPLES
 
 pytestmark = pytest.mark.e2e
@@ -49,7 +50,7 @@ def test_a_person_compares_steps_words_and_a_ground_truth(open_page, mask, artif
     page.locator("#compare-go").click()
     expect(page.locator("#compare-share")).to_contain_text("of the pixels have another name", timeout=PATIENCE)
     expect(page.locator("#compare-news")).to_contain_text("not encoded again")
-    expect(page.locator("#compare-gallery button img")).to_have_count(4)
+    expect(page.locator("#compare-gallery button img")).to_have_count(len(VARIANTS))
     page.locator("#compare-slider").scroll_into_view_if_needed()
     expect(page.locator("#compare-slider img").first).to_be_visible()
     expect(page.locator("#compare-areas tbody tr", has_text="dog")).to_be_visible()

@@ -1,0 +1,187 @@
+"""`evaluate`: its arguments, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from cliptrase_core.denoise import DENOISE_MODES
+from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.evaluation import sheets
+from cliptrase_core.evaluation.distribution import Group, joined, own_device
+from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_set, read_folder_set
+from cliptrase_core.evaluation.layouts import find_pairs, missing_folders
+from cliptrase_core.evaluation.plan import PROTOCOLS, Plan, Request, make_plan
+from cliptrase_core.evaluation.predictors import Method
+from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
+from cliptrase_core.evaluation.run import Finished, only_writer, run
+from cliptrase_core.evaluation.settings import SCENES, SETTINGS
+from cliptrase_core.files import write_all
+from cliptrase_core.methods import METHODS
+from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.presets import PRESETS
+from cliptrase_core.templates import TEMPLATES
+
+Load = Callable[[argparse.Namespace], Segmenter]
+
+_FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything but which model."""
+    data = parser.add_argument_group("data")
+    names = ", ".join((*SETTINGS, SCENES))
+    data.add_argument("--setting", metavar="NAME|FILE.yaml", help=f"{names}, or a YAML file that describes folders")
+    data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets")
+    data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
+    data.add_argument("--masks", metavar="DIR", help="their masks, of the same names")
+    data.add_argument("--vocabulary", metavar="WORDS", help="of your own pictures, or instead of the setting's")
+    data.add_argument("--first", type=int, help="number of the first class in your masks (default: 0)")
+    data.add_argument("--ignored", type=int, nargs="*", help="numbers that do not count (default: 255)")
+    data.add_argument("--background", type=int, nargs="*", help="numbers of the background (default: none)")
+    data.add_argument("--mask-end", help="what follows a picture's name in its mask's (default: .png)")
+    data.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
+    data.add_argument("--check", action="store_true", help="say which data are there, run nothing")
+    how = parser.add_argument_group("how")
+    how.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; whole for scenes and your own folders")
+    how.add_argument("--preset", choices=list(PRESETS), help="default: paper-224; auto for protocol whole")
+    how.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the protocol's)")
+    how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
+    how.add_argument("--method", default="cliptrase", choices=list(METHODS))
+    how.add_argument("--vote", action=argparse.BooleanOptionalAction, help="whether regions vote (default: method's)")
+    how.add_argument("--image-prior", action=argparse.BooleanOptionalAction, help="weigh words by the whole picture")
+    how.add_argument("--denoise", default="cls", choices=DENOISE_MODES)
+    how.add_argument("--eps", type=float)
+    how.add_argument("--min-samples", type=int)
+    how.add_argument("--templates", choices=list(TEMPLATES))
+    work = parser.add_argument_group("work")
+    work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures that share a forward pass")
+    work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
+    work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+    work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .md and .png beside it")
+
+
+def execute(options: argparse.Namespace, load: Load) -> int:
+    """Run the command.
+
+    Args:
+        options: parsed arguments.
+        load: model from options.
+
+    Raises:
+        CliptraseError: bad input.
+    """
+    if options.check:
+        for line in check(options.setting, options.data):
+            print(line)
+        return 0
+    if options.output is None or options.output.suffix != ".json":
+        got = "nothing" if options.output is None else options.output.name
+        raise InputError(explain("output", expected="a file that ends in .json", got=got, remedy="Give --output."))
+    with joined() as group:
+        options.device = options.device or own_device()
+        request = _request(options)
+        with only_writer(options.output, group):
+            plan = make_plan(request, load(options))
+            found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
+            if found is not None:
+                _write(found, plan, options, group)
+    return 0
+
+
+def check(setting: str | None, root: Path | None) -> Iterator[str]:
+    """Lines that say what is there of one setting, or of all.
+
+    Raises:
+        InputError: unknown setting, or no root.
+    """
+    if setting is not None:
+        expect_one_of("setting", setting, tuple(SETTINGS))
+    if root is None or not root.is_dir():
+        got = "nothing" if root is None else str(root)
+        raise InputError(explain("data", expected="a folder", got=got, remedy="Give --data ROOT."))
+    for entry in SETTINGS.values() if setting is None else [SETTINGS[setting]]:
+        yield f"{entry.name}: {entry.title}"
+        for layout in entry.layouts:
+            missing = missing_folders(layout, root)
+            if missing:
+                yield f"  - {layout.title}: no {', no '.join(map(str, missing))}"
+                continue
+            pairs = find_pairs(layout, root)
+            no_image = sum(not pair.image.is_file() for pair in pairs)
+            no_mask = sum(not pair.mask.is_file() for pair in pairs)
+            use = "for --reference-quirks only" if layout.numbers is None else "complete"
+            state = use if not no_image + no_mask else f"{no_image} pictures and {no_mask} masks are missing"
+            yield f"  + {layout.title}: {len(pairs)} pictures, {state}"
+
+
+def _request(options: argparse.Namespace) -> Request:
+    own = options.images is not None or options.masks is not None
+    if own == (options.setting is not None):
+        got = "both" if own else "neither"
+        raise InputError(
+            explain("data", expected="--setting, or --images with --masks", got=got, remedy="Give one of them.")
+        )
+    data: str | FolderSet
+    if own:
+        given = {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
+        data = folder_set({**given, "vocabulary": options.vocabulary}, Path())
+    elif options.setting.endswith(YAML_ENDS):
+        data = read_folder_set(options.setting)
+    else:
+        data = options.setting
+        expect_one_of("setting", data, (*SETTINGS, SCENES))
+    method = Method(
+        name=options.method,
+        vote=options.vote,
+        denoise=options.denoise,
+        eps=options.eps,
+        min_samples=options.min_samples,
+        templates=options.templates,
+    )
+    return Request(
+        data,
+        root=options.data,
+        protocol=options.protocol,
+        preset=options.preset,
+        short_side=options.short_side,
+        method=method,
+        image_prior=options.image_prior,
+        vocabulary=options.vocabulary,
+        limit=options.limit,
+        batch=options.batch,
+        readers=options.readers,
+        quirks=options.reference_quirks,
+    )
+
+
+def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group) -> None:
+    output: Path = options.output
+    report = make_report(found.records, plan.job.source.names, plan.rule, plan.header)
+    command = shlex.join(["python", "-m", "cliptrase_core", *sys.argv[1:]])
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
+    order = sheets.ranked(found.records, len(plan.job.source.names))
+    chosen = {"Best pictures": order[: sheets.ROWS], "Worst pictures": order[::-1][: sheets.ROWS]}
+    names = {"Best pictures": f"{output.stem}.best.png", "Worst pictures": f"{output.stem}.worst.png"}
+    pictures = {names[title]: sheets.sheet(plan.job, rows) for title, rows in chosen.items() if rows}
+    shown = {title: name for title, name in names.items() if name in pictures}
+    write_all(
+        output.parent,
+        {**pictures, f"{output.stem}.md": to_markdown(report, shown), output.name: to_json(report)},
+    )
+    problems = report["pictures"]["problems"]
+    if problems:
+        first = problems[0]
+        print(
+            f"{len(problems)} of {len(found.records)} pictures could not be used, see {output.stem}.md; "
+            f"the first: {first['key']}: {first['why']}",
+            file=sys.stderr,
+        )
+    print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
+    print(f"{report['run']['images_per_second']:.2f} pictures a second -> {output}")

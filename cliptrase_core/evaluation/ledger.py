@@ -1,0 +1,159 @@
+"""What is known of each picture, in a file that only grows: a killed run goes on where it stopped.
+
+The first line says what is evaluated and how; every further line is one picture, its confusion matrix kept
+sparsely. A line that was cut short by a kill is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.metrics import Matrix
+
+Header = Mapping[str, Any]
+"""JSON-able; two runs with equal headers give equal records."""
+
+PARTS = "*.part.jsonl"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture.
+
+    Attributes:
+        key: its name in the data set.
+        cells: flat indices into its (C, C+1) confusion matrix where it is not 0, ascending.
+        pixels: how many pixels each of those has.
+        extra: figures of this picture alone, in per cent.
+        problem: why the picture could not be used; then nothing else is set.
+        left_out: why it does not count although nothing is wrong with it.
+    """
+
+    key: str
+    cells: tuple[int, ...] = ()
+    pixels: tuple[int, ...] = ()
+    extra: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+    left_out: str | None = None
+
+
+def record_of(key: str, matrix: Matrix, extra: Mapping[str, float]) -> Record:
+    """A picture that was labelled, from its (C, C+1) confusion matrix."""
+    flat = matrix.ravel()
+    cells = np.flatnonzero(flat)
+    return Record(key, tuple(cells.tolist()), tuple(flat[cells].tolist()), dict(extra))
+
+
+class Ledger:
+    """One process's own file of records; `close` it, or use it as a context.
+
+    Args:
+        path: the file; made with its header if missing.
+        header: what is evaluated and how.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        """Open to append, behind the last whole line."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = _whole_lines(path)
+        self._file = path.open("ab")
+        self._file.truncate(len(whole))
+        if not whole:
+            self._write({"header": header})
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Write records through to the system: they outlive a kill of this process."""
+        for record in records:
+            self._write({name: value for name, value in asdict(record).items() if value})
+        self._file.flush()
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+
+
+def part_path(folder: Path, rank: int) -> Path:
+    """File of one process."""
+    return folder / f"rank{rank}.part.jsonl"
+
+
+def read_ledgers(folder: Path, header: Header) -> dict[str, Record]:
+    """Every record that earlier runs left, by key.
+
+    Raises:
+        InputError: they evaluated something else, or a file is damaged.
+    """
+    records: dict[str, Record] = {}
+    for path in sorted(folder.glob(PARTS)):
+        for number, line in enumerate(_whole_lines(path).splitlines()):
+            entry = _parsed(line, path, number)
+            if "header" in entry:
+                _expect_same(entry["header"], header, folder)
+                continue
+            records.setdefault(entry["key"], Record(**_tuples(entry)))
+    return records
+
+
+def forget(folder: Path) -> None:
+    """Remove what earlier runs left."""
+    for path in folder.glob(PARTS):
+        path.unlink()
+
+
+def _whole_lines(path: Path) -> bytes:
+    content = path.read_bytes() if path.exists() else b""
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _parsed(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+        if not isinstance(entry, dict) or ("header" not in entry and not isinstance(entry.get("key"), str)):
+            raise ValueError
+    except ValueError as error:
+        got = f"a damaged line {number + 1}"
+        raise InputError(
+            explain(f"file {path.name!r}", expected="records of pictures", got=got, remedy="Start over with --fresh.")
+        ) from error
+    return entry
+
+
+def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+
+
+def _expect_same(found: Header, header: Header, folder: Path) -> None:
+    wanted = json.loads(json.dumps(header))  # as it reads back: tuples become lists
+    differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
+    if differing:
+        name = differing[0]
+        raise InputError(
+            explain(
+                f"records in {folder.name!r}",
+                expected=f"a run with {name} = {_short(wanted.get(name))}",
+                got=_short(found.get(name)),
+                remedy="Choose another --output, or start over with --fresh.",
+            )
+        )
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:80] + "..."

@@ -1,0 +1,93 @@
+"""What the numbers in a mask file mean: which class, background, ignored, or nothing that a setting knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.metrics import IGNORED
+
+Raw = npt.NDArray[np.int32]
+"""(H, W) numbers as they stand in a file, 0 to 65535."""
+
+_OUTSIDE = -2
+_MOST = 65_536
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One convention.
+
+    Attributes:
+        first: number of the first class; the others follow.
+        ignored: numbers of pixels that do not count.
+        background: numbers of the label after the last class.
+        single: numbers that stand apart from the run of classes, to their class; then `first` is not used.
+    """
+
+    first: int = 0
+    ignored: tuple[int, ...] = (255,)
+    background: tuple[int, ...] = ()
+    single: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that all numbers can stand in a mask."""
+        for number in (self.first, *self.ignored, *self.background, *self.single):
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < _MOST:
+                raise InputError(
+                    explain(
+                        "number in a mask",
+                        expected=f"a whole number, 0 to {_MOST - 1}",
+                        got=repr(number),
+                        remedy="Masks have 8 or 16 bits.",
+                    )
+                )
+
+    def read(self, raw: Raw, classes: int) -> npt.NDArray[np.int32]:
+        """Numbers of a file to classes.
+
+        Args:
+            raw: (H, W), 0 to 65535.
+            classes: C, without the background.
+
+        Returns:
+            (H, W): 0..C-1, C for the background, `IGNORED` for pixels that do not count.
+
+        Raises:
+            InputError: a number that the convention does not know.
+        """
+        truth: npt.NDArray[np.int32] = self._table(classes)[raw]
+        unknown = np.unique(raw[truth == _OUTSIDE])
+        if len(unknown):
+            shown = ", ".join(map(str, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
+            raise InputError(
+                explain(
+                    "mask",
+                    expected=self._described(classes),
+                    got=f"also {shown}",
+                    remedy="Check that the masks belong to this setting and were converted its way.",
+                )
+            )
+        return truth
+
+    def _table(self, classes: int) -> npt.NDArray[np.int32]:
+        table = np.full(_MOST, _OUTSIDE, np.int32)
+        if self.single:
+            for number, label in self.single.items():
+                table[number] = label
+        else:
+            table[self.first : self.first + classes] = np.arange(classes)
+        # After the classes: of PC459's 16 bits only 65535 is ignored, of 8 bits 255 is never a class.
+        table[list(self.ignored)] = IGNORED
+        table[list(self.background)] = classes
+        return table
+
+    def _described(self, classes: int) -> str:
+        own = "numbers of the setting" if self.single else f"{self.first} to {self.first + classes - 1}"
+        others = [f"{n} (background)" for n in self.background[:3]] + [f"{n} (ignored)" for n in self.ignored[:3]]
+        return ", ".join((own, *others))

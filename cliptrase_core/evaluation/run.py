@@ -1,0 +1,142 @@
+"""One evaluation from start to end: lock, resume, share, count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.batches import Batch, Job, make_batches, run_batches
+from cliptrase_core.evaluation.distribution import Group
+from cliptrase_core.evaluation.ledger import Header, Ledger, Record, forget, part_path, read_ledgers
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a run was.
+
+    Attributes:
+        images: pictures that this run labelled itself, all processes together.
+        resumed: pictures that earlier runs had labelled.
+        seconds: of the whole loop, by the clock.
+        encoder_seconds: that one process on average spent in the image tower.
+    """
+
+    images: int
+    resumed: int
+    seconds: float
+    encoder_seconds: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run found: a record of every picture in the order of the data set, and how fast."""
+
+    records: Sequence[Record]
+    pace: Pace
+
+
+def records_folder(output: Path) -> Path:
+    """Where the records behind a report are kept."""
+    return output.with_name(f"{output.stem}.records")
+
+
+@contextmanager
+def only_writer(output: Path, group: Group) -> Iterator[None]:
+    """Hold a report's lock; the system frees it when the process dies.
+
+    Raises:
+        InputError: another process writes this report, or its folder cannot be written.
+    """
+    lock = FileLock(output.with_name(f"{output.name}.lock"))
+
+    def take() -> None:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            got = "another process that writes it now"
+            remedy = "Wait until it is done, or choose another --output."
+            raise InputError(
+                explain(f"report {output.name!r}", expected="no other writer", got=got, remedy=remedy)
+            ) from error
+        except OSError as error:
+            got = f"{output.parent}: {error.strerror}"
+            remedy = "Choose another --output."
+            raise InputError(
+                explain("output", expected="a folder that can be written", got=got, remedy=remedy)
+            ) from error
+
+    group.by_first(take)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fresh: bool = False) -> Finished | None:
+    """Evaluate what earlier runs have not; call it while `only_writer` is held.
+
+    Args:
+        job: what is done with every picture.
+        header: what is evaluated and how; earlier records of another header are refused.
+        output: the report's file; records are kept beside it.
+        batch: pictures that share a forward pass.
+        group: the processes that share the work.
+        fresh: forget earlier records.
+
+    Returns:
+        In the first process what was found, in the others None.
+
+    Raises:
+        InputError: earlier records are of something else, or damaged.
+    """
+    folder = records_folder(output)
+    known = group.by_first(lambda: _known(folder, header, fresh))
+    keys = job.source.keys
+    batches = [b for b in make_batches(len(keys), batch) if any(keys[index] not in known for index in b)]
+    start = time.perf_counter()
+    mine, encoder_seconds = _work(job, batches[group.rank :: group.world], known, part_path(folder, group.rank), header)
+    gathered = group.gather((mine, encoder_seconds))
+    if not group.first:
+        return None
+    new = {record.key: record for part, _ in gathered for record in part}
+    pace = Pace(
+        images=len(new),
+        resumed=len(keys) - len(new),
+        seconds=time.perf_counter() - start,
+        encoder_seconds=sum(seconds for _, seconds in gathered) / len(gathered),
+    )
+    everything = new | known
+    return Finished([everything[key] for key in keys], pace)
+
+
+def _known(folder: Path, header: Header, fresh: bool) -> dict[str, Record]:
+    if fresh:
+        forget(folder)
+    return read_ledgers(folder, header)
+
+
+def _work(
+    job: Job, batches: Sequence[Batch], known: dict[str, Record], path: Path, header: Header
+) -> tuple[list[Record], float]:
+    """This process's own new records, and seconds in the image tower."""
+    done: list[Record] = []
+    encoder_seconds = 0.0
+    quiet = path.name != part_path(path.parent, 0).name  # one bar is enough
+    pictures = sum(map(len, batches))
+    with Ledger(path, header) as ledger, tqdm(total=pictures, unit="image", disable=quiet) as bar:
+        for records, seconds in run_batches(job, batches):
+            # A batch is repeated whole; what is known of its pictures stays.
+            new = [record for record in records if record.key not in known]
+            ledger.append(new)
+            done += new
+            encoder_seconds += seconds
+            bar.update(len(records))
+    return done, encoder_seconds

@@ -1,0 +1,254 @@
+"""The benchmark settings: words, folders, and what the two protocols need to know of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from cliptrase_core.errors import expect_one_of
+from cliptrase_core.evaluation.layouts import Layout
+from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
+
+SCENES = "scenes"
+"""The benchmark of drawn scenes: composed when needed, nothing to download."""
+
+
+@dataclass(frozen=True)
+class Slide:
+    """The sliding window of one setting (SCLIP's published configurations).
+
+    Attributes:
+        short_side: pixels that the picture's short side is brought to.
+        temperature: what cosines are multiplied by before the softmax.
+        threshold: pixels whose best class is less likely become background.
+        least_area: classes with a smaller share of all foreground pixels lose them.
+    """
+
+    short_side: int = 336
+    temperature: float = 40.0
+    threshold: float = 0.0
+    least_area: float = 0.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One benchmark.
+
+    Attributes:
+        name: as it is asked for.
+        title: as it is shown.
+        classes: C, without the background.
+        layouts: where data may lie; the first that is complete is taken.
+        slide: numbers of protocol `mmseg-slide`.
+        prior: the published script weighs words by the whole picture here (quirk B7).
+    """
+
+    name: str
+    title: str
+    classes: int
+    layouts: tuple[Layout, ...]
+    slide: Slide
+    prior: bool = False
+
+
+def setting_by_name(name: str) -> Setting:
+    """Look a benchmark up.
+
+    Raises:
+        InputError: unknown name.
+    """
+    expect_one_of("setting", name, (*SETTINGS, SCENES))
+    return SETTINGS[name]
+
+
+def setting_words(name: str, protocol: str) -> Vocabulary:
+    """Words of a benchmark; the sliding-window protocol has its own background words."""
+    if name == "cityscapes":
+        return Vocabulary(tuple(WordGroup(word, (word,)) for word in CITYSCAPES))
+    words = dataset_vocabulary(name)
+    if protocol == "mmseg-slide" and name in ("voc21", "coco80"):
+        renamed = {"boat": "ship", "diningtable": "table", "dining table": "table"}
+        groups = (WordGroup(group.name, (renamed.get(group.name, group.name),)) for group in words.classes)
+        return Vocabulary(tuple(groups), SLIDE_BACKGROUND)
+    return words
+
+
+# fmt: off
+CITYSCAPES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+)
+SLIDE_BACKGROUND = (
+    "sky", "wall", "tree", "wood", "grass", "road", "sea", "river", "mountain", "sands", "desk", "bed", "building",
+    "cloud", "lamp", "door", "window", "wardrobe", "ceiling", "shelf", "curtain", "stair", "floor", "hill", "rail",
+    "fence",
+)
+# fmt: on
+
+# Cityscapes' own label ids to the 19 classes that are scored.
+_CITY_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_CITY_OTHERS = tuple(number for number in (*range(35), 255) if number not in _CITY_IDS)
+
+_ZERO_IS_NOTHING = Numbers(first=1, ignored=(0, 255))
+_ZERO_IS_BACKGROUND = Numbers(first=1, background=(0,))
+_PLAIN = Numbers()
+_BITS_16 = Numbers(ignored=(65535,))
+# Quirk B2: what is background and what is void cannot be told apart, both are scored as background.
+_VOID_IS_BACKGROUND = Numbers(ignored=(), background=(255,))
+# COCO's stuff is background of its things; its quirk B1 scores "banner" and void as background, other stuff not.
+_STUFF_IS_BACKGROUND = Numbers(background=tuple(range(80, 171)))
+_B1 = Numbers(ignored=tuple(range(81, 171)), background=(80, 255))
+
+
+def _voc(plain: Numbers | None, quirk: Numbers, raw: Numbers) -> tuple[Layout, ...]:
+    folder = "VOC2012"
+    published = Layout(
+        "VOC2012, prepared for detectron2",
+        f"{folder}/images_detectron2/val",
+        f"{folder}/annotations_detectron2/val",
+        plain,
+        quirk,
+    )
+    devkits = (
+        Layout(
+            f"{home}, {masks}",
+            f"{home}/JPEGImages",
+            f"{home}/{masks}",
+            raw,
+            listing=f"{home}/ImageSets/Segmentation/val.txt",
+        )
+        for home in (folder, f"VOCdevkit/{folder}")
+        for masks in ("SegmentationClass", "SegmentationClassAug")
+    )
+    return (published, *devkits)
+
+
+def _context(plain: Numbers, raw: Numbers) -> tuple[Layout, ...]:
+    home = "VOCdevkit/VOC2010"
+    return (
+        Layout("pcontext", "pcontext/val/image", "pcontext/val/label", plain, plain),
+        Layout(
+            f"{home}, SegmentationClassContext",
+            f"{home}/JPEGImages",
+            f"{home}/SegmentationClassContext",
+            raw,
+            listing=f"{home}/ImageSets/SegmentationContext/val.txt",
+        ),
+    )
+
+
+def _coco(numbers: Numbers, quirk: Numbers) -> Layout:
+    masks = "coco/stuffthingmaps_detectron2/val2017"
+    return Layout("COCO, stuffthingmaps for detectron2", "coco/val2017", masks, numbers, quirk)
+
+
+def _ade847(images: str) -> Layout:
+    home = "ADE20K_2021_17_01"
+    masks = f"{home}/annotations_detectron2/validation"
+    return Layout(f"{home}/{images}", f"{home}/{images}/validation", masks, _BITS_16, _BITS_16, mask_end=".tif")
+
+
+_ADE = "ADEChallengeData2016"
+_MMSEG_STUFF = Layout(
+    "coco_stuff164k",
+    "coco_stuff164k/images/val2017",
+    "coco_stuff164k/annotations/val2017",
+    _PLAIN,
+    mask_end="_labelTrainIds.png",
+)
+_MMSEG_OBJECT = Layout(
+    "coco_object",
+    "coco_object/images/val2017",
+    "coco_object/annotations/val2017",
+    _ZERO_IS_BACKGROUND,
+    mask_end="_instanceTrainIds.png",
+)
+
+
+def _cityscapes(end: str, numbers: Numbers) -> Layout:
+    places = ("cityscapes/leftImg8bit/val", "cityscapes/gtFine/val")
+    return Layout(f"cityscapes, {end}", *places, numbers, image_end="_leftImg8bit.png", mask_end=f"_gtFine_{end}.png")
+
+
+SETTINGS = MappingProxyType(
+    {
+        setting.name: setting
+        for setting in (
+            Setting("coco171", "COCO-Stuff 171", 171, (_coco(_PLAIN, _PLAIN), _MMSEG_STUFF), Slide(448)),
+            Setting("voc20", "VOC 2012, 20", 20, _voc(_PLAIN, _PLAIN, _ZERO_IS_NOTHING), Slide(), prior=True),
+            Setting("pc59", "PASCAL Context 59", 59, _context(_PLAIN, _ZERO_IS_NOTHING), Slide()),
+            Setting(
+                "pc459",
+                "PASCAL Context 459",
+                459,
+                (
+                    Layout(
+                        "pcontext_full",
+                        "pcontext_full/val/image",
+                        "pcontext_full/val/label",
+                        _BITS_16,
+                        _BITS_16,
+                        mask_end=".tif",
+                    ),
+                ),
+                Slide(448),
+            ),
+            Setting(
+                "ade150",
+                "ADE20K 150",
+                150,
+                (
+                    Layout(
+                        "ADEChallengeData2016, prepared for detectron2",
+                        f"{_ADE}/images/validation",
+                        f"{_ADE}/annotations_detectron2/validation",
+                        _PLAIN,
+                        _PLAIN,
+                    ),
+                    *(
+                        Layout(home, f"{home}/images/validation", f"{home}/annotations/validation", _ZERO_IS_NOTHING)
+                        for home in (_ADE, f"ade/{_ADE}")
+                    ),
+                ),
+                Slide(),
+            ),
+            Setting("ade847", "ADE20K 847", 847, (_ade847("images_detectron2"), _ade847("images")), Slide(448)),
+            Setting(
+                "coco80",
+                "COCO objects 80",
+                80,
+                (_coco(_STUFF_IS_BACKGROUND, _B1), _MMSEG_OBJECT),
+                Slide(temperature=50, threshold=0.1),
+            ),
+            Setting(
+                "voc21",
+                "VOC 2012, 20 and background",
+                20,
+                _voc(None, _VOID_IS_BACKGROUND, _ZERO_IS_BACKGROUND),
+                Slide(temperature=65, threshold=0.1, least_area=0.1),
+            ),
+            Setting(
+                "pc60",
+                "PASCAL Context 59 and background",
+                59,
+                # PASCAL Context draws no void borders: 255 in these masks is background and nothing else.
+                _context(_VOID_IS_BACKGROUND, _ZERO_IS_BACKGROUND),
+                Slide(temperature=50, threshold=0.1),
+            ),
+            Setting(
+                "cityscapes",
+                "Cityscapes 19",
+                19,
+                (
+                    _cityscapes("labelTrainIds", _PLAIN),
+                    _cityscapes(
+                        "labelIds",
+                        Numbers(ignored=_CITY_OTHERS, single={number: i for i, number in enumerate(_CITY_IDS)}),
+                    ),
+                ),
+                Slide(560),
+            ),
+        )
+    }
+)

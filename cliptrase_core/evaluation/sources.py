@@ -1,0 +1,184 @@
+"""Where pictures and their truth come from: folders, or scenes that are drawn when they are asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.layouts import Pair
+from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
+from cliptrase_core.masks import read_numbers
+from cliptrase_core.scenes import benchmark
+from cliptrase_core.scenes.compose import Scene
+from cliptrase_core.scenes.sprites import read_pack
+from cliptrase_core.vocabulary import Vocabulary, WordGroup
+
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int32]
+Extra = Callable[[Labels, Labels], dict[str, float]]
+"""Truth and labels (H, W) -> figures of this picture alone, in per cent."""
+
+SCENE_WORDS = 20
+"""Words that each drawn scene is divided among: its own and others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A picture with its truth.
+
+    Attributes:
+        key: its name in the data set.
+        image: (H, W, 3), sRGB.
+        truth: (H, W) labels of the data set, `IGNORED` where a pixel does not count.
+        raw: (H, W) numbers as they stand in the mask's file; None where there is none.
+        words: what this picture is divided among.
+        labels: (C,) label in the data set of each label of `words`; None where they are the same.
+    """
+
+    key: str
+    image: Pixels
+    truth: Labels
+    raw: Labels | None
+    words: Vocabulary
+    labels: Labels | None = None
+
+
+class Source(Protocol):
+    """A data set."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Name of every picture, in the order in which they are evaluated."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Shown name of every label."""
+        ...
+
+    @property
+    def extra(self) -> Extra | None:
+        """What is measured of each picture besides counts."""
+        ...
+
+    def load(self, index: int) -> Sample:
+        """Read one picture. InputError where it cannot be used. Safe in threads."""
+        ...
+
+
+class Folders:
+    """Pictures and masks as files.
+
+    Args:
+        pairs: from a layout.
+        numbers: what numbers in masks mean.
+        words: classes, and background words if any.
+        read: picture from a file, (H, W, 3).
+    """
+
+    extra: Extra | None = None
+
+    def __init__(
+        self, pairs: Sequence[Pair], numbers: Numbers, words: Vocabulary, read: Callable[[Path], Pixels]
+    ) -> None:
+        """Keep names; nothing is read."""
+        self.keys: Sequence[str] = tuple(pair.key for pair in pairs)
+        self.names: Sequence[str] = words.class_names
+        self._pairs, self._numbers, self._words, self._read = pairs, numbers, words, read
+
+    def load(self, index: int) -> Sample:
+        """Read a picture and its mask.
+
+        Raises:
+            InputError: either is missing or damaged, their sizes differ, or the mask has unknown numbers.
+        """
+        pair = self._pairs[index]
+        image = self._read(pair.image)
+        raw = read_numbers(pair.mask)
+        if raw.shape != image.shape[:2]:
+            raise InputError(
+                explain(
+                    f"mask {pair.mask.name!r}",
+                    expected=f"the picture's size {image.shape[0]} x {image.shape[1]}",
+                    got=f"{raw.shape[0]} x {raw.shape[1]}",
+                    remedy="Use the mask that was drawn for this picture.",
+                )
+            )
+        truth = self._numbers.read(raw, len(self._words.classes))
+        if truth.size and truth.max() >= len(self.names):
+            raise InputError(
+                explain(
+                    f"mask {pair.mask.name!r}",
+                    expected="no background, since there are no background words",
+                    got="background pixels",
+                    remedy='Add words: "... | background: wall, floor".',
+                )
+            )
+        return Sample(pair.key, image, truth, raw, self._words)
+
+
+class Scenes:
+    """The benchmark of drawn scenes: each is divided among its own classes and others, 20 in all.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        """Nothing is drawn before it is asked for."""
+        self.keys: Sequence[str] = tuple(f"scene {index}" for index in range(count))
+        self._count = count
+        self._composed: list[Scene] = []
+        self._lock = threading.Lock()
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """Objects, then stuff."""
+        return benchmark.class_names(read_pack(benchmark.PACK))
+
+    def load(self, index: int) -> Sample:
+        """One scene; the first call composes all, some ten milliseconds each."""
+        with self._lock:
+            self._composed = self._composed or benchmark.compose_scenes(self._count)
+        scene = self._composed[index]
+        asked = benchmark.scene_words(scene, self.names, SCENE_WORDS)
+        words = Vocabulary(tuple(WordGroup(self.names[label], (self.names[label],)) for label in asked))
+        return Sample(
+            self.keys[index], scene.image, scene.labels.astype(np.int32), None, words, np.array(asked, np.int32)
+        )
+
+    @staticmethod
+    def extra(truth: Labels, labels: Labels) -> dict[str, float]:
+        """Figures whose mean over scenes is the benchmark's."""
+        return {
+            "mIoU": 100 * benchmark.scene_iou(truth, labels),
+            "accuracy": 100 * float((truth == labels).mean()),
+            "boundary F": 100 * benchmark.boundary_f(truth, labels),
+        }
+
+
+def read_stored(path: Path) -> Pixels:
+    """A picture exactly as it is stored, as the published script reads it: neither turned nor colour managed.
+
+    Returns:
+        (H, W, 3).
+
+    Raises:
+        InputError: no such picture, or one that cannot be read.
+    """
+    with opened_file(path, "a picture") as (file, name):
+        with damage_explained(name, DEFAULT_MAX_PIXELS):
+            image = Image.open(file)
+        expect_pixels(image.height, image.width, name, DEFAULT_MAX_PIXELS)
+        with damage_explained(name, DEFAULT_MAX_PIXELS):
+            return np.array(image.convert("RGB"))

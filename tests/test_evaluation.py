@@ -1,0 +1,126 @@
+"""`evaluate` end to end: figures against a loop form of the published computation, scenes, reports, bad input."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+from cliptrase_core import cli, dataset_vocabulary
+from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.scenes import benchmark
+from cliptrase_core.scenes.sprites import read_pack
+from tests.datasets import voc_devkit, voc_prepared, write_mask
+
+TEMPLATES = "simple7"  # 80 templates of every word would take most of the time of these tests
+
+
+@pytest.fixture(autouse=True)
+def one_model(monkeypatch, nano):
+    """Load nano once for all commands of this file."""
+    monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
+
+
+def evaluate(tmp_path, *arguments, name="report.json", code=0):
+    output = tmp_path / "out" / name
+    line = ["evaluate", *map(str, arguments), "--templates", TEMPLATES, "--model", "nano", "--output", str(output)]
+    assert cli.main(line) == code
+    return json.loads(output.read_text(encoding="utf-8")) if code == 0 else None
+
+
+def values(report):
+    return {name: entry["value"] for name, entry in report["figures"].items()}
+
+
+def published(nano, root, words, *, background, prior, quirks):
+    """The published script's computation in loops: crop, count, divide. Labels are the paper preset's."""
+    crop = Compose([Resize(224, InterpolationMode.NEAREST), CenterCrop(224)])
+    classes = len(words.classes) + background
+    hist = [[0] * classes for _ in range(classes)]
+    home = root / "VOC2012"
+    for path in sorted((home / "images_detectron2/val").iterdir()):
+        truth = np.array(crop(Image.open(home / "annotations_detectron2/val" / f"{path.stem}.png")))
+        truth = truth.astype(np.int16)
+        if set(np.unique(truth).tolist()) == {255}:
+            continue
+        encoding = nano.encode(path, "paper-224")
+        labels = nano.segment(encoding, words, templates=TEMPLATES, image_prior=prior).labels
+        if background:
+            truth[truth == 255] = classes - 1
+        for row in range(224):
+            for column in range(224):
+                t, p = int(truth[row, column]), int(labels[row, column])
+                if 0 <= t < classes:
+                    hist[t][p] += 1
+    smooth = 0.01 if quirks else 0.0
+    true = [sum(row) for row in hist]
+    given = [sum(hist[t][c] for t in range(classes)) for c in range(classes)]
+    present = [c for c in range(classes) if true[c] > 0]
+    counted = range(classes) if quirks else present
+    iou = {c: hist[c][c] / (true[c] + given[c] - hist[c][c] + smooth) for c in present}
+    return {
+        "pAcc": 100 * sum(hist[c][c] for c in range(classes)) / sum(true),
+        "mAcc": 100 * sum(hist[c][c] / (true[c] + smooth) for c in counted) / len(counted),
+        "fwIoU": 100 * sum(true[c] / sum(true) * iou[c] for c in present),
+        "mIoU": 100 * sum(iou.values()) / len(present),
+    }
+
+
+@pytest.mark.parametrize("quirks", [False, True])
+def test_voc20_equals_a_loop_form_of_the_published_computation(tmp_path, nano, quirks):
+    root = voc_prepared(tmp_path)
+    extra = ["--reference-quirks"] if quirks else []
+    report = evaluate(tmp_path, "--setting", "voc20", "--data", root, *extra)
+    expected = published(nano, root, dataset_vocabulary("voc20"), background=False, prior=quirks, quirks=quirks)
+    assert values(report) == pytest.approx(expected, abs=1e-9)
+    assert report["setup"]["method"]["image_prior"] is quirks, "quirk B7 is the published script's, for voc20 only"
+    assert report["column"] == ("paper-224 with reference quirks" if quirks else "paper-224")
+
+
+def test_voc21_with_quirks_equals_the_published_computation_and_leaves_out_what_it_skips(tmp_path, nano):
+    root = voc_prepared(tmp_path)
+    write_mask(root / "VOC2012/annotations_detectron2/val/b.png", np.full((90, 64), 255))
+    report = evaluate(tmp_path, "--setting", "voc21", "--data", root, "--reference-quirks")
+    expected = published(nano, root, dataset_vocabulary("voc21"), background=True, prior=False, quirks=True)
+    assert values(report) == pytest.approx(expected, abs=1e-9)
+    assert [entry["key"] for entry in report["pictures"]["left_out"]] == ["b"]
+
+
+def test_voc21_without_quirks_needs_masks_that_tell_void_from_background(tmp_path, capsys):
+    root = voc_prepared(tmp_path)
+    evaluate(tmp_path, "--setting", "voc21", "--data", root, code=2)
+    assert "masks that tell background from void" in capsys.readouterr().err
+    report = evaluate(tmp_path, "--setting", "voc21", "--data", voc_devkit(root))
+    assert report["setup"]["layout"] == "VOCdevkit/VOC2012, SegmentationClass"
+    background = report["classes"][-1]
+    assert background["name"] == "background"
+    assert background["true"] > 0
+
+
+def test_scenes_are_scored_as_the_benchmark_scores_them(tmp_path, nano):
+    names = benchmark.class_names(read_pack(benchmark.PACK))
+
+    def segment(image, words):
+        encoding = nano.encode(image, short_side=224)
+        return nano.segment(encoding, "; ".join(words), templates=TEMPLATES).labels
+
+    expected = benchmark.measure(segment, benchmark.compose_scenes(3), names, 20)
+    report = evaluate(tmp_path, "--setting", "scenes", "--limit", 3, "--batch", 1)
+    wanted = {"mIoU": expected.miou, "accuracy": expected.accuracy, "boundary F": expected.boundary_f}
+    assert values(report) == pytest.approx(wanted, abs=1e-6)
+    assert all(entry["low"] <= entry["value"] <= entry["high"] for entry in report["figures"].values())
+
+
+def test_a_report_says_what_made_it_and_shows_best_and_worst(tmp_path):
+    report = evaluate(tmp_path, "--setting", "scenes", "--limit", 2)
+    assert report["setup"]["weights"]
+    assert "torch" in report["run"]["versions"]
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "boundary F" in text
+    for name in ("report.best.png", "report.worst.png"):
+        assert name in text
+        with Image.open(tmp_path / "out" / name) as sheet:
+            assert sheet.width == 720
