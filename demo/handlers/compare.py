@@ -190,15 +190,20 @@ def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
     return {name: to_hex(colour) for name, colour in colours.items()}
 
 
-def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]]) -> views.Picture:
+def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]], picture: views.Picture | None = None) -> views.Picture:
+    """A result over the shown picture, or over a smaller one."""
     table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)
-    return overlay(cut.shown, cut.labels, table, "fill", OPACITY)
+    picture = cut.shown if picture is None else picture
+    return overlay(picture, views.pick(cut.result.labels, picture.shape[:2]), table, "fill", OPACITY)
 
 
 def _gallery(pairs: Pairs) -> Any:
+    if not pairs:
+        return gr.Gallery([], visible=False)
     colours = _palette(pairs)
-    shown = [(_small(_painted(cut, colours)), presenters.gallery_caption(variant, cut)) for variant, cut in pairs]
-    return gr.Gallery(shown, visible=bool(shown))
+    picture = _small(pairs[0][1].shown)  # all results are of one picture
+    shown = [(_painted(cut, colours, picture), presenters.gallery_caption(variant, cut)) for variant, cut in pairs]
+    return gr.Gallery(shown, visible=True)
 
 
 def _small(picture: views.Picture) -> views.Picture:

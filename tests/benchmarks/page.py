@@ -41,6 +41,7 @@ def rows() -> Iterator[Row]:
             yield row("opacity", "-", repeat(lambda i: opacity(visitor, i)))
             yield row("click on the result: what is here", "-", repeat(lambda i: point(visitor, i)))
             yield row("click on a patch: both maps", "<= 0.15 s", repeat(lambda i: patch(visitor, i)))
+            yield row("Compare: steps and nine methods, new picture", "<= 3 s", comparisons(visitor, folder))
             yield together(server, folder)
             visitor.close()
 
@@ -100,6 +101,17 @@ def patch(visitor: Visitor, i: int) -> None:
     expect(visitor.do("patches", "select", at=[20 + 40 * i, 100]))
     for name in ("before", "after"):
         fetch(visitor, visitor.shown(name))
+
+
+def comparisons(visitor: Visitor, folder: Path) -> list[float]:
+    """Press Compare under results of pictures that nothing was compared of."""
+    times = []
+    for i in range(ROUNDS + 1):
+        segment(visitor, photo(folder, 500 + i), "dog; soccer ball; road")
+        start = time.perf_counter()
+        expect(visitor.do("compare-go"))
+        times.append(time.perf_counter() - start)
+    return times[1:]
 
 
 def shown(visitor: Visitor, answer: Answer) -> Answer:
