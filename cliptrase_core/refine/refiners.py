@@ -32,7 +32,7 @@ _LOADED: OrderedDict[tuple[str, str | None, str], SamRefiner] = OrderedDict()
 def refine(
     result: Segmentation,
     image: ImageInput,
-    refiner: str = "sam-nano",
+    refiner: str = EDGES,
     *,
     mode: str = PROMPTS,
     checkpoint: str | Path | None = None,
