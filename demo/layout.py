@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from demo.endpoints import Endpoints, publish
+from demo.endpoints import Endpoints
 from demo.guard import GuardedBlocks, OnlyPublicCalls
 from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
@@ -20,6 +20,7 @@ from demo.handlers.segment import SegmentHandlers
 from demo.handlers.tour import TourHandlers
 from demo.headers import SafeHeaders
 from demo.presenters.model import banner
+from demo.published import publish
 from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD, QUEUE_SIZE, SESSIONS

@@ -30,7 +30,6 @@ from demo.handlers.refine import NOTHING, BetterView, RefineHandlers, RefineView
 from demo.service import Asked, Refinement, Service, bundle
 from demo.service import refine as refining
 from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
-from tests.visitor import Visitor, call
 
 core = importlib.import_module("cliptrase_core.refine")  # as an attribute the name is a function
 WORDS = "dog; soccer ball; road; brick wall"
@@ -244,7 +243,7 @@ def test_stop_ends_refining_at_its_next_step_and_keeps_nothing(service, dog, mon
 
 
 def test_stop_reaches_sam_in_every_mode(service, dog):
-    class Enough(Exception):
+    class Enough(Exception):  # noqa: N818 - no error: it is stopped
         pass
 
     def stop(share, text):

@@ -63,6 +63,7 @@ def draw() -> Refine:
         stop=stop,
         news=news,
         found=found,
+        file=gr.DownloadButton("Download", visible="hidden", elem_id=FILE),  # not in a column: that would show it
         refinement=gr.State(None),
         token=hidden_text("refine-token"),
         **parts,
@@ -139,5 +140,4 @@ def _results() -> dict[str, Any]:
             [], label="Pieces that take SAM's mask", info=presenters.PIECES_INFO, visible=False, elem_id="refine-pieces"
         ),
         "download": gr.Button("Download the refined result (zip)", elem_id="refine-download"),
-        "file": gr.DownloadButton("Download", visible="hidden", elem_id=FILE),
     }
