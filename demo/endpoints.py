@@ -5,22 +5,22 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import gradio as gr
-
 from demo.errors import UserError
 from demo.handlers.common import number, one_of, plainly, text, whole
 from demo.models import offered
 from demo.presenters.attention import describe_look
 from demo.presenters.compare import describe_comparison
 from demo.presenters.model import describe_models
+from demo.presenters.refine import describe_refinement, describe_refiners
 from demo.presenters.segment import describe
-from demo.service import Asked, Service
+from demo.service import Asked, Refinement, Service
 from demo.service.compare import VARIANTS, Comparison, cuts, variants
 from demo.service.differences import difference
-from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, SHORT_SIDES, TEMPLATES
-from demo.tabs.common import ONE_AT_A_TIME
+from demo.service.refine import MEGABYTES, expect_here, is_here
+from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, REFINE_MODES, SHORT_SIDES, TEMPLATES
 
-WORDS_EXAMPLE = "cat, kitten; dog | background: wall, floor"
+REFINERS = tuple(MEGABYTES)
+SAM_NANO = "sam-nano"
 
 
 class Endpoints:
@@ -70,14 +70,63 @@ class Endpoints:
             gr.Error: an argument is not what it can be; the message says which and what is expected.
         """
         asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
-        asked = dataclasses.replace(
-            asked,
-            method=one_of("method", method, METHODS),
-            denoise=one_of("denoise", denoise, DENOISE),
-            vote=None if vote is None else _yes("vote", vote),
-        )
+        asked = _in_one_way(asked, method, denoise, vote)
         masks = _yes("include_masks", include_masks)
         return describe(self._service.segment(image, asked), self._service.status(), masks=masks)
+
+    @plainly
+    def refine(
+        self,
+        image: str | None,
+        vocabulary: Any,
+        refiner: Any = SAM_NANO,
+        mode: Any = REFINE_MODES[0],
+        keep: Any = None,
+        method: Any = "cliptrase",
+        preset: Any = "auto",
+        denoise: Any = "cls",
+        eps: Any = None,
+        min_samples: Any = None,
+        short_side: Any = None,
+        templates: Any = None,
+        threshold: Any = 0.0,
+        image_prior: Any = False,
+        vote: Any = None,
+        model: Any = None,
+        include_masks: Any = True,
+    ) -> Any:
+        """Divide a picture among words and refine the boundaries: classes as /segment gives them, and what changed.
+
+        Args:
+            image: an uploaded picture.
+            vocabulary: as `parse_vocabulary` reads it.
+            refiner: one of `REFINERS` whose weights are here; a call fetches nothing.
+            mode: one of `REFINE_MODES`.
+            keep: numbers, from 0, of the components whose masks are taken; None leaves it to their quality.
+            method: this and all that follow: as in `segment`.
+            preset: likewise.
+            denoise: likewise.
+            eps: likewise.
+            min_samples: likewise.
+            short_side: likewise.
+            templates: likewise.
+            threshold: likewise.
+            image_prior: likewise.
+            vote: likewise.
+            model: likewise.
+            include_masks: likewise.
+
+        Raises:
+            gr.Error: an argument is not what it can be; the message says which and what is expected.
+        """
+        asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
+        asked = _in_one_way(asked, method, denoise, vote)
+        name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, REFINE_MODES)
+        chosen, masks = _numbers("keep", keep), _yes("include_masks", include_masks)
+        expect_here(name)
+        run = self._service.segment(image, asked).run
+        better = self._service.refine(Refinement(run, name, way, chosen), image)
+        return describe_refinement(better, self._service.status(), masks=masks)
 
     @plainly
     def inspect_patch(
@@ -174,60 +223,10 @@ class Endpoints:
             "presets": list(PRESETS),
             "denoise": list(DENOISE),
             "templates": list(TEMPLATES),
+            "refiners": describe_refiners({name: is_here(name) for name in REFINERS}),
+            "refine_modes": list(REFINE_MODES),
             **describe_models(holder.loaded(), offered(look=status.ready)),
         }
-
-
-def publish(endpoints: Endpoints) -> None:
-    """Wire the calls to components that nobody sees: they carry the arguments' names, types and defaults."""
-    picture = gr.Image(render=False).api_info()
-    with gr.Group(visible=False):
-        image = gr.Image(label="image", type="filepath")
-        image.api_info = lambda: {**picture, "additional_description": "an uploaded file; links are not fetched"}
-        preset = _choice("preset", PRESETS, "auto", "how the picture is laid out; paper-* takes its centre")
-        model = _argument("model", "string", None, "key of a loaded model; empty: the one that the page started with")
-        words = _argument("vocabulary", "string", None, "classes by ';', synonyms by ','", example=WORDS_EXAMPLE)
-        eps = _argument("eps", "number", None, "DBSCAN's radius; empty: automatic")
-        min_samples = _argument("min_samples", "integer", None, "DBSCAN's core size; empty: automatic")
-        sides = f"pixels, {SHORT_SIDES[0]} to {SHORT_SIDES[-1]}; empty: preset's"
-        short_side = _argument("short_side", "integer", None, sides)
-        templates = _choice("templates", TEMPLATES, None, "sentences around each word; empty: the preset's")
-        threshold = _argument("threshold", "number", 0.0, "0 to 1; pixels that are less sure become background")
-        prior = _argument("image_prior", "boolean", False, "weigh words by how well they suit the whole picture")
-        asked = [
-            *(image, words, _choice("method", METHODS, METHODS[0], "how patches are compared with words"), preset),
-            _choice("denoise", DENOISE, DENOISE[0], "what keeps global patches from merging regions"),
-            *(eps, min_samples, short_side, templates, threshold, prior),
-            _argument("vote", "boolean", None, "whether regions vote; empty: the method's"),
-            model,
-            _argument("include_masks", "boolean", True, "each class with its mask as COCO run lengths"),
-        ]
-        several = [
-            *(image, words),
-            _argument("methods", "string", "", f"out of {', '.join(VARIANTS)}; empty: all", example="clip, cliptrase"),
-            preset,
-            _argument("other_vocabulary", "string", "", "further words for the same picture; empty: none"),
-            *(eps, min_samples, short_side, templates, threshold, prior, model),
-        ]
-        patch = [
-            image,
-            _argument("row", "integer", None, "of the patch, from 0", example=3),
-            _argument("column", "integer", None, "of the patch, from 0", example=7),
-            _argument("layer", "integer", None, "from 1; empty: the last but one"),
-            preset,
-            model,
-            _argument("head", "integer", None, "from 1; empty: the mean of all heads"),
-            _choice("direction", DIRECTIONS, OUTGOING, "what the patch looks at, or who looks at it"),
-        ]
-        found = _result("classes (name, colour, area, confidence, COCO rle), size, grid, settings, timings, notes")
-        looked = _result("attention, recovered and affinity as rows, numbers before and after, summary, global_patches")
-        compared = _result("compared: each with classes, changed share against the first, class_changes, timings")
-        running = _result("what runs, and the names that the other calls take")
-        call = gr.Button()
-    call.click(endpoints.segment, asked, found, api_name="segment", **ONE_AT_A_TIME)
-    call.click(endpoints.inspect_patch, patch, looked, api_name="inspect_patch", **ONE_AT_A_TIME)
-    call.click(endpoints.compare, several, compared, api_name="compare", **ONE_AT_A_TIME)
-    call.click(endpoints.models, None, running, api_name="models", queue=False)
 
 
 def _asked(
@@ -255,36 +254,21 @@ def _asked(
     )
 
 
-def _argument(
-    name: str, kind: str, default: Any, description: str, *, example: Any = None, **schema: Any
-) -> gr.Textbox:
-    """A component that hands an argument on as it came (the endpoints check it) and says what it is.
-
-    Args:
-        name: of the argument.
-        kind: its type in JSON Schema.
-        default: None where the method has None, or has no default.
-        description: for people who write a client.
-        example: value that Gradio's own documentation shows.
-        schema: further keys of JSON Schema.
-    """
-    component = gr.Textbox(label=name)
-    component.value = default  # the constructor would make text of it
-    component.preprocess = lambda payload: payload
-    described = {"type": kind, "additional_description": description, **schema}
-    component.api_info = lambda: described
-    component.example_payload = component.example_value = lambda: example
-    return component
+def _in_one_way(asked: Asked, method: Any, denoise: Any, vote: Any) -> Asked:
+    return dataclasses.replace(
+        asked,
+        method=one_of("method", method, METHODS),
+        denoise=one_of("denoise", denoise, DENOISE),
+        vote=None if vote is None else _yes("vote", vote),
+    )
 
 
-def _choice(name: str, known: tuple[str, ...], default: str | None, description: str) -> gr.Textbox:
-    return _argument(name, "string", default, description, example=known[0], enum=list(known))
-
-
-def _result(description: str) -> gr.JSON:
-    component = gr.JSON(label="result")
-    component.api_info = lambda: {"type": "object", "description": description}
-    return component
+def _numbers(what: str, value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise UserError(f"{what}: expected a list of whole numbers, got something else.")
+    return tuple(sorted({whole(what, number, 0) for number in value}))
 
 
 def _yes(what: str, value: Any) -> bool:

@@ -8,22 +8,24 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from demo.endpoints import Endpoints, publish
+from demo.endpoints import Endpoints
 from demo.guard import GuardedBlocks, OnlyPublicCalls
 from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
 from demo.handlers.compare import CompareHandlers
 from demo.handlers.model import ModelHandlers
 from demo.handlers.page import GreetView, PageHandlers
+from demo.handlers.refine import RefineHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.handlers.tour import TourHandlers
 from demo.headers import SafeHeaders
 from demo.presenters.model import banner
+from demo.published import publish
 from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
 from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, compare, model, result, tour
+from demo.tabs import ask, attention, clusters, compare, model, refine, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
@@ -40,6 +42,7 @@ class Page:
     result: result.Result
     attention: attention.Attention
     clusters: clusters.Clusters
+    refine: refine.Refine
     compare: compare.Compare
     tour: tour.Tour
     tabs: gr.Tabs
@@ -76,6 +79,7 @@ def build(service: Service) -> gr.Blocks:
         _wire_segmenting(page, PageHandlers(service), handlers)
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
+        refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
@@ -116,6 +120,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
                 looked = attention.draw()
             with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
                 grouped = clusters.draw()
+            with gr.Tab("Refine", id=refine.NAME) as opened[refine.NAME]:
+                refined = refine.draw()
             with gr.Tab("Compare", id=compare.NAME) as opened[compare.NAME]:
                 compared = compare.draw()
             with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
@@ -130,6 +136,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         result=found,
         attention=looked,
         clusters=grouped,
+        refine=refined,
         compare=compared,
         tour=told,
         tabs=tabs,

@@ -28,6 +28,8 @@ KEPT_PICTURE_BYTES = 400_000_000
 """Encoded pictures that stay in memory, for everyone together: 0.5 MB each at 224 pixels."""
 KEPT_RESULT_BYTES = 400_000_000
 """Results that stay in memory: 12 bytes for each pixel of the picture."""
+KEPT_REFINED_BYTES = 100_000_000
+"""Refined label maps that stay in memory: 4 bytes for each pixel of the picture."""
 KEPT_CAPTURES = 4
 """Pictures whose queries, keys and values stay in memory: tens of MB each for a large model."""
 KEPT_MAP_BYTES = 300_000_000
@@ -52,6 +54,16 @@ OFFERED = (
     ("ViT-L-14:openai", 1710, "larger and slower, seldom better here"),
 )
 """Models that the page proposes: key, megabytes of weights in memory, what each is good for; a test weighs them."""
+
+REFINERS = (
+    ("edges", 0, "follows the picture's own edges; no model"),
+    ("sam-nano", 4, "a small SAM, embedded, for drawings"),
+    ("vit_b", 375, "Meta's SAM, good for photographs"),
+    ("vit_l", 1250, "larger and slower"),
+    ("vit_h", 2564, "the largest and slowest"),
+)
+"""What may refine boundaries: name, megabytes of weights, what it is; a test compares them with the core's."""
+REFINE_MODES = ("prompts", "regions", "everything")
 
 SHORT_SIDES = (160, 224, 288, 336, 448, 560, 672, 896, 1024)
 """Pixels that the model may be given along the short side."""

@@ -96,6 +96,13 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
 .sign { display: inline-block; width: 18px; height: 18px; border-radius: 4px; vertical-align: middle; }
 .sign.noise { background: repeating-linear-gradient(135deg, #5a5a5a 0 2px, #d0d0d0 2px 6px); }
 .sign.moved { border-radius: 50%; background: #fff; border: 4px solid #000; outline: 1px solid #888; }
+.sign.line { height: 0; margin: 0 4px; border-radius: 0; border-top: 4px solid #fff; outline: 3px solid #555; }
+.sign.line.was { border-top: 4px dashed #e68200; }
+.sign.line.is { border-top-color: #5adcff; }
+.pieces th:nth-child(2), .pieces th:nth-child(3) { width: auto; overflow-wrap: normal; }
+.pieces th:nth-child(3), .pieces td:nth-child(3), .pieces th:last-child, .pieces td:last-child { text-align: left; }
+.pieces td:last-child { min-width: 150px; }
+#refine-pieces .wrap { max-height: 240px; overflow-y: auto; }
 #examples .grid-wrap { height: auto !important; min-height: 0 !important; max-height: none !important; }
 #examples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
 #examples .thumbnail-item { aspect-ratio: 4 / 3; }
@@ -117,7 +124,7 @@ progress.wide { display: block; width: 100%; height: 8px; margin-top: 6px; accen
      a copy without width keeps all in sight, in as many lines as they need. */
   #tabs .tab-container.visually-hidden button { width: 1px !important; padding: 0 !important; font-size: 0 !important; }
   #tabs .tab-wrapper, #tabs .tab-container[role=tablist] { height: auto !important; flex-wrap: wrap; }
-  #overlay, #patches { height: 260px !important; }
+  #overlay, #patches, #refine-boundaries { height: 260px !important; }
   .scales { grid-template-columns: 1fr; gap: 8px; }
   .regions th:nth-child(5), .regions td:nth-child(5) { display: none; }
   #before, #after, #difference, #affinity, #regions-before, #regions-after { height: 170px !important; }

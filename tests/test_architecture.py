@@ -41,7 +41,7 @@ BELOW_HANDLERS = {
     "jobs",
     "lent",
 }
-ABOVE_SERVICE = ("demo.layout", "demo.tabs", "demo.handlers", "demo.endpoints")
+ABOVE_SERVICE = ("demo.layout", "demo.tabs", "demo.handlers", "demo.endpoints", "demo.published")
 
 
 def imports(path: Path) -> set[str]:

@@ -108,6 +108,36 @@ def test_every_setting_reaches_the_computation(server, dog, changes):
     assert essence(**changes) != essence()
 
 
+@pytest.mark.parametrize("refiner", ["edges", "sam-nano"])
+def test_refining_gives_what_segment_gives_and_says_what_changed(server, dog, refiner):
+    coarse = call(server.address, "segment", image=dog, vocabulary=WORDS)
+    found = call(server.address, "refine", image=dog, vocabulary=WORDS, refiner=refiner)
+    assert found.keys() == coarse.keys() | {"refinement"}
+    assert found["settings"]["refiner"] == refiner
+    # A class that is absent has no entry, so both maps are put together again.
+    before, after = (np.full(coarse["size"], -1) for _ in range(2))
+    for labels, answer in ((before, coarse), (after, found)):
+        for one in answer["classes"]:
+            labels[coco_mask.decode(one["rle"]).astype(bool)] = one["index"]
+    told, names = found["refinement"], found["class_names"]
+    assert told["changed"] == (before != after).sum() > 0
+    for index, name in enumerate(names):
+        assert told["gained"].get(name, 0) == ((after == index) & (before != index)).sum()
+        assert told["lost"].get(name, 0) == ((before == index) & (after != index)).sum()
+    assert bool(told["components"]) == (refiner == "sam-nano")
+    if told["components"]:
+        none = call(server.address, "refine", image=dog, vocabulary=WORDS, refiner=refiner, keep=[])
+        assert none["refinement"]["changed"] == 0
+        assert not any(piece["accepted"] for piece in none["refinement"]["components"])
+
+
+def test_every_mode_reaches_the_refiner(server, dog):
+    for mode in ("prompts", "regions"):
+        found = call(server.address, "refine", image=dog, vocabulary=WORDS, mode=mode, include_masks=False)
+        assert found["refinement"]["mode"] == found["settings"]["refine_mode"] == mode
+        assert not any("rle" in one for one in found["classes"])
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
@@ -123,6 +153,13 @@ def test_every_setting_reaches_the_computation(server, dog, changes):
         ("segment", {"vocabulary": "a;b", "templates": "{0}"}, "templates: expected one of"),
         ("segment", {"vocabulary": "a;b", "model": "/etc/passwd"}, "model"),
         ("segment", {"vocabulary": "a;b", "model": ["nano"]}, "model: expected text"),
+        ("refine", {"vocabulary": "a;b", "refiner": "magic"}, "refiner: expected one of edges, sam-nano, vit_b"),
+        ("refine", {"vocabulary": "a;b", "refiner": "vit_h"}, "got vit_h. Fetch it on the Refine tab first"),
+        ("refine", {"vocabulary": "a;b", "mode": "magic"}, "mode: expected one of prompts, regions, everything"),
+        ("refine", {"vocabulary": "a;b", "keep": 3}, "keep: expected a list of whole numbers"),
+        ("refine", {"vocabulary": "a;b", "keep": [999]}, "keep"),
+        ("refine", {"vocabulary": "a;b", "keep": [0.5]}, "keep: expected a whole number"),
+        ("refine", {"vocabulary": "a;b", "method": "magic"}, "method: expected one of cliptrase, clip"),
         ("inspect_patch", {"row": 99, "column": 0}, "row"),
         ("inspect_patch", {"row": "x", "column": 0}, "row: expected a number"),
         ("inspect_patch", {"row": 0, "column": 0, "layer": 99}, "layer"),

@@ -133,7 +133,7 @@ def test_private_listeners_refuse_calls_by_name(server, visitor):
             for way in ("call", "call/v2", "run", "api"):
                 body = {} if way == "call/v2" else {"data": []}
                 assert http.post(f"{API}/{way}/{name}", json=body).status_code in (404, 405), (way, name)
-        assert public == {"/segment", "/inspect_patch", "/compare", "/models"}
+        assert public == {"/segment", "/inspect_patch", "/compare", "/refine", "/models"}
         # Past the queue nobody comes, whatever its number.
         direct = http.post(f"{API}/run/predict", json={"data": [], "fn_index": 0, "session_hash": "x"})
         assert direct.status_code in (401, 403, 404, 405)

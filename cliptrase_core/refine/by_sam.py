@@ -78,9 +78,8 @@ class SamRefiner:
         start = time.perf_counter()
         working = _shrunk(image)
         seen = self._seen(working, step)
-        step(0.9, "looking for masks")
         coarse = _picked(result.labels, working.shape[:2])
-        named, _ = vote(coarse, self.sam.everything(working, seen, SETTINGS))
+        named, _ = vote(coarse, self.sam.everything(working, seen, SETTINGS, lambda _, text: step(0.9, text)))
         # Only what the vote changed is enlarged: elsewhere the coarse labels are finer.
         moved = _picked(named != coarse, result.size)
         labels = np.where(moved, _picked(named, result.size), result.labels)

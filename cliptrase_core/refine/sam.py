@@ -110,7 +110,11 @@ class Sam:
         return logits[:, 0, :h, :w].float().cpu(), quality[:, 0].float().cpu()
 
     def everything(
-        self, image: npt.NDArray[np.uint8], seen: Embedding, settings: Mapping[str, float]
+        self,
+        image: npt.NDArray[np.uint8],
+        seen: Embedding,
+        settings: Mapping[str, float],
+        step: Step = lambda share, text: None,
     ) -> list[npt.NDArray[np.bool_]]:
         """Every mask that a grid of points finds, (H, W) bool each.
 
@@ -118,6 +122,7 @@ class Sam:
             image: the picture that was embedded.
             seen: its embedding.
             settings: keywords of `SamAutomaticMaskGenerator`.
+            step: told before every batch of points, so that it can stop the work.
 
         Raises:
             WeightsError: torchvision does not fit torch, so that masks cannot be told apart.
@@ -145,6 +150,11 @@ class Sam:
                 del image_format
                 self.original_size, self.input_size = image.shape[:2], filled
                 self.features, self.is_image_set = seen.values, True
+
+            def predict_torch(self, *asked: Any, **options: Any) -> Any:
+                """Likewise, with a sign of life."""
+                step(0.0, "looking for masks")
+                return super().predict_torch(*asked, **options)
 
         filled = self.filled(seen.size)
         generator = SamAutomaticMaskGenerator(self.model, **settings)

@@ -77,7 +77,7 @@ def load_sam(
     if name == NANO:
         model = _nano(FOLDER if checkpoint is None else Path(checkpoint))
     else:
-        path = _published(name, progress) if checkpoint is None else Path(checkpoint)
+        path = fetch(name, progress) if checkpoint is None else Path(checkpoint)
         model = _large(name, path)
     return Sam(model.eval().requires_grad_(False).to(device), name)
 
@@ -126,7 +126,16 @@ def _place(name: str) -> str:
     return f"checkpoints/{PUBLISHED[name].file}"
 
 
-def _published(name: str, progress: hub.Progress | None) -> Path:
+def fetch(name: str, progress: hub.Progress | None = None) -> Path:
+    """The file of one of `PUBLISHED`, from the hub's cache or the hub; loads nothing.
+
+    Args:
+        name: "vit_b", "vit_l" or "vit_h".
+        progress: told about a download; what it raises ends it.
+
+    Raises:
+        WeightsError: no answer from the hub, or a download that is not what Meta published.
+    """
     cached = hub.find_file(REPOSITORY, _place(name))
     if cached is not None:
         return cached

@@ -7,13 +7,17 @@ import html
 import inspect
 import logging
 import math
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from demo.errors import UserError
+from demo.jobs import Progress, watched
 from demo.service import Asked
 from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
 
@@ -23,6 +27,8 @@ UNEXPECTED = "Something went wrong on the server. Try again; if it stays, the se
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
 AUTO = "auto"
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+View = TypeVar("View")
+Result = TypeVar("Result")
 
 
 def plainly(handler: Handler) -> Handler:
@@ -51,6 +57,38 @@ def _as_messages(name: str) -> Iterator[None]:
     except Exception:
         _log.exception("%s failed", name)
         raise gr.Error(UNEXPECTED, print_exception=False) from None
+
+
+def followed(work: Callable[[Progress], Result], view: Callable[[float, str], View]) -> Generator[View, None, Result]:
+    """Run long work beside the page and yield what shows each of its steps; closing the generator ends the work.
+
+    Args:
+        work: as `demo.jobs.watched` takes it.
+        view: new values for a step, (share in [0, 1], what happens).
+
+    Returns:
+        What the work returns.
+    """
+    steps = watched(work)
+    try:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                done: Result = end.value
+                return done
+            yield view(*step)
+    finally:
+        steps.close()
+
+
+def save_archive(name: str, content: bytes) -> str:
+    """Path of a new file in the folder from which files are served and removed."""
+    home = Path(get_upload_folder())
+    home.mkdir(parents=True, exist_ok=True)
+    file = Path(tempfile.mkdtemp(dir=home)) / name
+    file.write_bytes(content)
+    return str(file)
 
 
 def read_asked(

@@ -9,8 +9,7 @@ import gradio as gr
 
 from demo.errors import UserError
 from demo.figures.grid import model_pixels
-from demo.handlers.common import AUTO, one_of, plainly
-from demo.jobs import watched
+from demo.handlers.common import AUTO, followed, one_of, plainly
 from demo.models import offered
 from demo.presenters import model as presenters
 from demo.service import Service
@@ -62,20 +61,14 @@ class ModelHandlers:
         if not isinstance(asked, str) or not asked.strip():
             raise UserError("model: expected a name, got nothing. Pick one, or type one such as ViT-B-16:openai.")
         unchanged = LoadView(*(gr.skip() for _ in LoadView._fields))
-        steps = watched(lambda tell: self._holder.load(asked, tell))
         try:
-            while True:
-                try:
-                    share, text = next(steps)
-                except StopIteration as end:
-                    key = end.value
-                    break
-                yield unchanged._replace(news=presenters.loading(asked.strip(), share, text))
+            key = yield from followed(
+                lambda tell: self._holder.load(asked, tell),
+                lambda share, text: unchanged._replace(news=presenters.loading(asked.strip(), share, text)),
+            )
         except Exception:
             yield unchanged._replace(news="")
             raise
-        finally:
-            steps.close()
         facts = self._holder.facts(key)
         yield LoadView(
             news=presenters.loaded(facts),

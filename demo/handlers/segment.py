@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from demo.errors import UserError, for_people
 from demo.figures.overlay import STYLES, overlay
-from demo.handlers.common import inside, number, one_of, plainly, point_of, read_asked
+from demo.handlers.common import inside, number, one_of, plainly, point_of, read_asked, save_archive
 from demo.presenters import segment as presenters
 from demo.service import Cut, Run, Service, bundle, point_at
 
@@ -80,12 +77,7 @@ class SegmentHandlers:
         """Download pressed: the result as one archive, in the folder from which files are served and removed."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        name, content = bundle(self._service, run, path)
-        home = Path(get_upload_folder())
-        home.mkdir(parents=True, exist_ok=True)
-        file = Path(tempfile.mkdtemp(dir=home)) / name
-        file.write_bytes(content)
-        return str(file)
+        return save_archive(*bundle(self._service, run, path))
 
     @plainly
     def point(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:

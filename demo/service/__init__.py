@@ -7,14 +7,17 @@ from demo.service.cuts import Asked, Cut, Run
 from demo.service.looks import Look, Matrix
 from demo.service.pictures import Seen
 from demo.service.points import Point, point_at
+from demo.service.refine import Better, Refinement
 from demo.service.service import Service
 
 __all__ = [
     "Asked",
+    "Better",
     "Cut",
     "Look",
     "Matrix",
     "Point",
+    "Refinement",
     "Run",
     "Seen",
     "Service",

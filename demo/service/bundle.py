@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from demo.errors import UserError, for_people
 from demo.service.cuts import Asked, Run
-from demo.service.pictures import expect_same
+from demo.service.pictures import expect_same, labelled_pixels
+from demo.service.refine import NO_MODEL, Refinement
 from demo.service.service import Service
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 README = "HOW-TO.txt"
 
 
-def bundle(service: Service, run: Run, path: str | None) -> tuple[str, bytes]:
+def bundle(service: Service, run: Run, path: str | None, refinement: Refinement | None = None) -> tuple[str, bytes]:
     """Everything about a result.
 
     Args:
         service: that made the run.
         run: what is shown.
         path: the picture's file.
+        refinement: of that run; its result goes in, with the report of what changed.
 
     Returns:
         File name of a .zip, and its content: indexed labels, overlay, JSON (classes, COCO run lengths, settings,
@@ -35,46 +37,45 @@ def bundle(service: Service, run: Run, path: str | None) -> tuple[str, bytes]:
     Raises:
         UserError: the picture has been replaced or has gone.
     """
-    cut = service.again(run, path)
     segmenter, entry = service.encoded(run, path)
     expect_same(run.seen, path)
     if path is None:  # said by expect_same; here for the type checker
         raise UserError("There is no picture.")
-    from cliptrase_core import export, read_image
-    from cliptrase_core.preprocess import resize_and_crop
+    from cliptrase_core import export
 
+    result = service.again(run, path).result if refinement is None else service.refine(refinement, path).refined
     stem = export.safe_stem(Path(path).stem)
     with for_people(), TemporaryDirectory() as folder:
-        pixels = read_image(path)
-        if pixels.shape[:2] != cut.result.size:
-            pixels = resize_and_crop(pixels, entry.encoding.frame)
-        files = export.save(cut.result, pixels, folder, stem)
+        files = export.save(result, labelled_pixels(entry, run.seen, path), folder, stem)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in (files.labels, files.overlay, files.json, files.npz):
                 archive.write(file, file.name)
-            archive.writestr(README, how_to(Path(path).name, run.asked, segmenter.info))
+            archive.writestr(README, how_to(Path(path).name, run.asked, segmenter.info, refinement))
     return f"{stem}.zip", buffer.getvalue()
 
 
-def how_to(file: str, asked: Asked, model: LoadedModel) -> str:
+def how_to(file: str, asked: Asked, model: LoadedModel, refinement: Refinement | None = None) -> str:
     """What is in the archive, and how to get the same again; plain text."""
+    by_hand = refinement is not None and refinement.keep is not None
+    hint = "\nWhich masks were taken was chosen by hand: the command decides by their quality.\n" if by_hand else ""
     return (
         "labels.png   indexed picture: the value of a pixel is the index of its class, the palette is inside\n"
         "overlay.png  the picture under its classes' colours\n"
         "json         classes with colours, areas and COCO run lengths, settings, timings, versions\n"
         "npz          labels, regions, confidence and patch clusters as NumPy arrays\n\n"
-        f"The same from the command line:\n\n{command_line(file, asked, model)}\n"
+        f"The same from the command line:\n\n{command_line(file, asked, model, refinement)}\n{hint}"
     )
 
 
-def command_line(file: str, asked: Asked, model: LoadedModel) -> str:
+def command_line(file: str, asked: Asked, model: LoadedModel, refinement: Refinement | None = None) -> str:
     """The command that gives the same result; quoted for a POSIX shell.
 
     Args:
         file: name of the picture.
         asked: what was asked for.
         model: that answered.
+        refinement: of the boundaries.
     """
     name = model.name if model.pretrained == "embedded" else f"{model.name}:{model.pretrained}"
     # With "=": what a person typed may begin with a dash.
@@ -88,4 +89,8 @@ def command_line(file: str, asked: Asked, model: LoadedModel) -> str:
         parts.append("--image-prior")
     if asked.vote is not None:
         parts.append("--vote" if asked.vote else "--no-vote")
+    if refinement is not None:
+        parts.append(f"--refine={refinement.refiner}")
+        if refinement.refiner != NO_MODEL:
+            parts.append(f"--refine-mode={refinement.mode}")
     return shlex.join(["python", "-m", "cliptrase_core", "segment", *parts, "--output=out", "--", file])

@@ -120,6 +120,22 @@ def digest(path: str) -> str:
         raise UserError("The uploaded file is no longer here. Upload the picture again.") from error
 
 
+def labelled_pixels(entry: Entry, seen: Seen, path: str | None) -> views.Picture:
+    """(H, W, 3), the part of a picture that gets labels, at their size; a paper preset labels its centre.
+
+    Raises:
+        UserError: the picture has been replaced or has gone.
+    """
+    from cliptrase_core import read_image
+    from cliptrase_core.preprocess import resize_and_crop
+
+    if path is None:
+        raise UserError("There is no picture. Upload it again.")
+    expect_same(seen, path)
+    pixels, frame = read_image(path), entry.encoding.frame
+    return pixels if frame.labels == frame.original else resize_and_crop(pixels, frame)
+
+
 def seen_box(frame: Frame) -> views.Box:
     """The part of the original that the model saw, as (left, top, right, bottom)."""
     tall, wide = (original / resized for original, resized in zip(frame.original, frame.resized, strict=True))

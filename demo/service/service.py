@@ -15,19 +15,21 @@ from demo.figures import views
 from demo.models import ModelHolder, Status
 from demo.service.cuts import Asked, Cut, Run, result_bytes
 from demo.service.looks import Look, Matrix, make_look, make_matrix
-from demo.service.pictures import Entry, Pictures, Seen, expect_same
+from demo.service.pictures import Entry, Pictures, Seen, expect_same, labelled_pixels
+from demo.service.refine import Better, Refinement, Step, make_refined, quietly
 from demo.settings import (
     KEPT_CAPTURES,
     KEPT_DEPTHS,
     KEPT_MAP_BYTES,
     KEPT_MATRICES,
+    KEPT_REFINED_BYTES,
     KEPT_RESULT_BYTES,
     OUTGOING,
     Settings,
 )
 
 if TYPE_CHECKING:
-    from cliptrase_core import AttentionMaps, Segmentation, Segmenter
+    from cliptrase_core import AttentionMaps, Refined, Segmentation, Segmenter
     from cliptrase_core.inspection import LayerGlobals
 
 
@@ -39,6 +41,8 @@ class Service:
         self.holder = holder or ModelHolder(settings)
         self._pictures = Pictures()
         self._results: Kept[Segmentation] = Kept(KEPT_RESULT_BYTES, result_bytes)
+        # What is not a label map is the coarse result's own.
+        self._refined: Kept[Refined] = Kept(KEPT_REFINED_BYTES, lambda result: result.labels.nbytes)
         self._captures: Kept[Any] = Kept(KEPT_CAPTURES)
         self._maps: Kept[AttentionMaps] = Kept(KEPT_MAP_BYTES, lambda maps: 3 * maps.affinity.nbytes)
         self._matrices: Kept[Matrix] = Kept(KEPT_MATRICES)
@@ -83,6 +87,28 @@ class Service:
         segmenter = self._same_model(run.seen, run.asked.model)
         with for_people():
             return segmenter, self._pictures.again(segmenter, run.seen, path)
+
+    def refine(self, asked: Refinement, path: str | None, step: Step = quietly) -> Better:
+        """A result with better boundaries; the picture is not encoded again.
+
+        Args:
+            asked: whose boundaries, by whom, how.
+            path: the picture's file.
+            step: told (share in [0, 1], what happens); what it raises ends the work.
+
+        Raises:
+            UserError: the picture or the model is another one by now, or the refiner cannot run.
+        """
+        from cliptrase_core.colours import legend
+
+        segmenter, entry = self.encoded(asked.run, path)
+        before = self.again(asked.run, path)
+        with for_people():
+            pixels = labelled_pixels(entry, asked.run.seen, path)
+            make = lambda: make_refined(before, pixels, asked, device=str(segmenter.device), step=step)  # noqa: E731
+            result, kept = self._refined.get(asked, make)
+            after = dataclasses.replace(before, result=result, legend=legend(result), kept=kept)
+            return Better(asked, before, after, pixels, result)
 
     def open(self, path: str | None, preset: str = "auto", model: str | None = None) -> Seen:
         """Encode a picture without words, for `look`."""

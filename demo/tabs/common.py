@@ -52,6 +52,11 @@ def caption(label: str) -> None:
     gr.HTML(presenters.caption(label), padding=False)
 
 
+def fetch_file(name: str) -> str:
+    """JavaScript that has the browser fetch what a hidden download button holds, as if it had been pressed."""
+    return f"() => setTimeout(() => document.querySelector('#{name}').click(), 300)"
+
+
 def hidden_text(name: str, value: str = "") -> gr.Textbox:
     """A value that travels with events and is not seen."""
     return gr.Textbox(value, visible="hidden", container=False, elem_id=name)

@@ -10,9 +10,9 @@ import gradio as gr
 from demo.figures.overlay import STYLES
 from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.presenters import segment as presenters
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
+from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, outputs, shown
 
-FETCH = "() => setTimeout(() => document.querySelector('#file').click(), 300)"
+FILE = "file"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def draw(run: gr.State, token: gr.Textbox) -> Result:
         findings=gr.HTML("", elem_id="findings", padding=False),
         costs=gr.HTML("", elem_id="costs", min_height=44, padding=False),
         download=gr.Button("Download masks, overlay and settings (zip)", elem_id="download"),
-        file=gr.DownloadButton("Download", visible="hidden", elem_id="file"),
+        file=gr.DownloadButton("Download", visible="hidden", elem_id=FILE),
         run=run,
         token=token,
     )
@@ -91,7 +91,7 @@ def wire(result: Result, shared: Shared, handlers: SegmentHandlers) -> None:
     )
     made = result.download.click(handlers.download, [shared.run, shared.image], result.file, **ONE_AT_A_TIME, **PRIVATE)
     # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.
-    made.success(None, None, None, js=FETCH, **PRIVATE)
+    made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
 
 
 def result_outputs(result: Result) -> list[Any]:

@@ -1,0 +1,81 @@
+"""Where boundaries were and where they are, over a picture in grey; pieces by number. Pure functions on numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from demo.figures import views
+from demo.figures.overlay import Labels, edges, overlay
+
+SAME, BEFORE, AFTER = (255, 255, 255), (230, 130, 0), (90, 220, 255)
+"""White, orange and light blue: told apart by lightness too; the page's key shows the same."""
+DARK = 0.45
+DASH = 7
+"""Pixels of a dash: the old boundary is dashed, for eyes that colours do not tell apart."""
+LONGEST = 2048
+"""Long side of the view: a boundary is a pixel or two wide, and more pixels cost seconds."""
+
+Numbered = Sequence[tuple[int, tuple[int, int]]]
+
+
+def outlined(picture: views.Picture, labels: Labels, colours: views.Picture, opacity: float) -> views.Picture:
+    """Classes over a picture with their boundaries drawn, (H, W, 3).
+
+    Args:
+        picture: (H, W, 3).
+        labels: (H, W), 0..C-1.
+        colours: (C, 3) uint8.
+        opacity: of the classes.
+    """
+    out = overlay(picture, labels, colours, "fill", opacity)
+    out[edges(labels, 2)] = 20
+    out[edges(labels, 1)] = 255
+    return out
+
+
+def boundaries(picture: views.Picture, before: Labels, after: Labels, pieces: Numbered = ()) -> views.Picture:
+    """Boundaries that stayed in white, those that went dashed in orange, new ones in light blue.
+
+    Args:
+        picture: (H, W, 3).
+        before: (H, W), labels.
+        after: (H, W), labels.
+        pieces: (number, (x, y) in pixels of the picture) of what is to be pointed at.
+
+    Returns:
+        (H', W', 3) with a long side that can be looked at.
+    """
+    size = _size(picture.shape[:2])
+    shown = picture if size == picture.shape[:2] else views.view(picture, size)
+    grey = np.asarray(Image.fromarray(shown).convert("L"))[..., None].repeat(3, axis=-1)
+    out = views.blend(grey, np.zeros_like(grey), DARK)
+    width = max(1, max(size) // 700)
+    old, new = (edges(views.pick(labels, size), width) for labels in (before, after))
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    dashes: npt.NDArray[np.bool_] = (rows + columns) // (DASH * width) % 2 == 0
+    out[old & dashes] = BEFORE
+    out[new] = AFTER
+    out[old & new] = SAME
+    return _with_numbers(out, pieces, size[0] / picture.shape[0])
+
+
+def _size(size: views.Size) -> views.Size:
+    longest = min(max(max(size), views.SHORTEST_SHOWN), LONGEST)
+    return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
+
+
+def _with_numbers(picture: views.Picture, pieces: Numbered, scale: float) -> views.Picture:
+    if not pieces:
+        return picture
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=max(picture.shape[:2]) / 45)
+    for number, (x, y) in pieces:
+        draw.text(
+            (x * scale, y * scale), str(number), (255, 255, 255), font, "mm", stroke_width=2, stroke_fill=(0, 0, 0)
+        )
+    return np.asarray(image)

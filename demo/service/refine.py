@@ -1,0 +1,141 @@
+"""Better boundaries for a result: which refiners can run here, one run of one of them. Imports no Gradio."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demo import memory
+from demo.errors import UserError, for_people
+from demo.service.cuts import Cut, Run
+from demo.settings import REFINERS
+
+if TYPE_CHECKING:
+    from cliptrase_core import Refined
+    from demo.figures.views import Picture
+
+Step = Callable[[float, str], None]
+NO_MODEL = "edges"
+MEGABYTES = {name: megabytes for name, megabytes, _ in REFINERS}
+WORKING_BYTES = 4_000_000_000
+"""What Meta's models take at work beside their weights: they always see 1024 x 1024 pixels."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What was asked of a refiner: enough to find or repeat it, small enough to keep for each visitor.
+
+    Attributes:
+        run: whose boundaries.
+        refiner: one of `REFINERS`.
+        mode: one of `REFINE_MODES`; says nothing where the refiner is no SAM.
+        keep: numbers of the pieces whose masks are taken; None leaves it to their quality.
+    """
+
+    run: Run
+    refiner: str
+    mode: str
+    keep: tuple[int, ...] | None = None
+
+    @property
+    def token(self) -> str:
+        """One short text that differs when anything but the choice of pieces does."""
+        said = repr((self.run, self.refiner, self.mode))
+        return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+@dataclass(frozen=True, eq=False)
+class Better:
+    """A result before and after refinement, in one frame.
+
+    Attributes:
+        asked: what was asked for.
+        before: coarse.
+        after: refined.
+        pixels: (H, W, 3), the picture at the size of the labels.
+        refined: `after.result`, with its report.
+    """
+
+    asked: Refinement
+    before: Cut
+    after: Cut
+    pixels: Picture
+    refined: Refined
+
+
+def quietly(share: float, text: str) -> None:
+    """The step that tells nobody."""
+
+
+def is_here(name: str) -> bool:
+    """Whether a refiner can run without a download."""
+    from cliptrase_core.refine import FREE, is_here
+
+    return name in FREE or is_here(name)
+
+
+def expect_here(name: str) -> None:
+    """Raise UserError if a refiner's weights would have to be fetched."""
+    if not is_here(name):
+        here = ", ".join(known for known, *_ in REFINERS if is_here(known))
+        raise UserError(
+            f"refiner: expected one whose weights are on the machine that runs this page ({here}), got {name}. "
+            f"Fetch it on the Refine tab first ({MEGABYTES[name]} MB), or pick another."
+        )
+
+
+def fetch(name: str, step: Step) -> None:
+    """Bring the weights of one of Meta's models onto this machine; the next run loads them.
+
+    Args:
+        name: one of `REFINERS`.
+        step: told (share in [0, 1], what happens); what it raises ends the download.
+
+    Raises:
+        UserError: no network, a full disk, or a file that is not Meta's.
+    """
+    if is_here(name):
+        return
+    from cliptrase_core.refine.sam_files import fetch
+
+    with for_people():
+        fetch(name, step)
+
+
+def make_refined(cut: Cut, pixels: Picture, asked: Refinement, *, device: str, step: Step = quietly) -> Refined:
+    """Refine one result.
+
+    Args:
+        cut: coarse.
+        pixels: (H, W, 3), the picture in the frame of the labels.
+        asked: by whom, how, and which pieces.
+        device: for SAM.
+        step: told (share in [0, 1], what happens); what it raises ends the work.
+
+    Raises:
+        UserError: the weights are not here, or there is too little memory for them.
+        CliptraseError: weights that do not fit, or no such piece.
+    """
+    from cliptrase_core.refine import load_refiner
+
+    expect_here(asked.refiner)
+    _expect_room(asked.refiner, device)
+    step(0.0, "reading the weights" if MEGABYTES.get(asked.refiner) else "following edges")
+    return load_refiner(asked.refiner, mode=asked.mode, device=device)(cut.result, pixels, keep=asked.keep, step=step)
+
+
+def _expect_room(name: str, device: str) -> None:
+    """A process that takes more memory than there is would be ended without a word, with everybody's work."""
+    from cliptrase_core.refine.sam_files import PUBLISHED
+
+    left = memory.available()
+    if name not in PUBLISHED or device != "cpu" or left is None:
+        return
+    needed = MEGABYTES[name] * 1_000_000 + WORKING_BYTES
+    if needed > left:
+        raise UserError(
+            f"{name} needs about {needed / 1e9:.0f} GB of memory, and {left / 1e9:.0f} GB are left. "
+            "Pick a smaller refiner, for instance sam-nano."
+        )

@@ -1,0 +1,118 @@
+"""The Refine tab in a real browser: before and after, a piece by hand, the archive, what is not here, new words."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE = 60_000
+
+
+def open_example(page) -> None:
+    page.locator("#examples button img").nth(1).click()
+    expect(page.locator("#legend tbody tr").first).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("tab", name="Refine").click()
+
+
+def choose(page, name: str) -> None:
+    page.locator("#refiner input").click()
+    page.get_by_role("option", name=re.compile(f"^{name} ")).click()
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_a_person_refines_boundaries_and_decides_about_pieces(open_page, artifacts, width):
+    page = open_page(width)
+    open_example(page)
+    page.locator("#refine-go").click()
+    share = page.locator("#refine-share")
+    expect(share).to_contain_text("pixels changed their class", timeout=PATIENCE)
+    expect(page.locator("#refine-news")).to_contain_text("pieces have a new mask")
+    expect(page.locator("#refine-classes tbody tr").first).to_be_visible()
+    for name in ("#refine-slider", "#refine-boundaries"):
+        page.locator(name).scroll_into_view_if_needed()
+        expect(page.locator(f"{name} img").first).to_be_visible(timeout=PATIENCE)
+    page.screenshot(path=artifacts / f"refine_{width}_1_pieces.png", full_page=True)
+
+    boxes = page.locator("#refine-pieces input[type=checkbox]")
+    rows = page.locator("#refine-piece-table tbody tr")
+    expect(rows).to_have_count(boxes.count())
+    before = share.inner_text()
+    boxes.first.focus()
+    page.keyboard.press("Space")
+    expect(share).not_to_have_text(before, timeout=PATIENCE)
+    expect(rows.first).to_contain_text("left out by choice")
+    page.keyboard.press("Space")
+    expect(share).to_have_text(before, timeout=PATIENCE)
+
+    choose(page, "edges")
+    expect(page.locator("#refine-mode")).to_be_hidden(timeout=PATIENCE)
+    page.locator("#refine-go").press("Enter")
+    expect(page.locator("#refine-piece-table")).to_contain_text("does not work by pieces", timeout=PATIENCE)
+    expect(page.locator("#refine-pieces")).to_be_hidden()
+    page.screenshot(path=artifacts / f"refine_{width}_2_edges.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.strangers == []
+
+
+def test_the_archive_holds_the_refinement(open_page, tmp_path):
+    page = open_page(1280)
+    open_example(page)
+    page.locator("#refine-go").click()
+    expect(page.locator("#refine-download")).to_be_visible(timeout=PATIENCE)
+    with page.expect_download(timeout=PATIENCE) as download:
+        page.locator("#refine-download").click()
+    archive = zipfile.ZipFile(download.value.path())
+    record = json.loads(archive.read(next(name for name in archive.namelist() if name.endswith(".json"))))
+    assert record["refinement"]["refiner"] == "sam-nano"
+    assert record["refinement"]["components"]
+
+
+def test_what_is_not_here_is_fetched_only_when_asked_and_offline_is_said(open_page, artifacts):
+    page = open_page(1280)
+    open_example(page)
+    choose(page, "vit_b")
+    fetch = page.locator("#refine-fetch")
+    expect(fetch).to_have_text("Fetch vit_b (375 MB)", timeout=PATIENCE)
+    page.locator("#refine-go").click()
+    expect(page.locator(".toast-body")).to_contain_text("Fetch it on the Refine tab first", timeout=PATIENCE)
+    page.get_by_label("Close message").first.click()
+    fetch.click()
+    expect(page.locator(".toast-body")).to_contain_text("HF_HUB_OFFLINE=1", timeout=PATIENCE)
+    expect(page.locator("#refine-fetch-news")).to_have_text("")
+    page.screenshot(path=artifacts / "refine_1280_3_not_here.png")
+
+
+def test_stop_ends_the_slowest_mode_and_the_next_press_works(open_page):
+    page = open_page(1280)
+    open_example(page)
+    page.locator("#refine-mode").get_by_text("everything:").click()
+    page.locator("#refine-go").click()
+    expect(page.locator("#refine-news")).to_contain_text("sam-nano", timeout=PATIENCE)
+    page.locator("#refine-stop").click()
+    expect(page.locator("#refine-news")).to_contain_text("Stopped", timeout=PATIENCE)
+    page.locator("#refine-mode").get_by_text("prompts:").click()
+    page.locator("#refine-go").click()
+    expect(page.locator("#refine-share")).to_contain_text("changed", timeout=PATIENCE)
+
+
+def test_new_words_take_the_refined_result_away_and_another_can_be_made(open_page):
+    page = open_page(1280)
+    open_example(page)
+    page.locator("#refine-go").click()
+    expect(page.locator("#refine-share")).to_contain_text("changed", timeout=PATIENCE)
+    page.locator("#words textarea").fill("zebra; mountain")
+    page.locator("#go").click()
+    expect(page.locator("#refine-share")).to_be_hidden(timeout=PATIENCE)
+    expect(page.locator("#refine-news")).to_contain_text("press Refine")
+    page.locator("#refine-go").click()
+    expect(page.locator("#refine-piece-table")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#refine-piece-table")).to_be_hidden(timeout=PATIENCE)
