@@ -10,7 +10,7 @@ import torch
 import cliptrase_core as cc
 from cliptrase_core import hub
 from cliptrase_core.errors import InputError, WeightsError
-from cliptrase_core.refine import by_sam, is_here, load_refiner, sam_files
+from cliptrase_core.refine import by_sam, is_here, sam_files
 from cliptrase_core.refine.by_sam import SamRefiner
 from cliptrase_core.refine.components import split
 from cliptrase_core.refine.prompting import prompts_of
@@ -195,11 +195,10 @@ def test_the_embedded_model_refines_without_a_network(monkeypatch):
     monkeypatch.setattr(hub, "fetch_file", lambda *a: pytest.fail("asked the hub"))
     assert is_here("sam-nano")
     coarse = halves(120, 160, 70)
-    refined = cc.refine(result_of(coarse), painted(halves(120, 160, 80)))
+    refined = cc.refine(result_of(coarse), painted(halves(120, 160, 80)), "sam-nano")
     assert refined.report.refiner == "sam-nano"
     assert len(refined.report.components) == 2
-    assert load_refiner("sam-nano").__closure__ is not None
-    assert cc.refine(result_of(coarse), painted(coarse)).timings["refine"] < 5
+    assert cc.refine(result_of(coarse), painted(coarse), "sam-nano").timings["refine"] < 5
 
 
 # Files and the hub
