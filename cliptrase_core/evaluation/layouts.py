@@ -60,6 +60,9 @@ def missing_folders(layout: Layout, root: Path) -> list[Path]:
     base = _base(layout, root)
     places = [base / layout.images, base / layout.masks]
     missing = [place for place in places if not place.is_dir()]
+    # Layouts may share folders: Cityscapes keeps masks of several numberings in one.
+    if not missing and next(places[1].rglob(f"*{layout.mask_end}"), None) is None:
+        missing.append(places[1] / f"*{layout.mask_end}")
     if layout.listing and not (base / layout.listing).is_file():
         missing.append(base / layout.listing)
     return missing

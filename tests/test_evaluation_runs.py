@@ -1,0 +1,134 @@
+"""Runs that are cut, shared or forbidden: resume, locks, torchrun, and reports that stay the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+
+from cliptrase_core.errors import InputError
+from cliptrase_core.evaluation.batches import make_batches
+from cliptrase_core.evaluation.distribution import Group
+from cliptrase_core.evaluation.ledger import Ledger, Record, part_path, read_ledgers, record_of
+from cliptrase_core.evaluation.run import records_folder
+from tests.evaluation_worker import HEADER, Seven, evaluate
+
+ROOT = Path(__file__).parents[1]
+
+
+def records(segmenter, output, source=None, **settings):
+    found = evaluate(segmenter, output, Group(), source or Seven(), **settings)
+    return list(found.records), found.pace
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_was_cut_goes_on_to_the_same_records(segmenter, tmp_path):
+    whole, _ = records(segmenter, tmp_path / "whole.json")
+    cut = tmp_path / "cut.json"
+    with pytest.raises(KeyboardInterrupt):
+        records(segmenter, cut, Seven(6, stop))
+    part = part_path(records_folder(cut), 0)
+    assert 0 < len(read_ledgers(part.parent, HEADER)) < 7
+    part.write_bytes(part.read_bytes()[:-7])  # a line that was not written to its end
+    source = Seven()
+    resumed, pace = records(segmenter, cut, source)
+    assert resumed == whole
+    assert pace.resumed > 0
+    assert source.loaded == [2, 3, 5, 6], "what was known is not read again"
+
+
+def test_a_picture_that_cannot_be_used_is_recorded_and_the_rest_goes_on(segmenter, tmp_path):
+    found, _ = records(segmenter, tmp_path / "r.json")
+    assert [record.key for record in found if record.problem] == ["e"]
+    assert all(record.pixels for record in found if record.key != "e")
+
+
+def test_records_of_another_run_are_refused_unless_it_starts_over(segmenter, tmp_path):
+    output = tmp_path / "r.json"
+    with Ledger(part_path(records_folder(output), 0), {**HEADER, "batch": 3}) as ledger:
+        ledger.append([Record("a", problem="of another run")])
+    with pytest.raises(InputError, match="a run with batch = 2, got 3"):
+        records(segmenter, output)
+    found, _ = records(segmenter, output, fresh=True)
+    assert found[0].problem is None
+
+
+def test_a_damaged_record_is_refused_with_its_line(tmp_path):
+    with Ledger(part_path(tmp_path, 0), HEADER):
+        pass
+    with part_path(tmp_path, 0).open("ab") as file:
+        file.write(b"{broken\n")
+    with pytest.raises(InputError, match="a damaged line 2"):
+        read_ledgers(tmp_path, HEADER)
+
+
+def test_two_processes_do_not_write_one_report(segmenter, tmp_path):
+    code = (
+        "import sys, time; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    )
+    lock = str(tmp_path / "r.json.lock")
+    with subprocess.Popen([sys.executable, "-c", code, lock], stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        try:
+            with pytest.raises(InputError, match="expected no other writer"):
+                records(segmenter, tmp_path / "r.json")
+        finally:
+            other.kill()
+    FileLock(lock).acquire(timeout=10).lock.release()
+    records(segmenter, tmp_path / "r.json")  # a writer that died holds nothing
+
+
+def test_matrices_come_back_from_the_file_as_they_were(tmp_path):
+    matrix = np.zeros((3, 4), np.int64)
+    matrix[1, 2], matrix[2, 3] = 5, 70_000
+    record = record_of("a", matrix, {"mIoU": 1 / 3})
+    with Ledger(part_path(tmp_path, 0), HEADER) as ledger:
+        ledger.append([record, Record("b", left_out="nothing counts")])
+    back = read_ledgers(tmp_path, HEADER)
+    assert back == {"a": record, "b": Record("b", left_out="nothing counts")}
+    rebuilt = np.zeros(12, np.int64)
+    rebuilt[list(back["a"].cells)] = back["a"].pixels
+    np.testing.assert_array_equal(rebuilt.reshape(3, 4), matrix)
+
+
+def test_batches_depend_on_nothing_but_their_size():
+    assert make_batches(7, 3) == [(0, 1, 2), (3, 4, 5), (6,)]
+
+
+def shared(output, *arguments, succeeds=True):
+    """Run two processes that share one evaluation."""
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    line += ["-m", "tests.evaluation_worker", str(output), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    assert (done.returncode == 0) == succeeds, done.stderr
+
+
+def test_two_processes_find_what_one_finds(segmenter, tmp_path):
+    alone, _ = records(segmenter, tmp_path / "alone.json")
+    shared(tmp_path / "shared.json")
+    assert json.loads((tmp_path / "shared.json").read_text()) == json.loads(json.dumps([asdict(r) for r in alone]))
+    parts = sorted(records_folder(tmp_path / "shared.json").glob("*.jsonl"))
+    assert [part.read_bytes().count(b"\n") for part in parts] == [1 + 4, 1 + 3], "both worked: batches in turn"
+
+
+def test_a_process_that_dies_leaves_a_run_that_goes_on(segmenter, tmp_path):
+    whole, _ = records(segmenter, tmp_path / "whole.json")
+    output = tmp_path / "died.json"
+    shared(output, 1, succeeds=False)
+    assert not output.exists()
+    resumed, pace = records(segmenter, output)
+    assert resumed == whole
+    assert pace.resumed > 0
