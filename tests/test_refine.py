@@ -42,7 +42,9 @@ def answers_of(labels, masks, confidence=None, quality=0.9):
     pieces, numbers = split(labels, confidence)
     logits = torch.stack([torch.from_numpy(np.where(masks[piece.label], 6.0, -6.0)).float() for piece in pieces])
     qualities = torch.full((len(pieces),), quality)
-    return Answers(pieces, numbers, logits, qualities, agreement(logits, pieces, labels.shape))
+    whole = (1.0, 1.0)
+    agrees = agreement(logits, whole, pieces, labels.shape)
+    return Answers(pieces, numbers, logits, whole, qualities, agrees)
 
 
 def piece_of(answers, label):
@@ -105,7 +107,7 @@ def test_prompts_speak_of_the_piece():
     labels = np.zeros((40, 80), np.int32)
     labels[10:30, 20:60] = 1
     pieces, _ = split(labels, np.ones((40, 80), np.float32))
-    prompts = prompts_of(pieces, (40, 80), (10, 20))
+    prompts = prompts_of(pieces, (40, 80), (40, 80))
     thing = next(i for i, piece in enumerate(pieces) if piece.label == 1)
     assert prompts.boxes[thing].tolist() == [20, 10, 60, 30]
     x, y = prompts.points[thing].tolist()
@@ -136,15 +138,15 @@ def test_a_bad_mask_and_one_of_something_else_are_refused_and_say_why():
     elsewhere[25:35, 25:35] = True
     answers = answers_of(labels, {0: good, 1: elsewhere})
     assert answers.accepted == {0}
-    lines = reports(answers, answers.accepted, ["ground", "thing"], 2.0)
+    lines = reports(answers, answers.accepted, ["ground", "thing"], (80, 80))
     assert [line.accepted for line in lines] == [True, False]
     assert "overlaps" in lines[1].reason
     assert lines[1].box == (10, 10, 30, 30)
     assert lines[1].area == 400
     weak = answers_of(labels, {0: good, 1: labels == 1}, quality=0.3)
     assert weak.accepted == frozenset()
-    assert "rates" in reports(weak, (), ["ground", "thing"], 1.0)[0].reason
-    assert reports(answers, (), ["ground", "thing"], 1.0)[0].reason == "left out by choice"
+    assert "rates" in reports(weak, (), ["ground", "thing"], (40, 40))[0].reason
+    assert reports(answers, (), ["ground", "thing"], (40, 40))[0].reason == "left out by choice"
     assert np.array_equal(merge(labels, weak, weak.accepted), labels)
 
 
@@ -179,10 +181,17 @@ def test_small_masks_are_merged_at_the_full_size_of_the_labels():
     small = halves(40, 60, 27)
     pieces, numbers = split(halves(40, 60, 30), np.ones((40, 60), np.float32))
     logits = torch.stack([torch.from_numpy(np.where(small == piece.label, 6.0, -6.0)).float() for piece in pieces])
-    answers = Answers(pieces, numbers, logits, torch.ones(2), torch.ones(2))
+    answers = Answers(pieces, numbers, logits, (1.0, 1.0), torch.ones(2), torch.ones(2))
     merged = merge(coarse, answers, {0, 1})
     assert merged.shape == (400, 600)
     assert np.abs((merged == 0).sum(1) - 270).max() <= 3
+
+
+def test_crumbs_stay_whatever_mask_lies_over_them():
+    coarse = np.zeros((40, 40), np.int32)
+    coarse[10:12, 10:12] = 1
+    answers = answers_of(coarse, {0: np.ones((40, 40), bool)})
+    assert np.array_equal(merge(coarse, answers, {0}), coarse)
 
 
 # Voting

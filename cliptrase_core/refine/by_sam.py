@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Collection
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.refine.components import split
 from cliptrase_core.refine.contract import EVERYTHING, REGIONS, Pixels, Refiner, Step, expect_frame, quietly
-from cliptrase_core.refine.prompting import Answers, agreement, merge, prompts_of, reports
+from cliptrase_core.refine.prompting import Answers, agreement, cover_of, merge, prompts_of, reports
 from cliptrase_core.refine.report import ComponentReport, Refined, refined
 from cliptrase_core.refine.sam import Embedding, Sam
 from cliptrase_core.refine.voting import SETTINGS, vote
@@ -59,19 +60,12 @@ class SamRefiner:
         answers = self._ask(result, image, mode, step)
         accepted: Collection[int] = frozenset() if answers is None else answers.accepted
         if keep is not None:
-            known = 0 if answers is None else len(answers.pieces)
-            if not all(0 <= number < known for number in keep):
-                raise InputError(
-                    explain(
-                        "keep", expected=f"0 to {known - 1}", got=str(sorted(keep)), remedy="Take them from the report."
-                    )
-                )
-            accepted = frozenset(keep)
+            accepted = _kept(keep, 0 if answers is None else len(answers.pieces))
         kept = {} if keep is None else {"keep": sorted(accepted)}
         if answers is None:
             return self._done(result, result.labels, mode, kept, start)
         labels = merge(result.labels, answers, accepted)
-        lines = reports(answers, accepted, result.class_names, result.size[0] / answers.numbers.shape[0])
+        lines = reports(answers, accepted, result.class_names, result.size)
         return self._done(result, labels, mode, kept, start, lines)
 
     def _everything(self, result: Segmentation, image: Pixels, step: Step) -> Refined:
@@ -87,7 +81,13 @@ class SamRefiner:
 
     def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
         """Ask about every piece of a result, once."""
-        key = (_digest(image), _digest(result.labels), _digest(result.regions) if mode == REGIONS else "", mode)
+        key = (
+            _digest(image),
+            _digest(result.labels),
+            _digest(result.confidence),
+            _digest(result.regions) if mode == REGIONS else "",
+            mode,
+        )
         with self._lock:
             if key in self._answers:
                 self._answers.move_to_end(key)
@@ -108,7 +108,7 @@ class SamRefiner:
         if not pieces:
             return None
         seen = self._seen(_shrunk(image), step)
-        filled = self.sam.filled(size, 4)
+        filled = self.sam.filled(size)
         logits, quality = [], []
         for first in range(0, len(pieces), AT_ONCE):
             step(0.9 + 0.1 * first / len(pieces), f"{len(pieces)} pieces")
@@ -116,7 +116,8 @@ class SamRefiner:
             logits.append(answer)
             quality.append(good)
         masks = torch.cat(logits)
-        return Answers(pieces, numbers, masks, torch.cat(quality), agreement(masks, pieces, size))
+        cover = cover_of(filled)
+        return Answers(pieces, numbers, masks, cover, torch.cat(quality), agreement(masks, cover, pieces, size))
 
     def _seen(self, image: Pixels, step: Step) -> Embedding:
         key = _digest(image)
@@ -144,6 +145,21 @@ class SamRefiner:
         return refined(
             result, labels, refiner=self.sam.name, mode=mode, settings=settings, seconds=seconds, components=lines
         )
+
+
+def _kept(keep: Collection[int], known: int) -> frozenset[int]:
+    """The numbers of pieces that a person kept, as plain numbers; InputError where there is no such piece."""
+    whole = all(isinstance(number, Integral) and not isinstance(number, bool) for number in keep)
+    if not whole or not all(0 <= number < known for number in keep):
+        raise InputError(
+            explain(
+                "keep",
+                expected=f"numbers of the {known} pieces, from 0",
+                got=repr(list(keep))[:80],
+                remedy="Take them from the report.",
+            )
+        )
+    return frozenset(int(number) for number in keep)
 
 
 def _working_size(size: tuple[int, int]) -> tuple[int, int]:

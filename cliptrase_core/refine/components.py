@@ -57,29 +57,31 @@ def split(
     """
     pieces = np.full(labels.shape, -1, np.int32)
     found: list[Component] = []
-    parts = [labels] if regions is None else [labels, regions]
-    _, kinds = np.unique(np.stack([part.ravel() for part in parts]), axis=1, return_inverse=True)
-    kinds = kinds.reshape(labels.shape)
+    pairs = labels.astype(np.int64) if regions is None else labels * (int(regions.max()) + 2) + regions + 1
+    kinds = np.unique(pairs, return_inverse=True)[1].reshape(labels.shape)
     least = SMALLEST * labels.size
-    for kind in range(int(kinds.max()) + 1):
-        numbered, _ = ndimage.label(kinds == kind, structure=np.ones((3, 3)))
+    for kind, around in enumerate(ndimage.find_objects(kinds + 1)):
+        numbered, _ = ndimage.label(kinds[around] == kind, structure=np.ones((3, 3)))
         for index, place in enumerate(ndimage.find_objects(numbered), start=1):
             mask = numbered[place] == index
             if mask.sum() < least:
                 continue
-            (top, bottom), (left, right) = ((part.start, part.stop) for part in place)
+            (top, bottom), (left, right) = (
+                (part.start + start.start, part.stop + start.start) for part, start in zip(place, around, strict=True)
+            )
             x, y = _deepest(mask)
+            box = np.s_[top:bottom, left:right]
             found.append(
                 Component(
                     number=-1,
-                    label=int(labels[place][mask][0]),
+                    label=int(labels[box][mask][0]),
                     box=(left, top, right, bottom),
                     mask=mask,
                     point=(left + x, top + y),
-                    certainty=float(confidence[place][mask].mean()),
+                    certainty=float(confidence[box][mask].mean()),
                 )
             )
-    found.sort(key=lambda piece: (-piece.area, piece.box))
+    found.sort(key=lambda piece: (-piece.area, piece.box, int(piece.mask.argmax())))
     numbered_pieces = []
     for number, piece in enumerate(found):
         left, top, right, bottom = piece.box

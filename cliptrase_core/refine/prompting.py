@@ -15,10 +15,7 @@ from torch.nn import functional as F
 from cliptrase_core.geometry import Size
 from cliptrase_core.refine.components import Component
 from cliptrase_core.refine.report import ComponentReport
-from cliptrase_core.refine.sam import Prompts
-
-SURE = 8.0
-"""Logit of the first guess where the coarse piece is sure; sam-nano's training used the same."""
+from cliptrase_core.refine.sam import SURE, Prompts
 
 LEAST_QUALITY = 0.7
 """Predicted IoU below which a mask is not taken."""
@@ -36,7 +33,8 @@ class Answers:
     Attributes:
         pieces: largest first.
         numbers: (H', W') which piece each pixel of the working size belongs to, -1 for none.
-        logits: (P, h, w) masks, together the whole picture.
+        logits: (P, h, w) masks.
+        cover: (down, across), the share of those h and w cells that lies in the picture, for it may end within one.
         quality: (P,) predicted IoU.
         agreement: (P,) IoU of mask and piece.
     """
@@ -44,6 +42,7 @@ class Answers:
     pieces: Sequence[Component]
     numbers: npt.NDArray[np.int32]
     logits: Tensor
+    cover: tuple[float, float]
     quality: Tensor
     agreement: Tensor
 
@@ -60,14 +59,16 @@ def prompts_of(pieces: Sequence[Component], size: Size, filled: Size) -> Prompts
     Args:
         pieces: at least one.
         size: (H', W') of the map that they were cut from.
-        filled: (h, w) of the first guesses.
+        filled: pixels of SAM's frame that the picture fills.
     """
+    missing = (-filled[1] % 4, -filled[0] % 4)
     masks = []
     for piece in pieces:
         whole = torch.zeros(1, 1, *size)
         left, top, right, bottom = piece.box
         whole[0, 0, top:bottom, left:right] = torch.from_numpy(piece.mask)
-        masks.append((F.interpolate(whole, filled, mode="area")[0, 0] - 0.5) * 2 * SURE)
+        seen = F.pad(F.interpolate(whole, filled, mode="area"), (0, missing[0], 0, missing[1]))
+        masks.append((F.avg_pool2d(seen, 4)[0, 0] - 0.5) * 2 * SURE)
     return Prompts(
         points=torch.tensor([piece.point for piece in pieces], dtype=torch.float32) + 0.5,
         boxes=torch.tensor([piece.box for piece in pieces], dtype=torch.float32),
@@ -75,11 +76,18 @@ def prompts_of(pieces: Sequence[Component], size: Size, filled: Size) -> Prompts
     )
 
 
-def agreement(logits: Tensor, pieces: Sequence[Component], size: Size) -> Tensor:
-    """IoU of each mask, (P, h, w) logits of the whole picture, with the piece that it answers: (P,)."""
+def cover_of(filled: Size) -> tuple[float, float]:
+    """`Answers.cover` for the pixels of SAM's frame that a picture fills."""
+    return filled[0] / 4 / -(-filled[0] // 4), filled[1] / 4 / -(-filled[1] // 4)
+
+
+def agreement(logits: Tensor, cover: tuple[float, float], pieces: Sequence[Component], size: Size) -> Tensor:
+    """IoU of each mask with the piece that it answers, (P,); arguments as in `Answers`, `size` (H', W')."""
     found = []
     for answer, piece in zip(logits, pieces, strict=True):
-        mask = (F.interpolate(answer[None, None], size, mode="bilinear", align_corners=False)[0, 0] > 0).numpy()
+        mask = np.zeros(size, bool)
+        box, values = full_size(answer, cover, size)
+        mask[box] = values > 0
         left, top, right, bottom = piece.box
         both = int((mask[top:bottom, left:right] & piece.mask).sum())
         found.append(both / max(1, int(mask.sum()) + piece.area - both))
@@ -106,9 +114,10 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int]) -> Labels
     certainty = np.array([piece.certainty for piece in answers.pieces] + [0.0], np.float32)
     taken = np.array([number in accepted for number in range(len(answers.pieces))] + [False])
     best = np.where(taken[numbers], np.float32(0), certainty[numbers] / 2)
+    best[numbers < 0] = np.inf  # crumbs were not asked about: they stay
     new, covered = labels.copy(), np.zeros(labels.shape, bool)
     for number in sorted(accepted):
-        box, logits = _full_size(answers.logits[number], (height, width))
+        box, logits = full_size(answers.logits[number], answers.cover, (height, width))
         score = certainty[number] / (1 + np.exp(-logits))
         wins = (logits > 0) & (score > best[box])
         best[box][wins], new[box][wins] = score[wins], answers.pieces[number].label
@@ -117,20 +126,21 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int]) -> Labels
 
 
 def reports(
-    answers: Answers, accepted: Collection[int], names: Sequence[str], scale: float
+    answers: Answers, accepted: Collection[int], names: Sequence[str], size: Size
 ) -> tuple[ComponentReport, ...]:
-    """One line for each piece; `scale` brings working pixels to those of the labels."""
+    """One line for each piece, in pixels of labels of (H, W)."""
     lines = []
+    down, across = (whole / small for whole, small in zip(size, answers.numbers.shape, strict=True))
     for piece in answers.pieces:
         quality, agrees = float(answers.quality[piece.number]), float(answers.agreement[piece.number])
         taken = piece.number in accepted
-        left, top, right, bottom = (round(side * scale) for side in piece.box)
+        left, top, right, bottom = piece.box
         lines.append(
             ComponentReport(
                 class_name=names[piece.label],
-                area=round(piece.area * scale**2),
-                point=(round((piece.point[0] + 0.5) * scale), round((piece.point[1] + 0.5) * scale)),
-                box=(left, top, right, bottom),
+                area=round(piece.area * down * across),
+                point=(int((piece.point[0] + 0.5) * across), int((piece.point[1] + 0.5) * down)),
+                box=(round(left * across), round(top * down), round(right * across), round(bottom * down)),
                 predicted_iou=quality,
                 agreement=agrees,
                 accepted=taken,
@@ -153,18 +163,20 @@ def _enlarged(numbers: npt.NDArray[np.int32], size: Size) -> npt.NDArray[np.int3
     return numbers[np.ix_(rows, columns)]
 
 
-def _full_size(logits: Tensor, size: Size) -> tuple[tuple[slice, slice], npt.NDArray[np.float32]]:
+def full_size(
+    logits: Tensor, cover: tuple[float, float], size: Size
+) -> tuple[tuple[slice, slice], npt.NDArray[np.float32]]:
     """The part of a picture of (H, W) where a mask may lie, and its logits there."""
     cells = torch.nonzero(F.max_pool2d((logits[None] > 0).float(), 3, 1, 1)[0])
     if not len(cells):
         return np.s_[:0, :0], np.zeros((0, 0), np.float32)
-    steps = [whole / small for whole, small in zip(size, logits.shape, strict=True)]
+    steps = [whole / small / part for whole, small, part in zip(size, logits.shape, cover, strict=True)]
     low, high = cells.min(0).values.tolist(), (cells.max(0).values + 1).tolist()
     top, left = (int(np.floor(at * step)) for at, step in zip(low, steps, strict=True))
     bottom, right = (min(whole, int(np.ceil(at * step))) for at, step, whole in zip(high, steps, size, strict=True))
     # Sampled at the centres of full-size pixels, as if the whole mask were enlarged and then cut.
-    y = (torch.arange(top, bottom) + 0.5) / size[0] * 2 - 1
-    x = (torch.arange(left, right) + 0.5) / size[1] * 2 - 1
+    y = (torch.arange(top, bottom) + 0.5) / size[0] * cover[0] * 2 - 1
+    x = (torch.arange(left, right) + 0.5) / size[1] * cover[1] * 2 - 1
     places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
     large = F.grid_sample(logits[None, None], places, mode="bilinear", padding_mode="border", align_corners=False)
     return np.s_[top:bottom, left:right], large[0, 0].numpy()

@@ -18,6 +18,9 @@ from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.geometry import Size
 
 PATCH = 16
+SURE = 8.0
+"""Logit of a first guess where it is sure; sam-nano's training used the same. Outside the picture it is minus this."""
+
 Step = Callable[[float, str], None]
 """Told (share in [0, 1], what happens); raises to stop the work."""
 
@@ -44,7 +47,7 @@ class Prompts:
     Attributes:
         points: (P, 2) x, y; inside.
         boxes: (P, 4) left, top, right, bottom.
-        masks: (P, h, w) logits of a first guess, at a quarter of SAM's frame, only the part that the picture fills.
+        masks: (P, h, w) logits of a first guess, for all cells of 4 x 4 pixels of SAM's frame that the picture touches.
     """
 
     points: Tensor
@@ -78,9 +81,9 @@ class Sam:
                     hook.remove()
         return Embedding(values, size, scale)
 
-    def filled(self, size: Size, step: int = 1) -> Size:
-        """(height, width) of the part of SAM's frame, every `step`th pixel, that a picture fills."""
-        scale = self.side / max(size) / step
+    def filled(self, size: Size) -> Size:
+        """(height, width) of the part of SAM's frame that a picture fills."""
+        scale = self.side / max(size)
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
     @torch.inference_mode()
@@ -88,12 +91,12 @@ class Sam:
         """Masks of all prompts at once.
 
         Returns:
-            (P, h, w) logits at a quarter of SAM's frame, the part that the picture fills; (P,) predicted IoU.
+            (P, h, w) logits of cells like those of `Prompts.masks`; (P,) predicted IoU, 0 where it is no number.
         """
         model, device = self.model, self.model.device
         quarter = self.side // 4
-        h, w = self.filled(seen.size, 4)
-        masks = F.pad(prompts.masks, (0, quarter - w, 0, quarter - h), value=float(prompts.masks.min()))
+        h, w = prompts.masks.shape[1:]
+        masks = F.pad(prompts.masks, (0, quarter - w, 0, quarter - h), value=-SURE)
         labels = torch.ones(len(prompts.points), 1, device=device)
         sparse, dense = model.prompt_encoder(
             points=((prompts.points[:, None] * seen.scale).to(device), labels),
@@ -107,7 +110,7 @@ class Sam:
             dense_prompt_embeddings=dense,
             multimask_output=False,  # point, box and first guess together mean one thing
         )
-        return logits[:, 0, :h, :w].float().cpu(), quality[:, 0].float().cpu()
+        return logits[:, 0, :h, :w].float().cpu(), quality[:, 0].float().cpu().nan_to_num(0.0)
 
     def everything(
         self,

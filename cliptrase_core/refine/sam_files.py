@@ -18,6 +18,7 @@ from torch import Tensor
 from cliptrase_core import hub
 from cliptrase_core.checkpoint import check_file, check_fit, read_checkpoint
 from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.precision import device_by_name
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
 from cliptrase_core.storage import unpack
 
@@ -71,20 +72,33 @@ def load_sam(
         progress: told about a download.
 
     Raises:
+        InputError: torch does not have the device.
         WeightsError: no such file, one that is damaged, of another model or with more than tensors in it; no answer
             from the hub, or a download that is not what Meta published.
     """
+    target = device_by_name(device)
     if name == NANO:
-        model = _nano(FOLDER if checkpoint is None else Path(checkpoint))
+        if checkpoint is not None:
+            raise WeightsError(
+                explain(
+                    NANO,
+                    expected="its own weights in the repository",
+                    got="a checkpoint",
+                    remedy="Name vit_b, vit_l or vit_h for a file of Meta's.",
+                )
+            )
+        model = _nano(FOLDER)
     else:
         path = fetch(name, progress) if checkpoint is None else Path(checkpoint)
         model = _large(name, path)
-    return Sam(model.eval().requires_grad_(False).to(device), name)
+    return Sam(model.eval().requires_grad_(False).to(target), name)
 
 
 def is_here(name: str) -> bool:
     """Whether a model needs no download."""
-    return name == NANO or hub.find_file(REPOSITORY, _place(name)) is not None
+    if name == NANO:
+        return (FOLDER / "model.safetensors").is_file()
+    return hub.find_file(REPOSITORY, _place(name)) is not None
 
 
 def _nano(folder: Path) -> Any:

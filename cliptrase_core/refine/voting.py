@@ -10,7 +10,13 @@ import numpy.typing as npt
 MAJORITY = 0.5
 """Share of a mask that its commonest class must have; else what lies under it stays."""
 
-SETTINGS = {"points_per_side": 12, "pred_iou_thresh": 0.6, "stability_score_thresh": 0.6, "box_nms_thresh": 0.8}
+SETTINGS = {
+    "points_per_side": 12,
+    "points_per_batch": 16,  # 64 take 2 GB at 1024 x 1024
+    "pred_iou_thresh": 0.6,
+    "stability_score_thresh": 0.6,
+    "box_nms_thresh": 0.8,
+}
 """Of `SamAutomaticMaskGenerator`: few points and low thresholds, as methods that refine with SAM use on a CPU."""
 
 

@@ -62,7 +62,7 @@ def ask(sam: Sam) -> tuple[float, float]:
     start = time.perf_counter()
     seen = sam.embed(image)
     middle = time.perf_counter()
-    sam.answer(seen, prompts_of(pieces, (480, 640), sam.filled((480, 640), 4)))
+    sam.answer(seen, prompts_of(pieces, (480, 640), sam.filled((480, 640))))
     return middle - start, time.perf_counter() - middle
 
 
