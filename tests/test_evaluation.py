@@ -202,3 +202,12 @@ def test_check_runs_nothing_and_prints_what_is_there(tmp_path, capsys):
 def test_an_output_that_is_no_report_is_refused(tmp_path, capsys):
     evaluate(tmp_path, "--setting", "scenes", name="report.txt", code=2)
     assert "ends in .json" in capsys.readouterr().err
+
+
+def test_masks_that_are_read_another_way_are_another_run(tmp_path, capsys):
+    root = voc_prepared(tmp_path) / "VOC2012"
+    folders = ["--images", root / "images_detectron2/val", "--masks", root / "annotations_detectron2/val"]
+    words = "; ".join(f"thing {number}" for number in range(20))
+    evaluate(tmp_path, *folders, "--vocabulary", words, "--limit", 1)
+    evaluate(tmp_path, *folders, "--vocabulary", words, "--limit", 1, "--ignored", 255, 3, code=2)
+    assert "a run with numbers =" in capsys.readouterr().err
