@@ -3,7 +3,8 @@
 python -m tests.benchmarks.evaluation [--model ViT-B-16-quickgelu] [--pictures 40] [--batch 8]
 
 A model of random weights labels eight JPEGs of 500 x 375 again and again under `paper-224`, 20 words; the forward is
-the median of runs before and after. `--model tiny` is a model of 3 blocks, for many pictures.
+the median of runs before and after. `--model tiny` is a model of 3 blocks on JPEGs of 100 x 75, for
+many pictures.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from cliptrase_core.evaluation.run import only_writer, run
 from cliptrase_core.evaluation.sources import Folders, read_stored
 from tests.conftest import tiny_clip
 
-UNIQUE, SIZE, TEMPLATES = 8, (375, 500), "simple7"
+UNIQUE, TEMPLATES = 8, "simple7"
 
 
 class Watched(Folders):
@@ -41,12 +42,12 @@ class Watched(Folders):
         return super().load(index)
 
 
-def pictures(folder: Path, count: int) -> list[Pair]:
+def pictures(folder: Path, count: int, size: tuple[int, int]) -> list[Pair]:
     rng = np.random.default_rng(0)
     for index in range(UNIQUE):
         coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize(SIZE[::-1], Image.Resampling.BICUBIC).save(folder / f"{index}.jpg")
-        mask = np.kron(rng.integers(0, 20, (5, 5)), np.ones((SIZE[0] // 5, SIZE[1] // 5)))
+        Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC).save(folder / f"{index}.jpg")
+        mask = np.kron(rng.integers(0, 20, (5, 5)), np.ones((size[0] // 5, size[1] // 5)))
         Image.fromarray(mask.astype(np.uint8)).save(folder / f"{index}.png")
     return [Pair(str(i), folder / f"{i % UNIQUE}.jpg", folder / f"{i % UNIQUE}.png") for i in range(count)]
 
@@ -76,7 +77,9 @@ def main() -> None:
     forwards(1)
     seconds = forwards(3)
     with tempfile.TemporaryDirectory() as folder:
-        source = Watched(pictures(Path(folder), options.pictures), Numbers(), words, read_stored)
+        source = Watched(
+            pictures(Path(folder), options.pictures, (75, 100) if tiny else (375, 500)), Numbers(), words, read_stored
+        )
         source.memory = []
         predictor = PresetPredictor(segmenter, "auto" if tiny else "paper-224", Method(templates=TEMPLATES))
         output = Path(folder) / "report.json"
