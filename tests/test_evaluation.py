@@ -124,3 +124,90 @@ def test_a_report_says_what_made_it_and_shows_best_and_worst(tmp_path):
         assert name in text
         with Image.open(tmp_path / "out" / name) as sheet:
             assert sheet.width == 720
+
+
+def test_pictures_that_cannot_be_used_are_counted_listed_and_printed(tmp_path, capsys):
+    root = voc_prepared(tmp_path)
+    (root / "VOC2012/annotations_detectron2/val/a.png").unlink()
+    (root / "VOC2012/images_detectron2/val/b.jpg").write_bytes(b"no picture at all")
+    report = evaluate(tmp_path, "--setting", "voc20", "--data", root, "--limit", 3)
+    assert (report["pictures"]["listed"], report["pictures"]["scored"]) == (3, 1)
+    assert [problem["key"] for problem in report["pictures"]["problems"]] == ["a", "b"]
+    assert "2 of 3 pictures could not be used" in capsys.readouterr().err
+    assert "`a`" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_folders_of_one_s_own_are_scored_whole_by_arguments(tmp_path, nano):
+    root = voc_prepared(tmp_path) / "VOC2012"
+    words = "; ".join(f"thing {number}" for number in range(20))
+    folders = ["--images", root / "images_detectron2/val", "--masks", root / "annotations_detectron2/val"]
+    report = evaluate(tmp_path, *folders, "--vocabulary", words)
+    hit = true = 0
+    for name in "abc":
+        labels = nano.segment(
+            nano.encode(root / f"images_detectron2/val/{name}.jpg"), words, templates=TEMPLATES
+        ).labels
+        truth = np.array(Image.open(root / f"annotations_detectron2/val/{name}.png"))
+        hit += int((labels == truth)[truth != 255].sum())
+        true += int((truth != 255).sum())
+    assert values(report)["pAcc"] == pytest.approx(100 * hit / true)
+    assert report["column"] == "whole, auto"
+
+
+def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
+    root = voc_devkit(tmp_path)
+    report = evaluate(tmp_path, "--setting", "voc21", "--data", root, "--protocol", "mmseg-slide", "--limit", 1)
+    assert set(values(report)) == {"aAcc", "mAcc", "mIoU"}
+    assert report["column"] == "mmseg-slide"
+    assert report["setup"]["slide"] == {"short_side": 336, "temperature": 65, "threshold": 0.1, "least_area": 0.1}
+    mask = np.array(Image.open(root / "VOCdevkit/VOC2012/SegmentationClass/a.png"))
+    assert sum(row["true"] for row in report["classes"]) == (mask != 255).sum()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--setting", "nothing"], "setting: expected one of coco171"),
+        (["--setting", "voc20"], "Give --data ROOT"),
+        (["--setting", "pc59", "--data", "ROOT"], "pcontext"),
+        (
+            ["--setting", "voc20", "--data", "ROOT", "--vocabulary", "cat; dog"],
+            "expected 20 classes without background",
+        ),
+        (["--setting", "voc20", "--data", "ROOT", "--protocol", "whole"], "protocol: expected one of paper"),
+        (["--setting", "voc20", "--data", "ROOT", "--preset", "auto"], "preset of protocol paper"),
+        (
+            ["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--reference-quirks"],
+            "reference quirks",
+        ),
+        (["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--vote"], "mmseg-slide: expected"),
+        (["--setting", "scenes", "--reference-quirks"], "reference quirks"),
+        (["--setting", "voc20", "--images", "x"], "expected --setting, or --images with --masks, got both"),
+        (["--setting", "scenes", "--limit", "0"], "limit: expected at least 1"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line_and_exit_code_2(tmp_path, capsys, arguments, said):
+    root = voc_prepared(tmp_path)
+    evaluate(tmp_path, *(root if argument == "ROOT" else argument for argument in arguments), code=2)
+    error = capsys.readouterr().err
+    assert said in error
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_check_runs_nothing_and_prints_what_is_there(tmp_path, capsys):
+    assert cli.main(["evaluate", "--check", "--data", str(voc_prepared(tmp_path)), "--setting", "voc20"]) == 0
+    assert "3 pictures, complete" in capsys.readouterr().out
+
+
+def test_an_output_that_is_no_report_is_refused(tmp_path, capsys):
+    evaluate(tmp_path, "--setting", "scenes", name="report.txt", code=2)
+    assert "ends in .json" in capsys.readouterr().err
+
+
+def test_masks_that_are_read_another_way_are_another_run(tmp_path, capsys):
+    root = voc_prepared(tmp_path) / "VOC2012"
+    folders = ["--images", root / "images_detectron2/val", "--masks", root / "annotations_detectron2/val"]
+    words = "; ".join(f"thing {number}" for number in range(20))
+    evaluate(tmp_path, *folders, "--vocabulary", words, "--limit", 1)
+    evaluate(tmp_path, *folders, "--vocabulary", words, "--limit", 1, "--ignored", 255, 3, code=2)
+    assert "a run with numbers =" in capsys.readouterr().err

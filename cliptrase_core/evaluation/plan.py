@@ -101,7 +101,8 @@ def make_plan(request: Request, segmenter: Segmenter) -> Plan:
     predictor: Predictor
     if protocol == "mmseg-slide":
         slide = _setting(request).slide if isinstance(request.data, str) else FolderSet.slide
-        predictor = SlidePredictor(segmenter, replace(slide, short_side=side or slide.short_side), method)
+        slide = replace(slide, short_side=side or slide.short_side)
+        predictor = SlidePredictor(segmenter, slide, method)
         rule: Rule = "mmseg"
         column = protocol
     else:
@@ -118,6 +119,7 @@ def make_plan(request: Request, segmenter: Segmenter) -> Plan:
         "layout": layout,
         "pictures": len(source.keys),
         "keys_sha256": _sha256(list(source.keys)),
+        "numbers": source.reading,
         "words": words.text if words and len(words.text) < 200 else None,
         "words_sha256": _sha256([list(words.prompts), list(words.prompt_labels)]) if words else None,
         "model": info.name,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,11 @@ class Source(Protocol):
         ...
 
     @property
+    def reading(self) -> Mapping[str, Any] | None:
+        """How numbers in masks are read, JSON-able; None where there are none."""
+        ...
+
+    @property
     def extra(self) -> Extra | None:
         """What is measured of each picture besides counts."""
         ...
@@ -94,6 +100,10 @@ class Folders:
         """Keep names; nothing is read."""
         self.keys: Sequence[str] = tuple(pair.key for pair in pairs)
         self.names: Sequence[str] = words.class_names
+        self.reading: Mapping[str, Any] | None = {
+            **dataclasses.asdict(numbers),
+            "single": [list(pair) for pair in sorted(numbers.single.items())],  # JSON has no whole numbers for keys
+        }
         self._pairs, self._numbers, self._words, self._read = pairs, numbers, words, read
 
     def load(self, index: int) -> Sample:
@@ -136,6 +146,7 @@ class Scenes:
 
     def __init__(self, count: int) -> None:
         """Nothing is drawn before it is asked for."""
+        self.reading: Mapping[str, Any] | None = None
         self.keys: Sequence[str] = tuple(f"scene {index}" for index in range(count))
         self._count = count
         self._composed: list[Scene] = []
