@@ -86,11 +86,16 @@ def digest(path: Path) -> str:
     real = path.resolve()
     if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name[:12]  # the hub's cache names large files by their SHA-256
+    return sha256(real)[:12]
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
     sha = hashlib.sha256()
-    with real.open("rb") as file:
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             sha.update(block)
-    return sha.hexdigest()[:12]
+    return sha.hexdigest()
 
 
 def check_fit(

@@ -68,7 +68,7 @@ def _segment(options: argparse.Namespace) -> int:
     for note in vocabulary.notes:
         print(f"note: {note}", file=sys.stderr)
     segmenter = _load(options)
-    refiner = None if options.refine == NONE else _refiner(options, str(segmenter.device))
+    refiner = _refiner(options, str(segmenter.device))
     stems = _distinct_stems(options.images)
     failed = 0
     bar = tqdm(zip(options.images, stems, strict=True), total=len(stems), unit="image", disable=len(stems) < 2)
@@ -85,8 +85,9 @@ def _segment(options: argparse.Namespace) -> int:
     return BAD_INPUT if failed else DONE
 
 
-def _refiner(options: argparse.Namespace, device: str) -> Refiner:
-    return load_refiner(options.refine, mode=options.refine_mode, checkpoint=options.sam_checkpoint, device=device)
+def _refiner(options: argparse.Namespace, device: str) -> Refiner | None:
+    found = load_refiner(options.refine, mode=options.refine_mode, checkpoint=options.sam_checkpoint, device=device)
+    return None if options.refine == NONE else found
 
 
 def _segment_one(
@@ -210,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--refine", default=NONE, choices=REFINERS, help="boundaries: edges needs no weights, the others are SAM"
     )
-    segment.add_argument("--refine-mode", default=MODES[0], choices=MODES, help="how SAM is asked")
+    segment.add_argument("--refine-mode", choices=MODES, help=f"how SAM is asked; {MODES[0]} unless told otherwise")
     segment.add_argument("--sam-checkpoint", metavar="FILE", help="SAM's weights (default: fetched when needed)")
     segment.add_argument("--intermediates", action="store_true", help="put features and affinity into the .npz too")
     _add_common(segment)

@@ -243,7 +243,9 @@ def test_edges_bring_no_new_class_and_leave_one_class_alone():
 def test_edges_of_odd_pictures(size):
     labels = np.zeros(size, np.int32)
     labels.flat[: labels.size // 2] = 1
-    assert follow_edges(painted(labels), labels, (1, 1)).shape == size
+    found = follow_edges(painted(labels), labels, (1, 1))
+    assert found.shape == size
+    assert set(np.unique(found)) <= {0, 1}
 
 
 # The contract
@@ -274,6 +276,41 @@ def test_unknown_names_list_the_known_ones():
         load_refiner("sam-nano", mode="guess")
 
 
-def test_a_picture_of_another_size_is_refused():
+@pytest.mark.parametrize("name", ["none", "edges", "sam-nano"])
+def test_a_picture_of_another_size_is_refused(name):
     with pytest.raises(InputError, match="frame of the labels"):
-        cc.refine(result_of(halves()), np.zeros((32, 64, 3), np.uint8), "edges")
+        cc.refine(result_of(halves()), np.zeros((32, 64, 3), np.uint8), name)
+
+
+@pytest.mark.parametrize("name", ["none", "edges"])
+def test_what_only_sam_heeds_is_not_ignored(name):
+    with pytest.raises(InputError, match=f"mode: expected nothing: {name}"):
+        load_refiner(name, mode="regions")
+    with pytest.raises(InputError, match="checkpoint: expected nothing"):
+        load_refiner(name, checkpoint="sam.pth")
+    with pytest.raises(InputError, match="keep: expected nothing"):
+        load_refiner(name)(result_of(halves()), painted(halves()), keep=[0])
+    with pytest.raises(InputError, match="keep: expected nothing: everything"):
+        load_refiner("sam-nano", mode="everything")(result_of(halves()), painted(halves()), keep=[0])
+
+
+def test_edges_end_when_they_are_told_to():
+    told = []
+
+    def stop(share, text):
+        told.append(share)
+        if share >= 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_refiner("edges")(result_of(halves()), painted(halves()), step=stop)
+    assert told == [0.0, 0.25, 0.5]
+
+
+def test_merging_ends_when_it_is_told_to():
+    def stop(share, text):
+        raise KeyboardInterrupt
+
+    answers = answers_of(halves(), {0: halves(at=26) == 0, 1: halves(at=26) == 1})
+    with pytest.raises(KeyboardInterrupt):
+        merge(halves(), answers, answers.accepted, stop)

@@ -10,7 +10,7 @@ import torch
 import cliptrase_core as cc
 from cliptrase_core import hub
 from cliptrase_core.errors import InputError, WeightsError
-from cliptrase_core.refine import by_sam, is_here, sam_files
+from cliptrase_core.refine import by_sam, is_here, load_refiner, sam_files
 from cliptrase_core.refine.by_sam import SamRefiner
 from cliptrase_core.refine.components import split
 from cliptrase_core.refine.prompting import cover_of, full_size, prompts_of
@@ -211,7 +211,7 @@ def test_the_embedded_model_refines_without_a_network(monkeypatch):
     refined = cc.refine(result_of(coarse), painted(halves(120, 160, 80)), "sam-nano")
     assert refined.report.refiner == "sam-nano"
     assert len(refined.report.components) == 2
-    assert cc.refine(result_of(coarse), painted(coarse), "sam-nano").timings["refine"] < 5
+    assert refined.timings["refine"] > 0
 
 
 # Files and the hub
@@ -284,6 +284,15 @@ def test_a_download_that_is_not_metas_file_is_removed(monkeypatch, tmp_path):
         load_sam("vit_b")
     assert not file.exists()
     assert asked[0][:2] == ("ybelkada/segment-anything", ("checkpoints/sam_vit_b_01ec64.pth",))
+
+
+def test_what_lies_in_the_cache_is_checked_too(monkeypatch, tmp_path):
+    file = tmp_path / "sam_vit_b_01ec64.pth"
+    file.write_bytes(b"half of a download whose program was ended")
+    monkeypatch.setattr(hub, "find_file", lambda *a: file)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        load_refiner("vit_b")
+    assert not file.exists()
 
 
 def test_a_download_that_is_what_was_published_is_used(monkeypatch, tmp_path):

@@ -48,6 +48,15 @@ class SamRefiner:
         ) -> Refined:
             expect_frame(result, image)
             if mode == EVERYTHING:
+                if keep is not None:
+                    raise InputError(
+                        explain(
+                            "keep",
+                            expected=f"nothing: {EVERYTHING} has no pieces",
+                            got=repr(list(keep))[:80],
+                            remedy="Leave it, or take another mode.",
+                        )
+                    )
                 return self._everything(result, image, step)
             return self._prompted(result, image, mode, keep, step)
 
@@ -64,7 +73,7 @@ class SamRefiner:
         kept = {} if keep is None else {"keep": sorted(accepted)}
         if answers is None:
             return self._done(result, result.labels, mode, kept, start)
-        labels = merge(result.labels, answers, accepted)
+        labels = merge(result.labels, answers, accepted, step)
         lines = reports(answers, accepted, result.class_names, result.size)
         return self._done(result, labels, mode, kept, start, lines)
 

@@ -7,12 +7,14 @@ takes the class whose filtered map is largest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
-from scipy.ndimage import uniform_filter, zoom
+from scipy.ndimage import uniform_filter
+from torch.nn import functional as F
 
 from cliptrase_core.geometry import Size
 
@@ -26,13 +28,16 @@ ROUNDS = 2
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
-def follow_edges(image: npt.NDArray[np.uint8], labels: Labels, grid: Size) -> Labels:
+def follow_edges(
+    image: npt.NDArray[np.uint8], labels: Labels, grid: Size, step: Callable[[float], None] = lambda share: None
+) -> Labels:
     """Move the boundaries of a label map to the edges of the picture.
 
     Args:
         image: (H, W, 3).
         labels: (H, W).
         grid: (h, w) patches that the labels came from; says how coarse they are.
+        step: told the share of the work that is done, in [0, 1], before each class's map; what it raises ends it.
 
     Returns:
         (H, W), only classes that were there before.
@@ -50,13 +55,18 @@ def follow_edges(image: npt.NDArray[np.uint8], labels: Labels, grid: Size) -> La
     )
     now = labels[np.ix_(rows, columns)]
     fit = _Fit(small.astype(np.float32) / np.float32(255))
-    for _ in range(ROUNDS - 1):
-        now = _strongest(present, (fit.values(fit.line((now == label).astype(np.float32))) for label in present))
-    lines = (fit.line((now == label).astype(np.float32)) for label in present)
+
+    def lines(turn: int) -> Iterator[Floats]:
+        for index, label in enumerate(present):
+            step((turn + index / len(present)) / ROUNDS)
+            yield fit.line((now == label).astype(np.float32))
+
+    for turn in range(ROUNDS - 1):
+        now = _strongest(present, (fit.values(line) for line in lines(turn)))
     if small_size == size:
-        return _strongest(present, (fit.values(line) for line in lines))
+        return _strongest(present, (fit.values(line) for line in lines(ROUNDS - 1)))
     guide = image.astype(np.float32) / np.float32(255)
-    return _strongest(present, (_apply(_enlarged(line, size), guide) for line in lines))
+    return _strongest(present, (_apply(_enlarged(line, size), guide) for line in lines(ROUNDS - 1)))
 
 
 class _Fit:
@@ -96,8 +106,8 @@ def _apply(line: Floats, guide: Floats) -> Floats:
 
 
 def _enlarged(line: Floats, size: tuple[int, ...]) -> Floats:
-    factors = (size[0] / line.shape[0], size[1] / line.shape[1], 1)
-    large: Floats = zoom(line, factors, order=1, mode="nearest", grid_mode=True)
+    maps = torch.from_numpy(line).permute(2, 0, 1)[None]
+    large: Floats = F.interpolate(maps, size, mode="bilinear")[0].permute(1, 2, 0).numpy()
     return large
 
 

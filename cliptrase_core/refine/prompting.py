@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from cliptrase_core.geometry import Size
 from cliptrase_core.refine.components import Component
+from cliptrase_core.refine.contract import Step, quietly
 from cliptrase_core.refine.report import ComponentReport
 from cliptrase_core.refine.sam import SURE, Prompts
 
@@ -94,7 +95,7 @@ def agreement(logits: Tensor, cover: tuple[float, float], pieces: Sequence[Compo
     return torch.tensor(found)
 
 
-def merge(labels: Labels, answers: Answers, accepted: Collection[int]) -> Labels:
+def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Step = quietly) -> Labels:
     """Put accepted masks into a label map; the order of classes and pieces does not matter.
 
     Where masks overlap, the surest wins: the mask's own probability times the certainty of its piece. A piece that
@@ -105,6 +106,7 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int]) -> Labels
         labels: (H, W) coarse, full size.
         answers: for its pieces.
         accepted: numbers of the pieces whose masks count.
+        step: told before each mask.
 
     Returns:
         (H, W); every pixel has a label.
@@ -117,6 +119,7 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int]) -> Labels
     best[numbers < 0] = np.inf  # crumbs were not asked about: they stay
     new, covered = labels.copy(), np.zeros(labels.shape, bool)
     for number in sorted(accepted):
+        step(1.0, "putting masks together")
         box, logits = full_size(answers.logits[number], answers.cover, (height, width))
         score = certainty[number] / (1 + np.exp(-logits))
         wins = (logits > 0) & (score > best[box])

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cliptrase_core.errors import expect_one_of
+from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.imaging import ImageInput, read_image
 from cliptrase_core.refine.contract import MODES, PROMPTS, Pixels, Refiner, Step, expect_frame, quietly
 from cliptrase_core.refine.edges import follow_edges
@@ -34,7 +34,7 @@ def refine(
     image: ImageInput,
     refiner: str = EDGES,
     *,
-    mode: str = PROMPTS,
+    mode: str | None = None,
     checkpoint: str | Path | None = None,
     device: str = "cpu",
 ) -> Refined:
@@ -44,39 +44,43 @@ def refine(
         result: of `Segmenter.segment`.
         image: the picture, in the frame of `result.labels` (paper presets label a crop).
         refiner: one of `REFINERS`.
-        mode: one of `MODES`; only SAM has more than one.
+        mode: one of `MODES`; only SAM has them, and None is its "prompts".
         checkpoint: SAM's weights; None takes those in the repository, the hub's cache or the hub.
         device: for SAM.
 
     Raises:
-        InputError: an unknown name, or a picture of another size than the labels.
+        InputError: an unknown name, something for SAM where another was named, or a picture of another size than the
+            labels.
         WeightsError: SAM's weights cannot be had.
     """
     return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, read_image(image))
 
 
 def load_refiner(
-    name: str, *, mode: str = PROMPTS, checkpoint: str | Path | None = None, device: str = "cpu",
+    name: str, *, mode: str | None = None, checkpoint: str | Path | None = None, device: str = "cpu",
     progress: Step | None = None,
 ) -> Refiner:  # fmt: skip
     """A refiner that is ready to work; arguments and errors as for `refine`, `progress` is told about a download."""
     expect_one_of("refiner", name, REFINERS)
-    expect_one_of("mode", mode, MODES)
-    if name == NONE:
-        return _nothing
-    if name == EDGES:
-        return _edges
-    return _loaded(name, None if checkpoint is None else str(checkpoint), device, progress).in_mode(mode)
+    if mode is not None:
+        expect_one_of("mode", mode, MODES)
+    if name in FREE:
+        _expect_nothing(name, mode=mode, checkpoint=checkpoint)
+        return _nothing if name == NONE else _edges
+    return _loaded(name, None if checkpoint is None else str(checkpoint), device, progress).in_mode(mode or PROMPTS)
 
 
 def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | None) -> SamRefiner:
     from cliptrase_core.refine.by_sam import SamRefiner
-    from cliptrase_core.refine.sam_files import load_sam
+    from cliptrase_core.refine.sam_files import PUBLISHED, fetch, load_sam
 
     key = (name, checkpoint, device)
+    path = None if checkpoint is None else Path(checkpoint)
+    if key not in _LOADED and checkpoint is None and name in PUBLISHED:
+        path = fetch(name, progress)  # before the lock: nobody who wants another model waits for a download
     with _LOCK:  # two people who ask at once share one model
         if key not in _LOADED:
-            _LOADED[key] = SamRefiner(load_sam(name, checkpoint, device=device, progress=progress))
+            _LOADED[key] = SamRefiner(load_sam(name, path, device=device))
         _LOADED.move_to_end(key)
         while len(_LOADED) > KEPT_MODELS:
             _LOADED.popitem(last=False)
@@ -87,7 +91,9 @@ def _nothing(
     result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
 ) -> Refined:
     """Nothing changes."""
-    del image, keep, step
+    del step
+    _expect_nothing(NONE, keep=keep)
+    expect_frame(result, image)
     return refined(result, result.labels, refiner=NONE, mode=NONE, settings={}, seconds=0.0)
 
 
@@ -95,9 +101,20 @@ def _edges(
     result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
 ) -> Refined:
     """Boundaries move to the picture's own edges."""
-    del keep, step
+    _expect_nothing(EDGES, keep=keep)
     expect_frame(result, image)
     start = time.perf_counter()
-    labels = follow_edges(image, result.labels, result.grid)
+    labels = follow_edges(image, result.labels, result.grid, lambda share: step(share, "following edges"))
     seconds = time.perf_counter() - start
     return refined(result, labels, refiner=EDGES, mode="guided filter", settings={}, seconds=seconds)
+
+
+def _expect_nothing(name: str, **given: object) -> None:
+    """Raise InputError where something was given that only SAM heeds."""
+    for what, value in given.items():
+        if value is not None:
+            raise InputError(
+                explain(
+                    what, expected=f"nothing: {name} has none", got=repr(value)[:80], remedy="Leave it, or name a SAM."
+                )
+            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cliptrase_core import hub
-from cliptrase_core.checkpoint import check_file, check_fit, read_checkpoint
+from cliptrase_core.checkpoint import check_file, check_fit, read_checkpoint, sha256
 from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.precision import device_by_name
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
@@ -60,16 +59,13 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
 )
 
 
-def load_sam(
-    name: str, checkpoint: str | Path | None = None, *, device: str = "cpu", progress: hub.Progress | None = None
-) -> Sam:
+def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "cpu") -> Sam:
     """A SAM that is ready to answer.
 
     Args:
         name: "sam-nano", "vit_b", "vit_l" or "vit_h".
         checkpoint: a file in Meta's format or .safetensors; None looks into the hub's cache, then asks the hub.
         device: as torch names it.
-        progress: told about a download.
 
     Raises:
         InputError: torch does not have the device.
@@ -89,7 +85,7 @@ def load_sam(
             )
         model = _nano(FOLDER)
     else:
-        path = fetch(name, progress) if checkpoint is None else Path(checkpoint)
+        path = fetch(name) if checkpoint is None else Path(checkpoint)
         model = _large(name, path)
     return Sam(model.eval().requires_grad_(False).to(target), name)
 
@@ -151,14 +147,9 @@ def fetch(name: str, progress: hub.Progress | None = None) -> Path:
         WeightsError: no answer from the hub, or a download that is not what Meta published.
     """
     cached = hub.find_file(REPOSITORY, _place(name))
-    if cached is not None:
-        return cached
-    path = hub.fetch_file(REPOSITORY, (_place(name),), f"SAM {name}", progress)
-    with path.open("rb") as file:
-        sha = hashlib.sha256()
-        while block := file.read(1 << 20):
-            sha.update(block)
-    if sha.hexdigest() != PUBLISHED[name].sha256:
+    path = cached or hub.fetch_file(REPOSITORY, (_place(name),), f"SAM {name}", progress)
+    # Also of what lay in the cache: a program that was ended after a download has not looked at it.
+    if sha256(path) != PUBLISHED[name].sha256:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         raise WeightsError(

@@ -118,12 +118,13 @@ def make_refined(cut: Cut, pixels: Picture, asked: Refinement, *, device: str, s
         UserError: the weights are not here, or there is too little memory for them.
         CliptraseError: weights that do not fit, or no such piece.
     """
-    from cliptrase_core.refine import load_refiner
+    from cliptrase_core.refine import FREE, load_refiner
 
     expect_here(asked.refiner)
     _expect_room(asked.refiner, device)
     step(0.0, "reading the weights" if MEGABYTES.get(asked.refiner) else "following edges")
-    return load_refiner(asked.refiner, mode=asked.mode, device=device)(cut.result, pixels, keep=asked.keep, step=step)
+    mode = None if asked.refiner in FREE else asked.mode
+    return load_refiner(asked.refiner, mode=mode, device=device)(cut.result, pixels, keep=asked.keep, step=step)
 
 
 def _expect_room(name: str, device: str) -> None:
