@@ -54,7 +54,7 @@ def follow_edges(
         for n, whole in zip(small_size, size, strict=True)
     )
     now = labels[np.ix_(rows, columns)]
-    fit = _Fit(small.astype(np.float32) / np.float32(255))
+    fit = _Fit(_planes(small))
 
     def lines(turn: int) -> Iterator[Floats]:
         for index, label in enumerate(present):
@@ -65,7 +65,7 @@ def follow_edges(
         now = _strongest(present, (fit.values(line) for line in lines(turn)))
     if small_size == size:
         return _strongest(present, (fit.values(line) for line in lines(ROUNDS - 1)))
-    guide = image.astype(np.float32) / np.float32(255)
+    guide = _planes(image)
     return _strongest(present, (_apply(_enlarged(line, size), guide) for line in lines(ROUNDS - 1)))
 
 
@@ -73,25 +73,25 @@ class _Fit:
     """Least squares of maps on the three colours of one picture, in every neighbourhood at once."""
 
     def __init__(self, guide: Floats) -> None:
-        """Take (H, W, 3) in [0, 1]."""
+        """Take (3, H, W) in [0, 1]."""
         self.guide = guide
-        self.means = [_mean(guide[..., c]) for c in range(3)]
-        covariance = np.empty((*guide.shape[:2], 3, 3), np.float32)
+        self.means = [_mean(plane) for plane in guide]
+        covariance = np.empty((*guide.shape[1:], 3, 3), np.float32)
         for i, j in _PAIRS:
-            both = _mean(guide[..., i] * guide[..., j]) - self.means[i] * self.means[j]
+            both = _mean(guide[i] * guide[j]) - self.means[i] * self.means[j]
             covariance[..., i, j] = covariance[..., j, i] = both
         self.inverse = np.linalg.inv(covariance + EPSILON * np.eye(3, dtype=np.float32))
 
     def line(self, values: Floats) -> Floats:
-        """(H, W) -> (H, W, 4): smoothed slope for each colour, and offset."""
+        """(H, W) -> (4, H, W): smoothed slope for each colour, and offset."""
         mean = _mean(values)
-        with_colour = [_mean(self.guide[..., c] * values) - self.means[c] * mean for c in range(3)]
-        slope = np.einsum("hwij,hwj->hwi", self.inverse, np.stack(with_colour, axis=-1))
-        offset = mean - sum(slope[..., c] * self.means[c] for c in range(3))
-        return np.stack([*(_mean(slope[..., c]) for c in range(3)), _mean(offset)], axis=-1)
+        with_colour = [_mean(self.guide[c] * values) - self.means[c] * mean for c in range(3)]
+        slope = np.einsum("hwij,jhw->ihw", self.inverse, np.stack(with_colour))
+        offset = mean - sum(slope[c] * self.means[c] for c in range(3))
+        return np.stack([_mean(plane) for plane in (*slope, offset)])
 
     def values(self, line: Floats) -> Floats:
-        """(H, W, 4) -> (H, W)."""
+        """(4, H, W) -> (H, W)."""
         return _apply(line, self.guide)
 
 
@@ -101,13 +101,21 @@ def _mean(values: Floats) -> Floats:
 
 
 def _apply(line: Floats, guide: Floats) -> Floats:
-    values: Floats = (line[..., :3] * guide).sum(-1) + line[..., 3]
+    values: Floats = line[0] * guide[0]
+    values += line[1] * guide[1]
+    values += line[2] * guide[2]
+    values += line[3]
     return values
 
 
+def _planes(image: npt.NDArray[np.uint8]) -> Floats:
+    """(H, W, 3) -> (3, H, W) in [0, 1]."""
+    planes: Floats = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)
+    return planes
+
+
 def _enlarged(line: Floats, size: tuple[int, ...]) -> Floats:
-    maps = torch.from_numpy(line).permute(2, 0, 1)[None]
-    large: Floats = F.interpolate(maps, size, mode="bilinear")[0].permute(1, 2, 0).numpy()
+    large: Floats = F.interpolate(torch.from_numpy(line)[None], size, mode="bilinear")[0].numpy()
     return large
 
 
