@@ -58,7 +58,7 @@ def split(
     pieces = np.full(labels.shape, -1, np.int32)
     found: list[Component] = []
     pairs = labels.astype(np.int64) if regions is None else labels * (int(regions.max()) + 2) + regions + 1
-    kinds = np.unique(pairs, return_inverse=True)[1].reshape(labels.shape)
+    kinds = (np.cumsum(np.bincount(pairs.ravel()) > 0) - 1)[pairs]  # numbered from 0 without gaps
     least = SMALLEST * labels.size
     for kind, around in enumerate(ndimage.find_objects(kinds + 1)):
         numbered, _ = ndimage.label(kinds[around] == kind, structure=np.ones((3, 3)))

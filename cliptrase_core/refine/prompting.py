@@ -170,11 +170,14 @@ def full_size(
     logits: Tensor, cover: tuple[float, float], size: Size
 ) -> tuple[tuple[slice, slice], npt.NDArray[np.float32]]:
     """The part of a picture of (H, W) where a mask may lie, and its logits there."""
-    cells = torch.nonzero(F.max_pool2d((logits[None] > 0).float(), 3, 1, 1)[0])
-    if not len(cells):
+    inside = (logits > 0).numpy()
+    if not inside.any():
         return np.s_[:0, :0], np.zeros((0, 0), np.float32)
     steps = [whole / small / part for whole, small, part in zip(size, logits.shape, cover, strict=True)]
-    low, high = cells.min(0).values.tolist(), (cells.max(0).values + 1).tolist()
+    filled = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]
+    # One cell more all around: between cells a mask reaches half a cell further.
+    low = [max(0, int(at[0]) - 1) for at in filled]
+    high = [min(count, int(at[-1]) + 2) for at, count in zip(filled, logits.shape, strict=True)]
     top, left = (int(np.floor(at * step)) for at, step in zip(low, steps, strict=True))
     bottom, right = (min(whole, int(np.ceil(at * step))) for at, step, whole in zip(high, steps, size, strict=True))
     # Sampled at the centres of full-size pixels, as if the whole mask were enlarged and then cut.
