@@ -141,7 +141,7 @@ def _failure(what: str, error: Exception) -> WeightsError:
 
 
 def _cause_and_remedy(error: Exception) -> tuple[str, str]:
-    by_hand = "or download the file elsewhere and pass its path as the pretrained weights"
+    by_hand = "or download the file elsewhere and pass its path instead"
     if offline():
         return "HF_HUB_OFFLINE=1 and no copy in the Hub cache", f"Unset HF_HUB_OFFLINE, {by_hand}."
     if isinstance(error, GatedRepoError):
