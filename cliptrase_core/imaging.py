@@ -246,7 +246,6 @@ def _too_large(name: str, max_pixels: int, got: str) -> InputError:
 
 @contextmanager
 def damage_explained(name: str, max_pixels: int) -> Iterator[None]:
-    """Turn whatever PIL raises on a file into one InputError."""
     """Turn whatever PIL raises into one InputError: its readers let dozens of kinds through."""
     try:
         yield

@@ -256,9 +256,10 @@ class Segmenter:
         with torch.inference_mode():
             text = self._text.embed(words.prompts, templates or preset.templates)
             cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
-            logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
+            scale = self._features.scale(chosen)
+            logits = word_logits(scale, cls, patches, text, image_prior)
         maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
-        return PatchScores(maps, words, encoding.frame.labels)
+        return PatchScores(maps, scale, words, encoding.frame.labels)
 
     def embed_words(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
         """(P, D) unit vectors of words; those asked for before are not computed again.

@@ -36,12 +36,14 @@ class PatchScores:
     """Scores of every word at every patch, before regions vote.
 
     Attributes:
-        logits: (P, h, w) float32, on the CPU.
+        logits: (P, h, w) float32, on the CPU: cosines times `scale`.
+        scale: what the method multiplies cosines by.
         vocabulary: whose prompts the rows are.
         size: (H0, W0) of the labels' frame.
     """
 
     logits: Tensor
+    scale: float
     vocabulary: Vocabulary
     size: Size
 

@@ -28,6 +28,7 @@ from tests.conftest import tiny_clip
 
 WORDS = parse_vocabulary("cat; dog; tree")
 HEADER = {"setting": "seven", "batch": 2}
+STAMPS = {key: (index + 1,) for index, key in enumerate("abcdefg")}
 
 
 class Seven:
@@ -44,6 +45,9 @@ class Seven:
 
     def __init__(self, at=None, do=None):
         self.loaded, self._at, self._do = [], at, do
+
+    def stamp(self, index):
+        return (index + 1,)
 
     def load(self, index):
         if index == self._at:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from cliptrase_core import cli, dataset_vocabulary
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.scenes import benchmark
 from cliptrase_core.scenes.sprites import read_pack
-from tests.datasets import voc_devkit, voc_prepared, write_mask
+from tests.datasets import blocks, voc_devkit, voc_prepared, write_dataset, write_mask
 
 TEMPLATES = "simple7"  # 80 templates of every word would take most of the time of these tests
 
@@ -35,15 +36,19 @@ def values(report):
     return {name: entry["value"] for name, entry in report["figures"].items()}
 
 
-def published(nano, root, words, *, background, prior, quirks):
+VOC = ("VOC2012/images_detectron2/val", "VOC2012/annotations_detectron2/val", ".png")
+
+
+def published(nano, root, words, *, background, prior, quirks, folders=VOC):
     """The published script's computation in loops: crop, count, divide. Labels are the paper preset's."""
     crop = Compose([Resize(224, InterpolationMode.NEAREST), CenterCrop(224)])
     classes = len(words.classes) + background
     hist = [[0] * classes for _ in range(classes)]
-    home = root / "VOC2012"
-    for path in sorted((home / "images_detectron2/val").iterdir()):
-        truth = np.array(crop(Image.open(home / "annotations_detectron2/val" / f"{path.stem}.png")))
-        truth = truth.astype(np.int16)
+    images, masks, end = folders
+    for path in sorted((root / images).iterdir()):
+        stored = np.array(Image.open(root / masks / f"{path.stem}{end}"))
+        truth = np.array(crop(Image.fromarray(stored.astype(np.int32))))
+        truth = truth.astype(np.uint16).astype(np.int16)
         if set(np.unique(truth).tolist()) == {255}:
             continue
         encoding = nano.encode(path, "paper-224")
@@ -78,6 +83,48 @@ def test_voc20_equals_a_loop_form_of_the_published_computation(tmp_path, nano, q
     assert values(report) == pytest.approx(expected, abs=1e-9)
     assert report["setup"]["method"]["image_prior"] is quirks, "quirk B7 is the published script's, for voc20 only"
     assert report["column"] == ("paper-224 with reference quirks" if quirks else "paper-224")
+
+
+CONTEXT = ("pcontext/val/image", "pcontext/val/label", ".png")
+COCO = ("coco/val2017", "coco/stuffthingmaps_detectron2/val2017", ".png")
+ADE = ("ADEChallengeData2016/images/validation", "ADEChallengeData2016/annotations_detectron2/validation", ".png")
+FULL = ("ADE20K_2021_17_01/images_detectron2/validation", "ADE20K_2021_17_01/annotations_detectron2/validation", ".tif")
+
+
+@pytest.mark.parametrize(
+    ("setting", "folders", "others"),
+    [
+        ("coco171", COCO, (255,)),
+        ("voc20", VOC, (255,)),
+        ("pc59", CONTEXT, (255,)),
+        ("pc459", ("pcontext_full/val/image", "pcontext_full/val/label", ".tif"), (255, 65535)),
+        ("ade150", ADE, (255,)),
+        ("ade847", FULL, (255, 65535)),
+        ("coco80", COCO, (80, 120, 255)),
+        ("voc21", VOC, (255,)),
+        ("pc60", CONTEXT, (255,)),
+    ],
+)
+def test_every_setting_with_quirks_equals_a_loop_form_of_the_published_computation(
+    tmp_path, nano, setting, folders, others
+):
+    words = dataset_vocabulary(setting)
+    background, prior = setting in ("coco80", "voc21", "pc60"), setting == "voc20"
+    write_dataset(tmp_path / folders[0], tmp_path / folders[1], lambda rng: np.array(others), mask_end=folders[2])
+    for number, path in enumerate(sorted((tmp_path / folders[0]).iterdir())):
+        # Truth that is partly what the model says, so that the figures are not all 0.
+        encoding = nano.encode(path, "paper-224")
+        labels = nano.segment(encoding, words, templates=TEMPLATES, image_prior=prior).labels
+        with Image.open(path) as picture:
+            size = picture.height, picture.width
+        rng = np.random.default_rng(number)
+        right = np.unique(labels[labels < len(words.classes)])[:3]
+        numbers = np.array([*others, *right, int(rng.integers(len(words.classes)))])
+        write_mask(tmp_path / folders[1] / f"{path.stem}{folders[2]}", blocks(rng, size, numbers))
+    report = evaluate(tmp_path, "--setting", setting, "--data", tmp_path, "--reference-quirks")
+    expected = published(nano, tmp_path, words, background=background, prior=prior, quirks=True, folders=folders)
+    assert values(report) == pytest.approx(expected, abs=1e-9)
+    assert expected["mIoU"] > 0
 
 
 def test_voc21_with_quirks_equals_the_published_computation_and_leaves_out_what_it_skips(tmp_path, nano):
@@ -124,6 +171,42 @@ def test_a_report_says_what_made_it_and_shows_best_and_worst(tmp_path):
         assert name in text
         with Image.open(tmp_path / "out" / name) as sheet:
             assert sheet.width == 720
+
+
+def test_data_that_were_repaired_or_exchanged_are_scored_again(tmp_path):
+    first, second = voc_prepared(tmp_path / "first"), voc_prepared(tmp_path / "second")
+    mask = first / "VOC2012/annotations_detectron2/val/a.png"
+    kept = mask.read_bytes()
+    mask.unlink()
+    assert evaluate(tmp_path, "--setting", "voc20", "--data", first)["pictures"]["scored"] == 2
+    mask.write_bytes(kept)
+    report = evaluate(tmp_path, "--setting", "voc20", "--data", first)
+    assert report["pictures"]["scored"] == 3
+    assert (report["run"]["images"], report["run"]["resumed"]) == (1, 2)
+    report = evaluate(tmp_path, "--setting", "voc20", "--data", second)
+    assert report["run"]["resumed"] == 0, "the same names below another root are other pictures"
+
+
+def test_a_run_that_scores_nothing_says_so_by_its_exit_code_and_still_reports(tmp_path):
+    root = voc_prepared(tmp_path)
+    for mask in (root / "VOC2012/annotations_detectron2/val").iterdir():
+        mask.write_bytes(b"")
+    evaluate(tmp_path, "--setting", "voc20", "--data", root, code=2)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert len(report["pictures"]["problems"]) == 3
+
+
+def test_a_name_that_is_no_utf_8_does_not_cost_the_report(tmp_path):
+    root = voc_prepared(tmp_path) / "VOC2012"
+    odd = os.fsencode(root / "images_detectron2/val") + b"/caf\xe9.jpg"
+    try:
+        with open(odd, "wb") as file:
+            file.write((root / "images_detectron2/val/a.jpg").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    report = evaluate(tmp_path, "--setting", "voc20", "--data", root)
+    assert report["pictures"]["problems"][0]["key"] == os.fsdecode(b"caf\xe9")
+    assert b"caf\\udce9" in (tmp_path / "out" / "report.md").read_bytes()
 
 
 def test_pictures_that_cannot_be_used_are_counted_listed_and_printed(tmp_path, capsys):
@@ -184,6 +267,11 @@ def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
         (["--setting", "scenes", "--reference-quirks"], "reference quirks"),
         (["--setting", "voc20", "--images", "x"], "expected --setting, or --images with --masks, got both"),
         (["--setting", "scenes", "--limit", "0"], "limit: expected at least 1"),
+        (["--setting", "voc20", "--data", "ROOT", "--first", "1"], "got --first with voc20"),
+        (["--setting", "scenes", "--data", "ROOT"], "got --data with scenes"),
+        (["--setting", "scenes", "--vocabulary", "cat; dog"], "scenes have their own words"),
+        (["--setting", "mine.yaml", "--vocabulary", "cat; dog"], "it in the file"),
+        (["--setting", "mine.yaml", "--ignored", "3"], "got --ignored with mine.yaml"),
     ],
 )
 def test_what_does_not_go_together_is_one_line_and_exit_code_2(tmp_path, capsys, arguments, said):
@@ -209,5 +297,5 @@ def test_masks_that_are_read_another_way_are_another_run(tmp_path, capsys):
     folders = ["--images", root / "images_detectron2/val", "--masks", root / "annotations_detectron2/val"]
     words = "; ".join(f"thing {number}" for number in range(20))
     evaluate(tmp_path, *folders, "--vocabulary", words, "--limit", 1)
-    evaluate(tmp_path, *folders, "--vocabulary", words, "--limit", 1, "--ignored", 255, 3, code=2)
+    evaluate(tmp_path, *folders, "--vocabulary", words, "--limit", 1, "--ignored", 255, 77, code=2)
     assert "a run with numbers =" in capsys.readouterr().err

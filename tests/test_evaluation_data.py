@@ -9,14 +9,13 @@ import pytest
 from PIL import Image
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.evaluation.command import check
+from cliptrase_core.evaluation.finding import check, find_layout
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.evaluation.plan import find_layout
 from cliptrase_core.evaluation.predictors import crop_truth
 from cliptrase_core.evaluation.settings import SETTINGS, setting_words
-from cliptrase_core.evaluation.sources import Folders, read_stored
+from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
 from cliptrase_core.imaging import read_image
 from cliptrase_core.masks import read_numbers
 from cliptrase_core.metrics import IGNORED
@@ -51,6 +50,14 @@ LAYOUTS = [
         True,
     ),
     ("ade150", f"{ADE}/images/validation", f"{ADE}/annotations/validation", ".png", {0: I, 1: 0, 150: 149}, False),
+    (
+        "ade150",
+        f"ade/{ADE}/images/validation",
+        f"ade/{ADE}/annotations/validation",
+        ".png",
+        {0: I, 1: 0, 150: 149},
+        False,
+    ),
     (
         "ade847",
         f"{FULL}/images_detectron2/validation",
@@ -87,7 +94,7 @@ LAYOUTS = [
 
 
 def loaded(setting, root, *, quirks=False, protocol="paper"):
-    layout, numbers = find_layout(SETTINGS[setting], root, quirks)
+    layout, numbers = find_layout(SETTINGS[setting], root, "paper", quirks)
     source = Folders(find_pairs(layout, root), numbers, setting_words(setting, protocol), read_stored)
     return [source.load(index) for index in range(len(source.keys))]
 
@@ -152,7 +159,7 @@ def test_the_root_may_be_the_data_set_s_own_folder(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     (tmp_path / VOC[0]).mkdir(parents=True)
     with pytest.raises(InputError, match=r"no .*VOC2012.annotations_detectron2.val"):
-        find_layout(SETTINGS["voc20"], tmp_path, quirks=False)
+        find_layout(SETTINGS["voc20"], tmp_path, "paper", quirks=False)
 
 
 def test_check_says_what_is_there_and_what_is_missing(tmp_path):
@@ -161,7 +168,19 @@ def test_check_says_what_is_there_and_what_is_missing(tmp_path):
     lines = list(check("voc20", tmp_path))
     assert lines[1].endswith("3 pictures, 0 pictures and 1 masks are missing")
     assert any("JPEGImages" in line and line.startswith("  - ") for line in lines[2:])
-    assert len(list(check(None, tmp_path))) > len(SETTINGS)
+    (tmp_path / COCO[0]).mkdir(parents=True)
+    write_mask(tmp_path / COCO[1] / "a.png", np.zeros((4, 4)))
+    lines = list(check(None, tmp_path))
+    assert len(lines) > len(SETTINGS)
+    assert "expected pictures" in next(line for line in lines if "stuffthingmaps" in line)
+    assert any("3 pictures" in line for line in lines), "an empty folder does not end the list"
+
+
+def test_what_is_missing_is_named_of_a_layout_that_could_be_read(tmp_path):
+    with pytest.raises(InputError, match="JPEGImages"):
+        find_layout(SETTINGS["voc21"], tmp_path, "paper", quirks=False)
+    with pytest.raises(InputError, match="images_detectron2"):
+        find_layout(SETTINGS["voc20"], tmp_path, "paper", quirks=True)
 
 
 def test_folders_of_one_s_own_by_yaml(tmp_path):
@@ -178,6 +197,42 @@ def test_folders_of_one_s_own_by_yaml(tmp_path):
     assert own.words.class_names[sample.truth[0, 0]] == "background"
 
 
+def test_a_listing_may_hold_any_names_and_pictures_of_any_kind(tmp_path):
+    names = ("my dog", "b", "c")
+    listing = tmp_path / "list.txt"
+    folders = tmp_path / "i", tmp_path / "m"
+    write_dataset(*folders, lambda rng: np.array([0, 1]), names=names, image_end=".png", listing=listing)
+    write_picture(tmp_path / "i/._b.jpg", np.random.default_rng(0), (8, 8))
+    entries = {"images": "i", "masks": "m", "vocabulary": "cat; dog"}
+    assert len(find_pairs(folder_set(entries, tmp_path).layout, Path())) == 3, "hidden files are no pictures"
+    listing.write_text("my dog\n\nc\ngone\n")
+    pairs = find_pairs(folder_set({**entries, "listing": "list.txt"}, tmp_path).layout, Path())
+    assert [(pair.key, pair.image.is_file()) for pair in pairs] == [("c", True), ("gone", False), ("my dog", True)]
+    with pytest.raises(InputError, match="one name a line"):
+        find_pairs(folder_set({**entries, "listing": "nowhere.txt"}, tmp_path).layout, Path())
+
+
+def test_sliding_windows_count_void_of_coco_as_background_and_read_sclips_words(tmp_path):
+    write_dataset(tmp_path / COCO[0], tmp_path / COCO[1], lambda rng: np.array([0, 79, 80, 170, 255]))
+    layout, numbers = find_layout(SETTINGS["coco80"], tmp_path, "mmseg-slide", quirks=False)
+    source = Folders(find_pairs(layout, tmp_path), numbers, setting_words("coco80", "mmseg-slide"), read_stored)
+    assert set(np.unique(source.load(0).truth)) == {0, 79, 80}
+    prompts = {group.name: group.prompts for group in setting_words("voc20", "mmseg-slide").classes}
+    assert prompts["boat"] == ("ship",)
+    assert prompts["diningtable"] == ("table",)
+    assert len(prompts["person"]) == 7
+    assert len(prompts["tv"]) == 5
+    assert setting_words("pc60", "mmseg-slide").background == setting_words("pc60", "paper").background
+
+
+def test_a_picture_is_turned_for_sliding_windows_only(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 4)).save(tmp_path / "t.jpg", exif=exif)
+    assert read_stored(tmp_path / "t.jpg").shape == (4, 8, 3)
+    assert read_turned(tmp_path / "t.jpg").shape == (8, 4, 3)
+
+
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
@@ -187,6 +242,9 @@ def test_folders_of_one_s_own_by_yaml(tmp_path):
         ({"images": "i", "masks": "m", "vocabulary": "cat", "first": -1}, "0 to 65535, got -1"),
         ({"images": "i", "masks": "m", "vocabulary": "cat", "ignored": ["x"]}, "got 'x'"),
         ({"images": 3, "masks": "m", "vocabulary": "cat"}, "images: expected a text"),
+        ({"images": "i", "masks": "m", "vocabulary": "cat", "background": 0}, "got 0 twice"),
+        ({"images": "i", "masks": "m", "vocabulary": "cat", "first": 255}, "got 255 twice"),
+        ({"images": "i", "masks": "m", "vocabulary": "cat; dog", "first": 65535}, "got numbers up to 65536"),
     ],
 )
 def test_a_description_that_cannot_be_used_is_refused(tmp_path, entries, said):
@@ -236,7 +294,7 @@ def spoil(root: Path, what: str) -> None:
 def test_a_pair_that_cannot_be_used_says_why(tmp_path, what, said):
     write_dataset(tmp_path / VOC[0], tmp_path / VOC[1], lambda rng: np.array([0, 255]))
     spoil(tmp_path, what)
-    layout, numbers = find_layout(SETTINGS["voc20"], tmp_path, quirks=False)
+    layout, numbers = find_layout(SETTINGS["voc20"], tmp_path, "paper", quirks=False)
     source = Folders(find_pairs(layout, tmp_path), numbers, setting_words("voc20", "paper"), read_stored)
     with pytest.raises(InputError, match=said):
         source.load(1)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from cliptrase_core.evaluation.batches import make_batches
 from cliptrase_core.evaluation.distribution import Group
 from cliptrase_core.evaluation.ledger import Ledger, Record, part_path, read_ledgers, record_of
 from cliptrase_core.evaluation.run import records_folder
-from tests.evaluation_worker import HEADER, Seven, evaluate
+from tests.evaluation_worker import HEADER, STAMPS, Seven, evaluate
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +38,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_records(segmenter, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         records(segmenter, cut, Seven(6, stop))
     part = part_path(records_folder(cut), 0)
-    assert 0 < len(read_ledgers(part.parent, HEADER)) < 7
+    assert 0 < len(read_ledgers(part.parent, HEADER, STAMPS)) < 7
     part.write_bytes(part.read_bytes()[:-7])  # a line that was not written to its end
     source = Seven()
     resumed, pace = records(segmenter, cut, source)
@@ -64,13 +63,28 @@ def test_records_of_another_run_are_refused_unless_it_starts_over(segmenter, tmp
     assert found[0].problem is None
 
 
+def test_a_record_of_files_that_have_changed_is_not_used_again(segmenter, tmp_path):
+    class Repaired(Seven):
+        def stamp(self, index):
+            return (99,) if index == 2 else super().stamp(index)
+
+    output = tmp_path / "r.json"
+    whole, _ = records(segmenter, output)
+    source = Repaired()
+    again, pace = records(segmenter, output, source)
+    assert source.loaded == [2, 3], "its batch alone"
+    assert pace.images == 1
+    assert [(r.cells, r.pixels) for r in again] == [(r.cells, r.pixels) for r in whole]
+    assert records(segmenter, output, Repaired())[1].images == 0
+
+
 def test_a_damaged_record_is_refused_with_its_line(tmp_path):
     with Ledger(part_path(tmp_path, 0), HEADER):
         pass
     with part_path(tmp_path, 0).open("ab") as file:
         file.write(b"{broken\n")
     with pytest.raises(InputError, match="a damaged line 2"):
-        read_ledgers(tmp_path, HEADER)
+        read_ledgers(tmp_path, HEADER, STAMPS)
 
 
 def test_two_processes_do_not_write_one_report(segmenter, tmp_path):
@@ -93,11 +107,11 @@ def test_two_processes_do_not_write_one_report(segmenter, tmp_path):
 def test_matrices_come_back_from_the_file_as_they_were(tmp_path):
     matrix = np.zeros((3, 4), np.int64)
     matrix[1, 2], matrix[2, 3] = 5, 70_000
-    record = record_of("a", matrix, {"mIoU": 1 / 3})
+    record = record_of("a", STAMPS["a"], matrix, {"mIoU": 1 / 3})
     with Ledger(part_path(tmp_path, 0), HEADER) as ledger:
-        ledger.append([record, Record("b", left_out="nothing counts")])
-    back = read_ledgers(tmp_path, HEADER)
-    assert back == {"a": record, "b": Record("b", left_out="nothing counts")}
+        ledger.append([record, Record("b", STAMPS["b"], left_out="nothing counts")])
+    back = read_ledgers(tmp_path, HEADER, STAMPS)
+    assert back == {"a": record, "b": Record("b", STAMPS["b"], left_out="nothing counts")}
     rebuilt = np.zeros(12, np.int64)
     rebuilt[list(back["a"].cells)] = back["a"].pixels
     np.testing.assert_array_equal(rebuilt.reshape(3, 4), matrix)
@@ -116,12 +130,37 @@ def shared(output, *arguments, succeeds=True):
     assert (done.returncode == 0) == succeeds, done.stderr
 
 
-def test_two_processes_find_what_one_finds(segmenter, tmp_path):
-    alone, _ = records(segmenter, tmp_path / "alone.json")
-    shared(tmp_path / "shared.json")
-    assert json.loads((tmp_path / "shared.json").read_text()) == json.loads(json.dumps([asdict(r) for r in alone]))
-    parts = sorted(records_folder(tmp_path / "shared.json").glob("*.jsonl"))
-    assert [part.read_bytes().count(b"\n") for part in parts] == [1 + 4, 1 + 3], "both worked: batches in turn"
+def test_two_processes_write_the_report_that_one_writes(tmp_path):
+    line = [
+        "-m",
+        "cliptrase_core",
+        "evaluate",
+        "--setting",
+        "scenes",
+        "--limit",
+        "5",
+        "--batch",
+        "1",
+        "--model",
+        "nano",
+    ]
+    line += ["--templates", "simple7", "--output"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    reports = []
+    for name, start in (("one", [sys.executable]), ("two", two)):
+        output = tmp_path / f"{name}.json"
+        done = subprocess.run(
+            [*start, *line, str(output)],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        reports.append(json.loads(output.read_text()))
+    commands = [report.pop("run")["command"] for report in reports]
+    assert reports[0] == reports[1]
+    assert commands[1].startswith("torchrun --nproc-per-node=2 -m cliptrase_core evaluate")
+    parts = sorted(records_folder(tmp_path / "two.json").glob("*.jsonl"))
+    assert [part.read_bytes().count(b"\n") for part in parts] == [1 + 3, 1 + 2], "both worked: batches in turn"
 
 
 def test_a_process_that_dies_leaves_a_run_that_goes_on(segmenter, tmp_path):

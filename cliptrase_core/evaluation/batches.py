@@ -90,9 +90,9 @@ def _start(
     futures = []
     for index, sample in zip(batch, samples, strict=True):
         if isinstance(sample, Sample):
-            futures.append(pool.submit(_count, job, sample, next(finish)))
+            futures.append(pool.submit(_count, job, index, sample, next(finish)))
         else:
-            futures.append(pool.submit(_problem, job.source.keys[index], sample))
+            futures.append(pool.submit(_problem, job.source, index, sample))
     return futures, seconds
 
 
@@ -101,16 +101,17 @@ def _finished(entry: tuple[list[Future[Record]], float]) -> tuple[list[Record], 
     return [future.result() for future in futures], seconds
 
 
-def _problem(key: str, error: CliptraseError) -> Record:
-    return Record(key, problem=" ".join(str(error).split()))
+def _problem(source: Source, index: int, error: CliptraseError) -> Record:
+    return Record(source.keys[index], source.stamp(index), problem=" ".join(str(error).split()))
 
 
-def _count(job: Job, sample: Sample, finish: Callable[[], Outcome]) -> Record:
+def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) -> Record:
+    stamp = job.source.stamp(index)
     if job.quirks and sample.raw is not None and bool(np.all(sample.raw == _PUBLISHED_VOID)):
-        return Record(sample.key, left_out="nothing but 255: the published script skips it (quirk B3)")
+        return Record(sample.key, stamp, left_out="nothing but 255: the published script skips it (quirk B3)")
     outcome = finish()
     if isinstance(outcome, CliptraseError):
-        return _problem(sample.key, outcome)
+        return _problem(job.source, index, outcome)
     labels = np.asarray(outcome) if sample.labels is None else sample.labels[np.asarray(outcome)]
     extra = job.source.extra(sample.truth, labels) if job.source.extra else {}
-    return record_of(sample.key, confusion_matrix(sample.truth, labels, len(job.source.names)), extra)
+    return record_of(sample.key, stamp, confusion_matrix(sample.truth, labels, len(job.source.names)), extra)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,8 +14,8 @@ from cliptrase_core.denoise import DENOISE_MODES
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.distribution import Group, joined, own_device
+from cliptrase_core.evaluation.finding import check
 from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_set, read_folder_set
-from cliptrase_core.evaluation.layouts import find_pairs, missing_folders
 from cliptrase_core.evaluation.plan import PROTOCOLS, Plan, Request, make_plan
 from cliptrase_core.evaluation.predictors import Method
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
@@ -28,6 +28,9 @@ from cliptrase_core.presets import PRESETS
 from cliptrase_core.templates import TEMPLATES
 
 Load = Callable[[argparse.Namespace], Segmenter]
+
+NOTHING_SCORED = 2
+"""Exit code where no picture could be used, as of other bad input."""
 
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
@@ -89,35 +92,8 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         with only_writer(options.output, group):
             plan = make_plan(request, load(options))
             found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
-            if found is not None:
-                _write(found, plan, options, group)
-    return 0
-
-
-def check(setting: str | None, root: Path | None) -> Iterator[str]:
-    """Lines that say what is there of one setting, or of all.
-
-    Raises:
-        InputError: unknown setting, or no root.
-    """
-    if setting is not None:
-        expect_one_of("setting", setting, tuple(SETTINGS))
-    if root is None or not root.is_dir():
-        got = "nothing" if root is None else str(root)
-        raise InputError(explain("data", expected="a folder", got=got, remedy="Give --data ROOT."))
-    for entry in SETTINGS.values() if setting is None else [SETTINGS[setting]]:
-        yield f"{entry.name}: {entry.title}"
-        for layout in entry.layouts:
-            missing = missing_folders(layout, root)
-            if missing:
-                yield f"  - {layout.title}: no {', no '.join(map(str, missing))}"
-                continue
-            pairs = find_pairs(layout, root)
-            no_image = sum(not pair.image.is_file() for pair in pairs)
-            no_mask = sum(not pair.mask.is_file() for pair in pairs)
-            use = "for --reference-quirks only" if layout.numbers is None else "complete"
-            state = use if not no_image + no_mask else f"{no_image} pictures and {no_mask} masks are missing"
-            yield f"  + {layout.title}: {len(pairs)} pictures, {state}"
+            scored = found is None or _write(found, plan, options, group)
+    return 0 if scored else NOTHING_SCORED
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -127,9 +103,10 @@ def _request(options: argparse.Namespace) -> Request:
         raise InputError(
             explain("data", expected="--setting, or --images with --masks", got=got, remedy="Give one of them.")
         )
+    given = {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
+    _expect_heeded(options, own, sorted(given))
     data: str | FolderSet
     if own:
-        given = {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
         data = folder_set({**given, "vocabulary": options.vocabulary}, Path())
     elif options.setting.endswith(YAML_ENDS):
         data = read_folder_set(options.setting)
@@ -160,10 +137,25 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group) -> None:
+def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> None:
+    """Raise InputError for an argument that the data asked for have no use for."""
+    file = not own and options.setting.endswith(YAML_ENDS)
+    unused = [] if own else [(name, "pictures of your own by --images and --masks") for name in given]
+    if options.data is not None and (own or file or options.setting == SCENES):
+        unused.append(("data", "it with a benchmark setting, whose folders lie below it"))
+    if options.vocabulary is not None and (file or options.setting == SCENES):
+        unused.append(("vocabulary", "it in the file" if file else "none, scenes have their own words"))
+    for name, expected in unused:
+        got = f"--{name.replace('_', '-')} with {options.setting or '--images'}"
+        raise InputError(explain(name, expected=expected, got=got, remedy="Leave it out."))
+
+
+def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group) -> bool:
+    """Write the report and say what it says; False if no picture could be used."""
     output: Path = options.output
     report = make_report(found.records, plan.job.source.names, plan.rule, plan.header)
-    command = shlex.join(["python", "-m", "cliptrase_core", *sys.argv[1:]])
+    start = ["torchrun", f"--nproc-per-node={group.world}"] if group.world > 1 else ["python"]
+    command = shlex.join([*start, "-m", "cliptrase_core", *sys.argv[1:]])
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
     order = sheets.ranked(found.records, len(plan.job.source.names))
@@ -185,3 +177,4 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
         )
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
     print(f"{report['run']['images_per_second']:.2f} pictures a second -> {output}")
+    return bool(report["pictures"]["scored"])

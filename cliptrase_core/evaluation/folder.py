@@ -77,7 +77,9 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
         ignored=_numbers(entries, "ignored", (255,)),
         background=_numbers(entries, "background", ()),
     )
-    return FolderSet(name, layout, parse_vocabulary(text), numbers)
+    vocabulary = parse_vocabulary(text)
+    numbers.expect_apart(len(vocabulary.classes))
+    return FolderSet(name, layout, vocabulary, numbers)
 
 
 def read_folder_set(path: str | os.PathLike[str]) -> FolderSet:

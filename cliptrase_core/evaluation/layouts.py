@@ -21,9 +21,10 @@ class Layout:
         masks: folder of the masks.
         numbers: what numbers in masks mean; None where these masks cannot be read the right way.
         quirk_numbers: what the published script takes them for; None where it does not read this layout.
+        slide_numbers: what protocol `mmseg-slide` takes them for, where that differs from `numbers`.
         image_end: what follows the common name in a picture's file; "" for any picture's ending.
         mask_end: what follows it in a mask's file.
-        listing: file with one common name a line; None takes every picture.
+        listing: file with one common name a line, UTF-8; None takes every picture.
     """
 
     title: str
@@ -31,13 +32,16 @@ class Layout:
     masks: str
     numbers: Numbers | None
     quirk_numbers: Numbers | None = None
+    slide_numbers: Numbers | None = None
     image_end: str = ""
     mask_end: str = ".png"
     listing: str | None = None
 
-    def numbers_under(self, quirks: bool) -> Numbers | None:
+    def numbers_under(self, protocol: str, quirks: bool) -> Numbers | None:
         """The convention in force."""
-        return self.quirk_numbers if quirks else self.numbers
+        if quirks:
+            return self.quirk_numbers
+        return self.slide_numbers or self.numbers if protocol == "mmseg-slide" else self.numbers
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,12 @@ def find_pairs(layout: Layout, root: Path) -> list[Pair]:
     """
     base = _base(layout, root)
     images, masks = base / layout.images, base / layout.masks
+    found = [(_key(path, images, layout.image_end), path) for path in sorted(images.rglob("*"))]
+    found = [(key, path) for key, path in found if key]
     if layout.listing:
-        names = (base / layout.listing).read_text(encoding="utf-8").split()
-        end = layout.image_end or ".jpg"
-        found = [(name, images / f"{name}{end}") for name in names]
-    else:
-        found = [(_key(path, images, layout.image_end), path) for path in sorted(images.rglob("*"))]
-        found = [(key, path) for key, path in found if key]
+        there = dict(found)
+        end = layout.image_end or ".jpg"  # of a picture that is listed and not there
+        found = [(name, there.get(name, images / f"{name}{end}")) for name in _listed(base / layout.listing)]
     keys = [key for key, _ in found]
     if not keys or len(set(keys)) != len(keys):
         twice = next((key for key in keys if keys.count(key) > 1), None)
@@ -97,6 +100,17 @@ def find_pairs(layout: Layout, root: Path) -> list[Pair]:
     return sorted((Pair(key, path, masks / f"{key}{layout.mask_end}") for key, path in found), key=lambda p: p.key)
 
 
+def _listed(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        got = error.strerror if isinstance(error, OSError) else "a file that is not UTF-8"
+        raise InputError(
+            explain(f"listing {path}", expected="one name a line", got=str(got), remedy="Check its path.")
+        ) from error
+    return [line.strip() for line in lines if line.strip()]
+
+
 def _base(layout: Layout, root: Path) -> Path:
     """`root`, or the folder above it when `root` is itself the first folder that the layout names."""
     first = Path(layout.images).parts[0] if layout.images else ""
@@ -104,7 +118,9 @@ def _base(layout: Layout, root: Path) -> Path:
 
 
 def _key(path: Path, folder: Path, end: str) -> str:
-    """Common name of a picture's file; "" for other files."""
+    """Common name of a picture's file; "" for other files, hidden ones too (macOS leaves `._a.jpg` beside a.jpg)."""
+    if path.name.startswith("."):
+        return ""
     name = path.relative_to(folder).as_posix()
     if end:
         return name.removesuffix(end) if name.endswith(end) else ""

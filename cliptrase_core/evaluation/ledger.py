@@ -29,6 +29,7 @@ class Record:
 
     Attributes:
         key: its name in the data set.
+        stamp: of the files that it was made from; a record of other files is not used again.
         cells: flat indices into its (C, C+1) confusion matrix where it is not 0, ascending.
         pixels: how many pixels each of those has.
         extra: figures of this picture alone, in per cent.
@@ -37,6 +38,7 @@ class Record:
     """
 
     key: str
+    stamp: tuple[int, ...] = ()
     cells: tuple[int, ...] = ()
     pixels: tuple[int, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
@@ -44,11 +46,11 @@ class Record:
     left_out: str | None = None
 
 
-def record_of(key: str, matrix: Matrix, extra: Mapping[str, float]) -> Record:
+def record_of(key: str, stamp: tuple[int, ...], matrix: Matrix, extra: Mapping[str, float]) -> Record:
     """A picture that was labelled, from its (C, C+1) confusion matrix."""
     flat = matrix.ravel()
     cells = np.flatnonzero(flat)
-    return Record(key, tuple(cells.tolist()), tuple(flat[cells].tolist()), dict(extra))
+    return Record(key, stamp, tuple(cells.tolist()), tuple(flat[cells].tolist()), dict(extra))
 
 
 class Ledger:
@@ -94,8 +96,13 @@ def part_path(folder: Path, rank: int) -> Path:
     return folder / f"rank{rank}.part.jsonl"
 
 
-def read_ledgers(folder: Path, header: Header) -> dict[str, Record]:
-    """Every record that earlier runs left, by key.
+def read_ledgers(folder: Path, header: Header, stamps: Mapping[str, tuple[int, ...]]) -> dict[str, Record]:
+    """Every record that earlier runs left of pictures as they are now, by key.
+
+    Args:
+        folder: of the records.
+        header: of this run.
+        stamps: of the files of every picture, by key.
 
     Raises:
         InputError: they evaluated something else, or a file is damaged.
@@ -107,7 +114,9 @@ def read_ledgers(folder: Path, header: Header) -> dict[str, Record]:
             if "header" in entry:
                 _expect_same(entry["header"], header, folder)
                 continue
-            records.setdefault(entry["key"], Record(**_tuples(entry)))
+            record = Record(**_tuples(entry))
+            if stamps.get(record.key) == record.stamp:
+                records.setdefault(record.key, record)
     return records
 
 

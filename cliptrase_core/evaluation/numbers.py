@@ -48,6 +48,20 @@ class Numbers:
                     )
                 )
 
+    def expect_apart(self, classes: int) -> None:
+        """Raise InputError if a number of C classes is also ignored or background, or no mask can hold it."""
+        own = set(self.single) or set(range(self.first, self.first + classes))
+        twice = sorted(own & {*self.ignored, *self.background} | {*self.ignored} & {*self.background})
+        if twice or max(own, default=0) >= _MOST:
+            raise InputError(
+                explain(
+                    "numbers in masks",
+                    expected=f"{classes} classes from {self.first} on, others for what is ignored or background",
+                    got=f"{twice[0]} twice" if twice else f"numbers up to {max(own)}, of 16 bits",
+                    remedy="Give another `first`, `ignored` or `background`.",
+                )
+            )
+
     def read(self, raw: Raw, classes: int) -> npt.NDArray[np.int32]:
         """Numbers of a file to classes.
 

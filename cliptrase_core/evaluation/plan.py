@@ -9,20 +9,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.figures import Rule
+from cliptrase_core.evaluation.finding import find_layout
 from cliptrase_core.evaluation.folder import FolderSet
-from cliptrase_core.evaluation.layouts import Layout, find_pairs, missing_folders
-from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.layouts import find_pairs
 from cliptrase_core.evaluation.predictors import Method, Predictor, PresetPredictor
 from cliptrase_core.evaluation.settings import SCENES, Setting, setting_by_name, setting_words
 from cliptrase_core.evaluation.sliding import SlidePredictor
-from cliptrase_core.evaluation.sources import Folders, Scenes, Source, read_stored
+from cliptrase_core.evaluation.sources import Folders, Scenes, Source, read_stored, read_turned
 from cliptrase_core.imaging import read_image
 from cliptrase_core.methods import method_by_name
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.presets import PRESETS
+from cliptrase_core.version import VERSION
 from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
 
 PROTOCOLS = ("paper", "mmseg-slide", "whole")
@@ -110,6 +113,7 @@ def make_plan(request: Request, segmenter: Segmenter) -> Plan:
         predictor = PresetPredictor(segmenter, preset, method, side)
         rule = "published" if request.quirks else "paper"
         column = preset if protocol == "paper" else f"{protocol}, {preset}"
+    column += f", short side {request.short_side}" if request.short_side else ""
     info = segmenter.info
     header = {
         "title": title,
@@ -125,7 +129,10 @@ def make_plan(request: Request, segmenter: Segmenter) -> Plan:
         "model": info.name,
         "pretrained": info.pretrained,
         "weights": info.digest,
+        "clustering": asdict(info.clustering),
         "precision": segmenter.precision,
+        "device": segmenter.device.type,
+        "versions": {"cliptrase-lab": VERSION, "torch": torch.__version__},
         "preset": None if slide else preset,
         "short_side": side,
         "slide": asdict(slide) if slide else None,
@@ -159,47 +166,6 @@ def chosen_protocol(request: Request) -> str:
     return protocol
 
 
-def find_layout(setting: Setting, root: Path, quirks: bool) -> tuple[Layout, Numbers]:
-    """The first layout that is complete and can be read, and what its numbers mean.
-
-    Raises:
-        InputError: none is there, with the folder that is missing; or only one that cannot be read the right way.
-    """
-    unreadable = None
-    for layout in setting.layouts:
-        if missing_folders(layout, root):
-            continue
-        numbers = layout.numbers_under(quirks)
-        if numbers is not None:
-            return layout, numbers
-        unreadable = unreadable or layout
-    if unreadable is not None:
-        remedy = (
-            "Point --data at the prepared folders that it reads, or leave out --reference-quirks."
-            if quirks
-            else "They hold background and void as one number: unpack the original masks beside them (see "
-            "docs/evaluation.md), or give --reference-quirks."
-        )
-        raise InputError(
-            explain(
-                f"data of {setting.name}",
-                expected="masks that the published script reads" if quirks else "masks that tell background from void",
-                got=unreadable.title,
-                remedy=remedy,
-            )
-        )
-    wanted = min(setting.layouts, key=lambda layout: len(missing_folders(layout, root)))
-    missing = " and ".join(str(path) for path in missing_folders(wanted, root))
-    raise InputError(
-        explain(
-            f"data of {setting.name}",
-            expected=f"{wanted.title} below {root}",
-            got=f"no {missing}",
-            remedy=f"Unpack it there, or run 'evaluate --check --setting {setting.name} --data ...' for all layouts.",
-        )
-    )
-
-
 def _source(request: Request, protocol: str) -> tuple[Source, str, str, Vocabulary | None]:
     """Pictures, title, layout, and the words if all pictures share them."""
     if request.data == SCENES:
@@ -211,11 +177,11 @@ def _source(request: Request, protocol: str) -> tuple[Source, str, str, Vocabula
     else:
         setting = _setting(request)
         root, title, words = _root(request), setting.title, setting_words(setting.name, protocol)
-        layout, numbers = find_layout(setting, root, request.quirks)
+        layout, numbers = find_layout(setting, root, protocol, request.quirks)
         if request.vocabulary is not None:
             words = _other_words(request.vocabulary, words)
     pairs = find_pairs(layout, root)[: request.limit]
-    read = read_stored if protocol == "paper" else read_image
+    read = {"paper": read_stored, "mmseg-slide": read_turned}.get(protocol, read_image)
     return Folders(pairs, numbers, words, read), title, layout.title, words
 
 

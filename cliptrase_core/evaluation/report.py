@@ -86,8 +86,8 @@ def run_facts(pace: Pace, command: str, processes: int, device: str, threads: in
 
 
 def to_json(report: Report) -> bytes:
-    """UTF-8; figures that do not exist are null."""
-    return json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    """ASCII, since names of files need not be UTF-8; figures that do not exist are null."""
+    return json.dumps(report, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
@@ -126,7 +126,7 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
         f"{row['given']} |"
         for row in report["classes"]
     ]
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
 
 
 def headline(report: Report) -> str:

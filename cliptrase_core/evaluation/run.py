@@ -98,8 +98,8 @@ def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fre
         InputError: earlier records are of something else, or damaged.
     """
     folder = records_folder(output)
-    known = group.by_first(lambda: _known(folder, header, fresh))
     keys = job.source.keys
+    known = group.by_first(lambda: _known(folder, header, job, fresh))
     batches = [b for b in make_batches(len(keys), batch) if any(keys[index] not in known for index in b)]
     start = time.perf_counter()
     mine, encoder_seconds = _work(job, batches[group.rank :: group.world], known, part_path(folder, group.rank), header)
@@ -117,10 +117,11 @@ def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fre
     return Finished([everything[key] for key in keys], pace)
 
 
-def _known(folder: Path, header: Header, fresh: bool) -> dict[str, Record]:
+def _known(folder: Path, header: Header, job: Job, fresh: bool) -> dict[str, Record]:
     if fresh:
         forget(folder)
-    return read_ledgers(folder, header)
+    source = job.source
+    return read_ledgers(folder, header, {key: source.stamp(index) for index, key in enumerate(source.keys)})
 
 
 def _work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -38,7 +39,6 @@ class Setting:
     Attributes:
         name: as it is asked for.
         title: as it is shown.
-        classes: C, without the background.
         layouts: where data may lie; the first that is complete is taken.
         slide: numbers of protocol `mmseg-slide`.
         prior: the published script weighs words by the whole picture here (quirk B7).
@@ -46,7 +46,6 @@ class Setting:
 
     name: str
     title: str
-    classes: int
     layouts: tuple[Layout, ...]
     slide: Slide
     prior: bool = False
@@ -63,15 +62,15 @@ def setting_by_name(name: str) -> Setting:
 
 
 def setting_words(name: str, protocol: str) -> Vocabulary:
-    """Words of a benchmark; the sliding-window protocol has its own background words."""
+    """Words of a benchmark; the sliding-window protocol has SCLIP's (its configs/cls_*.txt), which differ in few."""
     if name == "cityscapes":
         return Vocabulary(tuple(WordGroup(word, (word,)) for word in CITYSCAPES))
     words = dataset_vocabulary(name)
-    if protocol == "mmseg-slide" and name in ("voc21", "coco80"):
-        renamed = {"boat": "ship", "diningtable": "table", "dining table": "table"}
-        groups = (WordGroup(group.name, (renamed.get(group.name, group.name),)) for group in words.classes)
-        return Vocabulary(tuple(groups), SLIDE_BACKGROUND)
-    return words
+    if protocol != "mmseg-slide":
+        return words
+    own = SLIDE_WORDS.get(name, {})
+    groups = tuple(WordGroup(group.name, own.get(group.name, group.prompts)) for group in words.classes)
+    return Vocabulary(groups, SLIDE_BACKGROUND if name in ("voc21", "coco80") else words.background)
 
 
 # fmt: off
@@ -84,7 +83,22 @@ SLIDE_BACKGROUND = (
     "cloud", "lamp", "door", "window", "wardrobe", "ceiling", "shelf", "curtain", "stair", "floor", "hill", "rail",
     "fence",
 )
+_PERSON = (
+    "person", "person in shirt", "person in jeans", "person in dress", "person in sweater", "person in skirt",
+    "person in jacket",
+)
+_VOC = {
+    "boat": ("ship",), "diningtable": ("table",), "person": _PERSON,
+    "tv": ("television monitor", "tv monitor", "monitor", "television", "screen"),
+}
 # fmt: on
+SLIDE_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "voc20": _VOC,
+    "voc21": _VOC,
+    "pc59": {"diningtable": ("table",)},
+    "pc60": {"diningtable": ("table",)},
+    "coco80": {"person": (*_PERSON, "body")},
+}
 
 # Cityscapes' own label ids to the 19 classes that are scored.
 _CITY_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -98,6 +112,7 @@ _BITS_16 = Numbers(ignored=(65535,))
 _VOID_IS_BACKGROUND = Numbers(ignored=(), background=(255,))
 # COCO's stuff is background of its things; its quirk B1 scores "banner" and void as background, other stuff not.
 _STUFF_IS_BACKGROUND = Numbers(background=tuple(range(80, 171)))
+_ALL_ELSE_IS_BACKGROUND = Numbers(ignored=(), background=(*range(80, 171), 255))  # SCLIP's cvt_coco_object.py
 _B1 = Numbers(ignored=tuple(range(81, 171)), background=(80, 255))
 
 
@@ -138,9 +153,9 @@ def _context(plain: Numbers, raw: Numbers) -> tuple[Layout, ...]:
     )
 
 
-def _coco(numbers: Numbers, quirk: Numbers) -> Layout:
+def _coco(numbers: Numbers, quirk: Numbers, slide: Numbers | None = None) -> Layout:
     masks = "coco/stuffthingmaps_detectron2/val2017"
-    return Layout("COCO, stuffthingmaps for detectron2", "coco/val2017", masks, numbers, quirk)
+    return Layout("COCO, stuffthingmaps for detectron2", "coco/val2017", masks, numbers, quirk, slide)
 
 
 def _ade847(images: str) -> Layout:
@@ -175,13 +190,12 @@ SETTINGS = MappingProxyType(
     {
         setting.name: setting
         for setting in (
-            Setting("coco171", "COCO-Stuff 171", 171, (_coco(_PLAIN, _PLAIN), _MMSEG_STUFF), Slide(448)),
-            Setting("voc20", "VOC 2012, 20", 20, _voc(_PLAIN, _PLAIN, _ZERO_IS_NOTHING), Slide(), prior=True),
-            Setting("pc59", "PASCAL Context 59", 59, _context(_PLAIN, _ZERO_IS_NOTHING), Slide()),
+            Setting("coco171", "COCO-Stuff 171", (_coco(_PLAIN, _PLAIN), _MMSEG_STUFF), Slide(448)),
+            Setting("voc20", "VOC 2012, 20", _voc(_PLAIN, _PLAIN, _ZERO_IS_NOTHING), Slide(), prior=True),
+            Setting("pc59", "PASCAL Context 59", _context(_PLAIN, _ZERO_IS_NOTHING), Slide()),
             Setting(
                 "pc459",
                 "PASCAL Context 459",
-                459,
                 (
                     Layout(
                         "pcontext_full",
@@ -197,7 +211,6 @@ SETTINGS = MappingProxyType(
             Setting(
                 "ade150",
                 "ADE20K 150",
-                150,
                 (
                     Layout(
                         "ADEChallengeData2016, prepared for detectron2",
@@ -213,25 +226,22 @@ SETTINGS = MappingProxyType(
                 ),
                 Slide(),
             ),
-            Setting("ade847", "ADE20K 847", 847, (_ade847("images_detectron2"), _ade847("images")), Slide(448)),
+            Setting("ade847", "ADE20K 847", (_ade847("images_detectron2"), _ade847("images")), Slide(448)),
             Setting(
                 "coco80",
                 "COCO objects 80",
-                80,
-                (_coco(_STUFF_IS_BACKGROUND, _B1), _MMSEG_OBJECT),
+                (_coco(_STUFF_IS_BACKGROUND, _B1, _ALL_ELSE_IS_BACKGROUND), _MMSEG_OBJECT),
                 Slide(temperature=50, threshold=0.1),
             ),
             Setting(
                 "voc21",
                 "VOC 2012, 20 and background",
-                20,
                 _voc(None, _VOID_IS_BACKGROUND, _ZERO_IS_BACKGROUND),
                 Slide(temperature=65, threshold=0.1, least_area=0.1),
             ),
             Setting(
                 "pc60",
                 "PASCAL Context 59 and background",
-                59,
                 # PASCAL Context draws no void borders: 255 in these masks is background and nothing else.
                 _context(_VOID_IS_BACKGROUND, _ZERO_IS_BACKGROUND),
                 Slide(temperature=50, threshold=0.1),
@@ -239,7 +249,6 @@ SETTINGS = MappingProxyType(
             Setting(
                 "cityscapes",
                 "Cityscapes 19",
-                19,
                 (
                     _cityscapes("labelTrainIds", _PLAIN),
                     _cityscapes(

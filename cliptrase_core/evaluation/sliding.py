@@ -48,7 +48,7 @@ class SlidePredictor:
 
     def __init__(self, segmenter: Segmenter, slide: Slide, method: Method) -> None:
         """Check the method."""
-        if dataclasses.replace(method, name="", templates=None) != Method(name="") and method.vote is not False:
+        if dataclasses.replace(method, name="", templates=None, vote=None) != Method(name="") or method.vote:
             raise InputError(
                 explain(
                     "mmseg-slide",
@@ -58,7 +58,6 @@ class SlidePredictor:
                 )
             )
         self._segmenter, self._slide, self._method = segmenter, slide, method
-        self._scale = float(segmenter.info.model.logit_scale.detach().float().exp())  # type: ignore[operator]
 
     def prepare(self, sample: Sample) -> Sample:
         """Nothing to do: truth stays in the picture's own frame."""
@@ -89,11 +88,11 @@ class SlidePredictor:
         crops = [self._window(picture, box) for box in boxes]
         encodings = self._segmenter.encode_batch(crops, "auto", short_side=WINDOW)
         templates = self._method.templates or _TEMPLATES
-        return [
-            self._segmenter.scores(encoding, sample.words, method=self._method.name, templates=templates).logits
-            / self._scale
+        found = [
+            self._segmenter.scores(encoding, sample.words, method=self._method.name, templates=templates)
             for encoding in encodings
         ]
+        return [scores.logits / scores.scale for scores in found]
 
     def _window(self, picture: Pixels, box: Box) -> Pixels:
         """(WINDOW, WINDOW, 3); what lies beyond a small picture has the model's mean colour, which is 0 to it."""
@@ -183,7 +182,8 @@ def _compete(
     best = torch.full(size, -torch.inf)
     word = torch.zeros(size, dtype=torch.int64)
     log_sum = torch.full(size, -torch.inf)
-    at_once = max(1, _VALUES_AT_ONCE // (size[0] * size[1]))
+    resized = max(box[1] for box in boxes) * max(box[3] for box in boxes)
+    at_once = max(1, _VALUES_AT_ONCE // max(size[0] * size[1], resized))
     for some in torch.split(prompts, at_once):
         scores = (
             temperature

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.layouts import Pair
@@ -77,6 +76,10 @@ class Source(Protocol):
         """What is measured of each picture besides counts."""
         ...
 
+    def stamp(self, index: int) -> tuple[int, ...]:
+        """Numbers that change when the files of a picture do; none where it has no files."""
+        ...
+
     def load(self, index: int) -> Sample:
         """Read one picture. InputError where it cannot be used. Safe in threads."""
         ...
@@ -105,6 +108,11 @@ class Folders:
             "single": [list(pair) for pair in sorted(numbers.single.items())],  # JSON has no whole numbers for keys
         }
         self._pairs, self._numbers, self._words, self._read = pairs, numbers, words, read
+
+    def stamp(self, index: int) -> tuple[int, ...]:
+        """Size and time of picture and mask; zeros where one is missing."""
+        pair = self._pairs[index]
+        return (*_size_and_time(pair.image), *_size_and_time(pair.mask))
 
     def load(self, index: int) -> Sample:
         """Read a picture and its mask.
@@ -148,20 +156,23 @@ class Scenes:
         """Nothing is drawn before it is asked for."""
         self.reading: Mapping[str, Any] | None = None
         self.keys: Sequence[str] = tuple(f"scene {index}" for index in range(count))
-        self._count = count
-        self._composed: list[Scene] = []
-        self._lock = threading.Lock()
 
     @cached_property
     def names(self) -> Sequence[str]:
         """Objects, then stuff."""
         return benchmark.class_names(read_pack(benchmark.PACK))
 
+    @cached_property
+    def _draw(self) -> Callable[[int], Scene]:
+        return benchmark.scene_drawer()
+
+    def stamp(self, index: int) -> tuple[int, ...]:
+        """Nothing: code and seed fix a scene."""
+        return ()
+
     def load(self, index: int) -> Sample:
-        """One scene; the first call composes all, some ten milliseconds each."""
-        with self._lock:
-            self._composed = self._composed or benchmark.compose_scenes(self._count)
-        scene = self._composed[index]
+        """Compose one scene, some ten milliseconds."""
+        scene = self._draw(index)
         asked = benchmark.scene_words(scene, self.names, SCENE_WORDS)
         words = Vocabulary(tuple(WordGroup(self.names[label], (self.names[label],)) for label in asked))
         return Sample(
@@ -178,8 +189,25 @@ class Scenes:
         }
 
 
-def read_stored(path: Path) -> Pixels:
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def read_turned(path: Path) -> Pixels:
+    """A picture as OpenCV reads it: turned upright, not colour managed. Returns and raises what `read_stored` does."""
+    return read_stored(path, turned=True)
+
+
+def read_stored(path: Path, turned: bool = False) -> Pixels:
     """A picture exactly as it is stored, as the published script reads it: neither turned nor colour managed.
+
+    Args:
+        path: file.
+        turned: turn it upright as its EXIF says.
 
     Returns:
         (H, W, 3).
@@ -192,4 +220,4 @@ def read_stored(path: Path) -> Pixels:
             image = Image.open(file)
         expect_pixels(image.height, image.width, name, DEFAULT_MAX_PIXELS)
         with damage_explained(name, DEFAULT_MAX_PIXELS):
-            return np.array(image.convert("RGB"))
+            return np.array((ImageOps.exif_transpose(image) if turned else image).convert("RGB"))

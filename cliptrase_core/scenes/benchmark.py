@@ -49,10 +49,18 @@ def compose_scenes(
     count: int, sprites: Sprites | None = None, seed: int = SEED, settings: SceneSettings = SETTINGS
 ) -> list[Scene]:
     """The first `count` scenes of the benchmark; other cut-outs give the same layouts in another style."""
+    draw = scene_drawer(sprites, seed, settings)
+    return [draw(index) for index in range(count)]
+
+
+def scene_drawer(
+    sprites: Sprites | None = None, seed: int = SEED, settings: SceneSettings = SETTINGS
+) -> Callable[[int], Scene]:
+    """What composes the scene of an index, in any order and in any thread; arguments as for `compose_scenes`."""
     sprites = read_pack(PACK) if sprites is None else sprites
     stock = ground(np.random.default_rng(seed), *GROUND)
     # A generator for each scene: how many are asked for does not change any of them.
-    return [compose(np.random.default_rng([seed, index]), sprites, stock, settings) for index in range(count)]
+    return lambda index: compose(np.random.default_rng([seed, index]), sprites, stock, settings)
 
 
 def scene_words(scene: Scene, names: Sequence[str], count: int | None, seed: int = SEED) -> list[int]:
