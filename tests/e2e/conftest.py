@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60_000
 ARTIFACTS = ROOT / "artifacts"
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
@@ -60,6 +61,7 @@ def chromium():
         pytest.skip("needs Chromium: `apt-get install chromium`, or `playwright install chromium`")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
+        api.expect.set_options(timeout=PATIENCE)  # its own 5 s are short for a busy machine
         yield browser
         browser.close()
 
@@ -84,7 +86,7 @@ def open_page(chromium, server):
                 route.abort()
 
         context.route("**/*", only_here)
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         page.goto(server.address)
         return page
 

@@ -43,7 +43,7 @@ def test_a_person_refines_boundaries_and_decides_about_pieces(open_page, artifac
 
     boxes = page.locator("#refine-pieces input[type=checkbox]")
     rows = page.locator("#refine-piece-table tbody tr")
-    expect(rows).to_have_count(boxes.count())
+    expect(boxes).to_have_count(rows.count())
     before = share.inner_text()
     boxes.first.focus()
     page.keyboard.press("Space")
