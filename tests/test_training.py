@@ -195,6 +195,19 @@ def test_packed_towers_of_two_checkpoints_are_read_back_without_unused_rows(nano
     assert not state[EMBEDDING][5].any()
 
 
+def test_rows_of_tokens_that_one_noun_alone_has_go_first(nano_training, monkeypatch):
+    import open_clip
+    import pack
+    from pack import used_rows
+
+    ids = {word: set(open_clip.tokenize(word).flatten().tolist()) for word in ("zyzzyva", "xylem", "dog", "a photo of")}
+    assert ids["zyzzyva"] <= set(used_rows(["zyzzyva", "xylem", "xylem vessel"]).tolist())
+    monkeypatch.setattr(pack, "MOST", len(used_rows(["xylem", "xylem vessel"])))
+    rows = set(used_rows(["zyzzyva", "xylem", "xylem vessel"]).tolist())
+    assert not ids["zyzzyva"] <= rows
+    assert ids["xylem"] | ids["dog"] | ids["a photo of"] <= rows
+
+
 # --- sprites ---
 
 

@@ -12,18 +12,30 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from words import class_names
 
 from cliptrase_core.nano import EMBEDDING, FOLDER, ROWS
 from cliptrase_core.storage import pack
 from cliptrase_core.templates import TEMPLATES, fill
 
+VOCABULARY = 49408
+LEAST = 2  # nouns that a token occurs in if it is kept before others
+MOST = 24_800  # rows: with more the file is larger than the 10 MB that a Space takes
+
 
 def used_rows(words: list[str]) -> Tensor:
-    """(K,) token ids that occur in any word or sentence of training, ascending."""
-    sentences = [*words, *(fill(sentence, "a") for group in TEMPLATES.values() for sentence in group)]
-    return torch.cat(
-        [open_clip.tokenize(sentences[at : at + 4096]).unique() for at in range(0, len(sentences), 4096)]
-    ).unique()
+    """(K,) ids, ascending, of tokens that class names, sentences or nouns hold, at most `MOST`.
+
+    Where there are more, those go that a single noun has, the rarest first: CLIP numbers frequent tokens low.
+    """
+    sentences = [*class_names(), *(fill(sentence, "a") for group in TEMPLATES.values() for sentence in group)]
+    counts = torch.zeros(VOCABULARY, dtype=torch.long)
+    for at in range(0, len(words), 4096):
+        counts += open_clip.tokenize(words[at : at + 4096]).flatten().bincount(minlength=VOCABULARY)
+    counts[open_clip.tokenize(sentences).unique()] = LEAST
+    rows = torch.nonzero(counts)[:, 0]
+    order = (rows + VOCABULARY * (counts[rows] < LEAST)).argsort()
+    return rows[order[:MOST]].sort().values
 
 
 def packed_state(image: dict[str, Tensor], text: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:

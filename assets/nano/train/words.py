@@ -24,7 +24,6 @@ from torch import Tensor
 HERE = Path(__file__).resolve().parent
 SPRITES = HERE.parents[1] / "sprites"
 PROJECTION = HERE / "projection.safetensors"
-NOUNS = 30_000
 RECOVERED_FROM = 8_000  # words; the projection has 384 x 256 numbers
 
 
@@ -47,11 +46,12 @@ def class_names() -> list[str]:
 
 
 def training_words(index: Path) -> list[str]:
-    """Class names first, then a fixed sample of nouns that leaves out the held-out synonyms."""
+    """Class names first, then every noun but the held-out synonyms, shuffled."""
     held_out = {pair["word"] for pair in json.loads((HERE / "synonyms.json").read_text(encoding="utf-8"))}
     names = class_names()
-    sample = random.Random(0).sample(wordnet_nouns(index), NOUNS)
-    return names + [word for word in sample if word not in held_out and word not in names]
+    nouns = [word for word in wordnet_nouns(index) if word not in held_out and word not in names]
+    random.Random(0).shuffle(nouns)
+    return names + nouns
 
 
 @torch.no_grad()
