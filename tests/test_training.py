@@ -129,13 +129,27 @@ def test_the_image_tower_learns_two_shapes_in_a_few_steps(nano_training):
         scenes = [compose(rng, sprites, stock, settings) for _ in range(16)]
         shares = np.stack([np.bincount(scene.labels.ravel(), minlength=len(vectors)) / 64**2 for scene in scenes])
         images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
-        loss, _ = step(model, (images, torch.from_numpy(shares).float()), vectors, 2)
+        loss, _ = step(model, (images, torch.from_numpy(shares).float()), vectors, 2, True)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
     assert top1(model, sprites, vectors, np.arange(2)) == 1
+
+
+def test_patches_take_part_only_where_they_are_asked_to(nano_training):
+    from losses import picture_loss
+
+    torch.manual_seed(0)
+    cls, vectors, words = torch.randn(2, 8), torch.eye(8)[:3], torch.tensor([[1.0, 0, 0], [0, 1.0, 0.35]])
+    scale = torch.tensor(10.0)
+    alone, dense = (
+        [float(picture_loss(cls, torch.randn(2, 4, 8), vectors, scale, words, dense)[0]) for _ in range(2)]
+        for dense in (False, True)
+    )
+    assert alone[0] == alone[1]
+    assert dense[0] != dense[1]
 
 
 def test_the_rate_rises_then_falls_to_a_twentieth():

@@ -35,16 +35,19 @@ class Phase:
         batch: pictures a step.
         rate: highest learning rate; it rises over 100 steps and falls along a cosine to a twentieth.
         settings: what the pictures are like.
+        dense: patches learn too. Not where a lone object fills the picture: any patch may speak for it there, and
+            what patches say moves from the object to the middle of the picture.
     """
 
     pictures: int
     batch: int
     rate: float
     settings: SceneSettings
+    dense: bool = True
 
 
 PHASES = {
-    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25)),
+    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25), False),
     "scenes": Phase(
         600_000, 128, 6e-4, SceneSettings(112, 4, single=(0.4, 1.1), several=(0.3, 0.6), recolour=0.5, degrade=0.25)
     ),
@@ -64,13 +67,13 @@ def optimiser(model: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
 
 
-def step(model: Any, batch: tuple[Tensor, Tensor], vectors: Tensor, objects: int) -> tuple[Tensor, float]:
+def step(model: Any, batch: tuple[Tensor, Tensor], vectors: Tensor, objects: int, dense: bool) -> tuple[Tensor, float]:
     """Loss of one batch, and how often the first guess of [CLS] among objects is in the picture."""
     images, shares = batch
     words = shares_to_words(shares, objects)
     with torch.autocast(images.device.type, torch.bfloat16):
         cls, patches = look(model.visual, normalised(images))
-    loss, logits = picture_loss(cls, patches, vectors, model.logit_scale.exp().clamp(max=100), words)
+    loss, logits = picture_loss(cls, patches, vectors, model.logit_scale.exp().clamp(max=100), words, dense)
     guess = logits[:, :objects].argmax(1)
     return loss, float((words.gather(1, guess[:, None]) > 0).float().mean())
 
@@ -103,7 +106,7 @@ def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors:
         optimizer.zero_grad()
         images, shares = (part.to(run.device) for part in next(source))
         with sdpa_kernel(kernel):
-            loss, right = step(model, (images, shares), vectors, len(training.names))
+            loss, right = step(model, (images, shares), vectors, len(training.names), phase.dense)
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
         optimizer.step()

@@ -49,7 +49,9 @@ def some_patch_says(patch_logits: Tensor, words: Tensor) -> tuple[Tensor, Tensor
     return missing.mean(), wrong.mean()
 
 
-def picture_loss(cls: Tensor, patches: Tensor, vectors: Tensor, scale: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+def picture_loss(
+    cls: Tensor, patches: Tensor, vectors: Tensor, scale: Tensor, words: Tensor, dense: bool
+) -> tuple[Tensor, Tensor]:
     """All objectives of one batch.
 
     Args:
@@ -58,12 +60,15 @@ def picture_loss(cls: Tensor, patches: Tensor, vectors: Tensor, scale: Tensor, w
         vectors: (C, D) unit rows, the words.
         scale: scalar, what cosines are multiplied with.
         words: (B, C) from `shares_to_words`.
+        dense: patches take part; else [CLS] alone.
 
     Returns:
         scalar loss, and (B, C) logits of [CLS].
     """
-    patches = F.normalize(patches.float(), dim=-1)
     logits = scale * F.normalize(cls.float(), dim=-1) @ vectors.T
+    if not dense:
+        return several_positives(logits, words), logits
+    patches = F.normalize(patches.float(), dim=-1)
     mean_logits = scale * F.normalize(patches.mean(1), dim=-1) @ vectors.T
     missing, wrong = some_patch_says(scale * patches @ vectors.T, words)
     whole = several_positives(logits, words) + 0.5 * several_positives(mean_logits, words)
