@@ -135,7 +135,7 @@ def test_input_is_never_checked_by_assert(path):
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
-@pytest.mark.parametrize("package", ["cliptrase_core", "demo", "app"])
+@pytest.mark.parametrize("package", ["cliptrase_core", "app"])
 def test_importing_opens_no_connection_and_no_device_and_writes_nothing(package, tmp_path):
     guard = (
         "import socket, sys, builtins\n"

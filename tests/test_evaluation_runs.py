@@ -13,6 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from cliptrase_core import cli
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.batches import make_batches
 from cliptrase_core.evaluation.distribution import Group
@@ -131,31 +132,17 @@ def shared(output, *arguments, succeeds=True):
 
 
 def test_two_processes_write_the_report_that_one_writes(tmp_path):
-    line = [
-        "-m",
-        "cliptrase_core",
-        "evaluate",
-        "--setting",
-        "scenes",
-        "--limit",
-        "5",
-        "--batch",
-        "1",
-        "--model",
-        "nano",
-    ]
-    line += ["--templates", "simple7", "--output"]
+    line = ["evaluate", "--setting", "scenes", "--limit", "5", "--batch", "1"]
+    line += ["--model", "nano", "--templates", "simple7", "--output"]
+    assert cli.main([*line, str(tmp_path / "one.json")]) == 0
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    reports = []
-    for name, start in (("one", [sys.executable]), ("two", two)):
-        output = tmp_path / f"{name}.json"
-        done = subprocess.run(
-            [*start, *line, str(output)],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        reports.append(json.loads(output.read_text()))
+    done = subprocess.run(
+        [*start, "-m", "cliptrase_core", *line, str(tmp_path / "two.json")],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    reports = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two")]
     commands = [report.pop("run")["command"] for report in reports]
     assert reports[0] == reports[1]
     assert commands[1].startswith("torchrun --nproc-per-node=2 -m cliptrase_core evaluate")
