@@ -28,15 +28,15 @@ nano)
     train=assets/nano/train
     [ -e "$folder/words.pt" ] ||
         "$python" $train/words.py --nouns /usr/share/wordnet/index.noun --output "$folder/words.pt"
-    "$python" $train/image.py --stock "$folder/stock" --words "$folder/words.pt" --run "$folder/image" \
+    "$python" $train/image.py --stock "$folder/stock" --words "$folder/words.pt" --checkpoints "$folder/image" \
         --device "$device" "${options[@]}"
-    "$python" $train/text.py --words "$folder/words.pt" --run "$folder/text" --device "$device" "${options[@]}"
+    "$python" $train/text.py --words "$folder/words.pt" --checkpoints "$folder/text" --device "$device" "${options[@]}"
     "$python" $train/pack.py --image "$folder/image/finish.pt" --text "$folder/text/text.pt" --words "$folder/words.pt"
     "$python" $train/measure.py --stock "$folder/stock"
     ;;
 sam-nano)
     train=assets/sam-nano/train
-    "$python" $train/train.py --stock "$folder/stock" --run "$folder/sam" --device "$device" "${options[@]}"
+    "$python" $train/train.py --stock "$folder/stock" --checkpoints "$folder/sam" --device "$device" "${options[@]}"
     "$python" $train/pack.py --checkpoint "$folder/sam/full.pt"
     ;;
 *)

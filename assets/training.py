@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Run:
         workers: processes that compose pictures.
         device: as torch names it.
         scale: share of each phase's pictures, for slow machines.
+        rank: which of the processes of `torchrun` this is.
+        processes: how many there are; each takes its part of every batch.
     """
 
     folder: Path
@@ -31,11 +34,13 @@ class Run:
     workers: int
     device: str
     scale: float
+    rank: int = 0
+    processes: int = 1
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that `Run` is made of."""
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints; an old one is resumed")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints; an old one is resumed")
     parser.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     parser.add_argument("--workers", type=int, default=1, help="processes that compose pictures")
     parser.add_argument("--device", default="cpu")
@@ -47,8 +52,25 @@ def read_options(arguments: argparse.Namespace) -> Run:
     """The run that was asked for; makes its folder and fixes torch's seed and threads."""
     torch.manual_seed(0)
     torch.set_num_threads(arguments.threads)
-    arguments.run.mkdir(parents=True, exist_ok=True)
-    return Run(arguments.run, arguments.minutes, arguments.workers, arguments.device, arguments.scale)
+    arguments.checkpoints.mkdir(parents=True, exist_ok=True)
+    rank, processes = 0, int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        torch.distributed.init_process_group("nccl" if arguments.device.startswith("cuda") else "gloo")
+        rank = torch.distributed.get_rank()
+    return Run(
+        arguments.checkpoints, arguments.minutes, arguments.workers, arguments.device, arguments.scale, rank, processes
+    )
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter], processes: int) -> None:
+    """Replace every gradient by its mean over the processes, which begin with equal weights and so keep them equal."""
+    if processes == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    together = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(together)
+    for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient) / processes)
 
 
 def learning_rate(highest: float, step: int, steps: float) -> float:

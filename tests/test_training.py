@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from assets.training import learning_rate, resume, save
+from assets.training import average_gradients, learning_rate, resume, save
 from cliptrase_core.scenes.compose import SceneSettings, compose
 from cliptrase_core.scenes.stuff import STUFF, ground
 from cliptrase_core.storage import pack, unpack
 from tests.test_scenes import shapes
 
 ASSETS = Path(__file__).parents[1] / "assets"
+TINY = {
+    "embed_dim": 16,
+    "quick_gelu": True,
+    "vision_cfg": {"layers": 2, "width": 64, "head_width": 32, "patch_size": 16, "image_size": 64},
+    "text_cfg": {"context_length": 8, "vocab_size": 16, "width": 16, "heads": 1, "layers": 1},
+}
 
 
 @pytest.fixture
@@ -83,21 +89,88 @@ def test_words_of_a_picture_are_what_covers_enough_of_it(nano_training):
     assert words.tolist() == [[0, 1, pytest.approx(0.35), 0]]
 
 
-def test_some_patch_says_by_hand(nano_training):
-    from losses import some_patch_says
+def test_patches_say_by_hand(nano_training):
+    from losses import patches_say
 
     sure = torch.tensor([[[20.0, 0, 0], [0, 20.0, 0]]])  # patch 0 says word 0, patch 1 word 1
-    missing, wrong = some_patch_says(sure, torch.tensor([[1.0, 0, 0]]))
-    assert float(missing) == pytest.approx(-math.log(1 - math.exp(-1)), abs=1e-4)
-    assert float(wrong) == pytest.approx(0.5, abs=1e-4)
+    together, apart = torch.ones(1, 1, 2), torch.eye(2)[None]
+    missing, strayed = patches_say(sure, together, torch.tensor([[[1.0, 1.0, 0]]]))
+    assert float(missing) == pytest.approx(-math.log(1 - math.exp(-1 / 1.12)), abs=1e-4)
+    assert float(strayed) == pytest.approx(0, abs=1e-4)
+    missing, strayed = patches_say(sure, apart, torch.tensor([[[1.0, 0, 0], [1.0, 0, 0]]]))  # patch 1 is wrong
+    assert float(missing) == pytest.approx((-math.log(1 - math.exp(-1 / 1.06)) - math.log(1e-6)) / 2, rel=1e-2)
+    assert float(strayed) == pytest.approx(-math.log(1e-6) / 2, rel=1e-2)
 
 
-def test_a_small_picture_gets_the_means_of_the_whole_grid_s_positions(nano_training):
-    from tower import positions_for
+def test_parts_that_are_not_there_change_nothing(nano_training):
+    from losses import picture_loss
+
+    torch.manual_seed(0)
+    cls, patches, vectors, scale = torch.randn(2, 8), torch.randn(2, 4, 8), torch.eye(8)[:3], torch.tensor(10.0)
+    parts, words = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 0]]), torch.zeros(2, 2, 3)
+    words[0, 0, 0] = words[0, 1, 1] = words[1, 0, 2] = 1
+    padded = torch.cat([words, torch.zeros(2, 3, 3)], 1)
+    one, other = (picture_loss(cls, patches, parts, vectors, scale, w, 2, True)[0] for w in (words, padded))
+    torch.testing.assert_close(one, other)
+
+
+def test_parts_of_a_mosaic_cover_the_grid_and_none_is_narrow(nano_training):
+    from mosaics import LEAST, MOST_PARTS, divide
+
+    rng = np.random.default_rng(0)
+    for side in (4, 8, 14):
+        numbers = set()
+        for _ in range(100):
+            covered, boxes = np.zeros((side, side), int), divide(rng, (0, 0, side, side), 0.1)
+            for top, left, height, width in boxes:
+                assert min(height, width) >= LEAST
+                covered[top : top + height, left : left + width] += 1
+            assert (covered == 1).all()
+            numbers.add(len(boxes))
+        assert max(numbers) <= MOST_PARTS
+        assert (numbers == {1}) == (side < 2 * LEAST)
+
+
+def test_a_mosaic_tells_what_each_part_shows(nano_training):
+    from mosaics import mosaic
+
+    rng, sprites = np.random.default_rng(0), shapes()
+    stock = ground(rng, 2, 288)
+    settings = SceneSettings(128, 3, single=(0.5, 1.0), several=(0.3, 0.6))
+    for _ in range(8):
+        made = mosaic(rng, sprites, stock, settings, whole=0.0)
+        used = int(made.parts.max()) + 1
+        assert used > 1
+        assert np.allclose(made.shares[:used].sum(1), 1)
+        assert not made.shares[used:].any()
+    alone = mosaic(rng, sprites, stock, settings, whole=1.0)
+    assert not alone.parts.any()
+    again = [mosaic(np.random.default_rng(7), sprites, stock, settings, 0.1).image for _ in range(2)]
+    assert np.array_equal(*again)
+
+
+def test_a_small_picture_gets_the_positions_of_the_window_where_it_lies(nano_training):
+    from tower import positions_of
 
     positions = torch.arange(17.0)[:, None]  # row 0 is [CLS], then 4 x 4
-    assert positions_for(positions, 2).flatten().tolist() == [3.5, 5.5, 11.5, 13.5]
-    assert positions_for(positions, 4).flatten().tolist() == list(range(1, 17))
+    assert positions_of(positions, 2, (1, 2)).flatten().tolist() == [7, 8, 11, 12]
+    assert positions_of(positions, 4, (0, 0)).flatten().tolist() == list(range(1, 17))
+
+
+def test_parts_that_are_kept_apart_are_as_good_as_alone(nano_training):
+    from tower import fresh, look, partition
+
+    torch.manual_seed(0)
+    model, pixels = fresh(TINY), torch.randn(1, 3, 64, 64)
+    parts = torch.arange(16)[None] // 8  # upper and lower half
+    other = pixels.clone()
+    other[:, :, 32:] = torch.randn(1, 3, 32, 64)
+    with torch.no_grad():
+        for strength, alike in ((30.0, True), (0.0, False)):
+            mask = partition(parts, strength, heads=2)
+            mask[:, 1:, 0] = -strength  # [CLS] would tell one half of the other
+            one, two = (look(model.visual, picture, mask=mask)[1][0, :8] for picture in (pixels, other))
+            assert torch.allclose(one, two, atol=1e-4) is alike
 
 
 def test_the_tower_of_training_computes_what_open_clip_computes(nano_training):
@@ -109,27 +182,31 @@ def test_the_tower_of_training_computes_what_open_clip_computes(nano_training):
         torch.testing.assert_close(look(model.visual, pixels)[0], model.encode_image(pixels), atol=1e-4, rtol=1e-4)
 
 
+def test_patches_that_are_left_out_change_nothing_when_all_are_kept(nano_training):
+    from tower import look, shipped
+
+    model, pixels = shipped(), torch.randn(1, 3, 64, 64)
+    order = torch.randperm(16)[None]
+    with torch.no_grad():
+        (cls, patches), (kept_cls, kept) = look(model.visual, pixels), look(model.visual, pixels, kept=order)
+    torch.testing.assert_close(kept_cls, cls, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(kept[0], patches[0, order[0]], atol=1e-4, rtol=1e-4)
+
+
 def test_the_image_tower_learns_two_shapes_in_a_few_steps(nano_training):
-    from image import step, top1
+    from image import Phase, step, top1
+    from pictures import batches
     from tower import fresh
 
     torch.manual_seed(0)
-    config = {
-        "embed_dim": 16,
-        "quick_gelu": True,
-        "vision_cfg": {"layers": 2, "width": 64, "head_width": 32, "patch_size": 16, "image_size": 64},
-        "text_cfg": {"context_length": 8, "vocab_size": 16, "width": 16, "heads": 1, "layers": 1},
-    }
-    model, sprites, rng = fresh(config), shapes(), np.random.default_rng(0)
+    model, sprites = fresh(TINY), shapes()
     vectors = torch.linalg.qr(torch.randn(16, 16))[0][: len(sprites.names) + len(STUFF)]
-    stock, settings = ground(rng, 2, 96), SceneSettings(64, 1, single=(0.6, 1.0))
-    optimizer = torch.optim.AdamW(model.visual.parameters(), lr=2e-3)
+    phase = Phase(320, 16, 2e-3, SceneSettings(64, 1, single=(0.6, 1.0)), whole=1.0, keep=0.75)
+    source = batches(sprites, phase.settings, phase.whole, phase.batch, 0, workers=0)
+    optimizer = torch.optim.AdamW(model.visual.parameters(), lr=phase.rate)
     losses = []
-    for _ in range(20):
-        scenes = [compose(rng, sprites, stock, settings) for _ in range(16)]
-        shares = np.stack([np.bincount(scene.labels.ravel(), minlength=len(vectors)) / 64**2 for scene in scenes])
-        images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
-        loss, _ = step(model, (images, torch.from_numpy(shares).float()), vectors, 2, True)
+    for _ in range(phase.pictures // phase.batch):
+        loss, _ = step(model, next(source), vectors, 2, phase, 0.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -142,10 +219,10 @@ def test_patches_take_part_only_where_they_are_asked_to(nano_training):
     from losses import picture_loss
 
     torch.manual_seed(0)
-    cls, vectors, words = torch.randn(2, 8), torch.eye(8)[:3], torch.tensor([[1.0, 0, 0], [0, 1.0, 0.35]])
-    scale = torch.tensor(10.0)
+    cls, vectors, words = torch.randn(2, 8), torch.eye(8)[:3], torch.tensor([[[1.0, 0, 0]], [[0, 1.0, 0.35]]])
+    scale, parts = torch.tensor(10.0), torch.zeros(2, 4, dtype=torch.long)
     alone, dense = (
-        [float(picture_loss(cls, torch.randn(2, 4, 8), vectors, scale, words, dense)[0]) for _ in range(2)]
+        [float(picture_loss(cls, torch.randn(2, 4, 8), parts, vectors, scale, words, 2, dense)[0]) for _ in range(2)]
         for dense in (False, True)
     )
     assert alone[0] == alone[1]
@@ -156,6 +233,20 @@ def test_the_rate_rises_then_falls_to_a_twentieth():
     assert learning_rate(2.0, 0, 10_000) == pytest.approx(0.02)
     assert learning_rate(2.0, 100, 10_000) == pytest.approx(2.0, rel=1e-2)
     assert learning_rate(2.0, 10_000, 10_000) == pytest.approx(0.1)
+
+
+def test_gradients_are_averaged_over_processes(monkeypatch):
+    weights = [
+        torch.nn.Parameter(torch.zeros(2, 3)),
+        torch.nn.Parameter(torch.zeros(4)),
+        torch.nn.Parameter(torch.ones(1)),
+    ]
+    weights[0].grad, weights[1].grad = torch.ones(2, 3), torch.arange(4.0)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda total: total.add_(torch.ones(10)))  # another process
+    average_gradients(weights, 2)
+    assert torch.equal(weights[0].grad, torch.ones(2, 3))
+    assert torch.equal(weights[1].grad, (torch.arange(4.0) + 1) / 2)
+    assert weights[2].grad is None
 
 
 def test_a_run_resumes_where_it_was_saved(tmp_path):

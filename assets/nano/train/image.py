@@ -1,6 +1,6 @@
 """Train the image tower against fixed word vectors; resumable, one phase after another.
 
-python assets/nano/train/image.py --stock FOLDER --words words.pt --run FOLDER --phases single,scenes,finish
+python assets/nano/train/image.py --stock FOLDER --words words.pt --checkpoints FOLDER
 """
 
 from __future__ import annotations
@@ -8,19 +8,31 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from losses import picture_loss, shares_to_words
-from pictures import batches
+from mosaics import PATCH
+from pictures import Batch, batches
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from tower import fresh, look, normalised, shipped
+from tower import fresh, look, normalised, partition, shipped
 
-from assets.training import Average, Run, add_options, learning_rate, read_options, record, resume, save, set_rate
+from assets.training import (
+    Average,
+    Run,
+    add_options,
+    average_gradients,
+    learning_rate,
+    read_options,
+    record,
+    resume,
+    save,
+    set_rate,
+)
 from cliptrase_core.scenes.compose import SceneSettings
 from cliptrase_core.scenes.sprites import Sprites, read_stock
 from cliptrase_core.scenes.stuff import STUFF
@@ -34,26 +46,32 @@ class Phase:
         pictures: how many are seen.
         batch: pictures a step.
         rate: highest learning rate; it rises over 100 steps and falls along a cosine to a twentieth.
-        settings: what the pictures are like.
-        dense: patches learn too. Not where a lone object fills the picture: any patch may speak for it there, and
+        settings: what a scene that fills the picture is like.
+        whole: share of the pictures that are one scene; the others are mosaics.
+        dense: patches learn too. Not where a lone object fills every picture: any patch may speak for it there, and
             what patches say moves from the object to the middle of the picture.
+        keep: share of the patches that take part in a step.
+        apart: how strongly the parts of a mosaic are kept from seeing each other at first, see `partition`; it falls to
+            0 over the first 70 % of the phase. Who has only met pictures of one thing mixes all patches, and recognises
+            nothing in a mosaic: 1 % of the parts without, 18 % with it, before any training on mosaics.
     """
 
     pictures: int
     batch: int
     rate: float
     settings: SceneSettings
+    whole: float
     dense: bool = True
+    keep: float = 1.0
+    apart: float = 0.0
 
 
+PARTS = SceneSettings(128, 5, single=(0.5, 1.25), several=(0.3, 0.6), recolour=0.5, degrade=0.25)
 PHASES = {
-    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25), False),
-    "scenes": Phase(
-        600_000, 128, 6e-4, SceneSettings(112, 4, single=(0.4, 1.1), several=(0.3, 0.6), recolour=0.5, degrade=0.25)
-    ),
-    "finish": Phase(
-        100_000, 48, 2e-4, SceneSettings(224, 5, single=(0.35, 1.0), several=(0.22, 0.55), recolour=0.4, degrade=0.25)
-    ),
+    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, (0.7, 1.25), recolour=0.6, degrade=0.25), 1.0, False),
+    "mosaics": Phase(1_000_000, 128, 8e-4, PARTS, 0.1, apart=6.0),
+    "scenes": Phase(200_000, 64, 4e-4, replace(PARTS, size=224), 0.4, keep=0.5),
+    "finish": Phase(40_000, 48, 1e-4, replace(PARTS, size=224), 0.6),
 }
 
 
@@ -67,15 +85,24 @@ def optimiser(model: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
 
 
-def step(model: Any, batch: tuple[Tensor, Tensor], vectors: Tensor, objects: int, dense: bool) -> tuple[Tensor, float]:
+def step(model: Any, batch: Batch, vectors: Tensor, objects: int, phase: Phase, apart: float) -> tuple[Tensor, float]:
     """Loss of one batch, and how often the first guess of [CLS] among objects is in the picture."""
-    images, shares = batch
+    images, parts, shares = batch
     words = shares_to_words(shares, objects)
+    kept = None
+    if phase.keep < 1:
+        some = round(phase.keep * parts.shape[1])
+        kept = torch.rand(parts.shape, device=parts.device).topk(some, dim=1).indices
+        parts = parts.gather(1, kept)
+    mask = partition(parts, apart, model.visual.transformer.resblocks[0].attn.num_heads) if apart else None
     with torch.autocast(images.device.type, torch.bfloat16):
-        cls, patches = look(model.visual, normalised(images))
-    loss, logits = picture_loss(cls, patches, vectors, model.logit_scale.exp().clamp(max=100), words, dense)
+        room = model.visual.grid_size[0] - images.shape[1] // PATCH
+        row, column = (int(v) for v in torch.randint(room + 1, (2,)))
+        cls, patches = look(model.visual, normalised(images), (row, column), kept, mask)
+    scale = model.logit_scale.exp().clamp(max=100)
+    loss, logits = picture_loss(cls, patches, parts, vectors, scale, words, objects, phase.dense)
     guess = logits[:, :objects].argmax(1)
-    return loss, float((words.gather(1, guess[:, None]) > 0).float().mean())
+    return loss, float((words.amax(1).gather(1, guess[:, None]) > 0).float().mean())
 
 
 @torch.no_grad()
@@ -85,8 +112,9 @@ def top1(model: Any, sprites: Sprites, vectors: Tensor, chosen: np.ndarray, size
     pixels = torch.from_numpy(np.asarray(sprites.levels[level][chosen])).to(vectors.device)
     alpha = pixels[..., 3:].float() / 255
     images = (pixels[..., :3].float() + 215 * (1 - alpha)).clamp(0, 255)
-    guesses = [look(model.visual, normalised(part))[0] @ vectors[: len(sprites.names)].T for part in images.split(256)]
-    return float((torch.cat(guesses).argmax(1).cpu().numpy() == sprites.labels[chosen]).mean())
+    middle = ((model.visual.grid_size[0] - size // PATCH) // 2,) * 2
+    answers = torch.cat([look(model.visual, normalised(part), middle)[0] for part in images.split(256)])
+    return float(((answers @ vectors[: len(sprites.names)].T).argmax(1).cpu().numpy() == sprites.labels[chosen]).mean())
 
 
 def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors: Tensor, run: Run, name: str) -> None:
@@ -95,26 +123,36 @@ def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors:
     optimizer, checkpoint = optimiser(model), run.folder / f"{name}.pt"
     seen = first = resume(checkpoint, model, optimizer, run.device)
     steps = phase.pictures * run.scale / phase.batch
-    source = batches(training, phase.settings, phase.batch, 1 + seen, run.workers)
+    if not seen:
+        # Where CLIP begins: at a finished model's scale the first wrong answers cost so much that they undo what is
+        # known.
+        model.logit_scale.data.fill_(math.log(1 / 0.07))
+    source = batches(
+        training, phase.settings, phase.whole, phase.batch // run.processes, 1 + seen + run.rank, run.workers
+    )
     shown = np.random.default_rng(0).choice(len(training.labels), 800)
     average, guesses, started = Average(), Average(), time.monotonic()
     saved = started
-    # With 17 tokens plain products are faster than the fused kernel, whose backward pass is made for long rows.
-    kernel = SDPBackend.MATH if phase.settings.size < 112 else SDPBackend.FLASH_ATTENTION
+    # Rows of a few hundred tokens: on a CPU plain products are faster than the fused kernel's backward pass.
+    cuda = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    kernels = cuda if run.device.startswith("cuda") else [SDPBackend.MATH]
     while seen < steps * phase.batch:
-        set_rate(optimizer, learning_rate(phase.rate, seen // phase.batch, steps))
+        done = seen / phase.batch
+        set_rate(optimizer, learning_rate(phase.rate, int(done), steps))
+        apart = phase.apart * max(0.0, 1 - done / (0.7 * steps))
         optimizer.zero_grad()
-        images, shares = (part.to(run.device) for part in next(source))
-        with sdpa_kernel(kernel):
-            loss, right = step(model, (images, shares), vectors, len(training.names), phase.dense)
+        images, parts, shares = (tensor.to(run.device) for tensor in next(source))
+        with sdpa_kernel(kernels):
+            loss, right = step(model, (images, parts, shares), vectors, len(training.names), phase, apart)
             loss.backward()
+        average_gradients([*model.visual.parameters(), model.logit_scale], run.processes)
         torch.nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
         optimizer.step()
         seen += phase.batch
         average.add(float(loss.detach()))
         guesses.add(right)
         now = time.monotonic()
-        if now - saved > 60 * run.minutes or seen >= steps * phase.batch:
+        if run.rank == 0 and (now - saved > 60 * run.minutes or seen >= steps * phase.batch):
             saved = now
             save(checkpoint, model, optimizer, seen)
             line = {"phase": name, "seen": seen, "loss": average.value, "right": guesses.value}
@@ -129,8 +167,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock", type=Path, required=True, help="what assets/sprites/restyle.py wrote")
     parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
-    parser.add_argument("--phases", default="single,scenes,finish")
-    parser.add_argument("--from-scratch", action="store_true", help="random weights instead of the shipped ones")
+    parser.add_argument("--phases", default="single,mosaics,scenes,finish")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--from-scratch", action="store_true", help="random weights instead of the shipped ones")
+    start.add_argument("--weights", type=Path, help="a checkpoint's weights instead of the shipped ones")
     add_options(parser)
     arguments = parser.parse_args()
     run = read_options(arguments)
@@ -140,8 +180,8 @@ def main() -> None:
     vectors = words["targets"][[words["words"].index(name) for name in names]]
     vectors = vectors.to(run.device)
     model = (fresh() if arguments.from_scratch else shipped()).to(run.device)
-    # Where CLIP begins: at a finished model's scale the first wrong answers cost so much that they undo what it knows.
-    model.logit_scale.data.fill_(math.log(1 / 0.07))
+    if arguments.weights:
+        model.load_state_dict(torch.load(arguments.weights, map_location=run.device)["model"])
     for name in arguments.phases.split(","):
         run_phase(model, PHASES[name], stock, vectors, run, name)
 

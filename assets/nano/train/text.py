@@ -1,6 +1,6 @@
 """Distil the text tower: it learns to say, from CLIP's own tokens, what the word targets say; resumable.
 
-python assets/nano/train/text.py --words words.pt --run FOLDER
+python assets/nano/train/text.py --words words.pt --checkpoints FOLDER
 """
 
 from __future__ import annotations

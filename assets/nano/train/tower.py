@@ -35,34 +35,62 @@ def normalised(images: Tensor) -> Tensor:
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
-def positions_for(positions: Tensor, side: int) -> Tensor:
-    """Position embeddings of a picture of `side` x `side` patches that shows what a full-size one shows.
+def positions_of(positions: Tensor, side: int, corner: tuple[int, int]) -> Tensor:
+    """Position embeddings of a picture that is a window of a full-size one.
 
     Args:
         positions: (1 + g*g, D), row 0 is [CLS].
-        side: at most g.
+        side: of the window, patches.
+        corner: (row, column) of its first patch; row + side and column + side are at most g.
 
     Returns:
-        (side*side, D), means of the full grid: every step of a small picture trains all positions of a large one.
+        (side*side, D). Small pictures in many places teach that a thing is the same wherever it stands.
     """
     grid = int((positions.shape[0] - 1) ** 0.5)
-    square = positions[1:].reshape(grid, grid, -1).permute(2, 0, 1)
-    return F.adaptive_avg_pool2d(square, side).flatten(1).T
+    row, column = corner
+    square = positions[1:].reshape(grid, grid, -1)
+    return square[row : row + side, column : column + side].flatten(0, 1)
 
 
-def look(visual: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+def partition(parts: Tensor, strength: float, heads: int) -> Tensor:
+    """What is added to attention so that parts of a mosaic see less of each other.
+
+    Args:
+        parts: (B, N) which part a patch belongs to.
+        strength: 0 for nothing; at 20 every part is as good as alone.
+        heads: of the model.
+
+    Returns:
+        (B * heads, 1 + N, 1 + N), -strength between patches of different parts; [CLS] sees all and is seen by all.
+    """
+    apart = (parts[:, :, None] != parts[:, None]).float() * -strength
+    return F.pad(apart, (1, 0, 1, 0)).repeat_interleave(heads, 0)
+
+
+def look(
+    visual: Any,
+    pixels: Tensor,
+    corner: tuple[int, int] = (0, 0),
+    kept: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Run the tower.
 
     Args:
         visual: an open_clip VisionTransformer.
         pixels: (B, 3, H, H), a whole number of patches and no more than the model's grid.
+        corner: where in the model's grid the pictures lie, see `positions_of`.
+        kept: (B, K) numbers of the patches that take part; the others are left out, which saves their time.
+        mask: (B * heads, 1 + N or K, 1 + N or K), added to attention.
 
     Returns:
-        (B, D) projected [CLS] and (B, N, D) projected patches.
+        (B, D) projected [CLS] and (B, N or K, D) projected patches.
     """
     tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)  # (B, N, width)
-    tokens = tokens + positions_for(visual.positional_embedding, int(tokens.shape[1] ** 0.5))
+    tokens = tokens + positions_of(visual.positional_embedding, int(tokens.shape[1] ** 0.5), corner)
+    if kept is not None:
+        tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[2]))
     cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(tokens), 1, -1)
-    tokens = visual.ln_post(visual.transformer(visual.ln_pre(torch.cat([cls, tokens], dim=1))))
+    tokens = visual.ln_post(visual.transformer(visual.ln_pre(torch.cat([cls, tokens], dim=1)), attn_mask=mask))
     projected = tokens @ visual.proj  # (B, 1 + N, D)
     return projected[:, 0], projected[:, 1:]

@@ -1,6 +1,6 @@
 """Train sam-nano on composed scenes, whose masks are exact; resumable.
 
-python assets/sam-nano/train/train.py --stock FOLDER --run FOLDER
+python assets/sam-nano/train/train.py --stock FOLDER --checkpoints FOLDER
 """
 
 from __future__ import annotations
