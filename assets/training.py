@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,16 @@ def read_options(arguments: argparse.Namespace) -> Run:
     )
 
 
-def average_gradients(parameters: Iterable[torch.nn.Parameter], processes: int) -> None:
+def average_gradients(parameters: Sequence[torch.nn.Parameter], processes: int) -> None:
     """Replace every gradient by its mean over the processes, which begin with equal weights and so keep them equal."""
     if processes == 1:
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    # A weight that this process did not use may have been used by another.
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     together = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(together)
-    for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient) / processes)
+    for parameter, part in zip(parameters, together.split([g.numel() for g in gradients]), strict=True):
+        parameter.grad = part.view_as(parameter) / processes
 
 
 def learning_rate(highest: float, step: int, steps: float) -> float:

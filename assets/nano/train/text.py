@@ -76,6 +76,8 @@ def main() -> None:
     add_options(parser)
     arguments = parser.parse_args()
     run = read_options(arguments)
+    if run.processes > 1:
+        raise SystemExit("text.py compares the phrases of a whole batch: run it with python, not with torchrun.")
     steps = int(STEPS * run.scale)
     data = torch.load(arguments.words)
     words, vectors = data["words"], data["targets"].to(run.device)

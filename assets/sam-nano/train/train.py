@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from windowed import Window, decode, encode, random_window
 
-from assets.training import Average, Run, add_options, learning_rate, read_options, record, resume, save, set_rate
+from assets.training import (
+    Average,
+    Run,
+    add_options,
+    average_gradients,
+    learning_rate,
+    read_options,
+    record,
+    resume,
+    save,
+    set_rate,
+)
 from cliptrase_core.refine.sam import build_sam
 from cliptrase_core.refine.sam_files import FOLDER
 from cliptrase_core.scenes.compose import SceneSettings, compose
@@ -140,7 +151,7 @@ def run_phase(sam: Any, phase: Phase, sprites: Sprites, run: Run, name: str) -> 
     optimizer = torch.optim.AdamW(sam.parameters(), lr=phase.rate, betas=(0.9, 0.98), weight_decay=0.05)
     seen = first = resume(checkpoint, sam, optimizer, run.device)
     steps = phase.pictures * run.scale / phase.batch
-    scenes = Scenes(sprites, phase, 1 + seen)
+    scenes = Scenes(sprites, replace(phase, batch=phase.batch // run.processes), 1 + seen + run.rank)
     source = iter(DataLoader(scenes, batch_size=None, num_workers=run.workers, prefetch_factor=3))
     losses, ious, started = Average(), Average(), time.monotonic()
     saved = started
@@ -149,13 +160,14 @@ def run_phase(sam: Any, phase: Phase, sprites: Sprites, run: Run, name: str) -> 
         loss, iou = batch_loss(sam, *(part.to(run.device) for part in next(source)))
         optimizer.zero_grad()
         loss.backward()
+        average_gradients([*sam.parameters()], run.processes)
         torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
         optimizer.step()
         seen += phase.batch
         losses.add(float(loss.detach()))
         ious.add(iou)
         now = time.monotonic()
-        if now - saved > 60 * run.minutes or seen >= steps * phase.batch:
+        if run.rank == 0 and (now - saved > 60 * run.minutes or seen >= steps * phase.batch):
             saved = now
             save(checkpoint, sam, optimizer, seen)
             line = {"phase": name, "seen": seen, "loss": losses.value, "iou": ious.value}
