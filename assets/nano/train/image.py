@@ -6,20 +6,18 @@ python assets/nano/train/image.py --stock FOLDER --words words.pt --checkpoints 
 from __future__ import annotations
 
 import argparse
-import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from losses import picture_loss, shares_to_words
-from mosaics import PATCH
-from pictures import Batch, batches
+from losses import cls_loss, picture_loss, shares_to_words
+from pictures import PATCH, Batch, Windows, batches
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from tower import fresh, look, normalised, partition, shipped
+from tower import fresh, look, normalised, shipped
 
 from assets.training import (
     Average,
@@ -46,32 +44,25 @@ class Phase:
         pictures: how many are seen.
         batch: pictures a step.
         rate: highest learning rate; it rises over 100 steps and falls along a cosine to a twentieth.
-        settings: what a scene that fills the picture is like.
-        whole: share of the pictures that are one scene; the others are mosaics.
-        dense: patches learn too. Not where a lone object fills every picture: any patch may speak for it there, and
-            what patches say moves from the object to the middle of the picture.
-        keep: share of the patches that take part in a step.
-        apart: how strongly the parts of a mosaic are kept from seeing each other at first, see `partition`; it falls to
-            0 over the first 70 % of the phase. Who has only met pictures of one thing mixes all patches, and recognises
-            nothing in a mosaic: 1 % of the parts without, 18 % with it, before any training on mosaics.
+        settings: what the scenes are like.
+        window: side of a picture in pixels.
+        dense: patches learn too, from pairs of windows of one scene. Not where a lone object fills every picture:
+            any patch may speak for it there, and what patches say moves from the object to the middle of the picture.
     """
 
     pictures: int
     batch: int
     rate: float
     settings: SceneSettings
-    whole: float
+    window: int
     dense: bool = True
-    keep: float = 1.0
-    apart: float = 0.0
 
 
-PARTS = SceneSettings(128, 5, single=(0.5, 1.25), several=(0.3, 0.6), recolour=0.5, degrade=0.25)
+SCENES = SceneSettings(256, 5, single=(0.3, 0.9), several=(0.25, 0.5), recolour=0.5, degrade=0.25)
 PHASES = {
-    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, (0.7, 1.25), recolour=0.6, degrade=0.25), 1.0, False),
-    "mosaics": Phase(1_000_000, 128, 8e-4, PARTS, 0.1, apart=6.0),
-    "scenes": Phase(200_000, 64, 4e-4, replace(PARTS, size=224), 0.4, keep=0.5),
-    "finish": Phase(40_000, 48, 1e-4, replace(PARTS, size=224), 0.6),
+    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, (0.7, 1.25), recolour=0.6, degrade=0.25), 64, False),
+    "scenes": Phase(600_000, 64, 4e-4, SCENES, 160),
+    "finish": Phase(60_000, 48, 1e-4, SCENES, 224),
 }
 
 
@@ -85,24 +76,23 @@ def optimiser(model: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
 
 
-def step(model: Any, batch: Batch, vectors: Tensor, objects: int, phase: Phase, apart: float) -> tuple[Tensor, float]:
+def step(model: Any, batch: Batch, vectors: Tensor, objects: int, dense: bool) -> tuple[Tensor, float]:
     """Loss of one batch, and how often the first guess of [CLS] among objects is in the picture."""
-    images, parts, shares = batch
-    words = shares_to_words(shares, objects)
-    kept = None
-    if phase.keep < 1:
-        some = round(phase.keep * parts.shape[1])
-        kept = torch.rand(parts.shape, device=parts.device).topk(some, dim=1).indices
-        parts = parts.gather(1, kept)
-    mask = partition(parts, apart, model.visual.transformer.resblocks[0].attn.num_heads) if apart else None
+    images, shares, corners = batch
+    each = (-1, images.shape[1])
+    words = shares_to_words(shares.flatten(0, 1), objects).unflatten(0, each)
+    room = model.visual.grid_size[0] - images.shape[2] // PATCH
+    row, column = (int(v) for v in torch.randint(room + 1, (2,)))
     with torch.autocast(images.device.type, torch.bfloat16):
-        room = model.visual.grid_size[0] - images.shape[1] // PATCH
-        row, column = (int(v) for v in torch.randint(room + 1, (2,)))
-        cls, patches = look(model.visual, normalised(images), (row, column), kept, mask)
+        cls, patches = look(model.visual, normalised(images.flatten(0, 1)), (row, column))
+    cls, patches = cls.unflatten(0, each), patches.unflatten(0, each)
     scale = model.logit_scale.exp().clamp(max=100)
-    loss, logits = picture_loss(cls, patches, parts, vectors, scale, words, objects, phase.dense)
-    guess = logits[:, :objects].argmax(1)
-    return loss, float((words.amax(1).gather(1, guess[:, None]) > 0).float().mean())
+    if dense:
+        loss, logits = picture_loss(cls, patches, corners, vectors, scale, words, objects)
+    else:
+        loss, logits = cls_loss(cls, vectors, scale, words)
+    guess = logits[..., :objects].argmax(2, keepdim=True)
+    return loss, float((words.gather(2, guess) > 0).float().mean())
 
 
 @torch.no_grad()
@@ -123,13 +113,9 @@ def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors:
     optimizer, checkpoint = optimiser(model), run.folder / f"{name}.pt"
     seen = first = resume(checkpoint, model, optimizer, run.device)
     steps = phase.pictures * run.scale / phase.batch
-    if not seen:
-        # Where CLIP begins: at a finished model's scale the first wrong answers cost so much that they undo what is
-        # known.
-        model.logit_scale.data.fill_(math.log(1 / 0.07))
-    source = batches(
-        training, phase.settings, phase.whole, phase.batch // run.processes, 1 + seen + run.rank, run.workers
-    )
+    windows = Windows(phase.window, 2 if phase.dense else 1)
+    scenes = phase.batch // windows.each // run.processes
+    source = batches(training, phase.settings, windows, scenes, 1 + seen + run.rank, run.workers)
     shown = np.random.default_rng(0).choice(len(training.labels), 800)
     average, guesses, started = Average(), Average(), time.monotonic()
     saved = started
@@ -137,13 +123,11 @@ def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors:
     cuda = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     kernels = cuda if run.device.startswith("cuda") else [SDPBackend.MATH]
     while seen < steps * phase.batch:
-        done = seen / phase.batch
-        set_rate(optimizer, learning_rate(phase.rate, int(done), steps))
-        apart = phase.apart * max(0.0, 1 - done / (0.7 * steps))
+        set_rate(optimizer, learning_rate(phase.rate, seen // phase.batch, steps))
         optimizer.zero_grad()
-        images, parts, shares = (tensor.to(run.device) for tensor in next(source))
+        images, shares, corners = (tensor.to(run.device) for tensor in next(source))
         with sdpa_kernel(kernels):
-            loss, right = step(model, (images, parts, shares), vectors, len(training.names), phase, apart)
+            loss, right = step(model, (images, shares, corners), vectors, len(training.names), phase.dense)
             loss.backward()
         average_gradients([*model.visual.parameters(), model.logit_scale], run.processes)
         torch.nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
@@ -167,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock", type=Path, required=True, help="what assets/sprites/restyle.py wrote")
     parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
-    parser.add_argument("--phases", default="single,mosaics,scenes,finish")
+    parser.add_argument("--phases", default="single,scenes,finish")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--from-scratch", action="store_true", help="random weights instead of the shipped ones")
     start.add_argument("--weights", type=Path, help="a checkpoint's weights instead of the shipped ones")

@@ -1,4 +1,4 @@
-"""What the image tower learns from: words that are true of a whole picture, or of a part of a mosaic; never a mask."""
+"""What the image tower learns from: words true of a whole picture, and two views of one scene; never a mask."""
 
 from __future__ import annotations
 
@@ -7,100 +7,113 @@ import torch.nn.functional as F
 from torch import Tensor
 
 STUFF_MEAN = 0.3
-STRAYED = 0.5
-GROWTH = 0.06  # patches that should say a word, per patch of its part
+STRAYED = 0.1
+GROWTH = 0.06  # patches that should say a word, per patch of the picture
 
 
 def shares_to_words(shares: Tensor, objects: int, seen: float = 0.02, stuff_weight: float = 0.35) -> Tensor:
-    """Which words a picture, or a part of it, is given.
+    """Which words a picture is given.
 
     Args:
-        shares: (..., C) part of the picture that each class covers; objects first, then stuff.
+        shares: (B, C) part of the picture that each class covers; objects first, then stuff.
         objects: how many of the C are objects.
         seen: a class that covers less is not named.
         stuff_weight: weight of a kind of stuff beside the 1 of an object.
 
     Returns:
-        (..., C) weights; 0 where a word is absent.
+        (B, C) weights; 0 where a word is absent.
     """
     present = (shares > seen).float()
-    present[..., objects:] *= stuff_weight
+    present[:, objects:] *= stuff_weight
     return present
 
 
 def several_positives(logits: Tensor, words: Tensor) -> Tensor:
-    """Cross-entropy against all words of a picture at once, (B, C) and (B, C) -> scalar."""
+    """Cross-entropy against all words of a picture at once, over the pictures that have one; (B, C) twice -> scalar."""
+    named = (words.sum(1) > 0).float()
     wanted = words / words.sum(1, keepdim=True).clamp_min(1e-6)
-    return -(wanted * logits.log_softmax(1)).sum(1).mean()
+    return -(wanted * logits.log_softmax(1)).sum() / named.sum().clamp_min(1)
 
 
-def patches_say(patch_logits: Tensor, belongs: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiple-instance losses of every part of every picture.
+def patches_say(patch_logits: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    """Multiple-instance losses.
 
     Args:
         patch_logits: (B, N, C).
-        belongs: (B, T, N), 1 where a patch belongs to a part.
-        words: (B, T, C), above 0 where a word is present; no word in a part that is not there.
+        words: (B, C), above 0 where a word is present.
 
     Returns:
-        how far parts are from "some patch says each present word", and how far their patches are from "says a word
-        of this part" (the likelihood of a set of possible labels); scalars.
+        how far pictures are from "some patches say each present word", and how far patches are from "says a word of
+        the picture" (the likelihood of a set of possible labels); scalars.
     """
     present = (words > 0).float()
     sayings = patch_logits.softmax(2)  # (B, N, C)
-    # Patches expected to say each word, (B, T, C), in units that grow with the part: more than one should say it.
-    expected = ((belongs @ sayings) / (1 + GROWTH * belongs.sum(2, keepdim=True))).clamp(1e-6, 20)
+    # Patches expected to say each word, in units that grow with the picture: more than one should say it.
+    expected = (sayings.sum(1) / (1 + GROWTH * sayings.shape[1])).clamp(1e-6, 20)
     # Poisson: the chance that none does is exp(-expected).
-    missing = -(present * torch.log1p(-torch.exp(-expected))).sum(2) / present.sum(2).clamp_min(1)
-    allowed = belongs.transpose(1, 2) @ present  # (B, N, C)
-    strayed = -(sayings * allowed).sum(2).clamp_min(1e-6).log()
-    there = (present.sum(2) > 0).float()
-    return (missing * there).sum() / there.sum(), strayed.mean()
+    missing = -(present * torch.log1p(-torch.exp(-expected))).sum(1) / present.sum(1).clamp_min(1)
+    strayed = -(sayings * present[:, None]).sum(2).clamp_min(1e-6).log()
+    return missing.mean(), strayed.mean()
 
 
-def group_loss(logits: Tensor, words: Tensor) -> Tensor:
-    """`several_positives` over the rows that have a word at all, (P, G) and (P, G) -> scalar."""
-    named = words.sum(1) > 0
-    return several_positives(logits[named], words[named]) if bool(named.any()) else logits.sum() * 0
+def disagreement(patch_logits: Tensor, corners: Tensor) -> Tensor:
+    """How differently two windows of a scene speak of what both show: Jensen-Shannon, with the mean held fixed.
+
+    What is said of a thing moves with the thing. Without this the multiple-instance losses are as content when it is
+    said in the middle of the picture, and so it is: the place of what patches said followed an object's by a quarter.
+
+    Args:
+        patch_logits: (B, 2, N, C) of square windows.
+        corners: (B, 2, 2) (row, column) of a window's first patch in its scene.
+
+    Returns:
+        scalar, nats per patch; 0 where no two windows overlap.
+    """
+    side = int(patch_logits.shape[2] ** 0.5)
+    grid = torch.arange(side, device=patch_logits.device)
+    cells = torch.cartesian_prod(grid, grid).view(1, -1, 2)  # (1, N, 2)
+    beside = cells + (corners[:, 0] - corners[:, 1])[:, None]  # the first window's cells, counted in the second
+    shared = ((beside >= 0) & (beside < side)).all(2)  # (B, N)
+    if not bool(shared.any()):
+        return patch_logits.sum() * 0
+    sayings = patch_logits.log_softmax(3)
+    number = (beside[..., 0] * side + beside[..., 1]).clamp(0, side * side - 1)
+    second = sayings[:, 1].gather(1, number[..., None].expand_as(sayings[:, 1]))
+    one, two = sayings[:, 0][shared], second[shared]
+    both = ((one.exp() + two.exp()) / 2).detach()
+    return (torch.xlogy(both, both) - both * (one + two) / 2).sum(1).mean()
 
 
 def picture_loss(
-    cls: Tensor,
-    patches: Tensor,
-    parts: Tensor,
-    vectors: Tensor,
-    scale: Tensor,
-    words: Tensor,
-    objects: int,
-    dense: bool,
+    cls: Tensor, patches: Tensor, corners: Tensor, vectors: Tensor, scale: Tensor, words: Tensor, objects: int
 ) -> tuple[Tensor, Tensor]:
-    """All objectives of one batch.
+    """All objectives of a batch of scenes.
 
     Args:
-        cls: (B, D) projected [CLS]; it answers for pictures that are one scene.
-        patches: (B, N, D) projected patches.
-        parts: (B, N) which part a patch belongs to.
+        cls: (B, 2, D) projected [CLS] of two windows of every scene.
+        patches: (B, 2, N, D) projected patches.
+        corners: as in `disagreement`.
         vectors: (C, D) unit rows, the words; objects first, then stuff.
         scale: scalar, what cosines are multiplied with.
-        words: (B, T, C) from `shares_to_words`.
+        words: (B, 2, C) from `shares_to_words`.
         objects: how many of the C are objects.
-        dense: patches take part; else [CLS] alone.
 
     Returns:
-        scalar loss, and (B, C) logits of [CLS].
+        scalar loss, and (B, 2, C) logits of [CLS].
     """
-    logits = scale * F.normalize(cls.float(), dim=-1) @ vectors.T
-    there = words.sum(2) > 0  # (B, T)
-    one_scene = (there.sum(1) == 1)[:, None]
-    whole = group_loss(logits, words.amax(1) * one_scene)
-    if not dense:
-        return whole, logits
+    loss, logits = cls_loss(cls, vectors, scale, words)
     patches = F.normalize(patches.float(), dim=-1)
-    belongs = F.one_hot(parts, words.shape[1]).transpose(1, 2).to(patches.dtype)  # (B, T, N)
-    means = scale * F.normalize((belongs @ patches)[there], dim=-1) @ vectors.T
-    named = words[there]
+    means = (scale * F.normalize(patches.mean(2), dim=-1) @ vectors.T).flatten(0, 1)
+    named = words.flatten(0, 1)
     # Objects among objects, stuff among stuff: against both, stuff wins, which is learnt first and covers more.
-    mean = group_loss(means[:, :objects], named[:, :objects])
-    mean = mean + STUFF_MEAN * group_loss(means[:, objects:], named[:, objects:])
-    missing, strayed = patches_say(scale * patches @ vectors.T, belongs, words)
-    return whole + mean + missing + STRAYED * strayed, logits
+    loss = loss + several_positives(means[:, :objects], named[:, :objects])
+    loss = loss + STUFF_MEAN * several_positives(means[:, objects:], named[:, objects:])
+    missing, strayed = patches_say((scale * patches @ vectors.T).flatten(0, 1), named)
+    # The scale is for the words to choose: a lower one would make any two windows agree.
+    return loss + missing + STRAYED * strayed + disagreement(scale.detach() * patches @ vectors.T, corners), logits
+
+
+def cls_loss(cls: Tensor, vectors: Tensor, scale: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    """CLIP's own objective, [CLS] against the words; as in `picture_loss`, for any number of windows a scene."""
+    logits = scale * F.normalize(cls.float(), dim=-1) @ vectors.T
+    return several_positives(logits.flatten(0, 1), words.flatten(0, 1)), logits

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cliptrase_core import weights
@@ -52,45 +51,20 @@ def positions_of(positions: Tensor, side: int, corner: tuple[int, int]) -> Tenso
     return square[row : row + side, column : column + side].flatten(0, 1)
 
 
-def partition(parts: Tensor, strength: float, heads: int) -> Tensor:
-    """What is added to attention so that parts of a mosaic see less of each other.
-
-    Args:
-        parts: (B, N) which part a patch belongs to.
-        strength: 0 for nothing; at 20 every part is as good as alone.
-        heads: of the model.
-
-    Returns:
-        (B * heads, 1 + N, 1 + N), -strength between patches of different parts; [CLS] sees all and is seen by all.
-    """
-    apart = (parts[:, :, None] != parts[:, None]).float() * -strength
-    return F.pad(apart, (1, 0, 1, 0)).repeat_interleave(heads, 0)
-
-
-def look(
-    visual: Any,
-    pixels: Tensor,
-    corner: tuple[int, int] = (0, 0),
-    kept: Tensor | None = None,
-    mask: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+def look(visual: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> tuple[Tensor, Tensor]:
     """Run the tower.
 
     Args:
         visual: an open_clip VisionTransformer.
         pixels: (B, 3, H, H), a whole number of patches and no more than the model's grid.
         corner: where in the model's grid the pictures lie, see `positions_of`.
-        kept: (B, K) numbers of the patches that take part; the others are left out, which saves their time.
-        mask: (B * heads, 1 + N or K, 1 + N or K), added to attention.
 
     Returns:
-        (B, D) projected [CLS] and (B, N or K, D) projected patches.
+        (B, D) projected [CLS] and (B, N, D) projected patches.
     """
     tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)  # (B, N, width)
     tokens = tokens + positions_of(visual.positional_embedding, int(tokens.shape[1] ** 0.5), corner)
-    if kept is not None:
-        tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[2]))
     cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(tokens), 1, -1)
-    tokens = visual.ln_post(visual.transformer(visual.ln_pre(torch.cat([cls, tokens], dim=1)), attn_mask=mask))
+    tokens = visual.ln_post(visual.transformer(visual.ln_pre(torch.cat([cls, tokens], dim=1))))
     projected = tokens @ visual.proj  # (B, 1 + N, D)
     return projected[:, 0], projected[:, 1:]
