@@ -66,7 +66,6 @@ def build(service: Service) -> gr.Blocks:
         publish(Endpoints(service))  # first: they get the plain names, which Gradio makes of the handlers' otherwise
         gr.Markdown(f"# {TITLE}\n{PURPOSE}")
         page, opened = _draw(service)
-        ask.wire(page.ask)
         handlers = SegmentHandlers(service)
         result.wire(page.result, page.shared, handlers)
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
@@ -79,6 +78,7 @@ def build(service: Service) -> gr.Blocks:
         _wire_segmenting(page, PageHandlers(service), handlers)
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
+        ask.wire(page.ask)
         refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)

@@ -19,7 +19,10 @@ def upload(page, path: Path) -> None:
 
 
 def segment(page, path: Path, words: str = WORDS) -> None:
-    upload(page, path)
+    # A new picture stops what runs. A script can press Segment in the milliseconds between the picture's appearing and
+    # that: it would be stopped too.
+    with page.expect_request(re.compile("/queue/join")):
+        upload(page, path)
     expect(page.locator("#picture img")).to_be_visible()
     page.locator("#words textarea").fill(words)
     page.locator("#go").click()
