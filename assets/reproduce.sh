@@ -28,10 +28,11 @@ nano)
     train=assets/nano/train
     [ -e "$folder/words.pt" ] ||
         "$python" $train/words.py --nouns /usr/share/wordnet/index.noun --output "$folder/words.pt"
-    "$python" $train/image.py --stock "$folder/stock" --words "$folder/words.pt" --checkpoints "$folder/image" \
-        --device "$device" "${options[@]}"
+    # The text tower first: pictures are told what it says, so the two agree.
     "$python" $train/text.py --words "$folder/words.pt" --checkpoints "$folder/text" --device "$device" "${options[@]}"
-    "$python" $train/pack.py --image "$folder/image/finish.pt" --text "$folder/text/text.pt" --words "$folder/words.pt"
+    "$python" $train/image.py --stock "$folder/stock" --text "$folder/text/text.pt" --checkpoints "$folder/image" \
+        --device "$device" "${options[@]}"
+    "$python" $train/pack.py --checkpoint "$folder/image/finish.pt" --words "$folder/words.pt"
     "$python" $train/measure.py --stock "$folder/stock"
     ;;
 sam-nano)

@@ -89,52 +89,36 @@ def test_words_of_a_picture_are_what_covers_enough_of_it(nano_training):
     assert words.tolist() == [[0, 1, pytest.approx(0.35), 0]]
 
 
-def test_patches_say_by_hand(nano_training):
-    from losses import patches_say
+def test_patches_of_a_part_say_together_what_the_part_alone_says(nano_training):
+    from losses import parts_disagree
 
-    sure = torch.tensor([[[20.0, 0, 0], [0, 20.0, 0]]])  # patch 0 says word 0, patch 1 word 1
-    missing, strayed = patches_say(sure, torch.tensor([[1.0, 1.0, 0]]))
-    assert float(missing) == pytest.approx(-math.log(1 - math.exp(-1 / 1.12)), abs=1e-4)
-    assert float(strayed) == pytest.approx(0, abs=1e-4)
-    missing, strayed = patches_say(sure, torch.tensor([[1.0, 0, 1.0]]))  # patch 1 is wrong, nobody says word 2
-    assert float(missing) == pytest.approx((-math.log(1 - math.exp(-1 / 1.12)) - math.log(1e-6)) / 2, rel=1e-2)
-    assert float(strayed) == pytest.approx(-math.log(1e-6) / 2, rel=1e-2)
-
-
-def test_windows_agree_when_what_is_said_moves_with_the_scene(nano_training):
-    from losses import disagreement
-
-    torch.manual_seed(0)
-    scene, corners = torch.randn(5, 5, 4), torch.tensor([[[0, 1], [2, 0]]])
-    windows = torch.stack([scene[r : r + 3, c : c + 3].flatten(0, 1) for r, c in corners[0]])[None]
-    assert float(disagreement(windows, corners)) == pytest.approx(0, abs=1e-6)
-    assert float(disagreement(windows[:, [0, 0]], corners)) > 0.01  # the same is said at the same place of the picture
-    assert float(disagreement(windows, torch.tensor([[[0, 0], [3, 0]]]))) == 0  # nothing in common
-    surely = 50 * torch.eye(2)[:, None].expand(2, 9, 2)[None]  # one window says word 0 everywhere, the other word 1
-    assert float(disagreement(surely, torch.zeros(1, 2, 2, dtype=torch.long))) == pytest.approx(24.3, abs=0.1)
+    said, both = torch.full((1, 4, 4, 3), -20.0), torch.tensor([[1.0, 1.0, 0.0]])
+    said[:, :, :2, 0] = said[:, :, 2:, 1] = 20.0  # two columns of patches say word 0, two say word 1
+    sure, torn = torch.tensor([[20.0, -20.0, 90.0]]), torch.zeros(1, 3)  # of word 2 the whole picture knows nothing
+    assert float(parts_disagree(said, (0, 0, 2), sure, both)) == pytest.approx(0, abs=1e-5)
+    assert float(parts_disagree(said, (1, 1, 2), torn, both)) == pytest.approx(0, abs=1e-5)  # a half says each
+    apart = float(parts_disagree(said, (0, 0, 2), torn, both))
+    assert apart == pytest.approx(-math.log(2) - math.log(1e-7) / 2, rel=1e-3)
+    sure.requires_grad_()
+    assert not parts_disagree(said, (1, 1, 2), sure, both).requires_grad, "[CLS] teaches, it is not taught"
 
 
-def test_pictures_are_windows_of_scenes_and_tell_what_they_show(nano_training):
-    from pictures import Windows, batches
+def test_parts_are_told_what_they_show(nano_training):
+    from pictures import batches, cut
 
     settings = SceneSettings(128, 3, single=(0.5, 1.0), several=(0.3, 0.6))
-    first, again = (next(batches(shapes(), settings, Windows(80, 2), 6, 7, workers=0)) for _ in range(2))
-    images, shares, corners = first
-    assert images.shape == (6, 2, 80, 80, 3)
-    assert torch.allclose(shares.sum(2), torch.ones(6, 2))
-    assert len(corners.unique()) > 1
-    assert corners.min() >= 0
-    assert corners.max() <= 3
-    for one, two in zip(first, again, strict=True):
-        assert torch.equal(one, two)
-    for pair, places in zip(images, corners, strict=True):
-        shift = 16 * (places[0] - places[1])
-        top, left = shift.clamp(min=0)
-        bottom, right = 80 + shift.clamp(max=0)
-        height, width = bottom - top, right - left
-        second = pair[1][top:bottom, left:right]
-        up, over = (-shift).clamp(min=0)
-        assert torch.equal(pair[0][up : up + height, over : over + width], second)
+    first, again = (next(batches(shapes(), settings, (2, 3), 6, 7, workers=0)) for _ in range(2))
+    images, shares, boxes = first
+    assert images.shape == (6, 128, 128, 3)
+    assert shares.shape == (6, 3, 2 + len(STUFF))
+    assert torch.allclose(shares.sum(2), torch.ones(6, 3))
+    assert list(boxes[0]) == [0, 0, 8]
+    assert boxes == again[2]
+    assert torch.equal(images, again[0])
+    for row, column, side in boxes[1:]:
+        assert side in (2, 3)
+        assert max(row, column) + side <= 8
+    assert torch.equal(cut(images, (1, 2, 3), 1), images[:, 16:64, 32:80])
 
 
 def test_a_small_picture_gets_the_positions_of_the_window_where_it_lies(nano_training):
@@ -154,21 +138,21 @@ def test_the_tower_of_training_computes_what_open_clip_computes(nano_training):
         torch.testing.assert_close(look(model.visual, pixels)[0], model.encode_image(pixels), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("dense", "size"), [(False, 64), (True, 96)])
-def test_the_image_tower_learns_two_shapes_in_a_few_steps(nano_training, dense, size):
+@pytest.mark.parametrize("parts", [(), (2, 3)])
+def test_the_image_tower_learns_two_shapes_in_a_few_steps(nano_training, parts):
     from image import Phase, step, top1
-    from pictures import Windows, batches
+    from pictures import batches
     from tower import fresh
 
     torch.manual_seed(0)
     model, sprites = fresh(TINY), shapes()
     vectors = torch.linalg.qr(torch.randn(16, 16))[0][: len(sprites.names) + len(STUFF)]
-    phase = Phase(320, 16, 2e-3, SceneSettings(size, 1, single=(0.6, 1.0)), 64, dense)
-    source = batches(sprites, phase.settings, Windows(64, 1 + dense), phase.batch // (1 + dense), 0, workers=0)
+    phase = Phase(320, 16, 2e-3, SceneSettings(64, 1, single=(0.6, 1.0)), parts)
+    source = batches(sprites, phase.settings, phase.parts, phase.batch, 0, workers=0)
     optimizer = torch.optim.AdamW(model.visual.parameters(), lr=phase.rate)
     losses = []
     for _ in range(phase.pictures // phase.batch):
-        loss, _ = step(model, next(source), vectors, 2, dense)
+        loss, _ = step(model, next(source), vectors, 2)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -232,19 +216,31 @@ def test_the_text_tower_comes_closer_to_its_targets(nano_training):
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_packed_towers_of_two_checkpoints_are_read_back_without_unused_rows(nano_training):
+def test_a_checkpoint_gives_one_of_its_towers(nano_training):
+    from tower import fresh, take_tower
+
+    model, other = fresh(TINY), fresh(TINY).state_dict()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    take_tower(model, other, image=True)
+    assert torch.equal(model.state_dict()["visual.proj"], other["visual.proj"])
+    assert torch.equal(model.state_dict()["text_projection"], before["text_projection"])
+    take_tower(model, other, image=False)
+    assert torch.equal(model.state_dict()["text_projection"], other["text_projection"])
+
+
+def test_a_packed_checkpoint_is_read_back_without_unused_rows(nano_training):
     from pack import packed_state
     from tower import fresh
 
     from cliptrase_core.nano import EMBEDDING, unpack
 
     torch.manual_seed(0)
-    image, text, rows = fresh().state_dict(), fresh().state_dict(), torch.tensor([3, 7, 49407])
-    state = unpack(packed_state(image, text, rows), 49408)
-    for name, source in (("visual.proj", image), ("text_projection", text)):
-        half_step = float(source[name].abs().max()) / 250
-        torch.testing.assert_close(state[name], source[name], atol=half_step, rtol=0)
-    torch.testing.assert_close(state[EMBEDDING][rows], text[EMBEDDING][rows], atol=1e-3, rtol=0.02)
+    model, rows = fresh().state_dict(), torch.tensor([3, 7, 49407])
+    state = unpack(packed_state(model, rows), 49408)
+    for name in ("visual.proj", "text_projection"):
+        half_step = float(model[name].abs().max()) / 250
+        torch.testing.assert_close(state[name], model[name], atol=half_step, rtol=0)
+    torch.testing.assert_close(state[EMBEDDING][rows], model[EMBEDDING][rows], atol=1e-3, rtol=0.02)
     assert not state[EMBEDDING][5].any()
 
 

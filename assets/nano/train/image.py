@@ -1,6 +1,6 @@
-"""Train the image tower against fixed word vectors; resumable, one phase after another.
+"""Train the image tower against what the text tower says; resumable, one phase after another.
 
-python assets/nano/train/image.py --stock FOLDER --words words.pt --checkpoints FOLDER
+python assets/nano/train/image.py --stock FOLDER --text text.pt --checkpoints FOLDER
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from losses import cls_loss, picture_loss, shares_to_words
-from pictures import PATCH, Batch, Windows, batches
+from losses import parts_disagree, says, several_positives, shares_to_words
+from pictures import PATCH, Batch, Box, batches, cut
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from tower import fresh, look, normalised, shipped
+from tower import fresh, look, normalised, shipped, take_tower, word_vectors
 
 from assets.training import (
     Average,
@@ -45,24 +45,28 @@ class Phase:
         batch: pictures a step.
         rate: highest learning rate; it rises over 100 steps and falls along a cosine to a twentieth.
         settings: what the scenes are like.
-        window: side of a picture in pixels.
-        dense: patches learn too, from pairs of windows of one scene. Not where a lone object fills every picture:
-            any patch may speak for it there, and what patches say moves from the object to the middle of the picture.
+        parts: sides in patches of parts of a picture that are pictures too, and teach its patches; none: [CLS] alone
+            learns. Not where a lone object fills every picture: there is nothing to tell apart.
+        beside: a phase of which as many pictures are seen in every step, lest what it taught be forgotten.
     """
 
     pictures: int
     batch: int
     rate: float
     settings: SceneSettings
-    window: int
-    dense: bool = True
+    parts: tuple[int, ...] = ()
+    beside: str | None = None
 
 
-SCENES = SceneSettings(256, 5, single=(0.3, 0.9), several=(0.25, 0.5), recolour=0.5, degrade=0.25)
+def scenes(size: int) -> SceneSettings:
+    """Scenes whose objects are 50 to 200 pixels wide, whatever the size of the picture."""
+    return SceneSettings(size, 5, (70 / size, 200 / size), (50 / size, 110 / size), recolour=0.5, degrade=0.25)
+
+
 PHASES = {
-    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, (0.7, 1.25), recolour=0.6, degrade=0.25), 64, False),
-    "scenes": Phase(600_000, 64, 4e-4, SCENES, 160),
-    "finish": Phase(60_000, 48, 1e-4, SCENES, 224),
+    "single": Phase(3_000_000, 256, 1e-3, SceneSettings(64, 1, (0.7, 1.25), recolour=0.6, degrade=0.25)),
+    "scenes": Phase(400_000, 64, 4e-4, scenes(160), (3, 5, 6), "single"),
+    "finish": Phase(40_000, 48, 1e-4, scenes(224), (3, 5, 6), "single"),
 }
 
 
@@ -76,23 +80,30 @@ def optimiser(model: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
 
 
-def step(model: Any, batch: Batch, vectors: Tensor, objects: int, dense: bool) -> tuple[Tensor, float]:
+def step(model: Any, batch: Batch, vectors: Tensor, objects: int) -> tuple[Tensor, float]:
     """Loss of one batch, and how often the first guess of [CLS] among objects is in the picture."""
-    images, shares, corners = batch
-    each = (-1, images.shape[1])
-    words = shares_to_words(shares.flatten(0, 1), objects).unflatten(0, each)
-    room = model.visual.grid_size[0] - images.shape[2] // PATCH
+    images, shares, (whole, *parts) = batch
+    room = model.visual.grid_size[0] - whole[2]
     row, column = (int(v) for v in torch.randint(room + 1, (2,)))
-    with torch.autocast(images.device.type, torch.bfloat16):
-        cls, patches = look(model.visual, normalised(images.flatten(0, 1)), (row, column))
-    cls, patches = cls.unflatten(0, each), patches.unflatten(0, each)
     scale = model.logit_scale.exp().clamp(max=100)
-    if dense:
-        loss, logits = picture_loss(cls, patches, corners, vectors, scale, words, objects)
-    else:
-        loss, logits = cls_loss(cls, vectors, scale, words)
-    guess = logits[..., :objects].argmax(2, keepdim=True)
-    return loss, float((words.gather(2, guess) > 0).float().mean())
+
+    def answers(box: Box) -> tuple[Tensor, Tensor]:
+        pixels = normalised(cut(images, box, 1))
+        with torch.autocast(images.device.type, torch.bfloat16):
+            cls, patches = look(model.visual, pixels, (row + box[0], column + box[1]))
+        return says(cls, vectors, scale, objects), says(patches, vectors, scale.detach(), objects)
+
+    logits, patches = answers(whole)
+    patches = patches.unflatten(1, (whole[2], whole[2]))
+    words = shares_to_words(shares[:, 0], objects)
+    loss = several_positives(logits, words)
+    for part, covered in zip(parts, shares[:, 1:].unbind(1), strict=True):
+        alone, _ = answers(part)
+        # Of a part, what is too little to be recognised is not named, and an object has no more weight than its ground.
+        named = shares_to_words(covered, objects, seen=0.1, stuff_weight=1.0)
+        loss = loss + (several_positives(alone, named) + parts_disagree(patches, part, alone, words)) / len(parts)
+    guess = logits[:, :objects].argmax(1, keepdim=True)
+    return loss, float((words.gather(1, guess) > 0).float().mean())
 
 
 @torch.no_grad()
@@ -113,9 +124,9 @@ def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors:
     optimizer, checkpoint = optimiser(model), run.folder / f"{name}.pt"
     seen = first = resume(checkpoint, model, optimizer, run.device)
     steps = phase.pictures * run.scale / phase.batch
-    windows = Windows(phase.window, 2 if phase.dense else 1)
-    scenes = phase.batch // windows.each // run.processes
-    source = batches(training, phase.settings, windows, scenes, 1 + seen + run.rank, run.workers)
+    scenes = phase.batch // run.processes
+    taught = [phase, PHASES[phase.beside]] if phase.beside else [phase]
+    sources = [batches(training, p.settings, p.parts, scenes, 1 + seen + run.rank, run.workers) for p in taught]
     shown = np.random.default_rng(0).choice(len(training.labels), 800)
     average, guesses, started = Average(), Average(), time.monotonic()
     saved = started
@@ -125,10 +136,12 @@ def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors:
     while seen < steps * phase.batch:
         set_rate(optimizer, learning_rate(phase.rate, seen // phase.batch, steps))
         optimizer.zero_grad()
-        images, shares, corners = (tensor.to(run.device) for tensor in next(source))
-        with sdpa_kernel(kernels):
-            loss, right = step(model, (images, shares, corners), vectors, len(training.names), phase.dense)
-            loss.backward()
+        for source in reversed(sources):  # the phase's own last: its figures are shown
+            images, shares, boxes = next(source)
+            with sdpa_kernel(kernels):
+                batch = images.to(run.device), shares.to(run.device), boxes
+                loss, right = step(model, batch, vectors, len(training.names))
+                loss.backward()
         average_gradients([*model.visual.parameters(), model.logit_scale], run.processes)
         torch.nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
         optimizer.step()
@@ -150,22 +163,23 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock", type=Path, required=True, help="what assets/sprites/restyle.py wrote")
-    parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
+    parser.add_argument("--text", type=Path, help="what text.py wrote; otherwise the shipped text tower")
     parser.add_argument("--phases", default="single,scenes,finish")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--from-scratch", action="store_true", help="random weights instead of the shipped ones")
-    start.add_argument("--weights", type=Path, help="a checkpoint's weights instead of the shipped ones")
+    start.add_argument("--weights", type=Path, help="a checkpoint's image tower instead of the shipped one")
     add_options(parser)
     arguments = parser.parse_args()
     run = read_options(arguments)
     stock = read_stock(arguments.stock / "training"), read_stock(arguments.stock / "held-out")
-    words = torch.load(arguments.words)
-    names = [*stock[0].names, *STUFF]
-    vectors = words["targets"][[words["words"].index(name) for name in names]]
-    vectors = vectors.to(run.device)
-    model = (fresh() if arguments.from_scratch else shipped()).to(run.device)
-    if arguments.weights:
-        model.load_state_dict(torch.load(arguments.weights, map_location=run.device)["model"])
+    model = shipped()
+    if arguments.from_scratch:
+        take_tower(model, fresh().state_dict(), image=True)
+    for path, image in ((arguments.weights, True), (arguments.text, False)):
+        if path is not None:
+            take_tower(model, torch.load(path, map_location="cpu")["model"], image)
+    vectors = word_vectors(model, [*stock[0].names, *STUFF]).to(run.device)
+    model = model.to(run.device)
     for name in arguments.phases.split(","):
         run_phase(model, PHASES[name], stock, vectors, run, name)
 

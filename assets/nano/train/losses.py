@@ -1,14 +1,14 @@
-"""What the image tower learns from: words true of a whole picture, and two views of one scene; never a mask."""
+"""What the image tower learns from: words true of a whole picture, and its own answers to parts of it; never a mask."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STUFF_MEAN = 0.3
-STRAYED = 0.1
-GROWTH = 0.06  # patches that should say a word, per patch of the picture
+STUFF_FREQUENCY = 7.5
 
 
 def shares_to_words(shares: Tensor, objects: int, seen: float = 0.02, stuff_weight: float = 0.35) -> Tensor:
@@ -35,85 +35,43 @@ def several_positives(logits: Tensor, words: Tensor) -> Tensor:
     return -(wanted * logits.log_softmax(1)).sum() / named.sum().clamp_min(1)
 
 
-def patches_say(patch_logits: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiple-instance losses.
+def says(answers: Tensor, vectors: Tensor, scale: Tensor, objects: int) -> Tensor:
+    """How likely words are of tokens in training, where a kind of stuff is far more frequent than a kind of object.
+
+    What is frequent is added here, so that it is not learned (logit adjustment: Menon et al., ICLR 2021): who asks for
+    a dog on grass makes both equally likely.
 
     Args:
-        patch_logits: (B, N, C).
-        words: (B, C), above 0 where a word is present.
-
-    Returns:
-        how far pictures are from "some patches say each present word", and how far patches are from "says a word of
-        the picture" (the likelihood of a set of possible labels); scalars.
-    """
-    present = (words > 0).float()
-    sayings = patch_logits.softmax(2)  # (B, N, C)
-    # Patches expected to say each word, in units that grow with the picture: more than one should say it.
-    expected = (sayings.sum(1) / (1 + GROWTH * sayings.shape[1])).clamp(1e-6, 20)
-    # Poisson: the chance that none does is exp(-expected).
-    missing = -(present * torch.log1p(-torch.exp(-expected))).sum(1) / present.sum(1).clamp_min(1)
-    strayed = -(sayings * present[:, None]).sum(2).clamp_min(1e-6).log()
-    return missing.mean(), strayed.mean()
-
-
-def disagreement(patch_logits: Tensor, corners: Tensor) -> Tensor:
-    """How differently two windows of a scene speak of what both show: Jensen-Shannon, with the mean held fixed.
-
-    What is said of a thing moves with the thing. Without this the multiple-instance losses are as content when it is
-    said in the middle of the picture, and so it is: the place of what patches said followed an object's by a quarter.
-
-    Args:
-        patch_logits: (B, 2, N, C) of square windows.
-        corners: (B, 2, 2) (row, column) of a window's first patch in its scene.
-
-    Returns:
-        scalar, nats per patch; 0 where no two windows overlap.
-    """
-    side = int(patch_logits.shape[2] ** 0.5)
-    grid = torch.arange(side, device=patch_logits.device)
-    cells = torch.cartesian_prod(grid, grid).view(1, -1, 2)  # (1, N, 2)
-    beside = cells + (corners[:, 0] - corners[:, 1])[:, None]  # the first window's cells, counted in the second
-    shared = ((beside >= 0) & (beside < side)).all(2)  # (B, N)
-    if not bool(shared.any()):
-        return patch_logits.sum() * 0
-    sayings = patch_logits.log_softmax(3)
-    number = (beside[..., 0] * side + beside[..., 1]).clamp(0, side * side - 1)
-    second = sayings[:, 1].gather(1, number[..., None].expand_as(sayings[:, 1]))
-    one, two = sayings[:, 0][shared], second[shared]
-    both = ((one.exp() + two.exp()) / 2).detach()
-    return (torch.xlogy(both, both) - both * (one + two) / 2).sum(1).mean()
-
-
-def picture_loss(
-    cls: Tensor, patches: Tensor, corners: Tensor, vectors: Tensor, scale: Tensor, words: Tensor, objects: int
-) -> tuple[Tensor, Tensor]:
-    """All objectives of a batch of scenes.
-
-    Args:
-        cls: (B, 2, D) projected [CLS] of two windows of every scene.
-        patches: (B, 2, N, D) projected patches.
-        corners: as in `disagreement`.
+        answers: (..., D) projected tokens.
         vectors: (C, D) unit rows, the words; objects first, then stuff.
         scale: scalar, what cosines are multiplied with.
-        words: (B, 2, C) from `shares_to_words`.
         objects: how many of the C are objects.
 
     Returns:
-        scalar loss, and (B, 2, C) logits of [CLS].
+        (..., C) logits.
     """
-    loss, logits = cls_loss(cls, vectors, scale, words)
-    patches = F.normalize(patches.float(), dim=-1)
-    means = (scale * F.normalize(patches.mean(2), dim=-1) @ vectors.T).flatten(0, 1)
-    named = words.flatten(0, 1)
-    # Objects among objects, stuff among stuff: against both, stuff wins, which is learnt first and covers more.
-    loss = loss + several_positives(means[:, :objects], named[:, :objects])
-    loss = loss + STUFF_MEAN * several_positives(means[:, objects:], named[:, objects:])
-    missing, strayed = patches_say((scale * patches @ vectors.T).flatten(0, 1), named)
-    # The scale is for the words to choose: a lower one would make any two windows agree.
-    return loss + missing + STRAYED * strayed + disagreement(scale.detach() * patches @ vectors.T, corners), logits
+    frequent = torch.zeros(len(vectors), device=vectors.device)
+    frequent[objects:] = STUFF_FREQUENCY
+    return scale * F.normalize(answers.float(), dim=-1) @ vectors.T + frequent
 
 
-def cls_loss(cls: Tensor, vectors: Tensor, scale: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-    """CLIP's own objective, [CLS] against the words; as in `picture_loss`, for any number of windows a scene."""
-    logits = scale * F.normalize(cls.float(), dim=-1) @ vectors.T
-    return several_positives(logits.flatten(0, 1), words.flatten(0, 1)), logits
+def parts_disagree(patches: Tensor, box: Sequence[int], alone: Tensor, words: Tensor) -> Tensor:
+    """How far the patches of a part say, together, from what [CLS] says where the part is all that is seen.
+
+    Words of a picture do not tell where in it they are true; what is outside of a part cannot be said of it. Parts of
+    many sizes at many places leave one arrangement that agrees with all of them. The idea is CLIPSelf's (Wu et al.,
+    ICLR 2024), with words in place of features: of two things in a part, each patch may say its own.
+
+    Args:
+        patches: (B, g, g, C) logits of a picture's patches.
+        box: (row, column, side) of the part, patches.
+        alone: (B, C) logits of [CLS] for the part alone; it teaches and is not taught.
+        words: (B, C), above 0 where a word is true of the whole picture: [CLS] chooses among these.
+
+    Returns:
+        scalar, Kullback-Leibler divergence in nats.
+    """
+    row, column, side = box
+    together = patches[:, row : row + side, column : column + side].softmax(3).mean((1, 2))
+    teacher = alone.detach().masked_fill(words == 0, -1e4).log_softmax(1)
+    return (teacher.exp() * (teacher - together.clamp_min(1e-7).log())).sum(1).mean()

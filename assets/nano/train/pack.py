@@ -1,6 +1,6 @@
-"""Write the weights of nano from training checkpoints, in 8 bits.
+"""Write the weights of nano from a training checkpoint, in 8 bits.
 
-python assets/nano/train/pack.py --image finish.pt --text text.pt --words words.pt
+python assets/nano/train/pack.py --checkpoint finish.pt --words words.pt
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ def used_rows(words: list[str]) -> Tensor:
     return rows[order[:MOST]].sort().values
 
 
-def packed_state(image: dict[str, Tensor], text: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """The image tower of one checkpoint and the text tower of another, without token rows that training never saw."""
-    state = {name: image[name] if name.startswith(("visual", "logit_scale")) else text[name] for name in image}
-    state.pop("attn_mask", None)  # open_clip makes it
+def packed_state(model: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """A CLIP in 8 bits without token rows that training never saw."""
+    state = {name: value for name, value in model.items() if name != "attn_mask"}  # which open_clip makes
     state[EMBEDDING] = state[EMBEDDING][rows]
     return {**pack(state), ROWS: rows.to(torch.int32)}
 
@@ -49,14 +48,13 @@ def packed_state(image: dict[str, Tensor], text: dict[str, Tensor], rows: Tensor
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", type=Path, required=True)
-    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="of image.py, which holds the text tower too")
     parser.add_argument("--words", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=FOLDER / "model.safetensors")
     arguments = parser.parse_args()
-    image, text = (torch.load(path, map_location="cpu")["model"] for path in (arguments.image, arguments.text))
-    image["logit_scale"] = image["logit_scale"].clamp(max=4.6052)  # CLIP's own ceiling, ln 100
-    save_file(packed_state(image, text, used_rows(torch.load(arguments.words)["words"])), arguments.output)
+    model = torch.load(arguments.checkpoint, map_location="cpu")["model"]
+    model["logit_scale"] = model["logit_scale"].clamp(max=4.6052)  # CLIP's own ceiling, ln 100
+    save_file(packed_state(model, used_rows(torch.load(arguments.words)["words"])), arguments.output)
 
 
 if __name__ == "__main__":

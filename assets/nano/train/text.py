@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tower import shipped
-from words import class_names, shipped_answers
+from words import class_names
 
 from assets.training import add_options, learning_rate, read_options, record, resume, save, set_rate
 from cliptrase_core.templates import TEMPLATES, fill
@@ -70,9 +70,6 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
-    parser.add_argument(
-        "--same-image-tower", action="store_true", help="hold class names to what the shipped tower says of them"
-    )
     add_options(parser)
     arguments = parser.parse_args()
     run = read_options(arguments)
@@ -82,8 +79,6 @@ def main() -> None:
     data = torch.load(arguments.words)
     words, vectors = data["words"], data["targets"].to(run.device)
     classes = len(class_names())
-    if arguments.same_image_tower:  # which learned from those very answers
-        vectors[:classes] = shipped_answers(words[:classes]).to(vectors)
     order = np.random.default_rng(0).permutation(np.arange(classes, len(words)))
     unseen, training = order[:HELD_OUT], order[HELD_OUT:]
     model = shipped().to(run.device)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cliptrase_core import weights
 from cliptrase_core.nano import read_nano
+from cliptrase_core.text import TextEncoder
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -26,6 +27,17 @@ def fresh(config: dict[str, Any] | None = None) -> Any:
     config = dict(config or read_nano()[1])
     names = ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")
     return CLIP(**{name: config[name] for name in names})
+
+
+def take_tower(model: Any, state: dict[str, Tensor], image: bool) -> None:
+    """Give the model the image tower (with the scale) of a checkpoint, or else its text tower; in place."""
+    taken = {name: value for name, value in state.items() if name.startswith(("visual", "logit_scale")) == image}
+    model.load_state_dict({**model.state_dict(), **taken})
+
+
+def word_vectors(model: Any, words: list[str]) -> Tensor:
+    """(C, D) unit rows: what the model's text tower says of words."""
+    return TextEncoder(model, weights.load("nano").tokenizer).embed(words)
 
 
 def normalised(images: Tensor) -> Tensor:
