@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# A kind of stuff covers 57 times (4.0 in logarithms) what a kind of object does, and is told from ten others, an object
+# from 283: where that is unsure, stuff is still likelier than any one of them. 7.5: the best in training styles.
 STUFF_FREQUENCY = 7.5
 
 

@@ -1,10 +1,9 @@
 """Word targets: all-MiniLM-L6-v2 embeddings of "a photo of a X", centred on WordNet nouns and projected to 256 numbers.
 
-    python assets/nano/train/words.py --nouns /usr/share/wordnet/index.noun --output words.pt
+python assets/nano/train/words.py --nouns /usr/share/wordnet/index.noun --output words.pt
 
-The projection lies in `projection.safetensors`, because its basis decides what every checkpoint means. The first
-checkpoint was trained against principal directions that were not kept; they were recovered from its text tower
-(`recover_projection`), so that a tower trained further still speaks the same language.
+The projection lies in `projection.safetensors`: its basis decides what every checkpoint means, so that a tower trained
+further still speaks the same language. The model card says where it comes from.
 """
 
 from __future__ import annotations
@@ -18,13 +17,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 HERE = Path(__file__).resolve().parent
 SPRITES = HERE.parents[1] / "sprites"
 PROJECTION = HERE / "projection.safetensors"
-RECOVERED_FROM = 8_000  # words; the projection has 384 x 256 numbers
 
 
 def wordnet_nouns(index: Path) -> list[str]:
@@ -78,33 +76,9 @@ def embed(words: list[str], batch: int = 256) -> Tensor:
     return torch.cat(rows)
 
 
-def recover_projection(embeddings: Tensor, answers: Tensor, mean: Tensor) -> dict[str, Tensor]:
-    """Find the projection behind a text tower that was trained on it (orthogonal Procrustes).
-
-    Args:
-        embeddings: (P, 384) MiniLM rows of many words.
-        answers: (P, 256) what the text tower says for the same words, unit rows.
-        mean: (384,) mean over all nouns.
-
-    Returns:
-        mean (384,) and directions (384, 256) with orthonormal columns.
-    """
-    left, _, right = torch.linalg.svd((embeddings - mean).T @ answers, full_matrices=False)
-    return {"mean": mean, "directions": left @ right}
-
-
 def targets(embeddings: Tensor, projection: dict[str, Tensor]) -> Tensor:
     """(P, 384) MiniLM rows -> (P, 256) unit rows, the space that both towers of nano share."""
     return F.normalize((embeddings - projection["mean"].float()) @ projection["directions"].float(), dim=-1)
-
-
-def shipped_answers(words: list[str]) -> Tensor:
-    """(P, 256) unit rows: what the text tower in the repository says for the words."""
-    from cliptrase_core import weights
-    from cliptrase_core.text import TextEncoder
-
-    loaded = weights.load("nano")
-    return TextEncoder(loaded.model, loaded.tokenizer).embed(words)
 
 
 def main() -> None:
@@ -112,15 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nouns", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument(
-        "--recover", action="store_true", help="write projection.safetensors from the shipped text tower"
-    )
     arguments = parser.parse_args()
     words = training_words(arguments.nouns)
     embeddings = embed(words)
-    if arguments.recover:
-        answers = shipped_answers(words[:RECOVERED_FROM])
-        save_file(recover_projection(embeddings[:RECOVERED_FROM], answers, embeddings.mean(0)), PROJECTION)
     vectors = targets(embeddings, load_file(PROJECTION))
     torch.save({"words": words, "targets": vectors}, arguments.output)
 
