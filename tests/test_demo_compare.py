@@ -21,7 +21,7 @@ from demo.service.truth import Truth, read_truth, score
 from demo.settings import EXAMPLES, METHODS, Settings
 from tests.visitor import Visitor, call
 
-WORDS = "dog; soccer ball; road"
+WORDS = "dog; soccer ball; grass"
 
 
 @pytest.fixture(scope="module")

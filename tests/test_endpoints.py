@@ -18,7 +18,7 @@ from tests.server import ROOT
 from tests.visitor import Visitor, call
 
 DOCUMENT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-WORDS = "dog; soccer ball; road"
+WORDS = "dog; soccer ball; grass"
 
 
 @pytest.fixture(scope="module")
