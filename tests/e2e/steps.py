@@ -20,14 +20,20 @@ def upload(page, path: Path) -> None:
 
 def segment(page, path: Path, words: str = WORDS) -> None:
     # A new picture stops what runs. A script can press Segment in the milliseconds between the picture's appearing and
-    # that: it would be stopped too.
-    with page.expect_request(re.compile("/queue/join")):
+    # that: it would be stopped too. `forget` is what the page asks for next.
+    forget = page.evaluate("gradio_config.dependencies.find(d => d.api_name === 'forget').id")
+    with page.expect_request(lambda request: _function_asked(request) == forget):
         upload(page, path)
     expect(page.locator("#picture img")).to_be_visible()
     page.locator("#words textarea").fill(words)
     page.locator("#go").click()
     expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#legend tbody tr").first).to_be_visible()
+
+
+def _function_asked(request) -> int | None:
+    """The number of the function that this request calls, if it calls one."""
+    return request.post_data_json["fn_index"] if request.url.endswith("/queue/join?") else None
 
 
 def click_patch(page, row: int, column: int, grid: tuple[int, int]) -> None:
