@@ -47,7 +47,7 @@ class Phase:
         settings: what the scenes are like.
         parts: sides in patches of parts of a picture that are pictures too, and teach its patches; none: [CLS] alone
             learns. Not where a lone object fills every picture: there is nothing to tell apart.
-        beside: a phase of which as many pictures are seen in every step, lest what it taught be forgotten.
+        beside: a phase of which a batch is seen in every step too, lest what it taught be forgotten.
     """
 
     pictures: int
@@ -120,9 +120,11 @@ def run_phase(model: Any, phase: Phase, stock: tuple[Sprites, Sprites], vectors:
     optimizer, checkpoint = optimiser(model), run.folder / f"{name}.pt"
     seen = first = resume(checkpoint, model, optimizer, run.device)
     steps = phase.pictures * run.scale / phase.batch
-    scenes = phase.batch // run.processes
     taught = [phase, PHASES[phase.beside]] if phase.beside else [phase]
-    sources = [batches(training, p.settings, p.parts, scenes, 1 + seen + run.rank, run.workers) for p in taught]
+    sources = [
+        batches(training, p.settings, p.parts, p.batch // run.processes, 1 + seen + run.rank, run.workers)
+        for p in taught
+    ]
     shown = np.random.default_rng(0).choice(len(training.labels), 800)
     average, guesses, started = Average(), Average(), time.monotonic()
     saved = started
