@@ -13,7 +13,7 @@ from cliptrase_core import weights
 from cliptrase_core.errors import CliptraseError
 from cliptrase_core.methods import METHODS
 from cliptrase_core.precision import WORTH_IT, bf16_gain
-from cliptrase_core.refine import FREE, REFINERS, is_here
+from cliptrase_core.refine import SAMS, is_here
 from cliptrase_core.version import VERSION
 
 PACKAGES = (
@@ -43,9 +43,8 @@ def report() -> Iterator[str]:
     for name in (weights.NANO, *weights.OPENAI_ARCHITECTURES):
         found = "here" if weights.is_on_disk(name) else "not here"
         yield f"  {name}: {found}"
-    for name in REFINERS:
-        if name not in FREE:
-            yield f"  SAM {name}: {'here' if is_here(name) else 'not here'}"
+    for name in SAMS:
+        yield f"  SAM {name}: {'here' if is_here(name) else 'not here'}"
     yield "methods:"
     for method in METHODS.values():
         yield f"  {method.name}: {method.title}, {method.source}, arXiv {method.arxiv}"

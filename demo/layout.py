@@ -197,8 +197,8 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
             **PRIVATE,
         )
     a.stop.click(None, None, None, cancels=running, **PRIVATE)
-    # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener of
-    # its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
+    # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
+    # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
     page.shared.image.input(None, None, None, cancels=running, **PRIVATE)
     # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
     page.shared.image.input(handlers.forget, None, trigger_mode="always_last", **common)

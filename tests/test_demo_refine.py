@@ -172,7 +172,7 @@ def test_what_can_be_fetched_is_offered_with_its_size(handlers, missing):
     assert offer.fetch.visible is True
     assert offer.fetch.value == "Fetch vit_b (375 MB)"
     assert offer.mode.visible is True
-    assert [("not here yet" in label) for label, _ in offer.refiner.choices] == [False, False, True, True, True]
+    assert [("not here yet" in label) for label, _ in offer.refiner.choices] == [False] * 3 + [True] * 3
     edges = handlers.offer("edges")
     assert (edges.fetch.visible, edges.mode.visible) == (False, False)
 

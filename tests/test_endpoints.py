@@ -153,7 +153,11 @@ def test_every_mode_reaches_the_refiner(server, dog):
         ("segment", {"vocabulary": "a;b", "templates": "{0}"}, "templates: expected one of"),
         ("segment", {"vocabulary": "a;b", "model": "/etc/passwd"}, "model"),
         ("segment", {"vocabulary": "a;b", "model": ["nano"]}, "model: expected text"),
-        ("refine", {"vocabulary": "a;b", "refiner": "magic"}, "refiner: expected one of edges, sam-nano, vit_b"),
+        (
+            "refine",
+            {"vocabulary": "a;b", "refiner": "magic"},
+            "refiner: expected one of edges, sam-nano, sam-nano+edges",
+        ),
         ("refine", {"vocabulary": "a;b", "refiner": "vit_h"}, "got vit_h. Fetch it on the Refine tab first"),
         ("refine", {"vocabulary": "a;b", "mode": "magic"}, "mode: expected one of prompts, regions, everything"),
         ("refine", {"vocabulary": "a;b", "keep": 3}, "keep: expected a list of whole numbers"),

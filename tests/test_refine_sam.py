@@ -13,6 +13,7 @@ from cliptrase_core.errors import InputError, WeightsError
 from cliptrase_core.refine import by_sam, is_here, load_refiner, sam_files
 from cliptrase_core.refine.by_sam import SamRefiner
 from cliptrase_core.refine.components import split
+from cliptrase_core.refine.edges import follow_edges
 from cliptrase_core.refine.prompting import cover_of, full_size, prompts_of
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
 from cliptrase_core.refine.sam_files import load_sam
@@ -212,6 +213,32 @@ def test_the_embedded_model_refines_without_a_network(monkeypatch):
     assert refined.report.refiner == "sam-nano"
     assert len(refined.report.components) == 2
     assert refined.timings["refine"] > 0
+
+
+def test_edges_after_sam_are_the_two_one_after_the_other():
+    name = "sam-nano+edges"
+    assert is_here(name)
+    coarse, image = result_of(halves(120, 160, 70)), painted(halves(120, 160, 80))
+    by_sam = cc.refine(coarse, image, "sam-nano")
+    refined = cc.refine(coarse, image, name)
+    assert np.array_equal(refined.labels, follow_edges(image, by_sam.labels, coarse.grid))
+    assert (refined.labels != by_sam.labels).any()
+    assert refined.report.components == by_sam.report.components
+    assert (refined.report.refiner, refined.report.mode) == (name, "prompts")
+    assert refined.report.changed == (refined.labels != coarse.labels).sum()
+
+
+def test_pieces_are_chosen_before_edges_and_the_choice_is_written_down():
+    coarse, image = result_of(halves(120, 160, 70)), painted(halves(120, 160, 80))
+    refined = load_refiner("sam-nano+edges", mode="prompts")(coarse, image, keep=[])
+    assert np.array_equal(refined.labels, cc.refine(coarse, image, "edges").labels)
+    assert refined.settings["keep"] == []
+    with pytest.raises(InputError, match="keep"):
+        load_refiner("sam-nano+edges")(coarse, image, keep=[9])
+    told = []
+    load_refiner("sam-nano+edges")(coarse, image, step=lambda share, text: told.append((share, text)))
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert told[-1][1] == "following edges"
 
 
 # Files and the hub

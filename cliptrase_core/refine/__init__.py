@@ -5,15 +5,15 @@ al., Segment Anything, ICCV 2023), asked about every piece of the coarse result,
 """
 
 from cliptrase_core.refine.contract import MODES, Refiner
-from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, load_refiner, refine
+from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
 from cliptrase_core.refine.report import ComponentReport, Refined, RefineReport
-from cliptrase_core.refine.sam_files import is_here
 
 __all__ = [
     "FREE",
     "MODES",
     "NONE",
     "REFINERS",
+    "SAMS",
     "ComponentReport",
     "RefineReport",
     "Refined",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.imaging import ImageInput, read_image
+from cliptrase_core.refine import sam_files
 from cliptrase_core.refine.contract import MODES, PROMPTS, Pixels, Refiner, Step, expect_frame, quietly
 from cliptrase_core.refine.edges import follow_edges
 from cliptrase_core.refine.report import Refined, refined
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 NONE, EDGES = "none", "edges"
 FREE = (NONE, EDGES)
 """Refiners that need no weights."""
-REFINERS = (*FREE, "sam-nano", "vit_b", "vit_l", "vit_h")
+SAMS = (sam_files.NANO, *sam_files.PUBLISHED)
+NANO_THEN_EDGES = "sam-nano+edges"
+"""The embedded SAM says which pixels belong together, the picture's edges where exactly they end."""
+REFINERS = (*FREE, SAMS[0], NANO_THEN_EDGES, *SAMS[1:])
 KEPT_MODELS = 2
 
 _LOCK = threading.Lock()
@@ -67,20 +71,26 @@ def load_refiner(
     if name in FREE:
         _expect_nothing(name, mode=mode, checkpoint=checkpoint)
         return _nothing if name == NONE else _edges
+    if name == NANO_THEN_EDGES:
+        return _then_edges(load_refiner(sam_files.NANO, mode=mode, checkpoint=checkpoint, device=device))
     return _loaded(name, None if checkpoint is None else str(checkpoint), device, progress).in_mode(mode or PROMPTS)
+
+
+def is_here(name: str) -> bool:
+    """Whether a refiner needs no download."""
+    return name in FREE or sam_files.is_here(sam_files.NANO if name == NANO_THEN_EDGES else name)
 
 
 def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | None) -> SamRefiner:
     from cliptrase_core.refine.by_sam import SamRefiner
-    from cliptrase_core.refine.sam_files import PUBLISHED, fetch, load_sam
 
     key = (name, checkpoint, device)
     path = None if checkpoint is None else Path(checkpoint)
-    if key not in _LOADED and checkpoint is None and name in PUBLISHED:
-        path = fetch(name, progress)  # before the lock: nobody who wants another model waits for a download
+    if key not in _LOADED and checkpoint is None and name in sam_files.PUBLISHED:
+        path = sam_files.fetch(name, progress)  # before the lock: nobody who wants another model waits for a download
     with _LOCK:  # two people who ask at once share one model
         if key not in _LOADED:
-            _LOADED[key] = SamRefiner(load_sam(name, path, device=device))
+            _LOADED[key] = SamRefiner(sam_files.load_sam(name, path, device=device))
         _LOADED.move_to_end(key)
         while len(_LOADED) > KEPT_MODELS:
             _LOADED.popitem(last=False)
@@ -107,6 +117,30 @@ def _edges(
     labels = follow_edges(image, result.labels, result.grid, lambda share: step(share, "following edges"))
     seconds = time.perf_counter() - start
     return refined(result, labels, refiner=EDGES, mode="guided filter", settings={}, seconds=seconds)
+
+
+def _then_edges(sam: Refiner) -> Refiner:
+    """A SAM whose boundaries then move to the picture's own edges."""
+
+    def run(
+        result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+    ) -> Refined:
+        start = time.perf_counter()
+        masked = sam(result, image, keep=keep, step=lambda share, text: step(0.8 * share, text))
+        labels = follow_edges(
+            image, masked.labels, result.grid, lambda share: step(0.8 + 0.2 * share, "following edges")
+        )
+        return refined(
+            result,
+            labels,
+            refiner=NANO_THEN_EDGES,
+            mode=masked.report.mode,
+            settings={"keep": masked.settings["keep"]} if keep is not None else {},
+            seconds=time.perf_counter() - start,
+            components=masked.report.components,
+        )
+
+    return run
 
 
 def _expect_nothing(name: str, **given: object) -> None:

@@ -24,7 +24,10 @@ KEY = (
     '<span><i class="sign line was"></i> where it was</span><span><i class="sign line is"></i> where it is now</span>'
     "<span>Numbers: the pieces below.</span></p>"
 )
-PIECES_INFO = "A tick takes SAM's mask, without one the piece stays as it was. Applies at once; SAM is not asked again."
+PIECES_INFO = (
+    "A tick takes SAM's mask, without one the piece stays as it was; edges, where chosen, come after. "
+    "Applies at once; SAM is not asked again."
+)
 NO_PIECES = {
     "everything": hint("In this mode SAM is not asked about pieces: each of its masks takes its commonest class."),
     "edges": hint("This refiner does not work by pieces."),

@@ -71,9 +71,9 @@ def quietly(share: float, text: str) -> None:
 
 def is_here(name: str) -> bool:
     """Whether a refiner can run without a download."""
-    from cliptrase_core.refine import FREE, is_here
+    from cliptrase_core.refine import is_here
 
-    return name in FREE or is_here(name)
+    return is_here(name)
 
 
 def expect_here(name: str) -> None:

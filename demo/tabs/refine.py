@@ -13,7 +13,7 @@ from demo.settings import REFINE_MODES
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, fetch_file, hidden_text, outputs, shown
 
 NAME = "refine"
-FIRST = "sam-nano"
+FIRST = "sam-nano+edges"
 FILE = "refined-file"
 
 

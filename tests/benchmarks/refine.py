@@ -43,7 +43,9 @@ def effects(count: int) -> Iterator[str]:
     segmenter = cc.Segmenter.from_pretrained("nano")
     names = class_names(read_pack(PACK))
     refiners = {"none": load_refiner("none"), "edges": load_refiner("edges")}
-    refiners |= {f"sam-nano, {mode}": load_refiner("sam-nano", mode=mode) for mode in MODES}
+    refiners |= {
+        f"{sam}, {mode}": load_refiner(sam, mode=mode) for mode in MODES for sam in ("sam-nano", "sam-nano+edges")
+    }
     rows: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in (*refiners, TRUE)}
     for scene in compose_scenes(count):
         asked = scene_words(scene, names, WORDS)

@@ -71,7 +71,7 @@ def test_the_archive_holds_the_refinement(open_page, tmp_path):
         page.locator("#refine-download").click()
     archive = zipfile.ZipFile(download.value.path())
     record = json.loads(archive.read(next(name for name in archive.namelist() if name.endswith(".json"))))
-    assert record["refinement"]["refiner"] == "sam-nano"
+    assert record["refinement"]["refiner"] == "sam-nano+edges"
     assert record["refinement"]["components"]
 
 
