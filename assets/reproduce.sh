@@ -32,7 +32,7 @@ nano)
     "$python" $train/text.py --words "$folder/words.pt" --checkpoints "$folder/text" --device "$device" "${options[@]}"
     "$python" $train/image.py --stock "$folder/stock" --text "$folder/text/text.pt" --checkpoints "$folder/image" \
         --device "$device" "${options[@]}"
-    "$python" $train/pack.py --checkpoint "$folder/image/scenes.pt" --words "$folder/words.pt"
+    "$python" $train/pack.py --checkpoint "$folder/image/full.pt" --words "$folder/words.pt"
     "$python" $train/measure.py --stock "$folder/stock"
     ;;
 sam-nano)

@@ -60,9 +60,11 @@ class Phase:
 
 SINGLE = SceneSettings(64, 1, single=(0.7, 1.25), recolour=0.6, degrade=0.25)
 SCENES = SceneSettings(160, 5, single=(0.44, 1.25), several=(0.31, 0.69), recolour=0.5, degrade=0.25)
+FULL = SceneSettings(224, 5, single=(0.3, 1.25), several=(0.22, 0.6), recolour=0.5, degrade=0.25)
 PHASES = {
     "single": Phase(3_000_000, 256, 1e-3, SINGLE),
     "scenes": Phase(400_000, 64, 4e-4, SCENES, (3, 5, 6), "single"),
+    "full": Phase(40_000, 64, 1e-4, FULL, (4, 7, 8), "single"),
 }
 
 
@@ -162,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock", type=Path, required=True, help="what assets/sprites/restyle.py wrote")
     parser.add_argument("--text", type=Path, help="what text.py wrote; otherwise the shipped text tower")
-    parser.add_argument("--phases", default="single,scenes")
+    parser.add_argument("--phases", default="single,scenes,full")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--from-scratch", action="store_true", help="random weights instead of the shipped ones")
     start.add_argument("--weights", type=Path, help="a checkpoint's image tower instead of the shipped one")

@@ -1,6 +1,6 @@
 """Write the weights of nano from a training checkpoint, in 8 bits.
 
-python assets/nano/train/pack.py --checkpoint scenes.pt --words words.pt
+python assets/nano/train/pack.py --checkpoint full.pt --words words.pt
 """
 
 from __future__ import annotations
