@@ -58,7 +58,7 @@ OFFERED = (
 REFINERS = (
     ("edges", 0, "follows the picture's own edges; no model"),
     ("sam-nano", 4, "a small SAM, embedded, for drawings"),
-    ("sam-nano+edges", 4, "the same, then edges"),
+    ("sam-nano+edges", 4, "the small SAM, then edges; best for drawings"),
     ("vit_b", 375, "Meta's SAM, good for photographs"),
     ("vit_l", 1250, "larger and slower"),
     ("vit_h", 2564, "the largest and slowest"),
