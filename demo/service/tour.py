@@ -18,7 +18,7 @@ from demo.service.service import Service
 
 EXAMPLE = "dog"
 POINT = (0.75, 0.5)
-"""Where the tour looks: (down, across) as shares of the picture; a patch of the road, which nothing tells apart."""
+"""Where the tour looks: (down, across) as shares of the picture; a patch of the grass, which nothing tells apart."""
 AROUND = 2
 """Patches count as near within this many rows and columns."""
 STEPS = 5
