@@ -24,9 +24,10 @@ NONE, EDGES = "none", "edges"
 FREE = (NONE, EDGES)
 """Refiners that need no weights."""
 SAMS = (sam_files.NANO, *sam_files.PUBLISHED)
+"""Refiners that are one SAM each, with weights of its own."""
 NANO_THEN_EDGES = "sam-nano+edges"
 """The embedded SAM says which pixels belong together, the picture's edges where exactly they end."""
-REFINERS = (*FREE, SAMS[0], NANO_THEN_EDGES, *SAMS[1:])
+REFINERS = (*FREE, sam_files.NANO, NANO_THEN_EDGES, *sam_files.PUBLISHED)
 KEPT_MODELS = 2
 
 _LOCK = threading.Lock()
@@ -127,12 +128,10 @@ def _then_edges(sam: Refiner) -> Refiner:
     ) -> Refined:
         start = time.perf_counter()
         masked = sam(result, image, keep=keep, step=lambda share, text: step(0.8 * share, text))
-        labels = follow_edges(
-            image, masked.labels, result.grid, lambda share: step(0.8 + 0.2 * share, "following edges")
-        )
+        followed = _edges(masked, image, step=lambda share, text: step(0.8 + 0.2 * share, text))
         return refined(
             result,
-            labels,
+            followed.labels,
             refiner=NANO_THEN_EDGES,
             mode=masked.report.mode,
             settings={"keep": masked.settings["keep"]} if keep is not None else {},

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 
 import cliptrase_core as cc
-from cliptrase_core.refine import Refiner, load_refiner
+from cliptrase_core.refine import load_refiner
 from cliptrase_core.refine.by_sam import SamRefiner
 from cliptrase_core.refine.contract import MODES, PROMPTS
-from cliptrase_core.refine.refiners import _LOADED
 from cliptrase_core.refine.sam import Sam, build_large
 from cliptrase_core.refine.sam_files import load_sam
 from cliptrase_core.scenes.benchmark import PACK, boundary_f, class_names, compose_scenes, scene_iou, scene_words
@@ -39,19 +38,14 @@ def outlined(scene: Scene, labels: np.ndarray) -> np.ndarray:
     return answer
 
 
-def by_sam(name: str, mode: str) -> Refiner:
-    """A SAM that finds no embedding or answer of another one: each is timed from the start."""
-    _LOADED.clear()
-    return load_refiner(name, mode=mode)
-
-
 def effects(count: int) -> Iterator[str]:
     """Rows: mIoU, accuracy, boundary F, milliseconds."""
     segmenter = cc.Segmenter.from_pretrained("nano")
     names = class_names(read_pack(PACK))
     refiners = {"none": load_refiner("none"), "edges": load_refiner("edges")}
-    refiners |= {f"sam-nano, {mode}": by_sam("sam-nano", mode) for mode in MODES}
-    refiners["sam-nano+edges, prompts"] = by_sam("sam-nano+edges", PROMPTS)
+    # Each with a SAM of its own: timed from the start, it finds no embedding or answer of another row.
+    refiners |= {f"sam-nano, {mode}": SamRefiner(load_sam("sam-nano")).in_mode(mode) for mode in MODES}
+    refiners["sam-nano+edges, prompts"] = load_refiner("sam-nano+edges", mode=PROMPTS)
     rows: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in (*refiners, TRUE)}
     for scene in compose_scenes(count):
         asked = scene_words(scene, names, WORDS)
