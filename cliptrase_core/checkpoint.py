@@ -81,8 +81,10 @@ def check_file(path: Path) -> None:
             raise _error(path, "weights", "a Git LFS pointer", "Run `git lfs pull` in its repository.")
 
 
-def digest(path: Path) -> str:
-    """First 12 hexadecimal digits of the SHA-256 of the file."""
+def digest(path: Path, *more: Path) -> str:
+    """First 12 hexadecimal digits of the SHA-256 of the file; of several files, of their digests in a row."""
+    if more:
+        return hashlib.sha256("".join(digest(file) for file in (path, *more)).encode()).hexdigest()[:12]
     real = path.resolve()
     if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name[:12]  # the hub's cache names large files by their SHA-256

@@ -1,7 +1,7 @@
 """The embedded CLIP: a small model that lies in the repository, so that everything works without a network.
 
-Its file keeps matrices in 8 bits with one fp16 scale per row, everything else in fp16, and of the token
-embedding only the rows that training saw.
+Its two files, one a tower, keep matrices in 8 bits with one fp16 scale per row, everything else in fp16, and of the
+token embedding only the rows that training saw.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from cliptrase_core.errors import WeightsError, explain
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "nano"
 
+WEIGHTS = ("image.safetensors", "text.safetensors")
 ROWS = "token_rows"
 EMBEDDING = "token_embedding.weight"
 
 
-def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any], Path]:
-    """Read the embedded model: (state dict in float32, configuration, path of the weight file).
+def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any], tuple[Path, ...]]:
+    """Read the embedded model: (state dict in float32, configuration, paths of the two weight files).
 
     Raises:
         WeightsError: a file is missing or damaged.
     """
     folder = FOLDER if folder is None else folder
-    weights = folder / "model.safetensors"
-    for file in (weights, folder / "config.json"):
+    weights = tuple(folder / name for name in WEIGHTS)
+    for file in (*weights, folder / "config.json"):
         if not file.is_file():
             raise WeightsError(
                 explain(
@@ -44,10 +45,12 @@ def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, 
                     remedy="The checkout is incomplete: clone the repository again and run from it.",
                 )
             )
-    check_file(weights)
+    for file in weights:
+        check_file(file)
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return unpack(load_file(weights), config["text_cfg"]["vocab_size"]), config, weights
+        packed = {name: value for file in weights for name, value in load_file(file).items()}
+        return unpack(packed, config["text_cfg"]["vocab_size"]), config, weights
     except (SafetensorError, ValueError, KeyError, RuntimeError, IndexError) as error:
         raise WeightsError(
             explain(

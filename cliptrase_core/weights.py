@@ -6,7 +6,7 @@ The one rule that open_clip only warns about is held here: weights trained with 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -131,7 +131,7 @@ def load(
     if path is None:
         path, source = hub.fetch(origin["hf_hub"], label), "downloaded"
     model = _assemble(name, config, read_checkpoint(path).tensors, path.name)
-    return _describe(model, tokenizer, name, tag, source, path, {**config, **origin})
+    return _describe(model, tokenizer, name, tag, source, [path], {**config, **origin})
 
 
 def given(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerprint: str) -> LoadedModel:
@@ -264,16 +264,16 @@ def _load_file(
         config["quick_gelu"] = bool(config.get("quick_gelu")) if asked is None else asked
         remark = f"{architectures.ACTIVATION[config['quick_gelu']]} assumed: the file does not say"
     model = _assemble(name, config, checkpoint.tensors, path.name)
-    return _describe(model, tokenizer, name, path.name, f"file {path.name} ({remark})", path, config)
+    return _describe(model, tokenizer, name, path.name, f"file {path.name} ({remark})", [path], config)
 
 
 def _load_nano(quick_gelu: bool | None) -> LoadedModel:
-    tensors, config, path = read_nano()
+    tensors, config, paths = read_nano()
     config["quick_gelu"] = architectures.agree(NANO, bool(config.get("quick_gelu")), quick_gelu)
     extra: dict[str, Any] = {key: config.pop(key) for key in ("clustering", "mean", "std") if key in config}
-    model = _assemble(NANO, config, tensors, path.name)
+    model = _assemble(NANO, config, tensors, paths[0].name)
     tokenizer = architectures.tokenizer_for(DEFAULT_MODEL)  # nano reads words through CLIP's own
-    return _describe(model, tokenizer, NANO, EMBEDDED, EMBEDDED, path, {**config, **extra})
+    return _describe(model, tokenizer, NANO, EMBEDDED, EMBEDDED, paths, {**config, **extra})
 
 
 def _assemble(name: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], file: str) -> nn.Module:
@@ -292,7 +292,7 @@ def _describe(
     name: str,
     pretrained: str,
     source: str,
-    path: Path,
+    paths: Sequence[Path],
     facts: Mapping[str, Any],
 ) -> LoadedModel:
     size = facts["vision_cfg"]["image_size"]
@@ -305,6 +305,6 @@ def _describe(
         mean=tuple(facts.get("mean", architectures.CLIP_MEAN)),
         std=tuple(facts.get("std", architectures.CLIP_STD)),
         clustering=ClusteringDefaults(**facts.get("clustering", {})),
-        digest=digest(path),
+        digest=digest(*paths),
         short_side=size if isinstance(size, int) else min(size),
     )

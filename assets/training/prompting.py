@@ -1,41 +1,57 @@
-"""What a person or a coarse map would point at: segments of a scene and prompts for them, first and corrective."""
+"""What a person or a coarse map would point at: segments of a photograph and prompts for them, first and corrective."""
 
 from __future__ import annotations
+
+import io
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from scipy import ndimage
 from torch import Tensor
-
-from cliptrase_core.scenes.compose import Scene
 
 SURE = 8.0  # logit of a cell that a coarse map is sure of
 IGNORED = -1  # SAM's label of a padding point
 LEAST_PIXELS = 60
 
 
-def segments(rng: np.random.Generator, scene: Scene, count: int) -> np.ndarray | None:
-    """Choose segments of a scene: mostly objects, sometimes one kind of ground.
+def segments(rng: np.random.Generator, labels: np.ndarray, count: int) -> np.ndarray | None:
+    """Choose segments of a photograph: connected pixels of one class.
+
+    Args:
+        rng: draws.
+        labels: (H, W) classes, 0 where not known.
+        count: how many.
 
     Returns:
         (count, H, W) bool, drawn with repetition; None where nothing is large enough.
     """
-    masks = [scene.objects == number for number in range(int(scene.objects.max()) + 1)]
-    bare = scene.objects < 0
-    masks += [bare & (scene.labels == label) for label in np.unique(scene.labels[bare])]
+    masks = []
+    for value in np.unique(labels[labels > 0]):
+        pieces, found = ndimage.label(labels == value)
+        masks += [pieces == number for number in range(1, found + 1)]
     masks = [mask for mask in masks if mask.sum() >= LEAST_PIXELS]
-    if not masks:
-        return None
-    weight = np.array([0.4 if bool((mask & bare).any()) else 1.0 for mask in masks])
-    chosen = rng.choice(len(masks), count, p=weight / weight.sum())
-    return np.stack([masks[index] for index in chosen])
+    return np.stack([masks[index] for index in rng.integers(len(masks), size=count)]) if masks else None
 
 
-def oblong(rng: np.random.Generator, scene: Scene) -> Scene:
-    """Cut a square scene to half to all of its height or of its width; one in three stays square."""
-    side = int(rng.uniform(0.5, 1.0) * len(scene.labels))
-    box = (np.s_[:side], np.s_[:, :side], np.s_[:])[int(rng.integers(3))]
-    return Scene(scene.image[box], scene.labels[box], scene.objects[box])
+def cut(rng: np.random.Generator, photograph: bytes, mask: bytes, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A crop of a photograph, half to all of its height and width, in other light, half of them mirrored.
+
+    Returns:
+        (h, w, 3) uint8 and (h, w) classes, the longer side `size`.
+    """
+    image, classes = Image.open(io.BytesIO(photograph)).convert("RGB"), Image.open(io.BytesIO(mask))
+    share = rng.uniform(0.5, 1.0, 2)
+    width, height = (side * part for side, part in zip(image.size, share, strict=True))
+    left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
+    box = (left, top, left + width, top + height)
+    shape = (max(16, round(width * size / max(width, height))), max(16, round(height * size / max(width, height))))
+    pixels = np.asarray(image.resize(shape, Image.Resampling.BICUBIC, box), np.float32)
+    labels = np.asarray(classes.resize(shape, Image.Resampling.NEAREST, box))
+    pixels = pixels * rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3) + rng.uniform(-25, 25)
+    pixels = pixels.clip(0, 255).astype(np.uint8)
+    return (pixels[:, ::-1], labels[:, ::-1]) if rng.random() < 0.5 else (pixels, labels)
 
 
 def framed(picture: np.ndarray, size: int, padding: object) -> np.ndarray:

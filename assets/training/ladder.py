@@ -1,0 +1,104 @@
+"""Each rung of the ladder on held-out scenes: plain CLIP, recovery, clustering, denoising, ClearCLIP."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from assets.training.crops import normalised
+from assets.training.photographs import CELL, CELLS, FACE, SIDE, Photographs
+from assets.training.tower import CONFIG, cls_of, rungs
+from cliptrase_core.nano import read_nano
+
+GRID = SIDE // 16
+
+
+def new_model() -> Any:
+    """A CLIP of nano's shape."""
+    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    return open_clip.CLIP(**{name: config[name] for name in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")})
+
+
+def shipped_text() -> Any:
+    """nano as it lies in the repository."""
+    model = new_model()
+    model.load_state_dict(read_nano()[0], strict=False)
+    return model.eval()
+
+
+def shipped_visual() -> dict[str, Tensor]:
+    """The image tower in the repository."""
+    return {n.removeprefix("visual."): v for n, v in read_nano()[0].items() if n.startswith("visual.")}
+
+
+class QuickLadder:
+    """The rungs that need no clustering, on the middles of held-out scenes whose tens digit is even, and ImageNet's top-1."""
+
+    def __init__(self, photographs: Photographs, scene_words: list[Tensor], odd: bool = False) -> None:
+        """Cut the pictures once.
+
+        Args:
+            photographs: with their masks.
+            scene_words: synonyms of each class; the first is asked for.
+            odd: the scenes that figures are reported on instead of those that choose.
+        """
+        p, held = photographs, photographs.held_out()
+        scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.names[i].startswith("scenes/")]
+        scenes = [i for i in scenes if (p.number(i) // 10 % 2 == 1) == odd]
+        self.pixels, truths = self._middles(p, scenes)
+        self.truths = torch.stack(truths) if truths else torch.zeros(0)
+        self.text = torch.stack([words[0] for words in scene_words[:FACE]]).to(p.pixels.device)
+        named = [i for i in torch.nonzero(held)[:, 0].tolist() if p.names[i].startswith("imagenet1000/")]
+        self.named, _ = self._middles(p, named)
+        self.classes = p.classes[named]
+
+    @staticmethod
+    def _middles(p: Photographs, index: list[int]) -> tuple[Tensor, list[Tensor]]:
+        """(B, 3, 224, 224) in [0, 1], and the class that most of a cell of 8 pixels is, -1 where not known."""
+        pixels, truths = [], []
+        for i in index:
+            top, left = (int(side - SIDE) // 2 // CELL * CELL for side in p.sizes[i])
+            pixels.append(p.pixels[i, :, top : top + SIDE, left : left + SIDE])
+            if p.masked[i] >= 0:
+                sums = p.counts[p.masked[i]].float()
+                cells = sums[:, 1:, 1:] - sums[:, :-1, 1:] - sums[:, 1:, :-1] + sums[:, :-1, :-1]
+                row, column, side = top // CELL, left // CELL, SIDE // CELL
+                truth = cells[:, row : row + side, column : column + side].argmax(0) - 1
+                truths.append(torch.where(truth == FACE, 23, truth))
+        if not pixels:
+            return torch.zeros(0), []
+        return torch.stack(pixels).float() / 255, truths
+
+    @torch.no_grad()
+    def __call__(self, visual: Any, names: Tensor | None = None) -> dict[str, float]:
+        """Pixels right and mIoU of every rung in per cent; top-1 where the (1000, D) names are given."""
+        if not len(self.pixels):
+            return {}
+        said: dict[str, list[Tensor]] = {}
+        for part in self.pixels.split(64):
+            for rung, patches in rungs(visual, normalised(part)).items():
+                logits = (patches @ self.text.T).transpose(1, 2).unflatten(2, (GRID, GRID))
+                logits = F.interpolate(logits, size=(SIDE // CELL,) * 2, mode="bilinear")
+                said.setdefault(rung, []).append(logits.argmax(1))
+        found = {}
+        for rung, labels in said.items():
+            pixels, miou = scores(torch.cat(labels), self.truths, len(self.text))
+            found |= {f"{rung}_pixels": pixels, f"{rung}_miou": miou}
+        if names is not None and len(self.named):
+            guesses = torch.cat([(cls_of(visual, normalised(part)) @ names.T).argmax(1) for part in self.named.split(64)])
+            found["top1"] = 100 * float((guesses == self.classes).float().mean())
+        return found
+
+
+def scores(labels: Tensor, truths: Tensor, classes: int) -> tuple[float, float]:
+    """Pixel accuracy and mIoU over the classes that occur, in per cent; -1 in `truths` is left out."""
+    known = truths >= 0
+    counted = torch.bincount(truths[known] * classes + labels[known], minlength=classes**2).view(classes, classes).double()
+    right = counted.diagonal()
+    iou = right / (counted.sum(0) + counted.sum(1) - right).clamp_min(1)
+    return 100 * float(right.sum() / counted.sum()), 100 * float(iou[counted.sum(1) > 0].mean())

@@ -1,0 +1,71 @@
+"""Write what was trained in the form that lies in the repository: 8 bits a weight, one fp16 scale a row.
+
+python -m assets.training.pack --image visual.pt | --text text.pt --words words.pt | --sam sam.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from assets.training.tower import read_visual
+from assets.training.words import END, SENTENCES, START, token_ids
+from cliptrase_core.nano import EMBEDDING, ROWS
+from cliptrase_core.storage import pack
+
+ASSETS = Path(__file__).resolve().parents[1]
+VOCABULARY = 49408
+MOST = 25_000
+"""Rows of the token embedding that are kept: with more the file is larger than the 10 MB that a Space takes."""
+
+
+def used_rows(words: dict[str, Any]) -> Tensor:
+    """(K,) ids, ascending, of the tokens that training saw most often, at most `MOST`; those of templates first."""
+    often = torch.zeros(VOCABULARY)
+    ids = words["ids"].long()
+    often.index_add_(0, ids.flatten(), words["weights"].float()[:, None].expand(ids.shape).flatten())
+    often[0] = 0  # fills short phrases
+    often[token_ids([sentence.replace("{}", "a") for sentence in SENTENCES]).unique().long()] = torch.inf
+    often[[START, END]] = torch.inf
+    kept = often.argsort(descending=True)[:MOST]
+    return kept[often[kept] > 0].sort().values
+
+
+def packed_text(state: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """The text tower in 8 bits, without token rows that training never saw."""
+    state = {name: value for name, value in state.items() if name != "attn_mask"}  # which open_clip makes
+    state[EMBEDDING] = state[EMBEDDING][rows]
+    return {**pack(state), ROWS: rows.to(torch.int32)}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--image", type=Path, help="what image.py wrote")
+    parser.add_argument("--text", type=Path, help="what text.py wrote")
+    parser.add_argument("--words", type=Path, help="what words.py wrote")
+    parser.add_argument("--sam", type=Path, help="what sam.py wrote")
+    parser.add_argument("--output", type=Path, default=ASSETS, help="folder that holds nano/ and sam-nano/")
+    arguments = parser.parse_args()
+    for name in ("nano", "sam-nano"):
+        (arguments.output / name).mkdir(parents=True, exist_ok=True)
+    if arguments.image:
+        state = {f"visual.{name}": value for name, value in read_visual(arguments.image).items()}
+        save_file(pack(state), arguments.output / "nano" / "image.safetensors")
+    if arguments.text:
+        state = torch.load(arguments.text, map_location="cpu", weights_only=True)
+        state["logit_scale"] = state["logit_scale"].clamp(max=4.6052)  # CLIP's own ceiling, ln 100
+        rows = used_rows(torch.load(arguments.words, weights_only=True))
+        save_file(packed_text(state, rows), arguments.output / "nano" / "text.safetensors")
+    if arguments.sam:
+        state = torch.load(arguments.sam, map_location="cpu", weights_only=True)
+        save_file(pack(state), arguments.output / "sam-nano" / "model.safetensors")
+
+
+if __name__ == "__main__":
+    main()

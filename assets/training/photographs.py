@@ -1,0 +1,254 @@
+"""Photographs as training needs them: decoded once, cropped on the device that trains, with what is known of each crop.
+
+A folder holds `<set>/<name>.jpg` (or .webp); `scenes/<n>.png` beside `scenes/<n>.jpg` is a mask of classes (0 is not
+known, 1 to 37 as in `SCENE_CLASSES`); `captions.json` has sentences by "<set>/<name>" ("scene/<n>" for scenes),
+`faces.json` boxes of faces (x, y, width, height in pixels) by path. Tar files in it are read as if unpacked.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from assets.training import wordnet
+
+SCENE_CLASSES = [
+    group.split(",")
+    for group in (
+        "airplane,aeroplane,plane|bag,handbag,backpack|ball|bench|bicycle,bike|bird|boat,ship|bottle|"
+        "building,house|bus|camera|car,automobile|cat|cell phone,phone|chair|cow,cattle|cup,mug|dog|glasses|"
+        "grass,lawn,meadow|horse|laptop|motorcycle,motorbike|person,people,man,woman|racket|railway track|"
+        "sea,water,ocean|sheep|sky|sofa,couch|road,street|suitcase|table|train|tree,trees|television,tv,monitor|"
+        "umbrella|face,human face"
+    ).split("|")
+]
+"""Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces."""
+FACE, PERSON = 37, 23
+
+SIDE = 224
+CANVAS = 320  # photographs have a short side of 224 and are cut to this where they are longer
+CELL = 8  # pixels of a cell in which the classes of a mask are counted
+CELLS = CANVAS // CELL
+HELD_OUT_SET = "ade_val"  # ADE20K's validation pictures, which `evaluate` scores
+LABELS = {
+    "caltech101": {"faces": "face", "faces easy": "face", "car side": "car", "cougar body": "cougar", "airplanes": "airplane",
+                   "water lilly": "water lily", "motorbikes": "motorbike", "background google": ""},
+    "grocery_mit": dict.fromkeys(("golden delicious", "granny smith", "pink lady", "red delicious", "royal gala"), "apple")
+    | {"anjou": "pear", "conference": "pear", "kaiser": "pear", "satsumas": "mandarin", "tropicana juice smooth": "juice",
+       "tropicana mandarin morning": "juice", "carrots": "carrot", "passion fruit": "passion fruit"},
+    "weather": {"cloudy": "clouds", "shine": "sun"},
+    "houses": {"frontal": "house"},
+}
+"""Labels in names of files that are not the word a person would use; "" says nothing."""
+
+
+def label(path: str) -> list[str]:
+    """What the name of a file says that the photograph shows; nothing where it is a number."""
+    folder, stem = PurePosixPath(path).parts[-2], PurePosixPath(path).stem
+    if folder == "catsdogs":
+        return [word for word in ("cat", "dog") if re.search(rf"_{word}(\.|_|\d|$)", stem.lower())]
+    if folder not in LABELS:
+        return []
+    name = stem.split("_")[-1] if folder == "houses" else re.sub(r"(_image)?_?\d+$", "", stem)
+    name = name.split("_")[0].lower() if folder == "weather" else name.lower()
+    if folder == "grocery_mit":
+        name = name.split("_")[0].replace("-", " ")
+        name = LABELS[folder].get(name, name.split(" ")[-1])
+    name = name.replace("_", " ")
+    name = LABELS[folder].get(name, name)
+    return [name] if name else []
+
+
+def imagenet_class(path: str) -> int:
+    """The ImageNet class that a file is named after ("n01440764_..."), else -1."""
+    found = re.match(r"(n\d{8})_", PurePosixPath(path).name)
+    wnids = wordnet.WNIDS.read_text(encoding="utf-8").split()
+    return wnids.index(found[1]) if found and found[1] in wnids else -1
+
+
+def read_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """(path, bytes) of every file, tar files unpacked, sorted by path."""
+    files: dict[str, bytes] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".tar":
+            inside = path.stem.split("-")[0] == "scenes"
+            with tarfile.open(path) as tar:
+                for member in tar.getmembers():
+                    stream = tar.extractfile(member)
+                    if stream is not None:
+                        files[f"scenes/{member.name}" if inside else member.name] = stream.read()
+        elif path.is_file():
+            files[path.relative_to(folder).as_posix()] = path.read_bytes()
+    yield from sorted(files.items())
+
+
+def read_scenes(folder: Path) -> list[tuple[bytes, bytes]]:
+    """Photograph and mask of every scene that is not held out, as files.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    files = {path: data for path, data in read_files(folder) if path.startswith("scenes/")}
+    pairs = [
+        (data, files[mask])
+        for path, data in files.items()
+        if not path.endswith(".png")
+        and (mask := path.rsplit(".", 1)[0] + ".png") in files
+        and not PurePosixPath(path).stem.endswith("0")
+    ]
+    if not pairs:
+        raise SystemExit(f"expected scenes/<n>.jpg with scenes/<n>.png in {folder}, got none")
+    return pairs
+
+
+def decode(data: bytes) -> tuple[np.ndarray, float, tuple[int, int]]:
+    """Bring a photograph to a short side of 224.
+
+    Returns:
+        (h, w, 3) uint8, at most `CANVAS` on the long side (its middle); the factor it was scaled by; the (row, column)
+        of its corner in the scaled photograph.
+    """
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    factor = SIDE / min(image.size)
+    size = [max(SIDE, round(side * factor)) for side in image.size]
+    if size != list(image.size):
+        image = image.resize((size[0], size[1]), Image.Resampling.BICUBIC)
+    left, top = ((max(0, side - CANVAS)) // 2 for side in size)
+    image = image.crop((left, top, left + min(size[0], CANVAS), top + min(size[1], CANVAS)))
+    return np.asarray(image), factor, (top, left)
+
+
+@dataclass(eq=False)
+class Photographs:
+    """Everything on one device; P photographs.
+
+    Attributes:
+        pixels: (P, 3, CANVAS, CANVAS) uint8, grey where a photograph ends.
+        sizes: (P, 2) height, width.
+        names: "<set>/<stem>".
+        counts: (S, 1 + C, CELLS + 1, CELLS + 1) int16, sums of mask pixels from the corner of every class, 0 is not
+            known; of the photographs that have a mask.
+        masked: (P,) row of `counts`, or -1.
+        whole: (S,) whether every pixel may have a class; False where only faces are known.
+        words: (P, T) index into `vocabulary` of words that are true of a photograph, -1 where there are no more.
+        classes: (P,) ImageNet class, or -1.
+    """
+
+    pixels: Tensor
+    sizes: Tensor
+    names: list[str]
+    counts: Tensor
+    masked: Tensor
+    whole: Tensor
+    words: Tensor
+    vocabulary: list[str]
+    classes: Tensor
+
+    def to(self, device: str) -> Photographs:
+        """The same on another device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Photographs(**{**vars(self), **moved})
+
+    def number(self, index: int) -> int:
+        """The number in the name of a scene or of another photograph, what decides whether it is held out."""
+        digits = re.sub(r"\D", "", PurePosixPath(self.names[index]).name)
+        return int(digits or 0)
+
+    def held_out(self) -> Tensor:
+        """(P,) bool: scenes whose number ends in 0, and every tenth ImageNet class of `imagenet1000`."""
+        out = [
+            (name.startswith("scenes/") and self.number(i) % 10 == 0)
+            or (name.startswith("imagenet1000/") and int(self.classes[i]) % 10 == 7)
+            for i, name in enumerate(self.names)
+        ]
+        return torch.tensor(out)
+
+
+def mask_cells(mask: np.ndarray) -> np.ndarray:
+    """(h, w) classes up to `CANVAS` -> (1 + C, CELLS + 1, CELLS + 1) int16, sums from the corner, of every second pixel."""
+    classes = len(SCENE_CLASSES) + 1
+    canvas = np.full((CANVAS // 2, CANVAS // 2), 255, np.uint8)
+    small = mask[: CANVAS : 2, : CANVAS : 2]
+    canvas[: small.shape[0], : small.shape[1]] = small
+    cells = canvas.reshape(CELLS, CELL // 2, CELLS, CELL // 2)
+    counted = np.stack([(cells == value).sum((1, 3)) for value in range(classes)])
+    sums = np.zeros((classes, CELLS + 1, CELLS + 1), np.int16)
+    sums[:, 1:, 1:] = counted.cumsum(1).cumsum(2)
+    return sums
+
+
+def read(folder: Path, threads: int = 2) -> Photographs:
+    """Read a folder. Pictures of `ade_val*` are left out.
+
+    Raises:
+        SystemExit: there is no photograph in it.
+    """
+    files = dict(read_files(folder))
+    side_files = [json.loads(files.pop(name, b"{}")) for name in ("captions.json", "faces.json")]
+    captions, faces = ({path.rsplit(".", 1)[0]: value for path, value in found.items()} for found in side_files)
+    paths = [path for path in files if not path.endswith(".png") and HELD_OUT_SET not in path]
+    if not paths:
+        raise SystemExit(f"expected photographs (<set>/<name>.jpg) in {folder}, got none")
+    nouns, vocabulary = wordnet.noun_reader(), {}
+    pixels = np.full((len(paths), CANVAS, CANVAS, 3), 124, np.uint8)
+    sizes = np.zeros((len(paths), 2), np.int64)
+    found: list[tuple[np.ndarray, bool] | None] = [None] * len(paths)
+
+    def work(index: int) -> None:
+        path, stem = paths[index], paths[index].rsplit(".", 1)[0]
+        picture, factor, corner = decode(files[path])
+        height, width = sizes[index] = picture.shape[:2]
+        pixels[index, :height, :width] = picture
+        mask, boxes = files.get(stem + ".png"), faces.get(stem, [])
+        if mask is None and not boxes:
+            return
+        classes = np.zeros((height, width), np.uint8)
+        if mask is not None:
+            image = Image.open(io.BytesIO(mask))
+            scaled = image.resize([max(SIDE, round(side * factor)) for side in image.size], Image.Resampling.NEAREST)
+            classes = np.array(scaled)[corner[0] : corner[0] + height, corner[1] : corner[1] + width].copy()
+        for box in boxes:
+            x, y, w, h = (value * factor for value in box)
+            rows, columns = np.ogrid[:height, :width]
+            centre = (y + h / 2 - corner[0], x + w / 2 - corner[1])
+            inside = ((rows - centre[0]) / (0.55 * h)) ** 2 + ((columns - centre[1]) / (0.42 * w)) ** 2 <= 1
+            classes[inside & np.isin(classes, (0, PERSON + 1))] = FACE + 1
+        found[index] = (mask_cells(classes), mask is not None)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(len(paths))))
+    masked = torch.full((len(paths),), -1)
+    rows = [index for index, value in enumerate(found) if value is not None]
+    masked[rows] = torch.arange(len(rows))
+    said = []
+    for path in paths:
+        stem = path.rsplit(".", 1)[0]
+        caption = captions.get(re.sub("^scenes/", "scene/", stem), "")
+        true = dict.fromkeys([*label(path), *nouns(caption)][:12])
+        said.append([vocabulary.setdefault(word, len(vocabulary)) for word in true])
+    words = torch.full((len(paths), 12), -1)
+    for index, row in enumerate(said):
+        words[index, : len(row)] = torch.tensor(row)
+    counts = torch.from_numpy(np.stack([found[i][0] for i in rows])) if rows else torch.zeros(0)  # type: ignore[index]
+    return Photographs(
+        torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(sizes),
+        [path.rsplit(".", 1)[0] for path in paths],
+        counts,
+        masked,
+        torch.tensor([found[i][1] for i in rows], dtype=torch.bool),  # type: ignore[index]
+        words,
+        list(vocabulary),
+        torch.tensor([imagenet_class(path) for path in paths]),
+    )

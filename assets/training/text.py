@@ -1,0 +1,143 @@
+"""Distil nano's text tower: it learns to say, from CLIP's own tokens, what the word targets say.
+
+python -m assets.training.text --words words.pt --output text.pt [--minutes 60] [--device cuda]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from assets.training.schedule import cosine_rate, set_rate, show
+from assets.training.words import END, SENTENCES, START, token_ids
+
+CONFIG = Path(__file__).resolve().parents[1] / "nano" / "config.json"
+RATE = 1.5e-3
+UNSEEN = 100  # nouns that measure how well words that were never seen are understood
+SHARPNESS = 20.0
+
+
+class Sentences:
+    """Tokens of every template, and of every word put into one."""
+
+    def __init__(self, ids: Tensor, device: str) -> None:
+        """Split the templates around the word; `ids` (P, T) are the tokens of the words, 0 where there is none."""
+        halves = [sentence.split("{}") for sentence in SENTENCES]
+        self.before, self.after = (token_ids([half[side] for half in halves])[:, :16].to(device) for side in (0, 1))
+        self.words = ids.to(device)
+        self.lengths = [(part != 0).sum(1) for part in (self.before, self.words, self.after)]
+
+    def __call__(self, index: Tensor, sentence: Tensor) -> Tensor:
+        """(P,) words and (P,) templates -> (P, T) token ids, cut to the longest."""
+        b, w, a = (n[i] for n, i in zip(self.lengths, (sentence, index, sentence), strict=True))
+        end = 1 + b + w + a
+        place = torch.arange(int(end.max()) + 1, device=index.device)[None]  # (1, T)
+
+        def at(tokens: Tensor, start: Tensor) -> Tensor:
+            return tokens.gather(1, (place - start[:, None]).clamp(0, tokens.shape[1] - 1))
+
+        one = torch.ones_like(b)
+        out = at(self.after[sentence], 1 + b + w)
+        out = torch.where(place < (1 + b + w)[:, None], at(self.words[index], one + b), out)
+        out = torch.where(place < (1 + b)[:, None], at(self.before[sentence], one), out)
+        out = torch.where(place == end[:, None], END, out)
+        out = torch.where(place > end[:, None], 0, out)
+        return torch.where(place == 0, START, out).long()
+
+
+def encode(model: Any, tokens: Tensor) -> Tensor:
+    """(P, T) token ids, cut to the longest prompt -> (P, D) unit rows."""
+    length = tokens.shape[1]
+    hidden = model.token_embedding(tokens) + model.positional_embedding[:length]
+    hidden = model.ln_final(model.transformer(hidden, attn_mask=model.attn_mask[:length, :length]))
+    last = hidden[torch.arange(len(tokens), device=tokens.device), tokens.argmax(-1)]  # end of text has the largest id
+    return F.normalize((last @ model.text_projection).float(), dim=-1)
+
+
+def distil_loss(said: Tensor, wanted: Tensor, ids: Tensor) -> Tensor:
+    """Be close to the target, and closer to it than to other words' targets.
+
+    Args:
+        said: (P, D) unit rows of the tower.
+        wanted: (P, D) unit rows, targets.
+        ids: (P,) which word each row is; equal words are no rivals.
+    """
+    same = (ids[:, None] == ids[None]).float()
+    contrast = -((same / same.sum(1, keepdim=True)) * (SHARPNESS * said @ wanted.T).log_softmax(1)).sum(1).mean()
+    return 2 * (1 - (said * wanted).sum(1)).mean() + 0.5 * contrast
+
+
+@torch.no_grad()
+def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str, ...], batch: int = 4096) -> Tensor:
+    """(P,) words -> (P, D) unit rows, the mean over templates, as the program embeds words."""
+    rows = []
+    for part in index.split(batch):
+        parts = [encode(model, sentences(part, torch.full_like(part, SENTENCES.index(t)))) for t in templates]
+        rows.append(F.normalize(torch.stack(parts).mean(0), dim=-1))
+    return torch.cat(rows)
+
+
+def train(words: dict[str, Any], minutes: float, device: str, batch: int) -> Any:
+    """One schedule of so many minutes, from random weights; an open_clip CLIP whose text tower is trained."""
+    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    torch.manual_seed(0)
+    names = ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")
+    model = open_clip.CLIP(**{name: config[name] for name in names}).to(device)
+    weights = [value for name, value in model.named_parameters() if not name.startswith(("visual", "logit_scale"))]
+    optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    sentences, targets = Sentences(words["ids"], device), words["targets"].to(device).float()
+    chances = words["weights"].to(device).clone()
+    unseen = torch.randperm(len(chances))[:UNSEEN].to(device)
+    chances[unseen] = 0
+    start, step, shown = time.monotonic(), 0, 0.0
+    while (spent := (time.monotonic() - start) / (60 * minutes)) < 1:
+        set_rate(optimizer, cosine_rate(RATE, spent, step))
+        index = torch.multinomial(chances, batch, replacement=True)
+        tokens = sentences(index, torch.randint(len(SENTENCES), (batch,), device=device))
+        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=device.startswith("cuda")):
+            said = encode(model, tokens)
+        loss = distil_loss(said, targets[index], index)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        step += 1
+        if spent - shown > 0.1:
+            shown = spent
+            show({"part": "text", "steps": step, "loss": loss.item(), **understood(model, sentences, targets, unseen)})
+    return model.eval()
+
+
+def understood(model: Any, sentences: Sentences, targets: Tensor, unseen: Tensor) -> dict[str, float]:
+    """Mean cosine to the targets: common words (the first of the list) and words that were never seen."""
+    seen = torch.arange(0, min(4000, len(targets)), 4, device=targets.device)
+    template = ("a photo of a {}.",)
+    cosines = [(embed(model, sentences, index, template) * targets[index]).sum(1) for index in (seen, unseen)]
+    return {"seen": float(cosines[0].mean()), "unseen": float(cosines[1].mean())}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--batch", type=int, default=384, help="phrases a step; 4096 on a GPU")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    words = torch.load(arguments.words)
+    model = train(words, arguments.minutes, arguments.device, arguments.batch)
+    state = {name: value.cpu() for name, value in model.state_dict().items() if not name.startswith("visual")}
+    torch.save(state, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""nano's image tower as training runs it, how it starts, and what its patches say on each rung of the ladder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cliptrase_core.attention import correlated_values, recovered_attention
+from cliptrase_core.blocks import attention_branch, finish_block, project
+
+CONFIG = Path(__file__).resolve().parents[1] / "nano" / "config.json"
+
+
+def new_visual(state: dict[str, Tensor] | None = None) -> Any:
+    """An open_clip VisionTransformer of nano's shape."""
+    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    visual = open_clip.CLIP(**{n: config[n] for n in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")}).visual
+    if state is not None:
+        visual.load_state_dict(state)
+    return visual
+
+
+def read_visual(path: Path) -> dict[str, Tensor]:
+    """A state of the image tower: `.npz`, or a checkpoint of image.py."""
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            return {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays}
+    return {name: value.float() for name, value in torch.load(path, map_location="cpu", weights_only=True).items()}
+
+
+def rescaled(visual: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
+    """Everything that is written into the stream before the last block, times `factor`.
+
+    Every LayerNorm takes it away again, so no block changes but the last, whose attention then weighs 1 / factor
+    against the stream that enters it.
+    """
+    last = max(int(name.split(".")[2]) for name in visual if name.startswith("transformer.resblocks."))
+
+    def written(name: str) -> bool:
+        part = name.split(".")
+        if name in ("conv1.weight", "class_embedding", "positional_embedding"):
+            return True
+        return len(part) > 3 and part[2] != str(last) and part[3:5] in (["attn", "out_proj"], ["mlp", "c_proj"])
+
+    return {name: value * factor if written(name) else value for name, value in visual.items()}
+
+
+def stream(visual: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
+    """(B, 3, s, s) normalised pixels -> (B, 1 + N, width) tokens before the first block.
+
+    A picture of fewer patches than the model's grid lies as a window at `corner` (row, column) of it.
+    """
+    tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)
+    side, grid = int(tokens.shape[1] ** 0.5), visual.grid_size[0]
+    square = visual.positional_embedding[1:].unflatten(0, (grid, grid))
+    row, column = corner
+    tokens = tokens + square[row : row + side, column : column + side].flatten(0, 1)
+    cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(tokens), 1, -1)
+    return visual.ln_pre(torch.cat([cls.to(tokens.dtype), tokens], 1))
+
+
+def cls_of(visual: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
+    """(B, 3, s, s) -> (B, D) unit rows, what [CLS] says."""
+    tokens = visual.transformer(stream(visual, pixels, corner))
+    return F.normalize((visual.ln_post(tokens[:, 0]) @ visual.proj).float(), dim=-1)
+
+
+@torch.no_grad()
+def rungs(visual: Any, pixels: Tensor) -> dict[str, Tensor]:
+    """What patches say by plain CLIP, after recovery, and by ClearCLIP.
+
+    Returns:
+        (B, N, D) unit rows by name.
+    """
+    tokens = stream(visual, pixels)
+    *blocks, last = visual.transformer.resblocks
+    for block in blocks:
+        tokens = block(tokens)
+    p = project(last, tokens)
+    out = {
+        "clip": finish_block(last, tokens, F.scaled_dot_product_attention(p.q, p.k, p.v)),
+        "recovery": finish_block(last, tokens, recovered_attention(p.q, p.k, p.v)),
+        "clearclip": attention_branch(last, correlated_values(p.q, p.k, p.v, ("qq",))),
+    }
+    return {
+        name: F.normalize((visual.ln_post(value[:, 1:]) @ visual.proj).float(), dim=-1) for name, value in out.items()
+    }

@@ -1,0 +1,155 @@
+"""Words of WordNet 3.0: nouns and how common they are, synonyms, ImageNet's classes at every level, nouns of a caption.
+
+Needs WordNet's files (Debian: wordnet-base); the folder is named by the environment variable WORDNET.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+WORDNET = Path(os.environ.get("WORDNET", "/usr/share/wordnet"))
+WNIDS = Path(__file__).with_name("imagenet_wnids.txt")
+
+ABSTRACT = frozenset(
+    """entity physical_entity abstraction object whole thing artifact instrumentality living_thing organism matter
+    substance causal_agent part unit natural_object attribute measure definite_quantity psychological_feature covering
+    structure_element device implement way area equipment conveyance container commodity consumer_goods durables
+    creation product solid artefact""".split()
+)
+"""Hypernyms that nobody says of a thing in a picture."""
+
+NO_NOUNS = frozenset(
+    """a an the in is it its at on of one two three four five several many lot group front side top back background
+    image picture photo view scene some other others while with by be are was as up down out over middle center edge
+    foreground shot bunch pair set piece part number first second day time way line end head hand hands right left look
+    something someone area place do can have has no i he she his her next""".split()
+)
+"""Words of captions that WordNet has as nouns and that name nothing in the picture."""
+
+
+@cache
+def synsets() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Lemmas and hypernyms of every noun synset, by id ("n02084071")."""
+    lemmas, above = {}, {}
+    for line in (WORDNET / "data.noun").read_text(encoding="utf-8").splitlines():
+        if line.startswith("  "):
+            continue
+        head = line.split(" | ")[0].split()
+        count = int(head[3], 16)
+        lemmas["n" + head[0]] = [head[4 + 2 * i] for i in range(count)]
+        pointers = head[5 + 2 * count :]
+        above["n" + head[0]] = [
+            "n" + pointers[4 * i + 1] for i in range(int(head[4 + 2 * count])) if pointers[4 * i] in ("@", "@i")
+        ]
+    return lemmas, above
+
+
+def nouns() -> list[str]:
+    """Every noun of up to three plain words, sorted."""
+    found = set()
+    for line in (WORDNET / "index.noun").read_text(encoding="utf-8").splitlines():
+        word = line.split(" ", 1)[0].replace("_", " ")
+        if not line.startswith(" ") and re.fullmatch(r"[a-z][a-z' -]{1,24}", word) and len(word.split()) <= 3:
+            found.add(word)
+    return sorted(found)
+
+
+def counts() -> dict[str, int]:
+    """How often a noun stands in WordNet's tagged texts; nouns that do not stand there are left out."""
+    found: dict[str, int] = defaultdict(int)
+    for line in (WORDNET / "cntlist.rev").read_text(encoding="utf-8").splitlines():
+        key, _, count = line.split()
+        lemma, sense = key.split("%")
+        if sense.startswith("1:"):
+            found[lemma.replace("_", " ")] += int(count)
+    return dict(found)
+
+
+def synonyms() -> dict[str, list[str]]:
+    """Other nouns whose first meaning is the first meaning of a noun: sofa, couch, lounge."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for line in (WORDNET / "index.noun").read_text(encoding="utf-8").splitlines():
+        if line.startswith("  "):
+            continue
+        fields = line.split()
+        groups[fields[-int(fields[2])]].append(fields[0].replace("_", " "))
+    return {word: [w for w in words if w != word] for words in groups.values() if len(words) > 1 for word in words}
+
+
+def plural(noun: str) -> str:
+    """The regular plural of a noun, or WordNet's irregular one."""
+    *first, last = noun.split(" ")
+    if last in irregular_plurals():
+        end = irregular_plurals()[last]
+    elif re.search(r"([sxz]|[cs]h)$", last):
+        end = last + "es"
+    elif re.search(r"[^aeiou]y$", last):
+        end = last[:-1] + "ies"
+    else:
+        end = last + "s"
+    return " ".join([*first, end])
+
+
+@cache
+def irregular_plurals() -> dict[str, str]:
+    """Singular -> plural of WordNet's exceptions; of two plurals the first."""
+    found: dict[str, str] = {}
+    for line in (WORDNET / "noun.exc").read_text(encoding="utf-8").splitlines():
+        many, one = line.split()[:2]
+        found.setdefault(one, many)
+    return found
+
+
+def levels(fewest: int = 2, most: int = 420) -> list[tuple[str, list[int]]]:
+    """(name, ImageNet classes below it) of every hypernym that a person might say and that covers several classes."""
+    lemmas, above = synsets()
+    below: dict[str, set[int]] = defaultdict(set)
+    for index, wnid in enumerate(WNIDS.read_text(encoding="utf-8").split()):
+        todo, seen = [wnid], set()
+        while todo:
+            for up in above.get(todo.pop(), ()):
+                if up not in seen:
+                    seen.add(up)
+                    below[up].add(index)
+                    todo.append(up)
+    found: dict[str, set[int]] = {}
+    for synset, classes in below.items():
+        name = lemmas[synset][0]
+        if fewest <= len(classes) <= most and name not in ABSTRACT:
+            found.setdefault(name.replace("_", " ").lower(), set()).update(classes)
+    return sorted((name, sorted(classes)) for name, classes in found.items())
+
+
+def noun_reader() -> Callable[[str], list[str]]:
+    """A function: the nouns of a caption, singular, each once."""
+    known = {
+        line.split(" ", 1)[0]
+        for line in (WORDNET / "index.noun").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("  ")
+    }
+    exceptions = dict(
+        line.split()[:2] for line in (WORDNET / "noun.exc").read_text(encoding="utf-8").splitlines()
+    )
+    endings = (("", ""), ("ies", "y"), ("ses", "s"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", ""))
+
+    def singular(word: str) -> str | None:
+        if word in exceptions:
+            return exceptions[word]
+        for end, new in endings:
+            if not word.endswith(end) or (not end and (word.endswith("ing") or word[:-1] in known and word[-1] == "s")):
+                continue
+            stem = word[: len(word) - len(end)] + new
+            if stem in known:
+                return stem
+        return None
+
+    def read(caption: str) -> list[str]:
+        words = (singular(word) for word in re.findall(r"[a-z]{3,}", caption.lower()) if word not in NO_NOUNS)
+        return list(dict.fromkeys(word for word in words if word and word not in NO_NOUNS))
+
+    return read

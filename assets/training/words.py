@@ -1,0 +1,124 @@
+"""Words and what they mean: nouns, plurals, things of a colour or a material, in nano's 256 dimensions.
+
+python -m assets.training.words --output words.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from itertools import accumulate
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from assets.training import wordnet
+from assets.training.teachers import WordTeacher
+from cliptrase_core.templates import TEMPLATES, fill
+
+CLASS_LISTS = Path(__file__).resolve().parents[2] / "cliptrase_core" / "data" / "classes.json"
+SENTENCES = ("{}", "a {}.", "the {}", "a photo of a {}", *TEMPLATES["simple7"], *TEMPLATES["openai80"])
+
+ADJECTIVES = """red orange yellow green blue purple pink brown black white grey gray golden silver beige dark light bright
+colorful striped spotted checkered transparent wooden metal plastic glass stone brick leather paper cotton woollen
+concrete marble ceramic rusty old new young big small tall little tiny large long short round square wet dry dirty clean
+broken open closed empty full parked flying running sitting standing sleeping sliced fresh cooked frozen furry fluffy
+wild baby adult male female""".split()
+JOINED = "{} on a {}|{} in a {}|{} with a {}|{} and {}|{} next to a {}|{} under a {}|{} of a {}".split("|")
+SYNONYMS_SHARE = 0.3
+"""How much of a noun's meaning comes from the nouns that share its first meaning: the sofa and the couch are one."""
+
+
+def everyday(index: list[str]) -> dict[str, float]:
+    """How common a word is, the root of its count in tagged texts; names of classes that data sets use are common."""
+    known = set(index)
+    found = {word: (1 + count) ** 0.5 for word, count in wordnet.counts().items() if word in known}
+    names = [name.lower() for name in open_clip.IMAGENET_CLASSNAMES]
+    lists = json.loads(CLASS_LISTS.read_text(encoding="utf-8"))
+    names += [word.lower() for setting in lists.values() for group in setting["classes"] for word in _words(group)]
+    for name in [*names, *(name for name, _ in wordnet.levels())]:
+        found[name] = max(found.get(name, 0.0), 4.0)
+    return found
+
+
+def _words(group: object) -> list[str]:
+    """The words of a class as classes.json has them: one, or several synonyms."""
+    return group.split(", ") if isinstance(group, str) else [str(word) for word in group]  # type: ignore[attr-defined]
+
+
+def phrases(composed: int, seed: int = 0) -> tuple[list[str], list[float]]:
+    """What the text tower learns, and how often each is drawn (weights, not normalised).
+
+    Args:
+        composed: how many phrases of several words are made ("red car", "dog on a sofa").
+        seed: of these.
+
+    Returns:
+        Distinct phrases; nouns first.
+    """
+    rng = random.Random(seed)
+    nouns = wordnet.nouns()
+    common = everyday(nouns)
+    weights = {word: 0.7 + common.get(word, 0.0) for word in nouns}
+    weights |= {word: 1.0 + value for word, value in common.items()}
+    words, chances = list(common), list(accumulate(common.values()))
+    for word in words:
+        weights.setdefault(wordnet.plural(word), 0.4 + 0.4 * common[word])
+    while composed > 0:
+        one, other = rng.choices(words, cum_weights=chances, k=2)
+        if rng.random() < 0.7:
+            phrase = f"{rng.choice(ADJECTIVES)} {one if rng.random() < 0.8 else wordnet.plural(one)}"
+        else:
+            phrase = rng.choice(JOINED).replace("{}", one, 1).replace("{}", other, 1)
+        weights.setdefault(phrase, 0.5)
+        composed -= 1
+    return list(weights), list(weights.values())
+
+
+def meanings(words: list[str], teacher: WordTeacher) -> Tensor:
+    """(P, 256) unit rows: what the teacher says, moved towards the synonyms of a noun."""
+    said = teacher(words)
+    place = {word: index for index, word in enumerate(words)}
+    moved = said.clone()
+    for word, others in wordnet.synonyms().items():
+        near = [place[other] for other in others if other in place]
+        if word in place and near:
+            moved[place[word]] = (1 - SYNONYMS_SHARE) * said[place[word]] + SYNONYMS_SHARE * said[near].mean(0)
+    return F.normalize(moved, dim=-1)
+
+
+def token_ids(texts: list[str]) -> Tensor:
+    """(P, 77) uint16 as int32 token ids, without start and end."""
+    tokens = torch.cat([open_clip.tokenize(texts[at : at + 8192]) for at in range(0, len(texts), 8192)])
+    tokens = tokens[:, 1:]
+    tokens[tokens == END] = 0
+    return tokens.to(torch.int32)
+
+
+START, END = 49406, 49407
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--composed", type=int, default=300_000, help="phrases of several words")
+    parser.add_argument("--minilm", type=Path, help="folder of MiniLM's files, where the package is not installed")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    words, weights = phrases(arguments.composed)
+    vectors = meanings(words, WordTeacher(arguments.device, arguments.minilm))
+    ids = token_ids(words)
+    width = int((ids != 0).sum(1).max())
+    torch.save(
+        {"words": words, "weights": torch.tensor(weights), "targets": vectors.half().cpu(), "ids": ids[:, :width]},
+        arguments.output,
+    )
+
+
+if __name__ == "__main__":
+    main()
