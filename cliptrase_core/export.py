@@ -24,14 +24,14 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.colours import label_colours, legend, overlay, to_hex
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.files import safe_stem, write_all
+from cliptrase_core.files import MARK, expect_ours, marked_png, safe_stem, write_all
 from cliptrase_core.refine.report import Refined
 from cliptrase_core.result import Segmentation
 from cliptrase_core.version import VERSION
 
-__all__ = ["SavedFiles", "load", "run_lengths", "safe_stem", "save"]
+__all__ = ["SavedFiles", "load", "plain", "read_record", "result_files", "run_lengths", "safe_stem", "save"]
 
-FORMAT = "cliptrase-lab segmentation"
+FORMAT = f"{MARK} segmentation"
 FORMAT_VERSION = 1
 
 _MAPS = ("labels", "regions", "confidence", "patch_clusters")
@@ -55,8 +55,11 @@ def save(
     stem: str,
     *,
     arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> SavedFiles:
     """Write `<stem>.labels.png`, `.overlay.png`, `.npz` and `.json`, each whole or not at all, the JSON last.
+
+    Earlier results of that name are replaced; a file of that name that this program did not write never is.
 
     The label picture is indexed with the palette inside; with more than 256 names it is 16-bit grey, and the
     JSON says which. The JSON is strict: a number that is not finite becomes null.
@@ -67,38 +70,61 @@ def save(
         directory: made if missing.
         stem: file name without endings; made safe by `safe_stem`.
         arrays: further arrays for the .npz by name, for example intermediates.
+        about: further entries of the JSON; `picture`, the name of the picture, is `stem` where it is not given.
 
     Raises:
-        InputError: the picture does not fit, an array cannot be stored, or the directory cannot be written.
+        InputError: the picture does not fit, an array cannot be stored, the directory cannot be written, or a file
+            of another program is in the way.
     """
-    name = safe_stem(stem)
-    files = {
-        "labels": f"{name}.labels.png",
-        "overlay": f"{name}.overlay.png",
-        "npz": f"{name}.npz",
-        "json": f"{name}.json",
-    }
+    saved = result_files(directory, stem)
+    files = {kind: path.name for kind, path in vars(saved).items()}
     npz = _npz_bytes(result, arrays or {})
+    about = {"picture": stem, **(about or {})}
     contents = {
         files["labels"]: _labels_png(result),
         files["overlay"]: _png(Image.fromarray(overlay(image, result))),
         files["npz"]: npz,
-        files["json"]: _json_bytes(_describe(result, files, hashlib.sha256(npz).hexdigest())),
+        files["json"]: _json_bytes(_describe(result, files, hashlib.sha256(npz).hexdigest(), about)),
     }
+    expect_ours(vars(saved).values())
     try:
-        folder = Path(directory)
+        folder = saved.json.parent
         folder.mkdir(parents=True, exist_ok=True)
         write_all(folder, contents)
-    except (OSError, TypeError, ValueError) as error:  # TypeError, ValueError: not a path at all
-        raise InputError(
-            explain(
-                "output directory",
-                expected="a directory that can be written to",
-                got=f"{str(directory)!r} ({error})",
-                remedy="Choose another directory.",
-            )
-        ) from error
-    return SavedFiles(**{kind: folder / file for kind, file in files.items()})
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        raise _unusable(directory, error) from error
+    return saved
+
+
+def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
+    """Where `save` puts a result; touches nothing.
+
+    Raises:
+        InputError: not a path at all.
+    """
+    name = safe_stem(stem)
+    try:
+        folder = Path(directory)
+    except TypeError as error:
+        raise _unusable(directory, error) from error
+    ends = {"labels": "labels.png", "overlay": "overlay.png", "json": "json", "npz": "npz"}
+    return SavedFiles(**{kind: folder / f"{name}.{end}" for kind, end in ends.items()})
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON of a saved result; empty where there is none that this program wrote."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) and record.get("format") == FORMAT else {}
+
+
+def _unusable(directory: object, error: Exception) -> InputError:
+    got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
+    return InputError(
+        explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
+    )
 
 
 def load(json_path: str | os.PathLike[str]) -> Segmentation:
@@ -145,19 +171,13 @@ def _labels_png(result: Segmentation) -> bytes:
         return _png(picture, bits=8)
     if count <= 65_536:
         return _png(Image.fromarray(result.labels.astype(np.uint16)))
-    raise InputError(
-        explain(
-            "class names",
-            expected="at most 65536",
-            got=str(count),
-            remedy="Leave out classes that are absent.",
-        )
-    )
+    remedy = "Leave out classes that are absent."
+    raise InputError(explain("class names", expected="at most 65536", got=str(count), remedy=remedy))
 
 
 def _png(picture: Image.Image, **options: int) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", **options)
+    picture.save(buffer, format="PNG", pnginfo=marked_png(), **options)
     return buffer.getvalue()
 
 
@@ -182,14 +202,18 @@ def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> 
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        archive.comment = MARK.encode()
     return buffer.getvalue()
 
 
-def _describe(result: Segmentation, files: Mapping[str, str], npz_sha256: str) -> dict[str, Any]:
+def _describe(
+    result: Segmentation, files: Mapping[str, str], npz_sha256: str, about: Mapping[str, Any]
+) -> dict[str, Any]:
     indexed = len(result.class_names) <= 256
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
+        **about,
         "size": list(result.size),
         "grid": list(result.grid),
         "files": dict(files),
@@ -233,17 +257,17 @@ def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def _json_bytes(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(_plain(record), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8")
+    return (json.dumps(plain(record), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8")
 
 
-def _plain(value: Any) -> Any:
-    """The same in types that strict JSON has."""
+def plain(value: Any) -> Any:
+    """The same in types that strict JSON has, as `save` writes it."""
     if isinstance(value, Mapping):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
