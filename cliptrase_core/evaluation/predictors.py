@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from cliptrase_core.denoise import Denoise
-from cliptrase_core.errors import CliptraseError
+from cliptrase_core.errors import CliptraseError, memory_explained
 from cliptrase_core.evaluation.sources import Labels, Sample
 from cliptrase_core.geometry import centre_crop_frame
 from cliptrase_core.pipeline import Segmenter
@@ -99,7 +99,8 @@ class PresetPredictor:
         ]
 
     def _encode(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[ImageEncoding]:
-        return self._segmenter.encode_batch(images, self._preset.name, short_side=self._short_side)
+        with memory_explained("picture"):
+            return self._segmenter.encode_batch(images, self._preset.name, short_side=self._short_side)
 
     def _encode_alone(self, image: npt.NDArray[np.uint8]) -> ImageEncoding | CliptraseError:
         try:
