@@ -116,6 +116,19 @@ def test_the_result_of_another_picture_is_not_lost(tmp_path, capsys, monkeypatch
     assert contents(out) == before
 
 
+@pytest.mark.parametrize("end", ["patch.png", "before.png", "after.png", "npz"])
+def test_heat_maps_replace_their_own_kind_only(tmp_path, capsys, end):
+    line = ["inspect", str(write(tmp_path / "dog.png")), "--row", "1", "--column", "1", "--output", str(tmp_path)]
+    assert cli.main(line) == 0
+    assert cli.main(line) == 0
+    (path,) = tmp_path.glob(f"dog.layer*.{end}")
+    assert is_ours(path)
+    path.write_bytes(b"mine")
+    assert cli.main(line) == 2
+    assert path.read_bytes() == b"mine"
+    assert path.name in capsys.readouterr().err
+
+
 NAMES = {
     "one stem, two endings": (["d/dog.jpg", "d/dog.png", "d/cat.png"], ["dog.jpg", "dog.png", "cat"]),
     "case does not tell files apart": (["d/Dog.jpg", "d/dog.png"], ["Dog.jpg", "dog.png"]),
