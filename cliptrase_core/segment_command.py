@@ -18,7 +18,7 @@ from cliptrase_core import export
 from cliptrase_core.checkpoint import sha256
 from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line
 from cliptrase_core.files import expect_ours
-from cliptrase_core.imaging import read_image
+from cliptrase_core.imaging import opened_file, read_image
 from cliptrase_core.inputs import find_pictures, result_stems
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.preprocess import resize_and_crop
@@ -76,6 +76,9 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     if options.skip_existing:
         _note(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before")
     _expect_folder(Path(options.output))
+    if tasks and all(task.about["picture_sha256"] is None for task in tasks):
+        with opened_file(tasks[0].path, "a picture"):  # says why: no model is loaded for a name that was mistyped
+            pass
     return tasks
 
 

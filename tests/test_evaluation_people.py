@@ -139,6 +139,7 @@ LISTS = {
     "folders before names": "i/a.jpg\n./i/my dog.jpg\n",
     "slashes at the start": "/i/a\n/i/my dog\n",
     "another machine's folders": "/data/set/i/a.jpg\n/data/set/i/my dog.jpg\n",
+    "remarks": "# of the validation\na\nmy dog\n",
     "backslashes": "i\\a.jpg\ni\\my dog.jpg\n",
 }
 
@@ -433,6 +434,22 @@ def test_check_takes_descriptions_and_folders(tmp_path, capsys, by):
     assert "not usable, a: mask: expected 0 to 1, 255 (ignored), got also 77" in out
     assert "not usable, c: expected the picture's size 70 x 70, got 4 x 4" in out
     assert "an evaluation would say: masks: expected masks that fit their pictures, got none of 3" in out
+
+
+def test_check_says_what_stands_in_masks_before_there_are_words_for_it(tmp_path, capsys):
+    write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: np.array([0, 1, 2, 77]))
+    assert cli.main(["evaluate", "--check", "--images", str(tmp_path / "i"), "--masks", str(tmp_path / "m")]) == 0
+    assert "numbers: 0 to 2, 77" in capsys.readouterr().out
+    assert cli.main(["evaluate", "--check", "--images", str(tmp_path / "i")]) == 2
+    assert "masks: expected a folder, got nothing" in capsys.readouterr().err
+
+
+def test_lists_of_one_entry_stand_for_it(tmp_path):
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+    text = "images: [i]\nmasks: [m]\nfirst: [1]\nbackground: [0]\nmask_end: [_m.png]\nvocabulary: '" + CAT + "'"
+    own = described(tmp_path, text.encode())
+    assert (own.numbers.first, own.numbers.background, own.layout.mask_end) == (1, (0,), "_m.png")
 
 
 def test_check_counts_what_is_missing_and_opens_no_more_than_it_says(tmp_path):

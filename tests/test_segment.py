@@ -198,7 +198,7 @@ def test_a_picture_that_is_named_twice_is_done_once(tmp_path):
     assert found == [path]
 
 
-@pytest.mark.parametrize("argument", ["", "*.jpg", "empty", "nothing-here/*"])
+@pytest.mark.parametrize("argument", ["", "*.jpg", "empty", "nothing-here/*", "nowhere.png", "a\0b.png"])
 def test_no_picture_at_all_is_one_line_before_work(tmp_path, monkeypatch, capsys, no_model, argument):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)

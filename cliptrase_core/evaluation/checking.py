@@ -30,16 +30,17 @@ def check(setting: str | None, root: Path | None) -> Iterator[str]:
             yield from _state(entry, layout, root)
 
 
-def check_folders(data: FolderSet) -> Iterator[str]:
-    """Lines about a data set of one's own.
+def check_folders(data: FolderSet | Layout) -> Iterator[str]:
+    """Lines about a data set of one's own; a layout alone says what stands in masks, before there are words for it.
 
     Raises:
         InputError: no pictures, or a listing that cannot be read.
     """
-    pairs = find_pairs(data.layout, Path())
-    yield f"{data.name}: {', '.join(data.words.class_names)}"
-    yield f"  + {data.layout.title}: {_counted(pairs, 'complete')}"
-    yield from _masks(pairs, data.convention)
+    layout, convention = (data, None) if isinstance(data, Layout) else (data.layout, data.convention)
+    pairs = find_pairs(layout, Path())
+    yield "no vocabulary" if isinstance(data, Layout) else f"{data.name}: {', '.join(data.words.class_names)}"
+    yield f"  + {layout.title}: {_counted(pairs, 'complete')}"
+    yield from _masks(pairs, convention)
 
 
 def _state(setting: Setting, layout: Layout, root: Path) -> Iterator[str]:
@@ -65,9 +66,11 @@ def _counted(pairs: Sequence[Pair], use: str) -> str:
     return f"{len(pairs)} pictures, {state}"
 
 
-def _masks(pairs: Sequence[Pair], convention: Convention) -> Iterator[str]:
+def _masks(pairs: Sequence[Pair], convention: Convention | None) -> Iterator[str]:
     looks = look(pairs, convention)
     yield from described(looks, convention)
+    if convention is None:
+        return
     try:
         expect_usable(looks, convention, len(looks) == len(pairs))
     except InputError as error:

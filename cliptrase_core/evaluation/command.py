@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.checking import check, check_folders
 from cliptrase_core.evaluation.data import find_data
 from cliptrase_core.evaluation.distribution import Group, joined, own_device
-from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_set, read_folder_set
+from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
 from cliptrase_core.evaluation.predictors import Method
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
@@ -136,7 +137,7 @@ def _asked_for(options: argparse.Namespace) -> str | FolderSet:
         raise InputError(
             explain("data", expected="--setting, or --images with --masks", got=got, remedy="Give one of them.")
         )
-    given = {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
+    given = _folder_entries(options)
     _expect_heeded(options, own, sorted(given))
     if own:
         return folder_set({**given, "vocabulary": options.vocabulary}, Path())
@@ -146,14 +147,19 @@ def _asked_for(options: argparse.Namespace) -> str | FolderSet:
     return str(options.setting)
 
 
+def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
+    """What was said about folders of one's own."""
+    return {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
+
+
 def _checked(options: argparse.Namespace) -> Iterator[str]:
     """What `--check` says: of folders, of a setting, or of all."""
-    data = None
-    if any(value is not None for value in (options.setting, options.images, options.masks)):
-        data = _asked_for(options)
-    if isinstance(data, FolderSet):
-        return check_folders(data)
-    return check(data, options.data)
+    if options.setting is None and options.images is None and options.masks is None:
+        return check(None, options.data)
+    if options.setting is None and options.vocabulary is None:
+        return check_folders(folder_layout(_folder_entries(options), Path()))
+    data = _asked_for(options)
+    return check_folders(data) if isinstance(data, FolderSet) else check(data, options.data)
 
 
 def _is_file(setting: str) -> bool:

@@ -72,21 +72,25 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
         got = f"an unknown entry {unknown[0]!r}" if unknown else f"no {missing[0]}"
         expected = f"entries images, masks, vocabulary and perhaps {', '.join(sorted(_KEYS))}"
         raise InputError(explain("data set", expected=expected, got=got, remedy=_SEE))
+    layout = folder_layout(entries, base)
+    words, own = read_classes(entries["vocabulary"])
+    numbers = _convention(entries, words, own)
+    name = str(entries.get("name") or Path(layout.images).name)
+    return FolderSet(name, layout, words, numbers, "ignored" in entries)
+
+
+def folder_layout(entries: Mapping[str, Any], base: Path) -> Layout:
+    """Where pictures and masks are; takes and raises what `folder_set` does, but needs no vocabulary."""
     images, masks = (_folder(entries, key, base) for key in ("images", "masks"))
-    name = str(entries.get("name") or images.name)
-    listing = str(base / _text(entries, "listing", "")) if entries.get("listing") else None
-    layout = Layout(
+    return Layout(
         f"folders {images.name} and {masks.name}",
         str(images),
         str(masks),
         None,
         image_end=_text(entries, "image_end", ""),
         mask_end=_text(entries, "mask_end", ".png"),
-        listing=listing,
+        listing=str(base / _text(entries, "listing", "")) if entries.get("listing") else None,
     )
-    words, own = read_classes(entries["vocabulary"])
-    numbers = _convention(entries, words, own)
-    return FolderSet(name, layout, words, numbers, "ignored" in entries)
 
 
 def _convention(entries: Mapping[str, Any], words: Vocabulary, own: tuple[int, ...] | None) -> Numbers:
@@ -95,7 +99,7 @@ def _convention(entries: Mapping[str, Any], words: Vocabulary, own: tuple[int, .
         expected = "no number of the first class, since each class has its own"
         raise InputError(explain("first", expected=expected, got=repr(entries["first"]), remedy="Leave it out."))
     numbers = Numbers(
-        first=_number(entries.get("first", 0)),
+        first=_number(_alone(entries.get("first", 0))),
         ignored=_numbers(entries, "ignored", ()),
         background=_numbers(entries, "background", ()),
         single={number: label for label, number in enumerate(own or ())},
@@ -144,17 +148,25 @@ def read_folder_set(path: str | os.PathLike[str]) -> FolderSet:
 
 
 def _folder(entries: Mapping[str, Any], key: str, base: Path) -> Path:
-    place = (base / _text(entries, key, "")).resolve()
-    if not place.is_dir():
-        raise InputError(explain(key, expected="a folder", got=f"no {place}", remedy="Check its path."))
+    text = _text(entries, key, "")
+    place = (base / text).resolve()
+    if not text or not place.is_dir():
+        raise InputError(
+            explain(key, expected="a folder", got=f"no {place}" if text else "nothing", remedy="Check it.")
+        )
     return place
 
 
 def _text(entries: Mapping[str, Any], key: str, default: str) -> str:
-    value = entries.get(key, default)
+    value = _alone(entries.get(key, default))
     if not isinstance(value, (str, os.PathLike)):
-        raise InputError(explain(key, expected="a text", got=repr(value), remedy="Put it in quotes."))
+        raise InputError(explain(key, expected="a text", got=repr(value), remedy=_SEE))
     return os.fspath(value)
+
+
+def _alone(value: Any) -> Any:
+    """What stands in a list of one entry."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _numbers(entries: Mapping[str, Any], key: str, default: tuple[int, ...]) -> tuple[int, ...]:

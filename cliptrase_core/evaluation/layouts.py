@@ -168,7 +168,8 @@ def _without(name: str, end: str) -> str | None:
 class Listing:
     """A file that names the pictures of a data set, one a line, perhaps with the mask of each.
 
-    A name may have its ending, folders before it, or a slash at its start, as the lists of several programs do.
+    A name may have its ending, folders before it, or a slash at its start, as the lists of several programs do; a
+    line that begins with # and names no picture is a remark.
 
     Attributes:
         path: of the file.
@@ -193,7 +194,8 @@ class Listing:
             InputError: no such file, or a second column that names no mask.
         """
         there = dict(found)
-        return [self._pair(line, there, drawn) for line in self._lines()]
+        lines = [line for line in self._lines() if not line.startswith("#") or self._key(line, there)]
+        return [self._pair(line, there, drawn) for line in lines]
 
     def _lines(self) -> list[str]:
         try:

@@ -59,19 +59,19 @@ class Convention:
     ignored_given: bool = True
 
 
-def look(pairs: Sequence[Pair], convention: Convention, most: int = MOST) -> list[Look]:
+def look(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST) -> list[Look]:
     """Open some masks.
 
     Args:
         pairs: of the data set.
-        convention: what numbers may stand in them.
+        convention: what numbers may stand in them; None where any may.
         most: how many, spread evenly.
     """
     places = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(int))
     return [_look(pairs[place], convention) for place in places]
 
 
-def _look(pair: Pair, convention: Convention) -> Look:
+def _look(pair: Pair, convention: Convention | None) -> Look:
     try:
         values, kind = look_at_numbers(pair.mask)
     except InputError as error:
@@ -80,7 +80,8 @@ def _look(pair: Pair, convention: Convention) -> Look:
     numbers = tuple(np.unique(values).tolist())
     problem = None
     try:
-        convention.numbers.read(np.array([numbers], np.int32), convention.classes)
+        if convention is not None:
+            convention.numbers.read(np.array([numbers], np.int32), convention.classes)
         with opened_file(pair.image, "a picture"):
             pass
         picture = _size(pair.image)
@@ -137,7 +138,7 @@ def expect_usable(looks: Sequence[Look], convention: Convention, whole: bool) ->
         raise InputError(explain("masks", expected="pixels of some class", got=got, remedy=remedy))
 
 
-def described(looks: Sequence[Look], convention: Convention) -> Iterator[str]:
+def described(looks: Sequence[Look], convention: Convention | None) -> Iterator[str]:
     """Lines for people: kind, size and numbers of masks, and those that cannot be used."""
     opened = [entry for entry in looks if entry.kind]
     if opened:
@@ -146,20 +147,22 @@ def described(looks: Sequence[Look], convention: Convention) -> Iterator[str]:
         sizes = f"{least[0]} x {least[1]}" + (f" to {largest[0]} x {largest[1]}" if least != largest else "")
         yield f"    {len(opened)} masks opened: {', '.join(kinds)}; {sizes} (height x width)"
         numbers = {number for entry in opened for number in entry.numbers}
-        known = convention.numbers.known(convention.classes) - set(convention.numbers.background)
-        parts = {
-            "classes": numbers & known,
-            "background": numbers & set(convention.numbers.background),
-            "not counted": numbers & set(convention.numbers.ignored),
-        }
-        rest = numbers.difference(*parts.values())
-        shown = [f"{name} {_ranges(some)}" for name, some in {**parts, "unknown": rest}.items() if some]
-        yield f"    numbers: {'; '.join(shown)}"
+        yield f"    numbers: {_ranges(numbers) if convention is None else _meanings(numbers, convention)}"
     bad = [entry for entry in looks if entry.problem]
     for entry in bad[:_SHOWN]:
         yield f"    not usable, {entry.key}: {entry.problem}"
     if len(bad) > _SHOWN:
         yield f"    and {len(bad) - _SHOWN} more that are not usable"
+
+
+def _meanings(numbers: set[int], convention: Convention) -> str:
+    """Numbers by what they mean: "classes 0 to 4; not counted 255"."""
+    own = convention.numbers
+    background, ignored = numbers & set(own.background), numbers & set(own.ignored)
+    classes = numbers & own.known(convention.classes) - background
+    unknown = numbers - classes - background - ignored
+    parts = {"classes": classes, "background": background, "not counted": ignored, "unknown": unknown}
+    return "; ".join(f"{name} {_ranges(some)}" for name, some in parts.items() if some)
 
 
 def _ranges(numbers: set[int]) -> str:
