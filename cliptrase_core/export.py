@@ -10,12 +10,11 @@ import os
 import platform
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +26,11 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.files import MARK, expect_ours, marked_png, safe_stem, write_all
 from cliptrase_core.refine.report import Refined
 from cliptrase_core.result import Segmentation
+from cliptrase_core.saved import FORMAT, FORMAT_VERSION, MAPS, load, read_record
 from cliptrase_core.version import VERSION
 
 __all__ = ["SavedFiles", "load", "plain", "read_record", "result_files", "run_lengths", "safe_stem", "save"]
 
-FORMAT = f"{MARK} segmentation"
-FORMAT_VERSION = 1
-
-_MAPS = ("labels", "regions", "confidence", "patch_clusters")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -111,56 +107,11 @@ def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
     return SavedFiles(**{kind: folder / f"{name}.{end}" for kind, end in ends.items()})
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The JSON of a saved result; empty where there is none that this program wrote."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) and record.get("format") == FORMAT else {}
-
-
 def _unusable(directory: object, error: Exception) -> InputError:
     got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
     return InputError(
         explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
     )
-
-
-def load(json_path: str | os.PathLike[str]) -> Segmentation:
-    """Read back what `save` wrote: the JSON and the .npz beside it.
-
-    Raises:
-        InputError: a file is missing, damaged, from another run or not one of ours.
-    """
-    path = Path(json_path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        if record["format"] != FORMAT or record["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"another format: {record['format']!r} {record['format_version']!r}")
-        maps = _read_maps(path.parent, record["files"]["npz"], record["npz_sha256"])
-        names = tuple(entry["name"] for entry in record["classes"])
-        height, width = record["grid"]
-        texts = (*names, *record["notes"])
-        if not all(isinstance(text, str) for text in texts) or [*maps["labels"].shape] != record["size"]:
-            raise ValueError("names, notes or size are not what the arrays say")
-        return Segmentation(
-            labels=maps["labels"].astype(np.int32, casting="safe"),
-            regions=maps["regions"].astype(np.int32, casting="safe"),
-            confidence=maps["confidence"].astype(np.float32, casting="safe"),
-            class_names=names,
-            patch_clusters=maps["patch_clusters"].astype(np.int64, casting="safe"),
-            grid=(int(height), int(width)),
-            settings=dict(record["settings"]),
-            timings=dict(record["timings"]),
-            notes=tuple(record["notes"]),
-        )
-    except InputError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RecursionError) as error:
-        _refuse_file(path, error)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        _refuse_file(path, error)
 
 
 def _labels_png(result: Segmentation) -> bytes:
@@ -182,14 +133,14 @@ def _png(picture: Image.Image, **options: int) -> bytes:
 
 
 def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    own = {name: getattr(result, name) for name in _MAPS}
+    own = {name: getattr(result, name) for name in MAPS}
     for name, array in arrays.items():
         plain = isinstance(array, np.ndarray) and not array.dtype.hasobject
         if not isinstance(name, str) or not _ARRAY_NAME.fullmatch(name) or name in own or not plain:
             raise InputError(
                 explain(
                     "arrays",
-                    expected=f"numpy arrays of plain numbers, by simple names other than {', '.join(_MAPS)}",
+                    expected=f"numpy arrays of plain numbers, by simple names other than {', '.join(MAPS)}",
                     got=f"{name!r}: {type(array).__name__}",
                     remedy="Rename or convert it.",
                 )
@@ -276,34 +227,8 @@ def plain(value: Any) -> Any:
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
-def _read_maps(folder: Path, name: str, sha256: str) -> dict[str, npt.NDArray[Any]]:
-    # The name comes from a file that anyone may have written: it must not lead elsewhere.
-    if not name.endswith(".npz") or safe_stem(name[:-4]) != name[:-4]:
-        raise ValueError(f"{name!r} is no file name of ours")
-    content = (folder / name).read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"{name} was changed or belongs to another result")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {key: archive[key] for key in _MAPS}
-
-
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_file(path: Path, error: Exception) -> NoReturn:
-    raise InputError(
-        explain(
-            "saved result",
-            expected="a .json that this program wrote, with its .npz beside it",
-            got=f"{path.name!r} ({type(error).__name__}: {error})",
-            remedy="Choose another file, or run the picture again.",
-        )
-    ) from error
