@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from cliptrase_core import export
@@ -20,8 +21,10 @@ from cliptrase_core.errors import CliptraseError, InputError, explain, memory_ex
 from cliptrase_core.files import expect_ours
 from cliptrase_core.imaging import opened_file, read_image
 from cliptrase_core.inputs import find_pictures, result_stems
+from cliptrase_core.memory import expect_room
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.preprocess import resize_and_crop
+from cliptrase_core.presets import preset_by_name
 from cliptrase_core.refine import NONE, Refiner, load_refiner
 from cliptrase_core.result import ImageEncoding, Segmentation
 from cliptrase_core.vocabulary import Vocabulary
@@ -135,6 +138,7 @@ class _Run:
         """Write one result; what to say about it."""
         options = self.options
         image = read_image(task.path, max_pixels=options.max_pixels)
+        self._expect_room(task.path.name, image)
         encoding = self.segmenter.encode(
             image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels
         )
@@ -145,6 +149,13 @@ class _Run:
         arrays = _intermediates(encoding) if options.intermediates else None
         files = export.save(result, shown, options.output, task.stem, arrays=arrays, about=task.about)
         return f"{task.path} -> {files.overlay}  {_areas(result)}"
+
+    def _expect_room(self, name: str, image: npt.NDArray[np.uint8]) -> None:
+        """Raise InputError before the system ends the whole process for taking too much memory."""
+        preset = preset_by_name(self.options.preset)
+        side = self.options.short_side or preset.short_side or self.segmenter.info.short_side
+        frame = preset.frame((image.shape[0], image.shape[1]), side, self.segmenter.backbone.patch)
+        expect_room(f"picture {name!r}", frame)
 
     def _segment(self, encoding: ImageEncoding) -> Segmentation:
         options = self.options

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cliptrase_core import cli, export
+from cliptrase_core import cli, export, memory
 from cliptrase_core.errors import InputError
 from cliptrase_core.files import asset, is_ours, safe_stem
 from cliptrase_core.inputs import find_pictures, result_stems
@@ -306,6 +306,42 @@ def test_a_picture_too_large_for_the_memory_does_not_end_the_run(tmp_path, monke
     error = capsys.readouterr().err
     assert "picture 'b.png': expected one that the memory of this computer holds" in error
     assert "1 of 3 images could not be segmented" in error
+
+
+@pytest.mark.parametrize(
+    ("left", "options", "done"),
+    [
+        (10_000_000_000, (), "abc"),
+        (100_000_000, (), "ac"),  # 1500 x 1000 pixels
+        (100_000_000, ("--preset", "paper-224"), "abc"),  # labels the crop alone
+        (100_000_000, ("--short-side", "672"), ""),  # 3,000 patches and more
+        (None, ("--short-side", "336"), "abc"),  # unknown
+    ],
+)
+def test_what_would_take_more_memory_than_is_left_is_refused_before_the_system_ends_the_process(
+    tmp_path, monkeypatch, left, options, done
+):
+    for name in "abc":
+        write(tmp_path / f"{name}.png")
+    Image.new("RGB", (1500, 1000)).save(tmp_path / "b.png")
+    monkeypatch.setattr(memory, "available", lambda: left)
+    code = run(tmp_path, *WORDS, "--output", tmp_path / "out", *options)
+    assert code == (0 if done == "abc" else 2)
+    assert "".join(sorted(path.stem for path in (tmp_path / "out").glob("*.json"))) == done
+
+
+def test_what_is_left_is_the_machine_s_or_the_container_s_whichever_is_less(tmp_path, monkeypatch):
+    info, group = tmp_path / "meminfo", tmp_path / "group"
+    group.mkdir()
+    monkeypatch.setattr(memory, "MEMINFO", info)
+    monkeypatch.setattr(memory, "CGROUP", group)
+    assert memory.available() is None
+    info.write_text("MemTotal: 9000 kB\nMemAvailable: 1000 kB\n")
+    assert memory.available() == 1_024_000
+    (group / "memory.max").write_text("500000\n")
+    (group / "memory.current").write_text("300000\n")
+    (group / "memory.stat").write_text("inactive_file 100000\n")
+    assert memory.available() == 300_000
 
 
 def test_an_error_of_the_program_is_not_taken_for_a_lack_of_memory(tmp_path, monkeypatch, nano):
