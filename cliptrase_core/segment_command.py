@@ -27,29 +27,29 @@ from cliptrase_core.preprocess import resize_and_crop
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.refine import NONE, Refiner, load_refiner
 from cliptrase_core.result import ImageEncoding, Segmentation
+from cliptrase_core.trial import try_out
 from cliptrase_core.vocabulary import Vocabulary
 
+_SETTINGS = ("method", "eps", "min_samples", "denoise", "templates", "image_prior", "vote", "threshold")
 # What a result depends on; --skip-existing makes a result again where one of them differs.
 _ASKED = (
-    *("model", "pretrained", "precision", "preset", "short_side", "method", "denoise", "eps", "min_samples"),
-    *("templates", "image_prior", "vote", "threshold", "refine", "refine_mode", "sam_checkpoint", "intermediates"),
+    *("model", "pretrained", "precision", "preset", "short_side", *_SETTINGS),
+    *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
 )
 _FILES = ("model", "pretrained", "sam_checkpoint")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One picture, and where its result goes.
+    """One picture, and what the files of its result are called.
 
     Attributes:
         path: of the picture.
         stem: of the result's files.
-        about: entries of the result's JSON that say which picture it is and what was asked for.
     """
 
     path: Path
     stem: str
-    about: dict[str, Any]
 
 
 def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task]:
@@ -61,28 +61,42 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     pictures, own = find_pictures(options.images, recursive=options.recursive)
     if own:
         _note(f"{own} results of this program among the pictures are left out")
-    asked = {name: getattr(options, name) for name in _ASKED}
-    # Of files the name: a result says nothing about folders.
-    asked |= {name: PureWindowsPath(asked[name]).name for name in _FILES if asked[name]}
-    asked["vocabulary"] = vocabulary.text
+    asked = _asked(vocabulary, options)
     tasks = []
-    for path, stem in zip(pictures, result_stems(pictures), strict=True):
-        about = {"picture": path.name, "picture_sha256": _digest(path), "asked": asked}
-        saved = export.result_files(options.output, stem)
+    for task in map(Task, pictures, result_stems(pictures)):
+        saved = export.result_files(options.output, task.stem)
         expect_ours(vars(saved).values())
         record = export.read_record(saved.json)
-        _expect_same_picture(record, path, saved.json)
-        plain = export.plain(about)
-        made = all(file.is_file() for file in vars(saved).values())
-        if not (options.skip_existing and made and {**record, **plain} == record):
-            tasks.append(Task(path, stem, about))
+        _expect_same_picture(record, task.path, saved.json)
+        made = bool(record) and all(file.is_file() for file in vars(saved).values())
+        if not (options.skip_existing and made and _is_of(record, task.path, asked)):
+            tasks.append(task)
     if options.skip_existing:
         _note(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before")
     _expect_folder(Path(options.output))
-    if tasks and all(task.about["picture_sha256"] is None for task in tasks):
+    if tasks and not any(task.path.is_file() for task in tasks):
         with opened_file(tasks[0].path, "a picture"):  # says why: no model is loaded for a name that was mistyped
             pass
     return tasks
+
+
+def _asked(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
+    """What a result depends on besides its picture. Of files the name: a result says nothing about folders."""
+    asked = {name: getattr(options, name) for name in _ASKED}
+    asked |= {name: PureWindowsPath(asked[name]).name for name in _FILES if asked[name]}
+    return {**asked, "vocabulary": vocabulary.text}
+
+
+def _about(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """What the JSON of a result says besides the result."""
+    return {"picture": path.name, "picture_sha256": sha256(path), "asked": asked}
+
+
+def _is_of(record: dict[str, Any], path: Path, asked: dict[str, Any]) -> bool:
+    """Whether an earlier result is what is asked for now, of the picture as it is now."""
+    if record.get("asked") != export.plain(asked) or not path.is_file():
+        return False
+    return {**record, **export.plain(_about(path, asked))} == record
 
 
 def segment_pictures(
@@ -127,12 +141,10 @@ class _Run:
     options: argparse.Namespace
 
     def try_options(self) -> None:
-        """Raise CliptraseError for an option that would fail on every picture: said once, not for each."""
+        """Raise CliptraseError for an option that would fail on every picture."""
         options = self.options
-        blank = np.zeros((64, 64, 3), np.uint8)
-        read_image(blank[:1, :1], max_pixels=options.max_pixels)
-        self.segmenter.view(blank, options.preset, short_side=options.short_side)  # lays out, runs nothing
-        self._segment(self.segmenter.encode(blank, short_side=64))  # a few patches; the words stay embedded
+        read_image(np.zeros((1, 1, 3), np.uint8), max_pixels=options.max_pixels)
+        try_out(self.segmenter, self.vocabulary, options.preset, options.short_side, **self._settings())
 
     def segment(self, task: Task) -> str:
         """Write one result; what to say about it."""
@@ -142,12 +154,13 @@ class _Run:
         encoding = self.segmenter.encode(
             image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels
         )
-        result = self._segment(encoding)
+        result = self.segmenter.segment(encoding, self.vocabulary, **self._settings())
         shown = image if result.size == image.shape[:2] else resize_and_crop(image, encoding.frame)
         if self.refiner is not None:
             result = self.refiner(result, shown)
         arrays = _intermediates(encoding) if options.intermediates else None
-        files = export.save(result, shown, options.output, task.stem, arrays=arrays, about=task.about)
+        about = _about(task.path, _asked(self.vocabulary, options))
+        files = export.save(result, shown, options.output, task.stem, arrays=arrays, about=about)
         return f"{task.path} -> {files.overlay}  {_areas(result)}"
 
     def _expect_room(self, name: str, image: npt.NDArray[np.uint8]) -> None:
@@ -157,20 +170,8 @@ class _Run:
         frame = preset.frame((image.shape[0], image.shape[1]), side, self.segmenter.backbone.patch)
         expect_room(f"picture {name!r}", frame)
 
-    def _segment(self, encoding: ImageEncoding) -> Segmentation:
-        options = self.options
-        return self.segmenter.segment(
-            encoding,
-            self.vocabulary,
-            method=options.method,
-            eps=options.eps,
-            min_samples=options.min_samples,
-            denoise=options.denoise,
-            templates=options.templates,
-            image_prior=options.image_prior,
-            vote=options.vote,
-            threshold=options.threshold,
-        )
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self.options, name) for name in _SETTINGS}
 
 
 def _expect_same_picture(record: dict[str, Any], path: Path, json: Path) -> None:
@@ -198,13 +199,6 @@ def _expect_folder(folder: Path) -> None:
         raise InputError(
             explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
         ) from error
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return sha256(path)
-    except (OSError, ValueError):  # said when the picture is read
-        return None
 
 
 def _areas(result: Segmentation) -> str:

@@ -498,6 +498,26 @@ def test_a_picture_too_large_for_the_memory_is_a_problem_of_its_own(tmp_path, mo
     assert "memory of this computer" in problem["why"]
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--eps", "-1"), "eps: expected"),
+        (("--min-samples", "0"), "min_samples: expected"),
+        (("--short-side", "3"), "short side: expected"),
+        (("--short-side", "9000"), "at most 16384 patches"),
+        (("--eps", "inf"), "eps: expected"),
+    ],
+)
+def test_a_wrong_option_ends_an_evaluation_before_the_first_picture(tmp_path, capsys, option, said):
+    write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: TWO)
+    folders = ("--images", tmp_path / "i", "--masks", tmp_path / "m", "--vocabulary", "cat; dog")
+    evaluate(tmp_path, *folders, *option, code=2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note:")]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (tmp_path / "out/report.records").exists()
+
+
 def test_only_a_lack_of_memory_is_explained_as_one():
     with pytest.raises(RuntimeError, match="illegal memory access"), memory_explained("picture"):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")

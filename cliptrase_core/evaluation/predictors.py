@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,12 @@ class Method:
     eps: float | None = None
     min_samples: int | None = None
     templates: str | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As `Segmenter.segment` takes them."""
+        settings = dataclasses.asdict(self)
+        return {"method": settings.pop("name"), **settings}
 
 
 class Predictor(Protocol):
@@ -111,19 +117,8 @@ class PresetPredictor:
     def _label(self, sample: Sample, encoding: ImageEncoding | CliptraseError) -> Outcome:
         if isinstance(encoding, CliptraseError):
             return encoding
-        method = self._method
         try:
-            return self._segmenter.segment(
-                encoding,
-                sample.words,
-                method=method.name,
-                vote=method.vote,
-                image_prior=method.image_prior,
-                denoise=method.denoise,
-                eps=method.eps,
-                min_samples=method.min_samples,
-                templates=method.templates,
-            ).labels
+            return self._segmenter.segment(encoding, sample.words, **self._method.settings).labels
         except CliptraseError as error:
             return error
 
