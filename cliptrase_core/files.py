@@ -20,7 +20,8 @@ from PIL import Image, PngImagePlugin
 from cliptrase_core.errors import InputError, explain
 
 MARK = "cliptrase-lab"
-"""Stands in every file that this program writes: as PNG's `Software`, first in a JSON's `format`, in Markdown."""
+"""Stands in every file that this program writes: as PNG's `Software`, at the start of a JSON's `format`, as comment of a
+NumPy archive, in a comment at the end of Markdown."""
 
 PICTURE_ENDS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
@@ -120,7 +121,7 @@ def is_ours(path: Path) -> bool:
                 return archive.comment == MARK.encode()
         text = path.read_text(encoding="utf-8")
         if path.suffix != ".json":
-            return MARK in text
+            return text.rstrip().rpartition("\n")[2].startswith(f"<!-- {MARK} ")  # other text may speak of us
         record = json.loads(text)
         return isinstance(record, dict) and str(record.get("format")).startswith(MARK)
     except (OSError, ValueError, RecursionError, SyntaxError, zipfile.BadZipFile):  # SyntaxError: a broken PNG

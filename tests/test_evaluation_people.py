@@ -465,11 +465,11 @@ def test_check_counts_what_is_missing_and_opens_no_more_than_it_says(tmp_path):
 @pytest.mark.parametrize("name", ["report.json", "report.md", "report.best.png", "report.worst.png"])
 def test_a_report_never_replaces_a_file_of_another_program(tmp_path, monkeypatch, capsys, name):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / name).write_bytes(b"mine")
+    (tmp_path / "out" / name).write_bytes(b"my notes on cliptrase-lab")
     monkeypatch.setattr(cli, "_load", None)
     evaluate(tmp_path, "--setting", "scenes", code=2)
     assert f"output '{name}'" in capsys.readouterr().err
-    assert (tmp_path / "out" / name).read_bytes() == b"mine"
+    assert (tmp_path / "out" / name).read_bytes() == b"my notes on cliptrase-lab"
 
 
 def test_a_report_replaces_an_earlier_one(tmp_path):
