@@ -17,6 +17,7 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.files import asset, is_ours, safe_stem
 from cliptrase_core.inputs import find_pictures, result_stems
 from cliptrase_core.pipeline import Segmenter
+from tests.conftest import DATA
 
 WORDS = ("--vocabulary", "cat; dog")
 
@@ -216,6 +217,14 @@ def test_results_beside_the_pictures_are_not_taken_for_pictures(tmp_path, capsys
     assert run(tmp_path / "*.png", *WORDS, "--output", tmp_path) == 0
     assert sorted(os.listdir(tmp_path)) == first
     assert "4 results of this program among the pictures are left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["bomb", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b""])
+def test_a_hostile_picture_in_a_folder_does_not_end_the_run(tmp_path, content):
+    write(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((DATA / "images/bomb.png").read_bytes() if content == "bomb" else content)
+    assert run(tmp_path, *WORDS, "--output", tmp_path / "out") == 2
+    assert [path.name for path in (tmp_path / "out").glob("*.json")] == ["a.json"]
 
 
 def test_every_json_names_its_picture_and_what_was_asked_for(tmp_path):
