@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core import cli
+from cliptrase_core import cli, memory
 from cliptrase_core.errors import InputError, memory_explained
 from cliptrase_core.evaluation.checking import check_folders
 from cliptrase_core.evaluation.conventions import RAW_STUFF
@@ -496,6 +496,16 @@ def test_a_picture_too_large_for_the_memory_is_a_problem_of_its_own(tmp_path, mo
     (problem,) = report["pictures"]["problems"]
     assert problem["key"] == "b"
     assert "memory of this computer" in problem["why"]
+
+
+def test_a_picture_that_would_take_more_memory_than_is_left_is_a_problem_of_its_own(tmp_path, monkeypatch):
+    write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: TWO)
+    write_picture(tmp_path / "i/b.jpg", np.random.default_rng(0), (1000, 1500))
+    write_mask(tmp_path / "m/b.png", np.zeros((1000, 1500)))
+    monkeypatch.setattr(memory, "available", lambda: 100_000_000)
+    folders = ("--images", tmp_path / "i", "--masks", tmp_path / "m", "--vocabulary", "cat; dog", "--short-side", 64)
+    report = evaluate(tmp_path, *folders)
+    assert [problem["key"] for problem in report["pictures"]["problems"]] == ["b"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from cliptrase_core.denoise import Denoise
 from cliptrase_core.errors import CliptraseError, memory_explained
 from cliptrase_core.evaluation.sources import Labels, Sample
 from cliptrase_core.geometry import centre_crop_frame
+from cliptrase_core.memory import expect_room
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.result import ImageEncoding
@@ -118,6 +119,7 @@ class PresetPredictor:
         if isinstance(encoding, CliptraseError):
             return encoding
         try:
+            expect_room(f"picture {sample.key!r}", encoding.frame)
             return self._segmenter.segment(encoding, sample.words, **self._method.settings).labels
         except CliptraseError as error:
             return error
