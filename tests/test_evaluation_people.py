@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +308,21 @@ def test_masks_of_another_layout_in_the_wrong_folder_are_recognised(
     assert "expected numbers of this layout, got those of" in said
     assert named in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers", "named"),
+    [
+        ("coco171", [0, 12, 181], "stuffthingmaps as published"),
+        ("voc20", [0, 20, 255], "VOC2012, SegmentationClass"),
+        ("ade150", [0, 1, 150], "ADEChallengeData2016"),
+    ],
+)
+def test_folders_with_a_benchmark_s_words_may_not_hold_its_other_numbers(tmp_path, words, numbers, named):
+    convention, looks = convention_and_looks(tmp_path, numbers, vocabulary=words)
+    looks[0] = replace(looks[0], problem=None)  # one of them may well hold known numbers only
+    with pytest.raises(InputError, match=f"got those of {named}"):
+        expect_usable(looks, convention, whole=True)
 
 
 @pytest.mark.parametrize("masks", ["coco/stuffthingmaps", "coco_stuff164k/annotations"])

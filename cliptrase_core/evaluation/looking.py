@@ -115,7 +115,7 @@ def expect_usable(looks: Sequence[Look], convention: Convention, whole: bool) ->
         for title, other in convention.others.items():
             if numbers <= other.known(convention.classes) | set(other.ignored):
                 got = f"those of {title} (also {_ranges(unknown)})"
-                remedy = f"Put them where {title} belongs, see docs/evaluation.md, or convert them."
+                remedy = f"Put them where {title} belongs (docs/evaluation.md), say what they mean, or convert them."
                 raise InputError(explain("masks", expected="numbers of this layout", got=got, remedy=remedy))
     bad = [entry for entry in looks if entry.problem]
     if looks and len(bad) == len(looks):
