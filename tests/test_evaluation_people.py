@@ -313,7 +313,7 @@ def test_masks_of_another_layout_in_the_wrong_folder_are_recognised(
 @pytest.mark.parametrize(
     ("words", "numbers", "named"),
     [
-        ("coco171", [0, 12, 181], "stuffthingmaps as published"),
+        ("coco171", [0, 12, 181], "COCO, stuffthingmaps as published"),
         ("voc20", [0, 20, 255], "VOC2012, SegmentationClass"),
         ("ade150", [0, 1, 150], "ADEChallengeData2016"),
     ],
