@@ -10,28 +10,23 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-from tqdm import tqdm
-
-from cliptrase_core import doctor, export, weights
+from cliptrase_core import doctor, weights
 from cliptrase_core.denoise import DENOISE_MODES
-from cliptrase_core.errors import CliptraseError
+from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.evaluation import command as evaluation
-from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, read_image
+from cliptrase_core.imaging import DEFAULT_MAX_PIXELS
 from cliptrase_core.inspect_command import inspect_picture
 from cliptrase_core.methods import METHODS
 from cliptrase_core.model_arguments import add_model_arguments
 from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.preprocess import resize_and_crop
 from cliptrase_core.presets import PRESETS
-from cliptrase_core.refine import MODES, NONE, REFINERS, Refiner, load_refiner
-from cliptrase_core.result import ImageEncoding, Segmentation
+from cliptrase_core.refine import MODES, NONE, REFINERS
+from cliptrase_core.segment_command import find_tasks, segment_pictures
 from cliptrase_core.templates import TEMPLATES
 from cliptrase_core.version import VERSION
-from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
+from cliptrase_core.vocabulary import parse_vocabulary
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -67,66 +62,10 @@ def _segment(options: argparse.Namespace) -> int:
     vocabulary = parse_vocabulary(options.vocabulary)
     for note in vocabulary.notes:
         print(f"note: {note}", file=sys.stderr)
-    segmenter = _load(options)
-    refiner = _refiner(options, str(segmenter.device))
-    stems = _distinct_stems(options.images)
-    failed = 0
-    bar = tqdm(zip(options.images, stems, strict=True), total=len(stems), unit="image", disable=len(stems) < 2)
-    for path, stem in bar:
-        try:
-            line = _segment_one(segmenter, refiner, path, stem, vocabulary, options)
-        except CliptraseError as error:
-            failed += 1
-            bar.write(f"{path}: {_one_line(error)}", file=sys.stderr)
-        else:
-            bar.write(line)
-    if failed and len(stems) > 1:
-        print(f"{failed} of {len(stems)} images could not be segmented.", file=sys.stderr)
-    return BAD_INPUT if failed else DONE
-
-
-def _refiner(options: argparse.Namespace, device: str) -> Refiner | None:
-    found = load_refiner(options.refine, mode=options.refine_mode, checkpoint=options.sam_checkpoint, device=device)
-    return None if options.refine == NONE else found
-
-
-def _segment_one(
-    segmenter: Segmenter,
-    refiner: Refiner | None,
-    path: str,
-    stem: str,
-    vocabulary: Vocabulary,
-    options: argparse.Namespace,
-) -> str:
-    image = read_image(path, max_pixels=options.max_pixels)
-    encoding = segmenter.encode(image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels)
-    result = segmenter.segment(
-        encoding,
-        vocabulary,
-        method=options.method,
-        eps=options.eps,
-        min_samples=options.min_samples,
-        denoise=options.denoise,
-        templates=options.templates,
-        image_prior=options.image_prior,
-        vote=options.vote,
-        threshold=options.threshold,
-    )
-    shown = image if result.size == image.shape[:2] else resize_and_crop(image, encoding.frame)
-    if refiner is not None:
-        result = refiner(result, shown)
-    arrays = _intermediates(encoding) if options.intermediates else None
-    files = export.save(result, shown, options.output, stem, arrays=arrays)
-    return f"{path} -> {files.overlay}  {_areas(result)}"
-
-
-def _areas(result: Segmentation) -> str:
-    return ", ".join(f"{name} {share:.1%}" for name, share in result.areas.items())
-
-
-def _intermediates(encoding: ImageEncoding) -> dict[str, np.ndarray]:
-    parts = {"patches": encoding.patches, "cls": encoding.cls, "affinity": encoding.affinity}
-    return {name: part.float().cpu().numpy() for name, part in parts.items()}
+    tasks = find_tasks(vocabulary, options)  # before weights are fetched
+    if not tasks:
+        return DONE
+    return BAD_INPUT if segment_pictures(tasks, vocabulary, _load(options), options) else DONE
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -155,28 +94,9 @@ def _load(options: argparse.Namespace) -> Segmenter:
     return segmenter
 
 
-def _distinct_stems(paths: Sequence[str]) -> list[str]:
-    """File stems, numbered where two pictures of different folders share one, so that none is overwritten."""
-    used: set[str] = set()
-    stems = []
-    for path in paths:
-        stem = base = export.safe_stem(Path(path).stem)
-        count = 2
-        while stem.casefold() in used:
-            # Shortened first: a long name would lose its number again when it is saved.
-            stem, count = export.safe_stem(f"{base.encode()[:180].decode(errors='ignore')[:90]}-{count}"), count + 1
-        used.add(stem.casefold())
-        stems.append(stem)
-    return stems
-
-
 def _complain(text: str) -> int:
-    print(f"cliptrase: {_one_line(text)}", file=sys.stderr)
+    print(f"cliptrase: {one_line(text)}", file=sys.stderr)
     return BAD_INPUT
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -185,7 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     segment = commands.add_parser("segment", help="divide pictures among words")
-    segment.add_argument("images", nargs="+", metavar="IMAGE")
+    segment.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder, or a pattern such as '*.jpg'")
+    segment.add_argument("--recursive", action="store_true", help="look into the folders of a folder too")
+    segment.add_argument(
+        "--skip-existing", action="store_true", help="leave out pictures that the same command has done before"
+    )
     segment.add_argument(
         "--vocabulary",
         required=True,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 
 import torch
 
 from cliptrase_core import weights
 from cliptrase_core.errors import CliptraseError
 from cliptrase_core.methods import METHODS
+from cliptrase_core.nano import read_nano
 from cliptrase_core.precision import WORTH_IT, bf16_gain
 from cliptrase_core.refine import SAMS, is_here
+from cliptrase_core.refine.sam_files import NANO as SAM_NANO
+from cliptrase_core.refine.sam_files import load_sam
 from cliptrase_core.version import VERSION
 
 PACKAGES = (
@@ -29,6 +34,8 @@ PACKAGES = (
     "gradio",
 )
 
+PAGE = Path(__file__).resolve().parents[1] / "app.py"
+
 
 def report() -> Iterator[str]:
     """Lines for people. Takes up to 3 s when the hub does not answer."""
@@ -40,11 +47,13 @@ def report() -> Iterator[str]:
     verdict = "worth it: --precision auto takes it" if gain >= WORTH_IT else "not worth it"
     yield f"bf16 on this CPU: {gain:.1f}x the speed of fp32 ({verdict})"
     yield "weights on disk:"
-    for name in (weights.NANO, *weights.OPENAI_ARCHITECTURES):
-        found = "here" if weights.is_on_disk(name) else "not here"
-        yield f"  {name}: {found}"
+    yield f"  {weights.NANO}: {_embedded(weights.is_on_disk(weights.NANO), read_nano)}"
+    for name in weights.OPENAI_ARCHITECTURES:
+        yield f"  {name}: {'here' if weights.is_on_disk(name) else 'not here'}"
     for name in SAMS:
-        yield f"  SAM {name}: {'here' if is_here(name) else 'not here'}"
+        found = is_here(name)
+        state = _embedded(found, partial(load_sam, name)) if name == SAM_NANO else "here" if found else "not here"
+        yield f"  SAM {name}: {state}"
     yield "methods:"
     for method in METHODS.values():
         yield f"  {method.name}: {method.title}, {method.source}, arXiv {method.arxiv}"
@@ -52,11 +61,22 @@ def report() -> Iterator[str]:
     yield f"page would start with: {_start_up()}"
 
 
+def _embedded(found: bool, read: Callable[[], object]) -> str:
+    """What becomes of a bundled model when it is read, which takes a moment: nothing else shows that it is whole."""
+    if not found:
+        return "not here: the program is incomplete, install it again"
+    try:
+        read()
+    except CliptraseError as error:
+        return f"unusable. {error}"
+    return "here"
+
+
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "missing: install it with 'pip install -r requirements.txt'"
+        return f"missing: install it with 'pip install {package}'"
 
 
 def _devices() -> str:
@@ -66,6 +86,8 @@ def _devices() -> str:
 
 
 def _start_up() -> str:
+    if not PAGE.is_file():
+        return "nothing: the page is not installed with the command line, it runs from a clone (python app.py)"
     try:
         start = weights.choose_start_up(os.environ.get("CLIPTRASE_MODEL"))
     except CliptraseError as error:

@@ -1,6 +1,7 @@
 """What can go wrong, as one small tree. Every message says what was expected, what was given, what to do."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 
 class CliptraseError(Exception):
@@ -28,3 +29,25 @@ def expect_one_of(what: str, value: object, known: Collection[str]) -> None:
     """Raise InputError unless `value` is one of the known names, which the message lists."""
     if not isinstance(value, str) or value not in known:
         raise InputError(explain(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy="Pick one."))
+
+
+def one_line(text: object) -> str:
+    """A message without line breaks."""
+    return " ".join(str(text).split())
+
+
+@contextmanager
+def memory_explained(what: str) -> Iterator[None]:
+    """Turn running out of memory into an InputError about `what`, so that one picture does not end a run."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch has an error of its own for GPUs only; on a CPU its text is all there is.
+        if not isinstance(error, MemoryError) and not any(mark in str(error) for mark in _NO_ROOM):
+            raise
+        expected, got = "one that the memory of this computer holds", "a larger one"
+        remedy = "Make the picture smaller, or give a smaller --short-side."
+        raise InputError(explain(what, expected=expected, got=got, remedy=remedy)) from error
+
+
+_NO_ROOM = ("out of memory", "allocate memory", "not enough memory")

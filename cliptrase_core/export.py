@@ -10,12 +10,11 @@ import os
 import platform
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +23,14 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.colours import label_colours, legend, overlay, to_hex
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.files import safe_stem, write_all
+from cliptrase_core.files import MARK, expect_ours, marked_png, safe_stem, write_all
 from cliptrase_core.refine.report import Refined
 from cliptrase_core.result import Segmentation
+from cliptrase_core.saved import FORMAT, FORMAT_VERSION, MAPS, load, read_record
 from cliptrase_core.version import VERSION
 
-__all__ = ["SavedFiles", "load", "run_lengths", "safe_stem", "save"]
+__all__ = ["SavedFiles", "load", "plain", "read_record", "result_files", "run_lengths", "safe_stem", "save"]
 
-FORMAT = "cliptrase-lab segmentation"
-FORMAT_VERSION = 1
-
-_MAPS = ("labels", "regions", "confidence", "patch_clusters")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -55,8 +51,11 @@ def save(
     stem: str,
     *,
     arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> SavedFiles:
     """Write `<stem>.labels.png`, `.overlay.png`, `.npz` and `.json`, each whole or not at all, the JSON last.
+
+    Earlier results of that name are replaced; a file of that name that this program did not write never is.
 
     The label picture is indexed with the palette inside; with more than 256 names it is 16-bit grey, and the
     JSON says which. The JSON is strict: a number that is not finite becomes null.
@@ -67,74 +66,52 @@ def save(
         directory: made if missing.
         stem: file name without endings; made safe by `safe_stem`.
         arrays: further arrays for the .npz by name, for example intermediates.
+        about: further entries of the JSON; `picture`, the name of the picture, is `stem` where it is not given.
 
     Raises:
-        InputError: the picture does not fit, an array cannot be stored, or the directory cannot be written.
+        InputError: the picture does not fit, an array cannot be stored, the directory cannot be written, or a file
+            of another program is in the way.
     """
-    name = safe_stem(stem)
-    files = {
-        "labels": f"{name}.labels.png",
-        "overlay": f"{name}.overlay.png",
-        "npz": f"{name}.npz",
-        "json": f"{name}.json",
-    }
+    saved = result_files(directory, stem)
+    files = {kind: path.name for kind, path in vars(saved).items()}
     npz = _npz_bytes(result, arrays or {})
+    about = {"picture": stem, **(about or {})}
     contents = {
         files["labels"]: _labels_png(result),
         files["overlay"]: _png(Image.fromarray(overlay(image, result))),
         files["npz"]: npz,
-        files["json"]: _json_bytes(_describe(result, files, hashlib.sha256(npz).hexdigest())),
+        files["json"]: _json_bytes(_describe(result, files, hashlib.sha256(npz).hexdigest(), about)),
     }
+    expect_ours(vars(saved).values())
     try:
-        folder = Path(directory)
+        folder = saved.json.parent
         folder.mkdir(parents=True, exist_ok=True)
         write_all(folder, contents)
-    except (OSError, TypeError, ValueError) as error:  # TypeError, ValueError: not a path at all
-        raise InputError(
-            explain(
-                "output directory",
-                expected="a directory that can be written to",
-                got=f"{str(directory)!r} ({error})",
-                remedy="Choose another directory.",
-            )
-        ) from error
-    return SavedFiles(**{kind: folder / file for kind, file in files.items()})
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        raise _unusable(directory, error) from error
+    return saved
 
 
-def load(json_path: str | os.PathLike[str]) -> Segmentation:
-    """Read back what `save` wrote: the JSON and the .npz beside it.
+def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
+    """Where `save` puts a result; touches nothing.
 
     Raises:
-        InputError: a file is missing, damaged, from another run or not one of ours.
+        InputError: not a path at all.
     """
-    path = Path(json_path)
+    name = safe_stem(stem)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        if record["format"] != FORMAT or record["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"another format: {record['format']!r} {record['format_version']!r}")
-        maps = _read_maps(path.parent, record["files"]["npz"], record["npz_sha256"])
-        names = tuple(entry["name"] for entry in record["classes"])
-        height, width = record["grid"]
-        texts = (*names, *record["notes"])
-        if not all(isinstance(text, str) for text in texts) or [*maps["labels"].shape] != record["size"]:
-            raise ValueError("names, notes or size are not what the arrays say")
-        return Segmentation(
-            labels=maps["labels"].astype(np.int32, casting="safe"),
-            regions=maps["regions"].astype(np.int32, casting="safe"),
-            confidence=maps["confidence"].astype(np.float32, casting="safe"),
-            class_names=names,
-            patch_clusters=maps["patch_clusters"].astype(np.int64, casting="safe"),
-            grid=(int(height), int(width)),
-            settings=dict(record["settings"]),
-            timings=dict(record["timings"]),
-            notes=tuple(record["notes"]),
-        )
-    except InputError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RecursionError) as error:
-        _refuse_file(path, error)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        _refuse_file(path, error)
+        folder = Path(directory)
+    except TypeError as error:
+        raise _unusable(directory, error) from error
+    ends = {"labels": "labels.png", "overlay": "overlay.png", "json": "json", "npz": "npz"}
+    return SavedFiles(**{kind: folder / f"{name}.{end}" for kind, end in ends.items()})
+
+
+def _unusable(directory: object, error: Exception) -> InputError:
+    got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
+    return InputError(
+        explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
+    )
 
 
 def _labels_png(result: Segmentation) -> bytes:
@@ -145,31 +122,25 @@ def _labels_png(result: Segmentation) -> bytes:
         return _png(picture, bits=8)
     if count <= 65_536:
         return _png(Image.fromarray(result.labels.astype(np.uint16)))
-    raise InputError(
-        explain(
-            "class names",
-            expected="at most 65536",
-            got=str(count),
-            remedy="Leave out classes that are absent.",
-        )
-    )
+    remedy = "Leave out classes that are absent."
+    raise InputError(explain("class names", expected="at most 65536", got=str(count), remedy=remedy))
 
 
 def _png(picture: Image.Image, **options: int) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", **options)
+    picture.save(buffer, format="PNG", pnginfo=marked_png(), **options)
     return buffer.getvalue()
 
 
 def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    own = {name: getattr(result, name) for name in _MAPS}
+    own = {name: getattr(result, name) for name in MAPS}
     for name, array in arrays.items():
         plain = isinstance(array, np.ndarray) and not array.dtype.hasobject
         if not isinstance(name, str) or not _ARRAY_NAME.fullmatch(name) or name in own or not plain:
             raise InputError(
                 explain(
                     "arrays",
-                    expected=f"numpy arrays of plain numbers, by simple names other than {', '.join(_MAPS)}",
+                    expected=f"numpy arrays of plain numbers, by simple names other than {', '.join(MAPS)}",
                     got=f"{name!r}: {type(array).__name__}",
                     remedy="Rename or convert it.",
                 )
@@ -182,14 +153,18 @@ def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> 
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        archive.comment = MARK.encode()
     return buffer.getvalue()
 
 
-def _describe(result: Segmentation, files: Mapping[str, str], npz_sha256: str) -> dict[str, Any]:
+def _describe(
+    result: Segmentation, files: Mapping[str, str], npz_sha256: str, about: Mapping[str, Any]
+) -> dict[str, Any]:
     indexed = len(result.class_names) <= 256
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
+        **about,
         "size": list(result.size),
         "grid": list(result.grid),
         "files": dict(files),
@@ -233,17 +208,17 @@ def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def _json_bytes(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(_plain(record), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8")
+    return (json.dumps(plain(record), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8")
 
 
-def _plain(value: Any) -> Any:
-    """The same in types that strict JSON has."""
+def plain(value: Any) -> Any:
+    """The same in types that strict JSON has, as `save` writes it."""
     if isinstance(value, Mapping):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
@@ -252,34 +227,8 @@ def _plain(value: Any) -> Any:
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
-def _read_maps(folder: Path, name: str, sha256: str) -> dict[str, npt.NDArray[Any]]:
-    # The name comes from a file that anyone may have written: it must not lead elsewhere.
-    if not name.endswith(".npz") or safe_stem(name[:-4]) != name[:-4]:
-        raise ValueError(f"{name!r} is no file name of ours")
-    content = (folder / name).read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"{name} was changed or belongs to another result")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {key: archive[key] for key in _MAPS}
-
-
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_file(path: Path, error: Exception) -> NoReturn:
-    raise InputError(
-        explain(
-            "saved result",
-            expected="a .json that this program wrote, with its .npz beside it",
-            got=f"{path.name!r} ({type(error).__name__}: {error})",
-            remedy="Choose another file, or run the picture again.",
-        )
-    ) from error

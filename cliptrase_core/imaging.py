@@ -251,6 +251,9 @@ def damage_explained(name: str, max_pixels: int) -> Iterator[None]:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name, max_pixels, "far more") from error
+    except MemoryError as error:
+        expected, got = "a picture that the memory of this computer holds", "a larger one, or one that is damaged"
+        raise _error(name, expected, got, f"Make the picture smaller, or: {_SAVE_AGAIN}") from error
     except Exception as error:
         raise _error(name, "a whole picture", "one that is damaged, cut short or not readable", _SAVE_AGAIN) from error
 

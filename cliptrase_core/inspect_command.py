@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from cliptrase_core import export
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.files import MARK, expect_ours, marked_png
 from cliptrase_core.heatmap import enlarge, heat_colours, heat_range, mark_patch
 from cliptrase_core.imaging import read_image
 from cliptrase_core.inspection import AttentionMaps
@@ -53,10 +55,11 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     stem = f"{export.safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
     pictures = {"patch": seen, "before": _heat(before, seen, (row, column)), "after": _heat(after, seen, (row, column))}
     paths = [folder / f"{stem}.{name}.png" for name in pictures]
+    expect_ours([*paths, folder / f"{stem}.npz"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, picture in zip(paths, pictures.values(), strict=True):
-            Image.fromarray(mark_patch(picture, maps.grid, row, column)).save(path)
+            Image.fromarray(mark_patch(picture, maps.grid, row, column)).save(path, pnginfo=marked_png())
         paths.append(folder / f"{stem}.npz")
         np.savez_compressed(
             paths[-1],
@@ -66,6 +69,8 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
             affinity=maps.affinity.numpy(),
             global_patches=maps.global_patches.numpy(),
         )
+        with zipfile.ZipFile(paths[-1], "a") as archive:
+            archive.comment = MARK.encode()
     except OSError as error:
         raise InputError(
             explain(

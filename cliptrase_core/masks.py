@@ -33,7 +33,7 @@ def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray
     Raises:
         InputError: no such PNG, a damaged one, one in colours, or one that is too large.
     """
-    values, depth = _read_png(path, max_pixels)
+    values, depth, _ = _read_png(path, max_pixels)
     values[values == (65535 if depth == 16 else 255)] = IGNORED
     return values
 
@@ -46,10 +46,18 @@ def read_numbers(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_
     Returns:
         (H, W), 0 to 65535.
     """
+    return look_at_numbers(path, max_pixels=max_pixels)[0]
+
+
+def look_at_numbers(
+    path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[npt.NDArray[np.int32], str]:
+    """What `read_numbers` gives, and the kind of file, such as "palette PNG of 8 bits"."""
     with opened_file(path, _EXPECTED) as (file, name):
         head = file.read(4)
         if head not in _TIFF:
-            return _read_png(path, max_pixels)[0]
+            values, depth, mode = _read_png(path, max_pixels)
+            return values, f"{'palette' if mode == 'P' else 'grey'} PNG of {depth} bit{'s' if depth > 1 else ''}"
         file.seek(0)
         with damage_explained(name, max_pixels):
             image = TiffImagePlugin.TiffImageFile(file, "")
@@ -58,11 +66,11 @@ def read_numbers(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_
         expect_pixels(image.height, image.width, name, max_pixels)
         with damage_explained(name, max_pixels):
             image.load()
-            return np.array(image).astype(np.int32)
+            return np.array(image).astype(np.int32), f"TIFF of {16 if image.mode.startswith('I') else 8} bits"
 
 
-def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArray[np.int32], int]:
-    """(H, W) numbers as they stand in a PNG, and its bits a pixel."""
+def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArray[np.int32], int, str]:
+    """(H, W) numbers as they stand in a PNG, its bits a pixel, and PIL's mode."""
     with opened_file(path, _EXPECTED) as (file, name):
         head = file.read(_DEPTH_AT + 1)
         if not head.startswith(_SIGNATURE) or len(head) <= _DEPTH_AT:
@@ -79,7 +87,7 @@ def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArra
     depth = head[_DEPTH_AT]
     if image.mode == "L" and depth < 8:
         values //= 255 // (2**depth - 1)  # PIL has stretched greys of 2 and 4 bits over 0 to 255
-    return values, depth
+    return values, depth, image.mode
 
 
 def _refused(name: str, got: str) -> InputError:

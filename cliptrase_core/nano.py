@@ -19,12 +19,19 @@ from torch import Tensor
 from cliptrase_core import storage
 from cliptrase_core.checkpoint import check_file
 from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.files import asset
 
-FOLDER = Path(__file__).resolve().parents[1] / "assets" / "nano"
+FOLDER = asset("nano")
 
 WEIGHTS = ("image.safetensors", "text.safetensors")
 ROWS = "token_rows"
 EMBEDDING = "token_embedding.weight"
+
+
+def is_here(folder: Path | None = None) -> bool:
+    """Whether the embedded model's weights and configuration lie where they are looked for; reads neither."""
+    folder = FOLDER if folder is None else folder
+    return all((folder / name).is_file() for name in ("config.json", *WEIGHTS))
 
 
 def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any], tuple[Path, ...]]:
@@ -42,7 +49,7 @@ def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, 
                     "embedded model nano",
                     expected=f"assets/nano/{file.name} beside the package",
                     got="no such file",
-                    remedy="The checkout is incomplete: clone the repository again and run from it.",
+                    remedy="The installation or checkout is incomplete: install or clone it again.",
                 )
             )
     for file in weights:
@@ -57,7 +64,7 @@ def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, 
                 "embedded model nano",
                 expected="whole files in assets/nano",
                 got=f"damaged ones ({type(error).__name__})",
-                remedy="Restore them with `git checkout -- assets/nano`.",
+                remedy="Install the program again; in a clone, restore them with `git checkout -- assets/nano`.",
             )
         ) from error
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from cliptrase_core import architectures, hub
+from cliptrase_core import architectures, hub, nano
 from cliptrase_core.checkpoint import SUFFIXES, check_file, check_fit, digest, read_checkpoint
 from cliptrase_core.errors import InputError, WeightsError, explain
 from cliptrase_core.hub import Progress, hub_answers
@@ -162,7 +162,7 @@ def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> b
     """Tell whether `load` can do without the network; never touches it."""
     if name == NANO:
         _only_embedded(pretrained)
-        return True
+        return nano.is_here()
     config = architectures.configuration(name)
     origin = _origin(name, pretrained)
     tokenizer = config["text_cfg"].get("hf_tokenizer_name")

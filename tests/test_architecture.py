@@ -24,7 +24,7 @@ ONLY_IN = {
     "huggingface_hub": {"hub"},
 }
 NEVER_IN_CORE = {"gradio", "matplotlib", "demo"}
-COMMANDS = {"cli", "__main__", "inspect_command"}
+COMMANDS = {"cli", "__main__", "inspect_command", "segment_command", "trial"}
 PURE_STAGES = {"attention", "denoise", "clustering", "decode"}
 STAGE_MAY_USE = {"cliptrase_core.errors", "cliptrase_core.geometry", "cliptrase_core.result"}
 BELOW_HANDLERS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core import cli, export
+from cliptrase_core import cli, doctor, export
+from cliptrase_core import nano as nano_model
+from cliptrase_core.files import asset
 from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.refine import sam_files
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +63,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(photo, tmp_path, pictu
     other = tmp_path / "Photo.jpg"
     Image.fromarray(picture).save(other)
     assert run("segment", photo, other, photo, "--vocabulary", "cat", "--output", tmp_path / "out") == 0
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == [
-        "Photo-2.json",
-        "photo-3.json",
-        "photo.json",
-    ]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == ["Photo.jpg.json", "photo.png.json"]
 
 
 def test_long_names_that_differ_at_their_end_are_kept_apart(tmp_path, picture):
@@ -102,6 +102,35 @@ def test_doctor_says_what_would_run(capsys):
     assert "nano: here" in out
     assert "naclip: NACLIP, Hajimiri et al., WACV 2025" in out
     assert "page would start with" in out
+
+
+DAMAGED = {
+    "no weights": ("nano", lambda folder: [file.unlink() for file in folder.glob("*.safetensors")], "not here: "),
+    "no configuration": ("nano", lambda folder: (folder / "config.json").unlink(), "not here: "),
+    "an empty file": ("nano", lambda folder: next(folder.glob("*.safetensors")).write_bytes(b""), "unusable. "),
+    "half a file": ("nano", lambda folder: halved(next(folder.glob("*.safetensors"))), "unusable. "),
+    "a Git LFS pointer": ("sam-nano", lambda folder: (folder / "model.safetensors").write_bytes(POINTER), "unusable. "),
+    "half a SAM": ("sam-nano", lambda folder: halved(folder / "model.safetensors"), "unusable. "),
+    "no SAM": ("sam-nano", lambda folder: (folder / "model.safetensors").unlink(), "not here: "),
+    "another configuration": ("sam-nano", lambda folder: (folder / "config.json").write_text("{}"), "unusable. "),
+}
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+def halved(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(("name", "damage", "said"), DAMAGED.values(), ids=DAMAGED)
+def test_doctor_looks_before_it_says_that_a_bundled_model_is_here(tmp_path, monkeypatch, capsys, name, damage, said):
+    folder = tmp_path / name
+    shutil.copytree(asset(name), folder, ignore=shutil.ignore_patterns("train"))
+    damage(folder)
+    monkeypatch.setattr(nano_model if name == "nano" else sam_files, "FOLDER", folder)
+    monkeypatch.setattr(doctor, "bf16_gain", lambda device: 1.0)
+    assert run("doctor") == 0
+    shown = "SAM sam-nano" if name == "sam-nano" else "nano"
+    assert f"  {shown}: {said}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

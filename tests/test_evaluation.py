@@ -14,7 +14,7 @@ from cliptrase_core import cli, dataset_vocabulary
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.scenes import benchmark
 from cliptrase_core.scenes.sprites import read_pack
-from tests.datasets import blocks, voc_devkit, voc_prepared, write_dataset, write_mask
+from tests.datasets import blocks, voc_devkit, voc_prepared, write_dataset, write_mask, write_picture
 
 TEMPLATES = "simple7"  # 80 templates of every word would take most of the time of these tests
 
@@ -187,13 +187,26 @@ def test_data_that_were_repaired_or_exchanged_are_scored_again(tmp_path):
     assert report["run"]["resumed"] == 0, "the same names below another root are other pictures"
 
 
-def test_a_run_that_scores_nothing_says_so_by_its_exit_code_and_still_reports(tmp_path):
+def test_masks_that_cannot_be_used_are_said_before_a_model_is_loaded(tmp_path, monkeypatch, capsys):
     root = voc_prepared(tmp_path)
-    for mask in (root / "VOC2012/annotations_detectron2/val").iterdir():
+    for mask in (root / VOC[1]).iterdir():
         mask.write_bytes(b"")
+    monkeypatch.setattr(cli, "_load", None)
     evaluate(tmp_path, "--setting", "voc20", "--data", root, code=2)
+    assert "none of 3 that were opened. The first, 'a': file 'a.png': expected a PNG" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_in_which_nothing_counts_says_so_by_its_exit_code_and_still_reports(tmp_path, capsys):
+    folder = tmp_path / "VOC2012"
+    write_picture(tmp_path / VOC[0] / "a.jpg", np.random.default_rng(0), (40, 200))
+    mask = np.full((40, 200), 255)
+    mask[:, :20] = 3  # outside the crop
+    write_mask(tmp_path / VOC[1] / "a.png", mask)
+    evaluate(tmp_path, "--setting", "voc20", "--data", folder, code=2)
+    assert "no pixel counts" in capsys.readouterr().err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert len(report["pictures"]["problems"]) == 3
+    assert set(values(report).values()) == {None}
 
 
 def test_a_name_that_is_no_utf_8_does_not_cost_the_report(tmp_path):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cliptrase_core.errors import CliptraseError
+from cliptrase_core.errors import CliptraseError, memory_explained
 from cliptrase_core.evaluation.ledger import Record, record_of
 from cliptrase_core.evaluation.predictors import Outcome, Predictor
 from cliptrase_core.evaluation.sources import Sample, Source
@@ -41,7 +41,8 @@ class Job:
     def read(self, index: int) -> Sample | CliptraseError:
         """A prepared sample, or why there is none."""
         try:
-            return self.predictor.prepare(self.source.load(index))
+            with memory_explained(f"picture {self.source.keys[index]!r}"):
+                return self.predictor.prepare(self.source.load(index))
         except CliptraseError as error:
             return error
 
@@ -109,7 +110,11 @@ def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) 
     stamp = job.source.stamp(index)
     if job.quirks and sample.raw is not None and bool(np.all(sample.raw == _PUBLISHED_VOID)):
         return Record(sample.key, stamp, left_out="nothing but 255: the published script skips it (quirk B3)")
-    outcome = finish()
+    try:
+        with memory_explained(f"picture {sample.key!r}"):
+            outcome = finish()
+    except CliptraseError as error:
+        outcome = error
     if isinstance(outcome, CliptraseError):
         return _problem(job.source, index, outcome)
     labels = np.asarray(outcome) if sample.labels is None else sample.labels[np.asarray(outcome)]

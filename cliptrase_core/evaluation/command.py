@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from cliptrase_core.denoise import DENOISE_MODES
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
+from cliptrase_core.evaluation.checking import check, check_folders
+from cliptrase_core.evaluation.data import find_data
 from cliptrase_core.evaluation.distribution import Group, joined, own_device
-from cliptrase_core.evaluation.finding import check
-from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_set, read_folder_set
-from cliptrase_core.evaluation.plan import PROTOCOLS, Plan, Request, make_plan
+from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
+from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
 from cliptrase_core.evaluation.predictors import Method
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
+from cliptrase_core.evaluation.request import PROTOCOLS, Request
 from cliptrase_core.evaluation.run import Finished, only_writer, run
 from cliptrase_core.evaluation.settings import SCENES, SETTINGS
-from cliptrase_core.files import write_all
+from cliptrase_core.files import expect_ours, write_all
 from cliptrase_core.methods import METHODS
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.presets import PRESETS
@@ -49,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--background", type=int, nargs="*", help="numbers of the background (default: none)")
     data.add_argument("--mask-end", help="what follows a picture's name in its mask's (default: .png)")
     data.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
-    data.add_argument("--check", action="store_true", help="say which data are there, run nothing")
+    data.add_argument("--check", action="store_true", help="say which data are there and what masks hold; runs nothing")
     how = parser.add_argument_group("how")
     how.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; whole for scenes and your own folders")
     how.add_argument("--preset", choices=list(PRESETS), help="default: paper-224; auto for protocol whole")
@@ -80,7 +83,7 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         CliptraseError: bad input.
     """
     if options.check:
-        for line in check(options.setting, options.data):
+        for line in _checked(options):
             print(line)
         return 0
     if options.output is None or options.output.suffix != ".json":
@@ -89,30 +92,19 @@ def execute(options: argparse.Namespace, load: Load) -> int:
     with joined() as group:
         options.device = options.device or own_device()
         request = _request(options)
+        expect_fitting(request)
+        expect_ours(_files(options.output).values())
+        data = find_data(request)
+        group.by_first(data.expect_usable)
         with only_writer(options.output, group):
-            plan = make_plan(request, load(options))
+            plan = make_plan(request, data, load(options))  # weights are fetched for data that can be used
             found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
             scored = found is None or _write(found, plan, options, group)
     return 0 if scored else NOTHING_SCORED
 
 
 def _request(options: argparse.Namespace) -> Request:
-    own = options.images is not None or options.masks is not None
-    if own == (options.setting is not None):
-        got = "both" if own else "neither"
-        raise InputError(
-            explain("data", expected="--setting, or --images with --masks", got=got, remedy="Give one of them.")
-        )
-    given = {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
-    _expect_heeded(options, own, sorted(given))
-    data: str | FolderSet
-    if own:
-        data = folder_set({**given, "vocabulary": options.vocabulary}, Path())
-    elif options.setting.endswith(YAML_ENDS):
-        data = read_folder_set(options.setting)
-    else:
-        data = options.setting
-        expect_one_of("setting", data, (*SETTINGS, SCENES))
+    data = _asked_for(options)
     method = Method(
         name=options.method,
         vote=options.vote,
@@ -137,9 +129,46 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
+def _asked_for(options: argparse.Namespace) -> str | FolderSet:
+    """A setting's name, or folders."""
+    own = options.images is not None or options.masks is not None
+    if own == (options.setting is not None):
+        got = "both" if own else "neither"
+        raise InputError(
+            explain("data", expected="--setting, or --images with --masks", got=got, remedy="Give one of them.")
+        )
+    given = _folder_entries(options)
+    _expect_heeded(options, own, sorted(given))
+    if own:
+        return folder_set({**given, "vocabulary": options.vocabulary}, Path())
+    if _is_file(options.setting):
+        return read_folder_set(options.setting)
+    expect_one_of("setting", options.setting, (*SETTINGS, SCENES))
+    return str(options.setting)
+
+
+def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
+    """What was said about folders of one's own."""
+    return {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
+
+
+def _checked(options: argparse.Namespace) -> Iterator[str]:
+    """What `--check` says: of folders, of a setting, or of all."""
+    if options.setting is None and options.images is None and options.masks is None:
+        return check(None, options.data)
+    if options.setting is None and options.vocabulary is None:
+        return check_folders(folder_layout(_folder_entries(options), Path()))
+    data = _asked_for(options)
+    return check_folders(data) if isinstance(data, FolderSet) else check(data, options.data)
+
+
+def _is_file(setting: str) -> bool:
+    return setting.lower().endswith(YAML_ENDS)
+
+
 def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> None:
     """Raise InputError for an argument that the data asked for have no use for."""
-    file = not own and options.setting.endswith(YAML_ENDS)
+    file = not own and _is_file(options.setting)
     unused = [] if own else [(name, "pictures of your own by --images and --masks") for name in given]
     if options.data is not None and (own or file or options.setting == SCENES):
         unused.append(("data", "it with a benchmark setting, whose folders lie below it"))
@@ -148,6 +177,12 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
     for name, expected in unused:
         got = f"--{name.replace('_', '-')} with {options.setting or '--images'}"
         raise InputError(explain(name, expected=expected, got=got, remedy="Leave it out."))
+
+
+def _files(output: Path) -> dict[str, Path]:
+    """Every file that is written beside the report, and the report itself."""
+    ends = {"best": "best.png", "worst": "worst.png", "markdown": "md", "json": "json"}
+    return {kind: output.with_name(f"{output.stem}.{end}") for kind, end in ends.items()}
 
 
 def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group) -> bool:
@@ -160,12 +195,13 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
     report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
     order = sheets.ranked(found.records, len(plan.job.source.names))
     chosen = {"Best pictures": order[: sheets.ROWS], "Worst pictures": order[::-1][: sheets.ROWS]}
-    names = {"Best pictures": f"{output.stem}.best.png", "Worst pictures": f"{output.stem}.worst.png"}
+    files = {kind: path.name for kind, path in _files(output).items()}
+    names = {"Best pictures": files["best"], "Worst pictures": files["worst"]}
     pictures = {names[title]: sheets.sheet(plan.job, rows) for title, rows in chosen.items() if rows}
     shown = {title: name for title, name in names.items() if name in pictures}
     write_all(
         output.parent,
-        {**pictures, f"{output.stem}.md": to_markdown(report, shown), output.name: to_json(report)},
+        {**pictures, files["markdown"]: to_markdown(report, shown), files["json"]: to_json(report)},
     )
     problems = report["pictures"]["problems"]
     if problems:
@@ -177,4 +213,7 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
         )
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
     print(f"{report['run']['images_per_second']:.2f} pictures a second -> {output}")
+    if report["pictures"]["scored"] and not any(row["true"] for row in report["classes"]):
+        print("no pixel counts: all that was scored is ignored, so there are no figures.", file=sys.stderr)
+        return False
     return bool(report["pictures"]["scored"])

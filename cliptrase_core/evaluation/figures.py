@@ -113,10 +113,11 @@ def intervals(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> d
         extra: name to (n,), figures whose mean is reported.
 
     Returns:
-        Name to (low, high), in per cent.
+        Name to (low, high), in per cent; nothing where fewer than two pictures have pixels that count, for one says
+        nothing about how much pictures differ.
     """
     n = len(counts.hit)
-    if not n:
+    if np.count_nonzero(counts.true.sum(-1)) < 2:
         return {}
     rng = np.random.default_rng(SEED)
     values: dict[str, list[Counts]] = {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from cliptrase_core.errors import InputError, expect_one_of, explain
-from cliptrase_core.evaluation.layouts import Layout, find_pairs, missing_folders
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.layouts import Layout, missing_folders
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.evaluation.settings import SETTINGS, Setting
+from cliptrase_core.evaluation.settings import Setting
 
 
 def find_layout(setting: Setting, root: Path, protocol: str, quirks: bool) -> tuple[Layout, Numbers]:
@@ -48,35 +47,3 @@ def find_layout(setting: Setting, root: Path, protocol: str, quirks: bool) -> tu
             remedy=f"Unpack it there, or run 'evaluate --check --setting {setting.name} --data ...' for all layouts.",
         )
     )
-
-
-def check(setting: str | None, root: Path | None) -> Iterator[str]:
-    """Lines that say what is there of one setting, or of all.
-
-    Raises:
-        InputError: unknown setting, or no root.
-    """
-    if setting is not None:
-        expect_one_of("setting", setting, tuple(SETTINGS))
-    if root is None or not root.is_dir():
-        got = "nothing" if root is None else str(root)
-        raise InputError(explain("data", expected="a folder", got=got, remedy="Give --data ROOT."))
-    for entry in SETTINGS.values() if setting is None else [SETTINGS[setting]]:
-        yield f"{entry.name}: {entry.title}"
-        for layout in entry.layouts:
-            yield _state(layout, root)
-
-
-def _state(layout: Layout, root: Path) -> str:
-    missing = missing_folders(layout, root)
-    if missing:
-        return f"  - {layout.title}: no {', no '.join(map(str, missing))}"
-    try:
-        pairs = find_pairs(layout, root)
-    except InputError as error:
-        return f"  - {layout.title}: {' '.join(str(error).split())}"
-    no_image = sum(not pair.image.is_file() for pair in pairs)
-    no_mask = sum(not pair.mask.is_file() for pair in pairs)
-    use = "for --reference-quirks only" if layout.numbers is None else "complete"
-    state = use if not no_image + no_mask else f"{no_image} pictures and {no_mask} masks are missing"
-    return f"  + {layout.title}: {len(pairs)} pictures, {state}"

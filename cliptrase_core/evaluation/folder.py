@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any, ClassVar
 import yaml
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.classes import read_classes
 from cliptrase_core.evaluation.layouts import Layout
-from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.evaluation.settings import Slide
-from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
+from cliptrase_core.evaluation.looking import Convention
+from cliptrase_core.evaluation.numbers import VOID, Numbers
+from cliptrase_core.evaluation.settings import SETTINGS, Slide, setting_words
+from cliptrase_core.vocabulary import Vocabulary
 
 YAML_ENDS = (".yaml", ".yml")
 
 _KEYS = {"name", "images", "masks", "vocabulary", "first", "ignored", "background", "image_end", "mask_end", "listing"}
+_SEE = "See docs/evaluation.md."
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class FolderSet:
         layout: where pictures and masks are, absolute.
         words: classes, and background words if any.
         numbers: what numbers in masks mean.
+        ignored_given: a person has said which numbers do not count.
     """
 
     slide: ClassVar[Slide] = Slide()
@@ -38,48 +43,90 @@ class FolderSet:
     layout: Layout
     words: Vocabulary
     numbers: Numbers
+    ignored_given: bool = False
+
+    @property
+    def convention(self) -> Convention:
+        """What numbers in masks should mean, and what they mean in a benchmark of the same words."""
+        names = self.words.class_names
+        alike = [one for one in SETTINGS.values() if setting_words(one.name, "paper").classes == self.words.classes]
+        others = {layout.title: layout.numbers for one in alike for layout in one.layouts if layout.numbers is not None}
+        return Convention(self.numbers, len(self.words.classes), names[0], others, self.ignored_given)
 
 
 def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
     """A data set from its entries.
 
     Args:
-        entries: `images`, `masks` (folders), `vocabulary` (text, or a list of classes) are needed; `name`; `first`
-            (number of the first class, 0), `ignored` (numbers, [255]), `background` (numbers, []), `image_end`,
-            `mask_end` (".png"), `listing` (file with one name a line).
+        entries: `images`, `masks` (folders), `vocabulary` (see `read_classes`) are needed; `name`; `first` (number of
+            the first class, 0), `ignored` (numbers, [255] where that is no class), `background` (numbers, []),
+            `image_end`, `mask_end` (".png"), `listing` (file that names the pictures, one a line). Numbers may be
+            given as text.
         base: folder that relative paths start from.
 
     Raises:
         InputError: an entry that is missing, unknown or of the wrong kind, or a folder that is not there.
     """
-    unknown = sorted(set(entries) - _KEYS)
+    entries = {key: value for key, value in entries.items() if value not in (None, "")}
+    unknown = sorted(set(map(str, entries)) - _KEYS)
     missing = [key for key in ("images", "masks", "vocabulary") if not entries.get(key)]
     if unknown or missing:
         got = f"an unknown entry {unknown[0]!r}" if unknown else f"no {missing[0]}"
         expected = f"entries images, masks, vocabulary and perhaps {', '.join(sorted(_KEYS))}"
-        raise InputError(explain("data set", expected=expected, got=got, remedy="See docs/evaluation.md."))
+        raise InputError(explain("data set", expected=expected, got=got, remedy=_SEE))
+    layout = folder_layout(entries, base)
+    words, own = read_classes(entries["vocabulary"])
+    numbers = _convention(entries, words, own)
+    name = str(entries.get("name") or Path(layout.images).name)
+    return FolderSet(name, layout, words, numbers, "ignored" in entries)
+
+
+def folder_layout(entries: Mapping[str, Any], base: Path) -> Layout:
+    """Where pictures and masks are; takes and raises what `folder_set` does, but needs no vocabulary."""
     images, masks = (_folder(entries, key, base) for key in ("images", "masks"))
-    name = str(entries.get("name") or images.name)
-    listing = str(base / _text(entries, "listing", "")) if entries.get("listing") else None
-    layout = Layout(
+    return Layout(
         f"folders {images.name} and {masks.name}",
         str(images),
         str(masks),
         None,
         image_end=_text(entries, "image_end", ""),
         mask_end=_text(entries, "mask_end", ".png"),
-        listing=listing,
+        listing=str(base / _text(entries, "listing", "")) if entries.get("listing") else None,
     )
-    words = entries["vocabulary"]
-    text = "; ".join(map(str, words)) if isinstance(words, list) else str(words)
+
+
+def _convention(entries: Mapping[str, Any], words: Vocabulary, own: tuple[int, ...] | None) -> Numbers:
+    """What numbers in masks mean."""
+    if own is not None and "first" in entries:
+        expected = "no number of the first class, since each class has its own"
+        raise InputError(explain("first", expected=expected, got=repr(entries["first"]), remedy="Leave it out."))
     numbers = Numbers(
-        first=entries.get("first", 0),
-        ignored=_numbers(entries, "ignored", (255,)),
+        first=_number(_alone(entries.get("first", 0))),
+        ignored=_numbers(entries, "ignored", ()),
         background=_numbers(entries, "background", ()),
+        single={number: label for label, number in enumerate(own or ())},
     )
-    vocabulary = parse_vocabulary(text)
-    numbers.expect_apart(len(vocabulary.classes))
-    return FolderSet(name, layout, vocabulary, numbers)
+    if "ignored" not in entries and VOID not in numbers.known(len(words.classes)):
+        numbers = Numbers(numbers.first, (VOID,), numbers.background, numbers.single)
+    numbers.expect_apart(len(words.classes))
+    if numbers.background and not words.background:
+        got = ", ".join(map(str, numbers.background))
+        remedy = 'Add background words: "... | background: wall, floor"; or give the number in `ignored`.'
+        raise InputError(explain("background", expected="no number without background words", got=got, remedy=remedy))
+    return numbers
+
+
+class _Texts(yaml.BaseLoader):  # type: ignore[misc]
+    """Everything as the text that stands there: YAML's own reading takes `no` and `on` for truth values."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that stands twice: of `1: cat` and `1: dog` the first would be lost."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} twice", node.start_mark)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 def read_folder_set(path: str | os.PathLike[str]) -> FolderSet:
@@ -90,34 +137,45 @@ def read_folder_set(path: str | os.PathLike[str]) -> FolderSet:
     """
     file = Path(path)
     try:
-        entries = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        got = error.strerror if isinstance(error, OSError) else "a file that does not parse"
-        raise InputError(
-            explain(f"file {file.name!r}", expected="a YAML file", got=str(got), remedy="See docs/evaluation.md.")
-        ) from error
+        entries = yaml.load(file.read_bytes(), _Texts)
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or "a file that does not parse"
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+            got += f" (line {error.problem_mark.line + 1}: {error.problem})"
+        raise InputError(explain(f"file {file.name!r}", expected="a YAML file", got=got, remedy=_SEE)) from error
     if not isinstance(entries, dict):
-        got = type(entries).__name__
-        raise InputError(
-            explain(f"file {file.name!r}", expected="entries such as images", got=got, remedy="See docs/evaluation.md.")
-        )
+        got = "nothing" if not entries else type(entries).__name__
+        raise InputError(explain(f"file {file.name!r}", expected="entries such as images", got=got, remedy=_SEE))
     return folder_set({"name": file.stem, **entries}, file.resolve().parent)
 
 
 def _folder(entries: Mapping[str, Any], key: str, base: Path) -> Path:
-    place = (base / _text(entries, key, "")).resolve()
-    if not place.is_dir():
-        raise InputError(explain(key, expected="a folder", got=f"no {place}", remedy="Check its path."))
+    text = _text(entries, key, "")
+    place = (base / text).resolve()
+    if not text or not place.is_dir():
+        raise InputError(
+            explain(key, expected="a folder", got=f"no {place}" if text else "nothing", remedy="Check it.")
+        )
     return place
 
 
 def _text(entries: Mapping[str, Any], key: str, default: str) -> str:
-    value = entries.get(key, default)
+    value = _alone(entries.get(key, default))
     if not isinstance(value, (str, os.PathLike)):
-        raise InputError(explain(key, expected="a text", got=repr(value), remedy="Put it in quotes."))
+        raise InputError(explain(key, expected="a text", got=repr(value), remedy=_SEE))
     return os.fspath(value)
+
+
+def _alone(value: Any) -> Any:
+    """What stands in a list of one entry."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _numbers(entries: Mapping[str, Any], key: str, default: tuple[int, ...]) -> tuple[int, ...]:
     value = entries.get(key, default)
-    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    return tuple(map(_number, value)) if isinstance(value, (list, tuple)) else (_number(value),)
+
+
+def _number(value: Any) -> Any:
+    """A whole number that is written out; anything else as it is, for `Numbers` to refuse."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,9}\s*", value) else value

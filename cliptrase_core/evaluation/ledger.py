@@ -21,6 +21,13 @@ Header = Mapping[str, Any]
 """JSON-able; two runs with equal headers give equal records."""
 
 PARTS = "*.part.jsonl"
+COUNT = "pictures"
+"""Entry of a header that may differ between runs that share records: how many pictures each has."""
+
+_IN_WORDS = {
+    "keys_sha256": ("the same pictures", "others: their names differ"),
+    "words_sha256": ("the same words", "others"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ class Ledger:
         whole = _whole_lines(path)
         self._file = path.open("ab")
         self._file.truncate(len(whole))
-        if not whole:
+        headers = [line for line in whole.splitlines() if line.startswith(b'{"header":')]
+        if not headers or json.loads(headers[-1])["header"] != _as_read(header):  # another --limit
             self._write({"header": header})
 
     def append(self, records: Sequence[Record]) -> None:
@@ -99,25 +107,39 @@ def part_path(folder: Path, rank: int) -> Path:
 def read_ledgers(folder: Path, header: Header, stamps: Mapping[str, tuple[int, ...]]) -> dict[str, Record]:
     """Every record that earlier runs left of pictures as they are now, by key.
 
+    A run of more or fewer pictures (`--limit`) uses what is known, but for pictures whose batch is another now.
+
     Args:
         folder: of the records.
         header: of this run.
-        stamps: of the files of every picture, by key.
+        stamps: of the files of every picture, by key, in the order of the data set.
 
     Raises:
         InputError: they evaluated something else, or a file is damaged.
     """
     records: dict[str, Record] = {}
+    places = {key: place for place, key in enumerate(stamps)}
     for path in sorted(folder.glob(PARTS)):
+        pictures = len(stamps)
         for number, line in enumerate(_whole_lines(path).splitlines()):
             entry = _parsed(line, path, number)
             if "header" in entry:
                 _expect_same(entry["header"], header, folder)
+                pictures = entry["header"].get(COUNT, len(stamps))
                 continue
             record = Record(**_tuples(entry))
-            if stamps.get(record.key) == record.stamp:
+            if stamps.get(record.key) != record.stamp:
+                continue
+            # Products of matrices differ in the last bits with the size of a batch.
+            end = _batch_end(places[record.key], header.get("batch", 1))
+            if min(end, pictures) == min(end, len(stamps)):
                 records.setdefault(record.key, record)
     return records
+
+
+def _batch_end(place: int, size: int) -> int:
+    """Where the batch of a picture would end in a data set without end."""
+    return place - place % size + size
 
 
 def forget(folder: Path) -> None:
@@ -149,18 +171,21 @@ def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expect_same(found: Header, header: Header, folder: Path) -> None:
-    wanted = json.loads(json.dumps(header))  # as it reads back: tuples become lists
-    differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]
+    wanted = _as_read(header)
+    differing = [name for name in sorted({*found, *wanted} - {COUNT}) if found.get(name) != wanted.get(name)]
     if differing:
         name = differing[0]
+        plain = f"{name} = {_short(wanted.get(name))}", _short(found.get(name))
+        expected, got = _IN_WORDS.get(name, plain)
+        remedy = "Choose another --output, or start over with --fresh."
         raise InputError(
-            explain(
-                f"records in {folder.name!r}",
-                expected=f"a run with {name} = {_short(wanted.get(name))}",
-                got=_short(found.get(name)),
-                remedy="Choose another --output, or start over with --fresh.",
-            )
+            explain(f"records in {folder.name!r}", expected=f"a run with {expected}", got=got, remedy=remedy)
         )
+
+
+def _as_read(header: Header) -> Any:
+    """As it reads back: tuples become lists."""
+    return json.loads(json.dumps(header))
 
 
 def _short(value: object) -> str:

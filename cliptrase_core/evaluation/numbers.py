@@ -14,6 +14,9 @@ from cliptrase_core.metrics import IGNORED
 Raw = npt.NDArray[np.int32]
 """(H, W) numbers as they stand in a file, 0 to 65535."""
 
+VOID = 255
+"""What most data sets of 8 bits write where a pixel does not count."""
+
 _OUTSIDE = -2
 _MOST = 65_536
 _SHOWN = 8
@@ -31,7 +34,7 @@ class Numbers:
     """
 
     first: int = 0
-    ignored: tuple[int, ...] = (255,)
+    ignored: tuple[int, ...] = (VOID,)
     background: tuple[int, ...] = ()
     single: Mapping[int, int] = field(default_factory=dict)
 
@@ -47,6 +50,11 @@ class Numbers:
                         remedy="Masks have 8 or 16 bits.",
                     )
                 )
+
+    def known(self, classes: int) -> set[int]:
+        """Numbers of C classes and of the background, without what does not count."""
+        own = set(self.single) or set(range(self.first, self.first + classes))
+        return (own | set(self.background)) - set(self.ignored)
 
     def expect_apart(self, classes: int) -> None:
         """Raise InputError if a number of C classes is also ignored or background, or no mask can hold it."""

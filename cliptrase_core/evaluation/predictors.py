@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from cliptrase_core.denoise import Denoise
-from cliptrase_core.errors import CliptraseError
+from cliptrase_core.errors import CliptraseError, memory_explained
 from cliptrase_core.evaluation.sources import Labels, Sample
 from cliptrase_core.geometry import centre_crop_frame
+from cliptrase_core.memory import expect_room
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.result import ImageEncoding
@@ -44,6 +45,12 @@ class Method:
     eps: float | None = None
     min_samples: int | None = None
     templates: str | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As `Segmenter.segment` takes them."""
+        settings = dataclasses.asdict(self)
+        return {"method": settings.pop("name"), **settings}
 
 
 class Predictor(Protocol):
@@ -99,7 +106,8 @@ class PresetPredictor:
         ]
 
     def _encode(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[ImageEncoding]:
-        return self._segmenter.encode_batch(images, self._preset.name, short_side=self._short_side)
+        with memory_explained("picture"):
+            return self._segmenter.encode_batch(images, self._preset.name, short_side=self._short_side)
 
     def _encode_alone(self, image: npt.NDArray[np.uint8]) -> ImageEncoding | CliptraseError:
         try:
@@ -110,19 +118,9 @@ class PresetPredictor:
     def _label(self, sample: Sample, encoding: ImageEncoding | CliptraseError) -> Outcome:
         if isinstance(encoding, CliptraseError):
             return encoding
-        method = self._method
         try:
-            return self._segmenter.segment(
-                encoding,
-                sample.words,
-                method=method.name,
-                vote=method.vote,
-                image_prior=method.image_prior,
-                denoise=method.denoise,
-                eps=method.eps,
-                min_samples=method.min_samples,
-                templates=method.templates,
-            ).labels
+            expect_room(f"picture {sample.key!r}", encoding.frame)
+            return self._segmenter.segment(encoding, sample.words, **self._method.settings).labels
         except CliptraseError as error:
             return error
 

@@ -25,11 +25,12 @@ from cliptrase_core.evaluation.figures import (
 )
 from cliptrase_core.evaluation.ledger import Header, Record
 from cliptrase_core.evaluation.run import Pace
+from cliptrase_core.files import MARK
 from cliptrase_core.version import VERSION
 
 Report = dict[str, Any]
 
-FORMAT = "cliptrase-lab evaluation"
+FORMAT = f"{MARK} evaluation"
 
 _PACKAGES = ("torch", "open_clip_torch", "scikit-learn", "scipy", "numpy", "pillow")
 
@@ -101,10 +102,7 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
     lines = [f"# {setup['title']}: {report['column']}", ""]
     lines += [f"{pictures['scored']} of {pictures['listed']} pictures scored.", ""]
     lines += ["| figure | per cent | 95 % interval over pictures |", "|---|---|---|"]
-    lines += [
-        f"| {name} | {_shown(entry['value'])} | {_shown(entry['low'])} to {_shown(entry['high'])} |"
-        for name, entry in report["figures"].items()
-    ]
+    lines += [f"| {name} | {_shown(entry['value'])} | {_span(entry)} |" for name, entry in report["figures"].items()]
     lines += ["", "Figures of another protocol do not belong in the same column.", ""]
     lines += ["## How it was made", "", "```", run["command"], "```", ""]
     lines += [f"- {name}: {_one_line(value)}" for name, value in setup.items() if value is not None]
@@ -126,15 +124,13 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
         f"{row['given']} |"
         for row in report["classes"]
     ]
+    lines += ["", f"<!-- {FORMAT} -->"]
     return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
 
 
 def headline(report: Report) -> str:
     """The figures in one line."""
-    return ", ".join(
-        f"{name} {_shown(entry['value'])} [{_shown(entry['low'])}, {_shown(entry['high'])}]"
-        for name, entry in report["figures"].items()
-    )
+    return ", ".join(f"{name} {_shown(entry['value'])} [{_span(entry)}]" for name, entry in report["figures"].items())
 
 
 def _class_rows(whole: ClassCounts, names: Sequence[str], rule: Rule) -> list[Report]:
@@ -158,6 +154,11 @@ def _plain(value: float) -> float | None:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _span(entry: Mapping[str, float | None]) -> str:
+    """The interval of a figure; there is none from a single picture."""
+    return "no interval" if entry["low"] is None else f"{_shown(entry['low'])} to {_shown(entry['high'])}"
 
 
 def _one_line(value: object) -> str:

@@ -7,6 +7,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from cliptrase_core.errors import expect_one_of
+from cliptrase_core.evaluation.conventions import (
+    ALL_ELSE_IS_BACKGROUND,
+    B1,
+    BITS_16,
+    CITY,
+    PLAIN,
+    RAW_ALL_ELSE,
+    RAW_OBJECTS,
+    RAW_STUFF,
+    STUFF_IS_BACKGROUND,
+    VOID_IS_BACKGROUND,
+    ZERO_IS_BACKGROUND,
+    ZERO_IS_NOTHING,
+)
 from cliptrase_core.evaluation.layouts import Layout
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
@@ -100,21 +114,6 @@ SLIDE_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "coco80": {"person": (*_PERSON, "body")},
 }
 
-# Cityscapes' own label ids to the 19 classes that are scored.
-_CITY_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-_CITY_OTHERS = tuple(number for number in (*range(35), 255) if number not in _CITY_IDS)
-
-_ZERO_IS_NOTHING = Numbers(first=1, ignored=(0, 255))
-_ZERO_IS_BACKGROUND = Numbers(first=1, background=(0,))
-_PLAIN = Numbers()
-_BITS_16 = Numbers(ignored=(65535,))
-# Quirk B2: what is background and what is void cannot be told apart, both are scored as background.
-_VOID_IS_BACKGROUND = Numbers(ignored=(), background=(255,))
-# COCO's stuff is background of its things; its quirk B1 scores "banner" and void as background, other stuff not.
-_STUFF_IS_BACKGROUND = Numbers(background=tuple(range(80, 171)))
-_ALL_ELSE_IS_BACKGROUND = Numbers(ignored=(), background=(*range(80, 171), 255))  # SCLIP's cvt_coco_object.py
-_B1 = Numbers(ignored=tuple(range(81, 171)), background=(80, 255))
-
 
 def _voc(plain: Numbers | None, quirk: Numbers, raw: Numbers) -> tuple[Layout, ...]:
     folder = "VOC2012"
@@ -158,10 +157,33 @@ def _coco(numbers: Numbers, quirk: Numbers, slide: Numbers | None = None) -> Lay
     return Layout("COCO, stuffthingmaps for detectron2", "coco/val2017", masks, numbers, quirk, slide)
 
 
+def _raw_coco(numbers: Numbers, slide: Numbers | None = None) -> tuple[Layout, ...]:
+    return (
+        Layout(
+            "COCO, stuffthingmaps as published", "coco/val2017", "coco/stuffthingmaps/val2017", numbers, None, slide
+        ),
+        Layout(
+            "coco_stuff164k, masks as published",
+            "coco_stuff164k/images/val2017",
+            "coco_stuff164k/annotations/val2017",
+            numbers,
+            None,
+            slide,
+        ),
+    )
+
+
 def _ade847(images: str) -> Layout:
     home = "ADE20K_2021_17_01"
     masks = f"{home}/annotations_detectron2/validation"
-    return Layout(f"{home}/{images}", f"{home}/{images}/validation", masks, _BITS_16, _BITS_16, mask_end=".tif")
+    return Layout(
+        f"{home}/{images}",
+        f"{home}/{images}/validation",
+        masks,
+        BITS_16,
+        BITS_16,
+        mask_end=".tif",
+    )
 
 
 _ADE = "ADEChallengeData2016"
@@ -169,14 +191,14 @@ _MMSEG_STUFF = Layout(
     "coco_stuff164k",
     "coco_stuff164k/images/val2017",
     "coco_stuff164k/annotations/val2017",
-    _PLAIN,
+    PLAIN,
     mask_end="_labelTrainIds.png",
 )
 _MMSEG_OBJECT = Layout(
     "coco_object",
     "coco_object/images/val2017",
     "coco_object/annotations/val2017",
-    _ZERO_IS_BACKGROUND,
+    ZERO_IS_BACKGROUND,
     mask_end="_instanceTrainIds.png",
 )
 
@@ -190,9 +212,20 @@ SETTINGS = MappingProxyType(
     {
         setting.name: setting
         for setting in (
-            Setting("coco171", "COCO-Stuff 171", (_coco(_PLAIN, _PLAIN), _MMSEG_STUFF), Slide(448)),
-            Setting("voc20", "VOC 2012, 20", _voc(_PLAIN, _PLAIN, _ZERO_IS_NOTHING), Slide(), prior=True),
-            Setting("pc59", "PASCAL Context 59", _context(_PLAIN, _ZERO_IS_NOTHING), Slide()),
+            Setting(
+                "coco171",
+                "COCO-Stuff 171",
+                (_coco(PLAIN, PLAIN), _MMSEG_STUFF, *_raw_coco(RAW_STUFF)),
+                Slide(448),
+            ),
+            Setting(
+                "voc20",
+                "VOC 2012, 20",
+                _voc(PLAIN, PLAIN, ZERO_IS_NOTHING),
+                Slide(),
+                prior=True,
+            ),
+            Setting("pc59", "PASCAL Context 59", _context(PLAIN, ZERO_IS_NOTHING), Slide()),
             Setting(
                 "pc459",
                 "PASCAL Context 459",
@@ -201,8 +234,8 @@ SETTINGS = MappingProxyType(
                         "pcontext_full",
                         "pcontext_full/val/image",
                         "pcontext_full/val/label",
-                        _BITS_16,
-                        _BITS_16,
+                        BITS_16,
+                        BITS_16,
                         mask_end=".tif",
                     ),
                 ),
@@ -216,11 +249,16 @@ SETTINGS = MappingProxyType(
                         "ADEChallengeData2016, prepared for detectron2",
                         f"{_ADE}/images/validation",
                         f"{_ADE}/annotations_detectron2/validation",
-                        _PLAIN,
-                        _PLAIN,
+                        PLAIN,
+                        PLAIN,
                     ),
                     *(
-                        Layout(home, f"{home}/images/validation", f"{home}/annotations/validation", _ZERO_IS_NOTHING)
+                        Layout(
+                            home,
+                            f"{home}/images/validation",
+                            f"{home}/annotations/validation",
+                            ZERO_IS_NOTHING,
+                        )
                         for home in (_ADE, f"ade/{_ADE}")
                     ),
                 ),
@@ -230,31 +268,32 @@ SETTINGS = MappingProxyType(
             Setting(
                 "coco80",
                 "COCO objects 80",
-                (_coco(_STUFF_IS_BACKGROUND, _B1, _ALL_ELSE_IS_BACKGROUND), _MMSEG_OBJECT),
+                (
+                    _coco(STUFF_IS_BACKGROUND, B1, ALL_ELSE_IS_BACKGROUND),
+                    _MMSEG_OBJECT,
+                    *_raw_coco(RAW_OBJECTS, RAW_ALL_ELSE),
+                ),
                 Slide(temperature=50, threshold=0.1),
             ),
             Setting(
                 "voc21",
                 "VOC 2012, 20 and background",
-                _voc(None, _VOID_IS_BACKGROUND, _ZERO_IS_BACKGROUND),
+                _voc(None, VOID_IS_BACKGROUND, ZERO_IS_BACKGROUND),
                 Slide(temperature=65, threshold=0.1, least_area=0.1),
             ),
             Setting(
                 "pc60",
                 "PASCAL Context 59 and background",
                 # PASCAL Context draws no void borders: 255 in these masks is background and nothing else.
-                _context(_VOID_IS_BACKGROUND, _ZERO_IS_BACKGROUND),
+                _context(VOID_IS_BACKGROUND, ZERO_IS_BACKGROUND),
                 Slide(temperature=50, threshold=0.1),
             ),
             Setting(
                 "cityscapes",
                 "Cityscapes 19",
                 (
-                    _cityscapes("labelTrainIds", _PLAIN),
-                    _cityscapes(
-                        "labelIds",
-                        Numbers(ignored=_CITY_OTHERS, single={number: i for i, number in enumerate(_CITY_IDS)}),
-                    ),
+                    _cityscapes("labelTrainIds", PLAIN),
+                    _cityscapes("labelIds", CITY),
                 ),
                 Slide(560),
             ),

@@ -14,6 +14,7 @@ from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.figures import counts_of, figures
 from cliptrase_core.evaluation.ledger import Record
 from cliptrase_core.evaluation.sources import Labels, Pixels
+from cliptrase_core.files import marked_png
 from cliptrase_core.metrics import IGNORED
 
 ROWS = 6
@@ -60,7 +61,7 @@ def sheet(job: Job, chosen: Sequence[tuple[str, float]]) -> bytes:
         for column, tile in enumerate((image, _mixed(image, sample.truth, colours), _mixed(image, labels, colours))):
             canvas.paste(_tile(tile), (column * _SIDE, top + _CAPTION))
     out = io.BytesIO()
-    canvas.save(out, "PNG")
+    canvas.save(out, "PNG", pnginfo=marked_png())
     return out.getvalue()
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.errors import CliptraseError, InputError, explain
+from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained
 from cliptrase_core.evaluation.predictors import Method, Outcome
 from cliptrase_core.evaluation.settings import Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
@@ -48,15 +48,7 @@ class SlidePredictor:
 
     def __init__(self, segmenter: Segmenter, slide: Slide, method: Method) -> None:
         """Check the method."""
-        if dataclasses.replace(method, name="", templates=None, vote=None) != Method(name="") or method.vote:
-            raise InputError(
-                explain(
-                    "mmseg-slide",
-                    expected="a method and templates only: windows have no regions that reach across",
-                    got="a vote, a prior or clustering values",
-                    remedy="Leave them out, or use protocol paper.",
-                )
-            )
+        expect_slidable(method)
         self._segmenter, self._slide, self._method = segmenter, slide, method
 
     def prepare(self, sample: Sample) -> Sample:
@@ -71,11 +63,12 @@ class SlidePredictor:
         picture = resize_short_side(sample.image, self._slide.short_side)
         boxes = window_boxes((picture.shape[0], picture.shape[1]))
         try:
-            windows = [
-                window
-                for start in range(0, len(boxes), _WINDOWS_AT_ONCE)
-                for window in self._scores(picture, boxes[start : start + _WINDOWS_AT_ONCE], sample)
-            ]
+            with memory_explained("picture"):
+                windows = [
+                    window
+                    for start in range(0, len(boxes), _WINDOWS_AT_ONCE)
+                    for window in self._scores(picture, boxes[start : start + _WINDOWS_AT_ONCE], sample)
+                ]
         except CliptraseError as error:
             return partial(_same, error)
         label_of = torch.tensor(sample.words.prompt_labels)
@@ -103,6 +96,19 @@ class SlidePredictor:
         window: Pixels = np.broadcast_to(mean, (WINDOW, WINDOW, 3)).copy()
         window[: bottom - top, : right - left] = picture[top:bottom, left:right]
         return window
+
+
+def expect_slidable(method: Method) -> None:
+    """Raise InputError for what windows cannot heed."""
+    if dataclasses.replace(method, name="", templates=None, vote=None) != Method(name="") or method.vote:
+        raise InputError(
+            explain(
+                "mmseg-slide",
+                expected="a method and templates only: windows have no regions that reach across",
+                got="a vote, a prior or clustering values",
+                remedy="Leave them out, or use protocol paper.",
+            )
+        )
 
 
 def resize_short_side(image: Pixels, side: int) -> Pixels:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
+from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file, read_image
 from cliptrase_core.masks import read_numbers
 from cliptrase_core.scenes import benchmark
 from cliptrase_core.scenes.compose import Scene
@@ -205,6 +205,9 @@ def read_turned(path: Path) -> Pixels:
 def read_stored(path: Path, turned: bool = False) -> Pixels:
     """A picture exactly as it is stored, as the published script reads it: neither turned nor colour managed.
 
+    Greys of 16 bits, 32 bits and floats are brought to 8 bits as `read_image` does, for the script's own way of
+    reading makes almost all of them white.
+
     Args:
         path: file.
         turned: turn it upright as its EXIF says.
@@ -220,4 +223,8 @@ def read_stored(path: Path, turned: bool = False) -> Pixels:
             image = Image.open(file)
         expect_pixels(image.height, image.width, name, DEFAULT_MAX_PIXELS)
         with damage_explained(name, DEFAULT_MAX_PIXELS):
-            return np.array((ImageOps.exif_transpose(image) if turned else image).convert("RGB"))
+            upright = ImageOps.exif_transpose(image) if turned else image
+            if not upright.mode.startswith(("I", "F")):
+                return np.array(upright.convert("RGB"))
+            grey = Image.fromarray(np.array(upright))  # without EXIF, which would turn it
+        return read_image(grey)

@@ -17,12 +17,13 @@ from torch import Tensor
 from cliptrase_core import hub
 from cliptrase_core.checkpoint import check_file, check_fit, read_checkpoint, sha256
 from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.files import asset
 from cliptrase_core.precision import device_by_name
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
 from cliptrase_core.storage import unpack
 
 NANO = "sam-nano"
-FOLDER = Path(__file__).resolve().parents[2] / "assets" / "sam-nano"
+FOLDER = asset("sam-nano")
 COLOURS = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}  # SAM's own
 REPOSITORY = "ybelkada/segment-anything"  # Meta's own files
 
@@ -109,7 +110,7 @@ def _nano(folder: Path) -> Any:
                 "embedded model sam-nano",
                 expected="whole files in assets/sam-nano",
                 got=f"missing or damaged ones ({type(error).__name__})",
-                remedy="Restore them with `git checkout -- assets/sam-nano`.",
+                remedy="Install the program again; in a clone, restore them with `git checkout -- assets/sam-nano`.",
             )
         ) from error
     return model

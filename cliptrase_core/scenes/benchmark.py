@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cliptrase_core.files import asset
 from cliptrase_core.scenes.compose import Scene, SceneSettings, compose
 from cliptrase_core.scenes.sprites import Sprites, read_pack
 from cliptrase_core.scenes.stuff import STUFF, Pixels, ground
 
-PACK = Path(__file__).resolve().parents[2] / "assets" / "sprites" / "openmoji.npz"
+PACK = asset("sprites", "openmoji.npz")
 SEED = 2407_08268  # a fixed number that training never uses
 GROUND = (8, 288)  # paintings of every kind of ground, and their side in pixels
 SETTINGS = SceneSettings(size=224, most_objects=5, single=(0.4, 0.95), several=(0.25, 0.55))

@@ -46,7 +46,8 @@ def bundle(service: Service, run: Run, path: str | None, refinement: Refinement 
     result = service.again(run, path).result if refinement is None else service.refine(refinement, path).refined
     stem = export.safe_stem(Path(path).stem)
     with for_people(), TemporaryDirectory() as folder:
-        files = export.save(result, labelled_pixels(entry, run.seen, path), folder, stem)
+        about = {"picture": Path(path).name}
+        files = export.save(result, labelled_pixels(entry, run.seen, path), folder, stem, about=about)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in (files.labels, files.overlay, files.json, files.npz):

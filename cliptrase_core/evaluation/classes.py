@@ -1,0 +1,105 @@
+"""Classes of a data set of one's own: the place of each, or its number, says what masks call it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.result import BACKGROUND
+from cliptrase_core.vocabulary import DATASETS, Vocabulary, parse_vocabulary
+
+_KEY = re.compile(rf"\s*{BACKGROUND}\s*:", re.IGNORECASE)
+_FEWER = re.compile(r"as a class (?:more than once|and the background)")
+"""Of a vocabulary's notes: after which it has fewer classes than were written."""
+
+
+def read_classes(value: object) -> tuple[Vocabulary, tuple[int, ...] | None]:
+    """Classes as a person writes them into YAML.
+
+    Args:
+        value: a vocabulary as text; a list with a class an entry, "cat, kitten"; or numbers in masks to classes. An
+            entry "background: wall, floor" of a list, or a key `background`, names background words.
+
+    Returns:
+        The vocabulary, and the number of each class where numbers were given.
+
+    Raises:
+        InputError: anything else, or a class that stands twice: which number would be its own?
+    """
+    if isinstance(value, Mapping):
+        return _from_numbers(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return _from_list(value), None
+    vocabulary = parse_vocabulary(_text(value, ""))
+    expect_each_once(vocabulary)
+    return vocabulary, None
+
+
+def expect_each_once(vocabulary: Vocabulary) -> None:
+    """Raise InputError if classes were united: those after them would have another number than in the masks."""
+    for note in vocabulary.notes:
+        if _FEWER.search(note):
+            raise _refused("each class once, since its place is its number in the masks", note.rstrip("."))
+
+
+def _from_list(entries: Sequence[object]) -> Vocabulary:
+    classes: list[str] = []
+    background: list[str] = []
+    for place, entry in enumerate(entries, 1):
+        if isinstance(entry, Mapping) and [*map(str.casefold, entry)] == [BACKGROUND]:
+            (words,) = entry.values()
+            background.append(_words(words, place))
+        elif isinstance(entry, str) and (key := _KEY.match(entry)):
+            background.append(_words(entry[key.end() :], place))
+        else:
+            classes.append(_words(entry, place))
+    if len(classes) == 1 and not background and classes[0].strip().casefold() in DATASETS:
+        return parse_vocabulary(classes[0])
+    return _joined(classes, background)
+
+
+def _from_numbers(entries: Mapping[object, object]) -> tuple[Vocabulary, tuple[int, ...]]:
+    classes: dict[int, str] = {}
+    background = []
+    for key, entry in entries.items():
+        if str(key).casefold() == BACKGROUND:
+            background.append(_words(entry, str(key)))
+            continue
+        if not re.fullmatch(r"\d{1,5}", str(key)):
+            got = f"{str(key)!r}: {str(entry)!r}"
+            raise _refused("a list of classes, or numbers in masks to classes such as '3: dog'", got)
+        if int(str(key)) in classes:
+            raise _refused("each number once", f"{int(str(key))} twice")
+        classes[int(str(key))] = _words(entry, str(key))
+    return _joined(list(classes.values()), background), tuple(classes)
+
+
+def _joined(classes: Sequence[str], background: Sequence[str]) -> Vocabulary:
+    """One class an entry, however it is written."""
+    end = f" | {BACKGROUND}: {', '.join(background)}" if background else ""
+    # ";;" ends a text that means what it says: one entry with commas is one class with synonyms.
+    vocabulary = parse_vocabulary(";\n".join(classes) + ";;" + end)
+    expect_each_once(vocabulary)
+    if len(vocabulary.classes) != len(classes):
+        got = f"{len(vocabulary.classes)} of {len(classes)} entries"
+        raise _refused("a class in each entry", got)
+    return vocabulary
+
+
+def _words(entry: object, place: int | str) -> str:
+    text = _text(entry, f" {place}")
+    if re.search(r"[;|\n]", text.strip()):
+        raise _refused("one class an entry, its synonyms separated by commas", f"{text!r} in entry {place}")
+    return text
+
+
+def _text(value: object, place: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        got = "nothing" if isinstance(value, str) else f"{value!r}"
+        raise _refused(f"a text in entry{place}" if place else "a text, a list or numbers to classes", got)
+    return value
+
+
+def _refused(expected: str, got: str) -> InputError:
+    return InputError(explain("vocabulary", expected=expected, got=got, remedy="See docs/evaluation.md."))

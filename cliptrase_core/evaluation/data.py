@@ -1,0 +1,126 @@
+"""The data of an evaluation: found, and looked at, before a model is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.classes import expect_each_once
+from cliptrase_core.evaluation.finding import find_layout
+from cliptrase_core.evaluation.folder import FolderSet
+from cliptrase_core.evaluation.layouts import Pair, find_pairs
+from cliptrase_core.evaluation.looking import Convention, expect_usable, look
+from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.request import Request, chosen_protocol
+from cliptrase_core.evaluation.settings import SCENES, Setting, setting_by_name, setting_words
+from cliptrase_core.evaluation.sources import Folders, Scenes, Source, read_stored, read_turned
+from cliptrase_core.imaging import read_image
+from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
+
+SCENE_COUNT = 60
+
+
+@dataclass(frozen=True)
+class Data:
+    """Pictures with their truth.
+
+    Attributes:
+        source: what is read.
+        title: for people.
+        layout: where it lies, for people.
+        words: classes, if all pictures share them.
+        keys_sha256: names every picture of the data set, beyond any limit; None where scenes are drawn.
+        pairs: files; none where scenes are drawn.
+        convention: what numbers in masks mean.
+    """
+
+    source: Source
+    title: str
+    layout: str
+    words: Vocabulary | None = None
+    keys_sha256: str | None = None
+    pairs: Sequence[Pair] = ()
+    convention: Convention | None = None
+
+    def expect_usable(self) -> None:
+        """Raise InputError if masks would give no figures, or wrong ones; opens up to a hundred."""
+        if self.convention is None:
+            return
+        looks = look(self.pairs, self.convention)
+        expect_usable(looks, self.convention, len(looks) == len(self.pairs))
+
+
+def find_data(request: Request) -> Data:
+    """Find what was asked for; reads no picture.
+
+    Raises:
+        InputError: missing folders, or words that do not fit.
+    """
+    protocol = chosen_protocol(request)
+    if request.data == SCENES:
+        return Data(Scenes(request.limit or SCENE_COUNT), "Drawn scenes", "composed, seed fixed")
+    if isinstance(request.data, FolderSet):
+        layout, numbers = request.data.layout, request.data.numbers
+        root, title, words = Path(), request.data.name, request.data.words
+        convention = request.data.convention
+    else:
+        setting = setting_by_name(request.data)
+        root, title, words = _root(request), setting.title, setting_words(setting.name, protocol)
+        layout, numbers = find_layout(setting, root, protocol, request.quirks)
+        if request.vocabulary is not None:
+            words = _other_words(request.vocabulary, words)
+        convention = setting_convention(setting, numbers, words)
+    every = find_pairs(layout, root)
+    pairs = every[: request.limit]
+    read = {"paper": read_stored, "mmseg-slide": read_turned}.get(protocol, read_image)
+    return Data(
+        source=Folders(pairs, numbers, words, read),
+        title=title,
+        layout=layout.title,
+        words=words,
+        keys_sha256=sha256_of([pair.key for pair in every]),
+        pairs=pairs,
+        convention=convention,
+    )
+
+
+def setting_convention(setting: Setting, numbers: Numbers, words: Vocabulary) -> Convention:
+    """What numbers in a setting's masks should mean, and what else they might: other layouts' meaning."""
+    others = {
+        layout.title: layout.numbers for layout in setting.layouts if layout.numbers and layout.numbers != numbers
+    }
+    return Convention(numbers, len(words.classes), words.class_names[0], others)
+
+
+def _root(request: Request) -> Path:
+    if request.root is None or not request.root.is_dir():
+        raise InputError(
+            explain(
+                "data",
+                expected="the folder that holds the data sets",
+                got="nothing" if request.root is None else str(request.root),
+                remedy="Give --data ROOT.",
+            )
+        )
+    return request.root
+
+
+def _other_words(text: str, own: Vocabulary) -> Vocabulary:
+    words = parse_vocabulary(text)
+    expect_each_once(words)
+    if len(words.classes) != len(own.classes) or bool(words.background) != bool(own.background):
+        wanted = f"{len(own.classes)} classes {'and' if own.background else 'without'} background words"
+        got = f"{len(words.classes)} classes {'and' if words.background else 'without'} background words"
+        raise InputError(
+            explain("vocabulary", expected=wanted, got=got, remedy="Name the setting's classes in their order.")
+        )
+    return words
+
+
+def sha256_of(value: object) -> str:
+    """Digest of something JSON-able."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -1,0 +1,177 @@
+"""A look at the masks of a data set before anything is loaded: what they hold, and whether it can be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cliptrase_core.errors import InputError, explain, one_line
+from cliptrase_core.evaluation.layouts import Pair
+from cliptrase_core.evaluation.numbers import VOID, Numbers
+from cliptrase_core.geometry import Size
+from cliptrase_core.imaging import opened_file
+from cliptrase_core.masks import look_at_numbers
+
+MOST = 100
+"""Masks that are opened, spread over the data set: a second or two."""
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Look:
+    """One mask.
+
+    Attributes:
+        key: of its picture.
+        kind: of file.
+        size: (H, W).
+        numbers: that stand in it, ascending.
+        problem: why it cannot be used; then the others may be empty.
+    """
+
+    key: str
+    kind: str = ""
+    size: Size = (0, 0)
+    numbers: tuple[int, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What numbers in masks should mean.
+
+    Attributes:
+        numbers: of the data set.
+        classes: C, without the background.
+        first: name of the first class.
+        others: title of each other way in which this data set is published, and its numbers.
+        ignored_given: a person has said which numbers do not count.
+    """
+
+    numbers: Numbers
+    classes: int
+    first: str
+    others: Mapping[str, Numbers]
+    ignored_given: bool = True
+
+
+def look(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST) -> list[Look]:
+    """Open some masks.
+
+    Args:
+        pairs: of the data set.
+        convention: what numbers may stand in them; None where any may.
+        most: how many, spread evenly.
+    """
+    places = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(int))
+    return [_look(pairs[place], convention) for place in places]
+
+
+def _look(pair: Pair, convention: Convention | None) -> Look:
+    try:
+        values, kind = look_at_numbers(pair.mask)
+    except InputError as error:
+        return Look(pair.key, problem=one_line(error))
+    size = (values.shape[0], values.shape[1])
+    numbers = tuple(np.unique(values).tolist())
+    problem = None
+    try:
+        if convention is not None:
+            convention.numbers.read(np.array([numbers], np.int32), convention.classes)
+        with opened_file(pair.image, "a picture"):
+            pass
+        picture = _size(pair.image)
+        if picture is not None and size not in (picture, picture[::-1]):  # a picture may yet be turned upright
+            problem = f"expected the picture's size {picture[0]} x {picture[1]}, got {size[0]} x {size[1]}"
+    except InputError as error:
+        problem = one_line(error)
+    return Look(pair.key, kind, size, numbers, problem)
+
+
+def _size(path: Path) -> Size | None:
+    """(H, W) from a picture's header; None where only reading it will tell."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except Exception:  # PIL's readers let dozens of kinds through
+        return None
+
+
+def expect_usable(looks: Sequence[Look], convention: Convention, whole: bool) -> None:
+    """Raise InputError for what would give no figures, or wrong ones.
+
+    Args:
+        looks: from `look`.
+        convention: what numbers mean.
+        whole: every mask of the data set was opened.
+    """
+    numbers = {number for entry in looks for number in entry.numbers}
+    unknown = numbers - convention.numbers.known(convention.classes) - set(convention.numbers.ignored)
+    if unknown:
+        for title, other in convention.others.items():
+            if numbers <= other.known(convention.classes) | set(other.ignored):
+                got = f"those of {title} (also {_ranges(unknown)})"
+                remedy = f"Put them where {title} belongs (docs/evaluation.md), say what they mean, or convert them."
+                raise InputError(explain("masks", expected="numbers of this layout", got=got, remedy=remedy))
+    bad = [entry for entry in looks if entry.problem]
+    if looks and len(bad) == len(looks):
+        count = f"none of {len(looks)} that were opened" if len(looks) > 1 else "none"
+        remedy = f"The first, {bad[0].key!r}: {bad[0].problem}"
+        raise InputError(explain("masks", expected="masks that fit their pictures", got=count, remedy=remedy))
+    if not convention.ignored_given and numbers == {0, VOID} and VOID in convention.numbers.ignored:
+        raise InputError(
+            explain(
+                "masks",
+                expected="numbers of classes",
+                got=f"only 0 and {VOID}, and {VOID} does not count unless it is said to",
+                remedy=f"If {VOID} is {convention.first!r}, give --first {VOID}, and 0 as --background or --ignored; "
+                f"if it does not count, give --ignored {VOID} (in YAML: first, background, ignored).",
+            )
+        )
+    if whole and numbers and numbers <= set(convention.numbers.ignored):
+        got = f"nothing but {_ranges(numbers)}, which does not count"
+        remedy = "Check `first`, `ignored` and `background`, or that these are the right masks."
+        raise InputError(explain("masks", expected="pixels of some class", got=got, remedy=remedy))
+
+
+def described(looks: Sequence[Look], convention: Convention | None) -> Iterator[str]:
+    """Lines for people: kind, size and numbers of masks, and those that cannot be used."""
+    opened = [entry for entry in looks if entry.kind]
+    if opened:
+        kinds = sorted({entry.kind for entry in opened})
+        least, largest = (by(opened, key=lambda entry: entry.size[0] * entry.size[1]).size for by in (min, max))
+        sizes = f"{least[0]} x {least[1]}" + (f" to {largest[0]} x {largest[1]}" if least != largest else "")
+        yield f"    {len(opened)} masks opened: {', '.join(kinds)}; {sizes} (height x width)"
+        numbers = {number for entry in opened for number in entry.numbers}
+        yield f"    numbers: {_ranges(numbers) if convention is None else _meanings(numbers, convention)}"
+    bad = [entry for entry in looks if entry.problem]
+    for entry in bad[:_SHOWN]:
+        yield f"    not usable, {entry.key}: {entry.problem}"
+    if len(bad) > _SHOWN:
+        yield f"    and {len(bad) - _SHOWN} more that are not usable"
+
+
+def _meanings(numbers: set[int], convention: Convention) -> str:
+    """Numbers by what they mean: "classes 0 to 4; not counted 255"."""
+    own = convention.numbers
+    background, ignored = numbers & set(own.background), numbers & set(own.ignored)
+    classes = numbers & own.known(convention.classes) - background
+    unknown = numbers - classes - background - ignored
+    parts = {"classes": classes, "background": background, "not counted": ignored, "unknown": unknown}
+    return "; ".join(f"{name} {_ranges(some)}" for name, some in parts.items() if some)
+
+
+def _ranges(numbers: set[int]) -> str:
+    """Numbers in words: "0 to 4, 7, 255"."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")

@@ -1,0 +1,75 @@
+"""What is asked of an evaluation, and which protocol suits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.evaluation.folder import FolderSet
+from cliptrase_core.evaluation.predictors import Method
+from cliptrase_core.evaluation.settings import SCENES
+
+PROTOCOLS = ("paper", "mmseg-slide", "whole")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        data: a setting's name, or a folder of one's own.
+        root: folder that holds the data sets; None for drawn scenes and one's own folder.
+        protocol: one of `PROTOCOLS`; None takes what suits the data.
+        preset: None takes what suits the protocol.
+        short_side: pixels that the model sees, instead of the preset's or the setting's.
+        method: how words are told apart; `image_prior` None takes the published script's where quirks are asked for.
+        image_prior: see above.
+        vocabulary: words instead of the setting's, as many classes.
+        limit: only the first so many pictures.
+        batch: pictures that share a forward pass.
+        readers: threads that read ahead.
+        quirks: reproduce the published script's.
+    """
+
+    data: str | FolderSet
+    root: Path | None = None
+    protocol: str | None = None
+    preset: str | None = None
+    short_side: int | None = None
+    method: Method = field(default_factory=Method)
+    image_prior: bool | None = None
+    vocabulary: str | None = None
+    limit: int | None = None
+    batch: int = 8
+    readers: int = 2
+    quirks: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what does not depend on the data."""
+        for name, value in (("limit", self.limit), ("batch", self.batch), ("readers", self.readers)):
+            if value is not None and value < 1:
+                raise InputError(explain(name, expected="at least 1", got=str(value), remedy="Give a larger number."))
+
+
+def chosen_protocol(request: Request) -> str:
+    """The protocol asked for, or the one that suits the data.
+
+    Raises:
+        InputError: unknown, or one that does not suit the data.
+    """
+    own = not isinstance(request.data, str)
+    scenes = request.data == SCENES
+    protocol = request.protocol or ("whole" if own or scenes else "paper")
+    fitting = PROTOCOLS if own else ("whole",) if scenes else ("paper", "mmseg-slide")
+    expect_one_of("protocol", protocol, fitting)
+    if request.quirks and (own or scenes or protocol != "paper" or request.data == "cityscapes"):
+        raise InputError(
+            explain(
+                "reference quirks",
+                expected="protocol paper on one of the nine published settings",
+                got=f"protocol {protocol}",
+                remedy="Leave out --reference-quirks.",
+            )
+        )
+    return protocol
