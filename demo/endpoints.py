@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 from demo.errors import UserError
@@ -201,7 +202,7 @@ class Endpoints:
         """
         asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
         names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
-        others = text("other_vocabulary", other_vocabulary)
+        others = _words("other_vocabulary", other_vocabulary)
         found = variants(asked, tuple(dict.fromkeys(names)) or VARIANTS, others)
         run = self._service.segment(image, found[0].asked).run
         pairs = list(cuts(self._service, image, Comparison(run, found)))
@@ -242,7 +243,7 @@ def _asked(
 ) -> Asked:
     """What the arguments that several calls take ask for; UserError if one holds what it cannot hold."""
     return Asked(
-        words=text("vocabulary", vocabulary),
+        words=_words("vocabulary", vocabulary),
         preset=one_of("preset", preset, PRESETS),
         eps=None if eps is None else number("eps", eps),
         min_samples=None if min_samples is None else whole("min_samples", min_samples),
@@ -261,6 +262,11 @@ def _in_one_way(asked: Asked, method: Any, denoise: Any, vote: Any) -> Asked:
         denoise=one_of("denoise", denoise, DENOISE),
         vote=None if vote is None else _yes("vote", vote),
     )
+
+
+def _words(what: str, value: Any) -> str:
+    """A vocabulary as text; a list of classes is one too."""
+    return json.dumps(value) if isinstance(value, list) else text(what, value)
 
 
 def _numbers(what: str, value: Any) -> tuple[int, ...] | None:

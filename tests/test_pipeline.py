@@ -337,6 +337,45 @@ def test_an_image_tower_alone_is_refused_with_what_is_needed():
         Segmenter.from_open_clip(tiny_clip().visual)
 
 
+@pytest.mark.parametrize("name", ["Background", "background", "BACKGROUND", "\uff22ackground"])
+@pytest.mark.parametrize("before", ["cat; dog; {}", "{}; cat; dog", "cat; {}, backdrop; dog"])
+def test_unsure_pixels_go_to_the_class_that_a_person_named_background(segmenter, picture, name, before):
+    result = segmenter.segment(segmenter.encode(picture), before.format(name), threshold=1.0)
+    assert len(result.class_names) == 3
+    unsure = result.confidence < 1
+    assert unsure.any()
+    assert {result.class_names[label] for label in np.unique(result.labels[unsure])} == {name}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["dog", "grass"], ("dog", "grass"), np.array(["dog", "grass"]), {"dog": [], "grass": ()}, [["dog"], "grass"]],
+)
+def test_words_may_come_as_a_list(segmenter, picture, words):
+    encoding = segmenter.encode(picture)
+    result = segmenter.segment(encoding, words)
+    assert result.class_names == ("dog", "grass")
+    assert np.array_equal(result.labels, segmenter.segment(encoding, "dog; grass").labels)
+    assert segmenter.scores(encoding, words).vocabulary.class_names == ("dog", "grass")
+
+
+@pytest.mark.parametrize("words", [{"dog", "grass"}, 7, b"dog", iter(["dog"])])
+def test_words_of_no_order_or_kind_are_refused(segmenter, picture, words):
+    with pytest.raises(InputError, match="vocabulary: expected a text, or a list"):
+        segmenter.segment(segmenter.encode(picture), words)
+
+
+@pytest.mark.parametrize("settings", [{"vocabulary": "cat"}, {"vocabulary": ["cat"]}, {"vocabulary": "cat, kitten;"}])
+def test_result_of_one_class_says_so(segmenter, picture, settings):
+    result = segmenter.segment(segmenter.encode(picture), **settings)
+    assert "is the only class, so it takes the whole picture" in result.notes[0]
+
+
+def test_one_row_of_text_features_says_so_too(segmenter, picture):
+    result = segmenter.segment(segmenter.encode(picture), text_features=text_rows()[:1], class_names=["cat"])
+    assert "is the only class" in result.notes[0]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (3, 2)])
 @pytest.mark.parametrize("preset", ["auto", "paper-224"])
 def test_smallest_pictures_run(segmenter, size, preset):
