@@ -138,11 +138,11 @@ class Segmenter:
             image: a path, a PIL image, or (H, W, 3) uint8.
             preset: "auto" labels the whole picture in its own size; "paper-224" and "paper-336" reproduce the
                 published script and label its centre crop.
-            short_side: pixels that the model sees along the short side, instead of the preset's.
+            short_side: pixels that the model sees along the short side; only "auto" takes another than its own.
             max_pixels: a larger picture is refused before it is decoded.
 
         Raises:
-            InputError: not a usable picture, or unknown preset.
+            InputError: not a usable picture, unknown preset, or a short side that is not the preset's.
         """
         return self.encode_batch([image], preset, short_side=short_side, max_pixels=max_pixels)[0]
 

@@ -6,7 +6,7 @@ import dataclasses
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.geometry import Frame, Size
+
+Kind = TypeVar("Kind", bound="Segmentation")
 
 BACKGROUND = "background"
 """Name of the label that all background words share."""
@@ -129,7 +131,7 @@ class Segmentation:
                 )
             )
 
-    def above(self, threshold: float) -> Segmentation:
+    def above(self: Kind, threshold: float) -> Kind:
         """The same result with every pixel that is less likely than `threshold` given to the background.
 
         The label is that of the background words, or a further one where there are none; confidence keeps

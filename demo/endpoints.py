@@ -17,7 +17,7 @@ from demo.presenters.segment import describe
 from demo.service import Asked, Refinement, Service
 from demo.service.compare import VARIANTS, Comparison, cuts, variants
 from demo.service.differences import difference
-from demo.service.refine import MEGABYTES, expect_here, is_here
+from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, is_here
 from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, REFINE_MODES, SHORT_SIDES, TEMPLATES
 
 REFINERS = tuple(MEGABYTES)
@@ -102,7 +102,7 @@ class Endpoints:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
             refiner: one of `REFINERS` whose weights are here; a call fetches nothing.
-            mode: one of `REFINE_MODES`.
+            mode: one of `REFINE_MODES`; edges has none.
             keep: numbers, from 0, of the components whose masks are taken; None leaves it to their quality.
             method: this and all that follow: as in `segment`.
             preset: likewise.
@@ -123,6 +123,8 @@ class Endpoints:
         asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
         asked = _in_one_way(asked, method, denoise, vote)
         name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, REFINE_MODES)
+        if name == NO_MODEL and way != REFINE_MODES[0]:
+            raise UserError(f"mode: expected nothing, since {name} has none. Leave it out, or name a SAM.")
         chosen, masks = _numbers("keep", keep), _yes("include_masks", include_masks)
         expect_here(name)
         run = self._service.segment(image, asked).run

@@ -11,9 +11,12 @@ import pytest
 import torch
 from scipy.ndimage import median_filter
 from sklearn.cluster import DBSCAN
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from cliptrase_core import InputError, Segmenter, UnsupportedBackboneError, regions
+from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary, regions
 from cliptrase_core.decode import vote
+from cliptrase_core.linter import lint
 from cliptrase_core.preprocess import normalise, resize_and_crop
 from tests.conftest import tiny_clip
 from tests.reference import Reference, bilinear
@@ -323,6 +326,43 @@ def test_wrong_settings_are_named(segmenter, picture, settings, message):
 def test_wrong_encode_settings_are_named(segmenter, picture, settings, message):
     with pytest.raises(InputError, match=message):
         segmenter.encode(picture, **settings)
+
+
+@pytest.mark.parametrize(("preset", "own"), [("paper-224", 224), ("paper-336", 336)])
+@pytest.mark.parametrize("side", [32, 160, 223, 448, 10**400, "224", 224.5])
+def test_paper_preset_refuses_another_size_than_its_clustering_was_tuned_for(segmenter, picture, preset, own, side):
+    for call in (segmenter.encode, segmenter.capture, segmenter.view, segmenter.inspect):
+        with pytest.raises(InputError, match=f"short side of preset {preset}: expected {own}"):
+            call(picture, preset=preset, short_side=side)
+    assert segmenter.encode(picture, preset, short_side=own).frame.model == (own, own)
+
+
+class NoDoubles(TorchDispatchMode):
+    """Apple's GPUs have no float64; here any operation that touches one fails."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for value in tree_leaves((args, kwargs, out)):
+            assert not (isinstance(value, torch.Tensor) and value.dtype == torch.float64), func
+        return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", ["auto", "paper-224"])
+def test_nothing_needs_float64_on_the_device(model, picture, method, preset):
+    segmenter = Segmenter.from_open_clip(model)  # a new one: nothing is cached
+    with NoDoubles():
+        encoding = segmenter.encode(picture, preset)
+        for denoise in ("cls", "dice", "none"):
+            segmenter.segment(encoding, "cat, tom; dog | background: sky", method=method, denoise=denoise, vote=True)
+        segmenter.scores(encoding, "cat; dog", method=method, image_prior=True).words_that_win()
+
+
+def test_looking_needs_no_float64_either(model, picture):
+    segmenter = Segmenter.from_open_clip(model)
+    with NoDoubles():
+        segmenter.capture(picture)  # what it gives lies on the CPU
+        lint(parse_vocabulary("cat; dog; kitten"), segmenter.embed_words)
 
 
 def test_unknown_precision_and_device_are_named(model):

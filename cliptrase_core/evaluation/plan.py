@@ -24,7 +24,7 @@ from cliptrase_core.evaluation.sources import Folders, Scenes, Source, read_stor
 from cliptrase_core.imaging import read_image
 from cliptrase_core.methods import method_by_name
 from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.presets import PRESETS
+from cliptrase_core.presets import PRESETS, preset_by_name
 from cliptrase_core.version import VERSION
 from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
 
@@ -110,6 +110,7 @@ def make_plan(request: Request, segmenter: Segmenter) -> Plan:
         column = protocol
     else:
         slide = None
+        preset_by_name(preset).side(side, segmenter.info.short_side)
         predictor = PresetPredictor(segmenter, preset, method, side)
         rule = "published" if request.quirks else "paper"
         column = preset if protocol == "paper" else f"{protocol}, {preset}"
