@@ -171,6 +171,13 @@ def with_text_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
+def without_text_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename weights of the newer layout, where the text tower stands apart, for a model that has none of its own."""
+    if "text.positional_embedding" not in tensors:
+        return dict(tensors)
+    return {key.removeprefix("text."): tensor for key, tensor in tensors.items()}
+
+
 def look_alike(tensors: Mapping[str, Tensor]) -> str | None:
     """Name of the architecture that weights seem to be for, by the sizes of a few tensors."""
     try:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cliptrase_core import checkpoint_layouts as layouts
 from cliptrase_core.errors import WeightsError, explain
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
@@ -28,6 +29,9 @@ SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
 
 OPENAI_MARKS = frozenset({"input_resolution", "context_length", "vocab_size"})
 """Three numbers that OpenAI's archives carry among their tensors; no other CLIP does."""
+
+_STATES = ("state_dict", "model_state_dict", "model")
+"""Where training programs put the weights, beside the optimiser's."""
 
 FETCH_AGAIN = "Fetch the file again."
 
@@ -39,14 +43,18 @@ class Checkpoint:
     Attributes:
         tensors: float32, named as in an open_clip model.
         from_openai: the file carries the marks of an OpenAI archive.
+        from_transformers: it had the names of the library transformers.
     """
 
     tensors: dict[str, Tensor]
     from_openai: bool
+    from_transformers: bool = False
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a .safetensors file, a state dict (plain or under "state_dict") or an OpenAI TorchScript archive.
+    """Read a .safetensors file, a state dict (plain or wrapped) or an OpenAI TorchScript archive.
+
+    Names of the library transformers become open_clip's, and prefixes of training programs go.
 
     Raises:
         WeightsError: the file is missing, damaged, of another kind, or holds more than tensors.
@@ -55,6 +63,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     safe = path.suffix.lower() == ".safetensors"
     script = not safe and _is_torchscript(path)
     state = _safetensors(path) if safe else _script_state(path) if script else _pickle_state(path)
+    state = layouts.unwrapped(state)
+    renamed = layouts.is_transformers(state)
+    state = layouts.from_transformers(state) if renamed else state
     from_openai = script or not OPENAI_MARKS.isdisjoint(state)
     # A safetensors file is mapped into memory: copied, so that a file changed later cannot hurt.
     tensors = {
@@ -62,7 +73,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         for key, tensor in state.items()
         if key not in OPENAI_MARKS
     }
-    return Checkpoint(tensors, from_openai)
+    return Checkpoint(tensors, from_openai, renamed)
 
 
 def check_file(path: Path) -> None:
@@ -118,6 +129,10 @@ def check_fit(
         alike: guesses which architecture the tensors are for; only asked when they do not fit.
     """
     misfit = _first_misfit(tensors, wanted)
+    kind = layouts.kind_of(tensors)
+    if kind:
+        remedy = "Give the weights of a CLIP with a ViT."
+        raise WeightsError(explain(f"weights {file} for {architecture}", expected="a CLIP", got=kind, remedy=remedy))
     if misfit:
         guess = alike(tensors)
         remedy = "Name the architecture that the file is for."
@@ -194,12 +209,11 @@ def _pickle_state(path: Path) -> dict[str, Tensor]:
                 "Save its state dict as .safetensors with a program that you trust.",
             ) from error
         raise _error(path, "weights", "a damaged file or another format", FETCH_AGAIN) from error
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
-    state = _tensors_only(loaded, path)
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
-    return state
+    for key in _STATES:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+            break
+    return _tensors_only(loaded, path)
 
 
 def _starts_like_a_pickle(path: Path) -> bool:

@@ -27,6 +27,7 @@ from cliptrase_core.segment_command import find_tasks, segment_pictures
 from cliptrase_core.templates import TEMPLATES
 from cliptrase_core.version import VERSION
 from cliptrase_core.vocabulary import parse_vocabulary
+from cliptrase_core.word_files import words_of_argument
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    vocabulary = parse_vocabulary(options.vocabulary)
+    vocabulary = parse_vocabulary(words_of_argument(options.vocabulary))
     for note in vocabulary.notes:
         print(f"note: {note}", file=sys.stderr)
     tasks = find_tasks(vocabulary, options)  # before weights are fetched
@@ -114,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "--vocabulary",
         required=True,
         metavar="WORDS",
-        help='"cat, kitten; dog | background: wall, floor", or a data set such as ade150',
+        help='"cat, kitten; dog | background: wall, floor", a data set such as ade150, or a file: @words.txt',
     )
     segment.add_argument("--method", default="cliptrase", choices=list(METHODS), help="doctor names their papers")
     segment.add_argument("--denoise", default="cls", choices=DENOISE_MODES, help="how global patches are kept out")

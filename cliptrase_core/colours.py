@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.result import BACKGROUND, Segmentation
+from cliptrase_core.result import Segmentation, is_background
 
 Colour = tuple[int, int, int]
 """(red, green, blue), each 0 to 255"""
@@ -71,14 +71,14 @@ def class_colours(names: Iterable[str]) -> dict[str, Colour]:
     well apart, also for colour-blind people; more names are still distinct, but some are close.
 
     Args:
-        names: shown names; "background" always has the same dark grey.
+        names: shown names; "background", in any case, always has the same dark grey.
     """
     colours: dict[str, Colour] = {}
     free = set(PALETTE)
     used = {BACKGROUND_COLOUR, NO_REGION_COLOUR, *PALETTE}
     # By hash, so that the order in which words were typed does not matter.
     for digest, name in sorted((_digest(name.casefold()), name) for name in set(names)):
-        if name == BACKGROUND:
+        if is_background(name) and BACKGROUND_COLOUR not in colours.values():
             colours[name] = BACKGROUND_COLOUR
         elif free:
             # An odd stride visits all 32 places.

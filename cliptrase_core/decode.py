@@ -197,11 +197,13 @@ def _can_win(maps: Tensor) -> Tensor:
 
 def _source_rows(source: int, target: int, rows: slice, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The two source rows and the weight of the second for each target row (align_corners=False)."""
-    # float64: positions of the 40 million columns of a strip are not whole numbers in float32.
-    position = (torch.arange(rows.start, rows.stop, device=like.device, dtype=torch.float64) + 0.5) * (source / target)
-    position = (position - 0.5).clamp(min=0)
-    above = position.long().clamp(max=source - 1)
-    return above, (above + 1).clamp(max=source - 1), (position - above).to(like.dtype)
+    # In float64, since positions of the 40 million columns of a strip are not whole numbers in float32; not on the
+    # device, since Apple's GPUs have no float64.
+    position = np.maximum((np.arange(rows.start, rows.stop) + 0.5) * (source / target) - 0.5, 0)
+    above = np.minimum(position.astype(np.int64), source - 1)
+    weight = torch.from_numpy((position - above).astype(np.float32)).to(like.device, like.dtype)
+    first = torch.from_numpy(above).to(like.device)
+    return first, (first + 1).clamp(max=source - 1), weight
 
 
 def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:

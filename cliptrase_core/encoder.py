@@ -49,8 +49,8 @@ class Encoder:
         self, image: ImageInput, preset: Preset, short_side: int | None, max_pixels: int
     ) -> tuple[npt.NDArray[np.uint8], Frame]:
         """The same pixels while they are still colours: (H, W, 3) in the model frame."""
+        side = preset.side(short_side, self._info.short_side)
         pixels = read_image(image, max_pixels=max_pixels)
-        side = short_side if short_side is not None else preset.short_side or self._info.short_side
         frame = preset.frame((pixels.shape[0], pixels.shape[1]), side, self._backbone.patch)
         return resize_and_crop(pixels, frame), frame
 

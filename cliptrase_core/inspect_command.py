@@ -52,8 +52,10 @@ def _global_patches(maps: AttentionMaps) -> str:
 def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: argparse.Namespace) -> list[Path]:
     row, column = options.row, options.column
     before, after = (part.numpy() for part in maps.patch_maps(row, column))
+    affinity = maps.affinity[maps.token(row, column), 1:].reshape(maps.grid).numpy()
     stem = f"{export.safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
-    pictures = {"patch": seen, "before": _heat(before, seen, (row, column)), "after": _heat(after, seen, (row, column))}
+    shown = {"before": before, "after": after, "affinity": affinity}
+    pictures = {"patch": seen, **{name: _heat(values, seen, (row, column)) for name, values in shown.items()}}
     paths = [folder / f"{stem}.{name}.png" for name in pictures]
     expect_ours([*paths, folder / f"{stem}.npz"])
     try:
@@ -66,6 +68,7 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
             before=before,
             after=after,
             attention=maps.attention.numpy(),
+            recovered=maps.recovered.numpy(),
             affinity=maps.affinity.numpy(),
             global_patches=maps.global_patches.numpy(),
         )

@@ -32,9 +32,9 @@ class AttentionMaps:
         attention: (1+N, 1+N) float32, query-key softmax, rows add to 1; mean of all heads or one head.
         recovered: (1+N, 1+N) float32, self-correlation softmax, rows add to 1; what stands for the attention in
             CLIPtrase's last block, here made for any layer.
-        affinity: (1+N, 1+N) float32, recovered, cosine in [-1, 1].
+        affinity: (1+N, 1+N) float32, cosine in [-1, 1]; what is clustered.
         incoming_attention: (N,), mean attention that each patch gets from the other patches.
-        incoming_affinity: (N,), the same for the recovered affinity.
+        incoming_recovered: (N,), the same for the recovered attention.
         global_patches: (M,) int64, patches whose incoming attention is an outlier, strongest first.
         layer: block, counted from 1.
         head: head, counted from 1; None for the mean.
@@ -45,7 +45,7 @@ class AttentionMaps:
     recovered: Tensor
     affinity: Tensor
     incoming_attention: Tensor
-    incoming_affinity: Tensor
+    incoming_recovered: Tensor
     global_patches: Tensor
     layer: int
     head: int | None
@@ -59,11 +59,11 @@ class AttentionMaps:
     @property
     def global_ranks(self) -> list[tuple[int, int]]:
         """Rank (1 = most looked at) of each global patch before and after recovery."""
-        before, after = (_ranks(values) for values in (self.incoming_attention, self.incoming_affinity))
+        before, after = (_ranks(values) for values in (self.incoming_attention, self.incoming_recovered))
         return [(int(before[patch]), int(after[patch])) for patch in self.global_patches]
 
     def patch_maps(self, row: int, column: int) -> tuple[Tensor, Tensor]:
-        """What one patch looks at: query-key attention and recovered affinity.
+        """What one patch looks at before and after recovery: query-key attention and recovered attention.
 
         Args:
             row: of the patch, from 0.
@@ -77,7 +77,7 @@ class AttentionMaps:
         """
         h, w = self.grid
         token = self.token(row, column)
-        return self.attention[token, 1:].reshape(h, w), self.affinity[token, 1:].reshape(h, w)
+        return self.attention[token, 1:].reshape(h, w), self.recovered[token, 1:].reshape(h, w)
 
     def token(self, row: int, column: int) -> int:
         """Place of a patch in the matrices, where 0 is [CLS].
@@ -165,14 +165,13 @@ class Capture:
             recovered += recovered_weights(head_q, head_k, head_v)
         attention /= len(q)
         recovered /= len(q)
-        affinity = recovered_affinity(q[None], k[None], v[None])[0]
         incoming = incoming_mean(attention)
         return AttentionMaps(
             attention=attention,
             recovered=recovered,
-            affinity=affinity,
+            affinity=recovered_affinity(q[None], k[None], v[None])[0],
             incoming_attention=incoming,
-            incoming_affinity=incoming_mean(affinity),
+            incoming_recovered=incoming_mean(recovered),
             global_patches=outliers(incoming),
             layer=layer,
             head=head,

@@ -36,7 +36,7 @@ from cliptrase_core.scores import PatchScores
 from cliptrase_core.text import TextEncoder
 from cliptrase_core.version import VERSION
 from cliptrase_core.vocabulary import Vocabulary
-from cliptrase_core.words import read_text_features, read_words
+from cliptrase_core.words import Words, read_text_features, read_words
 
 
 class Segmenter:
@@ -138,11 +138,11 @@ class Segmenter:
             image: a path, a PIL image, or (H, W, 3) uint8.
             preset: "auto" labels the whole picture in its own size; "paper-224" and "paper-336" reproduce the
                 published script and label its centre crop.
-            short_side: pixels that the model sees along the short side, instead of the preset's.
+            short_side: pixels that the model sees along the short side; only "auto" takes another than its own.
             max_pixels: a larger picture is refused before it is decoded.
 
         Raises:
-            InputError: not a usable picture, or unknown preset.
+            InputError: not a usable picture, unknown preset, or a short side that is not the preset's.
         """
         return self.encode_batch([image], preset, short_side=short_side, max_pixels=max_pixels)[0]
 
@@ -160,7 +160,7 @@ class Segmenter:
     def segment(
         self,
         encoding: ImageEncoding,
-        vocabulary: str | Vocabulary | None = None,
+        vocabulary: Words | None = None,
         *,
         method: str = "cliptrase",
         text_features: Tensor | npt.NDArray[np.floating[Any]] | None = None,
@@ -177,7 +177,8 @@ class Segmenter:
 
         Args:
             encoding: from `encode` of the same segmenter.
-            vocabulary: "cat, kitten; dog | background: wall, floor", a data set's name, or a parsed vocabulary.
+            vocabulary: "cat, kitten; dog | background: wall, floor", a data set's name, a list such as
+                ["cat, kitten", "dog"], names with their synonyms, or a parsed vocabulary.
             method: one of `METHODS`.
             text_features: (P, D), instead of a vocabulary: skips the text tower, rows are used as they are.
             class_names: with `text_features`: names of its first rows; further rows are background words.
@@ -241,7 +242,7 @@ class Segmenter:
     def scores(
         self,
         encoding: ImageEncoding,
-        vocabulary: str | Vocabulary,
+        vocabulary: Words,
         *,
         method: str = "cliptrase",
         templates: str | None = None,
@@ -321,7 +322,7 @@ class Segmenter:
 
     def _embedded_words(
         self,
-        vocabulary: str | Vocabulary | None,
+        vocabulary: Words | None,
         text_features: Tensor | npt.NDArray[np.floating[Any]] | None,
         class_names: Sequence[str] | None,
         templates: str,

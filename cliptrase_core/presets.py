@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from cliptrase_core.backbone import PositionResize
 from cliptrase_core.clustering import ClusterSettings
-from cliptrase_core.errors import expect_one_of
+from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
 
 
@@ -30,6 +30,29 @@ class Preset:
     positions: PositionResize
     clustering: ClusterSettings | None
     templates: str
+
+    def side(self, asked: int | None, native: int) -> int:
+        """Pixels along the short side.
+
+        Args:
+            asked: by the caller; None takes the preset's.
+            native: size that the model was trained at.
+
+        Raises:
+            InputError: another size than that of a preset whose clustering belongs to its size.
+        """
+        if asked is None:
+            return self.short_side or native
+        if self.short_side is not None and asked != self.short_side:
+            raise InputError(
+                explain(
+                    f"short side of preset {self.name}",
+                    expected=f"{self.short_side}, which its clustering was tuned for",
+                    got=repr(asked)[:40],
+                    remedy="Leave it out, or use preset auto for any size.",
+                )
+            )
+        return asked
 
     def frame(self, original: Size, short_side: int, patch: Size) -> Frame:
         """Lay out one picture."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,16 @@ from torch import Tensor
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.geometry import Frame, Size
 
+Kind = TypeVar("Kind", bound="Segmentation")
+
 BACKGROUND = "background"
 """Name of the label that all background words share."""
+
+
+def is_background(name: str) -> bool:
+    """Whether a class of this name, however it is written, is the background."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split()) == BACKGROUND
+
 
 NOISE = -1
 """DBSCAN's label of a patch that belongs to no cluster; also 'no region' in a region map."""
@@ -122,7 +131,7 @@ class Segmentation:
                 )
             )
 
-    def above(self, threshold: float) -> Segmentation:
+    def above(self: Kind, threshold: float) -> Kind:
         """The same result with every pixel that is less likely than `threshold` given to the background.
 
         The label is that of the background words, or a further one where there are none; confidence keeps
@@ -140,9 +149,9 @@ class Segmentation:
             )
         if threshold == 0:
             return self
-        names = self.class_names if BACKGROUND in self.class_names else (*self.class_names, BACKGROUND)
+        names = self.class_names if any(map(is_background, self.class_names)) else (*self.class_names, BACKGROUND)
         # The background's own label is the last; a person's class of that name may stand anywhere.
-        label = len(names) - 1 - names[::-1].index(BACKGROUND)
+        label = max(place for place, name in enumerate(names) if is_background(name))
         labels = np.where(self.confidence < threshold, np.int32(label), self.labels)
         settings = {**self.settings, "threshold": float(threshold)}
         return dataclasses.replace(self, labels=labels, class_names=names, settings=settings)

@@ -3,24 +3,21 @@
 Grammar: `;` or a new line separates classes, `,` inside a class separates synonyms (the first is shown); in a
 text with neither, `,` separates classes. `| background: a, b` after the classes, or an entry that starts with
 `background:` (up to the end of its line), names background words. The name of a data set in place of
-the classes stands for its words.
+the classes stands for its words. Other layouts, as people paste them, are taken for what `typed` says.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
+from functools import cache, cached_property
 
+from cliptrase_core.dataset_names import DATASETS, dataset_called, dataset_entries
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.result import BACKGROUND
-
-DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80")
-"""Data sets whose words come with the package."""
+from cliptrase_core.result import BACKGROUND, is_background
+from cliptrase_core.typed import EXAMPLE, VERBATIM, clean, quoted, read_typed, refuse, western
 
 MAX_CHARACTERS = 200_000
 MAX_CLASSES = 1_500
@@ -30,19 +27,14 @@ MAX_WORD = 300
 """The longest entry of ade847 has 113 characters."""
 MAX_NOTES = 50
 
-_EXAMPLE = 'Write for example "cat, kitten; dog | background: wall, floor".'
+MANY_SYNONYMS = 12
+"""More of them are seldom meant: the most that a data set's class has in published lists is 8."""
+
 _SEPARATORS = re.compile(r"[;,|\s]+")
-# The key may stand twice by mistake; it opens an entry, so it follows a separator or nothing.
-_KEY = re.compile(rf"(?:^|(?<=[;,\n]))(?: *{BACKGROUND} *:)+", re.IGNORECASE)
-_KEY_LINE = re.compile(_KEY.pattern + r"([^\n]*)", re.IGNORECASE)
-_LINE_ENDS = re.compile("\r\n|[\r\u0085\u2028\u2029]")
+_KEY = re.compile(rf"(?:[-*•][ \t]+)?{BACKGROUND}[ \t]*[:\uff1a]", re.IGNORECASE)
+_UNDERLINED = re.compile(rf"^_+{BACKGROUND}_+$", re.IGNORECASE)  # LabelMe's and PASCAL's way to write it
 # Joiners shape Persian, Indic scripts and emoji: kept for display, ignored when words are compared.
 _JOINERS = re.compile("[\u200c\u200d\ufe0e\ufe0f]")
-# Control (C0, C1), lone surrogates, soft hyphen, bidi marks and isolates, zero-width marks, tag characters.
-_UNWANTED = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,8 @@ class Vocabulary:
     Attributes:
         classes: in the order of the labels, at least one.
         background: words that all share the label after the last class.
-        notes: what became of words that were merged or dropped; not compared by `==`.
+        notes: what was taken for what, what became of words that were merged or dropped, and what a lone class
+            does; not compared by `==`.
     """
 
     classes: tuple[WordGroup, ...]
@@ -73,9 +66,12 @@ class Vocabulary:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        """Check that there is a class."""
+        """Check that there is a class; of a lone one, whoever made it, a note says that it takes everything."""
         if not self.classes:
-            raise _refuse("at least one class", "none", _EXAMPLE)
+            raise refuse("at least one class", "none", EXAMPLE)
+        alone = _alone(self.classes[0])
+        if len(self.classes) == 1 and not self.background and alone not in self.notes:
+            object.__setattr__(self, "notes", (alone, *self.notes))
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -93,7 +89,7 @@ class Vocabulary:
         """Shown name of each label; the last is "background" when there are background words."""
         return tuple(group.name for group in self.classes) + ((BACKGROUND,) if self.background else ())
 
-    @property
+    @cached_property
     def text(self) -> str:
         """One line that `parse_vocabulary` reads back as this vocabulary.
 
@@ -106,47 +102,70 @@ class Vocabulary:
             if self.classes == known.classes and self.background[:own] == known.background:
                 extra = ", ".join(map(_plain, self.background[own:]))
                 return f"{name} | {BACKGROUND}: {extra}" if extra else name
-        text = "; ".join(", ".join(map(_plain, group.prompts)) for group in self.classes)
-        only = self.classes[0]
-        # A lone class ends in ";", else its synonyms would be read as classes or its name as a data set.
-        if len(self.classes) == 1 and (len(only.prompts) > 1 or only.name.casefold() in DATASETS):
-            text += ";"
-        if self.background:
-            text += f" | {BACKGROUND}: " + ", ".join(map(_plain, self.background))
-        return text
+        classes = [[_plain(word) for word in group.prompts] for group in self.classes]
+        line = "; ".join(", ".join(words) for words in classes)
+        background = [_plain(word) for word in self.background]
+        end = f" | {BACKGROUND}: " + ", ".join(background) if background else ""
+        # ";" keeps a lone class from being read as several or as a data set, ";;" words from being read as a layout.
+        texts = [f"{line}{mark}{end}" for mark in ("", ";", VERBATIM)]
+        return next((text for text in texts[:-1] if _reads_back(text, classes, background)), texts[-1])
 
 
 def parse_vocabulary(text: str) -> Vocabulary:
-    """Read a vocabulary as a person writes it; see the grammar at the top of this file.
+    """Read a vocabulary as a person writes or pastes it; see the grammar at the top of this file, and `typed`.
 
     Words are compared by their folded form (NFKC, case folded) and shown as written. A class that is named twice
     is one class with the synonyms of both; a synonym that is another class's name, or already a synonym of an
-    earlier class, is dropped; a background word that belongs to a class stays there. Each of these leaves a note.
-    Empty entries are skipped in silence, as are repeated words within a class.
+    earlier class, is dropped; a background word that belongs to a class stays there; a class named "background" is
+    the background, where there are words for that too. Each of these leaves a note, and so does a layout that is
+    not the grammar's. Empty entries are skipped in silence, as are repeated words within a class.
 
     Raises:
-        InputError: no text, no class, an unknown section, a class named "background" beside background words, or
-            more than the limits of this module allow.
+        InputError: no text, no class, an unknown section, or more than the limits of this module allow.
     """
-    cleaned = _clean(text)
-    if cleaned.strip().casefold() in DATASETS:
-        return dataset_vocabulary(cleaned.strip().casefold())
-    class_text, background_text = _sections(cleaned)
-    if class_text.casefold() in DATASETS:
-        return _with_background(dataset_vocabulary(class_text.casefold()), background_text)
-    notes: dict[str, None] = {}  # ordered, each once
-    groups = _merge(_entries(class_text), notes)
-    background = _words(re.split(r"[;,\n]", background_text))
-    if background and _fold(BACKGROUND) in groups:
-        raise _refuse(
-            f'no class named "{BACKGROUND}" beside background words',
-            "both",
-            "Rename the class, or move it after the |.",
-        )
+    typed = read_typed(_checked(text))
+    name, note = _dataset_called(typed.alone)
+    if name:
+        return _with_background(dataset_vocabulary(name), typed.background, note)
+    notes = dict.fromkeys(typed.notes)  # ordered, each once
+    groups = _merge(filter(None, map(_folded, typed.classes)), notes)
+    background = [word for word in _words(typed.background) if word]
+    if background and (key := next(filter(is_background, groups), None)):
+        own = list(groups.pop(key).values())
+        notes[f'"{own[0]}" as a class and the background words are one.'] = None
+        background = own + background
     kept = _background(background, groups, notes)
     _check_counts(groups, kept)
     classes = tuple(WordGroup(next(iter(words.values())), tuple(words.values())) for words in groups.values())
+    for group in classes:
+        if len(group.prompts) > MANY_SYNONYMS:
+            notes[
+                f"{quoted(group.name)} has {len(group.prompts) - 1} synonyms, all shown under its name. If they are "
+                f'what is only background, write "{BACKGROUND}:" before them.'
+            ] = None
     return Vocabulary(classes, kept, _shorten(tuple(notes)))
+
+
+def vocabulary_of(classes: Iterable[str | Sequence[str]] | Mapping[str, str | Sequence[str]]) -> Vocabulary:
+    """A vocabulary from a list: each entry is a class, "cat, kitten" or ["cat", "kitten"] one with a synonym.
+
+    Args:
+        classes: in order; an entry that starts with "background:" names background words; a mapping gives each name its
+            synonyms.
+
+    Raises:
+        InputError: an entry that is no text, or what `parse_vocabulary` raises.
+    """
+    if isinstance(classes, Mapping):
+        classes = [[name, *([more] if isinstance(more, str) else more or ())] for name, more in classes.items()]
+    entries = [[entry] if isinstance(entry, str) else entry for entry in classes]
+    lines = []
+    for entry in entries:
+        if not isinstance(entry, (list, tuple)) or not all(isinstance(word, str) for word in entry):
+            got = f"an entry of type {type(entry).__name__}"
+            raise refuse("a text, or a list of texts", got, 'For example ["cat, kitten", "dog"].')
+        lines.append(re.sub(r"[;|\s]+", " ", western(", ".join(entry))))
+    return parse_vocabulary(";\n".join(lines) + VERBATIM)
 
 
 @cache
@@ -165,79 +184,73 @@ def dataset_vocabulary(name: str) -> Vocabulary:
                 remedy="Choose one of these.",
             )
         )
-    entry = _read_datasets()[name]
+    entry = dataset_entries()[name]
     names, background = (tuple(" ".join(word.split()) for word in entry[key]) for key in ("classes", "background"))
     return Vocabulary(tuple(WordGroup(word, (word,)) for word in names), background)
 
 
-@cache
-def _read_datasets() -> dict[str, dict[str, list[str]]]:
-    source = resources.files("cliptrase_core").joinpath("data/classes.json")
-    data: dict[str, dict[str, list[str]]] = json.loads(source.read_text(encoding="utf-8"))
-    return data
-
-
-def _clean(text: str) -> str:
-    """NFC, line ends as "\\n", other white space as " ", without characters that cannot be seen."""
+def _checked(text: str) -> str:
+    """A text that is not too long."""
     if not isinstance(text, str):
-        raise _refuse("a text", type(text).__name__, _EXAMPLE)
+        raise refuse("a text", type(text).__name__, EXAMPLE)
     if len(text) > MAX_CHARACTERS:
-        raise _refuse(f"at most {MAX_CHARACTERS} characters", str(len(text)), "Leave some words out.")
-    text = re.sub(r"[^\S\n]", " ", _LINE_ENDS.sub("\n", text))
-    # NFC comes before splitting: it makes a separator of U+037E, the Greek question mark.
-    return unicodedata.normalize("NFC", _UNWANTED.sub("", text))
+        raise refuse(f"at most {MAX_CHARACTERS} characters", str(len(text)), "Leave some words out.")
+    return clean(text)
 
 
-def _with_background(base: Vocabulary, text: str) -> Vocabulary:
-    """A data set's words with further background words."""
-    notes: dict[str, None] = {}
+def _dataset_called(text: str) -> tuple[str | None, str]:
+    """The data set that a text names, and a note where the name is not ours."""
+    text = text.strip().casefold()
+    name = dataset_called(text)
+    if not name or name == text:
+        return name, ""
+    # A word may look like the name of a data set, such as "coco".
+    count = len(dataset_vocabulary(name).classes)
+    return name, f'Read as the {count} classes of the data set {name}. For one class of that name write "{text};".'
+
+
+def _with_background(base: Vocabulary, words: Iterable[str], note: str) -> Vocabulary:
+    """A data set's words, perhaps with further background words and a note on its name."""
+    notes: dict[str, None] = dict.fromkeys([note] if note else [])
     groups = {_fold(group.name): {_fold(word): word for word in group.prompts} for group in base.classes}
-    own = [word for word in _words(re.split(r"[;,\n]", text)) if word not in base.background]
+    own = [word for word in _words(words) if word and word not in base.background]
     kept = (*base.background, *_background(own, groups, notes))
+    if kept == base.background and not notes:
+        return base
     _check_counts(groups, kept)
     return Vocabulary(base.classes, kept, _shorten(tuple(notes)))
 
 
-def _sections(text: str) -> tuple[str, str]:
-    """(class part, background part), keys removed."""
-    class_text, *rest = text.split("|")
-    if len(rest) > 1:
-        raise _refuse("at most one |", str(len(rest)), f"Put all background words after one |. {_EXAMPLE}")
-    if rest and not _KEY.match(rest[0]):
-        raise _refuse(f'"{BACKGROUND}:" after |', _quote(rest[0]), _EXAMPLE)
-    background = [line.group(1) for line in _KEY_LINE.finditer(class_text)] + rest
-    return _KEY_LINE.sub("", class_text).strip(" \n"), "\n".join(_KEY.sub("", part) for part in background)
+def _reads_back(text: str, classes: list[list[str]], background: list[str]) -> bool:
+    """Whether the layout and the grammar give these words again; what folding and merging do is settled before."""
+    typed = read_typed(clean(text))
+    found = [words for words in ([word for word in _words(entry) if word] for entry in typed.classes) if words]
+    own = [[" ".join(word.split()) for word in words] for words in classes]
+    more = [word for word in _words(typed.background) if word]
+    return not _dataset_called(typed.alone)[0] and not typed.notes and (found, more) == (own, background)
 
 
-def _entries(class_text: str) -> list[dict[str, str]]:
-    """Words of each class, folded -> as written; empty classes left out."""
-    if re.search(r"[;\n]", class_text):
-        entries = [entry.split(",") for entry in re.split(r"[;\n]", class_text)]
-    else:
-        entries = [[word] for word in class_text.split(",")]
-    groups = []
-    for entry in entries:
-        words: dict[str, str] = {}
-        for word in _words(entry):
-            words.setdefault(_fold(word), word)
-        if words:
-            groups.append(words)
-    return groups
+def _folded(entry: Iterable[str]) -> dict[str, str]:
+    """Words of a class, folded -> as written."""
+    words: dict[str, str] = {}
+    for word in _words(entry):
+        words.setdefault(_fold(word), word)
+    return words
 
 
 def _words(raw: Iterable[str]) -> list[str]:
-    words = [" ".join(word.split()) for word in raw]
+    words = [_UNDERLINED.sub(BACKGROUND, " ".join(word.split())) for word in raw]
     for word in words:
         if len(word) > MAX_WORD:
-            raise _refuse(
+            raise refuse(
                 f"at most {MAX_WORD} characters in a word",
-                f"{len(word)} in {_quote(word)}",
+                f"{len(word)} in {quoted(word)}",
                 "Shorten it, or separate its words by , or ;.",
             )
     return [word for word in words if _fold(word)]
 
 
-def _merge(entries: list[dict[str, str]], notes: dict[str, None]) -> dict[str, dict[str, str]]:
+def _merge(entries: Iterable[dict[str, str]], notes: dict[str, None]) -> dict[str, dict[str, str]]:
     """Folded name -> words of the class, no word in two classes."""
     groups: dict[str, dict[str, str]] = {}
     for words in entries:
@@ -274,16 +287,16 @@ def _background(words: list[str], groups: dict[str, dict[str, str]], notes: dict
 
 def _check_counts(groups: dict[str, dict[str, str]], background: tuple[str, ...]) -> None:
     if not groups:
-        raise _refuse("at least one class", "only background words" if background else "none", _EXAMPLE)
+        raise refuse("at least one class", "only background words" if background else "none", EXAMPLE)
     if len(groups) > MAX_CLASSES:
-        raise _refuse(f"at most {MAX_CLASSES} classes", str(len(groups)), "Leave some classes out.")
+        raise refuse(f"at most {MAX_CLASSES} classes", str(len(groups)), "Leave some classes out.")
     if len(background) > MAX_BACKGROUND:
-        raise _refuse(f"at most {MAX_BACKGROUND} background words", str(len(background)), "Leave some out.")
+        raise refuse(f"at most {MAX_BACKGROUND} background words", str(len(background)), "Leave some out.")
     for words in groups.values():
         if len(words) > MAX_SYNONYMS:
-            raise _refuse(
+            raise refuse(
                 f"at most {MAX_SYNONYMS} synonyms in a class",
-                f"{len(words)} in {_quote(next(iter(words.values())))}",
+                f"{len(words)} in {quoted(next(iter(words.values())))}",
                 "Separate classes by ; or a new line, or leave some synonyms out.",
             )
 
@@ -298,15 +311,20 @@ def _plain(word: str) -> str:
     return word.replace(":", " ") if _KEY.match(word) else word
 
 
+def _alone(group: WordGroup) -> str:
+    """What one class does, and what to add."""
+    name = group.name if len(group.name) <= 40 else "..."
+    more = [word for word in ("wall", "grass", "sky") if word not in group.prompts][:2]
+    note = (
+        f"{quoted(group.name)} is the only class, so it takes the whole picture. Add what else is there, such as "
+        f'"{"; ".join([name, *more])}", or what is only background: "{name} | {BACKGROUND}: {", ".join(more)}".'
+    )
+    if len(group.prompts) > 1:
+        return f"{note} Its other words are synonyms: for classes of their own separate them by ;"
+    words = [word for word in name.split() if word.isalpha() and word != "and"]
+    return f'{note} For one class a word write "{"; ".join(words)}".' if 1 < len(words) < 7 else note
+
+
 def _shorten(notes: tuple[str, ...]) -> tuple[str, ...]:
     more = len(notes) - MAX_NOTES
     return notes if more <= 0 else (*notes[:MAX_NOTES], f"... and {more} more notes of this kind.")
-
-
-def _quote(text: str) -> str:
-    text = " ".join(text.split())
-    return f'"{text}"' if len(text) <= 40 else f'"{text[:40]}..."'
-
-
-def _refuse(expected: str, got: str, remedy: str) -> InputError:
-    return InputError(explain("vocabulary", expected=expected, got=got, remedy=remedy))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cliptrase_core import architectures, hub, nano
 from cliptrase_core.checkpoint import SUFFIXES, check_file, check_fit, digest, read_checkpoint
+from cliptrase_core.checkpoint_layouts import activation_beside, side_of
 from cliptrase_core.errors import InputError, WeightsError, explain
 from cliptrase_core.hub import Progress, hub_answers
 from cliptrase_core.nano import read_nano
@@ -260,9 +261,19 @@ def _load_file(
     if checkpoint.from_openai:
         config["quick_gelu"] = architectures.agree(path.name, True, asked)
         remark = "an OpenAI archive: QuickGELU"
+    elif checkpoint.from_transformers:
+        said = activation_beside(path)
+        config["quick_gelu"] = asked is not False if said is None else architectures.agree(path.name, said, asked)
+        found = "by its config.json" if said is not None else "assumed: there is no config.json beside it"
+        remark = f"of the library transformers: {architectures.ACTIVATION[config['quick_gelu']]} {found}"
     else:
         config["quick_gelu"] = bool(config.get("quick_gelu")) if asked is None else asked
         remark = f"{architectures.ACTIVATION[config['quick_gelu']]} assumed: the file does not say"
+    side = side_of(checkpoint.tensors)
+    if side not in (None, config["vision_cfg"]["image_size"]) and not architectures.look_alike(checkpoint.tensors):
+        # A size of its own, so the model takes that: nothing is resized, no accuracy is lost.
+        config["vision_cfg"] = {**config["vision_cfg"], "image_size": side}
+        remark += f"; positions for {side} pixels"
     model = _assemble(name, config, checkpoint.tensors, path.name)
     return _describe(model, tokenizer, name, path.name, f"file {path.name} ({remark})", [path], config)
 
@@ -278,8 +289,8 @@ def _load_nano(quick_gelu: bool | None) -> LoadedModel:
 
 def _assemble(name: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], file: str) -> nn.Module:
     model = architectures.build(name, config)
-    if hasattr(model, "text"):
-        tensors = architectures.with_text_prefix(tensors)
+    rename = architectures.with_text_prefix if hasattr(model, "text") else architectures.without_text_prefix
+    tensors = rename(tensors)
     check_fit(tensors, model.state_dict(), file=file, architecture=name, alike=architectures.look_alike)
     architectures.settle(model, tensors)
     architectures.check_activation(model, bool(config.get("quick_gelu")), name)

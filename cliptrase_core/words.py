@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,13 @@ from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.result import BACKGROUND
-from cliptrase_core.vocabulary import Vocabulary, WordGroup, parse_vocabulary
+from cliptrase_core.vocabulary import Vocabulary, WordGroup, parse_vocabulary, vocabulary_of
+
+Words: TypeAlias = str | Vocabulary | Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]]
+"""A vocabulary: as text, parsed, a list of classes, or names with their synonyms."""
 
 
-def read_words(vocabulary: str | Vocabulary | None, class_names: Sequence[str] | None) -> Vocabulary:
+def read_words(vocabulary: Words | None, class_names: Sequence[str] | None) -> Vocabulary:
     """Parse the vocabulary.
 
     Raises:
@@ -30,13 +33,20 @@ def read_words(vocabulary: str | Vocabulary | None, class_names: Sequence[str] |
                 remedy='For example "cat, kitten; dog | background: wall, floor".',
             )
         )
-    return vocabulary if isinstance(vocabulary, Vocabulary) else parse_vocabulary(vocabulary)
+    if isinstance(vocabulary, (str, Vocabulary)):
+        return vocabulary if isinstance(vocabulary, Vocabulary) else parse_vocabulary(vocabulary)
+    if isinstance(vocabulary, np.ndarray):
+        vocabulary = vocabulary.tolist()
+    if isinstance(vocabulary, (Mapping, list, tuple)):
+        return vocabulary_of(vocabulary)
+    expected, got = 'a text, or a list such as ["cat", "dog"]', type(vocabulary).__name__
+    raise InputError(explain("vocabulary", expected=expected, got=got, remedy="A set has no order: make it a list."))
 
 
 def read_text_features(
     features: Tensor | npt.NDArray[np.floating[Any]],
     names: Sequence[str] | None,
-    vocabulary: str | Vocabulary | None,
+    vocabulary: Words | None,
     *,
     width: int,
 ) -> tuple[Vocabulary, Tensor]:

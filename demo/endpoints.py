@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 from demo.errors import UserError
@@ -16,7 +17,7 @@ from demo.presenters.segment import describe
 from demo.service import Asked, Refinement, Service
 from demo.service.compare import VARIANTS, Comparison, cuts, variants
 from demo.service.differences import difference
-from demo.service.refine import MEGABYTES, expect_here, is_here
+from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, is_here
 from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, REFINE_MODES, SHORT_SIDES, TEMPLATES
 
 REFINERS = tuple(MEGABYTES)
@@ -101,7 +102,7 @@ class Endpoints:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
             refiner: one of `REFINERS` whose weights are here; a call fetches nothing.
-            mode: one of `REFINE_MODES`.
+            mode: one of `REFINE_MODES`; edges has none.
             keep: numbers, from 0, of the components whose masks are taken; None leaves it to their quality.
             method: this and all that follow: as in `segment`.
             preset: likewise.
@@ -122,6 +123,8 @@ class Endpoints:
         asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
         asked = _in_one_way(asked, method, denoise, vote)
         name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, REFINE_MODES)
+        if name == NO_MODEL and way != REFINE_MODES[0]:
+            raise UserError(f"mode: expected nothing, since {name} has none. Leave it out, or name a SAM.")
         chosen, masks = _numbers("keep", keep), _yes("include_masks", include_masks)
         expect_here(name)
         run = self._service.segment(image, asked).run
@@ -201,7 +204,7 @@ class Endpoints:
         """
         asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
         names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
-        others = text("other_vocabulary", other_vocabulary)
+        others = _words("other_vocabulary", other_vocabulary)
         found = variants(asked, tuple(dict.fromkeys(names)) or VARIANTS, others)
         run = self._service.segment(image, found[0].asked).run
         pairs = list(cuts(self._service, image, Comparison(run, found)))
@@ -242,7 +245,7 @@ def _asked(
 ) -> Asked:
     """What the arguments that several calls take ask for; UserError if one holds what it cannot hold."""
     return Asked(
-        words=text("vocabulary", vocabulary),
+        words=_words("vocabulary", vocabulary),
         preset=one_of("preset", preset, PRESETS),
         eps=None if eps is None else number("eps", eps),
         min_samples=None if min_samples is None else whole("min_samples", min_samples),
@@ -261,6 +264,11 @@ def _in_one_way(asked: Asked, method: Any, denoise: Any, vote: Any) -> Asked:
         denoise=one_of("denoise", denoise, DENOISE),
         vote=None if vote is None else _yes("vote", vote),
     )
+
+
+def _words(what: str, value: Any) -> str:
+    """A vocabulary as text; a list of classes is one too."""
+    return json.dumps(value) if isinstance(value, list) else text(what, value)
 
 
 def _numbers(what: str, value: Any) -> tuple[int, ...] | None:

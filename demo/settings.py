@@ -14,7 +14,7 @@ DENOISE = ("cls", "dice", "none")
 TEMPLATES = ("simple7", "openai80")
 OUTGOING, INCOMING = DIRECTIONS = ("outgoing", "incoming")
 """What a patch looks at; who looks at it."""
-DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80")
+DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
 
 MAX_UPLOAD = "15mb"
 QUEUE_SIZE = 20

@@ -90,9 +90,15 @@ def test_inspect_writes_heat_maps_and_arrays(photo, tmp_path, capsys):
     assert code == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     stem = "photo.layer5.row2.column3"
-    assert names == sorted([f"{stem}.patch.png", f"{stem}.before.png", f"{stem}.after.png", f"{stem}.npz"])
+    assert names == sorted(
+        [f"{stem}.patch.png", f"{stem}.before.png", f"{stem}.after.png", f"{stem}.affinity.png", f"{stem}.npz"]
+    )
     arrays = np.load(tmp_path / "out" / f"{stem}.npz")
-    assert arrays["before"].shape == arrays["after"].shape
+    token = 1 + 2 * arrays["before"].shape[1] + 3
+    for map_name, matrix in (("before", "attention"), ("after", "recovered")):
+        assert np.array_equal(arrays[map_name].ravel(), arrays[matrix][token, 1:])
+        assert arrays[matrix].sum(axis=1) == pytest.approx(1, abs=1e-3)
+    assert arrays["affinity"][token, token] == pytest.approx(1, abs=1e-2)
     assert "global patches" in capsys.readouterr().out
 
 

@@ -45,14 +45,14 @@ def test_shares_of_the_tour_are_sums_over_patches(service):
             total += look.attention[i, j]
             near += look.attention[i, j] * (abs(i - row) <= AROUND and abs(j - column) <= AROUND)
             at_global += look.attention[i, j] * ((i, j) in look.global_patches)
-    assert facts["attention_near"] == pytest.approx(near / total, rel=1e-4)
-    assert facts["attention_global"] == pytest.approx(at_global / total, rel=1e-4)
+    assert facts["before_near"] == pytest.approx(near / total, rel=1e-4)
+    assert facts["before_global"] == pytest.approx(at_global / total, rel=1e-4)
 
 
 def test_the_tour_s_story_holds_on_the_embedded_model(service):
     facts = tour_step(service, 2).facts
-    assert facts["attention_global"] > 3 * facts["affinity_global"]
-    assert facts["affinity_near"] > 3 * facts["attention_near"]
+    assert facts["before_global"] > 3 * facts["after_global"]
+    assert facts["after_near"] > 3 * facts["before_near"]
     denoised = tour_step(service, 4).facts
     assert denoised["regions"] > denoised["before"]
 

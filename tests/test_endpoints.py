@@ -160,6 +160,13 @@ def test_every_mode_reaches_the_refiner(server, dog):
         ),
         ("refine", {"vocabulary": "a;b", "refiner": "vit_h"}, "got vit_h. Fetch it on the Refine tab first"),
         ("refine", {"vocabulary": "a;b", "mode": "magic"}, "mode: expected one of prompts, regions, everything"),
+        *(
+            ("refine", {"vocabulary": "a;b", "refiner": "edges", "mode": mode}, "mode: expected nothing, since edges")
+            for mode in ("regions", "everything")
+        ),
+        ("segment", {"vocabulary": "a;b", "preset": "paper-224", "short_side": 448}, "expected 224, which its clust"),
+        ("compare", {"vocabulary": "a;b", "preset": "paper-336", "short_side": 224}, "expected 336, which its clust"),
+        ("refine", {"vocabulary": "a;b", "preset": "paper-224", "short_side": 336}, "expected 224, which its clust"),
         ("refine", {"vocabulary": "a;b", "keep": 3}, "keep: expected a list of whole numbers"),
         ("refine", {"vocabulary": "a;b", "keep": [999]}, "keep"),
         ("refine", {"vocabulary": "a;b", "keep": [0.5]}, "keep: expected a whole number"),
@@ -176,3 +183,21 @@ def test_wrong_arguments_are_named(server, dog, name, arguments, said):
         call(server.address, name, image=dog, **arguments)
     assert str(server.uploads) not in str(refusal.value)
     assert str(ROOT) not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "note"),
+    [
+        ("dog", "is the only class"),
+        (["dog"], "is the only class"),
+        ("dog . grass .", "Read as 2 classes"),
+        ("voc", "voc20"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["segment", "refine", "compare"])
+def test_calls_say_what_words_were_taken_for(server, dog, name, vocabulary, note):
+    more = {"methods": "clip"} if name == "compare" else {"refiner": "edges"} if name == "refine" else {}
+    found = call(server.address, name, image=dog, vocabulary=vocabulary, **more)
+    notes = found["compared"][0]["notes"] if name == "compare" else found["notes"]
+    assert note in notes[0]

@@ -40,7 +40,8 @@ def test_patch_maps_are_the_patch_s_row_on_the_grid(segmenter, picture):
     assert before.shape == after.shape == (h, w)
     token = 1 + 1 * w + (w - 1)
     assert torch.equal(before.flatten(), maps.attention[token, 1:])
-    assert after[1, w - 1] == pytest.approx(1, abs=1e-3)  # a patch is most like itself
+    assert torch.equal(after.flatten(), maps.recovered[token, 1:])
+    assert maps.affinity[token, token] == pytest.approx(1, abs=1e-3)  # a patch is most like itself
 
 
 def test_cls_attention_is_row_zero(segmenter, picture):
@@ -85,6 +86,18 @@ def test_ranks_of_global_patches_before_and_after(segmenter, picture):
     for place, (before, after) in enumerate(maps.global_ranks, start=1):
         assert before == place
         assert 1 <= after <= np.prod(maps.grid)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+@pytest.mark.parametrize("head", [None, 1, 2])
+def test_after_is_recovered_attention_in_maps_and_ranks(segmenter, picture, layer, head):
+    maps = segmenter.inspect(picture, layer, head=head)
+    torch.testing.assert_close(maps.recovered.sum(dim=1), torch.ones(len(maps.recovered)))
+    gets = incoming_mean(maps.recovered)
+    for patch, (_, after) in zip(maps.global_patches, maps.global_ranks, strict=True):
+        assert after == 1 + int((gets > gets[patch]).sum())
+    row, column = divmod(maps.grid[0] * maps.grid[1] - 1, maps.grid[1])
+    assert torch.equal(maps.patch_maps(row, column)[1].flatten(), maps.recovered[-1, 1:])
 
 
 @pytest.mark.parametrize("layer", [0, 4, -1, 1.5, "2", True])

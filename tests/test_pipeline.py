@@ -11,9 +11,12 @@ import pytest
 import torch
 from scipy.ndimage import median_filter
 from sklearn.cluster import DBSCAN
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from cliptrase_core import InputError, Segmenter, UnsupportedBackboneError, regions
+from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary, regions
 from cliptrase_core.decode import vote
+from cliptrase_core.linter import lint
 from cliptrase_core.preprocess import normalise, resize_and_crop
 from tests.conftest import tiny_clip
 from tests.reference import Reference, bilinear
@@ -325,6 +328,43 @@ def test_wrong_encode_settings_are_named(segmenter, picture, settings, message):
         segmenter.encode(picture, **settings)
 
 
+@pytest.mark.parametrize(("preset", "own"), [("paper-224", 224), ("paper-336", 336)])
+@pytest.mark.parametrize("side", [32, 160, 223, 448, 10**400, "224", 224.5])
+def test_paper_preset_refuses_another_size_than_its_clustering_was_tuned_for(segmenter, picture, preset, own, side):
+    for call in (segmenter.encode, segmenter.capture, segmenter.view, segmenter.inspect):
+        with pytest.raises(InputError, match=f"short side of preset {preset}: expected {own}"):
+            call(picture, preset=preset, short_side=side)
+    assert segmenter.encode(picture, preset, short_side=own).frame.model == (own, own)
+
+
+class NoDoubles(TorchDispatchMode):
+    """Apple's GPUs have no float64; here any operation that touches one fails."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for value in tree_leaves((args, kwargs, out)):
+            assert not (isinstance(value, torch.Tensor) and value.dtype == torch.float64), func
+        return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", ["auto", "paper-224"])
+def test_nothing_needs_float64_on_the_device(model, picture, method, preset):
+    segmenter = Segmenter.from_open_clip(model)  # a new one: nothing is cached
+    with NoDoubles():
+        encoding = segmenter.encode(picture, preset)
+        for denoise in ("cls", "dice", "none"):
+            segmenter.segment(encoding, "cat, tom; dog | background: sky", method=method, denoise=denoise, vote=True)
+        segmenter.scores(encoding, "cat; dog", method=method, image_prior=True).words_that_win()
+
+
+def test_looking_needs_no_float64_either(model, picture):
+    segmenter = Segmenter.from_open_clip(model)
+    with NoDoubles():
+        segmenter.capture(picture)  # what it gives lies on the CPU
+        lint(parse_vocabulary("cat; dog; kitten"), segmenter.embed_words)
+
+
 def test_unknown_precision_and_device_are_named(model):
     with pytest.raises(InputError, match="precision: expected one of fp32"):
         Segmenter.from_open_clip(model, precision="int4")
@@ -335,6 +375,45 @@ def test_unknown_precision_and_device_are_named(model):
 def test_an_image_tower_alone_is_refused_with_what_is_needed():
     with pytest.raises(UnsupportedBackboneError, match="expected an open_clip"):
         Segmenter.from_open_clip(tiny_clip().visual)
+
+
+@pytest.mark.parametrize("name", ["Background", "background", "BACKGROUND", "\uff22ackground"])
+@pytest.mark.parametrize("before", ["cat; dog; {}", "{}; cat; dog", "cat; {}, backdrop; dog"])
+def test_unsure_pixels_go_to_the_class_that_a_person_named_background(segmenter, picture, name, before):
+    result = segmenter.segment(segmenter.encode(picture), before.format(name), threshold=1.0)
+    assert len(result.class_names) == 3
+    unsure = result.confidence < 1
+    assert unsure.any()
+    assert {result.class_names[label] for label in np.unique(result.labels[unsure])} == {name}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["dog", "grass"], ("dog", "grass"), np.array(["dog", "grass"]), {"dog": [], "grass": ()}, [["dog"], "grass"]],
+)
+def test_words_may_come_as_a_list(segmenter, picture, words):
+    encoding = segmenter.encode(picture)
+    result = segmenter.segment(encoding, words)
+    assert result.class_names == ("dog", "grass")
+    assert np.array_equal(result.labels, segmenter.segment(encoding, "dog; grass").labels)
+    assert segmenter.scores(encoding, words).vocabulary.class_names == ("dog", "grass")
+
+
+@pytest.mark.parametrize("words", [{"dog", "grass"}, 7, b"dog", iter(["dog"])])
+def test_words_of_no_order_or_kind_are_refused(segmenter, picture, words):
+    with pytest.raises(InputError, match="vocabulary: expected a text, or a list"):
+        segmenter.segment(segmenter.encode(picture), words)
+
+
+@pytest.mark.parametrize("settings", [{"vocabulary": "cat"}, {"vocabulary": ["cat"]}, {"vocabulary": "cat, kitten;"}])
+def test_result_of_one_class_says_so(segmenter, picture, settings):
+    result = segmenter.segment(segmenter.encode(picture), **settings)
+    assert "is the only class, so it takes the whole picture" in result.notes[0]
+
+
+def test_one_row_of_text_features_says_so_too(segmenter, picture):
+    result = segmenter.segment(segmenter.encode(picture), text_features=text_rows()[:1], class_names=["cat"])
+    assert "is the only class" in result.notes[0]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (3, 2)])

@@ -294,6 +294,29 @@ def test_what_only_sam_heeds_is_not_ignored(name):
         load_refiner("sam-nano", mode="everything")(result_of(halves()), painted(halves()), keep=[0])
 
 
+@pytest.mark.parametrize("name", ["none", "edges"])
+@pytest.mark.parametrize("background", ["background", "Background", None])
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6, 1.0])
+def test_refined_above_a_threshold_says_what_really_changed(name, background, threshold):
+    labels = halves()
+    labels[20:44, 36:60] = 2
+    confidence = np.random.default_rng(0).random(labels.shape, np.float32)
+    names = ["cat", "dog", background or "cow"]
+    coarse = result_of(labels, names, confidence)
+    refined = cc.refine(coarse, painted(halves(at=38)), name)
+    shown = refined.above(threshold)
+    assert type(shown) is cc.Refined
+    assert (refined.report.changed > 0) == (name == "edges")  # the other one keeps its own report
+    moved = shown.labels != coarse.labels
+    assert shown.report.changed == moved.sum()
+    for index, own in enumerate(shown.class_names):
+        assert shown.report.gained.get(own, 0) == (moved & (shown.labels == index)).sum()
+        assert shown.report.lost.get(own, 0) == (moved & (coarse.labels == index)).sum()
+    assert shown.report.refiner == name
+    again = shown.above(threshold)
+    assert again.report == shown.report
+
+
 def test_edges_end_when_they_are_told_to():
     told = []
 

@@ -1,12 +1,26 @@
 """Words: the grammar, cleaning, words given twice, limits, data sets, one-line form, any text at all."""
 
+# ruff: noqa: E501, RUF001
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cliptrase_core import vocabulary as module
 from cliptrase_core.errors import InputError
-from cliptrase_core.vocabulary import DATASETS, Vocabulary, WordGroup, dataset_vocabulary, parse_vocabulary
+from cliptrase_core.vocabulary import (
+    DATASETS,
+    Vocabulary,
+    WordGroup,
+    dataset_vocabulary,
+    parse_vocabulary,
+    vocabulary_of,
+)
+
+
+def beside_alone(vocabulary):
+    """Notes but that of a lone class."""
+    return tuple(note for note in vocabulary.notes if "is the only class" not in note)
 
 
 def groups(text):
@@ -40,7 +54,38 @@ def test_grammar(text, classes, background):
     assert [group.prompts for group in vocabulary.classes] == classes
     assert [group.name for group in vocabulary.classes] == [prompts[0] for prompts in classes]
     assert vocabulary.background == background
-    assert vocabulary.notes == ()
+    assert beside_alone(vocabulary) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["cat", "cat, kitten;", "猫", "tractor tree sky", "background", "cat | background:", "x" * 300]
+)
+def test_one_class_always_says_that_it_takes_everything_and_what_to_add(text):
+    vocabulary = parse_vocabulary(text)
+    [note] = vocabulary.notes
+    assert "is the only class, so it takes the whole picture. Add what else is there" in note
+    assert "| background: " in note
+    assert len(note) < 400
+    assert Vocabulary(vocabulary.classes).notes == vocabulary.notes  # however it was made
+    assert parse_vocabulary(vocabulary.text).notes == vocabulary.notes
+
+
+@pytest.mark.parametrize("text", ["cat; dog", "cat | background: wall", "voc21", "background; wall"])
+def test_several_classes_or_background_words_leave_no_such_note(text):
+    assert parse_vocabulary(text).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("tractor tree sky", 'For one class a word write "tractor; tree; sky".'),
+        ("salt & pepper and dog", 'For one class a word write "salt; pepper; dog".'),
+        ("cat, dog, grass;", "Its other words are synonyms: for classes of their own separate them by ;"),
+        ("sky", 'such as "sky; wall; grass"'),
+    ],
+)
+def test_lone_class_is_told_what_was_perhaps_meant(text, hint):
+    assert hint in parse_vocabulary(text).notes[0]
 
 
 def test_prompts_labels_and_names_stand_in_the_same_order():
@@ -64,7 +109,7 @@ def test_prompts_labels_and_names_stand_in_the_same_order():
         ('<script>alert("x")</script>', '<script>alert("x")</script>'),
         ("猫", "猫"),
         ("قطة", "قطة"),
-        ("می\u200cخواهم", "می\u200cخواهم"),  # noqa: RUF001
+        ("می\u200cخواهم", "می\u200cخواهم"),
         ("Straße", "Straße"),
         ("=SUM(A1)", "=SUM(A1)"),
     ],
@@ -94,8 +139,8 @@ def test_word_given_twice_is_used_once_and_leaves_a_note(text, classes, backgrou
     vocabulary = parse_vocabulary(text)
     assert [group.prompts for group in vocabulary.classes] == classes
     assert vocabulary.background == background
-    assert len(vocabulary.notes) == 1
-    assert note in vocabulary.notes[0]
+    [own] = beside_alone(vocabulary)
+    assert note in own
 
 
 def test_notes_are_few_even_when_many_words_repeat():
@@ -119,7 +164,6 @@ def test_no_class_is_refused_with_an_example(text):
         ("cat | foreground: a", 'got "foreground: a"'),
         ("cat | wall", 'expected "background:" after'),
         ("cat |", 'expected "background:" after'),
-        ("cat; Background | background: wall", 'no class named "background"'),
         (None, "expected a text, got NoneType"),
         (b"cat", "expected a text, got bytes"),
         (["cat"], "expected a text, got list"),
@@ -154,7 +198,9 @@ def test_limits_name_what_is_allowed_and_what_was_given(largest, too_much, messa
 def test_name_of_a_data_set_stands_for_its_words(name):
     vocabulary = parse_vocabulary(f" {name.upper()}\n")
     assert vocabulary is dataset_vocabulary(name)
-    assert len(vocabulary.classes) == int(name.lstrip("vocpadet")) - (name in ("voc21", "pc60"))
+    assert len(vocabulary.classes) == int(name.lstrip("vocpadet").replace("ityscapes", "19")) - (
+        name in ("voc21", "pc60")
+    )
     assert all(len(group.prompts) == 1 for group in vocabulary.classes)
     assert vocabulary.text == name
 
@@ -214,8 +260,17 @@ TRICKY = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.one_of(TRICKY, st.text(alphabet=st.characters(exclude_categories=()))))
+PASTED = st.lists(
+    st.sampled_from(
+        ["cat", "dog", "猫", "，", "、", "؛", "。", ". ", " . ", "/", " / ", " - ", "- ", "1. ", "2. ", "\n", "\t", ",", ";", " ", '"', "'",
+         "“", "”", "[", "]", "{", "}", "(", ")", ":", "\\n", "\\", "#", "| ", "names:", "item {", "background", "1", "0 ", "coco", "•", "and ",
+         "etc.", "id,name", "="]
+    ), max_size=14,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.one_of(TRICKY, PASTED, st.text(alphabet=st.characters(exclude_categories=()))))
 def test_any_text_is_read_stably_or_refused(text):
     try:
         vocabulary = parse_vocabulary(text)
@@ -228,7 +283,8 @@ def test_any_text_is_read_stably_or_refused(text):
     vocabulary.text.encode("utf-8")
     again = parse_vocabulary(vocabulary.text)
     assert again == vocabulary
-    assert again.notes == ()
+    assert beside_alone(again) == ()
+    assert again.text == vocabulary.text
 
 
 def test_a_data_set_s_name_takes_further_background_words():
@@ -237,3 +293,73 @@ def test_a_data_set_s_name_takes_further_background_words():
     assert more.background[: len(plain.background)] == plain.background
     assert more.background[-1] == "lava"  # cat is a class, sky is there already
     assert parse_vocabulary(more.text) == more
+
+
+@pytest.mark.parametrize(
+    ("text", "background"),
+    [
+        ("cat; dog; Background | background: wall", ("Background", "wall")),
+        ("BACKGROUND, backdrop; cat; dog\nbackground: wall, floor", ("BACKGROUND", "backdrop", "wall", "floor")),
+        ("__background__\ncat\ndog\nbackground: wall", ("background", "wall")),
+        ("cat; dog; ＢＡＣＫＧＲＯＵＮＤ | background: background, sky", ("ＢＡＣＫＧＲＯＵＮＤ", "sky")),
+    ],
+)
+def test_background_as_a_class_and_background_words_are_one(text, background):
+    vocabulary = parse_vocabulary(text)
+    assert vocabulary.class_names == ("cat", "dog", "background")
+    assert vocabulary.background == background
+    assert "as a class and the background words are one" in vocabulary.notes[0]
+
+
+def test_background_without_background_words_stays_the_class_that_it_is():
+    assert parse_vocabulary("cat; Background").class_names == ("cat", "Background")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("ade20k", "ade150"), ("ADE 20K", "ade150"), ("ade20k-full", "ade847"), ("voc", "voc20"), ("VOC-20", "voc20"),
+        ("Pascal VOC 2012", "voc20"), ("voc_21", "voc21"), ("coco", "coco80"), ("MS-COCO", "coco80"),
+        ("COCO-Stuff", "coco171"), ("pascal_context", "pc59"), ("PC-459", "pc459"), ("Cityscapes", "cityscapes"),
+    ],
+)  # fmt: skip
+def test_data_sets_answer_to_the_names_that_people_use(text, name):
+    vocabulary = parse_vocabulary(text)
+    assert vocabulary == dataset_vocabulary(name)
+    assert vocabulary.text == name
+    if text.casefold() != name:
+        assert f"data set {name}" in vocabulary.notes[0]
+        assert groups(f"{text};") == [(text,)]  # as the note says
+
+
+@pytest.mark.parametrize("text", ["coco, cat", "a coco", "vocal", "cities", "context; scene", "ade;"])
+def test_words_that_look_like_data_sets_stay_words(text):
+    assert len(parse_vocabulary(text).classes) == text.count(",") + text.count(";") * (text != "ade;") + 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (["dog", "grass"], [("dog",), ("grass",)]),
+        (("cat, kitten", "dog"), [("cat", "kitten"), ("dog",)]),
+        ([["cat", "kitten"], "dog"], [("cat", "kitten"), ("dog",)]),
+        ({"cat": ["kitten", "tom"], "dog": (), "cow": "calf"}, [("cat", "kitten", "tom"), ("dog",), ("cow", "calf")]),
+        (["cat/dog", "1. cow", "猫，犬"], [("cat/dog",), ("1. cow",), ("猫", "犬")]),
+        (["coco"], [("coco",)]),
+        (["a;b", "c|d\ne"], [("a b",), ("c d e",)]),
+    ],
+)
+def test_list_gives_a_class_an_entry_and_nothing_is_guessed(classes, expected):
+    vocabulary = vocabulary_of(classes)
+    assert [group.prompts for group in vocabulary.classes] == expected
+    assert parse_vocabulary(vocabulary.text) == vocabulary
+
+
+def test_list_may_name_background_words():
+    assert vocabulary_of(["cat", "background: wall, floor"]).background == ("wall", "floor")
+
+
+@pytest.mark.parametrize("classes", [[], [1, 2], [b"cat"], ["cat", None], [["cat", 1]]])
+def test_list_of_anything_else_is_refused(classes):
+    with pytest.raises(InputError, match="vocabulary: expected"):
+        vocabulary_of(classes)

@@ -19,7 +19,7 @@ from cliptrase_core.evaluation.settings import SCENES, Setting, setting_by_name
 from cliptrase_core.evaluation.sliding import SlidePredictor, expect_slidable
 from cliptrase_core.methods import method_by_name
 from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.presets import PRESETS
+from cliptrase_core.presets import PRESETS, preset_by_name
 from cliptrase_core.trial import try_out
 from cliptrase_core.version import VERSION
 
@@ -68,6 +68,7 @@ def make_plan(request: Request, data: Data, segmenter: Segmenter) -> Plan:
         column = protocol
     else:
         slide = None
+        preset_by_name(preset).side(side, segmenter.info.short_side)
         try_out(segmenter, words or "cat; dog", preset, side, **method.settings)
         predictor = PresetPredictor(segmenter, preset, method, side)
         rule = "published" if request.quirks else "paper"

@@ -77,8 +77,6 @@ def setting_by_name(name: str) -> Setting:
 
 def setting_words(name: str, protocol: str) -> Vocabulary:
     """Words of a benchmark; the sliding-window protocol has SCLIP's (its configs/cls_*.txt), which differ in few."""
-    if name == "cityscapes":
-        return Vocabulary(tuple(WordGroup(word, (word,)) for word in CITYSCAPES))
     words = dataset_vocabulary(name)
     if protocol != "mmseg-slide":
         return words
@@ -88,10 +86,6 @@ def setting_words(name: str, protocol: str) -> Vocabulary:
 
 
 # fmt: off
-CITYSCAPES = (
-    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
-    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
-)
 SLIDE_BACKGROUND = (
     "sky", "wall", "tree", "wood", "grass", "road", "sea", "river", "mountain", "sands", "desk", "bed", "building",
     "cloud", "lamp", "door", "window", "wardrobe", "ceiling", "shelf", "curtain", "stair", "floor", "hill", "rail",

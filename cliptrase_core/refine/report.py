@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -70,9 +71,17 @@ class Refined(Segmentation):
 
     Attributes:
         report: what changed and why.
+        coarse: (H0, W0) int32, labels before: what the report compares with.
     """
 
     report: RefineReport = field()
+    coarse: npt.NDArray[np.int32] = field(repr=False)
+
+    def above(self, threshold: float) -> Refined:
+        """As `Segmentation.above`; the report counts what differs from the coarse result then."""
+        shown = super().above(threshold)
+        counts = _counted(self.coarse, shown.labels, shown.class_names)
+        return dataclasses.replace(shown, report=dataclasses.replace(self.report, **counts))
 
 
 def refined(
@@ -96,18 +105,9 @@ def refined(
         seconds: that it took.
         components: for the report.
     """
-    moved = labels != result.labels
-    count = len(result.class_names)
-    won, lost = (np.bincount(values[moved], minlength=count) for values in (labels, result.labels))
     names = result.class_names
-    report = RefineReport(
-        refiner=refiner,
-        mode=mode,
-        changed=int(moved.sum()),
-        gained={names[i]: int(won[i]) for i in np.flatnonzero(won)},
-        lost={names[i]: int(lost[i]) for i in np.flatnonzero(lost)},
-        components=components,
-    )
+    counts = _counted(result.labels, labels, names)
+    report = RefineReport(refiner=refiner, mode=mode, components=components, **counts)
     return Refined(
         labels=labels.astype(np.int32),
         regions=result.regions,
@@ -119,4 +119,16 @@ def refined(
         timings={**result.timings, "refine": seconds},
         notes=result.notes,
         report=report,
+        coarse=result.labels,
     )
+
+
+def _counted(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], names: tuple[str, ...]) -> dict[str, Any]:
+    """Pixels that changed, and what each class won and lost."""
+    moved = after != before
+    won, lost = (np.bincount(labels[moved], minlength=len(names)) for labels in (after, before))
+    return {
+        "changed": int(moved.sum()),
+        "gained": {names[i]: int(won[i]) for i in np.flatnonzero(won)},
+        "lost": {names[i]: int(lost[i]) for i in np.flatnonzero(lost)},
+    }

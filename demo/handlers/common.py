@@ -118,7 +118,7 @@ def read_asked(
     sides = (AUTO, *map(str, SHORT_SIDES))
     side = one_of("short side", str(short_side), sides)
     return Asked(
-        words=f"{typed}\nbackground: {' '.join(extra.splitlines())}" if extra else typed,
+        words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
         preset=one_of("preset", preset, PRESETS),
         short_side=None if side == AUTO else int(side),
         model=None if model is None else text("model", model),

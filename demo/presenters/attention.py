@@ -182,7 +182,7 @@ def _ranks(look: Look | Matrix) -> str:
     more = f"the strongest {OUTLINED} of {count}" if count > OUTLINED else f"all {count}"
     table = _table(("Global patch", "Rank before", "Rank after"), rows)
     outlined = ", outlined in white" if isinstance(look, Look) else ""
-    by = "Rank by how much the other patches look at it (before: attention, after: affinity)"
+    by = "Rank by how much attention the other patches give to it"
     return f'<div>{table}<p class="hint">{more.capitalize()}{outlined}. {by}; 1 is the most.</p></div>'
 
 

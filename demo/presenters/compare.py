@@ -16,6 +16,7 @@ from demo.service.truth import Score, Truth
 
 MOST_ROWS = 60
 MOST_MOVES = 4
+NOTES_SHOWN = 5
 NONE = "\u2013"
 """A dash: there is no such number."""
 
@@ -51,7 +52,8 @@ def news(pairs: Sequence[Pair]) -> str:
         parts.append(f"{kept} of {len(pairs)} results <b>reused</b>")
     if made:
         parts.append(f"{made} made in {seconds(spent)}")
-    return f'<p class="facts">{" · ".join(parts)}</p>'
+    notes = dict.fromkeys(note for _, cut in pairs for note in cut.result.notes)
+    return f'<p class="facts">{" · ".join(parts)}</p>' + "".join(map(hint, list(notes)[:NOTES_SHOWN]))
 
 
 def gallery_caption(variant: Variant, cut: Cut) -> str:
@@ -157,6 +159,7 @@ def describe_comparison(pairs: Sequence[Pair], differences: Sequence[Difference]
                 "settings": dict(cut.result.settings),
                 "timings": {stage: round(float(took), 6) for stage, took in cut.result.timings.items()},
                 "reused": cut.kept,
+                "notes": list(cut.result.notes),
             }
             for (variant, cut), found in zip(pairs, differences, strict=True)
         ],

@@ -16,8 +16,8 @@ TITLES = (
 )
 CAPTIONS = (
     ("The picture in patches; ours is red", "What our patch looks at"),
-    ("Before: what it looks at", "After: which patches are like it"),
-    ("Patches like ours", "Regions, found without any words"),
+    ("Before: what it looks at", "After: its recovered attention"),
+    ("Affinity: patches like ours", "Regions, found without any words"),
     ("Regions before", "Regions after"),
     ("CLIP alone", "CLIPtrase"),
 )
@@ -40,7 +40,7 @@ def _attention(f: dict[str, float]) -> str:
     return (
         f"CLIP cuts the picture into {f['patches']:.0f} patches, and in every layer each patch looks at all others. "
         "The patch outlined in red lies on the grass, like its neighbours. Yet in layer "
-        f"{f['layer']:.0f} it gives <b>{percent(f['attention_global'])}</b> of its attention to {f['global']:.0f} "
+        f"{f['layer']:.0f} it gives <b>{percent(f['before_global'])}</b> of its attention to {f['global']:.0f} "
         "<b>global patches</b> elsewhere (the strongest outlined in white), at which nearly every other patch looks "
         "too. Such attention says little about what belongs together."
     )
@@ -49,9 +49,9 @@ def _attention(f: dict[str, float]) -> str:
 def _recovery(f: dict[str, float]) -> str:
     return (
         "CLIPtrase compares the patches themselves: their queries with queries, keys with keys, values with values. "
-        f"Its own surroundings now get <b>{percent(f['affinity_near'])}</b> instead of {percent(f['attention_near'])} "
-        f"({percent(f['near_even'])} would be even), the global patches <b>{percent(f['affinity_global'])}</b> instead "
-        f"of {percent(f['attention_global'])}. The correlation was there all the time; this recovers it."
+        f"Its own surroundings now get <b>{percent(f['after_near'])}</b> instead of {percent(f['before_near'])} "
+        f"({percent(f['near_even'])} would be even), the global patches <b>{percent(f['after_global'])}</b> instead "
+        f"of {percent(f['before_global'])}. The correlation was there all the time; this recovers it."
     )
 
 

@@ -35,7 +35,7 @@ class Look:
         direction: "outgoing" (what it looks at) or "incoming" (who looks at it).
         attention: (h, w), query-key softmax: shares of a sum of at most 1.
         recovered: (h, w), self-correlation softmax, likewise.
-        affinity: (h, w), recovered, cosine in [-1, 1].
+        affinity: (h, w), what is clustered, cosine in [-1, 1].
         even: three (h, w): attention, recovered and the affinity's positive part, each as a share of what the looking
             token gives to patches, in multiples of an even share.
         numbers: how concentrated the first two are, before and after.

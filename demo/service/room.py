@@ -46,7 +46,7 @@ def _patches(segmenter: Segmenter, size: Size, preset: str, short_side: int | No
     from cliptrase_core.presets import preset_by_name
 
     plan = preset_by_name(preset)
-    side = short_side if short_side is not None else plan.short_side or segmenter.info.short_side
+    side = plan.side(short_side, segmenter.info.short_side)
     h, w = plan.frame(size, side, segmenter.backbone.patch).grid
     return h * w
 

@@ -87,7 +87,7 @@ def _recovery(service: Service) -> Pair:
     look = _look(service)
     marked = look.global_patches[:8]
     left = heat_map(look.patches, look.attention, look.patch, marked)
-    return left, heat_map(look.patches, look.affinity, look.patch, marked), _shares(look)
+    return left, heat_map(look.patches, look.recovered, look.patch, marked), _shares(look)
 
 
 def _clusters(service: Service) -> Pair:
@@ -134,7 +134,7 @@ def _counts(cut: Cut) -> dict[str, float]:
 
 
 def _shares(look: Look) -> dict[str, float]:
-    """Where the patch's attention and affinity go, each as shares of its own sum; the patch itself left out."""
+    """Where the patch's attention goes before and after recovery, as shares of its sum; the patch itself left out."""
     h, w = look.seen.grid
     rows, columns = np.ogrid[:h, :w]
     own = np.zeros((h, w), dtype=bool)
@@ -144,7 +144,7 @@ def _shares(look: Look) -> dict[str, float]:
     for cell in look.global_patches:
         everywhere[cell] = True
     facts = {"patches": h * w, "global": len(look.global_patches), "layer": look.layer, "near_even": near.mean()}
-    for name, values in (("attention", look.attention), ("affinity", np.maximum(look.affinity, 0))):
+    for name, values in (("before", look.attention), ("after", look.recovered)):
         total = max(float(values[~own].sum()), 1e-12)
         facts[f"{name}_global"] = float(values[everywhere & ~own].sum()) / total
         facts[f"{name}_near"] = float(values[near].sum()) / total

@@ -114,7 +114,7 @@ def _draw_maps() -> dict[str, Any]:
         with gr.Column(min_width=120):
             difference = shown("Change: after minus before", "difference", height=260)
         with gr.Column(min_width=120):
-            affinity = shown("Recovered affinity", "affinity", height=260)
+            affinity = shown("Affinity: what is clustered", "affinity", height=260)
     scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
     scale = gr.Radio(list(presenters.SCALES), value=presenters.SAME_SCALE, label="Colour scale", elem_id="scale")
     return {
