@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
 
 Size = tuple[int, int]
 """(height, width)"""
+
+Values = TypeVar("Values", bound=np.generic)
 
 MAX_ASPECT = 4.0
 """A picture longer than this many short sides is shrunk until it fits: N stays bounded for a 1 x 5000 strip."""
@@ -116,6 +122,49 @@ def check_short_side(short_side: int, patch: Size) -> None:
                 expected=f"a whole number of pixels, at least one patch ({max(patch)})",
                 got=repr(short_side),
                 remedy="224 or 336 suit most models.",
+            )
+        )
+
+
+def fitted(size: Size, longest: int) -> Size:
+    """The same shape with a long side of `longest` pixels, at least 1 x 1."""
+    return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
+
+
+def nearest(values: npt.NDArray[Values], size: Size) -> npt.NDArray[Values]:
+    """A map or picture at another size, each pixel taken from where its centre lies: for what cannot be mixed.
+
+    The one way by which labels, numbers and patches change their size; other rules than pixel centres shift a map
+    by up to half a pixel of the smaller one.
+
+    Args:
+        values: (H, W) or (H, W, ...).
+        size: (H', W') that is wanted.
+
+    Returns:
+        (H', W', ...), `values` itself where nothing changes.
+    """
+    if values.shape[:2] == tuple(size):
+        return values
+    # Whole numbers, so that no centre is lost to rounding: floor((i + 1/2) * source / target).
+    rows, columns = (
+        (2 * np.arange(target) + 1) * source // (2 * target)
+        for target, source in zip(size, values.shape[:2], strict=True)
+    )
+    return values.take(rows, axis=0).take(columns, axis=1)
+
+
+def expect_size(what: str, size: Any) -> None:
+    """Raise InputError unless `size` is (H, W), whole numbers of at least 1 pixel and at most `LONGEST_SIDE`."""
+    sides = size if isinstance(size, tuple) and len(size) == 2 else ()
+    whole = [isinstance(side, numbers.Integral) and not isinstance(side, bool) for side in sides]
+    if not sides or not all(whole) or not all(1 <= side <= LONGEST_SIDE for side in sides):
+        raise InputError(
+            explain(
+                what,
+                expected=f"(height, width) in whole pixels, 1 to {LONGEST_SIDE}",
+                got=repr(size)[:80],
+                remedy="Leave it out for the size of the picture.",
             )
         )
 

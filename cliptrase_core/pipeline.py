@@ -24,7 +24,7 @@ from cliptrase_core.denoise import DENOISE_MODES, Denoise
 from cliptrase_core.encoder import Encoder
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.features import MethodFeatures
-from cliptrase_core.geometry import Frame
+from cliptrase_core.geometry import Frame, Size, expect_size
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import AttentionMaps, Capture, capture
 from cliptrase_core.methods import method_by_name
@@ -139,7 +139,8 @@ class Segmenter:
             preset: "auto" labels the whole picture in its own size; "paper-224" and "paper-336" reproduce the
                 published script and label its centre crop.
             short_side: pixels that the model sees along the short side, instead of the preset's.
-            max_pixels: a larger picture is refused before it is decoded.
+            max_pixels: a larger picture is refused before it is decoded; a larger JPEG is decoded at a reduced size,
+                see `read_reduced`.
 
         Raises:
             InputError: not a usable picture, or unknown preset.
@@ -172,6 +173,7 @@ class Segmenter:
         image_prior: bool = False,
         vote: bool | None = None,
         threshold: float = 0.0,
+        size: Size | None = None,
     ) -> Segmentation:
         """Divide an encoded picture among words. The picture does not run through the model again.
 
@@ -189,6 +191,8 @@ class Segmenter:
                 for VOC20 only; words that do not suit the picture as a whole then seldom win.
             vote: whether every region takes its most frequent label; None leaves it to the method.
             threshold: pixels whose class is less likely become background, see `Segmentation.above`.
+            size: (H, W) at which the same part of the picture is labelled, for instance that of a screen; None takes
+                the frame's own, `encoding.frame.labels`.
 
         Raises:
             InputError: an encoding of another model, an unusable vocabulary, or a setting out of range.
@@ -198,6 +202,8 @@ class Segmenter:
         preset = self._check_encoding(encoding)
         settings = self._cluster_settings(encoding, preset, eps, min_samples, denoise)
         templates = templates or preset.templates
+        if size is not None:
+            expect_size("size", size)
         timings = dict(encoding.timings)
         with torch.inference_mode():
             with _timed(timings, "text"):
@@ -206,21 +212,22 @@ class Segmenter:
             with _timed(timings, "features"):
                 cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             with _timed(timings, "cluster"):
-                regions = self._regions.get(encoding, settings, denoise)
+                found = self._regions.get(encoding, settings, denoise)
+                regions = found.at(size or encoding.frame.labels)
             with _timed(timings, "label"):
                 logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
                 labels, confidence = label_pixels(
                     logits.T.reshape(-1, *encoding.grid),
                     torch.tensor(words.prompt_labels),
-                    encoding.frame.labels,
-                    regions.labels if vote else None,
+                    size or encoding.frame.labels,
+                    regions if vote else None,
                 )
         return Segmentation(
             labels=labels,
-            regions=regions.labels,
+            regions=regions,
             confidence=confidence,
             class_names=words.class_names,
-            patch_clusters=regions.patch_clusters,
+            patch_clusters=found.patch_clusters,
             grid=encoding.grid,
             settings={
                 **self._describe(encoding),
@@ -237,6 +244,22 @@ class Segmenter:
             timings=timings,
             notes=words.notes,
         ).above(threshold)
+
+    def clusters(
+        self,
+        encoding: ImageEncoding,
+        *,
+        eps: float | None = None,
+        min_samples: int | None = None,
+        denoise: Denoise = "cls",
+    ) -> npt.NDArray[np.int64]:
+        """(N,), cluster of each patch as `segment` finds them, -1 = noise; without words, and no pixel is labelled.
+
+        Takes and raises what `segment` does.
+        """
+        settings = self._cluster_settings(encoding, self._check_encoding(encoding), eps, min_samples, denoise)
+        with torch.inference_mode():
+            return self._regions.get(encoding, settings, denoise).patch_clusters
 
     def scores(
         self,
@@ -283,13 +306,18 @@ class Segmenter:
 
     def capture(
         self,
-        image: ImageInput,
+        image: ImageInput | ImageEncoding,
         preset: str = "auto",
         *,
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Capture:
-        """One pass that serves the maps of every layer, head and patch."""
+        """One pass that serves the maps of every layer, head and patch.
+
+        Takes what `encode` does, or an encoding of this segmenter, whose picture is then not read again.
+        """
+        if isinstance(image, ImageEncoding):
+            preset = self._check_encoding(image).name
         plan = preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
         return capture(self.backbone, pixels, frame, plan.positions)
