@@ -15,13 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.geometry import Size
+from cliptrase_core.geometry import Size, strips
 
-STRIP_VALUES = 8_000_000
-"""Interpolated scores that stand in memory at once: 32 MB in float32."""
-
-STRIP_PIXELS = 2_000_000
-"""Pixels whose votes are counted at once: 16 MB."""
+STRIP_VALUES = 2_000_000
+"""Interpolated scores that stand in memory at once: 8 MB in float32; more are no faster."""
 
 WINDOWS_AT_ONCE = 150_000
 """Median windows that stand in memory at once: 29 MB in float32."""
@@ -168,9 +165,7 @@ def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
     return out
 
 
-def vote(
-    labels: npt.NDArray[np.int32], regions: npt.NDArray[np.integer[Any]], classes: int
-) -> npt.NDArray[np.int32]:
+def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.integer[Any]], classes: int) -> npt.NDArray[np.int32]:
     """Give every region its most frequent label, the lowest index on ties.
 
     Args:
@@ -183,7 +178,7 @@ def vote(
     """
     winner: npt.NDArray[np.int32] = count_votes(labels, regions, classes).argmax(axis=1).astype(np.int32)
     voted = np.empty_like(labels)
-    for rows in _strips(labels.shape):
+    for rows in strips(labels.shape):
         voted[rows] = winner[regions[rows]]
     return voted
 
@@ -194,16 +189,10 @@ def count_votes(
     """(K, classes) pixels of each label in each region; arguments as `vote`."""
     count = int(regions.max()) + 1
     votes = np.zeros(count * classes, dtype=np.int64)
-    for rows in _strips(labels.shape):  # the pairs take eight bytes a pixel
+    for rows in strips(labels.shape):  # the pairs take eight bytes a pixel
         pairs = regions[rows] * np.int64(classes) + labels[rows]
         votes += np.bincount(pairs.ravel(), minlength=count * classes)
     return votes.reshape(count, classes)
-
-
-def _strips(size: tuple[int, ...]) -> Iterator[slice]:
-    """Rows of a map (H, W), a few million pixels at once."""
-    rows_at_once = max(1, STRIP_PIXELS // size[1])
-    return (slice(start, start + rows_at_once) for start in range(0, size[0], rows_at_once))
 
 
 def _can_win(maps: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ import platform
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,9 @@ __all__ = ["SavedFiles", "load", "run_lengths", "safe_stem", "save"]
 FORMAT = "cliptrase-lab segmentation"
 FORMAT_VERSION = 1
 
+FAST = 1
+"""Level of zlib for photographs and probabilities: higher ones take five times as long for a tenth of the size."""
+
 _MAPS = ("labels", "regions", "confidence", "patch_clusters")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -55,6 +59,7 @@ def save(
     stem: str,
     *,
     arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+    step: Callable[[float, str], None] = lambda share, text: None,
 ) -> SavedFiles:
     """Write `<stem>.labels.png`, `.overlay.png`, `.npz` and `.json`, each whole or not at all, the JSON last.
 
@@ -67,6 +72,7 @@ def save(
         directory: made if missing.
         stem: file name without endings; made safe by `safe_stem`.
         arrays: further arrays for the .npz by name, for example intermediates.
+        step: told (share in [0, 1], what happens); what it raises ends the work, and nothing is written.
 
     Raises:
         InputError: the picture does not fit, an array cannot be stored, or the directory cannot be written.
@@ -78,13 +84,22 @@ def save(
         "npz": f"{name}.npz",
         "json": f"{name}.json",
     }
-    npz = _npz_bytes(result, arrays or {})
+    with ThreadPoolExecutor(1) as beside:  # compression is nearly all of the work, and leaves Python to others
+        packing = beside.submit(_npz_bytes, result, arrays or {})
+        step(0.0, "colours")
+        painted = _png(Image.fromarray(overlay(image, result)), compress_level=FAST)
+        step(0.4, "labels")
+        labels = _labels_png(result)
+        step(0.5, "arrays")
+        npz = packing.result()
+        step(0.8, "run lengths")
     contents = {
-        files["labels"]: _labels_png(result),
-        files["overlay"]: _png(Image.fromarray(overlay(image, result))),
+        files["labels"]: labels,
+        files["overlay"]: painted,
         files["npz"]: npz,
         files["json"]: _json_bytes(_describe(result, files, hashlib.sha256(npz).hexdigest())),
     }
+    step(1.0, "writing")
     try:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
@@ -176,12 +191,12 @@ def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> 
             )
     buffer = io.BytesIO()
     # Not savez: it takes names as keyword arguments, and the time of day into the file.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in {**own, **arrays}.items():
             entry = zipfile.ZipInfo(f"{name}.npy")
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
+            archive.writestr(entry, content.getbuffer(), zipfile.ZIP_DEFLATED, FAST)
     return buffer.getvalue()
 
 
@@ -213,6 +228,7 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
     rows = {row.index: row for row in legend(result)}
     colours = label_colours(result)
     nowhere = run_lengths(np.zeros(result.size, dtype=np.bool_))
+    columns = np.asfortranarray(result.labels)  # run lengths go down columns: turned once, not for each class
     return [
         {
             "index": index,
@@ -220,7 +236,7 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
             "colour": to_hex(colours[index]),
             "area": rows[index].area if index in rows else 0.0,
             "confidence": rows[index].confidence if index in rows else None,
-            "rle": run_lengths(result.labels == index) if index in rows else nowhere,
+            "rle": run_lengths(columns == index) if index in rows else nowhere,
         }
         for index, name in enumerate(result.class_names)
     ]

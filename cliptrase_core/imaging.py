@@ -22,7 +22,6 @@ from PIL import ExifTags, Image, ImageCms
 from cliptrase_core.errors import InputError, explain
 
 
-
 class ReducedImage(NamedTuple):
     """A picture as it was decoded, perhaps smaller than it is.
 
@@ -72,6 +71,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation to what undoes it; 1 and unknown values leave the picture as it is."""
+
+_LYING = (5, 6, 7, 8)
+"""Orientations in which height and width change places."""
 
 
 def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
@@ -148,9 +150,8 @@ def _read_smaller(image: Image.Image, name: str, max_pixels: int) -> ReducedImag
         most = f"at most {max_pixels:,} pixels, or {max(max_pixels, MAX_REDUCED_PIXELS):,} as a JPEG"
         got = f"{height} x {width} = {height * width:,}"
         raise _error(name, most, got, "Save it as JPEG, which is read at a reduced size, or make it smaller first.")
-    pixels = _read_pil(image, name, max_pixels)
-    turned = (pixels.shape[0] > pixels.shape[1]) != (image.height > image.width)
-    return ReducedImage(pixels, (width, height) if turned else (height, width))
+    lies = _orientation(image) in _LYING
+    return ReducedImage(_read_pil(image, name, max_pixels), (width, height) if lies else (height, width))
 
 
 def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint8]:
@@ -235,10 +236,15 @@ def _upright(image: Image.Image) -> Image.Image:
 
     Not by `ImageOps.exif_transpose`: that writes the other tags anew and fails where one of them is broken.
     """
-    method = None
-    with suppress(Exception):  # EXIF is damaged in many ways; none of them spoils the pixels
-        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    method = _UPRIGHT.get(_orientation(image))
     return image if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 where there is none that can be read."""
+    with suppress(Exception):  # EXIF is damaged in many ways; none of them spoils the pixels
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
 
 
 def _grey_to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from cliptrase_core.denoise import DENOISE_MODES, Denoise
 from cliptrase_core.encoder import Encoder
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.features import MethodFeatures
-from cliptrase_core.geometry import Frame, Size, expect_size
+from cliptrase_core.geometry import Frame, Size, given_size
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import AttentionMaps, Capture, capture
 from cliptrase_core.methods import method_by_name
@@ -34,6 +32,7 @@ from cliptrase_core.regions import RegionCache
 from cliptrase_core.result import ImageEncoding, Segmentation
 from cliptrase_core.scores import PatchScores
 from cliptrase_core.text import TextEncoder
+from cliptrase_core.timing import timed
 from cliptrase_core.version import VERSION
 from cliptrase_core.vocabulary import Vocabulary
 from cliptrase_core.words import read_text_features, read_words
@@ -202,24 +201,22 @@ class Segmenter:
         preset = self._check_encoding(encoding)
         settings = self._cluster_settings(encoding, preset, eps, min_samples, denoise)
         templates = templates or preset.templates
-        if size is not None:
-            expect_size("size", size)
+        size = given_size(size, encoding.frame.labels)
         timings = dict(encoding.timings)
         with torch.inference_mode():
-            with _timed(timings, "text"):
+            with timed(timings, "text"):
                 given = vocabulary, text_features, class_names
                 words, text = self._embedded_words(*given, templates, width=len(encoding.cls))
-            with _timed(timings, "features"):
+            with timed(timings, "features"):
                 cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
-            with _timed(timings, "cluster"):
-                found = self._regions.get(encoding, settings, denoise)
-                regions = found.at(size or encoding.frame.labels)
-            with _timed(timings, "label"):
+            with timed(timings, "cluster"):
+                regions = (found := self._regions.get(encoding, settings, denoise)).at(size)
+            with timed(timings, "label"):
                 logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
                 labels, confidence = label_pixels(
                     logits.T.reshape(-1, *encoding.grid),
                     torch.tensor(words.prompt_labels),
-                    size or encoding.frame.labels,
+                    size,
                     regions if vote else None,
                 )
         return Segmentation(
@@ -246,13 +243,9 @@ class Segmenter:
         ).above(threshold)
 
     def clusters(
-        self,
-        encoding: ImageEncoding,
-        *,
-        eps: float | None = None,
-        min_samples: int | None = None,
+        self, encoding: ImageEncoding, *, eps: float | None = None, min_samples: int | None = None,
         denoise: Denoise = "cls",
-    ) -> npt.NDArray[np.int64]:
+    ) -> npt.NDArray[np.int64]:  # fmt: skip
         """(N,), cluster of each patch as `segment` finds them, -1 = noise; without words, and no pixel is labelled.
 
         Takes and raises what `segment` does.
@@ -397,10 +390,3 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[stage] = time.perf_counter() - start

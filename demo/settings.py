@@ -26,7 +26,7 @@ SESSIONS = 500
 """Visitors whose last result is remembered: Gradio keeps about 1 MB for each, until an hour after they left."""
 
 KEPT_PICTURE_BYTES = 250_000_000
-"""Encoded pictures that stay in memory, for everyone together: 10 MB each, at most 1,280 pixels of the picture itself."""
+"""Encoded pictures that stay in memory, for everyone together: at 224 pixels 12 MB each, most of it what is shown."""
 KEPT_RESULT_BYTES = 250_000_000
 """Results that stay in memory: 4 bytes for each pixel that is shown, so four Compares of large photographs."""
 KEPT_REFINED_BYTES = 50_000_000

@@ -129,10 +129,8 @@ class SamRefiner:
 
     def _answered(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
         size = _working_size(result.size)
-        labels, confidence, regions = (
-            nearest(part, size) for part in (result.labels, result.confidence, result.regions)
-        )
-        pieces, numbers = split(labels, confidence, regions if mode == REGIONS else None)
+        regions = nearest(result.regions, size) if mode == REGIONS else None
+        pieces, numbers = split(nearest(result.labels, size), nearest(result.confidence, size), regions)
         if not pieces:
             return None
         seen = self._seen(_shrunk(image), step)

@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from torch.nn import functional as F
 
-from cliptrase_core.geometry import Size, nearest
+from cliptrase_core.geometry import Size, nearest, strips
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
@@ -25,7 +25,6 @@ CELL = 16  # a patch has this many pixels while maps are fitted, however large t
 RADIUS = 24  # one and a half patches: as far as a coarse boundary may be wrong
 EPSILON = 1e-4  # variance of colours, in [0, 1], below which a neighbourhood counts as flat
 ROUNDS = 2
-STRIP_PIXELS = 1_000_000  # made at full size at once: 50 MB
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
@@ -64,7 +63,7 @@ def follow_edges(
         return _strongest(present, (fit.values(line) for line in lines(ROUNDS - 1)))
     fitted = list(lines(ROUNDS - 1))
     followed = np.empty_like(labels)
-    for rows in _strips(size):
+    for rows in strips(size):
         guide = _planes(image[rows])
         followed[rows] = _strongest(present, (_apply(_enlarged(line, size, rows), guide) for line in fitted))
     return followed
@@ -113,12 +112,6 @@ def _planes(image: npt.NDArray[np.uint8]) -> Floats:
     """(H, W, 3) -> (3, H, W) in [0, 1]."""
     planes: Floats = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)
     return planes
-
-
-def _strips(size: tuple[int, ...]) -> Iterator[slice]:
-    """Rows of a picture, few enough that a photograph's maps never stand in memory at once."""
-    rows_at_once = max(1, STRIP_PIXELS // size[1])
-    return (slice(start, min(start + rows_at_once, size[0])) for start in range(0, size[0], rows_at_once))
 
 
 def _enlarged(line: Floats, size: tuple[int, ...], rows: slice) -> Floats:

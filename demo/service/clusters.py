@@ -94,9 +94,7 @@ def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
     own = service.again(Run(run.seen, run.asked.before_vote), path).result
     segmenter, entry = service.encoded(run, path)
     with for_people():
-        bare = segmenter.clusters(
-            entry.encoding, eps=run.asked.eps, min_samples=run.asked.min_samples, denoise="none"
-        )
+        bare = segmenter.clusters(entry.encoding, eps=run.asked.eps, min_samples=run.asked.min_samples, denoise="none")
     after = cut.result.patch_clusters
     before = np.append(partners(bare, after), NOISE)[bare]  # the last one is for -1
     return Clusters(

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from demo import memory
 from demo.errors import UserError, for_people
 from demo.service.cuts import Asked, Cut, Run
 from demo.service.service import Service
@@ -106,6 +107,7 @@ def cuts(
     """
     for one in comparison.variants:
         yield one, service.again(Run(comparison.run.seen, one.asked), path, full=full)
+    memory.return_free()
 
 
 def class_names(comparison: Comparison) -> list[str]:

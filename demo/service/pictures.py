@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo import memory
 from demo.cache import Kept
 from demo.errors import UserError
 from demo.figures import views
@@ -183,12 +184,15 @@ def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None
     box = seen_box(frame, read.pixels.shape[:2])
     whole = frame.labels == frame.original
     shown = views.view(read.pixels, views.shown_size(frame.labels if whole else frame.model), box)
-    return Entry(
+    entry = Entry(
         encoding=encoding,
         pixels=_labelled(encoding, read.pixels, shown) if whole else encoding.seen,
         shown=shown,
         patches=views.view(read.pixels, (frame.grid[0] * side, frame.grid[1] * side), box),
     )
+    del read
+    memory.return_free()
+    return entry
 
 
 def _labelled(encoding: ImageEncoding, pixels: views.Picture, shown: views.Picture) -> views.Picture:

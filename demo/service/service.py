@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from demo import memory
 from demo.cache import Kept
 from demo.errors import UserError, for_people
 from demo.figures import views
@@ -17,7 +18,7 @@ from demo.models import ModelHolder, Status
 from demo.service.cuts import Asked, Cut, Run
 from demo.service.looks import Look, Matrix, make_look, make_matrix
 from demo.service.packed import Packed
-from demo.service.pictures import Entry, Pictures, Seen, labelled_pixels
+from demo.service.pictures import Entry, Pictures, Seen, expect_same, labelled_pixels
 from demo.service.refine import Better, Refinement, Step, make_refined, quietly
 from demo.settings import (
     KEPT_CAPTURES,
@@ -52,6 +53,7 @@ class Service:
 
     def start(self) -> None:
         """Begin to load in the background; calling it again does nothing."""
+        memory.return_large_blocks()
         self.holder.start()
 
     def status(self) -> Status:
@@ -112,6 +114,7 @@ class Service:
             UserError: the picture or the model is another one by now, or the refiner cannot run.
         """
         segmenter, entry = self.encoded(asked.run, path)
+        expect_same(asked.run.seen, path)  # what is refined is what the picture's box shows
         before, device = self.again(asked.run, path), str(segmenter.device)
         with for_people():
             if full and not entry.complete:
