@@ -206,7 +206,7 @@ class Segmenter:
         with torch.inference_mode():
             with timed(timings, "text"):
                 given = vocabulary, text_features, class_names
-                words, text = self._embedded_words(*given, templates, width=len(encoding.cls))
+                words, text = self._embedded_words(*given, templates, len(encoding.cls))
             with timed(timings, "features"):
                 cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             with timed(timings, "cluster"):
@@ -346,7 +346,6 @@ class Segmenter:
         text_features: Tensor | npt.NDArray[np.floating[Any]] | None,
         class_names: Sequence[str] | None,
         templates: str,
-        *,
         width: int,
     ) -> tuple[Vocabulary, Tensor]:
         """The vocabulary and (P, D) features of its prompts."""
