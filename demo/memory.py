@@ -15,7 +15,9 @@ LARGE_BLOCK = 4 * 1024 * 1024
 """Bytes from which a block is a photograph's: the layers of a ViT-B-16 at 224 pixels stay below."""
 KEPT_FREE = 32 * 1024 * 1024
 """Free bytes that are kept at hand for small blocks."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+HEAPS = 2
+"""Heaps that threads share: each of its own would keep what its thread freed, and Gradio has forty threads."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Of glibc's mallopt(3)."""
 
 
@@ -29,7 +31,8 @@ def return_large_blocks() -> bool:
         mallopt = _glibc().mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK) and mallopt(_M_TRIM_THRESHOLD, KEPT_FREE))
+    wanted = ((_M_MMAP_THRESHOLD, LARGE_BLOCK), (_M_TRIM_THRESHOLD, KEPT_FREE), (_M_ARENA_MAX, HEAPS))
+    return sum(mallopt(*one) for one in wanted) == len(wanted)
 
 
 def return_free() -> bool:

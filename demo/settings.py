@@ -25,11 +25,11 @@ DELETE_CACHE = (600, 7200)
 SESSIONS = 500
 """Visitors whose last result is remembered: Gradio keeps about 1 MB for each, until an hour after they left."""
 
-KEPT_PICTURE_BYTES = 250_000_000
+KEPT_PICTURE_BYTES = 100_000_000
 """Encoded pictures that stay in memory, for everyone together: at 224 pixels 12 MB each, most of it what is shown."""
-KEPT_RESULT_BYTES = 250_000_000
-"""Results that stay in memory: 4 bytes for each pixel that is shown, so four Compares of large photographs."""
-KEPT_REFINED_BYTES = 50_000_000
+KEPT_RESULT_BYTES = 60_000_000
+"""Results that stay in memory: two bytes for each pixel that is shown, so two Compares of large photographs."""
+KEPT_REFINED_BYTES = 25_000_000
 """Refined results that stay in memory, likewise."""
 KEPT_FOR_EACH = 4
 """Clusterings of one picture that the core keeps; a test compares it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,28 +14,57 @@ if TYPE_CHECKING:
     from cliptrase_core import Segmentation
 
 Result = TypeVar("Result", bound="Segmentation")
+FAST = 1
 MAPS = ("labels", "regions", "confidence")
+
+
+@dataclass(frozen=True)
+class Squeezed:
+    """A map of whole numbers from 0, compressed.
+
+    Attributes:
+        data: by zlib.
+        kind: type of the numbers.
+        size: (H, W).
+    """
+
+    data: bytes
+    kind: type[np.unsignedinteger[Any]]
+    size: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.int32]) -> Squeezed:
+        """Squeeze a map (H, W) in the smallest unsigned type that holds it."""
+        most = int(values.max())
+        kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
+        return cls(zlib.compress(np.ascontiguousarray(values, kind), FAST), kind, values.shape)
+
+    def values(self) -> npt.NDArray[np.int32]:
+        """The map as it was."""
+        flat = np.frombuffer(zlib.decompress(self.data), self.kind)
+        return flat.reshape(self.size).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
 class Packed(Generic[Result]):
-    """A result with maps of four to six bytes a pixel instead of twelve.
+    """A result with maps of little more than two (or four) bytes a pixel instead of twelve.
 
-    Labels and regions come back as they were. So does confidence where the result is in the picture's own size and may
-    leave the page as it is; of a larger picture it comes back to three digits (float16): enough to be shown, and what
-    leaves the page is made anew, see docs/decisions/021-display-size.md.
+    Labels and regions, which are the same over wide areas, are compressed, and come back as they were. So does
+    confidence where the result is in the picture's own size and may leave the page as it is; of a larger picture it
+    comes back to three digits (float16): enough to be shown, and what leaves the page is made anew, see
+    docs/decisions/021-display-size.md.
 
     Attributes:
         kind: class of the result.
-        labels: (H, W), the smallest unsigned type that holds all class names.
-        regions: (H, W), one more than the region: 0 where there is none.
+        labels: in the smallest unsigned type that holds all class names.
+        regions: likewise, one more than the region: 0 where there is none.
         confidence: (H, W) float16, or float32 as it was.
         rest: every other field, by name.
     """
 
     kind: type[Result]
-    labels: npt.NDArray[np.unsignedinteger[Any]]
-    regions: npt.NDArray[np.unsignedinteger[Any]]
+    labels: Squeezed
+    regions: Squeezed
     confidence: npt.NDArray[np.floating[Any]]
     rest: dict[str, Any]
 
@@ -44,8 +74,8 @@ class Packed(Generic[Result]):
         fields = [field.name for field in dataclasses.fields(result)]
         return cls(
             kind=type(result),
-            labels=result.labels.astype(_least(len(result.class_names))),
-            regions=(result.regions + 1).astype(_least(int(result.regions.max()) + 1)),
+            labels=Squeezed.of(result.labels),
+            regions=Squeezed.of(result.regions + 1),
             confidence=result.confidence.astype(np.float32 if exact else np.float16),
             rest={name: getattr(result, name) for name in fields if name not in MAPS},
         )
@@ -53,8 +83,8 @@ class Packed(Generic[Result]):
     def result(self) -> Result:
         """The result, its maps as the core gives them: int32, int32, float32."""
         return self.kind(
-            labels=self.labels.astype(np.int32),
-            regions=self.regions.astype(np.int32) - 1,
+            labels=self.labels.values(),
+            regions=self.regions.values() - 1,
             confidence=self.confidence.astype(np.float32),
             **self.rest,
         )
@@ -62,9 +92,4 @@ class Packed(Generic[Result]):
     @property
     def nbytes(self) -> int:
         """Memory that keeping it takes."""
-        return sum(part.nbytes for part in (self.labels, self.regions, self.confidence))
-
-
-def _least(most: int) -> type[np.unsignedinteger[Any]]:
-    """The smallest unsigned type that holds `most`."""
-    return next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
+        return len(self.labels.data) + len(self.regions.data) + self.confidence.nbytes
