@@ -20,6 +20,7 @@ from demo.service.looks import Look, Matrix, make_look, make_matrix
 from demo.service.packed import Packed
 from demo.service.pictures import Entry, Pictures, Seen, expect_same, labelled_pixels
 from demo.service.refine import Better, Refinement, Step, make_refined, quietly
+from demo.service.room import expect_room_in_full
 from demo.settings import (
     KEPT_CAPTURES,
     KEPT_DEPTHS,
@@ -213,6 +214,7 @@ class Service:
             return segmenter.segment(entry.encoding, run.asked.words, size=size, **run.asked.options)
 
         if full and not entry.complete:
+            expect_room_in_full(entry.encoding.frame.labels)
             result, kept = make(None), False
         else:
             # A threshold costs nothing, so one kept result serves all of them.

@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.soak [--requests 300]`: mixed requests, then memory and the temp folder.
 
-What a busy day brings: new words, new pictures, photographs of 12 megapixels, clicks on pictures and patches, mistakes, hostile files, tabs that
-close before their answer. What the app keeps on purpose is kept small here, and the warm-up fills it: what grows
-after that is lost.
+What a busy day brings: new words, new pictures, photographs of 12 megapixels, clicks on pictures and patches, mistakes,
+hostile files, tabs that close before their answer. What the app keeps on purpose is kept small here, and the warm-up
+fills it: what grows after that is lost.
 """
 
 from __future__ import annotations
