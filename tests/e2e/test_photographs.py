@@ -9,10 +9,11 @@ import zipfile
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+import pillow_heif
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.e2e.steps import click_patch, expect_no_sideways_scroll, grid_of, segment
+from tests.e2e.steps import click_patch, expect_no_sideways_scroll, grid_of, segment, upload
 from tests.photographs import photograph
 
 pytestmark = pytest.mark.e2e
@@ -50,3 +51,16 @@ def test_twelve_megapixels_are_shown_clicked_and_downloaded(open_page, artifacts
     expect(page.locator("#download")).to_contain_text("Download masks")
     expect_no_sideways_scroll(page)
     assert page.strangers == []
+
+
+@pytest.mark.parametrize("kind", ["heic", "tif"])
+def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(open_page, tmp_path, kind):
+    pillow_heif.register_heif_opener()
+    page = open_page(1280)
+    preview = page.locator("#picture img")
+    segment(page, photograph(tmp_path / f"phone.{kind}", 1, (600, 800)), "person; wall")
+    assert "read all the same" in preview.get_attribute("alt")
+    assert page.locator("#overlay img").evaluate(NATURAL) == [800, 600]
+    upload(page, photograph(tmp_path / "phone.png", 2, (60, 80)))
+    expect(preview).to_have_attribute("alt", "")
+    assert preview.evaluate(NATURAL) == [80, 60]
