@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core import Segmenter, imaging, pipeline
+from cliptrase_core import Segmenter, colours, export, geometry, imaging, pipeline
 from cliptrase_core import encoder as encoder_module
+from cliptrase_core.decode import count_votes, vote
+from cliptrase_core.refine.edges import follow_edges
 from cliptrase_core.regions import KEPT_FOR_EACH
 from demo import memory, settings
 from demo.endpoints import Endpoints
@@ -29,6 +31,7 @@ from demo.handlers.clusters import ClustersHandlers
 from demo.handlers.compare import CompareHandlers
 from demo.handlers.model import ModelHandlers
 from demo.handlers.segment import SegmentHandlers
+from demo.jobs import Left
 from demo.service import Asked, Refinement, Service, bundle, point_at, room
 from demo.service import pictures as pictures_module
 from demo.service.packed import Packed
@@ -381,3 +384,48 @@ def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch, system):
         monkeypatch.setattr(memory.sys, "platform", system)
     assert memory.return_large_blocks() is False
     assert memory.return_free() is False
+
+
+STRIPPED = {
+    "votes": lambda image, result: count_votes(result.labels, result.regions, len(result.class_names)),
+    "vote": lambda image, result: vote(result.labels, result.regions, len(result.class_names)),
+    "overlay": lambda image, result: colours.overlay(image, result, 0.37),
+    "areas": lambda image, result: np.array([(row.index, row.area) for row in colours.legend(result)]),
+    "confidence": lambda image, result: np.array([row.confidence for row in colours.legend(result)]),
+    "edges": lambda image, result: follow_edges(image, result.labels, result.grid),
+}
+
+
+@pytest.mark.parametrize("name", STRIPPED)
+@pytest.mark.parametrize("pixels", [1, 700, 5_000])
+def test_what_is_made_strip_by_strip_is_what_is_made_at_once(segmenter, name, pixels, monkeypatch):
+    rng = np.random.default_rng(4)
+    image = rng.integers(0, 256, (9, 13, 3), dtype=np.uint8).repeat(40, axis=0).repeat(37, axis=1)
+    result = segmenter.segment(segmenter.encode(image), "cat; dog; grass", size=(360, 481))
+    result = dataclasses.replace(result, regions=np.abs(result.regions))
+    monkeypatch.setattr(geometry, "STRIP_PIXELS", 10**9)
+    whole = STRIPPED[name](image, result)
+    monkeypatch.setattr(geometry, "STRIP_PIXELS", pixels)
+    stripped = STRIPPED[name](image, result)
+    if name == "edges":
+        assert (stripped != whole).mean() < 1e-4, "rounding at a tie at most"
+    else:
+        np.testing.assert_allclose(stripped, whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.8, 1.0])
+def test_an_archive_that_nobody_waits_for_is_not_written(segmenter, picture, tmp_path, share):
+    def step(done: float, text: str) -> None:
+        if done >= share:
+            raise Left
+
+    result = segmenter.segment(segmenter.encode(picture), "cat; dog")
+    with pytest.raises(Left):
+        export.save(result, picture, tmp_path / "out", "picture", step=step)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5.0, 5), "5x5", (5, 5, 3)])
+def test_a_size_that_cannot_be_is_refused(segmenter, picture, size):
+    with pytest.raises(imaging.InputError, match="size: expected"):
+        segmenter.segment(segmenter.encode(picture), "cat; dog", size=size)
