@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.geometry import strips
 from cliptrase_core.result import Segmentation, is_background
 
 Colour = tuple[int, int, int]
@@ -180,24 +181,30 @@ def overlay(image: npt.NDArray[np.uint8], result: Segmentation, opacity: float =
         )
     if not 0.0 <= opacity <= 1.0:
         raise InputError(explain("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures."))
-    colours = paint(result.labels, label_colours(result)).astype(np.float32)
-    mixed: npt.NDArray[np.float32] = pixels + np.float32(opacity) * (colours - pixels)
-    return np.rint(mixed).clip(0, 255).astype(np.uint8)
+    table, strength = label_colours(result).astype(np.float32), np.float32(opacity)
+    out = np.empty_like(pixels)
+    for rows in strips(result.size):
+        below = pixels[rows].astype(np.float32)
+        mixed = below + strength * (table[result.labels[rows]] - below)
+        out[rows] = np.rint(mixed, out=mixed).clip(0, 255, out=mixed)
+    return out
 
 
 def legend(result: Segmentation) -> list[LegendRow]:
     """The classes that are present, largest first, equal ones in the order of their labels."""
     count = len(result.class_names)
-    flat = result.labels.ravel()
-    pixels = np.bincount(flat, minlength=count)
-    certainty = np.bincount(flat, weights=result.confidence.ravel().astype(np.float64), minlength=count)
+    pixels, certainty = np.zeros(count, dtype=np.int64), np.zeros(count)
+    for rows in strips(result.size):
+        flat = result.labels[rows].ravel()
+        pixels += np.bincount(flat, minlength=count)
+        certainty += np.bincount(flat, weights=result.confidence[rows].ravel(), minlength=count)
     colours = label_colours(result)
     return [
         LegendRow(
             index=int(i),
             name=result.class_names[i],
             colour=to_hex(colours[i]),
-            area=float(pixels[i] / flat.size),
+            area=float(pixels[i] / result.labels.size),
             confidence=float(certainty[i] / pixels[i]),
         )
         for i in np.argsort(-pixels, kind="stable")

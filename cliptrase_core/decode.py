@@ -7,6 +7,7 @@ that can win somewhere in a strip are interpolated. Both change nothing in the r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.geometry import Size
+from cliptrase_core.geometry import Size, strips
 
-STRIP_VALUES = 8_000_000
-"""Interpolated scores that stand in memory at once: 32 MB in float32."""
+STRIP_VALUES = 2_000_000
+"""Interpolated scores that stand in memory at once: 8 MB in float32; more are no faster."""
 
 WINDOWS_AT_ONCE = 150_000
 """Median windows that stand in memory at once: 29 MB in float32."""
@@ -30,7 +31,7 @@ MEDIAN_SIZE = 7
 
 
 def label_pixels(
-    maps: Tensor, label_of: Tensor, size: Size, regions: npt.NDArray[np.int32] | None
+    maps: Tensor, label_of: Tensor, size: Size, regions: npt.NDArray[np.integer[Any]] | None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Labels by the best prompt at each pixel, then by vote, and how likely the shown label is.
 
@@ -46,7 +47,7 @@ def label_pixels(
     """
     label_of = label_of.to(maps.device)
     count = int(label_of.max()) + 1
-    labels = label_of[largest_at_pixels(maps, size).long()].to(torch.int32).cpu().numpy()
+    labels = largest_at_pixels(maps, size, label_of).cpu().numpy()
     if regions is not None and regions[0, 0] >= 0:
         labels = vote(labels, regions, count)
     probabilities = label_probabilities(maps, label_of)
@@ -112,16 +113,18 @@ def median_where_contested(maps: Tensor) -> Tensor:
     return out
 
 
-def largest_at_pixels(maps: Tensor, size: Size) -> Tensor:
+def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> Tensor:
     """Index of the largest map at each pixel, maps interpolated bilinearly (align_corners=False).
 
     Args:
         maps: (C, h, w) scores.
         size: (H, W) of the frame that is wanted.
+        names: (C,) whole numbers that stand for the maps; None takes their indices.
 
     Returns:
-        (H, W) int32, the lowest index on ties.
+        (H, W) int32, the map of the lowest index on ties.
     """
+    names = torch.arange(len(maps), device=maps.device) if names is None else names
     out = torch.empty(size, dtype=torch.int32, device=maps.device)
     rows_at_once = max(1, STRIP_VALUES // (len(maps) * size[1]))
     across = _mixing_matrix(maps.shape[2], size[1], maps)  # a product is several times faster than a resize kernel
@@ -131,7 +134,7 @@ def largest_at_pixels(maps: Tensor, size: Size) -> Tensor:
         kept = _can_win(maps[:, int(above[0]) : int(below[-1]) + 1])
         mixed = torch.lerp(maps[kept][:, above], maps[kept][:, below], weight[:, None])  # (C', rows, w)
         mixed = mixed @ across  # (C', rows, W)
-        out[rows] = kept[mixed.max(dim=0).indices].to(torch.int32)
+        out[rows] = names[kept].to(torch.int32)[mixed.max(dim=0).indices]
     return out
 
 
@@ -162,7 +165,7 @@ def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
     return out
 
 
-def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes: int) -> npt.NDArray[np.int32]:
+def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.integer[Any]], classes: int) -> npt.NDArray[np.int32]:
     """Give every region its most frequent label, the lowest index on ties.
 
     Args:
@@ -174,13 +177,21 @@ def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes:
         (H, W).
     """
     winner: npt.NDArray[np.int32] = count_votes(labels, regions, classes).argmax(axis=1).astype(np.int32)
-    return winner[regions]
+    voted = np.empty_like(labels)
+    for rows in strips(labels.shape):
+        voted[rows] = winner[regions[rows]]
+    return voted
 
 
-def count_votes(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], classes: int) -> npt.NDArray[np.int64]:
+def count_votes(
+    labels: npt.NDArray[np.int32], regions: npt.NDArray[np.integer[Any]], classes: int
+) -> npt.NDArray[np.int64]:
     """(K, classes) pixels of each label in each region; arguments as `vote`."""
     count = int(regions.max()) + 1
-    votes = np.bincount((regions * np.int64(classes) + labels).ravel(), minlength=count * classes)
+    votes = np.zeros(count * classes, dtype=np.int64)
+    for rows in strips(labels.shape):  # the pairs take eight bytes a pixel
+        pairs = regions[rows] * np.int64(classes) + labels[rows]
+        votes += np.bincount(pairs.ravel(), minlength=count * classes)
     return votes.reshape(count, classes)
 
 

@@ -15,7 +15,7 @@ from cliptrase_core.backbone import Backbone, PositionResize
 from cliptrase_core.blocks import finish_block, project, vanilla_block
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.geometry import Frame, Size
-from cliptrase_core.imaging import ImageInput, read_image
+from cliptrase_core.imaging import ImageInput, read_reduced
 from cliptrase_core.preprocess import normalise, resize_and_crop
 from cliptrase_core.presets import Preset
 from cliptrase_core.result import ImageEncoding
@@ -39,9 +39,14 @@ class Encoder:
         self._model_id = model_id
 
     def prepare(
-        self, image: ImageInput, preset: Preset, short_side: int | None, max_pixels: int
+        self, image: ImageInput | ImageEncoding, preset: Preset, short_side: int | None, max_pixels: int
     ) -> tuple[Tensor, Frame]:
-        """Read and lay out one picture: (3, H, W) normalised pixels and where they came from."""
+        """Read and lay out one picture: (3, H, W) normalised pixels and where they came from.
+
+        An encoding of this model stands for its picture, which then is neither read nor laid out again.
+        """
+        if isinstance(image, ImageEncoding):
+            return normalise(image.seen, *self._colours), image.frame
         seen, frame = self.view(image, preset, short_side, max_pixels)
         return normalise(seen, *self._colours), frame
 
@@ -50,8 +55,8 @@ class Encoder:
     ) -> tuple[npt.NDArray[np.uint8], Frame]:
         """The same pixels while they are still colours: (H, W, 3) in the model frame."""
         side = preset.side(short_side, self._info.short_side)
-        pixels = read_image(image, max_pixels=max_pixels)
-        frame = preset.frame((pixels.shape[0], pixels.shape[1]), side, self._backbone.patch)
+        pixels, size = read_reduced(image, max_pixels=max_pixels)
+        frame = preset.frame(size, side, self._backbone.patch)
         return resize_and_crop(pixels, frame), frame
 
     def encode(

@@ -10,7 +10,8 @@ import os
 import platform
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +31,9 @@ from cliptrase_core.saved import FORMAT, FORMAT_VERSION, MAPS, load, read_record
 from cliptrase_core.version import VERSION
 
 __all__ = ["SavedFiles", "load", "plain", "read_record", "result_files", "run_lengths", "safe_stem", "save"]
+
+FAST = 1
+"""Level of zlib for photographs and probabilities: higher ones take five times as long for a tenth of the size."""
 
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -52,6 +56,7 @@ def save(
     *,
     arrays: Mapping[str, npt.NDArray[Any]] | None = None,
     about: Mapping[str, Any] | None = None,
+    step: Callable[[float, str], None] = lambda share, text: None,
 ) -> SavedFiles:
     """Write `<stem>.labels.png`, `.overlay.png`, `.npz` and `.json`, each whole or not at all, the JSON last.
 
@@ -67,6 +72,7 @@ def save(
         stem: file name without endings; made safe by `safe_stem`.
         arrays: further arrays for the .npz by name, for example intermediates.
         about: further entries of the JSON; `picture`, the name of the picture, is `stem` where it is not given.
+        step: told (share in [0, 1], what happens); what it raises ends the work, and nothing is written.
 
     Raises:
         InputError: the picture does not fit, an array cannot be stored, the directory cannot be written, or a file
@@ -74,15 +80,24 @@ def save(
     """
     saved = result_files(directory, stem)
     files = {kind: path.name for kind, path in vars(saved).items()}
-    npz = _npz_bytes(result, arrays or {})
     about = {"picture": stem, **(about or {})}
+    with ThreadPoolExecutor(1) as beside:  # compression is nearly all of the work, and leaves Python to others
+        packing = beside.submit(_npz_bytes, result, arrays or {})
+        step(0.0, "colours")
+        painted = _png(Image.fromarray(overlay(image, result)), compress_level=FAST)
+        step(0.4, "labels")
+        labels = _labels_png(result)
+        step(0.5, "arrays")
+        npz = packing.result()
+        step(0.8, "run lengths")
     contents = {
-        files["labels"]: _labels_png(result),
-        files["overlay"]: _png(Image.fromarray(overlay(image, result))),
+        files["labels"]: labels,
+        files["overlay"]: painted,
         files["npz"]: npz,
         files["json"]: _json_bytes(_describe(result, files, hashlib.sha256(npz).hexdigest(), about)),
     }
     expect_ours(vars(saved).values())
+    step(1.0, "writing")
     try:
         folder = saved.json.parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -147,12 +162,12 @@ def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> 
             )
     buffer = io.BytesIO()
     # Not savez: it takes names as keyword arguments, and the time of day into the file.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in {**own, **arrays}.items():
             entry = zipfile.ZipInfo(f"{name}.npy")
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
+            archive.writestr(entry, content.getbuffer(), zipfile.ZIP_DEFLATED, FAST)
         archive.comment = MARK.encode()
     return buffer.getvalue()
 
@@ -188,6 +203,7 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
     rows = {row.index: row for row in legend(result)}
     colours = label_colours(result)
     nowhere = run_lengths(np.zeros(result.size, dtype=np.bool_))
+    columns = np.asfortranarray(result.labels)  # run lengths go down columns: turned once, not for each class
     return [
         {
             "index": index,
@@ -195,7 +211,7 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
             "colour": to_hex(colours[index]),
             "area": rows[index].area if index in rows else 0.0,
             "confidence": rows[index].confidence if index in rows else None,
-            "rle": run_lengths(result.labels == index) if index in rows else nowhere,
+            "rle": run_lengths(columns == index) if index in rows else nowhere,
         }
         for index, name in enumerate(result.class_names)
     ]

@@ -6,12 +6,22 @@ Three frames: *original* (the person's picture), *model* (what the ViT is given)
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
 
 Size = tuple[int, int]
 """(height, width)"""
+
+Values = TypeVar("Values", bound=np.generic)
+
+STRIP_PIXELS = 500_000
+"""Pixels that are worked on at once where a whole photograph would take hundreds of megabytes."""
 
 MAX_ASPECT = 4.0
 """A picture longer than this many short sides is shrunk until it fits: N stays bounded for a 1 x 5000 strip."""
@@ -118,6 +128,63 @@ def check_short_side(short_side: int, patch: Size) -> None:
                 remedy="224 or 336 suit most models.",
             )
         )
+
+
+def fitted(size: Size, longest: int) -> Size:
+    """The same shape with a long side of `longest` pixels, at least 1 x 1."""
+    return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
+
+
+def nearest(values: npt.NDArray[Values], size: Size) -> npt.NDArray[Values]:
+    """A map or picture at another size, each pixel taken from where its centre lies: for what cannot be mixed.
+
+    The one way by which labels, numbers and patches change their size; other rules than pixel centres shift a map
+    by up to half a pixel of the smaller one.
+
+    Args:
+        values: (H, W) or (H, W, ...).
+        size: (H', W') that is wanted.
+
+    Returns:
+        (H', W', ...), `values` itself where nothing changes.
+    """
+    if values.shape[:2] == tuple(size):
+        return values
+    # Whole numbers, so that no centre is lost to rounding: floor((i + 1/2) * source / target).
+    rows, columns = (
+        (2 * np.arange(target) + 1) * source // (2 * target)
+        for target, source in zip(size, values.shape[:2], strict=True)
+    )
+    picked: npt.NDArray[Values] = values.take(rows, axis=0).take(columns, axis=1)
+    return picked
+
+
+def strips(size: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of a map of (H, W), few enough that what is made of them on the way stays small, and in the cache."""
+    rows_at_once = max(1, STRIP_PIXELS // size[1])
+    return (slice(start, min(start + rows_at_once, size[0])) for start in range(0, size[0], rows_at_once))
+
+
+def given_size(size: Any, default: Size) -> Size:
+    """(H, W) that somebody asks for, or the default where that is None.
+
+    Raises:
+        InputError: not two whole numbers from 1 to `LONGEST_SIDE`.
+    """
+    if size is None:
+        return default
+    sides = size if isinstance(size, (tuple, list)) and len(size) == 2 else ()
+    whole = [isinstance(side, numbers.Integral) and not isinstance(side, bool) for side in sides]
+    if not sides or not all(whole) or not all(1 <= side <= LONGEST_SIDE for side in sides):
+        raise InputError(
+            explain(
+                "size",
+                expected=f"(height, width) in whole pixels, 1 to {LONGEST_SIDE}",
+                got=repr(size)[:80],
+                remedy="Leave it out for the size of the picture.",
+            )
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def patch_at(row: float, column: float, shown: Size, grid: Size) -> tuple[int, int]:

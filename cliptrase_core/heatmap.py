@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.geometry import Size
+from cliptrase_core.geometry import Size, nearest
 
 # Dark to bright at an even pace of lightness, readable without red-green vision: viridis at nine points.
 _ANCHORS = np.array(
@@ -94,10 +94,7 @@ def enlarge(colours: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]
     Returns:
         (H, W, 3).
     """
-    rows = np.arange(size[0]) * colours.shape[0] // size[0]
-    columns = np.arange(size[1]) * colours.shape[1] // size[1]
-    picture: npt.NDArray[np.uint8] = colours[rows[:, None], columns[None]]
-    return picture
+    return nearest(colours, size)
 
 
 def mark_patch(picture: npt.NDArray[np.uint8], grid: Size, row: int, column: int) -> npt.NDArray[np.uint8]:
@@ -113,9 +110,9 @@ def mark_patch(picture: npt.NDArray[np.uint8], grid: Size, row: int, column: int
         (H, W, 3), a copy.
     """
     height, width = picture.shape[:2]
-    # ceil, because `enlarge` gives pixel y to row y * h // H
-    top, bottom = (-(-edge * height // grid[0]) for edge in (row, row + 1))
-    left, right = (-(-edge * width // grid[1]) for edge in (column, column + 1))
+    # `enlarge` gives a row the pixels whose centres lie in it: (y + 1/2) * h / H >= row, as whole numbers.
+    top, bottom = ((2 * edge * height + grid[0] - 1) // (2 * grid[0]) for edge in (row, row + 1))
+    left, right = ((2 * edge * width + grid[1] - 1) // (2 * grid[1]) for edge in (column, column + 1))
     line = max(1, min(height, width) // 160)
     marked: npt.NDArray[np.uint8] = picture.copy()
     inside = marked[top + line : bottom - line, left + line : right - line].copy()

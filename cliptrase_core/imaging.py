@@ -12,22 +12,41 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 from PIL import ExifTags, Image, ImageCms
 
 from cliptrase_core.errors import InputError, explain
 
-ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]
-"""What `read_image` takes: path of a file, PIL image, or uint8 array (H, W, 3), (H, W) or (H, W, 4)."""
+
+class ReducedImage(NamedTuple):
+    """A picture as it was decoded, perhaps smaller than it is.
+
+    Attributes:
+        pixels: (h, w, 3) uint8, sRGB.
+        size: (H, W) of the picture itself, upright.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    size: tuple[int, int]
+
+
+ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | ReducedImage
+"""What is taken for a picture: path of a file, PIL image, uint8 array (H, W, 3), (H, W) or (H, W, 4), or what
+`read_reduced` gave."""
 
 DEFAULT_MAX_PIXELS = 40_000_000
 """Largest picture that is decoded: 120 MB as an array."""
 
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF")  # PIL's JPEG reads MPO too, its PNG APNG
-_SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP or AVIF picture"
+MAX_REDUCED_PIXELS = 50 * 1024 * 1024
+"""Largest picture that is taken where its format can be decoded at a reduced size: what phones call 50 megapixels."""
+
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF")  # PIL's JPEG reads MPO too, its PNG APNG
+_SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or HEIC picture"
+_SMALLER = "Make the picture smaller first."
 _SAVE_AGAIN = "Open it in a picture editor and save it as PNG or JPEG."
 
 _FOREIGN = (
@@ -35,7 +54,10 @@ _FOREIGN = (
     (b"<svg", "an SVG drawing"),
     (b"<html", "a web page"),
     (b"<!doctype", "a web page"),
-    (b"ftyp", "a HEIC photo or a video"),
+    (b"git-lfs.github.com", "a pointer to a file that Git LFS has not fetched"),
+    (b"jp  \r\n\x87\n", "a JPEG 2000 picture"),
+    (b"ftypcrx", "a raw photo (CR3)"),
+    (b"ftyp", "a video, or a photo of a kind that is not read"),
 )
 """Marks near the start of files that people take for pictures."""
 
@@ -49,6 +71,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation to what undoes it; 1 and unknown values leave the picture as it is."""
+
+_LYING = (5, 6, 7, 8)
+"""Orientations in which height and width change places."""
 
 
 def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
@@ -67,20 +92,66 @@ def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> n
     Raises:
         InputError: the source is no picture that can be read, or a larger one.
     """
+    return _read(source, max_pixels, whole=True).pixels
+
+
+def read_reduced(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ReducedImage:
+    """Read a picture of which a smaller copy will do: as `read_image`, but a larger file is decoded reduced.
+
+    A file of more than `max_pixels` is decoded at a half, a quarter or an eighth where its format allows that (JPEG
+    does), so that fewer are decoded. Whoever lowers `max_pixels` below the default lowers what is taken too.
+
+    Args:
+        source: as for `read_image`, or what this function gave before.
+        max_pixels: largest H * W that is decoded; a file may have `MAX_REDUCED_PIXELS`.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    return source if isinstance(source, ReducedImage) else _read(source, max_pixels, whole=False)
+
+
+def _read(source: ImageInput, max_pixels: int, *, whole: bool) -> ReducedImage:
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
         raise _error("max_pixels", "a whole number, at least 1", repr(max_pixels), "Leave it out for the default.")
     if isinstance(source, np.ndarray):
-        return _read_array(source, max_pixels)
+        return _as_it_is(_read_array(source, max_pixels))
     if isinstance(source, Image.Image):
-        return _read_pil(source, "picture", max_pixels)
+        return _as_it_is(_read_pil(source, "picture", max_pixels))
     if isinstance(source, (str, os.PathLike)):
-        return _read_file(source, max_pixels)
+        with opened_file(source, _SUPPORTED) as (file, name):
+            image = _open(file, name, max_pixels)
+            if not whole and max_pixels >= DEFAULT_MAX_PIXELS and image.width * image.height > max_pixels:
+                return _read_smaller(image, name, max_pixels)
+            return _as_it_is(_read_pil(image, name, max_pixels))
     raise _error(
         "picture",
         "the path of a file, a PIL image or a uint8 array (H, W, 3)",
         type(source).__name__,
         "Convert it first: Image.open(io.BytesIO(data)) for bytes, tensor.numpy() for a tensor.",
     )
+
+
+def _as_it_is(pixels: npt.NDArray[np.uint8]) -> ReducedImage:
+    return ReducedImage(pixels, (pixels.shape[0], pixels.shape[1]))
+
+
+def _read_smaller(image: Image.Image, name: str, max_pixels: int) -> ReducedImage:
+    """A file whose header was read, decoded at a half, a quarter or an eighth, or refused with a way out."""
+    width, height = image.size
+    with damage_explained(name, max_pixels):
+        for part in (2, 4, 8):
+            if width * height <= max_pixels * part**2:
+                drafted = image.draft(None, (max(1, width // part), max(1, height // part)))
+                break
+        else:
+            drafted = None
+    if width * height > max(max_pixels, MAX_REDUCED_PIXELS) or drafted is None:
+        most = f"at most {max_pixels:,} pixels, or {max(max_pixels, MAX_REDUCED_PIXELS):,} as a JPEG"
+        got = f"{height} x {width} = {height * width:,}"
+        raise _error(name, most, got, "Save it as JPEG, which is read at a reduced size, or make it smaller first.")
+    lies = _orientation(image) in _LYING
+    return ReducedImage(_read_pil(image, name, max_pixels), (width, height) if lies else (height, width))
 
 
 def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint8]:
@@ -98,11 +169,6 @@ def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint
     if channels == (4,):
         return _over_white(array[..., :3], array[..., 3])
     return np.ascontiguousarray(array)
-
-
-def _read_file(source: str | os.PathLike[str], max_pixels: int) -> npt.NDArray[np.uint8]:
-    with opened_file(source, _SUPPORTED) as (file, name):
-        return _read_pil(_open(file, name, max_pixels), name, max_pixels)
 
 
 @contextmanager
@@ -139,6 +205,8 @@ def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     alone; calling its readers one level lower leaves the decision to `max_pixels`.
     """
     Image.init()
+    if "HEIF" not in Image.OPEN:
+        pillow_heif.register_heif_opener()
     start = file.read(512)
     for reader, accept in (Image.OPEN[kind] for kind in _FORMATS if kind in Image.OPEN):
         # A string instead of True says that this build of PIL lacks the format.
@@ -168,10 +236,15 @@ def _upright(image: Image.Image) -> Image.Image:
 
     Not by `ImageOps.exif_transpose`: that writes the other tags anew and fails where one of them is broken.
     """
-    method = None
-    with suppress(Exception):  # EXIF is damaged in many ways; none of them spoils the pixels
-        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    method = _UPRIGHT.get(_orientation(image))
     return image if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 where there is none that can be read."""
+    with suppress(Exception):  # EXIF is damaged in many ways; none of them spoils the pixels
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
 
 
 def _grey_to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -241,7 +314,7 @@ def expect_pixels(height: int, width: int, name: str, max_pixels: int) -> None:
 
 
 def _too_large(name: str, max_pixels: int, got: str) -> InputError:
-    return _error(name, f"at most {max_pixels:,} pixels", got, "Make the picture smaller first.")
+    return _error(name, f"at most {max_pixels:,} pixels", got, _SMALLER)
 
 
 @contextmanager

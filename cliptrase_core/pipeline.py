@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from cliptrase_core.denoise import DENOISE_MODES, Denoise
 from cliptrase_core.encoder import Encoder
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.features import MethodFeatures
-from cliptrase_core.geometry import Frame
+from cliptrase_core.geometry import Frame, Size, given_size
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import AttentionMaps, Capture, capture
 from cliptrase_core.methods import method_by_name
@@ -34,6 +32,7 @@ from cliptrase_core.regions import RegionCache
 from cliptrase_core.result import ImageEncoding, Segmentation
 from cliptrase_core.scores import PatchScores
 from cliptrase_core.text import TextEncoder
+from cliptrase_core.timing import timed
 from cliptrase_core.version import VERSION
 from cliptrase_core.vocabulary import Vocabulary
 from cliptrase_core.words import Words, read_text_features, read_words
@@ -139,7 +138,8 @@ class Segmenter:
             preset: "auto" labels the whole picture in its own size; "paper-224" and "paper-336" reproduce the
                 published script and label its centre crop.
             short_side: pixels that the model sees along the short side; only "auto" takes another than its own.
-            max_pixels: a larger picture is refused before it is decoded.
+            max_pixels: a larger picture is refused before it is decoded; a larger JPEG is decoded at a reduced size,
+                see `read_reduced`.
 
         Raises:
             InputError: not a usable picture, unknown preset, or a short side that is not the preset's.
@@ -172,6 +172,7 @@ class Segmenter:
         image_prior: bool = False,
         vote: bool | None = None,
         threshold: float = 0.0,
+        size: Size | None = None,
     ) -> Segmentation:
         """Divide an encoded picture among words. The picture does not run through the model again.
 
@@ -190,6 +191,8 @@ class Segmenter:
                 for VOC20 only; words that do not suit the picture as a whole then seldom win.
             vote: whether every region takes its most frequent label; None leaves it to the method.
             threshold: pixels whose class is less likely become background, see `Segmentation.above`.
+            size: (H, W) at which the same part of the picture is labelled, for instance that of a screen; None takes
+                the frame's own, `encoding.frame.labels`.
 
         Raises:
             InputError: an encoding of another model, an unusable vocabulary, or a setting out of range.
@@ -199,29 +202,30 @@ class Segmenter:
         preset = self._check_encoding(encoding)
         settings = self._cluster_settings(encoding, preset, eps, min_samples, denoise)
         templates = templates or preset.templates
+        size = given_size(size, encoding.frame.labels)
         timings = dict(encoding.timings)
         with torch.inference_mode():
-            with _timed(timings, "text"):
+            with timed(timings, "text"):
                 given = vocabulary, text_features, class_names
-                words, text = self._embedded_words(*given, templates, width=len(encoding.cls))
-            with _timed(timings, "features"):
+                words, text = self._embedded_words(*given, templates, len(encoding.cls))
+            with timed(timings, "features"):
                 cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
-            with _timed(timings, "cluster"):
-                regions = self._regions.get(encoding, settings, denoise)
-            with _timed(timings, "label"):
+            with timed(timings, "cluster"):
+                regions = (found := self._regions.get(encoding, settings, denoise)).at(size)
+            with timed(timings, "label"):
                 logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
                 labels, confidence = label_pixels(
                     logits.T.reshape(-1, *encoding.grid),
                     torch.tensor(words.prompt_labels),
-                    encoding.frame.labels,
-                    regions.labels if vote else None,
+                    size,
+                    regions if vote else None,
                 )
         return Segmentation(
             labels=labels,
-            regions=regions.labels,
+            regions=regions,
             confidence=confidence,
             class_names=words.class_names,
-            patch_clusters=regions.patch_clusters,
+            patch_clusters=found.patch_clusters,
             grid=encoding.grid,
             settings={
                 **self._describe(encoding),
@@ -238,6 +242,18 @@ class Segmenter:
             timings=timings,
             notes=words.notes,
         ).above(threshold)
+
+    def clusters(
+        self, encoding: ImageEncoding, *, eps: float | None = None, min_samples: int | None = None,
+        denoise: Denoise = "cls",
+    ) -> npt.NDArray[np.int64]:  # fmt: skip
+        """(N,), cluster of each patch as `segment` finds them, -1 = noise; without words, and no pixel is labelled.
+
+        Takes and raises what `segment` does.
+        """
+        settings = self._cluster_settings(encoding, self._check_encoding(encoding), eps, min_samples, denoise)
+        with torch.inference_mode():
+            return self._regions.get(encoding, settings, denoise).patch_clusters
 
     def scores(
         self,
@@ -284,13 +300,18 @@ class Segmenter:
 
     def capture(
         self,
-        image: ImageInput,
+        image: ImageInput | ImageEncoding,
         preset: str = "auto",
         *,
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Capture:
-        """One pass that serves the maps of every layer, head and patch."""
+        """One pass that serves the maps of every layer, head and patch.
+
+        Takes what `encode` does, or an encoding of this segmenter, whose picture is then not read again.
+        """
+        if isinstance(image, ImageEncoding):
+            preset = self._check_encoding(image).name
         plan = preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
         return capture(self.backbone, pixels, frame, plan.positions)
@@ -326,7 +347,6 @@ class Segmenter:
         text_features: Tensor | npt.NDArray[np.floating[Any]] | None,
         class_names: Sequence[str] | None,
         templates: str,
-        *,
         width: int,
     ) -> tuple[Vocabulary, Tensor]:
         """The vocabulary and (P, D) features of its prompts."""
@@ -370,10 +390,3 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[stage] = time.perf_counter() - start

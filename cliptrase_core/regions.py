@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from cliptrase_core.clustering import ClusterSettings, cluster_means, cluster_patches
 from cliptrase_core.decode import largest_at_pixels, region_maps
 from cliptrase_core.denoise import Denoise, clustering_rows, drop_global_clusters
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.geometry import Size
 from cliptrase_core.result import NOISE, ImageEncoding
 
 MOST_CLUSTERS = 256
@@ -23,21 +24,35 @@ KEPT_FOR_EACH = 4
 """Clusterings of one picture that are kept: what sliders go back and forth between."""
 
 
-@dataclass(frozen=True, eq=False)
 class Regions:
-    """A picture's clusters.
+    """A picture's clusters, and the pixels that they claim at any size.
 
     Attributes:
-        patch_clusters: (N,) int64, -1 = noise.
-        labels: (H0, W0) int32, cluster that claims each pixel, -1 everywhere when there is no cluster.
+        patch_clusters: (N,) int64, -1 = noise; read-only, for results share it.
     """
 
-    patch_clusters: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int32]
+    def __init__(self, patch_clusters: npt.NDArray[np.int64], maps: Tensor | None) -> None:
+        """Take the clusters and the maps (K, h', w') by which they compete for pixels; None where there are none."""
+        self.patch_clusters = patch_clusters
+        self.patch_clusters.flags.writeable = False
+        self._maps = maps
+        # A byte a pixel: `MOST_CLUSTERS` fit. The last size only: whoever changes words does not change the size.
+        self._last: npt.NDArray[np.uint8] | None = None
+
+    def at(self, size: Size) -> npt.NDArray[np.int32]:
+        """(H, W), cluster that claims each pixel, -1 everywhere when there is no cluster."""
+        if self._maps is None:
+            return np.full(size, NOISE, dtype=np.int32)
+        last = self._last
+        if last is None or last.shape != tuple(size):
+            claimed = largest_at_pixels(self._maps, size).cpu().numpy()
+            self._last = claimed.astype(np.uint8)
+            return claimed
+        return last.astype(np.int32)
 
 
 def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: Denoise) -> Regions:
-    """Denoise, cluster, and let cluster maps compete for pixels."""
+    """Denoise, cluster, and make the maps by which clusters compete for pixels."""
     rows = clustering_rows(encoding.affinity, denoise)
     clusters = cluster_patches(rows, settings)
     if denoise == "dice":
@@ -52,15 +67,7 @@ def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: De
                 remedy="Raise eps or min_samples: nearly every patch is a cluster of its own.",
             )
         )
-    if len(means):
-        maps = region_maps(means, encoding.grid)
-        labels = largest_at_pixels(maps, encoding.frame.labels).cpu().numpy()
-    else:
-        labels = np.full(encoding.frame.labels, NOISE, dtype=np.int32)
-    regions = Regions(clusters.numpy(), labels)
-    for part in (regions.patch_clusters, regions.labels):
-        part.flags.writeable = False  # results share them with the cache
-    return regions
+    return Regions(clusters.numpy(), region_maps(means, encoding.grid) if len(means) else None)
 
 
 class RegionCache:

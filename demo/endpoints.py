@@ -10,11 +10,11 @@ from demo.errors import UserError
 from demo.handlers.common import number, one_of, plainly, text, whole
 from demo.models import offered
 from demo.presenters.attention import describe_look
-from demo.presenters.compare import describe_comparison
+from demo.presenters.compare import describe_compared, describe_comparison
 from demo.presenters.model import describe_models
 from demo.presenters.refine import describe_refinement, describe_refiners
 from demo.presenters.segment import describe
-from demo.service import Asked, Refinement, Service
+from demo.service import Asked, Cut, Refinement, Run, Service
 from demo.service.compare import VARIANTS, Comparison, cuts, variants
 from demo.service.differences import difference
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, is_here
@@ -73,7 +73,7 @@ class Endpoints:
         asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
         asked = _in_one_way(asked, method, denoise, vote)
         masks = _yes("include_masks", include_masks)
-        return describe(self._service.segment(image, asked), self._service.status(), masks=masks)
+        return describe(self._service.segment(image, asked, full=True), self._service.status(), masks=masks)
 
     @plainly
     def refine(
@@ -128,7 +128,7 @@ class Endpoints:
         chosen, masks = _numbers("keep", keep), _yes("include_masks", include_masks)
         expect_here(name)
         run = self._service.segment(image, asked).run
-        better = self._service.refine(Refinement(run, name, way, chosen), image)
+        better = self._service.refine(Refinement(run, name, way, chosen), image, full=True)
         return describe_refinement(better, self._service.status(), masks=masks)
 
     @plainly
@@ -206,10 +206,13 @@ class Endpoints:
         names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
         others = _words("other_vocabulary", other_vocabulary)
         found = variants(asked, tuple(dict.fromkeys(names)) or VARIANTS, others)
-        run = self._service.segment(image, found[0].asked).run
-        pairs = list(cuts(self._service, image, Comparison(run, found)))
-        differences = [difference(pairs[0][1], cut) for _, cut in pairs]
-        return describe_comparison(pairs, differences, self._service.status())
+        seen = self._service.open(image, found[0].asked.preset, model=found[0].asked.model, short_side=asked.short_side)
+        first: Cut | None = None
+        compared = []
+        for variant, cut in cuts(self._service, image, Comparison(Run(seen, asked), found), full=True):
+            first = first or cut  # of the others only the words stay: maps of a photograph take 150 MB
+            compared.append(describe_compared(variant, cut, difference(first, cut)))
+        return describe_comparison(first, compared, self._service.status())
 
     @plainly
     def models(self) -> Any:

@@ -21,6 +21,7 @@ from cliptrase_core.errors import CliptraseError
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.inspection import Capture, capture
 from cliptrase_core.presets import preset_by_name
+from cliptrase_core.result import ImageEncoding
 from cliptrase_core.text import TextEncoder
 from demo import gpu
 
@@ -48,14 +49,14 @@ class LentSegmenter(Segmenter):
 
     def capture(
         self,
-        image: ImageInput,
+        image: ImageInput | ImageEncoding,
         preset: str = "auto",
         *,
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Capture:
         """Likewise; only the forward pass is the worker's."""
-        plan = preset_by_name(preset)
+        plan = self._check_encoding(image) if isinstance(image, ImageEncoding) else preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
         done: Capture = self.ask("capture", pixels, frame, plan.positions)
         return done

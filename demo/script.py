@@ -32,6 +32,13 @@ SCRIPT = """
     for (const other of head.parentNode.children) if (other.ariaSort) other.ariaSort = "none";
     head.ariaSort = rising ? "ascending" : "descending";
   });
+  const preview = (event, alt, style) => {
+    if (event.target.matches("#picture img")) Object.assign(event.target, {alt, style});
+  };
+  const unseen = "This browser cannot show a picture of this kind. It is read all the same: press Segment.";
+  document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 1em"), true);
+  document.addEventListener("load", event => preview(event, "", ""), true);
 }
 """
-"""Runs once when the page is loaded: heads of the legend sort it."""
+"""Runs once when the page is loaded: heads of the legend sort it, and a picture that only the server can read (HEIC in
+most browsers) is not shown as a broken one."""

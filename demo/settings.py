@@ -16,7 +16,8 @@ OUTGOING, INCOMING = DIRECTIONS = ("outgoing", "incoming")
 """What a patch looks at; who looks at it."""
 DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
 
-MAX_UPLOAD = "15mb"
+MAX_UPLOAD = "40mb"
+"""What phones make of 50 megapixels."""
 QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
 """Every 10 minutes, remove uploads and results that are older than 2 hours."""
@@ -24,12 +25,16 @@ DELETE_CACHE = (600, 7200)
 SESSIONS = 500
 """Visitors whose last result is remembered: Gradio keeps about 1 MB for each, until an hour after they left."""
 
-KEPT_PICTURE_BYTES = 400_000_000
-"""Encoded pictures that stay in memory, for everyone together: 0.5 MB each at 224 pixels."""
-KEPT_RESULT_BYTES = 400_000_000
-"""Results that stay in memory: 12 bytes for each pixel of the picture."""
-KEPT_REFINED_BYTES = 100_000_000
-"""Refined label maps that stay in memory: 4 bytes for each pixel of the picture."""
+KEPT_PICTURE_BYTES = 100_000_000
+"""Encoded pictures that stay in memory, for everyone together: at 224 pixels 12 MB each, most of it what is shown."""
+KEPT_RESULT_BYTES = 60_000_000
+"""Results that stay in memory: two bytes for each pixel that is shown, so two Compares of large photographs."""
+KEPT_REFINED_BYTES = 25_000_000
+"""Refined results that stay in memory, likewise."""
+KEPT_FOR_EACH = 4
+"""Clusterings of one picture that the core keeps; a test compares it."""
+KEPT_DIGESTS = 1024
+"""Files whose hash is remembered: a few hundred bytes each."""
 KEPT_CAPTURES = 4
 """Pictures whose queries, keys and values stay in memory: tens of MB each for a large model."""
 KEPT_MAP_BYTES = 300_000_000

@@ -40,6 +40,11 @@ class Server:
         pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def most(self) -> int:
+        """The most bytes that were ever in memory (Linux)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
     def files(self) -> list[Path]:
         """Every file in its temp folder."""
         return [path for path in self.uploads.rglob("*") if path.is_file()]

@@ -16,8 +16,9 @@ import pytest
 import torch
 from PIL import Image, ImageFile, ImageOps
 
+from cliptrase_core import imaging
 from cliptrase_core.errors import InputError
-from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, read_image
+from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, MAX_REDUCED_PIXELS, ReducedImage, read_image, read_reduced
 
 IMAGES = Path(__file__).parent / "data" / "images"
 SECRET = "folder-of-anna"
@@ -25,7 +26,7 @@ SECRET = "folder-of-anna"
 RED, GREEN, BLUE, WHITE, BLACK = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]
 QUADRANTS = [RED, GREEN, BLUE, WHITE]
 
-SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP or AVIF picture"
+SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or HEIC picture"
 DAMAGED = "damaged, cut short or not readable"
 
 
@@ -71,6 +72,7 @@ def copied(tmp_path, name, new_name):
         "quadrants_lzw.tif",
         "quadrants.webp",
         "quadrants.avif",
+        "quadrants.heic",
     ],
 )
 @pytest.mark.parametrize("kind", [str, Path])
@@ -103,6 +105,10 @@ def test_a_turned_photo_is_set_upright_once(name):
         np.testing.assert_array_equal(read_image(image), expected)
     np.testing.assert_array_equal(read_image(IMAGES / name), expected)
     expect_quadrants(expected)
+
+
+def test_a_turned_heic_is_set_upright_once():
+    expect_quadrants(read_image(IMAGES / "orientation_6.heic"))
 
 
 def test_an_image_that_was_set_upright_before_is_not_turned_again():
@@ -393,7 +399,10 @@ def test_a_senseless_limit_is_refused(max_pixels):
         ("page.html", "a web page"),
         ("paper.pdf", "a PDF document"),
         ("drawing.eps", "a file with other content"),  # PIL would start Ghostscript for it
-        ("phone.heic", "a HEIC photo or a video"),
+        ("phone.mp4", "a video, or a photo of a kind that is not read"),
+        ("camera.cr3", "a raw photo (CR3)"),
+        ("scan.jp2", "a JPEG 2000 picture"),
+        ("pointer.jpg", "a pointer to a file that Git LFS has not fetched"),
         ("empty.png", "an empty file"),
     ],
 )
@@ -401,7 +410,7 @@ def test_what_is_no_picture_is_told_what_would_be(name, got):
     assert refused(IMAGES / name).startswith(f"file '{name}': expected {SUPPORTED}, got {got}.")
 
 
-@pytest.mark.parametrize("kind", ["jpg", "png", "gif", "bmp", "tif", "webp", "avif"])
+@pytest.mark.parametrize("kind", ["jpg", "png", "gif", "bmp", "tif", "webp", "avif", "heic"])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_a_picture_cut_short_is_refused(tmp_path, kind, share):
     path = copied(tmp_path, f"quadrants.{kind}", f"cut.{kind}")
@@ -503,3 +512,64 @@ def test_threads_with_different_limits_do_not_disturb_each_other():
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(read, range(8)))
+
+
+# Larger than what is decoded
+
+
+@pytest.fixture
+def small_limits(monkeypatch):
+    """As if 1,000 pixels were decoded at most and 1,300 taken where a reduced size can be decoded."""
+    monkeypatch.setattr(imaging, "DEFAULT_MAX_PIXELS", 1_000)
+    monkeypatch.setattr(imaging, "MAX_REDUCED_PIXELS", 1_300)
+    return {"max_pixels": 1_000}
+
+
+def saved(path, height, width, **options):
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[: height // 2] = 255
+    Image.fromarray(picture).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "orientation"), [((31, 41), 1), ((41, 31), 3), ((31, 41), 6), ((30, 43), 8), ((36, 35), 5)]
+)
+def test_a_larger_jpeg_is_decoded_reduced_and_its_own_size_is_told_upright(tmp_path, small_limits, size, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "large.jpg", *size, exif=exif)
+    pixels, told = read_reduced(path, **small_limits)
+    upright = size if orientation < 5 else size[::-1]
+    assert told == upright
+    assert pixels.shape == (*(-(-side // 2) for side in upright), 3)
+    whole = read_image(path, max_pixels=2_000)
+    corners = np.s_[:: pixels.shape[0] - 1, :: pixels.shape[1] - 1], np.s_[:: whole.shape[0] - 1, :: whole.shape[1] - 1]
+    np.testing.assert_allclose(pixels[corners[0]].astype(int), whole[corners[1]], atol=3)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tif", "bmp", "gif"])
+def test_what_cannot_be_decoded_reduced_is_refused_with_a_way_out(tmp_path, small_limits, kind):
+    path = saved(tmp_path / f"large.{kind}", 31, 41)
+    with pytest.raises(InputError, match=r"1,000 pixels, or 1,300 as a JPEG, got 31 x 41 = 1,271.*Save it as JPEG"):
+        read_reduced(path, **small_limits)
+
+
+def test_there_is_a_limit_for_what_is_decoded_reduced_too(tmp_path, small_limits):
+    with pytest.raises(InputError, match="1,300 as a JPEG, got 40 x 40"):
+        read_reduced(saved(tmp_path / "huge.jpg", 40, 40), **small_limits)
+
+
+def test_whoever_lowers_the_limit_lowers_it_for_jpegs_too(tmp_path):
+    with pytest.raises(InputError, match="at most 1,000 pixels, got 31 x 41"):
+        read_reduced(saved(tmp_path / "large.jpg", 31, 41), max_pixels=1_000)
+
+
+@pytest.mark.parametrize("name", ["quadrants.jpg", "quadrants.png", "quadrants.heic", "orientation_6.jpg"])
+def test_a_picture_within_the_limit_is_read_as_it_is(name):
+    read = read_reduced(IMAGES / name)
+    np.testing.assert_array_equal(read.pixels, read_image(IMAGES / name))
+    assert read.size == (32, 48)
+    assert read_reduced(read) is read
+    assert isinstance(read, ReducedImage)
+    assert 50_000_000 < MAX_REDUCED_PIXELS < 1.5 * DEFAULT_MAX_PIXELS

@@ -254,9 +254,15 @@ def test_a_model_of_mixed_types_is_cast_as_a_whole(picture):
 
 
 def test_results_cannot_change_what_is_kept(segmenter, picture):
-    result = segmenter.segment(segmenter.encode(picture), "cat; dog")
+    encoding = segmenter.encode(picture)
+    first = segmenter.segment(encoding, "cat; dog")
+    labels, regions = first.labels.copy(), first.regions.copy()
+    first.labels[:], first.regions[:] = 0, 0
     with pytest.raises(ValueError, match="read-only"):
-        result.regions[:] = 0
+        first.patch_clusters[:] = 0
+    second = segmenter.segment(encoding, "cat; dog")
+    np.testing.assert_array_equal(second.labels, labels)
+    np.testing.assert_array_equal(second.regions, regions)
 
 
 def test_an_encoding_can_be_computed_with(segmenter, picture):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from assets.training.crops import normalised
-from assets.training.photographs import CELL, FACE, SIDE, Photographs
+from assets.training.photographs import CELL, CELLS, FACE, SIDE, Photographs
 from assets.training.tower import CONFIG, cls_of, rungs
 from cliptrase_core.nano import read_nano
 

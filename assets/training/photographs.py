@@ -25,7 +25,13 @@ from assets.training import wordnet
 
 SCENE_CLASSES = [
     group.split(",")
-    for group in ["airplane,aeroplane,plane", "bag,handbag,backpack", "ball", "bench", "bicycle,bike", "bird", "boat,ship", "bottle", "building,house", "bus", "camera", "car,automobile", "cat", "cell phone,phone", "chair", "cow,cattle", "cup,mug", "dog", "glasses", "grass,lawn,meadow", "horse", "laptop", "motorcycle,motorbike", "person,people,man,woman", "racket", "railway track", "sea,water,ocean", "sheep", "sky", "sofa,couch", "road,street", "suitcase", "table", "train", "tree,trees", "television,tv,monitor", "umbrella", "face,human face"]
+    for group in (
+        "airplane,aeroplane,plane|bag,handbag,backpack|ball|bench|bicycle,bike|bird|boat,ship|bottle|"
+        "building,house|bus|camera|car,automobile|cat|cell phone,phone|chair|cow,cattle|cup,mug|dog|glasses|"
+        "grass,lawn,meadow|horse|laptop|motorcycle,motorbike|person,people,man,woman|racket|railway track|"
+        "sea,water,ocean|sheep|sky|sofa,couch|road,street|suitcase|table|train|tree,trees|television,tv,monitor|"
+        "umbrella|face,human face"
+    ).split("|")
 ]
 """Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces."""
 FACE, PERSON = 37, 23

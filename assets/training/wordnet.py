@@ -16,12 +16,18 @@ WORDNET = Path(os.environ.get("WORDNET", "/usr/share/wordnet"))
 WNIDS = Path(__file__).with_name("imagenet_wnids.txt")
 
 ABSTRACT = frozenset(
-    ["entity", "physical_entity", "abstraction", "object", "whole", "thing", "artifact", "instrumentality", "living_thing", "organism", "matter", "substance", "causal_agent", "part", "unit", "natural_object", "attribute", "measure", "definite_quantity", "psychological_feature", "covering", "structure_element", "device", "implement", "way", "area", "equipment", "conveyance", "container", "commodity", "consumer_goods", "durables", "creation", "product", "solid", "artefact"]
+    """entity physical_entity abstraction object whole thing artifact instrumentality living_thing organism matter
+    substance causal_agent part unit natural_object attribute measure definite_quantity psychological_feature covering
+    structure_element device implement way area equipment conveyance container commodity consumer_goods durables
+    creation product solid artefact""".split()
 )
 """Hypernyms that nobody says of a thing in a picture."""
 
 NO_NOUNS = frozenset(
-    ["a", "an", "the", "in", "is", "it", "its", "at", "on", "of", "one", "two", "three", "four", "five", "several", "many", "lot", "group", "front", "side", "top", "back", "background", "image", "picture", "photo", "view", "scene", "some", "other", "others", "while", "with", "by", "be", "are", "was", "as", "up", "down", "out", "over", "middle", "center", "edge", "foreground", "shot", "bunch", "pair", "set", "piece", "part", "number", "first", "second", "day", "time", "way", "line", "end", "head", "hand", "hands", "right", "left", "look", "something", "someone", "area", "place", "do", "can", "have", "has", "no", "i", "he", "she", "his", "her", "next"]
+    """a an the in is it its at on of one two three four five several many lot group front side top back background
+    image picture photo view scene some other others while with by be are was as up down out over middle center edge
+    foreground shot bunch pair set piece part number first second day time way line end head hand hands right left look
+    something someone area place do can have has no i he she his her next""".split()
 )
 """Words of captions that WordNet has as nouns and that name nothing in the picture."""
 
@@ -135,7 +141,7 @@ def noun_reader() -> Callable[[str], list[str]]:
         if word in exceptions:
             return exceptions[word]
         for end, new in endings:
-            if not word.endswith(end) or (not end and (word.endswith("ing") or (word[:-1] in known and word[-1] == "s"))):
+            if not word.endswith(end) or (not end and (word.endswith("ing") or word[:-1] in known and word[-1] == "s")):
                 continue
             stem = word[: len(word) - len(end)] + new
             if stem in known:

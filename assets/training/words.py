@@ -18,13 +18,17 @@ from torch import Tensor
 
 from assets.training import wordnet
 from assets.training.teachers import WordTeacher
-from cliptrase_core.templates import TEMPLATES
+from cliptrase_core.templates import TEMPLATES, fill
 
 CLASS_LISTS = Path(__file__).resolve().parents[2] / "cliptrase_core" / "data" / "classes.json"
 SENTENCES = ("{}", "a {}.", "the {}", "a photo of a {}", *TEMPLATES["simple7"], *TEMPLATES["openai80"])
 
-ADJECTIVES = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "grey", "gray", "golden", "silver", "beige", "dark", "light", "bright", "colorful", "striped", "spotted", "checkered", "transparent", "wooden", "metal", "plastic", "glass", "stone", "brick", "leather", "paper", "cotton", "woollen", "concrete", "marble", "ceramic", "rusty", "old", "new", "young", "big", "small", "tall", "little", "tiny", "large", "long", "short", "round", "square", "wet", "dry", "dirty", "clean", "broken", "open", "closed", "empty", "full", "parked", "flying", "running", "sitting", "standing", "sleeping", "sliced", "fresh", "cooked", "frozen", "furry", "fluffy", "wild", "baby", "adult", "male", "female"]
-JOINED = ["{} on a {}", "{} in a {}", "{} with a {}", "{} and {}", "{} next to a {}", "{} under a {}", "{} of a {}"]
+ADJECTIVES = """red orange yellow green blue purple pink brown black white grey gray golden silver beige dark light bright
+colorful striped spotted checkered transparent wooden metal plastic glass stone brick leather paper cotton woollen
+concrete marble ceramic rusty old new young big small tall little tiny large long short round square wet dry dirty clean
+broken open closed empty full parked flying running sitting standing sleeping sliced fresh cooked frozen furry fluffy
+wild baby adult male female""".split()
+JOINED = "{} on a {}|{} in a {}|{} with a {}|{} and {}|{} next to a {}|{} under a {}|{} of a {}".split("|")
 SYNONYMS_SHARE = 0.3
 """How much of a noun's meaning comes from the nouns that share its first meaning: the sofa and the couch are one."""
 

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from numbers import Integral
 from typing import Any
 
@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.geometry import nearest
 from cliptrase_core.refine.components import split
-from cliptrase_core.refine.contract import EVERYTHING, REGIONS, Pixels, Refiner, Step, expect_frame, quietly
+from cliptrase_core.refine.contract import EVERYTHING, REGIONS, Pixels, Refiner, Step, Working, expect_frame, quietly
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, merge, prompts_of, reports
 from cliptrase_core.refine.report import ComponentReport, Refined, refined
 from cliptrase_core.refine.sam import Embedding, Sam
@@ -37,16 +38,18 @@ class SamRefiner:
         """Take a loaded model."""
         self.sam = sam
         self._embeddings: OrderedDict[str, Embedding] = OrderedDict()
-        self._answers: OrderedDict[tuple[str, ...], Answers | None] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def in_mode(self, mode: str) -> Refiner:
-        """The refiner that works in one of `MODES`."""
+    def in_mode(self, mode: str, working: Working | None = None) -> Refiner:
+        """The refiner that works in one of `MODES`; `working` as in `load_refiner`."""
 
         def run(
             result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
         ) -> Refined:
             expect_frame(result, image)
+            small, seen = (result, image) if working is None else working
+            expect_frame(small, seen)
             if mode == EVERYTHING:
                 if keep is not None:
                     raise InputError(
@@ -57,16 +60,22 @@ class SamRefiner:
                             remedy="Leave it, or take another mode.",
                         )
                     )
-                return self._everything(result, image, step)
-            return self._prompted(result, image, mode, keep, step)
+                return self._everything(result, small, seen, step)
+            return self._prompted(result, small, seen, mode, keep, step)
 
         return run
 
     def _prompted(
-        self, result: Segmentation, image: Pixels, mode: str, keep: Collection[int] | None, step: Step
+        self,
+        result: Segmentation,
+        small: Segmentation,
+        seen: Pixels,
+        mode: str,
+        keep: Collection[int] | None,
+        step: Step,
     ) -> Refined:
         start = time.perf_counter()
-        answers = self._ask(result, image, mode, step)
+        answers = self._ask(small, seen, mode, step)
         accepted: Collection[int] = frozenset() if answers is None else answers.accepted
         if keep is not None:
             accepted = _kept(keep, 0 if answers is None else len(answers.pieces))
@@ -77,43 +86,51 @@ class SamRefiner:
         lines = reports(answers, accepted, result.class_names, result.size)
         return self._done(result, labels, mode, kept, start, lines)
 
-    def _everything(self, result: Segmentation, image: Pixels, step: Step) -> Refined:
+    def _everything(self, result: Segmentation, small: Segmentation, seen: Pixels, step: Step) -> Refined:
         start = time.perf_counter()
-        working = _shrunk(image)
-        seen = self._seen(working, step)
-        coarse = _picked(result.labels, working.shape[:2])
-        named, _ = vote(coarse, self.sam.everything(working, seen, SETTINGS, lambda _, text: step(0.9, text)))
+        working = _shrunk(seen)
+        coarse = nearest(small.labels, working.shape[:2])
+
+        def named() -> npt.NDArray[np.integer]:
+            embedding = self._seen(working, step)
+            masks = self.sam.everything(working, embedding, SETTINGS, lambda _, text: step(0.9, text))
+            return vote(coarse, masks)[0]
+
+        voted = self._once((EVERYTHING, _digest(working), _digest(coarse)), named)
         # Only what the vote changed is enlarged: elsewhere the coarse labels are finer.
-        moved = _picked(named != coarse, result.size)
-        labels = np.where(moved, _picked(named, result.size), result.labels)
+        moved = nearest(voted != coarse, result.size)
+        labels = np.where(moved, nearest(voted, result.size), result.labels)
         return self._done(result, labels, EVERYTHING, {}, start)
 
     def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
         """Ask about every piece of a result, once."""
         key = (
+            mode,
             _digest(image),
             _digest(result.labels),
             _digest(result.confidence),
             _digest(result.regions) if mode == REGIONS else "",
-            mode,
         )
+        answers: Answers | None = self._once(key, lambda: self._answered(result, image, mode, step))
+        return answers
+
+    def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """What was answered to this before, else what `make` gives."""
         with self._lock:
             if key in self._answers:
                 self._answers.move_to_end(key)
                 return self._answers[key]
-        answers = self._answered(result, image, mode, step)
+        answer = make()
         with self._lock:
-            self._answers[key] = answers
+            self._answers[key] = answer
             while len(self._answers) > KEPT_ANSWERS:
                 self._answers.popitem(last=False)
-        return answers
+        return answer
 
     def _answered(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
         size = _working_size(result.size)
-        labels, confidence, regions = (
-            _picked(part, size) for part in (result.labels, result.confidence, result.regions)
-        )
-        pieces, numbers = split(labels, confidence, regions if mode == REGIONS else None)
+        regions = nearest(result.regions, size) if mode == REGIONS else None
+        pieces, numbers = split(nearest(result.labels, size), nearest(result.confidence, size), regions)
         if not pieces:
             return None
         seen = self._seen(_shrunk(image), step)
@@ -181,12 +198,6 @@ def _shrunk(image: Pixels) -> Pixels:
     if size == image.shape[:2]:
         return image
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
-
-
-def _picked(values: Any, size: tuple[int, int]) -> Any:
-    """(H, W) brought to another size by picking pixels."""
-    rows, columns = (np.arange(n) * whole // n for n, whole in zip(size, values.shape, strict=True))
-    return values[np.ix_(rows, columns)]
 
 
 def _digest(values: Any) -> str:

@@ -17,6 +17,8 @@ MODES = (PROMPTS, REGIONS, EVERYTHING)
 """How SAM works: asked about every piece of a class, about every region of the clustering, or for everything."""
 
 Pixels = npt.NDArray[np.uint8]
+Working = tuple[Segmentation, Pixels]
+"""A result and its picture at a smaller size."""
 Step = Callable[[float, str], None]
 """Told (share in [0, 1], what happens) now and then; what it raises stops the work."""
 

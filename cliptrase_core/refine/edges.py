@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from torch.nn import functional as F
 
-from cliptrase_core.geometry import Size
+from cliptrase_core.geometry import Size, nearest, strips
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
@@ -49,11 +49,7 @@ def follow_edges(
     scale = max(1.0, min(size[0] / grid[0], size[1] / grid[1]) / CELL)
     small_size = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
     small = np.asarray(Image.fromarray(image).resize(small_size[::-1], Image.Resampling.BOX))
-    rows, columns = (
-        np.minimum((np.arange(n) + 0.5) * whole / n, whole - 1).astype(int)
-        for n, whole in zip(small_size, size, strict=True)
-    )
-    now = labels[np.ix_(rows, columns)]
+    now = nearest(labels, small_size)
     fit = _Fit(_planes(small))
 
     def lines(turn: int) -> Iterator[Floats]:
@@ -65,8 +61,12 @@ def follow_edges(
         now = _strongest(present, (fit.values(line) for line in lines(turn)))
     if small_size == size:
         return _strongest(present, (fit.values(line) for line in lines(ROUNDS - 1)))
-    guide = _planes(image)
-    return _strongest(present, (_apply(_enlarged(line, size), guide) for line in lines(ROUNDS - 1)))
+    fitted = list(lines(ROUNDS - 1))
+    followed = np.empty_like(labels)
+    for rows in strips(size):
+        guide = _planes(image[rows])
+        followed[rows] = _strongest(present, (_apply(_enlarged(line, size, rows), guide) for line in fitted))
+    return followed
 
 
 class _Fit:
@@ -114,8 +114,13 @@ def _planes(image: npt.NDArray[np.uint8]) -> Floats:
     return planes
 
 
-def _enlarged(line: Floats, size: tuple[int, ...]) -> Floats:
-    large: Floats = F.interpolate(torch.from_numpy(line)[None], size, mode="bilinear")[0].numpy()
+def _enlarged(line: Floats, size: tuple[int, ...], rows: slice) -> Floats:
+    """Some rows of maps (4, h, w) enlarged bilinearly to (H, W): (4, rows, W)."""
+    place = ((np.arange(rows.start, rows.stop) + 0.5) * line.shape[1] / size[0] - 0.5).clip(0)
+    above = place.astype(np.intp).clip(max=line.shape[1] - 1)
+    share = (place - above).astype(np.float32)[:, None]
+    down = line[:, above] * (1 - share) + line[:, np.minimum(above + 1, line.shape[1] - 1)] * share
+    large: Floats = F.interpolate(torch.from_numpy(down)[None], (len(place), size[1]), mode="bilinear")[0].numpy()
     return large
 
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.geometry import Size
+from cliptrase_core.geometry import Size, nearest
 from cliptrase_core.refine.components import Component
 from cliptrase_core.refine.contract import Step, quietly
 from cliptrase_core.refine.report import ComponentReport
@@ -112,7 +112,7 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Ste
         (H, W); every pixel has a label.
     """
     height, width = labels.shape
-    numbers = _enlarged(answers.numbers, (height, width))
+    numbers = nearest(answers.numbers, (height, width))
     certainty = np.array([piece.certainty for piece in answers.pieces] + [0.0], np.float32)
     taken = np.array([number in accepted for number in range(len(answers.pieces))] + [False])
     best = np.where(taken[numbers], np.float32(0), certainty[numbers] / 2)
@@ -159,11 +159,6 @@ def _why_not(quality: float, agrees: float) -> str:
     if agrees < LEAST_AGREEMENT:
         return f"the mask overlaps the piece by {agrees:.2f}, below {LEAST_AGREEMENT}"
     return "left out by choice"
-
-
-def _enlarged(numbers: npt.NDArray[np.int32], size: Size) -> npt.NDArray[np.int32]:
-    rows, columns = (np.arange(n) * small // n for n, small in zip(size, numbers.shape, strict=True))
-    return numbers[np.ix_(rows, columns)]
 
 
 def full_size(

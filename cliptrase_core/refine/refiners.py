@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.imaging import ImageInput, read_image
 from cliptrase_core.refine import sam_files
-from cliptrase_core.refine.contract import MODES, PROMPTS, Pixels, Refiner, Step, expect_frame, quietly
+from cliptrase_core.refine.contract import MODES, PROMPTS, Pixels, Refiner, Step, Working, expect_frame, quietly
 from cliptrase_core.refine.edges import follow_edges
 from cliptrase_core.refine.report import Refined, refined
 from cliptrase_core.result import Segmentation
@@ -63,18 +63,27 @@ def refine(
 
 def load_refiner(
     name: str, *, mode: str | None = None, checkpoint: str | Path | None = None, device: str = "cpu",
-    progress: Step | None = None,
+    progress: Step | None = None, working: Working | None = None,
 ) -> Refiner:  # fmt: skip
-    """A refiner that is ready to work; arguments and errors as for `refine`, `progress` is told about a download."""
+    """A refiner that is ready to work; arguments and errors as for `refine`.
+
+    Args:
+        name: as there, and so on.
+        progress: told about a download.
+        working: a smaller copy of the result and the picture, which SAM is asked about instead; what was asked about it
+            before is not asked again.
+    """
     expect_one_of("refiner", name, REFINERS)
     if mode is not None:
         expect_one_of("mode", mode, MODES)
     if name in FREE:
-        _expect_nothing(name, mode=mode, checkpoint=checkpoint)
+        _expect_nothing(name, mode=mode, checkpoint=checkpoint, working=working)
         return _nothing if name == NONE else _edges
     if name == NANO_THEN_EDGES:
-        return _then_edges(load_refiner(sam_files.NANO, mode=mode, checkpoint=checkpoint, device=device))
-    return _loaded(name, None if checkpoint is None else str(checkpoint), device, progress).in_mode(mode or PROMPTS)
+        sam = load_refiner(sam_files.NANO, mode=mode, checkpoint=checkpoint, device=device, working=working)
+        return _then_edges(sam)
+    loaded = _loaded(name, None if checkpoint is None else str(checkpoint), device, progress)
+    return loaded.in_mode(mode or PROMPTS, working)
 
 
 def is_here(name: str) -> bool:

@@ -16,8 +16,6 @@ SAME, BEFORE, AFTER = (255, 255, 255), (230, 130, 0), (90, 220, 255)
 DARK = 0.45
 DASH = 7
 """Pixels of a dash: the old boundary is dashed, for eyes that colours do not tell apart."""
-LONGEST = 2048
-"""Long side of the view: a boundary is a pixel or two wide, and more pixels cost seconds."""
 
 Numbered = Sequence[tuple[int, tuple[int, int]]]
 
@@ -49,23 +47,20 @@ def boundaries(picture: views.Picture, before: Labels, after: Labels, pieces: Nu
     Returns:
         (H', W', 3) with a long side that can be looked at.
     """
-    size = _size(picture.shape[:2])
+    from cliptrase_core.geometry import nearest  # late: the page is drawn before torch is there
+
+    size = views.shown_size(picture.shape[:2])
     shown = picture if size == picture.shape[:2] else views.view(picture, size)
     grey = np.asarray(Image.fromarray(shown).convert("L"))[..., None].repeat(3, axis=-1)
     out = views.blend(grey, np.zeros_like(grey), DARK)
     width = max(1, max(size) // 700)
-    old, new = (edges(views.pick(labels, size), width) for labels in (before, after))
+    old, new = (edges(nearest(labels, size), width) for labels in (before, after))
     rows, columns = np.ogrid[: size[0], : size[1]]
     dashes: npt.NDArray[np.bool_] = (rows + columns) // (DASH * width) % 2 == 0
     out[old & dashes] = BEFORE
     out[new] = AFTER
     out[old & new] = SAME
     return _with_numbers(out, pieces, size[0] / picture.shape[0])
-
-
-def _size(size: views.Size) -> views.Size:
-    longest = min(max(max(size), views.SHORTEST_SHOWN), LONGEST)
-    return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
 
 
 def _with_numbers(picture: views.Picture, pieces: Numbered, scale: float) -> views.Picture:

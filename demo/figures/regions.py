@@ -49,9 +49,9 @@ def region_map(
 def _painted(wide: npt.NDArray[np.int32], colours: views.Picture) -> views.Picture:
     rows, columns = np.ogrid[: wide.shape[0], : wide.shape[1]]
     lines = (rows + columns) % 10 < 3
-    noise = np.where(lines[..., None], np.uint8(NOISE_LINE), np.uint8(NOISE_GROUND))
-    table = np.concatenate([colours, np.zeros((1, 3), dtype=np.uint8)])  # the last row is for -1
-    return np.where((wide < 0)[..., None], noise, table[wide])
+    out: views.Picture = colours.take(wide, axis=0, mode="clip")
+    out[(wide < 0) & lines], out[(wide < 0) & ~lines] = NOISE_LINE, NOISE_GROUND
+    return out
 
 
 def _dot(picture: views.Picture, cells: npt.NDArray[np.bool_], side: int) -> None:

@@ -48,13 +48,6 @@ def view(pixels: Picture, size: Size, box: Box | None = None) -> Picture:
     return np.asarray(scaled)
 
 
-def pick(labels: npt.NDArray[np.int32], size: Size) -> npt.NDArray[np.int32]:
-    """A label map at another size by nearest neighbour: labels cannot be mixed."""
-    rows = ((np.arange(size[0]) + 0.5) * labels.shape[0] / size[0]).astype(np.intp)
-    columns = ((np.arange(size[1]) + 0.5) * labels.shape[1] / size[1]).astype(np.intp)
-    return labels[np.ix_(rows, columns)]
-
-
 def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:
     """`colours` laid over `picture`, both (H, W, 3)."""
     mixed = picture + np.float32(opacity) * (colours.astype(np.float32) - picture)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -80,6 +80,33 @@ def followed(work: Callable[[Progress], Result], view: Callable[[float, str], Vi
             yield view(*step)
     finally:
         steps.close()
+
+
+class DownloadView(NamedTuple):
+    """New values while an archive is made, and once it is: the button that was pressed, and the file."""
+
+    download: Any
+    file: Any
+
+
+def downloaded(work: Callable[[Progress], tuple[str, bytes]], label: str) -> Generator[DownloadView, None, None]:
+    """Make an archive beside the page; the button says how far it is and cannot be pressed meanwhile.
+
+    Args:
+        work: gives a file's name and content; told as by `followed`.
+        label: of the button when nothing is made.
+    """
+    ready = gr.Button(label, interactive=True)
+
+    def busy(share: float, text: str) -> DownloadView:
+        return DownloadView(gr.Button(f"{text} ({share:.0%})".capitalize(), interactive=False), gr.skip())
+
+    try:
+        file = save_archive(*(yield from followed(work, busy)))
+    except Exception:
+        yield DownloadView(ready, gr.skip())
+        raise
+    yield DownloadView(ready, file)
 
 
 def save_archive(name: str, content: bytes) -> str:

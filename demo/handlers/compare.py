@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from demo.figures.overlay import overlay
 from demo.handlers.common import plainly, text
 from demo.presenters import compare as presenters
 from demo.service import Cut, Run, Service
-from demo.service.compare import OTHER_WORDS, Comparison, Variant, cuts, own_name, variants, with_own
+from demo.service.compare import OTHER_WORDS, Comparison, Variant, class_names, cuts, own_name, variants, with_own
 from demo.service.differences import difference, fold
 from demo.service.truth import read_truth, score
 
@@ -81,15 +82,19 @@ class CompareHandlers:
         comparison = Comparison(run, with_own(mine, found))
         unchanged = CompareView(*(gr.skip() for _ in CompareView._fields))
         hidden = gr.Column(visible=False)
+        colours, small = _palette(comparison), _small(self._service.again(run, path).shown)
         pairs: Pairs = []
+        painted: list[tuple[views.Picture, str]] = []
         made = cuts(self._service, path, comparison)
         told = 0.0
         for done, variant in enumerate(comparison.variants):
             if time.monotonic() - told > TELL_EVERY:
                 told = time.monotonic()
                 said = presenters.progress(done, len(comparison.variants), variant.title)
-                yield unchanged._replace(news=said, gallery=_gallery(pairs), found=hidden, comparison=None)
-            pairs.append(next(made))
+                yield unchanged._replace(news=said, gallery=_gallery(painted), found=hidden, comparison=None)
+            _, cut = next(made)
+            painted.append((_painted(cut, colours, small), presenters.gallery_caption(variant, cut)))
+            pairs.append((variant, cut))
         names = [variant.name for variant in comparison.variants]
         own = own_name(mine, comparison.variants) or names[-1]
         before, after = (own, OTHER_WORDS) if OTHER_WORDS in names else (names[0], own)
@@ -98,7 +103,7 @@ class CompareHandlers:
         choices = [(variant.title, variant.name) for variant in comparison.variants]
         yield CompareView(
             news=presenters.news(pairs),
-            gallery=_gallery(pairs),
+            gallery=_gallery(painted),
             before=gr.Dropdown(choices, value=before),
             after=gr.Dropdown(choices, value=after),
             found=gr.Column(visible=True),
@@ -113,10 +118,9 @@ class CompareHandlers:
         if comparison is None:
             return NO_PAIR
         chosen = [comparison.variant(text("result", name)) for name in (before, after)]
-        pairs: Pairs = list(cuts(self._service, path, comparison))
-        by_name = {variant.name: cut for variant, cut in pairs}
-        first, second = (by_name[variant.name] for variant in chosen)
-        colours = _palette(pairs)
+        only = dataclasses.replace(comparison, variants=tuple(chosen))
+        first, second = (cut for _, cut in cuts(self._service, path, only))
+        colours = _palette(comparison)
         found = difference(first, second)
         shown = PairView(
             between=presenters.slider_text(*chosen),
@@ -128,7 +132,7 @@ class CompareHandlers:
             errors_caption="",
             errors=gr.Image(None, visible=False),
         )
-        return self._scored(shown, comparison, path, pairs, chosen, mask) if mask else shown
+        return self._scored(shown, comparison, path, chosen, mask) if mask else shown
 
     @plainly
     def show(self, comparison: Comparison | None, event: gr.SelectData) -> Any:
@@ -159,17 +163,16 @@ class CompareHandlers:
         shown: PairView,
         comparison: Comparison,
         path: str | None,
-        pairs: Pairs,
         chosen: list[Variant],
         mask: str,
     ) -> PairView:
         """The pair with what a ground truth says of it."""
         own = self._service.again(comparison.run, path)
         truth = read_truth(self._service, path, mask, own)
-        scored = [(variant, score(truth, cut)) for variant, cut in pairs]
+        scored = [(variant, score(truth, cut)) for variant, cut in cuts(self._service, path, comparison)]
         by_name = {variant.name: found for variant, found in scored}
         first, second = (by_name[variant.name] for variant in chosen)
-        colours = _hex(_palette([*pairs, (chosen[0], own)]))
+        colours = _hex(_palette(comparison, own))
         return shown._replace(
             scores=presenters.scores(scored) + presenters.class_scores(truth, first, second, colours),
             errors_caption=presenters.errors_text(chosen[1]),
@@ -177,11 +180,12 @@ class CompareHandlers:
         )
 
 
-def _palette(pairs: Pairs) -> dict[str, tuple[int, int, int]]:
-    """One colour for each folded name of any of the results: "Dog" and "dog" are one class."""
+def _palette(comparison: Comparison, *cuts: Cut) -> dict[str, tuple[int, int, int]]:
+    """One colour for each folded name of any result: "Dog" and "dog" are one class."""
     from cliptrase_core.colours import class_colours
 
-    return class_colours(fold(name) for _, cut in pairs for name in cut.result.class_names)
+    further = (name for cut in cuts for name in cut.result.class_names)
+    return class_colours(fold(name) for name in (*class_names(comparison), *further))
 
 
 def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
@@ -192,18 +196,15 @@ def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
 
 def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]], picture: views.Picture | None = None) -> views.Picture:
     """A result over the shown picture, or over a smaller one."""
+    from cliptrase_core.geometry import nearest  # late: the page is drawn before torch is there
+
     table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)
     picture = cut.shown if picture is None else picture
-    return overlay(picture, views.pick(cut.result.labels, picture.shape[:2]), table, "fill", OPACITY)
+    return overlay(picture, nearest(cut.result.labels, picture.shape[:2]), table, "fill", OPACITY)
 
 
-def _gallery(pairs: Pairs) -> Any:
-    if not pairs:
-        return gr.Gallery([], visible=False)
-    colours = _palette(pairs)
-    picture = _small(pairs[0][1].shown)  # all results are of one picture
-    shown = [(_painted(cut, colours, picture), presenters.gallery_caption(variant, cut)) for variant, cut in pairs]
-    return gr.Gallery(shown, visible=True)
+def _gallery(painted: list[tuple[views.Picture, str]]) -> Any:
+    return gr.Gallery(painted, visible=bool(painted))
 
 
 def _small(picture: views.Picture) -> views.Picture:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from demo.errors import UserError
 from demo.figures.boundaries import boundaries, outlined
-from demo.handlers.common import followed, one_of, plainly, save_archive, text, whole
+from demo.handlers.common import DownloadView, downloaded, followed, one_of, plainly, text, whole
 from demo.presenters import refine as presenters
 from demo.service import Better, Refinement, Run, Service, bundle
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here
@@ -135,11 +135,13 @@ class RefineHandlers:
         return (*gone, *NOTHING)
 
     @plainly
-    def download(self, refinement: Refinement | None, path: str | None) -> str:
-        """Download pressed: the refined result as one archive."""
+    def download(self, refinement: Refinement | None, path: str | None) -> Iterator[DownloadView]:
+        """Download pressed: steps of the work, then the refined result as one archive."""
         if refinement is None:
             raise UserError("There is no refined result yet. Press Refine first.")
-        return save_archive(*bundle(self._service, refinement.run, path, refinement))
+        yield from downloaded(
+            lambda tell: bundle(self._service, refinement.run, path, refinement, tell), presenters.DOWNLOAD
+        )
 
 
 def _choices(better: Better) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gradio as gr
 
 from demo.errors import UserError, for_people
 from demo.figures.overlay import STYLES, overlay
-from demo.handlers.common import inside, number, one_of, plainly, point_of, read_asked, save_archive
+from demo.handlers.common import DownloadView, downloaded, inside, number, one_of, plainly, point_of, read_asked
 from demo.presenters import segment as presenters
 from demo.service import Cut, Run, Service, bundle, point_at
 
@@ -73,11 +74,11 @@ class SegmentHandlers:
             return presenters.findings(linter.lint(words, segmenter.embed_words, scores))
 
     @plainly
-    def download(self, run: Run | None, path: str | None) -> Any:
-        """Download pressed: the result as one archive, in the folder from which files are served and removed."""
+    def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:
+        """Download pressed: steps of the work, then the result as one archive."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        return save_archive(*bundle(self._service, run, path))
+        yield from downloaded(lambda tell: bundle(self._service, run, path, step=tell), presenters.DOWNLOAD)
 
     @plainly
     def point(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:

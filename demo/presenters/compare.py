@@ -128,41 +128,42 @@ def errors_text(after: Variant) -> str:
     return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
 
 
-def describe_comparison(pairs: Sequence[Pair], differences: Sequence[Difference], status: Status) -> Mapping[str, Any]:
+def describe_comparison(first: Cut, compared: Sequence[Mapping[str, Any]], status: Status) -> Mapping[str, Any]:
     """A comparison as plain JSON.
 
     Args:
-        pairs: each variant with its result.
-        differences: of the first to each of them.
+        first: result to which all are compared.
+        compared: of `describe_compared`, for each of them.
         status: what runs.
     """
-    first = pairs[0][1].result
     return {
         "model": status.name,
-        "size": list(first.size),
-        "grid": list(first.grid),
-        "compared": [
+        "size": list(first.result.size),
+        "grid": list(first.result.grid),
+        "compared": list(compared),
+    }
+
+
+def describe_compared(variant: Variant, cut: Cut, found: Difference) -> Mapping[str, Any]:
+    """One result of a comparison as plain JSON, and how it differs from the first."""
+    return {
+        "name": variant.name,
+        "title": variant.title,
+        "classes": [
             {
-                "name": variant.name,
-                "title": variant.title,
-                "classes": [
-                    {
-                        "index": row.index,
-                        "name": row.name,
-                        "area": round(row.area, 6),
-                        "confidence": round(row.confidence, 4),
-                    }
-                    for row in cut.legend
-                ],
-                "changed": round(found.share, 6),
-                "class_changes": {one.name: round(one.delta, 6) for one in found.classes},
-                "settings": dict(cut.result.settings),
-                "timings": {stage: round(float(took), 6) for stage, took in cut.result.timings.items()},
-                "reused": cut.kept,
-                "notes": list(cut.result.notes),
+                "index": row.index,
+                "name": row.name,
+                "area": round(row.area, 6),
+                "confidence": round(row.confidence, 4),
             }
-            for (variant, cut), found in zip(pairs, differences, strict=True)
+            for row in cut.legend
         ],
+        "changed": round(found.share, 6),
+        "class_changes": {one.name: round(one.delta, 6) for one in found.classes},
+        "settings": dict(cut.result.settings),
+        "timings": {stage: round(float(took), 6) for stage, took in cut.result.timings.items()},
+        "reused": cut.kept,
+        "notes": list(cut.result.notes),
     }
 
 

@@ -16,6 +16,7 @@ START = hint(
     "Classes come from patches of many pixels, so their boundaries are coarse. A refiner moves them to where things "
     "end. SAM, Segment Anything, is a model that cuts out whatever one points at, without knowing what it is."
 )
+DOWNLOAD = "Download the refined result (zip)"
 EMPTY = hint("Segment a picture, then press Refine.")
 STOPPED = strip("note", "Stopped.", "Nothing was changed.")
 FETCH_STOPPED = strip("note", "Stopped.", "What was fetched so far is kept; the next time goes on from there.")

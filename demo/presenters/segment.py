@@ -6,12 +6,15 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from demo.models import Status
 from demo.presenters.common import hint, percent, seconds, some, sort_head, swatch, word
 from demo.service import Cut, Point
 
 NOTES_SHOWN = 5
 
+DOWNLOAD = "Download masks, overlay and settings (zip)"
 EMPTY_LEGEND = hint("The classes that were found appear here, with their share of the picture.")
 EMPTY_POINT = hint("Click the picture to see what is there, what came second and why.")
 _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
@@ -102,6 +105,7 @@ def describe(cut: Cut, status: Status, *, masks: bool = False) -> Mapping[str, A
     from cliptrase_core.export import run_lengths  # late: the page is drawn before torch is there
 
     result = cut.result
+    columns = np.asfortranarray(result.labels) if masks else result.labels  # run lengths go down columns
     return {
         "model": status.name,
         "size": list(result.size),
@@ -113,7 +117,7 @@ def describe(cut: Cut, status: Status, *, masks: bool = False) -> Mapping[str, A
                 "colour": row.colour,
                 "area": round(row.area, 6),
                 "confidence": round(row.confidence, 4),
-                **({"rle": run_lengths(result.labels == row.index)} if masks else {}),
+                **({"rle": run_lengths(columns == row.index)} if masks else {}),
             }
             for row in cut.legend
         ],

@@ -9,10 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from demo import memory
 from demo.errors import UserError, for_people
 from demo.service.cuts import Asked, Run
 from demo.service.pictures import expect_same, labelled_pixels
-from demo.service.refine import NO_MODEL, Refinement
+from demo.service.refine import NO_MODEL, Refinement, Step, quietly
 from demo.service.service import Service
 
 if TYPE_CHECKING:
@@ -21,21 +22,24 @@ if TYPE_CHECKING:
 README = "HOW-TO.txt"
 
 
-def bundle(service: Service, run: Run, path: str | None, refinement: Refinement | None = None) -> tuple[str, bytes]:
-    """Everything about a result.
+def bundle(
+    service: Service, run: Run, path: str | None, refinement: Refinement | None = None, step: Step = quietly
+) -> tuple[str, bytes]:
+    """Everything about a result, in the picture's own size.
 
     Args:
         service: that made the run.
         run: what is shown.
         path: the picture's file.
         refinement: of that run; its result goes in, with the report of what changed.
+        step: told (share in [0, 1], what happens); what it raises ends the work.
 
     Returns:
         File name of a .zip, and its content: indexed labels, overlay, JSON (classes, COCO run lengths, settings,
         versions), arrays, and the command line that gives the same result.
 
     Raises:
-        UserError: the picture has been replaced or has gone.
+        UserError: the picture has been replaced or has gone, or its full size takes more memory than is left.
     """
     segmenter, entry = service.encoded(run, path)
     expect_same(run.seen, path)
@@ -43,16 +47,30 @@ def bundle(service: Service, run: Run, path: str | None, refinement: Refinement 
         raise UserError("There is no picture.")
     from cliptrase_core import export
 
-    result = service.again(run, path).result if refinement is None else service.refine(refinement, path).refined
+    step(0.0, "dividing it at full size")
+    if refinement is None:
+        result, pixels = service.again(run, path, full=True).result, labelled_pixels(entry, run.seen, path)
+    else:
+        better = service.refine(refinement, path, lambda share, text: step(0.5 * share, text), full=True)
+        result, pixels = better.refined, better.pixels
     stem = export.safe_stem(Path(path).stem)
     with for_people(), TemporaryDirectory() as folder:
-        about = {"picture": Path(path).name}
-        files = export.save(result, labelled_pixels(entry, run.seen, path), folder, stem, about=about)
+        files = export.save(
+            result,
+            pixels,
+            folder,
+            stem,
+            about={"picture": Path(path).name},
+            step=lambda share, text: step(0.5 + 0.5 * share, text),
+        )
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(buffer, "w") as archive:
             for file in (files.labels, files.overlay, files.json, files.npz):
-                archive.write(file, file.name)
+                packed = file.suffix != ".json"  # pictures and arrays are compressed already
+                archive.write(file, file.name, zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED)
             archive.writestr(README, how_to(Path(path).name, run.asked, segmenter.info, refinement))
+        del result, pixels
+    memory.return_free()
     return f"{stem}.zip", buffer.getvalue()
 
 

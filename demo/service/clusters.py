@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from demo.errors import for_people
 from demo.service.cuts import Cut, Run
 from demo.service.pictures import Seen
 from demo.service.service import Service
@@ -91,12 +91,12 @@ def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
         UserError: the picture or the model is another one by now, or there would be too many regions.
     """
     cut = service.again(run, path)
-    plain = dataclasses.replace(run.asked, vote=False, threshold=0.0)
-    own = service.again(Run(run.seen, plain), path).result
-    bare = service.again(Run(run.seen, dataclasses.replace(plain, denoise="none")), path).result
-    after, bare_clusters = cut.result.patch_clusters, bare.patch_clusters
-    before = np.append(partners(bare_clusters, after), NOISE)[bare_clusters]  # the last one is for -1
-    segmenter, _ = service.encoded(run, path)
+    own = service.again(Run(run.seen, run.asked.before_vote), path).result
+    segmenter, entry = service.encoded(run, path)
+    with for_people():
+        bare = segmenter.clusters(entry.encoding, eps=run.asked.eps, min_samples=run.asked.min_samples, denoise="none")
+    after = cut.result.patch_clusters
+    before = np.append(partners(bare, after), NOISE)[bare]  # the last one is for -1
     return Clusters(
         cut=cut,
         before=before.reshape(run.seen.grid),

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from demo.errors import UserError
+from demo import memory
+from demo.errors import UserError, for_people
 from demo.service.cuts import Asked, Cut, Run
 from demo.service.service import Service
 from demo.settings import METHODS
@@ -90,14 +91,37 @@ def own_name(asked: Asked, among: Sequence[Variant]) -> str | None:
     return next((one.name for one in among if _settled(one.asked) == _settled(asked)), None)
 
 
-def cuts(service: Service, path: str | None, comparison: Comparison) -> Iterator[tuple[Variant, Cut]]:
+def cuts(
+    service: Service, path: str | None, comparison: Comparison, *, full: bool = False
+) -> Iterator[tuple[Variant, Cut]]:
     """Each variant with its result, made now or kept from before; the picture is never encoded again.
+
+    Args:
+        service: that made the run.
+        path: the picture's file.
+        comparison: what is compared.
+        full: as for `Service.segment`.
 
     Raises:
         UserError: the picture or the model is another one by now, or the other words are unusable.
     """
     for one in comparison.variants:
-        yield one, service.again(Run(comparison.run.seen, one.asked), path)
+        yield one, service.again(Run(comparison.run.seen, one.asked), path, full=full)
+    memory.return_free()
+
+
+def class_names(comparison: Comparison) -> list[str]:
+    """Every name that a class of any variant may have, before any result is made.
+
+    Raises:
+        UserError: the other words are unusable.
+    """
+    from cliptrase_core.result import BACKGROUND
+    from cliptrase_core.words import read_words
+
+    with for_people():
+        named = [read_words(words, None).class_names for words in {one.asked.words for one in comparison.variants}]
+    return [*(name for names in named for name in names), BACKGROUND]  # a threshold adds it
 
 
 def cost(cut: Cut) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +56,11 @@ class Asked:
         names = ("method", "denoise", "eps", "min_samples", "templates", "image_prior", "vote")
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def before_vote(self) -> Asked:
+        """What pixels say by themselves: the same for every clustering, so that it is made once."""
+        return replace(self, vote=False, threshold=0.0, denoise="cls", eps=None, min_samples=None)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -71,14 +77,13 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A segmented picture, ready to be shown.
+    """A segmented picture, ready to be shown or to be handed on.
 
     Attributes:
         run: which picture, and what was asked.
         shown: (H, W, 3), the picture at the size at which it is shown.
         patches: (h*cell, w*cell, 3), what the model saw.
-        result: in full.
-        legend: classes that are present, largest first.
+        result: its maps at `Entry.size` for the page, in the frame of `Frame.labels` for whatever leaves it.
         reused: whether the picture had been encoded before.
         kept: whether the whole result had been made before.
     """
@@ -87,21 +92,27 @@ class Cut:
     shown: views.Picture
     patches: views.Picture
     result: Segmentation
-    legend: list[LegendRow]
     reused: bool
     kept: bool
+
+    @cached_property
+    def legend(self) -> list[LegendRow]:
+        """Classes that are present, largest first."""
+        from cliptrase_core.colours import legend
+
+        return legend(self.result)
 
     @property
     def labels(self) -> npt.NDArray[np.int32]:
         """(H, W), labels at the size at which the picture is shown."""
-        return views.pick(self.result.labels, self.shown.shape[:2])
+        return self._as_shown(self.result.labels)
 
     @property
     def regions(self) -> npt.NDArray[np.int32]:
         """(H, W), regions likewise."""
-        return views.pick(self.result.regions, self.shown.shape[:2])
+        return self._as_shown(self.result.regions)
 
+    def _as_shown(self, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        from cliptrase_core.geometry import nearest
 
-def result_bytes(result: Segmentation) -> int:
-    """Memory that keeping a result takes."""
-    return result.labels.nbytes + result.regions.nbytes + result.confidence.nbytes
+        return nearest(values, (self.shown.shape[0], self.shown.shape[1]))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo import memory
 from demo.cache import Kept
 from demo.errors import UserError
 from demo.figures import views
 from demo.service.room import expect_room
-from demo.settings import KEPT_PICTURE_BYTES
+from demo.settings import KEPT_DIGESTS, KEPT_FOR_EACH, KEPT_PICTURE_BYTES
 
 if TYPE_CHECKING:
     from cliptrase_core import ImageEncoding, Segmenter
-    from cliptrase_core.geometry import Frame
+    from cliptrase_core.geometry import Frame, Size
 
 
 @dataclass(frozen=True)
@@ -45,22 +48,36 @@ class Entry:
     """A picture that is ready for words.
 
     Attributes:
-        encoding: of the core.
-        shown: (H, W, 3), the part that gets labels, at the size at which it is shown.
+        encoding: of the core; its frame is the whole picture's.
+        pixels: (H, W, 3), the part that gets labels, at `size`.
+        shown: (H, W, 3), the same at the size at which it is shown: small pictures are enlarged.
         patches: (h*cell, w*cell, 3), what the model saw, a whole number of pixels for each patch.
     """
 
     encoding: ImageEncoding
+    pixels: views.Picture
     shown: views.Picture
     patches: views.Picture
 
     @property
+    def size(self) -> Size:
+        """(H, W) at which the page labels it: that of the picture, or what is shown of a larger one."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def complete(self) -> bool:
+        """Whether that is the frame of the core's labels: then what the page shows may leave it as it is."""
+        return self.size == self.encoding.frame.labels
+
+    @property
     def nbytes(self) -> int:
-        """Memory that keeping it takes."""
+        """Memory that keeping it takes, with the regions that the core keeps beside it."""
         e = self.encoding
         tensors = (e.patches, e.cls, e.affinity, e.last_input)
-        pictures = (e.seen, self.shown, self.patches)
-        return sum(t.numel() * t.element_size() for t in tensors) + sum(picture.nbytes for picture in pictures)
+        pictures = {id(picture): picture for picture in (e.seen, self.pixels, self.shown, self.patches)}
+        regions = KEPT_FOR_EACH * self.pixels.size // 3  # a byte a pixel each
+        held = sum(picture.nbytes for picture in pictures.values())
+        return regions + held + sum(t.numel() * t.element_size() for t in tensors)
 
 
 class Pictures:
@@ -88,6 +105,10 @@ class Pictures:
         heads = int(blocks[0].attn.num_heads)
         return Seen(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, reused
 
+    def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
+        """The entry of a picture if it is in memory."""
+        return self._kept.peek((digest(path), preset, short_side, segmenter.model_id))
+
     def again(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Entry:
         """The entry of a picture that was seen: from memory, else from its file if that is still the same.
 
@@ -108,55 +129,73 @@ def expect_same(seen: Seen, path: str | None) -> None:
 
 
 def digest(path: str) -> str:
-    """Short hash of a file's content.
+    """Short hash of a file's content; a file that has not been touched since is not read again.
 
     Raises:
         UserError: the file has gone.
     """
     try:
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()[:24]  # at most the upload limit
+        known = Path(path).stat()
+        return _digest(path, known.st_ino, known.st_size, known.st_mtime_ns)
     except OSError as error:
         raise UserError("The uploaded file is no longer here. Upload the picture again.") from error
 
 
+@lru_cache(maxsize=KEPT_DIGESTS)
+def _digest(path: str, *_state: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()[:24]  # at most the upload limit
+
+
 def labelled_pixels(entry: Entry, seen: Seen, path: str | None) -> views.Picture:
-    """(H, W, 3), the part of a picture that gets labels, at their size; a paper preset labels its centre.
+    """(H, W, 3), the part of a picture that gets labels, in full; a paper preset labels its centre.
 
     Raises:
         UserError: the picture has been replaced or has gone.
     """
     from cliptrase_core import read_image
-    from cliptrase_core.preprocess import resize_and_crop
+    from cliptrase_core.imaging import MAX_REDUCED_PIXELS
 
     if path is None:
         raise UserError("There is no picture. Upload it again.")
     expect_same(seen, path)
-    pixels, frame = read_image(path), entry.encoding.frame
-    return pixels if frame.labels == frame.original else resize_and_crop(pixels, frame)
+    if entry.complete:
+        return entry.pixels
+    return read_image(path, max_pixels=MAX_REDUCED_PIXELS)
 
 
-def seen_box(frame: Frame) -> views.Box:
-    """The part of the original that the model saw, as (left, top, right, bottom)."""
-    tall, wide = (original / resized for original, resized in zip(frame.original, frame.resized, strict=True))
+def seen_box(frame: Frame, size: Size) -> views.Box:
+    """The part of a picture that the model saw, as (left, top, right, bottom) in pixels of it at (H, W)."""
+    tall, wide = (whole / resized for whole, resized in zip(size, frame.resized, strict=True))
     top, left = frame.crop
     # Clamped: rounding must not leave the picture by a hair.
-    right = min((left + frame.model[1]) * wide, frame.original[1])
-    bottom = min((top + frame.model[0]) * tall, frame.original[0])
+    right = min((left + frame.model[1]) * wide, size[1])
+    bottom = min((top + frame.model[0]) * tall, size[0])
     return left * wide, top * tall, right, bottom
 
 
 def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry:
-    from cliptrase_core import read_image
+    from cliptrase_core.imaging import read_reduced
 
-    pixels = read_image(path)
-    expect_room(segmenter, pixels.shape[:2], preset, short_side)
-    encoding = segmenter.encode(pixels, preset, short_side=short_side)
+    read = read_reduced(path)
+    expect_room(segmenter, read.size, preset, short_side)
+    encoding = segmenter.encode(read, preset, short_side=short_side)
     frame, side = encoding.frame, views.cell_side(encoding.grid)
-    box = seen_box(frame)
-    whole = frame.labels if frame.labels == frame.original else frame.model
-    return Entry(
+    box = seen_box(frame, read.pixels.shape[:2])
+    whole = frame.labels == frame.original
+    shown = views.view(read.pixels, views.shown_size(frame.labels if whole else frame.model), box)
+    entry = Entry(
         encoding=encoding,
-        shown=views.view(pixels, views.shown_size(whole), box),
-        patches=views.view(pixels, (frame.grid[0] * side, frame.grid[1] * side), box),
+        pixels=_labelled(encoding, read.pixels, shown) if whole else encoding.seen,
+        shown=shown,
+        patches=views.view(read.pixels, (frame.grid[0] * side, frame.grid[1] * side), box),
     )
+    del read
+    memory.return_free()
+    return entry
+
+
+def _labelled(encoding: ImageEncoding, pixels: views.Picture, shown: views.Picture) -> views.Picture:
+    """A whole picture at the size at which the page labels it: what is shown, unless that was enlarged."""
+    smaller = max(encoding.frame.labels) < max(shown.shape[:2])
+    return pixels if smaller else shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from demo.service.cuts import Run
 from demo.service.service import Service
 
 if TYPE_CHECKING:
+    from cliptrase_core.geometry import Size
     from cliptrase_core.scores import Candidate
 
 
@@ -21,7 +21,7 @@ class Point:
     """One pixel's answer.
 
     Attributes:
-        row: of the pixel in the labels' frame, from 0.
+        row: of the pixel in the picture's own size, from 0.
         column: likewise.
         shown: class that the picture shows there.
         colour: of that class, as CSS writes it.
@@ -62,11 +62,10 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     from cliptrase_core.decode import count_votes
 
     cut = service.again(run, path)
-    result, (height, width) = cut.result, cut.result.size
-    row = min(int(y * height / cut.shown.shape[0]), height - 1)
-    column = min(int(x * width / cut.shown.shape[1]), width - 1)
     segmenter, entry = service.encoded(run, path)
-    asked = run.asked
+    asked, result = run.asked, cut.result
+    row, column = _pixel((y, x), cut.shown.shape[:2], entry.encoding.frame.labels)
+    place = _pixel((y, x), cut.shown.shape[:2], result.size)
     with for_people():
         scores = segmenter.scores(
             entry.encoding,
@@ -76,11 +75,11 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
             image_prior=asked.image_prior,
         )
         candidates = scores.at(row, column)
-    label, region = int(result.labels[row, column]), int(result.regions[row, column])
+    label, region = int(result.labels[place]), int(result.regions[place])
     votes = np.zeros(1, dtype=np.int64)
     if result.settings["vote"] and region >= 0:
-        own = service.again(Run(run.seen, dataclasses.replace(asked, vote=False, threshold=0.0)), path).result
-        votes = count_votes(own.labels, own.regions, len(own.class_names))[region]
+        own = service.again(Run(run.seen, asked.before_vote), path).result
+        votes = count_votes(own.labels, result.regions, len(own.class_names))[region]
     winner, total = int(votes.argmax()), int(votes.sum())
     return Point(
         row=row,
@@ -88,9 +87,15 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
         shown=result.class_names[label],
         colour=to_hex(label_colours(result)[label]),
         candidates=candidates,
-        abstained=bool(asked.threshold and result.confidence[row, column] < asked.threshold),
+        abstained=bool(asked.threshold and result.confidence[place] < asked.threshold),
         region=region if total else None,
         region_area=total / result.labels.size,
         region_class=result.class_names[winner],
         region_share=int(votes[winner]) / max(total, 1),
     )
+
+
+def _pixel(point: tuple[float, float], shown: Size, size: Size) -> tuple[int, int]:
+    """(row, column) at a size of the pixel under a point (down, across) of the shown picture."""
+    row, column = (min(int(at * to / of), to - 1) for at, of, to in zip(point, shown, size, strict=True))
+    return row, column

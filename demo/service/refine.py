@@ -13,7 +13,7 @@ from demo.service.cuts import Cut, Run
 from demo.settings import REFINERS
 
 if TYPE_CHECKING:
-    from cliptrase_core import Refined
+    from cliptrase_core import Refined, Segmentation
     from demo.figures.views import Picture
 
 Step = Callable[[float, str], None]
@@ -104,7 +104,15 @@ def fetch(name: str, step: Step) -> None:
         fetch(name, step)
 
 
-def make_refined(cut: Cut, pixels: Picture, asked: Refinement, *, device: str, step: Step = quietly) -> Refined:
+def make_refined(
+    cut: Cut,
+    pixels: Picture,
+    asked: Refinement,
+    *,
+    device: str,
+    step: Step = quietly,
+    shown: tuple[Segmentation, Picture] | None = None,
+) -> Refined:
     """Refine one result.
 
     Args:
@@ -113,6 +121,7 @@ def make_refined(cut: Cut, pixels: Picture, asked: Refinement, *, device: str, s
         asked: by whom, how, and which pieces.
         device: for SAM.
         step: told (share in [0, 1], what happens); what it raises ends the work.
+        shown: the same result and picture at the size at which the page shows them, where SAM is asked.
 
     Raises:
         UserError: the weights are not here, or there is too little memory for them.
@@ -123,8 +132,9 @@ def make_refined(cut: Cut, pixels: Picture, asked: Refinement, *, device: str, s
     expect_here(asked.refiner)
     _expect_room(asked.refiner, device)
     step(0.0, "reading the weights" if MEGABYTES.get(asked.refiner) else "following edges")
-    mode = None if asked.refiner in FREE else asked.mode
-    return load_refiner(asked.refiner, mode=mode, device=device)(cut.result, pixels, keep=asked.keep, step=step)
+    mode, working = (None, None) if asked.refiner in FREE else (asked.mode, shown)
+    refiner = load_refiner(asked.refiner, mode=mode, device=device, working=working)
+    return refiner(cut.result, pixels, keep=asked.keep, step=step)
 
 
 def _expect_room(name: str, device: str) -> None:

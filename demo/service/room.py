@@ -15,6 +15,23 @@ if TYPE_CHECKING:
 PAIR_BYTES, PATCH_BYTES = 18, 100_000
 """Memory that each pair of patches and each patch takes at the peak: 5 GB were measured at 16,384 patches."""
 
+FULL_BYTES = 30
+"""Memory that each pixel takes while a result is made and packed in full: three maps, the picture, and copies."""
+
+
+def expect_room_in_full(size: Size) -> None:
+    """Refuse to make a result of (H, W) pixels that would take more memory than is left.
+
+    Raises:
+        UserError: with a way out.
+    """
+    needed, left = FULL_BYTES * size[0] * size[1], memory.available()
+    if left is not None and needed > left:
+        raise UserError(
+            f"In full, {size[0]} x {size[1]} pixels take about {needed / 1e9:.1f} GB of memory, and "
+            f"{left / 1e9:.1f} GB are left. Use a smaller copy of the picture."
+        )
+
 
 def expect_room(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> None:
     """Refuse a picture that would take too long or more memory than is left.

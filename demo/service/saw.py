@@ -49,4 +49,7 @@ def what_it_saw(service: Service, path: str | None, preset: str, short_side: int
         raise UserError("There is no picture yet. Upload one, or pick an example.")
     segmenter = service.holder.segmenter(model)
     with for_people():
+        known = service.known(segmenter, path, preset, short_side)
+        if known is not None:
+            return Saw(known.encoding.seen, known.encoding.frame)
         return Saw(*segmenter.view(path, preset, short_side=short_side))

@@ -1,7 +1,8 @@
 """What the page asks the core for: loaded models, each picture encoded once. Imports no Gradio.
 
 The core (and torch with it) is imported inside functions, by the thread that loads the model: the page is drawn
-meanwhile. Results are kept by the content of the picture, never by person, and never changed once made.
+meanwhile. Results are kept by the content of the picture, never by person, at the size at which they are shown, and
+never changed once made; what leaves the page is made at full size when it is asked for.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from demo import memory
 from demo.cache import Kept
 from demo.errors import UserError, for_people
 from demo.figures import views
 from demo.models import ModelHolder, Status
-from demo.service.cuts import Asked, Cut, Run, result_bytes
+from demo.service.cuts import Asked, Cut, Run
 from demo.service.looks import Look, Matrix, make_look, make_matrix
+from demo.service.packed import Packed
 from demo.service.pictures import Entry, Pictures, Seen, expect_same, labelled_pixels
 from demo.service.refine import Better, Refinement, Step, make_refined, quietly
+from demo.service.room import expect_room_in_full
 from demo.settings import (
     KEPT_CAPTURES,
     KEPT_DEPTHS,
@@ -30,6 +34,7 @@ from demo.settings import (
 
 if TYPE_CHECKING:
     from cliptrase_core import AttentionMaps, Refined, Segmentation, Segmenter
+    from cliptrase_core.geometry import Size
     from cliptrase_core.inspection import LayerGlobals
 
 
@@ -40,9 +45,8 @@ class Service:
         """Remember what to run; nothing is loaded before `start` or the first request."""
         self.holder = holder or ModelHolder(settings)
         self._pictures = Pictures()
-        self._results: Kept[Segmentation] = Kept(KEPT_RESULT_BYTES, result_bytes)
-        # What is not a label map is the coarse result's own.
-        self._refined: Kept[Refined] = Kept(KEPT_REFINED_BYTES, lambda result: result.labels.nbytes)
+        self._results: Kept[Packed[Segmentation]] = Kept(KEPT_RESULT_BYTES, lambda packed: packed.nbytes)
+        self._refined: Kept[Packed[Refined]] = Kept(KEPT_REFINED_BYTES, lambda packed: packed.nbytes)
         self._captures: Kept[Any] = Kept(KEPT_CAPTURES)
         self._maps: Kept[AttentionMaps] = Kept(KEPT_MAP_BYTES, lambda maps: 3 * maps.affinity.nbytes)
         self._matrices: Kept[Matrix] = Kept(KEPT_MATRICES)
@@ -50,14 +54,21 @@ class Service:
 
     def start(self) -> None:
         """Begin to load in the background; calling it again does nothing."""
+        memory.return_large_blocks()
         self.holder.start()
 
     def status(self) -> Status:
         """What runs now, or what is being waited for; never waits itself."""
         return self.holder.status()
 
-    def segment(self, path: str | None, asked: Asked) -> Cut:
+    def segment(self, path: str | None, asked: Asked, *, full: bool = False) -> Cut:
         """Divide a picture among words; a picture that was seen lately is not encoded again.
+
+        Args:
+            path: the picture's file.
+            asked: everything else that decides the result.
+            full: at the picture's own size, for what leaves the page: of a large picture it is made anew and not kept.
+                The page itself shows and keeps results at the size of a screen.
 
         Raises:
             UserError: something that the person can mend.
@@ -65,18 +76,21 @@ class Service:
         segmenter = self.holder.segmenter(asked.model)
         with for_people():
             seen, entry, reused = self._pictures.encoded(segmenter, path, asked.preset, asked.short_side)
-            return self._cut(segmenter, Run(seen, asked), entry, reused)
+            return self._cut(segmenter, Run(seen, asked), entry, reused, full)
 
-    def again(self, run: Run, path: str | None) -> Cut:
-        """A result that was shown before, from memory or made once more.
+    def again(self, run: Run, path: str | None, *, full: bool = False) -> Cut:
+        """A result that was shown before, from memory or made once more; `full` as for `segment`.
 
         Raises:
             UserError: the picture or the model is another one by now.
         """
-        segmenter = self._same_model(run.seen, run.asked.model)
+        segmenter, entry = self.encoded(run, path)
         with for_people():
-            entry = self._pictures.again(segmenter, run.seen, path)
-            return self._cut(segmenter, run, entry, reused=True)
+            return self._cut(segmenter, run, entry, reused=True, full=full)
+
+    def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
+        """A picture that a model has encoded lately; None if it has not."""
+        return self._pictures.known(segmenter, path, preset, short_side)
 
     def encoded(self, run: Run, path: str | None) -> tuple[Segmenter, Entry]:
         """The model and the encoded picture of a run, for whoever asks the core for more.
@@ -88,33 +102,39 @@ class Service:
         with for_people():
             return segmenter, self._pictures.again(segmenter, run.seen, path)
 
-    def refine(self, asked: Refinement, path: str | None, step: Step = quietly) -> Better:
+    def refine(self, asked: Refinement, path: str | None, step: Step = quietly, *, full: bool = False) -> Better:
         """A result with better boundaries; the picture is not encoded again.
 
         Args:
             asked: whose boundaries, by whom, how.
             path: the picture's file.
             step: told (share in [0, 1], what happens); what it raises ends the work.
+            full: as for `segment`; SAM is asked about what is shown in either case, so that its pieces are the same.
 
         Raises:
             UserError: the picture or the model is another one by now, or the refiner cannot run.
         """
-        from cliptrase_core.colours import legend
-
         segmenter, entry = self.encoded(asked.run, path)
-        before = self.again(asked.run, path)
+        expect_same(asked.run.seen, path)  # what is refined is what the picture's box shows
+        before, device = self.again(asked.run, path), str(segmenter.device)
         with for_people():
-            pixels = labelled_pixels(entry, asked.run.seen, path)
-            make = lambda: make_refined(before, pixels, asked, device=str(segmenter.device), step=step)  # noqa: E731
-            result, kept = self._refined.get(asked, make)
-            after = dataclasses.replace(before, result=result, legend=legend(result), kept=kept)
-            return Better(asked, before, after, pixels, result)
+            if full and not entry.complete:
+                coarse, pixels = self.again(asked.run, path, full=True), labelled_pixels(entry, asked.run.seen, path)
+                shown = (before.result, entry.pixels)
+                result = make_refined(coarse, pixels, asked, device=device, step=step, shown=shown)
+                return Better(asked, coarse, dataclasses.replace(coarse, result=result), pixels, result)
+            make = lambda: make_refined(before, entry.pixels, asked, device=device, step=step)  # noqa: E731
+            packed, kept = self._refined.get(asked, lambda: Packed.of(make(), exact=entry.complete))
+            result = packed.result()
+            return Better(asked, before, dataclasses.replace(before, result=result, kept=kept), entry.pixels, result)
 
-    def open(self, path: str | None, preset: str = "auto", model: str | None = None) -> Seen:
-        """Encode a picture without words, for `look`."""
+    def open(
+        self, path: str | None, preset: str = "auto", model: str | None = None, short_side: int | None = None
+    ) -> Seen:
+        """Encode a picture without words."""
         segmenter = self.holder.segmenter(model)
         with for_people():
-            return self._pictures.encoded(segmenter, path, preset, None)[0]
+            return self._pictures.encoded(segmenter, path, preset, short_side)[0]
 
     def look(
         self,
@@ -189,15 +209,19 @@ class Service:
         key, make = (seen, layer, head), lambda: self._capture(segmenter, seen, path).maps(layer, head)
         return self._maps.get(key, make)[0], patches
 
-    def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool) -> Cut:
-        from cliptrase_core.colours import legend
+    def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool, full: bool) -> Cut:
+        def make(size: Size | None) -> Segmentation:
+            return segmenter.segment(entry.encoding, run.asked.words, size=size, **run.asked.options)
 
-        # A threshold costs nothing, so one kept result serves all of them.
-        plain = Run(run.seen, dataclasses.replace(run.asked, threshold=0.0))
-        make = lambda: segmenter.segment(entry.encoding, run.asked.words, **run.asked.options)  # noqa: E731
-        result, kept = self._results.get(plain, make)
-        result = result.above(run.asked.threshold)
-        return Cut(run, entry.shown, entry.patches, result, legend(result), reused, kept)
+        if full and not entry.complete:
+            expect_room_in_full(entry.encoding.frame.labels)
+            result, kept = make(None), False
+        else:
+            # A threshold costs nothing, so one kept result serves all of them.
+            plain = Run(run.seen, dataclasses.replace(run.asked, threshold=0.0))
+            packed, kept = self._results.get(plain, lambda: Packed.of(make(entry.size), exact=entry.complete))
+            result = packed.result()
+        return Cut(run, entry.shown, entry.patches, result.above(run.asked.threshold), reused, kept)
 
     def _same_model(self, seen: Seen, model: str | None) -> Segmenter:
         segmenter = self.holder.segmenter(model)
@@ -207,7 +231,6 @@ class Service:
 
     def _capture(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Any:
         def make() -> Any:
-            expect_same(seen, path)
-            return segmenter.capture(path, seen.preset, short_side=seen.short_side)
+            return segmenter.capture(self._pictures.again(segmenter, seen, path).encoding)
 
         return self._captures.get(seen, make)[0]

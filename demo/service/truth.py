@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.errors import UserError, for_people
-from demo.figures import views
 from demo.service.cuts import Cut
 from demo.service.differences import fold
 from demo.service.service import Service
@@ -47,7 +46,7 @@ class Score:
 
 
 def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth:
-    """Read a mask and bring it to the frame of the labels.
+    """Read a mask and bring it to the size of the labels that the page shows.
 
     Args:
         service: that has the picture.
@@ -58,10 +57,12 @@ def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth
     Raises:
         UserError: no such PNG, one of another size than the picture, or numbers beyond the words.
     """
+    from cliptrase_core.geometry import nearest
+    from cliptrase_core.imaging import MAX_REDUCED_PIXELS
     from cliptrase_core.masks import read_mask
 
     with for_people():
-        labels = read_mask(mask)
+        labels = read_mask(mask, max_pixels=MAX_REDUCED_PIXELS)
     frame = service.encoded(own.run, path)[1].encoding.frame
     if labels.shape != frame.original:
         expected, got = (" x ".join(map(str, size)) for size in (frame.original, labels.shape))
@@ -77,8 +78,8 @@ def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth
         )
     if frame.labels != frame.original:  # the paper's presets label a crop
         (top, left), (height, width) = frame.crop, frame.labels
-        labels = views.pick(labels, frame.resized)[top : top + height, left : left + width]
-    return Truth(labels, names)
+        labels = nearest(labels, frame.resized)[top : top + height, left : left + width]
+    return Truth(nearest(labels, own.result.size), names)
 
 
 def score(truth: Truth, cut: Cut) -> Score:

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from demo.handlers.common import DownloadView
 from demo.handlers.refine import BetterView, OfferView, RefineHandlers, RefineView
 from demo.presenters import refine as presenters
 from demo.settings import REFINE_MODES
@@ -102,7 +103,14 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
-    made = tab.download.click(handlers.download, [tab.refinement, shared.image], tab.file, **ONE_AT_A_TIME, **PRIVATE)
+    made = tab.download.click(
+        handlers.download,
+        [tab.refinement, shared.image],
+        outputs(tab, DownloadView),
+        show_progress="hidden",
+        **ONE_AT_A_TIME,
+        **PRIVATE,
+    )
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
     tab.stop.click(handlers.fetch_stopped, tab.fetch_news, tab.fetch_news, cancels=[fetching], **CHEAP)
     gr.on([tab.stop.click, stop.click], handlers.stopped, tab.news, tab.news, cancels=[running], **CHEAP)
@@ -139,5 +147,5 @@ def _results() -> dict[str, Any]:
         "pieces": gr.CheckboxGroup(
             [], label="Pieces that take SAM's mask", info=presenters.PIECES_INFO, visible=False, elem_id="refine-pieces"
         ),
-        "download": gr.Button("Download the refined result (zip)", elem_id="refine-download"),
+        "download": gr.Button(presenters.DOWNLOAD, elem_id="refine-download"),
     }

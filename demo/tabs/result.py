@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from demo.figures.overlay import STYLES
+from demo.handlers.common import DownloadView
 from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.presenters import segment as presenters
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, outputs, shown
@@ -53,7 +54,7 @@ def draw(run: gr.State, token: gr.Textbox) -> Result:
         legend=gr.HTML(presenters.EMPTY_LEGEND, elem_id="legend", min_height=90, padding=False),
         findings=gr.HTML("", elem_id="findings", padding=False),
         costs=gr.HTML("", elem_id="costs", min_height=44, padding=False),
-        download=gr.Button("Download masks, overlay and settings (zip)", elem_id="download"),
+        download=gr.Button(presenters.DOWNLOAD, elem_id="download"),
         file=gr.DownloadButton("Download", visible="hidden", elem_id=FILE),
         run=run,
         token=token,
@@ -89,7 +90,14 @@ def wire(result: Result, shared: Shared, handlers: SegmentHandlers) -> None:
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
-    made = result.download.click(handlers.download, [shared.run, shared.image], result.file, **ONE_AT_A_TIME, **PRIVATE)
+    made = result.download.click(
+        handlers.download,
+        [shared.run, shared.image],
+        outputs(result, DownloadView),
+        show_progress="hidden",
+        **ONE_AT_A_TIME,
+        **PRIVATE,
+    )
     # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
 

@@ -18,10 +18,12 @@ import numpy as np
 from PIL import Image
 
 from demo.settings import EXAMPLES
+from tests.photographs import WORDS, photograph
 from tests.server import Server, serving
 from tests.visitor import Answer, Visitor
 
 ROUNDS = 15
+LARGE_ROUNDS = 5
 PEOPLE = 8
 Row = tuple[str, str, str, str]
 
@@ -41,9 +43,42 @@ def rows() -> Iterator[Row]:
             yield row("opacity", "-", repeat(lambda i: opacity(visitor, i)))
             yield row("click on the result: what is here", "-", repeat(lambda i: point(visitor, i)))
             yield row("click on a patch: both maps", "<= 0.15 s", repeat(lambda i: patch(visitor, i)))
-            yield row("Compare: steps and nine methods, new picture", "<= 3 s", comparisons(visitor, folder))
+            yield row(
+                "Compare: steps and nine methods, new picture",
+                "<= 3 s",
+                comparisons(visitor, [photo(folder, 500 + i) for i in range(ROUNDS + 1)], "dog; soccer ball; grass"),
+            )
             yield together(server, folder)
             visitor.close()
+        with serving(folder) as server:
+            yield from photographs(server, folder)
+
+
+def photographs(server: Server, folder: Path) -> Iterator[Row]:
+    """The same with photographs of 12 megapixels, and what the server then holds."""
+    paths = [photograph(folder / f"large-{i}.jpg", i, quality=80) for i in range(LARGE_ROUNDS + 1)]
+    visitor = Visitor(server.address)
+    segment(visitor, EXAMPLES / "dog.png", "dog; road")  # waits for the model
+    yield row("12 megapixels -> overlay", "<= 1.5 s", few(lambda i: segment(visitor, paths[i], WORDS)))
+    yield row("3 new words -> overlay", "<= 0.5 s", repeat(lambda i: new_words(visitor, i)))
+    visitor.do("go", words=WORDS)
+    yield row("opacity", "<= 0.3 s", repeat(lambda i: opacity(visitor, i)))
+    yield row("eps -> overlay", "<= 0.3 s", repeat(lambda i: eps(visitor, i)))
+    yield row("click on a region", "<= 0.3 s", repeat(lambda i: region(visitor, i)))
+    yield row("click on the result: what is here", "-", repeat(lambda i: point(visitor, i)))
+    yield row("click on a patch: both maps", "<= 0.15 s", repeat(lambda i: patch(visitor, i)))
+    yield row("Compare: steps and nine methods", "<= 4 s", comparisons(visitor, paths, f"{WORDS}; plant"))
+    yield row("two of them side by side", "-", few(lambda i: pair(visitor, i)))
+    yield row("Compare again", "-", few(lambda i: expect(visitor.do("compare-go"))))
+    yield row("refined by sam-nano+edges", "-", few(lambda i: expect(visitor.do("refine-go"))))
+    yield row("download: 4000 x 3000 as zip", "<= 6 s", few(lambda i: archive(visitor)))
+    visitor.close()
+    yield "memory after all of it", "<= 1.2 GB", f"{server.memory() / 1e9:.2f} GB", f"{server.most() / 1e9:.2f} GB"
+
+
+def few(work: Callable[[int], Any]) -> list[float]:
+    """Seconds of a few runs, for what takes long."""
+    return repeat(work, LARGE_ROUNDS)
 
 
 def row(what: str, target: str, times: list[float]) -> Row:
@@ -51,10 +86,10 @@ def row(what: str, target: str, times: list[float]) -> Row:
     return what, target, f"{median(times):.2f} s", f"{max(times):.2f} s"
 
 
-def repeat(work: Callable[[int], Any]) -> list[float]:
+def repeat(work: Callable[[int], Any], rounds: int = ROUNDS) -> list[float]:
     """Seconds of each run, the first (which fills caches of libraries) left out."""
     times = []
-    for i in range(ROUNDS + 1):
+    for i in range(rounds + 1):
         start = time.perf_counter()
         work(i)
         times.append(time.perf_counter() - start)
@@ -103,11 +138,35 @@ def patch(visitor: Visitor, i: int) -> None:
         fetch(visitor, visitor.shown(name))
 
 
-def comparisons(visitor: Visitor, folder: Path) -> list[float]:
-    """Press Compare under results of pictures that nothing was compared of."""
+def eps(visitor: Visitor, i: int) -> Answer:
+    """Move the slider of the clustering, the Clusters tab closed."""
+    return shown(visitor, visitor.do("eps", "input", automatic=False, eps=0.5 + 0.01 * i))
+
+
+def region(visitor: Visitor, i: int) -> None:
+    """Click a patch in the Clusters tab, see both maps."""
+    expect(visitor.do("regions-after", "select", at=[20 + 40 * i, 100]))
+    for name in ("regions-before", "regions-after"):
+        fetch(visitor, visitor.shown(name))
+
+
+def pair(visitor: Visitor, i: int) -> Answer:
+    """Choose another result for the right side."""
+    names = ("clip", "recovery", "clustering", "cliptrase", "maskclip", "gem")
+    return expect(visitor.do("compare-after", "input", **{"compare-after": names[i % len(names)]}))
+
+
+def archive(visitor: Visitor) -> None:
+    """Press Download, fetch the zip."""
+    expect(visitor.do("download"))
+    fetch(visitor, visitor.shown("file"))
+
+
+def comparisons(visitor: Visitor, paths: list[Path], words: str) -> list[float]:
+    """Press Compare under results that nothing was compared of."""
     times = []
-    for i in range(ROUNDS + 1):
-        segment(visitor, photo(folder, 500 + i), "dog; soccer ball; grass")
+    for path in paths:
+        segment(visitor, path, words)
         start = time.perf_counter()
         expect(visitor.do("compare-go"))
         times.append(time.perf_counter() - start)

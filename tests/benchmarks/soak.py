@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.soak [--requests 300]`: mixed requests, then memory and the temp folder.
 
-What a busy day brings: new words, new pictures, clicks on pictures and patches, mistakes, hostile files, tabs that
-close before their answer. What the app keeps on purpose is kept small here, and the warm-up fills it: what grows
-after that is lost.
+What a busy day brings: new words, new pictures, photographs of 12 megapixels, clicks on pictures and patches, mistakes,
+hostile files, tabs that close before their answer. What the app keeps on purpose is kept small here, and the warm-up
+fills it: what grows after that is lost.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from demo.settings import EXAMPLES
+from tests.photographs import photograph
 from tests.server import ROOT, Server, serving
 from tests.visitor import API, Visitor
 
@@ -93,6 +94,16 @@ def _new_picture(visitor: Visitor, folder: Path, i: int) -> str | None:
     return visitor.do("go", picture=visitor.upload(path)).error
 
 
+def _photograph(visitor: Visitor, folder: Path, i: int) -> str | None:
+    """12 megapixels that nobody has seen, shown and downloaded now and then, as phones send them."""
+    known, path = folder / "known.jpg", folder / "photograph.jpg"
+    if not known.exists():
+        photograph(known, quality=80)
+    path.write_bytes(known.read_bytes() + str(i).encode())  # what follows the picture is not read, but counts
+    told = visitor.do("go", picture=visitor.upload(path)).error
+    return told or (visitor.do("download").error if i % 3 == 0 else None)
+
+
 def _opacity(visitor: Visitor, folder: Path, i: int) -> str | None:
     return visitor.do("opacity", "input", opacity=(i % 10) / 10).error
 
@@ -131,6 +142,7 @@ KINDS: tuple[Callable[[Visitor, Path, int], str | None], ...] = (
     _point,
     _new_picture,
     _opacity,
+    _photograph,
     _patch,
     _mistake,
     _hostile_file,

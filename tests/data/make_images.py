@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms
 
 FOLDER = Path(__file__).parent / "images"
@@ -114,6 +115,7 @@ def make_formats():
     picture.save(FOLDER / "quadrants_lzw.tif", compression="tiff_lzw")
     picture.save(FOLDER / "quadrants.webp", lossless=True)
     picture.save(FOLDER / "quadrants.avif", quality=100, subsampling="4:4:4")
+    picture.save(FOLDER / "quadrants.heic", quality=-1)
     picture.quantize(4).save(FOLDER / "quadrants.gif")
     save_two("two.mpo", quality=95, subsampling=0)
     save_two("pages.tif")
@@ -143,6 +145,7 @@ def make_turned():
     turned.save(FOLDER / "orientation_6.png", exif=exif(6))
     turned.save(FOLDER / "orientation_6.webp", exif=exif(6), lossless=True)
     turned.save(FOLDER / "orientation_6.tif", tiffinfo={0x0112: 6})
+    turned.save(FOLDER / "orientation_6.heic", exif=exif(6), quality=-1)
     turned.save(FOLDER / "orientation_6_broken_tag.jpg", exif=exif(6, broken=True), **jpeg)
     quadrants().save(FOLDER / "broken_exif.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xffnonsense", **jpeg)
 
@@ -215,12 +218,16 @@ def make_foreign():
     (FOLDER / "page.html").write_text("<!DOCTYPE html><title>page</title>\n")
     (FOLDER / "paper.pdf").write_bytes(b"%PDF-1.4\n%%EOF\n")
     (FOLDER / "drawing.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
-    (FOLDER / "phone.heic").write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic")
+    (FOLDER / "phone.mp4").write_bytes(struct.pack(">I", 24) + b"ftypisom" + bytes(4) + b"isommp42")
+    (FOLDER / "camera.cr3").write_bytes(struct.pack(">I", 24) + b"ftypcrx " + bytes(4) + b"crx isom")
+    (FOLDER / "scan.jp2").write_bytes(struct.pack(">I", 12) + b"jP  \r\n\x87\n" + struct.pack(">I", 20) + b"ftypjp2 ")
+    (FOLDER / "pointer.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     (FOLDER / "empty.png").write_bytes(b"")
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
+    pillow_heif.register_heif_opener()
     make_formats()
     make_turned()
     make_transparent()

@@ -1,0 +1,66 @@
+"""A phone's photograph in a real browser: shown at the size of a screen, downloaded in its own."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+import pillow_heif
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.e2e.steps import click_patch, expect_no_sideways_scroll, grid_of, segment, upload
+from tests.photographs import photograph
+
+pytestmark = pytest.mark.e2e
+PATIENCE = 60_000
+NATURAL = "image => [image.naturalWidth, image.naturalHeight]"
+
+
+@pytest.mark.parametrize(("width", "size"), [(1280, (3000, 4000)), (375, (4000, 3000))])
+def test_twelve_megapixels_are_shown_clicked_and_downloaded(open_page, artifacts, tmp_path, width, size):
+    page = open_page(width)
+    segment(page, photograph(tmp_path / "phone.jpg", 1, size, quality=80), "person; wall; flag")
+    overlay = page.locator("#overlay img")
+    assert overlay.evaluate(NATURAL) == ([1280, 960] if size[1] > size[0] else [960, 1280])
+    page.screenshot(path=artifacts / f"photograph_{width}.png")
+    box = overlay.bounding_box()
+    overlay.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(page.locator("#point")).to_contain_text(re.compile(r"at column \d+, row \d+"), timeout=PATIENCE)
+    column, row = map(int, re.search(r"column (\d+), row (\d+)", page.locator("#point").inner_text()).groups())
+    assert abs(column - size[1] / 2) < 0.02 * size[1], "in the photograph's own pixels"
+    assert abs(row - size[0] / 2) < 0.02 * size[0]
+
+    h, w = grid_of(page)
+    click_patch(page, h - 2, 1, (h, w))
+    expect(page.locator("#row input")).to_have_value(str(h - 2), timeout=PATIENCE)
+    expect(page.locator("#column input")).to_have_value("1")
+
+    page.get_by_role("tab", name="Result").click()
+    with page.expect_download(timeout=PATIENCE) as download:
+        page.locator("#download").click()
+        expect(page.locator("#download")).to_contain_text("%")
+    with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:
+        for name in ("phone.labels.png", "phone.overlay.png"):
+            with Image.open(archive.open(name)) as picture:
+                assert picture.size == size[::-1]
+    expect(page.locator("#download")).to_contain_text("Download masks")
+    expect_no_sideways_scroll(page)
+    assert page.strangers == []
+
+
+@pytest.mark.parametrize("kind", ["heic", "tif"])
+def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(open_page, tmp_path, kind):
+    pillow_heif.register_heif_opener()
+    page = open_page(1280)
+    preview = page.locator("#picture img")
+    segment(page, photograph(tmp_path / f"phone.{kind}", 1, (600, 800)), "person; wall")
+    assert "read all the same" in preview.get_attribute("alt")
+    assert page.locator("#overlay img").evaluate(NATURAL) == [800, 600]
+    upload(page, photograph(tmp_path / "phone.png", 2, (60, 80)))
+    expect(preview).to_have_attribute("alt", "")
+    assert preview.evaluate(NATURAL) == [80, 60]
