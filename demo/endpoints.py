@@ -72,7 +72,7 @@ class Endpoints:
         asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
         asked = _in_one_way(asked, method, denoise, vote)
         masks = _yes("include_masks", include_masks)
-        return describe(self._service.segment(image, asked), self._service.status(), masks=masks)
+        return describe(self._service.segment(image, asked), masks=masks)
 
     @plainly
     def refine(
@@ -126,7 +126,7 @@ class Endpoints:
         expect_here(name)
         run = self._service.segment(image, asked).run
         better = self._service.refine(Refinement(run, name, way, chosen), image)
-        return describe_refinement(better, self._service.status(), masks=masks)
+        return describe_refinement(better, masks=masks)
 
     @plainly
     def inspect_patch(
@@ -161,7 +161,7 @@ class Endpoints:
         seen = self._service.open(image, one_of("preset", preset, PRESETS), model)
         one_head = None if head is None else whole("head", head)
         direction = one_of("direction", direction, DIRECTIONS)
-        look = self._service.look(seen, image, *patch, chosen, model=model, head=one_head, direction=direction)
+        look = self._service.look(seen, image, *patch, chosen, head=one_head, direction=direction)
         return describe_look(look)
 
     @plainly
@@ -206,11 +206,14 @@ class Endpoints:
         run = self._service.segment(image, found[0].asked).run
         pairs = list(cuts(self._service, image, Comparison(run, found)))
         differences = [difference(pairs[0][1], cut) for _, cut in pairs]
-        return describe_comparison(pairs, differences, self._service.status())
+        return describe_comparison(pairs, differences)
 
     @plainly
     def models(self) -> Any:
-        """What runs now and on what, loaded and offered models, and the names that the other calls take."""
+        """What runs now and on what, loaded and offered models, and the names that the other calls take.
+
+        Answers at once: while the first model is loaded, what is on this computer is not known yet (null).
+        """
         status, holder = self._service.status(), self._service.holder
         return {
             "ready": status.ready,
@@ -223,7 +226,7 @@ class Endpoints:
             "presets": list(PRESETS),
             "denoise": list(DENOISE),
             "templates": list(TEMPLATES),
-            "refiners": describe_refiners({name: is_here(name) for name in REFINERS}),
+            "refiners": describe_refiners({name: is_here(name) for name in REFINERS if status.ready}),
             "refine_modes": list(REFINE_MODES),
             **describe_models(holder.loaded(), offered(look=status.ready)),
         }

@@ -247,8 +247,7 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
     fake_hub.released.set()
     until(lambda: not service.status().busy)
     assert (service.status().name, service.status().pretrained, service.status().notice) == ("tiny", "one", None)
-    with pytest.raises(UserError, match="Press Segment again"):
-        service.again(first.run, photo)
+    assert service.again(first.run, photo).run.seen.model == "nano"
     assert service.segment(photo, Asked("cat; dog")).run.seen.model_id == service.holder.segmenter("tiny:one").model_id
     assert service.holder.segmenter("nano").info.name == "nano"
 

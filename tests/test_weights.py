@@ -684,10 +684,13 @@ def test_offline_mode_asks_no_one(monkeypatch):
         ("nano", False, False, None, ("nano", "embedded", False, "on disk", None)),
         ("ViT-B-32", True, False, None, ("ViT-B-32", "openai", False, "on disk", None)),
         (None, True, True, None, ("ViT-B-16", "openai", False, "on disk", None)),
-        (None, False, False, True, ("nano", "embedded", True, "fetching", "is being fetched. Until then")),
+        # 0.6 GB are never fetched unasked: only where they are named.
+        (None, False, False, True, ("nano", "embedded", False, "not asked for", "is not on this computer")),
+        ("", False, False, True, ("nano", "embedded", False, "not asked for", "is not on this computer")),
+        ("ViT-B-16", False, False, True, ("nano", "embedded", True, "fetching", "is being fetched. Until then")),
         ("tiny:plain", False, False, True, ("nano", "embedded", True, "fetching", "tiny (plain)")),
-        (None, False, False, False, ("nano", "embedded", False, "hub silent", "did not answer within 3 s")),
-        ("", False, True, None, ("nano", "embedded", False, "offline", "Unset HF_HUB_OFFLINE")),
+        ("ViT-B-16", False, False, False, ("nano", "embedded", False, "hub silent", "did not answer within 3 s")),
+        ("ViT-B-16", False, True, None, ("nano", "embedded", False, "offline", "Unset HF_HUB_OFFLINE")),
     ],
 )
 def test_start_up_runs_what_is_here_and_says_what_is_not(monkeypatch, requested, cached, offline, answers, expected):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 
+from demo import core
 from demo.errors import UserError
 from demo.figures import views
 from demo.figures.changes import marked
@@ -179,15 +180,13 @@ class CompareHandlers:
 
 def _palette(pairs: Pairs) -> dict[str, tuple[int, int, int]]:
     """One colour for each folded name of any of the results: "Dog" and "dog" are one class."""
-    from cliptrase_core.colours import class_colours
 
-    return class_colours(fold(name) for _, cut in pairs for name in cut.result.class_names)
+    return core.colours.class_colours(fold(name) for _, cut in pairs for name in cut.result.class_names)
 
 
 def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
-    from cliptrase_core.colours import to_hex
 
-    return {name: to_hex(colour) for name, colour in colours.items()}
+    return {name: core.colours.to_hex(colour) for name, colour in colours.items()}
 
 
 def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]], picture: views.Picture | None = None) -> views.Picture:

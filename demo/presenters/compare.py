@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from demo.models import Status
-from demo.presenters.common import hint, percent, seconds, strip, swatch, word
+from demo.presenters.common import describe_model, hint, percent, seconds, strip, swatch, word
 from demo.service import Cut
 from demo.service.compare import Variant, cost
 from demo.service.differences import Difference, fold
@@ -126,17 +125,16 @@ def errors_text(after: Variant) -> str:
     return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
 
 
-def describe_comparison(pairs: Sequence[Pair], differences: Sequence[Difference], status: Status) -> Mapping[str, Any]:
+def describe_comparison(pairs: Sequence[Pair], differences: Sequence[Difference]) -> Mapping[str, Any]:
     """A comparison as plain JSON.
 
     Args:
         pairs: each variant with its result.
         differences: of the first to each of them.
-        status: what runs.
     """
     first = pairs[0][1].result
     return {
-        "model": status.name,
+        **describe_model(pairs[0][1].run.seen),
         "size": list(first.size),
         "grid": list(first.grid),
         "compared": [

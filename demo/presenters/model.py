@@ -10,6 +10,7 @@ from typing import Any
 from demo.models import NANO, ModelFacts, Offered, Status
 from demo.presenters.common import hint, sheet, strip
 from demo.service.saw import Saw
+from demo.settings import OFFERED
 
 NANO_LIMITS = "It is small and was trained on drawn scenes: it reads photographs poorly."
 OWN_CHOICE = "Your choice, on this page only."
@@ -29,7 +30,7 @@ def banner(status: Status, chosen: ModelFacts | None = None) -> str:
         status: what runs for whoever chose nothing.
         chosen: the model that this visitor chose.
     """
-    if chosen is not None:
+    if chosen is not None and chosen.key != status.key:
         return strip("calm", _runs(chosen.name, chosen.pretrained, chosen.device, chosen.precision), OWN_CHOICE)
     if status.failed:
         return strip("bad", "No model", status.notice or "")
@@ -39,6 +40,12 @@ def banner(status: Status, chosen: ModelFacts | None = None) -> str:
     if status.notice:
         return strip("note", facts, status.notice)
     return strip("calm", facts, f"The embedded model. {NANO_LIMITS}" if status.name == NANO else "")
+
+
+def offer_label(key: str) -> str:
+    """Plain text on the button that loads a better model."""
+    megabytes = {known: size for known, size, _ in OFFERED}.get(key)
+    return f"Load {key}" + (f" ({megabytes / 1000:.1f} GB)" if megabytes else "")
 
 
 def model_sheet(facts: ModelFacts) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from demo import core
 from demo.errors import UserError, for_people
 from demo.service.cuts import Asked, Run
 from demo.service.pictures import expect_same, labelled_pixels
@@ -41,12 +42,11 @@ def bundle(service: Service, run: Run, path: str | None, refinement: Refinement 
     expect_same(run.seen, path)
     if path is None:  # said by expect_same; here for the type checker
         raise UserError("There is no picture.")
-    from cliptrase_core import export
 
     result = service.again(run, path).result if refinement is None else service.refine(refinement, path).refined
-    stem = export.safe_stem(Path(path).stem)
+    stem = core.export.safe_stem(Path(path).stem)
     with for_people(), TemporaryDirectory() as folder:
-        files = export.save(result, labelled_pixels(entry, run.seen, path), folder, stem)
+        files = core.export.save(result, labelled_pixels(entry, run.seen, path), folder, stem)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in (files.labels, files.overlay, files.json, files.npz):

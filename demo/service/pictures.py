@@ -6,9 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from demo import core
 from demo.cache import Kept
 from demo.errors import UserError
 from demo.figures import views
+from demo.models import key_of
 from demo.service.room import expect_room
 from demo.settings import KEPT_PICTURE_BYTES
 
@@ -25,7 +27,8 @@ class Seen:
         picture: digest of the file.
         preset: how it was laid out.
         short_side: pixels that the model sees along the short side; None for the preset's.
-        model_id: which model saw it.
+        model: key of the model that saw it: it stays that one when the page runs another.
+        model_id: its fingerprint.
         grid: (h, w) in patches.
         layers: blocks of that model.
         heads: heads of each block.
@@ -34,6 +37,7 @@ class Seen:
     picture: str
     preset: str
     short_side: int | None
+    model: str
     model_id: str
     grid: tuple[int, int]
     layers: int
@@ -82,7 +86,7 @@ class Pictures:
         if not path:
             raise UserError("There is no picture yet. Upload one, or pick an example.")
         picture = digest(path)
-        key = (picture, preset, short_side, segmenter.model_id)
+        key = (picture, preset, short_side, key_of(segmenter), segmenter.model_id)
         entry, reused = self._kept.get(key, lambda: _encode(segmenter, path, preset, short_side))
         blocks = segmenter.backbone.blocks
         heads = int(blocks[0].attn.num_heads)
@@ -94,7 +98,7 @@ class Pictures:
         Raises:
             UserError: another picture is there by now.
         """
-        kept = self._kept.peek((seen.picture, seen.preset, seen.short_side, seen.model_id))
+        kept = self._kept.peek((seen.picture, seen.preset, seen.short_side, seen.model, seen.model_id))
         if kept is not None:
             return kept
         expect_same(seen, path)
@@ -126,14 +130,12 @@ def labelled_pixels(entry: Entry, seen: Seen, path: str | None) -> views.Picture
     Raises:
         UserError: the picture has been replaced or has gone.
     """
-    from cliptrase_core import read_image
-    from cliptrase_core.preprocess import resize_and_crop
 
     if path is None:
         raise UserError("There is no picture. Upload it again.")
     expect_same(seen, path)
-    pixels, frame = read_image(path), entry.encoding.frame
-    return pixels if frame.labels == frame.original else resize_and_crop(pixels, frame)
+    pixels, frame = core.imaging.read_image(path), entry.encoding.frame
+    return pixels if frame.labels == frame.original else core.preprocess.resize_and_crop(pixels, frame)
 
 
 def seen_box(frame: Frame) -> views.Box:
@@ -147,9 +149,8 @@ def seen_box(frame: Frame) -> views.Box:
 
 
 def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry:
-    from cliptrase_core import read_image
 
-    pixels = read_image(path)
+    pixels = core.imaging.read_image(path)
     expect_room(segmenter, pixels.shape[:2], preset, short_side)
     encoding = segmenter.encode(pixels, preset, short_side=short_side)
     frame, side = encoding.frame, views.cell_side(encoding.grid)

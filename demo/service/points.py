@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from demo import core
 from demo.errors import for_people
 from demo.service.cuts import Run
 from demo.service.service import Service
@@ -58,8 +59,6 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     Raises:
         UserError: the picture or the model is another one by now.
     """
-    from cliptrase_core.colours import label_colours, to_hex
-    from cliptrase_core.decode import count_votes
 
     cut = service.again(run, path)
     result, (height, width) = cut.result, cut.result.size
@@ -80,13 +79,13 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     votes = np.zeros(1, dtype=np.int64)
     if result.settings["vote"] and region >= 0:
         own = service.again(Run(run.seen, dataclasses.replace(asked, vote=False, threshold=0.0)), path).result
-        votes = count_votes(own.labels, own.regions, len(own.class_names))[region]
+        votes = core.decode.count_votes(own.labels, own.regions, len(own.class_names))[region]
     winner, total = int(votes.argmax()), int(votes.sum())
     return Point(
         row=row,
         column=column,
         shown=result.class_names[label],
-        colour=to_hex(label_colours(result)[label]),
+        colour=core.colours.to_hex(core.colours.label_colours(result)[label]),
         candidates=candidates,
         abstained=bool(asked.threshold and result.confidence[row, column] < asked.threshold),
         region=region if total else None,

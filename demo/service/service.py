@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from demo import core
 from demo.cache import Kept
 from demo.errors import UserError, for_people
 from demo.figures import views
@@ -73,7 +74,7 @@ class Service:
         Raises:
             UserError: the picture or the model is another one by now.
         """
-        segmenter = self._same_model(run.seen, run.asked.model)
+        segmenter = self._same_model(run.seen)
         with for_people():
             entry = self._pictures.again(segmenter, run.seen, path)
             return self._cut(segmenter, run, entry, reused=True)
@@ -84,7 +85,7 @@ class Service:
         Raises:
             UserError: the picture or the model is another one by now.
         """
-        segmenter = self._same_model(run.seen, run.asked.model)
+        segmenter = self._same_model(run.seen)
         with for_people():
             return segmenter, self._pictures.again(segmenter, run.seen, path)
 
@@ -99,7 +100,6 @@ class Service:
         Raises:
             UserError: the picture or the model is another one by now, or the refiner cannot run.
         """
-        from cliptrase_core.colours import legend
 
         segmenter, entry = self.encoded(asked.run, path)
         before = self.again(asked.run, path)
@@ -107,7 +107,7 @@ class Service:
             pixels = labelled_pixels(entry, asked.run.seen, path)
             make = lambda: make_refined(before, pixels, asked, device=str(segmenter.device), step=step)  # noqa: E731
             result, kept = self._refined.get(asked, make)
-            after = dataclasses.replace(before, result=result, legend=legend(result), kept=kept)
+            after = dataclasses.replace(before, result=result, legend=core.colours.legend(result), kept=kept)
             return Better(asked, before, after, pixels, result)
 
     def open(self, path: str | None, preset: str = "auto", model: str | None = None) -> Seen:
@@ -124,7 +124,6 @@ class Service:
         column: int,
         layer: int | None = None,
         *,
-        model: str | None = None,
         head: int | None = None,
         direction: str = OUTGOING,
     ) -> Look:
@@ -136,7 +135,6 @@ class Service:
             row: from 0.
             column: from 0.
             layer: from 1; None takes the last but one.
-            model: key of the model that saw it.
             head: from 1; None takes the mean of all.
             direction: one of `DIRECTIONS`.
 
@@ -144,65 +142,60 @@ class Service:
             UserError: no such patch, layer or head, or the picture or the model is another one by now.
         """
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head, model)
+            maps, patches = self._maps_of(seen, path, layer, head)
             return make_look(seen, maps, patches, (row, column), direction)
 
-    def look_of_cls(
-        self, seen: Seen, path: str | None, layer: int | None = None, *, model: str | None, head: int | None = None
-    ) -> Look:
+    def look_of_cls(self, seen: Seen, path: str | None, layer: int | None = None, *, head: int | None = None) -> Look:
         """What [CLS] looks at; arguments and errors as in `look`."""
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head, model)
+            maps, patches = self._maps_of(seen, path, layer, head)
             return make_look(seen, maps, patches, None)
 
-    def matrix(
-        self, seen: Seen, path: str | None, layer: int | None = None, *, model: str | None, head: int | None = None
-    ) -> Matrix:
+    def matrix(self, seen: Seen, path: str | None, layer: int | None = None, *, head: int | None = None) -> Matrix:
         """Who looks at whom, all patches at once; arguments and errors as in `look`."""
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head, model)
+            maps, patches = self._maps_of(seen, path, layer, head)
             return self._matrices.get((seen, maps.layer, head), lambda: make_matrix(seen, maps, patches))[0]
 
-    def depth(self, seen: Seen, path: str | None, *, model: str | None = None) -> list[LayerGlobals]:
+    def depth(self, seen: Seen, path: str | None) -> list[LayerGlobals]:
         """Global patches of every layer; computed once for each picture.
 
         Raises:
             UserError: the picture or the model is another one by now.
         """
-        segmenter = self._same_model(seen, model)
+        segmenter = self._same_model(seen)
         with for_people():
             return self._depths.get(seen, lambda: self._capture(segmenter, seen, path).depth())[0]
 
     def patch_at(self, seen: Seen, x: float, y: float) -> tuple[int, int]:
         """Patch (row, column) under a point of the inspected picture."""
-        from cliptrase_core.geometry import patch_at
 
         side = views.cell_side(seen.grid)
-        return patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
+        return core.geometry.patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
 
     def _maps_of(
-        self, seen: Seen, path: str | None, layer: int | None, head: int | None, model: str | None
+        self, seen: Seen, path: str | None, layer: int | None, head: int | None
     ) -> tuple[AttentionMaps, views.Picture]:
-        segmenter = self._same_model(seen, model)
+        segmenter = self._same_model(seen)
         patches = self._pictures.again(segmenter, seen, path).patches
         layer = max(1, seen.layers - 1) if layer is None else layer
         key, make = (seen, layer, head), lambda: self._capture(segmenter, seen, path).maps(layer, head)
         return self._maps.get(key, make)[0], patches
 
     def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool) -> Cut:
-        from cliptrase_core.colours import legend
 
-        # A threshold costs nothing, so one kept result serves all of them.
-        plain = Run(run.seen, dataclasses.replace(run.asked, threshold=0.0))
+        # A threshold costs nothing, so one kept result serves all of them; which model it is, `seen` says.
+        plain = Run(run.seen, dataclasses.replace(run.asked, threshold=0.0, model=None))
         make = lambda: segmenter.segment(entry.encoding, run.asked.words, **run.asked.options)  # noqa: E731
         result, kept = self._results.get(plain, make)
         result = result.above(run.asked.threshold)
-        return Cut(run, entry.shown, entry.patches, result, legend(result), reused, kept)
+        return Cut(run, entry.shown, entry.patches, result, core.colours.legend(result), reused, kept)
 
-    def _same_model(self, seen: Seen, model: str | None) -> Segmenter:
-        segmenter = self.holder.segmenter(model)
+    def _same_model(self, seen: Seen) -> Segmenter:
+        """The model that saw a picture, whatever the page runs by now."""
+        segmenter = self.holder.segmenter(seen.model)
         if seen.model_id != segmenter.model_id:
-            raise UserError("The model has changed since this picture was segmented. Press Segment again.")
+            raise UserError(f"{seen.model} was loaded anew, with other weights. Press Segment again.")
         return segmenter
 
     def _capture(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Any:
