@@ -172,7 +172,7 @@ def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> b
 
 
 def download(name: str, pretrained: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> None:
-    """Fetch weights into the Hub cache, resuming a broken transfer; does nothing for weights that are files."""
+    """Fetch weights into the Hub cache; does nothing for weights that are files."""
     if is_on_disk(name, pretrained):  # also checks the request
         return
     origin = _origin(name, pretrained)

@@ -603,7 +603,7 @@ def http_error(status):
         (http_error(503), False, "HTTP status 503"),
         (OSError(errno.ENOSPC, "No space left", "/secret/path"), False, "full disk.*HF_HOME"),
         (PermissionError(errno.EACCES, "denied", "/secret/path"), False, "cannot be written.*HF_HOME"),
-        (ConnectionResetError("/secret/path"), False, "broken transfer.*Start again.*kept"),
+        (ConnectionResetError("/secret/path"), False, "broken transfer.*Load it again"),
         (RuntimeError("/secret/path"), False, "broken transfer"),
     ],
 )

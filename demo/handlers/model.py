@@ -128,12 +128,12 @@ class ModelHandlers:
 
     @plainly
     def head_stopped(self) -> HeadView:
-        """Stop was pressed in the head: what was fetched so far stays on the disk."""
+        """Stop was pressed in the head."""
         return head_view(self._holder.status())._replace(banner=presenters.STOPPED)
 
     @plainly
     def stopped(self) -> str:
-        """Stop was pressed: what was fetched so far stays on the disk."""
+        """Stop was pressed."""
         return presenters.STOPPED
 
     @plainly

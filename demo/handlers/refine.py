@@ -89,7 +89,7 @@ class RefineHandlers:
 
     @plainly
     def fetch_stopped(self, news: Any) -> Any:
-        """Stop was pressed: said only where something came in; it stays on the disk."""
+        """Stop was pressed: said only where something came in."""
         return presenters.FETCH_STOPPED if "busy" in text("news", news) else gr.skip()
 
     @plainly

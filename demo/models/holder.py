@@ -184,7 +184,7 @@ class ModelHolder:
             self._report(error, "the wanted model cannot run")
             sys.stderr.write(f"cliptrase: {_reason(error)} Running on nano.\n")
             segmenter = opening.ready(NANO, None, dataclasses.replace(settings, device="cpu", precision="fp32"))
-            self._take(segmenter, f"{_reason(error)} Until this is mended, the embedded model nano runs.")
+            self._take(segmenter, f"{_reason(error)} Until this is fixed, the embedded model nano runs.")
             return None
         self._take(segmenter, plan.banner, busy=plan.fetch)
         return plan

@@ -18,7 +18,7 @@ EMBEDDED_LIMITS = (
     "nano is part of this program, so that it works with no network and every test shows the real computation. "
     "It learned 294 words from drawn scenes; for photographs take ViT-B-16:openai."
 )
-STOPPED = strip("note", "Stopped.", "What was fetched so far is kept; the next time goes on from there.")
+STOPPED = strip("note", "Stopped.", "Nothing was changed.")
 NOTHING_RUNS = hint("The model is being loaded; what runs is listed here then.")
 NOTHING_SEEN = hint("Choose a picture to see exactly what the model is given of it.")
 

@@ -18,7 +18,7 @@ START = hint(
 )
 EMPTY = hint("Segment a picture, then press Refine.")
 STOPPED = strip("note", "Stopped.", "Nothing was changed.")
-FETCH_STOPPED = strip("note", "Stopped.", "What was fetched so far is kept; the next time goes on from there.")
+FETCH_STOPPED = strip("note", "Stopped.", "Nothing was fetched.")
 KEY = (
     '<p class="facts key"><span><i class="sign line stayed"></i> boundary that stayed</span>'
     '<span><i class="sign line was"></i> where it was</span><span><i class="sign line is"></i> where it is now</span>'
