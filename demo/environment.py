@@ -86,7 +86,9 @@ def _numbers() -> None:
 
 def _home() -> None:
     """Libraries keep what they fetch below the home folder; without one they would make a folder called "~"."""
-    if os.path.expanduser("~") in ("~", ""):
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # empty counts as not set: the list of users is asked then
+    if os.path.expanduser("~") == "~":
         os.environ["HOME"] = str(Path(_temporary(), "cliptrase-home"))
 
 

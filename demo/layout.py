@@ -19,6 +19,7 @@ from demo.handlers.refine import RefineHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.handlers.tour import TourHandlers
 from demo.headers import SafeHeaders
+from demo.installable import Installable
 from demo.presenters.model import banner
 from demo.published import publish
 from demo.script import SCRIPT, SHOW_RESULT
@@ -98,7 +99,9 @@ def launch_options() -> dict[str, Any]:
         "allowed_paths": [str(EXAMPLES)],
         "theme": theme(),
         "css": CSS,
-        "app_kwargs": {"middleware": [Middleware(SafeHeaders), Middleware(OnlyPublicCalls)]},
+        "app_kwargs": {
+            "middleware": [Middleware(SafeHeaders), Middleware(OnlyPublicCalls), Middleware(Installable, TITLE)]
+        },
         "js": SCRIPT,
         "pwa": True,  # installable: a browser offers the page as an app of its own
         "favicon_path": str(ICON),
