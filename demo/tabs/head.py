@@ -32,10 +32,10 @@ def draw(banner: str) -> Head:
     Args:
         banner: HTML, what runs now.
     """
-    with gr.Row(equal_height=True):
+    with gr.Row(elem_id="head"):
         said = gr.HTML(banner, padding=False, elem_id="banner")
-        offer = gr.Button("", visible=False, variant="primary", elem_id="head-load", scale=0, min_width=260)
-        stop = gr.Button("Stop", visible=False, elem_id="head-stop", scale=0, min_width=90)
+        offer = gr.Button("", visible=False, variant="primary", size="sm", elem_id="head-load", scale=0, min_width=230)
+        stop = gr.Button("Stop", visible=False, size="sm", elem_id="head-stop", scale=0, min_width=90)
     return Head(said, offer, stop, gr.State(None))
 
 
