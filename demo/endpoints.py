@@ -210,10 +210,8 @@ class Endpoints:
 
     @plainly
     def models(self) -> Any:
-        """What runs now and on what, loaded and offered models, and the names that the other calls take.
-
-        Answers at once: while the first model is loaded, what is on this computer is not known yet (null).
-        """
+        """What runs now and on what, loaded and offered models, and the names that the other calls take."""
+        # At once: while the first model is being loaded, what is on this computer is not known yet.
         status, holder = self._service.status(), self._service.holder
         return {
             "ready": status.ready,

@@ -124,7 +124,9 @@ class ModelHandlers:
         except Exception:
             yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
             raise
-        yield OfferedView(*head_view(self._holder.status(), self._holder.facts(loaded)), model=loaded)
+        status = self._holder.status()
+        own = None if loaded == status.key else self._holder.facts(loaded)  # None: it runs for everybody now
+        yield OfferedView(*head_view(status, own), model=loaded)
 
     @plainly
     def head_stopped(self) -> HeadView:

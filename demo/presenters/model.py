@@ -30,7 +30,7 @@ def banner(status: Status, chosen: ModelFacts | None = None) -> str:
         status: what runs for whoever chose nothing.
         chosen: the model that this visitor chose.
     """
-    if chosen is not None and chosen.key != status.key:
+    if chosen is not None:
         return strip("calm", _runs(chosen.name, chosen.pretrained, chosen.device, chosen.precision), OWN_CHOICE)
     if status.failed:
         return strip("bad", "No model", status.notice or "")
