@@ -59,7 +59,8 @@ class PageHandlers:
     def tick(self, model: str | None) -> tuple[Any, ...]:
         """Timer: what runs, unless this visitor chose a model; it stops when nothing is left to wait for."""
         status = self._service.status()
-        head = HeadView(gr.skip(), gr.skip(), gr.skip()) if model else head_view(status)
+        chosen = HeadView(gr.skip(), gr.Button(visible=False), gr.skip())  # who chose is offered nothing
+        head = chosen if model else head_view(status)
         return *head, gr.Timer(active=status.busy)
 
     @plainly
