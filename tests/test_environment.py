@@ -225,6 +225,8 @@ def test_all_of_it_together_works_with_the_real_server(tmp_path):
             uploaded = Path(picture["path"])
             assert uploaded.is_relative_to(tmp_path)
             assert uploaded.exists()
+            server.process.send_signal(signal.SIGINT)  # Ctrl-C
+            assert server.process.wait(30) == 0
         proxy.settimeout(0)
         with pytest.raises(BlockingIOError):  # nobody came
             proxy.accept()
@@ -274,13 +276,9 @@ def test_gradio_s_own_command_may_run_the_file_again_in_a_thread(monkeypatch):
     assert not failed
 
 
-@pytest.mark.parametrize("moment", [0.2, 0.7, 1.5, "* Running on"])
-def test_ctrl_c_prints_no_trace(moment, tmp_path):
-    """During imports, and while the page is up and the model is being loaded."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    variables = {"CLIPTRASE_MODEL": "nano", "GRADIO_SERVER_PORT": port, "GRADIO_TEMP_DIR": str(tmp_path)}
+@pytest.mark.parametrize("moment", [0.2, 0.7, 1.5])
+def test_ctrl_c_during_imports_prints_no_trace(moment, tmp_path):
+    variables = {"CLIPTRASE_MODEL": "nano", "GRADIO_TEMP_DIR": str(tmp_path)}
     process = subprocess.Popen(
         [sys.executable, "-u", "app.py"],
         cwd=ROOT,
@@ -289,12 +287,8 @@ def test_ctrl_c_prints_no_trace(moment, tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    if isinstance(moment, str):
-        assert process.stdout.readline().startswith(moment)
-    else:
-        time.sleep(moment)
+    time.sleep(moment)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    assert "Traceback" not in said
-    assert "Error" not in said
-    assert process.returncode in ((0, 130) if isinstance(moment, str) else (130,))
+    assert said == ""
+    assert process.returncode == 130
