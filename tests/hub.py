@@ -72,7 +72,7 @@ def hub_with(file: Path) -> Iterator[Hub]:
         def answer(self) -> None:
             hub.seen.append(f"{self.command} {self.path}")
             if hub.silent:
-                time.sleep(3)
+                time.sleep(4)
                 self.close_connection = True
             elif hub.page:
                 self.head(200, {"Content-Type": "text/html", "Content-Length": "17"})

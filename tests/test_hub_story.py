@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from types import SimpleNamespace
 
 import open_clip
@@ -116,8 +117,9 @@ def hub(tmp_path, monkeypatch):
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
         monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
-        for module in ("utils._http", "file_download"):  # between two tries
-            monkeypatch.setattr(f"huggingface_hub.{module}.time.sleep", lambda _: None)
+        hasty = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
+        for module in ("utils._http", "file_download"):  # the library, and nobody else, does not wait between tries
+            monkeypatch.setattr(f"huggingface_hub.{module}.time", hasty)
         yield hub
 
 
