@@ -1,12 +1,19 @@
 """The app: `python app.py`, then open the address that it prints; `--open` opens it."""
 
-import argparse
-import signal
-import sys
+from demo import ending
 
-from demo.layout import build, launch_options
-from demo.service import Service
-from demo.settings import Settings
+if __name__ == "__main__":
+    ending.at_once()  # what follows takes seconds
+
+import argparse
+
+from demo import environment
+
+environment.settle()  # before Gradio is imported, which reads the environment then
+
+from demo.layout import build, launch_options  # noqa: E402
+from demo.service import Service  # noqa: E402
+from demo.settings import Settings  # noqa: E402
 
 service = Service(Settings.from_environment())
 demo = build(service)
@@ -18,11 +25,16 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="open the page in the browser when it is up")
     known, others = parser.parse_known_args()
     if others:
-        sys.exit(f"app.py: expected --open or nothing, got {' '.join(others)}. Try python app.py --help.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C: uploads and results are deleted
+        environment.refuse(f"expected --open or nothing, got {' '.join(others)}. Try python app.py --help.")
     service.start()
-    demo.launch(**launch_options(), inbrowser=known.open)
+    try:
+        demo.launch(**launch_options(), server_port=environment.port(), inbrowser=known.open, prevent_thread_lock=True)
+    except OSError:
+        environment.refuse(environment.why_no_address())
+    ending.wait()
+    demo.close(verbose=False)  # uploads and results are deleted
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and ending.in_charge():
     main()
+    ending.now()

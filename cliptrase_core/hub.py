@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import os
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from huggingface_hub import constants, get_session, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    FileMetadataError,
     GatedRepoError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -76,7 +78,7 @@ def find_file(repository: str, name: str) -> Path | None:
 
 
 def fetch(place: str, what: str, progress: Progress | None = None) -> Path:
-    """Fetch the best file of `place` into the hub's cache; a broken transfer is resumed by the next call.
+    """Fetch the best file of `place` into the hub's cache; the hub library goes on by itself where a transfer breaks.
 
     Args:
         place: "org/repository/" or "org/repository/file".
@@ -122,6 +124,8 @@ def _bar_that_tells(progress: Progress) -> type:
         def __init__(self, *args: Any, **settings: Any) -> None:
             super().__init__(*args, **settings)  # type: ignore[no-untyped-call]
             self.came_in = float(settings.get("initial") or 0)  # a resumed transfer starts further on
+            if self.total:
+                _expect_space(self.total - self.came_in)
 
         def update(self, n: float | None = 1) -> bool | None:
             self.came_in += n or 0  # tqdm's own count stands still when its bar is not shown
@@ -132,6 +136,13 @@ def _bar_that_tells(progress: Progress) -> type:
             return shown
 
     return Bar
+
+
+def _expect_space(needed: float) -> None:
+    """Fail now rather than after most of a long transfer; the library only warns."""
+    folder = Path(constants.HF_HUB_CACHE)
+    if folder.is_dir() and shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _failure(what: str, error: Exception) -> WeightsError:
@@ -148,13 +159,24 @@ def _cause_and_remedy(error: Exception) -> tuple[str, str]:
         return "a repository that asks for permission", f"Log in with `hf auth login`, {by_hand}."
     if isinstance(error, RepositoryNotFoundError):
         return "no such repository (it may be private)", f"Choose another tag, {by_hand}."
-    if isinstance(error, LocalEntryNotFoundError):
-        return "no answer from the hub", f"Check the connection and start again, {by_hand}."
+    if isinstance(error, LocalEntryNotFoundError):  # it wraps what really happened
+        if isinstance(error.__cause__, FileMetadataError):
+            remedy = "Open any page in a browser, this network may want a login first; then load it again"
+            return "an answer that is not the hub's", f"{remedy}, {by_hand}."
+        if status := _status(error.__cause__):
+            return f"HTTP status {status}", f"Load it again in a while, {by_hand}."
+        return "no answer from the hub", f"Check the connection and load it again, {by_hand}."
     number = getattr(error, "errno", None)
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return "a full disk", "Free some space or point HF_HOME at a larger disk, then start again."
+        return "a full disk", "Free some space or point HF_HOME at a larger disk, then load it again."
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "a cache folder that cannot be written", "Point HF_HOME at a folder of yours, then start again."
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     got = f"HTTP status {status}" if status else f"a broken transfer ({type(error).__name__})"
-    return got, f"Start again, what came in so far is kept; {by_hand}."
+    return got, f"Load it again in a while, {by_hand}."
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status that an error carries."""
+    found: int | None = getattr(getattr(error, "response", None), "status_code", None)
+    return found

@@ -88,7 +88,7 @@ class StartUp:
     wanted_name: str
     wanted_pretrained: str | None
     fetch: bool
-    reason: Literal["on disk", "fetching", "hub silent", "offline"]
+    reason: Literal["on disk", "not asked for", "fetching", "hub silent", "offline"]
     banner: str | None
 
 
@@ -173,7 +173,7 @@ def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> b
 
 
 def download(name: str, pretrained: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> None:
-    """Fetch weights into the Hub cache, resuming a broken transfer; does nothing for weights that are files."""
+    """Fetch weights into the Hub cache; does nothing for weights that are files."""
     if is_on_disk(name, pretrained):  # also checks the request
         return
     origin = _origin(name, pretrained)
@@ -183,6 +183,11 @@ def download(name: str, pretrained: str | os.PathLike[str] | None = None, progre
 
 def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
     """Decide what runs now, in at most `timeout` seconds: the wanted model if it is here, else nano.
+
+    Args:
+        requested: a model by its name, which is then to be fetched beside nano; None for the usual one, which is used
+            where it is here, and never fetched unasked.
+        timeout: seconds that the hub has for an answer.
 
     Raises:
         CliptraseError: the request is wrong in itself (unknown name, missing file): no waiting would help.
@@ -194,15 +199,16 @@ def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
     if isinstance(origin, Path):
         check_file(origin)  # says what is wrong with it
     silent: Literal["offline", "hub silent"] = "offline" if hub.offline() else "hub silent"
-    reason = "fetching" if hub_answers(timeout) else silent
+    reason = "not asked for" if not requested else "fetching" if hub_answers(timeout) else silent
     what = f"{name} ({pretrained})"
     here = "Until then" if reason == "fetching" else "For now"
     nano = f"{here} the small embedded model nano runs; it was trained on drawings and reads photographs poorly."
     by_file = f"or start with a weights file: {name}:path/to/file.safetensors."
     banner = {
+        "not asked for": f"{what} is not on this computer. {nano}",
         "fetching": f"{what} is being fetched. {nano}",
         "hub silent": f"{what} is not on this computer, and the model hub did not answer within {timeout:g} s. "
-        f"{nano} Connect and start again, {by_file}",
+        f"{nano} Connect and load it again, {by_file}",
         "offline": f"{what} is not on this computer, and HF_HUB_OFFLINE=1 forbids fetching it. "
         f"{nano} Unset HF_HUB_OFFLINE and start again, {by_file}",
     }[reason]

@@ -73,7 +73,7 @@ class Endpoints:
         asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
         asked = _in_one_way(asked, method, denoise, vote)
         masks = _yes("include_masks", include_masks)
-        return describe(self._service.segment(image, asked, full=True), self._service.status(), masks=masks)
+        return describe(self._service.segment(image, asked, full=True), masks=masks)
 
     @plainly
     def refine(
@@ -129,7 +129,7 @@ class Endpoints:
         expect_here(name)
         run = self._service.segment(image, asked).run
         better = self._service.refine(Refinement(run, name, way, chosen), image, full=True)
-        return describe_refinement(better, self._service.status(), masks=masks)
+        return describe_refinement(better, masks=masks)
 
     @plainly
     def inspect_patch(
@@ -164,7 +164,7 @@ class Endpoints:
         seen = self._service.open(image, one_of("preset", preset, PRESETS), model)
         one_head = None if head is None else whole("head", head)
         direction = one_of("direction", direction, DIRECTIONS)
-        look = self._service.look(seen, image, *patch, chosen, model=model, head=one_head, direction=direction)
+        look = self._service.look(seen, image, *patch, chosen, head=one_head, direction=direction)
         return describe_look(look)
 
     @plainly
@@ -212,11 +212,12 @@ class Endpoints:
         for variant, cut in cuts(self._service, image, Comparison(Run(seen, asked), found), full=True):
             first = first or cut  # of the others only the words stay: maps of a photograph take 150 MB
             compared.append(describe_compared(variant, cut, difference(first, cut)))
-        return describe_comparison(first, compared, self._service.status())
+        return describe_comparison(first, compared)
 
     @plainly
     def models(self) -> Any:
         """What runs now and on what, loaded and offered models, and the names that the other calls take."""
+        # At once: while the first model is being loaded, what is on this computer is not known yet.
         status, holder = self._service.status(), self._service.holder
         return {
             "ready": status.ready,
@@ -229,7 +230,7 @@ class Endpoints:
             "presets": list(PRESETS),
             "denoise": list(DENOISE),
             "templates": list(TEMPLATES),
-            "refiners": describe_refiners({name: is_here(name) for name in REFINERS}),
+            "refiners": describe_refiners({name: is_here(name) for name in REFINERS if status.ready}),
             "refine_modes": list(REFINE_MODES),
             **describe_models(holder.loaded(), offered(look=status.ready)),
         }

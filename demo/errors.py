@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import ENOMEM
 
+from demo import core
+
 
 class UserError(Exception):
     """Something that the person can mend; its text is fit to be shown."""
@@ -14,14 +16,12 @@ class UserError(Exception):
 @contextmanager
 def for_people() -> Iterator[None]:
     """Turn the core's own errors, and memory that ran out, into text that helps."""
-    from cliptrase_core.errors import CliptraseError  # late: the page is drawn before torch is there
-
     try:
         yield
-    except CliptraseError as error:
+    except core.errors.CliptraseError as error:
         raise UserError(str(error)) from error
     except (MemoryError, RuntimeError, OSError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         raise UserError(
             "The memory of this machine does not suffice at this size. Choose a smaller short side under Settings, "
@@ -29,7 +29,7 @@ def for_people() -> Iterator[None]:
         ) from error
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed: numpy and a full GPU have classes for it, torch on the CPU says so in words."""
     text = str(error).lower()
     said = ("out of memory", "can't allocate memory", "not enough memory")

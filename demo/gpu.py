@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from demo import core
+
 try:
     import spaces
 except ImportError:  # no Space
@@ -38,6 +40,5 @@ def device_name(device: Any) -> str:
 @on_gpu  # at import: a Space wants to know at its start that there is such a function
 def work(request: bytes) -> bytes:
     """Answer one request of `demo.lent` in the worker: bytes both ways, so that no tensor is ever shared."""
-    from demo import lent
 
-    return lent.answer(request)
+    return core.lent.answer(request)

@@ -19,13 +19,14 @@ from demo.handlers.refine import RefineHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.handlers.tour import TourHandlers
 from demo.headers import SafeHeaders
+from demo.installable import Installable
 from demo.presenters.model import banner
 from demo.published import publish
 from demo.script import SCRIPT, SHOW_RESULT
 from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
 from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, compare, model, refine, result, tour
+from demo.tabs import ask, attention, clusters, compare, head, model, refine, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
@@ -36,7 +37,7 @@ PURPOSE = "Cut a picture into parts with nothing but words, and see how the mode
 class Page:
     """Every part of the page."""
 
-    banner: gr.HTML
+    head: head.Head
     timer: gr.Timer
     ask: ask.Ask
     result: result.Result
@@ -48,7 +49,6 @@ class Page:
     tabs: gr.Tabs
     chosen: model.Model
     shared: Shared
-    model: gr.State
 
     @property
     def asked(self) -> list[Any]:
@@ -56,7 +56,7 @@ class Page:
         a, c = self.ask, self.clusters
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
-            *(a.templates, a.image_prior, c.denoise, c.automatic, c.eps, c.min_samples, self.model),
+            *(a.templates, a.image_prior, c.denoise, c.automatic, c.eps, c.min_samples, self.head.model),
         ]
 
 
@@ -71,6 +71,7 @@ def build(service: Service) -> gr.Blocks:
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
         tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
+        head.wire(page.head, ModelHandlers(service))
         model.wire(page.chosen, opened[model.NAME], page.shared, page.ask, ModelHandlers(service))
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
@@ -98,7 +99,9 @@ def launch_options() -> dict[str, Any]:
         "allowed_paths": [str(EXAMPLES)],
         "theme": theme(),
         "css": CSS,
-        "app_kwargs": {"middleware": [Middleware(SafeHeaders), Middleware(OnlyPublicCalls)]},
+        "app_kwargs": {
+            "middleware": [Middleware(SafeHeaders), Middleware(OnlyPublicCalls), Middleware(Installable, TITLE)]
+        },
         "js": SCRIPT,
         "pwa": True,  # installable: a browser offers the page as an app of its own
         "favicon_path": str(ICON),
@@ -108,8 +111,8 @@ def launch_options() -> dict[str, Any]:
 def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
     """The parts in their places, and the tabs by name."""
     opened: dict[str, gr.Tab] = {}
-    head = gr.HTML(banner(service.status()), padding=False)
-    run, token, own = gr.State(None), hidden_text("token"), gr.State(None)
+    top = head.draw(banner(service.status()))
+    run, token = gr.State(None), hidden_text("token")
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             asked = ask.draw()
@@ -125,12 +128,12 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
             with gr.Tab("Compare", id=compare.NAME) as opened[compare.NAME]:
                 compared = compare.draw()
             with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
-                chosen = model.draw(head, own)
+                chosen = model.draw(top.banner, top.model)
             with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
                 told = tour.draw()
     shared = Shared(asked.image, run, token, hidden_text("active", "result"))
     page = Page(
-        banner=head,
+        head=top,
         timer=gr.Timer(1.0),
         ask=asked,
         result=found,
@@ -142,15 +145,14 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         tabs=tabs,
         chosen=chosen,
         shared=shared,
-        model=own,
     )
     return page, opened
 
 
 def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None:
-    places = {**vars(page.ask), "banner": page.banner}
+    places = {**vars(page.ask), "banner": page.head.banner, "offer": page.head.offer}
     blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
-    page.timer.tick(handlers.tick, page.model, [page.banner, page.timer], **CHEAP)
+    page.timer.tick(handlers.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
 
 
 def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
@@ -180,7 +182,7 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
         [
             *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
             *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
-            *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.model.change),
+            *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
         ],
         **again,
     )
@@ -188,6 +190,8 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
     for event in (pressed, followed, told):
         event.success(None, None, None, js=SHOW_RESULT, **PRIVATE)
     for event in running:
+        # Another model may have come meanwhile: what is said to run is what made this result, or runs next.
+        event.success(opening.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
         event.success(
             handlers.findings,
             [page.shared.run, page.shared.image],

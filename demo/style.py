@@ -39,6 +39,9 @@ CSS = """
 .gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
 .strip { padding: 8px 12px; border-radius: 8px; border-left: 4px solid var(--primary-500);
   background: var(--background-fill-secondary); line-height: 1.45; }
+#head { flex-wrap: wrap; align-items: center; }
+#head > #banner { flex: 1 1 280px; min-width: min(280px, 100%); }
+#head button { min-height: 44px; }
 .strip.busy { border-left-color: var(--neutral-400); }
 .strip.note { border-left-color: #d97706; }
 .strip.bad { border-left-color: #dc2626; }

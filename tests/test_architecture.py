@@ -31,6 +31,7 @@ BELOW_HANDLERS = {
     "service",
     "presenters",
     "figures",
+    "core",
     "settings",
     "examples",
     "models",
@@ -112,6 +113,44 @@ def test_stages_do_not_import_the_pipeline(path):
 def test_below_the_handlers_nothing_knows_of_gradio_or_of_what_stands_above(path):
     assert not any(module.startswith(ABOVE_SERVICE) for module in imports(path))
     assert "gradio" not in packages(path)
+
+
+BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "sklearn", "segment_anything", "importlib"}
+THE_DOOR, BROUGHT_BY_IT = "core", "lent"
+
+
+def runs(node: ast.AST) -> list[ast.AST]:
+    """Every part of a file that runs: what stands under TYPE_CHECKING does not."""
+    found = []
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            found += [child, *runs(child)]
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in [*DEMO, ROOT / "app.py"] if p.stem != THE_DOOR], ids=name)
+def test_the_page_gets_the_core_through_its_one_door(path):
+    """Two threads that import parts of the core at once see each other's half-made modules: demo/core.py has a lock."""
+    for node in runs(ast.parse(path.read_text(encoding="utf-8"))):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        if path.stem != BROUGHT_BY_IT:
+            assert not {module.split(".")[0] for module in modules} & BEHIND_THE_DOOR, ast.unparse(node)
+        assert "demo.lent" not in modules, "ask for core.lent"
+
+
+@pytest.mark.parametrize("path", [*DEMO, ROOT / "app.py"], ids=name)
+def test_the_page_imports_nothing_while_it_answers(path):
+    functions = [
+        n
+        for n in runs(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    late = [ast.unparse(n) for f in functions for n in runs(f) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    assert not late, "import at the top, or through demo/core.py"
 
 
 @pytest.mark.parametrize("path", [p for p in DEMO if room(p) == "handlers"], ids=name)

@@ -109,7 +109,7 @@ def test_recovery_takes_attention_from_global_patches(service):
     spread = []
     for example in read_examples():
         seen = service.segment(str(example.path), Asked("dog; road")).run.seen
-        before, after = service.matrix(seen, str(example.path), model=None).numbers
+        before, after = service.matrix(seen, str(example.path)).numbers
         assert before.on_global > 2 * after.on_global, example.name
         spread.append((before.entropy, after.entropy))
     even_before, even_after = np.mean(spread, axis=0)
@@ -145,7 +145,7 @@ def test_cls_and_matrix_have_views_of_their_own(handlers, run, photo):
 
 
 def test_the_cls_map_is_row_zero(service, run, photo):
-    found = service.look_of_cls(run.seen, photo, 11, model=None)
+    found = service.look_of_cls(run.seen, photo, 11)
     maps = service.holder.segmenter(None).capture(photo).maps(11)
     np.testing.assert_allclose(found.attention, maps.cls_attention.numpy(), rtol=1e-5)
     assert found.patch is None

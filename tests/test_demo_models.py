@@ -23,7 +23,7 @@ from cliptrase_core import Segmenter, hub, weights
 from demo import memory
 from demo.errors import UserError, for_people
 from demo.figures.grid import model_pixels
-from demo.handlers.model import ModelHandlers
+from demo.handlers.model import ModelHandlers, head_view
 from demo.handlers.page import PageHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.jobs import watched
@@ -32,7 +32,9 @@ from demo.models import ModelHolder, offered, read_key
 from demo.models import facts as facts_module
 from demo.models import holder as holder_module
 from demo.presenters import model as presenters
-from demo.service import Asked, Service
+from demo.service import Asked, Refinement, Service, bundle, point_at
+from demo.service.clusters import clusters_of
+from demo.service.compare import Comparison, cuts, variants
 from demo.settings import OFFERED, Settings
 from tests.conftest import tiny_clip
 
@@ -247,10 +249,45 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
     fake_hub.released.set()
     until(lambda: not service.status().busy)
     assert (service.status().name, service.status().pretrained, service.status().notice) == ("tiny", "one", None)
-    with pytest.raises(UserError, match="Press Segment again"):
-        service.again(first.run, photo)
+    assert service.again(first.run, photo).run.seen.model == "nano"
     assert service.segment(photo, Asked("cat; dog")).run.seen.model_id == service.holder.segmenter("tiny:one").model_id
     assert service.holder.segmenter("nano").info.name == "nano"
+
+
+USES = {
+    "again": lambda service, run, path: service.again(run, path),
+    "point": lambda service, run, path: point_at(service, run, path, 3, 3),
+    "patch": lambda service, run, path: service.look(run.seen, path, 1, 2),
+    "[CLS]": lambda service, run, path: service.look_of_cls(run.seen, path),
+    "matrix": lambda service, run, path: service.matrix(run.seen, path),
+    "layers": lambda service, run, path: service.depth(run.seen, path),
+    "clusters": lambda service, run, path: clusters_of(service, run, path),
+    "comparison": lambda service, run, path: list(cuts(service, path, Comparison(run, variants(run.asked, ("clip",))))),
+    "refinement": lambda service, run, path: service.refine(Refinement(run, "edges", "prompts"), path),
+    "archive": lambda service, run, path: bundle(service, run, path),
+    "findings": lambda service, run, path: SegmentHandlers(service).findings(run, path),
+    "opacity": lambda service, run, path: SegmentHandlers(service).restyle(run, path, "fill", 0.2),
+}
+
+
+@pytest.fixture(scope="module")
+def switched():
+    """A service whose nano was replaced by another model."""
+    service = Service(Settings(model="nano", device="cpu"))
+    service.holder.segmenter()
+    return service
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_result_outlives_the_arrival_of_another_model(use, switched, photo):
+    service = switched
+    service.holder._take(service.holder.segmenter("nano"), None)
+    run = service.segment(photo, Asked("cat; dog")).run
+    service.holder._take(Segmenter.from_open_clip(tiny_clip()), None)
+    assert service.holder.segmenter().info.name == "given"
+    assert use(service, run, photo) is not None
+    assert service.again(run, photo).run.seen.model == "nano"
+    assert service.segment(photo, Asked("cat; dog")).run.seen.model == "given:given"
 
 
 def test_a_visitor_s_choice_outlives_the_switch(fake_hub):
@@ -284,6 +321,44 @@ def test_the_switch_is_seen_through_the_real_server(fake_hub):
         assert answer["loaded"][1]["digest"] == service.holder.segmenter("nano").info.digest
     finally:
         demo.close()
+
+
+# --- the head ---
+
+
+def test_the_head_offers_the_real_model_and_fetches_nothing_by_itself(fake_hub):
+    service = Service(Settings(device="cpu"))
+    assert service.holder.segmenter().info.name == "nano"
+    head = head_view(service.status())
+    assert (head.offer.value, head.offer.visible) == ("Load ViT-B-16:openai (0.6 GB)", True)
+    assert "is not on this computer" in head.banner
+    assert not service.status().busy
+    assert not list(fake_hub.near.iterdir())
+
+
+def test_one_click_in_the_head_loads_what_the_page_was_to_start_with_for_everybody(fake_hub):
+    fake_hub.answers = False
+    service = Service(Settings(model="tiny:one", device="cpu"))
+    handlers = ModelHandlers(service)
+    assert service.holder.segmenter().info.name == "nano"
+    with pytest.raises(gr.Error, match="is not on the machine"):
+        list(handlers.load_offered(None))  # the hub is silent still
+    fake_hub.answers = True
+    fake_hub.released.clear()
+    steps = handlers.load_offered(None)
+    next(steps)
+    step = next(steps)
+    assert "<progress" in step.banner
+    assert (step.offer.visible, step.stop.visible) == (False, True)
+    fake_hub.released.set()
+    *_, last = steps
+    assert last.model == "tiny:one"
+    assert "tiny, one weights" in last.banner
+    assert not last.offer.visible
+    assert service.holder.segmenter().info.pretrained == "one"
+    (other,) = handlers.load_offered(None)  # another visitor pressed at the same time
+    assert other.model == gr.skip()
+    assert PageHandlers(service).tick("nano")[1].visible is False
 
 
 # --- the tab ---

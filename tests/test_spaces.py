@@ -118,18 +118,21 @@ def test_open_opens_the_browser_only_when_asked(arguments, opens, monkeypatch):
     seen = {}
     monkeypatch.setattr(sys, "argv", ["app.py", *arguments])
     monkeypatch.setattr(app.service, "start", lambda: None)
-    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
     monkeypatch.setattr(app.demo, "launch", lambda **options: seen.update(options))
+    monkeypatch.setattr(app.demo, "close", lambda **_: None)
+    monkeypatch.setattr(app.ending, "wait", lambda: None)
     app.main()
     assert seen["inbrowser"] is opens
 
 
-def test_unknown_arguments_get_one_line(monkeypatch):
+def test_unknown_arguments_get_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["app.py", "--port", "80"])
     with pytest.raises(SystemExit) as refusal:
         app.main()
-    assert str(refusal.value).count("\n") == 0
-    assert "--port 80" in str(refusal.value)
+    said = capsys.readouterr().err
+    assert refusal.value.code == 2
+    assert said.count("\n") == 1
+    assert "--port 80" in said
 
 
 def test_the_deployment_page_names_every_variable_that_is_read():

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from demo import core
 from demo.figures import views
 from demo.figures.overlay import Labels, edges, overlay
 
@@ -47,14 +48,13 @@ def boundaries(picture: views.Picture, before: Labels, after: Labels, pieces: Nu
     Returns:
         (H', W', 3) with a long side that can be looked at.
     """
-    from cliptrase_core.geometry import nearest  # late: the page is drawn before torch is there
 
     size = views.shown_size(picture.shape[:2])
     shown = picture if size == picture.shape[:2] else views.view(picture, size)
     grey = np.asarray(Image.fromarray(shown).convert("L"))[..., None].repeat(3, axis=-1)
     out = views.blend(grey, np.zeros_like(grey), DARK)
     width = max(1, max(size) // 700)
-    old, new = (edges(nearest(labels, size), width) for labels in (before, after))
+    old, new = (edges(core.geometry.nearest(labels, size), width) for labels in (before, after))
     rows, columns = np.ogrid[: size[0], : size[1]]
     dashes: npt.NDArray[np.bool_] = (rows + columns) // (DASH * width) % 2 == 0
     out[old & dashes] = BEFORE

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from demo import core
 from demo.figures import views
 
 MARK = (240, 228, 66)
@@ -27,13 +28,12 @@ def marked(picture: views.Picture, where: Mask, left_out: Mask | None = None) ->
     Returns:
         (H, W, 3).
     """
-    from cliptrase_core.geometry import nearest  # late: the page is drawn before torch is there
 
     size = picture.shape[:2]
     grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
     out = views.blend(grey, np.zeros_like(grey), DARK)
-    chosen = nearest(where, size)
+    chosen = core.geometry.nearest(where, size)
     out[chosen] = views.blend(out[chosen], np.broadcast_to(np.uint8(MARK), out[chosen].shape), 0.85)
     if left_out is not None:
-        out[nearest(left_out, size)] = 0
+        out[core.geometry.nearest(left_out, size)] = 0
     return out

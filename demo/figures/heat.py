@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from demo import core
 from demo.figures import views
 
 GLOBAL_MARK = (255, 255, 255)
@@ -34,10 +35,9 @@ def heat_map(
     Returns:
         (h*cell, w*cell, 3).
     """
-    from cliptrase_core.heatmap import heat_colours  # late: the page is drawn before torch is there
 
     low, high = own_range(values, patch) if ends is None else ends
-    return _over(picture, heat_colours(values, low, high), patch, global_patches)
+    return _over(picture, core.heatmap.heat_colours(values, low, high), patch, global_patches)
 
 
 def difference_map(
@@ -48,9 +48,8 @@ def difference_map(
     global_patches: Iterable[views.Cell] = (),
 ) -> views.Picture:
     """Signed values over the picture in grey: blue for less, orange for more; the rest as in `heat_map`."""
-    from cliptrase_core.heatmap import signed_colours
 
-    return _over(picture, signed_colours(values, most), patch, global_patches)
+    return _over(picture, core.heatmap.signed_colours(values, most), patch, global_patches)
 
 
 def matrix_picture(colours: views.Picture) -> views.Picture:
@@ -61,9 +60,8 @@ def matrix_picture(colours: views.Picture) -> views.Picture:
 
 def own_range(values: npt.NDArray[np.floating], patch: views.Cell | None) -> Range:
     """Lowest and highest value, the chosen patch left out: it may resemble itself far more than the rest does."""
-    from cliptrase_core.heatmap import heat_range
 
-    return heat_range(values, patch) if patch else (float(values.min()), float(values.max()))
+    return core.heatmap.heat_range(values, patch) if patch else (float(values.min()), float(values.max()))
 
 
 def _over(

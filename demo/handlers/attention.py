@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 
+from demo import core
 from demo.figures import views
 from demo.figures.heat import difference_map, heat_map, matrix_picture, own_range
 from demo.handlers.common import inside, one_of, plainly, point_of, whole
@@ -104,15 +105,14 @@ class AttentionHandlers:
         scale = one_of("colour scale", scale, presenters.SCALES)
         chosen = None if layer is None else whole("layer", layer)
         one_head = None if head in (None, ALL_HEADS) else whole("head", head)
-        asked: dict[str, Any] = {"model": run.asked.model, "head": one_head}
         look: Look | Matrix
         if subject == MATRIX:
-            look = service.matrix(seen, path, chosen, **asked)
+            look = service.matrix(seen, path, chosen, head=one_head)
         elif subject == CLS:
-            look = service.look_of_cls(seen, path, chosen, **asked)
+            look = service.look_of_cls(seen, path, chosen, head=one_head)
         else:
-            look = service.look(seen, path, row, column, chosen, direction=direction, **asked)
-        depth = presenters.depth_figure(service.depth(seen, path, model=run.asked.model), look.layer)
+            look = service.look(seen, path, row, column, chosen, direction=direction, head=one_head)
+        depth = presenters.depth_figure(service.depth(seen, path), look.layer)
         mark = (row, column) if subject == PATCH else None
         return _look_view(look, scale, depth, mark)
 
@@ -150,13 +150,12 @@ def _maps(look: Look, scale: str) -> tuple[views.Picture, ...]:
 
 
 def _matrix_maps(matrix: Matrix, scale: str) -> tuple[views.Picture, ...]:
-    from cliptrase_core.heatmap import heat_colours, signed_colours  # late: the page is drawn before torch is there
 
     before, after, affinity = (
-        matrix_picture(heat_colours(values, *(presenters.heat_ends(scale) or own_range(values, None))))
+        matrix_picture(core.heatmap.heat_colours(values, *(presenters.heat_ends(scale) or own_range(values, None))))
         for values in _values(matrix, scale)
     )
-    gained = signed_colours(matrix.even[1] - matrix.even[0], presenters.difference_end(matrix, scale))
+    gained = core.heatmap.signed_colours(matrix.even[1] - matrix.even[0], presenters.difference_end(matrix, scale))
     return before, after, matrix_picture(gained), affinity
 
 

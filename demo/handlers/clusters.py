@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from demo import core
 from demo.errors import UserError
 from demo.figures import views
 from demo.figures.regions import region_map
@@ -73,9 +74,8 @@ class ClustersHandlers:
 
 
 def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | None = None) -> ClustersView:
-    from cliptrase_core.colours import region_colours
 
-    colours, asked = region_colours(found.count), found.cut.run.asked
+    colours, asked = core.colours.region_colours(found.count), found.cut.run.asked
     before, after = (
         region_map(found.cut.patches, ids, colours, found.changed, chosen) for ids in (found.before, found.after)
     )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 
+from demo import core
 from demo.errors import UserError
 from demo.figures import views
 from demo.figures.changes import marked
@@ -182,25 +183,22 @@ class CompareHandlers:
 
 def _palette(comparison: Comparison, *cuts: Cut) -> dict[str, tuple[int, int, int]]:
     """One colour for each folded name of any result: "Dog" and "dog" are one class."""
-    from cliptrase_core.colours import class_colours
 
     further = (name for cut in cuts for name in cut.result.class_names)
-    return class_colours(fold(name) for name in (*class_names(comparison), *further))
+    return core.colours.class_colours(fold(name) for name in (*class_names(comparison), *further))
 
 
 def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
-    from cliptrase_core.colours import to_hex
 
-    return {name: to_hex(colour) for name, colour in colours.items()}
+    return {name: core.colours.to_hex(colour) for name, colour in colours.items()}
 
 
 def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]], picture: views.Picture | None = None) -> views.Picture:
     """A result over the shown picture, or over a smaller one."""
-    from cliptrase_core.geometry import nearest  # late: the page is drawn before torch is there
 
     table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)
     picture = cut.shown if picture is None else picture
-    return overlay(picture, nearest(cut.result.labels, picture.shape[:2]), table, "fill", OPACITY)
+    return overlay(picture, core.geometry.nearest(cut.result.labels, picture.shape[:2]), table, "fill", OPACITY)
 
 
 def _gallery(painted: list[tuple[views.Picture, str]]) -> Any:

@@ -10,7 +10,7 @@ import gradio as gr
 from demo.errors import UserError
 from demo.figures.grid import model_pixels
 from demo.handlers.common import AUTO, followed, one_of, plainly
-from demo.models import offered
+from demo.models import ModelFacts, Status, offered
 from demo.presenters import model as presenters
 from demo.service import Service
 from demo.service.saw import what_it_saw
@@ -39,6 +39,35 @@ class LoadView(NamedTuple):
     choice: Any
     banner: Any
     model: Any
+
+
+class HeadView(NamedTuple):
+    """New values of the components that say what runs and offer a better model, by the components' names."""
+
+    banner: Any
+    offer: Any
+    stop: Any
+
+
+class OfferedView(NamedTuple):
+    """New values while the offered model is loaded, by the components' names."""
+
+    banner: Any
+    offer: Any
+    stop: Any
+    model: Any
+
+
+def head_view(status: Status, facts: ModelFacts | None = None) -> HeadView:
+    """What runs, and the button that loads a better model where there is one.
+
+    Args:
+        status: what runs for whoever chose nothing.
+        facts: of the model that this visitor chose.
+    """
+    label = presenters.offer_label(status.offer) if status.offer else ""
+    offered_now = status.offer is not None and facts is None
+    return HeadView(presenters.banner(status, facts), gr.Button(label, visible=offered_now), gr.Button(visible=False))
 
 
 class ModelHandlers:
@@ -79,8 +108,34 @@ class ModelHandlers:
         )
 
     @plainly
+    def load_offered(self, model: str | None) -> Iterator[OfferedView]:
+        """The head's button was pressed: steps of loading the better model, which then is this visitor's."""
+        key = self._holder.status().offer
+        if key is None:  # somebody else's press has loaded it meanwhile
+            yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
+            return
+        busy = OfferedView("", gr.Button(visible=False), gr.Button(visible=True), gr.skip())
+        try:
+            yield busy._replace(banner=presenters.loading(key, 0.0, "asking the model hub"))
+            loaded = yield from followed(
+                lambda tell: self._holder.load(key, tell),
+                lambda share, text: busy._replace(banner=presenters.loading(key, share, text)),
+            )
+        except Exception:
+            yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
+            raise
+        status = self._holder.status()
+        own = None if loaded == status.key else self._holder.facts(loaded)  # None: it runs for everybody now
+        yield OfferedView(*head_view(status, own), model=loaded)
+
+    @plainly
+    def head_stopped(self) -> HeadView:
+        """Stop was pressed in the head."""
+        return head_view(self._holder.status())._replace(banner=presenters.STOPPED)
+
+    @plainly
     def stopped(self) -> str:
-        """Stop was pressed: what was fetched so far stays on the disk."""
+        """Stop was pressed."""
         return presenters.STOPPED
 
     @plainly

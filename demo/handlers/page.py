@@ -9,7 +9,7 @@ import gradio as gr
 from demo.errors import UserError
 from demo.examples import Example, read_examples
 from demo.handlers.common import plainly
-from demo.presenters.model import banner
+from demo.handlers.model import HeadView, head_view
 from demo.service import Service
 from demo.service.tour import tour_example
 
@@ -21,6 +21,7 @@ class GreetView(NamedTuple):
     """New values of components when the page opens, by the components' names."""
 
     banner: Any
+    offer: Any
     examples: Any
     image: Any
     words: Any
@@ -39,13 +40,14 @@ class PageHandlers:
     def greet(self, request: gr.Request) -> GreetView:
         """Page opened: the banner, the examples, and what the link asks for; loading starts here if nothing did."""
         self._service.start()
-        found = read_examples()
+        found, head = read_examples(), head_view(self._service.status())
         gallery = gr.Gallery([(str(example.path), example.caption) for example in found], visible=bool(found))
         asked = dict(request.query_params) if request else {}
         example = next((e for e in found if e.name == asked.get("example")), None)
         words = asked.get("words", example.words if example else "")[:MAX_LINKED_WORDS]
         return GreetView(
-            banner=banner(self._service.status()),
+            banner=head.banner,
+            offer=head.offer,
             examples=gallery,
             image=str(example.path) if example else gr.skip(),
             words=words or gr.skip(),
@@ -54,10 +56,12 @@ class PageHandlers:
         )
 
     @plainly
-    def tick(self, model: str | None) -> tuple[Any, Any]:
-        """Timer: the banner, unless this visitor chose a model; it stops when nothing is left to wait for."""
+    def tick(self, model: str | None) -> tuple[Any, ...]:
+        """Timer: what runs, unless this visitor chose a model; it stops when nothing is left to wait for."""
         status = self._service.status()
-        return gr.skip() if model else banner(status), gr.Timer(active=status.busy)
+        chosen = HeadView(gr.skip(), gr.Button(visible=False), gr.skip())  # who chose is offered nothing
+        head = chosen if model else head_view(status)
+        return *head, gr.Timer(active=status.busy)
 
     @plainly
     def pick_example(self, event: gr.SelectData) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from demo import core
 from demo.errors import UserError
 from demo.figures.boundaries import boundaries, outlined
 from demo.handlers.common import DownloadView, downloaded, followed, one_of, plainly, text, whole
@@ -88,7 +89,7 @@ class RefineHandlers:
 
     @plainly
     def fetch_stopped(self, news: Any) -> Any:
-        """Stop was pressed: said only where something came in; it stays on the disk."""
+        """Stop was pressed: said only where something came in."""
         return presenters.FETCH_STOPPED if "busy" in text("news", news) else gr.skip()
 
     @plainly
@@ -152,9 +153,8 @@ def _choices(better: Better) -> Any:
 
 
 def _view(better: Better) -> BetterView:
-    from cliptrase_core.colours import label_colours
 
-    before, after, colours = better.before, better.after, label_colours(better.refined)
+    before, after, colours = better.before, better.after, core.colours.label_colours(better.refined)
     numbers = [(i, piece.point) for i, piece in enumerate(better.refined.report.components[:MOST_NUMBERS], start=1)]
     left, right = (outlined(cut.shown, cut.labels, colours, OPACITY) for cut in (before, after))
     return BetterView(

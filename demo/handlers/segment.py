@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from demo import core
 from demo.errors import UserError, for_people
 from demo.figures.overlay import STYLES, overlay
 from demo.handlers.common import DownloadView, downloaded, inside, number, one_of, plainly, point_of, read_asked
@@ -63,15 +64,14 @@ class SegmentHandlers:
         if run is None:
             return ""
         segmenter, entry = self._service.encoded(run, path)
-        from cliptrase_core import linter, parse_vocabulary
 
         asked = run.asked
         with for_people():
-            words = parse_vocabulary(asked.words)
+            words = core.vocabulary.parse_vocabulary(asked.words)
             scores = segmenter.scores(
                 entry.encoding, words, method=asked.method, templates=asked.templates, image_prior=asked.image_prior
             )
-            return presenters.findings(linter.lint(words, segmenter.embed_words, scores))
+            return presenters.findings(core.linter.lint(words, segmenter.embed_words, scores))
 
     @plainly
     def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:
@@ -113,9 +113,10 @@ def _view(cut: Cut, style: Any, opacity: Any) -> ResultView:
 
 
 def _painted(cut: Cut, style: Any, opacity: Any) -> Any:
-    from cliptrase_core.colours import label_colours
 
     strength = number("opacity", opacity)
     if not 0 <= strength <= 1:
         raise UserError("opacity: expected 0 to 1.")
-    return overlay(cut.shown, cut.labels, label_colours(cut.result), one_of("style", style, STYLES), strength)
+    return overlay(
+        cut.shown, cut.labels, core.colours.label_colours(cut.result), one_of("style", style, STYLES), strength
+    )

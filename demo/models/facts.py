@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demo import gpu
+from demo import core, gpu
 from demo.settings import OFFERED
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ def offered(*, look: bool) -> list[Offered]:
 
 def facts_of(key: str, segmenter: Segmenter) -> ModelFacts:
     """Everything about a loaded model."""
-    import torch
 
     info, backbone = segmenter.info, segmenter.backbone
     return ModelFacts(
@@ -90,7 +89,7 @@ def facts_of(key: str, segmenter: Segmenter) -> ModelFacts:
         nbytes=model_bytes(segmenter),
         device=gpu.device_name(segmenter.device),
         precision=segmenter.precision,
-        threads=torch.get_num_threads(),
+        threads=core.torch.get_num_threads(),
         short_side=info.short_side,
         patch=backbone.patch,
         layers=len(backbone.blocks),
@@ -105,15 +104,13 @@ def model_bytes(segmenter: Segmenter) -> int:
 
 def weighed(name: str) -> int:
     """Bytes that an architecture's weights take in float32, before any are loaded; 0 where that cannot be told."""
-    from cliptrase_core import architectures
 
-    config = architectures.configuration(name)
+    config = core.architectures.configuration(name)
     if config["text_cfg"].get("hf_model_name"):
         return 0  # its text tower is another library's: only building it in full would tell
-    return 4 * sum(p.numel() for p in architectures.build(name, config).parameters())
+    return 4 * sum(p.numel() for p in core.architectures.build(name, config).parameters())
 
 
 def _is_here(key: str) -> bool:
-    from cliptrase_core import weights
 
-    return weights.is_on_disk(*weights.parse_model(key))
+    return core.weights.is_on_disk(*core.weights.parse_model(key))

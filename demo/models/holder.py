@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demo import gpu
+from demo import core, gpu
 from demo.cache import Kept
-from demo.errors import UserError, for_people
+from demo.errors import UserError, for_people, out_of_memory
 from demo.models import opening
 from demo.models.facts import ModelFacts, facts_of, model_bytes
-from demo.models.keys import NANO, read_key
+from demo.models.keys import NANO, REAL, key_of, read_key
 from demo.settings import KEPT_MODEL_BYTES, Settings
 
 if TYPE_CHECKING:
@@ -35,45 +35,53 @@ class Status:
     Attributes:
         ready: whether requests are answered at once.
         busy: whether something is being loaded or fetched, so that asking again soon makes sense.
-        name: architecture, or "nano"; empty before the first model is loaded.
+        key: of the model; empty before the first one is loaded.
+        name: architecture, or "nano"; likewise.
         pretrained: its weights.
         device: as torch names it.
         precision: "fp32", "bf16" or "fp16".
         notice: why this model and not the one that was asked for; None when it is the one.
-        failed: whether no model could be loaded at all.
+        failed: whether no model could be loaded at all; the next request tries again.
+        offer: key of a better model that one click loads; None where there is none, or where it is on its way.
     """
 
     ready: bool = False
     busy: bool = True
+    key: str = ""
     name: str = ""
     pretrained: str = ""
     device: str = ""
     precision: str = ""
     notice: str | None = None
     failed: bool = False
+    offer: str | None = None
 
 
 class ModelHolder:
     """The models that requests get, and how they came to be; threads and visitors share one.
 
-    Nano and the model that the page started with stay; of further ones, those used last.
+    Nano and the model that the page was to start with stay; of further ones, those used last.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Remember what to load."""
         self._settings = settings
         self._lock = threading.Lock()
+        self._making = threading.Lock()  # one model is read at a time, and none twice
         self._loaded = threading.Event()
         self._thread: threading.Thread | None = None
         self._first: str | None = None  # key of what a visitor gets who chose nothing
+        self._wanted: str | None = None  # key of what that is to be; None where a file is
         self._staying: dict[str, Segmenter] = {}
         self._further: Kept[Segmenter] = Kept(KEPT_MODEL_BYTES, model_bytes)
         self._status = Status()
 
     def start(self) -> None:
-        """Begin to load in a background thread; calling it again does nothing."""
+        """Begin to load in a background thread; does nothing while that goes on, or once a model is there."""
         with self._lock:
-            if self._thread is None:
+            if self._thread is None or (self._status.failed and not self._thread.is_alive()):
+                self._loaded.clear()
+                self._status = Status()
                 self._thread = threading.Thread(target=self._run, daemon=True, name="model")
                 self._thread.start()
 
@@ -82,10 +90,10 @@ class ModelHolder:
         return self._status
 
     def segmenter(self, key: str | None = None) -> Segmenter:
-        """A loaded model; at the start it is waited for.
+        """A loaded model; at the start it is waited for, and where loading had failed it is tried again.
 
         Args:
-            key: of a further model that was loaded; None takes the one that the page started with.
+            key: of a further model that was loaded; None takes the one that the page runs now.
 
         Raises:
             UserError: none could be loaded, or not the one that is asked for.
@@ -104,6 +112,8 @@ class ModelHolder:
     def load(self, key: str, progress: Callable[[float, str], None]) -> str:
         """Make a further model ready, fetching its weights if they are not on this computer.
 
+        The one that the page was to start with then runs for everybody who chose none.
+
         Args:
             key: as `read_key` takes it.
             progress: called with (share in [0, 1], what happens).
@@ -121,24 +131,33 @@ class ModelHolder:
             with for_people():
                 opening.fetch(key, progress)
                 progress(1.0, "reading the weights")
-                if key == NANO:
-                    self._staying[NANO] = opening.ready(NANO, None, self._settings)
-                else:
-                    self._further.get(key, lambda: opening.ready_by_key(key, self._settings))
+                self._make(key)
+        if key == self._wanted and not self._status.busy:  # busy: the thread that fetches it takes it
+            self._take(self._make(key), None)
         return key
 
     def loaded(self) -> list[ModelFacts]:
-        """Every model that is loaded now, the one that the page started with first; never waits."""
+        """Every model that is loaded now, the one that the page runs first; never waits."""
         found = {**self._staying, **dict(self._further.items())}
         return [facts_of(key, found[key]) for key in sorted(found, key=lambda key: key != self._first)]
 
     def facts(self, key: str | None = None) -> ModelFacts:
         """What is known about one model; raises and waits like `segmenter`."""
         segmenter = self.segmenter(key)
-        return facts_of(_key_of(segmenter), segmenter)
+        return facts_of(key_of(segmenter), segmenter)
 
     def _find(self, key: str | None) -> Segmenter | None:
         return None if key is None else self._staying.get(key) or self._further.peek(key)
+
+    def _make(self, key: str) -> Segmenter:
+        """A model whose weights are on this computer, read now unless it is loaded."""
+        with self._making:
+            found = self._find(key)
+            if found is None and key in (NANO, self._wanted):
+                found = self._staying[key] = opening.ready_by_key(key, self._settings)
+            if found is None:
+                found, _ = self._further.get(key, lambda: opening.ready_by_key(key, self._settings))
+            return found
 
     def _run(self) -> None:
         """Load what can run now, then fetch what was wanted."""
@@ -147,7 +166,8 @@ class ModelHolder:
             plan = self._load_first()
         except Exception as error:
             _log.exception("no model could be loaded")
-            self._status = Status(busy=False, failed=True, notice=f"No model could be loaded. {_reason(error)}")
+            notice = f"No model could be loaded. {_reason(error)} The next request tries again."
+            self._status = Status(busy=False, failed=True, notice=notice)
         finally:
             self._loaded.set()
         if plan is not None and plan.fetch:
@@ -155,60 +175,74 @@ class ModelHolder:
 
     def _load_first(self) -> StartUp | None:
         """Load the wanted model or, whatever is wrong with it, nano: a page that says what is wrong helps more."""
-        from cliptrase_core import weights
-        from cliptrase_core.errors import CliptraseError
-
         settings = self._settings
-        plan: StartUp | None = None
         try:
-            plan = weights.choose_start_up(settings.model)
+            self._wanted = _key_or_none(settings.model or REAL)
+            plan = core.weights.choose_start_up(settings.model and (self._wanted or settings.model))
             segmenter = opening.ready(plan.name, plan.pretrained, settings)
-            notice = plan.banner
-        except CliptraseError as error:
-            sys.stderr.write(f"cliptrase: {error} Running on nano.\n")
+        except Exception as error:
+            self._report(error, "the wanted model cannot run")
+            sys.stderr.write(f"cliptrase: {_reason(error)} Running on nano.\n")
             segmenter = opening.ready(NANO, None, dataclasses.replace(settings, device="cpu", precision="fp32"))
-            notice = f"{error} Until this is mended, the embedded model nano runs."
-            plan = None
-        self._take(segmenter, notice, busy=plan is not None and plan.fetch)
+            self._take(segmenter, f"{_reason(error)} Until this is fixed, the embedded model nano runs.")
+            return None
+        self._take(segmenter, plan.banner, busy=plan.fetch)
         return plan
 
     def _fetch(self, plan: StartUp) -> None:
-        from cliptrase_core import weights
+        """Fetch the wanted model beside the page in use; what fails is offered to whoever asks again."""
+        key = self._wanted or REAL  # only what a tag names is fetched
 
         def tell(share: float, text: str) -> None:
-            notice = f"{plan.banner} {share:.0%}, {text}."
-            self._status = dataclasses.replace(self._status, notice=notice)
+            self._status = dataclasses.replace(self._status, notice=f"{plan.banner} {share:.0%}, {text}.")
 
         try:
-            weights.download(plan.wanted_name, plan.wanted_pretrained, progress=tell)
-            self._take(opening.ready(plan.wanted_name, plan.wanted_pretrained, self._settings), None, busy=False)
+            opening.fetch(key, tell)
+            tell(1.0, "reading the weights")
+            self._take(self._make(key), None)
         except Exception as error:
-            _log.exception("the wanted model could not be fetched")
-            notice = f"{plan.wanted_name} could not be fetched. {_reason(error)} The embedded model nano runs."
-            self._status = dataclasses.replace(self._status, busy=False, notice=notice)
+            self._report(error, "the wanted model could not be fetched")
+            notice = f"{key} could not be fetched. {_reason(error)} The embedded model nano runs."
+            self._status = dataclasses.replace(self._status, busy=False, notice=notice, offer=key)
 
-    def _take(self, segmenter: Segmenter, notice: str | None, *, busy: bool) -> None:
+    def _take(self, segmenter: Segmenter, notice: str | None, *, busy: bool = False) -> None:
         """Make a model the one that requests get; what ran before stays for whoever looks at its results."""
-        info, key = segmenter.info, _key_of(segmenter)
+        info, key = segmenter.info, key_of(segmenter)
         self._staying[key] = segmenter
         self._first = key
+        better = REAL if self._wanted in (None, NANO) else self._wanted
         self._status = Status(
             ready=True,
             busy=busy,
+            key=key,
             name=info.name,
             pretrained=info.pretrained,
             device=gpu.device_name(segmenter.device),
             precision=segmenter.precision,
             notice=notice,
+            offer=better if key == NANO and not busy else None,
         )
 
+    def _report(self, error: Exception, what: str) -> None:
+        """Into the log goes only what the page does not say in full."""
+        if not isinstance(error, (UserError, core.errors.CliptraseError)):
+            _log.error(what, exc_info=error)
 
-def _key_of(segmenter: Segmenter) -> str:
-    info = segmenter.info
-    return NANO if info.name == NANO else f"{info.name}:{info.pretrained}"
+
+def _key_or_none(model: str) -> str | None:
+    """The key of a model that visitors may ask for too; None for a file, or nonsense."""
+    try:
+        return read_key(model)
+    except UserError:
+        return None
 
 
 def _reason(error: Exception) -> str:
-    from cliptrase_core.errors import CliptraseError
-
-    return str(error) if isinstance(error, CliptraseError) else "The server's log says why."
+    """Why a model cannot run, for people; what else went wrong may name folders."""
+    if isinstance(error, ImportError):
+        return "A library is missing or broken; the server's log says which."
+    if isinstance(error, (UserError, core.errors.CliptraseError)):
+        return str(error)
+    if out_of_memory(error):
+        return "The memory of this machine does not suffice for it."
+    return "It failed in a way that the server's log tells."

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from demo import core
 from demo.errors import UserError, for_people
 
+if TYPE_CHECKING:
+    from cliptrase_core import Segmenter
+
 NANO = "nano"
+REAL = "ViT-B-16:openai"
+"""What nano stands in for: the paper's backbone, good for photographs; a test compares it with the core's."""
 
 LONGEST = 120
 """Characters of a name: the longest that open_clip knows have some 60."""
@@ -25,23 +31,21 @@ def read_key(text: Any) -> str:
     Raises:
         UserError: no name that open_clip knows, a model that CLIPtrase cannot run on, or anything like a file.
     """
-    from cliptrase_core import architectures, weights
-    from cliptrase_core.checkpoint import SUFFIXES
 
     plain = text.strip() if isinstance(text, str) else ""
-    like_a_file = plain.lower().endswith(SUFFIXES) or ".." in plain
+    like_a_file = plain.lower().endswith(core.checkpoint.SUFFIXES) or ".." in plain
     if len(plain) > LONGEST or like_a_file or not _KEY.fullmatch(plain):
         raise UserError(
             "model: expected nano or a name that open_clip knows, such as ViT-B-16:openai. Files can only be "
             "given where the page is started, as CLIPTRASE_MODEL."
         )
     with for_people():
-        name, pretrained = weights.parse_model(plain)
+        name, pretrained = core.weights.parse_model(plain)
         if name == NANO:
-            weights.is_on_disk(name, pretrained)  # refuses other weights
+            core.weights.is_on_disk(name, pretrained)  # refuses other weights
             return NANO
-        architectures.configuration(name)
-        known = architectures.tags(name)
+        core.architectures.configuration(name)
+        known = core.architectures.tags(name)
     wanted = _folded(pretrained or "")
     for tag in known:
         if _folded(tag) == wanted:
@@ -50,6 +54,18 @@ def read_key(text: Any) -> str:
         f"weights of {name}: expected a tag that open_clip knows, got {pretrained or 'none'}. "
         f"Known: {', '.join(known) or 'none'}."
     )
+
+
+def key_of(segmenter: Segmenter) -> str:
+    """The key of a loaded model."""
+    info = segmenter.info
+    return NANO if info.name == NANO else f"{info.name}:{info.pretrained}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Architecture and weights of a key."""
+    name, _, pretrained = key.partition(":")
+    return name, pretrained or "embedded"
 
 
 def _folded(tag: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo import gpu, memory
+from demo import core, gpu, memory
 from demo.errors import UserError
 from demo.models.facts import weighed
 from demo.models.keys import NANO
@@ -31,9 +31,8 @@ def fetch(key: str, progress: Callable[[float, str], None]) -> None:
         UserError: too little memory, or the weights are elsewhere and nothing can be fetched.
         WeightsError: the transfer failed.
     """
-    from cliptrase_core import hub, weights
 
-    name, pretrained = weights.parse_model(key)
+    name, pretrained = core.weights.parse_model(key)
     if name == NANO:
         return
     needed, left = ROOM * weighed(name), memory.available()
@@ -42,40 +41,48 @@ def fetch(key: str, progress: Callable[[float, str], None]) -> None:
             f"{key} needs about {needed / 1e6:.0f} MB of memory to load, and {left / 1e6:.0f} MB are left on the "
             "machine that runs this page. Choose a smaller model, for instance ViT-B-16:openai or nano."
         )
-    if weights.is_on_disk(name, pretrained):
+    if core.weights.is_on_disk(name, pretrained):
         return
-    if not hub.hub_answers():
-        why = "HF_HUB_OFFLINE=1 forbids fetching" if hub.offline() else "the model hub does not answer"
+    if not core.hub.hub_answers():
+        why = "HF_HUB_OFFLINE=1 forbids fetching" if core.hub.offline() else "the model hub does not answer"
         raise UserError(
             f"{key} is not on the machine that runs this page, and {why}. Connect it and load again; or start the "
             f"page with a file: CLIPTRASE_MODEL={name}:weights.safetensors. What is loaded goes on working."
         )
     progress(0.0, "asking the model hub")
-    weights.download(name, pretrained, progress=progress)
+    core.weights.download(name, pretrained, progress=progress)
 
 
 def ready_by_key(key: str, settings: Settings) -> Segmenter:
     """Load a model by its key; raises what `ready` raises."""
-    from cliptrase_core import weights
 
-    return ready(*weights.parse_model(key), settings)
+    return ready(*core.weights.parse_model(key), settings)
 
 
 def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
     """Load a model and let it run once, so that the first visitor does not pay for what libraries do once.
 
     Raises:
+        UserError: weights that hold no numbers.
         CliptraseError: weights, device or precision are not what they should be.
     """
-    from cliptrase_core import Segmenter
-
     if gpu.lent():
-        from demo import lent
-
-        return lent.LentSegmenter(name, pretrained, settings.precision)  # a first run would spend lent seconds
-    segmenter = Segmenter.from_pretrained(name, pretrained, device=settings.device, precision=settings.precision)
+        return core.lent.LentSegmenter(name, pretrained, settings.precision)  # a first run would spend lent seconds
+    build = core.pipeline.Segmenter.from_pretrained
+    segmenter = build(name, pretrained, device=settings.device, precision=settings.precision)
+    _expect_finite(segmenter)
     side = segmenter.info.short_side
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     segmenter.segment(segmenter.encode(picture), "tree; sky")
     segmenter.capture(picture).maps()
     return segmenter
+
+
+def _expect_finite(segmenter: Segmenter) -> None:
+    """One NaN makes every answer NaN, and libraries say so in words that help nobody."""
+    for name, weight in segmenter.info.model.named_parameters():
+        if not core.torch.isfinite(weight).all():
+            raise UserError(
+                f"weights {segmenter.info.pretrained}: expected finite numbers, got NaN or infinity in {name}. "
+                "The file is damaged, or its training failed: take another."
+            )

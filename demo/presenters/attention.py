@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from demo import core
 from demo.figures.heat import Range, own_range
-from demo.presenters.common import percent
+from demo.presenters.common import describe_model, percent
 from demo.service import Look, Matrix
 from demo.settings import INCOMING
 
@@ -104,20 +105,19 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
 
 def scales(look: Look | Matrix, scale: str) -> str:
     """HTML: the colour scales under the maps, with the numbers at their ends."""
-    from cliptrase_core.heatmap import HEAT_STOPS, SIGNED_STOPS  # late: the page is drawn before torch is there
 
     patch = look.patch if isinstance(look, Look) else None
     end = f"{difference_end(look, scale):.1f}&times;"
-    signed = _bar(SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
+    signed = _bar(core.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
     if scale == SAME_SCALE:
-        heat = _bar(HEAT_STOPS, "0", "multiples of an even share", f"{MOST:.0f}&times; and more")
+        heat = _bar(core.heatmap.HEAT_STOPS, "0", "multiples of an even share", f"{MOST:.0f}&times; and more")
         note = (
             "An even share is what each patch would get if all got the same. The affinity, of which regions are made, "
             "counts as a share of its row here."
         )
         return f'<div class="scales">{heat}{signed}</div><p class="hint">{note}</p>'
     bars = [
-        _bar(HEAT_STOPS, f"{low:.2f}{unit}", name, f"{high:.2f}{unit}")
+        _bar(core.heatmap.HEAT_STOPS, f"{low:.2f}{unit}", name, f"{high:.2f}{unit}")
         for name, values, unit in (
             ("before", look.even[0], "&times;"),
             ("after", look.even[1], "&times;"),
@@ -145,6 +145,7 @@ def describe_look(look: Look) -> Mapping[str, Any]:
     before, after = look.numbers
     row, column = look.patch or (None, None)
     return {
+        **describe_model(look.seen),
         "row": row,
         "column": column,
         "layer": look.layer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 
+from demo import core
 from demo.presenters.common import hint, percent, sort_head, swatch, word
 from demo.service.clusters import Clusters, Ids, RegionVote
 
@@ -91,12 +92,11 @@ def _said(found: Clusters, vote: RegionVote) -> str:
 
 
 def _row(found: Clusters, vote: RegionVote, chosen: int | None) -> str:
-    from cliptrase_core.colours import label_colours, region_colours, to_hex
 
-    colour = to_hex(region_colours(found.count)[vote.region])
-    names, classes = found.cut.result.class_names, label_colours(found.cut.result)
+    colour = core.colours.to_hex(core.colours.region_colours(found.count)[vote.region])
+    names, classes = found.cut.result.class_names, core.colours.label_colours(found.cut.result)
     first, then = ("" if label is None else names[label] for label in (vote.winner, vote.second))
-    winner = "none" if vote.winner is None else f"{swatch(to_hex(classes[vote.winner]))} {word(first)}"
+    winner = "none" if vote.winner is None else f"{swatch(core.colours.to_hex(classes[vote.winner]))} {word(first)}"
     second = "none" if vote.second is None else f"{word(then)} ({percent(vote.second_share)})"
     mark = ' class="chosen" aria-current="true"' if vote.region == chosen else ""
     return (

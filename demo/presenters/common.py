@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from demo.models import split_key
+from demo.service import Seen
 
 
 def strip(kind: str, title: str, text: str) -> str:
@@ -15,6 +18,11 @@ def strip(kind: str, title: str, text: str) -> str:
         text: plain text.
     """
     return f'<div class="strip {kind}" role="status"><b>{html.escape(title)}</b> {html.escape(text)}</div>'
+
+
+def describe_model(seen: Seen) -> Mapping[str, str]:
+    """The model that a result was made with, as plain JSON."""
+    return dict(zip(("model", "pretrained"), split_key(seen.model), strict=True))
 
 
 def hint(text: str) -> str:

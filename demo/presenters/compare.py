@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from demo.models import Status
-from demo.presenters.common import hint, percent, seconds, strip, swatch, word
+from demo.presenters.common import describe_model, hint, percent, seconds, strip, swatch, word
 from demo.service import Cut
 from demo.service.compare import Variant, cost
 from demo.service.differences import Difference, fold
@@ -128,16 +127,15 @@ def errors_text(after: Variant) -> str:
     return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
 
 
-def describe_comparison(first: Cut, compared: Sequence[Mapping[str, Any]], status: Status) -> Mapping[str, Any]:
+def describe_comparison(first: Cut, compared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """A comparison as plain JSON.
 
     Args:
         first: result to which all are compared.
         compared: of `describe_compared`, for each of them.
-        status: what runs.
     """
     return {
-        "model": status.name,
+        **describe_model(first.run.seen),
         "size": list(first.result.size),
         "grid": list(first.result.grid),
         "compared": list(compared),

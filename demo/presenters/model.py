@@ -10,6 +10,7 @@ from typing import Any
 from demo.models import NANO, ModelFacts, Offered, Status
 from demo.presenters.common import hint, sheet, strip
 from demo.service.saw import Saw
+from demo.settings import OFFERED
 
 NANO_LIMITS = "It is small and was trained on drawn scenes: it reads photographs poorly."
 OWN_CHOICE = "Your choice, on this page only."
@@ -17,7 +18,7 @@ EMBEDDED_LIMITS = (
     "nano is part of this program, so that it works with no network and every test shows the real computation. "
     "It learned 294 words from drawn scenes; for photographs take ViT-B-16:openai."
 )
-STOPPED = strip("note", "Stopped.", "What was fetched so far is kept; the next time goes on from there.")
+STOPPED = strip("note", "Stopped.", "Nothing was changed.")
 NOTHING_RUNS = hint("The model is being loaded; what runs is listed here then.")
 NOTHING_SEEN = hint("Choose a picture to see exactly what the model is given of it.")
 
@@ -39,6 +40,12 @@ def banner(status: Status, chosen: ModelFacts | None = None) -> str:
     if status.notice:
         return strip("note", facts, status.notice)
     return strip("calm", facts, f"The embedded model. {NANO_LIMITS}" if status.name == NANO else "")
+
+
+def offer_label(key: str) -> str:
+    """Plain text on the button that loads a better model."""
+    megabytes = {known: size for known, size, _ in OFFERED}.get(key)
+    return f"Load {key}" + (f" ({megabytes / 1000:.1f} GB)" if megabytes else "")
 
 
 def model_sheet(facts: ModelFacts) -> str:

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from demo.models import Status
+from demo import core
 from demo.presenters.common import hint, percent, seconds, sort_head, strip, swatch, word
 from demo.presenters.segment import describe
 from demo.service import Better
@@ -19,7 +19,7 @@ START = hint(
 DOWNLOAD = "Download the refined result (zip)"
 EMPTY = hint("Segment a picture, then press Refine.")
 STOPPED = strip("note", "Stopped.", "Nothing was changed.")
-FETCH_STOPPED = strip("note", "Stopped.", "What was fetched so far is kept; the next time goes on from there.")
+FETCH_STOPPED = strip("note", "Stopped.", "Nothing was fetched.")
 KEY = (
     '<p class="facts key"><span><i class="sign line stayed"></i> boundary that stayed</span>'
     '<span><i class="sign line was"></i> where it was</span><span><i class="sign line is"></i> where it is now</span>'
@@ -142,17 +142,16 @@ def piece_choices(better: Better) -> list[tuple[str, int]]:
     return [(f"{number} {piece.class_name}", number - 1) for number, piece in enumerate(pieces, start=1)]
 
 
-def describe_refinement(better: Better, status: Status, *, masks: bool = False) -> Mapping[str, Any]:
+def describe_refinement(better: Better, *, masks: bool = False) -> Mapping[str, Any]:
     """A refined result as plain JSON.
 
     Args:
         better: the result before and after.
-        status: what runs.
         masks: whether each class carries its mask as COCO run lengths.
     """
     report = better.refined.report
     return {
-        **describe(better.after, status, masks=masks),
+        **describe(better.after, masks=masks),
         "refinement": {
             "refiner": report.refiner,
             "mode": report.mode,
@@ -177,8 +176,8 @@ def describe_refinement(better: Better, status: Status, *, masks: bool = False) 
 
 
 def describe_refiners(here: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """Which refiners there are, and which can run, as plain JSON."""
-    return [{"name": name, "megabytes": megabytes, "here": here[name]} for name, megabytes, _ in REFINERS]
+    """Which refiners there are, and which can run, as plain JSON; None where `here` does not say."""
+    return [{"name": name, "megabytes": megabytes, "here": here.get(name)} for name, megabytes, _ in REFINERS]
 
 
 def _moved(better: Better, name: str) -> int:
@@ -187,10 +186,9 @@ def _moved(better: Better, name: str) -> int:
 
 
 def _colours(better: Better) -> dict[str, str]:
-    from cliptrase_core.colours import label_colours, to_hex
 
-    table = label_colours(better.refined)
-    return {name: to_hex(table[index]) for index, name in enumerate(better.refined.class_names)}
+    table = core.colours.label_colours(better.refined)
+    return {name: core.colours.to_hex(table[index]) for index, name in enumerate(better.refined.class_names)}
 
 
 def _table(columns: Iterable[tuple[str, str]], rows: str, kind: str = "") -> str:

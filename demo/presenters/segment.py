@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from demo.models import Status
-from demo.presenters.common import hint, percent, seconds, some, sort_head, swatch, word
+from demo import core
+from demo.presenters.common import describe_model, hint, percent, seconds, some, sort_head, swatch, word
 from demo.service import Cut, Point
 
 NOTES_SHOWN = 5
@@ -56,8 +56,8 @@ def costs(cut: Cut) -> str:
     regions = int(cut.result.patch_clusters.max()) + 1
     h, w = cut.run.seen.grid
     return (
-        f'<p class="facts">{stages}<br>{regions} regions of {h} &times; {w} patches · '
-        f"eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
+        f'<p class="facts">{stages}<br>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} patches'
+        f" · eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
     )
 
 
@@ -94,20 +94,18 @@ def point_facts(point: Point) -> str:
     return f'<div class="facts">{"<br>".join(lines)}</div>'
 
 
-def describe(cut: Cut, status: Status, *, masks: bool = False) -> Mapping[str, Any]:
+def describe(cut: Cut, *, masks: bool = False) -> Mapping[str, Any]:
     """A result as plain JSON.
 
     Args:
         cut: the result.
-        status: what runs.
         masks: whether each class carries its mask as COCO run lengths, in the frame of `size`.
     """
-    from cliptrase_core.export import run_lengths  # late: the page is drawn before torch is there
 
     result = cut.result
     columns = np.asfortranarray(result.labels) if masks else result.labels  # run lengths go down columns
     return {
-        "model": status.name,
+        **describe_model(cut.run.seen),
         "size": list(result.size),
         "grid": list(result.grid),
         "classes": [
@@ -117,7 +115,7 @@ def describe(cut: Cut, status: Status, *, masks: bool = False) -> Mapping[str, A
                 "colour": row.colour,
                 "area": round(row.area, 6),
                 "confidence": round(row.confidence, 4),
-                **({"rle": run_lengths(columns == row.index)} if masks else {}),
+                **({"rle": core.export.run_lengths(columns == row.index)} if masks else {}),
             }
             for row in cut.legend
         ],

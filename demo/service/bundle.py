@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from demo import memory
+from demo import core, memory
 from demo.errors import UserError, for_people
 from demo.service.cuts import Asked, Run
 from demo.service.pictures import expect_same, labelled_pixels
@@ -45,7 +45,6 @@ def bundle(
     expect_same(run.seen, path)
     if path is None:  # said by expect_same; here for the type checker
         raise UserError("There is no picture.")
-    from cliptrase_core import export
 
     step(0.0, "dividing it at full size")
     if refinement is None:
@@ -53,9 +52,9 @@ def bundle(
     else:
         better = service.refine(refinement, path, lambda share, text: step(0.5 * share, text), full=True)
         result, pixels = better.refined, better.pixels
-    stem = export.safe_stem(Path(path).stem)
+    stem = core.export.safe_stem(Path(path).stem)
     with for_people(), TemporaryDirectory() as folder:
-        files = export.save(
+        files = core.export.save(
             result,
             pixels,
             folder,

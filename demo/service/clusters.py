@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from demo import core
 from demo.errors import for_people
 from demo.service.cuts import Cut, Run
 from demo.service.pictures import Seen
@@ -141,20 +142,18 @@ def region_votes(
         patches: (N,), region of each patch, -1 = noise.
         classes: number of labels.
     """
-    from cliptrase_core.decode import count_votes
 
     sizes = np.bincount(patches[patches >= 0])
     votes = np.zeros((len(sizes), classes), dtype=np.int64)
     if len(sizes):
-        counted = count_votes(labels, regions, classes)
+        counted = core.decode.count_votes(labels, regions, classes)
         votes[: len(counted)] = counted  # a region that won no pixel may be missing at the end
     return [_vote(region, int(size), votes[region], labels.size) for region, size in enumerate(sizes)]
 
 
 def _automatic(segmenter: Segmenter, seen: Seen) -> ClusterSettings:
-    from cliptrase_core import PRESETS
 
-    return PRESETS[seen.preset].clustering or segmenter.default_clustering(seen.grid[0] * seen.grid[1])
+    return core.presets.PRESETS[seen.preset].clustering or segmenter.default_clustering(seen.grid[0] * seen.grid[1])
 
 
 def _vote(region: int, patches: int, votes: Ids, pixels: int) -> RegionVote:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from demo import memory
+from demo import core, memory
 from demo.errors import UserError, for_people
 from demo.service.cuts import Asked, Cut, Run
 from demo.service.service import Service
@@ -66,13 +66,12 @@ def variants(asked: Asked, names: Sequence[str] = VARIANTS, other_words: str = "
     Raises:
         UserError: an unknown name.
     """
-    from cliptrase_core.methods import METHODS as KNOWN
 
     found = []
     for name in names:
         if name not in VARIANTS:
             raise UserError(f"methods: expected names out of {', '.join(VARIANTS)}, got {name[:40]!r}. Pick some.")
-        title, changes = STEPS[name] if name in STEPS else (KNOWN[name].title, {"method": name})
+        title, changes = STEPS[name] if name in STEPS else (core.methods.METHODS[name].title, {"method": name})
         other = dataclasses.replace(asked, **{"vote": None, **changes})  # type: ignore[arg-type]
         # The same request in the same words is found among the results that are kept.
         found.append(Variant(name, title, asked if _settled(other) == _settled(asked) else other))
@@ -116,12 +115,11 @@ def class_names(comparison: Comparison) -> list[str]:
     Raises:
         UserError: the other words are unusable.
     """
-    from cliptrase_core.result import BACKGROUND
-    from cliptrase_core.words import read_words
 
     with for_people():
-        named = [read_words(words, None).class_names for words in {one.asked.words for one in comparison.variants}]
-    return [*(name for names in named for name in names), BACKGROUND]  # a threshold adds it
+        asked = {one.asked.words for one in comparison.variants}
+        named = [core.words.read_words(words, None).class_names for words in asked]
+    return [*(name for names in named for name in names), core.result.BACKGROUND]  # a threshold adds it
 
 
 def cost(cut: Cut) -> float:
@@ -131,9 +129,8 @@ def cost(cut: Cut) -> float:
 
 def _settled(asked: Asked) -> Asked:
     """The same request with everything said, and without what does not change its labels."""
-    from cliptrase_core.methods import METHODS as KNOWN
 
-    vote = KNOWN[asked.method].regions_vote if asked.vote is None else asked.vote
+    vote = core.methods.METHODS[asked.method].regions_vote if asked.vote is None else asked.vote
     if vote:
         return dataclasses.replace(asked, vote=True)
     return dataclasses.replace(asked, vote=False, denoise="cls", eps=None, min_samples=None)

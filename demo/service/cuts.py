@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from demo import core
 from demo.figures import views
 from demo.service.pictures import Seen
 
@@ -98,9 +99,8 @@ class Cut:
     @cached_property
     def legend(self) -> list[LegendRow]:
         """Classes that are present, largest first."""
-        from cliptrase_core.colours import legend
 
-        return legend(self.result)
+        return core.colours.legend(self.result)
 
     @property
     def labels(self) -> npt.NDArray[np.int32]:
@@ -113,6 +113,5 @@ class Cut:
         return self._as_shown(self.result.regions)
 
     def _as_shown(self, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        from cliptrase_core.geometry import nearest
 
-        return nearest(values, (self.shown.shape[0], self.shown.shape[1]))
+        return core.geometry.nearest(values, (self.shown.shape[0], self.shown.shape[1]))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from demo import core
 from demo.figures import views
 from demo.service.pictures import Seen
 from demo.settings import INCOMING, OUTGOING
@@ -104,16 +105,19 @@ def make_look(
     Raises:
         InputError: no such patch.
     """
-    from cliptrase_core.measures import measure, patch_shares, surroundings
 
     h, w = seen.grid
     token = 0 if patch is None else maps.token(*patch)
-    near = None if patch is None else surroundings(seen.grid, *patch)
+    near = None if patch is None else core.measures.surroundings(seen.grid, *patch)
     matrices = (maps.attention, maps.recovered, maps.affinity)
     incoming = direction == INCOMING
     parts = [matrix[1:, token] if incoming else matrix[token, 1:] for matrix in matrices]
-    shares = [_column(matrix, token) if incoming else patch_shares(matrix[token, 1:]) for matrix in matrices]
-    before, after = (measure(patch_shares(share), maps.global_patches, near) for share in shares[:2])
+    shares = [
+        _column(matrix, token) if incoming else core.measures.patch_shares(matrix[token, 1:]) for matrix in matrices
+    ]
+    before, after = (
+        core.measures.measure(core.measures.patch_shares(share), maps.global_patches, near) for share in shares[:2]
+    )
     return Look(
         seen=seen,
         patch=patch,
@@ -134,10 +138,9 @@ def make_look(
 
 def make_matrix(seen: Seen, maps: AttentionMaps, patches: views.Picture) -> Matrix:
     """The whole matrix of a layer, for the eye."""
-    from cliptrase_core.measures import measure, patch_shares
 
-    shares = [patch_shares(matrix[1:, 1:]) for matrix in (maps.attention, maps.recovered, maps.affinity)]
-    before, after = (measure(share, maps.global_patches) for share in shares[:2])
+    shares = [core.measures.patch_shares(matrix[1:, 1:]) for matrix in (maps.attention, maps.recovered, maps.affinity)]
+    before, after = (core.measures.measure(share, maps.global_patches) for share in shares[:2])
     return Matrix(
         seen=seen,
         layer=maps.layer,
@@ -153,9 +156,7 @@ def make_matrix(seen: Seen, maps: AttentionMaps, patches: views.Picture) -> Matr
 
 def _column(matrix: Tensor, token: int) -> Tensor:
     """What each patch gives to one patch, as a share of what it gives to patches; (N,)."""
-    from cliptrase_core.measures import patch_shares
-
-    return patch_shares(matrix[1:, 1:])[:, token - 1]
+    return core.measures.patch_shares(matrix[1:, 1:])[:, token - 1]
 
 
 def _cells(maps: AttentionMaps) -> list[tuple[int, int]]:
@@ -163,7 +164,6 @@ def _cells(maps: AttentionMaps) -> list[tuple[int, int]]:
 
 
 def _smaller(matrix: Tensor) -> Floats:
-    from torch.nn.functional import adaptive_avg_pool2d
-
-    small = adaptive_avg_pool2d(matrix[None], MATRIX_SIDE)[0] if len(matrix) > MATRIX_SIDE else matrix
+    pool = core.torch.nn.functional.adaptive_avg_pool2d
+    small = pool(matrix[None], MATRIX_SIDE)[0] if len(matrix) > MATRIX_SIDE else matrix
     return small.numpy()

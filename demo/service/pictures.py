@@ -8,10 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo import memory
+from demo import core, memory
 from demo.cache import Kept
 from demo.errors import UserError
 from demo.figures import views
+from demo.models import key_of
 from demo.service.room import expect_room
 from demo.settings import KEPT_DIGESTS, KEPT_FOR_EACH, KEPT_PICTURE_BYTES
 
@@ -28,7 +29,8 @@ class Seen:
         picture: digest of the file.
         preset: how it was laid out.
         short_side: pixels that the model sees along the short side; None for the preset's.
-        model_id: which model saw it.
+        model: key of the model that saw it: it stays that one when the page runs another.
+        model_id: its fingerprint.
         grid: (h, w) in patches.
         layers: blocks of that model.
         heads: heads of each block.
@@ -37,6 +39,7 @@ class Seen:
     picture: str
     preset: str
     short_side: int | None
+    model: str
     model_id: str
     grid: tuple[int, int]
     layers: int
@@ -99,7 +102,7 @@ class Pictures:
         if not path:
             raise UserError("There is no picture yet. Upload one, or pick an example.")
         picture = digest(path)
-        key = (picture, preset, short_side, segmenter.model_id)
+        key = (picture, preset, short_side, key_of(segmenter), segmenter.model_id)
         entry, reused = self._kept.get(key, lambda: _encode(segmenter, path, preset, short_side))
         blocks = segmenter.backbone.blocks
         heads = int(blocks[0].attn.num_heads)
@@ -115,7 +118,7 @@ class Pictures:
         Raises:
             UserError: another picture is there by now.
         """
-        kept = self._kept.peek((seen.picture, seen.preset, seen.short_side, seen.model_id))
+        kept = self._kept.peek((seen.picture, seen.preset, seen.short_side, seen.model, seen.model_id))
         if kept is not None:
             return kept
         expect_same(seen, path)
@@ -153,15 +156,13 @@ def labelled_pixels(entry: Entry, seen: Seen, path: str | None) -> views.Picture
     Raises:
         UserError: the picture has been replaced or has gone.
     """
-    from cliptrase_core import read_image
-    from cliptrase_core.imaging import MAX_REDUCED_PIXELS
 
     if path is None:
         raise UserError("There is no picture. Upload it again.")
     expect_same(seen, path)
     if entry.complete:
         return entry.pixels
-    return read_image(path, max_pixels=MAX_REDUCED_PIXELS)
+    return core.imaging.read_image(path, max_pixels=core.imaging.MAX_REDUCED_PIXELS)
 
 
 def seen_box(frame: Frame, size: Size) -> views.Box:
@@ -175,9 +176,8 @@ def seen_box(frame: Frame, size: Size) -> views.Box:
 
 
 def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry:
-    from cliptrase_core.imaging import read_reduced
 
-    read = read_reduced(path)
+    read = core.imaging.read_reduced(path)
     expect_room(segmenter, read.size, preset, short_side)
     encoding = segmenter.encode(read, preset, short_side=short_side)
     frame, side = encoding.frame, views.cell_side(encoding.grid)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from demo import core
 from demo.errors import for_people
 from demo.service.cuts import Run
 from demo.service.service import Service
@@ -58,8 +59,6 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     Raises:
         UserError: the picture or the model is another one by now.
     """
-    from cliptrase_core.colours import label_colours, to_hex
-    from cliptrase_core.decode import count_votes
 
     cut = service.again(run, path)
     segmenter, entry = service.encoded(run, path)
@@ -79,13 +78,13 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     votes = np.zeros(1, dtype=np.int64)
     if result.settings["vote"] and region >= 0:
         own = service.again(Run(run.seen, asked.before_vote), path).result
-        votes = count_votes(own.labels, result.regions, len(own.class_names))[region]
+        votes = core.decode.count_votes(own.labels, result.regions, len(own.class_names))[region]
     winner, total = int(votes.argmax()), int(votes.sum())
     return Point(
         row=row,
         column=column,
         shown=result.class_names[label],
-        colour=to_hex(label_colours(result)[label]),
+        colour=core.colours.to_hex(core.colours.label_colours(result)[label]),
         candidates=candidates,
         abstained=bool(asked.threshold and result.confidence[place] < asked.threshold),
         region=region if total else None,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demo import memory
+from demo import core, memory
 from demo.errors import UserError, for_people
 from demo.service.cuts import Cut, Run
 from demo.settings import REFINERS
@@ -71,9 +71,8 @@ def quietly(share: float, text: str) -> None:
 
 def is_here(name: str) -> bool:
     """Whether a refiner can run without a download."""
-    from cliptrase_core.refine import is_here
 
-    return is_here(name)
+    return core.refine.is_here(name)
 
 
 def expect_here(name: str) -> None:
@@ -98,10 +97,9 @@ def fetch(name: str, step: Step) -> None:
     """
     if is_here(name):
         return
-    from cliptrase_core.refine.sam_files import fetch
 
     with for_people():
-        fetch(name, step)
+        core.refine.sam_files.fetch(name, step)
 
 
 def make_refined(
@@ -127,22 +125,20 @@ def make_refined(
         UserError: the weights are not here, or there is too little memory for them.
         CliptraseError: weights that do not fit, or no such piece.
     """
-    from cliptrase_core.refine import FREE, load_refiner
 
     expect_here(asked.refiner)
     _expect_room(asked.refiner, device)
     step(0.0, "reading the weights" if MEGABYTES.get(asked.refiner) else "following edges")
-    mode, working = (None, None) if asked.refiner in FREE else (asked.mode, shown)
-    refiner = load_refiner(asked.refiner, mode=mode, device=device, working=working)
+    mode, working = (None, None) if asked.refiner in core.refine.FREE else (asked.mode, shown)
+    refiner = core.refine.load_refiner(asked.refiner, mode=mode, device=device, working=working)
     return refiner(cut.result, pixels, keep=asked.keep, step=step)
 
 
 def _expect_room(name: str, device: str) -> None:
     """A process that takes more memory than there is would be ended without a word, with everybody's work."""
-    from cliptrase_core.refine.sam_files import PUBLISHED
 
     left = memory.available()
-    if name not in PUBLISHED or device != "cpu" or left is None:
+    if name not in core.refine.sam_files.PUBLISHED or device != "cpu" or left is None:
         return
     needed = MEGABYTES[name] * 1_000_000 + WORKING_BYTES
     if needed > left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from demo import memory
+from demo import core, memory
 from demo.errors import UserError
 from demo.settings import MOST_PATCHES, SHORT_SIDES
 
@@ -60,9 +60,8 @@ def expect_room(segmenter: Segmenter, size: Size, preset: str, short_side: int |
 
 
 def _patches(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> int:
-    from cliptrase_core.presets import preset_by_name
 
-    plan = preset_by_name(preset)
+    plan = core.presets.preset_by_name(preset)
     side = plan.side(short_side, segmenter.info.short_side)
     h, w = plan.frame(size, side, segmenter.backbone.patch).grid
     return h * w

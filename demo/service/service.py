@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from demo import memory
+from demo import core, memory
 from demo.cache import Kept
 from demo.errors import UserError, for_people
 from demo.figures import views
@@ -98,7 +98,7 @@ class Service:
         Raises:
             UserError: the picture or the model is another one by now.
         """
-        segmenter = self._same_model(run.seen, run.asked.model)
+        segmenter = self._same_model(run.seen)
         with for_people():
             return segmenter, self._pictures.again(segmenter, run.seen, path)
 
@@ -144,7 +144,6 @@ class Service:
         column: int,
         layer: int | None = None,
         *,
-        model: str | None = None,
         head: int | None = None,
         direction: str = OUTGOING,
     ) -> Look:
@@ -156,7 +155,6 @@ class Service:
             row: from 0.
             column: from 0.
             layer: from 1; None takes the last but one.
-            model: key of the model that saw it.
             head: from 1; None takes the mean of all.
             direction: one of `DIRECTIONS`.
 
@@ -164,46 +162,41 @@ class Service:
             UserError: no such patch, layer or head, or the picture or the model is another one by now.
         """
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head, model)
+            maps, patches = self._maps_of(seen, path, layer, head)
             return make_look(seen, maps, patches, (row, column), direction)
 
-    def look_of_cls(
-        self, seen: Seen, path: str | None, layer: int | None = None, *, model: str | None, head: int | None = None
-    ) -> Look:
+    def look_of_cls(self, seen: Seen, path: str | None, layer: int | None = None, *, head: int | None = None) -> Look:
         """What [CLS] looks at; arguments and errors as in `look`."""
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head, model)
+            maps, patches = self._maps_of(seen, path, layer, head)
             return make_look(seen, maps, patches, None)
 
-    def matrix(
-        self, seen: Seen, path: str | None, layer: int | None = None, *, model: str | None, head: int | None = None
-    ) -> Matrix:
+    def matrix(self, seen: Seen, path: str | None, layer: int | None = None, *, head: int | None = None) -> Matrix:
         """Who looks at whom, all patches at once; arguments and errors as in `look`."""
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head, model)
+            maps, patches = self._maps_of(seen, path, layer, head)
             return self._matrices.get((seen, maps.layer, head), lambda: make_matrix(seen, maps, patches))[0]
 
-    def depth(self, seen: Seen, path: str | None, *, model: str | None = None) -> list[LayerGlobals]:
+    def depth(self, seen: Seen, path: str | None) -> list[LayerGlobals]:
         """Global patches of every layer; computed once for each picture.
 
         Raises:
             UserError: the picture or the model is another one by now.
         """
-        segmenter = self._same_model(seen, model)
+        segmenter = self._same_model(seen)
         with for_people():
             return self._depths.get(seen, lambda: self._capture(segmenter, seen, path).depth())[0]
 
     def patch_at(self, seen: Seen, x: float, y: float) -> tuple[int, int]:
         """Patch (row, column) under a point of the inspected picture."""
-        from cliptrase_core.geometry import patch_at
 
         side = views.cell_side(seen.grid)
-        return patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
+        return core.geometry.patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
 
     def _maps_of(
-        self, seen: Seen, path: str | None, layer: int | None, head: int | None, model: str | None
+        self, seen: Seen, path: str | None, layer: int | None, head: int | None
     ) -> tuple[AttentionMaps, views.Picture]:
-        segmenter = self._same_model(seen, model)
+        segmenter = self._same_model(seen)
         patches = self._pictures.again(segmenter, seen, path).patches
         layer = max(1, seen.layers - 1) if layer is None else layer
         key, make = (seen, layer, head), lambda: self._capture(segmenter, seen, path).maps(layer, head)
@@ -223,10 +216,11 @@ class Service:
             result = packed.result()
         return Cut(run, entry.shown, entry.patches, result.above(run.asked.threshold), reused, kept)
 
-    def _same_model(self, seen: Seen, model: str | None) -> Segmenter:
-        segmenter = self.holder.segmenter(model)
+    def _same_model(self, seen: Seen) -> Segmenter:
+        """The model that saw a picture, whatever the page runs by now."""
+        segmenter = self.holder.segmenter(seen.model)
         if seen.model_id != segmenter.model_id:
-            raise UserError("The model has changed since this picture was segmented. Press Segment again.")
+            raise UserError(f"{seen.model} was loaded anew, with other weights. Press Segment again.")
         return segmenter
 
     def _capture(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Any:

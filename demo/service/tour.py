@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from demo import core
 from demo.errors import UserError
 from demo.examples import Example, read_examples
 from demo.figures import views
@@ -103,10 +104,9 @@ def _denoising(service: Service) -> Pair:
 
 
 def _words(service: Service) -> Pair:
-    from cliptrase_core.colours import label_colours
 
     plain, cut = _cut(service, method="clip"), _cut(service)
-    left, right = (overlay(c.shown, c.labels, label_colours(c.result), "fill", 0.6) for c in (plain, cut))
+    left, right = (overlay(c.shown, c.labels, core.colours.label_colours(c.result), "fill", 0.6) for c in (plain, cut))
     return left, right, {"changed": float((plain.result.labels != cut.result.labels).mean())}
 
 
@@ -122,9 +122,8 @@ def _cut(service: Service, **changes: str) -> Cut:
 
 
 def _regions(cut: Cut) -> views.Picture:
-    from cliptrase_core.colours import paint, region_colours
 
-    colours = paint(cut.regions, region_colours(int(cut.result.regions.max()) + 1))
+    colours = core.colours.paint(cut.regions, core.colours.region_colours(int(cut.result.regions.max()) + 1))
     return views.blend(cut.shown, colours, 0.75)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from demo import core
 from demo.errors import UserError, for_people
 from demo.service.cuts import Cut
 from demo.service.differences import fold
@@ -57,12 +58,9 @@ def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth
     Raises:
         UserError: no such PNG, one of another size than the picture, or numbers beyond the words.
     """
-    from cliptrase_core.geometry import nearest
-    from cliptrase_core.imaging import MAX_REDUCED_PIXELS
-    from cliptrase_core.masks import read_mask
 
     with for_people():
-        labels = read_mask(mask, max_pixels=MAX_REDUCED_PIXELS)
+        labels = core.masks.read_mask(mask, max_pixels=core.imaging.MAX_REDUCED_PIXELS)
     frame = service.encoded(own.run, path)[1].encoding.frame
     if labels.shape != frame.original:
         expected, got = (" x ".join(map(str, size)) for size in (frame.original, labels.shape))
@@ -78,19 +76,20 @@ def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth
         )
     if frame.labels != frame.original:  # the paper's presets label a crop
         (top, left), (height, width) = frame.crop, frame.labels
-        labels = nearest(labels, frame.resized)[top : top + height, left : left + width]
-    return Truth(nearest(labels, own.result.size), names)
+        labels = core.geometry.nearest(labels, frame.resized)[top : top + height, left : left + width]
+    return Truth(core.geometry.nearest(labels, own.result.size), names)
 
 
 def score(truth: Truth, cut: Cut) -> Score:
     """Compare a result with a ground truth, classes matched by name."""
-    from cliptrase_core import metrics
 
     places = {fold(name): i for i, name in reversed(list(enumerate(truth.names)))}
-    table = np.array([places.get(fold(name), metrics.IGNORED) for name in cut.result.class_names], dtype=np.int32)
+    table = np.array([places.get(fold(name), core.metrics.IGNORED) for name in cut.result.class_names], dtype=np.int32)
     # Words that a data set lists twice keep their own number where the words are the truth's own.
     own = cut.result.class_names == truth.names
     labels = cut.result.labels if own else table[cut.result.labels]
-    matrix = metrics.confusion_matrix(truth.labels, labels, len(truth.names))
-    wrong = (truth.labels != metrics.IGNORED) & (labels != truth.labels)
-    return Score(metrics.class_iou(matrix), metrics.mean_iou(matrix), metrics.pixel_accuracy(matrix), wrong)
+    matrix = core.metrics.confusion_matrix(truth.labels, labels, len(truth.names))
+    wrong = (truth.labels != core.metrics.IGNORED) & (labels != truth.labels)
+    return Score(
+        core.metrics.class_iou(matrix), core.metrics.mean_iou(matrix), core.metrics.pixel_accuracy(matrix), wrong
+    )

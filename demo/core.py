@@ -1,0 +1,33 @@
+"""The one door to the core: `core.colours` is `cliptrase_core.colours`, imported when it is first asked for.
+
+The core, and torch with it, takes seconds to import, so the page is drawn before it is there. Python lets two threads
+that import parts of one package at once see each other's half-made modules, and an import that failed so is not tried
+again by itself. Here one thread imports at a time, the whole package first; all others wait. Imports no Gradio.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from types import ModuleType
+
+PACKAGE = "cliptrase_core"
+OTHERS = {"torch": "torch", "lent": "demo.lent"}
+"""What else must not be imported by two threads at once: it is large, or imports the core at its top."""
+
+_lock = threading.RLock()  # re-entrant: demo.lent is imported here and asks for more of the core itself
+
+
+def __getattr__(name: str) -> ModuleType:
+    """A module of the core, or one of `OTHERS`; waits where another thread is importing.
+
+    Raises:
+        ModuleNotFoundError: there is none of this name.
+    """
+    if name.startswith("__"):  # what Python itself looks for in a module
+        raise AttributeError(name)
+    with _lock:
+        importlib.import_module(PACKAGE)
+        module = importlib.import_module(OTHERS.get(name, f"{PACKAGE}.{name}"))
+    globals()[name] = module  # the next time without the lock, which a forked worker might find taken
+    return module

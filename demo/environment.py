@@ -1,0 +1,155 @@
+"""Variables that keep a page from starting: put right where that is possible, else refused in one line.
+
+Gradio reads them while it is imported, and ends with a page of trace on some: `settle` comes before. Imports no Gradio.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+
+from demo.errors import UserError
+
+BAD_INPUT = 2
+"""Exit code for what the person can fix, as everywhere in this project."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+EVERYWHERE = ("", "0.0.0.0", "::")
+PORTS = (1, 65535)
+NUMBERS = {
+    "GRADIO_SERVER_PORT": PORTS,
+    "GRADIO_NUM_PORTS": PORTS,
+    "GRADIO_NODE_NUM_PORTS": PORTS,
+    "GRADIO_ANALYTICS_MAX_EVENTS": (1, 10**9),
+    "GRADIO_DEBUG": (0, 1),
+}
+"""Variables that Gradio takes for whole numbers without a look, with the least and the most that make sense."""
+
+
+def settle() -> None:
+    """Make the environment one that the page can start in; what cannot be put right ends the program with one line."""
+    try:
+        for put_right in (_numbers, _home, _temporary_folder, _certificates, _proxies):
+            put_right()
+    except UserError as error:
+        refuse(str(error))
+
+
+def refuse(text: str) -> NoReturn:
+    """End the program with one line on standard error."""
+    sys.stderr.write(f"app.py: {text}\n")
+    sys.exit(BAD_INPUT)
+
+
+def port() -> int | None:
+    """The port that was asked for, and no other; None takes the first free one."""
+    asked = os.environ.get("GRADIO_SERVER_PORT")
+    return int(asked) if asked else None
+
+
+def why_no_address() -> str:
+    """Why the page cannot listen where it was told to; plain text."""
+    name, asked = os.environ.get("GRADIO_SERVER_NAME") or LOOPBACK[1], port()
+    try:
+        with socket.socket() as probe:
+            probe.bind((name, 0))
+    except (OSError, UnicodeError):
+        expected = "expected an IPv4 address or a name of this machine"
+        return f"GRADIO_SERVER_NAME: {expected}, got {name[:80]!r}. For instance 127.0.0.1, or 0.0.0.0 for all."
+    if asked is None:
+        return "GRADIO_SERVER_PORT: the ports from 7860 on are all taken. Name a free one."
+    try:
+        with socket.socket() as probe:
+            probe.bind((name, asked))
+    except OSError as error:
+        taken = "is taken" if error.errno == errno.EADDRINUSE else "this user may not open"
+        return f"GRADIO_SERVER_PORT: expected a free port, got {asked}, which {taken}. Leave it out for a free one."
+    return f"GRADIO_SERVER_PORT: port {asked} was taken a moment ago. Start again, or leave it out for a free one."
+
+
+def _numbers() -> None:
+    for name, (least, most) in NUMBERS.items():
+        text = os.environ.get(name, "").strip()
+        if not text:
+            os.environ.pop(name, None)  # empty counts as not set
+        elif not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+            expected = f"expected a whole number from {least} to {most}"
+            raise UserError(f"{name}: {expected}, got {text[:40]!r}. Correct it, or leave it out.")
+
+
+def _home() -> None:
+    """Libraries keep what they fetch below the home folder; without one they would make a folder called "~"."""
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # empty counts as not set: the list of users is asked then
+    if os.path.expanduser("~") == "~":
+        os.environ["HOME"] = str(Path(_temporary(), "cliptrase-home"))
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:
+        raise UserError("TMPDIR: expected a folder that can be written, got none. Name one.") from error
+
+
+def _temporary_folder() -> None:
+    """Where uploads lie: on a shared machine, the usual one may be another user's."""
+    given = os.environ.get("GRADIO_TEMP_DIR")
+    if _can_write(Path(given or Path(_temporary(), "gradio"))):
+        return
+    if given:
+        expected = "expected a folder that can be made and written"
+        raise UserError(f"GRADIO_TEMP_DIR: {expected}, got {given[:200]!r}. Name another, or leave it out.")
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="gradio-")
+
+
+def _can_write(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _certificates() -> None:
+    """A network with a proxy often brings its own certificates."""
+    try:
+        httpx.create_ssl_context()
+    except OSError as error:
+        expected = "expected a file of certificates that can be read"
+        raise UserError(f"SSL_CERT_FILE: {expected}, got none. Correct it, or leave it out.") from error
+
+
+def _proxies() -> None:
+    """The page asks itself whether it is up: that must never go through a proxy. The model hub may."""
+    found = {scheme: address for scheme, address in urllib.request.getproxies().items() if address and scheme != "no"}
+    if not found:
+        return
+    for scheme, address in found.items():
+        variable = next((n for n in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY") if os.environ.get(n)), None)
+        if variable is None:  # of the system's settings, which count no longer once a variable is there
+            os.environ[f"{scheme}_proxy"] = address
+        if scheme in ("http", "https", "all"):
+            _expect_proxy(variable or f"{scheme}_proxy", address)
+    listed = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    own = os.environ.get("GRADIO_SERVER_NAME", "").strip("[]")
+    names = dict.fromkeys(name.strip() for name in (*listed, *LOOPBACK, own) if name.strip() not in EVERYWHERE)
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(names)
+
+
+def _expect_proxy(variable: str, address: str) -> None:
+    try:
+        httpx.Client(proxy=address if "://" in address else f"http://{address}", trust_env=False).close()
+    except ImportError as error:
+        raise UserError(f"{variable}: SOCKS needs a package that is not here. Run: pip install socksio.") from error
+    except (ValueError, httpx.InvalidURL) as error:
+        expected = "expected an address such as http://host:port or socks5://host:port"
+        raise UserError(f"{variable}: {expected}, got something else. Correct it, or leave it out.") from error
