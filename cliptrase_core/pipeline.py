@@ -214,12 +214,8 @@ class Segmenter:
                 regions = (found := self._regions.get(encoding, settings, denoise)).at(size)
             with timed(timings, "label"):
                 logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
-                labels, confidence = label_pixels(
-                    logits.T.reshape(-1, *encoding.grid),
-                    torch.tensor(words.prompt_labels),
-                    size,
-                    regions if vote else None,
-                )
+                maps, label_of = logits.T.reshape(-1, *encoding.grid), torch.tensor(words.prompt_labels)
+                labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
         return Segmentation(
             labels=labels,
             regions=regions,
