@@ -19,7 +19,9 @@ import numpy.typing as npt
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms
 
+from cliptrase_core.array_pictures import as_uint8
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.file_kinds import foreign_kind, raw_kind, unreadable_kind
 
 
 class ReducedImage(NamedTuple):
@@ -35,7 +37,7 @@ class ReducedImage(NamedTuple):
 
 
 ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | ReducedImage
-"""What is taken for a picture: path of a file, PIL image, uint8 array (H, W, 3), (H, W) or (H, W, 4), or what
+"""What is taken for a picture: path of a file, PIL image, array as `array_pictures.as_uint8` takes it, or what
 `read_reduced` gave."""
 
 DEFAULT_MAX_PIXELS = 40_000_000
@@ -49,17 +51,8 @@ _SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or HEIC picture"
 _SMALLER = "Make the picture smaller first."
 _SAVE_AGAIN = "Open it in a picture editor and save it as PNG or JPEG."
 
-_FOREIGN = (
-    (b"%pdf", "a PDF document"),
-    (b"<svg", "an SVG drawing"),
-    (b"<html", "a web page"),
-    (b"<!doctype", "a web page"),
-    (b"git-lfs.github.com", "a pointer to a file that Git LFS has not fetched"),
-    (b"jp  \r\n\x87\n", "a JPEG 2000 picture"),
-    (b"ftypcrx", "a raw photo (CR3)"),
-    (b"ftyp", "a video, or a photo of a kind that is not read"),
-)
-"""Marks near the start of files that people take for pictures."""
+_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+"""Largest values of the depths that cameras have."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -82,8 +75,8 @@ def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> n
     Of an animation or a file of several pages the first picture is read; of a PIL image the current frame.
 
     Args:
-        source: path of a file, PIL image (neither changed nor closed) or uint8 array (H, W, 3), (H, W) grey
-            or (H, W, 4) with alpha, not premultiplied.
+        source: path of a file, PIL image (neither changed nor closed) or array (H, W, 3), (H, W) grey or (H, W, 4)
+            with alpha, not premultiplied; of uint8, bool or floats in [0, 1], channels last or first.
         max_pixels: largest H * W; checked before anything is decoded.
 
     Returns:
@@ -155,14 +148,8 @@ def _read_smaller(image: Image.Image, name: str, max_pixels: int) -> ReducedImag
 
 
 def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint8]:
+    array = as_uint8(array)
     channels = array.shape[2:]
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in ((), (3,), (4,)) or not array.size:
-        raise _error(
-            "picture",
-            "a uint8 array (H, W, 3), (H, W) or (H, W, 4)",
-            f"{array.dtype} of shape {array.shape}",
-            "For values in [0, 1] use (array * 255).round().astype(np.uint8).",
-        )
     expect_pixels(array.shape[0], array.shape[1], "picture", max_pixels)
     if not channels:
         return np.repeat(array[..., None], 3, axis=2)  # (H, W, 3)
@@ -208,14 +195,22 @@ def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     if "HEIF" not in Image.OPEN:
         pillow_heif.register_heif_opener()
     start = file.read(512)
+    raw = raw_kind(file)
+    if raw:  # PIL would take its thumbnail for the picture
+        raise _error(name, _SUPPORTED, raw, "Open it in a program for raw photos and save it as JPEG or PNG.")
     for reader, accept in (Image.OPEN[kind] for kind in _FORMATS if kind in Image.OPEN):
         # A string instead of True says that this build of PIL lacks the format.
         if accept is None or accept(start[:16]) is True:
             file.seek(0)
-            with damage_explained(name, max_pixels):
-                return reader(file, "")  # no file name: PIL would put it into its own messages
-    got = next((kind for mark, kind in _FOREIGN if mark in start.lower()), "a file with other content")
-    raise _error(name, _SUPPORTED, got, _SAVE_AGAIN)
+            try:
+                with damage_explained(name, max_pixels):
+                    return reader(file, "")  # no file name: PIL would put it into its own messages
+            except InputError:
+                kind = unreadable_kind(file)
+                if kind is None:
+                    raise
+                raise _error(name, "a picture with 1, 3 or 4 bands of 8 or 16 bits", kind, _SAVE_AGAIN) from None
+    raise _error(name, _SUPPORTED, foreign_kind(start), _SAVE_AGAIN)
 
 
 def _read_pil(image: Image.Image, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
@@ -266,12 +261,10 @@ def _grey_to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
 def _grey_range(mode: str, low: float, high: float) -> tuple[float, float]:
     """Values to show as black and as white, for a picture whose finite values lie in [low, high].
 
-    16 bits: the full range, so 257 steps become one. Mode I (32 bits) is taken for 8 bits where all values
-    fit, else for 16 bits; mode F for [0, 1]. Other values are stretched from their own low to their own high.
+    Whole numbers are taken for the fewest bits of `_DEPTHS` that hold them all: scanners and microscopes write 12
+    bits into 16. Floats are taken for [0, 1]. Other values are stretched from their own low to their own high.
     """
-    if mode.startswith("I;16"):
-        return 0, 65535
-    known = (255, 65535) if mode == "I" else (1,)
+    known = _DEPTHS if mode.startswith("I") else (1,)
     return next(((0, top) for top in known if low >= 0 and high <= top), (low, high))
 
 

@@ -7,6 +7,7 @@ images, arrays, size limits, files that are no pictures, messages, threads. The 
 
 import os
 import shutil
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -304,12 +305,15 @@ def test_alpha_is_rounded_to_the_nearest_level():
 @pytest.mark.parametrize(
     ("array", "got"),
     [
-        (np.zeros((2, 2, 3), np.float32), "float32 of shape (2, 2, 3)"),
+        (np.full((2, 2, 3), 7.5, np.float32), "float32 of shape (2, 2, 3) with values from 7.5 to 7.5"),
+        (np.full((2, 2, 3), -0.1), "float64 of shape (2, 2, 3) with values from -0.1 to -0.1"),
+        (np.full((2, 2), np.nan), "float64 of shape (2, 2) with values from nan to nan"),
         (np.zeros((2, 2, 3), np.int64), "int64 of shape (2, 2, 3)"),
-        (np.zeros((2, 2), bool), "bool of shape (2, 2)"),
+        (np.zeros((2, 2), np.uint16), "uint16 of shape (2, 2)"),
+        (np.zeros((2, 2, 3), complex), "complex128 of shape (2, 2, 3)"),
         (np.zeros((2, 2, 3), object), "object of shape (2, 2, 3)"),
-        (np.zeros((2, 2, 1), np.uint8), "uint8 of shape (2, 2, 1)"),
-        (np.zeros((3, 2, 2), np.uint8), "uint8 of shape (3, 2, 2)"),
+        (np.zeros((2, 2, 5), np.uint8), "uint8 of shape (2, 2, 5)"),
+        (np.zeros((2, 2, 2), np.uint8), "uint8 of shape (2, 2, 2)"),
         (np.zeros((1, 2, 2, 3), np.uint8), "uint8 of shape (1, 2, 2, 3)"),
         (np.zeros(3, np.uint8), "uint8 of shape (3,)"),
         (np.zeros((0, 2, 3), np.uint8), "uint8 of shape (0, 2, 3)"),
@@ -318,8 +322,111 @@ def test_alpha_is_rounded_to_the_nearest_level():
 )
 def test_other_arrays_are_refused_with_type_and_shape(array, got):
     message = refused(array)
-    assert f"expected a uint8 array (H, W, 3), (H, W) or (H, W, 4), got {got}." in message
-    assert "astype(np.uint8)" in message
+    assert "expected an array (H, W, 3), (H, W) or (H, W, 4) of uint8, bool or floats in [0, 1]" in message
+    assert f", got {got}. " in message
+    assert "astype(np.uint8)" in message or "Its last axis is colours" in message
+
+
+COLOURS = np.random.default_rng(5).integers(0, 256, (6, 9, 4), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("array", "same"),
+    [
+        (COLOURS[..., :1], COLOURS[..., 0]),
+        (COLOURS[..., :3].transpose(2, 0, 1), COLOURS[..., :3]),
+        (COLOURS.transpose(2, 0, 1), COLOURS),
+        (COLOURS[..., :1].transpose(2, 0, 1), COLOURS[..., 0]),
+        (COLOURS[..., 0] > 99, (COLOURS[..., 0] > 99) * np.uint8(255)),
+        (COLOURS[..., :3] > 99, (COLOURS[..., :3] > 99) * np.uint8(255)),
+        *(
+            (COLOURS[..., :3].astype(kind) / kind(255), COLOURS[..., :3])
+            for kind in (np.float16, np.float32, np.float64)
+        ),
+        ((COLOURS / np.float32(255)).transpose(2, 0, 1), COLOURS),
+        ((COLOURS[..., 0] / 255)[None], COLOURS[..., 0]),
+    ],
+)
+def test_arrays_of_other_layouts_are_taken_where_they_mean_one_thing(array, same):
+    assert np.array_equal(read_image(array), read_image(np.ascontiguousarray(same)))
+
+
+def test_three_columns_are_colours_even_where_the_rows_could_be():
+    array = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+    assert np.array_equal(read_image(array), array)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize(("bits", "low"), [(8, 0), (10, 300), (12, 0), (12, 2000), (14, 5000), (16, 20000)])
+def test_greys_of_fewer_bits_in_files_of_16_are_scaled_by_their_range(tmp_path, ending, bits, low):
+    top = 2**bits - 1
+    levels = np.linspace(low, top, 12).round().astype(np.uint16).reshape(3, 4)
+    Image.fromarray(levels).save(tmp_path / f"scan.{ending}")
+    expected = np.rint(levels.astype(float) * 255 / top)
+    assert np.array_equal(read_image(tmp_path / f"scan.{ending}")[..., 0], expected)
+
+
+def tiff(height, width, bands, bits, kind, *, more=()):
+    """A TIFF without compression, as microscopes and satellites write it; tag by tag, (number, value)."""
+    data = bytes(height * width * bands * bits // 8)
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1 if bands < 3 else 2, 277: bands, 278: height, 339: kind}
+    tags |= {273: 0, 279: len(data), **dict(more)}
+    place = 8 + 2 + 12 * len(tags) + 4
+    entries, extra = b"", b""
+    for tag in sorted(tags):
+        count = bands if tag in (258, 339) else 1
+        value = place + 4 * bands if tag == 273 else tags[tag]
+        if count > 2:
+            inside, extra = struct.pack("<I", place + len(extra)), extra + struct.pack(f"<{count}H", *[value] * count)
+        else:
+            inside = (
+                struct.pack("<HH", value, value if count == 2 else 0) if tag in (258, 339) else struct.pack("<I", value)
+            )
+        entries += struct.pack("<HHI", tag, 3 if tag in (258, 339) else 4, count) + inside
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + extra
+    return head.ljust(place + 4 * bands, b"\0") + data
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (tiff(5, 6, 3, 32, 3), "a TIFF of 3 bands of 32-bit floats"),
+        (tiff(5, 6, 1, 64, 3), "a TIFF of 1 band of 64-bit floats"),
+        (tiff(5, 6, 1, 16, 3), "a TIFF of 1 band of 16-bit floats"),
+        (tiff(5, 6, 5, 8, 1), "a TIFF of 5 bands of 8-bit whole numbers"),
+        (tiff(5, 6, 2, 8, 1), "a TIFF of 2 bands of 8-bit whole numbers"),
+        (tiff(5, 6, 13, 16, 1), "a TIFF of 13 bands of 16-bit whole numbers"),
+        (tiff(5, 6, 3, 32, 1), "a TIFF of 3 bands of 32-bit whole numbers"),
+        (tiff(5, 6, 1, 64, 6), "a TIFF of 1 band of 64-bit complex numbers"),
+        (b"II*\0\x10\0\0\0CR\x02\0" + bytes(40), "a raw photo (CR2)"),
+        (b"IIRO\x08\0\0\0" + bytes(40), "a raw photo (ORF)"),
+        (tiff(5, 6, 3, 8, 1, more=((50706, 4),)), "a raw photo (such as DNG, NEF or ARW)"),
+        (tiff(5, 6, 3, 8, 1, more=((254, 1), (330, 8))), "a raw photo (such as DNG, NEF or ARW)"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), "a JPEG 2000 picture"),
+        (b"\xff\x4f\xff\x51" + bytes(40), "a JPEG 2000 picture"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "a JPEG XL picture"),
+        (b"\0\0\0\x18ftypcrx " + bytes(40), "a raw photo (CR3)"),
+        (b"\0\0\0\x18ftypmp42" + bytes(40), "a video"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "a Git LFS pointer"),
+        (bytes(128) + b"DICM" + bytes(40), "a DICOM picture"),
+        (b"8BPS\0\1" + bytes(40), "a Photoshop document"),
+        (b"v/1\x01" + bytes(40), "an OpenEXR picture"),
+        (b"\x93NUMPY\1\0" + bytes(40), "an array of NumPy"),
+    ],
+)
+@pytest.mark.parametrize("name", ["photo.jpg", "scan.tif"])
+def test_files_that_are_not_read_are_called_what_they_are(tmp_path, content, kind, name):
+    (tmp_path / name).write_bytes(content)
+    message = refused(tmp_path / name)
+    assert f"got {kind}" in message
+    assert "damaged" not in message
+    assert str(tmp_path) not in message
+
+
+@pytest.mark.parametrize("cut", [9, 60, 130, 170])
+def test_a_tiff_cut_short_is_still_called_damaged(tmp_path, cut):
+    (tmp_path / "scan.tif").write_bytes(tiff(5, 6, 3, 8, 1)[:cut])
+    assert DAMAGED in refused(tmp_path / "scan.tif")
 
 
 @pytest.mark.parametrize("source", [None, b"quadrants.png", [[0, 0]], 7, torch.zeros(2, 2, 3, dtype=torch.uint8)])
@@ -402,7 +509,7 @@ def test_a_senseless_limit_is_refused(max_pixels):
         ("phone.mp4", "a video, or a photo of a kind that is not read"),
         ("camera.cr3", "a raw photo (CR3)"),
         ("scan.jp2", "a JPEG 2000 picture"),
-        ("pointer.jpg", "a pointer to a file that Git LFS has not fetched"),
+        ("pointer.jpg", "a Git LFS pointer, not the picture"),
         ("empty.png", "an empty file"),
     ],
 )
