@@ -206,8 +206,7 @@ class Segmenter:
         timings = dict(encoding.timings)
         with torch.inference_mode():
             with timed(timings, "text"):
-                given = vocabulary, text_features, class_names
-                words, text = self._embedded_words(*given, templates, len(encoding.cls))
+                words, text = self._embedded_words(vocabulary, text_features, class_names, templates, len(encoding.cls))
             with timed(timings, "features"):
                 cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             with timed(timings, "cluster"):

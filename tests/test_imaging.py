@@ -509,7 +509,7 @@ def test_a_senseless_limit_is_refused(max_pixels):
         ("phone.mp4", "a video, or a photo of a kind that is not read"),
         ("camera.cr3", "a raw photo (CR3)"),
         ("scan.jp2", "a JPEG 2000 picture"),
-        ("pointer.jpg", "a Git LFS pointer, not the picture"),
+        ("pointer.jpg", "a Git LFS pointer, not the picture: run `git lfs pull` in its repository"),
         ("empty.png", "an empty file"),
     ],
 )
