@@ -308,7 +308,9 @@ def read(folder: Path, threads: int = 2) -> Photographs:
         pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         sizes=torch.from_numpy(sizes),
         names=[stem_of(path) for path in paths],
-        counts=torch.from_numpy(np.stack(known)) if known else torch.zeros(0),
+        counts=torch.from_numpy(np.stack(known))
+        if known
+        else torch.zeros(0, len(SCENE_CLASSES) + 1, CELLS + 1, CELLS + 1),
         masked=masked,
         whole=torch.tensor([stem_of(paths[index]) + ".png" in files for index in rows], dtype=torch.bool),
         words=words,
