@@ -40,7 +40,7 @@ from cliptrase_core.templates import TEMPLATES
 DOG, GRASS, SKY = (
     next(i for i, group in enumerate(SCENE_CLASSES) if group[0] == name) for name in ("dog", "grass", "sky")
 )
-RED, GREEN, BLUE, SKIN = (220, 30, 30), (30, 170, 40), (40, 60, 220), (230, 180, 150)
+RED, GREEN, BLUE = (220, 30, 30), (30, 170, 40), (40, 60, 220)
 SCENES = {"3": DOG, "10": DOG, "20": DOG, "21": PERSON}  # what stands on the grass of each
 
 # --- a small WordNet ---
@@ -54,7 +54,7 @@ SYNSETS = {  # lemmas and hypernym; ids of ImageNet's classes are real
     "n00000006": ("grass", "n00000001"),
     "n00000007": ("wolf", "n00000002"),
     "n00000008": ("child", "n00000001"),
-    "n00000009": ("box", "n00000001"),
+    "n00000009": ("box casket_box", "n00000001"),
     "n02085620": ("Chihuahua", "n00000003"),
     "n02085782": ("Japanese_spaniel", "n00000003"),
     "n01440764": ("tench", "n00000004"),
@@ -327,9 +327,12 @@ def test_crops_show_what_is_said_of_them(photographs, plain_light, kind):
     main = F.one_hot(found.pixels.argmax(1), 3).float().mean((1, 2))  # shares of red, green, blue
     things = found.shares[:, [DOG, PERSON, FACE]].sum(1)
     said = torch.stack([things, found.shares[:, GRASS], found.shares[:, SKY]], 1)
-    assert (said - main).abs().max() < 0.12  # boxes are rounded to cells, small shares are not named
-    assert (said - main).abs().mean() < 0.03
-    assert found.whole.all()
+    whole = torch.tensor([photographs.names[i].startswith("scenes/") for i in found.index.tolist()])
+    assert torch.equal(found.whole, whole)
+    assert whole.sum() > 12
+    assert (said - main)[whole].abs().max() < 0.12  # boxes are rounded to cells, small shares are not named
+    assert (said - main)[whole].abs().mean() < 0.03
+    torch.testing.assert_close(found.unknown[whole], torch.zeros(int(whole.sum())), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["scenes", "windows"])
@@ -397,8 +400,8 @@ def test_phrases_are_distinct_and_everyday_words_weigh_more():
     said, weights = words.phrases(40)
     weight = dict(zip(said, weights, strict=True))
     assert len(weight) == len(said)
-    assert weight["dog"] > weight["grass"] > weight["lounge"]
-    assert {"dogs", "children", "railway tracks"} & set(said) >= {"dogs"}
+    assert weight["dog"] > weight["grass"] > weight["casket box"]
+    assert {"dogs", "animals"} <= set(said)
     assert any(phrase.split(" ")[0] in words.ADJECTIVES for phrase in said if phrase not in wordnet.nouns())
     assert words.phrases(40) == (said, weights)
 
