@@ -453,23 +453,28 @@ def losses(photographs):
         yield image.Losses(image.Words(None, photographs.vocabulary, "cpu"), photographs)
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    return tower.shipped_visual()
+
+
 @pytest.fixture
 def seeded():
     torch.manual_seed(0)
     random.seed(0)
 
 
-def test_one_step_changes_the_image_tower_and_nothing_else(photographs, losses, seeded):
-    teacher, visual = Teacher(), tower.new_visual(tower.shipped_visual())
+def test_one_step_changes_the_image_tower_and_nothing_else(photographs, losses, seeded, shipped):
+    teacher, visual = Teacher(), tower.new_visual(shipped)
     learner = image.Learner(visual, 1e-3)
     vectors = {name: value.clone() for name, value in vars(losses.words).items() if isinstance(value, torch.Tensor)}
     fixed = {"teacher": teacher.rows.weight.clone(), "pixels": photographs.pixels.clone()}
     before = {name: value.detach().clone() for name, value in visual.named_parameters()}
-    drawn = image.draw(crops.CropSource(photographs), 4, windows=True)
-    assert {name: len(part.index) for name, part in drawn.items()} == {"plain": 4, "said": 1, "scenes": 4, "windows": 2}
+    drawn = image.draw(crops.CropSource(photographs), 2, windows=True)
+    assert {name: len(part.index) for name, part in drawn.items()} == {"plain": 2, "said": 1, "scenes": 2, "windows": 1}
     found = image.step_losses(visual, losses, teacher, drawn, mixed=False)
     assert set(found) == set(image.WEIGHTS)
-    assert all(torch.isfinite(value) and value > 0 for value in found.values())
+    assert all(torch.isfinite(value) and value >= 0 for value in found.values())
     learner.step(found, 0.0)
     assert all(not torch.equal(value, before[name]) for name, value in visual.named_parameters())
     for name, value in learner.average.named_parameters():  # between what it was and what it is
@@ -479,8 +484,8 @@ def test_one_step_changes_the_image_tower_and_nothing_else(photographs, losses, 
     assert torch.equal(fixed["pixels"], photographs.pixels)
 
 
-def test_patches_are_never_supervised(photographs, losses, seeded):
-    visual, outputs = tower.new_visual(tower.shipped_visual()), []
+def test_patches_are_never_supervised(photographs, losses, seeded, shipped):
+    visual, outputs = tower.new_visual(shipped), []
     visual.transformer.resblocks[-1].register_forward_hook(
         lambda *call: outputs.append(call[2]) or call[2].retain_grad()
     )
@@ -522,13 +527,14 @@ SHORT = {"start": None, "teacher": None, "device": "cpu", "seed": 0, "minutes": 
 
 
 @pytest.mark.parametrize("sets", ["everything", "photographs", "scenes"])
-def test_a_short_run_writes_an_image_tower(losses, monkeypatch, capsys, tmp_path, sets):
+def test_a_short_run_writes_an_image_tower(losses, monkeypatch, capsys, tmp_path, sets, shipped):
     files = ten_pictures()
     if sets != "everything":
         files = {path: data for path, data in files.items() if path.startswith("scenes/") == (sets == "scenes")}
         files = {path: data for path, data in files.items() if not path.endswith(".json")}
     photographs = read(write(tmp_path / "photographs", files))
     monkeypatch.setattr(image, "PictureTeacher", Teacher)
+    monkeypatch.setattr(image, "shipped_visual", lambda: shipped)
     monkeypatch.setattr(image, "embed", lambda m, s, index, t: F.normalize(torch.randn(len(index), 256), dim=-1))
     arguments = argparse.Namespace(**SHORT, every=0.0, no_windows=True, output=tmp_path / "visual.pt")
     state = image.train(arguments, photographs, torch.nn.Identity())
@@ -536,13 +542,14 @@ def test_a_short_run_writes_an_image_tower(losses, monkeypatch, capsys, tmp_path
     assert lines[-1]["end"]
     assert ("recovery_miou" in lines[-1]) == (sets != "photographs")
     assert ("top1" in lines[-1]) == (sets == "everything")
-    assert set(tower.read_visual(arguments.output)) == set(state) == set(tower.shipped_visual())
+    assert set(tower.read_visual(arguments.output)) == set(state) == set(shipped)
     assert all(torch.isfinite(value).all() for value in state.values())
 
 
-def test_photographs_that_are_all_held_out_teach_nothing(monkeypatch, tmp_path, losses):
+def test_photographs_that_are_all_held_out_teach_nothing(monkeypatch, tmp_path, losses, shipped):
     files = {path: data for path, data in ten_pictures().items() if path.startswith("scenes/10.")}
     monkeypatch.setattr(image, "PictureTeacher", Teacher)
+    monkeypatch.setattr(image, "shipped_visual", lambda: shipped)
     monkeypatch.setattr(image, "embed", lambda m, s, index, t: torch.zeros(len(index), 256))
     arguments = argparse.Namespace(**SHORT, every=0.1, no_windows=False, output=tmp_path / "visual.pt")
     with pytest.raises(SystemExit, match="held out"):
@@ -550,9 +557,9 @@ def test_photographs_that_are_all_held_out_teach_nothing(monkeypatch, tmp_path, 
 
 
 @pytest.mark.parametrize(("side", "corner"), [(224, (0, 0)), (128, (2, 5)), (128, (6, 6)), (32, (13 - 1, 0))])
-def test_a_window_takes_the_positions_of_its_place(side, corner):
+def test_a_window_takes_the_positions_of_its_place(side, corner, shipped):
     torch.manual_seed(0)
-    visual, pixels = tower.new_visual(tower.shipped_visual()).eval(), torch.randn(1, 3, side, side)
+    visual, pixels = tower.new_visual(shipped).eval(), torch.randn(1, 3, side, side)
     with torch.no_grad():
         tokens = tower.stream(visual, pixels, corner)[0, 1:] - visual.conv1(pixels)[0].flatten(1).T
         count = side // 16
@@ -568,9 +575,9 @@ def test_a_window_takes_the_positions_of_its_place(side, corner):
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.7, 2.0])
-def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor):
+def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor, shipped):
     torch.manual_seed(0)
-    state, pixels = tower.shipped_visual(), torch.randn(1, 3, 224, 224)
+    state, pixels = shipped, torch.randn(1, 3, 224, 224)
     maps, ends = [], []
     for weights in (state, tower.rescaled(state, factor)):
         visual = tower.new_visual(weights).eval()
@@ -588,10 +595,10 @@ def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor):
 
 
 @pytest.mark.parametrize(("rung", "method"), [("clip", "clip"), ("recovery", "cliptrase"), ("clearclip", "clearclip")])
-def test_rungs_are_what_the_program_gives(nano, rung, method):
+def test_rungs_are_what_the_program_gives(nano, rung, method, shipped):
     pixels = np.array(Image.open(io.BytesIO(scene(DOG, 5)[0])).resize((224, 224)))
     said = ["dog", "grass", "sky", "sofa"]
-    encoding, visual = nano.encode(pixels), tower.new_visual(tower.shipped_visual()).eval()
+    encoding, visual = nano.encode(pixels), tower.new_visual(shipped).eval()
     assert encoding.grid == (14, 14)
     patches = tower.rungs(visual, crops.normalised(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255))[rung][0]
     cosines = (patches @ nano.embed_words(said).T).T.view(4, 14, 14)

@@ -67,7 +67,7 @@ class QuickLadder:
                 logits = (patches @ self.text.T).transpose(1, 2).unflatten(2, (GRID, GRID))
                 logits = F.interpolate(logits, size=(SIDE // CELL,) * 2, mode="bilinear")
                 said.setdefault(rung, []).append(logits.argmax(1))
-        found = {}
+        found: dict[str, float] = {}
         for rung, labels in said.items():
             pixels, miou = scores(torch.cat(labels), self.truths, len(self.text))
             found |= {f"{rung}_pixels": pixels, f"{rung}_miou": miou}
