@@ -1,1 +1,1 @@
-"""Training of the embedded models: what it reads, what teaches, how it is measured. Nothing of it is used at run time."""
+"""Training of the embedded models: what it reads, what teaches, how it is measured. The program uses none of it."""

@@ -1,4 +1,4 @@
-"""Crops of photographs, drawn and cut on the device that trains: what is in them is known from masks, labels, captions."""
+"""Crops of photographs, drawn and cut on the device that trains; masks, labels and captions say what is in them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ LEAST_SHARE = 0.01  # of a photograph, for its class to be drawn from it
 HOLDS = 0.15  # share of a crop that the drawn class has
 TRIES = 6
 SEEN = 0.02  # a class that covers less of a crop is not named
+LEAST_CROP = 0.03  # share of a photograph with a mask that a crop takes at least, before the power of 1.5
+ZOOM = (0.7, 1.5)  # pixels of the photograph to a pixel of a window
 MEAN, STD = torch.tensor(open_clip.OPENAI_DATASET_MEAN), torch.tensor(open_clip.OPENAI_DATASET_STD)
 
 
@@ -47,28 +49,31 @@ class CropSource:
         self.photographs = p = photographs
         device = p.pixels.device
         usable = ~p.held_out().to(device)
-        self.plain = torch.nonzero(usable & ((p.masked < 0) | ~_of(p.whole, p.masked)))[:, 0]
+        self.plain = torch.nonzero(usable & ((p.masked < 0) | ~has_whole_mask(p.whole, p.masked)))[:, 0]
         self.said = torch.nonzero(usable & (p.words[:, 0] >= 0))[:, 0]
         scenes = torch.nonzero(usable & (p.masked >= 0))[:, 0]
         total = p.counts[p.masked[scenes], :, -1, -1].float()
         shares = total[:, 1:] / total.sum(1, keepdim=True).clamp_min(1)
         self.of_class = [scenes[shares[:, c] > LEAST_SHARE] for c in range(len(SCENE_CLASSES))]
-        chances = [len(found) ** RARE * BETTER.get(SCENE_CLASSES[c][0], 1.0) for c, found in enumerate(self.of_class)]
-        self.chances = torch.tensor([value if len(found) else 0.0 for value, found in zip(chances, self.of_class)])
+        wanted = [BETTER.get(synonyms[0], 1.0) for synonyms in SCENE_CLASSES]
+        self.chances = torch.tensor(
+            [more * len(found) ** RARE for more, found in zip(wanted, self.of_class, strict=True)]
+        )
 
-    def scenes(self, count: int, least: float = 0.03) -> Crops:
+    def scenes(self, count: int) -> Crops:
         """Crops of photographs with masks: a class is drawn, a photograph that shows it, a crop that holds it."""
         classes, index = self._draw(count)
         sizes = self.photographs.sizes[index].float()
-        area = (torch.rand(count, TRIES, device=index.device) * (1 - least) + least) ** 1.5
+        area = (torch.rand(count, TRIES, device=index.device) * (1 - LEAST_CROP) + LEAST_CROP) ** 1.5
         return self._choose(index, classes, self._boxes(sizes, area), SIDE)
 
-    def windows(self, count: int, side: int, zoom: tuple[float, float] = (0.7, 1.5)) -> Crops:
-        """Small crops of photographs with masks, as large as they stand in the photograph: `side` pixels."""
+    def windows(self, count: int, side: int) -> Crops:
+        """Small crops of photographs with masks, about as large as they stand in the photograph: `side` pixels."""
         classes, index = self._draw(count)
-        scale = torch.rand(count, TRIES, 1, device=index.device) * (zoom[1] - zoom[0]) + zoom[0]
-        extent = (scale * side).expand(-1, -1, 2).minimum(self.photographs.sizes[index].float()[:, None])
-        return self._choose(index, classes, self._place(self.photographs.sizes[index].float(), extent), side)
+        sizes = self.photographs.sizes[index].float()
+        scale = torch.rand(count, TRIES, 1, device=index.device) * (ZOOM[1] - ZOOM[0]) + ZOOM[0]
+        extent = (scale * side).expand(-1, -1, 2).minimum(sizes[:, None])
+        return self._choose(index, classes, self._place(sizes, extent), side)
 
     def of(self, index: Tensor, least: float) -> Crops:
         """One crop of each of these photographs, at least a share `least` of them."""
@@ -78,6 +83,7 @@ class CropSource:
         return self._choose(index, none, self._boxes(sizes, area), SIDE)
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:
+        """(count,) classes, rare ones more often than they stand there, and a photograph that shows each."""
         classes = torch.multinomial(self.chances, count, replacement=True)
         device = self.plain.device
         drawn = torch.empty(count, dtype=torch.long, device=device)
@@ -110,11 +116,11 @@ class CropSource:
         best = wanted.float().argmax(1)
         box, shares = boxes[rows, best], shares[rows, best]
         return Crops(
-            _jitter(self._cut(index, box, side)),
-            index,
-            torch.where(shares < SEEN, 0, shares),
-            _of(p.whole, p.masked[index]),
-            1 - shares.sum(1),
+            pixels=_jitter(self._cut(index, box, side)),
+            index=index,
+            shares=torch.where(shares < SEEN, 0, shares),
+            whole=has_whole_mask(p.whole, p.masked[index]),
+            unknown=1 - shares.sum(1),
         )
 
     def _shares(self, index: Tensor, boxes: Tensor) -> Tensor:
@@ -145,7 +151,7 @@ class CropSource:
         return cut.float() / 255
 
 
-def _of(whole: Tensor, masked: Tensor) -> Tensor:
+def has_whole_mask(whole: Tensor, masked: Tensor) -> Tensor:
     """Whether photographs have a whole mask, by their row of masks (-1: none)."""
     if not whole.numel():
         return torch.zeros_like(masked, dtype=torch.bool)

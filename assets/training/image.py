@@ -18,33 +18,40 @@ from typing import Any
 import open_clip
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from assets.training import ladder, wordnet
+from assets.training import wordnet
 from assets.training.crops import Crops, CropSource, normalised
+from assets.training.ladder import QuickLadder
 from assets.training.photographs import FACE, PERSON, SCENE_CLASSES, Photographs, read
 from assets.training.schedule import cosine_rate, follow, set_rate, show
 from assets.training.teachers import PictureTeacher
 from assets.training.text import Sentences, embed
-from assets.training.tower import cls_of, new_visual, read_visual
+from assets.training.tower import cls_of, new_model, new_visual, read_visual, shipped_text, shipped_visual
 from assets.training.words import token_ids
 from cliptrase_core.templates import TEMPLATES
 
+FASTER = 4.0  # the projection's rate by the others'
 SHARPNESS = 30.0  # factor of cosines in every softmax here
 WINDOW = 128  # pixels of small crops: 8 x 8 patches
 PRIOR = 0.5  # share of the teacher's prior that is taken out: 118 of its 1,000 names are breeds of dogs
 TRUE_AS_WELL = 0.45  # a word whose cosine with a true word is higher is no negative
 WEIGHTS = {"exact": 0.35, "levelled": 0.45, "scenes": 0.8, "windows": 0.4, "said": 0.2}
-UNKNOWN = 0.15
-GROUND = [group[0] in ("building", "grass", "sea", "sky", "road", "table", "tree") for group in SCENE_CLASSES]
-RARELY = 60  # classes; a hypernym of more is used in one step of fifty
+UNKNOWN = 0.15  # of a crop without a class: more, and ground may be there all the same
+GROUND = torch.tensor(
+    [group[0] in ("building", "grass", "sea", "sky", "road", "table", "tree") for group in SCENE_CLASSES]
+)
+GENERAL = 60  # a hypernym of more classes says little
+OFTEN, RARELY = 0.25, 0.02  # how often a hypernym takes the place of its classes, and a general one does
+RIVALS = 96  # of ImageNet's names, beside the classes of the scenes
+NEVER = -100.0  # added to the logit of what is no rival
 
 
 class Words:
     """Unit rows of every word that training says, by the text tower that nano ships."""
 
     def __init__(self, text: Any, vocabulary: list[str], device: str) -> None:
-        """Embed ImageNet's names, their hypernyms, the synonyms of scene classes, and what photographs are said to show."""
+        """Embed ImageNet's names, their hypernyms, the synonyms of scene classes, and the words said of photographs."""
 
         def say(words: list[str]) -> Tensor:
             rows = torch.arange(len(words), device=device)
@@ -62,7 +69,8 @@ class Words:
             (1000,) which word of the cut each class belongs to, and (K, D) the words of the cut.
         """
         owner = torch.arange(1000)
-        chosen = [i for i, (_, below) in enumerate(self.levels) if random.random() < (0.02 if len(below) > RARELY else 0.25)]
+        chances = [RARELY if len(below) > GENERAL else OFTEN for _, below in self.levels]
+        chosen = [index for index, chance in enumerate(chances) if random.random() < chance]
         for index in sorted(chosen, key=lambda i: len(self.levels[i][1])):
             owner[self.levels[index][1]] = 1000 + index
         kept, inverse = owner.unique(return_inverse=True)
@@ -87,27 +95,17 @@ class Losses:
         return exact, _divergence(cls @ vectors.T, prior, merged)
 
     def scenes(self, cls: Tensor, crops: Crops) -> Tensor:
-        """The classes of a crop, by the root of what they cover, against the other classes and 96 names."""
+        """The classes of a crop, by the root of what they cover, against the other classes and some names."""
         words = self.words
         one = torch.stack([group[random.randrange(len(group))] for group in words.scene])  # a synonym of each
-        other = words.names[torch.randperm(1000, device=cls.device)[:96]]
-        logits = SHARPNESS * cls @ torch.cat([one, other]).T
+        other = words.names[torch.randperm(len(words.names), device=cls.device)[:RIVALS]]
         true = crops.shares > 0
-        near = (one @ other.T > TRUE_AS_WELL).float()
-        count = len(one)
-        logits[:, count:] -= 100 * (true.float() @ near > 0).float()
-        unknown = ~crops.whole[:, None] & ~true  # only faces are known here: whoever has a face is a person as well
-        unknown &= torch.arange(count, device=cls.device)[None] == PERSON
-        logits[:, :count] -= 100 * unknown.float()
-        # Masks leave much unlabelled, ground above all: where they do, no ground is known to be absent.
-        ground = torch.tensor(GROUND, device=cls.device)[None] & ~true & (crops.unknown[:, None] > UNKNOWN)
-        logits[:, :count] -= 100 * ground.float()
-        # A face that was not found is no reason to say that there is none.
-        faceless = (true[:, PERSON] & ~true[:, FACE]).float()
-        logits[:, FACE] -= 100 * faceless
+        means_the_same = true.float() @ (one @ other.T > TRUE_AS_WELL).float() > 0
+        no_rival = torch.cat([maybe_there(crops), means_the_same], 1)
+        logits = SHARPNESS * cls @ torch.cat([one, other]).T + NEVER * no_rival
         wanted = crops.shares.sqrt()
         wanted = wanted / wanted.sum(1, keepdim=True).clamp_min(1e-6)
-        losses = -(wanted * logits.log_softmax(1)[:, :count]).sum(1)
+        losses = -(wanted * logits.log_softmax(1)[:, : len(one)]).sum(1)
         has = true.any(1).float()
         return (losses * has).sum() / has.sum().clamp_min(1)
 
@@ -119,83 +117,138 @@ class Losses:
         keep = pool >= 0
         true, vectors = true[:, keep], self.words.said[pool[keep]]
         near = (true @ (vectors @ vectors.T > TRUE_AS_WELL).float() > 0) & (true == 0)
-        logits = SHARPNESS * cls @ vectors.T - 100 * near.float()
+        logits = SHARPNESS * cls @ vectors.T + NEVER * near
         return -(true / true.sum(1, keepdim=True).clamp_min(1) * logits.log_softmax(1)).sum(1).mean()
 
 
+def maybe_there(crops: Crops) -> Tensor:
+    """(B, C) classes that nobody said of crops, and that may be there all the same."""
+    true = crops.shares > 0
+    # Masks leave much unlabelled, ground above all.
+    found = GROUND.to(true.device) & (crops.unknown[:, None] > UNKNOWN)
+    found[:, PERSON] = ~crops.whole  # only faces are known here: whoever has a face is a person as well
+    found[:, FACE] = true[:, PERSON]  # not every face was found
+    return found & ~true
+
+
 def _divergence(cosines: Tensor, prior: Tensor, wanted: Tensor) -> Tensor:
+    """Mean over rows of KL(wanted || what [CLS] says), which is free of a part of the prior."""
     logits = SHARPNESS * cosines + PRIOR * prior.clamp_min(1e-8).log()
     return F.kl_div(logits.log_softmax(-1), wanted, reduction="none").sum(-1).mean()
 
 
-def step_losses(
-    visual: Any, source: CropSource, losses: Losses, teacher: PictureTeacher, batch: int, windows: bool, mixed: bool
-) -> dict[str, Tensor]:
-    """One step: `batch` crops of scenes, as many photographs, half as many windows and a quarter that words are said of."""
-    device = source.plain.device
-    plain = source.of(source.plain[torch.randint(len(source.plain), (batch,), device=device)], 0.12)
-    said = None
+def draw(source: CropSource, batch: int, windows: bool) -> dict[str, Crops]:
+    """Crops of one step, by what is known of them.
+
+    Args:
+        source: what can be drawn.
+        batch: crops of scenes, and as many of photographs whose words only the teacher knows; a quarter as many of
+            photographs that words are said of.
+        windows: draw half as many small crops of scenes as well.
+    """
+
+    def some(index: Tensor, count: int) -> Tensor:
+        return index[torch.randint(len(index), (count,), device=index.device)]
+
+    found = {}
+    if len(source.plain):
+        found["plain"] = source.of(some(source.plain, batch), 0.12)
     if len(source.said):
-        said = source.of(source.said[torch.randint(len(source.said), (max(1, batch // 4),), device=device)], 0.4)
-    scenes = source.scenes(batch) if float(source.chances.sum()) else None
-    crops = [part for part in (plain, scenes, said) if part is not None]
-    small = source.windows(batch // 2, WINDOW) if windows and scenes is not None and batch > 1 else None
-    with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-        answers = teacher(plain.pixels).float()
-        cls = cls_of(visual, normalised(torch.cat([part.pixels for part in crops])))
-        if small is not None:
-            most = visual.grid_size[0] - WINDOW // visual.patch_size[0]
-            corner = (random.randint(0, most), random.randint(0, most))
-            small_cls = cls_of(visual, normalised(small.pixels), corner)
-    parts = dict(zip(("plain", *(["scenes"] if scenes else []), *(["said"] if said else [])), cls.split([len(p.index) for p in crops]), strict=True))
-    found = dict(zip(("exact", "levelled"), losses.taught(parts["plain"], answers), strict=True))
-    if scenes is not None:
-        found["scenes"] = losses.scenes(parts["scenes"], scenes)
-    if small is not None:
-        found["windows"] = losses.scenes(small_cls, small)
-    if said is not None:
-        found["said"] = losses.said(parts["said"], said.index)
+        found["said"] = source.of(some(source.said, max(1, batch // 4)), 0.4)
+    if float(source.chances.sum()):
+        found["scenes"] = source.scenes(batch)
+        if windows and batch > 1:
+            found["windows"] = source.windows(batch // 2, WINDOW)
     return found
 
 
+def step_losses(
+    visual: Any, losses: Losses, teacher: nn.Module, crops: dict[str, Crops], mixed: bool
+) -> dict[str, Tensor]:
+    """Losses of one step by the names of `WEIGHTS`; `mixed`: in bf16."""
+    whole = [name for name in crops if name != "windows"]
+    pixels = torch.cat([crops[name].pixels for name in whole])
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=mixed):
+        answers = teacher(crops["plain"].pixels).float() if "plain" in crops else None
+        cls = cls_of(visual, normalised(pixels))
+        said = dict(zip(whole, cls.split([len(crops[name].index) for name in whole]), strict=True))
+        if "windows" in crops:
+            most = visual.grid_size[0] - WINDOW // visual.patch_size[0]
+            corner = (random.randint(0, most), random.randint(0, most))
+            said["windows"] = cls_of(visual, normalised(crops["windows"].pixels), corner)
+    found = {}
+    if answers is not None:
+        found["exact"], found["levelled"] = losses.taught(said["plain"], answers)
+    for name in ("scenes", "windows"):
+        if name in crops:
+            found[name] = losses.scenes(said[name], crops[name])
+    if "said" in crops:
+        found["said"] = losses.said(said["said"], crops["said"].index)
+    return found
+
+
+class Learner:
+    """An image tower that learns, and its exponential average."""
+
+    def __init__(self, visual: Any, rate: float) -> None:
+        """Nothing is learned yet; `rate` is the highest, the projection learns faster."""
+        self.visual, self.average, self.rate, self.steps = visual, copy.deepcopy(visual), rate, 0
+        self.weights = [visual.proj, *(value for name, value in visual.named_parameters() if name != "proj")]
+        groups = [{"params": self.weights[:1]}, {"params": self.weights[1:]}]
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.05)
+
+    def step(self, found: dict[str, Tensor], spent: float) -> None:
+        """Follow the losses, at a share `spent` of the schedule."""
+        set_rate(self.optimizer, cosine_rate(self.rate, spent, self.steps))
+        self.optimizer.param_groups[0]["lr"] *= FASTER
+        loss = torch.stack([WEIGHTS[name] * value for name, value in found.items()]).sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        self.steps += 1
+        follow(self.average, self.visual, self.steps)
+
+
 def train(arguments: argparse.Namespace, photographs: Photographs, text: Any) -> dict[str, Tensor]:
-    """One schedule; the averaged weights."""
+    """One schedule; the averaged weights.
+
+    Raises:
+        SystemExit: every photograph is held out.
+    """
     device = arguments.device
     torch.manual_seed(arguments.seed)
     random.seed(arguments.seed)
-    visual = new_visual(read_visual(arguments.start) if arguments.start else ladder.shipped_visual()).to(device)
-    average = copy.deepcopy(visual)
+    learner = Learner(
+        new_visual(read_visual(arguments.start) if arguments.start else shipped_visual()).to(device), arguments.rate
+    )
     photographs = photographs.to(device)
     losses = Losses(Words(text.to(device), photographs.vocabulary, device), photographs)
     source, teacher = CropSource(photographs), PictureTeacher(arguments.teacher).to(device)
-    proj = [visual.proj]
-    rest = [value for name, value in visual.named_parameters() if name != "proj"]
-    groups = [{"params": proj}, {"params": rest}]
-    optimizer = torch.optim.AdamW(groups, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
-    check = ladder.QuickLadder(photographs, losses.words.scene)
-    start, step, shown, run = time.monotonic(), 0, 0.0, {}
-    while (spent := (time.monotonic() - start) / (60 * arguments.minutes)) < 1:
-        set_rate(optimizer, cosine_rate(arguments.rate, spent, step))
-        optimizer.param_groups[0]["lr"] *= 4
-        found = step_losses(visual, source, losses, teacher, arguments.batch, not arguments.no_windows, mixed(device))
-        loss = sum(WEIGHTS[name] * value for name, value in found.items())
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([*proj, *rest], 1.0)
-        optimizer.step()
-        step += 1
-        follow(average, visual, step)
-        run = {name: 0.98 * run.get(name, value.item()) + 0.02 * value.item() for name, value in found.items()} if step % 5 == 0 or not run else run
+    if not len(source.plain) and not float(source.chances.sum()):
+        raise SystemExit("expected photographs to learn from, got only such as are held out")
+    check = QuickLadder(photographs, losses.words.scene)
+    mean: dict[str, float] = {}  # of the losses of late
+    begin, shown, mixed = time.monotonic(), 0.0, bf16_pays(device)
+    while (spent := (time.monotonic() - begin) / (60 * arguments.minutes)) < 1:
+        crops = draw(source, arguments.batch, not arguments.no_windows)
+        found = step_losses(learner.visual, losses, teacher, crops, mixed)
+        learner.step(found, spent)
+        if learner.steps % 5 == 0 or not mean:
+            now = {name: value.item() for name, value in found.items()}
+            mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in now.items()}
         if spent - shown > arguments.every:
             shown = spent
-            show({"part": "image", "minutes": (time.monotonic() - start) / 60, "steps": step, **run, **check(average, losses.words.names)})
-            torch.save(average.state_dict(), arguments.output)
-    show({"part": "image", "steps": step, "end": True, **run, **check(average, losses.words.names)})
-    return {name: value.cpu() for name, value in average.state_dict().items()}
+            line = {"minutes": (time.monotonic() - begin) / 60, "steps": learner.steps, **mean}
+            show({"part": "image", **line, **check(learner.average, losses.words.names)})
+            torch.save(learner.average.state_dict(), arguments.output)
+    figures = check(learner.average, losses.words.names)
+    show({"part": "image", "steps": learner.steps, "end": True, **mean, **figures})
+    return {name: value.cpu() for name, value in learner.average.state_dict().items()}
 
 
-def mixed(device: str) -> bool:
-    """Whether bf16 pays: on a GPU; on processors only where they multiply in it (others take twenty times as long)."""
+def bf16_pays(device: str) -> bool:
+    """Whether bf16 is faster: on a GPU, and on processors that multiply in it. Others take twenty times as long."""
     if device.startswith("cuda"):
         return True
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
@@ -203,7 +256,7 @@ def mixed(device: str) -> bool:
 
 def read_text(path: Path) -> Any:
     """The text tower that text.py wrote, in an open_clip CLIP."""
-    model = ladder.new_model()
+    model = new_model()
     model.load_state_dict(torch.load(path, weights_only=True), strict=False)
     return model.eval()
 
@@ -216,7 +269,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="image tower to go on from; without it the one in the repository")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--batch", type=int, default=12, help="crops of scenes a step, and as many of photographs; 320 on a GPU")
+    parser.add_argument(
+        "--batch", type=int, default=12, help="crops of scenes a step, and as many of photographs; 320 on a GPU"
+    )
     parser.add_argument("--rate", type=float, default=6e-5, help="3e-4 with 320 crops")
     parser.add_argument("--every", type=float, default=0.1, help="share of the schedule between checks")
     parser.add_argument("--no-windows", action="store_true", help="no small crops")
@@ -227,7 +282,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     photographs = read(arguments.photos, arguments.threads)
-    text = read_text(arguments.text) if arguments.text else ladder.shipped_text()
+    text = read_text(arguments.text) if arguments.text else shipped_text()
     torch.save(train(arguments, photographs, text), arguments.output)
 
 

@@ -1,43 +1,25 @@
-"""Each rung of the ladder on held-out scenes: plain CLIP, recovery, clustering, denoising, ClearCLIP."""
+"""The rungs of the ladder that need no clustering, on held-out scenes: plain CLIP, recovery, ClearCLIP."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from assets.training.crops import normalised
-from assets.training.photographs import CELL, CELLS, FACE, SIDE, Photographs
-from assets.training.tower import CONFIG, cls_of, rungs
-from cliptrase_core.nano import read_nano
+from assets.training.photographs import CELL, FACE, PERSON, SIDE, Photographs
+from assets.training.tower import cls_of, rungs
 
 GRID = SIDE // 16
 
 
-def new_model() -> Any:
-    """A CLIP of nano's shape."""
-    config = json.loads(CONFIG.read_text(encoding="utf-8"))
-    return open_clip.CLIP(**{name: config[name] for name in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")})
-
-
-def shipped_text() -> Any:
-    """nano as it lies in the repository."""
-    model = new_model()
-    model.load_state_dict(read_nano()[0], strict=False)
-    return model.eval()
-
-
-def shipped_visual() -> dict[str, Tensor]:
-    """The image tower in the repository."""
-    return {n.removeprefix("visual."): v for n, v in read_nano()[0].items() if n.startswith("visual.")}
-
-
 class QuickLadder:
-    """The rungs that need no clustering, on the middles of held-out scenes whose tens digit is even, and ImageNet's top-1."""
+    """Rungs on the middles of held-out scenes, and top-1 on held-out classes of ImageNet.
+
+    Scenes whose tens digit is even choose between weights; figures are reported on the odd ones.
+    """
 
     def __init__(self, photographs: Photographs, scene_words: list[Tensor], odd: bool = False) -> None:
         """Cut the pictures once.
@@ -45,7 +27,7 @@ class QuickLadder:
         Args:
             photographs: with their masks.
             scene_words: synonyms of each class; the first is asked for.
-            odd: the scenes that figures are reported on instead of those that choose.
+            odd: take the scenes whose tens digit is odd.
         """
         p, held = photographs, photographs.held_out()
         scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.names[i].startswith("scenes/")]
@@ -69,7 +51,7 @@ class QuickLadder:
                 cells = sums[:, 1:, 1:] - sums[:, :-1, 1:] - sums[:, 1:, :-1] + sums[:, :-1, :-1]
                 row, column, side = top // CELL, left // CELL, SIDE // CELL
                 truth = cells[:, row : row + side, column : column + side].argmax(0) - 1
-                truths.append(torch.where(truth == FACE, 23, truth))
+                truths.append(torch.where(truth == FACE, PERSON, truth))
         if not pixels:
             return torch.zeros(0), []
         return torch.stack(pixels).float() / 255, truths
@@ -85,12 +67,13 @@ class QuickLadder:
                 logits = (patches @ self.text.T).transpose(1, 2).unflatten(2, (GRID, GRID))
                 logits = F.interpolate(logits, size=(SIDE // CELL,) * 2, mode="bilinear")
                 said.setdefault(rung, []).append(logits.argmax(1))
-        found = {}
+        found: dict[str, float] = {}
         for rung, labels in said.items():
             pixels, miou = scores(torch.cat(labels), self.truths, len(self.text))
             found |= {f"{rung}_pixels": pixels, f"{rung}_miou": miou}
         if names is not None and len(self.named):
-            guesses = torch.cat([(cls_of(visual, normalised(part)) @ names.T).argmax(1) for part in self.named.split(64)])
+            cls = torch.cat([cls_of(visual, normalised(part)) for part in self.named.split(64)])
+            guesses = (cls @ names.T).argmax(1)
             found["top1"] = 100 * float((guesses == self.classes).float().mean())
         return found
 
@@ -98,7 +81,8 @@ class QuickLadder:
 def scores(labels: Tensor, truths: Tensor, classes: int) -> tuple[float, float]:
     """Pixel accuracy and mIoU over the classes that occur, in per cent; -1 in `truths` is left out."""
     known = truths >= 0
-    counted = torch.bincount(truths[known] * classes + labels[known], minlength=classes**2).view(classes, classes).double()
+    pairs = truths[known] * classes + labels[known]
+    counted = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()
     right = counted.diagonal()
     iou = right / (counted.sum(0) + counted.sum(1) - right).clamp_min(1)
     return 100 * float(right.sum() / counted.sum()), 100 * float(iou[counted.sum(1) > 0].mean())

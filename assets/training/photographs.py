@@ -11,7 +11,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,16 +23,14 @@ from torch import Tensor
 
 from assets.training import wordnet
 
-SCENE_CLASSES = [
-    group.split(",")
-    for group in (
-        "airplane,aeroplane,plane|bag,handbag,backpack|ball|bench|bicycle,bike|bird|boat,ship|bottle|"
-        "building,house|bus|camera|car,automobile|cat|cell phone,phone|chair|cow,cattle|cup,mug|dog|glasses|"
-        "grass,lawn,meadow|horse|laptop|motorcycle,motorbike|person,people,man,woman|racket|railway track|"
-        "sea,water,ocean|sheep|sky|sofa,couch|road,street|suitcase|table|train|tree,trees|television,tv,monitor|"
-        "umbrella|face,human face"
-    ).split("|")
-]
+_SCENE_CLASSES = """
+airplane,aeroplane,plane|bag,handbag,backpack|ball|bench|bicycle,bike|bird|boat,ship|bottle
+building,house|bus|camera|car,automobile|cat|cell phone,phone|chair|cow,cattle|cup,mug|dog|glasses
+grass,lawn,meadow|horse|laptop|motorcycle,motorbike|person,people,man,woman|racket|railway track
+sea,water,ocean|sheep|sky|sofa,couch|road,street|suitcase|table|train|tree,trees|television,tv,monitor
+umbrella|face,human face
+"""
+SCENE_CLASSES = [group.split(",") for line in _SCENE_CLASSES.split("\n") for group in line.split("|") if group]
 """Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces."""
 FACE, PERSON = 37, 23
 
@@ -40,13 +38,32 @@ SIDE = 224
 CANVAS = 320  # photographs have a short side of 224 and are cut to this where they are longer
 CELL = 8  # pixels of a cell in which the classes of a mask are counted
 CELLS = CANVAS // CELL
+GREY = 124  # beyond the end of a photograph
+MOST_WORDS = 12  # that are said of a photograph
+ENDINGS = (".jpg", ".jpeg", ".webp")
 HELD_OUT_SET = "ade_val"  # ADE20K's validation pictures, which `evaluate` scores
+_APPLES = ("golden delicious", "granny smith", "pink lady", "red delicious", "royal gala")
+_PEARS = ("anjou", "conference", "kaiser")
+_JUICES = ("tropicana juice smooth", "tropicana mandarin morning")
 LABELS = {
-    "caltech101": {"faces": "face", "faces easy": "face", "car side": "car", "cougar body": "cougar", "airplanes": "airplane",
-                   "water lilly": "water lily", "motorbikes": "motorbike", "background google": ""},
-    "grocery_mit": dict.fromkeys(("golden delicious", "granny smith", "pink lady", "red delicious", "royal gala"), "apple")
-    | {"anjou": "pear", "conference": "pear", "kaiser": "pear", "satsumas": "mandarin", "tropicana juice smooth": "juice",
-       "tropicana mandarin morning": "juice", "carrots": "carrot", "passion fruit": "passion fruit"},
+    "caltech101": {
+        "faces": "face",
+        "faces easy": "face",
+        "car side": "car",
+        "cougar body": "cougar",
+        "airplanes": "airplane",
+        "water lilly": "water lily",
+        "motorbikes": "motorbike",
+        "background google": "",
+    },
+    "grocery_mit": {
+        **dict.fromkeys(_APPLES, "apple"),
+        **dict.fromkeys(_PEARS, "pear"),
+        **dict.fromkeys(_JUICES, "juice"),
+        "satsumas": "mandarin",
+        "carrots": "carrot",
+        "passion fruit": "passion fruit",
+    },
     "weather": {"cloudy": "clouds", "shine": "sun"},
     "houses": {"frontal": "house"},
 }
@@ -55,7 +72,7 @@ LABELS = {
 
 def label(path: str) -> list[str]:
     """What the name of a file says that the photograph shows; nothing where it is a number."""
-    folder, stem = PurePosixPath(path).parts[-2], PurePosixPath(path).stem
+    folder, stem = PurePosixPath(path).parent.name, PurePosixPath(path).stem
     if folder == "catsdogs":
         return [word for word in ("cat", "dog") if re.search(rf"_{word}(\.|_|\d|$)", stem.lower())]
     if folder not in LABELS:
@@ -73,8 +90,7 @@ def label(path: str) -> list[str]:
 def imagenet_class(path: str) -> int:
     """The ImageNet class that a file is named after ("n01440764_..."), else -1."""
     found = re.match(r"(n\d{8})_", PurePosixPath(path).name)
-    wnids = wordnet.WNIDS.read_text(encoding="utf-8").split()
-    return wnids.index(found[1]) if found and found[1] in wnids else -1
+    return wordnet.wnids().index(found[1]) if found and found[1] in wordnet.wnids() else -1
 
 
 def read_files(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -112,21 +128,31 @@ def read_scenes(folder: Path) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
-def decode(data: bytes) -> tuple[np.ndarray, float, tuple[int, int]]:
-    """Bring a photograph to a short side of 224.
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A photograph with a short side of 224.
 
-    Returns:
-        (h, w, 3) uint8, at most `CANVAS` on the long side (its middle); the factor it was scaled by; the (row, column)
-        of its corner in the scaled photograph.
+    Attributes:
+        pixels: (h, w, 3) uint8, at most `CANVAS` on the long side (its middle).
+        factor: what it was scaled by.
+        corner: (row, column) of its corner in the scaled photograph.
     """
+
+    pixels: np.ndarray
+    factor: float
+    corner: tuple[int, int]
+
+
+def decode(data: bytes) -> Decoded:
+    """Decode a photograph, bring its short side to 224 and cut its middle out where it is long."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     factor = SIDE / min(image.size)
-    size = [max(SIDE, round(side * factor)) for side in image.size]
-    if size != list(image.size):
-        image = image.resize((size[0], size[1]), Image.Resampling.BICUBIC)
-    left, top = ((max(0, side - CANVAS)) // 2 for side in size)
-    image = image.crop((left, top, left + min(size[0], CANVAS), top + min(size[1], CANVAS)))
-    return np.asarray(image), factor, (top, left)
+    width, height = (max(SIDE, round(side * factor)) for side in image.size)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (max(0, side - CANVAS) // 2 for side in (width, height))
+    image = image.crop((left, top, left + min(width, CANVAS), top + min(height, CANVAS)))
+    return Decoded(np.asarray(image), factor, (top, left))
 
 
 @dataclass(eq=False)
@@ -176,16 +202,73 @@ class Photographs:
 
 
 def mask_cells(mask: np.ndarray) -> np.ndarray:
-    """(h, w) classes up to `CANVAS` -> (1 + C, CELLS + 1, CELLS + 1) int16, sums from the corner, of every second pixel."""
+    """Sums from the corner of how many pixels each class has; every second row and column is counted.
+
+    Args:
+        mask: (h, w) classes, sides up to `CANVAS`.
+
+    Returns:
+        (1 + C, CELLS + 1, CELLS + 1) int16.
+    """
     classes = len(SCENE_CLASSES) + 1
     canvas = np.full((CANVAS // 2, CANVAS // 2), 255, np.uint8)
-    small = mask[: CANVAS : 2, : CANVAS : 2]
+    small = mask[:CANVAS:2, :CANVAS:2]
     canvas[: small.shape[0], : small.shape[1]] = small
     cells = canvas.reshape(CELLS, CELL // 2, CELLS, CELL // 2)
     counted = np.stack([(cells == value).sum((1, 3)) for value in range(classes)])
     sums = np.zeros((classes, CELLS + 1, CELLS + 1), np.int16)
     sums[:, 1:, 1:] = counted.cumsum(1).cumsum(2)
     return sums
+
+
+def class_map(photograph: Decoded, mask: bytes | None, boxes: Iterable[Sequence[float]]) -> np.ndarray:
+    """What is known of every pixel.
+
+    Args:
+        photograph: decoded.
+        mask: file of its classes, as large as the photograph was.
+        boxes: x, y, width, height of faces, in pixels of the photograph as it was. A face is the ellipse in its box,
+            where nothing but a person is known to be.
+
+    Returns:
+        (h, w) uint8, 0 where not known, else 1 + class.
+    """
+    height, width = photograph.pixels.shape[:2]
+    factor, (top, left) = photograph.factor, photograph.corner
+    classes = np.zeros((height, width), np.uint8)
+    if mask is not None:
+        image = Image.open(io.BytesIO(mask))
+        size = [max(SIDE, round(side * factor)) for side in image.size]
+        scaled = np.array(image.resize((size[0], size[1]), Image.Resampling.NEAREST))
+        classes = scaled[top : top + height, left : left + width].copy()
+    rows, columns = np.ogrid[:height, :width]
+    for box in boxes:
+        x, y, w, h = (value * factor for value in box)
+        down, right = rows - (y + h / 2 - top), columns - (x + w / 2 - left)
+        inside = (down / (0.55 * h)) ** 2 + (right / (0.42 * w)) ** 2 <= 1
+        classes[inside & np.isin(classes, (0, PERSON + 1))] = FACE + 1
+    return classes
+
+
+def read_words(paths: list[str], captions: dict[str, str]) -> tuple[Tensor, list[str]]:
+    """Words that are true of photographs, from the names of their files and from captions by "<set>/<stem>".
+
+    Returns:
+        (P, `MOST_WORDS`) index into the vocabulary, -1 where there are no more; and the vocabulary.
+    """
+    nouns, vocabulary = wordnet.noun_reader(), dict[str, int]()
+    words = torch.full((len(paths), MOST_WORDS), -1)
+    for index, path in enumerate(paths):
+        caption = captions.get(re.sub("^scenes/", "scene/", stem_of(path)), "")
+        true = dict.fromkeys([*label(path), *nouns(caption)][:MOST_WORDS])
+        said = [vocabulary.setdefault(word, len(vocabulary)) for word in true]
+        words[index, : len(said)] = torch.tensor(said)
+    return words, list(vocabulary)
+
+
+def stem_of(path: str) -> str:
+    """A path without its ending."""
+    return path.rsplit(".", 1)[0]
 
 
 def read(folder: Path, threads: int = 2) -> Photographs:
@@ -195,60 +278,42 @@ def read(folder: Path, threads: int = 2) -> Photographs:
         SystemExit: there is no photograph in it.
     """
     files = dict(read_files(folder))
-    side_files = [json.loads(files.pop(name, b"{}")) for name in ("captions.json", "faces.json")]
-    captions, faces = ({path.rsplit(".", 1)[0]: value for path, value in found.items()} for found in side_files)
-    paths = [path for path in files if not path.endswith(".png") and HELD_OUT_SET not in path]
+    captions, faces = (
+        {stem_of(path): value for path, value in json.loads(files.pop(name, b"{}")).items()}
+        for name in ("captions.json", "faces.json")
+    )
+    paths = [path for path in files if path.lower().endswith(ENDINGS) and HELD_OUT_SET not in path]
     if not paths:
         raise SystemExit(f"expected photographs (<set>/<name>.jpg) in {folder}, got none")
-    nouns, vocabulary = wordnet.noun_reader(), {}
-    pixels = np.full((len(paths), CANVAS, CANVAS, 3), 124, np.uint8)
+    pixels = np.full((len(paths), CANVAS, CANVAS, 3), GREY, np.uint8)
     sizes = np.zeros((len(paths), 2), np.int64)
-    found: list[tuple[np.ndarray, bool] | None] = [None] * len(paths)
 
-    def work(index: int) -> None:
-        path, stem = paths[index], paths[index].rsplit(".", 1)[0]
-        picture, factor, corner = decode(files[path])
-        height, width = sizes[index] = picture.shape[:2]
-        pixels[index, :height, :width] = picture
+    def work(index: int) -> np.ndarray | None:
+        """Decode one photograph; its sums of classes, where anything is known of its pixels."""
+        stem = stem_of(paths[index])
+        photograph = decode(files[paths[index]])
+        height, width = sizes[index] = photograph.pixels.shape[:2]
+        pixels[index, :height, :width] = photograph.pixels
         mask, boxes = files.get(stem + ".png"), faces.get(stem, [])
-        if mask is None and not boxes:
-            return
-        classes = np.zeros((height, width), np.uint8)
-        if mask is not None:
-            image = Image.open(io.BytesIO(mask))
-            scaled = image.resize([max(SIDE, round(side * factor)) for side in image.size], Image.Resampling.NEAREST)
-            classes = np.array(scaled)[corner[0] : corner[0] + height, corner[1] : corner[1] + width].copy()
-        for box in boxes:
-            x, y, w, h = (value * factor for value in box)
-            rows, columns = np.ogrid[:height, :width]
-            centre = (y + h / 2 - corner[0], x + w / 2 - corner[1])
-            inside = ((rows - centre[0]) / (0.55 * h)) ** 2 + ((columns - centre[1]) / (0.42 * w)) ** 2 <= 1
-            classes[inside & np.isin(classes, (0, PERSON + 1))] = FACE + 1
-        found[index] = (mask_cells(classes), mask is not None)
+        return mask_cells(class_map(photograph, mask, boxes)) if mask is not None or boxes else None
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(len(paths))))
+        counts = list(pool.map(work, range(len(paths))))
+    rows = [index for index, value in enumerate(counts) if value is not None]
     masked = torch.full((len(paths),), -1)
-    rows = [index for index, value in enumerate(found) if value is not None]
     masked[rows] = torch.arange(len(rows))
-    said = []
-    for path in paths:
-        stem = path.rsplit(".", 1)[0]
-        caption = captions.get(re.sub("^scenes/", "scene/", stem), "")
-        true = dict.fromkeys([*label(path), *nouns(caption)][:12])
-        said.append([vocabulary.setdefault(word, len(vocabulary)) for word in true])
-    words = torch.full((len(paths), 12), -1)
-    for index, row in enumerate(said):
-        words[index, : len(row)] = torch.tensor(row)
-    counts = torch.from_numpy(np.stack([found[i][0] for i in rows])) if rows else torch.zeros(0)  # type: ignore[index]
+    known = [value for value in counts if value is not None]
+    words, vocabulary = read_words(paths, captions)
     return Photographs(
-        torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
-        torch.from_numpy(sizes),
-        [path.rsplit(".", 1)[0] for path in paths],
-        counts,
-        masked,
-        torch.tensor([found[i][1] for i in rows], dtype=torch.bool),  # type: ignore[index]
-        words,
-        list(vocabulary),
-        torch.tensor([imagenet_class(path) for path in paths]),
+        pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+        sizes=torch.from_numpy(sizes),
+        names=[stem_of(path) for path in paths],
+        counts=torch.from_numpy(np.stack(known))
+        if known
+        else torch.zeros(0, len(SCENE_CLASSES) + 1, CELLS + 1, CELLS + 1),
+        masked=masked,
+        whole=torch.tensor([stem_of(paths[index]) + ".png" in files for index in rows], dtype=torch.bool),
+        words=words,
+        vocabulary=vocabulary,
+        classes=torch.tensor([imagenet_class(path) for path in paths]),
     )

@@ -49,9 +49,9 @@ def cut(rng: np.random.Generator, photograph: bytes, mask: bytes, size: int) -> 
     shape = (max(16, round(width * size / max(width, height))), max(16, round(height * size / max(width, height))))
     pixels = np.asarray(image.resize(shape, Image.Resampling.BICUBIC, box), np.float32)
     labels = np.asarray(classes.resize(shape, Image.Resampling.NEAREST, box))
-    pixels = pixels * rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3) + rng.uniform(-25, 25)
-    pixels = pixels.clip(0, 255).astype(np.uint8)
-    return (pixels[:, ::-1], labels[:, ::-1]) if rng.random() < 0.5 else (pixels, labels)
+    lit = pixels * rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3) + rng.uniform(-25, 25)
+    lit = lit.clip(0, 255).astype(np.uint8)
+    return (lit[:, ::-1], labels[:, ::-1]) if rng.random() < 0.5 else (lit, labels)
 
 
 def framed(picture: np.ndarray, size: int, padding: object) -> np.ndarray:

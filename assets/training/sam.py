@@ -36,18 +36,20 @@ PADDING = (124, 116, 104)  # SAM's mean colour: after it has been taken off, the
 class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
     """Endless batches: (B, size, size, 3) uint8 pictures and (B, PROMPTS, size, size) bool segments."""
 
-    def __init__(self, scenes: list[tuple[bytes, bytes]], size: int, batch: int, seed: int = 0) -> None:
-        """Nothing is made yet; `seed` fixes every picture that follows."""
-        self.scenes, self.size, self.batch, self.seed = scenes, size, batch, seed
+    def __init__(self, scenes: list[tuple[bytes, bytes]], size: int, batch: int) -> None:
+        """Nothing is made yet; `scenes` are files of photographs and of their masks."""
+        self.scenes, self.size, self.batch = scenes, size, batch
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Draw for ever."""
-        torch.set_num_threads(1)
         worker = get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        if worker:
+            torch.set_num_threads(1)
+        rng = np.random.default_rng([0, worker.id if worker else 0])
         size = self.size
         while True:
-            images, truths = [], []
+            images: list[np.ndarray] = []
+            truths: list[np.ndarray] = []
             while len(images) < self.batch:
                 image, labels = cut(rng, *self.scenes[int(rng.integers(len(self.scenes)))], size)
                 truth = segments(rng, labels, PROMPTS)

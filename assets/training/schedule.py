@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+LONGEST = 0.998  # share of the averaged weights that a late step keeps
+
 
 def cosine_rate(highest: float, spent: float, step: int) -> float:
     """Rate of a schedule that is measured in time: it rises over 100 steps and falls along a cosine to a fiftieth.
@@ -28,9 +30,9 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 @torch.no_grad()
-def follow(average: Any, model: Any, step: int, longest: float = 0.998) -> None:
+def follow(average: Any, model: Any, step: int) -> None:
     """Move the averaged weights towards those of this step; the average covers a twentieth of the first steps."""
-    keep = min(longest, step / (step + 20))
+    keep = min(LONGEST, step / (step + 20))
     for mean, now in zip(average.parameters(), model.parameters(), strict=True):
         mean.lerp_(now, 1 - keep)
 

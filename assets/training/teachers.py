@@ -16,6 +16,8 @@ from torch import Tensor, nn
 PROJECTION = Path(__file__).resolve().parents[1] / "nano" / "train" / "projection.safetensors"
 """(384, 256) directions and the mean of all nouns: the space that both towers of nano have shared from the start."""
 
+TOGETHER = 512  # words that MiniLM reads at a time
+
 
 def package_folder(name: str) -> Path:
     """Where an installed package lies.
@@ -44,11 +46,11 @@ class WordTeacher:
         self.mean, self.directions = (projection[name].float().to(device) for name in ("mean", "directions"))
 
     @torch.no_grad()
-    def __call__(self, words: list[str], batch: int = 512) -> Tensor:
+    def __call__(self, words: list[str]) -> Tensor:
         """(P,) words -> (P, 256) unit rows."""
         rows = []
-        for start in range(0, len(words), batch):
-            texts = [f"a photo of a {word}" for word in words[start : start + batch]]
+        for start in range(0, len(words), TOGETHER):
+            texts = [f"a photo of a {word}" for word in words[start : start + TOGETHER]]
             tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=32, return_tensors="pt")
             tokens = tokens.to(self.device)
             hidden = self.model(**tokens).last_hidden_state.float()  # (P, T, 384)

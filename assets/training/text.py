@@ -6,23 +6,22 @@ python -m assets.training.text --words words.pt --output text.pt [--minutes 60] 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from assets.training.schedule import cosine_rate, set_rate, show
+from assets.training.tower import new_model
 from assets.training.words import END, SENTENCES, START, token_ids
 
-CONFIG = Path(__file__).resolve().parents[1] / "nano" / "config.json"
 RATE = 1.5e-3
 UNSEEN = 100  # nouns that measure how well words that were never seen are understood
 SHARPNESS = 20.0
+TOGETHER = 4096  # sentences that are embedded at a time
 
 
 class Sentences:
@@ -37,17 +36,17 @@ class Sentences:
 
     def __call__(self, index: Tensor, sentence: Tensor) -> Tensor:
         """(P,) words and (P,) templates -> (P, T) token ids, cut to the longest."""
-        b, w, a = (n[i] for n, i in zip(self.lengths, (sentence, index, sentence), strict=True))
-        end = 1 + b + w + a
+        before, word, after = (n[i] for n, i in zip(self.lengths, (sentence, index, sentence), strict=True))
+        rest = 1 + before + word  # where what follows the word begins
+        end = rest + after
         place = torch.arange(int(end.max()) + 1, device=index.device)[None]  # (1, T)
 
         def at(tokens: Tensor, start: Tensor) -> Tensor:
             return tokens.gather(1, (place - start[:, None]).clamp(0, tokens.shape[1] - 1))
 
-        one = torch.ones_like(b)
-        out = at(self.after[sentence], 1 + b + w)
-        out = torch.where(place < (1 + b + w)[:, None], at(self.words[index], one + b), out)
-        out = torch.where(place < (1 + b)[:, None], at(self.before[sentence], one), out)
+        out = at(self.after[sentence], rest)
+        out = torch.where(place < rest[:, None], at(self.words[index], 1 + before), out)
+        out = torch.where(place < (1 + before)[:, None], at(self.before[sentence], torch.ones_like(before)), out)
         out = torch.where(place == end[:, None], END, out)
         out = torch.where(place > end[:, None], 0, out)
         return torch.where(place == 0, START, out).long()
@@ -76,10 +75,10 @@ def distil_loss(said: Tensor, wanted: Tensor, ids: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str, ...], batch: int = 4096) -> Tensor:
+def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str, ...]) -> Tensor:
     """(P,) words -> (P, D) unit rows, the mean over templates, as the program embeds words."""
     rows = []
-    for part in index.split(batch):
+    for part in index.split(TOGETHER):
         parts = [encode(model, sentences(part, torch.full_like(part, SENTENCES.index(t)))) for t in templates]
         rows.append(F.normalize(torch.stack(parts).mean(0), dim=-1))
     return torch.cat(rows)
@@ -87,10 +86,8 @@ def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str,
 
 def train(words: dict[str, Any], minutes: float, device: str, batch: int) -> Any:
     """One schedule of so many minutes, from random weights; an open_clip CLIP whose text tower is trained."""
-    config = json.loads(CONFIG.read_text(encoding="utf-8"))
     torch.manual_seed(0)
-    names = ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")
-    model = open_clip.CLIP(**{name: config[name] for name in names}).to(device)
+    model = new_model().to(device)
     weights = [value for name, value in model.named_parameters() if not name.startswith(("visual", "logit_scale"))]
     optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.98), weight_decay=0.02)
     sentences, targets = Sentences(words["ids"], device), words["targets"].to(device).float()

@@ -14,17 +14,35 @@ from torch import Tensor
 
 from cliptrase_core.attention import correlated_values, recovered_attention
 from cliptrase_core.blocks import attention_branch, finish_block, project
+from cliptrase_core.nano import read_nano
 
 CONFIG = Path(__file__).resolve().parents[1] / "nano" / "config.json"
 
 
-def new_visual(state: dict[str, Tensor] | None = None) -> Any:
-    """An open_clip VisionTransformer of nano's shape."""
+def new_model() -> Any:
+    """An open_clip CLIP of nano's shape."""
     config = json.loads(CONFIG.read_text(encoding="utf-8"))
-    visual = open_clip.CLIP(**{n: config[n] for n in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")}).visual
-    if state is not None:
-        visual.load_state_dict(state)
+    return open_clip.CLIP(**{name: config[name] for name in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")})
+
+
+def new_visual(state: dict[str, Tensor]) -> Any:
+    """An open_clip VisionTransformer of nano's shape with these weights."""
+    visual = new_model().visual
+    visual.load_state_dict(state)
     return visual
+
+
+def shipped_text() -> Any:
+    """nano as it lies in the repository."""
+    model = new_model()
+    model.load_state_dict(read_nano()[0], strict=False)
+    return model.eval()
+
+
+def shipped_visual() -> dict[str, Tensor]:
+    """State of the image tower in the repository."""
+    state, _, _ = read_nano()
+    return {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
 
 
 def read_visual(path: Path) -> dict[str, Tensor]:

@@ -15,21 +15,31 @@ from pathlib import Path
 WORDNET = Path(os.environ.get("WORDNET", "/usr/share/wordnet"))
 WNIDS = Path(__file__).with_name("imagenet_wnids.txt")
 
-ABSTRACT = frozenset(
-    """entity physical_entity abstraction object whole thing artifact instrumentality living_thing organism matter
-    substance causal_agent part unit natural_object attribute measure definite_quantity psychological_feature covering
-    structure_element device implement way area equipment conveyance container commodity consumer_goods durables
-    creation product solid artefact""".split()
-)
+_ABSTRACT = """
+entity physical_entity abstraction object whole thing artifact instrumentality living_thing organism matter
+substance causal_agent part unit natural_object attribute measure definite_quantity psychological_feature covering
+structure_element device implement way area equipment conveyance container commodity consumer_goods durables
+creation product solid artefact
+"""
+ABSTRACT = frozenset(_ABSTRACT.split())
 """Hypernyms that nobody says of a thing in a picture."""
 
-NO_NOUNS = frozenset(
-    """a an the in is it its at on of one two three four five several many lot group front side top back background
-    image picture photo view scene some other others while with by be are was as up down out over middle center edge
-    foreground shot bunch pair set piece part number first second day time way line end head hand hands right left look
-    something someone area place do can have has no i he she his her next""".split()
-)
+_NO_NOUNS = """
+a an the in is it its at on of one two three four five several many lot group front side top back background
+image picture photo view scene some other others while with by be are was as up down out over middle center edge
+foreground shot bunch pair set piece part number first second day time way line end head hand hands right left look
+something someone area place do can have has no i he she his her next
+"""
+NO_NOUNS = frozenset(_NO_NOUNS.split())
 """Words of captions that WordNet has as nouns and that name nothing in the picture."""
+
+FEWEST, MOST = 2, 420  # ImageNet classes below a hypernym that is used
+
+
+@cache
+def wnids() -> list[str]:
+    """Synsets of ImageNet's 1,000 classes, in their order."""
+    return WNIDS.read_text(encoding="utf-8").split()
 
 
 @cache
@@ -105,11 +115,11 @@ def irregular_plurals() -> dict[str, str]:
     return found
 
 
-def levels(fewest: int = 2, most: int = 420) -> list[tuple[str, list[int]]]:
+def levels() -> list[tuple[str, list[int]]]:
     """(name, ImageNet classes below it) of every hypernym that a person might say and that covers several classes."""
     lemmas, above = synsets()
     below: dict[str, set[int]] = defaultdict(set)
-    for index, wnid in enumerate(WNIDS.read_text(encoding="utf-8").split()):
+    for index, wnid in enumerate(wnids()):
         todo, seen = [wnid], set()
         while todo:
             for up in above.get(todo.pop(), ()):
@@ -120,7 +130,7 @@ def levels(fewest: int = 2, most: int = 420) -> list[tuple[str, list[int]]]:
     found: dict[str, set[int]] = {}
     for synset, classes in below.items():
         name = lemmas[synset][0]
-        if fewest <= len(classes) <= most and name not in ABSTRACT:
+        if FEWEST <= len(classes) <= MOST and name not in ABSTRACT:
             found.setdefault(name.replace("_", " ").lower(), set()).update(classes)
     return sorted((name, sorted(classes)) for name, classes in found.items())
 
@@ -132,16 +142,18 @@ def noun_reader() -> Callable[[str], list[str]]:
         for line in (WORDNET / "index.noun").read_text(encoding="utf-8").splitlines()
         if not line.startswith("  ")
     }
-    exceptions = dict(
-        line.split()[:2] for line in (WORDNET / "noun.exc").read_text(encoding="utf-8").splitlines()
-    )
+    exceptions = dict(line.split()[:2] for line in (WORDNET / "noun.exc").read_text(encoding="utf-8").splitlines())
     endings = (("", ""), ("ies", "y"), ("ses", "s"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", ""))
+
+    def other(word: str) -> bool:
+        """Whether a word is rather a form of a verb or the plural of a noun, though WordNet may have it as it is."""
+        return word.endswith("ing") or (word.endswith("s") and word[:-1] in known)
 
     def singular(word: str) -> str | None:
         if word in exceptions:
             return exceptions[word]
         for end, new in endings:
-            if not word.endswith(end) or (not end and (word.endswith("ing") or word[:-1] in known and word[-1] == "s")):
+            if not word.endswith(end) or (not end and other(word)):
                 continue
             stem = word[: len(word) - len(end)] + new
             if stem in known:

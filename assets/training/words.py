@@ -18,17 +18,21 @@ from torch import Tensor
 
 from assets.training import wordnet
 from assets.training.teachers import WordTeacher
-from cliptrase_core.templates import TEMPLATES, fill
+from cliptrase_core.templates import TEMPLATES
 
 CLASS_LISTS = Path(__file__).resolve().parents[2] / "cliptrase_core" / "data" / "classes.json"
+START, END = 49406, 49407  # tokens
 SENTENCES = ("{}", "a {}.", "the {}", "a photo of a {}", *TEMPLATES["simple7"], *TEMPLATES["openai80"])
 
-ADJECTIVES = """red orange yellow green blue purple pink brown black white grey gray golden silver beige dark light bright
+_ADJECTIVES = """
+red orange yellow green blue purple pink brown black white grey gray golden silver beige dark light bright
 colorful striped spotted checkered transparent wooden metal plastic glass stone brick leather paper cotton woollen
 concrete marble ceramic rusty old new young big small tall little tiny large long short round square wet dry dirty clean
 broken open closed empty full parked flying running sitting standing sleeping sliced fresh cooked frozen furry fluffy
-wild baby adult male female""".split()
-JOINED = "{} on a {}|{} in a {}|{} with a {}|{} and {}|{} next to a {}|{} under a {}|{} of a {}".split("|")
+wild baby adult male female
+"""
+ADJECTIVES = _ADJECTIVES.split()
+JOINED = ("{} on a {}", "{} in a {}", "{} with a {}", "{} and {}", "{} next to a {}", "{} under a {}", "{} of a {}")
 SYNONYMS_SHARE = 0.3
 """How much of a noun's meaning comes from the nouns that share its first meaning: the sofa and the couch are one."""
 
@@ -50,17 +54,16 @@ def _words(group: object) -> list[str]:
     return group.split(", ") if isinstance(group, str) else [str(word) for word in group]  # type: ignore[attr-defined]
 
 
-def phrases(composed: int, seed: int = 0) -> tuple[list[str], list[float]]:
+def phrases(composed: int) -> tuple[list[str], list[float]]:
     """What the text tower learns, and how often each is drawn (weights, not normalised).
 
     Args:
         composed: how many phrases of several words are made ("red car", "dog on a sofa").
-        seed: of these.
 
     Returns:
         Distinct phrases; nouns first.
     """
-    rng = random.Random(seed)
+    rng = random.Random(0)
     nouns = wordnet.nouns()
     common = everyday(nouns)
     weights = {word: 0.7 + common.get(word, 0.0) for word in nouns}
@@ -68,14 +71,13 @@ def phrases(composed: int, seed: int = 0) -> tuple[list[str], list[float]]:
     words, chances = list(common), list(accumulate(common.values()))
     for word in words:
         weights.setdefault(wordnet.plural(word), 0.4 + 0.4 * common[word])
-    while composed > 0:
+    for _ in range(composed):
         one, other = rng.choices(words, cum_weights=chances, k=2)
         if rng.random() < 0.7:
             phrase = f"{rng.choice(ADJECTIVES)} {one if rng.random() < 0.8 else wordnet.plural(one)}"
         else:
             phrase = rng.choice(JOINED).replace("{}", one, 1).replace("{}", other, 1)
         weights.setdefault(phrase, 0.5)
-        composed -= 1
     return list(weights), list(weights.values())
 
 
@@ -97,9 +99,6 @@ def token_ids(texts: list[str]) -> Tensor:
     tokens = tokens[:, 1:]
     tokens[tokens == END] = 0
     return tokens.to(torch.int32)
-
-
-START, END = 49406, 49407
 
 
 def main() -> None:
