@@ -39,7 +39,7 @@ def handlers(service):
 
 @pytest.fixture(scope="module")
 def photo():
-    return str(next(example.path for example in read_examples() if example.name == "dog"))
+    return str(next(example.path for example in read_examples() if example.name == "shepherd"))
 
 
 @pytest.fixture(scope="module")

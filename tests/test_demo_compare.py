@@ -21,7 +21,7 @@ from demo.service.truth import Truth, read_truth, score
 from demo.settings import EXAMPLES, METHODS, Settings
 from tests.visitor import Visitor, call
 
-WORDS = "dog; soccer ball; grass"
+WORDS = "dog; bushes; grass"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def photo(tmp_path, picture):
 
 @pytest.fixture(scope="module")
 def dog(service):
-    return service.segment(str(EXAMPLES / "dog.png"), Asked(WORDS))
+    return service.segment(str(EXAMPLES / "shepherd.jpg"), Asked(WORDS))
 
 
 def labelled(labels, names):
@@ -158,7 +158,7 @@ def test_a_result_agrees_with_itself(service, dog, mask):
 
 
 def test_under_a_paper_preset_the_mask_is_cropped_like_the_picture(service, mask):
-    path = str(EXAMPLES / "dog.png")
+    path = str(EXAMPLES / "shepherd.jpg")
     cut = service.segment(path, Asked(WORDS, preset="paper-224"))
     with Image.open(path) as image:
         width, height = image.size
@@ -272,7 +272,7 @@ def test_stopping_is_said_only_where_something_ran(handlers):
 
 def test_the_call_compares_with_the_first(server):
     visitor = Visitor(server.address)
-    dog = visitor.upload(EXAMPLES / "dog.png")
+    dog = visitor.upload(EXAMPLES / "shepherd.jpg")
     found = call(server.address, "compare", image=dog, vocabulary=WORDS)
     assert [one["name"] for one in found["compared"]] == list(VARIANTS)
     assert found["compared"][0]["changed"] == 0
@@ -300,7 +300,7 @@ def test_the_call_compares_with_the_first(server):
 )
 def test_wrong_arguments_of_the_call_are_named(server, arguments, said):
     visitor = Visitor(server.address)
-    dog = visitor.upload(EXAMPLES / "dog.png")
+    dog = visitor.upload(EXAMPLES / "shepherd.jpg")
     with pytest.raises(RuntimeError, match=re.escape(said)):
         call(server.address, "compare", **{"image": dog, "vocabulary": WORDS, **arguments})
     visitor.close()

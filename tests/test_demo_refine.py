@@ -32,8 +32,8 @@ from demo.service import refine as refining
 from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
 
 core = importlib.import_module("cliptrase_core.refine")  # as an attribute the name is a function
-WORDS = "dog; soccer ball; grass; sky"
-DOG = str(EXAMPLES / "dog.png")
+WORDS = "dog; bushes; grass; sky"
+DOG = str(EXAMPLES / "shepherd.jpg")
 
 
 @pytest.fixture(scope="module")
