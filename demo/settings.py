@@ -51,7 +51,7 @@ MOST_PATCHES = 6144
 """Patches of one picture: 1024 x 1536 pixels. Time grows with their square, and others wait meanwhile."""
 
 OFFERED = (
-    ("nano", 51, "embedded: small, for everyday things"),
+    ("nano", 86, "embedded: small, for everyday things"),
     ("ViT-B-16:openai", 598, "the paper's, good for photographs"),
     ("ViT-B-16:laion2b_s34b_b88k", 598, "the same size, other training pictures"),
     ("ViT-B-16:datacomp_xl_s13b_b90k", 598, "likewise"),

@@ -256,9 +256,9 @@ def test_monitoring_history_and_analytics_are_off(server, visitor):
 
 def test_two_tabs_of_one_person_do_not_mix(server):
     tabs = [Visitor(server.address) for _ in range(2)]
-    for tab, name in zip(tabs, ("dog", "farm"), strict=True):
-        tab.do("go", picture=tab.upload(EXAMPLES / f"{name}.png"), words=f"{name} one; {name} two")
-    for tab, name in zip(tabs, ("dog", "farm"), strict=True):
+    for tab, name in zip(tabs, ("shepherd", "cows"), strict=True):
+        tab.do("go", picture=tab.upload(EXAMPLES / f"{name}.jpg"), words=f"{name} one; {name} two")
+    for tab, name in zip(tabs, ("shepherd", "cows"), strict=True):
         facts = tab.do("overlay", "select", at=[50, 50])
         assert f"{name} " in facts.data[0]
         tab.close()
