@@ -338,7 +338,7 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
     result = service.refine(asked, str(photo)).refined
     _, content = bundle(service, run, str(photo), asked)
     archive = zipfile.ZipFile(io.BytesIO(content))
-    record = json.loads(archive.read("horses.json"))
+    record = json.loads(archive.read("dog.json"))
     assert record["refinement"]["refiner"] == record["settings"]["refiner"] == refiner
     assert record["refinement"]["changed"] == result.report.changed > 0
     np.testing.assert_array_equal(np.asarray(Image.open(archive.open("dog.labels.png"))), result.labels)
