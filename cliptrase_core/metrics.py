@@ -1,7 +1,8 @@
-"""How well labels agree with a ground truth: one confusion matrix, and what follows from it. Pure numpy."""
+"""How well labels agree with a ground truth: one confusion matrix, what follows from it, and boundaries."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +10,9 @@ from cliptrase_core.errors import InputError, explain
 
 IGNORED = -1
 """In a truth: a pixel that does not count. In labels: a pixel that got none of the truth's classes."""
+
+BOUNDARY_TOLERANCE = 3 / 224
+"""How far a boundary may be off, as a share of the short side: three pixels of what CLIP sees."""
 
 Labels = npt.NDArray[np.integer]
 Matrix = npt.NDArray[np.int64]
@@ -71,3 +75,41 @@ def pixel_accuracy(matrix: Matrix) -> float:
     """Share of the counted pixels that got their true class; NaN when none counts."""
     total = int(matrix.sum())
     return float(np.trace(matrix) / total) if total else float("nan")
+
+
+def boundary_f(truth: Labels, labels: Labels, tolerance: int | None = None) -> float:
+    """F-score of boundaries: are they where the truth's are, and are all of the truth's there?
+
+    Boundaries within reach of a pixel that does not count are left out, since nobody knows whether they are right.
+
+    Args:
+        truth: (H, W), `IGNORED` where a pixel does not count.
+        labels: (H, W).
+        tolerance: pixels that a boundary may be off, diagonal steps counting as one; None: `BOUNDARY_TOLERANCE`.
+
+    Returns:
+        0 to 1; 1 where neither map has a boundary.
+    """
+    reach = round(BOUNDARY_TOLERANCE * min(truth.shape)) if tolerance is None else tolerance
+    known = ~_grown(truth == IGNORED, reach)
+    wanted, given = _boundaries(truth), _boundaries(labels)
+    counted_wanted, counted_given = wanted & known, given & known
+    if not counted_wanted.any() and not counted_given.any():
+        return 1.0
+    precision = (counted_given & _grown(wanted, reach)).sum() / max(1, counted_given.sum())
+    recall = (counted_wanted & _grown(given, reach)).sum() / max(1, counted_wanted.sum())
+    return float(2 * precision * recall / max(precision + recall, 1e-9))
+
+
+def _boundaries(labels: Labels) -> npt.NDArray[np.bool_]:
+    """(H, W): pixels whose right or lower neighbour is of another class."""
+    edge = np.zeros(labels.shape, bool)
+    edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    edge[:-1] |= labels[:-1] != labels[1:]
+    return edge
+
+
+def _grown(mask: npt.NDArray[np.bool_], by: int) -> npt.NDArray[np.bool_]:
+    """(H, W): everything within `by` pixels, diagonal steps counting as one."""
+    side = 2 * by + 1
+    return cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from demo.settings import EXAMPLES
 
-PHOTOGRAPH = "photograph"
-
 _log = logging.getLogger(__name__)
 
 
@@ -23,24 +21,19 @@ class Example:
         words: vocabulary that suits it.
         title: for people; may be empty.
         credit: who made it; may be empty.
-        model: what reads it well: "drawing" is for the embedded model, "photograph" for a larger one.
+        alt: one sentence that describes it, for those who do not see it; may be empty.
     """
 
     path: Path
     words: str
     title: str = ""
     credit: str = ""
-    model: str = "drawing"
+    alt: str = ""
 
     @property
     def name(self) -> str:
         """What a link calls it."""
         return self.path.stem
-
-    @property
-    def caption(self) -> str:
-        """Title, with a mark on what the embedded model reads poorly."""
-        return f"{self.title} (photo)" if self.model == PHOTOGRAPH else self.title
 
 
 def read_examples(folder: Path = EXAMPLES) -> list[Example]:
@@ -53,7 +46,7 @@ def read_examples(folder: Path = EXAMPLES) -> list[Example]:
                 words=str(entry["words"]),
                 title=str(entry.get("title", "")),
                 credit=str(entry.get("credit", "")),
-                model=str(entry.get("model", "drawing")),
+                alt=str(entry.get("alt", "")),
             )
             for entry in entries
         ]

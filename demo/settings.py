@@ -51,7 +51,7 @@ MOST_PATCHES = 6144
 """Patches of one picture: 1024 x 1536 pixels. Time grows with their square, and others wait meanwhile."""
 
 OFFERED = (
-    ("nano", 51, "embedded, for drawings"),
+    ("nano", 86, "embedded: small, for everyday things"),
     ("ViT-B-16:openai", 598, "the paper's, good for photographs"),
     ("ViT-B-16:laion2b_s34b_b88k", 598, "the same size, other training pictures"),
     ("ViT-B-16:datacomp_xl_s13b_b90k", 598, "likewise"),
@@ -62,8 +62,8 @@ OFFERED = (
 
 REFINERS = (
     ("edges", 0, "follows the picture's own edges; no model"),
-    ("sam-nano", 4, "a small SAM, embedded, for drawings"),
-    ("sam-nano+edges", 4, "the small SAM, then edges; best for drawings"),
+    ("sam-nano", 4, "a small SAM, embedded"),
+    ("sam-nano+edges", 4, "the small SAM, then edges"),
     ("vit_b", 375, "Meta's SAM, good for photographs"),
     ("vit_l", 1250, "larger and slower"),
     ("vit_h", 2564, "the largest and slowest"),

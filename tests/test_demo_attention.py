@@ -39,7 +39,7 @@ def handlers(service):
 
 @pytest.fixture(scope="module")
 def photo():
-    return str(next(example.path for example in read_examples() if example.name == "dog"))
+    return str(next(example.path for example in read_examples() if example.name == "shepherd"))
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +106,10 @@ def test_who_looks_at_a_patch_is_its_column(service, run, photo):
 
 def test_recovery_takes_attention_from_global_patches(service):
     """The paper's claim, on the embedded model: for the average patch of the layer that is clustered."""
-    spread = []
     for example in read_examples():
         seen = service.segment(str(example.path), Asked("dog; road")).run.seen
         before, after = service.matrix(seen, str(example.path)).numbers
-        assert before.on_global > 2 * after.on_global, example.name
-        spread.append((before.entropy, after.entropy))
-    even_before, even_after = np.mean(spread, axis=0)
-    assert even_after > even_before
+        assert before.on_global > 3 * after.on_global, example.name
 
 
 def test_numbers_on_the_page_are_those_of_the_map(service, run, photo):

@@ -31,7 +31,7 @@ def service():
 
 @pytest.fixture(scope="module")
 def example():
-    return next(example for example in read_examples() if example.name == "dog")
+    return next(example for example in read_examples() if example.name == "shepherd")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from demo.service.truth import Truth, read_truth, score
 from demo.settings import EXAMPLES, METHODS, Settings
 from tests.visitor import Visitor, call
 
-WORDS = "dog; soccer ball; grass"
+WORDS = "horse; grass; sky"
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def photo(tmp_path, picture):
 
 
 @pytest.fixture(scope="module")
-def dog(service):
-    return service.segment(str(EXAMPLES / "dog.png"), Asked(WORDS))
+def horses(service):
+    return service.segment(str(EXAMPLES / "horses.jpg"), Asked(WORDS))
 
 
 def labelled(labels, names):
@@ -82,9 +82,9 @@ def test_an_unknown_method_is_named_with_the_known_ones():
         variants(Asked(WORDS), ["clip", "magic"])
 
 
-def test_the_picture_is_never_encoded_again_and_results_are_kept(service, dog, monkeypatch):
+def test_the_picture_is_never_encoded_again_and_results_are_kept(service, horses, monkeypatch):
     monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
-    comparison = Comparison(dog.run, variants(dog.run.asked))
+    comparison = Comparison(horses.run, variants(horses.run.asked))
     first = [cut.result.labels for _, cut in cuts(service, None, comparison)]
     monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
     again = list(cuts(service, None, comparison))
@@ -106,16 +106,16 @@ def test_differences_are_those_counted_by_hand():
     assert found.moves == [("dog", "cat", 2 / 8), ("road", "cat", 1 / 8)]
 
 
-def test_a_result_does_not_differ_from_itself(dog):
-    found = difference(dog, dog)
+def test_a_result_does_not_differ_from_itself(horses):
+    found = difference(horses, horses)
     assert found.share == 0
     assert not found.moves
     assert all(one.delta == 0 for one in found.classes)
 
 
-def test_area_changes_of_all_classes_add_up_to_nothing(service, dog):
-    other = service.again(dataclasses.replace(dog.run, asked=Asked("puppy; road; ball; sky")), None)
-    found = difference(dog, other)
+def test_area_changes_of_all_classes_add_up_to_nothing(service, horses):
+    other = service.again(dataclasses.replace(horses.run, asked=Asked("foal; meadow; sky; hill")), None)
+    found = difference(horses, other)
     assert sum(one.delta for one in found.classes) == pytest.approx(0, abs=1e-9)
     assert sum(share for _, _, share in found.moves) == pytest.approx(found.share)
 
@@ -141,7 +141,7 @@ def test_a_score_is_that_of_a_sheet_of_paper_with_classes_matched_by_name():
 
 
 @pytest.fixture
-def mask(tmp_path, dog):
+def mask(tmp_path, horses):
     def save(labels):
         path = tmp_path / "mask.png"
         Image.fromarray(np.asarray(labels).astype(np.uint8)).save(path)
@@ -150,15 +150,15 @@ def mask(tmp_path, dog):
     return save
 
 
-def test_a_result_agrees_with_itself(service, dog, mask):
-    truth = read_truth(service, None, mask(dog.result.labels), dog)
-    found = score(truth, dog)
+def test_a_result_agrees_with_itself(service, horses, mask):
+    truth = read_truth(service, None, mask(horses.result.labels), horses)
+    found = score(truth, horses)
     assert found.accuracy == found.mean_iou == 1
     assert not found.wrong.any()
 
 
 def test_under_a_paper_preset_the_mask_is_cropped_like_the_picture(service, mask):
-    path = str(EXAMPLES / "dog.png")
+    path = str(EXAMPLES / "horses.jpg")
     cut = service.segment(path, Asked(WORDS, preset="paper-224"))
     with Image.open(path) as image:
         width, height = image.size
@@ -172,28 +172,28 @@ def test_under_a_paper_preset_the_mask_is_cropped_like_the_picture(service, mask
     )
 
 
-def test_a_mask_of_another_size_is_refused_with_both_sizes(service, dog, mask):
-    h, w = dog.result.size
+def test_a_mask_of_another_size_is_refused_with_both_sizes(service, horses, mask):
+    h, w = horses.result.size
     with pytest.raises(UserError, match=f"expected {h} x {w} pixels .*, got {h - 1} x {w}"):
-        read_truth(service, None, mask(dog.result.labels[1:]), dog)
+        read_truth(service, None, mask(horses.result.labels[1:]), horses)
 
 
-def test_numbers_beyond_the_words_are_refused(service, dog, mask):
+def test_numbers_beyond_the_words_are_refused(service, horses, mask):
     with pytest.raises(UserError, match="expected class numbers 0 to 2, .* got 3"):
-        read_truth(service, None, mask(dog.result.labels + 1), dog)
+        read_truth(service, None, mask(horses.result.labels + 1), horses)
 
 
-def test_a_mask_that_is_none_gets_a_message_without_a_path(service, dog, tmp_path):
+def test_a_mask_that_is_none_gets_a_message_without_a_path(service, horses, tmp_path):
     path = tmp_path / "secret" / "mask.png"
     path.parent.mkdir()
     path.write_text("no picture")
     with pytest.raises(UserError, match="expected a PNG") as refusal:
-        read_truth(service, None, str(path), dog)
+        read_truth(service, None, str(path), horses)
     assert "secret" not in str(refusal.value)
 
 
-def test_comparing_shows_progress_then_every_result_and_a_pair(handlers, dog):
-    steps = list(handlers.compare(dog.run, None, ""))
+def test_comparing_shows_progress_then_every_result_and_a_pair(handlers, horses):
+    steps = list(handlers.compare(horses.run, None, ""))
     assert all(isinstance(step, CompareView) for step in steps)
     assert f"1 of {len(VARIANTS)}" in steps[0].news
     assert steps[0].comparison is None, "an older comparison goes at once"
@@ -205,11 +205,11 @@ def test_comparing_shows_progress_then_every_result_and_a_pair(handlers, dog):
     assert view.slider[0].shape == view.slider[1].shape == view.changes.shape
     assert (view.slider[0] != view.slider[1]).any()
     assert re.search(r"\d%</b> of the pixels", view.share)
-    assert "dog" in view.areas
+    assert "horse" in view.areas
 
 
-def test_two_vocabularies_are_compared_and_escaped(handlers, dog):
-    last = compared(handlers, dog.run, None, "<b>thing</b>;")
+def test_two_vocabularies_are_compared_and_escaped(handlers, horses):
+    last = compared(handlers, horses.run, None, "<b>thing</b>;")
     assert (last.before.value, last.after.value) == ("cliptrase", OTHER_WORDS)
     view = handlers.pair(last.comparison, None, last.before.value, last.after.value, None)
     assert "<b>thing" not in view.areas + view.share
@@ -218,48 +218,48 @@ def test_two_vocabularies_are_compared_and_escaped(handlers, dog):
     assert "<b>100.0%</b> of the pixels" in view.share
 
 
-def test_a_ground_truth_scores_every_result_and_shows_errors(handlers, dog, mask):
-    last = compared(handlers, dog.run, None)
-    view = handlers.pair(last.comparison, None, "clip", "cliptrase", mask(dog.result.labels))
-    assert view.scores.count("<tr>") == 2 + len(VARIANTS) + len(dog.legend)
+def test_a_ground_truth_scores_every_result_and_shows_errors(handlers, horses, mask):
+    last = compared(handlers, horses.run, None)
+    view = handlers.pair(last.comparison, None, "clip", "cliptrase", mask(horses.result.labels))
+    assert view.scores.count("<tr>") == 2 + len(VARIANTS) + len(horses.legend)
     assert "<b>100.0%</b>" in view.scores
     assert view.errors.visible is True
 
 
-def test_a_result_beside_itself_is_said(handlers, dog):
-    last = compared(handlers, dog.run, None)
+def test_a_result_beside_itself_is_said(handlers, horses):
+    last = compared(handlers, horses.run, None)
     assert "same result" in handlers.pair(last.comparison, None, "clip", "clip", None).share
 
 
-def test_before_the_first_result_it_is_said_and_afterwards_all_goes(handlers, dog):
+def test_before_the_first_result_it_is_said_and_afterwards_all_goes(handlers, horses):
     with pytest.raises(gr.Error, match="Press Segment first"):
         list(handlers.compare(None, None, ""))
     assert handlers.pair(None, None, None, None, None) == NO_PAIR
-    comparison = compared(handlers, dog.run, None).comparison
-    for run in (None, dataclasses.replace(dog.run, asked=Asked("cat"))):
+    comparison = compared(handlers, horses.run, None).comparison
+    for run in (None, dataclasses.replace(horses.run, asked=Asked("cat"))):
         gone = handlers.forget(comparison, run)
         assert len(gone) == len(CompareView._fields) + len(PairView._fields)
         assert gone[CompareView._fields.index("comparison")] is None
-    assert set(map(str, handlers.forget(comparison, dog.run))) == {str(gr.skip())}, "told late: it is of this result"
+    assert set(map(str, handlers.forget(comparison, horses.run))) == {str(gr.skip())}, "told late: it is of this result"
 
 
-def test_wrong_other_words_are_named(handlers, dog):
+def test_wrong_other_words_are_named(handlers, horses):
     with pytest.raises(gr.Error, match="vocabulary: expected"):
-        list(handlers.compare(dog.run, None, "cat | floor"))
+        list(handlers.compare(horses.run, None, "cat | floor"))
     with pytest.raises(gr.Error, match="other words: expected text"):
-        list(handlers.compare(dog.run, None, ["cat"]))
+        list(handlers.compare(horses.run, None, ["cat"]))
 
 
 @pytest.mark.parametrize("name", ["magic", None, 3, ["clip"]])
-def test_a_forged_choice_gets_a_message(handlers, dog, name):
-    last = compared(handlers, dog.run, None)
+def test_a_forged_choice_gets_a_message(handlers, horses, name):
+    last = compared(handlers, horses.run, None)
     with pytest.raises(gr.Error, match="no such result|expected text"):
         handlers.pair(last.comparison, None, "clip", name, None)
 
 
 @pytest.mark.parametrize("index", [-1, 99, True, "1", None, [1]])
-def test_a_forged_click_on_the_gallery_gets_a_message(handlers, dog, index):
-    last = compared(handlers, dog.run, None)
+def test_a_forged_click_on_the_gallery_gets_a_message(handlers, horses, index):
+    last = compared(handlers, horses.run, None)
     with pytest.raises(gr.Error, match="no such result"):
         handlers.show(last.comparison, SimpleNamespace(index=index))
     assert handlers.show(last.comparison, SimpleNamespace(index=0)) == "clip"
@@ -272,18 +272,20 @@ def test_stopping_is_said_only_where_something_ran(handlers):
 
 def test_the_call_compares_with_the_first(server):
     visitor = Visitor(server.address)
-    dog = visitor.upload(EXAMPLES / "dog.png")
-    found = call(server.address, "compare", image=dog, vocabulary=WORDS)
+    horses = visitor.upload(EXAMPLES / "horses.jpg")
+    found = call(server.address, "compare", image=horses, vocabulary=WORDS)
     assert [one["name"] for one in found["compared"]] == list(VARIANTS)
     assert found["compared"][0]["changed"] == 0
     for one in found["compared"]:
         assert sum(entry["area"] for entry in one["classes"]) == pytest.approx(1, abs=1e-4)
         assert sum(one["class_changes"].values()) == pytest.approx(0, abs=1e-4)
-    some = call(server.address, "compare", image=dog, vocabulary=WORDS, methods=" cliptrase,clip,clip")
+    some = call(server.address, "compare", image=horses, vocabulary=WORDS, methods=" cliptrase,clip,clip")
     assert [one["name"] for one in some["compared"]] == ["cliptrase", "clip"]
     assert some["compared"][1]["changed"] == found["compared"][list(VARIANTS).index("cliptrase")]["changed"] > 0
     assert all(one["reused"] for one in some["compared"])
-    words = call(server.address, "compare", image=dog, vocabulary=WORDS, methods="clip", other_vocabulary="dog; sky")
+    words = call(
+        server.address, "compare", image=horses, vocabulary=WORDS, methods="clip", other_vocabulary="horse; sky"
+    )
     assert [one["name"] for one in words["compared"]] == ["clip", OTHER_WORDS]
     visitor.close()
 
@@ -300,7 +302,7 @@ def test_the_call_compares_with_the_first(server):
 )
 def test_wrong_arguments_of_the_call_are_named(server, arguments, said):
     visitor = Visitor(server.address)
-    dog = visitor.upload(EXAMPLES / "dog.png")
+    horses = visitor.upload(EXAMPLES / "horses.jpg")
     with pytest.raises(RuntimeError, match=re.escape(said)):
-        call(server.address, "compare", **{"image": dog, "vocabulary": WORDS, **arguments})
+        call(server.address, "compare", **{"image": horses, "vocabulary": WORDS, **arguments})
     visitor.close()

@@ -408,7 +408,15 @@ def test_leaving_ends_the_transfer_at_its_next_step():
 def test_the_sheet_names_everything_about_the_model(nano, plain):
     sheet = ModelHandlers(plain).refresh(None).facts
     count = sum(p.numel() for p in nano.info.model.parameters())
-    for said in (f"{count / 1e6:.1f} million", nano.info.digest, "cpu", "fp32", "threads", "embedded", "drawn scenes"):
+    for said in (
+        f"{count / 1e6:.1f} million",
+        nano.info.digest,
+        "cpu",
+        "fp32",
+        "threads",
+        "embedded",
+        "everyday things",
+    ):
         assert said in sheet
 
 

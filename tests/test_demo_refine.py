@@ -32,8 +32,8 @@ from demo.service import refine as refining
 from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
 
 core = importlib.import_module("cliptrase_core.refine")  # as an attribute the name is a function
-WORDS = "dog; soccer ball; grass; sky"
-DOG = str(EXAMPLES / "dog.png")
+WORDS = "horse; grass; sky"
+HORSES = str(EXAMPLES / "horses.jpg")
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,13 @@ def handlers(service):
 
 
 @pytest.fixture(scope="module")
-def dog(service):
-    return service.segment(DOG, Asked(WORDS))
+def horses(service):
+    return service.segment(HORSES, Asked(WORDS))
 
 
 def refined(handlers, run, refiner="sam-nano", mode="prompts"):
     """The last views of a press of Refine."""
-    last = list(handlers.refine(run, DOG, refiner, mode))[-1]
+    last = list(handlers.refine(run, HORSES, refiner, mode))[-1]
     count = len(RefineView._fields)
     return RefineView(*last[:count]), BetterView(*last[count:])
 
@@ -71,14 +71,14 @@ def test_names_modes_and_megabytes_are_the_core_s():
     assert {name: known.megabytes for name, known in PUBLISHED.items()} == {name: sizes[name] for name in PUBLISHED}
 
 
-def test_sam_moves_boundaries_and_shows_before_after_and_every_piece(handlers, service, dog):
-    view, better = refined(handlers, dog.run)
-    expected = service.refine(Refinement(dog.run, "sam-nano", "prompts"), DOG).refined.report
+def test_sam_moves_boundaries_and_shows_before_after_and_every_piece(handlers, service, horses):
+    view, better = refined(handlers, horses.run)
+    expected = service.refine(Refinement(horses.run, "sam-nano", "prompts"), HORSES).refined.report
     assert "sam-nano took" in view.news or "reused" in view.news
     assert len(view.pieces.choices) == len(expected.components) > 2
     assert view.pieces.value == [i for i, piece in enumerate(expected.components) if piece.accepted]
     left, right = better.slider
-    assert left.shape == right.shape == dog.shown.shape
+    assert left.shape == right.shape == horses.shown.shape
     assert (left != right).any()
     assert f"<b>{expected.changed:,}</b> pixels" in better.share
     assert better.piece_table.count("<tr>") == 1 + len(expected.components)
@@ -86,9 +86,9 @@ def test_sam_moves_boundaries_and_shows_before_after_and_every_piece(handlers, s
         assert re.search(f"{name}</bdi></th><td[^>]*>{won:,}</td>", better.classes)
 
 
-def test_steps_are_shown_and_an_older_result_goes_at_once(service, handlers, dog):
+def test_steps_are_shown_and_an_older_result_goes_at_once(service, handlers, horses):
     fresh = RefineHandlers(Service(Settings(model="nano", device="cpu"), service.holder))
-    steps = list(fresh.refine(dog.run, DOG, "sam-nano", "regions"))
+    steps = list(fresh.refine(horses.run, HORSES, "sam-nano", "regions"))
     first = steps[0]
     assert len(steps) >= 2
     assert "busy" in first[0]
@@ -96,63 +96,63 @@ def test_steps_are_shown_and_an_older_result_goes_at_once(service, handlers, dog
     assert first[len(RefineView._fields) :] == NOTHING
 
 
-def test_edges_has_no_pieces_and_modes_do_not_matter(handlers, dog):
-    view, better = refined(handlers, dog.run, "edges", "everything")
-    assert better.refinement == Refinement(dog.run, "edges", "prompts")
+def test_edges_has_no_pieces_and_modes_do_not_matter(handlers, horses):
+    view, better = refined(handlers, horses.run, "edges", "everything")
+    assert better.refinement == Refinement(horses.run, "edges", "prompts")
     assert view.pieces.visible is False
     assert "does not work by pieces" in better.piece_table
 
 
-def test_rejecting_and_keeping_pieces_applies_without_asking_sam_again(handlers, dog, monkeypatch):
-    view, better = refined(handlers, dog.run)
+def test_rejecting_and_keeping_pieces_applies_without_asking_sam_again(handlers, horses, monkeypatch):
+    view, better = refined(handlers, horses.run)
     monkeypatch.setattr(Sam, "answer", None)
     monkeypatch.setattr(Sam, "embed", None)
-    none = handlers.choose(better.refinement, view.token, DOG, [])
+    none = handlers.choose(better.refinement, view.token, HORSES, [])
     assert "No pixel changed" in none.share
     assert "left out by choice" in none.piece_table
     np.testing.assert_array_equal(none.slider[0], none.slider[1])
-    one = handlers.choose(none.refinement, view.token, DOG, view.pieces.value[:1])
+    one = handlers.choose(none.refinement, view.token, HORSES, view.pieces.value[:1])
     assert one.refinement.keep == tuple(view.pieces.value[:1])
-    again = handlers.choose(one.refinement, view.token, DOG, view.pieces.value)
+    again = handlers.choose(one.refinement, view.token, HORSES, view.pieces.value)
     np.testing.assert_array_equal(again.slider[1], better.slider[1])
     assert again.share == better.share
 
 
-def test_a_late_tick_of_an_older_result_changes_nothing(handlers, dog):
-    view, _ = refined(handlers, dog.run)
-    newer, other = refined(handlers, dog.run, mode="regions")
+def test_a_late_tick_of_an_older_result_changes_nothing(handlers, horses):
+    view, _ = refined(handlers, horses.run)
+    newer, other = refined(handlers, horses.run, mode="regions")
     assert view.token != newer.token
-    assert all(value == gr.skip() for value in handlers.choose(other.refinement, view.token, DOG, [0]))
-    assert all(value == gr.skip() for value in handlers.choose(None, view.token, DOG, [0]))
+    assert all(value == gr.skip() for value in handlers.choose(other.refinement, view.token, HORSES, [0]))
+    assert all(value == gr.skip() for value in handlers.choose(None, view.token, HORSES, [0]))
 
 
 @pytest.mark.parametrize("pieces", [[-1], [999], ["one"], [True], [0.5], None, "0", {"a": 1}])
-def test_forged_pieces_get_a_message(handlers, dog, pieces):
-    view, better = refined(handlers, dog.run)
+def test_forged_pieces_get_a_message(handlers, horses, pieces):
+    view, better = refined(handlers, horses.run)
     with pytest.raises(gr.Error, match="piece|keep"):
-        handlers.choose(better.refinement, view.token, DOG, pieces)
+        handlers.choose(better.refinement, view.token, HORSES, pieces)
 
 
 @pytest.mark.parametrize(
     ("refiner", "mode"), [("magic", "prompts"), ("none", "prompts"), (3, "prompts"), ("edges", None)]
 )
-def test_forged_choices_get_a_message(handlers, dog, refiner, mode):
+def test_forged_choices_get_a_message(handlers, horses, refiner, mode):
     with pytest.raises(gr.Error, match="expected one of"):
-        list(handlers.refine(dog.run, DOG, refiner, mode))
+        list(handlers.refine(horses.run, HORSES, refiner, mode))
 
 
 def test_before_a_result_it_is_said(handlers):
     with pytest.raises(gr.Error, match="Press Segment first"):
-        list(handlers.refine(None, DOG, "edges", "prompts"))
+        list(handlers.refine(None, HORSES, "edges", "prompts"))
     with pytest.raises(gr.Error, match="Press Refine first"):
-        list(handlers.download(None, DOG))
+        list(handlers.download(None, HORSES))
 
 
 def test_a_replaced_picture_is_not_refined(handlers, service, tmp_path):
     path = tmp_path / "photo.png"
-    path.write_bytes(Path(DOG).read_bytes())
+    path.write_bytes(Path(HORSES).read_bytes())
     run = service.segment(str(path), Asked("dog; road")).run
-    with Image.open(DOG) as image:
+    with Image.open(HORSES) as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
     steps = handlers.refine(run, str(path), "edges", "prompts")
     shown = []
@@ -161,10 +161,10 @@ def test_a_replaced_picture_is_not_refined(handlers, service, tmp_path):
     assert all("busy" not in str(step[0]) for step in shown[-1:]), "nothing runs any longer, and it is not said to"
 
 
-def test_weights_that_are_not_here_are_never_fetched_by_refine(handlers, dog, missing, monkeypatch):
+def test_weights_that_are_not_here_are_never_fetched_by_refine(handlers, horses, missing, monkeypatch):
     monkeypatch.setattr(hub, "fetch_file", lambda *a, **k: pytest.fail("fetched"))
     with pytest.raises(gr.Error, match=r"vit_l. Fetch it on the Refine tab first \(1250 MB\)"):
-        list(handlers.refine(dog.run, DOG, "vit_l", "prompts"))
+        list(handlers.refine(horses.run, HORSES, "vit_l", "prompts"))
 
 
 def test_what_can_be_fetched_is_offered_with_its_size(handlers, missing):
@@ -215,7 +215,7 @@ def test_stop_ends_a_download_at_its_next_step(handlers, missing, monkeypatch):
     assert handlers.fetch_stopped("") == gr.skip()
 
 
-def test_stop_ends_refining_at_its_next_step_and_keeps_nothing(service, dog, monkeypatch):
+def test_stop_ends_refining_at_its_next_step_and_keeps_nothing(service, horses, monkeypatch):
     began, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def slow(*_, step, **__):
@@ -229,20 +229,20 @@ def test_stop_ends_refining_at_its_next_step_and_keeps_nothing(service, dog, mon
             raise
 
     fresh = Service(Settings(model="nano", device="cpu"), service.holder)
-    fresh.segment(DOG, dog.run.asked)
+    fresh.segment(HORSES, horses.run.asked)
     with monkeypatch.context() as patched:
         patched.setattr("demo.service.service.make_refined", slow)
-        steps = RefineHandlers(fresh).refine(dog.run, DOG, "sam-nano", "prompts")
+        steps = RefineHandlers(fresh).refine(horses.run, HORSES, "sam-nano", "prompts")
         next(steps)
         steps.close()
         goes_on.set()
         assert began.is_set()
         assert ended.wait(5)
-    _, better = refined(RefineHandlers(fresh), dog.run)
+    _, better = refined(RefineHandlers(fresh), horses.run)
     assert "pixels changed" in better.share
 
 
-def test_stop_reaches_sam_in_every_mode(service, dog):
+def test_stop_reaches_sam_in_every_mode(service, horses):
     class Enough(Exception):  # noqa: N818 - no error: it is stopped
         pass
 
@@ -252,10 +252,10 @@ def test_stop_reaches_sam_in_every_mode(service, dog):
 
     for mode in REFINE_MODES:
         fresh = Service(Settings(model="nano", device="cpu"), service.holder)
-        fresh.segment(DOG, Asked("dog; road; sky"))
-        run = fresh.segment(DOG, Asked("dog; road; sky")).run
+        fresh.segment(HORSES, Asked("dog; road; sky"))
+        run = fresh.segment(HORSES, Asked("dog; road; sky")).run
         with pytest.raises(Enough):
-            fresh.refine(Refinement(run, "sam-nano", mode), DOG, stop)
+            fresh.refine(Refinement(run, "sam-nano", mode), HORSES, stop)
 
 
 def test_errors_of_weights_are_said_without_paths(handlers, missing, monkeypatch):
@@ -270,21 +270,21 @@ def test_errors_of_weights_are_said_without_paths(handlers, missing, monkeypatch
     assert "/" not in str(refusal.value)
 
 
-def test_a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded(handlers, dog, monkeypatch):
+def test_a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded(handlers, horses, monkeypatch):
     monkeypatch.setattr(refining, "is_here", lambda name: True)
     monkeypatch.setattr(memory, "available", lambda: 3_000_000_000)
     monkeypatch.setattr(core, "load_refiner", lambda *a, **k: pytest.fail("loaded"))
     with pytest.raises(gr.Error, match="vit_h needs about 7 GB of memory, and 3 GB are left"):
-        list(handlers.refine(dog.run, DOG, "vit_h", "prompts"))
+        list(handlers.refine(horses.run, HORSES, "vit_h", "prompts"))
 
 
-def test_another_result_takes_the_refined_one_away(handlers, dog):
-    _, better = refined(handlers, dog.run)
-    for run in (None, dataclasses.replace(dog.run, asked=Asked("cat"))):
+def test_another_result_takes_the_refined_one_away(handlers, horses):
+    _, better = refined(handlers, horses.run)
+    for run in (None, dataclasses.replace(horses.run, asked=Asked("cat"))):
         gone = handlers.forget(better.refinement, run)
         assert gone[len(RefineView._fields) :] == NOTHING
         assert gone[RefineView._fields.index("found")].visible is False
-    assert all(value == gr.skip() for value in handlers.forget(better.refinement, dog.run)), (
+    assert all(value == gr.skip() for value in handlers.forget(better.refinement, horses.run)), (
         "late: it is of this result"
     )
     assert all(value == gr.skip() for value in handlers.forget(None, None))
@@ -296,7 +296,7 @@ def test_stopping_is_said_only_where_something_ran(handlers):
 
 
 def test_what_a_person_typed_is_escaped_everywhere(handlers, service):
-    cut = service.segment(DOG, Asked("<b>dog</b>, dog; <i>road, road; brick wall"))
+    cut = service.segment(HORSES, Asked("<b>dog</b>, dog; <i>road, road; brick wall"))
     view, better = refined(handlers, cut.run)
     for text in (better.classes, better.piece_table, better.share, view.news):
         assert "<b>dog" not in text
@@ -332,7 +332,7 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
     service, tmp_path, monkeypatch, preset, refiner, mode
 ):
     photo = tmp_path / "dog.png"
-    photo.write_bytes(Path(DOG).read_bytes())
+    photo.write_bytes(Path(HORSES).read_bytes())
     run = service.segment(str(photo), Asked(WORDS, preset)).run
     asked = Refinement(run, refiner, mode)
     result = service.refine(asked, str(photo)).refined
@@ -348,18 +348,18 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "dog.labels.png")), result.labels)
 
 
-def test_the_archive_says_that_pieces_were_chosen_by_hand(service, dog):
-    _, content = bundle(service, dog.run, DOG, Refinement(dog.run, "sam-nano", "prompts", keep=(0,)))
+def test_the_archive_says_that_pieces_were_chosen_by_hand(service, horses):
+    _, content = bundle(service, horses.run, HORSES, Refinement(horses.run, "sam-nano", "prompts", keep=(0,)))
     archive = zipfile.ZipFile(io.BytesIO(content))
     assert "chosen by hand" in archive.read("HOW-TO.txt").decode()
-    record = json.loads(archive.read("dog.json"))
+    record = json.loads(archive.read("horses.json"))
     assert record["settings"]["keep"] == [0]
     assert [piece["accepted"] for piece in record["refinement"]["components"]][:2] == [True, False]
 
 
-def test_refining_never_encodes_the_picture_again(service, dog, monkeypatch):
+def test_refining_never_encodes_the_picture_again(service, horses, monkeypatch):
     monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
     monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
-    fresh = service.refine(Refinement(dog.run, "edges", "prompts"), DOG)
-    assert fresh.refined.class_names == dog.result.class_names
-    assert service.refine(Refinement(dog.run, "edges", "prompts"), DOG).after.kept
+    fresh = service.refine(Refinement(horses.run, "edges", "prompts"), HORSES)
+    assert fresh.refined.class_names == horses.result.class_names
+    assert service.refine(Refinement(horses.run, "edges", "prompts"), HORSES).after.kept

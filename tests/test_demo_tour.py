@@ -10,7 +10,7 @@ import pytest
 
 from demo.handlers.tour import TourHandlers, TourView
 from demo.service import Asked, Service
-from demo.service.tour import AROUND, STEPS, tour_example, tour_step
+from demo.service.tour import AROUND, POINT, STEPS, tour_example, tour_step
 from demo.settings import Settings
 
 
@@ -35,7 +35,7 @@ def test_shares_of_the_tour_are_sums_over_patches(service):
     facts = tour_step(service, 1).facts
     cut = service.segment(str(tour_example().path), Asked(tour_example().words))
     h, w = cut.run.seen.grid
-    row, column = int(0.75 * h), int(0.5 * w)
+    row, column = int(POINT[0] * h), int(POINT[1] * w)
     look = service.look(cut.run.seen, str(tour_example().path), row, column)
     total = near = at_global = 0.0
     for i in range(h):

@@ -18,13 +18,13 @@ from tests.server import ROOT
 from tests.visitor import Visitor, call
 
 DOCUMENT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-WORDS = "dog; soccer ball; grass"
+WORDS = "dog; bushes; grass"
 
 
 @pytest.fixture(scope="module")
 def dog(server):
     visitor = Visitor(server.address)
-    yield visitor.upload(EXAMPLES / "dog.png")
+    yield visitor.upload(EXAMPLES / "shepherd.jpg")
     visitor.close()
 
 

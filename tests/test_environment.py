@@ -70,7 +70,7 @@ def test_all_that_the_page_asks_for_lies_below_its_path(shown):
 
 def test_the_page_works_from_below_a_path(shown):
     visitor = Visitor(shown)
-    picture = visitor.upload(EXAMPLES / "dog.png")
+    picture = visitor.upload(EXAMPLES / "shepherd.jpg")
     assert visitor.do("go", picture=picture, words="dog; grass").succeeded
     overlay = visitor.shown("overlay")
     assert overlay["url"].startswith(f"{shown}/")
@@ -219,7 +219,7 @@ def test_all_of_it_together_works_with_the_real_server(tmp_path):
         variables = {"http_proxy": f"http://{address}", "ALL_PROXY": f"socks5://{address}", "NO_PROXY": "x.org"}
         with serving(tmp_path, HOME="", TMPDIR=str(tmp_path), GRADIO_TEMP_DIR="", **variables) as server:
             visitor = Visitor(server.address)
-            picture = visitor.upload(EXAMPLES / "dog.png")
+            picture = visitor.upload(EXAMPLES / "shepherd.jpg")
             assert visitor.do("go", picture=picture, words="dog; grass").succeeded
             visitor.close()
             uploaded = Path(picture["path"])

@@ -1,4 +1,4 @@
-"""`evaluate` end to end: figures against a loop form of the published computation, scenes, reports, bad input."""
+"""`evaluate` end to end: figures against loop forms, the bundled examples, reports, bad input."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from cliptrase_core import cli, dataset_vocabulary
+from cliptrase_core.evaluation.examples import read_examples, read_mask
+from cliptrase_core.metrics import IGNORED, boundary_f
 from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.scenes import benchmark
-from cliptrase_core.scenes.sprites import read_pack
+from cliptrase_core.files import asset
 from tests.datasets import blocks, voc_devkit, voc_prepared, write_dataset, write_mask, write_picture
 
 TEMPLATES = "simple7"  # 80 templates of every word would take most of the time of these tests
@@ -147,22 +148,44 @@ def test_voc21_without_quirks_needs_masks_that_tell_void_from_background(tmp_pat
     assert background["true"] > 0
 
 
-def test_scenes_are_scored_as_the_benchmark_scores_them(tmp_path, nano):
-    names = benchmark.class_names(read_pack(benchmark.PACK))
+def by_loops(example, labels):
+    """Share of the counted pixels that are right, mean IoU of the example's classes, and the F-score of boundaries."""
+    truth = read_mask(example)
+    hit, true, given = ({name: 0 for name in example.classes} for _ in range(3))
+    for name, label in zip(example.classes, range(len(example.classes)), strict=True):
+        for row in range(truth.shape[0]):
+            counted = truth[row] != IGNORED
+            true[name] += int((truth[row] == label)[counted].sum())
+            given[name] += int((labels[row] == label)[counted].sum())
+            hit[name] += int(((truth[row] == label) & (labels[row] == label))[counted].sum())
+    iou = [hit[name] / (true[name] + given[name] - hit[name]) for name in example.classes]
+    right = sum(hit.values()) / sum(true.values())
+    return 100 * np.array([sum(iou) / len(iou), right, boundary_f(truth, labels)])
 
-    def segment(image, words):
-        encoding = nano.encode(image, short_side=224)
-        return nano.segment(encoding, "; ".join(words), templates=TEMPLATES).labels
 
-    expected = benchmark.measure(segment, benchmark.compose_scenes(3), names, 20)
-    report = evaluate(tmp_path, "--setting", "scenes", "--limit", 3, "--batch", 1)
-    wanted = {"mIoU": expected.miou, "accuracy": expected.accuracy, "boundary F": expected.boundary_f}
+def test_examples_are_divided_among_their_own_words_and_scored_without_ignored_pixels(tmp_path, nano):
+    rows = []
+    for example in read_examples(asset("examples"))[:3]:
+        labels = nano.segment(nano.encode(example.path), example.words, templates=TEMPLATES).labels
+        rows.append(by_loops(example, labels))
+    report = evaluate(tmp_path, "--setting", "examples", "--limit", 3, "--batch", 1)
+    wanted = dict(zip(("mIoU", "accuracy", "boundary F"), np.mean(rows, axis=0), strict=True))
     assert values(report) == pytest.approx(wanted, abs=1e-6)
     assert all(entry["low"] <= entry["value"] <= entry["high"] for entry in report["figures"].values())
 
 
+def test_every_step_wins_on_the_examples(tmp_path):
+    """The whole chain on all photographs: recovery and regions find what plain CLIP does not."""
+    plain, whole = (
+        values(evaluate(tmp_path, "--setting", "examples", "--method", method, name=f"{method}.json"))
+        for method in ("clip", "cliptrase")
+    )
+    assert plain["accuracy"] < whole["accuracy"] / 2
+    assert plain["mIoU"] < whole["mIoU"] / 3
+
+
 def test_a_report_says_what_made_it_and_shows_best_and_worst(tmp_path):
-    report = evaluate(tmp_path, "--setting", "scenes", "--limit", 2)
+    report = evaluate(tmp_path, "--setting", "examples", "--limit", 2)
     assert report["setup"]["weights"]
     assert "torch" in report["run"]["versions"]
     text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
@@ -277,12 +300,12 @@ def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
             "reference quirks",
         ),
         (["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--vote"], "mmseg-slide: expected"),
-        (["--setting", "scenes", "--reference-quirks"], "reference quirks"),
+        (["--setting", "examples", "--reference-quirks"], "reference quirks"),
         (["--setting", "voc20", "--images", "x"], "expected --setting, or --images with --masks, got both"),
-        (["--setting", "scenes", "--limit", "0"], "limit: expected at least 1"),
+        (["--setting", "examples", "--limit", "0"], "limit: expected at least 1"),
         (["--setting", "voc20", "--data", "ROOT", "--first", "1"], "got --first with voc20"),
-        (["--setting", "scenes", "--data", "ROOT"], "got --data with scenes"),
-        (["--setting", "scenes", "--vocabulary", "cat; dog"], "scenes have their own words"),
+        (["--setting", "examples", "--data", "ROOT"], "got --data with examples"),
+        (["--setting", "examples", "--vocabulary", "cat; dog"], "examples have their own words"),
         (["--setting", "mine.yaml", "--vocabulary", "cat; dog"], "it in the file"),
         (["--setting", "mine.yaml", "--ignored", "3"], "got --ignored with mine.yaml"),
     ],
@@ -301,7 +324,7 @@ def test_check_runs_nothing_and_prints_what_is_there(tmp_path, capsys):
 
 
 def test_an_output_that_is_no_report_is_refused(tmp_path, capsys):
-    evaluate(tmp_path, "--setting", "scenes", name="report.txt", code=2)
+    evaluate(tmp_path, "--setting", "examples", name="report.txt", code=2)
     assert "ends in .json" in capsys.readouterr().err
 
 

@@ -483,7 +483,7 @@ def test_a_report_never_replaces_a_file_of_another_program(tmp_path, monkeypatch
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_bytes(b"my notes on cliptrase-lab")
     monkeypatch.setattr(cli, "_load", None)
-    evaluate(tmp_path, "--setting", "scenes", code=2)
+    evaluate(tmp_path, "--setting", "examples", code=2)
     assert f"output '{name}'" in capsys.readouterr().err
     assert (tmp_path / "out" / name).read_bytes() == b"my notes on cliptrase-lab"
 

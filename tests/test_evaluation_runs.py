@@ -132,7 +132,7 @@ def shared(output, *arguments, succeeds=True):
 
 
 def test_two_processes_write_the_report_that_one_writes(tmp_path):
-    line = ["evaluate", "--setting", "scenes", "--limit", "5", "--batch", "1"]
+    line = ["evaluate", "--setting", "examples", "--limit", "5", "--batch", "1"]
     line += ["--model", "nano", "--templates", "simple7", "--output"]
     assert cli.main([*line, str(tmp_path / "one.json")]) == 0
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -56,7 +56,7 @@ def test_the_real_model_is_asked_for_comes_in_and_takes_over_while_old_results_l
         early = call(server.address, "models")  # the model is still being loaded
         assert {entry["here"] for entry in early["refiners"]} <= {True, False, None}
         visitor = Visitor(server.address)
-        picture = visitor.upload(EXAMPLES / "dog.png")
+        picture = visitor.upload(EXAMPLES / "shepherd.jpg")
         assert visitor.do("go", picture=picture, words="dog; grass").succeeded
         assert "nano ·" in visitor.shown("costs")
         assert "ViT-B-16 (openai) is not on this computer" in call(server.address, "models")["notice"]

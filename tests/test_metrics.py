@@ -13,7 +13,7 @@ from PIL import Image
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.masks import read_mask
-from cliptrase_core.metrics import IGNORED, class_iou, confusion_matrix, mean_iou, pixel_accuracy
+from cliptrase_core.metrics import IGNORED, boundary_f, class_iou, confusion_matrix, mean_iou, pixel_accuracy
 from tests.conftest import DATA
 
 TRUTH = np.array([[0, 0, 1], [1, 1, IGNORED]])
@@ -31,6 +31,34 @@ def test_scores_are_those_of_a_sheet_of_paper():
     np.testing.assert_allclose(class_iou(matrix), [1 / 2, 2 / 4])
     assert mean_iou(matrix) == pytest.approx(0.5)
     assert pixel_accuracy(matrix) == pytest.approx(3 / 5)
+
+
+STRAIGHT = np.repeat([[0] * 8 + [1] * 8], 16, axis=0)
+SHIFTED = np.repeat([[0] * 11 + [1] * 5], 16, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("truth", "labels", "tolerance", "score"),
+    [
+        (STRAIGHT, STRAIGHT, 0, 1),
+        (STRAIGHT, SHIFTED, 3, 1),
+        (STRAIGHT, SHIFTED, 2, 0),
+        (STRAIGHT, np.zeros((16, 16), int), 3, 0),  # nothing found
+        (STRAIGHT, np.where(np.arange(16)[:, None] == 15, 2, STRAIGHT), 0, 2 / (30 / 15 + 16 / 15)),
+        (np.zeros((4, 4), int), np.zeros((4, 4), int), None, 1),
+        # Nobody knows whether a boundary among ignored pixels is right.
+        (np.full((16, 16), IGNORED), SHIFTED, 1, 1),
+        (np.where((np.arange(16) > 3) & (np.arange(16) < 14), IGNORED, STRAIGHT), SHIFTED, 1, 1),
+    ],
+)
+def test_boundary_f_forgives_what_the_tolerance_says(truth, labels, tolerance, score):
+    assert boundary_f(truth, labels, tolerance) == pytest.approx(score)
+
+
+def test_boundaries_may_be_off_by_a_share_of_the_short_side():
+    large, off = (np.kron(map_, np.ones((28, 28), int)) for map_ in (STRAIGHT, SHIFTED))  # 448 pixels, off by 84
+    assert boundary_f(large, off) == 0
+    assert boundary_f(large, np.roll(large, 6, axis=1) * (np.arange(448) > 20)) == pytest.approx(1)
 
 
 def test_a_class_in_neither_map_has_no_score_and_one_given_wrongly_has_zero():

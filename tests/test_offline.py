@@ -56,7 +56,7 @@ runpy.run_path("app.py", run_name="__main__")
 def test_nothing_leaves_the_machine(tmp_path):
     with serving(tmp_path, ("-c", GUARD)) as server:
         visitor = Visitor(server.address)
-        picture = visitor.upload(EXAMPLES / "dog.png")
+        picture = visitor.upload(EXAMPLES / "shepherd.jpg")
         assert visitor.do("go", picture=picture, words="dog; road").succeeded
         assert visitor.do("overlay", "select", at=[9, 9]).succeeded
         assert visitor.do("patches", "select", at=[9, 9]).succeeded

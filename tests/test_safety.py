@@ -33,7 +33,7 @@ def visitor(server):
 @pytest.fixture
 def segmented(visitor):
     """A visitor who looks at a result."""
-    answer = visitor.do("go", picture=visitor.upload(EXAMPLES / "dog.png"), words=WORDS)
+    answer = visitor.do("go", picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words=WORDS)
     assert answer.succeeded, answer.error
     return visitor
 
@@ -68,7 +68,7 @@ def listener_elsewhere():
 
 def forged_pictures(elsewhere: str) -> list[object]:
     """Payloads in place of an upload."""
-    readable = str(EXAMPLES / "dog.png")  # a picture that the server could read, were it to obey
+    readable = str(EXAMPLES / "shepherd.jpg")  # a picture that the server could read, were it to obey
     return [
         {"path": readable},
         {"path": readable, "meta": META},
@@ -117,7 +117,7 @@ def test_files_in_other_arguments_are_not_read_either(server, listener_elsewhere
 
 
 def test_a_link_through_another_path_leads_nowhere(server, tmp_path):
-    upload = Visitor(server.address).upload(EXAMPLES / "dog.png")["path"]
+    upload = Visitor(server.address).upload(EXAMPLES / "shepherd.jpg")["path"]
     climbing = f"{upload}/../../../../../../../etc/passwd"
     with pytest.raises(RuntimeError, match="expected an uploaded file"):
         call(server.address, "segment", image=as_file(climbing), vocabulary=WORDS)
@@ -191,7 +191,7 @@ WORDS_OF_STRANGERS = [
 
 @pytest.mark.parametrize("words", WORDS_OF_STRANGERS, ids=repr)
 def test_words_of_strangers_are_words(server, visitor, words):
-    picture = visitor.upload(EXAMPLES / "dog.png")
+    picture = visitor.upload(EXAMPLES / "shepherd.jpg")
     answer = visitor.do("go", picture=picture, words=words)
     assert answer.succeeded, answer.error
     legend = visitor.shown("legend")
@@ -204,7 +204,7 @@ def test_words_of_strangers_are_words(server, visitor, words):
 
 def test_a_thousand_classes_are_answered(server, visitor):
     words = "; ".join(f"thing {i}" for i in range(1_000))
-    found = call(server.address, "segment", image=visitor.upload(EXAMPLES / "dog.png"), vocabulary=words)
+    found = call(server.address, "segment", image=visitor.upload(EXAMPLES / "shepherd.jpg"), vocabulary=words)
     assert len(found["class_names"]) == 1_000
 
 
@@ -213,7 +213,7 @@ def test_a_thousand_classes_are_answered(server, visitor):
 )
 def test_too_many_words_are_refused_in_words(server, visitor, words):
     with pytest.raises(RuntimeError, match="expected at most"):
-        call(server.address, "segment", image=visitor.upload(EXAMPLES / "dog.png"), vocabulary=words)
+        call(server.address, "segment", image=visitor.upload(EXAMPLES / "shepherd.jpg"), vocabulary=words)
 
 
 def test_an_upload_over_15_mb_is_refused(server, tmp_path):
@@ -256,16 +256,16 @@ def test_monitoring_history_and_analytics_are_off(server, visitor):
 
 def test_two_tabs_of_one_person_do_not_mix(server):
     tabs = [Visitor(server.address) for _ in range(2)]
-    for tab, name in zip(tabs, ("dog", "farm"), strict=True):
-        tab.do("go", picture=tab.upload(EXAMPLES / f"{name}.png"), words=f"{name} one; {name} two")
-    for tab, name in zip(tabs, ("dog", "farm"), strict=True):
+    for tab, name in zip(tabs, ("shepherd", "cows"), strict=True):
+        tab.do("go", picture=tab.upload(EXAMPLES / f"{name}.jpg"), words=f"{name} one; {name} two")
+    for tab, name in zip(tabs, ("shepherd", "cows"), strict=True):
         facts = tab.do("overlay", "select", at=[50, 50])
         assert f"{name} " in facts.data[0]
         tab.close()
 
 
 def test_a_picture_that_is_replaced_meanwhile_is_said_not_mixed(segmented):
-    segmented.set(picture=segmented.upload(EXAMPLES / "farm.png"))
+    segmented.set(picture=segmented.upload(EXAMPLES / "cows.jpg"))
     for element, at in (("overlay", [9, 9]), ("patches", [9, 9])):
         answer = segmented.do(element, "select", at=at)
         assert answer.succeeded or "replaced" in answer.error  # the old one's facts, never the new one's
@@ -274,7 +274,7 @@ def test_a_picture_that_is_replaced_meanwhile_is_said_not_mixed(segmented):
 def test_a_tab_that_closes_while_its_answer_is_made_leaves_the_server_answering(server):
     for _ in range(3):
         visitor = Visitor(server.address)
-        visitor.set(picture=visitor.upload(EXAMPLES / "dog.png"), words=f"dog {time.time()}; road")
+        visitor.set(picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words=f"dog {time.time()}; road")
         listener = visitor.event("go", "click")
         event = visitor.join(listener["id"], visitor.data(listener))
         with visitor.http.stream("GET", f"{API}/queue/data", params={"session_hash": visitor.session}) as stream:
@@ -291,7 +291,7 @@ def test_people_at_once_get_their_own_answer_and_hear_their_place(server):
 
     def ask(i: int) -> None:
         one = people[i]
-        picture = one.upload(EXAMPLES / ("dog.png", "farm.png")[i % 2])
+        picture = one.upload(EXAMPLES / ("shepherd.jpg", "cows.jpg")[i % 2])
         answers[i] = one.do("go", picture=picture, words=f"thing {i} {time.time()}; other {i}")
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]

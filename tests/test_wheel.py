@@ -78,16 +78,16 @@ def run(wheel: Path, folder: Path, *lines: list[str]) -> tuple[str, str]:
 
 
 def test_the_command_line_works_from_another_folder(wheel, tmp_path):
-    picture = wheel / "cliptrase_core" / "assets" / "examples" / "dog.png"
+    picture = wheel / "cliptrase_core" / "assets" / "examples" / "shepherd.jpg"
     out, _ = run(
         wheel,
         tmp_path,
         ["segment", str(picture), *WORDS, "--refine", "sam-nano+edges", "--output", "out"],
-        ["evaluate", "--setting", "scenes", "--limit", "1", "--templates", "simple7", "--output", "report.json"],
+        ["evaluate", "--setting", "examples", "--limit", "1", "--templates", "simple7", "--output", "report.json"],
         ["doctor"],
     )
     assert out.count("CODE 0") == 3
-    assert json.loads((tmp_path / "out" / "dog.json").read_text())["picture"] == "dog.png"
+    assert json.loads((tmp_path / "out" / "shepherd.json").read_text())["picture"] == "shepherd.jpg"
     assert json.loads((tmp_path / "report.json").read_text())["pictures"]["scored"] == 1
     assert "  nano: here\n" in out
     assert "  SAM sam-nano: here\n" in out

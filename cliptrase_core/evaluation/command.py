@@ -23,7 +23,7 @@ from cliptrase_core.evaluation.predictors import Method
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import PROTOCOLS, Request
 from cliptrase_core.evaluation.run import Finished, only_writer, run
-from cliptrase_core.evaluation.settings import SCENES, SETTINGS
+from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.files import expect_ours, write_all
 from cliptrase_core.methods import METHODS
 from cliptrase_core.pipeline import Segmenter
@@ -41,7 +41,7 @@ _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything but which model."""
     data = parser.add_argument_group("data")
-    names = ", ".join((*SETTINGS, SCENES))
+    names = ", ".join((*SETTINGS, EXAMPLES))
     data.add_argument("--setting", metavar="NAME|FILE.yaml", help=f"{names}, or a YAML file that describes folders")
     data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets")
     data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
     data.add_argument("--check", action="store_true", help="say which data are there and what masks hold; runs nothing")
     how = parser.add_argument_group("how")
-    how.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; whole for scenes and your own folders")
+    how.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; whole for examples and your own folders")
     how.add_argument("--preset", choices=list(PRESETS), help="default: paper-224; auto for protocol whole")
     how.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the protocol's)")
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
@@ -143,7 +143,7 @@ def _asked_for(options: argparse.Namespace) -> str | FolderSet:
         return folder_set({**given, "vocabulary": options.vocabulary}, Path())
     if _is_file(options.setting):
         return read_folder_set(options.setting)
-    expect_one_of("setting", options.setting, (*SETTINGS, SCENES))
+    expect_one_of("setting", options.setting, (*SETTINGS, EXAMPLES))
     return str(options.setting)
 
 
@@ -170,10 +170,10 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
     """Raise InputError for an argument that the data asked for have no use for."""
     file = not own and _is_file(options.setting)
     unused = [] if own else [(name, "pictures of your own by --images and --masks") for name in given]
-    if options.data is not None and (own or file or options.setting == SCENES):
+    if options.data is not None and (own or file or options.setting == EXAMPLES):
         unused.append(("data", "it with a benchmark setting, whose folders lie below it"))
-    if options.vocabulary is not None and (file or options.setting == SCENES):
-        unused.append(("vocabulary", "it in the file" if file else "none, scenes have their own words"))
+    if options.vocabulary is not None and (file or options.setting == EXAMPLES):
+        unused.append(("vocabulary", "it in the file" if file else "none, examples have their own words"))
     for name, expected in unused:
         got = f"--{name.replace('_', '-')} with {options.setting or '--images'}"
         raise InputError(explain(name, expected=expected, got=got, remedy="Leave it out."))

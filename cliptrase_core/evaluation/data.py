@@ -10,18 +10,18 @@ from pathlib import Path
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.classes import expect_each_once
+from cliptrase_core.evaluation.examples import read_examples
 from cliptrase_core.evaluation.finding import find_layout
 from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.layouts import Pair, find_pairs
 from cliptrase_core.evaluation.looking import Convention, expect_usable, look
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.request import Request, chosen_protocol
-from cliptrase_core.evaluation.settings import SCENES, Setting, setting_by_name, setting_words
-from cliptrase_core.evaluation.sources import Folders, Scenes, Source, read_stored, read_turned
+from cliptrase_core.evaluation.settings import EXAMPLES, Setting, setting_by_name, setting_words
+from cliptrase_core.evaluation.sources import Examples, Folders, Source, read_stored, read_turned
+from cliptrase_core.files import asset
 from cliptrase_core.imaging import read_image
 from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
-
-SCENE_COUNT = 60
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Data:
         title: for people.
         layout: where it lies, for people.
         words: classes, if all pictures share them.
-        keys_sha256: names every picture of the data set, beyond any limit; None where scenes are drawn.
-        pairs: files; none where scenes are drawn.
+        keys_sha256: names every picture of the data set, beyond any limit.
+        pairs: files; none for the bundled examples.
         convention: what numbers in masks mean.
     """
 
@@ -61,8 +61,10 @@ def find_data(request: Request) -> Data:
         InputError: missing folders, or words that do not fit.
     """
     protocol = chosen_protocol(request)
-    if request.data == SCENES:
-        return Data(Scenes(request.limit or SCENE_COUNT), "Drawn scenes", "composed, seed fixed")
+    if request.data == EXAMPLES:
+        bundled = read_examples(asset("examples"))
+        keys = sha256_of([example.name for example in bundled])
+        return Data(Examples(bundled[: request.limit]), "Bundled examples", "bundled", keys_sha256=keys)
     if isinstance(request.data, FolderSet):
         layout, numbers = request.data.layout, request.data.numbers
         root, title, words = Path(), request.data.name, request.data.words

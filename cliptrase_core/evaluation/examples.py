@@ -33,7 +33,6 @@ IGNORE = "ignore"
 """In place of a class: pixels that nobody can name."""
 
 _KEYS = ("name", "file", "words", "credit", "licence", "alt")
-_DRAWING = "drawing"
 _FEWEST_POINTS = 3
 _POLYGON = 'a line such as "cat: 12,30 80,31 77,95"'
 
@@ -70,7 +69,7 @@ class Example:
 
 
 def read_examples(folder: str | Path) -> list[Example]:
-    """Photographs that `examples.json` of a folder lists, in its order; entries of drawings are skipped.
+    """Photographs that `examples.json` of a folder lists, in its order.
 
     Raises:
         InputError: the list or an entry cannot be used, a picture is missing, or two examples share a name.
@@ -82,7 +81,7 @@ def read_examples(folder: str | Path) -> list[Example]:
         raise _error(LISTING, "a JSON list of examples", got, "Mend that line.") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise _error(LISTING, "a JSON list of examples", "other JSON", "Put every example into one list.")
-    found = [_example(Path(folder), entry) for entry in entries if entry.get("model") != _DRAWING]
+    found = [_example(Path(folder), entry) for entry in entries]
     names = [example.name for example in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

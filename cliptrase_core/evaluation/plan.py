@@ -15,15 +15,13 @@ from cliptrase_core.evaluation.figures import Rule
 from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.predictors import Predictor, PresetPredictor
 from cliptrase_core.evaluation.request import Request, chosen_protocol
-from cliptrase_core.evaluation.settings import SCENES, Setting, setting_by_name
+from cliptrase_core.evaluation.settings import Setting, setting_by_name
 from cliptrase_core.evaluation.sliding import SlidePredictor, expect_slidable
 from cliptrase_core.methods import method_by_name
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.presets import PRESETS, preset_by_name
 from cliptrase_core.trial import try_out
 from cliptrase_core.version import VERSION
-
-_SCENE_SIDE = 224
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def make_plan(request: Request, data: Data, segmenter: Segmenter) -> Plan:
     preset = _preset(request.preset, protocol)
     method = replace(request.method, image_prior=_prior(request, protocol))
     source, words = data.source, data.words
-    side = request.short_side or (_SCENE_SIDE if request.data == SCENES else None)
+    side = request.short_side
     predictor: Predictor
     if protocol == "mmseg-slide":
         slide = _setting(request).slide if isinstance(request.data, str) else FolderSet.slide

@@ -8,7 +8,7 @@ from pathlib import Path
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.predictors import Method
-from cliptrase_core.evaluation.settings import SCENES
+from cliptrase_core.evaluation.settings import EXAMPLES
 
 PROTOCOLS = ("paper", "mmseg-slide", "whole")
 
@@ -19,7 +19,7 @@ class Request:
 
     Attributes:
         data: a setting's name, or a folder of one's own.
-        root: folder that holds the data sets; None for drawn scenes and one's own folder.
+        root: folder that holds the data sets; None for the bundled examples and one's own folder.
         protocol: one of `PROTOCOLS`; None takes what suits the data.
         preset: None takes what suits the protocol.
         short_side: pixels that the model sees, instead of the preset's or the setting's.
@@ -59,11 +59,11 @@ def chosen_protocol(request: Request) -> str:
         InputError: unknown, or one that does not suit the data.
     """
     own = not isinstance(request.data, str)
-    scenes = request.data == SCENES
-    protocol = request.protocol or ("whole" if own or scenes else "paper")
-    fitting = PROTOCOLS if own else ("whole",) if scenes else ("paper", "mmseg-slide")
+    examples = request.data == EXAMPLES
+    protocol = request.protocol or ("whole" if own or examples else "paper")
+    fitting = PROTOCOLS if own else ("whole",) if examples else ("paper", "mmseg-slide")
     expect_one_of("protocol", protocol, fitting)
-    if request.quirks and (own or scenes or protocol != "paper" or request.data == "cityscapes"):
+    if request.quirks and (own or examples or protocol != "paper" or request.data == "cityscapes"):
         raise InputError(
             explain(
                 "reference quirks",

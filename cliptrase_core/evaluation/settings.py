@@ -25,8 +25,8 @@ from cliptrase_core.evaluation.layouts import Layout
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
 
-SCENES = "scenes"
-"""The benchmark of drawn scenes: composed when needed, nothing to download."""
+EXAMPLES = "examples"
+"""The bundled photographs with masks drawn by hand: nothing to download."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def setting_by_name(name: str) -> Setting:
     Raises:
         InputError: unknown name.
     """
-    expect_one_of("setting", name, (*SETTINGS, SCENES))
+    expect_one_of("setting", name, (*SETTINGS, EXAMPLES))
     return SETTINGS[name]
 
 

@@ -1,11 +1,10 @@
-"""Where pictures and their truth come from: folders, or scenes that are drawn when they are asked for."""
+"""Where pictures and their truth come from: folders, or the bundled examples."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,22 +13,18 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.examples import Example, read_mask
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file, read_image
 from cliptrase_core.masks import read_numbers
-from cliptrase_core.scenes import benchmark
-from cliptrase_core.scenes.compose import Scene
-from cliptrase_core.scenes.sprites import read_pack
-from cliptrase_core.vocabulary import Vocabulary, WordGroup
+from cliptrase_core.metrics import IGNORED, boundary_f, confusion_matrix, mean_iou, pixel_accuracy
+from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
 Extra = Callable[[Labels, Labels], dict[str, float]]
 """Truth and labels (H, W) -> figures of this picture alone, in per cent."""
-
-SCENE_WORDS = 20
-"""Words that each drawn scene is divided among: its own and others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,47 +140,47 @@ class Folders:
         return Sample(pair.key, image, truth, raw, self._words)
 
 
-class Scenes:
-    """The benchmark of drawn scenes: each is divided among its own classes and others, 20 in all.
+class Examples:
+    """Photographs with masks drawn by hand: each is divided among its own words.
 
     Args:
-        count: how many.
+        examples: from `read_examples`.
     """
 
-    def __init__(self, count: int) -> None:
-        """Nothing is drawn before it is asked for."""
+    def __init__(self, examples: Sequence[Example]) -> None:
+        """Keep names; nothing is read."""
         self.reading: Mapping[str, Any] | None = None
-        self.keys: Sequence[str] = tuple(f"scene {index}" for index in range(count))
-
-    @cached_property
-    def names(self) -> Sequence[str]:
-        """Objects, then stuff."""
-        return benchmark.class_names(read_pack(benchmark.PACK))
-
-    @cached_property
-    def _draw(self) -> Callable[[int], Scene]:
-        return benchmark.scene_drawer()
+        self.keys: Sequence[str] = tuple(example.name for example in examples)
+        self.names: Sequence[str] = tuple(dict.fromkeys(name for example in examples for name in example.classes))
+        self._examples = examples
 
     def stamp(self, index: int) -> tuple[int, ...]:
-        """Nothing: code and seed fix a scene."""
-        return ()
+        """Size and time of picture and mask; zeros where one is missing."""
+        example = self._examples[index]
+        return (*_size_and_time(example.path), *_size_and_time(example.mask_path))
 
     def load(self, index: int) -> Sample:
-        """Compose one scene, some ten milliseconds."""
-        scene = self._draw(index)
-        asked = benchmark.scene_words(scene, self.names, SCENE_WORDS)
-        words = Vocabulary(tuple(WordGroup(self.names[label], (self.names[label],)) for label in asked))
-        return Sample(
-            self.keys[index], scene.image, scene.labels.astype(np.int32), None, words, np.array(asked, np.int32)
-        )
+        """Read a photograph and paint its mask.
+
+        Raises:
+            InputError: either is missing or damaged.
+        """
+        example = self._examples[index]
+        labels = np.array([self.names.index(name) for name in example.classes], np.int32)
+        drawn = read_mask(example)
+        truth = np.where(drawn == IGNORED, IGNORED, labels[drawn]).astype(np.int32)
+        words = parse_vocabulary(example.words)
+        return Sample(example.name, read_image(example.path), truth, None, words, labels)
 
     @staticmethod
     def extra(truth: Labels, labels: Labels) -> dict[str, float]:
-        """Figures whose mean over scenes is the benchmark's."""
+        """Figures of one photograph, whose means are reported: the words of two photographs are not the same task."""
+        classes = 1 + max(int(truth.max()), int(labels.max()))
+        matrix = confusion_matrix(truth, labels, classes)
         return {
-            "mIoU": 100 * benchmark.scene_iou(truth, labels),
-            "accuracy": 100 * float((truth == labels).mean()),
-            "boundary F": 100 * benchmark.boundary_f(truth, labels),
+            "mIoU": 100 * mean_iou(matrix),
+            "accuracy": 100 * pixel_accuracy(matrix),
+            "boundary F": 100 * boundary_f(truth, labels),
         }
 
 

@@ -41,7 +41,7 @@ class PageHandlers:
         """Page opened: the banner, the examples, and what the link asks for; loading starts here if nothing did."""
         self._service.start()
         found, head = read_examples(), head_view(self._service.status())
-        gallery = gr.Gallery([(str(example.path), example.caption) for example in found], visible=bool(found))
+        gallery = gr.Gallery([(str(example.path), example.title) for example in found], visible=bool(found))
         asked = dict(request.query_params) if request else {}
         example = next((e for e in found if e.name == asked.get("example")), None)
         words = asked.get("words", example.words if example else "")[:MAX_LINKED_WORDS]

@@ -12,11 +12,11 @@ from demo.presenters.common import hint, sheet, strip
 from demo.service.saw import Saw
 from demo.settings import OFFERED
 
-NANO_LIMITS = "It is small and was trained on drawn scenes: it reads photographs poorly."
+NANO_LIMITS = "It is small: it reads photographs of everyday things, with English words; a real CLIP reads them better."
 OWN_CHOICE = "Your choice, on this page only."
 EMBEDDED_LIMITS = (
     "nano is part of this program, so that it works with no network and every test shows the real computation. "
-    "It learned 294 words from drawn scenes; for photographs take ViT-B-16:openai."
+    "It is small (15 MB) and reads photographs of everyday things, with English words. ViT-B-16:openai is better."
 )
 STOPPED = strip("note", "Stopped.", "Nothing was changed.")
 NOTHING_RUNS = hint("The model is being loaded; what runs is listed here then.")

@@ -17,9 +17,9 @@ from demo.service.cuts import Asked, Cut
 from demo.service.looks import Look
 from demo.service.service import Service
 
-EXAMPLE = "dog"
-POINT = (0.75, 0.5)
-"""Where the tour looks: (down, across) as shares of the picture; a patch of the grass, which nothing tells apart."""
+EXAMPLE = "horses"
+POINT = (0.2, 0.5)
+"""Where the tour looks: (down, across) as shares of the picture; a patch of the sky, much like its neighbours."""
 AROUND = 2
 """Patches count as near within this many rows and columns."""
 STEPS = 5

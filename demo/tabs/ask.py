@@ -55,7 +55,7 @@ def draw() -> Ask:
     with gr.Row():
         go = gr.Button("Segment", variant="primary", elem_id="go", scale=3, min_width=160)
         stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
-    caption("Examples: one click (photos are for ViT-B-16, see Model)")
+    caption("Examples: one click")
     examples = gr.Gallery(
         label="Examples",
         show_label=False,

@@ -182,8 +182,6 @@ def half_precision_rows(segmenter: Segmenter) -> Iterator[Row]:
     equal = []
     folder = ROOT / "assets" / "examples"
     for example in json.loads((folder / "examples.json").read_text(encoding="utf-8")):
-        if example["model"] == "photograph":
-            continue
         picture = read_image(folder / example["file"])
         labels = [model.segment(model.encode(picture), example["words"]).labels for model in pair]
         equal.append(float((labels[0] == labels[1]).mean()))

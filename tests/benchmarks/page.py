@@ -35,9 +35,9 @@ def rows() -> Iterator[Row]:
         with serving(folder) as server:
             yield "page ready, offline", "<= 10 s", f"{server.ready_after:.1f} s", ""
             visitor = Visitor(server.address)
-            segment(visitor, EXAMPLES / "dog.png", "dog; road")  # waits for the model
+            segment(visitor, EXAMPLES / "shepherd.jpg", "dog; road")  # waits for the model
             yield row("new picture -> overlay", "<= 1.0 s", new_pictures(visitor, folder))
-            segment(visitor, EXAMPLES / "dog.png", "dog; road")
+            segment(visitor, EXAMPLES / "shepherd.jpg", "dog; road")
             yield row("3 new words -> overlay", "<= 0.3 s", repeat(lambda i: new_words(visitor, i)))
             yield row("the same question again", "-", repeat(lambda i: shown(visitor, visitor.do("go"))))
             yield row("opacity", "-", repeat(lambda i: opacity(visitor, i)))
@@ -46,7 +46,7 @@ def rows() -> Iterator[Row]:
             yield row(
                 "Compare: steps and nine methods, new picture",
                 "<= 3 s",
-                comparisons(visitor, [photo(folder, 500 + i) for i in range(ROUNDS + 1)], "dog; soccer ball; grass"),
+                comparisons(visitor, [photo(folder, 500 + i) for i in range(ROUNDS + 1)], "dog; bushes; grass"),
             )
             yield together(server, folder)
             visitor.close()
@@ -58,7 +58,7 @@ def photographs(server: Server, folder: Path) -> Iterator[Row]:
     """The same with photographs of 12 megapixels, and what the server then holds."""
     paths = [photograph(folder / f"large-{i}.jpg", i, quality=80) for i in range(LARGE_ROUNDS + 1)]
     visitor = Visitor(server.address)
-    segment(visitor, EXAMPLES / "dog.png", "dog; road")  # waits for the model
+    segment(visitor, EXAMPLES / "shepherd.jpg", "dog; road")  # waits for the model
     yield row("12 megapixels -> overlay", "<= 1.5 s", few(lambda i: segment(visitor, paths[i], WORDS)))
     yield row("3 new words -> overlay", "<= 0.5 s", repeat(lambda i: new_words(visitor, i)))
     visitor.do("go", words=WORDS)

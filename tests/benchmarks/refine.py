@@ -1,64 +1,60 @@
-"""`python -m tests.benchmarks.refine [scenes]`: what each refiner changes on the scene benchmark, and what it costs."""
+"""`python -m tests.benchmarks.refine`: what each refiner changes on the bundled photographs, and what it costs."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 
 import cliptrase_core as cc
+from cliptrase_core.evaluation.examples import read_examples, read_mask
+from cliptrase_core.evaluation.sources import Examples
+from cliptrase_core.files import asset
+from cliptrase_core.imaging import read_image
+from cliptrase_core.metrics import IGNORED
 from cliptrase_core.refine import load_refiner
 from cliptrase_core.refine.by_sam import SamRefiner
 from cliptrase_core.refine.contract import MODES, PROMPTS
 from cliptrase_core.refine.sam import Sam, build_large
 from cliptrase_core.refine.sam_files import load_sam
-from cliptrase_core.scenes.benchmark import PACK, boundary_f, class_names, compose_scenes, scene_iou, scene_words
-from cliptrase_core.scenes.compose import Scene
-from cliptrase_core.scenes.sprites import read_pack
 from tests.benchmarks.measure import peak_memory
 
-WORDS = 20
 PIECES = 20
 TRUE = "true outlines"
 
 
-def outlined(scene: Scene, labels: np.ndarray) -> np.ndarray:
-    """(H, W): every object and every ground, exactly as it lies there, with the label that covers most of it.
-
-    No refiner that keeps the coarse result's words can do better on the whole.
-    """
-    things = np.where(scene.objects >= 0, scene.objects, -1 - scene.labels)
-    answer = np.empty_like(labels)
-    for thing in np.unique(things):
-        answer[things == thing] = np.bincount(labels[things == thing]).argmax()
+def outlined(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(H, W): every connected piece of a true class, with the label that covers most of it: outlines right, words not."""
+    answer = labels.copy()
+    for label in np.unique(truth[truth != IGNORED]):
+        _, pieces = cv2.connectedComponents((truth == label).astype(np.uint8))
+        for piece in range(1, pieces.max() + 1):
+            answer[pieces == piece] = np.bincount(labels[pieces == piece]).argmax()
     return answer
 
 
-def effects(count: int) -> Iterator[str]:
+def effects() -> Iterator[str]:
     """Rows: mIoU, accuracy, boundary F, milliseconds."""
     segmenter = cc.Segmenter.from_pretrained("nano")
-    names = class_names(read_pack(PACK))
     refiners = {"none": load_refiner("none"), "edges": load_refiner("edges")}
     # Each with a SAM of its own: timed from the start, it finds no embedding or answer of another row.
     refiners |= {f"sam-nano, {mode}": SamRefiner(load_sam("sam-nano")).in_mode(mode) for mode in MODES}
     refiners["sam-nano+edges, prompts"] = load_refiner("sam-nano+edges", mode=PROMPTS)
     rows: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in (*refiners, TRUE)}
-    for scene in compose_scenes(count):
-        asked = scene_words(scene, names, WORDS)
-        result = segmenter.segment(segmenter.encode(scene.image), "; ".join(names[index] for index in asked))
+    for example in read_examples(asset("examples")):
+        image, truth = read_image(example.path), read_mask(example)
+        result = segmenter.segment(segmenter.encode(image), example.words)
         for name in rows:
             start = time.perf_counter()
-            labels = np.asarray(asked)[result.labels if name == TRUE else refiners[name](result, scene.image).labels]
+            labels = outlined(truth, result.labels) if name == TRUE else refiners[name](result, image).labels
             seconds = time.perf_counter() - start
-            labels = outlined(scene, labels) if name == TRUE else labels
-            right = float((labels == scene.labels).mean())
-            rows[name].append((scene_iou(scene.labels, labels), right, boundary_f(scene.labels, labels), seconds))
+            rows[name].append((*Examples.extra(truth, labels).values(), seconds))
     for name, values in rows.items():
-        miou, accuracy, boundary, _ = 100 * np.mean(values, axis=0)
+        miou, accuracy, boundary, _ = np.mean(values, axis=0)
         milliseconds = 1000 * np.median([seconds for *_, seconds in values])
         yield f"| {name} | {miou:.1f} | {accuracy:.1f} | {boundary:.1f} | {milliseconds:.0f} ms |"
 
@@ -106,11 +102,10 @@ def costs() -> Iterator[str]:
 
 def main() -> None:
     """Print both tables."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     torch.manual_seed(0)
-    print(f"{count} scenes in a style that nothing was trained on, {WORDS} words, nano, 224 x 224:\n")
+    print("the bundled photographs, each among its own words, nano; boundary F within 3/224 of the short side:\n")
     print("| refiner | mIoU | pixels right | boundary F | time |\n|---|---|---|---|---|")
-    for row in effects(count):
+    for row in effects():
         print(row, flush=True)
     print(f"\n640 x 480, {PIECES} pieces (vit_b: random weights of the real shape):\n")
     print("| SAM | a new picture | a new result of a known picture | memory above the model |\n|---|---|---|---|")

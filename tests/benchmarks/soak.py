@@ -79,7 +79,7 @@ def _ask(server: Server, folder: Path, numbers: range) -> list[str]:
 
 def _arrive(server: Server) -> Visitor:
     visitor = Visitor(server.address)
-    visitor.do("go", picture=visitor.upload(EXAMPLES / "dog.png"), words="dog; road")
+    visitor.do("go", picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words="dog; road")
     return visitor
 
 
@@ -124,7 +124,7 @@ def _mistake(visitor: Visitor, folder: Path, i: int) -> str | None:
 
 def _hostile_file(visitor: Visitor, folder: Path, i: int) -> str | None:
     answer = visitor.do("go", picture=visitor.upload(HOSTILE[i % len(HOSTILE)]))
-    visitor.do("go", picture=visitor.upload(EXAMPLES / "dog.png"))
+    visitor.do("go", picture=visitor.upload(EXAMPLES / "shepherd.jpg"))
     return None if answer.succeeded or "expected" in (answer.error or "") else str(answer.error)
 
 

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
-WORDS = "dog; soccer ball; sky; grass"
+WORDS = "dog; grass; bushes; sky"
 PATIENCE = 60_000
 
 

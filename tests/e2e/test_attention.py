@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 @pytest.mark.parametrize("width", [1280, 375])
 def test_a_newcomer_clicks_a_patch_and_reads_what_recovery_did(open_page, artifacts, width):
     page = open_page(width)
-    segment(page, EXAMPLES / "dog.png")
+    segment(page, EXAMPLES / "shepherd.jpg")
     click_patch(page, 5, 3, grid_of(page))
     facts = page.locator("#patch-facts")
     expect(facts).to_contain_text("patch row 5, column 3", timeout=PATIENCE)
@@ -55,7 +55,7 @@ def test_a_newcomer_clicks_a_patch_and_reads_what_recovery_did(open_page, artifa
 
 def test_a_new_picture_takes_the_old_look_away(open_page):
     page = open_page(1280)
-    segment(page, EXAMPLES / "dog.png")
+    segment(page, EXAMPLES / "shepherd.jpg")
     click_patch(page, 5, 3, grid_of(page))
     expect(page.locator("#before img")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Remove Image").click()

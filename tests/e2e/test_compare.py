@@ -22,7 +22,7 @@ PATIENCE = 60_000
 @pytest.fixture
 def mask(tmp_path):
     """The lower half is grass, the upper one sky, a line between does not count."""
-    with Image.open(EXAMPLES / "dog.png") as image:
+    with Image.open(EXAMPLES / "shepherd.jpg") as image:
         width, height = image.size
     labels = np.full((height, width), 4, dtype=np.uint8)
     labels[height // 2 :] = 5

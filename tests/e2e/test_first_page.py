@@ -40,7 +40,7 @@ SLOW_CALLS = """() => {
 
 @pytest.fixture
 def picture() -> Path:
-    found = EXAMPLES / "dog.png"
+    found = EXAMPLES / "shepherd.jpg"
     return found if found.exists() else DATA / "golden" / "image0.png"
 
 

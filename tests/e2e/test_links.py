@@ -16,7 +16,7 @@ PATIENCE = 60_000
 
 def test_a_link_leads_to_a_result_without_a_click(open_page, server):
     page = open_page(1280)
-    page.goto(f"{server.address}/?example=dog&words={quote('dog; road')}")
+    page.goto(f"{server.address}/?example=shepherd&words={quote('dog; road')}")
     expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#words textarea")).to_have_value("dog; road")
     expect(page.locator("#legend")).to_contain_text("road")
@@ -31,22 +31,22 @@ def test_an_unknown_example_opens_the_plain_page(open_page, server):
 
 def test_hostile_words_of_a_link_stay_words(open_page, server):
     page = open_page(1280)
-    page.goto(f"{server.address}/?example=dog&words={quote('<img src=x onerror=alert(1)>; dog')}")
+    page.goto(f"{server.address}/?example=shepherd&words={quote('<img src=x onerror=alert(1)>; dog')}")
     expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
     assert page.locator("#legend img").count() == 0
 
 
 def test_the_button_copies_the_link_of_an_example_and_says_that_a_picture_of_one_s_own_has_none(open_page, server):
     page = open_page(1280, permissions=["clipboard-read", "clipboard-write"])
-    page.goto(f"{server.address}/?example=dog&words=dog")
+    page.goto(f"{server.address}/?example=shepherd&words=dog")
     expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
     page.locator("#words textarea").fill("dog; road")
     page.locator("#copy-link").click()
     expect(page.locator("#copy-link")).to_have_text("Copied")
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied == f"{server.address}/?example=dog&words=dog%3B+road"
+    assert copied == f"{server.address}/?example=shepherd&words=dog%3B+road"
     page.get_by_role("button", name="Remove Image").click()
-    page.locator("#picture input[type=file]").set_input_files("assets/examples/farm.png")
+    page.locator("#picture input[type=file]").set_input_files("assets/examples/cows.jpg")
     expect(page.locator("#picture img")).to_be_visible()
     page.locator("#copy-link").click()
     expect(page.locator("#copy-link")).to_have_text("A link cannot hold your own picture")

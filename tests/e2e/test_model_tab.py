@@ -15,7 +15,7 @@ PATIENCE = 150_000  # the first test waits for the model itself, on a machine th
 
 
 def open_tab(page) -> None:
-    page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "dog.png")
+    page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "shepherd.jpg")
     expect(page.locator("#picture img")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("tab", name="Model").click()
     expect(page.locator("#model-facts dl")).to_be_visible(timeout=PATIENCE)
@@ -27,7 +27,7 @@ def test_the_tab_says_what_runs_and_what_it_saw(open_page, artifacts, width):
     page = open_page(width)
     open_tab(page)
     facts = page.locator("#model-facts")
-    for said in ("nano", "million parameters", "SHA-256", "cpu, fp32", "drawn scenes"):
+    for said in ("nano", "million parameters", "SHA-256", "cpu, fp32", "everyday things"):
         expect(facts).to_contain_text(said)
     expect(page.locator("#model-sizes")).to_contain_text("14 x 19 = 266 patches", timeout=PATIENCE)
     natural = page.locator("#model-pixels img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
