@@ -12,9 +12,9 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 
 from cliptrase_core import cli, dataset_vocabulary
 from cliptrase_core.evaluation.examples import read_examples, read_mask
+from cliptrase_core.files import asset
 from cliptrase_core.metrics import IGNORED, boundary_f
 from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.files import asset
 from tests.datasets import blocks, voc_devkit, voc_prepared, write_dataset, write_mask, write_picture
 
 TEMPLATES = "simple7"  # 80 templates of every word would take most of the time of these tests
@@ -151,8 +151,8 @@ def test_voc21_without_quirks_needs_masks_that_tell_void_from_background(tmp_pat
 def by_loops(example, labels):
     """Share of the counted pixels that are right, mean IoU of the example's classes, and the F-score of boundaries."""
     truth = read_mask(example)
-    hit, true, given = ({name: 0 for name in example.classes} for _ in range(3))
-    for name, label in zip(example.classes, range(len(example.classes)), strict=True):
+    hit, true, given = (dict.fromkeys(example.classes, 0) for _ in range(3))
+    for label, name in enumerate(example.classes):
         for row in range(truth.shape[0]):
             counted = truth[row] != IGNORED
             true[name] += int((truth[row] == label)[counted].sum())
