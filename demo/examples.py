@@ -21,14 +21,12 @@ class Example:
         words: vocabulary that suits it.
         title: for people; may be empty.
         credit: who made it; may be empty.
-        alt: one sentence that describes it, for those who do not see it; may be empty.
     """
 
     path: Path
     words: str
     title: str = ""
     credit: str = ""
-    alt: str = ""
 
     @property
     def name(self) -> str:
@@ -46,7 +44,6 @@ def read_examples(folder: Path = EXAMPLES) -> list[Example]:
                 words=str(entry["words"]),
                 title=str(entry.get("title", "")),
                 credit=str(entry.get("credit", "")),
-                alt=str(entry.get("alt", "")),
             )
             for entry in entries
         ]

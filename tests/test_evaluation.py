@@ -152,7 +152,7 @@ def by_loops(example, labels):
     """Share of the counted pixels that are right, mean IoU of the example's classes, and the F-score of boundaries."""
     truth = read_mask(example)
     hit, true, given = (dict.fromkeys(example.classes, 0) for _ in range(3))
-    for name, label in zip(example.classes, range(len(example.classes)), strict=True):
+    for label, name in enumerate(example.classes):
         for row in range(truth.shape[0]):
             counted = truth[row] != IGNORED
             true[name] += int((truth[row] == label)[counted].sum())

@@ -28,7 +28,7 @@ TRUE = "true outlines"
 
 
 def outlined(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(H, W): every connected piece of a true class, with the label that covers most of it: only words are wrong."""
+    """(H, W): every connected piece of a true class, with the label that covers most of it."""
     answer = labels.copy()
     for label in np.unique(truth[truth != IGNORED]):
         _, pieces = cv2.connectedComponents((truth == label).astype(np.uint8))
