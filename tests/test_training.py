@@ -125,6 +125,13 @@ def test_nouns_of_a_caption_are_singular_and_each_once(caption, nouns):
     assert wordnet.noun_reader()(caption) == nouns
 
 
+@pytest.mark.parametrize("read_it", [wordnet.nouns, wordnet.counts, wordnet.synonyms, wordnet.noun_reader])
+def test_a_folder_without_wordnet_is_named(monkeypatch, tmp_path, read_it):
+    monkeypatch.setattr(wordnet, "WORDNET", tmp_path)
+    with pytest.raises(SystemExit, match=r"expected WordNet's file .* set WORDNET"):
+        read_it()
+
+
 REAL = Path("/usr/share/wordnet")
 
 

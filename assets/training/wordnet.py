@@ -36,6 +36,20 @@ NO_NOUNS = frozenset(_NO_NOUNS.split())
 FEWEST, MOST = 2, 420  # ImageNet classes below a hypernym that is used
 
 
+def _lines(name: str) -> list[str]:
+    """Lines of one of WordNet's files, without its licence.
+
+    Raises:
+        SystemExit: there is no such file.
+    """
+    path = WORDNET / name
+    if not path.is_file():
+        raise SystemExit(
+            f"expected WordNet's file {name} in {WORDNET}, got none: install it, or set WORDNET to its folder"
+        )
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("  ")]
+
+
 @cache
 def wnids() -> list[str]:
     """Synsets of ImageNet's 1,000 classes, in their order."""
@@ -46,9 +60,7 @@ def wnids() -> list[str]:
 def synsets() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Lemmas and hypernyms of every noun synset, by id ("n02084071")."""
     lemmas, above = {}, {}
-    for line in (WORDNET / "data.noun").read_text(encoding="utf-8").splitlines():
-        if line.startswith("  "):
-            continue
+    for line in _lines("data.noun"):
         head = line.split(" | ")[0].split()
         count = int(head[3], 16)
         lemmas["n" + head[0]] = [head[4 + 2 * i] for i in range(count)]
@@ -62,9 +74,9 @@ def synsets() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
 def nouns() -> list[str]:
     """Every noun of up to three plain words, sorted."""
     found = set()
-    for line in (WORDNET / "index.noun").read_text(encoding="utf-8").splitlines():
+    for line in _lines("index.noun"):
         word = line.split(" ", 1)[0].replace("_", " ")
-        if not line.startswith(" ") and re.fullmatch(r"[a-z][a-z' -]{1,24}", word) and len(word.split()) <= 3:
+        if re.fullmatch(r"[a-z][a-z' -]{1,24}", word) and len(word.split()) <= 3:
             found.add(word)
     return sorted(found)
 
@@ -72,7 +84,7 @@ def nouns() -> list[str]:
 def counts() -> dict[str, int]:
     """How often a noun stands in WordNet's tagged texts; nouns that do not stand there are left out."""
     found: dict[str, int] = defaultdict(int)
-    for line in (WORDNET / "cntlist.rev").read_text(encoding="utf-8").splitlines():
+    for line in _lines("cntlist.rev"):
         key, _, count = line.split()
         lemma, sense = key.split("%")
         if sense.startswith("1:"):
@@ -83,9 +95,7 @@ def counts() -> dict[str, int]:
 def synonyms() -> dict[str, list[str]]:
     """Other nouns whose first meaning is the first meaning of a noun: sofa, couch, lounge."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for line in (WORDNET / "index.noun").read_text(encoding="utf-8").splitlines():
-        if line.startswith("  "):
-            continue
+    for line in _lines("index.noun"):
         fields = line.split()
         groups[fields[-int(fields[2])]].append(fields[0].replace("_", " "))
     return {word: [w for w in words if w != word] for words in groups.values() if len(words) > 1 for word in words}
@@ -109,7 +119,7 @@ def plural(noun: str) -> str:
 def irregular_plurals() -> dict[str, str]:
     """Singular -> plural of WordNet's exceptions; of two plurals the first."""
     found: dict[str, str] = {}
-    for line in (WORDNET / "noun.exc").read_text(encoding="utf-8").splitlines():
+    for line in _lines("noun.exc"):
         many, one = line.split()[:2]
         found.setdefault(one, many)
     return found
@@ -137,12 +147,8 @@ def levels() -> list[tuple[str, list[int]]]:
 
 def noun_reader() -> Callable[[str], list[str]]:
     """A function: the nouns of a caption, singular, each once."""
-    known = {
-        line.split(" ", 1)[0]
-        for line in (WORDNET / "index.noun").read_text(encoding="utf-8").splitlines()
-        if not line.startswith("  ")
-    }
-    exceptions = dict(line.split()[:2] for line in (WORDNET / "noun.exc").read_text(encoding="utf-8").splitlines())
+    known = {line.split(" ", 1)[0] for line in _lines("index.noun")}
+    exceptions = dict(line.split()[:2] for line in _lines("noun.exc"))
     endings = (("", ""), ("ies", "y"), ("ses", "s"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", ""))
 
     def other(word: str) -> bool:
