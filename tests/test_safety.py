@@ -216,14 +216,14 @@ def test_too_many_words_are_refused_in_words(server, visitor, words):
         call(server.address, "segment", image=visitor.upload(EXAMPLES / "shepherd.jpg"), vocabulary=words)
 
 
-def test_an_upload_over_15_mb_is_refused(server, tmp_path):
+def test_an_upload_over_40_mb_is_refused(server, tmp_path):
     large = tmp_path / "large.png"
-    large.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(16_000_000))
+    large.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(42_000_000))
     with httpx.Client(base_url=server.address) as http:
         answer = http.post(f"{API}/upload", files={"files": ("large.png", large.read_bytes())})
     assert answer.status_code == 413
     assert says_nothing_of_the_server(server, answer.text)
-    assert not any(path.stat().st_size > 15_500_000 for path in server.files())
+    assert not any(path.stat().st_size > 40_500_000 for path in server.files())
 
 
 @pytest.mark.parametrize("path", sorted((DATA / "images").iterdir()), ids=lambda path: path.name)
