@@ -256,11 +256,13 @@ def test_pictures_that_cannot_be_used_are_counted_listed_and_printed(tmp_path, c
     assert "`a`" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
-def test_folders_of_one_s_own_are_scored_whole_by_arguments(tmp_path, nano):
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_folders_of_one_s_own_are_scored_whole_by_arguments(tmp_path, nano, in_a_file):
     root = voc_prepared(tmp_path) / "VOC2012"
     words = "; ".join(f"thing {number}" for number in range(20))
     folders = ["--images", root / "images_detectron2/val", "--masks", root / "annotations_detectron2/val"]
-    report = evaluate(tmp_path, *folders, "--vocabulary", words)
+    (tmp_path / "words.txt").write_text(words.replace("; ", "\n"), encoding="utf-8")
+    report = evaluate(tmp_path, *folders, "--vocabulary", f"@{tmp_path / 'words.txt'}" if in_a_file else words)
     hit = true = 0
     for name in "abc":
         labels = nano.segment(

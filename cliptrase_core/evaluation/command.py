@@ -29,6 +29,7 @@ from cliptrase_core.methods import METHODS
 from cliptrase_core.pipeline import Segmenter
 from cliptrase_core.presets import PRESETS
 from cliptrase_core.templates import TEMPLATES
+from cliptrase_core.word_files import words_of_argument
 
 Load = Callable[[argparse.Namespace], Segmenter]
 
@@ -46,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets")
     data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
     data.add_argument("--masks", metavar="DIR", help="their masks, of the same names")
-    data.add_argument("--vocabulary", metavar="WORDS", help="of your own pictures, or instead of the setting's")
+    data.add_argument(
+        "--vocabulary",
+        metavar="WORDS",
+        help="of your own pictures, or instead of a setting's, or @FILE",
+    )
     data.add_argument("--first", type=int, help="number of the first class in your masks (default: 0)")
     data.add_argument("--ignored", type=int, nargs="*", help="numbers that do not count (default: 255)")
     data.add_argument("--background", type=int, nargs="*", help="numbers of the background (default: none)")
@@ -82,6 +87,8 @@ def execute(options: argparse.Namespace, load: Load) -> int:
     Raises:
         CliptraseError: bad input.
     """
+    if options.vocabulary is not None:
+        options.vocabulary = words_of_argument(options.vocabulary)
     if options.check:
         for line in _checked(options):
             print(line)
