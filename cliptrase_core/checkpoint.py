@@ -111,6 +111,20 @@ def sha256(path: Path) -> str:
     return sha.hexdigest()
 
 
+def expect_clip(tensors: Mapping[str, Tensor], *, file: str, architecture: str) -> None:
+    """Raise WeightsError where tensors are known to be of something else than a CLIP, or of a part of one.
+
+    Args:
+        tensors: what the file holds.
+        file: name of the file.
+        architecture: name of the model.
+    """
+    kind = layouts.kind_of(tensors)
+    if kind:
+        remedy = "Give the weights of a CLIP with a ViT."
+        raise WeightsError(explain(f"weights {file} for {architecture}", expected="a CLIP", got=kind, remedy=remedy))
+
+
 def check_fit(
     tensors: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
@@ -129,10 +143,6 @@ def check_fit(
         alike: guesses which architecture the tensors are for; only asked when they do not fit.
     """
     misfit = _first_misfit(tensors, wanted)
-    kind = layouts.kind_of(tensors)
-    if kind:
-        remedy = "Give the weights of a CLIP with a ViT."
-        raise WeightsError(explain(f"weights {file} for {architecture}", expected="a CLIP", got=kind, remedy=remedy))
     if misfit:
         guess = alike(tensors)
         remedy = "Name the architecture that the file is for."

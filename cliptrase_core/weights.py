@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from cliptrase_core import architectures, hub, nano
-from cliptrase_core.checkpoint import SUFFIXES, check_file, check_fit, digest, read_checkpoint
+from cliptrase_core.checkpoint import SUFFIXES, check_file, check_fit, digest, expect_clip, read_checkpoint
 from cliptrase_core.checkpoint_layouts import activation_beside, side_of
 from cliptrase_core.errors import InputError, WeightsError, explain
 from cliptrase_core.hub import Progress, hub_answers
@@ -297,6 +297,7 @@ def _assemble(name: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor
     model = architectures.build(name, config)
     rename = architectures.with_text_prefix if hasattr(model, "text") else architectures.without_text_prefix
     tensors = rename(tensors)
+    expect_clip(tensors, file=file, architecture=name)
     check_fit(tensors, model.state_dict(), file=file, architecture=name, alike=architectures.look_alike)
     architectures.settle(model, tensors)
     architectures.check_activation(model, bool(config.get("quick_gelu")), name)

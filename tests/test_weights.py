@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -166,9 +167,9 @@ def test_unpacking_scales_rows_and_puts_token_rows_back():
     assert state.keys() == {"token_embedding.weight", "bias"}
 
 
-@pytest.mark.parametrize("missing", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("missing", [*nano.WEIGHTS, "config.json"])
 def test_a_checkout_without_nano_says_that_it_is_incomplete(tmp_path, monkeypatch, missing):
-    for file in ("model.safetensors", "config.json"):
+    for file in (*nano.WEIGHTS, "config.json"):
         if file != missing:
             (tmp_path / file).write_bytes(b"{}")
     monkeypatch.setattr(nano, "FOLDER", tmp_path)
@@ -176,13 +177,15 @@ def test_a_checkout_without_nano_says_that_it_is_incomplete(tmp_path, monkeypatc
         weights.load()
 
 
-def test_damaged_files_of_nano_are_told(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"no tensors")
+@pytest.mark.parametrize("damaged", nano.WEIGHTS)
+def test_damaged_files_of_nano_are_told(tmp_path, monkeypatch, damaged):
+    for name in ("config.json", *nano.WEIGHTS):
+        shutil.copy(nano.FOLDER / name, tmp_path)
     monkeypatch.setattr(nano, "FOLDER", tmp_path)
+    (tmp_path / damaged).write_bytes(b"no tensors")
     with pytest.raises(WeightsError, match="damaged"):
         weights.load()
-    (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / damaged).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(WeightsError, match=r"Git LFS pointer.*git lfs pull"):
         weights.load()
 

@@ -110,7 +110,7 @@ class Pictures:
 
     def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
         """The entry of a picture if it is in memory."""
-        return self._kept.peek((digest(path), preset, short_side, segmenter.model_id))
+        return self._kept.peek((digest(path), preset, short_side, key_of(segmenter), segmenter.model_id))
 
     def again(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Entry:
         """The entry of a picture that was seen: from memory, else from its file if that is still the same.
