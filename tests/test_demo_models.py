@@ -19,8 +19,7 @@ from gradio_client import Client
 from PIL import Image
 from safetensors.torch import save_file
 
-from cliptrase_core import Segmenter, hub, weights
-from demo import memory
+from cliptrase_core import Segmenter, hub, memory, weights
 from demo.errors import UserError, for_people
 from demo.figures.grid import model_pixels
 from demo.handlers.model import ModelHandlers, head_view

@@ -18,13 +18,12 @@ import pytest
 from PIL import Image
 
 import cliptrase_core as cc
-from cliptrase_core import cli, hub
+from cliptrase_core import cli, hub, memory
 from cliptrase_core.errors import WeightsError
 from cliptrase_core.refine import sam_files
 from cliptrase_core.refine.contract import MODES
 from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_files import PUBLISHED
-from demo import memory
 from demo.figures.boundaries import AFTER, BEFORE, SAME, boundaries
 from demo.handlers.refine import NOTHING, BetterView, RefineHandlers, RefineView
 from demo.service import Asked, Refinement, Service, bundle

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo import core, gpu, memory
+from demo import core, gpu
 from demo.errors import UserError
 from demo.models.facts import weighed
 from demo.models.keys import NANO
@@ -35,7 +35,7 @@ def fetch(key: str, progress: Callable[[float, str], None]) -> None:
     name, pretrained = core.weights.parse_model(key)
     if name == NANO:
         return
-    needed, left = ROOM * weighed(name), memory.available()
+    needed, left = ROOM * weighed(name), core.memory.available()
     if left is not None and needed > left:
         raise UserError(
             f"{key} needs about {needed / 1e6:.0f} MB of memory to load, and {left / 1e6:.0f} MB are left on the "

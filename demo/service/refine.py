@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demo import core, memory
+from demo import core
 from demo.errors import UserError, for_people
 from demo.service.cuts import Cut, Run
 from demo.settings import REFINERS
@@ -137,7 +137,7 @@ def make_refined(
 def _expect_room(name: str, device: str) -> None:
     """A process that takes more memory than there is would be ended without a word, with everybody's work."""
 
-    left = memory.available()
+    left = core.memory.available()
     if name not in core.refine.sam_files.PUBLISHED or device != "cpu" or left is None:
         return
     needed = MEGABYTES[name] * 1_000_000 + WORKING_BYTES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from demo import core, memory
+from demo import core
 from demo.errors import UserError
 from demo.settings import MOST_PATCHES, SHORT_SIDES
 
@@ -25,7 +25,7 @@ def expect_room_in_full(size: Size) -> None:
     Raises:
         UserError: with a way out.
     """
-    needed, left = FULL_BYTES * size[0] * size[1], memory.available()
+    needed, left = FULL_BYTES * size[0] * size[1], core.memory.available()
     if left is not None and needed > left:
         raise UserError(
             f"In full, {size[0]} x {size[1]} pixels take about {needed / 1e9:.1f} GB of memory, and "
@@ -47,7 +47,7 @@ def expect_room(segmenter: Segmenter, size: Size, preset: str, short_side: int |
         InputError: more patches than the core accepts.
     """
     patches = _patches(segmenter, size, preset, short_side)
-    left = memory.available()
+    left = core.memory.available()
     if _fits(patches, left):
         return
     smaller = [s for s in SHORT_SIDES if s < (short_side or SHORT_SIDES[-1] + 1)]
