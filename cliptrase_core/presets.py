@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from cliptrase_core.backbone import PositionResize
-from cliptrase_core.clustering import ClusterSettings
 from cliptrase_core.errors import InputError, expect_one_of, explain
-from cliptrase_core.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
+from cliptrase_core.io.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
+from cliptrase_core.models.backbone import PositionResize
+from cliptrase_core.regions.clustering import ClusterSettings
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.vocabulary import Vocabulary
+from cliptrase_core.segmenter import Segmenter
+from cliptrase_core.text.vocabulary import Vocabulary
 
 _SIDE = 64
 """Pixels of the picture that is tried: a few patches, a hundredth of a second."""

@@ -23,7 +23,7 @@ from cliptrase_core.evaluation.ledger import part_path
 from cliptrase_core.evaluation.predictors import Method, PresetPredictor
 from cliptrase_core.evaluation.run import Finished, only_writer, records_folder, run
 from cliptrase_core.evaluation.sources import Sample
-from cliptrase_core.vocabulary import parse_vocabulary
+from cliptrase_core.text.vocabulary import parse_vocabulary
 from tests.conftest import tiny_clip
 
 WORDS = parse_vocabulary("cat; dog; tree")

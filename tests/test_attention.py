@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from cliptrase_core.attention import query_key_attention, recovered_affinity, recovered_attention
+from cliptrase_core.models.attention import query_key_attention, recovered_affinity, recovered_attention
 
 B, HEADS, T, D = 2, 3, 5, 4
 

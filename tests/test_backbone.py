@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from cliptrase_core import UnsupportedBackboneError
-from cliptrase_core.backbone import Backbone, resize_positions
-from cliptrase_core.blocks import project, vanilla_block
+from cliptrase_core.models.backbone import Backbone, resize_positions
+from cliptrase_core.models.blocks import project, vanilla_block
 from tests.conftest import tiny_clip
 
 

@@ -13,9 +13,9 @@ from open_clip.transformer import QuickGELU
 from safetensors.torch import save_file
 from torch import nn
 
-from cliptrase_core import weights
-from cliptrase_core.checkpoint_layouts import from_transformers, kind_of, unwrapped
 from cliptrase_core.errors import WeightsError
+from cliptrase_core.models import loading
+from cliptrase_core.models.checkpoint_layouts import from_transformers, kind_of, unwrapped
 from tests.test_weights import TINY, activations, no_network, random_state, tiny  # noqa: F401 - fixtures
 
 
@@ -80,9 +80,9 @@ def test_clip_of_transformers_loads(tmp_path, counting, config, asked, expected,
         (tmp_path / "config.json").write_text(json.dumps(towers))
     if expected is None:
         with pytest.raises(WeightsError, match=says):
-            weights.load("tiny", tmp_path / "model.safetensors", quick_gelu=asked)
+            loading.load("tiny", tmp_path / "model.safetensors", quick_gelu=asked)
         return
-    loaded = weights.load("tiny", tmp_path / "model.safetensors", quick_gelu=asked)
+    loaded = loading.load("tiny", tmp_path / "model.safetensors", quick_gelu=asked)
     assert same(loaded, state)
     assert activations(loaded.model) == {expected}
     assert says in loaded.source
@@ -125,14 +125,14 @@ def test_prefixes_of_training_programs_go(tmp_path, prefix, suffix, layout):
     named = {prefix + key: tensor for key, tensor in layout(state).items()}
     file = tmp_path / f"weights{suffix}"
     save_file(named, file) if suffix == ".safetensors" else torch.save(named, file)
-    assert same(weights.load("tiny", file), state)
+    assert same(loading.load("tiny", file), state)
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
 def test_weights_beside_an_optimiser_s_are_found(tmp_path, key):
     state = random_state()
     torch.save({key: state, "optimizer": {"lr": 0.1}, "epoch": 3}, tmp_path / "run.pt")
-    assert same(weights.load("tiny", tmp_path / "run.pt"), state)
+    assert same(loading.load("tiny", tmp_path / "run.pt"), state)
 
 
 def test_a_compiled_part_is_found_too():
@@ -147,7 +147,7 @@ def test_a_text_tower_that_stands_apart_fits_a_model_that_has_none(tmp_path):
         for key, tensor in state.items()
     }
     save_file(apart, tmp_path / "apart.safetensors")
-    assert same(weights.load("tiny", tmp_path / "apart.safetensors"), state)
+    assert same(loading.load("tiny", tmp_path / "apart.safetensors"), state)
 
 
 @pytest.mark.parametrize("pixels", [8, 20, 24, 48])
@@ -155,7 +155,7 @@ def test_a_text_tower_that_stands_apart_fits_a_model_that_has_none(tmp_path):
 def test_another_position_grid_becomes_the_model_s_own_size(tmp_path, pixels, layout):
     state = random_state(vision_cfg=TINY["vision_cfg"] | {"image_size": pixels})
     save_file(layout(state), tmp_path / "grid.safetensors")
-    loaded = weights.load("tiny", tmp_path / "grid.safetensors")
+    loaded = loading.load("tiny", tmp_path / "grid.safetensors")
     assert same(loaded, state)  # nothing was resized
     assert loaded.short_side == pixels
     assert f"positions for {pixels} pixels" in loaded.source
@@ -184,7 +184,7 @@ def test_another_position_grid_becomes_the_model_s_own_size(tmp_path, pixels, la
 def test_files_that_are_no_clip_are_named_for_what_they_are(tmp_path, keys, says):
     save_file({key: torch.ones(2, 2) for key in keys}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=f"other.safetensors for tiny: expected a CLIP, got {says}"):
-        weights.load("tiny", tmp_path / "other.safetensors")
+        loading.load("tiny", tmp_path / "other.safetensors")
 
 
 def test_a_clip_is_not_taken_for_anything_else():

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core import cli, doctor, export
-from cliptrase_core import nano as nano_model
-from cliptrase_core.files import asset
-from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.refine import sam_files
+from cliptrase_core import cli
+from cliptrase_core.cli import doctor
+from cliptrase_core.io import export
+from cliptrase_core.io.files import asset
+from cliptrase_core.models import embedded as nano_model
+from cliptrase_core.refine import sam_checkpoints
+from cliptrase_core.segmenter import Segmenter
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +134,7 @@ def test_doctor_looks_before_it_says_that_a_bundled_model_is_here(tmp_path, monk
     folder = tmp_path / name
     shutil.copytree(asset(name), folder, ignore=shutil.ignore_patterns("train"))
     damage(folder)
-    monkeypatch.setattr(nano_model if name == "nano" else sam_files, "FOLDER", folder)
+    monkeypatch.setattr(nano_model if name == "nano" else sam_checkpoints, "FOLDER", folder)
     monkeypatch.setattr(doctor, "bf16_gain", lambda device: 1.0)
     assert run("doctor") == 0
     shown = "SAM sam-nano" if name == "sam-nano" else "nano"

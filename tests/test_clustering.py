@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cliptrase_core.clustering import ClusterSettings, cluster_means, cluster_patches
 from cliptrase_core.errors import InputError
+from cliptrase_core.regions.clustering import ClusterSettings, cluster_means, cluster_patches
 
 
 def test_blocks_of_the_affinity_come_back_as_clusters():

@@ -5,7 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from cliptrase_core.colours import (
+from cliptrase_core.errors import InputError
+from cliptrase_core.results import Segmentation
+from cliptrase_core.text.vocabulary import dataset_vocabulary, parse_vocabulary
+from cliptrase_core.viz.palette import (
     BACKGROUND_COLOUR,
     NO_REGION_COLOUR,
     PALETTE,
@@ -16,9 +19,6 @@ from cliptrase_core.colours import (
     region_colours,
     to_hex,
 )
-from cliptrase_core.errors import InputError
-from cliptrase_core.result import Segmentation
-from cliptrase_core.vocabulary import dataset_vocabulary, parse_vocabulary
 
 # Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB.
 SIGHT = {

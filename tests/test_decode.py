@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import median_filter
 from torch.nn import functional as F
 
-from cliptrase_core import decode
-from cliptrase_core.decode import largest_at_pixels, median_where_contested, region_maps, value_of_chosen, vote
+from cliptrase_core.regions import decode
+from cliptrase_core.regions.decode import largest_at_pixels, median_where_contested, region_maps, value_of_chosen, vote
 
 
 def random_maps(count, h, w, seed=0):

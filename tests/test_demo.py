@@ -11,9 +11,9 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from cliptrase_core import METHODS, PRESETS
-from cliptrase_core.denoise import DENOISE_MODES
-from cliptrase_core.templates import TEMPLATES
-from cliptrase_core.vocabulary import DATASETS
+from cliptrase_core.regions.denoise import DENOISE_MODES
+from cliptrase_core.text.templates import TEMPLATES
+from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
 from demo.cache import Kept
 from demo.figures.overlay import STYLES

@@ -152,7 +152,7 @@ def test_the_depth_figure_marks_the_layer_and_is_computed_once(handlers, service
     first = step(handlers, run, photo, layer=4).depth
     assert first.count("<li") == run.seen.layers
     assert first.count("aria-current=true") == 1
-    monkeypatch.setattr("cliptrase_core.inspection.Capture.depth", None)
+    monkeypatch.setattr("cliptrase_core.inspection.capture.Capture.depth", None)
     assert step(handlers, run, photo, layer=5).depth != first
 
 

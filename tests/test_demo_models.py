@@ -19,7 +19,9 @@ from gradio_client import Client
 from PIL import Image
 from safetensors.torch import save_file
 
-from cliptrase_core import Segmenter, hub, memory, weights
+from cliptrase_core import Segmenter
+from cliptrase_core.io import memory
+from cliptrase_core.models import hub, loading
 from demo.errors import UserError, for_people
 from demo.figures.grid import model_pixels
 from demo.handlers.model import ModelHandlers, head_view
@@ -66,7 +68,7 @@ def fake_hub(monkeypatch, tmp_path):
     monkeypatch.setattr(hub, "hf_hub_download", world.download)
     monkeypatch.setattr(hub, "try_to_load_from_cache", world.cached)
     monkeypatch.setattr(hub, "hub_answers", lambda *_: world.answers)
-    monkeypatch.setattr(weights, "hub_answers", lambda *_: world.answers)
+    monkeypatch.setattr(loading, "hub_answers", lambda *_: world.answers)
     return world
 
 

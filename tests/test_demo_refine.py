@@ -18,12 +18,14 @@ import pytest
 from PIL import Image
 
 import cliptrase_core as cc
-from cliptrase_core import cli, hub, memory
+from cliptrase_core import cli
 from cliptrase_core.errors import WeightsError
-from cliptrase_core.refine import sam_files
+from cliptrase_core.io import memory
+from cliptrase_core.models import hub
+from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.contract import MODES
 from cliptrase_core.refine.sam import Sam
-from cliptrase_core.refine.sam_files import PUBLISHED
+from cliptrase_core.refine.sam_checkpoints import PUBLISHED
 from demo.figures.boundaries import AFTER, BEFORE, SAME, boundaries
 from demo.handlers.refine import NOTHING, BetterView, RefineHandlers, RefineView
 from demo.service import Asked, Refinement, Service, bundle
@@ -183,7 +185,7 @@ def test_fetching_shows_progress_and_ends_with_what_to_do(handlers, missing, mon
         progress(0.4, "150 of 375 MB")
         told.wait(5)
 
-    monkeypatch.setattr(sam_files, "fetch", fetch)
+    monkeypatch.setattr(sam_checkpoints, "fetch", fetch)
     steps = handlers.fetch("vit_b")
     first = next(steps)
     told.set()
@@ -204,7 +206,7 @@ def test_stop_ends_a_download_at_its_next_step(handlers, missing, monkeypatch):
             ended.set()
             raise
 
-    monkeypatch.setattr(sam_files, "fetch", fetch)
+    monkeypatch.setattr(sam_checkpoints, "fetch", fetch)
     steps = handlers.fetch("vit_h")
     next(steps)
     steps.close()
@@ -261,7 +263,7 @@ def test_errors_of_weights_are_said_without_paths(handlers, missing, monkeypatch
     def fetch(name, progress):
         raise WeightsError("weights SAM vit_b: expected a file from the model hub, got no answer from the hub.")
 
-    monkeypatch.setattr(sam_files, "fetch", fetch)
+    monkeypatch.setattr(sam_checkpoints, "fetch", fetch)
     shown = []
     with pytest.raises(gr.Error, match="no answer from the hub") as refusal:
         shown.extend(handlers.fetch("vit_b"))

@@ -11,13 +11,13 @@ import torch
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.figures import RESAMPLES, SEED, counts_of, figures, intervals, total
 from cliptrase_core.evaluation.ledger import record_of
+from cliptrase_core.evaluation.metrics import class_iou, mean_iou, pixel_accuracy
 from cliptrase_core.evaluation.predictors import Method
 from cliptrase_core.evaluation.settings import Slide
 from cliptrase_core.evaluation.sliding import SlidePredictor, label_windows, resize_short_side, window_boxes
 from cliptrase_core.evaluation.sources import Sample
-from cliptrase_core.methods import METHODS
-from cliptrase_core.metrics import class_iou, mean_iou, pixel_accuracy
-from cliptrase_core.vocabulary import parse_vocabulary
+from cliptrase_core.methods.registry import METHODS
+from cliptrase_core.text.vocabulary import parse_vocabulary
 
 
 def matrices(count, classes, seed=0):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core import cli, memory
+from cliptrase_core import cli
 from cliptrase_core.errors import InputError, memory_explained
 from cliptrase_core.evaluation.checking import check_folders
 from cliptrase_core.evaluation.conventions import RAW_STUFF
@@ -21,8 +21,9 @@ from cliptrase_core.evaluation.ledger import Ledger, Record, part_path, read_led
 from cliptrase_core.evaluation.looking import MOST, expect_usable, look
 from cliptrase_core.evaluation.settings import SETTINGS
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
-from cliptrase_core.imaging import read_image
-from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.io import memory
+from cliptrase_core.io.image import read_image
+from cliptrase_core.segmenter import Segmenter
 from tests.datasets import voc_prepared, write_dataset, write_mask, write_picture
 
 TWO = np.array([0, 1])

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from cliptrase_core import export
-from cliptrase_core.colours import class_colours, overlay
 from cliptrase_core.errors import InputError
-from cliptrase_core.export import load, safe_stem, save
-from cliptrase_core.result import Segmentation
+from cliptrase_core.io import export
+from cliptrase_core.io.export import load, safe_stem, save
+from cliptrase_core.results import Segmentation
+from cliptrase_core.viz.palette import class_colours, overlay
 
 NASTY = ("猫 <script>", 'say "no"\\', "قطة\u202e", "{} %s 👩\u200d💻", "background")
 

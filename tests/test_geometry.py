@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import CenterCrop, Resize
 
-from cliptrase_core import InputError, heatmap
-from cliptrase_core.geometry import MAX_PATCHES, centre_crop_frame, given_size, keep_aspect_frame, nearest, patch_at
+from cliptrase_core import InputError
+from cliptrase_core.io.geometry import MAX_PATCHES, centre_crop_frame, given_size, keep_aspect_frame, nearest, patch_at
+from cliptrase_core.viz import heatmap
 
 P16 = (16, 16)
 

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from cliptrase_core import hub as core_hub
+from cliptrase_core.models import hub as core_hub
 from demo.errors import UserError
 from demo.models import ModelHolder
 from demo.models.keys import REAL
@@ -184,6 +184,6 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(hub, monkeypatch
 
 
 def test_the_offered_model_is_the_real_one():
-    from cliptrase_core import weights
+    from cliptrase_core.models import loading
 
-    assert f"{weights.DEFAULT_MODEL}:{weights.parse_model(weights.DEFAULT_MODEL)[1]}" == REAL
+    assert f"{loading.DEFAULT_MODEL}:{loading.parse_model(loading.DEFAULT_MODEL)[1]}" == REAL

@@ -17,9 +17,9 @@ import pytest
 import torch
 from PIL import Image, ImageFile, ImageOps
 
-from cliptrase_core import imaging
 from cliptrase_core.errors import InputError
-from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, MAX_REDUCED_PIXELS, ReducedImage, read_image, read_reduced
+from cliptrase_core.io import image as image_module
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, MAX_REDUCED_PIXELS, ReducedImage, read_image, read_reduced
 
 IMAGES = Path(__file__).parent / "data" / "images"
 SECRET = "folder-of-anna"
@@ -627,8 +627,8 @@ def test_threads_with_different_limits_do_not_disturb_each_other():
 @pytest.fixture
 def small_limits(monkeypatch):
     """As if 1,000 pixels were decoded at most and 1,300 taken where a reduced size can be decoded."""
-    monkeypatch.setattr(imaging, "DEFAULT_MAX_PIXELS", 1_000)
-    monkeypatch.setattr(imaging, "MAX_REDUCED_PIXELS", 1_300)
+    monkeypatch.setattr(image_module, "DEFAULT_MAX_PIXELS", 1_000)
+    monkeypatch.setattr(image_module, "MAX_REDUCED_PIXELS", 1_300)
     return {"max_pixels": 1_000}
 
 

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from cliptrase_core.attention import recovered_attention, recovered_weights
-from cliptrase_core.inspection import outliers
-from cliptrase_core.measures import entropy_share, measure, patch_shares, strongest_share, surroundings
+from cliptrase_core.inspection.capture import outliers
+from cliptrase_core.inspection.statistics import entropy_share, measure, patch_shares, strongest_share, surroundings
+from cliptrase_core.models.attention import recovered_attention, recovered_weights
 
 
 def test_shares_add_to_one_and_leave_negatives_out():

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from cliptrase_core import METHODS, InputError, Segmenter, features, pamr
-from cliptrase_core.attention import neighbour_bias
-from cliptrase_core.preprocess import normalise
-from cliptrase_core.resclip import UNSURE, first_labels, label_structure, middle_blocks
+from cliptrase_core import METHODS, InputError, Segmenter
+from cliptrase_core.methods import features, pamr
+from cliptrase_core.methods.resclip import UNSURE, first_labels, label_structure, middle_blocks
+from cliptrase_core.models.attention import neighbour_bias
+from cliptrase_core.models.preprocess import normalise
 from tests import method_reference
 from tests.conftest import tiny_clip
 from tests.method_reference import MethodReference
@@ -174,7 +175,7 @@ def test_structure_equals_loops(labels):
 def test_structure_in_parts_is_that_of_the_whole(monkeypatch):
     labels = torch.randint(0, 3, (6, 5), generator=torch.Generator().manual_seed(0))
     whole = label_structure(labels)
-    monkeypatch.setattr("cliptrase_core.resclip.PAIRS_AT_ONCE", 40)
+    monkeypatch.setattr("cliptrase_core.methods.resclip.PAIRS_AT_ONCE", 40)
     torch.testing.assert_close(label_structure(labels), whole)
 
 

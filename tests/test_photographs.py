@@ -18,11 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core import Segmenter, colours, export, geometry, imaging, pipeline
-from cliptrase_core import encoder as encoder_module
-from cliptrase_core.decode import count_votes, vote
-from cliptrase_core.refine.edges import follow_edges
-from cliptrase_core.regions import KEPT_FOR_EACH
+from cliptrase_core import Segmenter, segmenter
+from cliptrase_core.io import export, geometry, image
+from cliptrase_core.models import encoder as encoder_module
+from cliptrase_core.refine.guided_filter import follow_edges
+from cliptrase_core.regions.cache import KEPT_FOR_EACH
+from cliptrase_core.regions.decode import count_votes, vote
+from cliptrase_core.viz import palette
 from demo import memory, settings
 from demo.endpoints import Endpoints
 from demo.errors import UserError
@@ -71,9 +73,9 @@ def counted(monkeypatch):
 
         monkeypatch.setattr(owner, name, counting)
 
-    count(imaging, "_read_pil")
+    count(image, "_read_pil")
     count(encoder_module.Encoder, "run")
-    count(pipeline, "label_pixels", lambda maps, label_of, size, regions: size)
+    count(segmenter, "label_pixels", lambda maps, label_of, size, regions: size)
     count(pictures_module.hashlib, "sha256")
     return seen
 
@@ -353,7 +355,7 @@ def test_a_capture_of_an_encoding_is_that_of_its_picture(segmenter, picture):
     one, two = segmenter.capture(encoding).maps(2), segmenter.capture(picture).maps(2)
     np.testing.assert_array_equal(one.attention, two.attention)
     other = Segmenter.from_pretrained("nano", device="cpu")
-    with pytest.raises(imaging.InputError, match="one made by this model"):
+    with pytest.raises(image.InputError, match="one made by this model"):
         other.capture(encoding)
 
 
@@ -389,9 +391,9 @@ def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch, system):
 STRIPPED = {
     "votes": lambda image, result: count_votes(result.labels, result.regions, len(result.class_names)),
     "vote": lambda image, result: vote(result.labels, result.regions, len(result.class_names)),
-    "overlay": lambda image, result: colours.overlay(image, result, 0.37),
-    "areas": lambda image, result: np.array([(row.index, row.area) for row in colours.legend(result)]),
-    "confidence": lambda image, result: np.array([row.confidence for row in colours.legend(result)]),
+    "overlay": lambda image, result: palette.overlay(image, result, 0.37),
+    "areas": lambda image, result: np.array([(row.index, row.area) for row in palette.legend(result)]),
+    "confidence": lambda image, result: np.array([row.confidence for row in palette.legend(result)]),
     "edges": lambda image, result: follow_edges(image, result.labels, result.grid),
 }
 
@@ -427,5 +429,5 @@ def test_an_archive_that_nobody_waits_for_is_not_written(segmenter, picture, tmp
 
 @pytest.mark.parametrize("size", [(0, 5), (5.0, 5), "5x5", (5, 5, 3)])
 def test_a_size_that_cannot_be_is_refused(segmenter, picture, size):
-    with pytest.raises(imaging.InputError, match="size: expected"):
+    with pytest.raises(image.InputError, match="size: expected"):
         segmenter.segment(segmenter.encode(picture), "cat; dog", size=size)

@@ -14,10 +14,11 @@ from sklearn.cluster import DBSCAN
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary, regions
-from cliptrase_core.decode import vote
-from cliptrase_core.linter import lint
-from cliptrase_core.preprocess import normalise, resize_and_crop
+from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary
+from cliptrase_core.models.preprocess import normalise, resize_and_crop
+from cliptrase_core.regions import cache
+from cliptrase_core.regions.decode import vote
+from cliptrase_core.text.linter import lint
 from tests.conftest import tiny_clip
 from tests.reference import Reference, bilinear
 
@@ -194,8 +195,8 @@ def test_the_model_is_byte_identical_after_a_run(picture):
 def test_words_do_not_cluster_again_and_clusterings_go_with_their_encoding(segmenter, picture, monkeypatch):
     calls = []
     gc.collect()
-    original = regions.cluster_patches
-    monkeypatch.setattr(regions, "cluster_patches", lambda *a: calls.append(1) or original(*a))
+    original = cache.cluster_patches
+    monkeypatch.setattr(cache, "cluster_patches", lambda *a: calls.append(1) or original(*a))
     encoding = segmenter.encode(picture)
     segmenter.segment(encoding, "cat")
     segmenter.segment(encoding, "dog; bird")
@@ -271,7 +272,7 @@ def test_an_encoding_can_be_computed_with(segmenter, picture):
 
 
 def test_more_clusters_than_regions_make_sense_are_refused(segmenter, picture, monkeypatch):
-    monkeypatch.setattr(regions, "MOST_CLUSTERS", 1)
+    monkeypatch.setattr(cache, "MOST_CLUSTERS", 1)
     with pytest.raises(InputError, match="clusters: expected at most 1, got .*Raise eps"):
         segmenter.segment(segmenter.encode(picture, short_side=64), "cat", eps=1.0, min_samples=2)
 

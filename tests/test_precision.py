@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cliptrase_core import InputError, precision
-from cliptrase_core.precision import bf16_gain, device_by_name, placed, resolve_precision
+from cliptrase_core import InputError
+from cliptrase_core.models import precision
+from cliptrase_core.models.precision import bf16_gain, device_by_name, placed, resolve_precision
 from tests.conftest import tiny_clip
 
 CPU = torch.device("cpu")

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 import cliptrase_core as cc
-from cliptrase_core import hub
 from cliptrase_core.errors import InputError, WeightsError
-from cliptrase_core.refine import by_sam, is_here, load_refiner, sam_files
+from cliptrase_core.models import hub
+from cliptrase_core.refine import by_sam, is_here, load_refiner, sam_checkpoints
 from cliptrase_core.refine.by_sam import SamRefiner
 from cliptrase_core.refine.components import split
-from cliptrase_core.refine.edges import follow_edges
+from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.refine.prompting import cover_of, full_size, prompts_of
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
-from cliptrase_core.refine.sam_files import load_sam
+from cliptrase_core.refine.sam_checkpoints import load_sam
 from tests.test_refine import halves, painted, result_of
 
 SMALL = {"image_size": 96, "width": 48, "depth": 2, "heads": 2, "decoder_width": 32}
@@ -325,10 +325,10 @@ def test_what_lies_in_the_cache_is_checked_too(monkeypatch, tmp_path):
 def test_a_download_that_is_what_was_published_is_used(monkeypatch, tmp_path):
     file = tmp_path / "sam_vit_b_01ec64.pth"
     torch.save({"image_encoder.pos_embed": torch.zeros(1)}, file)
-    known = sam_files.PUBLISHED["vit_b"]
+    known = sam_checkpoints.PUBLISHED["vit_b"]
     sha = hashlib.sha256(file.read_bytes()).hexdigest()
-    published = sam_files.Published(known.file, sha, known.megabytes, known.width)
-    monkeypatch.setattr(sam_files, "PUBLISHED", {"vit_b": published})
+    published = sam_checkpoints.Published(known.file, sha, known.megabytes, known.width)
+    monkeypatch.setattr(sam_checkpoints, "PUBLISHED", {"vit_b": published})
     monkeypatch.setattr(hub, "find_file", lambda *a: None)
     monkeypatch.setattr(hub, "fetch_file", lambda *a: file)
     with pytest.raises(WeightsError, match="pos_embed of shape"):  # it was read

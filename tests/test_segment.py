@@ -12,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from cliptrase_core import cli, export, memory
+from cliptrase_core import cli
 from cliptrase_core.errors import InputError
-from cliptrase_core.files import asset, is_ours, safe_stem
-from cliptrase_core.inputs import find_pictures, result_stems
-from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.io import export, memory
+from cliptrase_core.io.files import asset, is_ours, safe_stem
+from cliptrase_core.io.inputs import find_pictures, result_stems
+from cliptrase_core.segmenter import Segmenter
 from tests.conftest import DATA
 
 WORDS = ("--vocabulary", "cat; dog")
@@ -361,7 +362,7 @@ def test_an_error_of_the_program_is_not_taken_for_a_lack_of_memory(tmp_path, mon
 
 
 def test_bundled_files_are_found_in_the_repository_and_in_a_package(tmp_path, monkeypatch):
-    from cliptrase_core import files
+    from cliptrase_core.io import files
 
     assert asset("nano", "config.json").is_file()
     installed = tmp_path / "site" / "cliptrase_core"

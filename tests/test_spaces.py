@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 import app
-from cliptrase_core import architectures, hub, weights
+from cliptrase_core.models import architectures, hub, loading
 from demo.layout import build, launch_options
 from demo.service import Service
 from demo.settings import Settings
@@ -45,7 +45,7 @@ def test_the_space_gets_the_gradio_that_is_tested(front):
 
 
 def test_preloaded_weights_are_those_that_the_page_looks_for_first(front):
-    place = architectures.tag(weights.DEFAULT_MODEL, "openai")["hf_hub"]
+    place = architectures.tag(loading.DEFAULT_MODEL, "openai")["hf_hub"]
     repository, files = hub.files_at(place)
     assert front["preload_from_hub"] == [f"{repository} {files[0]}"]
     assert front["models"] == [repository]
@@ -62,7 +62,7 @@ def test_preloaded_weights_are_found_in_the_hub_cache_without_a_network(front, t
     (kept / "snapshots" / ("0" * 40) / file).write_bytes(b"weights")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *a: try_to_load_from_cache(*a, cache_dir=tmp_path))
-    plan = weights.choose_start_up(None)
+    plan = loading.choose_start_up(None)
     assert (plan.name, plan.pretrained, plan.reason) == ("ViT-B-16", "openai", "on disk")
 
 

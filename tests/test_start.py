@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cliptrase_core import weights
+from cliptrase_core.models import loading
 from demo import core
 from demo.errors import UserError
 from demo.handlers.model import head_view
@@ -102,7 +102,7 @@ def test_whatever_is_asked_while_the_core_is_imported_leaves_a_model():
 
 
 def test_the_door_gives_the_core_s_own_modules_and_names_what_it_lacks():
-    assert core.weights is weights
+    assert core.models.loading is loading
     assert core.torch is torch
     with pytest.raises(ModuleNotFoundError, match="no_such_room"):
         core.no_such_room  # noqa: B018
@@ -169,15 +169,15 @@ class OddError(Exception):
 def test_whatever_a_model_raises_nano_runs(failure, said, monkeypatch):
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", TINY)
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"one": {"hf_hub": "somebody/one/"}})
-    monkeypatch.setattr(weights, "is_on_disk", lambda *_: True)
-    built = weights.load
+    monkeypatch.setattr(loading, "is_on_disk", lambda *_: True)
+    built = loading.load
 
     def load(name, *arguments, **options):
         if name == "tiny":
             raise failure
         return built(name, *arguments, **options)
 
-    monkeypatch.setattr("cliptrase_core.pipeline.weights.load", load)
+    monkeypatch.setattr("cliptrase_core.segmenter.weights.load", load)
     holder = ModelHolder(Settings(model="tiny:one", device="cpu"))
     assert holder.segmenter().info.name == "nano"
     assert said in holder.status().notice

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cliptrase_core import InputError, text
-from cliptrase_core.templates import TEMPLATES, fill
-from cliptrase_core.text import TextEncoder
+from cliptrase_core import InputError
+from cliptrase_core.text import encoder as encoder_module
+from cliptrase_core.text.encoder import TextEncoder
+from cliptrase_core.text.templates import TEMPLATES, fill
 from tests.conftest import tiny_clip
 
 WORDS = ["cat", "a very long description of a striped tabby", "犬", "dog's", "{0} {}", "\U0001f408", "T-shirt & hat"]
@@ -56,7 +57,7 @@ def test_a_batch_gives_what_each_word_gives_alone(model):
 
 
 def test_cache_is_bounded_and_forgets_the_word_unused_for_longest(model, monkeypatch):
-    monkeypatch.setattr(text, "CACHED_WORDS", 2)
+    monkeypatch.setattr(encoder_module, "CACHED_WORDS", 2)
     encoder = TextEncoder(model, open_clip.tokenizer.SimpleTokenizer())
     for words in (["cat"], ["dog"], ["cat"], ["bird"]):
         encoder.embed(words)

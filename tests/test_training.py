@@ -33,9 +33,9 @@ from assets.training.photographs import (
     read,
     read_scenes,
 )
-from cliptrase_core.blocks import project
-from cliptrase_core.nano import EMBEDDING, unpack
-from cliptrase_core.templates import TEMPLATES
+from cliptrase_core.models.blocks import project
+from cliptrase_core.models.embedded import EMBEDDING, unpack
+from cliptrase_core.text.templates import TEMPLATES
 
 DOG, GRASS, SKY = (
     next(i for i, group in enumerate(SCENE_CLASSES) if group[0] == name) for name in ("dog", "grass", "sky")

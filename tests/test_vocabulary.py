@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cliptrase_core import vocabulary as module
 from cliptrase_core.errors import InputError
-from cliptrase_core.vocabulary import (
+from cliptrase_core.text import vocabulary as module
+from cliptrase_core.text.vocabulary import (
     DATASETS,
     Vocabulary,
     WordGroup,

@@ -23,9 +23,9 @@ from open_clip.transformer import QuickGELU
 from safetensors.torch import save_file
 from torch import nn
 
-from cliptrase_core import architectures, hub, nano, weights
-from cliptrase_core.checkpoint import check_fit
 from cliptrase_core.errors import InputError, UnsupportedBackboneError, WeightsError
+from cliptrase_core.models import architectures, embedded, hub, loading
+from cliptrase_core.models.checkpoint import check_fit
 
 TINY = {
     "embed_dim": 8,
@@ -99,7 +99,7 @@ def activations(model):
 
 
 def test_nano_loads_ready_for_use():
-    loaded = weights.load()
+    loaded = loading.load()
     assert (loaded.name, loaded.pretrained, loaded.source, loaded.short_side) == (
         "nano",
         "embedded",
@@ -123,7 +123,7 @@ def test_nano_is_the_same_every_time_and_leaves_the_random_numbers_alone():
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    first, second = weights.load("nano"), weights.load("nano", "embedded")
+    first, second = loading.load("nano"), loading.load("nano", "embedded")
     assert torch.equal(torch.rand(1), expected)
     assert first.digest == second.digest
     for one, other in zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True):
@@ -131,11 +131,11 @@ def test_nano_is_the_same_every_time_and_leaves_the_random_numbers_alone():
 
 
 def test_nano_computes_what_open_clips_own_construction_computes():
-    tensors, config, _ = nano.read_nano()
+    tensors, config, _ = embedded.read_nano()
     config.pop("clustering")
     plain = open_clip.CLIP(**config).eval().requires_grad_(False)  # gradients choose another kernel
     plain.load_state_dict(tensors)
-    ours = weights.load()
+    ours = loading.load()
     tokens = ours.tokenizer(["a photo of a cat", "sailing boat on the sea"])
     pixels = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     assert torch.equal(ours.model.attn_mask, plain.attn_mask)
@@ -145,12 +145,12 @@ def test_nano_computes_what_open_clips_own_construction_computes():
 
 
 def test_files_of_nano_stay_under_ten_megabytes():
-    assert all(file.stat().st_size < 10_000_000 for file in nano.FOLDER.iterdir())
+    assert all(file.stat().st_size < 10_000_000 for file in embedded.FOLDER.iterdir())
 
 
 def test_nano_carries_its_own_clustering_values():
-    written = json.loads((nano.FOLDER / "config.json").read_text())["clustering"]
-    assert weights.load().clustering == weights.ClusteringDefaults(**written)
+    written = json.loads((embedded.FOLDER / "config.json").read_text())["clustering"]
+    assert loading.load().clustering == loading.ClusteringDefaults(**written)
 
 
 def test_unpacking_scales_rows_and_puts_token_rows_back():
@@ -160,34 +160,34 @@ def test_unpacking_scales_rows_and_puts_token_rows_back():
         "token_embedding.weight.scale": torch.tensor([0.5, 2.0], dtype=torch.float16),
         "bias": torch.tensor([1.5], dtype=torch.float16),
     }
-    state = nano.unpack(packed, 4)
+    state = embedded.unpack(packed, 4)
     expected = torch.tensor([[63.5, -63.5], [0, 0], [2, 4], [0, 0]])
     assert torch.equal(state["token_embedding.weight"], expected)
     assert torch.equal(state["bias"], torch.tensor([1.5]))
     assert state.keys() == {"token_embedding.weight", "bias"}
 
 
-@pytest.mark.parametrize("missing", [*nano.WEIGHTS, "config.json"])
+@pytest.mark.parametrize("missing", [*embedded.WEIGHTS, "config.json"])
 def test_a_checkout_without_nano_says_that_it_is_incomplete(tmp_path, monkeypatch, missing):
-    for file in (*nano.WEIGHTS, "config.json"):
+    for file in (*embedded.WEIGHTS, "config.json"):
         if file != missing:
             (tmp_path / file).write_bytes(b"{}")
-    monkeypatch.setattr(nano, "FOLDER", tmp_path)
+    monkeypatch.setattr(embedded, "FOLDER", tmp_path)
     with pytest.raises(WeightsError, match=f"{missing}.*checkout is incomplete"):
-        weights.load()
+        loading.load()
 
 
-@pytest.mark.parametrize("damaged", nano.WEIGHTS)
+@pytest.mark.parametrize("damaged", embedded.WEIGHTS)
 def test_damaged_files_of_nano_are_told(tmp_path, monkeypatch, damaged):
-    for name in ("config.json", *nano.WEIGHTS):
-        shutil.copy(nano.FOLDER / name, tmp_path)
-    monkeypatch.setattr(nano, "FOLDER", tmp_path)
+    for name in ("config.json", *embedded.WEIGHTS):
+        shutil.copy(embedded.FOLDER / name, tmp_path)
+    monkeypatch.setattr(embedded, "FOLDER", tmp_path)
     (tmp_path / damaged).write_bytes(b"no tensors")
     with pytest.raises(WeightsError, match="damaged"):
-        weights.load()
+        loading.load()
     (tmp_path / damaged).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(WeightsError, match=r"Git LFS pointer.*git lfs pull"):
-        weights.load()
+        loading.load()
 
 
 # --- names, tags, architectures ---
@@ -206,7 +206,7 @@ def test_damaged_files_of_nano_are_told(tmp_path, monkeypatch, damaged):
     ],
 )
 def test_a_model_is_written_as_name_and_weights(text, expected):
-    assert weights.parse_model(text) == expected
+    assert loading.parse_model(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -221,12 +221,12 @@ def test_a_model_is_written_as_name_and_weights(text, expected):
 )
 def test_wrong_names_list_the_right_ones(name, pretrained, says):
     with pytest.raises(InputError, match=says):
-        weights.load(name, pretrained)
+        loading.load(name, pretrained)
 
 
 def test_an_empty_name_is_refused():
     with pytest.raises(InputError, match="name"):
-        weights.parse_model(":openai")
+        loading.parse_model(":openai")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_an_empty_name_is_refused():
     ],
 )
 def test_architectures_that_do_not_fit_fail_before_any_download(name, found):
-    for use in (weights.load, weights.is_on_disk, weights.download, weights.choose_start_up):
+    for use in (loading.load, loading.is_on_disk, loading.download, loading.choose_start_up):
         with pytest.raises(UnsupportedBackboneError, match=rf"\[CLS\].*got .*{found}.*ViT-B-16, ViT-B-32"):
             use(name)
 
@@ -248,12 +248,12 @@ def test_a_single_block_is_too_few(monkeypatch):
     shallow = TINY | {"vision_cfg": TINY["vision_cfg"] | {"layers": 1}}
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", shallow)
     with pytest.raises(UnsupportedBackboneError, match="got 1 block"):
-        weights.load("tiny", "plain")
+        loading.load("tiny", "plain")
 
 
 def test_text_towers_that_need_another_library_say_so_before_a_download():
     with pytest.raises(WeightsError, match="transformers"):
-        weights.load("ViT-H-14-worldwide", "metaclip2_worldwide")
+        loading.load("ViT-H-14-worldwide", "metaclip2_worldwide")
 
 
 # --- activation ---
@@ -285,9 +285,9 @@ def test_a_tag_decides_the_activation_and_contradicting_it_is_an_error(
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: str(save_tiny(tmp_path)))
     if expected is None:
         with pytest.raises(WeightsError, match=r"activation of .*expected .*GELU.* got .*GELU"):
-            weights.load(name, tag, quick_gelu=asked)
+            loading.load(name, tag, quick_gelu=asked)
     else:
-        loaded = weights.load(name, tag, quick_gelu=asked)
+        loaded = loading.load(name, tag, quick_gelu=asked)
         assert activations(loaded.model) == {expected}
         assert (loaded.pretrained, loaded.source) == (tag, "Hub cache")
         assert (loaded.mean, loaded.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
@@ -295,11 +295,11 @@ def test_a_tag_decides_the_activation_and_contradicting_it_is_an_error(
 
 def test_openai_weights_in_a_gelu_architecture_are_an_error_before_any_download():
     with pytest.raises(WeightsError, match="QuickGELU"):
-        weights.load("ViT-B-16", "openai", quick_gelu=False)
+        loading.load("ViT-B-16", "openai", quick_gelu=False)
     with pytest.raises(WeightsError, match="got QuickGELU"):
-        weights.load("ViT-B-16-quickgelu", "laion2b_s34b_b88k")
+        loading.load("ViT-B-16-quickgelu", "laion2b_s34b_b88k")
     with pytest.raises(WeightsError, match="nano"):
-        weights.load("nano", quick_gelu=False)
+        loading.load("nano", quick_gelu=False)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_openai_weights_in_a_gelu_architecture_are_an_error_before_any_download(
     ],
 )
 def test_a_file_without_marks_takes_the_activation_that_is_asked_for_and_says_so(tmp_path, name, asked, expected):
-    loaded = weights.load(name, save_tiny(tmp_path), quick_gelu=asked)
+    loaded = loading.load(name, save_tiny(tmp_path), quick_gelu=asked)
     assert activations(loaded.model) == {expected}
     assert f"{expected.__name__} assumed" in loaded.source
 
@@ -321,11 +321,11 @@ def test_marks_of_an_openai_archive_mean_quick_gelu(tmp_path):
     marked = save_tiny(tmp_path, input_resolution=torch.tensor(224))
     archive = openai_archive(random_state(), tmp_path / "archive.pt")
     for file in (marked, archive):
-        loaded = weights.load("tiny", file)
+        loaded = loading.load("tiny", file)
         assert activations(loaded.model) == {QuickGELU}
         assert "OpenAI" in loaded.source
         with pytest.raises(WeightsError, match=f"activation of {file.name}"):
-            weights.load("tiny", file, quick_gelu=False)
+            loading.load("tiny", file, quick_gelu=False)
 
 
 def test_a_build_with_the_wrong_activation_is_noticed():
@@ -353,7 +353,7 @@ def test_state_dicts_are_read_in_every_wrapping(tmp_path, suffix, wrap):
     state = random_state(dtype=torch.float16)
     file = tmp_path / f"weights{suffix}"
     torch.save(wrap(state), file)
-    loaded = weights.load("tiny", str(file))
+    loaded = loading.load("tiny", str(file))
     for key, tensor in loaded.model.state_dict().items():
         assert torch.equal(tensor, state[key].float())
     assert loaded.pretrained == file.name
@@ -368,7 +368,7 @@ def test_an_older_layout_fits_a_separate_text_tower(tmp_path, monkeypatch):
     monkeypatch.setattr(open_clip, "get_model_config", lambda _: TINY | {"custom_text": True})
     state = {key.removeprefix("text."): tensor for key, tensor in random_state_custom().items()}
     save_file(state, tmp_path / "old.safetensors")
-    loaded = weights.load("tiny", tmp_path / "old.safetensors")
+    loaded = loading.load("tiny", tmp_path / "old.safetensors")
     assert loaded.model.state_dict().keys() == wanted
     assert loaded.model.text.attn_mask[0, 1] == -torch.inf
     assert loaded.model.encode_text(loaded.tokenizer(["a cat"])).isfinite().all()
@@ -380,7 +380,7 @@ def random_state_custom():
 
 def test_weights_do_not_follow_a_file_that_changes_later(tmp_path):
     file = save_tiny(tmp_path)
-    model = weights.load("tiny", file).model
+    model = loading.load("tiny", file).model
     before = model.visual.proj.clone()
     with file.open("r+b") as handle:
         handle.seek(2000)
@@ -426,7 +426,7 @@ def test_files_that_are_no_weights_are_refused_in_one_line(tmp_path, name, make,
     path = tmp_path / name
     make(path)
     with pytest.raises(WeightsError, match=f"{name}.*expected .*, got .*{says}") as caught:
-        weights.load("tiny", path)
+        loading.load("tiny", path)
     assert str(tmp_path) not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -444,7 +444,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path, save
     trap, file = tmp_path / "sprung", tmp_path / "evil.pt"
     save({"state_dict": {"a": Trap(trap)}}, file)
     with pytest.raises(WeightsError, match=r"evil.pt.*could run code"):
-        weights.load("tiny", file)
+        loading.load("tiny", file)
     assert not trap.exists()
     pickle.loads(pickle.dumps(Trap(trap)))  # the trap is a real one
     assert trap.exists()
@@ -474,13 +474,13 @@ def without(key):
 def test_weights_of_another_architecture_name_the_first_misfit(tmp_path, state, says):
     save_file(state(), tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match=f"other.safetensors for tiny.*{says}"):
-        weights.load("tiny", tmp_path / "other.safetensors")
+        loading.load("tiny", tmp_path / "other.safetensors")
 
 
 def test_a_misfit_says_which_architecture_the_file_looks_like(tmp_path):
     save_file(random_state("ViT-S-32", torch.float16), tmp_path / "small.safetensors")
     with pytest.raises(WeightsError, match="looks like ViT-S-32: name that"):
-        weights.load("tiny", tmp_path / "small.safetensors")
+        loading.load("tiny", tmp_path / "small.safetensors")
 
 
 # --- real sizes ---
@@ -489,7 +489,7 @@ def test_a_misfit_says_which_architecture_the_file_looks_like(tmp_path):
 def test_vit_b_16_loads_from_an_openai_archive(tmp_path):
     state = random_state("ViT-B-16", torch.float16)
     archive = openai_archive(state, tmp_path / "ViT-B-16.pt")
-    loaded = weights.load("ViT-B-16", archive)
+    loaded = loading.load("ViT-B-16", archive)
     archive.unlink()
     assert activations(loaded.model) == {QuickGELU}
     assert loaded.model.state_dict().keys() == state.keys()
@@ -499,7 +499,7 @@ def test_vit_b_16_loads_from_an_openai_archive(tmp_path):
 def test_vit_b_32_from_a_training_checkpoint_computes_what_open_clip_computes(tmp_path):
     file = tmp_path / "b32.pt"
     torch.save(nested(random_state("ViT-B-32", torch.float16)), file)
-    ours = weights.load("ViT-B-32", file, quick_gelu=True)
+    ours = loading.load("ViT-B-32", file, quick_gelu=True)
     theirs = open_clip.create_model("ViT-B-32", pretrained=str(file), force_quick_gelu=True)
     theirs.eval().requires_grad_(False)
     file.unlink()
@@ -514,7 +514,7 @@ def test_vit_l_14_and_its_336_sibling_load_and_are_told_apart(tmp_path):
     state = random_state("ViT-L-14", torch.float16)
     file = tmp_path / "large.safetensors"
     save_file(state, file)
-    loaded = weights.load("ViT-L-14", file)
+    loaded = loading.load("ViT-L-14", file)
     assert loaded.short_side == 224
     assert torch.equal(loaded.model.visual.proj, state["visual.proj"].float())
     del loaded
@@ -526,7 +526,7 @@ def test_vit_l_14_and_its_336_sibling_load_and_are_told_apart(tmp_path):
     state["visual.positional_embedding"] = torch.zeros(24 * 24 + 1, 1024, dtype=torch.float16)
     file = tmp_path / "large-336.bin"
     torch.save(state, file)
-    loaded = weights.load("ViT-L-14-336", file)
+    loaded = loading.load("ViT-L-14-336", file)
     file.unlink()
     assert loaded.short_side == 336
     assert len(loaded.model.visual.positional_embedding) == 577
@@ -550,7 +550,7 @@ def test_a_file_is_found_in_a_real_cache_and_named_by_its_blob(tmp_path, monkeyp
     link.symlink_to(f"../../blobs/{sha}")
     found = hub.find_cached(PLACE)
     assert found == link
-    assert weights.digest(found) == sha[:12]
+    assert loading.digest(found) == sha[:12]
 
 
 @pytest.mark.parametrize(
@@ -566,13 +566,13 @@ def test_a_place_names_the_files_that_open_clip_would_accept(place, expected):
 
 
 def test_being_on_disk_is_told_without_the_network(tmp_path, monkeypatch):
-    assert weights.is_on_disk("nano")
-    assert not weights.is_on_disk("tiny", "plain")
-    assert not weights.is_on_disk("tiny", tmp_path / "none.pt")
-    assert weights.is_on_disk("tiny", save_tiny(tmp_path))
+    assert loading.is_on_disk("nano")
+    assert not loading.is_on_disk("tiny", "plain")
+    assert not loading.is_on_disk("tiny", tmp_path / "none.pt")
+    assert loading.is_on_disk("tiny", save_tiny(tmp_path))
     second = {"open_clip_pytorch_model.bin": "/somewhere", "open_clip_model.safetensors": object()}
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda _, name: second[name])
-    assert weights.is_on_disk("tiny", "plain")
+    assert loading.is_on_disk("tiny", "plain")
 
 
 def test_weights_that_are_not_on_disk_are_fetched_and_the_second_name_is_tried(tmp_path, monkeypatch):
@@ -586,7 +586,7 @@ def test_weights_that_are_not_on_disk_are_fetched_and_the_second_name_is_tried(t
         return str(tmp_path / name)
 
     monkeypatch.setattr(hub, "hf_hub_download", fetch)
-    loaded = weights.load("tiny", "plain")
+    loaded = loading.load("tiny", "plain")
     assert loaded.source == "downloaded"
     assert asked == [("somebody/tiny", name) for name in hub.PREFERRED_FILES]
 
@@ -617,7 +617,7 @@ def test_every_failure_of_a_download_names_its_remedy(monkeypatch, error, offlin
     monkeypatch.setattr(hub, "hf_hub_download", fail)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     with pytest.raises(WeightsError, match=f"tiny:plain.*{says}") as caught:
-        weights.download("tiny", "plain")
+        loading.download("tiny", "plain")
     assert "secret" not in str(caught.value)
 
 
@@ -627,7 +627,7 @@ def test_a_person_who_stops_a_download_is_obeyed(monkeypatch):
 
     monkeypatch.setattr(hub, "hf_hub_download", stop)
     with pytest.raises(KeyboardInterrupt):
-        weights.download("tiny", "plain")
+        loading.download("tiny", "plain")
 
 
 def test_progress_is_told_even_where_no_bar_is_shown(tmp_path, monkeypatch):
@@ -640,7 +640,7 @@ def test_progress_is_told_even_where_no_bar_is_shown(tmp_path, monkeypatch):
         return str(tmp_path / name)
 
     monkeypatch.setattr(hub, "hf_hub_download", fetch)
-    weights.download("tiny", "plain", lambda share, text: told.append((share, text)))
+    loading.download("tiny", "plain", lambda share, text: told.append((share, text)))
     assert told == [(0.5, "2 of 4 MB"), (1.0, "4 of 4 MB")]
 
 
@@ -668,14 +668,14 @@ class Session:
 def test_the_hub_is_asked_for_no_longer_than_allowed(monkeypatch, session, expected):
     monkeypatch.setattr(hub, "get_session", lambda: session)
     start = time.perf_counter()
-    assert weights.hub_answers(0.3) is expected
+    assert loading.hub_answers(0.3) is expected
     assert time.perf_counter() - start < 1.5
 
 
 def test_offline_mode_asks_no_one(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub.threading, "Thread", None)  # any use would fail
-    assert weights.hub_answers() is False
+    assert loading.hub_answers() is False
 
 
 # --- the start-up rule ---
@@ -700,8 +700,8 @@ def test_start_up_runs_what_is_here_and_says_what_is_not(monkeypatch, requested,
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: "/cached" if cached else None)
     if answers is not None:
-        monkeypatch.setattr(weights, "hub_answers", lambda _: answers)
-    start = weights.choose_start_up(requested)
+        monkeypatch.setattr(loading, "hub_answers", lambda _: answers)
+    start = loading.choose_start_up(requested)
     *fields, banner = expected
     assert [start.name, start.pretrained, start.fetch, start.reason] == fields
     if banner is None:
@@ -715,9 +715,9 @@ def test_start_up_runs_what_is_here_and_says_what_is_not(monkeypatch, requested,
 
 
 def test_start_up_with_a_file_runs_it_or_says_what_is_wrong(tmp_path):
-    start = weights.choose_start_up(f"tiny:{save_tiny(tmp_path)}")
+    start = loading.choose_start_up(f"tiny:{save_tiny(tmp_path)}")
     assert (start.name, start.reason, start.fetch) == ("tiny", "on disk", False)
     with pytest.raises(WeightsError, match=r"gone.pt.*no such file"):
-        weights.choose_start_up("tiny:gone.pt")
+        loading.choose_start_up("tiny:gone.pt")
     with pytest.raises(InputError, match="got 'no-such-model'"):
-        weights.choose_start_up("no-such-model")
+        loading.choose_start_up("no-such-model")

@@ -19,9 +19,9 @@ from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import EXAMPLES, Setting, setting_by_name, setting_words
 from cliptrase_core.evaluation.sources import Examples, Folders, Source, read_stored, read_turned
-from cliptrase_core.files import asset
-from cliptrase_core.imaging import read_image
-from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
+from cliptrase_core.io.files import asset
+from cliptrase_core.io.image import read_image
+from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
 
 
 @dataclass(frozen=True)

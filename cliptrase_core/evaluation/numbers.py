@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.metrics import IGNORED
+from cliptrase_core.evaluation.metrics import IGNORED
 
 Raw = npt.NDArray[np.int32]
 """(H, W) numbers as they stand in a file, 0 to 65535."""

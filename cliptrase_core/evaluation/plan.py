@@ -17,9 +17,9 @@ from cliptrase_core.evaluation.predictors import Predictor, PresetPredictor
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
 from cliptrase_core.evaluation.sliding import SlidePredictor, expect_slidable
-from cliptrase_core.methods import method_by_name
-from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.methods.registry import method_by_name
 from cliptrase_core.presets import PRESETS, preset_by_name
+from cliptrase_core.segmenter import Segmenter
 from cliptrase_core.trial import try_out
 from cliptrase_core.version import VERSION
 

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cliptrase_core.denoise import Denoise
 from cliptrase_core.errors import CliptraseError, memory_explained
 from cliptrase_core.evaluation.sources import Labels, Sample
-from cliptrase_core.geometry import centre_crop_frame
-from cliptrase_core.memory import expect_room
-from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.io.geometry import centre_crop_frame
+from cliptrase_core.io.memory import expect_room
 from cliptrase_core.presets import preset_by_name
-from cliptrase_core.result import ImageEncoding
+from cliptrase_core.regions.denoise import Denoise
+from cliptrase_core.results import ImageEncoding
+from cliptrase_core.segmenter import Segmenter
 
 Outcome = Labels | CliptraseError
 """Labels (H, W) in the frame of the prepared truth, or why there are none."""

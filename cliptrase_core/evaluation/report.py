@@ -25,7 +25,7 @@ from cliptrase_core.evaluation.figures import (
 )
 from cliptrase_core.evaluation.ledger import Header, Record
 from cliptrase_core.evaluation.run import Pace
-from cliptrase_core.files import MARK
+from cliptrase_core.io.files import MARK
 from cliptrase_core.version import VERSION
 
 Report = dict[str, Any]

@@ -23,7 +23,7 @@ from cliptrase_core.evaluation.conventions import (
 )
 from cliptrase_core.evaluation.layouts import Layout
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
+from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
 
 EXAMPLES = "examples"
 """The bundled photographs with masks drawn by hand: nothing to download."""

@@ -20,8 +20,8 @@ from cliptrase_core.errors import CliptraseError, InputError, explain, memory_ex
 from cliptrase_core.evaluation.predictors import Method, Outcome
 from cliptrase_core.evaluation.settings import Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
-from cliptrase_core.geometry import Size
-from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.io.geometry import Size
+from cliptrase_core.segmenter import Segmenter
 
 WINDOW, STRIDE = 224, 112
 LONGEST = 2048

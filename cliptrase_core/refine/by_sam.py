@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.geometry import nearest
+from cliptrase_core.io.geometry import nearest
 from cliptrase_core.refine.components import split
 from cliptrase_core.refine.contract import EVERYTHING, REGIONS, Pixels, Refiner, Step, Working, expect_frame, quietly
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, merge, prompts_of, reports
 from cliptrase_core.refine.report import ComponentReport, Refined, refined
 from cliptrase_core.refine.sam import Embedding, Sam
 from cliptrase_core.refine.voting import SETTINGS, vote
-from cliptrase_core.result import Segmentation
+from cliptrase_core.results import Segmentation
 
 WORKING_SIDE = 1024  # pieces are cut out at no more than this: they come from patches and hold no finer detail
 AT_ONCE = 64  # prompts in one call of the decoder

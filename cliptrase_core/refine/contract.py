@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.refine.report import Refined
-from cliptrase_core.result import Segmentation
+from cliptrase_core.results import Segmentation
 
 PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
 MODES = (PROMPTS, REGIONS, EVERYTHING)

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.geometry import Size, nearest
+from cliptrase_core.io.geometry import Size, nearest
 from cliptrase_core.refine.components import Component
 from cliptrase_core.refine.contract import Step, quietly
 from cliptrase_core.refine.report import ComponentReport

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.result import Segmentation
+from cliptrase_core.results import Segmentation
 
 
 @dataclass(frozen=True)
