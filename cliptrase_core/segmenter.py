@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,17 +26,14 @@ from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.models.checkpoint import fingerprint
 from cliptrase_core.models.encoder import Encoder
 from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
-from cliptrase_core.presets import Preset, preset_by_name
+from cliptrase_core.presets import ClusterSettings, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
-from cliptrase_core.regions.classify import word_logits
-from cliptrase_core.regions.clustering import ClusterSettings
-from cliptrase_core.regions.decode import label_pixels
+from cliptrase_core.regions.decode import label_pixels, word_logits
 from cliptrase_core.regions.denoise import DENOISE_MODES, Denoise
 from cliptrase_core.results import ImageEncoding, Segmentation
 from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary
 from cliptrase_core.text.words import Words, read_text_features, read_words
-from cliptrase_core.timing import timed
 from cliptrase_core.version import VERSION
 
 
@@ -385,3 +384,35 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
+
+
+@contextmanager
+def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Write the seconds that the block took under the name of its stage."""
+    start = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - start
+
+
+_SIDE = 64
+"""Pixels of the picture that is tried: a few patches, a hundredth of a second."""
+
+
+def try_out(
+    segmenter: Segmenter, vocabulary: str | Vocabulary, preset: str, short_side: int | None, **settings: Any
+) -> None:
+    """Lay out and segment an empty picture; the words stay embedded.
+
+    Args:
+        segmenter: the model.
+        vocabulary: that all pictures share.
+        preset: a name.
+        short_side: as for `Segmenter.encode`.
+        settings: of `Segmenter.segment`.
+
+    Raises:
+        CliptraseError: an option that would fail on every picture.
+    """
+    blank = np.zeros((_SIDE, _SIDE, 3), np.uint8)
+    segmenter.view(blank, preset, short_side=short_side)
+    segmenter.segment(segmenter.encode(blank, short_side=_SIDE), vocabulary, **settings)

@@ -19,9 +19,8 @@ from cliptrase_core.errors import CliptraseError
 from cliptrase_core.inspection.capture import Capture, capture
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.models import loading
-from cliptrase_core.models.backbone import PositionResize
 from cliptrase_core.models.encoder import Encoder
-from cliptrase_core.presets import preset_by_name
+from cliptrase_core.presets import PositionResize, preset_by_name
 from cliptrase_core.results import ImageEncoding
 from cliptrase_core.text.encoder import TextEncoder
 from demo import gpu

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.regions.clustering import ClusterSettings, cluster_means, cluster_patches
+from cliptrase_core.presets import ClusterSettings
+from cliptrase_core.regions.clustering import cluster_means, cluster_patches
 
 
 def test_blocks_of_the_affinity_come_back_as_clusters():

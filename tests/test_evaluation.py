@@ -12,8 +12,9 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 
 from cliptrase_core import cli, dataset_vocabulary
 from cliptrase_core.evaluation.examples import read_examples, read_mask
-from cliptrase_core.evaluation.metrics import IGNORED, boundary_f
+from cliptrase_core.evaluation.metrics import boundary_f
 from cliptrase_core.io.files import asset
+from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.segmenter import Segmenter
 from tests.datasets import blocks, voc_devkit, voc_prepared, write_dataset, write_mask, write_picture
 

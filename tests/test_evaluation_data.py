@@ -9,17 +9,15 @@ import pytest
 from PIL import Image
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.evaluation.checking import check
-from cliptrase_core.evaluation.finding import find_layout
+from cliptrase_core.evaluation.data import check
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
-from cliptrase_core.evaluation.metrics import IGNORED
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.predictors import crop_truth
-from cliptrase_core.evaluation.settings import SETTINGS, setting_words
+from cliptrase_core.evaluation.settings import SETTINGS, find_layout, setting_words
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
 from cliptrase_core.io.image import read_image
-from cliptrase_core.io.masks import read_numbers
+from cliptrase_core.io.masks import IGNORED, read_numbers
 from tests.conftest import DATA
 from tests.datasets import write_dataset, write_mask, write_picture
 

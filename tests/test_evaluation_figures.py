@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.evaluation.figures import RESAMPLES, SEED, counts_of, figures, intervals, total
+from cliptrase_core.evaluation import predictors
 from cliptrase_core.evaluation.ledger import record_of
 from cliptrase_core.evaluation.metrics import class_iou, mean_iou, pixel_accuracy
-from cliptrase_core.evaluation.predictors import Method
+from cliptrase_core.evaluation.predictors import Method, SlidePredictor, label_windows, resize_short_side, window_boxes
+from cliptrase_core.evaluation.report import RESAMPLES, SEED, counts_of, figures, intervals, total
 from cliptrase_core.evaluation.settings import Slide
-from cliptrase_core.evaluation.sliding import SlidePredictor, label_windows, resize_short_side, window_boxes
 from cliptrase_core.evaluation.sources import Sample
 from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.text.vocabulary import parse_vocabulary
@@ -135,13 +135,12 @@ def test_windows_are_averaged_and_judged_as_by_hand(threshold, least_area):
 
 
 def test_many_words_are_labelled_as_few_at_a_time(monkeypatch):
-    from cliptrase_core.evaluation import sliding
 
     boxes = window_boxes((224, 250))
     windows = [torch.rand(9, 3, 3, generator=torch.Generator().manual_seed(k)) for k in range(len(boxes))]
     arguments = windows, boxes, (20, 25), torch.arange(9), 8, Slide(threshold=0.2, least_area=0.1)
     whole = label_windows(*arguments)
-    monkeypatch.setattr(sliding, "_VALUES_AT_ONCE", 2 * 20 * 25)
+    monkeypatch.setattr(predictors, "_VALUES_AT_ONCE", 2 * 20 * 25)
     np.testing.assert_array_equal(label_windows(*arguments), whole)
 
 

@@ -12,14 +12,13 @@ from PIL import Image
 
 from cliptrase_core import cli
 from cliptrase_core.errors import InputError, memory_explained
-from cliptrase_core.evaluation.checking import check_folders
-from cliptrase_core.evaluation.conventions import RAW_STUFF
-from cliptrase_core.evaluation.figures import ClassCounts, intervals
+from cliptrase_core.evaluation.data import check_folders
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
 from cliptrase_core.evaluation.ledger import Ledger, Record, part_path, read_ledgers
 from cliptrase_core.evaluation.looking import MOST, expect_usable, look
-from cliptrase_core.evaluation.settings import SETTINGS
+from cliptrase_core.evaluation.report import ClassCounts, intervals
+from cliptrase_core.evaluation.settings import RAW_STUFF, SETTINGS
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
 from cliptrase_core.io import memory
 from cliptrase_core.io.image import read_image

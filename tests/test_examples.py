@@ -10,8 +10,8 @@ from PIL import Image
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.examples import IGNORE, read_examples, read_mask
-from cliptrase_core.evaluation.metrics import IGNORED
 from cliptrase_core.io.image import read_image
+from cliptrase_core.io.masks import IGNORED
 from tests.test_architecture import ROOT
 
 FOLDER = ROOT / "assets" / "examples"

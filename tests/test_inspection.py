@@ -9,7 +9,7 @@ import torch
 from cliptrase_core import InputError
 from cliptrase_core.inspection.capture import incoming_mean, outliers
 from cliptrase_core.models.blocks import project, vanilla_block
-from cliptrase_core.models.preprocess import normalise, resize_and_crop
+from cliptrase_core.models.encoder import normalise, resize_and_crop
 
 
 def test_every_layer_equals_attention_from_the_block_s_own_projections(segmenter, picture):

@@ -15,7 +15,7 @@ from cliptrase_core import METHODS, InputError, Segmenter
 from cliptrase_core.methods import features, pamr
 from cliptrase_core.methods.resclip import UNSURE, first_labels, label_structure, middle_blocks
 from cliptrase_core.models.attention import neighbour_bias
-from cliptrase_core.models.preprocess import normalise
+from cliptrase_core.models.encoder import normalise
 from tests import method_reference
 from tests.conftest import tiny_clip
 from tests.method_reference import MethodReference

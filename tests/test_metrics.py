@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.evaluation.metrics import IGNORED, boundary_f, class_iou, confusion_matrix, mean_iou, pixel_accuracy
-from cliptrase_core.io.masks import read_mask
+from cliptrase_core.evaluation.metrics import boundary_f, class_iou, confusion_matrix, mean_iou, pixel_accuracy
+from cliptrase_core.io.masks import IGNORED, read_mask
 from tests.conftest import DATA
 
 TRUTH = np.array([[0, 0, 1], [1, 1, IGNORED]])

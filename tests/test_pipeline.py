@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary
-from cliptrase_core.models.preprocess import normalise, resize_and_crop
+from cliptrase_core.models.encoder import normalise, resize_and_crop
 from cliptrase_core.regions import cache
 from cliptrase_core.regions.decode import vote
 from cliptrase_core.text.linter import lint

@@ -14,15 +14,13 @@ import torch
 from cliptrase_core.cli.word_files import words_of_argument
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
-from cliptrase_core.evaluation.checking import check, check_folders
-from cliptrase_core.evaluation.data import find_data
-from cliptrase_core.evaluation.distribution import Group, joined, own_device
+from cliptrase_core.evaluation.data import check, check_folders, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
 from cliptrase_core.evaluation.predictors import Method
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import PROTOCOLS, Request
-from cliptrase_core.evaluation.run import Finished, only_writer, run
+from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.io.files import expect_ours, write_all
 from cliptrase_core.methods.registry import METHODS

@@ -15,7 +15,7 @@ from cliptrase_core.inspection.capture import AttentionMaps
 from cliptrase_core.io import export
 from cliptrase_core.io.files import MARK, expect_ours, marked_png
 from cliptrase_core.io.image import read_image
-from cliptrase_core.models.preprocess import resize_and_crop
+from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.segmenter import Segmenter
 from cliptrase_core.viz.heatmap import enlarge, heat_colours, heat_range, mark_patch
 

@@ -14,7 +14,6 @@ from typing import NoReturn
 
 from cliptrase_core.cli import doctor
 from cliptrase_core.cli import evaluate as evaluation
-from cliptrase_core.cli.arguments import add_model_arguments
 from cliptrase_core.cli.inspect import inspect_picture
 from cliptrase_core.cli.segment import find_tasks, segment_pictures
 from cliptrase_core.cli.word_files import words_of_argument
@@ -22,6 +21,7 @@ from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS
 from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.models import loading
+from cliptrase_core.models.precision import AUTO, PRECISIONS
 from cliptrase_core.presets import PRESETS
 from cliptrase_core.refine import MODES, NONE, REFINERS
 from cliptrase_core.regions.denoise import DENOISE_MODES
@@ -169,3 +169,20 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the preset's)")
     command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
     add_model_arguments(command)
+
+
+def add_model_arguments(command: argparse.ArgumentParser) -> None:
+    """Add `--model`, `--pretrained`, `--device` and `--precision`; their defaults come from the environment."""
+    command.add_argument(
+        "--model",
+        default=os.environ.get("CLIPTRASE_MODEL") or loading.NANO,
+        help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
+    )
+    command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
+    command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
+    command.add_argument(
+        "--precision",
+        default=os.environ.get("CLIPTRASE_PRECISION") or "fp32",
+        choices=[*PRECISIONS, AUTO],
+        help="auto measures whether bf16 is faster here",
+    )

@@ -7,9 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
-
-IGNORED = -1
-"""In a truth: a pixel that does not count. In labels: a pixel that got none of the truth's classes."""
+from cliptrase_core.io.masks import IGNORED
 
 BOUNDARY_TOLERANCE = 3 / 224
 """How far a boundary may be off, as a share of the short side: three pixels of what CLIP sees."""

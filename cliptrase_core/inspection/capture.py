@@ -17,8 +17,9 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.statistics import patch_shares
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.models.attention import query_key_attention, recovered_affinity, recovered_weights
-from cliptrase_core.models.backbone import Backbone, PositionResize
+from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import project, vanilla_block
+from cliptrase_core.presets import PositionResize
 
 OUTLIER_SCORE = 3.5
 """Modified z-score of an outlier (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""

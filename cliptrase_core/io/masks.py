@@ -9,8 +9,10 @@ import numpy.typing as npt
 from PIL import PngImagePlugin, TiffImagePlugin
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.evaluation.metrics import IGNORED
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
+
+IGNORED = -1
+"""In a truth: a pixel that does not count. In labels: a pixel that got none of the truth's classes."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*")

@@ -15,7 +15,7 @@ from cliptrase_core.methods.resclip import ResclipSettings, first_labels, label_
 from cliptrase_core.models.attention import neighbour_bias
 from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import project
-from cliptrase_core.models.preprocess import normalise
+from cliptrase_core.models.encoder import normalise
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.results import ImageEncoding
 

@@ -5,7 +5,7 @@ What is accepted, how a picture enters, what leaves: the blocks themselves are r
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,7 @@ from torch.nn import functional as F
 
 from cliptrase_core.errors import UnsupportedBackboneError, explain
 from cliptrase_core.io.geometry import Size
-
-PositionResize = Literal["published", "size"]
-"""How position embeddings reach another grid; see docs/decisions/003-position-embeddings.md."""
+from cliptrase_core.presets import PositionResize
 
 SUPPORTED = "for example ViT-B-16, ViT-B-32, ViT-L-14, ViT-L-14-336 with any of open_clip's weights for them"
 

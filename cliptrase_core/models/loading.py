@@ -15,8 +15,16 @@ from torch import Tensor, nn
 
 from cliptrase_core.errors import InputError, WeightsError, explain
 from cliptrase_core.models import architectures, embedded, hub
-from cliptrase_core.models.checkpoint import SUFFIXES, check_file, check_fit, digest, expect_clip, read_checkpoint
-from cliptrase_core.models.checkpoint_layouts import activation_beside, side_of
+from cliptrase_core.models.checkpoint import (
+    SUFFIXES,
+    activation_beside,
+    check_file,
+    check_fit,
+    digest,
+    expect_clip,
+    read_checkpoint,
+    side_of,
+)
 from cliptrase_core.models.embedded import read_nano
 from cliptrase_core.models.hub import Progress, hub_answers
 

@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.refine import sam_checkpoints
-from cliptrase_core.refine.contract import MODES, PROMPTS, Pixels, Refiner, Step, Working, expect_frame, quietly
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.refine.report import Refined, refined
+from cliptrase_core.refine.report import (
+    MODES,
+    PROMPTS,
+    Pixels,
+    Refined,
+    Refiner,
+    Step,
+    Working,
+    expect_frame,
+    quietly,
+    refined,
+)
 from cliptrase_core.results import Segmentation
 
 if TYPE_CHECKING:

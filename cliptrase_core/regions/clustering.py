@@ -2,51 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from sklearn.cluster import DBSCAN
 from torch import Tensor
 
-from cliptrase_core.errors import InputError, explain
-
-
-@dataclass(frozen=True)
-class ClusterSettings:
-    """DBSCAN's two numbers.
-
-    Attributes:
-        eps: neighbourhood radius, Euclidean, in the space of N-dimensional rows; so it grows with N.
-        min_samples: patches within `eps`, the patch itself included, that make a core patch.
-    """
-
-    eps: float
-    min_samples: int
-
-    def __post_init__(self) -> None:
-        """Check both ranges."""
-        if not (
-            isinstance(self.eps, numbers.Real)
-            and not isinstance(self.eps, bool)
-            and math.isfinite(self.eps)
-            and self.eps > 0
-        ):
-            raise InputError(
-                explain("eps", expected="a number above 0", got=repr(self.eps), remedy="0.7 suits N = 196.")
-            )
-        whole = isinstance(self.min_samples, numbers.Integral) and not isinstance(self.min_samples, bool)
-        if not whole or self.min_samples < 1:
-            raise InputError(
-                explain(
-                    "min_samples",
-                    expected="a whole number of at least 1",
-                    got=repr(self.min_samples),
-                    remedy="3 suits N = 196.",
-                )
-            )
+from cliptrase_core.presets import ClusterSettings
 
 
 def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:

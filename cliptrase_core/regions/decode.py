@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, strips
 
 STRIP_VALUES = 2_000_000
@@ -242,3 +243,35 @@ def _mirror_pad(maps: Tensor, reach: int) -> Tensor:
 def _mirrored(length: int, reach: int) -> list[int]:
     period: Iterator[int] = (i % (2 * length) for i in range(-reach, length + reach))
     return [i if i < length else 2 * length - 1 - i for i in period]
+
+
+def word_logits(scale: float, cls: Tensor, patches: Tensor, text: Tensor, image_prior: bool) -> Tensor:
+    """Scores of words at patches, times the picture's own scores where the prior is asked for.
+
+    Args:
+        scale: factor of cosines, see `features.MethodFeatures.scale`.
+        cls: (D,), unit.
+        patches: (N, D), unit rows.
+        text: (P, D), unit rows.
+        image_prior: see `Segmenter.segment`.
+
+    Returns:
+        (N, P).
+
+    Raises:
+        InputError: scores overflow.
+    """
+    text = text.to(patches.dtype)
+    logits = scale * patches @ text.T
+    if image_prior:
+        logits = logits * (scale * cls @ text.T)
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError(
+            explain(
+                "scores",
+                expected="finite numbers",
+                got="an overflow",
+                remedy="Use precision fp32, or text features of unit length.",
+            )
+        )
+    return logits

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from cliptrase_core.inspection.scores import PatchScores
 from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 
 MOST_FINDINGS = 8
@@ -20,15 +19,15 @@ Embed = Callable[[Sequence[str]], Tensor]
 """Words -> (P, D) unit vectors."""
 
 
-def lint(vocabulary: Vocabulary, embed: Embed, scores: PatchScores | None = None) -> list[str]:
+def lint(vocabulary: Vocabulary, embed: Embed, winners: Sequence[str] | None = None) -> list[str]:
     """Sentences about a vocabulary, most important first; none for a good one.
 
     Args:
         vocabulary: whose words are looked at.
         embed: of the model that reads them.
-        scores: of a picture, to find the words that never won.
+        winners: words that were the best somewhere in a picture, to find those that never were.
     """
-    return [*near_synonyms(vocabulary, embed), *(idle_words(vocabulary, scores) if scores else [])]
+    return [*near_synonyms(vocabulary, embed), *(idle_words(vocabulary, winners) if winners is not None else [])]
 
 
 def near_synonyms(vocabulary: Vocabulary, embed: Embed) -> list[str]:
@@ -57,9 +56,8 @@ def near_synonyms(vocabulary: Vocabulary, embed: Embed) -> list[str]:
     return list(found.values())[:MOST_FINDINGS]
 
 
-def idle_words(vocabulary: Vocabulary, scores: PatchScores) -> list[str]:
+def idle_words(vocabulary: Vocabulary, winners: Sequence[str]) -> list[str]:
     """Synonyms and background words that were the best word nowhere, while their class has others."""
-    winners = set(scores.words_that_win())
     idle = [word for group in vocabulary.classes if len(group.prompts) > 1 for word in group.prompts]
     idle = [word for word in (*idle, *vocabulary.background) if word not in winners]
     if not idle:

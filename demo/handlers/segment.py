@@ -71,7 +71,7 @@ class SegmentHandlers:
             scores = segmenter.scores(
                 entry.encoding, words, method=asked.method, templates=asked.templates, image_prior=asked.image_prior
             )
-            return presenters.findings(core.text.linter.lint(words, segmenter.embed_words, scores))
+            return presenters.findings(core.text.linter.lint(words, segmenter.embed_words, scores.words_that_win()))
 
     @plainly
     def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:

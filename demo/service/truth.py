@@ -85,12 +85,12 @@ def score(truth: Truth, cut: Cut) -> Score:
 
     metrics = core.evaluation.metrics
     places = {fold(name): i for i, name in reversed(list(enumerate(truth.names)))}
-    table = np.array([places.get(fold(name), metrics.IGNORED) for name in cut.result.class_names], dtype=np.int32)
+    table = np.array([places.get(fold(name), core.io.masks.IGNORED) for name in cut.result.class_names], dtype=np.int32)
     # Words that a data set lists twice keep their own number where the words are the truth's own.
     own = cut.result.class_names == truth.names
     labels = cut.result.labels if own else table[cut.result.labels]
     matrix = metrics.confusion_matrix(truth.labels, labels, len(truth.names))
-    wrong = (truth.labels != metrics.IGNORED) & (labels != truth.labels)
+    wrong = (truth.labels != core.io.masks.IGNORED) & (labels != truth.labels)
     return Score(
         core.evaluation.metrics.class_iou(matrix),
         core.evaluation.metrics.mean_iou(matrix),
