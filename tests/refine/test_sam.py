@@ -17,7 +17,7 @@ from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.refine.prompting import cover_of, full_size, prompts_of
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
 from cliptrase_core.refine.sam_checkpoints import load_sam
-from tests.test_refine import halves, painted, result_of
+from tests.refine.test_refine import halves, painted, result_of
 
 SMALL = {"image_size": 96, "width": 48, "depth": 2, "heads": 2, "decoder_width": 32}
 

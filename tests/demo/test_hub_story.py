@@ -19,9 +19,9 @@ from demo.models import ModelHolder
 from demo.models.keys import REAL
 from demo.settings import EXAMPLES, Settings
 from tests.conftest import tiny_clip
+from tests.demo.test_models import TINY, quiet, until
 from tests.hub import hub_with
 from tests.server import serving
-from tests.test_demo_models import TINY, quiet, until
 from tests.visitor import Visitor, call
 
 # --- the whole story, with the real server and a model of the real size ---

@@ -16,7 +16,7 @@ from torch import nn
 from cliptrase_core.errors import WeightsError
 from cliptrase_core.models import loading
 from cliptrase_core.models.checkpoint import from_transformers, kind_of, unwrapped
-from tests.test_weights import TINY, activations, no_network, random_state, tiny  # noqa: F401 - fixtures
+from tests.models.test_loading import TINY, activations, no_network, random_state, tiny  # noqa: F401 - fixtures
 
 
 def to_transformers(state):

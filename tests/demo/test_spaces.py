@@ -21,7 +21,7 @@ from demo.layout import build, launch_options
 from demo.service import Service
 from demo.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 
 

@@ -334,7 +334,7 @@ def test_folders_with_a_benchmark_s_words_may_not_hold_its_other_numbers(tmp_pat
     ],
 )
 def test_coco_stuff_is_read_as_it_is_published(tmp_path, setting, meaning, masks):
-    from tests.test_evaluation_data import loaded
+    from tests.evaluation.test_data import loaded
 
     images = "coco/val2017" if masks.startswith("coco/") else "coco_stuff164k/images/val2017"
     write_dataset(tmp_path / images, tmp_path / masks / "val2017", lambda rng: np.array(list(meaning)))

@@ -21,7 +21,7 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.io import image as image_module
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, MAX_REDUCED_PIXELS, ReducedImage, read_image, read_reduced
 
-IMAGES = Path(__file__).parent / "data" / "images"
+IMAGES = Path(__file__).parents[1] / "data" / "images"
 SECRET = "folder-of-anna"
 
 RED, GREEN, BLUE, WHITE, BLACK = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0]

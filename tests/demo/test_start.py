@@ -22,8 +22,8 @@ from demo.models.keys import REAL
 from demo.service import Service
 from demo.settings import Settings
 from tests.conftest import tiny_clip
+from tests.demo.test_models import TINY
 from tests.server import ROOT
-from tests.test_demo_models import TINY
 
 # --- two threads import at once ---
 

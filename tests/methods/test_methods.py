@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cliptrase_core import METHODS, InputError, Segmenter
-from cliptrase_core.methods import features, pamr
+from cliptrase_core.methods import features, resclip
 from cliptrase_core.methods.resclip import UNSURE, first_labels, label_structure, middle_blocks
 from cliptrase_core.models.attention import neighbour_bias
 from cliptrase_core.models.encoder import normalise
@@ -185,18 +185,18 @@ def test_smoothing_along_colours_equals_loops_and_may_take_words_in_parts(monkey
     logits = torch.randn(5, 5, 3, generator=generator)
     maps = np.stack([method_reference.bilinear(one, (20, 12)) for one in logits.double().numpy()])
     expected = method_reference.pamr(maps, colours.double().numpy())
-    winners, probabilities = pamr.smoothed_winners(logits, colours)
+    winners, probabilities = resclip.smoothed_winners(logits, colours)
     np.testing.assert_array_equal(winners.numpy(), expected.argmax(0))
     shares = np.exp(expected) / np.exp(expected).sum(0)
     np.testing.assert_allclose(probabilities.numpy(), shares.max(0), atol=1e-6)
-    monkeypatch.setattr(pamr, "VALUES_AT_ONCE", 2 * 20 * 12)
-    again, same = pamr.smoothed_winners(logits, colours)
+    monkeypatch.setattr(resclip, "VALUES_AT_ONCE", 2 * 20 * 12)
+    again, same = resclip.smoothed_winners(logits, colours)
     assert torch.equal(again, winners)
     torch.testing.assert_close(same, probabilities)
 
 
 def test_a_grey_picture_has_neighbours_that_count_alike():
-    places, shares = pamr.colour_neighbours(torch.full((3, 4, 5), 128, dtype=torch.uint8))
+    places, shares = resclip.colour_neighbours(torch.full((3, 4, 5), 128, dtype=torch.uint8))
     assert places.shape == (20, 16)
     torch.testing.assert_close(shares, torch.full((20, 16), 1 / 16))
 
@@ -216,6 +216,6 @@ def test_an_unknown_method_names_the_known_ones(segmenter, picture):
 
 
 def test_the_table_of_methods_is_the_registry_s():
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| \[(.+?)\]\(https://arxiv.org/abs/([\d.]+)\) \|", text, re.MULTILINE)
     assert rows == [(one.name, one.source, one.arxiv) for one in METHODS.values()]

@@ -20,7 +20,7 @@ from cliptrase_core.evaluation.ledger import Ledger, Record, part_path, read_led
 from cliptrase_core.evaluation.run import Group, records_folder
 from tests.evaluation_worker import HEADER, STAMPS, Seven, evaluate
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def records(segmenter, output, source=None, **settings):
