@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/.ready  ## start the app on the embedded model: http://127.0.0.1:7860
 	CLIPTRASE_MODEL=$${CLIPTRASE_MODEL:-nano} $(BIN)/python app.py
 
+# Two workers, one thread each: files of tests are shared out, a file stays with one worker.
 test: .venv/.ready  ## every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.ready  ## style, types, walls
 	$(BIN)/ruff check .

@@ -12,18 +12,17 @@ patches (1+N, 1+N), row and column 0 are [CLS]; *attention* the query-key softma
 into pixels; a *vocabulary* is classes, each a group of prompts.
 """
 
-from cliptrase_core.clustering import ClusterSettings
 from cliptrase_core.errors import CliptraseError, InputError, UnsupportedBackboneError, WeightsError
-from cliptrase_core.imaging import read_image
-from cliptrase_core.inspection import AttentionMaps, Capture
-from cliptrase_core.methods import METHODS
-from cliptrase_core.pipeline import Segmenter
-from cliptrase_core.presets import PRESETS
+from cliptrase_core.inspection.capture import AttentionMaps, Capture
+from cliptrase_core.inspection.scores import PatchScores
+from cliptrase_core.io.image import read_image
+from cliptrase_core.methods.registry import METHODS
+from cliptrase_core.presets import PRESETS, ClusterSettings
 from cliptrase_core.refine import REFINERS, Refined, refine
-from cliptrase_core.result import ImageEncoding, Segmentation
-from cliptrase_core.scores import PatchScores
+from cliptrase_core.results import ImageEncoding, Segmentation
+from cliptrase_core.segmenter import Segmenter
+from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary, parse_vocabulary
 from cliptrase_core.version import VERSION as __version__
-from cliptrase_core.vocabulary import Vocabulary, dataset_vocabulary, parse_vocabulary
 
 __all__ = [
     "METHODS",

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
-from cliptrase_core.backbone import PositionResize
-from cliptrase_core.clustering import ClusterSettings
 from cliptrase_core.errors import InputError, expect_one_of, explain
-from cliptrase_core.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
+from cliptrase_core.io.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
+
+PositionResize = Literal["published", "size"]
+"""How position embeddings reach another grid; see docs/decisions/003-position-embeddings.md."""
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """DBSCAN's two numbers.
+
+    Attributes:
+        eps: neighbourhood radius, Euclidean, in the space of N-dimensional rows; so it grows with N.
+        min_samples: patches within `eps`, the patch itself included, that make a core patch.
+    """
+
+    eps: float
+    min_samples: int
+
+    def __post_init__(self) -> None:
+        """Check both ranges."""
+        if not (
+            isinstance(self.eps, numbers.Real)
+            and not isinstance(self.eps, bool)
+            and math.isfinite(self.eps)
+            and self.eps > 0
+        ):
+            raise InputError(
+                explain("eps", expected="a number above 0", got=repr(self.eps), remedy="0.7 suits N = 196.")
+            )
+        whole = isinstance(self.min_samples, numbers.Integral) and not isinstance(self.min_samples, bool)
+        if not whole or self.min_samples < 1:
+            raise InputError(
+                explain(
+                    "min_samples",
+                    expected="a whole number of at least 1",
+                    got=repr(self.min_samples),
+                    remedy="3 suits N = 196.",
+                )
+            )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The one door to the core: `core.colours` is `cliptrase_core.colours`, imported when it is first asked for.
+"""The one door to the core: `core.viz` is `cliptrase_core.viz` with all its modules, imported when first asked for.
 
 The core, and torch with it, takes seconds to import, so the page is drawn before it is there. Python lets two threads
 that import parts of one package at once see each other's half-made modules, and an import that failed so is not tried
@@ -8,6 +8,7 @@ again by itself. Here one thread imports at a time, the whole package first; all
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import threading
 from types import ModuleType
 
@@ -19,7 +20,7 @@ _lock = threading.RLock()  # re-entrant: demo.lent is imported here and asks for
 
 
 def __getattr__(name: str) -> ModuleType:
-    """A module of the core, or one of `OTHERS`; waits where another thread is importing.
+    """A package of the core with all its modules, a module, or one of `OTHERS`; waits while another thread imports.
 
     Raises:
         ModuleNotFoundError: there is none of this name.
@@ -29,5 +30,8 @@ def __getattr__(name: str) -> ModuleType:
     with _lock:
         importlib.import_module(PACKAGE)
         module = importlib.import_module(OTHERS.get(name, f"{PACKAGE}.{name}"))
+        if name not in OTHERS:
+            for found in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{module.__name__}."):
+                importlib.import_module(found.name)
     globals()[name] = module  # the next time without the lock, which a forked worker might find taken
     return module

@@ -2,7 +2,7 @@
 
 Gradio checks the path of a picture only where the request says that it is a file; without that word, any file of
 the server would be read. It also fetches links for whoever asks. And a private listener is not listed, but answers
-to its name. Tests in `tests/test_safety.py` hold each of these against the real server.
+to its name. Tests in `tests/demo/test_safety.py` hold each of these against the real server.
 """
 
 from __future__ import annotations

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cliptrase_core import Segmenter, weights
-from cliptrase_core.backbone import PositionResize
-from cliptrase_core.encoder import Encoder
+from cliptrase_core import Segmenter
 from cliptrase_core.errors import CliptraseError
-from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, ImageInput
-from cliptrase_core.inspection import Capture, capture
-from cliptrase_core.presets import preset_by_name
-from cliptrase_core.result import ImageEncoding
-from cliptrase_core.text import TextEncoder
+from cliptrase_core.inspection.capture import Capture, capture
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
+from cliptrase_core.models import loading
+from cliptrase_core.models.encoder import Encoder
+from cliptrase_core.presets import PositionResize, preset_by_name
+from cliptrase_core.results import ImageEncoding
+from cliptrase_core.text.encoder import TextEncoder
 from demo import gpu
 
 DEVICE = "cuda"
@@ -42,7 +42,7 @@ class LentSegmenter(Segmenter):
 
     def __init__(self, name: str, pretrained: str | None, precision: str) -> None:
         """Load the weights here; the worker makes its own copy of them."""
-        super().__init__(weights.load(name, pretrained), precision=precision, device="cpu")
+        super().__init__(loading.load(name, pretrained), precision=precision, device="cpu")
         _here[self.model_id] = self
         self._encoder = _LentEncoder(self)
         self._text = _LentText(self)
@@ -123,6 +123,6 @@ def _on_gpu(model_id: str, name: str, pretrained: str, precision: str) -> Segmen
         if len(_there) >= KEPT_THERE:
             del _there[next(iter(_there))]
         inherited = _here.get(model_id)  # not there if the model was loaded after the fork
-        loaded = inherited.info if inherited is not None else weights.load(name, pretrained)
+        loaded = inherited.info if inherited is not None else loading.load(name, pretrained)
         _there[model_id] = Segmenter(loaded, precision=precision, device=DEVICE)
     return _there[model_id]

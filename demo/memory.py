@@ -1,4 +1,4 @@
-"""How memory is given back to the system; how much is left is said by `cliptrase_core.memory`."""
+"""How memory is given back to the system; how much is left is said by `cliptrase_core.io.memory`."""
 
 from __future__ import annotations
 

@@ -18,12 +18,11 @@ import numpy as np
 from cliptrase_core import Segmenter
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.distribution import Group, joined
 from cliptrase_core.evaluation.ledger import part_path
 from cliptrase_core.evaluation.predictors import Method, PresetPredictor
-from cliptrase_core.evaluation.run import Finished, only_writer, records_folder, run
+from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, records_folder, run
 from cliptrase_core.evaluation.sources import Sample
-from cliptrase_core.vocabulary import parse_vocabulary
+from cliptrase_core.text.vocabulary import parse_vocabulary
 from tests.conftest import tiny_clip
 
 WORDS = parse_vocabulary("cat; dog; tree")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from cliptrase_core import METHODS, PRESETS, InputError
-from cliptrase_core.methods import method_by_name
+from cliptrase_core.methods.registry import method_by_name
 from cliptrase_core.presets import preset_by_name
 
 

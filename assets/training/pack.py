@@ -15,8 +15,8 @@ from torch import Tensor
 
 from assets.training.tower import read_visual
 from assets.training.words import END, SENTENCES, START, token_ids
-from cliptrase_core.nano import EMBEDDING, ROWS
-from cliptrase_core.storage import pack
+from cliptrase_core.models.embedded import EMBEDDING, ROWS
+from cliptrase_core.models.storage import pack
 
 ASSETS = Path(__file__).resolve().parents[1]
 VOCABULARY = 49408

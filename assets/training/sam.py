@@ -26,7 +26,7 @@ from assets.training.photographs import read_scenes
 from assets.training.prompting import boxes, coarse_map, corrections, cut, framed, random_points, segments
 from assets.training.schedule import cosine_rate, follow, set_rate, show
 from assets.training.windowed import Window, decode, encode, random_window
-from cliptrase_core.refine.sam_files import load_sam
+from cliptrase_core.refine.sam_checkpoints import load_sam
 
 PROMPTS = 4  # segments asked for in every picture
 ROUNDS = 2  # a first prompt, then corrections

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cliptrase_core.attention import correlated_values, recovered_attention
-from cliptrase_core.blocks import attention_branch, finish_block, project
-from cliptrase_core.nano import read_nano
+from cliptrase_core.models.attention import correlated_values, recovered_attention
+from cliptrase_core.models.blocks import attention_branch, finish_block, project
+from cliptrase_core.models.embedded import read_nano
 
 CONFIG = Path(__file__).resolve().parents[1] / "nano" / "config.json"
 

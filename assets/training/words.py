@@ -18,9 +18,9 @@ from torch import Tensor
 
 from assets.training import wordnet
 from assets.training.teachers import WordTeacher
-from cliptrase_core.templates import TEMPLATES
+from cliptrase_core.text.templates import TEMPLATES
 
-CLASS_LISTS = Path(__file__).resolve().parents[2] / "cliptrase_core" / "data" / "classes.json"
+CLASS_LISTS = Path(__file__).resolve().parents[2] / "cliptrase_core" / "text" / "classes.json"
 START, END = 49406, 49407  # tokens
 SENTENCES = ("{}", "a {}.", "the {}", "a photo of a {}", *TEMPLATES["simple7"], *TEMPLATES["openai80"])
 

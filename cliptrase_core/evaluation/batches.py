@@ -12,9 +12,9 @@ import numpy as np
 
 from cliptrase_core.errors import CliptraseError, memory_explained
 from cliptrase_core.evaluation.ledger import Record, record_of
+from cliptrase_core.evaluation.metrics import confusion_matrix
 from cliptrase_core.evaluation.predictors import Outcome, Predictor
 from cliptrase_core.evaluation.sources import Sample, Source
-from cliptrase_core.metrics import confusion_matrix
 
 Batch = tuple[int, ...]
 """Indices of pictures that share a forward pass."""

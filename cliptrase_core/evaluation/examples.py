@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.imaging import read_image
-from cliptrase_core.metrics import IGNORED
-from cliptrase_core.vocabulary import parse_vocabulary
+from cliptrase_core.io.image import read_image
+from cliptrase_core.io.masks import IGNORED
+from cliptrase_core.text.vocabulary import parse_vocabulary
 
 LISTING = "examples.json"
 MASK_END = ".polygons.txt"

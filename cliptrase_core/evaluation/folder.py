@@ -17,7 +17,7 @@ from cliptrase_core.evaluation.layouts import Layout
 from cliptrase_core.evaluation.looking import Convention
 from cliptrase_core.evaluation.numbers import VOID, Numbers
 from cliptrase_core.evaluation.settings import SETTINGS, Slide, setting_words
-from cliptrase_core.vocabulary import Vocabulary
+from cliptrase_core.text.vocabulary import Vocabulary
 
 YAML_ENDS = (".yaml", ".yml")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.files import PICTURE_ENDS, read_text
+from cliptrase_core.io.files import PICTURE_ENDS, read_text
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.metrics import Matrix
+from cliptrase_core.evaluation.metrics import Matrix
 
 Header = Mapping[str, Any]
 """JSON-able; two runs with equal headers give equal records."""

@@ -12,9 +12,9 @@ from PIL import Image
 from cliptrase_core.errors import InputError, explain, one_line
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import VOID, Numbers
-from cliptrase_core.geometry import Size
-from cliptrase_core.imaging import opened_file
-from cliptrase_core.masks import look_at_numbers
+from cliptrase_core.io.geometry import Size
+from cliptrase_core.io.image import opened_file
+from cliptrase_core.io.masks import look_at_numbers
 
 MOST = 100
 """Masks that are opened, spread over the data set: a second or two."""

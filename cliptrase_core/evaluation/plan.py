@@ -11,16 +11,14 @@ import torch
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.data import Data, sha256_of
-from cliptrase_core.evaluation.figures import Rule
 from cliptrase_core.evaluation.folder import FolderSet
-from cliptrase_core.evaluation.predictors import Predictor, PresetPredictor
+from cliptrase_core.evaluation.predictors import Predictor, PresetPredictor, SlidePredictor, expect_slidable
+from cliptrase_core.evaluation.report import Rule
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
-from cliptrase_core.evaluation.sliding import SlidePredictor, expect_slidable
-from cliptrase_core.methods import method_by_name
-from cliptrase_core.pipeline import Segmenter
+from cliptrase_core.methods.registry import method_by_name
 from cliptrase_core.presets import PRESETS, preset_by_name
-from cliptrase_core.trial import try_out
+from cliptrase_core.segmenter import Segmenter, try_out
 from cliptrase_core.version import VERSION
 
 

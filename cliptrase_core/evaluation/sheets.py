@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cliptrase_core.colours import NO_REGION_COLOUR, class_colours, paint
 from cliptrase_core.errors import CliptraseError
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.figures import counts_of, figures
 from cliptrase_core.evaluation.ledger import Record
+from cliptrase_core.evaluation.report import counts_of, figures
 from cliptrase_core.evaluation.sources import Labels, Pixels
-from cliptrase_core.files import marked_png
-from cliptrase_core.metrics import IGNORED
+from cliptrase_core.io.files import marked_png
+from cliptrase_core.io.masks import IGNORED
+from cliptrase_core.viz.palette import NO_REGION_COLOUR, class_colours, paint
 
 ROWS = 6
 _SIDE = 240

@@ -15,11 +15,11 @@ from PIL import Image, ImageOps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.examples import Example, read_mask
 from cliptrase_core.evaluation.layouts import Pair
+from cliptrase_core.evaluation.metrics import boundary_f, confusion_matrix, mean_iou, pixel_accuracy
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.imaging import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file, read_image
-from cliptrase_core.masks import read_numbers
-from cliptrase_core.metrics import IGNORED, boundary_f, confusion_matrix, mean_iou, pixel_accuracy
-from cliptrase_core.vocabulary import Vocabulary, parse_vocabulary
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file, read_image
+from cliptrase_core.io.masks import IGNORED, read_numbers
+from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]

@@ -5,9 +5,8 @@ al., Segment Anything, ICCV 2023), asked about every piece of the coarse result,
 `sam-nano+edges` is one after the other.
 """
 
-from cliptrase_core.refine.contract import MODES, Refiner
 from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
-from cliptrase_core.refine.report import ComponentReport, Refined, RefineReport
+from cliptrase_core.refine.report import MODES, ComponentReport, Refined, Refiner, RefineReport
 
 __all__ = [
     "FREE",

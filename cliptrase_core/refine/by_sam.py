@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -16,14 +16,24 @@ import torch
 from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.geometry import nearest
+from cliptrase_core.io.geometry import nearest
 from cliptrase_core.refine.components import split
-from cliptrase_core.refine.contract import EVERYTHING, REGIONS, Pixels, Refiner, Step, Working, expect_frame, quietly
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, merge, prompts_of, reports
-from cliptrase_core.refine.report import ComponentReport, Refined, refined
+from cliptrase_core.refine.report import (
+    EVERYTHING,
+    REGIONS,
+    ComponentReport,
+    Pixels,
+    Refined,
+    Refiner,
+    Step,
+    Working,
+    expect_frame,
+    quietly,
+    refined,
+)
 from cliptrase_core.refine.sam import Embedding, Sam
-from cliptrase_core.refine.voting import SETTINGS, vote
-from cliptrase_core.result import Segmentation
+from cliptrase_core.results import Segmentation
 
 WORKING_SIDE = 1024  # pieces are cut out at no more than this: they come from patches and hold no finer detail
 AT_ONCE = 64  # prompts in one call of the decoder
@@ -202,3 +212,41 @@ def _shrunk(image: Pixels) -> Pixels:
 
 def _digest(values: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes() + str(values.shape).encode()).hexdigest()
+
+
+MAJORITY = 0.5
+"""Share of a mask that its commonest class must have; else what lies under it stays."""
+
+SETTINGS = {
+    "points_per_side": 12,
+    "points_per_batch": 16,  # 64 take 2 GB at 1024 x 1024
+    "pred_iou_thresh": 0.6,
+    "stability_score_thresh": 0.6,
+    "box_nms_thresh": 0.8,
+}
+"""Of `SamAutomaticMaskGenerator`: few points and low thresholds, as methods that refine with SAM use on a CPU."""
+
+
+def vote(
+    labels: npt.NDArray[np.integer], masks: Sequence[npt.NDArray[np.bool_]]
+) -> tuple[npt.NDArray[np.integer], list[float]]:
+    """Give every mask its commonest coarse class; small masks lie on large ones.
+
+    Args:
+        labels: (H, W) coarse.
+        masks: (H, W) each, any order.
+
+    Returns:
+        (H, W) new labels, and the share of each mask's commonest class, in the order of `masks`.
+    """
+    new = labels.copy()
+    shares = [0.0] * len(masks)
+    areas = [int(mask.sum()) for mask in masks]
+    for index in sorted(range(len(masks)), key=lambda at: (-areas[at], at)):
+        if not areas[index]:
+            continue
+        counts = np.bincount(labels[masks[index]])
+        shares[index] = float(counts.max() / areas[index])
+        if shares[index] >= MAJORITY:
+            new[masks[index]] = counts.argmax()
+    return new, shares

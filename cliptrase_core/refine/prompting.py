@@ -12,10 +12,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.geometry import Size, nearest
+from cliptrase_core.io.geometry import Size, nearest
 from cliptrase_core.refine.components import Component
-from cliptrase_core.refine.contract import Step, quietly
-from cliptrase_core.refine.report import ComponentReport
+from cliptrase_core.refine.report import ComponentReport, Step, quietly
 from cliptrase_core.refine.sam import SURE, Prompts
 
 LEAST_QUALITY = 0.7

@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
-from cliptrase_core.imaging import ImageInput, read_image
-from cliptrase_core.refine import sam_files
-from cliptrase_core.refine.contract import MODES, PROMPTS, Pixels, Refiner, Step, Working, expect_frame, quietly
-from cliptrase_core.refine.edges import follow_edges
-from cliptrase_core.refine.report import Refined, refined
-from cliptrase_core.result import Segmentation
+from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.refine import sam_checkpoints
+from cliptrase_core.refine.guided_filter import follow_edges
+from cliptrase_core.refine.report import (
+    MODES,
+    PROMPTS,
+    Pixels,
+    Refined,
+    Refiner,
+    Step,
+    Working,
+    expect_frame,
+    quietly,
+    refined,
+)
+from cliptrase_core.results import Segmentation
 
 if TYPE_CHECKING:
     from cliptrase_core.refine.by_sam import SamRefiner
@@ -23,11 +33,11 @@ if TYPE_CHECKING:
 NONE, EDGES = "none", "edges"
 FREE = (NONE, EDGES)
 """Refiners that need no weights."""
-SAMS = (sam_files.NANO, *sam_files.PUBLISHED)
+SAMS = (sam_checkpoints.NANO, *sam_checkpoints.PUBLISHED)
 """Refiners that are one SAM each, with weights of its own."""
 NANO_THEN_EDGES = "sam-nano+edges"
 """The embedded SAM says which pixels belong together, the picture's edges where exactly they end."""
-REFINERS = (*FREE, sam_files.NANO, NANO_THEN_EDGES, *sam_files.PUBLISHED)
+REFINERS = (*FREE, sam_checkpoints.NANO, NANO_THEN_EDGES, *sam_checkpoints.PUBLISHED)
 KEPT_MODELS = 2
 
 _LOCK = threading.Lock()
@@ -80,7 +90,7 @@ def load_refiner(
         _expect_nothing(name, mode=mode, checkpoint=checkpoint, working=working)
         return _nothing if name == NONE else _edges
     if name == NANO_THEN_EDGES:
-        sam = load_refiner(sam_files.NANO, mode=mode, checkpoint=checkpoint, device=device, working=working)
+        sam = load_refiner(sam_checkpoints.NANO, mode=mode, checkpoint=checkpoint, device=device, working=working)
         return _then_edges(sam)
     loaded = _loaded(name, None if checkpoint is None else str(checkpoint), device, progress)
     return loaded.in_mode(mode or PROMPTS, working)
@@ -88,7 +98,7 @@ def load_refiner(
 
 def is_here(name: str) -> bool:
     """Whether a refiner needs no download."""
-    return name in FREE or sam_files.is_here(sam_files.NANO if name == NANO_THEN_EDGES else name)
+    return name in FREE or sam_checkpoints.is_here(sam_checkpoints.NANO if name == NANO_THEN_EDGES else name)
 
 
 def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | None) -> SamRefiner:
@@ -96,11 +106,11 @@ def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | Non
 
     key = (name, checkpoint, device)
     path = None if checkpoint is None else Path(checkpoint)
-    if key not in _LOADED and checkpoint is None and name in sam_files.PUBLISHED:
-        path = sam_files.fetch(name, progress)  # before the lock: nobody who wants another model waits for a download
+    if key not in _LOADED and checkpoint is None and name in sam_checkpoints.PUBLISHED:
+        path = sam_checkpoints.fetch(name, progress)  # before the lock: others need not wait for a download
     with _LOCK:  # two people who ask at once share one model
         if key not in _LOADED:
-            _LOADED[key] = SamRefiner(sam_files.load_sam(name, path, device=device))
+            _LOADED[key] = SamRefiner(sam_checkpoints.load_sam(name, path, device=device))
         _LOADED.move_to_end(key)
         while len(_LOADED) > KEPT_MODELS:
             _LOADED.popitem(last=False)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.result import Segmentation
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.results import Segmentation
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,50 @@ def _counted(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], na
         "gained": {names[i]: int(won[i]) for i in np.flatnonzero(won)},
         "lost": {names[i]: int(lost[i]) for i in np.flatnonzero(lost)},
     }
+
+
+PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
+MODES = (PROMPTS, REGIONS, EVERYTHING)
+"""How SAM works: asked about every piece of a class, about every region of the clustering, or for everything."""
+
+Pixels = npt.NDArray[np.uint8]
+Working = tuple[Segmentation, Pixels]
+"""A result and its picture at a smaller size."""
+Step = Callable[[float, str], None]
+"""Told (share in [0, 1], what happens) now and then; what it raises stops the work."""
+
+
+def quietly(share: float, text: str) -> None:
+    """The step that tells nobody."""
+
+
+class Refiner(Protocol):
+    """One way to refine boundaries; threads may share it."""
+
+    def __call__(
+        self, result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+    ) -> Refined:
+        """Refine.
+
+        Args:
+            result: coarse.
+            image: (H, W, 3), in the frame of the labels.
+            keep: numbers of the pieces whose masks are taken, in the order of the report; None decides by quality.
+            step: see `Step`.
+
+        Raises:
+            InputError: picture and labels differ in size, or there is no such piece.
+        """
+
+
+def expect_frame(result: Segmentation, image: Pixels) -> None:
+    """Raise InputError unless the picture is what the labels were made for."""
+    if image.shape != (*result.size, 3) or image.dtype != np.uint8:
+        raise InputError(
+            explain(
+                "picture",
+                expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
+                got=f"{image.dtype} {image.shape}",
+                remedy="Pass the picture that was segmented; for paper presets, the crop that they label.",
+            )
+        )

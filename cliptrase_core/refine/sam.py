@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cliptrase_core.errors import WeightsError, explain
-from cliptrase_core.geometry import Size
+from cliptrase_core.io.geometry import Size
 
 PATCH = 16
 SURE = 8.0

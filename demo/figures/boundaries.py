@@ -54,7 +54,7 @@ def boundaries(picture: views.Picture, before: Labels, after: Labels, pieces: Nu
     grey = np.asarray(Image.fromarray(shown).convert("L"))[..., None].repeat(3, axis=-1)
     out = views.blend(grey, np.zeros_like(grey), DARK)
     width = max(1, max(size) // 700)
-    old, new = (edges(core.geometry.nearest(labels, size), width) for labels in (before, after))
+    old, new = (edges(core.io.geometry.nearest(labels, size), width) for labels in (before, after))
     rows, columns = np.ogrid[: size[0], : size[1]]
     dashes: npt.NDArray[np.bool_] = (rows + columns) // (DASH * width) % 2 == 0
     out[old & dashes] = BEFORE

@@ -32,8 +32,8 @@ def marked(picture: views.Picture, where: Mask, left_out: Mask | None = None) ->
     size = picture.shape[:2]
     grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
     out = views.blend(grey, np.zeros_like(grey), DARK)
-    chosen = core.geometry.nearest(where, size)
+    chosen = core.io.geometry.nearest(where, size)
     out[chosen] = views.blend(out[chosen], np.broadcast_to(np.uint8(MARK), out[chosen].shape), 0.85)
     if left_out is not None:
-        out[core.geometry.nearest(left_out, size)] = 0
+        out[core.io.geometry.nearest(left_out, size)] = 0
     return out

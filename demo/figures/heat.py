@@ -37,7 +37,7 @@ def heat_map(
     """
 
     low, high = own_range(values, patch) if ends is None else ends
-    return _over(picture, core.heatmap.heat_colours(values, low, high), patch, global_patches)
+    return _over(picture, core.viz.heatmap.heat_colours(values, low, high), patch, global_patches)
 
 
 def difference_map(
@@ -49,7 +49,7 @@ def difference_map(
 ) -> views.Picture:
     """Signed values over the picture in grey: blue for less, orange for more; the rest as in `heat_map`."""
 
-    return _over(picture, core.heatmap.signed_colours(values, most), patch, global_patches)
+    return _over(picture, core.viz.heatmap.signed_colours(values, most), patch, global_patches)
 
 
 def matrix_picture(colours: views.Picture) -> views.Picture:
@@ -61,7 +61,7 @@ def matrix_picture(colours: views.Picture) -> views.Picture:
 def own_range(values: npt.NDArray[np.floating], patch: views.Cell | None) -> Range:
     """Lowest and highest value, the chosen patch left out: it may resemble itself far more than the rest does."""
 
-    return core.heatmap.heat_range(values, patch) if patch else (float(values.min()), float(values.max()))
+    return core.viz.heatmap.heat_range(values, patch) if patch else (float(values.min()), float(values.max()))
 
 
 def _over(

@@ -152,10 +152,10 @@ def _maps(look: Look, scale: str) -> tuple[views.Picture, ...]:
 def _matrix_maps(matrix: Matrix, scale: str) -> tuple[views.Picture, ...]:
 
     before, after, affinity = (
-        matrix_picture(core.heatmap.heat_colours(values, *(presenters.heat_ends(scale) or own_range(values, None))))
+        matrix_picture(core.viz.heatmap.heat_colours(values, *(presenters.heat_ends(scale) or own_range(values, None))))
         for values in _values(matrix, scale)
     )
-    gained = core.heatmap.signed_colours(matrix.even[1] - matrix.even[0], presenters.difference_end(matrix, scale))
+    gained = core.viz.heatmap.signed_colours(matrix.even[1] - matrix.even[0], presenters.difference_end(matrix, scale))
     return before, after, matrix_picture(gained), affinity
 
 

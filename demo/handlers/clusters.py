@@ -75,7 +75,7 @@ class ClustersHandlers:
 
 def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | None = None) -> ClustersView:
 
-    colours, asked = core.colours.region_colours(found.count), found.cut.run.asked
+    colours, asked = core.viz.palette.region_colours(found.count), found.cut.run.asked
     before, after = (
         region_map(found.cut.patches, ids, colours, found.changed, chosen) for ids in (found.before, found.after)
     )

@@ -185,12 +185,12 @@ def _palette(comparison: Comparison, *cuts: Cut) -> dict[str, tuple[int, int, in
     """One colour for each folded name of any result: "Dog" and "dog" are one class."""
 
     further = (name for cut in cuts for name in cut.result.class_names)
-    return core.colours.class_colours(fold(name) for name in (*class_names(comparison), *further))
+    return core.viz.palette.class_colours(fold(name) for name in (*class_names(comparison), *further))
 
 
 def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
 
-    return {name: core.colours.to_hex(colour) for name, colour in colours.items()}
+    return {name: core.viz.palette.to_hex(colour) for name, colour in colours.items()}
 
 
 def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]], picture: views.Picture | None = None) -> views.Picture:
@@ -198,7 +198,7 @@ def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]], picture: views.
 
     table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)
     picture = cut.shown if picture is None else picture
-    return overlay(picture, core.geometry.nearest(cut.result.labels, picture.shape[:2]), table, "fill", OPACITY)
+    return overlay(picture, core.io.geometry.nearest(cut.result.labels, picture.shape[:2]), table, "fill", OPACITY)
 
 
 def _gallery(painted: list[tuple[views.Picture, str]]) -> Any:

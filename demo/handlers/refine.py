@@ -154,7 +154,7 @@ def _choices(better: Better) -> Any:
 
 def _view(better: Better) -> BetterView:
 
-    before, after, colours = better.before, better.after, core.colours.label_colours(better.refined)
+    before, after, colours = better.before, better.after, core.viz.palette.label_colours(better.refined)
     numbers = [(i, piece.point) for i, piece in enumerate(better.refined.report.components[:MOST_NUMBERS], start=1)]
     left, right = (outlined(cut.shown, cut.labels, colours, OPACITY) for cut in (before, after))
     return BetterView(

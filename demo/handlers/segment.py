@@ -67,11 +67,11 @@ class SegmentHandlers:
 
         asked = run.asked
         with for_people():
-            words = core.vocabulary.parse_vocabulary(asked.words)
+            words = core.text.vocabulary.parse_vocabulary(asked.words)
             scores = segmenter.scores(
                 entry.encoding, words, method=asked.method, templates=asked.templates, image_prior=asked.image_prior
             )
-            return presenters.findings(core.linter.lint(words, segmenter.embed_words, scores))
+            return presenters.findings(core.text.linter.lint(words, segmenter.embed_words, scores.words_that_win()))
 
     @plainly
     def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:
@@ -118,5 +118,5 @@ def _painted(cut: Cut, style: Any, opacity: Any) -> Any:
     if not 0 <= strength <= 1:
         raise UserError("opacity: expected 0 to 1.")
     return overlay(
-        cut.shown, cut.labels, core.colours.label_colours(cut.result), one_of("style", style, STYLES), strength
+        cut.shown, cut.labels, core.viz.palette.label_colours(cut.result), one_of("style", style, STYLES), strength
     )

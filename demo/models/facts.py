@@ -105,12 +105,12 @@ def model_bytes(segmenter: Segmenter) -> int:
 def weighed(name: str) -> int:
     """Bytes that an architecture's weights take in float32, before any are loaded; 0 where that cannot be told."""
 
-    config = core.architectures.configuration(name)
+    config = core.models.architectures.configuration(name)
     if config["text_cfg"].get("hf_model_name"):
         return 0  # its text tower is another library's: only building it in full would tell
-    return 4 * sum(p.numel() for p in core.architectures.build(name, config).parameters())
+    return 4 * sum(p.numel() for p in core.models.architectures.build(name, config).parameters())
 
 
 def _is_here(key: str) -> bool:
 
-    return core.weights.is_on_disk(*core.weights.parse_model(key))
+    return core.models.loading.is_on_disk(*core.models.loading.parse_model(key))

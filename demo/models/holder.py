@@ -23,7 +23,7 @@ from demo.settings import KEPT_MODEL_BYTES, Settings
 
 if TYPE_CHECKING:
     from cliptrase_core import Segmenter
-    from cliptrase_core.weights import StartUp
+    from cliptrase_core.models.loading import StartUp
 
 _log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class ModelHolder:
         settings = self._settings
         try:
             self._wanted = _key_or_none(settings.model or REAL)
-            plan = core.weights.choose_start_up(settings.model and (self._wanted or settings.model))
+            plan = core.models.loading.choose_start_up(settings.model and (self._wanted or settings.model))
             segmenter = opening.ready(plan.name, plan.pretrained, settings)
         except Exception as error:
             self._report(error, "the wanted model cannot run")

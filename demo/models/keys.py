@@ -33,19 +33,19 @@ def read_key(text: Any) -> str:
     """
 
     plain = text.strip() if isinstance(text, str) else ""
-    like_a_file = plain.lower().endswith(core.checkpoint.SUFFIXES) or ".." in plain
+    like_a_file = plain.lower().endswith(core.models.checkpoint.SUFFIXES) or ".." in plain
     if len(plain) > LONGEST or like_a_file or not _KEY.fullmatch(plain):
         raise UserError(
             "model: expected nano or a name that open_clip knows, such as ViT-B-16:openai. Files can only be "
             "given where the page is started, as CLIPTRASE_MODEL."
         )
     with for_people():
-        name, pretrained = core.weights.parse_model(plain)
+        name, pretrained = core.models.loading.parse_model(plain)
         if name == NANO:
-            core.weights.is_on_disk(name, pretrained)  # refuses other weights
+            core.models.loading.is_on_disk(name, pretrained)  # refuses other weights
             return NANO
-        core.architectures.configuration(name)
-        known = core.architectures.tags(name)
+        core.models.architectures.configuration(name)
+        known = core.models.architectures.tags(name)
     wanted = _folded(pretrained or "")
     for tag in known:
         if _folded(tag) == wanted:

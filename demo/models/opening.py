@@ -32,31 +32,31 @@ def fetch(key: str, progress: Callable[[float, str], None]) -> None:
         WeightsError: the transfer failed.
     """
 
-    name, pretrained = core.weights.parse_model(key)
+    name, pretrained = core.models.loading.parse_model(key)
     if name == NANO:
         return
-    needed, left = ROOM * weighed(name), core.memory.available()
+    needed, left = ROOM * weighed(name), core.io.memory.available()
     if left is not None and needed > left:
         raise UserError(
             f"{key} needs about {needed / 1e6:.0f} MB of memory to load, and {left / 1e6:.0f} MB are left on the "
             "machine that runs this page. Choose a smaller model, for instance ViT-B-16:openai or nano."
         )
-    if core.weights.is_on_disk(name, pretrained):
+    if core.models.loading.is_on_disk(name, pretrained):
         return
-    if not core.hub.hub_answers():
-        why = "HF_HUB_OFFLINE=1 forbids fetching" if core.hub.offline() else "the model hub does not answer"
+    if not core.models.hub.hub_answers():
+        why = "HF_HUB_OFFLINE=1 forbids fetching" if core.models.hub.offline() else "the model hub does not answer"
         raise UserError(
             f"{key} is not on the machine that runs this page, and {why}. Connect it and load again; or start the "
             f"page with a file: CLIPTRASE_MODEL={name}:weights.safetensors. What is loaded goes on working."
         )
     progress(0.0, "asking the model hub")
-    core.weights.download(name, pretrained, progress=progress)
+    core.models.loading.download(name, pretrained, progress=progress)
 
 
 def ready_by_key(key: str, settings: Settings) -> Segmenter:
     """Load a model by its key; raises what `ready` raises."""
 
-    return ready(*core.weights.parse_model(key), settings)
+    return ready(*core.models.loading.parse_model(key), settings)
 
 
 def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
@@ -68,7 +68,7 @@ def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
     """
     if gpu.lent():
         return core.lent.LentSegmenter(name, pretrained, settings.precision)  # a first run would spend lent seconds
-    build = core.pipeline.Segmenter.from_pretrained
+    build = core.segmenter.Segmenter.from_pretrained
     segmenter = build(name, pretrained, device=settings.device, precision=settings.precision)
     _expect_finite(segmenter)
     side = segmenter.info.short_side

@@ -13,7 +13,7 @@ from demo.service import Look, Matrix
 from demo.settings import INCOMING
 
 if TYPE_CHECKING:
-    from cliptrase_core.inspection import LayerGlobals
+    from cliptrase_core.inspection.capture import LayerGlobals
 
 OUTLINED = 8
 """Global patches that are outlined and listed: more would hide the map."""
@@ -108,16 +108,16 @@ def scales(look: Look | Matrix, scale: str) -> str:
 
     patch = look.patch if isinstance(look, Look) else None
     end = f"{difference_end(look, scale):.1f}&times;"
-    signed = _bar(core.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
+    signed = _bar(core.viz.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
     if scale == SAME_SCALE:
-        heat = _bar(core.heatmap.HEAT_STOPS, "0", "multiples of an even share", f"{MOST:.0f}&times; and more")
+        heat = _bar(core.viz.heatmap.HEAT_STOPS, "0", "multiples of an even share", f"{MOST:.0f}&times; and more")
         note = (
             "An even share is what each patch would get if all got the same. The affinity, of which regions are made, "
             "counts as a share of its row here."
         )
         return f'<div class="scales">{heat}{signed}</div><p class="hint">{note}</p>'
     bars = [
-        _bar(core.heatmap.HEAT_STOPS, f"{low:.2f}{unit}", name, f"{high:.2f}{unit}")
+        _bar(core.viz.heatmap.HEAT_STOPS, f"{low:.2f}{unit}", name, f"{high:.2f}{unit}")
         for name, values, unit in (
             ("before", look.even[0], "&times;"),
             ("after", look.even[1], "&times;"),

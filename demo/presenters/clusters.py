@@ -93,10 +93,10 @@ def _said(found: Clusters, vote: RegionVote) -> str:
 
 def _row(found: Clusters, vote: RegionVote, chosen: int | None) -> str:
 
-    colour = core.colours.to_hex(core.colours.region_colours(found.count)[vote.region])
-    names, classes = found.cut.result.class_names, core.colours.label_colours(found.cut.result)
+    colour = core.viz.palette.to_hex(core.viz.palette.region_colours(found.count)[vote.region])
+    names, classes = found.cut.result.class_names, core.viz.palette.label_colours(found.cut.result)
     first, then = ("" if label is None else names[label] for label in (vote.winner, vote.second))
-    winner = "none" if vote.winner is None else f"{swatch(core.colours.to_hex(classes[vote.winner]))} {word(first)}"
+    winner = "none" if vote.winner is None else f"{swatch(core.viz.palette.to_hex(classes[vote.winner]))} {word(first)}"
     second = "none" if vote.second is None else f"{word(then)} ({percent(vote.second_share)})"
     mark = ' class="chosen" aria-current="true"' if vote.region == chosen else ""
     return (

@@ -187,8 +187,8 @@ def _moved(better: Better, name: str) -> int:
 
 def _colours(better: Better) -> dict[str, str]:
 
-    table = core.colours.label_colours(better.refined)
-    return {name: core.colours.to_hex(table[index]) for index, name in enumerate(better.refined.class_names)}
+    table = core.viz.palette.label_colours(better.refined)
+    return {name: core.viz.palette.to_hex(table[index]) for index, name in enumerate(better.refined.class_names)}
 
 
 def _table(columns: Iterable[tuple[str, str]], rows: str, kind: str = "") -> str:

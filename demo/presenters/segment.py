@@ -115,7 +115,7 @@ def describe(cut: Cut, *, masks: bool = False) -> Mapping[str, Any]:
                 "colour": row.colour,
                 "area": round(row.area, 6),
                 "confidence": round(row.confidence, 4),
-                **({"rle": core.export.run_lengths(columns == row.index)} if masks else {}),
+                **({"rle": core.io.export.run_lengths(columns == row.index)} if masks else {}),
             }
             for row in cut.legend
         ],

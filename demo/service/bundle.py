@@ -17,7 +17,7 @@ from demo.service.refine import NO_MODEL, Refinement, Step, quietly
 from demo.service.service import Service
 
 if TYPE_CHECKING:
-    from cliptrase_core.weights import LoadedModel
+    from cliptrase_core.models.loading import LoadedModel
 
 README = "HOW-TO.txt"
 
@@ -52,9 +52,9 @@ def bundle(
     else:
         better = service.refine(refinement, path, lambda share, text: step(0.5 * share, text), full=True)
         result, pixels = better.refined, better.pixels
-    stem = core.export.safe_stem(Path(path).stem)
+    stem = core.io.export.safe_stem(Path(path).stem)
     with for_people(), TemporaryDirectory() as folder:
-        files = core.export.save(
+        files = core.io.export.save(
             result,
             pixels,
             folder,

@@ -146,7 +146,7 @@ def region_votes(
     sizes = np.bincount(patches[patches >= 0])
     votes = np.zeros((len(sizes), classes), dtype=np.int64)
     if len(sizes):
-        counted = core.decode.count_votes(labels, regions, classes)
+        counted = core.regions.decode.count_votes(labels, regions, classes)
         votes[: len(counted)] = counted  # a region that won no pixel may be missing at the end
     return [_vote(region, int(size), votes[region], labels.size) for region, size in enumerate(sizes)]
 

@@ -71,7 +71,7 @@ def variants(asked: Asked, names: Sequence[str] = VARIANTS, other_words: str = "
     for name in names:
         if name not in VARIANTS:
             raise UserError(f"methods: expected names out of {', '.join(VARIANTS)}, got {name[:40]!r}. Pick some.")
-        title, changes = STEPS[name] if name in STEPS else (core.methods.METHODS[name].title, {"method": name})
+        title, changes = STEPS[name] if name in STEPS else (core.methods.registry.METHODS[name].title, {"method": name})
         other = dataclasses.replace(asked, **{"vote": None, **changes})  # type: ignore[arg-type]
         # The same request in the same words is found among the results that are kept.
         found.append(Variant(name, title, asked if _settled(other) == _settled(asked) else other))
@@ -118,8 +118,8 @@ def class_names(comparison: Comparison) -> list[str]:
 
     with for_people():
         asked = {one.asked.words for one in comparison.variants}
-        named = [core.words.read_words(words, None).class_names for words in asked]
-    return [*(name for names in named for name in names), core.result.BACKGROUND]  # a threshold adds it
+        named = [core.text.words.read_words(words, None).class_names for words in asked]
+    return [*(name for names in named for name in names), core.results.BACKGROUND]  # a threshold adds it
 
 
 def cost(cut: Cut) -> float:
@@ -130,7 +130,7 @@ def cost(cut: Cut) -> float:
 def _settled(asked: Asked) -> Asked:
     """The same request with everything said, and without what does not change its labels."""
 
-    vote = core.methods.METHODS[asked.method].regions_vote if asked.vote is None else asked.vote
+    vote = core.methods.registry.METHODS[asked.method].regions_vote if asked.vote is None else asked.vote
     if vote:
         return dataclasses.replace(asked, vote=True)
     return dataclasses.replace(asked, vote=False, denoise="cls", eps=None, min_samples=None)

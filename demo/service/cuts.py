@@ -16,7 +16,7 @@ from demo.service.pictures import Seen
 
 if TYPE_CHECKING:
     from cliptrase_core import Segmentation
-    from cliptrase_core.colours import LegendRow
+    from cliptrase_core.viz.palette import LegendRow
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Cut:
     def legend(self) -> list[LegendRow]:
         """Classes that are present, largest first."""
 
-        return core.colours.legend(self.result)
+        return core.viz.palette.legend(self.result)
 
     @property
     def labels(self) -> npt.NDArray[np.int32]:
@@ -114,4 +114,4 @@ class Cut:
 
     def _as_shown(self, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
 
-        return core.geometry.nearest(values, (self.shown.shape[0], self.shown.shape[1]))
+        return core.io.geometry.nearest(values, (self.shown.shape[0], self.shown.shape[1]))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cliptrase_core import AttentionMaps
-    from cliptrase_core.measures import Measures
+    from cliptrase_core.inspection.statistics import Measures
 
 Floats = npt.NDArray[np.float32]
 MATRIX_SIDE = 512
@@ -108,15 +108,14 @@ def make_look(
 
     h, w = seen.grid
     token = 0 if patch is None else maps.token(*patch)
-    near = None if patch is None else core.measures.surroundings(seen.grid, *patch)
+    near = None if patch is None else core.inspection.statistics.surroundings(seen.grid, *patch)
     matrices = (maps.attention, maps.recovered, maps.affinity)
     incoming = direction == INCOMING
     parts = [matrix[1:, token] if incoming else matrix[token, 1:] for matrix in matrices]
-    shares = [
-        _column(matrix, token) if incoming else core.measures.patch_shares(matrix[token, 1:]) for matrix in matrices
-    ]
+    statistics = core.inspection.statistics
+    shares = [_column(matrix, token) if incoming else statistics.patch_shares(matrix[token, 1:]) for matrix in matrices]
     before, after = (
-        core.measures.measure(core.measures.patch_shares(share), maps.global_patches, near) for share in shares[:2]
+        statistics.measure(statistics.patch_shares(share), maps.global_patches, near) for share in shares[:2]
     )
     return Look(
         seen=seen,
@@ -138,9 +137,9 @@ def make_look(
 
 def make_matrix(seen: Seen, maps: AttentionMaps, patches: views.Picture) -> Matrix:
     """The whole matrix of a layer, for the eye."""
-
-    shares = [core.measures.patch_shares(matrix[1:, 1:]) for matrix in (maps.attention, maps.recovered, maps.affinity)]
-    before, after = (core.measures.measure(share, maps.global_patches) for share in shares[:2])
+    statistics = core.inspection.statistics
+    shares = [statistics.patch_shares(matrix[1:, 1:]) for matrix in (maps.attention, maps.recovered, maps.affinity)]
+    before, after = (statistics.measure(share, maps.global_patches) for share in shares[:2])
     return Matrix(
         seen=seen,
         layer=maps.layer,
@@ -156,7 +155,7 @@ def make_matrix(seen: Seen, maps: AttentionMaps, patches: views.Picture) -> Matr
 
 def _column(matrix: Tensor, token: int) -> Tensor:
     """What each patch gives to one patch, as a share of what it gives to patches; (N,)."""
-    return core.measures.patch_shares(matrix[1:, 1:])[:, token - 1]
+    return core.inspection.statistics.patch_shares(matrix[1:, 1:])[:, token - 1]
 
 
 def _cells(maps: AttentionMaps) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from demo.settings import KEPT_DIGESTS, KEPT_FOR_EACH, KEPT_PICTURE_BYTES
 
 if TYPE_CHECKING:
     from cliptrase_core import ImageEncoding, Segmenter
-    from cliptrase_core.geometry import Frame, Size
+    from cliptrase_core.io.geometry import Frame, Size
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def labelled_pixels(entry: Entry, seen: Seen, path: str | None) -> views.Picture
     expect_same(seen, path)
     if entry.complete:
         return entry.pixels
-    return core.imaging.read_image(path, max_pixels=core.imaging.MAX_REDUCED_PIXELS)
+    return core.io.image.read_image(path, max_pixels=core.io.image.MAX_REDUCED_PIXELS)
 
 
 def seen_box(frame: Frame, size: Size) -> views.Box:
@@ -177,7 +177,7 @@ def seen_box(frame: Frame, size: Size) -> views.Box:
 
 def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry:
 
-    read = core.imaging.read_reduced(path)
+    read = core.io.image.read_reduced(path)
     expect_room(segmenter, read.size, preset, short_side)
     encoding = segmenter.encode(read, preset, short_side=short_side)
     frame, side = encoding.frame, views.cell_side(encoding.grid)

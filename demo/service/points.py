@@ -13,8 +13,8 @@ from demo.service.cuts import Run
 from demo.service.service import Service
 
 if TYPE_CHECKING:
-    from cliptrase_core.geometry import Size
-    from cliptrase_core.scores import Candidate
+    from cliptrase_core.inspection.scores import Candidate
+    from cliptrase_core.io.geometry import Size
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     votes = np.zeros(1, dtype=np.int64)
     if result.settings["vote"] and region >= 0:
         own = service.again(Run(run.seen, asked.before_vote), path).result
-        votes = core.decode.count_votes(own.labels, result.regions, len(own.class_names))[region]
+        votes = core.regions.decode.count_votes(own.labels, result.regions, len(own.class_names))[region]
     winner, total = int(votes.argmax()), int(votes.sum())
     return Point(
         row=row,
         column=column,
         shown=result.class_names[label],
-        colour=core.colours.to_hex(core.colours.label_colours(result)[label]),
+        colour=core.viz.palette.to_hex(core.viz.palette.label_colours(result)[label]),
         candidates=candidates,
         abstained=bool(asked.threshold and result.confidence[place] < asked.threshold),
         region=region if total else None,

@@ -99,7 +99,7 @@ def fetch(name: str, step: Step) -> None:
         return
 
     with for_people():
-        core.refine.sam_files.fetch(name, step)
+        core.refine.sam_checkpoints.fetch(name, step)
 
 
 def make_refined(
@@ -137,8 +137,8 @@ def make_refined(
 def _expect_room(name: str, device: str) -> None:
     """A process that takes more memory than there is would be ended without a word, with everybody's work."""
 
-    left = core.memory.available()
-    if name not in core.refine.sam_files.PUBLISHED or device != "cpu" or left is None:
+    left = core.io.memory.available()
+    if name not in core.refine.sam_checkpoints.PUBLISHED or device != "cpu" or left is None:
         return
     needed = MEGABYTES[name] * 1_000_000 + WORKING_BYTES
     if needed > left:

@@ -10,7 +10,7 @@ from demo.settings import MOST_PATCHES, SHORT_SIDES
 
 if TYPE_CHECKING:
     from cliptrase_core import Segmenter
-    from cliptrase_core.geometry import Size
+    from cliptrase_core.io.geometry import Size
 
 PAIR_BYTES, PATCH_BYTES = 18, 100_000
 """Memory that each pair of patches and each patch takes at the peak: 5 GB were measured at 16,384 patches."""
@@ -25,7 +25,7 @@ def expect_room_in_full(size: Size) -> None:
     Raises:
         UserError: with a way out.
     """
-    needed, left = FULL_BYTES * size[0] * size[1], core.memory.available()
+    needed, left = FULL_BYTES * size[0] * size[1], core.io.memory.available()
     if left is not None and needed > left:
         raise UserError(
             f"In full, {size[0]} x {size[1]} pixels take about {needed / 1e9:.1f} GB of memory, and "
@@ -47,7 +47,7 @@ def expect_room(segmenter: Segmenter, size: Size, preset: str, short_side: int |
         InputError: more patches than the core accepts.
     """
     patches = _patches(segmenter, size, preset, short_side)
-    left = core.memory.available()
+    left = core.io.memory.available()
     if _fits(patches, left):
         return
     smaller = [s for s in SHORT_SIDES if s < (short_side or SHORT_SIDES[-1] + 1)]

@@ -10,7 +10,7 @@ from demo.figures import views
 from demo.service.service import Service
 
 if TYPE_CHECKING:
-    from cliptrase_core.geometry import Frame
+    from cliptrase_core.io.geometry import Frame
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,8 +34,8 @@ from demo.settings import (
 
 if TYPE_CHECKING:
     from cliptrase_core import AttentionMaps, Refined, Segmentation, Segmenter
-    from cliptrase_core.geometry import Size
-    from cliptrase_core.inspection import LayerGlobals
+    from cliptrase_core.inspection.capture import LayerGlobals
+    from cliptrase_core.io.geometry import Size
 
 
 class Service:
@@ -191,7 +191,7 @@ class Service:
         """Patch (row, column) under a point of the inspected picture."""
 
         side = views.cell_side(seen.grid)
-        return core.geometry.patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
+        return core.io.geometry.patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
 
     def _maps_of(
         self, seen: Seen, path: str | None, layer: int | None, head: int | None

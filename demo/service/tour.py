@@ -106,7 +106,9 @@ def _denoising(service: Service) -> Pair:
 def _words(service: Service) -> Pair:
 
     plain, cut = _cut(service, method="clip"), _cut(service)
-    left, right = (overlay(c.shown, c.labels, core.colours.label_colours(c.result), "fill", 0.6) for c in (plain, cut))
+    left, right = (
+        overlay(c.shown, c.labels, core.viz.palette.label_colours(c.result), "fill", 0.6) for c in (plain, cut)
+    )
     return left, right, {"changed": float((plain.result.labels != cut.result.labels).mean())}
 
 
@@ -123,7 +125,7 @@ def _cut(service: Service, **changes: str) -> Cut:
 
 def _regions(cut: Cut) -> views.Picture:
 
-    colours = core.colours.paint(cut.regions, core.colours.region_colours(int(cut.result.regions.max()) + 1))
+    colours = core.viz.palette.paint(cut.regions, core.viz.palette.region_colours(int(cut.result.regions.max()) + 1))
     return views.blend(cut.shown, colours, 0.75)
 
 

@@ -60,7 +60,7 @@ def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth
     """
 
     with for_people():
-        labels = core.masks.read_mask(mask, max_pixels=core.imaging.MAX_REDUCED_PIXELS)
+        labels = core.io.masks.read_mask(mask, max_pixels=core.io.image.MAX_REDUCED_PIXELS)
     frame = service.encoded(own.run, path)[1].encoding.frame
     if labels.shape != frame.original:
         expected, got = (" x ".join(map(str, size)) for size in (frame.original, labels.shape))
@@ -76,20 +76,24 @@ def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth
         )
     if frame.labels != frame.original:  # the paper's presets label a crop
         (top, left), (height, width) = frame.crop, frame.labels
-        labels = core.geometry.nearest(labels, frame.resized)[top : top + height, left : left + width]
-    return Truth(core.geometry.nearest(labels, own.result.size), names)
+        labels = core.io.geometry.nearest(labels, frame.resized)[top : top + height, left : left + width]
+    return Truth(core.io.geometry.nearest(labels, own.result.size), names)
 
 
 def score(truth: Truth, cut: Cut) -> Score:
     """Compare a result with a ground truth, classes matched by name."""
 
+    metrics = core.evaluation.metrics
     places = {fold(name): i for i, name in reversed(list(enumerate(truth.names)))}
-    table = np.array([places.get(fold(name), core.metrics.IGNORED) for name in cut.result.class_names], dtype=np.int32)
+    table = np.array([places.get(fold(name), core.io.masks.IGNORED) for name in cut.result.class_names], dtype=np.int32)
     # Words that a data set lists twice keep their own number where the words are the truth's own.
     own = cut.result.class_names == truth.names
     labels = cut.result.labels if own else table[cut.result.labels]
-    matrix = core.metrics.confusion_matrix(truth.labels, labels, len(truth.names))
-    wrong = (truth.labels != core.metrics.IGNORED) & (labels != truth.labels)
+    matrix = metrics.confusion_matrix(truth.labels, labels, len(truth.names))
+    wrong = (truth.labels != core.io.masks.IGNORED) & (labels != truth.labels)
     return Score(
-        core.metrics.class_iou(matrix), core.metrics.mean_iou(matrix), core.metrics.pixel_accuracy(matrix), wrong
+        core.evaluation.metrics.class_iou(matrix),
+        core.evaluation.metrics.mean_iou(matrix),
+        core.evaluation.metrics.pixel_accuracy(matrix),
+        wrong,
     )

@@ -21,11 +21,10 @@ from PIL import Image
 
 from cliptrase_core import Segmenter, dataset_vocabulary
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.distribution import Group
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.predictors import Method, PresetPredictor
-from cliptrase_core.evaluation.run import only_writer, run
+from cliptrase_core.evaluation.run import Group, only_writer, run
 from cliptrase_core.evaluation.sources import Folders, read_stored
 from tests.conftest import tiny_clip
 

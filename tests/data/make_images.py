@@ -1,4 +1,4 @@
-"""Make the small pictures in `images/` that `tests/test_imaging.py` reads: python tests/data/make_images.py.
+"""Make the small pictures in `images/` that `tests/io/test_image.py` reads: python tests/data/make_images.py.
 
 The files are kept in the repository, since encoders differ between versions; run this only to add one.
 Everything is drawn here: no photograph, no borrowed colour profile.

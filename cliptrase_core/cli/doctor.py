@@ -1,0 +1,95 @@
+"""What is installed, which weights are here, what would run: the first thing to ask of a new machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from cliptrase_core.errors import CliptraseError
+from cliptrase_core.methods.registry import METHODS
+from cliptrase_core.models import loading
+from cliptrase_core.models.embedded import read_nano
+from cliptrase_core.models.precision import WORTH_IT, bf16_gain
+from cliptrase_core.refine import SAMS, is_here
+from cliptrase_core.refine.sam_checkpoints import NANO as SAM_NANO
+from cliptrase_core.refine.sam_checkpoints import load_sam
+from cliptrase_core.version import VERSION
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "scikit-learn",
+    "segment-anything",
+    "scipy",
+    "numpy",
+    "pillow",
+    "pycocotools",
+    "gradio",
+)
+
+PAGE = Path(__file__).resolve().parents[2] / "app.py"
+
+
+def report() -> Iterator[str]:
+    """Lines for people. Takes up to 3 s when the hub does not answer."""
+    yield f"cliptrase-lab {VERSION}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    for package in PACKAGES:
+        yield f"  {package} {_version(package)}"
+    yield f"device: {_devices()}, {torch.get_num_threads()} threads"
+    gain = bf16_gain("cpu")
+    verdict = "worth it: --precision auto takes it" if gain >= WORTH_IT else "not worth it"
+    yield f"bf16 on this CPU: {gain:.1f}x the speed of fp32 ({verdict})"
+    yield "weights on disk:"
+    yield f"  {loading.NANO}: {_embedded(loading.is_on_disk(loading.NANO), read_nano)}"
+    for name in loading.OPENAI_ARCHITECTURES:
+        yield f"  {name}: {'here' if loading.is_on_disk(name) else 'not here'}"
+    for name in SAMS:
+        found = is_here(name)
+        state = _embedded(found, partial(load_sam, name)) if name == SAM_NANO else "here" if found else "not here"
+        yield f"  SAM {name}: {state}"
+    yield "methods:"
+    for method in METHODS.values():
+        yield f"  {method.name}: {method.title}, {method.source}, arXiv {method.arxiv}"
+    yield f"command line would run: {os.environ.get('CLIPTRASE_MODEL') or loading.NANO}"
+    yield f"page would start with: {_start_up()}"
+
+
+def _embedded(found: bool, read: Callable[[], object]) -> str:
+    """What becomes of a bundled model when it is read, which takes a moment: nothing else shows that it is whole."""
+    if not found:
+        return "not here: the program is incomplete, install it again"
+    try:
+        read()
+    except CliptraseError as error:
+        return f"unusable. {error}"
+    return "here"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return f"missing: install it with 'pip install {package}'"
+
+
+def _devices() -> str:
+    if torch.cuda.is_available():
+        return f"cuda ({torch.cuda.get_device_name()})"
+    return "cpu"
+
+
+def _start_up() -> str:
+    if not PAGE.is_file():
+        return "nothing: the page is not installed with the command line, it runs from a clone (python app.py)"
+    try:
+        start = loading.choose_start_up(os.environ.get("CLIPTRASE_MODEL"))
+    except CliptraseError as error:
+        return f"nothing. {error}"
+    return f"{start.name} ({start.reason}){'. ' + start.banner if start.banner else ''}"

@@ -1,0 +1,224 @@
+"""`evaluate`: its arguments, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cliptrase_core.cli.word_files import words_of_argument
+from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.evaluation import sheets
+from cliptrase_core.evaluation.data import check, check_folders, find_data
+from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
+from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
+from cliptrase_core.evaluation.predictors import Method
+from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
+from cliptrase_core.evaluation.request import PROTOCOLS, Request
+from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
+from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
+from cliptrase_core.io.files import expect_ours, write_all
+from cliptrase_core.methods.registry import METHODS
+from cliptrase_core.presets import PRESETS
+from cliptrase_core.regions.denoise import DENOISE_MODES
+from cliptrase_core.segmenter import Segmenter
+from cliptrase_core.text.templates import TEMPLATES
+
+Load = Callable[[argparse.Namespace], Segmenter]
+
+NOTHING_SCORED = 2
+"""Exit code where no picture could be used, as of other bad input."""
+
+_FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything but which model."""
+    data = parser.add_argument_group("data")
+    names = ", ".join((*SETTINGS, EXAMPLES))
+    data.add_argument("--setting", metavar="NAME|FILE.yaml", help=f"{names}, or a YAML file that describes folders")
+    data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets")
+    data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
+    data.add_argument("--masks", metavar="DIR", help="their masks, of the same names")
+    data.add_argument(
+        "--vocabulary",
+        metavar="WORDS",
+        help="of your own pictures, or instead of a setting's, or @FILE",
+    )
+    data.add_argument("--first", type=int, help="number of the first class in your masks (default: 0)")
+    data.add_argument("--ignored", type=int, nargs="*", help="numbers that do not count (default: 255)")
+    data.add_argument("--background", type=int, nargs="*", help="numbers of the background (default: none)")
+    data.add_argument("--mask-end", help="what follows a picture's name in its mask's (default: .png)")
+    data.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
+    data.add_argument("--check", action="store_true", help="say which data are there and what masks hold; runs nothing")
+    how = parser.add_argument_group("how")
+    how.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; whole for examples and your own folders")
+    how.add_argument("--preset", choices=list(PRESETS), help="default: paper-224; auto for protocol whole")
+    how.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the protocol's)")
+    how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
+    how.add_argument("--method", default="cliptrase", choices=list(METHODS))
+    how.add_argument("--vote", action=argparse.BooleanOptionalAction, help="whether regions vote (default: method's)")
+    how.add_argument("--image-prior", action=argparse.BooleanOptionalAction, help="weigh words by the whole picture")
+    how.add_argument("--denoise", default="cls", choices=DENOISE_MODES)
+    how.add_argument("--eps", type=float)
+    how.add_argument("--min-samples", type=int)
+    how.add_argument("--templates", choices=list(TEMPLATES))
+    work = parser.add_argument_group("work")
+    work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures that share a forward pass")
+    work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
+    work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+    work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .md and .png beside it")
+
+
+def execute(options: argparse.Namespace, load: Load) -> int:
+    """Run the command.
+
+    Args:
+        options: parsed arguments.
+        load: model from options.
+
+    Raises:
+        CliptraseError: bad input.
+    """
+    if options.vocabulary is not None:
+        options.vocabulary = words_of_argument(options.vocabulary)
+    if options.check:
+        for line in _checked(options):
+            print(line)
+        return 0
+    if options.output is None or options.output.suffix != ".json":
+        got = "nothing" if options.output is None else options.output.name
+        raise InputError(explain("output", expected="a file that ends in .json", got=got, remedy="Give --output."))
+    with joined() as group:
+        options.device = options.device or own_device()
+        request = _request(options)
+        expect_fitting(request)
+        expect_ours(_files(options.output).values())
+        data = find_data(request)
+        group.by_first(data.expect_usable)
+        with only_writer(options.output, group):
+            plan = make_plan(request, data, load(options))  # weights are fetched for data that can be used
+            found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
+            scored = found is None or _write(found, plan, options, group)
+    return 0 if scored else NOTHING_SCORED
+
+
+def _request(options: argparse.Namespace) -> Request:
+    data = _asked_for(options)
+    method = Method(
+        name=options.method,
+        vote=options.vote,
+        denoise=options.denoise,
+        eps=options.eps,
+        min_samples=options.min_samples,
+        templates=options.templates,
+    )
+    return Request(
+        data,
+        root=options.data,
+        protocol=options.protocol,
+        preset=options.preset,
+        short_side=options.short_side,
+        method=method,
+        image_prior=options.image_prior,
+        vocabulary=options.vocabulary,
+        limit=options.limit,
+        batch=options.batch,
+        readers=options.readers,
+        quirks=options.reference_quirks,
+    )
+
+
+def _asked_for(options: argparse.Namespace) -> str | FolderSet:
+    """A setting's name, or folders."""
+    own = options.images is not None or options.masks is not None
+    if own == (options.setting is not None):
+        got = "both" if own else "neither"
+        raise InputError(
+            explain("data", expected="--setting, or --images with --masks", got=got, remedy="Give one of them.")
+        )
+    given = _folder_entries(options)
+    _expect_heeded(options, own, sorted(given))
+    if own:
+        return folder_set({**given, "vocabulary": options.vocabulary}, Path())
+    if _is_file(options.setting):
+        return read_folder_set(options.setting)
+    expect_one_of("setting", options.setting, (*SETTINGS, EXAMPLES))
+    return str(options.setting)
+
+
+def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
+    """What was said about folders of one's own."""
+    return {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
+
+
+def _checked(options: argparse.Namespace) -> Iterator[str]:
+    """What `--check` says: of folders, of a setting, or of all."""
+    if options.setting is None and options.images is None and options.masks is None:
+        return check(None, options.data)
+    if options.setting is None and options.vocabulary is None:
+        return check_folders(folder_layout(_folder_entries(options), Path()))
+    data = _asked_for(options)
+    return check_folders(data) if isinstance(data, FolderSet) else check(data, options.data)
+
+
+def _is_file(setting: str) -> bool:
+    return setting.lower().endswith(YAML_ENDS)
+
+
+def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> None:
+    """Raise InputError for an argument that the data asked for have no use for."""
+    file = not own and _is_file(options.setting)
+    unused = [] if own else [(name, "pictures of your own by --images and --masks") for name in given]
+    if options.data is not None and (own or file or options.setting == EXAMPLES):
+        unused.append(("data", "it with a benchmark setting, whose folders lie below it"))
+    if options.vocabulary is not None and (file or options.setting == EXAMPLES):
+        unused.append(("vocabulary", "it in the file" if file else "none, examples have their own words"))
+    for name, expected in unused:
+        got = f"--{name.replace('_', '-')} with {options.setting or '--images'}"
+        raise InputError(explain(name, expected=expected, got=got, remedy="Leave it out."))
+
+
+def _files(output: Path) -> dict[str, Path]:
+    """Every file that is written beside the report, and the report itself."""
+    ends = {"best": "best.png", "worst": "worst.png", "markdown": "md", "json": "json"}
+    return {kind: output.with_name(f"{output.stem}.{end}") for kind, end in ends.items()}
+
+
+def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group) -> bool:
+    """Write the report and say what it says; False if no picture could be used."""
+    output: Path = options.output
+    report = make_report(found.records, plan.job.source.names, plan.rule, plan.header)
+    start = ["torchrun", f"--nproc-per-node={group.world}"] if group.world > 1 else ["python"]
+    command = shlex.join([*start, "-m", "cliptrase_core", *sys.argv[1:]])
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
+    order = sheets.ranked(found.records, len(plan.job.source.names))
+    chosen = {"Best pictures": order[: sheets.ROWS], "Worst pictures": order[::-1][: sheets.ROWS]}
+    files = {kind: path.name for kind, path in _files(output).items()}
+    names = {"Best pictures": files["best"], "Worst pictures": files["worst"]}
+    pictures = {names[title]: sheets.sheet(plan.job, rows) for title, rows in chosen.items() if rows}
+    shown = {title: name for title, name in names.items() if name in pictures}
+    write_all(
+        output.parent,
+        {**pictures, files["markdown"]: to_markdown(report, shown), files["json"]: to_json(report)},
+    )
+    problems = report["pictures"]["problems"]
+    if problems:
+        first = problems[0]
+        print(
+            f"{len(problems)} of {len(found.records)} pictures could not be used, see {output.stem}.md; "
+            f"the first: {first['key']}: {first['why']}",
+            file=sys.stderr,
+        )
+    print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
+    print(f"{report['run']['images_per_second']:.2f} pictures a second -> {output}")
+    if report["pictures"]["scored"] and not any(row["true"] for row in report["classes"]):
+        print("no pixel counts: all that was scored is ignored, so there are no figures.", file=sys.stderr)
+        return False
+    return bool(report["pictures"]["scored"])

@@ -1,0 +1,188 @@
+"""The command line: `segment`, `inspect`, `evaluate`, `doctor`.
+
+Exit codes: 0 done; 2 usage or bad input, one line on stderr that says what, expected, got, remedy; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cliptrase_core.cli import doctor
+from cliptrase_core.cli import evaluate as evaluation
+from cliptrase_core.cli.inspect import inspect_picture
+from cliptrase_core.cli.segment import find_tasks, segment_pictures
+from cliptrase_core.cli.word_files import words_of_argument
+from cliptrase_core.errors import CliptraseError, one_line
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS
+from cliptrase_core.methods.registry import METHODS
+from cliptrase_core.models import loading
+from cliptrase_core.models.precision import AUTO, PRECISIONS
+from cliptrase_core.presets import PRESETS
+from cliptrase_core.refine import MODES, NONE, REFINERS
+from cliptrase_core.regions.denoise import DENOISE_MODES
+from cliptrase_core.segmenter import Segmenter
+from cliptrase_core.text.templates import TEMPLATES
+from cliptrase_core.text.vocabulary import parse_vocabulary
+from cliptrase_core.version import VERSION
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is one `--help` away."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}. Run '{self.prog} --help' for the usage.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except CliptraseError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        _complain("stopped")
+        return FAILED
+    return code
+
+
+def _segment(options: argparse.Namespace) -> int:
+    vocabulary = parse_vocabulary(words_of_argument(options.vocabulary))
+    for note in vocabulary.notes:
+        print(f"note: {note}", file=sys.stderr)
+    tasks = find_tasks(vocabulary, options)  # before weights are fetched
+    if not tasks:
+        return DONE
+    return BAD_INPUT if segment_pictures(tasks, vocabulary, _load(options), options) else DONE
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    for line in inspect_picture(_load(options), options):
+        print(line)
+    return DONE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    del options
+    for line in doctor.report():
+        print(line)
+    return DONE
+
+
+def _load(options: argparse.Namespace) -> Segmenter:
+    name, tag = loading.parse_model(options.model)
+    segmenter = Segmenter.from_pretrained(
+        name, options.pretrained or tag, device=options.device, precision=options.precision
+    )
+    if name == loading.NANO:
+        print(
+            "note: nano is small (15 MB): it reads everyday things, with English words; --model ViT-B-16 reads better "
+            "(downloads 0.6 GB).",
+            file=sys.stderr,
+        )
+    return segmenter
+
+
+def _complain(text: str) -> int:
+    print(f"cliptrase: {one_line(text)}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="cliptrase", description="Cut a picture into parts with nothing but words.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    segment = commands.add_parser("segment", help="divide pictures among words")
+    segment.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder, or a pattern such as '*.jpg'")
+    segment.add_argument("--recursive", action="store_true", help="look into the folders of a folder too")
+    segment.add_argument(
+        "--skip-existing", action="store_true", help="leave out pictures that the same command has done before"
+    )
+    segment.add_argument(
+        "--vocabulary",
+        required=True,
+        metavar="WORDS",
+        help='"cat, kitten; dog | background: wall, floor", a data set such as ade150, or a file: @words.txt',
+    )
+    segment.add_argument("--method", default="cliptrase", choices=list(METHODS), help="doctor names their papers")
+    segment.add_argument("--denoise", default="cls", choices=DENOISE_MODES, help="how global patches are kept out")
+    segment.add_argument("--eps", type=float, help="DBSCAN's radius (default: the preset's)")
+    segment.add_argument("--min-samples", type=int, help="DBSCAN's core size (default: the preset's)")
+    segment.add_argument("--templates", choices=list(TEMPLATES), help="sentences for words (default: the preset's)")
+    segment.add_argument(
+        "--image-prior", action="store_true", help="weigh words by how well they suit the whole picture"
+    )
+    segment.add_argument(
+        "--vote",
+        action=argparse.BooleanOptionalAction,
+        help="whether regions take their majority label (default: the method's)",
+    )
+    segment.add_argument(
+        "--threshold", type=float, default=0.0, help="pixels less likely than this, 0 to 1, become background"
+    )
+    segment.add_argument(
+        "--refine", default=NONE, choices=REFINERS, help="boundaries: edges needs no weights, the others are SAM"
+    )
+    segment.add_argument("--refine-mode", choices=MODES, help=f"how SAM is asked; {MODES[0]} unless told otherwise")
+    segment.add_argument("--sam-checkpoint", metavar="FILE", help="SAM's weights (default: fetched when needed)")
+    segment.add_argument("--intermediates", action="store_true", help="put features and affinity into the .npz too")
+    _add_common(segment)
+    segment.set_defaults(run=_segment)
+
+    inspect = commands.add_parser("inspect", help="what one patch looks at, before and after recovery")
+    inspect.add_argument("image", metavar="IMAGE")
+    inspect.add_argument("--row", type=int, required=True, help="of the patch, from 0")
+    inspect.add_argument("--column", type=int, required=True, help="of the patch, from 0")
+    inspect.add_argument("--layer", type=int, help="block, from 1 (default: the last but one)")
+    inspect.add_argument("--head", type=int, help="head, from 1 (default: the mean of all)")
+    _add_common(inspect)
+    inspect.set_defaults(run=_inspect)
+
+    evaluate = commands.add_parser("evaluate", help="score a method on a data set")
+    evaluation.add_arguments(evaluate)
+    add_model_arguments(evaluate)
+    evaluate.set_defaults(run=lambda options: evaluation.execute(options, _load))
+
+    check = commands.add_parser("doctor", help="what is installed, which weights are here, what would run")
+    check.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
+    command.add_argument("--preset", default="auto", choices=list(PRESETS))
+    command.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the preset's)")
+    command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
+    add_model_arguments(command)
+
+
+def add_model_arguments(command: argparse.ArgumentParser) -> None:
+    """Add `--model`, `--pretrained`, `--device` and `--precision`; their defaults come from the environment."""
+    command.add_argument(
+        "--model",
+        default=os.environ.get("CLIPTRASE_MODEL") or loading.NANO,
+        help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
+    )
+    command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
+    command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
+    command.add_argument(
+        "--precision",
+        default=os.environ.get("CLIPTRASE_PRECISION") or "fp32",
+        choices=[*PRECISIONS, AUTO],
+        help="auto measures whether bf16 is faster here",
+    )

@@ -1,0 +1,109 @@
+"""How well each word suits each patch: what a label rests on, and what came second."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.geometry import Size
+from cliptrase_core.regions.decode import label_probabilities
+from cliptrase_core.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A class at a point.
+
+    Attributes:
+        label: index into the class names.
+        name: of the class.
+        word: the class's word that suits the point best.
+        probability: of the class among all classes, in [0, 1].
+    """
+
+    label: int
+    name: str
+    word: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class PatchScores:
+    """Scores of every word at every patch, before regions vote.
+
+    Attributes:
+        logits: (P, h, w) float32, on the CPU: cosines times `scale`.
+        scale: what the method multiplies cosines by.
+        vocabulary: whose prompts the rows are.
+        size: (H0, W0) of the labels' frame.
+    """
+
+    logits: Tensor
+    scale: float
+    vocabulary: Vocabulary
+    size: Size
+
+    @property
+    def class_probabilities(self) -> Tensor:
+        """(C, h, w) softmax over labels, each as likely as its likeliest word; adds to 1."""
+        return label_probabilities(self.logits, torch.tensor(self.vocabulary.prompt_labels))
+
+    def at(self, row: int, column: int) -> list[Candidate]:
+        """Every class at a pixel, likeliest first; the probability is interpolated between patches.
+
+        Args:
+            row: of the pixel in the labels' frame, from 0.
+            column: likewise.
+
+        Raises:
+            InputError: outside the labels' frame.
+        """
+        height, width = self.size
+        if not (_is_index(row, height) and _is_index(column, width)):
+            raise InputError(
+                explain(
+                    "pixel",
+                    expected=f"row 0 to {height - 1} and column 0 to {width - 1}",
+                    got=f"row {row!r} and column {column!r}",
+                    remedy="Pick a pixel of the labels.",
+                )
+            )
+        probabilities = _bilinear(self.class_probabilities, self.size, row, column)
+        words = _bilinear(self.logits, self.size, row, column)
+        best: dict[int, int] = {}  # label -> its best prompt
+        for prompt, label in enumerate(self.vocabulary.prompt_labels):
+            if label not in best or words[prompt] > words[best[label]]:
+                best[label] = prompt
+        prompts, names = self.vocabulary.prompts, self.vocabulary.class_names
+        order = probabilities.argsort(descending=True, stable=True).tolist()
+        return [Candidate(i, names[i], prompts[best[i]], float(probabilities[i])) for i in order]
+
+    def words_that_win(self) -> list[str]:
+        """Words that are the best of all at some patch, in the vocabulary's order."""
+        winners = set(self.logits.flatten(1).argmax(dim=0).tolist())
+        return [word for index, word in enumerate(self.vocabulary.prompts) if index in winners]
+
+
+def _bilinear(maps: Tensor, size: Size, row: int, column: int) -> Tensor:
+    """(C,) values at a pixel centre, edges repeated (align_corners=False)."""
+    (y0, y1, dy), (x0, x1, dx) = (
+        _neighbours(maps.shape[axis + 1], size[axis], place) for axis, place in enumerate((row, column))
+    )
+    top = torch.lerp(maps[:, y0, x0], maps[:, y0, x1], dx)
+    bottom = torch.lerp(maps[:, y1, x0], maps[:, y1, x1], dx)
+    return torch.lerp(top, bottom, dy)
+
+
+def _neighbours(source: int, target: int, place: int) -> tuple[int, int, float]:
+    """The two source indices around a target index and the weight of the second."""
+    position = max((place + 0.5) * source / target - 0.5, 0.0)
+    first = min(int(position), source - 1)
+    return first, min(first + 1, source - 1), position - first
+
+
+def _is_index(value: object, length: int) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < length

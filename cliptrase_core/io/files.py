@@ -1,0 +1,142 @@
+"""Files: bundled ones, text of any encoding, names that every system takes, and writing that loses nothing.
+
+A file is written whole or not at all, and never over one that this program did not write: each carries a mark.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import re
+import secrets
+import unicodedata
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from PIL import PngImagePlugin
+
+from cliptrase_core.errors import InputError, explain
+
+MARK = "cliptrase-lab"
+"""Stands in every file that this program writes: as PNG's `Software`, at the start of a JSON's `format`, as comment of
+a NumPy archive, in a comment at the end of Markdown."""
+
+PICTURE_ENDS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
+    *(".heic", ".heif", ".hif", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+)
+"""Endings, in lower case, by which a picture is told from other files of a folder; reading goes by content."""
+
+MAX_STEM = 100
+_MAX_STEM_BYTES = 200
+"""File systems allow 255 bytes in a name; the longest ending takes 12."""
+
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?: *\..*)?", re.IGNORECASE | re.DOTALL)
+
+
+def asset(*parts: str) -> Path:
+    """A bundled file or folder: below `assets/` of the repository, and of the package where it is installed.
+
+    Args:
+        parts: its path below `assets`, for example "nano", "config.json"; it need not exist.
+    """
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "assets"  # in a wheel only: pyproject.toml puts it there
+    return (installed if installed.is_dir() else package.parent / "assets").joinpath(*parts)
+
+
+def read_text(path: Path) -> str:
+    """Text of a file in UTF-8, or in what the mark at its start says: editors and shells of Windows write both.
+
+    Raises:
+        OSError: no such file, or one that may not be read.
+        UnicodeDecodeError: another encoding.
+    """
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig")
+
+
+def safe_stem(stem: str) -> str:
+    """A file name without endings that every common file system takes; letters of all scripts are kept.
+
+    Separators, wild cards, quotes and characters that cannot be seen become "_"; leading dots and outer spaces
+    go; names that Windows reserves get a "_" in front; at most 100 characters (200 bytes). An empty name becomes
+    "picture".
+    """
+    if not isinstance(stem, str):
+        raise InputError(
+            explain("file name", expected="a text", got=type(stem).__name__, remedy='For example "street".')
+        )
+    text = unicodedata.normalize("NFC", stem)
+    text = "".join("_" if c in '<>:"/\\|?*' or unicodedata.category(c) in _UNSEEN else c for c in text)
+    text = _cut(text.lstrip(". "))
+    if _RESERVED.fullmatch(text):
+        text = _cut(f"_{text}")
+    return text or "picture"
+
+
+# Control, format, surrogate and unassigned characters, line and paragraph separators.
+_UNSEEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
+
+
+def _cut(text: str) -> str:
+    short = text[:MAX_STEM].encode("utf-8")[:_MAX_STEM_BYTES]
+    return short.decode("utf-8", "ignore").rstrip(". ")  # a character that was cut in two goes
+
+
+def write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write every file beside its place first, then move all: nobody sees half a file."""
+    waiting: list[tuple[Path, Path]] = []
+    try:
+        for name, content in contents.items():
+            part = folder / f".{secrets.token_hex(8)}.tmp"
+            waiting.append((part, folder / name))
+            with part.open("xb") as file:
+                file.write(content)
+        for part, final in waiting:
+            os.replace(part, final)
+    finally:
+        for part, _ in waiting:
+            part.unlink(missing_ok=True)
+
+
+def marked_png() -> PngImagePlugin.PngInfo:
+    """What `Image.save(..., pnginfo=)` takes, so that `is_ours` knows the picture again."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", MARK)
+    return info
+
+
+def is_ours(path: Path) -> bool:
+    """Whether this program wrote a file: a PNG, JSON, Markdown or NumPy archive with its mark in it."""
+    try:
+        if path.suffix == ".png":
+            with PngImagePlugin.PngImageFile(path) as picture:  # its header only, of any size
+                return bool(picture.info.get("Software") == MARK)
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                return archive.comment == MARK.encode()
+        text = path.read_text(encoding="utf-8")
+        if path.suffix != ".json":
+            return text.rstrip().rpartition("\n")[2].startswith(f"<!-- {MARK} ")  # other text may speak of us
+        record = json.loads(text)
+        return isinstance(record, dict) and str(record.get("format")).startswith(MARK)
+    except Exception:  # broken in one of the dozens of ways that readers let through, so not ours
+        return False
+
+
+def expect_ours(paths: Iterable[Path]) -> None:
+    """Raise InputError for the first file that is there and was not written by this program."""
+    for path in paths:
+        if os.path.lexists(path) and not is_ours(path):
+            raise InputError(
+                explain(
+                    f"output {path.name!r}",
+                    expected="no file of that name, or one that this program wrote",
+                    got=f"another file in {path.parent.name or path.parent.resolve().name!r}",
+                    remedy="Choose another --output, or move that file away.",
+                )
+            )

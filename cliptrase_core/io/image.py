@@ -1,0 +1,371 @@
+"""Pictures in: a file, a PIL image or an array becomes one (H, W, 3) uint8 sRGB array, or one clear error.
+
+Files are told by their content, never by their name, and are not decoded before the header has shown
+that they are small enough. Messages name a file but never its folder: they are shown on web pages.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PureWindowsPath
+from typing import IO, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pillow_heif
+from PIL import ExifTags, Image, ImageCms
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.file_kinds import foreign_kind, raw_kind, unreadable_kind
+
+
+class ReducedImage(NamedTuple):
+    """A picture as it was decoded, perhaps smaller than it is.
+
+    Attributes:
+        pixels: (h, w, 3) uint8, sRGB.
+        size: (H, W) of the picture itself, upright.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    size: tuple[int, int]
+
+
+ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | ReducedImage
+"""What is taken for a picture: path of a file, PIL image, array as `array_pictures.as_uint8` takes it, or what
+`read_reduced` gave."""
+
+DEFAULT_MAX_PIXELS = 40_000_000
+"""Largest picture that is decoded: 120 MB as an array."""
+
+MAX_REDUCED_PIXELS = 50 * 1024 * 1024
+"""Largest picture that is taken where its format can be decoded at a reduced size: what phones call 50 megapixels."""
+
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF")  # PIL's JPEG reads MPO too, its PNG APNG
+_SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or HEIC picture"
+_SMALLER = "Make the picture smaller first."
+_SAVE_AGAIN = "Open it in a picture editor and save it as PNG or JPEG."
+
+_DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+"""Largest values of the depths that cameras have."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what undoes it; 1 and unknown values leave the picture as it is."""
+
+_LYING = (5, 6, 7, 8)
+"""Orientations in which height and width change places."""
+
+
+def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Read a picture as a person sees it: upright, over white where transparent, in sRGB.
+
+    Of an animation or a file of several pages the first picture is read; of a PIL image the current frame.
+
+    Args:
+        source: path of a file, PIL image (neither changed nor closed) or array (H, W, 3), (H, W) grey or (H, W, 4)
+            with alpha, not premultiplied; of uint8, bool or floats in [0, 1], channels last or first.
+        max_pixels: largest H * W; checked before anything is decoded.
+
+    Returns:
+        (H, W, 3), sRGB, contiguous. Do not write to it: it may share memory with an array that was given.
+
+    Raises:
+        InputError: the source is no picture that can be read, or a larger one.
+    """
+    return _read(source, max_pixels, whole=True).pixels
+
+
+def read_reduced(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ReducedImage:
+    """Read a picture of which a smaller copy will do: as `read_image`, but a larger file is decoded reduced.
+
+    A file of more than `max_pixels` is decoded at a half, a quarter or an eighth where its format allows that (JPEG
+    does), so that fewer are decoded. Whoever lowers `max_pixels` below the default lowers what is taken too.
+
+    Args:
+        source: as for `read_image`, or what this function gave before.
+        max_pixels: largest H * W that is decoded; a file may have `MAX_REDUCED_PIXELS`.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    return source if isinstance(source, ReducedImage) else _read(source, max_pixels, whole=False)
+
+
+def _read(source: ImageInput, max_pixels: int, *, whole: bool) -> ReducedImage:
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
+        raise _error("max_pixels", "a whole number, at least 1", repr(max_pixels), "Leave it out for the default.")
+    if isinstance(source, np.ndarray):
+        return _as_it_is(_read_array(source, max_pixels))
+    if isinstance(source, Image.Image):
+        return _as_it_is(_read_pil(source, "picture", max_pixels))
+    if isinstance(source, (str, os.PathLike)):
+        with opened_file(source, _SUPPORTED) as (file, name):
+            image = _open(file, name, max_pixels)
+            if not whole and max_pixels >= DEFAULT_MAX_PIXELS and image.width * image.height > max_pixels:
+                return _read_smaller(image, name, max_pixels)
+            return _as_it_is(_read_pil(image, name, max_pixels))
+    raise _error(
+        "picture",
+        "the path of a file, a PIL image or a uint8 array (H, W, 3)",
+        type(source).__name__,
+        "Convert it first: Image.open(io.BytesIO(data)) for bytes, tensor.numpy() for a tensor.",
+    )
+
+
+def _as_it_is(pixels: npt.NDArray[np.uint8]) -> ReducedImage:
+    return ReducedImage(pixels, (pixels.shape[0], pixels.shape[1]))
+
+
+def _read_smaller(image: Image.Image, name: str, max_pixels: int) -> ReducedImage:
+    """A file whose header was read, decoded at a half, a quarter or an eighth, or refused with a way out."""
+    width, height = image.size
+    with damage_explained(name, max_pixels):
+        for part in (2, 4, 8):
+            if width * height <= max_pixels * part**2:
+                drafted = image.draft(None, (max(1, width // part), max(1, height // part)))
+                break
+        else:
+            drafted = None
+    if width * height > max(max_pixels, MAX_REDUCED_PIXELS) or drafted is None:
+        most = f"at most {max_pixels:,} pixels, or {max(max_pixels, MAX_REDUCED_PIXELS):,} as a JPEG"
+        got = f"{height} x {width} = {height * width:,}"
+        raise _error(name, most, got, "Save it as JPEG, which is read at a reduced size, or make it smaller first.")
+    lies = _orientation(image) in _LYING
+    return ReducedImage(_read_pil(image, name, max_pixels), (width, height) if lies else (height, width))
+
+
+def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint8]:
+    array = as_uint8(array)
+    channels = array.shape[2:]
+    expect_pixels(array.shape[0], array.shape[1], "picture", max_pixels)
+    if not channels:
+        return np.repeat(array[..., None], 3, axis=2)  # (H, W, 3)
+    if channels == (4,):
+        return _over_white(array[..., :3], array[..., 3])
+    return np.ascontiguousarray(array)
+
+
+@contextmanager
+def opened_file(source: str | os.PathLike[str], expected: str) -> Iterator[tuple[IO[bytes], str]]:
+    """A regular file that is not empty, and how messages call it: without its folder.
+
+    Args:
+        source: its path.
+        expected: what it should be, for messages.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    # PureWindowsPath splits at both kinds of slash: a path typed for Windows shows no folder either.
+    name = f"file {PureWindowsPath(os.fsdecode(source)).name[:100]!r}"
+    try:
+        status = Path(source).stat()
+        usable = stat.S_ISREG(status.st_mode) and status.st_size
+        file = Path(source).open("rb") if usable else None  # noqa: SIM115 - closed below
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        got = "no such file" if isinstance(error, FileNotFoundError) else "one that cannot be opened"
+        raise _error(name, "a file that exists and may be read", got, "Check its name and rights.") from error
+    if file is None:
+        got = "an empty file" if stat.S_ISREG(status.st_mode) else "a folder or a device"
+        raise _error(name, expected, got, "Choose a picture.")
+    with file:
+        yield file, name
+
+
+def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
+    """Read the header only.
+
+    `Image.open` would apply the process-wide `Image.MAX_IMAGE_PIXELS`, which no caller can set for itself
+    alone; calling its readers one level lower leaves the decision to `max_pixels`.
+    """
+    Image.init()
+    if "HEIF" not in Image.OPEN:
+        pillow_heif.register_heif_opener()
+    start = file.read(512)
+    raw = raw_kind(file)
+    if raw:  # PIL would take its thumbnail for the picture
+        raise _error(name, _SUPPORTED, raw, "Open it in a program for raw photos and save it as JPEG or PNG.")
+    for reader, accept in (Image.OPEN[kind] for kind in _FORMATS if kind in Image.OPEN):
+        # A string instead of True says that this build of PIL lacks the format.
+        if accept is None or accept(start[:16]) is True:
+            file.seek(0)
+            try:
+                with damage_explained(name, max_pixels):
+                    return reader(file, "")  # no file name: PIL would put it into its own messages
+            except InputError:
+                kind = unreadable_kind(file)
+                if kind is None:
+                    raise
+                raise _error(name, "a picture with 1, 3 or 4 bands of 8 or 16 bits", kind, _SAVE_AGAIN) from None
+    raise _error(name, _SUPPORTED, foreign_kind(start), _SAVE_AGAIN)
+
+
+def _read_pil(image: Image.Image, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
+    expect_pixels(image.height, image.width, name, max_pixels)
+    with damage_explained(name, max_pixels):
+        image.load()
+        upright = _upright(image)
+        if upright.mode == "F" or upright.mode.startswith("I"):
+            return _grey_to_rgb(upright)
+        if upright.has_transparency_data:
+            rgba = _to_rgba(upright)
+            return _over_white(np.asarray(_in_srgb(rgba.convert("RGB"))), np.asarray(rgba)[..., 3])
+        return np.array(_in_srgb(upright))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Undo the EXIF orientation.
+
+    Not by `ImageOps.exif_transpose`: that writes the other tags anew and fails where one of them is broken.
+    """
+    method = _UPRIGHT.get(_orientation(image))
+    return image if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 where there is none that can be read."""
+    with suppress(Exception):  # EXIF is damaged in many ways; none of them spoils the pixels
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
+def _grey_to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Scale integer and float greys to 8 bits by `_grey_range`; NaN and infinities become 0."""
+    levels = np.array(image, dtype=np.float64)  # (H, W)
+    finite = np.isfinite(levels)
+    low, high = np.min(levels, where=finite, initial=np.inf), np.max(levels, where=finite, initial=-np.inf)
+    black, white = _grey_range(image.mode, float(low), float(high)) if finite.any() else (0.0, 1.0)
+    levels[~finite] = black
+    levels -= black
+    levels *= 255 / (white - black or 1)
+    grey = np.rint(levels).astype(np.uint8)
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        grey[np.asarray(image) == key] = 255  # fully transparent, so white
+    return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)
+
+
+def _grey_range(mode: str, low: float, high: float) -> tuple[float, float]:
+    """Values to show as black and as white, for a picture whose finite values lie in [low, high].
+
+    Whole numbers are taken for the fewest bits of `_DEPTHS` that hold them all: scanners and microscopes write 12
+    bits into 16. Floats are taken for [0, 1]. Other values are stretched from their own low to their own high.
+    """
+    known = _DEPTHS if mode.startswith("I") else (1,)
+    return next(((0, top) for top in known if low >= 0 and high <= top), (low, high))
+
+
+def _to_rgba(image: Image.Image) -> Image.Image:
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > 255:
+        # A 16-bit PNG: PIL keeps the high bytes of the pixels but all of the transparent colour.
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB, by the picture's own ICC profile where it has one that works."""
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("RGB")
+    profile = image.info.get("icc_profile")
+    if profile:
+        with suppress(Exception):  # a broken profile, or one for other channels: the pixels are still good
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted is not None:
+                return converted
+    return image.convert("RGB")
+
+
+def _over_white(colour: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Lay (H, W, 3) over white by (H, W) alpha, rounded to the nearest level."""
+    opacity = alpha[..., None].astype(np.uint16)
+    mixed = colour * opacity + 255 * (255 - opacity)  # at most 255 * 255, fits 16 bits
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def expect_pixels(height: int, width: int, name: str, max_pixels: int) -> None:
+    """Raise InputError unless a picture of this size may be decoded."""
+    if min(height, width) < 1:
+        raise _error(name, "at least 1 x 1 pixel", f"{height} x {width}", "Choose a picture with something in it.")
+    if height * width > max_pixels:
+        raise _too_large(name, max_pixels, f"{height} x {width} = {height * width:,}")
+
+
+def _too_large(name: str, max_pixels: int, got: str) -> InputError:
+    return _error(name, f"at most {max_pixels:,} pixels", got, _SMALLER)
+
+
+@contextmanager
+def damage_explained(name: str, max_pixels: int) -> Iterator[None]:
+    """Turn whatever PIL raises into one InputError: its readers let dozens of kinds through."""
+    try:
+        yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name, max_pixels, "far more") from error
+    except MemoryError as error:
+        expected, got = "a picture that the memory of this computer holds", "a larger one, or one that is damaged"
+        raise _error(name, expected, got, f"Make the picture smaller, or: {_SAVE_AGAIN}") from error
+    except Exception as error:
+        raise _error(name, "a whole picture", "one that is damaged, cut short or not readable", _SAVE_AGAIN) from error
+
+
+def _error(what: str, expected: str, got: str, remedy: str) -> InputError:
+    return InputError(explain(what, expected=expected, got=got, remedy=remedy))
+
+
+_CHANNELS = (1, 3, 4)
+
+
+def as_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """(H, W), (H, W, 3) or (H, W, 4) uint8 of an array in any layout that means one thing.
+
+    Args:
+        array: (H, W), (H, W, 1), (H, W, 3), (H, W, 4), or the channels first; uint8, bool, or floats in [0, 1].
+
+    Raises:
+        InputError: any other layout, type or range, with what to do.
+    """
+    layout = array
+    if array.ndim == 3 and array.shape[2] not in _CHANNELS and array.shape[0] in _CHANNELS:
+        layout = array.transpose(1, 2, 0)  # as torch has pictures
+    if layout.ndim == 3 and layout.shape[2] == 1:
+        layout = layout[..., 0]
+    if layout.ndim not in (2, 3) or (layout.ndim == 3 and layout.shape[2] not in _CHANNELS) or not layout.size:
+        batch = " One picture at a time: array[0]." if array.ndim == 4 and array.size else ""
+        raise _refused(array, f"Its last axis is colours: 3, or 4 with alpha; (H, W) is grey.{batch}")
+    if layout.dtype == np.bool_:
+        white: npt.NDArray[np.uint8] = np.where(layout, np.uint8(255), np.uint8(0))
+        return white
+    if layout.dtype.kind == "f":
+        low, high = float(layout.min()), float(layout.max())
+        if not (low >= 0 and high <= 1):  # also where a value is no number
+            got = f"values from {low:g} to {high:g}"
+            raise _refused(
+                array, "Values of 0 to 255 need array.round().astype(np.uint8), others a scale of yours.", got
+            )
+        return np.rint(layout.astype(np.float32) * 255).astype(np.uint8)
+    if layout.dtype != np.uint8:
+        raise _refused(
+            array, "Values of 0 to 255 need array.astype(np.uint8), 16 bits (array // 257).astype(np.uint8)."
+        )
+    return layout
+
+
+def _refused(array: npt.NDArray[Any], remedy: str, more: str = "") -> InputError:
+    expected = "an array (H, W, 3), (H, W) or (H, W, 4) of uint8, bool or floats in [0, 1], channels last or first"
+    got = f"{array.dtype} of shape {array.shape}{' with ' + more if more else ''}"
+    return InputError(explain("picture", expected=expected, got=got, remedy=remedy))

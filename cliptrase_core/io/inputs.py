@@ -1,0 +1,94 @@
+"""Which pictures a command is given, by name, folder or pattern, and what their results are called."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.files import PICTURE_ENDS, is_ours, safe_stem
+
+_WILD = "*?["
+
+
+def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple[list[Path], int]:
+    """Every picture that is meant, each once, in the order of the arguments, those of a folder by name.
+
+    Args:
+        arguments: files; folders, whose pictures are told by their endings; patterns such as "*.jpg", which a shell
+            has left as they are. A file that is not there is kept: who reads it says so.
+        recursive: look into the folders of a folder too; hidden ones are never looked into.
+
+    Returns:
+        The pictures, and how many results of this program were left out.
+
+    Raises:
+        InputError: a folder or a pattern without pictures, or nothing but results of this program.
+    """
+    found: dict[str, Path] = {}
+    for argument in arguments:
+        for path in _matching(argument, recursive):
+            found.setdefault(os.path.abspath(path), path)
+    pictures = [path for path in found.values() if path.suffix != ".png" or not is_ours(path)]
+    if not pictures:
+        got = f"{len(found)} results of this program"
+        raise InputError(explain("pictures", expected="at least one", got=got, remedy="Name other files."))
+    return pictures, len(found) - len(pictures)
+
+
+def _matching(argument: str, recursive: bool) -> list[Path]:
+    path = Path(argument)
+    try:
+        folder, wild = path.is_dir(), any(sign in argument for sign in _WILD) and not os.path.lexists(path)
+    except ValueError:  # a zero byte
+        folder = wild = False
+    if not folder and not wild:
+        return [path]
+    inside = _below(path, recursive) if folder else map(Path, glob.iglob(argument, recursive=True))
+    pictures = [file for file in inside if file.suffix.lower() in PICTURE_ENDS and file.is_file()]
+    if not pictures:
+        what, remedy = f"folder {path.name or argument!r}", "Name another folder, or add --recursive."
+        if wild:
+            what, remedy = f"pattern {argument!r}", "Check its folder and ending."
+        raise InputError(explain(what, expected="pictures, such as a .jpg", got="none", remedy=remedy))
+    return sorted(pictures)
+
+
+def _below(folder: Path, recursive: bool) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        yield from (Path(place, name) for name in files if not name.startswith("."))
+
+
+def result_stems(pictures: Sequence[Path]) -> list[str]:
+    """What the results of each picture are called, all different also where case does not count.
+
+    `street.jpg` gives "street"; where another picture has that stem, each keeps its ending ("street.jpg"), then is
+    called by its folders too ("july_street.jpg"). Nothing depends on the order of the pictures.
+
+    Args:
+        pictures: paths, all different.
+    """
+    rungs = [0] * len(pictures)
+    while True:
+        stems = [_called(path, rung) for path, rung in zip(pictures, rungs, strict=True)]
+        used = Counter(stem.casefold() for stem in stems)
+        if len(used) == len(stems):
+            return stems
+        rungs = [rung + (used[stem.casefold()] > 1) for rung, stem in zip(rungs, stems, strict=True)]
+
+
+def _called(path: Path, rung: int) -> str:
+    if rung == 0:
+        return safe_stem(path.stem)
+    full = Path(os.path.abspath(path))
+    names = full.parts[1:]
+    if rung <= len(names):
+        return safe_stem("_".join(names[-rung:]))
+    # Names that differ only beyond what a file's name may hold, or in signs that it may not hold.
+    digest = hashlib.sha256(os.fsencode(full)).hexdigest()[:8]
+    return safe_stem(f"{safe_stem(path.stem).encode()[:180].decode(errors='ignore')[:80]}-{digest}")

@@ -1,0 +1,96 @@
+"""Ground truth in: a PNG or TIFF whose pixels are class numbers. Told by content, and never decoded when too large."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+from PIL import PngImagePlugin, TiffImagePlugin
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
+
+IGNORED = -1
+"""In a truth: a pixel that does not count. In labels: a pixel that got none of the truth's classes."""
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*")
+_DEPTH_AT = 24
+"""Where a PNG's header says how many bits a pixel has: after the signature, a chunk's head, width and height."""
+_EXPECTED = "a PNG with one number for each pixel (palette or grey)"
+_REMEDY = "Save the class numbers as a palette or grey PNG."
+
+
+def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.int32]:
+    """Read class numbers; a palette's colours do not matter.
+
+    Args:
+        path: of a PNG in palette or grey mode, 1 to 16 bits.
+        max_pixels: largest H * W; checked before anything is decoded.
+
+    Returns:
+        (H, W), class numbers; `IGNORED` where the file holds 255, or 65535 in one of 16 bits.
+
+    Raises:
+        InputError: no such PNG, a damaged one, one in colours, or one that is too large.
+    """
+    values, depth, _ = _read_png(path, max_pixels)
+    values[values == (65535 if depth == 16 else 255)] = IGNORED
+    return values
+
+
+def read_numbers(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.int32]:
+    """Read the numbers of a data set's mask as they stand in the file: a PNG, or a TIFF of 8 or 16 bits.
+
+    Takes and raises what `read_mask` does.
+
+    Returns:
+        (H, W), 0 to 65535.
+    """
+    return look_at_numbers(path, max_pixels=max_pixels)[0]
+
+
+def look_at_numbers(
+    path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[npt.NDArray[np.int32], str]:
+    """What `read_numbers` gives, and the kind of file, such as "palette PNG of 8 bits"."""
+    with opened_file(path, _EXPECTED) as (file, name):
+        head = file.read(4)
+        if head not in _TIFF:
+            values, depth, mode = _read_png(path, max_pixels)
+            return values, f"{'palette' if mode == 'P' else 'grey'} PNG of {depth} bit{'s' if depth > 1 else ''}"
+        file.seek(0)
+        with damage_explained(name, max_pixels):
+            image = TiffImagePlugin.TiffImageFile(file, "")
+        if image.mode not in ("L", "P") and not image.mode.startswith("I;16"):
+            raise _refused(name, f"a TIFF of mode {image.mode}")
+        expect_pixels(image.height, image.width, name, max_pixels)
+        with damage_explained(name, max_pixels):
+            image.load()
+            return np.array(image).astype(np.int32), f"TIFF of {16 if image.mode.startswith('I') else 8} bits"
+
+
+def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArray[np.int32], int, str]:
+    """(H, W) numbers as they stand in a PNG, its bits a pixel, and PIL's mode."""
+    with opened_file(path, _EXPECTED) as (file, name):
+        head = file.read(_DEPTH_AT + 1)
+        if not head.startswith(_SIGNATURE) or len(head) <= _DEPTH_AT:
+            raise _refused(name, "another kind of file")
+        file.seek(0)
+        with damage_explained(name, max_pixels):
+            image = PngImagePlugin.PngImageFile(file, "")
+        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+            raise _refused(name, f"one in colours ({image.mode})")
+        expect_pixels(image.height, image.width, name, max_pixels)
+        with damage_explained(name, max_pixels):
+            image.load()
+            values: npt.NDArray[np.int32] = np.array(image).astype(np.int32)
+    depth = head[_DEPTH_AT]
+    if image.mode == "L" and depth < 8:
+        values //= 255 // (2**depth - 1)  # PIL has stretched greys of 2 and 4 bits over 0 to 255
+    return values, depth, image.mode
+
+
+def _refused(name: str, got: str) -> InputError:
+    return InputError(explain(name, expected=_EXPECTED, got=got, remedy=_REMEDY))

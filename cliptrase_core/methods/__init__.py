@@ -1,0 +1,1 @@
+"""The segmentation methods: a registry (data), and the patch features that an entry describes."""

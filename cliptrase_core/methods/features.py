@@ -1,0 +1,123 @@
+"""From an encoding to the patch features of a method, by what its registry entry says."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cliptrase_core.methods.deep import DeepParts, changed_block, deep_parts, mixed_values
+from cliptrase_core.methods.registry import CLIPTRASE, METHODS, Method
+from cliptrase_core.methods.resclip import ResclipSettings, first_labels, label_structure, residual_values
+from cliptrase_core.models.attention import neighbour_bias
+from cliptrase_core.models.backbone import Backbone
+from cliptrase_core.models.blocks import project
+from cliptrase_core.models.encoder import normalise
+from cliptrase_core.presets import preset_by_name
+from cliptrase_core.results import ImageEncoding
+
+
+class MethodFeatures:
+    """Features of methods on one image tower; safe to share between threads.
+
+    The pass that a few methods need is made once for each picture and kept while its encoding lives.
+    """
+
+    def __init__(self, backbone: Backbone, mean: Sequence[float], std: Sequence[float], scale: float) -> None:
+        """Keep what every picture needs.
+
+        Args:
+            backbone: the image tower.
+            mean: of each channel, as the model was trained.
+            std: likewise.
+            scale: exp(logit_scale) of the model.
+        """
+        self._backbone = backbone
+        self._colours = mean, std
+        self._scale = scale
+        self._deep: weakref.WeakKeyDictionary[ImageEncoding, DeepParts] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Pictures whose pass is kept."""
+        return len(self._deep)
+
+    def scale(self, method: Method) -> float:
+        """Factor of cosines before softmax."""
+        return self._scale if method.temperature is None else method.temperature
+
+    def get(
+        self, encoding: ImageEncoding, method: Method, text: Tensor, prompt_labels: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """[CLS] (D,) and patch (N, D) features of a method, unit rows.
+
+        Args:
+            encoding: of this image tower.
+            method: any.
+            text: (P, D), unit rows; only a method with `resclip` looks at them.
+            prompt_labels: class of each of the P words.
+        """
+        if method is CLIPTRASE:  # these were made with the encoding
+            return encoding.cls, encoding.patches
+        if method.own_path:
+            features = self._parts(encoding).features[method.name]
+        elif method.resclip is not None:
+            features = self._corrected(encoding, method, method.resclip, text, prompt_labels)
+        else:
+            features = self._last_block(encoding, method)
+        return features[0], features[1:]
+
+    def _last_block(self, encoding: ImageEncoding, method: Method) -> Tensor:
+        last, tokens = self._backbone.blocks[-1], encoding.last_input[None]
+        mixed = mixed_values(last, tokens, project(last, tokens), method, _neighbours(encoding, method))
+        return self._backbone.features(changed_block(last, tokens, mixed, method))[0]
+
+    def _corrected(
+        self,
+        encoding: ImageEncoding,
+        method: Method,
+        settings: ResclipSettings,
+        text: Tensor,
+        prompt_labels: Sequence[int],
+    ) -> Tensor:
+        """ResCLIP: a first division among the words, then a second one that its structure guides."""
+        last, tokens = self._backbone.blocks[-1], encoding.last_input[None]
+        p, middle = project(last, tokens), self._parts(encoding).middle_values
+        bias = _neighbours(encoding, method)
+
+        def divided(structure: Tensor | None) -> Tensor:
+            mixed = residual_values(p.k, p.v, middle, bias, settings, structure)
+            return self._backbone.features(changed_block(last, tokens, mixed, method))[0]
+
+        patches = divided(None)[1:]
+        logits = self.scale(method) * text.to(patches.dtype) @ patches.T  # (P, N)
+        labels = first_labels(
+            logits.reshape(-1, *encoding.grid),
+            torch.tensor(prompt_labels),
+            torch.from_numpy(encoding.seen).permute(2, 0, 1).to(patches.device),
+            self._backbone.patch,
+            settings.least,
+        )
+        return divided(label_structure(labels).to(patches.device, tokens.dtype))
+
+    def _parts(self, encoding: ImageEncoding) -> DeepParts:
+        with self._lock:
+            kept = self._deep.get(encoding)
+        if kept is None:
+            pixels = normalise(encoding.seen, *self._colours)[None]
+            tokens = self._backbone.embed(pixels, preset_by_name(encoding.preset).positions)
+            own_paths = [method for method in METHODS.values() if method.own_path]
+            kept = deep_parts(self._backbone, tokens, encoding.last_input[None], own_paths)
+            with self._lock:
+                self._deep[encoding] = kept
+        return kept
+
+
+def _neighbours(encoding: ImageEncoding, method: Method) -> Tensor | None:
+    """What makes neighbours attract each other (1+N, 1+N), in the tokens' type; None if nothing does."""
+    if method.neighbours is None:
+        return None
+    return neighbour_bias(encoding.grid, method.neighbours).to(encoding.last_input)

@@ -1,0 +1,238 @@
+"""ResCLIP (arXiv 2411.15851): attention of middle blocks, and structure from a first division, correct the last.
+
+Pure functions; the paper's names are RCS (residual cross-correlation self-attention) for what middle blocks give
+and SFR (semantic feedback refinement) for what the first division gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cliptrase_core.io.geometry import Size
+
+BLUR = 5.0
+"""Deviation of the blur of structure rows, in places of the raster."""
+PAIRS_AT_ONCE = 2_000_000
+"""Pairs of patches whose lines are followed together: bounds the memory, 16 bytes each."""
+UNSURE = -1
+"""Label of pixels below the least probability."""
+
+
+@dataclass(frozen=True)
+class ResclipSettings:
+    """Numbers that the published code sets for each data set; the defaults are those of COCO-Object and COCO-Stuff.
+
+    Attributes:
+        least: pixels whose best probability is lower count as unsure in the first division.
+        gain: factor of the whole attention (tau of RCS).
+        middle: share of the middle blocks' attention, in [0, 1] (lambda of RCS).
+        structure_gain: factor of correlation and structure (tau of SFR).
+        structure: share of the structure, in [0, 1] (lambda of SFR).
+    """
+
+    least: float = 0.11
+    gain: float = 2.0
+    middle: float = 0.4
+    structure_gain: float = 1.8
+    structure: float = 0.7
+
+
+def middle_blocks(layers: int) -> range:
+    """Indices of the blocks whose attention is taken: 5 to 8 of 12, the same share of other depths."""
+    return range(layers * 5 // 12, max(layers * 9 // 12, layers * 5 // 12 + 1))
+
+
+def residual_values(
+    k: Tensor, v: Tensor, middle: Tensor, neighbours: Tensor | None, settings: ResclipSettings, structure: Tensor | None
+) -> Tensor:
+    """gain ((1 - middle) softmax(Z) v + middle M v).
+
+    Z = s k k^T + neighbours in the first division, and
+    Z = structure_gain ((1 - structure) s k k^T + structure S) + neighbours once there is a structure S.
+
+    Args:
+        k: (B, heads, T, d), of the last block.
+        v: (B, heads, T, d), of the last block.
+        middle: (B, heads, T, d), M v: values of the last block mixed by the middle blocks' mean attention.
+        neighbours: (T, T), see `attention.neighbour_bias`; None for none.
+        settings: shares and factors.
+        structure: (T, T) from `label_structure`; None in the first division.
+
+    Returns:
+        (B, heads, T, d).
+    """
+    scale, bias = k.shape[-1] ** -0.5, neighbours
+    if structure is not None:
+        scale *= settings.structure_gain * (1 - settings.structure)
+        structure = settings.structure_gain * settings.structure * structure
+        bias = structure if neighbours is None else structure + neighbours
+    own = F.scaled_dot_product_attention(k, k, v, attn_mask=bias, scale=scale)
+    return settings.gain * ((1 - settings.middle) * own + settings.middle * middle)
+
+
+def first_labels(logits: Tensor, prompt_labels: Tensor, colours: Tensor, patch: Size, least: float) -> Tensor:
+    """Label of each patch in the first division: the most frequent label of its pixels.
+
+    Args:
+        logits: (P, h, w), scaled.
+        prompt_labels: (P,), class of each word.
+        colours: (3, H, W), pixels of the model frame on any scale; H = h * patch height.
+        patch: size of a patch in pixels.
+        least: pixels whose best probability is lower are `UNSURE`.
+
+    Returns:
+        (h, w) int64.
+    """
+    winners, probabilities = smoothed_winners(logits, colours)  # (H, W)
+    labels = prompt_labels.to(winners.device)[winners]
+    labels = torch.where(probabilities < least, UNSURE, labels)
+    (h, w), (high, wide) = logits.shape[1:], patch
+    cells = labels.reshape(h, high, w, wide).transpose(1, 2).flatten(2)  # (h, w, pixels of a patch)
+    return cells.mode(dim=-1).values
+
+
+def label_structure(labels: Tensor) -> Tensor:
+    """How far patches belong together by a division into labels.
+
+    Patches of one label hold 1, times exp(-distance / largest distance) if the straight line between them leaves
+    the label (distances are Chebyshev's, lines begin at the patch that comes first in the raster); others hold 0.
+    Rows are then blurred along the raster and add to 1, and the whole is divided by its maximum.
+
+    Args:
+        labels: (h, w).
+
+    Returns:
+        (1+N, 1+N) float32 in [0, 1]; row and column 0 are [CLS] and hold 0.
+    """
+    h, w = labels.shape
+    count, longest = h * w, max(h - 1, w - 1, 1)
+    structure = torch.zeros(count, count, device=labels.device)
+    places = torch.arange(count, dtype=torch.int32, device=labels.device)
+    for start in torch.split(places, max(1, PAIRS_AT_ONCE // count)):
+        same = labels.flatten()[start][:, None] == labels.flatten()
+        first, second = (same & (start[:, None] < places)).nonzero().int().unbind(1)
+        first = start[first]
+        distance, unbroken = _lines(labels, first, second)
+        structure[first, second] = torch.where(unbroken, 1.0, torch.exp(-distance / longest))
+    structure = _blurred(structure + structure.T + torch.eye(count, device=labels.device))
+    structure = structure / structure.sum(dim=1, keepdim=True)
+    return F.pad(structure / structure.max(), (1, 0, 1, 0))
+
+
+def _lines(labels: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Chebyshev distance of pairs of places in the raster, and whether the line between them stays in its label.
+
+    Args:
+        labels: (h, w).
+        first: (M,) int32, place where a line begins.
+        second: (M,) int32, place where it ends, of the same label.
+
+    Returns:
+        (M,) int32 and (M,) bool.
+    """
+    flat, w = labels.flatten(), labels.shape[1]
+    row, column = first // w, first % w
+    down, across = second // w - row, second % w - column
+    distance = torch.maximum(down.abs(), across.abs())
+    unbroken = torch.ones_like(distance, dtype=torch.bool)
+    alive = torch.arange(len(first), device=labels.device)
+    for step in range(1, max(labels.shape)):
+        alive = alive[unbroken[alive] & (distance[alive] > step)]
+        twice = 2 * distance[alive]
+        y, x = ((2 * step * move[alive] + distance[alive]) // twice for move in (down, across))  # rounded half up
+        unbroken[alive] = flat[(row[alive] + y) * w + column[alive] + x] == flat[first[alive]]
+    return distance, unbroken
+
+
+def _blurred(rows: Tensor) -> Tensor:
+    """Rows (N, N) blurred by a Gaussian that is cut at three deviations; nothing lies beyond the ends."""
+    reach = int(3 * BLUR)
+    kernel = torch.exp(torch.arange(-reach, reach + 1, device=rows.device).square() / (-2 * BLUR**2))
+    kernel = kernel / kernel.sum()
+    # In parts: the convolution unfolds what it is given, 31 times its size.
+    parts = torch.split(rows, max(1, PAIRS_AT_ONCE // len(rows)))
+    return torch.cat([F.conv1d(part[:, None], kernel[None, None], padding=reach)[:, 0] for part in parts])
+
+
+ITERATIONS = 10
+DILATIONS = (8, 16)
+"""Distances of the eight neighbours in pixels; these and the iterations as NACLIP and ResCLIP set them."""
+VALUES_AT_ONCE = 2**24
+"""Pixels times words that are smoothed together: 64 MB in float32."""
+
+
+def smoothed_winners(logits: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+    """Best word of each pixel after smoothing, and its probability among all words.
+
+    Args:
+        logits: (P, h, w), scaled; brought to the pixels bilinearly (align_corners=False).
+        colours: (3, H, W), on any scale.
+
+    Returns:
+        (H, W) int64 index of a word, lowest on ties, and (H, W) float32 in (0, 1].
+    """
+    size = colours.shape[1:]
+    places, shares = colour_neighbours(colours)
+    index = torch.zeros(len(places), dtype=torch.int64, device=places.device)
+    best, total = torch.full((2, len(places)), -torch.inf, device=places.device)
+    step = max(1, VALUES_AT_ONCE // len(places))
+    for start in range(0, len(logits), step):
+        part = F.interpolate(logits[None, start : start + step].float(), size=tuple(size), mode="bilinear")[0]
+        scores = smooth(part.flatten(1).T.contiguous(), places, shares)  # (H*W, words of this part)
+        top, at = scores.max(dim=1)
+        index = torch.where(top > best, at + start, index)
+        best, total = torch.maximum(best, top), torch.logaddexp(total, scores.logsumexp(dim=1))
+    return index.reshape(size), (best - total).exp().reshape(size)
+
+
+def colour_neighbours(colours: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbours of each pixel and how much each counts.
+
+    softmax over neighbours of the mean over channels of -|difference| / (0.1 deviation), where the deviation is
+    that of the neighbours and the pixel itself, which counts once for each dilation. Beyond the edge stands the
+    edge's pixel.
+
+    Args:
+        colours: (3, H, W).
+
+    Returns:
+        (H*W, 8 * dilations) int64 indices of pixels, and float32 shares that add to 1.
+    """
+    _, height, width = colours.shape
+    device = colours.device
+    offsets = [(y * d, x * d) for d in DILATIONS for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    places = torch.stack(
+        [
+            ((rows + y).clamp(0, height - 1)[:, None] * width + (columns + x).clamp(0, width - 1)).flatten()
+            for y, x in offsets
+        ],
+        dim=1,
+    )  # (H*W, neighbours)
+    closeness = torch.zeros(places.shape, device=device)
+    for channel in colours.float().flatten(1):
+        around = channel[places]
+        own = channel[:, None]
+        spread = torch.cat([around, own.expand(-1, len(DILATIONS))], dim=1).std(dim=1, keepdim=True)
+        closeness -= (around - own).abs() / (1e-8 + 0.1 * spread)
+    return places, (closeness / len(colours)).softmax(dim=1)
+
+
+def smooth(scores: Tensor, places: Tensor, shares: Tensor) -> Tensor:
+    """Replace each pixel's scores by the weighted mean of its neighbours', `ITERATIONS` times.
+
+    Args:
+        scores: (H*W, P) float32.
+        places: (H*W, neighbours) from `colour_neighbours`.
+        shares: (H*W, neighbours), likewise.
+
+    Returns:
+        (H*W, P).
+    """
+    for _ in range(ITERATIONS):
+        scores = F.embedding_bag(places, scores, mode="sum", per_sample_weights=shares)
+    return scores

@@ -1,0 +1,82 @@
+"""The embedded CLIP: a small model that lies in the repository, so that everything works without a network.
+
+Its two files, one a tower, keep matrices in 8 bits with one fp16 scale per row, everything else in fp16, and of the
+token embedding only the rows that training saw.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.io.files import asset
+from cliptrase_core.models import storage
+from cliptrase_core.models.checkpoint import check_file
+
+FOLDER = asset("nano")
+
+WEIGHTS = ("image.safetensors", "text.safetensors")
+ROWS = "token_rows"
+EMBEDDING = "token_embedding.weight"
+
+
+def is_here(folder: Path | None = None) -> bool:
+    """Whether the embedded model's weights and configuration lie where they are looked for; reads neither."""
+    folder = FOLDER if folder is None else folder
+    return all((folder / name).is_file() for name in ("config.json", *WEIGHTS))
+
+
+def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any], tuple[Path, ...]]:
+    """Read the embedded model: (state dict in float32, configuration, paths of the two weight files).
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
+    folder = FOLDER if folder is None else folder
+    weights = tuple(folder / name for name in WEIGHTS)
+    for file in (*weights, folder / "config.json"):
+        if not file.is_file():
+            raise WeightsError(
+                explain(
+                    "embedded model nano",
+                    expected=f"assets/nano/{file.name} beside the package",
+                    got="no such file",
+                    remedy="The installation or checkout is incomplete: install or clone it again.",
+                )
+            )
+    for file in weights:
+        check_file(file)
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        packed = {name: value for file in weights for name, value in load_file(file).items()}
+        return unpack(packed, config["text_cfg"]["vocab_size"]), config, weights
+    except (SafetensorError, ValueError, KeyError, RuntimeError, IndexError) as error:
+        raise WeightsError(
+            explain(
+                "embedded model nano",
+                expected="whole files in assets/nano",
+                got=f"damaged ones ({type(error).__name__})",
+                remedy="Install the program again; in a clone, restore them with `git checkout -- assets/nano`.",
+            )
+        ) from error
+
+
+def unpack(packed: Mapping[str, Tensor], vocabulary_size: int) -> dict[str, Tensor]:
+    """Undo the packing.
+
+    Args:
+        packed: int8 tensors with a fp16 `<name>.scale` (one number per row), fp16 tensors, and `token_rows`.
+        vocabulary_size: rows of the token embedding; rows that were not kept become zero.
+    """
+    state = storage.unpack({name: tensor for name, tensor in packed.items() if name != ROWS})
+    embedding = torch.zeros(vocabulary_size, state[EMBEDDING].shape[1])
+    embedding[packed[ROWS].long()] = state[EMBEDDING]
+    return {**state, EMBEDDING: embedding}

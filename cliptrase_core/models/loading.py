@@ -1,0 +1,336 @@
+"""From a model's name to a model that can run: which weights, where they are, and that they are the right ones.
+
+The one rule that open_clip only warns about is held here: weights trained with QuickGELU run with QuickGELU.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from cliptrase_core.errors import InputError, WeightsError, explain
+from cliptrase_core.models import architectures, embedded, hub
+from cliptrase_core.models.checkpoint import (
+    SUFFIXES,
+    activation_beside,
+    check_file,
+    check_fit,
+    digest,
+    expect_clip,
+    read_checkpoint,
+    side_of,
+)
+from cliptrase_core.models.embedded import read_nano
+from cliptrase_core.models.hub import Progress, hub_answers
+
+NANO = "nano"
+EMBEDDED = "embedded"
+DEFAULT_MODEL = "ViT-B-16"
+OPENAI_ARCHITECTURES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336")
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ClusteringDefaults:
+    """Clustering values that suit a model, as functions of the number of patches N.
+
+    Attributes:
+        eps_per_sqrt_n: DBSCAN's eps is this times sqrt(N).
+        min_samples_per_patch: DBSCAN's min_samples is this times N, rounded.
+    """
+
+    eps_per_sqrt_n: float = 0.05
+    min_samples_per_patch: float = 3 / 196
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that can run, and what is known about it.
+
+    Attributes:
+        model: an open_clip model on the CPU in float32, in evaluation mode, without gradients.
+        tokenizer: open_clip's tokenizer for it.
+        name: architecture, or "nano".
+        pretrained: tag, file name (never a whole path), or "embedded".
+        source: where the weights came from, for people.
+        mean: of the pixels in [0, 1], per channel.
+        std: likewise.
+        clustering: values that suit this model.
+        digest: start of the SHA-256 of the weight file.
+        short_side: native input size in pixels.
+    """
+
+    model: nn.Module
+    tokenizer: Callable[..., Tensor]
+    name: str
+    pretrained: str
+    source: str
+    mean: Channels
+    std: Channels
+    clustering: ClusteringDefaults
+    digest: str
+    short_side: int
+
+
+@dataclass(frozen=True)
+class StartUp:
+    """What a page starts with, and what it may say about it.
+
+    Attributes:
+        name: architecture to run now.
+        pretrained: its weights.
+        wanted_name: architecture that was asked for.
+        wanted_pretrained: its weights.
+        fetch: download the wanted model while `name` runs.
+        reason: why `name` runs now.
+        banner: what to tell the person; None where the wanted model runs.
+    """
+
+    name: str
+    pretrained: str | None
+    wanted_name: str
+    wanted_pretrained: str | None
+    fetch: bool
+    reason: Literal["on disk", "not asked for", "fetching", "hub silent", "offline"]
+    banner: str | None
+
+
+def parse_model(text: str) -> tuple[str, str | None]:
+    """Split "ViT-B-16", "ViT-B-16:laion2b_s34b_b88k", "ViT-B-16:file.pt" or "nano" into name and weights."""
+    name, _, pretrained = (part.strip() for part in text.partition(":"))
+    if not name:
+        raise InputError(explain("model", expected="a name", got=repr(text), remedy="For instance nano or ViT-B-16."))
+    return name, pretrained or _default_weights(name)
+
+
+def load(
+    name: str = NANO, pretrained: str | os.PathLike[str] | None = None, *, quick_gelu: bool | None = None
+) -> LoadedModel:
+    """Build a model and give it its weights, fetching them if they are a tag that is not on disk.
+
+    Args:
+        name: "nano" or an open_clip architecture.
+        pretrained: a tag that open_clip knows, or a file; None for the usual weights.
+        quick_gelu: the activation of a file that does not say which it was trained with.
+
+    Raises:
+        InputError: an unknown name or tag.
+        UnsupportedBackboneError: an architecture that CLIPtrase cannot run on; found before any download.
+        WeightsError: weights that are missing, damaged, do not fit or were trained with the other activation.
+    """
+    if name == NANO:
+        _only_embedded(pretrained)
+        return _load_nano(quick_gelu)
+    config = architectures.configuration(name)
+    origin = _origin(name, pretrained)
+    tokenizer = architectures.tokenizer_for(name)  # before a long download: it may need what is not here
+    if isinstance(origin, Path):
+        return _load_file(name, config, origin, tokenizer, architectures.asked(name, quick_gelu))
+    tag = str(pretrained or _default_weights(name))
+    label = f"{name}:{tag}"
+    config["quick_gelu"] = architectures.agree(
+        label, bool(origin.get("quick_gelu")), architectures.asked(name, quick_gelu)
+    )
+    path, source = hub.find_cached(origin["hf_hub"]), "Hub cache"
+    if path is None:
+        path, source = hub.fetch(origin["hf_hub"], label), "downloaded"
+    model = _assemble(name, config, read_checkpoint(path).tensors, path.name)
+    return _describe(model, tokenizer, name, tag, source, [path], {**config, **origin})
+
+
+def given(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerprint: str) -> LoadedModel:
+    """Describe a model that the caller has built.
+
+    Args:
+        model: an open_clip model whose image tower CLIPtrase can run on.
+        tokenizer: its tokenizer; None takes CLIP's own.
+        fingerprint: what tells this model's weights from others.
+    """
+    visual: Any = model.visual
+    facts = getattr(visual, "preprocess_cfg", None) or {}
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer or architectures.tokenizer_for(DEFAULT_MODEL),
+        name="given",
+        pretrained="given",
+        source="a model that was already built",
+        mean=tuple(facts.get("mean", architectures.CLIP_MEAN)),
+        std=tuple(facts.get("std", architectures.CLIP_STD)),
+        clustering=ClusteringDefaults(),
+        digest=fingerprint,
+        short_side=min(visual.image_size),
+    )
+
+
+def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> bool:
+    """Tell whether `load` can do without the network; never touches it."""
+    if name == NANO:
+        _only_embedded(pretrained)
+        return embedded.is_here()
+    config = architectures.configuration(name)
+    origin = _origin(name, pretrained)
+    tokenizer = config["text_cfg"].get("hf_tokenizer_name")
+    if tokenizer and hub.find_cached(f"{tokenizer}/tokenizer_config.json") is None:
+        return False
+    return origin.is_file() if isinstance(origin, Path) else hub.find_cached(origin["hf_hub"]) is not None
+
+
+def download(name: str, pretrained: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> None:
+    """Fetch weights into the Hub cache; does nothing for weights that are files."""
+    if is_on_disk(name, pretrained):  # also checks the request
+        return
+    origin = _origin(name, pretrained)
+    if not isinstance(origin, Path):
+        hub.fetch(origin["hf_hub"], f"{name}:{pretrained or _default_weights(name)}", progress)
+
+
+def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
+    """Decide what runs now, in at most `timeout` seconds: the wanted model if it is here, else nano.
+
+    Args:
+        requested: a model by its name, which is then to be fetched beside nano; None for the usual one, which is used
+            where it is here, and never fetched unasked.
+        timeout: seconds that the hub has for an answer.
+
+    Raises:
+        CliptraseError: the request is wrong in itself (unknown name, missing file): no waiting would help.
+    """
+    name, pretrained = parse_model(requested or DEFAULT_MODEL)
+    if is_on_disk(name, pretrained):
+        return StartUp(name, pretrained, name, pretrained, False, "on disk", None)
+    origin = _origin(name, pretrained)
+    if isinstance(origin, Path):
+        check_file(origin)  # says what is wrong with it
+    silent: Literal["offline", "hub silent"] = "offline" if hub.offline() else "hub silent"
+    reason = "not asked for" if not requested else "fetching" if hub_answers(timeout) else silent
+    what = f"{name} ({pretrained})"
+    here = "Until then" if reason == "fetching" else "For now"
+    nano = f"{here} the small embedded model nano runs; it reads everyday things, less well."
+    by_file = f"or start with a weights file: {name}:path/to/file.safetensors."
+    banner = {
+        "not asked for": f"{what} is not on this computer. {nano}",
+        "fetching": f"{what} is being fetched. {nano}",
+        "hub silent": f"{what} is not on this computer, and the model hub did not answer within {timeout:g} s. "
+        f"{nano} Connect and load it again, {by_file}",
+        "offline": f"{what} is not on this computer, and HF_HUB_OFFLINE=1 forbids fetching it. "
+        f"{nano} Unset HF_HUB_OFFLINE and start again, {by_file}",
+    }[reason]
+    return StartUp(NANO, EMBEDDED, name, pretrained, reason == "fetching", reason, banner)
+
+
+def _default_weights(name: str) -> str | None:
+    if name == NANO:
+        return EMBEDDED
+    return "openai" if architectures.plain(name) in OPENAI_ARCHITECTURES else None
+
+
+def _only_embedded(pretrained: str | os.PathLike[str] | None) -> None:
+    if pretrained not in (None, EMBEDDED):
+        got = Path(pretrained or "").name
+        remedy = "Leave them out, or name the architecture of your file."
+        raise InputError(explain("weights of nano", expected="its embedded ones", got=repr(got), remedy=remedy))
+
+
+def _origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
+    """A weight file, or what open_clip knows about a tag."""
+    if not isinstance(name, str) or not isinstance(pretrained, (str, os.PathLike, type(None))):
+        got = f"{type(name).__name__} and {type(pretrained).__name__}"
+        remedy = "For instance 'ViT-B-16' and 'openai'."
+        raise InputError(explain("model", expected="a name and a tag or file", got=got, remedy=remedy))
+    try:
+        return _find_origin(name, pretrained)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        got = "a path that this system cannot read"  # its text may name folders
+        remedy = "Check its length and rights."
+        raise WeightsError(explain("weights", expected="a tag or a weights file", got=got, remedy=remedy)) from error
+
+
+def _find_origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
+    if isinstance(pretrained, os.PathLike):
+        return Path(pretrained).expanduser()
+    tag = pretrained or _default_weights(name)
+    facts = architectures.tag(name, tag) if tag else {}
+    if facts.get("hf_hub"):
+        return facts
+    if tag and (Path(tag).suffix.lower() in SUFFIXES or os.sep in tag or "/" in tag or Path(tag).exists()):
+        return Path(tag).expanduser()
+    known = architectures.tags(name)
+    remedy = f"Known tags: {', '.join(known) or 'none, give a file'}. {architectures.near(tag or '', known)}"
+    got = repr(tag) if tag else "nothing"
+    raise InputError(explain(f"weights of {name}", expected="a tag or a weights file", got=got, remedy=remedy.strip()))
+
+
+def _load_file(
+    name: str, config: dict[str, Any], path: Path, tokenizer: Callable[..., Tensor], asked: bool | None
+) -> LoadedModel:
+    """A file rarely says its activation: an OpenAI archive does, for the others the request decides."""
+    checkpoint = read_checkpoint(path)
+    if checkpoint.from_openai:
+        config["quick_gelu"] = architectures.agree(path.name, True, asked)
+        remark = "an OpenAI archive: QuickGELU"
+    elif checkpoint.from_transformers:
+        said = activation_beside(path)
+        config["quick_gelu"] = asked is not False if said is None else architectures.agree(path.name, said, asked)
+        found = "by its config.json" if said is not None else "assumed: there is no config.json beside it"
+        remark = f"of the library transformers: {architectures.ACTIVATION[config['quick_gelu']]} {found}"
+    else:
+        config["quick_gelu"] = bool(config.get("quick_gelu")) if asked is None else asked
+        remark = f"{architectures.ACTIVATION[config['quick_gelu']]} assumed: the file does not say"
+    side = side_of(checkpoint.tensors)
+    if side not in (None, config["vision_cfg"]["image_size"]) and not architectures.look_alike(checkpoint.tensors):
+        # A size of its own, so the model takes that: nothing is resized, no accuracy is lost.
+        config["vision_cfg"] = {**config["vision_cfg"], "image_size": side}
+        remark += f"; positions for {side} pixels"
+    model = _assemble(name, config, checkpoint.tensors, path.name)
+    return _describe(model, tokenizer, name, path.name, f"file {path.name} ({remark})", [path], config)
+
+
+def _load_nano(quick_gelu: bool | None) -> LoadedModel:
+    tensors, config, paths = read_nano()
+    config["quick_gelu"] = architectures.agree(NANO, bool(config.get("quick_gelu")), quick_gelu)
+    extra: dict[str, Any] = {key: config.pop(key) for key in ("clustering", "mean", "std") if key in config}
+    model = _assemble(NANO, config, tensors, paths[0].name)
+    tokenizer = architectures.tokenizer_for(DEFAULT_MODEL)  # nano reads words through CLIP's own
+    return _describe(model, tokenizer, NANO, EMBEDDED, EMBEDDED, paths, {**config, **extra})
+
+
+def _assemble(name: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], file: str) -> nn.Module:
+    model = architectures.build(name, config)
+    rename = architectures.with_text_prefix if hasattr(model, "text") else architectures.without_text_prefix
+    tensors = rename(tensors)
+    expect_clip(tensors, file=file, architecture=name)
+    check_fit(tensors, model.state_dict(), file=file, architecture=name, alike=architectures.look_alike)
+    architectures.settle(model, tensors)
+    architectures.check_activation(model, bool(config.get("quick_gelu")), name)
+    return model
+
+
+def _describe(
+    model: nn.Module,
+    tokenizer: Callable[..., Tensor],
+    name: str,
+    pretrained: str,
+    source: str,
+    paths: Sequence[Path],
+    facts: Mapping[str, Any],
+) -> LoadedModel:
+    size = facts["vision_cfg"]["image_size"]
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        name=name,
+        pretrained=pretrained,
+        source=source,
+        mean=tuple(facts.get("mean", architectures.CLIP_MEAN)),
+        std=tuple(facts.get("std", architectures.CLIP_STD)),
+        clustering=ClusteringDefaults(**facts.get("clustering", {})),
+        digest=digest(*paths),
+        short_side=size if isinstance(size, int) else min(size),
+    )

@@ -1,0 +1,136 @@
+"""Boundaries that follow the picture's own edges, without any model: the colour guided filter.
+
+Every class's map is replaced, in each neighbourhood, by the linear function of the colours that fits it best
+(K. He, J. Sun, X. Tang, Guided Image Filtering, PAMI 2013; the subsampled form is arXiv 1505.00996); each pixel then
+takes the class whose filtered map is largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from scipy.ndimage import uniform_filter
+from torch.nn import functional as F
+
+from cliptrase_core.io.geometry import Size, nearest, strips
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.integer]
+
+CELL = 16  # a patch has this many pixels while maps are fitted, however large the picture is
+RADIUS = 24  # one and a half patches: as far as a coarse boundary may be wrong
+EPSILON = 1e-4  # variance of colours, in [0, 1], below which a neighbourhood counts as flat
+ROUNDS = 2
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+
+
+def follow_edges(
+    image: npt.NDArray[np.uint8], labels: Labels, grid: Size, step: Callable[[float], None] = lambda share: None
+) -> Labels:
+    """Move the boundaries of a label map to the edges of the picture.
+
+    Args:
+        image: (H, W, 3).
+        labels: (H, W).
+        grid: (h, w) patches that the labels came from; says how coarse they are.
+        step: told the share of the work that is done, in [0, 1], before each class's map; what it raises ends it.
+
+    Returns:
+        (H, W), only classes that were there before.
+    """
+    present = np.unique(labels)
+    if len(present) == 1:
+        return labels
+    size = labels.shape
+    scale = max(1.0, min(size[0] / grid[0], size[1] / grid[1]) / CELL)
+    small_size = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
+    small = np.asarray(Image.fromarray(image).resize(small_size[::-1], Image.Resampling.BOX))
+    now = nearest(labels, small_size)
+    fit = _Fit(_planes(small))
+
+    def lines(turn: int) -> Iterator[Floats]:
+        for index, label in enumerate(present):
+            step((turn + index / len(present)) / ROUNDS)
+            yield fit.line((now == label).astype(np.float32))
+
+    for turn in range(ROUNDS - 1):
+        now = _strongest(present, (fit.values(line) for line in lines(turn)))
+    if small_size == size:
+        return _strongest(present, (fit.values(line) for line in lines(ROUNDS - 1)))
+    fitted = list(lines(ROUNDS - 1))
+    followed = np.empty_like(labels)
+    for rows in strips(size):
+        guide = _planes(image[rows])
+        followed[rows] = _strongest(present, (_apply(_enlarged(line, size, rows), guide) for line in fitted))
+    return followed
+
+
+class _Fit:
+    """Least squares of maps on the three colours of one picture, in every neighbourhood at once."""
+
+    def __init__(self, guide: Floats) -> None:
+        """Take (3, H, W) in [0, 1]."""
+        self.guide = guide
+        self.means = [_mean(plane) for plane in guide]
+        covariance = np.empty((*guide.shape[1:], 3, 3), np.float32)
+        for i, j in _PAIRS:
+            both = _mean(guide[i] * guide[j]) - self.means[i] * self.means[j]
+            covariance[..., i, j] = covariance[..., j, i] = both
+        self.inverse = np.linalg.inv(covariance + EPSILON * np.eye(3, dtype=np.float32))
+
+    def line(self, values: Floats) -> Floats:
+        """(H, W) -> (4, H, W): smoothed slope for each colour, and offset."""
+        mean = _mean(values)
+        with_colour = [_mean(self.guide[c] * values) - self.means[c] * mean for c in range(3)]
+        slope = np.einsum("hwij,jhw->ihw", self.inverse, np.stack(with_colour))
+        offset = mean - sum(slope[c] * self.means[c] for c in range(3))
+        return np.stack([_mean(plane) for plane in (*slope, offset)])
+
+    def values(self, line: Floats) -> Floats:
+        """(4, H, W) -> (H, W)."""
+        return _apply(line, self.guide)
+
+
+def _mean(values: Floats) -> Floats:
+    mean: Floats = uniform_filter(values, size=2 * RADIUS + 1, mode="nearest")
+    return mean
+
+
+def _apply(line: Floats, guide: Floats) -> Floats:
+    values: Floats = line[0] * guide[0]
+    values += line[1] * guide[1]
+    values += line[2] * guide[2]
+    values += line[3]
+    return values
+
+
+def _planes(image: npt.NDArray[np.uint8]) -> Floats:
+    """(H, W, 3) -> (3, H, W) in [0, 1]."""
+    planes: Floats = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)
+    return planes
+
+
+def _enlarged(line: Floats, size: tuple[int, ...], rows: slice) -> Floats:
+    """Some rows of maps (4, h, w) enlarged bilinearly to (H, W): (4, rows, W)."""
+    place = ((np.arange(rows.start, rows.stop) + 0.5) * line.shape[1] / size[0] - 0.5).clip(0)
+    above = place.astype(np.intp).clip(max=line.shape[1] - 1)
+    share = (place - above).astype(np.float32)[:, None]
+    down = line[:, above] * (1 - share) + line[:, np.minimum(above + 1, line.shape[1] - 1)] * share
+    large: Floats = F.interpolate(torch.from_numpy(down)[None], (len(place), size[1]), mode="bilinear")[0].numpy()
+    return large
+
+
+def _strongest(present: Labels, maps: Iterable[Floats]) -> Labels:
+    """Label whose map is largest, maps one after another so that only two are in memory."""
+    best: Floats | None = None
+    for label, values in zip(present, maps, strict=True):
+        if best is None:
+            best, labels = values, np.full(values.shape, label, present.dtype)
+            continue
+        more = values > best
+        labels[more], best[more] = label, values[more]
+    return labels

@@ -1,0 +1,1 @@
+"""From patches to pixels: denoising, clustering, upsampling, the vote of each region."""

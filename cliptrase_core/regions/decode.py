@@ -1,0 +1,277 @@
+"""From scores on the patch grid to labels of pixels: interpolate, choose, vote.
+
+Everything is made in strips of rows, so that a (C, H, W) block never stands in memory, and only classes
+that can win somewhere in a strip are interpolated. Both change nothing in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.geometry import Size, strips
+
+STRIP_VALUES = 2_000_000
+"""Interpolated scores that stand in memory at once: 8 MB in float32; more are no faster."""
+
+WINDOWS_AT_ONCE = 150_000
+"""Median windows that stand in memory at once: 29 MB in float32."""
+
+MAP_ZOOM = 4
+"""Region maps are smoothed at four times the grid (published code)."""
+
+MEDIAN_SIZE = 7
+"""Side of the median window at that zoom (published code)."""
+
+
+def label_pixels(
+    maps: Tensor, label_of: Tensor, size: Size, regions: npt.NDArray[np.integer[Any]] | None
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Labels by the best prompt at each pixel, then by vote, and how likely the shown label is.
+
+    Args:
+        maps: (P, h, w) logits of each prompt.
+        label_of: (P,) int64, label of each prompt.
+        size: (H, W) of the labels' frame.
+        regions: (H, W) regions that vote; None, or -1 throughout, for none.
+
+    Returns:
+        (H, W) labels, and (H, W) confidence in [0, 1]: softmax over labels at each patch, a label as likely
+        as its likeliest prompt, interpolated between patches.
+    """
+    label_of = label_of.to(maps.device)
+    count = int(label_of.max()) + 1
+    labels = largest_at_pixels(maps, size, label_of).cpu().numpy()
+    if regions is not None and regions[0, 0] >= 0:
+        labels = vote(labels, regions, count)
+    probabilities = label_probabilities(maps, label_of)
+    confidence = value_of_chosen(probabilities, torch.from_numpy(labels).to(maps.device))
+    return labels, confidence.clamp_(0, 1).float().cpu().numpy()
+
+
+def label_probabilities(maps: Tensor, label_of: Tensor) -> Tensor:
+    """Softmax over labels at each patch, a label as likely as its likeliest prompt.
+
+    Args:
+        maps: (P, h, w) logits of each prompt.
+        label_of: (P,) int64, label of each prompt, 0..C-1.
+
+    Returns:
+        (C, h, w), adds to 1 over labels.
+    """
+    scores = maps.new_full((int(label_of.max()) + 1, *maps.shape[1:]), -torch.inf)
+    scores.scatter_reduce_(0, label_of[:, None, None].expand_as(maps), maps, "amax")
+    return scores.softmax(dim=0)
+
+
+def region_maps(means: Tensor, grid: Size) -> Tensor:
+    """Cluster maps as they compete for pixels: bilinear x4, then a 7x7 median that mirrors at the edge.
+
+    Args:
+        means: (K, N), mean row of each cluster.
+        grid: (h, w).
+
+    Returns:
+        (K, 4h, 4w). Exact wherever two clusters compete; elsewhere the unfiltered map, which cannot
+        change who wins.
+    """
+    h, w = grid
+    maps = F.interpolate(means.reshape(1, -1, h, w), scale_factor=MAP_ZOOM, mode="bilinear", align_corners=False)[0]
+    return median_where_contested(maps)
+
+
+def median_where_contested(maps: Tensor) -> Tensor:
+    """7x7 median of each map, computed only where its value can matter to a later argmax over maps.
+
+    A median lies between the minimum and the maximum of its window. Where, on a whole 3x3 neighbourhood,
+    one map's lower bound is above another's upper bound, no bilinear mix of those pixels can turn their
+    order; a map that is so beaten, or that so beats all others, keeps its unfiltered value.
+
+    Args:
+        maps: (K, H, W).
+
+    Returns:
+        (K, H, W).
+    """
+    reach, around = MEDIAN_SIZE // 2, 3
+    upper = _window_max(_window_max(maps, MEDIAN_SIZE), around)
+    lower = -_window_max(_window_max(-maps, MEDIAN_SIZE), around)
+    contender = upper >= lower.amax(dim=0, keepdim=True)
+    contested = contender & (contender.sum(dim=0, keepdim=True) > 1)
+    cluster, row, column = contested.nonzero(as_tuple=True)
+    windows = _mirror_pad(maps, reach).unfold(1, MEDIAN_SIZE, 1).unfold(2, MEDIAN_SIZE, 1)
+    out = maps.clone()
+    places = torch.split(torch.arange(len(cluster), device=maps.device), WINDOWS_AT_ONCE)
+    medians = [windows[cluster[p], row[p], column[p]].flatten(1).median(dim=1).values for p in places]
+    out[contested] = torch.cat(medians) if medians else out.new_empty(0)
+    return out
+
+
+def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> Tensor:
+    """Index of the largest map at each pixel, maps interpolated bilinearly (align_corners=False).
+
+    Args:
+        maps: (C, h, w) scores.
+        size: (H, W) of the frame that is wanted.
+        names: (C,) whole numbers that stand for the maps; None takes their indices.
+
+    Returns:
+        (H, W) int32, the map of the lowest index on ties.
+    """
+    names = torch.arange(len(maps), device=maps.device) if names is None else names
+    out = torch.empty(size, dtype=torch.int32, device=maps.device)
+    rows_at_once = max(1, STRIP_VALUES // (len(maps) * size[1]))
+    across = _mixing_matrix(maps.shape[2], size[1], maps)  # a product is several times faster than a resize kernel
+    for start in range(0, size[0], rows_at_once):
+        rows = slice(start, min(start + rows_at_once, size[0]))
+        above, below, weight = _source_rows(maps.shape[1], size[0], rows, maps)
+        kept = _can_win(maps[:, int(above[0]) : int(below[-1]) + 1])
+        mixed = torch.lerp(maps[kept][:, above], maps[kept][:, below], weight[:, None])  # (C', rows, w)
+        mixed = mixed @ across  # (C', rows, W)
+        out[rows] = names[kept].to(torch.int32)[mixed.max(dim=0).indices]
+    return out
+
+
+def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
+    """Interpolated value of the chosen map at each pixel; the others are not interpolated.
+
+    Args:
+        maps: (C, h, w).
+        chosen: (H, W) int, index of a map at each pixel.
+
+    Returns:
+        (H, W) float32.
+    """
+    (height, width), (h, w) = chosen.shape, maps.shape[1:]
+    left, right, across = _source_rows(w, width, slice(0, width), maps)
+    out = torch.empty(chosen.shape, dtype=maps.dtype, device=maps.device)
+    for start in range(0, height, max(1, STRIP_VALUES // (4 * width))):
+        rows = slice(start, min(start + max(1, STRIP_VALUES // (4 * width)), height))
+        above, below, down = _source_rows(h, height, rows, maps)
+        plane = chosen[rows].long() * (h * w)
+
+        def at(row: Tensor, column: Tensor, plane: Tensor = plane) -> Tensor:
+            return maps.take(plane + row[:, None] * w + column)
+
+        top = torch.lerp(at(above, left), at(above, right), across)
+        bottom = torch.lerp(at(below, left), at(below, right), across)
+        out[rows] = torch.lerp(top, bottom, down[:, None])
+    return out
+
+
+def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.integer[Any]], classes: int) -> npt.NDArray[np.int32]:
+    """Give every region its most frequent label, the lowest index on ties.
+
+    Args:
+        labels: (H, W), 0..classes-1.
+        regions: (H, W), 0..K-1 everywhere (a region map covers every pixel).
+        classes: number of labels.
+
+    Returns:
+        (H, W).
+    """
+    winner: npt.NDArray[np.int32] = count_votes(labels, regions, classes).argmax(axis=1).astype(np.int32)
+    voted = np.empty_like(labels)
+    for rows in strips(labels.shape):
+        voted[rows] = winner[regions[rows]]
+    return voted
+
+
+def count_votes(
+    labels: npt.NDArray[np.int32], regions: npt.NDArray[np.integer[Any]], classes: int
+) -> npt.NDArray[np.int64]:
+    """(K, classes) pixels of each label in each region; arguments as `vote`."""
+    count = int(regions.max()) + 1
+    votes = np.zeros(count * classes, dtype=np.int64)
+    for rows in strips(labels.shape):  # the pairs take eight bytes a pixel
+        pairs = regions[rows] * np.int64(classes) + labels[rows]
+        votes += np.bincount(pairs.ravel(), minlength=count * classes)
+    return votes.reshape(count, classes)
+
+
+def _can_win(maps: Tensor) -> Tensor:
+    """Indices of maps that can be the largest somewhere between these grid rows.
+
+    In a cell between four patches, a map whose best corner is below another's worst corner always loses.
+    """
+    padded = F.pad(maps[None], (0, 1, 0, 1), mode="replicate")
+    best = F.max_pool2d(padded, 2, 1)[0]
+    worst = -F.max_pool2d(-padded, 2, 1)[0]
+    return (best >= worst.amax(dim=0)).flatten(1).any(dim=1).nonzero()[:, 0]
+
+
+def _source_rows(source: int, target: int, rows: slice, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The two source rows and the weight of the second for each target row (align_corners=False)."""
+    # In float64, since positions of the 40 million columns of a strip are not whole numbers in float32; not on the
+    # device, since Apple's GPUs have no float64.
+    position = np.maximum((np.arange(rows.start, rows.stop) + 0.5) * (source / target) - 0.5, 0)
+    above = np.minimum(position.astype(np.int64), source - 1)
+    weight = torch.from_numpy((position - above).astype(np.float32)).to(like.device, like.dtype)
+    first = torch.from_numpy(above).to(like.device)
+    return first, (first + 1).clamp(max=source - 1), weight
+
+
+def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:
+    """(w, W): how much of each source column each target column takes (align_corners=False)."""
+    left, right, weight = _source_rows(source, target, slice(0, target), like)
+    columns = torch.arange(target, device=like.device)
+    matrix = like.new_zeros(source, target)
+    matrix[left, columns] += 1 - weight
+    matrix[right, columns] += weight
+    return matrix
+
+
+def _window_max(maps: Tensor, side: int) -> Tensor:
+    return F.max_pool2d(maps[None], side, stride=1, padding=side // 2)[0]
+
+
+def _mirror_pad(maps: Tensor, reach: int) -> Tensor:
+    """Repeat the edge pixel, then its neighbour, and so on (d c b a | a b c d | d c b a)."""
+    for dim in (1, 2):
+        indices = _mirrored(maps.shape[dim], reach)
+        maps = maps.index_select(dim, torch.tensor(indices, device=maps.device))
+    return maps
+
+
+def _mirrored(length: int, reach: int) -> list[int]:
+    period: Iterator[int] = (i % (2 * length) for i in range(-reach, length + reach))
+    return [i if i < length else 2 * length - 1 - i for i in period]
+
+
+def word_logits(scale: float, cls: Tensor, patches: Tensor, text: Tensor, image_prior: bool) -> Tensor:
+    """Scores of words at patches, times the picture's own scores where the prior is asked for.
+
+    Args:
+        scale: factor of cosines, see `features.MethodFeatures.scale`.
+        cls: (D,), unit.
+        patches: (N, D), unit rows.
+        text: (P, D), unit rows.
+        image_prior: see `Segmenter.segment`.
+
+    Returns:
+        (N, P).
+
+    Raises:
+        InputError: scores overflow.
+    """
+    text = text.to(patches.dtype)
+    logits = scale * patches @ text.T
+    if image_prior:
+        logits = logits * (scale * cls @ text.T)
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError(
+            explain(
+                "scores",
+                expected="finite numbers",
+                got="an overflow",
+                remedy="Use precision fp32, or text features of unit length.",
+            )
+        )
+    return logits

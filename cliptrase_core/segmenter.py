@@ -1,0 +1,418 @@
+"""The whole computation behind two calls: `encode` a picture once, `segment` it by any words."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
+from cliptrase_core.inspection.scores import PatchScores
+from cliptrase_core.io.geometry import Frame, Size, given_size
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
+from cliptrase_core.methods.features import MethodFeatures
+from cliptrase_core.methods.registry import method_by_name
+from cliptrase_core.models import loading
+from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
+from cliptrase_core.models.checkpoint import fingerprint
+from cliptrase_core.models.encoder import Encoder
+from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
+from cliptrase_core.presets import ClusterSettings, Preset, preset_by_name
+from cliptrase_core.regions.cache import RegionCache
+from cliptrase_core.regions.decode import label_pixels, word_logits
+from cliptrase_core.regions.denoise import DENOISE_MODES, Denoise
+from cliptrase_core.results import ImageEncoding, Segmentation
+from cliptrase_core.text.encoder import TextEncoder
+from cliptrase_core.text.vocabulary import Vocabulary
+from cliptrase_core.text.words import Words, read_text_features, read_words
+from cliptrase_core.version import VERSION
+
+
+class Segmenter:
+    """CLIPtrase on one frozen CLIP; keeps nothing of any picture, so threads and people can share one.
+
+    Make one with `from_pretrained` or `from_open_clip`.
+    """
+
+    def __init__(self, loaded: loading.LoadedModel, *, precision: str = "fp32", device: str | None = None) -> None:
+        """Check the model and move a copy of it where it is asked for.
+
+        Args:
+            loaded: an open_clip model with its tokenizer; never changed, copied when it must be moved or cast.
+            precision: "fp32", "bf16", "fp16" or "auto".
+            device: as torch names it; None keeps the model where it is.
+
+        Raises:
+            UnsupportedBackboneError: CLIPtrase cannot run on this model.
+            InputError: unknown precision or device.
+        """
+        check_backbone(image_tower(loaded.model))  # before anything is copied
+        target = device_by_name(device) if device else next(loaded.model.parameters()).device
+        dtype = resolve_precision(precision, target)
+        model = placed(loaded.model, target, dtype)
+        self.info = dataclasses.replace(loaded, model=model)
+        self.precision = next(name for name, value in PRECISIONS.items() if value == dtype)
+        self.device = target
+        self.backbone = Backbone(image_tower(model))
+        self._text = TextEncoder(model, loaded.tokenizer)
+        scale = float(model.logit_scale.detach().float().exp())
+        self._features = MethodFeatures(self.backbone, loaded.mean, loaded.std, scale)
+        # Encodings of other weights, another type or another device do not mix with this one's.
+        self.model_id = f"{loaded.digest}-{self.precision}-{target}"
+        self._regions = RegionCache()
+        self._encoder = Encoder(self.backbone, self.info, self.model_id)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str = "nano",
+        pretrained: str | os.PathLike[str] | None = None,
+        *,
+        device: str | None = None,
+        precision: str = "fp32",
+    ) -> Segmenter:
+        """Load a model by name.
+
+        Args:
+            name: "nano" or an architecture of open_clip, such as "ViT-B-16".
+            pretrained: open_clip's tag for its weights, or the path of a file; None takes OpenAI's.
+            device: as torch names it; None takes a GPU when there is one.
+            precision: "fp32", "bf16", "fp16" or "auto".
+
+        Raises:
+            WeightsError: missing, damaged or mismatched weights.
+            UnsupportedBackboneError: CLIPtrase cannot run on this architecture.
+            InputError: unknown name, precision or device.
+        """
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(loading.load(name, pretrained), precision=precision, device=device)
+
+    @classmethod
+    def from_open_clip(
+        cls,
+        model: nn.Module,
+        tokenizer: Callable[..., Tensor] | None = None,
+        *,
+        device: str | None = None,
+        precision: str | None = None,
+    ) -> Segmenter:
+        """Use a model that is already built; it is read, never modified.
+
+        Args:
+            model: an open_clip model.
+            tokenizer: its tokenizer; None takes CLIP's own.
+            device: None keeps the model where it is.
+            precision: None keeps the model's type.
+
+        Raises:
+            UnsupportedBackboneError: CLIPtrase cannot run on this model.
+        """
+        backbone = Backbone(image_tower(model))
+        loaded = loading.given(model, tokenizer, fingerprint=fingerprint(model))
+        names = {value: key for key, value in PRECISIONS.items()}
+        return cls(loaded, device=device, precision=precision or names.get(backbone.dtype, "fp32"))
+
+    def encode(
+        self,
+        image: ImageInput,
+        preset: str = "auto",
+        *,
+        short_side: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> ImageEncoding:
+        """Everything about a picture that does not depend on words.
+
+        Args:
+            image: a path, a PIL image, or (H, W, 3) uint8.
+            preset: "auto" labels the whole picture in its own size; "paper-224" and "paper-336" reproduce the
+                published script and label its centre crop.
+            short_side: pixels that the model sees along the short side; only "auto" takes another than its own.
+            max_pixels: a larger picture is refused before it is decoded; a larger JPEG is decoded at a reduced size,
+                see `read_reduced`.
+
+        Raises:
+            InputError: not a usable picture, unknown preset, or a short side that is not the preset's.
+        """
+        return self.encode_batch([image], preset, short_side=short_side, max_pixels=max_pixels)[0]
+
+    def encode_batch(
+        self,
+        images: Sequence[ImageInput],
+        preset: str = "auto",
+        *,
+        short_side: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> list[ImageEncoding]:
+        """`encode` of several pictures; those of equal model frame share a forward pass."""
+        return self._encoder.encode(images, preset_by_name(preset), short_side, max_pixels)
+
+    def segment(
+        self,
+        encoding: ImageEncoding,
+        vocabulary: Words | None = None,
+        *,
+        method: str = "cliptrase",
+        text_features: Tensor | npt.NDArray[np.floating[Any]] | None = None,
+        class_names: Sequence[str] | None = None,
+        eps: float | None = None,
+        min_samples: int | None = None,
+        denoise: Denoise = "cls",
+        templates: str | None = None,
+        image_prior: bool = False,
+        vote: bool | None = None,
+        threshold: float = 0.0,
+        size: Size | None = None,
+    ) -> Segmentation:
+        """Divide an encoded picture among words. The picture does not run through the model again.
+
+        Args:
+            encoding: from `encode` of the same segmenter.
+            vocabulary: "cat, kitten; dog | background: wall, floor", a data set's name, a list such as
+                ["cat, kitten", "dog"], names with their synonyms, or a parsed vocabulary.
+            method: one of `METHODS`.
+            text_features: (P, D), instead of a vocabulary: skips the text tower, rows are used as they are.
+            class_names: with `text_features`: names of its first rows; further rows are background words.
+            eps: DBSCAN's radius; None takes the preset's.
+            min_samples: DBSCAN's core size; None takes the preset's.
+            denoise: "cls", "dice" or "none".
+            templates: template set; None takes the preset's.
+            image_prior: multiply every patch's scores by the whole picture's, as the published script does
+                for VOC20 only; words that do not suit the picture as a whole then seldom win.
+            vote: whether every region takes its most frequent label; None leaves it to the method.
+            threshold: pixels whose class is less likely become background, see `Segmentation.above`.
+            size: (H, W) at which the same part of the picture is labelled, for instance that of a screen; None takes
+                the frame's own, `encoding.frame.labels`.
+
+        Raises:
+            InputError: an encoding of another model, an unusable vocabulary, or a setting out of range.
+        """
+        chosen = method_by_name(method)
+        vote = chosen.regions_vote if vote is None else vote
+        preset = self._check_encoding(encoding)
+        settings = self._cluster_settings(encoding, preset, eps, min_samples, denoise)
+        templates = templates or preset.templates
+        size = given_size(size, encoding.frame.labels)
+        timings = dict(encoding.timings)
+        with torch.inference_mode():
+            with timed(timings, "text"):
+                words, text = self._embedded_words(vocabulary, text_features, class_names, templates, len(encoding.cls))
+            with timed(timings, "features"):
+                cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
+            with timed(timings, "cluster"):
+                regions = (found := self._regions.get(encoding, settings, denoise)).at(size)
+            with timed(timings, "label"):
+                logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
+                maps, label_of = logits.T.reshape(-1, *encoding.grid), torch.tensor(words.prompt_labels)
+                labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
+        return Segmentation(
+            labels=labels,
+            regions=regions,
+            confidence=confidence,
+            class_names=words.class_names,
+            patch_clusters=found.patch_clusters,
+            grid=encoding.grid,
+            settings={
+                **self._describe(encoding),
+                "vocabulary": words.text,
+                "method": chosen.name,
+                "eps": float(settings.eps),
+                "min_samples": int(settings.min_samples),
+                "denoise": denoise,
+                "templates": templates if text_features is None else "given features",
+                "image_prior": image_prior,
+                "vote": bool(vote),
+                "threshold": 0.0,
+            },
+            timings=timings,
+            notes=words.notes,
+        ).above(threshold)
+
+    def clusters(
+        self, encoding: ImageEncoding, *, eps: float | None = None, min_samples: int | None = None,
+        denoise: Denoise = "cls",
+    ) -> npt.NDArray[np.int64]:  # fmt: skip
+        """(N,), cluster of each patch as `segment` finds them, -1 = noise; without words, and no pixel is labelled.
+
+        Takes and raises what `segment` does.
+        """
+        settings = self._cluster_settings(encoding, self._check_encoding(encoding), eps, min_samples, denoise)
+        with torch.inference_mode():
+            return self._regions.get(encoding, settings, denoise).patch_clusters
+
+    def scores(
+        self,
+        encoding: ImageEncoding,
+        vocabulary: Words,
+        *,
+        method: str = "cliptrase",
+        templates: str | None = None,
+        image_prior: bool = False,
+    ) -> PatchScores:
+        """How well each word suits each patch, for whoever asks why a label is what it is.
+
+        Takes and raises what `segment` does.
+        """
+        preset = self._check_encoding(encoding)
+        chosen, words = method_by_name(method), read_words(vocabulary, None)
+        with torch.inference_mode():
+            text = self._text.embed(words.prompts, templates or preset.templates)
+            cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
+            scale = self._features.scale(chosen)
+            logits = word_logits(scale, cls, patches, text, image_prior)
+        maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
+        return PatchScores(maps, scale, words, encoding.frame.labels)
+
+    def embed_words(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
+        """(P, D) unit vectors of words; those asked for before are not computed again.
+
+        Raises:
+            InputError: no words, unknown templates, or a word too long for the model's context.
+        """
+        return self._text.embed(words, templates)
+
+    def view(
+        self, image: ImageInput, preset: str = "auto", *, short_side: int | None = None
+    ) -> tuple[npt.NDArray[np.uint8], Frame]:
+        """What the model is given of a picture, before colours are normalised; runs nothing.
+
+        Takes and raises what `encode` does.
+
+        Returns:
+            (H, W, 3) in the model frame, and how it was laid out.
+        """
+        return self._encoder.view(image, preset_by_name(preset), short_side, DEFAULT_MAX_PIXELS)
+
+    def capture(
+        self,
+        image: ImageInput | ImageEncoding,
+        preset: str = "auto",
+        *,
+        short_side: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> Capture:
+        """One pass that serves the maps of every layer, head and patch.
+
+        Takes what `encode` does, or an encoding of this segmenter, whose picture is then not read again.
+        """
+        if isinstance(image, ImageEncoding):
+            preset = self._check_encoding(image).name
+        plan = preset_by_name(preset)
+        pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
+        return capture(self.backbone, pixels, frame, plan.positions)
+
+    def inspect(
+        self,
+        image: ImageInput,
+        layer: int | None = None,
+        *,
+        head: int | None = None,
+        preset: str = "auto",
+        short_side: int | None = None,
+    ) -> AttentionMaps:
+        """Maps of one layer of one picture; for several, keep a `capture`.
+
+        Args:
+            image: a path, a PIL image, or (H, W, 3) uint8.
+            layer: block, counted from 1; None takes the last but one.
+            head: head, counted from 1; None takes the mean.
+            preset: how the picture is laid out.
+            short_side: pixels that the model sees along the short side, instead of the preset's.
+        """
+        return self.capture(image, preset, short_side=short_side).maps(layer, head)
+
+    def default_clustering(self, patches: int) -> ClusterSettings:
+        """The `auto` rule: eps grows with sqrt(N), min_samples with N, times the model's own factors."""
+        rule = self.info.clustering
+        return ClusterSettings(rule.eps_per_sqrt_n * patches**0.5, max(1, round(rule.min_samples_per_patch * patches)))
+
+    def _embedded_words(
+        self,
+        vocabulary: Words | None,
+        text_features: Tensor | npt.NDArray[np.floating[Any]] | None,
+        class_names: Sequence[str] | None,
+        templates: str,
+        width: int,
+    ) -> tuple[Vocabulary, Tensor]:
+        """The vocabulary and (P, D) features of its prompts."""
+        if text_features is None:
+            words = read_words(vocabulary, class_names)
+            return words, self._text.embed(words.prompts, templates)
+        words, rows = read_text_features(text_features, class_names, vocabulary, width=width)
+        return words, rows.to(self.device)
+
+    def _cluster_settings(
+        self, encoding: ImageEncoding, preset: Preset, eps: float | None, min_samples: int | None, denoise: str
+    ) -> ClusterSettings:
+        expect_one_of("denoise", denoise, DENOISE_MODES)
+        base = preset.clustering or self.default_clustering(len(encoding.patches))
+        return ClusterSettings(
+            base.eps if eps is None else eps, base.min_samples if min_samples is None else min_samples
+        )
+
+    def _check_encoding(self, encoding: ImageEncoding) -> Preset:
+        given = encoding.model_id if isinstance(encoding, ImageEncoding) else type(encoding).__name__
+        if given != self.model_id:
+            raise InputError(
+                explain(
+                    "encoding",
+                    expected=f"one made by this model ({self.model_id})",
+                    got=str(given),
+                    remedy="Encode the picture with this segmenter first.",
+                )
+            )
+        return preset_by_name(encoding.preset)
+
+    def _describe(self, encoding: ImageEncoding) -> Mapping[str, Any]:
+        return {
+            "model": self.info.name,
+            "pretrained": self.info.pretrained,
+            "weights": self.info.digest,
+            "device": str(self.device),
+            "precision": self.precision,
+            "preset": encoding.preset,
+            "original_size": list(encoding.frame.original),
+            "model_size": list(encoding.frame.model),
+            "version": VERSION,
+        }
+
+
+@contextmanager
+def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Write the seconds that the block took under the name of its stage."""
+    start = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - start
+
+
+_SIDE = 64
+"""Pixels of the picture that is tried: a few patches, a hundredth of a second."""
+
+
+def try_out(
+    segmenter: Segmenter, vocabulary: str | Vocabulary, preset: str, short_side: int | None, **settings: Any
+) -> None:
+    """Lay out and segment an empty picture; the words stay embedded.
+
+    Args:
+        segmenter: the model.
+        vocabulary: that all pictures share.
+        preset: a name.
+        short_side: as for `Segmenter.encode`.
+        settings: of `Segmenter.segment`.
+
+    Raises:
+        CliptraseError: an option that would fail on every picture.
+    """
+    blank = np.zeros((_SIDE, _SIDE, 3), np.uint8)
+    segmenter.view(blank, preset, short_side=short_side)
+    segmenter.segment(segmenter.encode(blank, short_side=_SIDE), vocabulary, **settings)

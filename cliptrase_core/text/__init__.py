@@ -1,0 +1,1 @@
+"""From what a person types to classes, and from classes to vectors."""

@@ -1,0 +1,283 @@
+"""Words to unit vectors: prompts are cut short, and what stands before the word is computed once.
+
+The text transformer of CLIP is causal, so the result at the end-of-text token does not depend on what
+follows it, and the keys and values of a template's beginning do not depend on the word. Both cuts are exact.
+Towers that are not causal get neither and run as they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.models.blocks import finish_block, project
+from cliptrase_core.text.templates import fill, templates_by_name
+
+CACHED_WORDS = 20_000
+"""Embeddings that are kept: 40 MB at D = 512; the ones unused for longest go first."""
+
+PROMPTS_AT_ONCE = 256
+"""Prompts of one pass: enough to keep the cores busy, few enough for little memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """What a template's beginning leaves behind.
+
+    Attributes:
+        ids: token ids, start-of-text first.
+        keys: (L, heads, n, d).
+        values: (L, heads, n, d).
+    """
+
+    ids: tuple[int, ...]
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One sentence, cut: `ids` are the tokens after the prefix up to end-of-text."""
+
+    index: int
+    prefix: Prefix
+    ids: tuple[int, ...]
+
+
+class TextEncoder:
+    """Embeds words with the text tower of an open_clip model; safe to share between threads.
+
+    Args:
+        model: an open_clip model in eval mode; read, never changed.
+        tokenizer: its tokenizer, texts -> (P, context) ids.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Callable[..., Tensor]) -> None:
+        """Find the tower and whether it is causal; nothing is computed yet."""
+        self._model: Any = model
+        self._tower: Any = model if hasattr(model, "token_embedding") else getattr(model, "text", None)
+        self._tokenizer: Any = tokenizer
+        self._causal = _is_causal(self._tower)
+        self._words: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._prefixes: dict[tuple[int, ...], Prefix] = {}
+        self._lock = threading.Lock()
+
+    def embed(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
+        """One unit vector for each word: the normalised mean of its normalised sentences.
+
+        Args:
+            words: any text; case and spelling as given.
+            templates: name of a template set.
+
+        Returns:
+            (P, D) float32, on the device of the model.
+
+        Raises:
+            InputError: no words, unknown templates, or a word too long for the model's context.
+        """
+        sentences = templates_by_name(templates)
+        if not words:
+            raise InputError(explain("words", expected="at least one", got="none", remedy='For example "cat; dog".'))
+        known = self._look_up(words, templates)
+        new = [word for word in dict.fromkeys(words) if word not in known]
+        if new:
+            fresh = self.embed_new(new, sentences)
+            known.update(zip(new, fresh, strict=True))
+            self._keep(templates, new, fresh)
+        return torch.stack([known[word] for word in words])
+
+    def _look_up(self, words: Sequence[str], templates: str) -> dict[str, Tensor]:
+        known = {}
+        with self._lock:
+            for word in words:
+                if (templates, word) in self._words:
+                    self._words.move_to_end((templates, word))
+                    known[word] = self._words[templates, word]
+        return known
+
+    def _keep(self, templates: str, words: Sequence[str], vectors: Tensor) -> None:
+        with self._lock:
+            for word, vector in zip(words, vectors, strict=True):
+                self._words[templates, word] = vector.clone()
+            while len(self._words) > CACHED_WORDS:
+                self._words.popitem(last=False)
+
+    @torch.inference_mode()
+    def embed_new(self, words: Sequence[str], sentences: Sequence[str]) -> Tensor:
+        """Vectors (P, D) of words in these sentences, computed now; `embed` asks for what it does not know yet."""
+        prompts = [fill(sentence, word) for word in words for sentence in sentences]
+        self._check_length(prompts)
+        ids = self._tokenizer(prompts)  # (P, context)
+        encode = self._encode_causal if self._causal else self._encode_whole
+        vectors = F.normalize(encode(ids, sentences).float(), dim=-1)  # (P, D)
+        return F.normalize(vectors.reshape(len(words), len(sentences), -1).mean(dim=1), dim=-1)
+
+    def _check_length(self, prompts: Sequence[str]) -> None:
+        context = getattr(self._tokenizer, "context_length", None)
+        if context is None or not hasattr(self._tokenizer, "encode"):
+            return
+        for prompt in prompts:
+            count = len(self._tokenizer.encode(prompt)) + 2  # start and end of text
+            if count > context:
+                shown = prompt if len(prompt) <= 80 else prompt[:77] + "..."
+                raise InputError(
+                    explain(
+                        f"prompt '{shown}'",
+                        expected=f"at most {context} tokens",
+                        got=str(count),
+                        remedy="Use fewer or shorter words for this class.",
+                    )
+                )
+
+    def _encode_whole(self, ids: Tensor, sentences: Sequence[str]) -> Tensor:
+        del sentences  # a tower without a causal mask has no reusable beginnings
+        device = next(self._model.parameters()).device
+        return torch.cat([self._model.encode_text(part.to(device)) for part in torch.split(ids, 64)])
+
+    def _encode_causal(self, ids: Tensor, sentences: Sequence[str]) -> Tensor:
+        prefixes = [self._prefix(sentence) for sentence in sentences]
+        prompts = []
+        for index, row in enumerate(ids.tolist()):
+            prefix = prefixes[index % len(sentences)]
+            cut = len(prefix.ids)
+            if tuple(row[:cut]) != prefix.ids:  # the word has merged with what stands before it
+                prefix, cut = self._run_prefix(()), 0
+            prompts.append(Prompt(index, prefix, tuple(row[cut : self._end_of_text(row) + 1])))
+        out: list[Tensor] = [ids.new_empty(0)] * len(prompts)
+        for batch in _similar_lengths(prompts):
+            for prompt, vector in zip(batch, self._run_prompts(batch), strict=True):
+                out[prompt.index] = vector
+        return torch.stack(out)
+
+    def _end_of_text(self, row: list[int]) -> int:
+        pool, end = _pooling(self._tower)
+        return row.index(end if pool == "eos" and end is not None else max(row))
+
+    def _prefix(self, sentence: str) -> Prefix:
+        """Keys and values of what stands before the word, computed once for each template."""
+        row = self._tokenizer([sentence.split("{}")[0].rstrip()])[0].tolist()
+        ids = tuple(row[: self._end_of_text(row)])
+        with self._lock:
+            cached = self._prefixes.get(ids)
+        if cached is None:
+            cached = self._run_prefix(ids)
+            with self._lock:
+                self._prefixes[ids] = cached
+        return cached
+
+    def _run_prefix(self, ids: tuple[int, ...]) -> Prefix:
+        tower = self._tower
+        keys, values = [], []
+        device = tower.token_embedding.weight.device
+        tokens = tower.token_embedding(torch.tensor([ids], dtype=torch.long, device=device))
+        tokens = tokens + tower.positional_embedding[: len(ids)]
+        for block in tower.transformer.resblocks:
+            p = project(block, tokens)
+            keys.append(p.k[0])
+            values.append(p.v[0])
+            if ids:
+                mixed = F.scaled_dot_product_attention(p.q, p.k, p.v, is_causal=True)
+                tokens = finish_block(block, tokens, mixed)
+        return Prefix(ids, torch.stack(keys), torch.stack(values))
+
+    def _run_prompts(self, batch: Sequence[Prompt]) -> Tensor:
+        """Run what follows the prefixes, in one pass; (len(batch), D).
+
+        Tokens of all prompts are packed into one row of length R, so that no layer spends time on padding;
+        only attention lays them out as (B, S).
+        """
+        tower, device = self._tower, self._tower.token_embedding.weight.device
+        prefixes = list({id(p.prefix): p.prefix for p in batch}.values())
+        before = max(len(prefix.ids) for prefix in prefixes)
+        keys = _stack_left([prefix.keys for prefix in prefixes], before)  # (L, prefixes, heads, n, d)
+        values = _stack_left([prefix.values for prefix in prefixes], before)
+        prefix_of = torch.tensor([prefixes.index(p.prefix) for p in batch], device=device)  # (B,)
+        starts = torch.tensor([len(p.prefix.ids) for p in batch], device=device)
+        row, place, unpack = _packing([len(p.ids) for p in batch], device)
+        ids = torch.tensor([token for p in batch for token in p.ids], device=device)
+        tokens = (tower.token_embedding(ids) + tower.positional_embedding[starts[row] + place])[None]  # (1, R, width)
+        seen = _visible(starts, before, unpack.shape[1])  # (B, 1, S, n+S)
+        blocks = list(tower.transformer.resblocks)
+        for layer, block in enumerate(blocks):
+            p = project(block, tokens)
+            k = torch.cat([keys[layer, prefix_of], _unpacked(p.k, unpack)], dim=2)  # (B, heads, n+S, d)
+            v = torch.cat([values[layer, prefix_of], _unpacked(p.v, unpack)], dim=2)
+            if block is blocks[-1]:  # only the end-of-text token is read afterwards
+                last = torch.cat([row[1:] != row[:-1], row.new_ones(1, dtype=torch.bool)])
+                row, place, tokens = row[last], place[last], tokens[:, last]
+            mixed = F.scaled_dot_product_attention(_unpacked(p.q, unpack), k, v, attn_mask=seen)
+            tokens = finish_block(block, tokens, mixed[row, :, place].transpose(0, 1)[None])
+        return _read_out(tower, tokens[0])
+
+
+def _packing(lengths: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Where packed tokens belong: prompt (R,), place in it (R,), and packed index of each place (B, S)."""
+    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    first = torch.tensor([0, *lengths[:-1]]).cumsum(0)
+    place = torch.arange(len(row)) - first[row]
+    unpack = torch.zeros(len(lengths), max(lengths), dtype=torch.long)
+    unpack[row, place] = torch.arange(len(row))
+    return row.to(device), place.to(device), unpack.to(device)
+
+
+def _unpacked(packed: Tensor, unpack: Tensor) -> Tensor:
+    """(1, heads, R, d) -> (B, heads, S, d)."""
+    return packed[0][:, unpack].transpose(0, 1)
+
+
+def _visible(starts: Tensor, before: int, longest: int) -> Tensor:
+    """Which keys each token may look at: its own prefix (padded on the left) and what precedes it."""
+    place = torch.arange(before, device=starts.device)
+    prefix = place >= before - starts[:, None]  # (B, n)
+    causal = torch.ones(longest, longest, dtype=torch.bool, device=starts.device).tril()
+    batch = len(starts)
+    parts = [prefix[:, None].expand(batch, longest, before), causal.expand(batch, longest, longest)]
+    return torch.cat(parts, dim=2)[:, None]
+
+
+def _stack_left(parts: Sequence[Tensor], length: int) -> Tensor:
+    """Stack (L, heads, n_i, d) into (L, parts, heads, length, d), padded on the left."""
+    return torch.stack([F.pad(part, (0, 0, length - part.shape[2], 0)) for part in parts], dim=1)
+
+
+def _read_out(tower: Any, tokens: Tensor) -> Tensor:
+    out: Tensor = tower.ln_final(tokens)
+    head = tower.text_projection
+    if head is None:
+        return out
+    projected: Tensor = head(out) if isinstance(head, nn.Linear) else out @ head
+    return projected
+
+
+def _similar_lengths(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
+    """Batches in order of length, so that attention pads little."""
+    ordered = sorted(prompts, key=lambda p: len(p.ids))
+    for start in range(0, len(ordered), PROMPTS_AT_ONCE):
+        yield ordered[start : start + PROMPTS_AT_ONCE]
+
+
+def _pooling(tower: Any) -> tuple[str, int | None]:
+    pool = str(getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", ""))
+    return pool, getattr(tower, "text_eos_id", None) or getattr(tower, "eos_id", None)
+
+
+def _is_causal(tower: Any) -> bool:
+    """True for CLIP's own kind of text tower: causal mask, read at end-of-text, packed q/k/v."""
+    mask = getattr(tower, "attn_mask", None)
+    if not isinstance(mask, Tensor) or not hasattr(tower, "token_embedding"):
+        return False
+    if getattr(tower, "cls_emb", None) is not None or getattr(tower, "use_pad_mask", False):
+        return False
+    if _pooling(tower)[0] not in ("argmax", "eos"):
+        return False
+    looks_ahead = torch.isfinite(mask).triu(1).any()
+    packed = all(getattr(block.attn, "in_proj_weight", None) is not None for block in tower.transformer.resblocks)
+    return packed and not bool(looks_ahead)

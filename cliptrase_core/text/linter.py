@@ -1,0 +1,73 @@
+"""What could be better about a vocabulary: words that the model can hardly tell apart, words that never win."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
+
+MOST_FINDINGS = 8
+MOST_COMPARED = 400
+"""Words that are compared with each other: more would cost more than the answer is worth."""
+SPREADS = 3.0
+"""How far above the usual likeness of unrelated things, in standard deviations, two words count as near."""
+
+Embed = Callable[[Sequence[str]], Tensor]
+"""Words -> (P, D) unit vectors."""
+
+
+def lint(vocabulary: Vocabulary, embed: Embed, winners: Sequence[str] | None = None) -> list[str]:
+    """Sentences about a vocabulary, most important first; none for a good one.
+
+    Args:
+        vocabulary: whose words are looked at.
+        embed: of the model that reads them.
+        winners: words that were the best somewhere in a picture, to find those that never were.
+    """
+    return [*near_synonyms(vocabulary, embed), *(idle_words(vocabulary, winners) if winners is not None else [])]
+
+
+def near_synonyms(vocabulary: Vocabulary, embed: Embed) -> list[str]:
+    """Pairs of different classes whose words the model reads as nearly the same.
+
+    Near means: more alike than the things of PASCAL VOC are to each other, by `SPREADS` standard deviations. The
+    measure thus fits the model, since some place all words close together and others far apart.
+    """
+    words, labels = vocabulary.prompts[:MOST_COMPARED], vocabulary.prompt_labels[:MOST_COMPARED]
+    if len(words) < 2:
+        return []
+    usual = _pairs(embed(dataset_vocabulary("voc20").prompts))
+    limit = min(float(usual.mean() + SPREADS * usual.std()), 0.999)
+    vectors, own = embed(words), torch.tensor(labels)
+    alike = (vectors @ vectors.T).float().cpu().triu(1).masked_fill(own[:, None] == own, -1.0)
+    order = alike.flatten().argsort(descending=True, stable=True)[: 4 * MOST_FINDINGS].tolist()
+    found: dict[tuple[int, int], str] = {}  # one sentence for each pair of classes
+    for one, other in (divmod(place, len(words)) for place in order):
+        if alike[one, other] <= limit:
+            break
+        found.setdefault(
+            (labels[one], labels[other]),
+            f'"{words[one]}" and "{words[other]}" mean nearly the same to this model (cosine '
+            f"{float(alike[one, other]):.2f}): it may mix them up. Unite them with a comma, or leave one out.",
+        )
+    return list(found.values())[:MOST_FINDINGS]
+
+
+def idle_words(vocabulary: Vocabulary, winners: Sequence[str]) -> list[str]:
+    """Synonyms and background words that were the best word nowhere, while their class has others."""
+    idle = [word for group in vocabulary.classes if len(group.prompts) > 1 for word in group.prompts]
+    idle = [word for word in (*idle, *vocabulary.background) if word not in winners]
+    if not idle:
+        return []
+    shown = ", ".join(f'"{word}"' for word in idle[:MOST_FINDINGS])
+    more = f" and {len(idle) - MOST_FINDINGS} more" if len(idle) > MOST_FINDINGS else ""
+    return [f"Never the best word anywhere in this picture: {shown}{more}."]
+
+
+def _pairs(vectors: Tensor) -> Tensor:
+    """Cosines of all pairs of different rows, on the CPU."""
+    alike = (vectors @ vectors.T).float().cpu()
+    return alike[torch.ones_like(alike).triu(1).bool()]

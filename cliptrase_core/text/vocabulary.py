@@ -1,0 +1,330 @@
+"""From what a person types to classes, synonyms and background words.
+
+Grammar: `;` or a new line separates classes, `,` inside a class separates synonyms (the first is shown); in a
+text with neither, `,` separates classes. `| background: a, b` after the classes, or an entry that starts with
+`background:` (up to the end of its line), names background words. The name of a data set in place of
+the classes stands for its words. Other layouts, as people paste them, are taken for what `typed` says.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.results import BACKGROUND, is_background
+from cliptrase_core.text.datasets import DATASETS, dataset_called, dataset_entries
+from cliptrase_core.text.parsing import EXAMPLE, VERBATIM, clean, quoted, read_typed, refuse, western
+
+MAX_CHARACTERS = 200_000
+MAX_CLASSES = 1_500
+MAX_SYNONYMS = 64
+MAX_BACKGROUND = 500
+MAX_WORD = 300
+"""The longest entry of ade847 has 113 characters."""
+MAX_NOTES = 50
+
+MANY_SYNONYMS = 12
+"""More of them are seldom meant: the most that a data set's class has in published lists is 8."""
+
+_SEPARATORS = re.compile(r"[;,|\s]+")
+_KEY = re.compile(rf"(?:[-*•][ \t]+)?{BACKGROUND}[ \t]*[:\uff1a]", re.IGNORECASE)
+_UNDERLINED = re.compile(rf"^_+{BACKGROUND}_+$", re.IGNORECASE)  # LabelMe's and PASCAL's way to write it
+# Joiners shape Persian, Indic scripts and emoji: kept for display, ignored when words are compared.
+_JOINERS = re.compile("[\u200c\u200d\ufe0e\ufe0f]")
+
+
+@dataclass(frozen=True)
+class WordGroup:
+    """A class: the name that is shown and every word that means it, the name first."""
+
+    name: str
+    prompts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there is something to compare the picture with."""
+        if not self.prompts:
+            raise InputError(explain("class", expected="at least one word", got="none", remedy="Give it its own name."))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a picture is divided among.
+
+    Attributes:
+        classes: in the order of the labels, at least one.
+        background: words that all share the label after the last class.
+        notes: what was taken for what, what became of words that were merged or dropped, and what a lone class
+            does; not compared by `==`.
+    """
+
+    classes: tuple[WordGroup, ...]
+    background: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        """Check that there is a class; of a lone one, whoever made it, a note says that it takes everything."""
+        if not self.classes:
+            raise refuse("at least one class", "none", EXAMPLE)
+        alone = _alone(self.classes[0])
+        if len(self.classes) == 1 and not self.background and alone not in self.notes:
+            object.__setattr__(self, "notes", (alone, *self.notes))
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Every word, P in all: the classes' in order, then the background's."""
+        return tuple(word for group in self.classes for word in group.prompts) + self.background
+
+    @property
+    def prompt_labels(self) -> tuple[int, ...]:
+        """Label of each prompt; background words share C = `len(classes)`."""
+        own = tuple(label for label, group in enumerate(self.classes) for _ in group.prompts)
+        return own + (len(self.classes),) * len(self.background)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Shown name of each label; the last is "background" when there are background words."""
+        return tuple(group.name for group in self.classes) + ((BACKGROUND,) if self.background else ())
+
+    @cached_property
+    def text(self) -> str:
+        """One line that `parse_vocabulary` reads back as this vocabulary.
+
+        Every parsed vocabulary comes back equal, while its text keeps within `MAX_CHARACTERS`. In one that was
+        built by hand, separators inside words (which the grammar cannot express) become spaces.
+        """
+        for name in sorted(DATASETS, key=lambda name: -len(dataset_vocabulary(name).background)):
+            known = dataset_vocabulary(name)
+            own = len(known.background)
+            if self.classes == known.classes and self.background[:own] == known.background:
+                extra = ", ".join(map(_plain, self.background[own:]))
+                return f"{name} | {BACKGROUND}: {extra}" if extra else name
+        classes = [[_plain(word) for word in group.prompts] for group in self.classes]
+        line = "; ".join(", ".join(words) for words in classes)
+        background = [_plain(word) for word in self.background]
+        end = f" | {BACKGROUND}: " + ", ".join(background) if background else ""
+        # ";" keeps a lone class from being read as several or as a data set, ";;" words from being read as a layout.
+        texts = [f"{line}{mark}{end}" for mark in ("", ";", VERBATIM)]
+        return next((text for text in texts[:-1] if _reads_back(text, classes, background)), texts[-1])
+
+
+def parse_vocabulary(text: str) -> Vocabulary:
+    """Read a vocabulary as a person writes or pastes it; see the grammar at the top of this file, and `typed`.
+
+    Words are compared by their folded form (NFKC, case folded) and shown as written. A class that is named twice
+    is one class with the synonyms of both; a synonym that is another class's name, or already a synonym of an
+    earlier class, is dropped; a background word that belongs to a class stays there; a class named "background" is
+    the background, where there are words for that too. Each of these leaves a note, and so does a layout that is
+    not the grammar's. Empty entries are skipped in silence, as are repeated words within a class.
+
+    Raises:
+        InputError: no text, no class, an unknown section, or more than the limits of this module allow.
+    """
+    typed = read_typed(_checked(text))
+    name, note = _dataset_called(typed.alone)
+    if name:
+        return _with_background(dataset_vocabulary(name), typed.background, note)
+    notes = dict.fromkeys(typed.notes)  # ordered, each once
+    groups = _merge(filter(None, map(_folded, typed.classes)), notes)
+    background = [word for word in _words(typed.background) if word]
+    if background and (key := next(filter(is_background, groups), None)):
+        own = list(groups.pop(key).values())
+        notes[f'"{own[0]}" as a class and the background words are one.'] = None
+        background = own + background
+    kept = _background(background, groups, notes)
+    _check_counts(groups, kept)
+    classes = tuple(WordGroup(next(iter(words.values())), tuple(words.values())) for words in groups.values())
+    for group in classes:
+        if len(group.prompts) > MANY_SYNONYMS:
+            notes[
+                f"{quoted(group.name)} has {len(group.prompts) - 1} synonyms, all shown under its name. If they are "
+                f'what is only background, write "{BACKGROUND}:" before them.'
+            ] = None
+    return Vocabulary(classes, kept, _shorten(tuple(notes)))
+
+
+def vocabulary_of(classes: Iterable[str | Sequence[str]] | Mapping[str, str | Sequence[str]]) -> Vocabulary:
+    """A vocabulary from a list: each entry is a class, "cat, kitten" or ["cat", "kitten"] one with a synonym.
+
+    Args:
+        classes: in order; an entry that starts with "background:" names background words; a mapping gives each name its
+            synonyms.
+
+    Raises:
+        InputError: an entry that is no text, or what `parse_vocabulary` raises.
+    """
+    if isinstance(classes, Mapping):
+        classes = [[name, *([more] if isinstance(more, str) else more or ())] for name, more in classes.items()]
+    entries = [[entry] if isinstance(entry, str) else entry for entry in classes]
+    lines = []
+    for entry in entries:
+        if not isinstance(entry, (list, tuple)) or not all(isinstance(word, str) for word in entry):
+            got = f"an entry of type {type(entry).__name__}"
+            raise refuse("a text, or a list of texts", got, 'For example ["cat, kitten", "dog"].')
+        lines.append(re.sub(r"[;|\s]+", " ", western(", ".join(entry))))
+    return parse_vocabulary(";\n".join(lines) + VERBATIM)
+
+
+@cache
+def dataset_vocabulary(name: str) -> Vocabulary:
+    """Words of a data set as published: each entry is one prompt, even with commas; repeated words stay.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    if name not in DATASETS:
+        raise InputError(
+            explain(
+                "data set",
+                expected="one of " + ", ".join(DATASETS),
+                got=repr(name),
+                remedy="Choose one of these.",
+            )
+        )
+    entry = dataset_entries()[name]
+    names, background = (tuple(" ".join(word.split()) for word in entry[key]) for key in ("classes", "background"))
+    return Vocabulary(tuple(WordGroup(word, (word,)) for word in names), background)
+
+
+def _checked(text: str) -> str:
+    """A text that is not too long."""
+    if not isinstance(text, str):
+        raise refuse("a text", type(text).__name__, EXAMPLE)
+    if len(text) > MAX_CHARACTERS:
+        raise refuse(f"at most {MAX_CHARACTERS} characters", str(len(text)), "Leave some words out.")
+    return clean(text)
+
+
+def _dataset_called(text: str) -> tuple[str | None, str]:
+    """The data set that a text names, and a note where the name is not ours."""
+    text = text.strip().casefold()
+    name = dataset_called(text)
+    if not name or name == text:
+        return name, ""
+    # A word may look like the name of a data set, such as "coco".
+    count = len(dataset_vocabulary(name).classes)
+    return name, f'Read as the {count} classes of the data set {name}. For one class of that name write "{text};".'
+
+
+def _with_background(base: Vocabulary, words: Iterable[str], note: str) -> Vocabulary:
+    """A data set's words, perhaps with further background words and a note on its name."""
+    notes: dict[str, None] = dict.fromkeys([note] if note else [])
+    groups = {_fold(group.name): {_fold(word): word for word in group.prompts} for group in base.classes}
+    own = [word for word in _words(words) if word and word not in base.background]
+    kept = (*base.background, *_background(own, groups, notes))
+    if kept == base.background and not notes:
+        return base
+    _check_counts(groups, kept)
+    return Vocabulary(base.classes, kept, _shorten(tuple(notes)))
+
+
+def _reads_back(text: str, classes: list[list[str]], background: list[str]) -> bool:
+    """Whether the layout and the grammar give these words again; what folding and merging do is settled before."""
+    typed = read_typed(clean(text))
+    found = [words for words in ([word for word in _words(entry) if word] for entry in typed.classes) if words]
+    own = [[" ".join(word.split()) for word in words] for words in classes]
+    more = [word for word in _words(typed.background) if word]
+    return not _dataset_called(typed.alone)[0] and not typed.notes and (found, more) == (own, background)
+
+
+def _folded(entry: Iterable[str]) -> dict[str, str]:
+    """Words of a class, folded -> as written."""
+    words: dict[str, str] = {}
+    for word in _words(entry):
+        words.setdefault(_fold(word), word)
+    return words
+
+
+def _words(raw: Iterable[str]) -> list[str]:
+    words = [_UNDERLINED.sub(BACKGROUND, " ".join(word.split())) for word in raw]
+    for word in words:
+        if len(word) > MAX_WORD:
+            raise refuse(
+                f"at most {MAX_WORD} characters in a word",
+                f"{len(word)} in {quoted(word)}",
+                "Shorten it, or separate its words by , or ;.",
+            )
+    return [word for word in words if _fold(word)]
+
+
+def _merge(entries: Iterable[dict[str, str]], notes: dict[str, None]) -> dict[str, dict[str, str]]:
+    """Folded name -> words of the class, no word in two classes."""
+    groups: dict[str, dict[str, str]] = {}
+    for words in entries:
+        key, name = next(iter(words.items()))
+        if key in groups:
+            notes[f'"{name}" is given as a class more than once: united into one.'] = None
+        group = groups.setdefault(key, {})
+        for folded, word in words.items():
+            group.setdefault(folded, word)
+    # Names first: whoever names a class wants it, whatever other classes list as a synonym.
+    owner = {key: key for key in groups}
+    for key, group in groups.items():
+        for folded in list(group):
+            if owner.setdefault(folded, key) != key:
+                other = next(iter(groups[owner[folded]].values()))
+                name = next(iter(group.values()))
+                notes[f'"{group.pop(folded)}" belongs to "{other}": dropped from "{name}".'] = None
+    return groups
+
+
+def _background(words: list[str], groups: dict[str, dict[str, str]], notes: dict[str, None]) -> tuple[str, ...]:
+    taken = {folded for group in groups.values() for folded in group}
+    kept: dict[str, str] = {}
+    for word in words:
+        folded = _fold(word)
+        if folded in taken:
+            notes[f'"{word}" is both a class and a background word: kept as a class.'] = None
+        elif folded in kept:
+            notes[f'"{word}" is given as a background word more than once: kept once.'] = None
+        else:
+            kept[folded] = word
+    return tuple(kept.values())
+
+
+def _check_counts(groups: dict[str, dict[str, str]], background: tuple[str, ...]) -> None:
+    if not groups:
+        raise refuse("at least one class", "only background words" if background else "none", EXAMPLE)
+    if len(groups) > MAX_CLASSES:
+        raise refuse(f"at most {MAX_CLASSES} classes", str(len(groups)), "Leave some classes out.")
+    if len(background) > MAX_BACKGROUND:
+        raise refuse(f"at most {MAX_BACKGROUND} background words", str(len(background)), "Leave some out.")
+    for words in groups.values():
+        if len(words) > MAX_SYNONYMS:
+            raise refuse(
+                f"at most {MAX_SYNONYMS} synonyms in a class",
+                f"{len(words)} in {quoted(next(iter(words.values())))}",
+                "Separate classes by ; or a new line, or leave some synonyms out.",
+            )
+
+
+def _fold(word: str) -> str:
+    folded = unicodedata.normalize("NFKC", word).casefold()
+    return " ".join(_JOINERS.sub("", unicodedata.normalize("NFKC", folded)).split())
+
+
+def _plain(word: str) -> str:
+    word = _SEPARATORS.sub(" ", word).strip()
+    return word.replace(":", " ") if _KEY.match(word) else word
+
+
+def _alone(group: WordGroup) -> str:
+    """What one class does, and what to add."""
+    name = group.name if len(group.name) <= 40 else "..."
+    more = [word for word in ("wall", "grass", "sky") if word not in group.prompts][:2]
+    note = (
+        f"{quoted(group.name)} is the only class, so it takes the whole picture. Add what else is there, such as "
+        f'"{"; ".join([name, *more])}", or what is only background: "{name} | {BACKGROUND}: {", ".join(more)}".'
+    )
+    if len(group.prompts) > 1:
+        return f"{note} Its other words are synonyms: for classes of their own separate them by ;"
+    words = [word for word in name.split() if word.isalpha() and word != "and"]
+    return f'{note} For one class a word write "{"; ".join(words)}".' if 1 < len(words) < 7 else note
+
+
+def _shorten(notes: tuple[str, ...]) -> tuple[str, ...]:
+    more = len(notes) - MAX_NOTES
+    return notes if more <= 0 else (*notes[:MAX_NOTES], f"... and {more} more notes of this kind.")

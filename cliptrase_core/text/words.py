@@ -1,0 +1,94 @@
+"""What `segment` was given to name the parts: a vocabulary, or features of words made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.results import BACKGROUND
+from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, parse_vocabulary, vocabulary_of
+
+Words: TypeAlias = str | Vocabulary | Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]]
+"""A vocabulary: as text, parsed, a list of classes, or names with their synonyms."""
+
+
+def read_words(vocabulary: Words | None, class_names: Sequence[str] | None) -> Vocabulary:
+    """Parse the vocabulary.
+
+    Raises:
+        InputError: none, one that cannot be read, or class names without text features.
+    """
+    if vocabulary is None or class_names is not None:
+        raise InputError(
+            explain(
+                "words",
+                expected="a vocabulary, or text_features with class_names",
+                got="no vocabulary" if vocabulary is None else "a vocabulary with class_names",
+                remedy='For example "cat, kitten; dog | background: wall, floor".',
+            )
+        )
+    if isinstance(vocabulary, (str, Vocabulary)):
+        return vocabulary if isinstance(vocabulary, Vocabulary) else parse_vocabulary(vocabulary)
+    if isinstance(vocabulary, np.ndarray):
+        vocabulary = vocabulary.tolist()
+    if isinstance(vocabulary, (Mapping, list, tuple)):
+        return vocabulary_of(vocabulary)
+    expected, got = 'a text, or a list such as ["cat", "dog"]', type(vocabulary).__name__
+    raise InputError(explain("vocabulary", expected=expected, got=got, remedy="A set has no order: make it a list."))
+
+
+def read_text_features(
+    features: Tensor | npt.NDArray[np.floating[Any]],
+    names: Sequence[str] | None,
+    vocabulary: Words | None,
+    *,
+    width: int,
+) -> tuple[Vocabulary, Tensor]:
+    """Text features from outside, with a vocabulary that names their rows.
+
+    Args:
+        features: (P, width), used as they are.
+        names: of the first rows; further rows are background words.
+        vocabulary: must be None.
+        width: D of the model.
+
+    Raises:
+        InputError: a vocabulary too, another shape, values that are not finite, or names that do not fit.
+    """
+    if vocabulary is not None:
+        raise InputError(
+            explain("words", expected="a vocabulary or text_features", got="both", remedy="Leave one out.")
+        )
+    try:
+        text = torch.as_tensor(features).to(torch.float32)
+        names = () if names is None or isinstance(names, str) else tuple(names)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+        text, names = torch.empty(0), ()
+    usable = text.ndim == 2 and text.shape[1] == width and bool(torch.isfinite(text).all())
+    named = all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
+    if not (usable and named and 1 <= len(names) <= len(text)):
+        raise InputError(
+            explain(
+                "text_features",
+                expected=f"finite rows of width {width} and at least one and at most as many distinct class_names",
+                got=f"shape {tuple(text.shape)} and {len(names)} names",
+                remedy="Give a name for each class; further rows are background words.",
+            )
+        )
+    if len(text) > len(names) and BACKGROUND in {name.casefold() for name in names}:
+        raise InputError(
+            explain(
+                "class_names",
+                expected=f"no class named {BACKGROUND!r} beside background words",
+                got=repr(BACKGROUND),
+                remedy="Rename the class.",
+            )
+        )
+    rest = tuple(f"background word {place + 1}" for place in range(len(text) - len(names)))
+    return Vocabulary(tuple(WordGroup(name, (name,)) for name in names), rest), text

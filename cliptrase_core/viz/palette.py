@@ -1,0 +1,245 @@
+"""A colour for each class that follows its name, and pictures made of such colours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.geometry import strips
+from cliptrase_core.results import Segmentation, is_background
+
+Colour = tuple[int, int, int]
+"""(red, green, blue), each 0 to 255"""
+
+BACKGROUND_COLOUR: Colour = (64, 64, 64)
+NO_REGION_COLOUR: Colour = (208, 208, 208)
+
+# Okabe and Ito's seven colours, then those that were farthest (CIE76) from all before and from the two greys,
+# in the worst of normal sight, protanopia and deuteranopia (Machado et al. 2009): each pair is at least 13 apart.
+_PALETTE = (
+    "E69F00 56B4E9 009E73 F0E442 0072B2 D55E00 CC79A7 0000FF "
+    "C3F096 2D1EA5 871E00 5A78FF 690F69 69B45A 78D296 3C4BF0 "
+    "4B783C 874B78 87E1FF 4B96F0 D2E169 004BA5 0000C3 5A2D1E "
+    "3C694B 96FFC3 B43C00 963CD2 3CB4C3 F02D69 78FFFF 690087"
+)
+PALETTE: tuple[Colour, ...] = tuple(
+    (int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)) for code in _PALETTE.split()
+)
+"""The 32 colours that are given out first."""
+
+_LIKE = 180  # whatever comes first, some eight colours of the palette are this far apart
+
+# When the palette is used up: steps of 17, neither dark nor greyish, about 3,500 colours.
+_STEPS = range(0, 256, 17)
+_LATTICE: tuple[Colour, ...] = tuple(
+    (r, g, b)
+    for r, g, b in product(_STEPS, _STEPS, _STEPS)
+    if max(r, g, b) >= 102 and max(r, g, b) - min(r, g, b) >= 68 and (r, g, b) not in PALETTE
+)
+_LATTICE_TRIES = 64
+
+
+@dataclass(frozen=True)
+class LegendRow:
+    """One class that is present.
+
+    Attributes:
+        index: its label.
+        name: as shown.
+        colour: "#rrggbb".
+        area: share of the picture, in (0, 1].
+        confidence: mean over its pixels, in [0, 1].
+    """
+
+    index: int
+    name: str
+    colour: str
+    area: float
+    confidence: float
+
+
+def class_colours(names: Iterable[str]) -> dict[str, Colour]:
+    """A distinct colour for each name, the same in every order and every run.
+
+    A name keeps its colour among other names unless one with a smaller hash has the same or one much like it: then it
+    takes its next choice that is unlike all, or, where none is, its next choice. Up to 32 names and the background stay
+    well apart, also for colour-blind people; more names are still distinct, but some are close.
+
+    Args:
+        names: shown names; "background", in any case, always has the same dark grey.
+    """
+    colours: dict[str, Colour] = {}
+    free = set(PALETTE)
+    used = {BACKGROUND_COLOUR, NO_REGION_COLOUR, *PALETTE}
+    # By hash, so that the order in which words were typed does not matter.
+    for digest, name in sorted((_digest(name.casefold()), name) for name in set(names)):
+        if is_background(name) and BACKGROUND_COLOUR not in colours.values():
+            colours[name] = BACKGROUND_COLOUR
+        elif free:
+            # An odd stride visits all 32 places.
+            places = ((digest[0] + k * (digest[1] | 1)) % len(PALETTE) for k in range(len(PALETTE)))
+            choices = [PALETTE[place] for place in places if PALETTE[place] in free]
+            taken = list(colours.values())
+            colours[name] = next((colour for colour in choices if _unlike(colour, taken)), choices[0])
+            free.remove(colours[name])
+        else:
+            colours[name] = _beyond_palette(name, used)
+            used.add(colours[name])
+    return colours
+
+
+def region_colours(count: int) -> npt.NDArray[np.uint8]:
+    """Colours of a region map: `region_colours(count)[regions]` is its picture.
+
+    Returns:
+        (count + 1, 3); the last row, which index -1 picks, is the light grey of "no region". Colours repeat
+        only beyond some 3,500 regions, never between consecutive ones.
+    """
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
+        raise InputError(
+            explain(
+                "count of regions",
+                expected="a whole number, at least 0",
+                got=repr(count),
+                remedy="Pass the largest region plus one.",
+            )
+        )
+    rest = sorted(_LATTICE, key=lambda colour: _digest(repr(colour))) if count > len(PALETTE) else []
+    cycle = [*PALETTE, *rest]
+    rows = [cycle[i % len(cycle)] for i in range(count)]
+    return np.array([*rows, NO_REGION_COLOUR], dtype=np.uint8)
+
+
+def paint(labels: npt.NDArray[np.integer], colours: Sequence[Colour] | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Picture of a label or region map.
+
+    Args:
+        labels: (H, W), index into `colours`; -1 picks the last row.
+        colours: (C, 3), 0 to 255.
+
+    Returns:
+        (H, W, 3).
+    """
+    table = np.asarray(colours, dtype=np.uint8)
+    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer) or table.ndim != 2 or table.shape[1] != 3:
+        raise InputError(
+            explain(
+                "map and colours",
+                expected="whole numbers (H, W) and (C, 3)",
+                got=f"{labels.dtype} {labels.shape} and {table.shape}",
+                remedy="Pass one label map and one colour for each label.",
+            )
+        )
+    if labels.size and (labels.min() < -1 or labels.max() >= len(table)):
+        raise InputError(
+            explain(
+                "labels",
+                expected=f"-1 to {len(table) - 1}",
+                got=f"{labels.min()} to {labels.max()}",
+                remedy="Give one colour for each label.",
+            )
+        )
+    picture: npt.NDArray[np.uint8] = table[labels]
+    return picture
+
+
+def label_colours(result: Segmentation) -> npt.NDArray[np.uint8]:
+    """Colour of each label of a result: (C, 3)."""
+    by_name = class_colours(result.class_names)
+    return np.array([by_name[name] for name in result.class_names], dtype=np.uint8)
+
+
+def overlay(image: npt.NDArray[np.uint8], result: Segmentation, opacity: float = 0.55) -> npt.NDArray[np.uint8]:
+    """The picture with the colours of its classes laid over it.
+
+    Args:
+        image: (H, W, 3), in the frame of `result.labels`.
+        result: what to show.
+        opacity: 0 shows the picture alone, 1 the colours alone.
+
+    Returns:
+        (H, W, 3).
+
+    Raises:
+        InputError: the picture is of another size or type, or the opacity out of range.
+    """
+    pixels = np.asarray(image)
+    if pixels.shape != (*result.size, 3) or pixels.dtype != np.uint8:
+        raise InputError(
+            explain(
+                "picture",
+                expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
+                got=f"{pixels.dtype} {pixels.shape}",
+                remedy="Crop or resize the picture to the labels; paper presets label a crop.",
+            )
+        )
+    if not 0.0 <= opacity <= 1.0:
+        raise InputError(explain("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures."))
+    table, strength = label_colours(result).astype(np.float32), np.float32(opacity)
+    out = np.empty_like(pixels)
+    for rows in strips(result.size):
+        below = pixels[rows].astype(np.float32)
+        mixed = below + strength * (table[result.labels[rows]] - below)
+        out[rows] = np.rint(mixed, out=mixed).clip(0, 255, out=mixed)
+    return out
+
+
+def legend(result: Segmentation) -> list[LegendRow]:
+    """The classes that are present, largest first, equal ones in the order of their labels."""
+    count = len(result.class_names)
+    pixels, certainty = np.zeros(count, dtype=np.int64), np.zeros(count)
+    for rows in strips(result.size):
+        flat = result.labels[rows].ravel()
+        pixels += np.bincount(flat, minlength=count)
+        certainty += np.bincount(flat, weights=result.confidence[rows].ravel(), minlength=count)
+    colours = label_colours(result)
+    return [
+        LegendRow(
+            index=int(i),
+            name=result.class_names[i],
+            colour=to_hex(colours[i]),
+            area=float(pixels[i] / result.labels.size),
+            confidence=float(certainty[i] / pixels[i]),
+        )
+        for i in np.argsort(-pixels, kind="stable")
+        if pixels[i]
+    ]
+
+
+def to_hex(colour: Sequence[int] | npt.NDArray[np.uint8]) -> str:
+    """A colour as CSS writes it, for example #e69f00."""
+    return "#" + "".join(f"{int(channel):02x}" for channel in colour)
+
+
+def _digest(text: str) -> bytes:
+    # Not hash(): that changes from run to run.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _unlike(colour: Colour, others: Iterable[Colour]) -> bool:
+    """Whether no other looks much the same, by the "redmean" approximation of perceived difference (T. Riemersma)."""
+    r, g, b = colour
+    for red, green, blue in others:
+        mean = (r + red) / 2 / 256
+        if (2 + mean) * (r - red) ** 2 + 4 * (g - green) ** 2 + (3 - mean) * (b - blue) ** 2 < _LIKE**2:
+            return False
+    return True
+
+
+def _beyond_palette(name: str, used: set[Colour]) -> Colour:
+    attempt = 0
+    while True:
+        digest = _digest(f"{name.casefold()}\n{attempt}")
+        if attempt < _LATTICE_TRIES:
+            colour = _LATTICE[int.from_bytes(digest[:4], "big") % len(_LATTICE)]
+        else:  # thousands of names: any colour that is left
+            colour = (digest[0], digest[1], digest[2])
+        if colour not in used:
+            return colour
+        attempt += 1

@@ -1,0 +1,202 @@
+"""The command line as a person runs it: files that reopen, one broken picture, exit codes, one line on stderr."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cliptrase_core import cli
+from cliptrase_core.cli import doctor
+from cliptrase_core.io import export
+from cliptrase_core.io.files import asset
+from cliptrase_core.models import embedded as nano_model
+from cliptrase_core.refine import sam_checkpoints
+from cliptrase_core.segmenter import Segmenter
+
+
+@pytest.fixture(autouse=True)
+def one_model(monkeypatch, nano):
+    """Load nano once for all commands of this file."""
+    monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
+
+
+@pytest.fixture
+def photo(tmp_path, picture):
+    path = tmp_path / "in" / "photo.png"
+    path.parent.mkdir()
+    Image.fromarray(picture).save(path)
+    return path
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):
+    assert run("segment", photo, "--vocabulary", "cat; dog | background: wall", "--output", tmp_path / "out") == 0
+    with Image.open(tmp_path / "out" / "photo.labels.png") as labels:
+        assert labels.mode == "P"
+        assert labels.size == (64, 48)
+    result = export.load(tmp_path / "out" / "photo.json")
+    assert result.class_names == ("cat", "dog", "background")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "photo.labels.png")), result.labels)
+    record = json.loads((tmp_path / "out" / "photo.json").read_text(encoding="utf-8"))
+    assert record["settings"]["model"] == "nano"
+    assert "photo.overlay.png" in capsys.readouterr().out
+
+
+def test_one_broken_picture_does_not_stop_the_rest_and_is_reported(photo, tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_text("not a picture")
+    code = run("segment", broken, photo, "--vocabulary", "cat; dog", "--output", tmp_path / "out")
+    assert code == 2
+    assert (tmp_path / "out" / "photo.json").exists()
+    assert not list((tmp_path / "out").glob("broken*"))
+    assert "1 of 2 images could not be segmented" in capsys.readouterr().err
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(photo, tmp_path, picture):
+    other = tmp_path / "Photo.jpg"
+    Image.fromarray(picture).save(other)
+    assert run("segment", photo, other, photo, "--vocabulary", "cat", "--output", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == ["Photo.jpg.json", "photo.png.json"]
+
+
+def test_long_names_that_differ_at_their_end_are_kept_apart(tmp_path, picture):
+    paths = [tmp_path / ("n" * 120 + f"{i}.png") for i in range(2)]
+    for path in paths:
+        Image.fromarray(picture).save(path)
+    assert run("segment", *paths, "--vocabulary", "cat", "--output", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+
+
+def test_paper_preset_labels_the_crop(photo, tmp_path):
+    run("segment", photo, "--vocabulary", "cat; dog", "--preset", "paper-224", "--output", tmp_path / "out")
+    assert export.load(tmp_path / "out" / "photo.json").size == (224, 224)
+
+
+def test_intermediates_are_added_on_request(photo, tmp_path):
+    run("segment", photo, "--vocabulary", "cat", "--intermediates", "--output", tmp_path / "out")
+    arrays = np.load(tmp_path / "out" / "photo.npz")
+    assert arrays["affinity"].shape == (1 + len(arrays["patches"]),) * 2
+
+
+def test_inspect_writes_heat_maps_and_arrays(photo, tmp_path, capsys):
+    code = run("inspect", photo, "--row", 2, "--column", 3, "--layer", 5, "--output", tmp_path / "out")
+    assert code == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    stem = "photo.layer5.row2.column3"
+    assert names == sorted(
+        [f"{stem}.patch.png", f"{stem}.before.png", f"{stem}.after.png", f"{stem}.affinity.png", f"{stem}.npz"]
+    )
+    arrays = np.load(tmp_path / "out" / f"{stem}.npz")
+    token = 1 + 2 * arrays["before"].shape[1] + 3
+    for map_name, matrix in (("before", "attention"), ("after", "recovered")):
+        assert np.array_equal(arrays[map_name].ravel(), arrays[matrix][token, 1:])
+        assert arrays[matrix].sum(axis=1) == pytest.approx(1, abs=1e-3)
+    assert arrays["affinity"][token, token] == pytest.approx(1, abs=1e-2)
+    assert "global patches" in capsys.readouterr().out
+
+
+def test_doctor_says_what_would_run(capsys):
+    assert run("doctor") == 0
+    out = capsys.readouterr().out
+    assert "nano: here" in out
+    assert "naclip: NACLIP, Hajimiri et al., WACV 2025" in out
+    assert "page would start with" in out
+
+
+DAMAGED = {
+    "no weights": ("nano", lambda folder: [file.unlink() for file in folder.glob("*.safetensors")], "not here: "),
+    "no configuration": ("nano", lambda folder: (folder / "config.json").unlink(), "not here: "),
+    "an empty file": ("nano", lambda folder: next(folder.glob("*.safetensors")).write_bytes(b""), "unusable. "),
+    "half a file": ("nano", lambda folder: halved(next(folder.glob("*.safetensors"))), "unusable. "),
+    "a Git LFS pointer": ("sam-nano", lambda folder: (folder / "model.safetensors").write_bytes(POINTER), "unusable. "),
+    "half a SAM": ("sam-nano", lambda folder: halved(folder / "model.safetensors"), "unusable. "),
+    "no SAM": ("sam-nano", lambda folder: (folder / "model.safetensors").unlink(), "not here: "),
+    "another configuration": ("sam-nano", lambda folder: (folder / "config.json").write_text("{}"), "unusable. "),
+}
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+def halved(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(("name", "damage", "said"), DAMAGED.values(), ids=DAMAGED)
+def test_doctor_looks_before_it_says_that_a_bundled_model_is_here(tmp_path, monkeypatch, capsys, name, damage, said):
+    folder = tmp_path / name
+    shutil.copytree(asset(name), folder, ignore=shutil.ignore_patterns("train"))
+    damage(folder)
+    monkeypatch.setattr(nano_model if name == "nano" else sam_checkpoints, "FOLDER", folder)
+    monkeypatch.setattr(doctor, "bf16_gain", lambda device: 1.0)
+    assert run("doctor") == 0
+    shown = "SAM sam-nano" if name == "sam-nano" else "nano"
+    assert f"  {shown}: {said}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["segment", "PHOTO", "--vocabulary", "", "--output", "OUT"], "vocabulary"),
+        (["segment", "PHOTO", "--vocabulary", "cat", "--eps", "-1", "--output", "OUT"], "eps: expected"),
+        (["segment", "PHOTO", "--vocabulary", "cat", "--short-side", "2", "--output", "OUT"], "short side: expected"),
+        (["segment", "PHOTO", "--vocabulary", "cat", "--output", "PHOTO/x"], "output"),
+        (["inspect", "PHOTO", "--row", "99", "--column", "0", "--output", "OUT"], "patch: expected row 0 to"),
+        (["inspect", "PHOTO", "--row", "0", "--column", "0", "--layer", "40", "--output", "OUT"], "layer: expected"),
+        (["inspect", "nowhere.png", "--row", "0", "--column", "0", "--output", "OUT"], "nowhere.png"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(photo, tmp_path, capsys, arguments, said):
+    places = {"PHOTO": str(photo), "OUT": str(tmp_path / "out"), "PHOTO/x": str(photo / "x")}
+    assert run(*(places.get(argument, argument) for argument in arguments)) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note:")]
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["fly"], ["segment"], ["segment", "a.png", "--vocabulary", "cat", "--output", "x", "--method", "magic"]],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_module_runs_as_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "cliptrase_core", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip()
+
+
+def test_refine_writes_the_refined_labels_and_what_became_of_each_piece(photo, tmp_path):
+    records = {}
+    for name in ("none", "edges", "sam-nano"):
+        out = tmp_path / name
+        assert run("segment", photo, "--vocabulary", "cat; dog", "--refine", name, "--output", out) == 0
+        records[name] = json.loads((out / "photo.json").read_text(encoding="utf-8"))
+        assert records[name]["size"] == [48, 64]
+    assert "refinement" not in records["none"]
+    assert records["edges"]["refinement"]["refiner"] == "edges"
+    assert records["sam-nano"]["settings"]["refiner"] == "sam-nano"
+    assert "class_name" in records["sam-nano"]["refinement"]["components"][0]
+    assert export.load(tmp_path / "sam-nano" / "photo.json").size == (48, 64)
+
+
+def test_a_bad_sam_checkpoint_is_one_line_before_any_picture(photo, tmp_path, capsys):
+    bad, out = tmp_path / "sam.pth", tmp_path / "out"
+    bad.write_bytes(b"words")
+    words = ("--vocabulary", "cat; dog", "--refine", "vit_b", "--sam-checkpoint", bad)
+    assert run("segment", photo, *words, "--output", out) == 2
+    assert "damaged" in capsys.readouterr().err
+    assert not out.exists()

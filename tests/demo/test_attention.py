@@ -1,0 +1,238 @@
+"""The Attention tab without a browser, on the real embedded model: looks, numbers, what is refused or ignored."""
+
+from __future__ import annotations
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from demo.examples import read_examples
+from demo.figures import views
+from demo.figures.heat import difference_map, heat_map, matrix_picture
+from demo.handlers.attention import ALL_HEADS, AttentionHandlers
+from demo.presenters import attention as presenters
+from demo.service import Asked, Service
+from demo.settings import INCOMING, OUTGOING, Settings
+
+FIELDS = {"layer": 11, "head": ALL_HEADS, "direction": OUTGOING, "subject": "patch", "scale": presenters.SAME_SCALE}
+ROW, COLUMN = 5, 3
+
+
+class Click:
+    """What Gradio hands to a select listener."""
+
+    def __init__(self, index):
+        self.index = index
+
+
+@pytest.fixture(scope="module")
+def service():
+    service = Service(Settings(model="nano", device="cpu"))
+    service.start()
+    return service
+
+
+@pytest.fixture(scope="module")
+def handlers(service):
+    return AttentionHandlers(service)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return str(next(example.path for example in read_examples() if example.name == "shepherd"))
+
+
+@pytest.fixture(scope="module")
+def run(service, photo):
+    return service.segment(photo, Asked("dog; road")).run
+
+
+def step(handlers, run, photo, row=ROW, column=COLUMN, **changes):
+    return handlers.step(run, photo, row, column, *{**FIELDS, **changes}.values())
+
+
+def look(service, run, photo, **options):
+    return service.look(run.seen, photo, ROW, COLUMN, **options)
+
+
+def same(first, second):
+    return first.shape == second.shape and bool((first == second).all())
+
+
+def unchanged(view):
+    return all(value == gr.skip() for value in view)
+
+
+def test_click_and_numbers_show_the_same_patch(handlers, run, photo):
+    side = views.cell_side(run.seen.grid)
+    point = Click([(COLUMN + 0.5) * side, (ROW + 0.5) * side])
+    clicked = handlers.click(run, run.token, photo, point, *FIELDS.values())
+    stepped = step(handlers, run, photo)
+    assert (clicked.row, clicked.column) == (ROW, COLUMN)
+    for name in ("patches", "before", "after", "difference", "affinity"):
+        assert same(getattr(clicked, name), getattr(stepped, name)), name
+
+
+@pytest.mark.parametrize(("by", "place"), [((0, 1), (5, 4)), ((0, -1), (5, 2)), ((-1, 0), (4, 3)), ((1, 0), (6, 3))])
+def test_arrows_go_to_the_neighbour(handlers, run, photo, by, place):
+    view = handlers.move(run, photo, ROW, COLUMN, *FIELDS.values(), by=by)
+    assert (view.row, view.column) == place
+
+
+def test_arrows_stop_at_the_edge(handlers, run, photo):
+    h, w = run.seen.grid
+    assert handlers.move(run, photo, 0, 0, *FIELDS.values(), by=(-1, 0)).row == 0
+    assert handlers.move(run, photo, h - 1, w - 1, *FIELDS.values(), by=(0, 1)).column == w - 1
+
+
+def test_every_map_is_a_share_of_its_row_in_multiples_of_an_even_one(service, run, photo):
+    found = look(service, run, photo)
+    for share, values in zip(found.even, (found.attention, found.recovered, found.affinity), strict=True):
+        positive = np.maximum(values, 0)
+        np.testing.assert_allclose(share, positive / positive.sum() * values.size, rtol=1e-4)
+        assert share.mean() == pytest.approx(1, abs=1e-5)
+
+
+def test_who_looks_at_a_patch_is_its_column(service, run, photo):
+    incoming = look(service, run, photo, direction=INCOMING)
+    h, w = run.seen.grid
+    for row, column in ((0, 0), (2, 7), (h - 1, w - 1)):
+        other = service.look(run.seen, photo, row, column)
+        assert incoming.attention[row, column] == pytest.approx(other.attention[ROW, COLUMN])
+        assert incoming.even[0][row, column] == pytest.approx(other.even[0][ROW, COLUMN], rel=1e-4)
+    assert incoming.received[0] == pytest.approx(float(incoming.even[0].mean()), rel=1e-5)
+    assert look(service, run, photo).received is None
+
+
+def test_recovery_takes_attention_from_global_patches(service):
+    """The paper's claim, on the embedded model: for the average patch of the layer that is clustered."""
+    for example in read_examples():
+        seen = service.segment(str(example.path), Asked("dog; road")).run.seen
+        before, after = service.matrix(seen, str(example.path)).numbers
+        assert before.on_global > 3 * after.on_global, example.name
+
+
+def test_numbers_on_the_page_are_those_of_the_map(service, run, photo):
+    found = look(service, run, photo)
+    shares = found.even[1] / found.even[1].size
+    cells = tuple(np.transpose(found.global_patches))
+    assert found.numbers[1].on_global == pytest.approx(float(shares[cells].sum()), rel=1e-4)
+    assert found.numbers[1].near == pytest.approx(float(shares[3:8, 1:6].sum()), rel=1e-4)
+    text = presenters.sentence(found)
+    assert f"{found.numbers[0].on_global:.0%}" in text
+    assert f"{len(found.global_patches)} global patch" in text
+
+
+def test_one_head_differs_from_the_mean(handlers, service, run, photo):
+    mean, one = look(service, run, photo), look(service, run, photo, head=2)
+    assert not np.allclose(mean.attention, one.attention, atol=1e-4)
+    assert "head 2 of" in step(handlers, run, photo, head=2).patch_facts
+
+
+def test_cls_and_matrix_have_views_of_their_own(handlers, run, photo):
+    cls, matrix = (step(handlers, run, photo, subject=subject) for subject in ("cls", "matrix"))
+    assert "[CLS]" in cls.patch_facts
+    assert cls.before.shape == cls.patches.shape
+    count = run.seen.grid[0] * run.seen.grid[1]
+    assert matrix.before.shape[0] == matrix.before.shape[1]
+    assert matrix.before.shape[0] % count == 0
+    assert "an average patch" in matrix.patch_facts
+    assert cls.direction._constructor_args[0]["interactive"] is False
+
+
+def test_the_cls_map_is_row_zero(service, run, photo):
+    found = service.look_of_cls(run.seen, photo, 11)
+    maps = service.holder.segmenter(None).capture(photo).maps(11)
+    np.testing.assert_allclose(found.attention, maps.cls_attention.numpy(), rtol=1e-5)
+    assert found.patch is None
+    assert found.numbers[0].near is None
+
+
+def test_the_depth_figure_marks_the_layer_and_is_computed_once(handlers, service, run, photo, monkeypatch):
+    first = step(handlers, run, photo, layer=4).depth
+    assert first.count("<li") == run.seen.layers
+    assert first.count("aria-current=true") == 1
+    monkeypatch.setattr("cliptrase_core.inspection.capture.Capture.depth", None)
+    assert step(handlers, run, photo, layer=5).depth != first
+
+
+def test_scales_say_their_ends(handlers, run, photo):
+    assert "4&times; and more" in step(handlers, run, photo).scales
+    own = step(handlers, run, photo, scale=presenters.OWN_SCALE)
+    assert "cosine" in own.scales
+    assert not same(own.after, step(handlers, run, photo).after)
+
+
+@pytest.mark.parametrize("index", ["abc", None, {"a": 1}, [-5, 99999], [1], [None, 2], ["1", "2"], [float("nan"), 1]])
+def test_forged_clicks_get_a_message(handlers, run, photo, index):
+    with pytest.raises(gr.Error, match="click"):
+        handlers.click(run, run.token, photo, Click(index), *FIELDS.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"row": 99}, "patch: expected row 0 to"),
+        ({"column": -1}, "patch: expected row 0 to"),
+        ({"row": "x"}, "row: expected a number"),
+        ({"column": 1.5}, "column: expected a whole number"),
+        ({"layer": 99}, "layer: expected a whole number from 1 to 12"),
+        ({"layer": [1]}, "layer: expected a number"),
+        ({"head": 99}, "head: expected a whole number from 1 to"),
+        ({"head": "all"}, "head: expected a number"),
+        ({"direction": "sideways"}, "direction: expected one of"),
+        ({"subject": {"a": 1}}, "view: expected one of"),
+        ({"scale": "<img>"}, "colour scale: expected one of"),
+    ],
+)
+def test_forged_controls_are_named(handlers, run, photo, changes, said):
+    with pytest.raises(gr.Error, match=said):
+        step(handlers, run, photo, **changes)
+
+
+def test_what_belongs_to_an_older_picture_is_ignored_or_refused(handlers, run, photo, tmp_path):
+    assert unchanged(handlers.click(run, "another", photo, Click([1, 1]), *FIELDS.values()))
+    assert unchanged(handlers.click(None, "", photo, Click([1, 1]), *FIELDS.values()))
+    assert unchanged(step(handlers, None, photo))
+    assert unchanged(handlers.move(None, photo, 0, 0, *FIELDS.values(), by=(0, 1)))
+    other = tmp_path / "other.png"
+    other.write_bytes(b"another picture")
+    fresh = AttentionHandlers(Service(Settings(model="nano", device="cpu")))  # remembers no picture
+    with pytest.raises(gr.Error, match="replaced"):
+        step(fresh, run, str(other))
+
+
+def test_opening_the_tab_offers_the_model_s_layers_and_heads(handlers, run, photo):
+    view = handlers.refresh(run, None, photo)
+    assert view.looked == run.seen
+    assert len(view.head._constructor_args[0]["choices"]) == run.seen.heads + 1
+    assert unchanged(handlers.refresh(run, run.seen, photo))
+    assert handlers.refresh(None, run.seen, photo).before is None
+
+
+PICTURE = np.full((2 * 16, 3 * 16, 3), 90, dtype=np.uint8)
+
+
+def test_a_common_scale_gives_equal_values_equal_colours():
+    low, high = np.full((2, 3), 1.0), np.array([[1.0, 2, 3], [4, 5, 9]])
+    first, second = (heat_map(PICTURE, values, None, ends=(0.0, 4.0)) for values in (low, high))
+    assert same(first[:16, :16], second[:16, :16])
+    assert same(second[16:, :16], second[16:, 32:])  # 4 and 9: the scale ends at 4
+
+
+def test_no_difference_is_pale_less_is_blue_and_more_is_orange():
+    shown = difference_map(PICTURE, np.array([[0.0, -4, 4], [0, 0, 0]]), 4.0, None).astype(int)
+    none, less, more = shown[8, 8], shown[8, 24], shown[8, 40]
+    assert none.max() - none.min() == 0
+    assert less[2] > less[0] + 80
+    assert more[0] > more[2] + 80
+
+
+def test_global_patches_are_white_and_the_chosen_one_red():
+    shown = heat_map(PICTURE, np.zeros((2, 3)), (1, 2), [(0, 1)], (0.0, 1.0))
+    assert shown[0, 16].tolist() == [255, 255, 255]
+    assert shown[16, 32].tolist() == list(views.MARK)
+
+
+def test_a_matrix_is_shown_in_whole_pixels():
+    assert matrix_picture(np.zeros((300, 300, 3), dtype=np.uint8)).shape == (600, 600, 3)

@@ -1,0 +1,525 @@
+"""Models of the page: names, several at once, memory, fetching from a fake hub, the Model tab, sizes too large.
+
+The models here are tiny ones that open_clip is made to know; their weights lie in a folder that plays the hub.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import open_clip
+import pytest
+import torch
+from gradio_client import Client
+from PIL import Image
+from safetensors.torch import save_file
+
+from cliptrase_core import Segmenter
+from cliptrase_core.io import memory
+from cliptrase_core.models import hub, loading
+from demo.errors import UserError, for_people
+from demo.figures.grid import model_pixels
+from demo.handlers.model import ModelHandlers, head_view
+from demo.handlers.page import PageHandlers
+from demo.handlers.segment import SegmentHandlers
+from demo.jobs import watched
+from demo.layout import build, launch_options
+from demo.models import ModelHolder, offered, read_key
+from demo.models import facts as facts_module
+from demo.models import holder as holder_module
+from demo.presenters import model as presenters
+from demo.service import Asked, Refinement, Service, bundle, point_at
+from demo.service.clusters import clusters_of
+from demo.service.compare import Comparison, cuts, variants
+from demo.settings import OFFERED, Settings
+from tests.conftest import tiny_clip
+
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"layers": 3, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+    "quick_gelu": True,
+}
+TAGS = ("one", "two", "three")
+FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, "cls", True, 0.7, 3)
+
+
+def quiet(share, text):
+    """A progress that nobody watches."""
+
+
+@pytest.fixture
+def fake_hub(monkeypatch, tmp_path):
+    """Three tiny models that lie on a hub; `fake_hub.cached` lists those that were fetched."""
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", TINY)
+    known = {tag: {"hf_hub": f"somebody/{tag}/", "quick_gelu": True} for tag in TAGS}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", known)
+    far, near = tmp_path / "far", tmp_path / "near"
+    near.mkdir()
+    far.mkdir()
+    for seed, tag in enumerate(TAGS):
+        save_file(tiny_clip(seed=seed).state_dict(), far / f"{tag}.safetensors")
+    world = Hub(far, near)
+    monkeypatch.setattr(hub, "hf_hub_download", world.download)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", world.cached)
+    monkeypatch.setattr(hub, "hub_answers", lambda *_: world.answers)
+    monkeypatch.setattr(loading, "hub_answers", lambda *_: world.answers)
+    return world
+
+
+class Hub:
+    """A folder that is slow to reach and one that is near."""
+
+    def __init__(self, far: Path, near: Path):
+        self.far, self.near, self.answers = far, near, True
+        self.released = threading.Event()
+        self.released.set()
+
+    def place(self, repository):
+        return self.near / f"{repository.split('/')[1]}.safetensors"
+
+    def download(self, repository, name, tqdm_class=None):
+        here = self.place(repository)
+        with tqdm_class(total=1_000_000, disable=True) as bar:
+            bar.update(400_000)
+            assert self.released.wait(60)
+            bar.update(600_000)
+        shutil.copy(self.far / here.name, here)
+        return str(here)
+
+    def cached(self, repository, name):
+        here = self.place(repository)
+        return str(here) if here.exists() else None
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A service on nano alone, ready."""
+    service = Service(Settings(model="nano", device="cpu"))
+    service.holder.segmenter()
+    return service
+
+
+@pytest.fixture
+def photo(tmp_path, picture):
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture).save(path)
+    return str(path)
+
+
+def until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("nano", "nano"),
+        ("nano:embedded", "nano"),
+        (" ViT-B-16 ", "ViT-B-16:openai"),
+        ("ViT-B-16:LAION2B-s34b-b88k", "ViT-B-16:laion2b_s34b_b88k"),
+    ],
+)
+def test_a_model_has_one_name(text, key):
+    assert read_key(text) == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("/etc/passwd", "ViT-B-16:/etc/passwd", "ViT-B-16:../x", "ViT-B-16:..", "ViT-B-16:weights.pt", "a\\b"),
+        *("ViT-B-16:x.SAFETENSORS", "C:\\x", "ViT-B-16:assets", "assets", "", None, 3, "ViT-B-16:a:b", "x" * 500),
+        *(
+            "ViT-B-16-SigLIP:webli",
+            "RN50:openai",
+            "nano:openai",
+            "ViT-B-16\n:openai",
+            "hf-hub:somebody/x",
+            "local-dir:x",
+        ),
+    ],
+    ids=str,
+)
+def test_nothing_but_known_names_and_tags_is_taken(text, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assets").mkdir()
+    with pytest.raises(UserError):
+        read_key(text)
+
+
+def test_an_unknown_tag_gets_the_list_of_known_ones():
+    with pytest.raises(UserError, match="laion2b_s34b_b88k"):
+        read_key("ViT-B-16:laion")
+
+
+def test_offered_models_are_known_and_weigh_what_the_page_says(nano):
+    for key, megabytes, _ in OFFERED:
+        assert read_key(key) == key
+        found = facts_module.model_bytes(nano) if key == "nano" else facts_module.weighed(key.split(":")[0])
+        assert megabytes == pytest.approx(found / 1e6, abs=1)
+
+
+# --- several at once ---
+
+
+def test_two_visitors_with_different_models_get_their_own_answers(fake_hub, photo):
+    service = Service(Settings(model="nano", device="cpu"))
+    keys = [service.holder.load(f"tiny:{tag}", quiet) for tag in ("one", "two")]
+    alone = {tag: Segmenter.from_pretrained("tiny", tag, device="cpu") for tag in ("one", "two")}
+    answers = {}
+
+    def visitor(key, tag):
+        answers[tag] = [service.segment(photo, Asked("cat; dog; tree", model=key)).result for _ in range(3)]
+
+    people = [threading.Thread(target=visitor, args=pair) for pair in zip(keys, ("one", "two"), strict=True)]
+    for one in people:
+        one.start()
+    for one in people:
+        one.join()
+    for tag, segmenter in alone.items():
+        expected = segmenter.segment(segmenter.encode(photo), "cat; dog; tree")
+        for result in answers[tag]:
+            np.testing.assert_array_equal(result.labels, expected.labels)
+            np.testing.assert_allclose(result.confidence, expected.confidence, atol=1e-5)
+    assert np.abs(answers["one"][0].confidence - answers["two"][0].confidence).max() > 0.01
+    assert service.segment(photo, Asked("cat; dog")).run.seen.model_id == service.holder.segmenter("nano").model_id
+
+
+def test_models_unused_for_longest_go_but_the_first_stays(fake_hub, monkeypatch):
+    size = facts_module.model_bytes(Segmenter.from_open_clip(tiny_clip()))
+    monkeypatch.setattr(holder_module, "KEPT_MODEL_BYTES", 2 * size)
+    holder = ModelHolder(Settings(model="nano", device="cpu"))
+    for tag in ("one", "two"):
+        holder.load(f"tiny:{tag}", quiet)
+    holder.segmenter("tiny:one")
+    holder.load("tiny:three", quiet)
+    assert [facts.key for facts in holder.loaded()] == ["nano", "tiny:one", "tiny:three"]
+    with pytest.raises(UserError, match="Load it on the Model tab"):
+        holder.segmenter("tiny:two")
+
+
+def test_a_model_is_loaded_once_and_told_about(fake_hub, monkeypatch):
+    holder, steps = ModelHolder(Settings(model="nano", device="cpu")), []
+    holder.load("tiny:one", lambda share, text: steps.append((share, text)))
+    shares = [share for share, _ in steps]
+    assert shares == sorted(shares)
+    assert (0.4, "0 of 1 MB") in steps
+    loaded = holder.segmenter("tiny:one")
+    assert holder.load("tiny:one", quiet) == "tiny:one"
+    assert holder.segmenter("tiny:one") is loaded
+
+
+def test_offline_is_said_with_what_to_do(fake_hub):
+    fake_hub.answers = False
+    holder = ModelHolder(Settings(model="nano", device="cpu"))
+    with pytest.raises(UserError, match=r"does not answer|forbids fetching") as refusal:
+        holder.load("tiny:one", quiet)
+    assert "CLIPTRASE_MODEL=tiny:weights.safetensors" in str(refusal.value)
+    assert holder.segmenter().info.name == "nano"
+
+
+def test_a_model_that_memory_does_not_hold_is_refused_before_it_is_fetched(fake_hub, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1_000_000)
+    with pytest.raises(UserError, match="Choose a smaller model"):
+        ModelHolder(Settings(model="nano", device="cpu")).load("tiny:one", quiet)
+    assert not list(fake_hub.near.iterdir())
+
+
+# --- the start: fetch, then switch ---
+
+
+def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fake_hub, photo):
+    fake_hub.released.clear()
+    service = Service(Settings(model="tiny:one", device="cpu"))
+    service.start()
+    first = service.segment(photo, Asked("cat; dog"))
+    assert service.holder.segmenter().info.name == "nano"
+    until(lambda: "40%" in (service.status().notice or ""))
+    assert service.status().busy
+    fake_hub.released.set()
+    until(lambda: not service.status().busy)
+    assert (service.status().name, service.status().pretrained, service.status().notice) == ("tiny", "one", None)
+    assert service.again(first.run, photo).run.seen.model == "nano"
+    assert service.segment(photo, Asked("cat; dog")).run.seen.model_id == service.holder.segmenter("tiny:one").model_id
+    assert service.holder.segmenter("nano").info.name == "nano"
+
+
+USES = {
+    "again": lambda service, run, path: service.again(run, path),
+    "point": lambda service, run, path: point_at(service, run, path, 3, 3),
+    "patch": lambda service, run, path: service.look(run.seen, path, 1, 2),
+    "[CLS]": lambda service, run, path: service.look_of_cls(run.seen, path),
+    "matrix": lambda service, run, path: service.matrix(run.seen, path),
+    "layers": lambda service, run, path: service.depth(run.seen, path),
+    "clusters": lambda service, run, path: clusters_of(service, run, path),
+    "comparison": lambda service, run, path: list(cuts(service, path, Comparison(run, variants(run.asked, ("clip",))))),
+    "refinement": lambda service, run, path: service.refine(Refinement(run, "edges", "prompts"), path),
+    "archive": lambda service, run, path: bundle(service, run, path),
+    "findings": lambda service, run, path: SegmentHandlers(service).findings(run, path),
+    "opacity": lambda service, run, path: SegmentHandlers(service).restyle(run, path, "fill", 0.2),
+}
+
+
+@pytest.fixture(scope="module")
+def switched():
+    """A service whose nano was replaced by another model."""
+    service = Service(Settings(model="nano", device="cpu"))
+    service.holder.segmenter()
+    return service
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_result_outlives_the_arrival_of_another_model(use, switched, photo):
+    service = switched
+    service.holder._take(service.holder.segmenter("nano"), None)
+    run = service.segment(photo, Asked("cat; dog")).run
+    service.holder._take(Segmenter.from_open_clip(tiny_clip()), None)
+    assert service.holder.segmenter().info.name == "given"
+    assert use(service, run, photo) is not None
+    assert service.again(run, photo).run.seen.model == "nano"
+    assert service.segment(photo, Asked("cat; dog")).run.seen.model == "given:given"
+
+
+def test_a_visitor_s_choice_outlives_the_switch(fake_hub):
+    fake_hub.released.clear()
+    service = Service(Settings(model="tiny:one", device="cpu"))
+    assert service.holder.segmenter().info.name == "nano"
+    opening = PageHandlers(service)
+    assert opening.tick("nano")[0] == gr.skip()
+    assert "tiny (one)" in opening.tick(None)[0]
+    fake_hub.released.set()
+    until(lambda: not service.status().busy)
+    assert service.holder.segmenter("nano").info.name == "nano"
+
+
+def test_the_switch_is_seen_through_the_real_server(fake_hub):
+    fake_hub.released.clear()
+    service = Service(Settings(model="tiny:one", device="cpu"))
+    demo = build(service)
+    service.start()
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    try:
+        client = Client(url, verbose=False)
+        until(lambda: client.predict(api_name="/models")["model"] == "nano")
+        assert "is being fetched" in client.predict(api_name="/models")["notice"]
+        fake_hub.released.set()
+        until(lambda: client.predict(api_name="/models")["model"] == "tiny")
+        answer = client.predict(api_name="/models")
+        assert [facts["key"] for facts in answer["loaded"]] == ["tiny:one", "nano"]
+        assert [entry["key"] for entry in answer["offered"]] == [key for key, *_ in OFFERED]
+        assert answer["offered"][0]["here"] is True
+        assert answer["loaded"][1]["digest"] == service.holder.segmenter("nano").info.digest
+    finally:
+        demo.close()
+
+
+# --- the head ---
+
+
+def test_the_head_offers_the_real_model_and_fetches_nothing_by_itself(fake_hub):
+    service = Service(Settings(device="cpu"))
+    assert service.holder.segmenter().info.name == "nano"
+    head = head_view(service.status())
+    assert (head.offer.value, head.offer.visible) == ("Load ViT-B-16:openai (0.6 GB)", True)
+    assert "is not on this computer" in head.banner
+    assert not service.status().busy
+    assert not list(fake_hub.near.iterdir())
+
+
+def test_one_click_in_the_head_loads_what_the_page_was_to_start_with_for_everybody(fake_hub):
+    fake_hub.answers = False
+    service = Service(Settings(model="tiny:one", device="cpu"))
+    handlers = ModelHandlers(service)
+    assert service.holder.segmenter().info.name == "nano"
+    with pytest.raises(gr.Error, match="is not on the machine"):
+        list(handlers.load_offered(None))  # the hub is silent still
+    fake_hub.answers = True
+    fake_hub.released.clear()
+    steps = handlers.load_offered(None)
+    next(steps)
+    step = next(steps)
+    assert "<progress" in step.banner
+    assert (step.offer.visible, step.stop.visible) == (False, True)
+    fake_hub.released.set()
+    *_, last = steps
+    assert last.model == "tiny:one"
+    assert "tiny, one weights" in last.banner
+    assert not last.offer.visible
+    assert service.holder.segmenter().info.pretrained == "one"
+    (other,) = handlers.load_offered(None)  # another visitor pressed at the same time
+    assert other.model == gr.skip()
+    assert PageHandlers(service).tick("nano")[1].visible is False
+
+
+# --- the tab ---
+
+
+def test_loading_shows_steps_and_ends_with_the_visitor_s_own_model(fake_hub):
+    handlers = ModelHandlers(Service(Settings(model="nano", device="cpu")))
+    fake_hub.released.clear()
+    steps = handlers.load("tiny:two", None)
+    first = next(steps)
+    assert "<progress" in first.news
+    assert first.model == gr.skip()
+    fake_hub.released.set()
+    *_, last = steps
+    assert last.model == "tiny:two"
+    assert "tiny, two weights" in last.banner
+    assert "Your choice" in last.banner
+
+
+@pytest.mark.parametrize("asked", [None, "", 3, "../../etc/passwd", "ViT-B-16:<img src=x>"])
+def test_what_is_no_model_gets_a_message_without_markup(asked):
+    handlers = ModelHandlers(Service(Settings(model="nano", device="cpu")))
+    with pytest.raises(gr.Error, match="model: expected") as refusal:
+        list(handlers.load(asked, None))
+    assert "<img" not in str(refusal.value)
+
+
+def test_leaving_ends_the_transfer_at_its_next_step():
+    ended, go_on = threading.Event(), threading.Event()
+
+    def work(tell):
+        try:
+            tell(0.1, "first")
+            go_on.wait(10)
+            tell(0.2, "second")
+        finally:
+            ended.set()
+        raise AssertionError("went on although nobody waited")
+
+    steps = watched(work)
+    assert next(steps) == (0.1, "first")
+    steps.close()
+    go_on.set()
+    assert ended.wait(10)
+
+
+def test_the_sheet_names_everything_about_the_model(nano, plain):
+    sheet = ModelHandlers(plain).refresh(None).facts
+    count = sum(p.numel() for p in nano.info.model.parameters())
+    for said in (
+        f"{count / 1e6:.1f} million",
+        nano.info.digest,
+        "cpu",
+        "fp32",
+        "threads",
+        "embedded",
+        "everyday things",
+    ):
+        assert said in sheet
+
+
+def test_a_hostile_file_name_of_weights_is_escaped():
+    facts = facts_module.ModelFacts(
+        *("k", "<b>", "<script>", "file <script>", "d"), 1, 4, "cpu", "fp32", 2, 224, (16, 16), 12, 12
+    )
+    assert "<script" not in presenters.model_sheet(facts) + presenters.loaded(facts) + presenters.loading(
+        "<script>", 0, ""
+    )
+
+
+@pytest.mark.parametrize("preset", ["auto", "paper-224"])
+def test_the_tab_shows_the_pixels_that_the_model_is_given(preset, nano, photo, plain):
+    view = ModelHandlers(plain).look(photo, preset, "auto", None)
+    encoding = nano.encode(photo, preset)
+    h, w = encoding.grid
+    assert f"{h} x {w} = {h * w} patches" in view.sizes
+    assert "48 x 64 pixels" in view.sizes
+    times = view.pixels.shape[0] // encoding.frame.model[0]
+    given, _ = nano.view(photo, preset)
+    middle = view.pixels[times * 8 :: times, times * 8 :: times]  # a row and column within every patch keep off lines
+    np.testing.assert_array_equal(middle[:8, :8], given[8:16, 8:16])
+
+
+def test_a_patch_s_place_in_the_picture_follows_height_and_width():
+    grid = model_pixels(np.zeros((32, 64, 3), dtype=np.uint8), (8, 16))
+    assert grid.shape == (12 * 32, 12 * 64, 3)
+    lines = (np.flatnonzero(grid[1, :, 0])[0], np.flatnonzero(grid[:, 1, 0])[0])
+    assert lines == (16 * 12, 8 * 12)
+
+
+def test_a_chosen_model_makes_the_result(fake_hub, photo):
+    service = Service(Settings(model="nano", device="cpu"))
+    key = service.holder.load("tiny:one", quiet)
+    view = SegmentHandlers(service).segment(photo, "fill", 0.5, "cat; dog", *FIELDS, key)
+    assert view.run.seen.model_id == service.holder.segmenter("tiny:one").model_id
+
+
+# --- too large ---
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you ..."
+        ),
+        RuntimeError("[enforce fail] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        OSError(12, "Cannot allocate memory"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_memory_that_ran_out_is_said_with_a_smaller_size(failure, plain, photo, monkeypatch):
+    handlers = SegmentHandlers(plain)
+
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(Segmenter, "encode", fail)
+    with pytest.raises(gr.Error, match="Choose a smaller short side"):
+        handlers.segment(photo, "fill", 0.5, "cat; dog", *FIELDS, None)
+
+
+def test_other_failures_are_not_taken_for_a_lack_of_memory():
+    for failure in (RuntimeError("shape mismatch"), OSError(2, "No such file")):
+        with pytest.raises(type(failure)), for_people():
+            raise failure
+
+
+def test_a_long_picture_at_the_largest_size_gets_a_size_that_fits(tmp_path, plain):
+    path = tmp_path / "long.png"
+    Image.new("RGB", (1200, 300)).save(path)
+    with pytest.raises(UserError, match=r"16384 patches.*short side of 560 or less"):
+        plain.segment(str(path), Asked("cat; dog", short_side=1024))
+
+
+def test_less_memory_means_a_smaller_size(tmp_path, monkeypatch, plain):
+    path = tmp_path / "square.png"
+    Image.new("RGB", (300, 300)).save(path)
+    monkeypatch.setattr(memory, "available", lambda: 100_000_000)  # N = 784 takes 89 MB, N = 1225 takes 150 MB
+    with pytest.raises(UserError, match="memory that is left.*short side of 448 or less"):
+        plain.segment(str(path), Asked("cat; dog", short_side=1024))
+    assert plain.segment(str(path), Asked("cat; dog", short_side=224)).legend
+
+
+def test_memory_is_the_lesser_of_machine_and_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available() is None
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 1000 kB\n")
+    assert memory.available() == 1_024_000
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("500000\n")
+    assert memory.available() == 1_024_000
+    (tmp_path / "memory.max").write_text("700000\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100000\n")
+    assert memory.available() == 300_000
+
+
+def test_offered_models_are_looked_up_only_when_asked():
+    assert {entry.here for entry in offered(look=False)} == {None}
+    assert offered(look=True)[0].here is True

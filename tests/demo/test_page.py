@@ -1,0 +1,319 @@
+"""The page without a browser: handlers, forged clicks, public endpoints through a real server, people at once."""
+
+from __future__ import annotations
+
+import threading
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from cliptrase_core import METHODS, PRESETS
+from cliptrase_core.regions.denoise import DENOISE_MODES
+from cliptrase_core.text.templates import TEMPLATES
+from cliptrase_core.text.vocabulary import DATASETS
+from demo import settings
+from demo.cache import Kept
+from demo.figures.overlay import STYLES
+from demo.handlers.segment import ResultView, SegmentHandlers
+from demo.layout import build, launch_options
+from demo.models import ModelHolder
+from demo.service import Service
+from demo.settings import Settings
+from tests.conftest import DATA
+
+
+class Click:
+    """What Gradio hands to a select listener."""
+
+    def __init__(self, index):
+        self.index = index
+
+
+@pytest.fixture(scope="module")
+def service():
+    service = Service(Settings(model="nano", device="cpu"))
+    service.start()
+    return service
+
+
+@pytest.fixture(scope="module")
+def handlers(service):
+    return SegmentHandlers(service)
+
+
+@pytest.fixture
+def photo(tmp_path, picture):
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture).save(path)
+    return str(path)
+
+
+FIELDS = {
+    "background": "none",
+    "background_words": "",
+    "threshold": 0.3,
+    "method": "cliptrase",
+    "preset": "auto",
+    "short_side": "auto",
+    "templates": "auto",
+    "image_prior": False,
+    "denoise": "cls",
+    "automatic": True,
+    "eps": 0.7,
+    "min_samples": 3,
+    "model": None,
+}
+
+
+def cut(handlers, path, words="cat; dog", style="fill", opacity=0.5, **changes):
+    return handlers.segment(path, style, opacity, words, *{**FIELDS, **changes}.values())
+
+
+def painted(view):
+    """The array that an update of the overlay carries."""
+    return view.overlay._constructor_args[0]["value"]
+
+
+def test_names_on_the_page_are_the_core_s():
+    assert tuple(METHODS) == settings.METHODS
+    assert tuple(PRESETS) == settings.PRESETS
+    assert settings.DENOISE == DENOISE_MODES
+    assert tuple(TEMPLATES) == settings.TEMPLATES
+    assert DATASETS == settings.DATASETS
+
+
+def test_segment_fills_every_component(handlers, photo):
+    view = cut(handlers, photo)
+    assert isinstance(view, ResultView)
+    assert painted(view).ndim == 3
+    assert "%" in view.legend
+    assert "divided among words" in view.overlay.alt_text
+    assert view.token == view.run.token
+
+
+def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
+    calls = []
+    segmenter = service.holder.segmenter()
+    original = type(segmenter).encode
+    monkeypatch.setattr(type(segmenter), "encode", lambda self, *a, **k: calls.append(1) or original(self, *a, **k))
+    first = cut(handlers, photo, "one thing; other thing")
+    second = cut(handlers, photo, "third thing; fourth thing")
+    assert len(calls) <= 1
+    assert "reused" in second.costs
+    assert first.run.seen == second.run.seen
+    assert first.token != second.token
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"background": "unsure pixels", "threshold": 0.9},
+        {"automatic": False, "eps": 0.5},
+        {"automatic": False, "min_samples": 2},
+        {"denoise": "none"},
+        {"method": "clip"},
+        {"opacity": 1.0},
+        {"style": "hatch"},
+    ],
+    ids=str,
+)
+def test_settings_after_the_first_result_never_encode_again(handlers, service, photo, monkeypatch, changes):
+    cut(handlers, photo)
+    monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
+    assert cut(handlers, photo, **changes).overlay is not None
+
+
+def test_a_repeated_question_is_answered_from_memory(handlers, service, photo, monkeypatch):
+    cut(handlers, photo, "cat; dog; tree")
+    monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
+    assert "whole result" in cut(handlers, photo, "cat; dog; tree").costs
+
+
+def test_background_words_and_threshold_make_background(handlers, photo):
+    by_words = cut(handlers, photo, background="words", background_words="wall, floor")
+    assert by_words.run.asked.words.endswith("background: wall, floor")
+    by_threshold = cut(handlers, photo, background="unsure pixels", threshold=1.0)
+    assert ">background<" in by_threshold.legend
+    ignored = cut(handlers, photo, background="none", background_words="wall", threshold=1.0)
+    assert ">background<" not in ignored.legend
+
+
+def test_a_data_set_s_name_takes_background_words(handlers, photo):
+    view = cut(handlers, photo, "voc20", background="words", background_words="wall")
+    assert view.run.asked.words == "voc20\nbackground: wall"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_style_shows_the_picture_alone_at_opacity_zero(handlers, service, photo, style):
+    view = cut(handlers, photo)
+    assert (handlers.restyle(view.run, photo, style, 1.0) != painted(view)).any()
+    np.testing.assert_array_equal(handlers.restyle(view.run, photo, style, 0.0), service.again(view.run, photo).shown)
+
+
+def test_a_point_says_what_is_there_and_what_came_second(handlers, photo):
+    view = cut(handlers, photo, "cat, kitten; dog")
+    h, w = painted(view).shape[:2]
+    said = handlers.point(view.run, view.token, photo, Click([w // 2, h // 2]))
+    assert "cat" in said
+    assert "dog" in said
+    assert "margin" in said
+
+
+def test_a_point_by_keys_is_the_point_of_a_click(handlers, photo):
+    view = cut(handlers, photo)
+    h, w = painted(view).shape[:2]
+    clicked = handlers.point(view.run, view.token, photo, Click([w * 0.25, h * 0.75]))
+    assert handlers.point_by_numbers(view.run, photo, 25, 75) == clicked
+
+
+@pytest.mark.parametrize("across", [-1, 101, "left", None, float("inf")])
+def test_a_point_outside_by_keys_gets_a_message(handlers, photo, across):
+    view = cut(handlers, photo)
+    with pytest.raises(gr.Error, match="across|outside"):
+        handlers.point_by_numbers(view.run, photo, across, 50)
+
+
+@pytest.mark.parametrize("index", ["abc", None, {"a": 1}, [-5, 99999], [1], [None, 2], ["1", "2"], [float("nan"), 1]])
+def test_forged_clicks_get_a_message(handlers, photo, index):
+    view = cut(handlers, photo)
+    with pytest.raises(gr.Error, match="click"):
+        handlers.point(view.run, view.token, photo, Click(index))
+
+
+def test_a_click_on_an_older_result_is_ignored(handlers, photo):
+    view = cut(handlers, photo)
+    assert handlers.point(view.run, "another result", photo, Click([1, 1])) == gr.skip()
+    assert handlers.point(None, "", photo, Click([1, 1])) == gr.skip()
+
+
+def test_words_that_mean_the_same_are_found(handlers, photo):
+    view = cut(handlers, photo, "dog; puppy; mountain")
+    said = handlers.findings(view.run, photo)
+    assert "dog" in said
+    assert "puppy" in said
+    assert "mountain" not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"words": ""}, "vocabulary"),
+        ({"words": "cat | floor"}, "background"),
+        ({"method": "magic"}, "method: expected one of"),
+        ({"preset": "../../etc"}, "preset: expected one of"),
+        ({"short_side": "100000"}, "short side: expected one of"),
+        ({"templates": "{0.__class__}"}, "templates: expected one of"),
+        ({"background": 3}, "background: expected one of"),
+        ({"background": "unsure pixels", "threshold": 2}, "threshold: expected"),
+        ({"opacity": -1}, "opacity: expected"),
+        ({"style": ["fill"]}, "style: expected one of"),
+        ({"words": 7}, "words: expected text"),
+        ({"model": "/etc/passwd"}, "model"),
+        ({"automatic": False, "eps": -1}, "eps: expected"),
+        ({"automatic": False, "eps": "big"}, "eps: expected a number"),
+        ({"automatic": False, "min_samples": 1.5}, "min_samples: expected a whole number"),
+    ],
+)
+def test_wrong_fields_are_named(handlers, photo, changes, said):
+    with pytest.raises(gr.Error, match=said):
+        cut(handlers, photo, **changes)
+
+
+def test_no_picture_is_said(handlers):
+    with pytest.raises(gr.Error, match="There is no picture yet"):
+        cut(handlers, None)
+
+
+HOSTILE = sorted((DATA / "images").glob("*"))
+
+
+@pytest.mark.parametrize("path", HOSTILE, ids=lambda path: path.name)
+def test_hostile_files_work_or_get_a_message_without_a_path(handlers, path):
+    message = None
+    try:
+        cut(handlers, str(path))
+    except gr.Error as error:
+        message = str(error)
+    if message is not None:
+        assert "expected" in message
+        assert str(path.parent) not in message
+        assert "server" not in message
+
+
+def test_messages_do_not_carry_markup(handlers, photo):
+    with pytest.raises(gr.Error) as refusal:
+        cut(handlers, photo, "cat | <img src=x onerror=alert(1)>")
+    assert "<img" not in str(refusal.value)
+
+
+def test_unexpected_errors_say_nothing_of_the_server(handlers, photo, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("/secret/path")
+
+    monkeypatch.setattr(Service, "segment", fail)
+    with pytest.raises(gr.Error) as refusal:
+        cut(handlers, photo)
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_wrong_model_is_said_and_nano_runs():
+    holder = ModelHolder(Settings(model="ViT-B-61", device="cpu"))
+    assert holder.segmenter().info.name == "nano"
+    assert "ViT-B-61" in holder.status().notice
+
+
+def test_the_store_forgets_what_was_unused_for_longest_and_makes_once():
+    kept, made = Kept(2), []
+    for key in ("a", "b", "a", "c", "a", "b"):
+        kept.get(key, lambda key=key: made.append(key) or key)
+    assert made == ["a", "b", "c", "b"]
+    assert len(kept) == 2
+
+
+def test_the_store_forgets_by_weight_but_keeps_the_newest():
+    kept = Kept(10, len)
+    for text in ("aaaa", "bbbb", "cccc", "d" * 20):
+        kept.get(text[0], lambda text=text: text)
+    assert kept.peek("d") == "d" * 20
+    assert len(kept) == 1
+
+
+@pytest.fixture(scope="module")
+def url(service, tmp_path_factory):
+    demo = build(service)
+    options = launch_options()
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **options)
+    yield url
+    demo.close()
+
+
+def test_endpoints_answer_in_plain_json(url, photo):
+    client = Client(url, verbose=False)
+    answer = client.predict(image=handle_file(photo), vocabulary="cat; dog", api_name="/segment")
+    assert sum(entry["area"] for entry in answer["classes"]) == pytest.approx(1)
+    look = client.predict(image=handle_file(photo), row=1, column=2, api_name="/inspect_patch")
+    assert np.asarray(look["attention"]).shape == np.asarray(look["affinity"]).shape == tuple(look["grid"])
+    assert client.predict(api_name="/models")["model"] == "nano"
+
+
+def test_people_at_the_same_time_get_their_own_answer(url, tmp_path):
+    rng = np.random.default_rng(0)
+    answers = {}
+
+    def person(i):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(rng.integers(0, 256, (32 + 16 * i, 64, 3), dtype=np.uint8)).save(path)
+        words = f"thing {i}; other {i}"
+        answers[i] = Client(url, verbose=False).predict(handle_file(path), words, api_name="/segment")
+
+    people = [threading.Thread(target=person, args=(i,)) for i in range(4)]
+    for one in people:
+        one.start()
+    for one in people:
+        one.join()
+    for i in range(4):
+        assert {entry["name"] for entry in answers[i]["classes"]} <= {f"thing {i}", f"other {i}"}
+        assert answers[i]["size"] == [32 + 16 * i, 64]

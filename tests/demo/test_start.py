@@ -1,0 +1,232 @@
+"""The first seconds of the page: imports on several threads, models that cannot run, loads that are tried again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cliptrase_core.models import loading
+from demo import core
+from demo.errors import UserError
+from demo.handlers.model import head_view
+from demo.models import ModelHolder, opening
+from demo.models.keys import REAL
+from demo.service import Service
+from demo.settings import Settings
+from tests.conftest import tiny_clip
+from tests.demo.test_models import TINY
+from tests.server import ROOT
+
+# --- two threads import at once ---
+
+RACE = r"""
+import json, os, sys, time
+from types import SimpleNamespace
+import torch, open_clip, sklearn.cluster, scipy.ndimage, pycocotools.mask, huggingface_hub, gradio
+import numpy as np
+from demo.endpoints import Endpoints
+from demo.errors import for_people
+from demo.figures.heat import heat_map
+from demo.handlers.refine import RefineHandlers
+from demo.models import opening, read_key
+from demo.service import Asked, Service
+from demo.service.compare import variants
+from demo.service.refine import is_here
+from demo.settings import Settings
+
+class Slow:
+    # Lets the other thread in before each module of the core, so that the two meet on every run.
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("cliptrase_core"):
+            time.sleep(0.005)
+
+def complain():
+    with for_people():
+        raise ValueError
+
+CALLS = {
+    "/models": lambda service: Endpoints(service).models(),
+    "refine tab": lambda service: RefineHandlers(service).offer("sam-nano"),
+    "weights of a refiner": lambda service: is_here("vit_b"),
+    "key of a model": lambda service: read_key("ViT-B-16"),
+    "names of methods": lambda service: variants(Asked("dog")),
+    "heat map": lambda service: heat_map(np.zeros((8, 8, 3), np.uint8), np.eye(2), None, ()),
+    "error": lambda service: complain(),
+}
+
+def race(kind):
+    sys.meta_path.insert(0, Slow())
+    info = SimpleNamespace(name="nano", pretrained="embedded")
+    opening.ready = lambda *_: SimpleNamespace(info=info, device="cpu", precision="fp32")  # only imports are raced
+    service = Service(Settings(model="nano", device="cpu"))
+    service.start()
+    try:
+        CALLS[kind](service)
+    except ValueError:
+        pass
+    return service.holder.segmenter().info.name
+
+found = {}
+for kind in CALLS:
+    read, write = os.pipe()
+    if os.fork() == 0:
+        try:
+            said = race(kind)
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(write, said.encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        found[kind] = answer.read()
+    os.wait()
+print(json.dumps(found))
+"""
+
+
+def test_whatever_is_asked_while_the_core_is_imported_leaves_a_model():
+    done = subprocess.run(
+        [sys.executable, "-c", RACE], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True
+    )
+    found = json.loads(done.stdout)
+    assert len(found) == 7
+    assert set(found.values()) == {"nano"}, (found, done.stderr)
+
+
+def test_the_door_gives_the_core_s_own_modules_and_names_what_it_lacks():
+    assert core.models.loading is loading
+    assert core.torch is torch
+    with pytest.raises(ModuleNotFoundError, match="no_such_room"):
+        core.no_such_room  # noqa: B018
+    assert not hasattr(core, "__path__")
+
+
+# --- a model that cannot run ends with nano ---
+
+
+def no_numbers(state):
+    for tensor in state.values():
+        tensor.fill_(float("nan")) if tensor.is_floating_point() else None
+
+
+def one_without_number(state):
+    state["visual.proj"][0, 0] = float("nan")
+
+
+def infinite(state):
+    state["visual.conv1.weight"].fill_(float("inf"))
+
+
+def one_word_without_number(state):
+    state["text_projection"][1, 2] = float("nan")
+
+
+def overflowing(state):
+    state["logit_scale"].fill_(1000.0)
+
+
+@pytest.mark.parametrize("spoil", [no_numbers, one_without_number, infinite, one_word_without_number, overflowing])
+def test_weights_that_hold_no_numbers_end_with_nano_and_a_plain_line(spoil, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", TINY)
+    state = {name: tensor.clone() for name, tensor in tiny_clip().state_dict().items()}
+    spoil(state)
+    save_file(state, tmp_path / "spoilt.safetensors")
+    holder = ModelHolder(Settings(model=f"tiny:{tmp_path}/spoilt.safetensors", device="cpu"))
+    assert holder.segmenter().info.name == "nano"
+    status = holder.status()
+    assert "expected finite numbers" in status.notice
+    assert str(tmp_path) not in status.notice
+    assert (status.ready, status.failed, status.busy, status.offer) == (True, False, False, REAL)
+    assert "Running on nano" in capsys.readouterr().err
+
+
+class OddError(Exception):
+    """What a library might raise."""
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (KeyError("vision_cfg"), "the server's log tells"),
+        (OddError("/secret/path"), "the server's log tells"),
+        (TypeError("unexpected keyword"), "the server's log tells"),
+        (ImportError("no module named transformers"), "A library is missing"),
+        (MemoryError(), "memory of this machine"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory of this machine"),
+        (OSError(12, "Cannot allocate memory"), "memory of this machine"),
+        (RecursionError("maximum recursion depth"), "the server's log tells"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_model_raises_nano_runs(failure, said, monkeypatch):
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", TINY)
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"one": {"hf_hub": "somebody/one/"}})
+    monkeypatch.setattr(loading, "is_on_disk", lambda *_: True)
+    built = loading.load
+
+    def load(name, *arguments, **options):
+        if name == "tiny":
+            raise failure
+        return built(name, *arguments, **options)
+
+    monkeypatch.setattr("cliptrase_core.segmenter.weights.load", load)
+    holder = ModelHolder(Settings(model="tiny:one", device="cpu"))
+    assert holder.segmenter().info.name == "nano"
+    assert said in holder.status().notice
+    assert "secret" not in holder.status().notice
+    assert holder.status().offer == "tiny:one"  # one click tries again
+
+
+# --- what failed is tried again ---
+
+
+def test_a_load_that_failed_altogether_is_tried_again_by_the_next_request(monkeypatch):
+    ready, failures = opening.ready, [ImportError("partially initialized module"), OSError("disk"), MemoryError()]
+
+    def unlucky(*arguments):
+        if failures:
+            raise failures.pop()
+        return ready(*arguments)
+
+    monkeypatch.setattr(opening, "ready", unlucky)
+    service = Service(Settings(model="nano", device="cpu"))
+    with pytest.raises(UserError, match="The next request tries again"):
+        service.holder.segmenter()  # wanted, then nano in its place
+    assert service.status().failed
+    assert "No model" in head_view(service.status()).banner
+    assert service.holder.segmenter().info.name == "nano"
+    assert not service.status().failed
+
+
+def test_a_failed_load_is_tried_by_one_thread_however_many_ask(monkeypatch):
+    running, most = [], []
+
+    def never(*arguments):
+        running.append(arguments)
+        most.append(len(running))
+        time.sleep(0.01)
+        running.pop()
+        raise OSError("disk")
+
+    monkeypatch.setattr(opening, "ready", never)
+    holder = ModelHolder(Settings(model="nano", device="cpu"))
+
+    def ask():
+        with pytest.raises(UserError):
+            holder.segmenter()
+
+    people = [threading.Thread(target=ask) for _ in range(8)]
+    for one in people:
+        one.start()
+    for one in people:
+        one.join()
+    assert set(most) == {1}
+    assert holder.status().failed

@@ -1,0 +1,193 @@
+"""Figures against sums written out, intervals against a loop, and the sliding window against a pixel at a time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cliptrase_core.errors import InputError
+from cliptrase_core.evaluation import predictors
+from cliptrase_core.evaluation.ledger import record_of
+from cliptrase_core.evaluation.metrics import class_iou, mean_iou, pixel_accuracy
+from cliptrase_core.evaluation.predictors import Method, SlidePredictor, label_windows, resize_short_side, window_boxes
+from cliptrase_core.evaluation.report import RESAMPLES, SEED, counts_of, figures, intervals, total
+from cliptrase_core.evaluation.settings import Slide
+from cliptrase_core.evaluation.sources import Sample
+from cliptrase_core.methods.registry import METHODS
+from cliptrase_core.text.vocabulary import parse_vocabulary
+
+
+def matrices(count, classes, seed=0):
+    rng = np.random.default_rng(seed)
+    found = rng.integers(0, 50, (count, classes, classes + 1)) * rng.integers(0, 2, (count, classes, classes + 1))
+    found[:, 3] = 0  # a class that is never true, but given
+    return found
+
+
+def records(found):
+    return [record_of(str(index), (), matrix, {}) for index, matrix in enumerate(found)]
+
+
+def test_counts_are_those_of_the_matrices():
+    found = matrices(4, 5)
+    counts = total(counts_of(records(found), 5))
+    whole = found.sum(0)
+    np.testing.assert_allclose(counts.iou(), class_iou(whole))
+    assert figures(counts, "paper")["mIoU"] == pytest.approx(100 * mean_iou(whole))
+    assert figures(counts, "paper")["pAcc"] == pytest.approx(100 * pixel_accuracy(whole))
+
+
+def test_rules_differ_in_classes_that_are_not_in_the_truth():
+    # Class 0: 3 of 4 right, class 1: all of 4 right and one given too much, class 2: given once, never true.
+    matrix = np.array([[3, 0, 1, 0], [0, 4, 0, 0], [0, 0, 0, 0]])
+    counts = total(counts_of(records([matrix]), 3))
+    assert figures(counts, "paper")["mIoU"] == pytest.approx(100 * (3 / 4 + 4 / 4) / 2)
+    assert figures(counts, "mmseg")["mIoU"] == pytest.approx(100 * (3 / 4 + 4 / 4 + 0) / 3)
+    assert figures(counts, "published")["mIoU"] == pytest.approx(100 * (3 / 4.01 + 4 / 4.01) / 2)
+    assert figures(counts, "paper")["mAcc"] == pytest.approx(100 * (3 / 4 + 1) / 2)
+    assert figures(counts, "published")["mAcc"] == pytest.approx(100 * (3 / 4.01 + 4 / 4.01 + 0) / 3)
+    assert figures(counts, "paper")["fwIoU"] == pytest.approx(100 * (0.5 * 3 / 4 + 0.5 * 1))
+
+
+@pytest.mark.parametrize("rule", ["published", "paper", "mmseg"])
+def test_nothing_that_counts_has_no_figures(rule):
+    counts = total(counts_of(records([np.zeros((3, 4), int)]), 3))
+    found = figures(counts, rule)
+    assert {name: value for name, value in found.items() if not math.isnan(value)} == (
+        {"mAcc": 0.0} if rule == "published" else {}
+    ), "0.01 below nothing is 0"
+
+
+def test_intervals_are_those_of_a_loop_over_resamples():
+    found = matrices(6, 5)
+    low, high = intervals(counts_of(records(found), 5), "paper", {})["mIoU"]
+    rng, drawn = np.random.default_rng(SEED), []
+    for _ in range(RESAMPLES):
+        times = rng.multinomial(6, np.full(6, 1 / 6))
+        drawn.append(100 * mean_iou(sum(int(t) * m for t, m in zip(times, found, strict=True))))
+    assert (low, high) == pytest.approx(tuple(np.percentile(drawn, (2.5, 97.5))))
+
+
+def test_one_picture_or_none_has_no_interval():
+    counts = counts_of(records(matrices(1, 5)), 5)
+    assert intervals(counts, "paper", {"boundary F": np.array([12.5])}) == {}
+    assert intervals(counts_of([], 5), "paper", {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((224, 224), 1), ((225, 224), 2), ((336, 448), 2 * 3), ((337, 500), 3 * 4), ((100, 300), 1 * 2)],
+)
+def test_windows_cover_every_pixel_and_stay_inside(size, expected):
+    boxes = window_boxes(size)
+    seen = np.zeros(size, int)
+    for top, bottom, left, right in boxes:
+        assert 0 <= top < bottom <= size[0]
+        assert 0 <= left < right <= size[1]
+        assert (bottom - top, right - left) == (min(224, size[0]), min(224, size[1]))
+        seen[top:bottom, left:right] += 1
+    assert seen.min() >= 1
+    assert len(boxes) == expected
+
+
+def at(values, source, target, place):
+    """A row of values at a target pixel: linear between centres, edges repeated."""
+    position = max((place + 0.5) * source / target - 0.5, 0)
+    first = min(int(position), source - 1)
+    second = min(first + 1, source - 1)
+    return values[first] + (position - first) * (values[second] - values[first])
+
+
+def resampled(plane, size):
+    rows = [at(plane, plane.shape[0], size[0], row) for row in range(size[0])]
+    return np.stack([at(np.stack(rows).T, plane.shape[1], size[1], column) for column in range(size[1])], axis=1)
+
+
+@pytest.mark.parametrize(("threshold", "least_area"), [(0, 0), (0.35, 0), (0.35, 0.3), (0, 0.3)])
+def test_windows_are_averaged_and_judged_as_by_hand(threshold, least_area):
+    generator = torch.Generator().manual_seed(1)
+    resized, size, label_of = (224, 300), (30, 44), np.array([0, 0, 1, 2, 3, 3])  # label 3 is the background
+    boxes = window_boxes(resized)
+    windows = [torch.rand(6, 4, 4, generator=generator) for _ in boxes]
+    slide = Slide(temperature=4, threshold=threshold, least_area=least_area)
+    got = label_windows(windows, boxes, size, torch.tensor(label_of), 3, slide)
+
+    total_, count = np.zeros((6, *resized)), np.zeros(resized)
+    for window, (top, bottom, left, right) in zip(windows, boxes, strict=True):
+        for word in range(6):
+            total_[word, top:bottom, left:right] += resampled(window[word].double().numpy(), (224, 224))
+        count[top:bottom, left:right] += 1
+    scores = np.stack([resampled(plane, size) for plane in total_ / count])
+    chances = np.exp(4 * scores) / np.exp(4 * scores).sum(0)
+    classes = np.stack([chances[label_of == label].max(0) for label in range(4)])
+    if least_area:
+        areas = [(classes.argmax(0) == label).sum() for label in range(3)]
+        for label in range(3):
+            if areas[label] <= least_area * sum(areas):
+                classes[label] = 0
+        assert 0 < sum(area <= least_area * sum(areas) for area in areas) < 3, "the case must be able to fail"
+    expected = np.where(classes.max(0) < threshold, 3, classes.argmax(0))
+    assert (got == expected).mean() > 0.999
+    assert len(np.unique(expected)) > 1
+
+
+def test_many_words_are_labelled_as_few_at_a_time(monkeypatch):
+
+    boxes = window_boxes((224, 250))
+    windows = [torch.rand(9, 3, 3, generator=torch.Generator().manual_seed(k)) for k in range(len(boxes))]
+    arguments = windows, boxes, (20, 25), torch.arange(9), 8, Slide(threshold=0.2, least_area=0.1)
+    whole = label_windows(*arguments)
+    monkeypatch.setattr(predictors, "_VALUES_AT_ONCE", 2 * 20 * 25)
+    np.testing.assert_array_equal(label_windows(*arguments), whole)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [((100, 200), 50, (50, 100)), ((300, 100), 336, (1008, 336)), ((10, 100), 336, (205, 2048))],
+)
+def test_the_short_side_is_brought_to_size_but_the_long_one_stays_bounded(size, side, expected):
+    image = np.zeros((*size, 3), np.uint8)
+    assert resize_short_side(image, side).shape[:2] == expected
+
+
+def test_resizing_is_linear_between_pixel_centres():
+    image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    got = resize_short_side(image, 9)
+    for channel in range(3):
+        wanted = resampled(image[..., channel].astype(float), (9, 12))
+        assert np.abs(got[..., channel] - wanted).max() <= 0.5 + 1e-3
+
+
+def test_a_sliding_run_labels_every_pixel_of_a_small_picture_too(segmenter):
+    words = parse_vocabulary("cat, kitten; dog | background: wall")
+    predictor = SlidePredictor(segmenter, Slide(short_side=100, threshold=0.1), Method(templates="simple7"))
+    rng = np.random.default_rng(0)
+    sample = Sample("a", rng.integers(0, 256, (30, 90, 3), dtype=np.uint8), np.zeros((30, 90), np.int32), None, words)
+    labels = predictor.predict([predictor.prepare(sample)])[0]()
+    assert labels.shape == (30, 90)
+    assert set(np.unique(labels)) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_windows_compare_cosines_whatever_a_method_multiplies_them_by(segmenter, method):
+    words = parse_vocabulary("cat; dog; tree")
+    predictor = SlidePredictor(segmenter, Slide(short_side=224), Method(name=method, templates="simple7"))
+    image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    sample = Sample("a", image, np.zeros((224, 224), np.int32), None, words)
+    (found,) = predictor._scores(image, [(0, 224, 0, 224)], sample)
+    encoding = segmenter.encode(image, short_side=224)
+    logits = segmenter.scores(encoding, words, method=method, templates="simple7").logits
+    scale = METHODS[method].temperature or float(segmenter.info.model.logit_scale.exp())
+    torch.testing.assert_close(found, logits / scale)
+    assert found.abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{"vote": True}, {"image_prior": True}, {"eps": 0.5}, {"vote": False, "denoise": "dice"}]
+)
+def test_windows_refuse_what_they_would_ignore(segmenter, settings):
+    with pytest.raises(InputError, match="mmseg-slide"):
+        SlidePredictor(segmenter, Slide(), Method(**settings))

@@ -1,0 +1,221 @@
+"""Nine methods: each equal to its formula as loops, one contract for all, their parts by hand, and what is kept."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cliptrase_core import METHODS, InputError, Segmenter
+from cliptrase_core.methods import features, resclip
+from cliptrase_core.methods.resclip import UNSURE, first_labels, label_structure, middle_blocks
+from cliptrase_core.models.attention import neighbour_bias
+from cliptrase_core.models.encoder import normalise
+from tests import method_reference
+from tests.conftest import tiny_clip
+from tests.method_reference import MethodReference
+
+WORDS = "cat, kitten; dog; sky"
+LAST_BLOCK = [name for name, method in METHODS.items() if not method.own_path and method.resclip is None]
+
+
+@pytest.fixture(scope="module")
+def deep() -> Segmenter:
+    """Eight blocks: two before the last six, so that where a path begins can be told."""
+    return Segmenter.from_open_clip(tiny_clip(dtype=torch.float64, layers=8))
+
+
+def text_rows(count=4):
+    rows = torch.randn(count, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return rows / rows.norm(dim=-1, keepdim=True)
+
+
+def digest(model):
+    state = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        state.update(name.encode() + value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return state.hexdigest()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_features_equal_the_formula_as_loops_in_float64(deep, picture, name):
+    encoding = deep.encode(picture)
+    assert encoding.grid == (4, 5), "not square"
+    text, classes = text_rows(), (0, 0, 1, 2)
+    got = deep._features.get(encoding, METHODS[name], text, classes)
+    pixels = normalise(encoding.seen, deep.info.mean, deep.info.std)
+    colours = encoding.seen.transpose(2, 0, 1).astype(float)
+    words = (text.numpy(), classes, colours, 8) if name == "resclip" else ()
+    expected = MethodReference(deep.info.model, encoding.grid).features(name, pixels.double(), *words)
+    # ResCLIP's structure is kept in float32.
+    tolerance = 1e-6 if name == "resclip" else 1e-9
+    np.testing.assert_allclose(torch.cat([got[0][None], got[1]]).numpy(), expected, atol=tolerance)
+
+
+def test_no_two_methods_are_the_same(deep, picture):
+    encoding = deep.encode(picture)
+    found = [deep._features.get(encoding, method, text_rows(), (0, 0, 1, 2))[1] for method in METHODS.values()]
+    for i, one in enumerate(found):
+        for other in found[:i]:
+            assert (one - other).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("model", ["gelu", "quick_gelu", "two_blocks", "bf16", "nano"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_keeps_the_contract_on_every_backbone(name, model, nano, picture):
+    segmenter = nano
+    if model != "nano":
+        layers = {"layers": 2} if model == "two_blocks" else {}
+        dtype = torch.bfloat16 if model == "bf16" else torch.float32
+        segmenter = Segmenter.from_open_clip(tiny_clip(quick_gelu=model != "gelu", dtype=dtype, **layers))
+    before = digest(segmenter.info.model)
+    wide = picture[:24]
+    encodings = [segmenter.encode(one, short_side=32) for one in (picture, wide)]
+    assert all(h != w for h, w in (encoding.grid for encoding in encodings))
+    batch = segmenter.encode_batch([picture, wide, picture[::-1].copy()], short_side=32)
+    for encoding, again in zip(encodings, batch, strict=False):
+        for vote in (False, True):
+            result = segmenter.segment(encoding, WORDS, method=name, vote=vote)
+            assert result.labels.shape == encoding.frame.labels
+            assert result.settings["method"] == name
+            assert result.settings["vote"] is vote
+            assert np.isfinite(result.confidence).all()
+        if model != "bf16":  # rounding of a batch differs there by more than labels bear
+            other = segmenter.scores(again, WORDS, method=name)
+            own = segmenter.scores(encoding, WORDS, method=name)
+            torch.testing.assert_close(own.logits, other.logits, atol=2e-3, rtol=0)
+    assert digest(segmenter.info.model) == before
+    assert not any(parameter.requires_grad for parameter in segmenter.info.model.parameters())
+
+
+def test_the_model_answers_as_before_and_carries_no_hooks(model, picture):
+    pixels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    before = model.encode_image(pixels)
+    segmenter = Segmenter.from_open_clip(model)
+    encoding = segmenter.encode(picture)
+    for name in METHODS:
+        segmenter.segment(encoding, WORDS, method=name)
+    assert torch.equal(before, model.encode_image(pixels))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("preset", ["paper-224", "auto"])
+def test_the_extra_pass_sees_the_picture_as_its_encoding_did(nano, picture, preset):
+    encoding = nano.encode(picture, preset)
+    nano.segment(encoding, WORDS, method="gem")
+    cls = nano._features._deep[encoding].features["gem"][0]
+    plain, _ = nano._features.get(encoding, METHODS["clip"], text_rows(), ())
+    torch.testing.assert_close(cls, plain, atol=1e-5, rtol=0)
+
+
+def test_one_extra_pass_serves_all_methods_and_all_words_and_goes_with_its_picture(picture, monkeypatch):
+    segmenter, passes = Segmenter.from_open_clip(tiny_clip()), []
+    original = features.deep_parts
+    monkeypatch.setattr(features, "deep_parts", lambda *given: passes.append(1) or original(*given))
+    encoding = segmenter.encode(picture)
+    for name in LAST_BLOCK:
+        segmenter.segment(encoding, WORDS, method=name)
+    assert not passes, "those that change the last block alone start from its input"
+    for words in (WORDS, "red; green"):
+        for name in METHODS:
+            segmenter.segment(encoding, words, method=name)
+    assert len(passes) == 1
+    assert len(segmenter._features) == 1
+    del encoding
+    gc.collect()
+    assert len(segmenter._features) == 0
+
+
+def test_the_temperature_is_the_paper_s_and_decides_confidence_only(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    text = text_rows(3).float()
+    patches = segmenter._features.get(encoding, METHODS["sclip"], text, (0, 1, 2))[1]
+    scores = segmenter.scores(encoding, "a; b; c", method="sclip")
+    unit = segmenter.embed_words(["a", "b", "c"])
+    torch.testing.assert_close(scores.logits.flatten(1).T, 40 * patches @ unit.T, atol=1e-4, rtol=1e-4)
+    assert segmenter._features.scale(METHODS["gem"]) == pytest.approx(segmenter.info.model.logit_scale.exp().item())
+
+
+def test_neighbours_attract_each_other_and_cls_stays_apart():
+    got = neighbour_bias((2, 3), 5.0)
+    np.testing.assert_allclose(got.numpy(), method_reference.omega((2, 3)), atol=1e-7)
+    assert got[1, 6].item() == pytest.approx(np.exp(-(1 + 4) / 50))  # one row and two columns away
+
+
+def test_middle_blocks_are_six_to_nine_of_twelve_and_never_none():
+    assert list(middle_blocks(12)) == [5, 6, 7, 8]
+    assert list(middle_blocks(24)) == list(range(10, 18))
+    assert all(0 <= block < layers for layers in range(2, 50) for block in middle_blocks(layers))
+    assert all(middle_blocks(layers) for layers in range(2, 50))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[0, 1, 0]],
+        [[0], [1], [0], [0]],
+        [[0, 0, 1], [0, 1, 0]],
+        [[UNSURE, 2, 2, UNSURE], [2, 2, UNSURE, 2], [0, 2, 0, 0], [2, 0, 2, 2], [0, 0, 0, 0]],
+    ],
+    ids=str,
+)
+def test_structure_equals_loops(labels):
+    got = label_structure(torch.tensor(labels))
+    np.testing.assert_allclose(got.numpy(), method_reference.structure(np.array(labels)), atol=1e-6)
+    assert got.max() == 1
+    assert not got[0].any()
+    assert not got[:, 0].any()
+
+
+def test_structure_in_parts_is_that_of_the_whole(monkeypatch):
+    labels = torch.randint(0, 3, (6, 5), generator=torch.Generator().manual_seed(0))
+    whole = label_structure(labels)
+    monkeypatch.setattr("cliptrase_core.methods.resclip.PAIRS_AT_ONCE", 40)
+    torch.testing.assert_close(label_structure(labels), whole)
+
+
+def test_smoothing_along_colours_equals_loops_and_may_take_words_in_parts(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    colours = torch.randint(0, 256, (3, 20, 12), generator=generator).to(torch.uint8)
+    logits = torch.randn(5, 5, 3, generator=generator)
+    maps = np.stack([method_reference.bilinear(one, (20, 12)) for one in logits.double().numpy()])
+    expected = method_reference.pamr(maps, colours.double().numpy())
+    winners, probabilities = resclip.smoothed_winners(logits, colours)
+    np.testing.assert_array_equal(winners.numpy(), expected.argmax(0))
+    shares = np.exp(expected) / np.exp(expected).sum(0)
+    np.testing.assert_allclose(probabilities.numpy(), shares.max(0), atol=1e-6)
+    monkeypatch.setattr(resclip, "VALUES_AT_ONCE", 2 * 20 * 12)
+    again, same = resclip.smoothed_winners(logits, colours)
+    assert torch.equal(again, winners)
+    torch.testing.assert_close(same, probabilities)
+
+
+def test_a_grey_picture_has_neighbours_that_count_alike():
+    places, shares = resclip.colour_neighbours(torch.full((3, 4, 5), 128, dtype=torch.uint8))
+    assert places.shape == (20, 16)
+    torch.testing.assert_close(shares, torch.full((20, 16), 1 / 16))
+
+
+def test_patches_without_a_likely_word_share_a_label_of_their_own():
+    logits = torch.zeros(4, 2, 2)
+    logits[2, 0] = 9.0
+    grey = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    labels = first_labels(logits, torch.tensor([0, 1, 5, 2]), grey, (4, 4), least=0.9)
+    assert set(labels.unique().tolist()) <= {UNSURE, 5}
+    assert first_labels(torch.zeros(4, 2, 2), torch.arange(4), grey, (4, 4), least=0.26).eq(UNSURE).all()
+
+
+def test_an_unknown_method_names_the_known_ones(segmenter, picture):
+    with pytest.raises(InputError, match="clip_surgery, sclip, gem"):
+        segmenter.segment(segmenter.encode(picture), WORDS, method="magic")
+
+
+def test_the_table_of_methods_is_the_registry_s():
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| \[(.+?)\]\(https://arxiv.org/abs/([\d.]+)\) \|", text, re.MULTILINE)
+    assert rows == [(one.name, one.source, one.arxiv) for one in METHODS.values()]

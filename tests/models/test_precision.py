@@ -1,0 +1,46 @@
+"""Half precision is a choice by measurement: the probe decides, and only above its bound."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cliptrase_core import InputError
+from cliptrase_core.models import precision
+from cliptrase_core.models.precision import bf16_gain, device_by_name, placed, resolve_precision
+from tests.conftest import tiny_clip
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.2, torch.float32), (1.49, torch.float32), (1.5, torch.bfloat16)])
+def test_auto_takes_bf16_only_where_the_probe_finds_it_worth_it(monkeypatch, gain, expected):
+    monkeypatch.setattr(precision, "bf16_gain", lambda device_type: gain)
+    assert resolve_precision("auto", CPU) == expected
+
+
+def test_named_types_are_taken_without_a_probe(monkeypatch):
+    monkeypatch.setattr(precision, "bf16_gain", None)
+    assert resolve_precision("fp32", CPU) == torch.float32
+    assert resolve_precision("bf16", CPU) == torch.bfloat16
+
+
+def test_probe_gives_a_positive_ratio_and_runs_once():
+    bf16_gain.cache_clear()
+    assert bf16_gain("cpu") > 0
+    bf16_gain("cpu")
+    assert bf16_gain.cache_info().hits == 1
+
+
+def test_a_model_that_fits_is_not_copied_and_one_that_does_not_is():
+    model = tiny_clip()
+    assert placed(model, CPU, torch.float32) is model
+    assert placed(model, CPU, torch.bfloat16) is not model
+    training = tiny_clip().train()
+    assert placed(training, CPU, torch.float32) is not training
+    assert training.training
+
+
+def test_unknown_device_is_named():
+    with pytest.raises(InputError, match="device: expected one that torch has here, got 'warp'"):
+        device_by_name("warp")

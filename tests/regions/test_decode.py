@@ -1,0 +1,102 @@
+"""Strips, pruning and contested medians change nothing: each equals the plain computation on whole maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import median_filter
+from torch.nn import functional as F
+
+from cliptrase_core.regions import decode
+from cliptrase_core.regions.decode import largest_at_pixels, median_where_contested, region_maps, value_of_chosen, vote
+
+
+def random_maps(count, h, w, seed=0):
+    return torch.randn(count, h, w, generator=torch.Generator().manual_seed(seed))
+
+
+def smooth_maps(count, h, w, seed=0):
+    """What cluster maps look like: each strong in its own place."""
+    coarse = random_maps(count, max(1, h // 6), max(1, w // 6), seed)
+    return F.interpolate(coarse[None], size=(h, w), mode="bilinear")[0]
+
+
+@pytest.mark.parametrize("size", [(30, 45), (6, 9), (7, 5), (1, 200), (3, 1)])
+@pytest.mark.parametrize("budget", [1, 500, 10**9])
+def test_labels_in_strips_equal_labels_of_the_whole(monkeypatch, size, budget):
+    monkeypatch.setattr(decode, "STRIP_VALUES", budget)
+    maps = random_maps(11, 6, 9)
+    whole = F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+    assert torch.equal(largest_at_pixels(maps, size), whole.argmax(0).to(torch.int32))
+
+
+def test_equal_maps_go_to_the_lowest_index():
+    maps = torch.zeros(3, 2, 2)
+    assert largest_at_pixels(maps, (5, 5)).eq(0).all()
+    maps[1:] = 1
+    assert largest_at_pixels(maps, (5, 5)).eq(1).all()
+
+
+def test_transposing_the_grid_transposes_the_labels():
+    maps = random_maps(5, 2, 3)
+    assert torch.equal(largest_at_pixels(maps, (8, 12)).T, largest_at_pixels(maps.transpose(1, 2), (12, 8)))
+
+
+def test_permuting_classes_permutes_labels():
+    maps, order = random_maps(5, 4, 4), torch.tensor([3, 1, 4, 0, 2])
+    assert torch.equal(order[largest_at_pixels(maps[order], (9, 9)).long()], largest_at_pixels(maps, (9, 9)).long())
+
+
+@pytest.mark.parametrize("budget", [1, 10**9])
+def test_value_of_the_chosen_map_equals_full_interpolation(monkeypatch, budget):
+    monkeypatch.setattr(decode, "STRIP_VALUES", budget)
+    maps = random_maps(4, 3, 5).softmax(0)
+    chosen = torch.randint(0, 4, (20, 31), generator=torch.Generator().manual_seed(1))
+    whole = F.interpolate(maps[None], size=(20, 31), mode="bilinear")[0]
+    torch.testing.assert_close(value_of_chosen(maps, chosen), whole.gather(0, chosen[None])[0])
+
+
+@pytest.mark.parametrize(
+    "maps", [random_maps(4, 24, 16), smooth_maps(7, 56, 56), smooth_maps(3, 12, 40), torch.ones(2, 8, 8)]
+)
+@pytest.mark.parametrize("size", [(60, 90), (224, 224)])
+def test_contested_median_gives_the_regions_of_the_full_median(maps, size):
+    full = torch.from_numpy(median_filter(maps.numpy(), size=(1, 7, 7)))
+    assert torch.equal(largest_at_pixels(median_where_contested(maps), size), largest_at_pixels(full, size))
+
+
+def test_median_is_the_full_median_where_maps_compete():
+    maps = random_maps(4, 20, 20)  # noise: every pixel is contested
+    full = median_filter(maps.numpy(), size=(1, 7, 7))
+    np.testing.assert_array_equal(median_where_contested(maps).numpy(), full)
+
+
+def test_median_mirrors_at_the_edge_of_maps_smaller_than_its_window():
+    maps = random_maps(3, 4, 5)
+    np.testing.assert_array_equal(median_where_contested(maps).numpy(), median_filter(maps.numpy(), size=(1, 7, 7)))
+
+
+def test_region_maps_have_four_times_the_grid():
+    assert region_maps(torch.rand(3, 6), (2, 3)).shape == (3, 8, 12)
+
+
+def test_block_structure_comes_back_as_regions():
+    means = torch.zeros(2, 16)
+    means[0, [0, 1, 4, 5, 8, 9, 12, 13]] = 1  # left half of a 4 x 4 grid
+    means[1] = 1 - means[0]
+    regions = largest_at_pixels(region_maps(means, (4, 4)), (8, 8))
+    assert regions[:, :4].eq(0).all()
+    assert regions[:, 4:].eq(1).all()
+
+
+def test_regions_take_their_majority_and_the_lower_label_on_ties():
+    labels = np.array([[0, 1, 1, 2], [0, 1, 2, 2]], dtype=np.int32)
+    regions = np.array([[0, 0, 1, 1], [0, 0, 1, 1]], dtype=np.int32)
+    assert vote(labels, regions, 3).tolist() == [[0, 0, 2, 2], [0, 0, 2, 2]]
+
+
+def test_a_region_without_pixels_is_no_problem():
+    labels = np.array([[1, 1]], dtype=np.int32)
+    regions = np.array([[0, 2]], dtype=np.int32)
+    assert vote(labels, regions, 2).tolist() == [[1, 1]]

@@ -1,0 +1,431 @@
+"""The pipeline: equal to the paper's equations as loops in float64, batches, threads, an untouched model, bad input."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import threading
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import median_filter
+from sklearn.cluster import DBSCAN
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary
+from cliptrase_core.models.encoder import normalise, resize_and_crop
+from cliptrase_core.regions import cache
+from cliptrase_core.regions.decode import vote
+from cliptrase_core.text.linter import lint
+from tests.conftest import tiny_clip
+from tests.reference import Reference, bilinear
+
+NAMES = ["one", "two", "three", "four"]
+
+
+def text_rows(count=4, seed=1):
+    rows = torch.randn(count, 16, generator=torch.Generator().manual_seed(seed))
+    return rows / rows.norm(dim=-1, keepdim=True)
+
+
+def test_encoding_equals_the_equations_as_loops_in_float64(picture):
+    model = tiny_clip(dtype=torch.float64)
+    segmenter = Segmenter.from_open_clip(model)
+    encoding = segmenter.encode(picture)
+    pixels = normalise(resize_and_crop(picture, encoding.frame), segmenter.info.mean, segmenter.info.std)
+    features, affinity = Reference(model).encode(pixels.double())
+    np.testing.assert_allclose(encoding.patches.numpy(), features[1:], atol=1e-9)
+    np.testing.assert_allclose(encoding.cls.numpy(), features[0], atol=1e-9)
+    np.testing.assert_allclose(encoding.affinity.numpy(), affinity, atol=1e-9)
+
+
+@pytest.mark.parametrize("denoise", ["cls", "none"])
+def test_labels_equal_the_plain_computation_on_whole_maps(segmenter, picture, denoise):
+    encoding = segmenter.encode(picture, short_side=64)
+    text = text_rows()
+    result = segmenter.segment(encoding, text_features=text, class_names=NAMES, eps=1.0, min_samples=2, denoise=denoise)
+    h, w = encoding.grid
+    affinity = encoding.affinity.numpy()
+    rows = affinity[1:, 1:]
+    if denoise == "cls":
+        rows = np.maximum(rows - affinity[0, 1:], 0)
+    clusters = DBSCAN(eps=1.0, min_samples=2).fit_predict(rows)
+    assert clusters.max() >= 1, "the test needs at least two clusters"
+    maps = []
+    for cluster in range(clusters.max() + 1):
+        grid = rows[clusters == cluster].mean(0).reshape(h, w)
+        maps.append(bilinear(median_filter(bilinear(grid, (4 * h, 4 * w)), size=7), picture.shape[:2]))
+    regions = np.argmax(maps, 0)
+    logits = encoding.patches.numpy() @ text.numpy().T
+    pixels = np.argmax([bilinear(logits[:, c].reshape(h, w), picture.shape[:2]) for c in range(4)], 0)
+    np.testing.assert_array_equal(result.patch_clusters, clusters)
+    assert (result.regions != regions).mean() < 1e-3  # float32 ties
+    expected = vote(pixels.astype(np.int32), result.regions, 4)
+    assert (result.labels != expected).mean() < 1e-3
+
+
+def test_plain_clip_is_open_clip_s_last_block_without_a_vote(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    result = segmenter.segment(encoding, text_features=text_rows(), class_names=NAMES, method="clip")
+    pixels = normalise(resize_and_crop(picture, encoding.frame), segmenter.info.mean, segmenter.info.std)
+    features = Reference(tiny_clip(dtype=torch.float64)).vanilla(pixels.double())
+    logits = features[1:] @ text_rows().double().numpy().T
+    pixels = np.argmax([bilinear(logits[:, c].reshape(encoding.grid), picture.shape[:2]) for c in range(4)], 0)
+    assert (result.labels != pixels).mean() < 1e-3
+
+
+def test_result_is_in_the_original_frame_with_every_part(segmenter, picture):
+    result = segmenter.segment(segmenter.encode(picture), "cat, kitten; dog | background: wall")
+    assert result.labels.shape == result.regions.shape == result.confidence.shape == picture.shape[:2]
+    assert result.class_names == ("cat", "dog", "background")
+    assert result.labels.dtype == np.int32
+    assert 0 <= result.confidence.min() <= result.confidence.max() <= 1
+    assert sum(result.areas.values()) == pytest.approx(1)
+    assert {"read", "encode", "text", "cluster", "label"} <= set(result.timings)
+    assert result.settings["vocabulary"]
+
+
+def test_confidence_is_the_probability_of_the_shown_class(segmenter, picture):
+    encoding = segmenter.encode(picture, short_side=32)
+    result = segmenter.segment(encoding, text_features=text_rows(), class_names=NAMES)
+    scale = segmenter.info.model.logit_scale.exp().item()
+    scores = scale * encoding.patches.numpy() @ text_rows().numpy().T
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    maps = np.stack([bilinear(shares[:, c].reshape(encoding.grid), picture.shape[:2]) for c in range(4)])
+    expected = np.take_along_axis(maps, result.labels[None].astype(np.int64), 0)[0]
+    np.testing.assert_allclose(result.confidence, expected, atol=1e-5)
+
+
+def test_a_synonym_that_wins_counts_for_its_class(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    alone = segmenter.segment(encoding, "a; b; c", method="clip")
+    joined = segmenter.segment(encoding, "a, c; b", method="clip")
+    expected = np.where(alone.labels == 2, 0, alone.labels)
+    np.testing.assert_array_equal(joined.labels, expected)
+
+
+def test_permuting_words_permutes_labels(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    first = segmenter.segment(encoding, "red; green; blue")
+    second = segmenter.segment(encoding, "blue; red; green")
+    names = np.array(first.class_names)[first.labels]
+    np.testing.assert_array_equal(names, np.array(second.class_names)[second.labels])
+
+
+def test_one_word_takes_everything(segmenter, picture):
+    result = segmenter.segment(segmenter.encode(picture), "cat")
+    assert result.areas == {"cat": 1.0}
+    assert result.confidence.min() == 1
+
+
+def test_without_clusters_pixels_keep_their_own_labels(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    result = segmenter.segment(encoding, text_features=text_rows(), class_names=NAMES, eps=1e-6, min_samples=50)
+    assert (result.patch_clusters == -1).all()
+    assert (result.regions == -1).all()
+    logits = encoding.patches.numpy() @ text_rows().numpy().T
+    own = np.argmax([bilinear(logits[:, c].reshape(encoding.grid), picture.shape[:2]) for c in range(4)], 0)
+    assert (result.labels != own).mean() < 1e-3
+
+
+def test_image_prior_multiplies_by_the_picture_s_own_scores_and_is_off_by_default(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    text = text_rows()
+    plain = segmenter.segment(encoding, text_features=text, class_names=NAMES, eps=1e-6, min_samples=2)
+    prior = segmenter.segment(
+        encoding, text_features=text, class_names=NAMES, eps=1e-6, min_samples=2, image_prior=True
+    )
+    scores = encoding.patches.numpy() @ text.numpy().T
+    weighted = scores * (encoding.cls.numpy() @ text.numpy().T)
+    for result, logits in ((plain, scores), (prior, weighted)):
+        maps = [bilinear(logits[:, c].reshape(encoding.grid), picture.shape[:2]) for c in range(4)]
+        assert (result.labels != np.argmax(maps, 0)).mean() < 1e-3
+    assert plain.settings["image_prior"] is False
+
+
+@pytest.mark.parametrize("preset", ["auto", "paper-224"])
+def test_a_batch_equals_its_pictures_one_by_one(segmenter, picture, preset):
+    images = [picture, picture[::-1].copy(), picture[:, :40].copy(), picture.transpose(1, 0, 2).copy()]
+    for batched, image in zip(segmenter.encode_batch(images, preset), images, strict=True):
+        single = segmenter.encode(image, preset)
+        assert batched.frame == single.frame
+        torch.testing.assert_close(batched.patches, single.patches, atol=1e-5, rtol=0)
+        torch.testing.assert_close(batched.affinity, single.affinity, atol=1e-5, rtol=0)
+
+
+def test_an_empty_batch_is_an_empty_list(segmenter):
+    assert segmenter.encode_batch([]) == []
+
+
+@pytest.mark.parametrize("images", [np.zeros((8, 8, 3), np.uint8), "picture.png", None])
+def test_one_picture_is_no_list(segmenter, images):
+    with pytest.raises(InputError, match="images: expected a list of pictures"):
+        segmenter.encode_batch(images)
+
+
+@pytest.mark.parametrize(("preset", "width"), [("auto", 70_000), ("paper-224", 2_000)])
+def test_endless_strips_are_refused_before_they_fill_the_memory(segmenter, preset, width):
+    with pytest.raises(InputError, match="picture: expected at most"):
+        segmenter.encode(np.zeros((1, width, 3), np.uint8), preset)
+
+
+def digest(model):
+    state = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        state.update(name.encode() + value.numpy().tobytes())
+    hooks = [hook for part in model.modules() for hook in (*part._forward_hooks, *part._forward_pre_hooks)]
+    return state.hexdigest(), hooks, sorted(vars(model)), model.training
+
+
+def test_the_model_is_byte_identical_after_a_run(picture):
+    model = tiny_clip()
+    before = digest(model)
+    segmenter = Segmenter.from_open_clip(model)
+    encoding = segmenter.encode(picture, short_side=64)
+    for method in ("cliptrase", "clip"):
+        segmenter.segment(encoding, "cat; dog", method=method)
+    segmenter.inspect(picture)
+    Segmenter.from_open_clip(model, precision="bf16").encode(picture)
+    assert digest(model) == before
+
+
+def test_words_do_not_cluster_again_and_clusterings_go_with_their_encoding(segmenter, picture, monkeypatch):
+    calls = []
+    gc.collect()
+    original = cache.cluster_patches
+    monkeypatch.setattr(cache, "cluster_patches", lambda *a: calls.append(1) or original(*a))
+    encoding = segmenter.encode(picture)
+    segmenter.segment(encoding, "cat")
+    segmenter.segment(encoding, "dog; bird")
+    assert len(calls) == 1
+    for eps in (0.1, 0.2, 0.3, 0.4, 0.5, 0.1):
+        segmenter.segment(encoding, "cat", eps=eps)
+    assert len(calls) == 7  # the fifth pushed the first out
+    kept = len(segmenter._regions)
+    del encoding
+    gc.collect()
+    assert len(segmenter._regions) == kept - 1
+
+
+def test_threads_with_different_pictures_and_words_never_mix(segmenter):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (40 + 8 * i, 56, 3), dtype=np.uint8) for i in range(6)]
+    words = [f"thing {i}; other {i}" for i in range(6)]
+    alone = [segmenter.segment(segmenter.encode(image), text) for image, text in zip(images, words, strict=True)]
+    got = [None] * 6
+
+    def work(i):
+        for _ in range(3):
+            got[i] = segmenter.segment(segmenter.encode(images[i]), words[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for ours, expected in zip(got, alone, strict=True):
+        assert ours.class_names == expected.class_names
+        assert (ours.labels != expected.labels).mean() < 1e-3
+
+
+def test_half_precision_agrees_with_full_on_nearly_all_pixels(picture):
+    model = tiny_clip()
+    labels = []
+    for precision in ("fp32", "bf16"):
+        segmenter = Segmenter.from_open_clip(model, precision=precision)
+        encoding = segmenter.encode(picture, short_side=96)
+        labels.append(segmenter.segment(encoding, text_features=text_rows(), class_names=NAMES, method="clip").labels)
+    assert (labels[0] == labels[1]).mean() > 0.9  # a tiny random model; the benchmark measures a real size
+
+
+def test_float64_segments_too(picture):
+    segmenter = Segmenter.from_open_clip(tiny_clip(dtype=torch.float64))
+    assert segmenter.segment(segmenter.encode(picture), "cat; dog").confidence.dtype == np.float32
+
+
+def test_a_model_of_mixed_types_is_cast_as_a_whole(picture):
+    model = tiny_clip()
+    model.visual.conv1.half()
+    segmenter = Segmenter.from_open_clip(model, precision="fp32")
+    assert segmenter.segment(segmenter.encode(picture), "cat; dog").size == (48, 64)
+    assert model.visual.conv1.weight.dtype == torch.float16
+
+
+def test_results_cannot_change_what_is_kept(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    first = segmenter.segment(encoding, "cat; dog")
+    labels, regions = first.labels.copy(), first.regions.copy()
+    first.labels[:], first.regions[:] = 0, 0
+    with pytest.raises(ValueError, match="read-only"):
+        first.patch_clusters[:] = 0
+    second = segmenter.segment(encoding, "cat; dog")
+    np.testing.assert_array_equal(second.labels, labels)
+    np.testing.assert_array_equal(second.regions, regions)
+
+
+def test_an_encoding_can_be_computed_with(segmenter, picture):
+    patches = segmenter.encode(picture).patches
+    torch.nn.Linear(16, 2)(patches).sum().backward()
+
+
+def test_more_clusters_than_regions_make_sense_are_refused(segmenter, picture, monkeypatch):
+    monkeypatch.setattr(cache, "MOST_CLUSTERS", 1)
+    with pytest.raises(InputError, match="clusters: expected at most 1, got .*Raise eps"):
+        segmenter.segment(segmenter.encode(picture, short_side=64), "cat", eps=1.0, min_samples=2)
+
+
+def test_numpy_numbers_are_numbers(segmenter, picture):
+    encoding = segmenter.encode(picture, short_side=np.int64(32))
+    result = segmenter.segment(encoding, "cat", eps=np.float32(0.5), min_samples=np.int64(2))
+    assert type(result.settings["eps"]) is float
+    assert type(result.settings["min_samples"]) is int
+
+
+def test_encoding_of_another_model_is_refused(segmenter, picture):
+    other = Segmenter.from_open_clip(tiny_clip(seed=7))
+    with pytest.raises(InputError, match="encoding: expected one made by this model"):
+        segmenter.segment(other.encode(picture), "cat")
+    with pytest.raises(InputError, match="encoding: expected one made by this model .* got ndarray"):
+        segmenter.segment(picture, "cat")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "words: expected a vocabulary"),
+        ({"vocabulary": ""}, "vocabulary"),
+        ({"vocabulary": "cat", "method": "magic"}, "method: expected one of cliptrase, clip"),
+        ({"vocabulary": "cat", "denoise": "some"}, "denoise: expected one of cls, dice, none"),
+        ({"vocabulary": "cat", "eps": -1}, "eps: expected a number above 0"),
+        ({"vocabulary": "cat", "min_samples": 0}, "min_samples: expected a whole number"),
+        ({"vocabulary": "cat", "templates": "x"}, "templates: expected one of"),
+        ({"vocabulary": "cat", "text_features": text_rows(), "class_names": NAMES}, "got both"),
+        ({"vocabulary": "cat", "class_names": ["cat"]}, "a vocabulary with class_names"),
+        ({"text_features": text_rows()}, "text_features: expected finite rows of width 16"),
+        ({"text_features": text_rows(), "class_names": ["a"] * 4}, "distinct class_names"),
+        ({"text_features": text_rows(), "class_names": [*NAMES, "five"]}, "at most as many"),
+        ({"text_features": text_rows()[:, :8], "class_names": NAMES}, "width 16"),
+        ({"text_features": text_rows() * float("nan"), "class_names": NAMES}, "finite"),
+        ({"text_features": text_rows() * 1e38, "class_names": NAMES}, "scores: expected finite numbers"),
+        ({"text_features": text_rows(), "class_names": "abcd"}, "distinct class_names"),
+        ({"text_features": text_rows(), "class_names": [1, 2]}, "distinct class_names"),
+        ({"text_features": text_rows(), "class_names": ["a", "Background"]}, "beside background words"),
+        ({"text_features": "rows", "class_names": NAMES}, "finite rows"),
+    ],
+)
+def test_wrong_settings_are_named(segmenter, picture, settings, message):
+    with pytest.raises(InputError, match=message):
+        segmenter.segment(segmenter.encode(picture), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "best"}, "preset: expected one of auto, paper-224, paper-336"),
+        ({"short_side": 3}, "short side: expected"),
+        ({"max_pixels": 100}, "100"),
+        ({"short_side": 10**400}, "short side: expected"),
+    ],
+)
+def test_wrong_encode_settings_are_named(segmenter, picture, settings, message):
+    with pytest.raises(InputError, match=message):
+        segmenter.encode(picture, **settings)
+
+
+@pytest.mark.parametrize(("preset", "own"), [("paper-224", 224), ("paper-336", 336)])
+@pytest.mark.parametrize("side", [32, 160, 223, 448, 10**400, "224", 224.5])
+def test_paper_preset_refuses_another_size_than_its_clustering_was_tuned_for(segmenter, picture, preset, own, side):
+    for call in (segmenter.encode, segmenter.capture, segmenter.view, segmenter.inspect):
+        with pytest.raises(InputError, match=f"short side of preset {preset}: expected {own}"):
+            call(picture, preset=preset, short_side=side)
+    assert segmenter.encode(picture, preset, short_side=own).frame.model == (own, own)
+
+
+class NoDoubles(TorchDispatchMode):
+    """Apple's GPUs have no float64; here any operation that touches one fails."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for value in tree_leaves((args, kwargs, out)):
+            assert not (isinstance(value, torch.Tensor) and value.dtype == torch.float64), func
+        return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", ["auto", "paper-224"])
+def test_nothing_needs_float64_on_the_device(model, picture, method, preset):
+    segmenter = Segmenter.from_open_clip(model)  # a new one: nothing is cached
+    with NoDoubles():
+        encoding = segmenter.encode(picture, preset)
+        for denoise in ("cls", "dice", "none"):
+            segmenter.segment(encoding, "cat, tom; dog | background: sky", method=method, denoise=denoise, vote=True)
+        segmenter.scores(encoding, "cat; dog", method=method, image_prior=True).words_that_win()
+
+
+def test_looking_needs_no_float64_either(model, picture):
+    segmenter = Segmenter.from_open_clip(model)
+    with NoDoubles():
+        segmenter.capture(picture)  # what it gives lies on the CPU
+        lint(parse_vocabulary("cat; dog; kitten"), segmenter.embed_words)
+
+
+def test_unknown_precision_and_device_are_named(model):
+    with pytest.raises(InputError, match="precision: expected one of fp32"):
+        Segmenter.from_open_clip(model, precision="int4")
+    with pytest.raises(InputError, match="device: expected one that torch has here"):
+        Segmenter.from_open_clip(model, device="warp")
+
+
+def test_an_image_tower_alone_is_refused_with_what_is_needed():
+    with pytest.raises(UnsupportedBackboneError, match="expected an open_clip"):
+        Segmenter.from_open_clip(tiny_clip().visual)
+
+
+@pytest.mark.parametrize("name", ["Background", "background", "BACKGROUND", "\uff22ackground"])
+@pytest.mark.parametrize("before", ["cat; dog; {}", "{}; cat; dog", "cat; {}, backdrop; dog"])
+def test_unsure_pixels_go_to_the_class_that_a_person_named_background(segmenter, picture, name, before):
+    result = segmenter.segment(segmenter.encode(picture), before.format(name), threshold=1.0)
+    assert len(result.class_names) == 3
+    unsure = result.confidence < 1
+    assert unsure.any()
+    assert {result.class_names[label] for label in np.unique(result.labels[unsure])} == {name}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["dog", "grass"], ("dog", "grass"), np.array(["dog", "grass"]), {"dog": [], "grass": ()}, [["dog"], "grass"]],
+)
+def test_words_may_come_as_a_list(segmenter, picture, words):
+    encoding = segmenter.encode(picture)
+    result = segmenter.segment(encoding, words)
+    assert result.class_names == ("dog", "grass")
+    assert np.array_equal(result.labels, segmenter.segment(encoding, "dog; grass").labels)
+    assert segmenter.scores(encoding, words).vocabulary.class_names == ("dog", "grass")
+
+
+@pytest.mark.parametrize("words", [{"dog", "grass"}, 7, b"dog", iter(["dog"])])
+def test_words_of_no_order_or_kind_are_refused(segmenter, picture, words):
+    with pytest.raises(InputError, match="vocabulary: expected a text, or a list"):
+        segmenter.segment(segmenter.encode(picture), words)
+
+
+@pytest.mark.parametrize("settings", [{"vocabulary": "cat"}, {"vocabulary": ["cat"]}, {"vocabulary": "cat, kitten;"}])
+def test_result_of_one_class_says_so(segmenter, picture, settings):
+    result = segmenter.segment(segmenter.encode(picture), **settings)
+    assert "is the only class, so it takes the whole picture" in result.notes[0]
+
+
+def test_one_row_of_text_features_says_so_too(segmenter, picture):
+    result = segmenter.segment(segmenter.encode(picture), text_features=text_rows()[:1], class_names=["cat"])
+    assert "is the only class" in result.notes[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (3, 2)])
+@pytest.mark.parametrize("preset", ["auto", "paper-224"])
+def test_smallest_pictures_run(segmenter, size, preset):
+    image = np.zeros((*size, 3), np.uint8)
+    result = segmenter.segment(segmenter.encode(image, preset), "cat; dog")
+    assert result.size == (size if preset == "auto" else (224, 224))

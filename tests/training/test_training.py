@@ -1,0 +1,790 @@
+"""The training of the embedded models in miniature: on ten generated pictures, with a stub for the picture teacher.
+
+Teachers and WordNet are not installed where tests run: a small WordNet is written, no teacher is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import random
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from assets.training import crops, image, ladder, mask_losses, prompting, schedule, text, tower, wordnet, words
+from assets.training import pack as packing
+from assets.training.photographs import (
+    CELL,
+    FACE,
+    PERSON,
+    SCENE_CLASSES,
+    class_map,
+    decode,
+    imagenet_class,
+    label,
+    read,
+    read_scenes,
+)
+from cliptrase_core.models.blocks import project
+from cliptrase_core.models.embedded import EMBEDDING, unpack
+from cliptrase_core.text.templates import TEMPLATES
+
+DOG, GRASS, SKY = (
+    next(i for i, group in enumerate(SCENE_CLASSES) if group[0] == name) for name in ("dog", "grass", "sky")
+)
+RED, GREEN, BLUE = (220, 30, 30), (30, 170, 40), (40, 60, 220)
+SCENES = {"3": DOG, "10": DOG, "20": DOG, "21": PERSON}  # what stands on the grass of each
+
+# --- a small WordNet ---
+
+SYNSETS = {  # lemmas and hypernym; ids of ImageNet's classes are real
+    "n00000001": ("entity", None),
+    "n00000002": ("animal", "n00000001"),
+    "n00000003": ("dog domestic_dog", "n00000002"),
+    "n00000004": ("fish", "n00000002"),
+    "n00000005": ("sofa couch lounge", "n00000001"),
+    "n00000006": ("grass", "n00000001"),
+    "n00000007": ("wolf", "n00000002"),
+    "n00000008": ("child", "n00000001"),
+    "n00000009": ("box casket_box", "n00000001"),
+    "n02085620": ("Chihuahua", "n00000003"),
+    "n02085782": ("Japanese_spaniel", "n00000003"),
+    "n01440764": ("tench", "n00000004"),
+    "n01443537": ("goldfish", "n00000004"),
+}
+
+
+def write_wordnet(folder: Path) -> None:
+    data, index = ["  1 a line of the licence"], ["  1 a line of the licence"]
+    for wnid, (lemmas, above) in SYNSETS.items():
+        names = lemmas.split()
+        pointers = f"001 @ {above[1:]} n 0000" if above else "000"
+        forms = " ".join(f"{name} 0" for name in names)
+        data.append(f"{wnid[1:]} 03 n {len(names):02x} {forms} {pointers} | what it means, @ {wnid[1:]}")
+        index += [f"{name.lower()} n 1 1 @ 1 0 {wnid[1:]}" for name in names]
+    (folder / "data.noun").write_text("\n".join(data) + "\n")
+    (folder / "index.noun").write_text("\n".join([*index[:1], *sorted(index[1:])]) + "\n")
+    (folder / "noun.exc").write_text("children child\nwolves wolf\n")
+    (folder / "cntlist.rev").write_text("dog%1:05:00:: 1 42\ndog%2:38:00:: 1 7\ngrass%1:20:00:: 1 3\n")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_wordnet(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wordnet")
+    write_wordnet(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wordnet, "WORDNET", folder)
+        for cached in (wordnet.synsets, wordnet.irregular_plurals):
+            cached.cache_clear()
+        yield
+    for cached in (wordnet.synsets, wordnet.irregular_plurals):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("noun", "many"),
+    [("dog", "dogs"), ("box", "boxes"), ("bench", "benches"), ("city", "cities"), ("toy", "toys"),
+     ("child", "children"), ("grey wolf", "grey wolves"), ("glass bus", "glass buses")],
+)  # fmt: skip
+def test_plurals_are_regular_or_wordnets(noun, many):
+    assert wordnet.plural(noun) == many
+
+
+def test_nouns_counts_and_synonyms_come_from_wordnet():
+    assert {"dog", "domestic dog", "sofa"} <= set(wordnet.nouns())
+    assert wordnet.counts() == {"dog": 42, "grass": 3}  # the verb does not count
+    assert wordnet.synonyms()["couch"] == ["lounge", "sofa"]
+    assert "grass" not in wordnet.synonyms()
+
+
+def test_levels_are_hypernyms_of_several_classes_that_a_person_might_say():
+    index = wordnet.wnids().index
+    fish, dogs = [index("n01440764"), index("n01443537")], [index("n02085620"), index("n02085782")]
+    assert wordnet.levels() == [("animal", [*fish, *dogs]), ("dog", dogs), ("fish", fish)]  # not "entity"
+
+
+@pytest.mark.parametrize(
+    ("caption", "nouns"),
+    [
+        ("Two dogs on the grass", ["dog", "grass"]),
+        ("children and a CHILD", ["child"]),
+        ("boxes, wolves; a sofa.", ["box", "wolf", "sofa"]),
+        ("nothing xyzzy", []),
+        ("", []),
+    ],
+)
+def test_nouns_of_a_caption_are_singular_and_each_once(caption, nouns):
+    assert wordnet.noun_reader()(caption) == nouns
+
+
+@pytest.mark.parametrize("read_it", [wordnet.nouns, wordnet.counts, wordnet.synonyms, wordnet.noun_reader])
+def test_a_folder_without_wordnet_is_named(monkeypatch, tmp_path, read_it):
+    monkeypatch.setattr(wordnet, "WORDNET", tmp_path)
+    with pytest.raises(SystemExit, match=r"expected WordNet's file .* set WORDNET"):
+        read_it()
+
+
+REAL = Path("/usr/share/wordnet")
+
+
+@pytest.mark.skipif(not (REAL / "data.noun").is_file(), reason="needs WordNet's files (Debian: wordnet-base)")
+def test_the_real_wordnet_knows_breeds_sofas_and_mice(monkeypatch):
+    monkeypatch.setattr(wordnet, "WORDNET", REAL)
+    wordnet.irregular_plurals.cache_clear()
+    try:
+        assert wordnet.plural("mouse") == "mice"
+        assert {"couch", "lounge"} <= set(wordnet.synonyms()["sofa"])
+        wordnet.synsets.cache_clear()
+        assert len(dict(wordnet.levels())["dog"]) > 100
+    finally:
+        wordnet.synsets.cache_clear()
+        wordnet.irregular_plurals.cache_clear()
+
+
+# --- photographs ---
+
+
+def as_bytes(pixels: np.ndarray, kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, **({"quality": 95, "subsampling": 0} if kind == "JPEG" else {}))
+    return stream.getvalue()
+
+
+def scene(thing: int, seed: int) -> tuple[bytes, bytes]:
+    """Something red on green ground below a blue sky, 300 x 240, and its mask."""
+    rng = np.random.default_rng(seed)
+    mask = np.full((240, 300), GRASS + 1, np.uint8)
+    mask[:60] = SKY + 1
+    top, left = rng.integers(40, 80), rng.integers(40, 100)
+    mask[top : top + 130, left : left + 150] = thing + 1
+    colours = np.zeros((256, 3), np.uint8)
+    colours[GRASS + 1], colours[SKY + 1], colours[thing + 1] = GREEN, BLUE, RED
+    return as_bytes(colours[mask], "JPEG"), as_bytes(mask, "PNG")
+
+
+def ten_pictures() -> dict[str, bytes]:
+    """By path: four scenes and six photographs, of which one belongs to a set that is left out."""
+    found = {}
+    for number, thing in SCENES.items():
+        found[f"scenes/{number}.jpg"], found[f"scenes/{number}.png"] = scene(thing, int(number))
+    across = np.broadcast_to(np.linspace(0, 255, 600).astype(np.uint8)[None, :, None], (240, 600, 3))
+    for path in (
+        f"imagenet1000/{wordnet.wnids()[7]}_4.JPEG",
+        f"imagenet1000/{wordnet.wnids()[8]}_4.JPEG",
+        "caltech101/airplanes_image_0001.jpg",
+        "catsdogs/7_cat_1.jpg",
+        "people/1.jpeg",
+        "ade_val_unlabelled/ADE_val_1.jpg",
+    ):
+        found[path] = as_bytes(across, "JPEG")
+    found["captions.json"] = json.dumps({"scene/3.jpg": "a dog on the grass", "people/1": "children"}).encode()
+    found["faces.json"] = json.dumps(
+        {"people/1.jpeg": [[270, 60, 60, 80]], "scenes/21.jpg": [[90, 90, 60, 60]]}
+    ).encode()
+    found["README.md"] = b"no photograph"
+    return found
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return write(tmp_path_factory.mktemp("photographs"), ten_pictures())
+
+
+@pytest.fixture(scope="module")
+def photographs(folder):
+    return read(folder)
+
+
+def test_a_folder_is_read_without_the_set_that_evaluate_scores(photographs):
+    p = photographs
+    assert len(p.names) == len(p.pixels) == 9
+    assert not any("ade_val" in name for name in p.names)
+    place = p.names.index("people/1")
+    assert p.sizes[place].tolist() == [224, 320]  # the middle of a long photograph
+    assert p.pixels.shape[1:] == (3, 320, 320)
+    assert (p.pixels[place, :, 224:] == 124).all()
+    said = {name: [p.vocabulary[i] for i in row if i >= 0] for name, row in zip(p.names, p.words.tolist(), strict=True)}
+    assert said["scenes/3"] == ["dog", "grass"]
+    assert said["people/1"] == ["child"]
+    assert said["caltech101/airplanes_image_0001"] == ["airplane"]
+    assert said["catsdogs/7_cat_1"] == ["cat"]
+    assert p.whole[p.masked[p.names.index("scenes/21")]]
+    assert not p.whole[p.masked[place]]  # a face is known, the rest is not
+    assert p.counts[p.masked[place], FACE + 1, -1, -1] > 100
+
+
+def test_tar_files_are_read_as_if_unpacked(photographs, tmp_path):
+    files = ten_pictures()
+    for name, prefix in (("scenes-0.tar", "scenes/"), ("photos-0.tar", "")):
+        with tarfile.open(tmp_path / name, "w") as tar:
+            for path in list(files):
+                if "/" in path and path.startswith(prefix):
+                    entry = tarfile.TarInfo(path.removeprefix(prefix))
+                    entry.size = len(files[path])
+                    tar.addfile(entry, io.BytesIO(files.pop(path)))
+    packed = read(write(tmp_path, files), threads=1)
+    assert packed.names == photographs.names
+    assert torch.equal(packed.pixels, photographs.pixels)
+    assert torch.equal(packed.counts, photographs.counts)
+    assert len(read_scenes(tmp_path)) == 2
+
+
+def test_what_is_held_out_is_never_drawn(photographs):
+    p = photographs
+    held = {name for name, out in zip(p.names, p.held_out().tolist(), strict=True) if out}
+    assert held == {"scenes/10", "scenes/20", f"imagenet1000/{wordnet.wnids()[7]}_4"}
+    source = crops.CropSource(p)
+    drawn = {*source.plain.tolist(), *source.said.tolist(), *source.scenes(40).index.tolist()}
+    assert {p.names[i] for i in drawn} == set(p.names) - held
+    for odd, number in ((False, "20"), (True, "10")):
+        check = ladder.QuickLadder(p, [torch.eye(38)[i : i + 1] for i in range(38)], odd)
+        assert len(check.pixels) == 1
+        middle = p.pixels[p.names.index(f"scenes/{number}"), :, :224, 24:248] / 255
+        assert torch.equal(check.pixels[0], middle)
+    assert check.classes.tolist() == [7]
+
+
+@pytest.mark.parametrize("kind", ["nothing", "README.md", "ade_val_unlabelled/1.jpg"])
+def test_a_folder_without_photographs_is_refused(tmp_path, kind):
+    if kind != "nothing":
+        write(tmp_path, {kind: ten_pictures()["people/1.jpeg"]})
+    with pytest.raises(SystemExit, match=r"expected photographs"):
+        read(tmp_path)
+    with pytest.raises(SystemExit, match=r"expected scenes"):
+        read_scenes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("caltech101/Faces_easy_image_0007.jpg", ["face"]), ("caltech101/BACKGROUND_Google_image_0001.jpg", []),
+     ("grocery_mit/Granny-Smith_001.jpg", ["apple"]), ("grocery_mit/Red-Beet_3.jpg", ["beet"]),
+     ("weather/cloudy12.jpg", ["clouds"]), ("houses/17_frontal.jpg", ["house"]), ("catsdogs/1_dog.jpg", ["dog"]),
+     ("flickr8k/123_dog.jpg", []), ("alone.jpg", [])],
+)  # fmt: skip
+def test_names_of_files_say_what_a_person_would(path, said):
+    assert label(path) == said
+
+
+def test_imagenet_classes_stand_in_names_of_files():
+    assert imagenet_class(f"imagenet1000/{wordnet.wnids()[151]}_9.jpg") == 151
+    assert imagenet_class("imagenet1000/n99999999_9.jpg") == imagenet_class("a/b.jpg") == -1
+
+
+def test_a_face_is_drawn_over_nothing_but_a_person():
+    pixels, mask = scene(PERSON, 0)
+    photograph = decode(pixels)
+    before, after = (class_map(photograph, mask, boxes) for boxes in ([], [[0, 0, 300, 240]]))
+    changed = before != after
+    assert changed.any()
+    assert (before[changed] == PERSON + 1).all()
+    assert (after[changed] == FACE + 1).all()
+
+
+# --- crops ---
+
+
+@pytest.fixture
+def plain_light(monkeypatch):
+    monkeypatch.setattr(crops, "_jitter", lambda pixels: pixels)
+
+
+def test_shares_of_boxes_agree_with_a_plain_count(photographs, folder):
+    source, rng = crops.CropSource(photographs), np.random.default_rng(0)
+    for name in ("scenes/3", "scenes/21"):
+        mask = class_map(decode((folder / f"{name}.jpg").read_bytes()), (folder / f"{name}.png").read_bytes(), [])
+        index = photographs.names.index(name)
+        for _ in range(8):
+            top, left = rng.integers(0, 15, 2) * CELL
+            height, width = rng.integers(2, 13, 2) * CELL
+            shares = source._shares(torch.tensor([index]), torch.tensor([[[top, left, height, width]]]).float())[0, 0]
+            inside = mask[top : top + height, left : left + width]
+            if name == "scenes/3":
+                plain = np.bincount(inside[::2, ::2].ravel(), minlength=39)[1:] / inside[::2, ::2].size
+                np.testing.assert_allclose(shares.numpy(), plain, atol=1e-6)
+            else:  # faces.json gives this one a face: it takes the person's pixels
+                assert float(shares[[PERSON, FACE]].sum()) == pytest.approx((inside == PERSON + 1).mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["scenes", "windows", "of"])
+def test_crops_show_what_is_said_of_them(photographs, plain_light, kind):
+    torch.manual_seed(0)
+    source = crops.CropSource(photographs)
+    if kind == "of":
+        found = source.of(torch.tensor([photographs.names.index("scenes/3")] * 24), 0.1)
+    else:
+        found = source.scenes(24) if kind == "scenes" else source.windows(24, 128)
+    side = 128 if kind == "windows" else 224
+    assert found.pixels.shape == (24, 3, side, side)
+    assert 0 <= found.pixels.min() <= found.pixels.max() <= 1
+    main = F.one_hot(found.pixels.argmax(1), 3).float().mean((1, 2))  # shares of red, green, blue
+    things = found.shares[:, [DOG, PERSON, FACE]].sum(1)
+    said = torch.stack([things, found.shares[:, GRASS], found.shares[:, SKY]], 1)
+    whole = torch.tensor([photographs.names[i].startswith("scenes/") for i in found.index.tolist()])
+    assert torch.equal(found.whole, whole)
+    assert whole.sum() > 12
+    assert (said - main)[whole].abs().max() < 0.12  # boxes are rounded to cells, small shares are not named
+    assert (said - main)[whole].abs().mean() < 0.03
+    torch.testing.assert_close(found.unknown[whole], torch.zeros(int(whole.sum())), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["scenes", "windows"])
+def test_crops_hold_the_class_that_was_drawn(photographs, kind):
+    source = crops.CropSource(photographs)
+    torch.manual_seed(1)
+    classes, index = source._draw(60)
+    torch.manual_seed(1)
+    found = source.scenes(60) if kind == "scenes" else source.windows(60, 128)
+    assert torch.equal(found.index, index)
+    held = found.shares[torch.arange(60), classes] > crops.HOLDS
+    big = classes != FACE  # the one face covers too little to fill a share of most crops
+    assert held[big].float().mean() > 0.9
+
+
+def test_windows_are_about_as_large_as_they_stand_in_the_photograph(photographs, plain_light):
+    torch.manual_seed(0)
+    p = photographs
+    pixels = torch.arange(320, dtype=torch.float32).div(320).mul(255).byte()
+    across = type(p)(**{**vars(p), "pixels": pixels.expand(len(p.pixels), 3, 320, 320).contiguous()})
+    found = crops.CropSource(across).windows(32, 128)
+    row = found.pixels[:, 0, 64] * 320
+    wide = row.amax(1) - row.amin(1)  # pixels of the photograph
+    assert wide.min() > crops.ZOOM[0] * 127 - 4
+    assert wide.max() < crops.ZOOM[1] * 127 + 4
+
+
+def test_light_and_colours_change_shapes_do_not():
+    torch.manual_seed(0)
+    pixels = torch.rand(64, 3, 8, 8)
+    other = crops._jitter(pixels)
+    grey = (other - other.mean((2, 3), keepdim=True)).std(1).mean((1, 2)) < 0.05
+    assert 0 < grey.sum() < 20
+    together = torch.stack([torch.corrcoef(torch.stack([a[0].flatten(), b[0].flatten()]))[0, 1]
+                            for a, b in zip(pixels[~grey], other[~grey], strict=True)])  # fmt: skip
+    assert together.min() > 0.999
+    assert not torch.equal(other[~grey], pixels[~grey])
+
+
+# --- words and the text tower ---
+
+
+def test_tokens_are_put_together_as_open_clip_does():
+    said = ["dog", "domestic dog", "zyzzyva", "bird's-eye maple", "red car next to a wooden house", "x"]
+    sentences = text.Sentences(words.token_ids(said), "cpu")
+    for place, sentence in enumerate(words.SENTENCES):
+        found = sentences(torch.arange(len(said)), torch.full((len(said),), place))
+        expected = open_clip.tokenize([sentence.replace("{}", word) for word in said])
+        assert torch.equal(found, expected[:, : found.shape[1]])
+        assert not expected[:, found.shape[1] :].any()
+    mixed = sentences(torch.tensor([0, 4]), torch.tensor([0, len(words.SENTENCES) - 1]))
+    expected = open_clip.tokenize(["dog", words.SENTENCES[-1].replace("{}", said[4])])
+    assert torch.equal(mixed, expected[:, : mixed.shape[1]])
+
+
+def test_words_are_embedded_as_the_program_does(nano):
+    said = ["dog", "sofa", "railway track"]
+    rows = text.embed(
+        tower.shipped_text(), text.Sentences(words.token_ids(said), "cpu"), torch.arange(3), TEMPLATES["simple7"]
+    )
+    torch.testing.assert_close(rows, nano.embed_words(said), atol=1e-4, rtol=1e-3)
+
+
+def test_phrases_are_distinct_and_everyday_words_weigh_more():
+    said, weights = words.phrases(40)
+    weight = dict(zip(said, weights, strict=True))
+    assert len(weight) == len(said)
+    assert weight["dog"] > weight["grass"] > weight["casket box"]
+    assert {"dogs", "animals"} <= set(said)
+    assert any(phrase.split(" ")[0] in words.ADJECTIVES for phrase in said if phrase not in wordnet.nouns())
+    assert words.phrases(40) == (said, weights)
+
+
+def test_the_meaning_of_a_noun_moves_towards_its_synonyms():
+    said = ["sofa", "couch", "grass"]
+    rows = torch.eye(3)
+    moved = words.meanings(said, lambda _: rows)
+    assert torch.equal(moved[2], rows[2])
+    share = words.SYNONYMS_SHARE
+    torch.testing.assert_close(moved[0], F.normalize(torch.tensor([1 - share, share, 0.0]), dim=0))
+
+
+def test_distillation_wants_the_target_and_no_rival():
+    wanted = torch.eye(4)
+    ids = torch.tensor([0, 1, 2, 3])
+    right, wrong = text.distil_loss(wanted, wanted, ids), text.distil_loss(wanted.roll(1, 0), wanted, ids)
+    assert float(right) < 0.01 < 2 < float(wrong)
+    twice = torch.eye(4)[[0, 0, 1, 2]]
+    assert float(text.distil_loss(twice, twice, torch.tensor([0, 0, 1, 2]))) < 0.4  # equal words are no rivals
+
+
+# --- the image tower ---
+
+
+class Teacher(torch.nn.Module):
+    """Stands in for EfficientNet: fixed weights, answers that follow the colours of a picture."""
+
+    def __init__(self, weights: object = None) -> None:
+        super().__init__()
+        self.rows = torch.nn.Linear(3, 1000)
+        torch.nn.init.normal_(self.rows.weight, generator=torch.Generator().manual_seed(0))
+
+    @torch.no_grad()
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.rows(pixels.mean((2, 3)) * 5).softmax(-1)
+
+
+@pytest.fixture(scope="module")
+def losses(photographs):
+    """Words are random rows: the text tower needs seconds for a thousand names."""
+
+    def rows(model, sentences, index, templates):
+        generator = torch.Generator().manual_seed(len(index))
+        return F.normalize(torch.randn(len(index), 256, generator=generator), dim=-1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "embed", rows)
+        yield image.Losses(image.Words(None, photographs.vocabulary, "cpu"), photographs)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return tower.shipped_visual()
+
+
+@pytest.fixture
+def seeded():
+    torch.manual_seed(0)
+    random.seed(0)
+
+
+def test_one_step_changes_the_image_tower_and_nothing_else(photographs, losses, seeded, shipped):
+    teacher, visual = Teacher(), tower.new_visual(shipped)
+    learner = image.Learner(visual, 1e-3)
+    vectors = {name: value.clone() for name, value in vars(losses.words).items() if isinstance(value, torch.Tensor)}
+    fixed = {"teacher": teacher.rows.weight.clone(), "pixels": photographs.pixels.clone()}
+    before = {name: value.detach().clone() for name, value in visual.named_parameters()}
+    drawn = image.draw(crops.CropSource(photographs), 2, windows=True)
+    assert {name: len(part.index) for name, part in drawn.items()} == {"plain": 2, "said": 1, "scenes": 2, "windows": 1}
+    found = image.step_losses(visual, losses, teacher, drawn, mixed=False)
+    assert set(found) == set(image.WEIGHTS)
+    assert all(torch.isfinite(value) and value >= 0 for value in found.values())
+    learner.step(found, 0.0)
+    assert all(not torch.equal(value, before[name]) for name, value in visual.named_parameters())
+    for name, value in learner.average.named_parameters():  # between what it was and what it is
+        torch.testing.assert_close(value, before[name].lerp(dict(visual.named_parameters())[name], 20 / 21))
+    assert all(torch.equal(value, vars(losses.words)[name]) for name, value in vectors.items())
+    assert torch.equal(fixed["teacher"], teacher.rows.weight)
+    assert torch.equal(fixed["pixels"], photographs.pixels)
+
+
+def test_patches_are_never_supervised(photographs, losses, seeded, shipped):
+    visual, outputs = tower.new_visual(shipped), []
+    visual.transformer.resblocks[-1].register_forward_hook(
+        lambda *call: outputs.append(call[2]) or call[2].retain_grad()
+    )
+    drawn = image.draw(crops.CropSource(photographs), 2, windows=True)
+    sum(image.step_losses(visual, losses, Teacher(), drawn, mixed=False).values()).backward()
+    assert [out.shape[1] for out in outputs] == [1 + 14 * 14, 1 + 8 * 8]
+    for out in outputs:
+        assert out.grad[:, 0].abs().sum() > 0
+        assert not out.grad[:, 1:].any()
+
+
+def test_what_nobody_said_may_be_there_all_the_same():
+    shares = torch.zeros(4, len(SCENE_CLASSES))
+    shares[0, DOG], shares[1, PERSON], shares[2, FACE], shares[3, GRASS] = 0.6, 0.95, 0.3, 0.5
+    whole = torch.tensor([True, True, False, True])
+    found = image.maybe_there(crops.Crops(torch.zeros(4), torch.arange(4), shares, whole, 1 - shares.sum(1)))
+    assert found[0, [GRASS, SKY]].all()  # much of the crop is unlabelled: ground may be there
+    assert not found[0, [PERSON, FACE, DOG]].any()
+    assert found[1].nonzero()[:, 0].tolist() == [FACE]
+    assert found[2, PERSON]
+    assert not found[3, GRASS]
+    assert found[3, SKY]
+
+
+def test_a_cut_through_wordnet_gives_every_class_one_word(losses, seeded):
+    sizes = set()
+    for _ in range(20):
+        owner, vectors = losses.words.cut()
+        assert owner.shape == (1000,)
+        assert owner.unique().tolist() == list(range(len(vectors)))
+        sizes.add(len(vectors))
+        classes = wordnet.wnids().index("n02085620"), wordnet.wnids().index("n02085782")
+        merged = owner[classes[0]] == owner[classes[1]]
+        assert merged or torch.equal(vectors[owner[classes[0]]], losses.words.names[classes[0]])
+    assert len(sizes) > 1
+
+
+SHORT = {"start": None, "teacher": None, "device": "cpu", "seed": 0, "minutes": 0.005, "batch": 2, "rate": 1e-3}
+
+
+@pytest.mark.parametrize("sets", ["everything", "photographs", "scenes"])
+def test_a_short_run_writes_an_image_tower(losses, monkeypatch, capsys, tmp_path, sets, shipped):
+    files = ten_pictures()
+    if sets != "everything":
+        files = {path: data for path, data in files.items() if path.startswith("scenes/") == (sets == "scenes")}
+        files = {path: data for path, data in files.items() if not path.endswith(".json")}
+    photographs = read(write(tmp_path / "photographs", files))
+    monkeypatch.setattr(image, "PictureTeacher", Teacher)
+    monkeypatch.setattr(image, "shipped_visual", lambda: shipped)
+    monkeypatch.setattr(image, "embed", lambda m, s, index, t: F.normalize(torch.randn(len(index), 256), dim=-1))
+    arguments = argparse.Namespace(**SHORT, every=0.0, no_windows=True, output=tmp_path / "visual.pt")
+    state = image.train(arguments, photographs, torch.nn.Identity())
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1]["end"]
+    assert ("recovery_miou" in lines[-1]) == (sets != "photographs")
+    assert ("top1" in lines[-1]) == (sets == "everything")
+    assert set(tower.read_visual(arguments.output)) == set(state) == set(shipped)
+    assert all(torch.isfinite(value).all() for value in state.values())
+
+
+def test_photographs_that_are_all_held_out_teach_nothing(monkeypatch, tmp_path, losses, shipped):
+    files = {path: data for path, data in ten_pictures().items() if path.startswith("scenes/10.")}
+    monkeypatch.setattr(image, "PictureTeacher", Teacher)
+    monkeypatch.setattr(image, "shipped_visual", lambda: shipped)
+    monkeypatch.setattr(image, "embed", lambda m, s, index, t: torch.zeros(len(index), 256))
+    arguments = argparse.Namespace(**SHORT, every=0.1, no_windows=False, output=tmp_path / "visual.pt")
+    with pytest.raises(SystemExit, match="held out"):
+        image.train(arguments, read(write(tmp_path, files)), torch.nn.Identity())
+
+
+@pytest.mark.parametrize(("side", "corner"), [(224, (0, 0)), (128, (2, 5)), (128, (6, 6)), (32, (13 - 1, 0))])
+def test_a_window_takes_the_positions_of_its_place(side, corner, shipped):
+    torch.manual_seed(0)
+    visual, pixels = tower.new_visual(shipped).eval(), torch.randn(1, 3, side, side)
+    with torch.no_grad():
+        tokens = tower.stream(visual, pixels, corner)[0, 1:] - visual.conv1(pixels)[0].flatten(1).T
+        count = side // 16
+        for row, column in ((0, 0), (count - 1, 0), (count // 2, count - 1)):
+            place = 1 + (corner[0] + row) * 14 + corner[1] + column
+            torch.testing.assert_close(
+                tokens[row * count + column], visual.positional_embedding[place], atol=1e-4, rtol=1e-4
+            )
+        if side == 224:
+            torch.testing.assert_close(
+                tower.cls_of(visual, pixels), F.normalize(visual(pixels), dim=-1), atol=1e-5, rtol=1e-4
+            )
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.7, 2.0])
+def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor, shipped):
+    torch.manual_seed(0)
+    state, pixels = shipped, torch.randn(1, 3, 224, 224)
+    maps, ends = [], []
+    for weights in (state, tower.rescaled(state, factor)):
+        visual = tower.new_visual(weights).eval()
+        with torch.no_grad():
+            tokens, found = tower.stream(visual, pixels), []
+            for block in visual.transformer.resblocks:
+                p = project(block, tokens)
+                found.append((p.q @ p.k.transpose(-1, -2) * p.q.shape[-1] ** -0.5).softmax(-1))
+                entered, tokens = tokens, block(tokens)
+        maps.append(torch.stack(found))
+        ends.append((entered, tokens))
+    torch.testing.assert_close(maps[0], maps[1], atol=2e-3, rtol=0)
+    torch.testing.assert_close(ends[0][0] * factor, ends[1][0], atol=1e-2, rtol=1e-2)
+    assert F.cosine_similarity(ends[0][1], ends[1][1], dim=-1).mean() < 0.999  # the last block does change
+
+
+@pytest.mark.parametrize(("rung", "method"), [("clip", "clip"), ("recovery", "cliptrase"), ("clearclip", "clearclip")])
+def test_rungs_are_what_the_program_gives(nano, rung, method, shipped):
+    pixels = np.array(Image.open(io.BytesIO(scene(DOG, 5)[0])).resize((224, 224)))
+    said = ["dog", "grass", "sky", "sofa"]
+    encoding, visual = nano.encode(pixels), tower.new_visual(shipped).eval()
+    assert encoding.grid == (14, 14)
+    patches = tower.rungs(visual, crops.normalised(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255))[rung][0]
+    cosines = (patches @ nano.embed_words(said).T).T.view(4, 14, 14)
+    scores = nano.scores(encoding, said, method=method, templates="simple7")
+    torch.testing.assert_close(cosines, scores.logits / scores.scale, atol=1e-3, rtol=0)
+    labels = F.interpolate(cosines[None], (224, 224), mode="bilinear").argmax(1)[0].numpy()
+    theirs = nano.segment(encoding, said, method=method, templates="simple7", vote=False).labels
+    assert (labels == theirs).mean() > 0.995
+
+
+def test_scores_of_a_ladder_by_hand():
+    labels, truths = torch.tensor([[0, 0, 1, 2]]), torch.tensor([[0, 1, 1, -1]])
+    pixels, miou = ladder.scores(labels, truths, 3)
+    assert pixels == pytest.approx(200 / 3)
+    assert miou == pytest.approx(50.0)  # 1/2 and 1/2; the third class does not occur
+
+
+# --- packing, schedule ---
+
+
+def test_a_packed_text_tower_is_read_back_without_unused_rows():
+    torch.manual_seed(0)
+    state = {name: value for name, value in tower.new_model().state_dict().items() if not name.startswith("visual")}
+    rows = torch.tensor([3, 7, 49407])
+    packed = packing.packed_text({**state, "attn_mask": torch.zeros(77, 77)}, rows)
+    assert "attn_mask" not in packed
+    found = unpack(packed, 49408)
+    half_step = float(state["text_projection"].abs().max()) / 250
+    torch.testing.assert_close(found["text_projection"], state["text_projection"], atol=half_step, rtol=0)
+    torch.testing.assert_close(found[EMBEDDING][rows], state[EMBEDDING][rows], atol=1e-3, rtol=0.02)
+    assert not found[EMBEDDING][5].any()
+
+
+def test_rows_of_the_rarest_tokens_go_first(monkeypatch):
+    said = ["zyzzyva", "xylem", "dog"]
+    table = {"ids": words.token_ids(said), "weights": torch.tensor([0.5, 2.0, 9.0])}
+    ids = {word: set(open_clip.tokenize(word).flatten().tolist()) - {0} for word in (*said, "a photo of")}
+    rows = packing.used_rows(table)
+    assert torch.equal(rows, rows.unique())
+    assert set().union(*ids.values()) <= set(rows.tolist())
+    rare = ids["zyzzyva"] - ids["xylem"] - ids["dog"] - ids["a photo of"]
+    monkeypatch.setattr(packing, "MOST", len(rows) - len(rare))
+    fewer = set(packing.used_rows(table).tolist())
+    assert len(fewer) == packing.MOST
+    assert ids["xylem"] | ids["dog"] | ids["a photo of"] <= fewer
+    assert not rare & fewer
+
+
+def test_the_rate_rises_then_falls_to_a_fiftieth():
+    assert schedule.cosine_rate(2.0, 0.0, 0) == pytest.approx(0.02)
+    assert schedule.cosine_rate(2.0, 0.0, 99) == pytest.approx(2.0)
+    assert schedule.cosine_rate(2.0, 0.5, 500) == pytest.approx(1.02)
+    assert schedule.cosine_rate(2.0, 1.0, 900) == schedule.cosine_rate(2.0, 1.3, 900) == pytest.approx(0.04)
+
+
+def test_an_average_follows_first_quickly_then_slowly():
+    average, model = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    for value, number in ((average, 0.0), (model, 1.0)):
+        for part in value.parameters():
+            torch.nn.init.constant_(part, number)
+    schedule.follow(average, model, 0)
+    assert torch.equal(average.weight, model.weight)
+    torch.nn.init.constant_(model.weight, 2.0)
+    schedule.follow(average, model, 10**6)
+    torch.testing.assert_close(average.weight, torch.full((2, 2), 1.0 + 1 - schedule.LONGEST))
+
+
+# --- sam-nano ---
+
+
+def test_segments_are_pieces_of_one_class():
+    labels = np.zeros((40, 40), np.uint8)
+    labels[:10, :10], labels[20:32, 20:32], labels[38:, 38:], labels[12:30, :10] = 1, 1, 1, 2
+    masks = prompting.segments(np.random.default_rng(0), labels, 40)
+    assert masks.shape == (40, 40, 40)
+    assert {int(mask.sum()) for mask in masks} == {100, 144, 180}  # not the piece of 4 pixels
+    assert all(len(np.unique(labels[mask])) == 1 for mask in masks)
+    assert prompting.segments(np.random.default_rng(0), np.zeros((9, 9), np.uint8), 2) is None
+
+
+def test_crops_for_sam_keep_picture_and_mask_together():
+    rng, shapes = np.random.default_rng(0), set()
+    for _ in range(8):
+        pixels, labels = prompting.cut(rng, *scene(DOG, 1), 96)
+        assert pixels.shape[:2] == labels.shape
+        assert max(labels.shape) == 96
+        shapes.add(labels.shape)
+        frame = prompting.framed(pixels, 96, (1, 2, 3))
+        assert frame.shape == (96, 96, 3)
+        assert np.array_equal(frame[: labels.shape[0], : labels.shape[1]], pixels)
+        assert (frame[labels.shape[0] :] == (1, 2, 3)).all()
+        named = np.select([labels == DOG + 1, labels == GRASS + 1], [0, 1], 2)
+        assert (pixels.argmax(2) == named).mean() > 0.95
+    assert len(shapes) > 4
+
+
+def test_boxes_and_points_lie_on_their_masks():
+    torch.manual_seed(0)
+    truth = torch.zeros(3, 32, 32, dtype=torch.bool)
+    truth[:, 4:10, 6:20] = True
+    assert prompting.boxes(truth, jitter=0)[0].tolist() == [6, 4, 20, 10]
+    points = prompting.random_points(truth)
+    assert ((points[:, 0] > 6) & (points[:, 0] < 20) & (points[:, 1] > 4) & (points[:, 1] < 10)).all()
+    nothing, everything = torch.full((3, 32, 32), -1.0), torch.full((3, 32, 32), 1.0)
+    assert prompting.corrections(nothing, truth)[1].tolist() == [1, 1, 1]
+    assert prompting.corrections(everything, truth)[1].tolist() == [0, 0, 0]
+
+
+def test_a_coarse_map_is_a_rough_copy_of_the_truth():
+    torch.manual_seed(0)
+    truth = torch.zeros(16, 128, 128, dtype=torch.bool)
+    truth[:, 32:96, 16:80] = True
+    coarse = prompting.coarse_map(truth)
+    assert coarse.shape == (16, 1, 32, 32)
+    assert coarse.abs().max() <= prompting.SURE
+    right = ((coarse[:, 0] > 0) == truth[:, ::4, ::4]).float().mean((1, 2))
+    assert 0.7 < right.mean() < 0.99
+
+
+def test_of_several_answers_only_the_best_counts():
+    truth = torch.zeros(1, 4, 4)
+    truth[:, :2] = 1
+    good, bad = (truth * 2 - 1) * 9, (1 - truth * 2) * 9
+    logits = torch.stack([bad, bad, good, bad], dim=1)
+    assert mask_losses.true_iou(logits, truth).tolist() == [[0, 0, 1, 0]]
+    loss, chosen = mask_losses.answer_loss(logits, torch.tensor([[0.0, 0, 1, 0]]), truth, several=True)
+    assert chosen.tolist() == [2]
+    assert float(loss) < 0.01
+    assert float(mask_losses.answer_loss(logits, torch.zeros(1, 4), truth, several=False)[0]) > 1
+
+
+def small_sam(image_size: int, width: int):
+    pytest.importorskip("segment_anything")
+    from cliptrase_core.refine.sam import build_sam
+
+    torch.manual_seed(0)
+    return build_sam({"image_size": image_size, "width": width, "depth": 1, "heads": 2, "decoder_width": 32})
+
+
+def test_a_window_as_large_as_the_frame_is_sam_itself():
+    from assets.training.windowed import Window, decode, encode
+
+    sam = small_sam(64, 32).eval()
+    picture = torch.randint(0, 256, (64, 64, 3), dtype=torch.uint8)
+    box = torch.tensor([[8.0, 8, 40, 50]])
+    with torch.no_grad():
+        embedding = encode(sam, picture[None], Window(0, 0, 4))
+        ours, _ = decode(sam, embedding, Window(0, 0, 4), points=None, box=box, mask=None)
+        [theirs] = sam([{"image": picture.permute(2, 0, 1).float(), "original_size": (64, 64), "boxes": box}], False)
+    torch.testing.assert_close(ours[:, :1], theirs["low_res_logits"], atol=1e-4, rtol=1e-4)
+
+
+def test_the_prompts_of_two_pictures_are_answered_as_one_by_one():
+    from assets.training.windowed import Window, decode
+
+    sam = small_sam(96, 48)
+    window, embedding = Window(1, 2, 4), torch.randn(2, 32, 4, 4)
+    box = torch.rand(6, 2).mul(30).repeat(1, 2) + torch.tensor([0.0, 0, 20, 25])
+    ask = {"points": None, "mask": None}
+    with torch.no_grad():
+        together, _ = decode(sam, embedding, window, box=box, **ask)
+        apart = [decode(sam, embedding[i : i + 1], window, box=box[3 * i : 3 * i + 3], **ask)[0] for i in (0, 1)]
+    torch.testing.assert_close(together, torch.cat(apart), atol=1e-4, rtol=1e-4)
+
+
+def test_a_small_sam_learns_segments_in_a_few_steps(folder):
+    model = small_sam(96, 48)
+    from assets.training.sam import PROMPTS, Scenes, batch_loss
+
+    images, truths = next(iter(Scenes(read_scenes(folder), 64, 2)))
+    assert images.shape == (2, 64, 64, 3)
+    assert truths.shape == (2, PROMPTS, 64, 64)
+    assert truths.any((2, 3)).all()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    curve = []
+    for _ in range(12):
+        loss, _ = batch_loss(model, images, truths)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        curve.append(float(loss.detach()))
+    assert np.mean(curve[-3:]) < 0.85 * np.mean(curve[:3])
