@@ -18,8 +18,8 @@ from cliptrase_core.inspection.scores import PatchScores
 from cliptrase_core.io.image import read_image
 from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.presets import PRESETS, ClusterSettings
-from cliptrase_core.refine import REFINERS, Refined, refine
-from cliptrase_core.results import ImageEncoding, Segmentation
+from cliptrase_core.refine import REFINERS, refine
+from cliptrase_core.results import ImageEncoding, Refined, Segmentation
 from cliptrase_core.segmenter import Segmenter
 from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary, parse_vocabulary
 from cliptrase_core.version import VERSION as __version__

@@ -6,7 +6,8 @@ al., Segment Anything, ICCV 2023), asked about every piece of the coarse result,
 """
 
 from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
-from cliptrase_core.refine.report import MODES, ComponentReport, Refined, Refiner, RefineReport
+from cliptrase_core.refine.report import MODES, Refiner
+from cliptrase_core.results import ComponentReport, Refined, RefineReport
 
 __all__ = [
     "FREE",

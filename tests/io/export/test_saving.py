@@ -11,8 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.io import export
-from cliptrase_core.io.export import load, safe_stem, save
+from cliptrase_core.io.export import load, safe_stem, save, saving
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import class_colours, overlay
 
@@ -223,14 +222,14 @@ def test_picture_of_another_size_is_refused_before_anything_is_written(tmp_path)
 def test_failure_while_writing_leaves_the_old_files_and_nothing_else(tmp_path, monkeypatch):
     files = save(make(), IMAGE, tmp_path, "a")
     before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
-    real_open = export.Path.open
+    real_open = saving.Path.open
 
     def full(self, *arguments, **options):
         if len(os.listdir(tmp_path)) >= 6:  # the third new file does not fit any more
             raise OSError(28, "No space left on device")
         return real_open(self, *arguments, **options)
 
-    monkeypatch.setattr(export.Path, "open", full)
+    monkeypatch.setattr(saving.Path, "open", full)
     with pytest.raises(InputError, match="No space left"):
         save(make(notes=("new",)), IMAGE, tmp_path, "a")
     monkeypatch.undo()
@@ -247,7 +246,7 @@ def test_failure_while_moving_is_noticed_when_reading(tmp_path, monkeypatch):
             raise OSError("power cut")
         real(source, target)
 
-    monkeypatch.setattr(export.os, "replace", fail_at_json)
+    monkeypatch.setattr(saving.os, "replace", fail_at_json)
     with pytest.raises(InputError, match="power cut"):
         save(make(patch_clusters=np.zeros(6, int)), IMAGE, tmp_path, "a")
     assert len(os.listdir(tmp_path)) == 4
@@ -309,6 +308,6 @@ def test_missing_files_are_refused(tmp_path):
 def test_npz_that_is_none_is_refused_even_with_its_checksum(tmp_path, content):
     files = save(make(), IMAGE, tmp_path, "a")
     files.npz.write_bytes(content)
-    rewrite(files.json, npz_sha256=export.hashlib.sha256(content).hexdigest())
+    rewrite(files.json, npz_sha256=saving.hashlib.sha256(content).hexdigest())
     with pytest.raises(InputError, match="saved result"):
         load(files.json)

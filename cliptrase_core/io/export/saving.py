@@ -23,10 +23,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.export.loading import FORMAT, FORMAT_VERSION, MAPS, load, read_record
 from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, write_all
-from cliptrase_core.io.saved import FORMAT, FORMAT_VERSION, MAPS, load, read_record
-from cliptrase_core.refine.report import Refined
-from cliptrase_core.results import Segmentation
+from cliptrase_core.results import Refined, Segmentation
 from cliptrase_core.version import VERSION
 from cliptrase_core.viz.palette import label_colours, legend, overlay, to_hex
 
