@@ -15,6 +15,8 @@ into pixels; a *vocabulary* is classes, each a group of prompts.
 from cliptrase_core.errors import CliptraseError, InputError, UnsupportedBackboneError, WeightsError
 from cliptrase_core.inspection.capture import AttentionMaps, Capture
 from cliptrase_core.inspection.scores import PatchScores
+from cliptrase_core.io.export import export
+from cliptrase_core.io.export import load as load_result
 from cliptrase_core.io.image import read_image
 from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.presets import PRESETS, ClusterSettings
@@ -43,6 +45,8 @@ __all__ = [
     "WeightsError",
     "__version__",
     "dataset_vocabulary",
+    "export",
+    "load_result",
     "parse_vocabulary",
     "read_image",
     "refine",

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import html
+import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from pathlib import PureWindowsPath
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Frame, Size
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_image
+from cliptrase_core.version import VERSION
+
+if TYPE_CHECKING:
+    from cliptrase_core.io.export import SavedFiles
 
 Kind = TypeVar("Kind", bound="Segmentation")
 
@@ -26,6 +36,9 @@ def is_background(name: str) -> bool:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split()) == BACKGROUND
 
 
+MIN_AREA = 64
+"""Pixels; smaller pieces are crumbs that nobody wants to annotate."""
+
 NOISE = -1
 """DBSCAN's label of a patch that belongs to no cluster; also 'no region' in a region map."""
 
@@ -37,7 +50,7 @@ def _expect_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) ->
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageEncoding:
     """Everything about a picture that does not depend on words.
 
@@ -52,6 +65,7 @@ class ImageEncoding:
         preset: name of the preset that laid it out.
         model_id: which model made it; a segmenter of another model refuses it.
         timings: seconds by stage.
+        name: file name of the picture, without folders; empty where it had none.
     """
 
     patches: Tensor
@@ -63,6 +77,12 @@ class ImageEncoding:
     preset: str
     model_id: str
     timings: Mapping[str, float] = field(default_factory=dict)
+    name: str = ""
+
+    def __repr__(self) -> str:
+        (h, w), numbers = self.grid, self.patches.shape[1]
+        of = _of(self.name, self.frame.original)
+        return f"<ImageEncoding{of}: {h} x {w} patches of {numbers} numbers, preset {self.preset}>"
 
     def __post_init__(self) -> None:
         """Check that all parts speak of the same N patches."""
@@ -79,7 +99,7 @@ class ImageEncoding:
         return self.frame.grid
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """A picture divided among words.
 
@@ -94,6 +114,9 @@ class Segmentation:
         settings: everything that a second run needs to give the same result; JSON-able.
         timings: seconds by stage.
         notes: what a person should know (words that were merged or dropped), may be empty.
+        seen: (H, W, 3) uint8, the small picture that the model saw, of the same part as the labels; None where it is
+            not known. A result keeps no picture of full size: whoever wants one shown gives it.
+        name: file name of the picture, without folders; empty where it had none.
     """
 
     labels: npt.NDArray[np.int32]
@@ -105,6 +128,8 @@ class Segmentation:
     settings: Mapping[str, Any]
     timings: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    seen: npt.NDArray[np.uint8] | None = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         """Check that maps agree in size and labels stay within the names."""
@@ -141,7 +166,7 @@ class Segmentation:
             threshold: 0 to 1; at 0 nothing changes.
 
         Raises:
-            InputError: a threshold out of range.
+            InputError: a threshold out of range, or a result that was saved without its confidence.
         """
         if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
             raise InputError(
@@ -149,6 +174,9 @@ class Segmentation:
             )
         if threshold == 0:
             return self
+        if np.isnan(self.confidence.min()):
+            remedy = "Save results with npz among the formats, or segment the picture again."
+            raise InputError(explain("confidence", expected="numbers", got="none: it was not saved", remedy=remedy))
         names = self.class_names if any(map(is_background, self.class_names)) else (*self.class_names, BACKGROUND)
         # The background's own label is the last; a person's class of that name may stand anywhere.
         label = max(place for place, name in enumerate(names) if is_background(name))
@@ -167,6 +195,161 @@ class Segmentation:
         counts = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
         order = np.argsort(-counts, kind="stable")
         return {self.class_names[i]: float(counts[i] / self.labels.size) for i in order if counts[i]}
+
+    # What follows is convenience: each calls viz or io.export, which stand above this module, as it runs.
+
+    def canvas(self, image: ImageInput | None = None) -> npt.NDArray[np.uint8]:
+        """(H0, W0, 3), what the result is shown on.
+
+        Args:
+            image: the picture, in the size of the labels; None takes the small picture that the model saw, enlarged,
+                and grey where that is not known. For the crop of a paper preset the picture itself will do.
+
+        Raises:
+            InputError: no usable picture, or one of another size.
+        """
+        seen = self.seen
+        if image is not None:
+            pixels = read_image(image, max_pixels=max(DEFAULT_MAX_PIXELS, self.labels.size))
+            if pixels.shape[:2] == self.size:
+                return pixels
+            cropped = seen is not None and seen.shape[:2] == self.size
+            if not cropped or list(pixels.shape[:2]) != self.settings.get("original_size"):
+                expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
+                raise InputError(explain("picture", expected=expected, got=f"{pixels.shape[:2]}", remedy=remedy))
+        if seen is None:
+            return np.full((*self.size, 3), 127, np.uint8)
+        return np.asarray(Image.fromarray(seen).resize(self.size[::-1], Image.Resampling.BILINEAR))
+
+    def overlay(self, image: ImageInput | None = None, *, opacity: float = 0.55) -> npt.NDArray[np.uint8]:
+        """(H0, W0, 3), the picture under its classes' colours.
+
+        Args:
+            image: as for `canvas`.
+            opacity: of the colours, 0 to 1.
+        """
+        from cliptrase_core.viz.palette import overlay
+
+        return overlay(self.canvas(image), self, opacity)
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        image: ImageInput | None = None,
+        *,
+        stem: str | None = None,
+        formats: str | Iterable[str] | None = None,
+        min_area: int = MIN_AREA,
+        per_class: bool = False,
+    ) -> SavedFiles:
+        """Write files that other programs open; those of many results at once: `cliptrase_core.export`.
+
+        Args:
+            folder: made if missing.
+            image: as for `canvas`; yolo, labelme and cutouts need it.
+            stem: of the files' names; None takes the picture's.
+            formats: names of `io.export.FORMATS`; None takes png, overlay and json.
+            min_area: pixels; smaller pieces are left out of annotations.
+            per_class: one annotation for each class instead of one for each connected piece.
+
+        Raises:
+            InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written,
+                or a file of another program in the way.
+        """
+        from cliptrase_core.io import export
+
+        chosen = export.read_formats(export.DEFAULT_FORMATS if formats is None else formats)
+        source = image if isinstance(image, (str, os.PathLike)) else None
+        name = PureWindowsPath(os.fsdecode(source)).name if source is not None else self.name
+        needing = [each for each in chosen if each in ("yolo", "labelme", "cutouts")]
+        if needing and image is None:
+            got = "none: a result keeps only the small one that the model saw"
+            raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass it as image."))
+        return export.save(
+            self,
+            self.canvas(image),
+            folder,
+            stem if stem is not None else PureWindowsPath(name).stem or "picture",
+            formats=chosen,
+            about={"picture": name or stem or "picture"},
+            rule=export.PieceRule(min_area, per_class),
+            source=source,
+        )
+
+    def to_coco(
+        self, *, file_name: str | None = None, min_area: int = MIN_AREA, per_class: bool = False,
+        polygons: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        """COCO's description of this picture: images, categories, annotations with RLE or polygons, bbox, area.
+
+        Args:
+            file_name: of the picture; None takes the result's own.
+            min_area: pixels; smaller pieces are left out.
+            per_class: one annotation for each class instead of one for each connected piece.
+            polygons: outlines instead of run lengths; around a hole they go through a cut of no width.
+        """
+        from cliptrase_core.io.export import PieceRule, coco, record
+
+        rule = PieceRule(min_area, per_class)
+        file, labels = file_name or self.name or "picture", record.foreground(self.class_names)
+        picture = coco.Annotated(file, self.size, self.class_names, labels, record.objects(self, rule))
+        return coco.to_coco(picture, VERSION, polygons=polygons)
+
+    def to_polygons(self, *, min_area: int = MIN_AREA) -> dict[str, list[npt.NDArray[np.int32]]]:
+        """Outlines of the connected pieces of each class that is present; the background has none.
+
+        Each is (M, 2), x and y of pixels, M >= 3, through the outermost pixels; a hole is reached by a cut of no width:
+        `cv2.fillPoly` gives the piece back.
+
+        Args:
+            min_area: pixels; smaller pieces are left out.
+        """
+        from cliptrase_core.io.export import PieceRule, record
+
+        found: dict[str, list[npt.NDArray[np.int32]]] = {}
+        for piece in record.objects(self, PieceRule(min_area)):
+            found.setdefault(self.class_names[piece.label], []).extend(piece.outlines)
+        return found
+
+    def __repr__(self) -> str:
+        shares = [f"{name} {share:.0%}" for name, share in self.areas.items()]
+        more = f", {len(shares) - 4} more" if len(shares) > 4 else ""
+        how = [str(self.settings[key]) for key in ("method", "model", "refiner") if key in self.settings]
+        regions = int(self.patch_clusters.max(initial=-1)) + 1
+        return (
+            f"<{type(self).__name__}{_of(self.name, self.size)}: {', '.join(shares[:4])}{more}; "
+            f"{', '.join([*how, f'{regions} regions'])}>"
+        )
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the overlay, small."""
+        from cliptrase_core.io.export import images
+
+        return images.overlay_png(self.canvas(), self, _NOTEBOOK_SIDE)
+
+    def _repr_html_(self) -> str:
+        """The overlay with its legend, for a notebook."""
+        from cliptrase_core.viz.palette import legend
+
+        rows = "".join(
+            f'<div><span style="display:inline-block;width:1em;height:1em;background:{row.colour}"></span> '
+            f"{html.escape(row.name)} {row.area:.1%}</div>"
+            for row in legend(self)
+        )
+        picture = base64.b64encode(self._repr_png_()).decode("ascii")
+        alt = html.escape(repr(self), quote=True)
+        return (
+            '<div style="display:flex;flex-wrap:wrap;gap:1em">'
+            f'<img alt="{alt}" src="data:image/png;base64,{picture}"><div>{rows}</div></div>'
+        )
+
+
+_NOTEBOOK_SIDE = 640
+
+
+def _of(name: str, size: Size) -> str:
+    """How a `repr` calls a picture."""
+    return f" of {name!r}, {size[0]} x {size[1]}" if name else f" of {size[0]} x {size[1]}"
 
 
 @dataclass(frozen=True)
@@ -219,7 +402,7 @@ class RefineReport:
         return asdict(self)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Refined(Segmentation):
     """A result whose boundaries were refined.
 
@@ -231,7 +414,7 @@ class Refined(Segmentation):
     """
 
     report: RefineReport = field()
-    coarse: npt.NDArray[np.int32] = field(repr=False)
+    coarse: npt.NDArray[np.int32] = field()
 
     def above(self, threshold: float) -> Refined:
         """As `Segmentation.above`; the report counts what differs from the coarse result then."""

@@ -235,6 +235,8 @@ class Segmenter:
             },
             timings=timings,
             notes=words.notes,
+            seen=encoding.seen,
+            name=encoding.name,
         ).above(threshold)
 
     def clusters(

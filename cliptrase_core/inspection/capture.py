@@ -25,7 +25,7 @@ OUTLIER_SCORE = 3.5
 """Modified z-score of an outlier (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AttentionMaps:
     """Who looks at whom in one layer.
 
@@ -51,6 +51,10 @@ class AttentionMaps:
     layer: int
     head: int | None
     grid: Size
+
+    def __repr__(self) -> str:
+        (h, w), head = self.grid, "mean of heads" if self.head is None else f"head {self.head}"
+        return f"<AttentionMaps of layer {self.layer}, {head}: {h} x {w} patches, {len(self.global_patches)} global>"
 
     @property
     def cls_attention(self) -> Tensor:

@@ -46,6 +46,8 @@ def refined(
         settings={**result.settings, "refiner": refiner, "refine_mode": mode, **settings},
         timings={**result.timings, "refine": seconds},
         notes=result.notes,
+        seen=result.seen,
+        name=result.name,
         report=report,
         coarse=result.labels,
     )

@@ -59,6 +59,7 @@ def bundle(
             pixels,
             folder,
             stem,
+            formats=core.io.export.ARCHIVE_FORMATS,
             about={"picture": Path(path).name},
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )

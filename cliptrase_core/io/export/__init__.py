@@ -1,7 +1,35 @@
 """Results as files that other programs open, and back: one module a format."""
 
-from cliptrase_core.io.export.loading import load, read_record
-from cliptrase_core.io.export.saving import SavedFiles, plain, result_files, run_lengths, save
+from cliptrase_core.io.export.dataset import expect_untouched, export, gather
+from cliptrase_core.io.export.loading import load
+from cliptrase_core.io.export.pieces import PieceRule
+from cliptrase_core.io.export.record import plain, read_record, run_lengths
+from cliptrase_core.io.export.saving import (
+    ARCHIVE_FORMATS,
+    DEFAULT_FORMATS,
+    FORMATS,
+    SavedFiles,
+    read_formats,
+    result_files,
+    save,
+)
 from cliptrase_core.io.files import safe_stem
 
-__all__ = ["SavedFiles", "load", "plain", "read_record", "result_files", "run_lengths", "safe_stem", "save"]
+__all__ = [
+    "ARCHIVE_FORMATS",
+    "DEFAULT_FORMATS",
+    "FORMATS",
+    "PieceRule",
+    "SavedFiles",
+    "expect_untouched",
+    "export",
+    "gather",
+    "load",
+    "plain",
+    "read_formats",
+    "read_record",
+    "result_files",
+    "run_lengths",
+    "safe_stem",
+    "save",
+]

@@ -1,4 +1,4 @@
-"""A saved result back from its files: what `export.save` wrote, or one clear error."""
+"""A saved result back from its JSON, and the .npz beside it where there is one, or one clear error."""
 
 from __future__ import annotations
 
@@ -15,29 +15,38 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.files import MARK, safe_stem
-from cliptrase_core.results import Segmentation
+from cliptrase_core.io.export.npz import MAPS
+from cliptrase_core.io.export.record import FORMAT, FORMAT_VERSION, labels_of
+from cliptrase_core.io.files import safe_stem
+from cliptrase_core.results import NOISE, Segmentation
 
-FORMAT = f"{MARK} segmentation"
-FORMAT_VERSION = 1
-MAPS = ("labels", "regions", "confidence", "patch_clusters")
-"""Arrays of every .npz."""
+MOST_PATCHES = 2**20
+"""Of a result that is read back without arrays."""
+
+NOT_SAVED = "regions, patch clusters and confidence are unknown: the result was saved without its .npz"
+"""Note of a result that was read back from its JSON alone."""
 
 
 def load(json_path: str | os.PathLike[str]) -> Segmentation:
-    """Read back what `save` wrote: the JSON and the .npz beside it.
+    """Read back what `save` wrote.
+
+    Labels, names, settings and notes are in the JSON. Regions, patch clusters and confidence are in the .npz; where
+    that was not written, or is not there any more, regions and clusters are -1, confidence is NaN, and a note says so.
+
+    Args:
+        json_path: of the JSON.
 
     Raises:
-        InputError: a file is missing, damaged, from another run or not one of ours.
+        InputError: the JSON is missing, damaged or not one of ours, or its .npz was changed.
     """
     path = Path(json_path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        if record["format"] != FORMAT or record["format_version"] != FORMAT_VERSION:
+        if record["format"] != FORMAT or record["format_version"] not in (1, FORMAT_VERSION):
             raise ValueError(f"another format: {record['format']!r} {record['format_version']!r}")
-        maps = _read_maps(path.parent, record["files"]["npz"], record["npz_sha256"])
-        names = tuple(entry["name"] for entry in record["classes"])
         height, width = record["grid"]
+        maps, notes = _read_maps(path.parent, record, (int(height), int(width)))
+        names = tuple(entry["name"] for entry in record["classes"])
         texts = (*names, *record["notes"])
         if not all(isinstance(text, str) for text in texts) or [*maps["labels"].shape] != record["size"]:
             raise ValueError("names, notes or size are not what the arrays say")
@@ -50,32 +59,44 @@ def load(json_path: str | os.PathLike[str]) -> Segmentation:
             grid=(int(height), int(width)),
             settings=dict(record["settings"]),
             timings=dict(record["timings"]),
-            notes=tuple(record["notes"]),
+            notes=(*record["notes"], *notes),
+            name=str(record.get("picture") or ""),
         )
     except InputError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RecursionError) as error:
         _refuse_file(path, error)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError) as error:
         _refuse_file(path, error)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The JSON of a saved result; empty where there is none that this program wrote."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) and record.get("format") == FORMAT else {}
+def _read_maps(
+    folder: Path, record: dict[str, Any], grid: tuple[int, int]
+) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
+    """The arrays, and what to say about them."""
+    name = record["files"].get("npz")
+    if name is not None:
+        # The name comes from a file that anyone may have written: it must not lead elsewhere.
+        if not name.endswith(".npz") or safe_stem(name[:-4]) != name[:-4]:
+            raise ValueError(f"{name!r} is no file name of ours")
+        if (folder / name).exists():
+            return _read_npz(folder / name, record["npz_sha256"]), ()
+    if min(grid) < 1 or grid[0] * grid[1] > MOST_PATCHES:
+        raise ValueError(f"a grid of {grid}")
+    labels = labels_of(record)
+    maps: dict[str, npt.NDArray[Any]] = {
+        "labels": labels,
+        "regions": np.full(labels.shape, NOISE, np.int32),
+        "confidence": np.full(labels.shape, np.nan, np.float32),
+        "patch_clusters": np.full(grid[0] * grid[1], NOISE, np.int64),
+    }
+    return maps, (NOT_SAVED,)
 
 
-def _read_maps(folder: Path, name: str, sha256: str) -> dict[str, npt.NDArray[Any]]:
-    # The name comes from a file that anyone may have written: it must not lead elsewhere.
-    if not name.endswith(".npz") or safe_stem(name[:-4]) != name[:-4]:
-        raise ValueError(f"{name!r} is no file name of ours")
-    content = (folder / name).read_bytes()
+def _read_npz(path: Path, sha256: str) -> dict[str, npt.NDArray[Any]]:
+    content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"{name} was changed or belongs to another result")
+        raise ValueError(f"{path.name} was changed or belongs to another result")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {key: archive[key] for key in MAPS}
 
@@ -88,7 +109,7 @@ def _refuse_file(path: Path, error: Exception) -> NoReturn:
     raise InputError(
         explain(
             "saved result",
-            expected="a .json that this program wrote, with its .npz beside it",
+            expected="a .json that this program wrote, and its .npz as it was",
             got=f"{path.name!r} ({type(error).__name__}: {error})",
             remedy="Choose another file, or run the picture again.",
         )

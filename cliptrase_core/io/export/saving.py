@@ -1,50 +1,84 @@
-"""A result as files that other programs read, and back."""
+"""Writing one result in any of the formats, each file whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import math
 import os
-import platform
-import re
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from pycocotools import mask as coco_mask
 
-from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.export.loading import FORMAT, FORMAT_VERSION, MAPS, load, read_record
-from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, write_all
-from cliptrase_core.results import Refined, Segmentation
-from cliptrase_core.version import VERSION
-from cliptrase_core.viz.palette import label_colours, legend, overlay, to_hex
+from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.io.export import images, labelme, yolo
+from cliptrase_core.io.export.npz import to_npz
+from cliptrase_core.io.export.pieces import Piece, PieceRule
+from cliptrase_core.io.export.record import describe, objects, to_json
+from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
+from cliptrase_core.results import Segmentation
 
-__all__ = ["SavedFiles", "load", "plain", "read_record", "result_files", "run_lengths", "safe_stem", "save"]
+FORMATS = ("png", "index", "overlay", "json", "npz", "coco", "yolo", "labelme", "masks", "cutouts")
+"""Indexed labels, grey labels, picture with colours, description, arrays; COCO, YOLO and labelme for annotation tools;
+a mask and a cut-out for each class."""
 
-FAST = 1
-"""Level of zlib for photographs and probabilities: higher ones take five times as long for a tenth of the size."""
+DEFAULT_FORMATS = ("png", "overlay", "json")
+ARCHIVE_FORMATS = ("png", "overlay", "json", "npz")
+"""Everything about one result."""
 
-_ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_WITH_PICTURE = ("yolo", "labelme", "cutouts")
+_OF_PIECES = ("coco", "yolo")
 
 
 @dataclass(frozen=True)
 class SavedFiles:
-    """Where one result lies: indexed labels, picture with colours, description, arrays."""
+    """Where the files of one result lie; those are there whose format was asked for.
+
+    Attributes:
+        labels: indexed PNG (png).
+        index: grey PNG (index).
+        overlay: the picture under its colours (overlay).
+        json: the description, which is always written.
+        npz: arrays (npz).
+        labelme: labelme's JSON (labelme).
+        masks: folder of masks (masks).
+        cutouts: folder of cut-outs (cutouts).
+    """
 
     labels: Path
+    index: Path
     overlay: Path
     json: Path
     npz: Path
+    labelme: Path
+    masks: Path
+    cutouts: Path
+
+    def of(self, formats: Iterable[str]) -> dict[str, Path]:
+        """Files of these formats by their kind: those with one file of a name that is known beforehand."""
+        kinds = {"png": "labels", **{kind: kind for kind in ("index", "overlay", "json", "npz", "labelme")}}
+        return {kinds[name]: getattr(self, kinds[name]) for name in formats if name in kinds}
+
+
+def read_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
+    """Formats in a fixed order, with "json" among them: by it results are found again.
+
+    Args:
+        formats: names of `FORMATS`, as a list or with commas.
+
+    Raises:
+        InputError: an unknown name, or none.
+    """
+    names = formats.split(",") if isinstance(formats, str) else list(formats)
+    names = [name.strip().lower() if isinstance(name, str) else name for name in names]
+    for name in names:
+        expect_one_of("format", name, FORMATS)
+    if not names:
+        raise InputError(explain("formats", expected="at least one", got="none", remedy=f"Known: {', '.join(FORMATS)}"))
+    return tuple(name for name in FORMATS if name in names or name == "json")
 
 
 def save(
@@ -53,57 +87,107 @@ def save(
     directory: str | os.PathLike[str],
     stem: str,
     *,
+    formats: str | Iterable[str] = DEFAULT_FORMATS,
     arrays: Mapping[str, npt.NDArray[Any]] | None = None,
     about: Mapping[str, Any] | None = None,
+    rule: PieceRule | None = None,
+    overlay_side: int | None = None,
+    source: str | os.PathLike[str] | None = None,
     step: Callable[[float, str], None] = lambda share, text: None,
 ) -> SavedFiles:
-    """Write `<stem>.labels.png`, `.overlay.png`, `.npz` and `.json`, each whole or not at all, the JSON last.
+    """Write the files of one result, each whole or not at all, the JSON last.
 
     Earlier results of that name are replaced; a file of that name that this program did not write never is.
 
     The label picture is indexed with the palette inside; with more than 256 names it is 16-bit grey, and the
-    JSON says which. The JSON is strict: a number that is not finite becomes null.
+    JSON says which. The JSON is strict: a number that is not finite becomes null. COCO and YOLO describe all results of
+    a folder: `gather` writes them after the last result, from the JSON of each.
 
     Args:
         result: what to write.
         image: (H, W, 3) in the frame of `result.labels`.
         directory: made if missing.
         stem: file name without endings; made safe by `safe_stem`.
+        formats: of `FORMATS`; "json" always comes along.
         arrays: further arrays for the .npz by name, for example intermediates.
         about: further entries of the JSON; `picture`, the name of the picture, is `stem` where it is not given.
+        rule: what counts as a piece in coco, yolo and labelme.
+        overlay_side: longest side of the overlay in pixels; None keeps the picture's size.
+        source: the picture's file, which yolo and labelme take as it is where they can.
         step: told (share in [0, 1], what happens); what it raises ends the work, and nothing is written.
 
     Raises:
         InputError: the picture does not fit, an array cannot be stored, the directory cannot be written, or a file
             of another program is in the way.
     """
+    formats, rule = read_formats(formats), rule or PieceRule()
     saved = result_files(directory, stem)
-    files = {kind: path.name for kind, path in vars(saved).items()}
+    folder = saved.json.parent
+    paths = {kind: path.relative_to(folder).as_posix() for kind, path in saved.of(formats).items()}
     about = {"picture": stem, **(about or {})}
+    contents: dict[str, bytes] = {}
     with ThreadPoolExecutor(1) as beside:  # compression is nearly all of the work, and leaves Python to others
-        packing = beside.submit(_npz_bytes, result, arrays or {})
+        packing = beside.submit(to_npz, result, arrays or {}) if "npz" in formats else None
         step(0.0, "colours")
-        painted = _png(Image.fromarray(overlay(image, result)), compress_level=FAST)
+        if "overlay" in formats:
+            contents[paths["overlay"]] = images.overlay_png(image, result, overlay_side)
         step(0.4, "labels")
-        labels = _labels_png(result)
+        contents |= _label_pictures(result, image, saved, formats)
+        pieces = objects(result, rule) if {"coco", "yolo", "labelme"} & set(formats) else []
         step(0.5, "arrays")
-        npz = packing.result()
+        npz = packing.result() if packing else None
         step(0.8, "run lengths")
-    contents = {
-        files["labels"]: labels,
-        files["overlay"]: painted,
-        files["npz"]: npz,
-        files["json"]: _json_bytes(_describe(result, files, hashlib.sha256(npz).hexdigest(), about)),
-    }
-    expect_ours(vars(saved).values())
+    picture = images.picture_file(image, source) if {"yolo", "labelme"} & set(formats) else ("", b"")
+    if "labelme" in formats:
+        name = f"{Path(paths['labelme']).stem}{picture[0]}"
+        contents[paths["labelme"]] = labelme.to_labelme(
+            pieces, result.class_names, result.size, (name, picture[1]), rule
+        )
+    if npz is not None:
+        contents[paths["npz"]] = npz
+    expect_ours(folder / name for name in contents)
     step(1.0, "writing")
     try:
-        folder = saved.json.parent
         folder.mkdir(parents=True, exist_ok=True)
+        if "yolo" in formats:
+            paths["yolo"] = yolo.write_picture(folder, safe_stem(stem), picture)
+        if set(_OF_PIECES) & set(formats):
+            about["pieces"] = _described(pieces, rule)
+        digest = None if npz is None else hashlib.sha256(npz).hexdigest()
+        contents[saved.json.name] = to_json(describe(result, paths, about, digest))
+        expect_ours([saved.json])
         write_all(folder, contents)
+        _remove_others(saved, contents)
     except (OSError, ValueError) as error:  # ValueError: a zero byte
-        raise _unusable(directory, error) from error
+        raise unusable(directory, error) from error
     return saved
+
+
+def _label_pictures(
+    result: Segmentation, image: npt.NDArray[np.uint8], saved: SavedFiles, formats: Iterable[str]
+) -> dict[str, bytes]:
+    """Names and contents of the files that show labels alone, and of cut-outs."""
+    folder, contents = saved.json.parent, {}
+    if "png" in formats:
+        contents[saved.labels.name] = images.labels_png(result)
+    if "index" in formats:
+        contents[saved.index.name] = images.index_png(result)
+    made = {saved.masks: images.mask_pngs(result) if "masks" in formats else ()}
+    made[saved.cutouts] = images.cutout_pngs(image, result) if "cutouts" in formats else ()
+    for place, files in made.items():
+        below = place.relative_to(folder).as_posix()
+        contents |= {f"{below}/{name}": content for name, content in files}
+    return contents
+
+
+def _remove_others(saved: SavedFiles, written: Mapping[str, bytes]) -> None:
+    """Remove masks and cut-outs of classes that an earlier result of this name had."""
+    folder = saved.json.parent
+    for place in (saved.masks, saved.cutouts):
+        names = {name for name in written if (folder / name).parent == place}
+        for path in place.glob("*.png") if names else ():
+            if path.relative_to(folder).as_posix() not in names and is_ours(path):
+                path.unlink()
 
 
 def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
@@ -116,134 +200,34 @@ def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
     try:
         folder = Path(directory)
     except TypeError as error:
-        raise _unusable(directory, error) from error
-    ends = {"labels": "labels.png", "overlay": "overlay.png", "json": "json", "npz": "npz"}
-    return SavedFiles(**{kind: folder / f"{name}.{end}" for kind, end in ends.items()})
+        raise unusable(directory, error) from error
+    ends = {"labels": "labels.png", "index": "index.png", "overlay": "overlay.png", "json": "json", "npz": "npz"}
+    beside = {kind: folder / f"{name}.{end}" for kind, end in ends.items()}
+    below = {"masks": folder / "masks" / name, "cutouts": folder / "cutouts" / name}
+    return SavedFiles(**beside, **below, labelme=folder / "labelme" / f"{name}.json")
 
 
-def _unusable(directory: object, error: Exception) -> InputError:
+def unusable(directory: object, error: Exception) -> InputError:
+    """What to say of a folder that cannot be written."""
     got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
     return InputError(
         explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
     )
 
 
-def _labels_png(result: Segmentation) -> bytes:
-    count = len(result.class_names)
-    if count <= 256:
-        picture = Image.fromarray(result.labels.astype(np.uint8))
-        picture.putpalette(label_colours(result).tobytes())  # "L" becomes "P"
-        return _png(picture, bits=8)
-    if count <= 65_536:
-        return _png(Image.fromarray(result.labels.astype(np.uint16)))
-    remedy = "Leave out classes that are absent."
-    raise InputError(explain("class names", expected="at most 65536", got=str(count), remedy=remedy))
-
-
-def _png(picture: Image.Image, **options: int) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", pnginfo=marked_png(), **options)
-    return buffer.getvalue()
-
-
-def _npz_bytes(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    own = {name: getattr(result, name) for name in MAPS}
-    for name, array in arrays.items():
-        plain = isinstance(array, np.ndarray) and not array.dtype.hasobject
-        if not isinstance(name, str) or not _ARRAY_NAME.fullmatch(name) or name in own or not plain:
-            raise InputError(
-                explain(
-                    "arrays",
-                    expected=f"numpy arrays of plain numbers, by simple names other than {', '.join(MAPS)}",
-                    got=f"{name!r}: {type(array).__name__}",
-                    remedy="Rename or convert it.",
-                )
-            )
-    buffer = io.BytesIO()
-    # Not savez: it takes names as keyword arguments, and the time of day into the file.
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in {**own, **arrays}.items():
-            entry = zipfile.ZipInfo(f"{name}.npy")
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
-            archive.writestr(entry, content.getbuffer(), zipfile.ZIP_DEFLATED, FAST)
-        archive.comment = MARK.encode()
-    return buffer.getvalue()
-
-
-def _describe(
-    result: Segmentation, files: Mapping[str, str], npz_sha256: str, about: Mapping[str, Any]
-) -> dict[str, Any]:
-    indexed = len(result.class_names) <= 256
+def _described(pieces: Iterable[Piece], rule: PieceRule) -> dict[str, Any]:
+    """Pieces as the JSON keeps them, so that a run that goes on need not find them again."""
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **about,
-        "size": list(result.size),
-        "grid": list(result.grid),
-        "files": dict(files),
-        "labels_png": "8-bit indexed, palette inside" if indexed else "16-bit grey, value = index",
-        "npz_sha256": npz_sha256,
-        "classes": _describe_classes(result),
-        "settings": result.settings,
-        "timings": result.timings,
-        "notes": list(result.notes),
-        **({"refinement": result.report.as_dict()} if isinstance(result, Refined) else {}),
-        "versions": {
-            "cliptrase-lab": VERSION,
-            "torch": _version("torch"),
-            "open_clip_torch": _version("open_clip_torch"),
-            "python": platform.python_version(),
-        },
+        "min_area": rule.min_area,
+        "per_class": rule.per_class,
+        "found": [
+            {
+                "class": piece.label,
+                "area": piece.area,
+                "box": piece.box,
+                "counts": piece.counts,
+                "outlines": [outline.ravel().tolist() for outline in piece.outlines],
+            }
+            for piece in pieces
+        ],
     }
-
-
-def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
-    rows = {row.index: row for row in legend(result)}
-    colours = label_colours(result)
-    nowhere = run_lengths(np.zeros(result.size, dtype=np.bool_))
-    columns = np.asfortranarray(result.labels)  # run lengths go down columns: turned once, not for each class
-    return [
-        {
-            "index": index,
-            "name": name,
-            "colour": to_hex(colours[index]),
-            "area": rows[index].area if index in rows else 0.0,
-            "confidence": rows[index].confidence if index in rows else None,
-            "rle": run_lengths(columns == index) if index in rows else nowhere,
-        }
-        for index, name in enumerate(result.class_names)
-    ]
-
-
-def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO run lengths of a mask (H, W), counts as text."""
-    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
-
-
-def _json_bytes(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(plain(record), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8")
-
-
-def plain(value: Any) -> Any:
-    """The same in types that strict JSON has, as `save` writes it."""
-    if isinstance(value, Mapping):
-        return {plain(str(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return plain(value.tolist())
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    # Lone surrogates come from file names that are not UTF-8, and have no place in it.
-    return str(value).encode("utf-8", "replace").decode("utf-8")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
