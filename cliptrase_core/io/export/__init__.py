@@ -1,7 +1,7 @@
 """Results as files that other programs open, and back: one module a format."""
 
 from cliptrase_core.io.export.dataset import expect_untouched, export, gather
-from cliptrase_core.io.export.loading import load
+from cliptrase_core.io.export.loading import load_result
 from cliptrase_core.io.export.pieces import PieceRule
 from cliptrase_core.io.export.record import plain, read_record, run_lengths
 from cliptrase_core.io.export.saving import (
@@ -24,7 +24,7 @@ __all__ = [
     "expect_untouched",
     "export",
     "gather",
-    "load",
+    "load_result",
     "plain",
     "read_formats",
     "read_record",

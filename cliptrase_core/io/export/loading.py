@@ -27,7 +27,7 @@ NOT_SAVED = "regions, patch clusters and confidence are unknown: the result was 
 """Note of a result that was read back from its JSON alone."""
 
 
-def load(json_path: str | os.PathLike[str]) -> Segmentation:
+def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
     """Read back what `save` wrote.
 
     Labels, names, settings and notes are in the JSON. Regions, patch clusters and confidence are in the .npz; where

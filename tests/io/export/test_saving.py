@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.export import ARCHIVE_FORMATS, load, loading, safe_stem, saving
+from cliptrase_core.io.export import ARCHIVE_FORMATS, load_result, loading, safe_stem, saving
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import class_colours, overlay
 
@@ -84,12 +84,12 @@ def test_more_than_256_names_make_a_16_bit_picture(tmp_path, count, mode):
     assert picture.mode == mode
     assert np.array_equal(np.asarray(picture), result.labels)
     assert ("16-bit" in json.loads(files.json.read_text())["labels_png"]) == (mode == "I;16")
-    assert np.array_equal(load(files.json).labels, result.labels)
+    assert np.array_equal(load_result(files.json).labels, result.labels)
 
 
 def test_reading_back_gives_the_same_result(tmp_path):
     result = make(NASTY)
-    again = load(save(result, IMAGE, tmp_path / "new" / "folder", "قطة 1").json)
+    again = load_result(save(result, IMAGE, tmp_path / "new" / "folder", "قطة 1").json)
     for name in ("labels", "regions", "confidence", "patch_clusters"):
         assert np.array_equal(getattr(again, name), getattr(result, name))
         assert getattr(again, name).dtype == getattr(result, name).dtype
@@ -124,10 +124,10 @@ def test_json_is_strict_whatever_the_settings_hold(tmp_path):
 
 def test_further_arrays_go_into_the_npz(tmp_path):
     files = save(make(), IMAGE, tmp_path, "a", arrays={"affinity": np.eye(7), "file": np.arange(3)})
-    with np.load(files.npz, allow_pickle=False) as archive:
+    with np.load_result(files.npz, allow_pickle=False) as archive:
         assert sorted(archive) == ["affinity", "confidence", "file", "labels", "patch_clusters", "regions"]
         assert np.array_equal(archive["affinity"], np.eye(7))
-    assert load(files.json).grid == (2, 3)
+    assert load_result(files.json).grid == (2, 3)
 
 
 def test_the_same_result_gives_the_same_bytes(tmp_path):
@@ -196,7 +196,7 @@ def test_odd_stems_stay_in_the_directory_and_read_back(tmp_path, stem):
     files = save(make(), IMAGE, tmp_path, stem)
     assert {files.json.parent, files.npz.parent, files.labels.parent, files.overlay.parent} == {tmp_path}
     assert len(os.listdir(tmp_path)) == 4
-    assert load(files.json).size == (4, 5)
+    assert load_result(files.json).size == (4, 5)
 
 
 def test_directory_that_cannot_be_used_is_refused(tmp_path):
@@ -238,7 +238,7 @@ def test_failure_while_writing_leaves_the_old_files_and_nothing_else(tmp_path, m
         save(make(notes=("new",)), IMAGE, tmp_path, "a")
     monkeypatch.undo()
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
-    assert load(files.json).notes == make().notes
+    assert load_result(files.json).notes == make().notes
 
 
 def test_failure_while_moving_is_noticed_when_reading(tmp_path, monkeypatch):
@@ -255,7 +255,7 @@ def test_failure_while_moving_is_noticed_when_reading(tmp_path, monkeypatch):
         save(make(patch_clusters=np.zeros(6, int)), IMAGE, tmp_path, "a")
     assert len(os.listdir(tmp_path)) == 4
     with pytest.raises(InputError, match="belongs to another result"):
-        load(files.json)
+        load_result(files.json)
 
 
 def rewrite(path, **changes):
@@ -288,7 +288,7 @@ def test_changed_description_is_refused(tmp_path, changes):
     files = save(make(), IMAGE, tmp_path, "a")
     rewrite(files.json, **changes)
     with pytest.raises(InputError):
-        load(files.json)
+        load_result(files.json)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'{"format": NaN}', b"[" * 100_000])
@@ -296,21 +296,21 @@ def test_foreign_file_is_refused(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match="saved result"):
-        load(path)
+        load_result(path)
 
 
 def test_missing_files_are_refused(tmp_path):
     with pytest.raises(InputError):
-        load(tmp_path / "a.json")
+        load_result(tmp_path / "a.json")
     with pytest.raises(InputError):
-        load(tmp_path)
+        load_result(tmp_path)
 
 
 @pytest.mark.parametrize("formats", ["json", "png,overlay", "npz"])
 def test_without_the_npz_labels_come_from_the_json_and_what_is_missing_is_said(tmp_path, formats):
     files = saving.save(make(NASTY), IMAGE, tmp_path, "a", formats=formats)
     files.npz.unlink(missing_ok=True)
-    again = load(files.json)
+    again = load_result(files.json)
     assert np.array_equal(again.labels, make(NASTY).labels)
     assert again.notes == (*make().notes, loading.NOT_SAVED)
     assert (again.regions == -1).all()
@@ -323,7 +323,7 @@ def test_without_the_npz_labels_come_from_the_json_and_what_is_missing_is_said(t
 def test_a_result_of_the_first_version_is_read(tmp_path):
     files = save(make(), IMAGE, tmp_path, "a")
     rewrite(files.json, format_version=1)
-    assert load(files.json).areas == make().areas
+    assert load_result(files.json).areas == make().areas
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_run_lengths_that_are_none_are_refused_without_taking_memory(tmp_path, c
     files = saving.save(make(), IMAGE, tmp_path, "a")
     rewrite(files.json, **change)
     with pytest.raises(InputError, match="saved result"):
-        load(files.json)
+        load_result(files.json)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY\x01\x00v\x00{}", b"plain"])
@@ -355,4 +355,4 @@ def test_npz_that_is_none_is_refused_even_with_its_checksum(tmp_path, content):
     files.npz.write_bytes(content)
     rewrite(files.json, npz_sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(InputError, match="saved result"):
-        load(files.json)
+        load_result(files.json)
