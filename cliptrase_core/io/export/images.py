@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +61,9 @@ def overlay_png(image: npt.NDArray[np.uint8], result: Segmentation, longest: int
     Args:
         image: (H, W, 3), in the frame of the labels.
         result: that is shown.
-        longest: side in pixels to which a larger picture is reduced; None keeps its size.
+        longest: side in pixels to which a larger picture is reduced; None or 0 keeps its size.
     """
-    if longest is not None and max(result.size) > longest:
+    if longest and max(result.size) > longest:
         image, result = shrunk(image, result, longest)
     return png(Image.fromarray(overlay(image, result)), compress_level=FAST)
 
@@ -103,7 +103,7 @@ def present(result: Segmentation) -> Iterator[tuple[int, str]]:
     return ((label, names[label]) for label in foreground(result.class_names) if here[label])
 
 
-def class_files(names: tuple[str, ...]) -> list[str]:
+def class_files(names: Sequence[str]) -> list[str]:
     """Names of files for classes, all different also where case does not count: "cat.png", a second "Cat" "Cat-3.png"
     after its label."""
     taken: set[str] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,10 @@ DEFAULT_FORMATS = ("png", "overlay", "json")
 ARCHIVE_FORMATS = ("png", "overlay", "json", "npz")
 """Everything about one result."""
 
-_WITH_PICTURE = ("yolo", "labelme", "cutouts")
+OVERLAY_SIDE = 1280
+"""Longest side of an overlay that the command line writes: what the page shows, and a tenth of the time."""
+
+_KINDS = {"png": "labels", **{name: name for name in ("index", "overlay", "json", "npz", "labelme")}}
 _OF_PIECES = ("coco", "yolo")
 
 
@@ -59,8 +62,7 @@ class SavedFiles:
 
     def of(self, formats: Iterable[str]) -> dict[str, Path]:
         """Files of these formats by their kind: those with one file of a name that is known beforehand."""
-        kinds = {"png": "labels", **{kind: kind for kind in ("index", "overlay", "json", "npz", "labelme")}}
-        return {kinds[name]: getattr(self, kinds[name]) for name in formats if name in kinds}
+        return {_KINDS[name]: getattr(self, _KINDS[name]) for name in formats if name in _KINDS}
 
 
 def read_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
@@ -112,7 +114,7 @@ def save(
         arrays: further arrays for the .npz by name, for example intermediates.
         about: further entries of the JSON; `picture`, the name of the picture, is `stem` where it is not given.
         rule: what counts as a piece in coco, yolo and labelme.
-        overlay_side: longest side of the overlay in pixels; None keeps the picture's size.
+        overlay_side: longest side of the overlay in pixels; None or 0 keeps the picture's size.
         source: the picture's file, which yolo and labelme take as it is where they can.
         step: told (share in [0, 1], what happens); what it raises ends the work, and nothing is written.
 
@@ -123,7 +125,7 @@ def save(
     formats, rule = read_formats(formats), rule or PieceRule()
     saved = result_files(directory, stem)
     folder = saved.json.parent
-    paths = {kind: path.relative_to(folder).as_posix() for kind, path in saved.of(formats).items()}
+    paths: dict[str, Any] = {kind: path.relative_to(folder).as_posix() for kind, path in saved.of(formats).items()}
     about = {"picture": stem, **(about or {})}
     contents: dict[str, bytes] = {}
     with ThreadPoolExecutor(1) as beside:  # compression is nearly all of the work, and leaves Python to others
@@ -133,6 +135,8 @@ def save(
             contents[paths["overlay"]] = images.overlay_png(image, result, overlay_side)
         step(0.4, "labels")
         contents |= _label_pictures(result, image, saved, formats)
+        for kind in {"masks", "cutouts"} & set(formats):
+            paths[kind] = [name for name in contents if name.startswith(f"{kind}/")]
         pieces = objects(result, rule) if {"coco", "yolo", "labelme"} & set(formats) else []
         step(0.5, "arrays")
         npz = packing.result() if packing else None
@@ -178,6 +182,25 @@ def _label_pictures(
         below = place.relative_to(folder).as_posix()
         contents |= {f"{below}/{name}": content for name, content in files}
     return contents
+
+
+def planned(saved: SavedFiles, formats: Iterable[str], names: Sequence[str]) -> list[Path]:
+    """Every file that one result of these formats and class names may be written to, but yolo's."""
+    files = list(saved.of(formats).values())
+    for kind in {"masks", "cutouts"} & set(formats):
+        files += [getattr(saved, kind) / name for name in images.class_files(names)]
+    return files
+
+
+def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], formats: Iterable[str]) -> bool:
+    """Whether all files of these formats are there that a result's JSON names."""
+    try:
+        files = record["files"]
+        wanted = [files[_KINDS.get(name, name)] for name in formats if name != "coco"]
+        names = [name for each in wanted for name in ([each] if isinstance(each, str) else each)]
+        return all(Path(directory, name).is_file() for name in names)
+    except (KeyError, TypeError, ValueError, OSError):
+        return False
 
 
 def _remove_others(saved: SavedFiles, written: Mapping[str, bytes]) -> None:
