@@ -22,6 +22,7 @@ bench: .venv/.ready  ## speed of core and page, a soak: measured here
 	$(BIN)/python -m tests.benchmarks.page
 	$(BIN)/python -m tests.benchmarks.soak
 	$(BIN)/python -m tests.benchmarks.refine
+	$(BIN)/python -m tests.benchmarks.folder
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

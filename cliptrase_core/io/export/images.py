@@ -73,7 +73,7 @@ def shrunk(
 ) -> tuple[npt.NDArray[np.uint8], Segmentation]:
     """Picture (H, W, 3) and result for the eye, with a long side of `longest` pixels."""
     size = fitted(result.size, longest)
-    small = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=1.0)
     maps = {name: nearest(getattr(result, name), size) for name in ("labels", "regions", "confidence")}
     plain = {field.name: getattr(result, field.name) for field in dataclasses.fields(Segmentation)}
     return np.asarray(small), Segmentation(**{**plain, **maps})

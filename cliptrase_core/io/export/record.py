@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.io.export.pieces import Piece, PieceRule, counts_text, find_pieces
 from cliptrase_core.io.files import MARK
-from cliptrase_core.results import Refined, Segmentation, is_background
+from cliptrase_core.results import Refined, Segmentation, is_background, runs
 from cliptrase_core.version import VERSION
 from cliptrase_core.viz.palette import label_colours, to_hex
 
@@ -62,12 +62,12 @@ def describe(
 
 def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
     count, total = len(result.class_names), result.labels.size
-    starts, lengths, labels = _runs(result.labels)
+    starts, lengths, labels = runs(result.labels)
     pixels = np.bincount(labels, weights=lengths, minlength=count)
     certainty = np.add.reduceat(result.confidence.ravel(), starts, dtype=np.float64)
     certainties = np.bincount(labels, weights=certainty, minlength=count)
     # Run lengths go down columns: turned once, not for each class.
-    starts, lengths, labels = _runs(result.labels.astype(np.min_scalar_type(count)).T)
+    starts, lengths, labels = runs(result.labels.astype(np.min_scalar_type(count)).T)
     order = np.argsort(labels, kind="stable")
     ends = np.stack([starts, starts + lengths], axis=1)[order]
     bounds = np.searchsorted(labels[order], np.arange(count + 1))
@@ -88,15 +88,6 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
     ]
 
 
-def _runs(
-    labels: npt.NDArray[np.integer[Any]],
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.integer[Any]]]:
-    """Where each run of one label begins, row by row, its length, and the label."""
-    flat = labels.ravel()
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    return starts, np.diff(starts, append=flat.size), flat[starts]
-
-
 def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """COCO run lengths of a mask (H, W), counts as text."""
     encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
@@ -115,14 +106,14 @@ def labels_of(record: Mapping[str, Any]) -> npt.NDArray[np.int32]:
         KeyError, TypeError, IndexError: no such record.
     """
     height, width = (int(side) for side in record["size"])
-    runs = []
+    found = []
     for label, entry in enumerate(record["classes"]):
         if list(entry["rle"]["size"]) != [height, width]:
             raise ValueError("run lengths of another size")
         ends = np.cumsum(read_counts(entry["rle"]["counts"]))
         starts, stops = ends[:-1:2], ends[1::2]
-        runs.append(np.stack([starts, stops, np.full(len(stops), label)], axis=1))
-    table = np.concatenate(runs)
+        found.append(np.stack([starts, stops, np.full(len(stops), label)], axis=1))
+    table = np.concatenate(found)
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     table = table[table[:, 1] > table[:, 0]]
     whole = [0, *table[:, 1].tolist()] == [*table[:, 0].tolist(), height * width]
