@@ -194,6 +194,15 @@ class SegmentOptions(Options):
     )
     image_prior: bool = option(bool, False, "weigh words by how well they suit the whole picture")
     vote: bool | None = option(bool, None, "whether regions take their majority label", unset="the method's")
+    everything_else: bool = option(
+        bool,
+        False,
+        "what resembles none of the classes becomes a class of its own (Otsu's threshold on each class's similarity); "
+        "background: in the words names what to compare with instead",
+    )
+    skip_missing: bool = option(
+        bool, False, "leave out classes that the picture does not show: nowhere do they suit as well as general words"
+    )
     threshold: float = option(
         float, 0.0, "confidence threshold: pixels that are less sure become background", least=0, most=1
     )

@@ -31,6 +31,10 @@ BACKGROUND = "background"
 """Name of the label that all background words share."""
 
 
+EVERYTHING_ELSE = "everything else"
+"""Name of the label of pixels that resemble none of the classes."""
+
+
 def is_background(name: str) -> bool:
     """Whether a class of this name, however it is written, is the background."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split()) == BACKGROUND
@@ -71,7 +75,7 @@ class ImageEncoding:
         cls: (D,) float32, unit: the [CLS] feature of the same block.
         affinity: (1+N, 1+N) float32, cosine in [-1, 1]; row and column 0 are [CLS].
         last_input: (1+N, width), tokens that enter the last block: methods that change no other start from here.
-        seen: (H, W, 3) uint8, what the model saw, in the model frame: methods that change earlier blocks start
+        model_input: (H, W, 3) uint8, in the model frame: methods that change earlier blocks start
             from here, for colours are the smallest thing that gives every block's tokens again.
         frame: how the picture was laid out.
         preset: name of the preset that laid it out.
@@ -84,7 +88,7 @@ class ImageEncoding:
     cls: Tensor
     affinity: Tensor
     last_input: Tensor
-    seen: npt.NDArray[np.uint8]
+    model_input: npt.NDArray[np.uint8]
     frame: Frame
     preset: str
     model_id: str
@@ -103,7 +107,7 @@ class ImageEncoding:
         _expect_shape("patches", tuple(self.patches.shape), (n, int(self.patches.shape[-1])))
         _expect_shape("cls", tuple(self.cls.shape), (int(self.patches.shape[-1]),))
         _expect_shape("affinity", tuple(self.affinity.shape), (1 + n, 1 + n))
-        _expect_shape("seen", self.seen.shape, (*self.frame.model, 3))
+        _expect_shape("model_input", self.model_input.shape, (*self.frame.model, 3))
 
     @property
     def grid(self) -> Size:
@@ -126,8 +130,8 @@ class Segmentation:
         settings: everything that a second run needs to give the same result; JSON-able.
         timings: seconds by stage.
         notes: what a person should know (words that were merged or dropped), may be empty.
-        seen: (H, W, 3) uint8, the small picture that the model saw, of the same part as the labels; None where it is
-            not known. A result keeps no picture of full size: whoever wants one shown gives it.
+        model_input: (H, W, 3) uint8, the small picture that the model was given, of the same part as the labels; None
+            where it is not known. A result keeps no picture of full size: whoever wants one shown gives it.
         name: file name of the picture, without folders; empty where it had none.
     """
 
@@ -140,7 +144,7 @@ class Segmentation:
     settings: Mapping[str, Any]
     timings: Mapping[str, float]
     notes: tuple[str, ...] = ()
-    seen: npt.NDArray[np.uint8] | None = None
+    model_input: npt.NDArray[np.uint8] | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -215,24 +219,24 @@ class Segmentation:
         """(H0, W0, 3), what the result is shown on.
 
         Args:
-            image: the picture, in the size of the labels; None takes the small picture that the model saw, enlarged,
+            image: the picture, in the size of the labels; None takes the small picture that the model was given, enlarged,
                 and grey where that is not known. For the crop of a paper preset the picture itself will do.
 
         Raises:
             InputError: no usable picture, or one of another size.
         """
-        seen = self.seen
+        small = self.model_input
         if image is not None:
             pixels = read_image(image, max_pixels=max(DEFAULT_MAX_PIXELS, self.labels.size))
             if pixels.shape[:2] == self.size:
                 return pixels
-            cropped = seen is not None and seen.shape[:2] == self.size
+            cropped = small is not None and small.shape[:2] == self.size
             if not cropped or list(pixels.shape[:2]) != self.settings.get("original_size"):
                 expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
                 raise InputError(explain("picture", expected=expected, got=f"{pixels.shape[:2]}", remedy=remedy))
-        if seen is None:
+        if small is None:
             return np.full((*self.size, 3), 127, np.uint8)
-        return np.asarray(Image.fromarray(seen).resize(self.size[::-1], Image.Resampling.BILINEAR))
+        return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))
 
     def overlay(self, image: ImageInput | None = None, *, opacity: float = 0.55) -> npt.NDArray[np.uint8]:
         """(H0, W0, 3), the picture under its classes' colours.
@@ -276,7 +280,7 @@ class Segmentation:
         name = PureWindowsPath(os.fsdecode(source)).name if source is not None else self.name
         needing = [each for each in chosen if each in ("yolo", "labelme", "cutouts")]
         if needing and image is None:
-            got = "none: a result keeps only the small one that the model saw"
+            got = "none: a result keeps only the small one that the model was given"
             raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass it as image."))
         return export.save(
             self,

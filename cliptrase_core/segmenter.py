@@ -1,4 +1,4 @@
-"""The whole computation behind two calls: `encode` a picture once, `segment` it by any words."""
+"""The pipeline: `encode` a picture once, `segment` it by any words, `inspect` its attention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
-from cliptrase_core.inspection.scores import PatchScores
+from cliptrase_core.inspection.scores import GENERAL_WORDS, PatchScores, missing_classes
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures
@@ -29,8 +29,8 @@ from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, 
 from cliptrase_core.options import SegmentOptions, read_options, takes
 from cliptrase_core.presets import ClusterSettings, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
-from cliptrase_core.regions.decode import label_pixels, word_logits
-from cliptrase_core.results import ImageEncoding, Segmentation
+from cliptrase_core.regions.decode import everything_else, label_pixels, word_logits
+from cliptrase_core.results import EVERYTHING_ELSE, ImageEncoding, Segmentation
 from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary
 from cliptrase_core.text.words import Words, read_text_features, read_words
@@ -199,14 +199,15 @@ class Segmenter:
             with timed(timings, "cluster"):
                 regions = (found := self._regions.get(encoding, settings, asked.denoise)).at(size)
             with timed(timings, "label"):
+                missing = self._missing(encoding, words, text, templates) if asked.skip_missing else []
                 logits = word_logits(self._features.scale(chosen), cls, patches, text, asked.image_prior)
-                maps, label_of = logits.T.reshape(-1, *encoding.grid), torch.tensor(words.prompt_labels)
+                maps, label_of, names = _competing(logits.T.reshape(-1, *encoding.grid), words, missing, asked)
                 labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
         return Segmentation(
             labels=labels,
             regions=regions,
             confidence=confidence,
-            class_names=words.class_names,
+            class_names=names,
             patch_clusters=found.patch_clusters,
             grid=encoding.grid,
             settings={
@@ -218,10 +219,11 @@ class Segmenter:
                 "templates": templates if text_features is None else "given features",
                 "vote": vote,
                 "threshold": 0.0,
+                **({"missing": [words.class_names[label] for label in missing]} if asked.skip_missing else {}),
             },
             timings=timings,
-            notes=words.notes,
-            seen=encoding.seen,
+            notes=words.notes_beside_others if asked.everything_else else words.notes,
+            model_input=encoding.model_input,
             name=encoding.name,
         ).above(asked.threshold)
 
@@ -339,6 +341,12 @@ class Segmenter:
         words, rows = read_text_features(text_features, class_names, vocabulary, width=width)
         return words, rows.to(self.device)
 
+    def _missing(self, encoding: ImageEncoding, words: Vocabulary, text: Tensor, templates: str) -> list[int]:
+        general = self._text.embed(GENERAL_WORDS, templates)
+        return missing_classes(
+            encoding.patches.to(self.device), text, torch.tensor(words.prompt_labels), len(words.classes), general
+        )
+
     def _cluster_settings(self, encoding: ImageEncoding, preset: Preset, asked: SegmentOptions) -> ClusterSettings:
         base = preset.clustering or self.default_clustering(len(encoding.patches))
         return ClusterSettings(
@@ -371,6 +379,33 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
+
+
+def _competing(
+    maps: Tensor, words: Vocabulary, missing: Sequence[int], asked: SegmentOptions
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Maps (P, h, w) that compete for pixels, the label of each, and the names of all labels.
+
+    Classes that are missing keep their label and their name, but do not compete; where none is left, all do, unless
+    everything else is there to win.
+    """
+    label_of, names = torch.tensor(words.prompt_labels), words.class_names
+    kept = ~torch.isin(label_of, torch.tensor(missing, dtype=label_of.dtype))
+    if bool(kept.any()) or asked.everything_else:
+        maps, label_of = maps[kept.to(maps.device)], label_of[kept]
+    if not asked.everything_else:
+        return maps, label_of, names
+    if EVERYTHING_ELSE in {name.casefold() for name in names}:
+        raise InputError(
+            explain(
+                "everything_else",
+                expected=f"no class named {EVERYTHING_ELSE!r}",
+                got=repr(EVERYTHING_ELSE),
+                remedy="Rename the class, or leave the option out.",
+            )
+        )
+    rest = everything_else(maps, label_of.to(maps.device), len(words.classes))
+    return torch.cat([maps, rest[None]]), torch.cat([label_of, torch.tensor([len(names)])]), (*names, EVERYTHING_ELSE)
 
 
 @contextmanager

@@ -60,10 +60,10 @@ def test_an_overlay_lies_on_the_picture_that_is_given(result, photo, make):
 
 def test_without_a_picture_the_small_one_is_shown_and_grey_without_that(segmenter, tmp_path, photo):
     crop = segmenter.segment(segmenter.encode(photo, "paper-224"), WORDS)
-    assert np.array_equal(crop.canvas(), crop.seen), "a paper preset labels what the model saw"
-    assert np.array_equal(crop.canvas(photo), crop.seen), "of which the picture itself reminds"
+    assert np.array_equal(crop.canvas(), crop.model_input), "a paper preset labels what the model saw"
+    assert np.array_equal(crop.canvas(photo), crop.model_input), "of which the picture itself reminds"
     again = cc.load_result(crop.save(tmp_path).json)
-    assert again.seen is None
+    assert again.model_input is None
     assert (again.canvas() == 127).all()
 
 
@@ -75,8 +75,8 @@ def test_a_picture_of_another_size_is_refused(result):
 
 def test_a_result_keeps_no_picture_of_full_size(segmenter):
     large = segmenter.segment(segmenter.encode(np.zeros((600, 800, 3), np.uint8)), WORDS)
-    assert large.seen.nbytes < 600 * 800 * 3 / 50
-    assert large.seen.base is None
+    assert large.model_input.nbytes < 600 * 800 * 3 / 50
+    assert large.model_input.base is None
 
 
 def test_a_notebook_shows_a_small_picture_and_a_legend_that_runs_nothing(result):

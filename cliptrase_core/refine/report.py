@@ -46,7 +46,7 @@ def refined(
         settings={**result.settings, "refiner": refiner, "refine_mode": mode, **settings},
         timings={**result.timings, "refine": seconds},
         notes=result.notes,
-        seen=result.seen,
+        model_input=result.model_input,
         name=result.name,
         report=report,
         coarse=result.labels,

@@ -77,7 +77,7 @@ class Packed(Generic[Result]):
             labels=Squeezed.of(result.labels),
             regions=Squeezed.of(result.regions + 1),
             confidence=result.confidence.astype(np.float32 if exact else np.float16),
-            rest={**{name: getattr(result, name) for name in fields if name not in MAPS}, "seen": None},
+            rest={**{name: getattr(result, name) for name in fields if name not in MAPS}, "model_input": None},
         )
 
     def result(self) -> Result:

@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.io.export.pieces import Piece, PieceRule, counts_text, find_pieces
 from cliptrase_core.io.files import MARK
-from cliptrase_core.results import Refined, Segmentation, is_background, runs
+from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, is_background, runs
 from cliptrase_core.version import VERSION
 from cliptrase_core.viz.palette import label_colours, to_hex
 
@@ -160,8 +160,8 @@ def objects(result: Segmentation, rule: PieceRule) -> list[Piece]:
 
 
 def foreground(names: tuple[str, ...] | list[str]) -> list[int]:
-    """Labels of the classes that are not the background."""
-    return [label for label, name in enumerate(names) if not is_background(name)]
+    """Labels of the classes: what is background, or none of the classes, is no object."""
+    return [label for label, name in enumerate(names) if not is_background(name) and name != EVERYTHING_ELSE]
 
 
 def to_json(record: Mapping[str, Any]) -> bytes:
