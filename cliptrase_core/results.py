@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import html
 import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -219,7 +216,7 @@ class Segmentation:
         """(H0, W0, 3), what the result is shown on.
 
         Args:
-            image: the picture, in the size of the labels; None takes the small picture that the model was given, enlarged,
+            image: the picture, in the size of the labels; None takes the small one that the model was given, enlarged,
                 and grey where that is not known. For the crop of a paper preset the picture itself will do.
 
         Raises:
@@ -273,25 +270,9 @@ class Segmentation:
             InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written,
                 or a file of another program in the way.
         """
-        from cliptrase_core.io import export
+        from cliptrase_core.io.export.convenience import save_result
 
-        chosen = export.read_formats(export.DEFAULT_FORMATS if formats is None else formats)
-        source = image if isinstance(image, (str, os.PathLike)) else None
-        name = PureWindowsPath(os.fsdecode(source)).name if source is not None else self.name
-        needing = [each for each in chosen if each in ("yolo", "labelme", "cutouts")]
-        if needing and image is None:
-            got = "none: a result keeps only the small one that the model was given"
-            raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass it as image."))
-        return export.save(
-            self,
-            self.canvas(image),
-            folder,
-            stem if stem is not None else PureWindowsPath(name).stem or "picture",
-            formats=chosen,
-            about={"picture": name or stem or "picture"},
-            rule=export.PieceRule(min_area, per_class),
-            source=source,
-        )
+        return save_result(self, folder, image, stem, formats, min_area, per_class)
 
     def to_coco(
         self, *, file_name: str | None = None, min_area: int = MIN_AREA, per_class: bool = False,
@@ -340,28 +321,15 @@ class Segmentation:
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the overlay, small."""
-        from cliptrase_core.io.export import images
+        from cliptrase_core.io.export.convenience import notebook_png
 
-        return images.overlay_png(self.canvas(), self, _NOTEBOOK_SIDE)
+        return notebook_png(self)
 
     def _repr_html_(self) -> str:
         """The overlay with its legend, for a notebook."""
-        from cliptrase_core.viz.palette import legend
+        from cliptrase_core.io.export.convenience import notebook_html
 
-        rows = "".join(
-            f'<div><span style="display:inline-block;width:1em;height:1em;background:{row.colour}"></span> '
-            f"{html.escape(row.name)} {row.area:.1%}</div>"
-            for row in legend(self)
-        )
-        picture = base64.b64encode(self._repr_png_()).decode("ascii")
-        alt = html.escape(repr(self), quote=True)
-        return (
-            '<div style="display:flex;flex-wrap:wrap;gap:1em">'
-            f'<img alt="{alt}" src="data:image/png;base64,{picture}"><div>{rows}</div></div>'
-        )
-
-
-_NOTEBOOK_SIDE = 640
+        return notebook_html(self)
 
 
 def _of(name: str, size: Size) -> str:

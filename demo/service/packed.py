@@ -59,7 +59,7 @@ class Packed(Generic[Result]):
         labels: in the smallest unsigned type that holds all class names.
         regions: likewise, one more than the region: 0 where there is none.
         confidence: (H, W) float16, or float32 as it was.
-        rest: every other field, by name; without the small picture, for the page shows results on its own.
+        rest: every other field, by name.
     """
 
     kind: type[Result]
@@ -77,7 +77,7 @@ class Packed(Generic[Result]):
             labels=Squeezed.of(result.labels),
             regions=Squeezed.of(result.regions + 1),
             confidence=result.confidence.astype(np.float32 if exact else np.float16),
-            rest={**{name: getattr(result, name) for name in fields if name not in MAPS}, "model_input": None},
+            rest={name: getattr(result, name) for name in fields if name not in MAPS},
         )
 
     def result(self) -> Result:

@@ -42,8 +42,7 @@ def export(
         folder: made if missing.
         formats: names of `FORMATS`, as a list or with commas; "json" always comes along.
         images: the picture of the one result, or of each in their order: a path, a PIL image or an array. A result
-            without one is shown on the small picture that the model was given, which is not enough for yolo, labelme and
-            cutouts.
+            without one is shown on the small picture that the model was given; yolo, labelme and cutouts need more.
         min_area: pixels; smaller pieces are left out of coco, yolo and labelme.
         per_class: one annotation for each class instead of one for each connected piece.
         polygons: COCO's outlines as polygons, for tools that read no run lengths; see `coco.to_coco`.
