@@ -309,3 +309,12 @@ def test_people_at_once_get_their_own_answer_and_hear_their_place(server):
         assert answers[i].places, "nobody was told a place"
         one.close()
     assert max(place for answer in answers.values() for place in answer.places) >= 1
+
+
+@pytest.mark.parametrize("words", [1_000, 1_490])
+def test_words_that_would_take_minutes_are_refused_at_once(server, visitor, words):
+    asked = {"vocabulary": "; ".join(f"thing {i}" for i in range(words)), "templates": "openai80"}
+    start = time.perf_counter()
+    with pytest.raises(RuntimeError, match="more than the 40000 sentences"):
+        call(server.address, "segment", image=visitor.upload(EXAMPLES / "shepherd.jpg"), **asked)
+    assert time.perf_counter() - start < 10
