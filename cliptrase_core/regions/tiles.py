@@ -30,21 +30,34 @@ class _Tile:
     Attributes:
         place: rows and columns of pixels.
         corners: rows and columns of patches that are mixed.
-        cells: rows and columns of the patches above and to the left of a pixel.
         down: (rows, patches), how much of each patch row a pixel row takes.
         across: (patches, columns), likewise.
+        ends: the same for the rows and columns between which values are bilinear: the first, the last, and centres of
+            patches between them. There a map is largest and smallest within the tile.
     """
 
     place: tuple[slice, slice]
     corners: tuple[slice, slice]
-    cells: tuple[slice, slice]
     down: Maps
     across: Maps
+    ends: tuple[Maps, Maps]
 
     def mixed(self, map_: Maps) -> Maps:
         """Values of a map (h, w) at the tile's pixels."""
         values: Maps = np.matmul(self.down @ map_[self.corners], self.across, dtype=np.float32)
         return values
+
+    def contenders(self, maps: Maps) -> list[int]:
+        """Maps (C, h, w) that can be the largest somewhere in the tile: not always below another's least value."""
+        at_ends = self.ends[0] @ maps[:, self.corners[0], self.corners[1]] @ self.ends[1]
+        found: list[int] = np.flatnonzero(
+            at_ends.max(axis=(1, 2)) >= at_ends.min(axis=(1, 2)).max() - _ROUNDING
+        ).tolist()
+        return found
+
+
+_ROUNDING = 1e-5
+"""Of the largest value: far more than what is lost in mixing in float32."""
 
 
 def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -55,10 +68,9 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[np.int32]) -> np
         size: (H, W).
         names: (C,).
     """
-    can_win = _can_win(maps)
     out = np.empty(size, np.int32)
     for tile in _tiles((maps.shape[1], maps.shape[2]), size):
-        first, *others = np.flatnonzero(can_win[:, tile.cells[0], tile.cells[1]].any(axis=(1, 2))).tolist()
+        first, *others = tile.contenders(maps)
         if not others:
             out[tile.place] = names[first]
             continue
@@ -89,28 +101,16 @@ def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
     return out
 
 
-def _can_win(maps: Maps) -> npt.NDArray[np.bool_]:
-    """(C, h, w), whether a map can be the largest between a patch and its neighbours to the right and below.
-
-    A map whose best corner is below another's worst corner always loses there.
-    """
-    padded = np.pad(maps, ((0, 0), (0, 1), (0, 1)), mode="edge")
-    corners = padded[:, :-1, :-1], padded[:, 1:, :-1], padded[:, :-1, 1:], padded[:, 1:, 1:]
-    best, worst = np.maximum.reduce(corners), np.minimum.reduce(corners)
-    found: npt.NDArray[np.bool_] = best >= worst.max(axis=0)
-    return found
-
-
 def _tiles(grid: Size, size: Size) -> Iterator[_Tile]:
     side = max(LEAST_SIDE, round((size[0] * size[1] / TILES) ** 0.5))
     rows, columns = (list(_spans(source, target, side)) for source, target in zip(grid, size, strict=True))
-    for row, corners, cells, down in rows:
-        for column, corners_across, cells_across, across in columns:
-            yield _Tile((row, column), (corners, corners_across), (cells, cells_across), down, across.T)
+    for row, above, down, ends in rows:
+        for column, beside, across, ends_across in columns:
+            yield _Tile((row, column), (above, beside), down, across.T, (ends, ends_across.T))
 
 
-def _spans(source: int, target: int, side: int) -> Iterator[tuple[slice, slice, slice, Maps]]:
-    """Pixels of one side, the patches that they mix, those before them, and how much they take of each."""
+def _spans(source: int, target: int, side: int) -> Iterator[tuple[slice, slice, Maps, Maps]]:
+    """Pixels of one side, the patches that they mix, how much they take of each, and the same at ends."""
     position = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0)
     before = np.minimum(position.astype(np.int64), source - 1)
     after = np.minimum(before + 1, source - 1)
@@ -122,4 +122,5 @@ def _spans(source: int, target: int, side: int) -> Iterator[tuple[slice, slice, 
         pixels = np.arange(span.stop - start)
         weights[pixels, before[span] - low] += 1 - share[span]
         weights[pixels, after[span] - low] += share[span]
-        yield span, slice(low, high + 1), slice(low, int(before[span.stop - 1]) + 1), weights
+        between = np.eye(high - low + 1, dtype=np.float32)[1 : int(before[span.stop - 1]) - low + 1]
+        yield span, slice(low, high + 1), weights, np.concatenate([weights[[0, -1]], between])
