@@ -12,6 +12,7 @@ patches (1+N, 1+N), row and column 0 are [CLS]; *attention* the query-key softma
 into pixels; a *vocabulary* is classes, each a group of prompts.
 """
 
+from cliptrase_core import viz
 from cliptrase_core.errors import CliptraseError, InputError, UnsupportedBackboneError, WeightsError
 from cliptrase_core.inspection.capture import AttentionMaps, Capture
 from cliptrase_core.inspection.scores import PatchScores
@@ -46,4 +47,5 @@ __all__ = [
     "parse_vocabulary",
     "read_image",
     "refine",
+    "viz",
 ]

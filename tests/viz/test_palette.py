@@ -8,13 +8,13 @@ import pytest
 from cliptrase_core.errors import InputError
 from cliptrase_core.results import Segmentation
 from cliptrase_core.text.vocabulary import dataset_vocabulary, parse_vocabulary
+from cliptrase_core.viz.overlay import overlay
 from cliptrase_core.viz.palette import (
     BACKGROUND_COLOUR,
     NO_REGION_COLOUR,
     PALETTE,
     class_colours,
     legend,
-    overlay,
     paint,
     region_colours,
     to_hex,
