@@ -13,8 +13,8 @@ _VIRIDIS = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_VIRIDI
 HEAT_TABLE: npt.NDArray[np.uint8] = np.ascontiguousarray(_VIRIDIS[:, ::-1], np.uint8)  # OpenCV: blue, green, red
 """(256, 3) viridis, as matplotlib has it: dark to bright at an even pace, readable without red-green vision."""
 
-HEAT_STOPS = tuple(f"#{bytes(colour).hex()}" for colour in HEAT_TABLE[::15])
-"""The heat colours from lowest to highest, as CSS writes them; what it mixes in between is right within 2 of 255."""
+HEAT_STOPS = tuple(f"#{bytes(colour).hex()}" for colour in HEAT_TABLE[::5])
+"""The heat colours from lowest to highest, as CSS writes them; what it mixes in between is right within 1 of 255."""
 
 # Blue for less, orange for more, pale for no change: told apart without red-green vision.
 _SIGNED_ANCHORS = np.array(

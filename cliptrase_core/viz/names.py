@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, features
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.geometry import fitted, nearest
+from cliptrase_core.io.geometry import Size, fitted, nearest
 
 Picture = npt.NDArray[np.uint8]
 Mark = tuple[str, tuple[float, float], float]
@@ -63,7 +63,7 @@ def draw_names(
     Raises:
         InputError: no such font.
     """
-    return write(picture, list(_marks(picture.shape[:2], labels, names, font)), font=font)
+    return write(picture, list(name_marks((picture.shape[0], picture.shape[1]), labels, names, font=font)), font=font)
 
 
 def write(picture: Picture, marks: Iterable[Mark], *, font: str | None = None) -> Picture:
@@ -110,10 +110,18 @@ def readable(text: str, font: str | None = None) -> bool:
     return plain and all(_has(letter, font) for letter in text)
 
 
-def _marks(
-    size: tuple[int, ...], labels: npt.NDArray[np.integer], names: Sequence[str], font: str | None
+def name_marks(
+    size: Size, labels: npt.NDArray[np.integer], names: Sequence[str], *, font: str | None = None
 ) -> Iterator[Mark]:
-    small = nearest(labels, fitted((size[0], size[1]), min(max(size), _PLACED_AT)))
+    """Where `draw_names` writes what.
+
+    Args:
+        size: (H, W) of the picture.
+        labels: as in `draw_names`.
+        names: likewise.
+        font: likewise.
+    """
+    small = nearest(labels, fitted(size, min(max(size), _PLACED_AT)))
     scale = size[0] / small.shape[0]
     taken = np.zeros(small.shape, np.uint8)
     for label, mask in _components(small):
@@ -163,7 +171,7 @@ def _font(path: str | None, height: float) -> ImageFont.FreeTypeFont:
         path = str(Path(places[0], "mpl-data", "fonts", "ttf", "DejaVuSans.ttf"))
     try:
         return ImageFont.truetype(path, height)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
             explain(
                 "font",
@@ -177,5 +185,7 @@ def _font(path: str | None, height: float) -> ImageFont.FreeTypeFont:
 @lru_cache(maxsize=4096)
 def _has(letter: str, path: str | None) -> bool:
     """Whether a font has a letter: what it lacks, it draws like a code that no script uses."""
+    if letter == " " or unicodedata.category(letter) in {"Cc", "Cs", "Co", "Cn"}:  # no letters at all, but a space
+        return letter == " "
     font = _font(path, 20)
-    return letter == " " or bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
+    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
