@@ -16,7 +16,7 @@ from cliptrase_core.errors import InputError, memory_explained
 from cliptrase_core.evaluation.data import check_folders
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
-from cliptrase_core.evaluation.mask_check import MOST, expect_usable, look
+from cliptrase_core.evaluation.mask_check import MOST, expect_usable, summarise
 from cliptrase_core.evaluation.records import Ledger, Record, part_path, read_ledgers
 from cliptrase_core.evaluation.report import ClassCounts, intervals
 from cliptrase_core.evaluation.settings import RAW_STUFF, SETTINGS
