@@ -67,8 +67,8 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
         for path, picture in zip(paths, pictures.values(), strict=True):
             Image.fromarray(mark_patch(picture, maps.grid, row, column)).save(path, pnginfo=marked_png())
         for path in figures:
-            shown = figure(maps, image=seen, patch=(row, column))
-            shown.savefig(path, dpi=FIGURE_DPI, metadata={"Software": MARK})
+            drawn = figure(maps, image=seen, patch=(row, column))
+            drawn.savefig(path, dpi=FIGURE_DPI, metadata={"Software": MARK})
         paths += [*figures, folder / f"{stem}.npz"]
         np.savez_compressed(
             paths[-1],
