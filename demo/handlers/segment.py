@@ -9,7 +9,7 @@ import gradio as gr
 
 from demo import core
 from demo.errors import UserError, for_people
-from demo.figures.overlay import STYLES, overlay
+from demo.figures.overlay import STYLES
 from demo.handlers.common import DownloadView, downloaded, inside, number, one_of, plainly, point_of, read_asked
 from demo.presenters import segment as presenters
 from demo.service import Cut, Run, Service, bundle, point_at
@@ -117,6 +117,6 @@ def _painted(cut: Cut, style: Any, opacity: Any) -> Any:
     strength = number("opacity", opacity)
     if not 0 <= strength <= 1:
         raise UserError("opacity: expected 0 to 1.")
-    return overlay(
+    return core.viz.overlay.lay_over(
         cut.shown, cut.labels, core.viz.palette.label_colours(cut.result), one_of("style", style, STYLES), strength
     )
