@@ -318,3 +318,21 @@ def test_words_that_would_take_minutes_are_refused_at_once(server, visitor, word
     with pytest.raises(RuntimeError, match="more than the 40000 sentences"):
         call(server.address, "segment", image=visitor.upload(EXAMPLES / "shepherd.jpg"), **asked)
     assert time.perf_counter() - start < 10
+
+
+ODD = [10**400, -(10**400), 1e308, 5e-324, 2**63, [[[]]] * 50, {"a": 1}, "x" * 5_000, "\0", True]
+NUMBERS = [
+    *(("segment", name) for name in ("eps", "min_samples", "short_side", "threshold")),
+    *(("inspect_patch", name) for name in ("row", "column", "layer", "head")),
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), NUMBERS)
+@pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+def test_strange_numbers_are_answered_or_refused_with_what_was_expected(server, visitor, name, argument, value):
+    usual = {"segment": {"vocabulary": WORDS, "include_masks": False}, "inspect_patch": {"row": 1, "column": 1}}[name]
+    picture = visitor.upload(EXAMPLES / "shepherd.jpg")
+    try:
+        call(server.address, name, **{"image": picture, **usual, argument: value})
+    except RuntimeError as error:
+        assert "expected" in str(error), error
