@@ -59,6 +59,32 @@ def _as_messages(name: str) -> Iterator[None]:
         raise gr.Error(UNEXPECTED, print_exception=False) from None
 
 
+def same(view: type[View]) -> View:
+    """A view (a NamedTuple) that changes nothing."""
+    return view(*(gr.skip() for _ in view._fields))  # type: ignore[attr-defined]
+
+
+def spoken(handler: Callable[..., View], view: type[View], place: str, say: Callable[[str], str]) -> Callable[..., View]:
+    """A handler that says its errors at a place of the page, where the last result stays: a toast would go again.
+
+    Args:
+        handler: of `plainly`.
+        view: what it returns, a NamedTuple.
+        place: the field of the view that says it.
+        say: HTML from plain text.
+    """
+
+    @functools.wraps(handler)
+    def speaking(*args: Any, **kwargs: Any) -> View:
+        try:
+            return handler(*args, **kwargs)
+        except gr.Error as error:
+            said: View = same(view)._replace(**{place: say(html.unescape(str(error.message)))})  # type: ignore[attr-defined]
+            return said
+
+    return speaking
+
+
 def followed(work: Callable[[Progress], Result], view: Callable[[float, str], View]) -> Generator[View, None, Result]:
     """Run long work beside the page and yield what shows each of its steps; closing the generator ends the work.
 

@@ -8,13 +8,15 @@ import gradio as gr
 
 from demo.errors import UserError
 from demo.examples import Example, read_examples
+from demo.figures.shown import thumbnail
+from demo.handlers.address import MOST_WORDS, PLAIN, settings_of
 from demo.handlers.common import plainly
 from demo.handlers.model import HeadView, head_view
 from demo.service import Service
 from demo.service.tour import tour_example
 
-MAX_LINKED_WORDS = 4_000
-"""Characters of words that a link may carry."""
+FIRST = "horses"
+"""The example that a page opens with."""
 
 
 class GreetView(NamedTuple):
@@ -27,6 +29,16 @@ class GreetView(NamedTuple):
     words: Any
     example: Any
     linked: Any
+    background: Any
+    background_words: Any
+    threshold: Any
+    method: Any
+    preset: Any
+    short_side: Any
+    templates: Any
+    image_prior: Any
+    denoise: Any
+    automatic: Any
 
 
 class PageHandlers:
@@ -38,21 +50,22 @@ class PageHandlers:
 
     @plainly
     def greet(self, request: gr.Request) -> GreetView:
-        """Page opened: the banner, the examples, and what the link asks for; loading starts here if nothing did."""
+        """Page opened: the banner, the examples, and what the address asks for, else the first example's result."""
         self._service.start()
         found, head = read_examples(), head_view(self._service.status())
-        gallery = gr.Gallery([(str(example.path), example.title) for example in found], visible=bool(found))
         asked = dict(request.query_params) if request else {}
-        example = next((e for e in found if e.name == asked.get("example")), None)
-        words = asked.get("words", example.words if example else "")[:MAX_LINKED_WORDS]
+        named = {example.name: example for example in found}
+        example = named.get(asked.get("example", ""), named.get(FIRST, found[0] if found else None))
+        words = asked.get("words", "")[:MOST_WORDS] or (example.words if example else "")
         return GreetView(
             banner=head.banner,
             offer=head.offer,
-            examples=gallery,
+            examples=[{"title": e.title, "alt": e.alt, "thumbnail": thumbnail(e.path)} for e in found],
             image=str(example.path) if example else gr.skip(),
             words=words or gr.skip(),
             example=example.name if example else "",
             linked=example.name if example and words else "",
+            **{**dict.fromkeys(PLAIN, gr.skip()), **settings_of(asked)},
         )
 
     @plainly
@@ -70,10 +83,10 @@ class PageHandlers:
         return str(example.path), example.words, example.name
 
     @plainly
-    def take_over(self) -> tuple[Any, ...]:
-        """The tour's picture and words go to the left column, and the result is what is looked at."""
+    def take_over(self) -> tuple[str, str, str]:
+        """The tour's picture and words become the page's own."""
         example = tour_example()
-        return str(example.path), example.words, example.name, gr.Tabs(selected="result"), "result"
+        return str(example.path), example.words, example.name
 
 
 def _example_at(index: Any) -> Example:

@@ -1,0 +1,123 @@
+() => {
+  // What the browser does by itself. Listeners of the page call `lab.…`; everything else hangs on the document.
+  const $ = selector => document.querySelector(selector);
+  const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
+  let shownWords = null;
+
+  const outOfDate = () => {
+    const old = shownWords !== null && value("#words").trim() !== shownWords.trim();
+    document.body.classList.toggle("out-of-date", old);
+  };
+
+  window.lab = {
+    // Between a press of Segment and its answer; Stop is seen only then.
+    started: () => { document.body.classList.add("running"); return []; },
+    ended: () => { document.body.classList.remove("running"); return []; },
+    // On a phone the result stands above, the words below it.
+    showResult: () => { if (innerWidth < 768 && scrollY > 0) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
+    // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.
+    remember: (names, plain, values) => {
+      const address = new URL(location.href);
+      names.forEach((name, i) => {
+        const now = values[i] === null || values[i] === undefined ? "" : String(values[i]);
+        if (now === "" || now === plain[i]) address.searchParams.delete(name); else address.searchParams.set(name, now);
+      });
+      history.replaceState(history.state, "", address);
+      return lab.ended();
+    },
+    copyLink: example => {
+      const button = $("#copy-link");
+      const say = text => { button.textContent = text; setTimeout(() => button.textContent = "Copy link", 4000); };
+      if (!example) { say("A link cannot hold your own picture"); return []; }
+      const link = new URL(location.href);
+      link.searchParams.set("example", example);
+      link.searchParams.set("words", value("#words"));
+      const offer = () => prompt("The link:", link.href); // browsers lend the clipboard to safe addresses only
+      if (navigator.clipboard) navigator.clipboard.writeText(link.href).then(() => say("Copied"), offer); else offer();
+      return [];
+    },
+  };
+
+  // --- the result's words and the typed ones ---
+
+  document.addEventListener("lab:result", event => { shownWords = event.detail.words; outOfDate(); });
+  document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
+
+  // --- the legend: a row isolates its class, hovering shows it ---
+
+  const label = event => {
+    const row = event.target.closest?.("#legend tr[data-label]");
+    return row ? Number(row.dataset.label) : null;
+  };
+  const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+  document.addEventListener("click", event => {
+    const chip = event.target.closest("#legend .chip");
+    if (!chip) return;
+    const on = chip.getAttribute("aria-pressed") !== "true";
+    for (const other of document.querySelectorAll("#legend .chip")) other.setAttribute("aria-pressed", "false");
+    chip.setAttribute("aria-pressed", String(on));
+    send("lab:isolate", on ? label(event) : null);
+  });
+  document.addEventListener("mouseover", event => { if (label(event) !== null) send("lab:hover", label(event)); });
+  document.addEventListener("mouseout", event => { if (label(event) !== null) send("lab:hover", null); });
+
+  // --- heads of tables sort them ---
+
+  document.addEventListener("click", event => {
+    const button = event.target.closest("button.sort");
+    if (!button) return;
+    const head = button.closest("th"), table = button.closest("table");
+    const column = [...head.parentNode.children].indexOf(head);
+    const numeric = button.dataset.kind === "number", now = head.getAttribute("aria-sort");
+    const rising = now === "descending" || (now === "none" && !numeric);
+    const worth = row => row.children[column].dataset.value;
+    const compare = (a, b) => numeric ? worth(a) - worth(b) : worth(a).localeCompare(worth(b));
+    const rows = [...table.tBodies[0].rows].sort((a, b) => rising ? compare(a, b) : compare(b, a));
+    table.tBodies[0].append(...rows);
+    for (const other of head.parentNode.children) if (other.ariaSort) other.ariaSort = "none";
+    head.ariaSort = rising ? "ascending" : "descending";
+  });
+
+  // --- a picture may be dropped or pasted anywhere ---
+
+  const give = files => {
+    const file = [...files].find(one => one.type.startsWith("image/") || /\.(heic|heif|tiff?|avif)$/i.test(one.name));
+    const input = $("#picture input[type=file]");
+    if (!file || !input) return false;
+    const carrier = new DataTransfer();
+    carrier.items.add(file);
+    input.files = carrier.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    return true;
+  };
+  const outside = event => !event.target.closest?.("input, textarea, #mask, #picture");
+  document.addEventListener("dragover", event => {
+    if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }
+  });
+  for (const end of ["dragleave", "drop", "dragend"]) document.addEventListener(end, () => document.body.classList.remove("dropping"));
+  document.addEventListener("drop", event => {
+    if (outside(event) && event.dataTransfer?.files.length) { event.preventDefault(); give(event.dataTransfer.files); }
+  });
+  document.addEventListener("paste", event => {
+    if (event.clipboardData?.files.length && give(event.clipboardData.files)) event.preventDefault();
+  });
+
+  // --- a picture that only the server can read (HEIC in most browsers) is not shown as a broken one ---
+
+  const preview = (event, alt, style) => {
+    if (event.target.matches?.("#picture img")) Object.assign(event.target, { alt, style });
+  };
+  const unseen = "This browser cannot show a picture of this kind. It is read all the same: press Segment.";
+  document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 1em"), true);
+  document.addEventListener("load", event => preview(event, "", ""), true);
+
+  // --- the bar of a phone, and what is said aloud ---
+
+  document.addEventListener("click", event => {
+    const button = event.target.closest("#bar [data-go]");
+    if (!button) return;
+    if (button.dataset.tab) [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === button.dataset.tab)?.click();
+    $(button.dataset.go)?.scrollIntoView({ behavior: "smooth", block: "start" });
+  });
+  $("#status")?.setAttribute("aria-live", "polite");
+}
