@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -110,3 +112,71 @@ def measure(shares: Tensor, global_patches: Tensor, near: Tensor | None = None) 
         near=None if near is None else float(shares[..., near].sum(dim=-1).mean()),
         on_global=float(shares[..., global_patches].sum(dim=-1).mean()),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class PatchMeasures:
+    """`Measures` of every patch of a grid, as `measure` gives them one by one; each (N,) float32 in [0, 1].
+
+    Attributes:
+        entropy: as in `Measures`, like what follows.
+        strongest: likewise.
+        near: likewise; each patch has surroundings.
+        on_global: likewise.
+    """
+
+    entropy: Tensor
+    strongest: Tensor
+    near: Tensor
+    on_global: Tensor
+
+
+def measure_patches(matrix: Tensor, global_patches: Tensor, grid: Size) -> PatchMeasures:
+    """All numbers of every patch of a layer; a row of the grid at a time, so that memory stays w * N.
+
+    Args:
+        matrix: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
+        global_patches: (M,) int64, places of global patches.
+        grid: (h, w).
+    """
+    h, w = grid
+    found: list[list[Tensor]] = []
+    for row in range(h):
+        shares = patch_shares(matrix[1 + row * w : 1 + (row + 1) * w, 1:])
+        near = torch.stack([surroundings(grid, row, column) for column in range(w)])
+        found.append(
+            [
+                entropy_share(shares),
+                strongest_share(shares),
+                (shares * near).sum(dim=-1),
+                shares[:, global_patches].sum(dim=-1),
+            ]
+        )
+    return PatchMeasures(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def most_telling_patch(
+    before: Tensor, after: Tensor, global_patches: Tensor, clusters: npt.NDArray[np.integer] | None = None
+) -> int:
+    """The patch whose attention recovery changed most: where to look first.
+
+    The change is the share of its attention that went elsewhere (half the sum of absolute differences). A global patch
+    tells little, since the others look at it, and so does one that belongs to no cluster: both come only where nothing
+    else is left.
+
+    Args:
+        before: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
+        after: likewise.
+        global_patches: (M,) int64, places of global patches.
+        clusters: (N,), cluster of each patch, negative = none; None where clusters do not matter.
+
+    Returns:
+        Its place, 0 to N-1; the first of equal ones.
+    """
+    rows = zip(before[1:, 1:], after[1:, 1:], strict=True)
+    change = torch.stack([(patch_shares(new) - patch_shares(old)).abs().sum() / 2 for old, new in rows])
+    ordinary = torch.ones(len(change), dtype=torch.bool)
+    ordinary[global_patches] = False
+    inside = ordinary if clusters is None else ordinary & torch.from_numpy(np.asarray(clusters) >= 0)
+    candidates = next((some for some in (inside, ordinary) if some.any()), torch.ones_like(ordinary))
+    return int(change.where(candidates, -torch.ones(())).argmax())
