@@ -14,9 +14,9 @@ from demo.guard import GuardedBlocks, OnlyPublicCalls
 from demo.handlers.address import PLAIN
 from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
+from demo.handlers.common import spoken
 from demo.handlers.compare import CompareHandlers
 from demo.handlers.model import ModelHandlers
-from demo.handlers.common import spoken
 from demo.handlers.page import GreetView, PageHandlers
 from demo.handlers.refine import RefineHandlers
 from demo.handlers.segment import ResultView, SegmentHandlers
@@ -30,7 +30,7 @@ from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
 from demo.static import static
 from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, compare, head, model, refine, result, tour
+from demo.tabs import ask, attention, clusters, compare, head, lens, model, refine, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
@@ -42,7 +42,8 @@ BAR = (
 )
 """What a phone shows at its lower edge."""
 STARTED, ENDED = "() => lab.started()", "() => lab.ended()"
-REMEMBER = f"(...values) => lab.remember({json.dumps(['example', 'words', *PLAIN])}, {json.dumps(['', '', *PLAIN.values()])}, values)"
+NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
+REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Page:
     timer: gr.Timer
     ask: ask.Ask
     result: result.Result
+    lens: gr.HTML
     attention: attention.Attention
     clusters: clusters.Clusters
     refine: refine.Refine
@@ -84,7 +86,8 @@ def build(service: Service) -> gr.Blocks:
         publish(Endpoints(service))  # first: they get the plain names, which Gradio makes of the handlers' otherwise
         page, opened = _draw(service)
         handlers = SegmentHandlers(service)
-        result.wire(page.result, page.shared, handlers)
+        result.wire(page.result, page.lens, page.shared, handlers)
+        _wire_lens(page, lens.LensHandlers(service))
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
         tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
@@ -132,6 +135,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
     run, token = gr.State(None), hidden_text("token")
     parts = ask.draw_top()
     found = result.draw(run, token, parts["status"])
+    why = lens.draw()
     with gr.Tabs(elem_id="tabs") as tabs:
         with gr.Tab("Settings", id=ask.NAME) as opened[ask.NAME]:
             parts.update(ask.draw_settings())
@@ -155,6 +159,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         timer=gr.Timer(1.0),
         ask=asked,
         result=found,
+        lens=why,
         attention=looked,
         clusters=grouped,
         refine=refined,
@@ -176,6 +181,12 @@ def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None
     }
     blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
     page.timer.tick(handlers.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
+
+
+def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
+    shared = page.shared
+    lens.wire(page.lens, shared.run, shared.image, handlers)
+    shared.token.change(handlers.show, [shared.run, shared.image], page.lens, **lens.QUIET)  # another result, or none
 
 
 def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:

@@ -64,7 +64,9 @@ def same(view: type[View]) -> View:
     return view(*(gr.skip() for _ in view._fields))  # type: ignore[attr-defined]
 
 
-def spoken(handler: Callable[..., View], view: type[View], place: str, say: Callable[[str], str]) -> Callable[..., View]:
+def spoken(
+    handler: Callable[..., View], view: type[View], place: str, say: Callable[[str], str]
+) -> Callable[..., View]:
     """A handler that says its errors at a place of the page, where the last result stays: a toast would go again.
 
     Args:

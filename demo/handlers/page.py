@@ -15,7 +15,7 @@ from demo.handlers.model import HeadView, head_view
 from demo.service import Service
 from demo.service.tour import tour_example
 
-FIRST = "horses"
+FIRST = "shepherd"
 """The example that a page opens with."""
 
 

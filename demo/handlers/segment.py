@@ -59,9 +59,7 @@ class SegmentHandlers:
         segmenter, _ = self._service.encoded(run, path)
         with for_people():
             words, winners = core.text.vocabulary.parse_vocabulary(run.asked.words), scores_of(self._service, run, path)
-            return presenters.findings(
-                core.text.linter.lint(words, segmenter.embed_words, winners.words_that_win())
-            )
+            return presenters.findings(core.text.linter.lint(words, segmenter.embed_words, winners.words_that_win()))
 
     @plainly
     def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:
@@ -76,6 +74,16 @@ class SegmentHandlers:
         if run is None or token != run.token:
             return gr.skip()
         x, y = inside(*point_of(event), self._service.again(run, path).shown.shape[:2])
+        return presenters.point_facts(point_at(self._service, run, path, x, y))
+
+    @plainly
+    def patch(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:
+        """A patch was chosen in the lens, as (row, column): the same as a click on its middle."""
+        if run is None or token != run.token:
+            return gr.skip()
+        (row, column), (h, w) = point_of(event), run.seen.grid
+        height, width = self._service.again(run, path).shown.shape[:2]
+        x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
         return presenters.point_facts(point_at(self._service, run, path, x, y))
 
     def _view(self, cut: Cut, path: str | None) -> ResultView:
@@ -94,7 +102,7 @@ class SegmentHandlers:
         """What the browser draws the result from."""
         probabilities = scores_of(self._service, cut.run, path).class_probabilities.numpy()
         return {
-            **presenters.drawn(cut, probabilities),
+            **presenters.drawn(cut),
             "picture": picture_url(cut.shown),
             "labels": labels_url(cut.labels),
             "spots": spots_code(probabilities),

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from demo import core
 from demo.presenters.common import describe_model, hint, percent, seconds, some, sort_head, strip, swatch, word
@@ -26,7 +25,7 @@ NO_PICTURE = strip("note", "No picture.", "Drop one anywhere, paste one, or pick
 STOPPED = strip("note", "Stopped.", "The last result stays.")
 _ENCODING = ("read", "encode")
 _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
-_COLUMNS = (("Class", "text"), ("Area", "number"), ("Mean confidence", "number"))
+_COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
 
 def legend_table(cut: Cut) -> str:
@@ -74,13 +73,8 @@ def one_class(cut: Cut) -> str:
     return "With one class, everything is that class. Add what else is there, for example: sky, grass."
 
 
-def drawn(cut: Cut, probabilities: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """What the browser needs besides pixels to draw a result.
-
-    Args:
-        cut: the result.
-        probabilities: (C, h, w), of each class at each patch by itself.
-    """
+def drawn(cut: Cut) -> dict[str, Any]:
+    """What the browser needs besides pixels to draw a result."""
     colours = core.viz.palette.label_colours(cut.result)
     return {
         "alt": alt_text(cut),
@@ -89,18 +83,7 @@ def drawn(cut: Cut, probabilities: npt.NDArray[np.float32]) -> dict[str, Any]:
         "names": list(cut.result.class_names),
         "colours": [[row.index, *colours[row.index].tolist()] for row in cut.legend],
         "classes": [{"index": row.index, "name": row.name, "colour": row.colour} for row in cut.legend],
-        "telling": _surest(probabilities),
     }
-
-
-def _surest(probabilities: npt.NDArray[np.float32]) -> list[int]:
-    """(row, column) of the patch that is surest of its class, outside the class of most patches where there is another."""
-    labels, sure = probabilities.argmax(axis=0), probabilities.max(axis=0)
-    counts = np.bincount(labels.ravel(), minlength=len(probabilities))
-    others = labels != counts.argmax()
-    place = np.where(others, sure, -1.0) if others.any() else sure
-    row, column = np.unravel_index(int(place.argmax()), place.shape)
-    return [int(row), int(column)]
 
 
 def costs(cut: Cut) -> str:
@@ -127,7 +110,7 @@ def costs(cut: Cut) -> str:
 def alt_text(cut: Cut) -> str:
     """The overlay for whoever does not see it; plain text."""
     shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:12])
-    return f"The picture divided among words: {shares}. The table below has every class."
+    return f"The picture divided among words: {shares}. The legend has every class."
 
 
 def findings(texts: Sequence[str]) -> str:

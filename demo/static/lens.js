@@ -67,6 +67,7 @@ function read() {
   setUpResult();
   setUpLayer();
   show(at);
+  announce();
 }
 
 function takeRows() {
@@ -354,7 +355,19 @@ function under(event) {
 function pin(patch) {
   pinned = patch;
   show(patch);
+  announce();
 }
+
+// The result above shows the same patch, and the other way round: within the browser, no request.
+function announce() {
+  const detail = { row: Math.floor(pinned / data.w), column: pinned % data.w, layer: data.layer, from: "lens" };
+  document.dispatchEvent(new CustomEvent("lab:patch", { detail }));
+}
+document.addEventListener("lab:patch", ({ detail: { row: down, column, from } }) => {
+  if (!data || from === "lens") return;
+  pinned = clamp(down, data.h) * data.w + clamp(column, data.w);
+  show(pinned);
+});
 
 function picked() {
   const index = [Math.floor(at / data.w), at % data.w];

@@ -26,22 +26,24 @@ async function read() {
   const spots = new Int16Array(Uint8Array.from(atob(value.spots), c => c.charCodeAt(0)).buffer);
   data = { ...value, picture, labels, spots, width: picture.width, height: picture.height };
   hovered = isolated = null;
-  chosen = value.telling;
+  chosen = null; // the lens says which patch tells most
   canvas.width = data.width;
   canvas.height = data.height;
   $("img").src = value.picture;
   $("img").alt = canvas.ariaLabel = value.alt;
   stage.classList.remove("blank");
+  stage.dataset.words = value.words;
   stage.style.setProperty("--shape", data.width / data.height);
   places();
   paint();
   mark();
-  say(...middle(chosen));
+  tell("");
   document.dispatchEvent(new CustomEvent("lab:result", { detail: value }));
 }
 
 function empty(value) {
   data = null;
+  delete stage.dataset.words;
   names.replaceChildren();
   stage.classList.add("blank");
   const preview = value && value.preview;

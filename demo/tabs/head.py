@@ -12,7 +12,7 @@ from demo.tabs.common import PRIVATE, outputs
 
 TITLE_HTML = (
     '<a class="skip" href="#words">Skip to the words</a><h1>CLIPtrase Lab</h1>'
-    '<p>Cut a picture into parts with nothing but words, and see why. '
+    "<p>Cut a picture into parts with nothing but words, and see why. "
     '<a href="https://arxiv.org/abs/2407.08268" target="_blank" rel="noopener">Paper</a></p>'
 )
 

@@ -69,8 +69,16 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     return Result(picture, legend, point, findings, status, costs, download, file, run, token)
 
 
-def wire(result: Result, shared: Shared, handlers: SegmentHandlers) -> None:
-    """Events of the result alone."""
+def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandlers) -> None:
+    """Events of the result; a patch that is chosen in the lens is asked about here too."""
+    lens.select(
+        handlers.patch,
+        [shared.run, shared.token, shared.image],
+        result.point,
+        show_progress="hidden",
+        **ONE_AT_A_TIME,
+        **PRIVATE,
+    )
     result.result.select(
         handlers.point,
         [shared.run, shared.token, shared.image],
