@@ -3,6 +3,7 @@
   const $ = selector => document.querySelector(selector);
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
   let shownWords = null;
+  const MOST = 1500; // characters of one value in the address: it travels with every request
 
   const outOfDate = () => {
     const old = shownWords !== null && value("#words").trim() !== shownWords.trim();
@@ -20,7 +21,7 @@
       const address = new URL(location.href);
       names.forEach((name, i) => {
         const now = values[i] === null || values[i] === undefined ? "" : String(values[i]);
-        if (now === "" || now === plain[i]) address.searchParams.delete(name); else address.searchParams.set(name, now);
+        if (now === "" || now === plain[i] || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
       });
       history.replaceState(history.state, "", address);
       return lab.ended();

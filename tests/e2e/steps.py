@@ -37,7 +37,7 @@ def segment(page, path: Path, words: str = WORDS) -> None:
 
 def expect_result_of(page, words: str) -> None:
     """Wait until the result of these words is drawn; a page opens with one of its own."""
-    drawn = "words => document.querySelector('#result .stage').dataset.words === words"
+    drawn = "words => document.querySelector('#result .stage')?.dataset.words === words"
     page.wait_for_function(drawn, arg=words, timeout=PATIENCE)
     expect(page.locator("#legend tbody tr").first).to_be_visible()
 
@@ -53,7 +53,7 @@ def open_example(page, number: int) -> None:
 
 def _function_asked(request) -> int | None:
     """The number of the function that this request calls, if it calls one."""
-    return request.post_data_json["fn_index"] if request.url.endswith("/queue/join?") else None
+    return request.post_data_json["fn_index"] if "/queue/join?" in request.url else None
 
 
 def click_patch(page, row: int, column: int, grid: tuple[int, int]) -> None:

@@ -268,6 +268,8 @@ def test_the_legend_sorts_by_its_heads(open_page, picture):
 def test_opacity_and_style_repaint_in_the_browser(open_page, picture):
     page = open_page(1280)
     segment(page, picture)
+    expect(page.locator("#lens .tell")).to_contain_text("attention", timeout=PATIENCE)
+    expect(page.locator("#findings")).to_contain_text("bushes", timeout=PATIENCE)  # the last that is asked by itself
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     painted = "document.querySelector('#result canvas').toDataURL()"
