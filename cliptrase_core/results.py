@@ -21,6 +21,10 @@ BACKGROUND = "background"
 """Name of the label that all background words share."""
 
 
+EVERYTHING_ELSE = "everything else"
+"""Name of the label of pixels that resemble none of the classes."""
+
+
 def is_background(name: str) -> bool:
     """Whether a class of this name, however it is written, is the background."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split()) == BACKGROUND

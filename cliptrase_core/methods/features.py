@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.methods.deep import DeepParts, changed_block, deep_parts, mixed_values
-from cliptrase_core.methods.registry import CLIPTRASE, METHODS, Method
-from cliptrase_core.methods.resclip import ResclipSettings, first_labels, label_structure, residual_values
+from cliptrase_core.methods.registry import CLIPTRASE, METHODS, Method, ResclipSettings
+from cliptrase_core.methods.resclip import first_labels, label_structure, residual_values
 from cliptrase_core.models.attention import neighbour_bias
 from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import project

@@ -9,7 +9,25 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from cliptrase_core.errors import expect_one_of
-from cliptrase_core.methods.resclip import ResclipSettings
+
+
+@dataclass(frozen=True)
+class ResclipSettings:
+    """Numbers that the published code sets for each data set; the defaults are those of COCO-Object and COCO-Stuff.
+
+    Attributes:
+        least: pixels whose best probability is lower count as unsure in the first division.
+        gain: factor of the whole attention (tau of RCS).
+        middle: share of the middle blocks' attention, in [0, 1] (lambda of RCS).
+        structure_gain: factor of correlation and structure (tau of SFR).
+        structure: share of the structure, in [0, 1] (lambda of SFR).
+    """
+
+    least: float = 0.11
+    gain: float = 2.0
+    middle: float = 0.4
+    structure_gain: float = 1.8
+    structure: float = 0.7
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,11 @@ class Vocabulary:
         """Shown name of each label; the last is "background" when there are background words."""
         return tuple(group.name for group in self.classes) + ((BACKGROUND,) if self.background else ())
 
+    @property
+    def notes_beside_others(self) -> tuple[str, ...]:
+        """The notes where something else competes too: a lone class does not take everything then."""
+        return tuple(note for note in self.notes if note != _alone(self.classes[0]))
+
     @cached_property
     def text(self) -> str:
         """One line that `parse_vocabulary` reads back as this vocabulary.

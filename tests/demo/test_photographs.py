@@ -290,7 +290,7 @@ def test_what_cannot_be_decoded_reduced_is_refused_with_a_way_out(service, tmp_p
 @pytest.mark.parametrize("way", ["zip", "refined zip", "call", "compare"])
 def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service, photo, monkeypatch, counted, way):
     run = service.segment(photo, Asked("cat; wall")).run
-    monkeypatch.setattr(room.core.memory, "available", lambda: 200_000_000)
+    monkeypatch.setattr(room.core.io.memory, "available", lambda: 200_000_000)
     ways = {
         "zip": lambda: bundle(service, run, photo),
         "refined zip": lambda: bundle(service, run, photo, Refinement(run, "edges", "prompts")),

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cliptrase_core import cli
+from cliptrase_core.cli import parser
 from cliptrase_core.errors import InputError, memory_explained
 from cliptrase_core.evaluation.data import check_folders
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
@@ -302,7 +303,7 @@ def test_masks_of_another_layout_in_the_wrong_folder_are_recognised(
     tmp_path, monkeypatch, capsys, setting, folders, numbers, named
 ):
     write_dataset(tmp_path / folders[0], tmp_path / folders[1], lambda rng: np.array(numbers))
-    monkeypatch.setattr(cli, "_load", None)
+    monkeypatch.setattr(parser, "_load", None)
     evaluate(tmp_path, "--setting", setting, "--data", tmp_path, code=2)
     said = capsys.readouterr().err
     assert "expected numbers of this layout, got those of" in said
@@ -482,7 +483,7 @@ def test_check_counts_what_is_missing_and_opens_no_more_than_it_says(tmp_path):
 def test_a_report_never_replaces_a_file_of_another_program(tmp_path, monkeypatch, capsys, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_bytes(b"my notes on cliptrase-lab")
-    monkeypatch.setattr(cli, "_load", None)
+    monkeypatch.setattr(parser, "_load", None)
     evaluate(tmp_path, "--setting", "examples", code=2)
     assert f"output '{name}'" in capsys.readouterr().err
     assert (tmp_path / "out" / name).read_bytes() == b"my notes on cliptrase-lab"
