@@ -136,10 +136,14 @@ function middles(map, h, w) {
     deep[i] = pass > 0 ? least : Math.min(deep[i], least);
   }
   for (let i = 0; i < h * w; i++) {
-    const one = found.get(map[i]) ?? { count: 0, depth: 0, place: i };
+    const one = found.get(map[i]) ?? found.set(map[i], { count: 0, x: 0, y: 0, depth: 0, away: 0, place: i }).get(map[i]);
     one.count += 1;
-    if (deep[i] > one.depth) [one.depth, one.place] = [deep[i], i];
-    found.set(map[i], one);
+    one.x += i % w;
+    one.y += Math.floor(i / w);
+  }
+  for (let i = 0; i < h * w; i++) { // of equally deep ones the nearest to the middle of all
+    const one = found.get(map[i]), away = Math.hypot(i % w - one.x / one.count, Math.floor(i / w) - one.y / one.count);
+    if (deep[i] > one.depth || (deep[i] === one.depth && away < one.away)) [one.depth, one.away, one.place] = [deep[i], away, i];
   }
   return found;
 }
@@ -247,8 +251,8 @@ function choose(view) {
 
 // --- Words and numbers ---
 
-const percent = share => `${(100 * share).toFixed(1)} %`;
-const round = share => `${Math.round(100 * share)} %`;
+const percent = share => `${(100 * share).toFixed(1)}\u00a0%`;
+const round = share => `${Math.round(100 * share)}\u00a0%`;
 const many = (count, what) => `${count} ${what}${count === 1 ? "" : "es"}`;
 const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 
@@ -271,7 +275,7 @@ for (const [name, text] of [
 
 function say(x, y) {
   const { h, w, numbers: { before, after }, global_patches: { length: count }, names, classes, confidence, denoise } = data;
-  const spot = `${names[classes[at]]} ${confidence[at]} %`;
+  const spot = `${names[classes[at]]} ${confidence[at]}\u00a0%`;
   for (const name of ["on_global", "entropy", "near"]) for (const side of HEAT) {
     set(cells[`${name}.${side}`], percent(data.numbers[side][name][at]));
   }
@@ -286,8 +290,10 @@ function say(x, y) {
     : `Query-key attention: ${round(before.near[at])} stays near.`);
   set(says.after, kind.value === "affinity" ? "Affinity: how much it resembles each patch; this is clustered."
     : `Recovered attention: ${round(after.near[at])} stays near${count ? `, ${round(after.on_global[at])} goes to them` : ""}.`);
-  set(says.clusters, `Without denoising: ${group("clusters")}.`);
-  set(says.denoised, denoise === "none" ? `Denoising is off: ${group("denoised")}.` : `With denoising: ${group("denoised")}.`);
+  const clustered = Math.max(1, data.layers - 1), own = data.layer === clustered && data.head === null;
+  const from = own ? "" : ` (always of layer ${clustered}, all heads)`;
+  set(says.clusters, `Without denoising${from}: ${group("clusters")}.`);
+  set(says.denoised, `${denoise === "none" ? "Denoising is off" : "With denoising"}${from}: ${group("denoised")}.`);
   set(says.words, `This spot: ${spot}.`);
   later("live", 600, () => set(live, `Row ${y}, column ${x}. ${$(".lens-tell").textContent} This spot: ${spot}.`));
 }

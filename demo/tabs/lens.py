@@ -99,8 +99,8 @@ _WAIT = (
     "(The lens needs JavaScript; everything else on the page does without it.)</p>"
 )
 _BAR = """
+<p class="lens-tell"></p>
 <div class="lens-bar">
-  <p class="lens-tell"></p>
   <span class="lens-group" role="group" aria-label="Layer">
     <button type="button" data-do="shallower" aria-label="One layer back (key -)">&minus;</button>
     <span class="lens-layer"></span>
