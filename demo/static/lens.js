@@ -11,6 +11,7 @@ const panes = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view
 const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
 const crosses = $$(".lens-cross");
 const CELL = 12; // pixels of a patch where lines are drawn
+const MARKED = 16; // global patches with a frame, strongest first: more would hide the map
 const HEAT = ["before", "after"], GROUPS = ["clusters", "denoised"];
 
 let data = null; // the value, decoded
@@ -67,6 +68,7 @@ function read() {
   }
   setUpResult();
   setUpLayer();
+  root.dataset.shown = `${value.run} ${value.layer} ${value.head ?? "mean"}`; // for whoever waits until it is there
   show(at);
 }
 
@@ -115,13 +117,15 @@ function setUpLayer() {
     const pen = marks.getContext("2d");
     for (const [width, style] of [[3, "#000b"], [1.5, "#fff"]]) {
       [pen.lineWidth, pen.strokeStyle] = [width, style];
-      for (const patch of found) pen.strokeRect(patch % w * CELL + 3, Math.floor(patch / w) * CELL + 3, CELL - 6, CELL - 6);
+      for (const patch of found.slice(0, MARKED)) pen.strokeRect(patch % w * CELL + 3, Math.floor(patch / w) * CELL + 3, CELL - 6, CELL - 6);
     }
   }
   const scale = $(".lens-scale canvas").getContext("2d"), line = new ImageData(256, 1);
   new Uint32Array(line.data.buffer).set(heat);
   scale.putImageData(line, 0, 0);
   $(".lens-scale .lens-end").textContent = `${most}\u00d7 uniform (1/N) and more`;
+  $(".lens-globals").hidden = !found.length;
+  set($(".lens-globals span"), found.length > MARKED ? `the ${MARKED} strongest of ${found.length} global patches` : "global patches");
   sayLayer();
 }
 

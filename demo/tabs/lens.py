@@ -122,12 +122,14 @@ _TURN = """
 _PANE = """
 <figure><p class="lens-title" title="{about}">{title}</p>
   <div class="lens-pane" data-view="{view}" role="application" tabindex="-1" aria-label="{title}. {about}">
-    <img alt="" draggable="false"><canvas class="lens-map"></canvas><canvas class="lens-marks"></canvas><i class="lens-cross"></i>
+    <img alt="" draggable="false"><canvas class="lens-map"></canvas><canvas class="lens-marks"></canvas>
+    <i class="lens-cross"></i>
   </div>
 <figcaption></figcaption></figure>"""
 _FOOT = """
 <div class="lens-foot">
   <div class="lens-scale"><span>0</span><canvas width="256" height="1"></canvas><span class="lens-end"></span></div>
+  <div class="lens-globals" hidden><i></i><span></span></div>
   <dl class="lens-numbers"></dl>
   <p class="lens-note"></p>
   <p class="lens-live" aria-live="polite"></p>
