@@ -285,15 +285,15 @@ function say(x, y) {
   }
   set(cells["spot.class"], spot);
   const there = count ? `${many(count, "global patch")}` : "";
-  const near = `ts surroundings got ${round(before.near[at])}; now ${round(after.near[at])}.`;
+  const near = `Its surroundings got ${round(before.near[at])}; now ${round(after.near[at])}.`;
   set($(".lens-tell"), count
-    ? `${round(before.on_global[at])} of this patch's attention went to ${there}; now ${round(after.on_global[at])}. I${near}`
-    : `Layer ${data.layer} has no global patch. Of this patch's attention, i${near}`);
+    ? `${round(before.on_global[at])} of its attention went to ${there}; now ${round(after.on_global[at])}. ${near}`
+    : `Layer ${data.layer} has no global patch. ${near}`);
   set(says.picture, `Patch in row ${y}, column ${x} of ${h} \u00d7 ${w}.`);
   set(says.before, count ? `Query-key attention: ${round(before.on_global[at])} goes to ${there}.`
     : `Query-key attention: ${round(before.near[at])} stays near.`);
-  set(says.after, kind.value === "affinity" ? "Affinity: how much it resembles each patch; this is clustered."
-    : `Recovered attention: ${round(after.near[at])} stays near${count ? `, ${round(after.on_global[at])} goes to them` : ""}.`);
+  set(says.after, kind.value === "affinity" ? "Affinity: likeness to each patch; this is clustered."
+    : `After recovery: ${count ? `${round(after.on_global[at])} goes there, ` : ""}${round(after.near[at])} stays near.`);
   const clustered = Math.max(1, data.layers - 1), own = data.layer === clustered && data.head === null;
   const from = own ? "" : ` (always of layer ${clustered}, all heads)`;
   set(says.clusters, `Without denoising${from}: ${group("clusters")}.`);

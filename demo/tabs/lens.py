@@ -13,6 +13,9 @@ The browser moves by itself (`demo/static/lens.js`): hover, tap and arrows cost 
 `shared.run` is the State of a `demo.service.Run` (or None), `shared.image` the picture's path. `select` hands over a
 `gr.SelectData` whose `index` is [row, column] of the patch and whose `value` is the class there. `change` is Gradio's
 own: the value is another one. The lens is an output only: as an input of an event its megabytes would travel back.
+
+Every class in the lens's HTML begins with "lens-". `demo/static/lens.css` styles it and follows the width of the place:
+one row of panes from 1,000 pixels on, one pane at a time below 560.
 """
 
 from __future__ import annotations
@@ -99,8 +102,8 @@ _WAIT = (
     "(The lens needs JavaScript; everything else on the page does without it.)</p>"
 )
 _BAR = """
-<p class="lens-tell"></p>
 <div class="lens-bar">
+  <p class="lens-tell"></p>
   <span class="lens-group" role="group" aria-label="Layer">
     <button type="button" data-do="shallower" aria-label="One layer back (key -)">&minus;</button>
     <span class="lens-layer"></span>
@@ -108,7 +111,7 @@ _BAR = """
   </span>
   <label>Head <select class="lens-head"></select></label>
   <label>After shows <select class="lens-kind">
-    <option value="after">recovered attention</option><option value="affinity">affinity: what is clustered</option>
+    <option value="after">recovered attention</option><option value="affinity">affinity</option>
   </select></label>
   <label><input type="checkbox" class="lens-smooth"> Smooth</label>
   <label class="lens-wide"><input type="checkbox" class="lens-large"> Large</label>

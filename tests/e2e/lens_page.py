@@ -56,4 +56,4 @@ with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
 
 if __name__ == "__main__":
     service.start()
-    demo.launch(theme=theme(), css=CSS, server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7931")))
+    demo.launch(theme=theme(), css=CSS + ".gradio-container { width: 100%; }")

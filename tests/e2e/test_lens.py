@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from cliptrase_core.inspection.statistics import measure, patch_shares, surroundings
 from demo.examples import read_examples
-from demo.service import Asked, Service
+from demo.service import Service
 from demo.settings import Settings
 from tests.e2e.conftest import PATIENCE
 from tests.e2e.steps import expect_no_sideways_scroll
@@ -81,7 +81,7 @@ def pane(page, view):
 def place(page):
     """(row, column, h, w) of the patch that is shown, as the picture's sentence says."""
     text = page.locator("[data-view=picture] + figcaption").inner_text()
-    return tuple(map(int, re.search(r"row (\d+), column (\d+) of (\d+) × (\d+)", text).groups()))
+    return tuple(map(int, re.search(r"row (\d+), column (\d+) of (\d+) . (\d+)", text).groups()))
 
 
 def hover(page, view, row, column):
@@ -137,14 +137,14 @@ def test_a_move_costs_no_request_and_little_time(open_lens, side):
     box = pane(page, "before").bounding_box()
     page.evaluate(COUNT_DRAWINGS)
     page.requests.clear()
-    for step in range(200):
+    for step in range(120):
         x, y = 4 + step * 37 % int(box["width"] - 8), 4 + step * 11 % int(box["height"] - 8)
         page.mouse.move(box["x"] + x, box["y"] + y)
-        if step % 2:
+        if step % 2:  # every second one has its own frame
             page.evaluate("new Promise(requestAnimationFrame)")
     costs = sorted(page.evaluate("window.costs"))
     print(f"{len(costs)} moves: median {costs[len(costs) // 2]:.2f} ms, worst {costs[-1]:.2f} ms")
-    assert len(costs) >= 60
+    assert len(costs) >= 50
     assert costs[len(costs) // 2] <= MOST_MS
     assert page.requests == []
     assert page.complaints == []
@@ -198,6 +198,10 @@ def test_another_value_redraws_everything_and_none_empties_the_lens(open_lens):
     page.locator("#clear").click()
     expect(page.locator("#lens .lens-wait")).to_be_visible()
     expect(page.locator("#lens .lens-panes")).to_be_hidden()
+    segment(page, "kitten", '<img src=x onerror="window.hit=1">; ${window.hit=1}; {{value}}; cat')
+    assert page.locator("#lens .lens-name").count()
+    assert page.evaluate("window.hit") is None  # names are what anybody types: text, never markup
+    assert page.locator("#lens img").count() == len(VIEWS)
     segment(page, "kitten")
     assert seen() == first
     assert page.complaints == []
@@ -220,18 +224,8 @@ def test_a_large_grid_asks_for_one_row_where_the_pointer_rests(open_lens):
     assert page.complaints == page.strangers == []
 
 
-def test_names_that_are_markup_stay_text(open_lens):
-    hostile = '<img src=x onerror="window.hit=1">; ${window.hit=1}; {{value}}; cat'
-    page = open_lens(words=hostile)
-    names = page.locator("#lens .lens-name").all_inner_texts()
-    assert names
-    assert page.evaluate("window.hit") is None
-    assert page.locator("#lens img").count() == len(VIEWS)
-    assert page.complaints == []
-
-
 def test_on_a_phone_a_tap_chooses_and_a_drag_moves(open_lens, artifacts):
-    page = open_lens(375, height=812, has_touch=True)
+    page = open_lens(375, height=812, has_touch=True, reduced_motion="reduce")
     expect_no_sideways_scroll(page)
     for control in page.locator("#lens button:visible, #lens select:visible").all():
         box = control.bounding_box()
@@ -253,9 +247,9 @@ def test_on_a_phone_a_tap_chooses_and_a_drag_moves(open_lens, artifacts):
         touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": at(share)})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"column {int(0.82 * w)} of")
-    for left in range(4, 0, -1):
-        expect(page.locator(".lens-which")).to_contain_text(f"{6 - left}/6")
+    for position in (3, 4, 5, 6):
         page.locator("[data-do=next]").tap()
+        expect(page.locator(".lens-which")).to_contain_text(f"{position}/6")
     expect(page.locator(".lens-which")).to_have_text("5 Words · 6/6")
     expect(page.locator("[data-do=next]")).to_be_disabled()
     expect_no_sideways_scroll(page)
