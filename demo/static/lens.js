@@ -6,10 +6,12 @@
 
 const $ = (selector, from = element) => from.querySelector(selector);
 const $$ = (selector, from = element) => [...from.querySelectorAll(selector)];
-const root = $(".lens"), row = $(".panes"), live = $(".live"), kind = $(".kind");
-const panes = Object.fromEntries($$(".pane").map(pane => [pane.dataset.view, pane]));
-const says = Object.fromEntries($$(".pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
-const crosses = $$(".cross");
+const root = $(".lens"), row = $(".lens-panes"), live = $(".lens-live"), kind = $(".lens-kind");
+const panes = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, pane]));
+const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
+const crosses = $$(".lens-cross");
+const CELL = 12; // pixels of a patch where lines are drawn
+const MARKED = 16; // global patches with a frame, strongest first: more would hide the map
 const HEAT = ["before", "after"], GROUPS = ["clusters", "denoised"];
 
 let data = null; // the value, decoded
@@ -39,8 +41,8 @@ function unrolled(runs, count) {
 function read() {
   const value = props.value;
   const shown = Boolean(value && value.grid), before = data;
-  root.classList.toggle("ready", shown);
-  $(".wait").textContent = "Segment a picture: its steps appear here, side by side.";
+  root.classList.toggle("lens-ready", shown);
+  $(".lens-wait").textContent = "Segment a picture: its steps appear here, side by side.";
   data = null;
   if (!shown) return;
   const [h, w] = value.grid, n = h * w, [tall, wide] = value.labels.size, heat = bytes(value.heat);
@@ -66,6 +68,7 @@ function read() {
   }
   setUpResult();
   setUpLayer();
+  root.dataset.shown = `${value.run} ${value.layer} ${value.head ?? "mean"}`; // for whoever waits until it is there
   show(at);
   announce();
 }
@@ -100,28 +103,30 @@ function setUpResult() {
   drawLabels();
   for (const view of GROUPS) drawClusters(view);
   const means = new Option(`mean of ${heads}`, "");
-  $(".head").replaceChildren(means, ...Array.from({ length: heads }, (_, i) => new Option(i + 1, i + 1)));
-  $(".note").textContent = maps ? "" :
+  $(".lens-head").replaceChildren(means, ...Array.from({ length: heads }, (_, i) => new Option(i + 1, i + 1)));
+  $(".lens-note").textContent = maps ? "" :
     `${h} \u00d7 ${w} patches are too many to be sent at once: a patch's maps come when the pointer rests on it.`;
 }
 
 function setUpLayer() {
-  const { h, w, heat, most, layers, global_patches: found } = data, cell = 16;
+  const { h, w, heat, most, layers, global_patches: found } = data;
   for (const view of HEAT) {
-    const map = $(".map", panes[view]), marks = $(".marks", panes[view]);
-    [map.width, map.height, marks.width, marks.height] = [w, h, w * cell, h * cell];
+    const map = $(".lens-map", panes[view]), marks = $(".lens-marks", panes[view]);
+    [map.width, map.height, marks.width, marks.height] = [w, h, w * CELL, h * CELL];
     data[view] = { pen: map.getContext("2d"), image: new ImageData(w, h) };
     data[view].pixels = new Uint32Array(data[view].image.data.buffer);
     const pen = marks.getContext("2d");
-    for (const [width, style] of [[5, "#000"], [2, "#fff"]]) {
+    for (const [width, style] of [[3, "#000b"], [1.5, "#fff"]]) {
       [pen.lineWidth, pen.strokeStyle] = [width, style];
-      for (const patch of found) pen.strokeRect(patch % w * cell + 3, Math.floor(patch / w) * cell + 3, cell - 6, cell - 6);
+      for (const patch of found.slice(0, MARKED)) pen.strokeRect(patch % w * CELL + 3, Math.floor(patch / w) * CELL + 3, CELL - 6, CELL - 6);
     }
   }
-  const scale = $(".scale canvas").getContext("2d"), line = new ImageData(256, 1);
+  const scale = $(".lens-scale canvas").getContext("2d"), line = new ImageData(256, 1);
   new Uint32Array(line.data.buffer).set(heat);
   scale.putImageData(line, 0, 0);
-  $(".scale .end").textContent = `${most}\u00d7 uniform (1/N) and more`;
+  $(".lens-scale .lens-end").textContent = `${most}\u00d7 uniform (1/N) and more`;
+  $(".lens-globals").hidden = !found.length;
+  set($(".lens-globals span"), found.length > MARKED ? `the ${MARKED} strongest of ${found.length} global patches` : "global patches");
   sayLayer();
 }
 
@@ -136,10 +141,14 @@ function middles(map, h, w) {
     deep[i] = pass > 0 ? least : Math.min(deep[i], least);
   }
   for (let i = 0; i < h * w; i++) {
-    const one = found.get(map[i]) ?? { count: 0, depth: 0, place: i };
+    const one = found.get(map[i]) ?? found.set(map[i], { count: 0, x: 0, y: 0, depth: 0, away: 0, place: i }).get(map[i]);
     one.count += 1;
-    if (deep[i] > one.depth) [one.depth, one.place] = [deep[i], i];
-    found.set(map[i], one);
+    one.x += i % w;
+    one.y += Math.floor(i / w);
+  }
+  for (let i = 0; i < h * w; i++) { // of equally deep ones the nearest to the middle of all
+    const one = found.get(map[i]), away = Math.hypot(i % w - one.x / one.count, Math.floor(i / w) - one.y / one.count);
+    if (deep[i] > one.depth || (deep[i] === one.depth && away < one.away)) [one.depth, one.away, one.place] = [deep[i], away, i];
   }
   return found;
 }
@@ -154,7 +163,7 @@ function label(pane, text, place, h, w, kindOf) {
 }
 
 function drawLabels() {
-  const { names, colours, labels, tall, wide } = data, pane = panes.words, map = $(".map", pane);
+  const { names, colours, labels, tall, wide } = data, pane = panes.words, map = $(".lens-map", pane);
   const rgb = colours.map(hex => colour(...[1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)), 165));
   const image = new ImageData(wide, tall), pixels = new Uint32Array(image.data.buffer);
   for (let i = 0; i < labels.length; i++) pixels[i] = rgb[labels[i]];
@@ -164,48 +173,39 @@ function drawLabels() {
   const step = Math.max(1, Math.ceil(Math.max(wide, tall) / 120)), [h, w] = [Math.ceil(tall / step), Math.ceil(wide / step)];
   const small = Int32Array.from({ length: h * w }, (_, i) => labels[Math.floor(i / w) * step * wide + i % w * step]);
   const largest = [...middles(small, h, w)].sort(([, a], [, b]) => b.count - a.count).slice(0, 8);
-  for (const [name, { place, count }] of largest) if (count > 0.015 * h * w) label(pane, names[name], place, h, w, "name");
+  for (const [name, { place, count }] of largest) if (count > 0.015 * h * w) label(pane, names[name], place, h, w, "lens-name");
 }
 
 function drawClusters(view) {
-  const { h, w, [view]: ids } = data, cell = 12, pane = panes[view], map = $(".map", pane);
-  [map.width, map.height] = [w * cell, h * cell];
+  const { h, w, [view]: ids } = data, pane = panes[view], map = $(".lens-map", pane);
+  [map.width, map.height] = [w * CELL, h * CELL];
   const pen = map.getContext("2d");
   for (let i = 0; i < ids.length; i++) {
-    const [x, y] = [i % w * cell, Math.floor(i / w) * cell];
+    const [x, y] = [i % w * CELL, Math.floor(i / w) * CELL];
     // Greys, so that no cluster looks like a class; five of them, and lines, tell neighbours apart.
-    pen.fillStyle = ids[i] < 0 ? "#0009" : `hsl(215 14% ${[86, 62, 74, 50, 94][ids[i] % 5]}% / 0.8)`;
-    pen.fillRect(x, y, cell, cell);
+    pen.fillStyle = ids[i] < 0 ? "#0007" : `hsl(215 14% ${[86, 62, 74, 50, 94][ids[i] % 5]}% / 0.66)`;
+    pen.fillRect(x, y, CELL, CELL);
     if (ids[i] < 0) { // noise: hatched
-      pen.strokeStyle = "#fff8";
-      pen.beginPath(); pen.moveTo(x, y + cell); pen.lineTo(x + cell, y); pen.stroke();
+      pen.strokeStyle = "#fff6";
+      pen.beginPath(); pen.moveTo(x, y + CELL); pen.lineTo(x + CELL, y); pen.stroke();
     }
   }
-  outline(pen, ids, cell, () => true, 1.5, "#222");
-  for (const tag of $$("span", pane)) tag.remove();
-  for (const [id, { place, count, depth }] of middles(ids, h, w)) {
-    if (id >= 0 && (depth > 1 || count > 3)) label(pane, id, place, h, w, "number");
-  }
-  [$(".marks", pane).width, $(".marks", pane).height] = [w * cell, h * cell];
-  data[`${view}Sizes`] = ids.reduce((sizes, id) => sizes.set(id, (sizes.get(id) ?? 0) + 1), new Map());
-  data[`${view}Chosen`] = null;
-}
-
-// Lines along the borders of all patches for which `wanted` holds, wherever the neighbour has another number.
-function outline(pen, ids, cell, wanted, width, style) {
-  const { h, w } = data;
-  [pen.lineWidth, pen.strokeStyle] = [width, style];
+  [pen.lineWidth, pen.strokeStyle] = [1.5, "#222"]; // a line wherever the neighbour is in another cluster
   pen.beginPath();
-  const line = (x, y, toX, toY) => { pen.moveTo(x * cell, y * cell); pen.lineTo(toX * cell, toY * cell); };
+  const line = (x, y, toX, toY) => { pen.moveTo(x * CELL, y * CELL); pen.lineTo(toX * CELL, toY * CELL); };
   for (let i = 0; i < ids.length; i++) {
-    if (!wanted(ids[i])) continue;
-    const x = i % w, y = (i - x) / w;
-    if (y === 0 || ids[i - w] !== ids[i]) line(x, y, x + 1, y);
-    if (y === h - 1 || ids[i + w] !== ids[i]) line(x, y + 1, x + 1, y + 1);
-    if (x === 0 || ids[i - 1] !== ids[i]) line(x, y, x, y + 1);
-    if (x === w - 1 || ids[i + 1] !== ids[i]) line(x + 1, y, x + 1, y + 1);
+    const x = i % w, y = Math.floor(i / w);
+    if (x && ids[i - 1] !== ids[i]) line(x, y, x, y + 1);
+    if (y && ids[i - w] !== ids[i]) line(x, y, x + 1, y);
   }
   pen.stroke();
+  for (const tag of $$("span", pane)) tag.remove();
+  for (const [id, { place, count, depth }] of middles(ids, h, w)) {
+    if (id >= 0 && (depth > 1 || count > 3)) label(pane, id, place, h, w, "lens-number");
+  }
+  [$(".lens-marks", pane).width, $(".lens-marks", pane).height] = [w * CELL, h * CELL];
+  data[`${view}Sizes`] = ids.reduce((sizes, id) => sizes.set(id, (sizes.get(id) ?? 0) + 1), new Map());
+  data[`${view}Chosen`] = null;
 }
 
 // --- Drawn at each move ---
@@ -233,7 +233,7 @@ function drawLens() {
 const ramp = new Uint32Array(256);
 function drawHeat(view, name) {
   const found = rowOf(name), { pen, image, pixels } = data[view];
-  panes[view].classList.toggle("late", !found);
+  panes[view].classList.toggle("lens-late", !found);
   if (!found) return false;
   const { codes, largest } = found, { heat, most, n } = data, top = largest * n / most * 255;
   for (let i = 0; i < 256; i++) ramp[i] = heat[Math.min(255, Math.round(top * (i / 255) ** 2))];
@@ -242,27 +242,28 @@ function drawHeat(view, name) {
   return true;
 }
 
-// Outlines the patch's own cluster.
+// Fills the patch's own cluster.
 function choose(view) {
-  const ids = data[view], chosen = ids[at];
+  const { w, [view]: ids } = data, chosen = ids[at];
   if (data[`${view}Chosen`] === chosen) return;
   data[`${view}Chosen`] = chosen;
-  const marks = $(".marks", panes[view]), pen = marks.getContext("2d");
+  const marks = $(".lens-marks", panes[view]), pen = marks.getContext("2d");
   pen.clearRect(0, 0, marks.width, marks.height);
   if (chosen < 0) return;
-  for (const [width, style] of [[6, "#000"], [3, "#ffd21f"]]) outline(pen, ids, 12, id => id === chosen, width, style);
+  pen.fillStyle = "#ffb300a6";
+  for (let i = 0; i < ids.length; i++) if (ids[i] === chosen) pen.fillRect(i % w * CELL, Math.floor(i / w) * CELL, CELL, CELL);
 }
 
 // --- Words and numbers ---
 
-const percent = share => `${(100 * share).toFixed(1)} %`;
-const round = share => `${Math.round(100 * share)} %`;
+const percent = share => `${(100 * share).toFixed(1)}\u00a0%`;
+const round = share => `${Math.round(100 * share)}\u00a0%`;
 const many = (count, what) => `${count} ${what}${count === 1 ? "" : "es"}`;
 const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 
 const cells = {};
 for (const [name, text] of [
-  ["on_global", "Goes to global patches"], ["entropy", "Spread (entropy, 100 % is even)"],
+  ["on_global", "Goes to global patches"], ["entropy", "Spread (100 % is even)"],
   ["near", "Stays within two patches"], ["spot", "This spot"],
 ]) {
   const box = document.createElement("div"), term = document.createElement("dt"), told = document.createElement("dd");
@@ -274,30 +275,32 @@ for (const [name, text] of [
     told.append(cell);
   }
   box.append(term, told);
-  $(".numbers").append(box);
+  $(".lens-numbers").append(box);
 }
 
 function say(x, y) {
   const { h, w, numbers: { before, after }, global_patches: { length: count }, names, classes, confidence, denoise } = data;
-  const spot = `${names[classes[at]]} ${confidence[at]} %`;
+  const spot = `${names[classes[at]]} ${confidence[at]}\u00a0%`;
   for (const name of ["on_global", "entropy", "near"]) for (const side of HEAT) {
     set(cells[`${name}.${side}`], percent(data.numbers[side][name][at]));
   }
   set(cells["spot.class"], spot);
   const there = count ? `${many(count, "global patch")}` : "";
-  const near = `its surroundings had ${round(before.near[at])}, now ${round(after.near[at])}`;
-  set($(".tell"), count
-    ? `${round(before.on_global[at])} of this patch's attention went to ${there}; now ${round(after.on_global[at])}. Of it, ${near}.`
-    : `No global patch in layer ${data.layer}. Of this patch's attention, ${near}.`);
+  const near = `Its surroundings got ${round(before.near[at])}; now ${round(after.near[at])}.`;
+  set($(".lens-tell"), count
+    ? `${round(before.on_global[at])} of its attention went to ${there}; now ${round(after.on_global[at])}. ${near}`
+    : `Layer ${data.layer} has no global patch. ${near}`);
   set(says.picture, `Patch in row ${y}, column ${x} of ${h} \u00d7 ${w}.`);
   set(says.before, count ? `Query-key attention: ${round(before.on_global[at])} goes to ${there}.`
     : `Query-key attention: ${round(before.near[at])} stays near.`);
-  set(says.after, kind.value === "affinity" ? "Affinity: how much it resembles each patch; this is clustered."
-    : `Recovered attention: ${round(after.near[at])} stays near${count ? `, ${round(after.on_global[at])} goes to them` : ""}.`);
-  set(says.clusters, `Without denoising: ${group("clusters")}.`);
-  set(says.denoised, denoise === "none" ? `Denoising is off: ${group("denoised")}.` : `With denoising: ${group("denoised")}.`);
+  set(says.after, kind.value === "affinity" ? "Affinity: likeness to each patch; this is clustered."
+    : `After recovery: ${count ? `${round(after.on_global[at])} goes there, ` : ""}${round(after.near[at])} stays near.`);
+  const clustered = Math.max(1, data.layers - 1), own = data.layer === clustered && data.head === null;
+  const from = own ? "" : ` (always of layer ${clustered}, all heads)`;
+  set(says.clusters, `Without denoising${from}: ${group("clusters")}.`);
+  set(says.denoised, `${denoise === "none" ? "Denoising is off" : "With denoising"}${from}: ${group("denoised")}.`);
   set(says.words, `This spot: ${spot}.`);
-  later("live", 600, () => set(live, `Row ${y}, column ${x}. ${$(".tell").textContent} This spot: ${spot}.`));
+  later("live", 600, () => set(live, `Row ${y}, column ${x}. ${$(".lens-tell").textContent} This spot: ${spot}.`));
 }
 
 function group(view) {
@@ -306,8 +309,8 @@ function group(view) {
 }
 
 function sayLayer() {
-  set($(".layer"), `Layer ${layer} of ${data.layers}`);
-  $(".head").value = head ?? "";
+  set($(".lens-layer"), `Layer ${layer} of ${data.layers}`);
+  $(".lens-head").value = head ?? "";
   $("[data-do=shallower]").disabled = layer <= 1;
   $("[data-do=deeper]").disabled = layer >= data.layers;
 }
@@ -317,7 +320,7 @@ function sayLayer() {
 function settled() {
   clearTimeout(timers.ask);
   clearTimeout(timers.patience);
-  root.classList.remove("busy");
+  root.classList.remove("lens-busy");
 }
 
 function askLayer(wanted, wantedHead) {
@@ -325,7 +328,7 @@ function askLayer(wanted, wantedHead) {
   [layer, head] = [clamp(wanted - 1, data.layers) + 1, wantedHead];
   sayLayer();
   if (layer === data.layer && head === data.head) return settled();
-  root.classList.add("busy");
+  root.classList.add("lens-busy");
   later("ask", 180, () => trigger("input", { run: data?.run, layer, head })); // several presses are one question
   later("patience", 30000, () => { // no answer: the server has said why
     if (!data) return;
@@ -337,7 +340,7 @@ function askLayer(wanted, wantedHead) {
 
 function askRow() {
   later("row", 90, () => {
-    if (!data || asking !== null || data.maps || data.rows.has(at) || root.classList.contains("busy")) return;
+    if (!data || asking !== null || data.maps || data.rows.has(at) || root.classList.contains("lens-busy")) return;
     asking = at;
     trigger("input", { run: data.run, layer: data.layer, head: data.head, patch: at });
     later("rowPatience", 8000, () => { asking = null; });
@@ -420,7 +423,7 @@ const turn = by => {
 };
 function sayPane() {
   const place = clamp(Math.round(row.scrollLeft / Math.max(1, row.clientWidth)), row.children.length);
-  set($(".which"), `${$(".title", row.children[place]).textContent} \u00b7 ${place + 1}/${row.children.length}`);
+  set($(".lens-which"), `${$(".lens-title", row.children[place]).textContent} \u00b7 ${place + 1}/${row.children.length}`);
   $("[data-do=previous]").disabled = place === 0;
   $("[data-do=next]").disabled = place === row.children.length - 1;
 }
@@ -432,10 +435,10 @@ const actions = {
   home: () => data && pin(data.start), previous: () => turn(-1), next: () => turn(1),
 };
 for (const button of $$("[data-do]")) button.addEventListener("click", actions[button.dataset.do]);
-$(".head").addEventListener("change", event => askLayer(layer, event.target.value === "" ? null : Number(event.target.value)));
+$(".lens-head").addEventListener("change", event => askLayer(layer, event.target.value === "" ? null : Number(event.target.value)));
 kind.addEventListener("change", () => data && show(at));
-$(".smooth").addEventListener("change", event => root.classList.toggle("even", event.target.checked));
-$(".large").addEventListener("change", event => root.classList.toggle("wider", event.target.checked));
+$(".lens-smooth").addEventListener("change", event => root.classList.toggle("lens-even", event.target.checked));
+$(".lens-large").addEventListener("change", event => root.classList.toggle("lens-wider", event.target.checked));
 
 watch("value", read);
 watch(/rows/.source, takeRows); // not in quotes: Gradio takes every quoted name in here for an event of the component

@@ -13,6 +13,9 @@ The browser moves by itself (`demo/static/lens.js`): hover, tap and arrows cost 
 `shared.run` is the State of a `demo.service.Run` (or None), `shared.image` the picture's path. `select` hands over a
 `gr.SelectData` whose `index` is [row, column] of the patch and whose `value` is the class there. `change` is Gradio's
 own: the value is another one. The lens is an output only: as an input of an event its megabytes would travel back.
+
+Every class in the lens's HTML begins with "lens-". `demo/static/lens.css` styles it and follows the width of the place:
+one row of panes from 1,000 pixels on, one pane at a time below 560.
 """
 
 from __future__ import annotations
@@ -90,45 +93,47 @@ def _template() -> str:
     panes = "".join(_PANE.format(view=view, title=title, about=about) for view, title, about in PANES)
     return (
         f'<section class="lens" aria-label="The lens: one patch in every step">{_WAIT}{_BAR}{_TURN}'
-        f'<div class="panes">{panes}</div>{_FOOT}</section>'
+        f'<div class="lens-panes">{panes}</div>{_FOOT}</section>'
     )
 
 
 _WAIT = (
-    '<p class="wait">Segment a picture: its steps appear here, side by side. '
+    '<p class="lens-wait">Segment a picture: its steps appear here, side by side. '
     "(The lens needs JavaScript; everything else on the page does without it.)</p>"
 )
 _BAR = """
-<div class="bar">
-  <p class="tell"></p>
-  <span class="group" role="group" aria-label="Layer">
+<div class="lens-bar">
+  <p class="lens-tell"></p>
+  <span class="lens-group" role="group" aria-label="Layer">
     <button type="button" data-do="shallower" aria-label="One layer back (key -)">&minus;</button>
-    <span class="layer"></span>
+    <span class="lens-layer"></span>
     <button type="button" data-do="deeper" aria-label="One layer on (key +)">+</button>
   </span>
-  <label>Head <select class="head"></select></label>
-  <label>After shows <select class="kind">
-    <option value="after">recovered attention</option><option value="affinity">affinity: what is clustered</option>
+  <label>Head <select class="lens-head"></select></label>
+  <label>After shows <select class="lens-kind">
+    <option value="after">recovered attention</option><option value="affinity">affinity</option>
   </select></label>
-  <label><input type="checkbox" class="smooth"> Smooth</label>
-  <label class="wide"><input type="checkbox" class="large"> Large</label>
+  <label><input type="checkbox" class="lens-smooth"> Smooth</label>
+  <label class="lens-wide"><input type="checkbox" class="lens-large"> Large</label>
   <button type="button" data-do="home" title="Where recovery changed most (key Home)">Most telling patch</button>
 </div>"""
 _TURN = """
-<div class="turn">
-  <button type="button" data-do="previous" aria-label="Pane before">&lsaquo;</button><span class="which"></span>
+<div class="lens-turn">
+  <button type="button" data-do="previous" aria-label="Pane before">&lsaquo;</button><span class="lens-which"></span>
   <button type="button" data-do="next" aria-label="Next pane">&rsaquo;</button>
 </div>"""
 _PANE = """
-<figure><p class="title">{title}</p>
-  <div class="pane" data-view="{view}" role="application" tabindex="-1" title="{about}" aria-label="{title}. {about}">
-    <img alt="" draggable="false"><canvas class="map"></canvas><canvas class="marks"></canvas><i class="cross"></i>
+<figure><p class="lens-title" title="{about}">{title}</p>
+  <div class="lens-pane" data-view="{view}" role="application" tabindex="-1" aria-label="{title}. {about}">
+    <img alt="" draggable="false"><canvas class="lens-map"></canvas><canvas class="lens-marks"></canvas>
+    <i class="lens-cross"></i>
   </div>
 <figcaption></figcaption></figure>"""
 _FOOT = """
-<div class="foot">
-  <div class="scale"><span>0</span><canvas width="256" height="1"></canvas><span class="end"></span></div>
-  <dl class="numbers"></dl>
-  <p class="note"></p>
-  <p class="live" aria-live="polite"></p>
+<div class="lens-foot">
+  <div class="lens-scale"><span>0</span><canvas width="256" height="1"></canvas><span class="lens-end"></span></div>
+  <div class="lens-globals" hidden><i></i><span></span></div>
+  <dl class="lens-numbers"></dl>
+  <p class="lens-note"></p>
+  <p class="lens-live" aria-live="polite"></p>
 </div>"""

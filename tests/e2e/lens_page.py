@@ -1,6 +1,6 @@
 """The lens alone on a page of its own, with the embedded model: what `test_lens.py` drives, and how it is wired.
 
-The example and its words come from the query (`?example=kitten&side=448`), the buttons stand for what a page does.
+The fields and buttons stand for what a page does: pick a picture and words, segment, and take the result away.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def heard(event: gr.SelectData) -> str:
     return f"{event.index} {event.value}"
 
 
-with gr.Blocks(analytics_enabled=False) as demo:
+with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
     run, image = gr.State(None), gr.State(None)
     part = lens.draw()
     handlers = lens.LensHandlers(service)
@@ -56,4 +56,4 @@ with gr.Blocks(analytics_enabled=False) as demo:
 
 if __name__ == "__main__":
     service.start()
-    demo.launch(theme=theme(), css=CSS, server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7931")))
+    demo.launch(theme=theme(), css=CSS + ".gradio-container { width: 100%; }")
