@@ -160,6 +160,12 @@ class Segmentation:
         settings = {**self.settings, "threshold": float(threshold)}
         return dataclasses.replace(self, labels=labels, class_names=names, settings=settings)
 
+    def figure(self, *maps: Any, **options: Any) -> Any:
+        """A `matplotlib.figure.Figure` of the result, and of attention maps that are given; see `viz.figure`."""
+        from cliptrase_core.viz.figure import figure
+
+        return figure(self, *maps, **options)
+
     @property
     def size(self) -> Size:
         """(H0, W0) of the labels."""

@@ -40,6 +40,7 @@ class AttentionMaps:
         layer: block, counted from 1.
         head: head, counted from 1; None for the mean.
         grid: (h, w).
+        model: name of the model, empty where nobody said it.
     """
 
     attention: Tensor
@@ -51,6 +52,7 @@ class AttentionMaps:
     layer: int
     head: int | None
     grid: Size
+    model: str = ""
 
     @property
     def cls_attention(self) -> Tensor:
@@ -127,12 +129,14 @@ class Capture:
         k: (L, heads, T, d) float16.
         v: (L, heads, T, d) float16.
         frame: how the picture was laid out.
+        model: name of the model, empty where nobody said it.
     """
 
     q: Tensor
     k: Tensor
     v: Tensor
     frame: Frame
+    model: str = ""
 
     @property
     def layers(self) -> int:
@@ -177,6 +181,7 @@ class Capture:
             layer=layer,
             head=head,
             grid=self.frame.grid,
+            model=self.model,
         )
 
     def depth(self) -> list[LayerGlobals]:

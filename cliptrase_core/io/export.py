@@ -28,7 +28,8 @@ from cliptrase_core.io.saved import FORMAT, FORMAT_VERSION, MAPS, load, read_rec
 from cliptrase_core.refine.report import Refined
 from cliptrase_core.results import Segmentation
 from cliptrase_core.version import VERSION
-from cliptrase_core.viz.palette import label_colours, legend, overlay, to_hex
+from cliptrase_core.viz.overlay import overlay
+from cliptrase_core.viz.palette import label_colours, legend, to_hex
 
 __all__ = ["SavedFiles", "load", "plain", "read_record", "result_files", "run_lengths", "safe_stem", "save"]
 

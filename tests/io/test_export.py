@@ -14,7 +14,8 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.io import export
 from cliptrase_core.io.export import load, safe_stem, save
 from cliptrase_core.results import Segmentation
-from cliptrase_core.viz.palette import class_colours, overlay
+from cliptrase_core.viz.overlay import overlay
+from cliptrase_core.viz.palette import class_colours
 
 NASTY = ("猫 <script>", 'say "no"\\', "قطة\u202e", "{} %s 👩\u200d💻", "background")
 
