@@ -70,7 +70,17 @@ class Page:
         a, c = self.ask, self.clusters
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
-            *(a.templates, a.image_prior, c.denoise, c.automatic, c.eps, c.min_samples, self.head.model),
+            *(
+                a.templates,
+                a.image_prior,
+                a.everything_else,
+                a.skip_missing,
+                c.denoise,
+                c.automatic,
+                c.eps,
+                c.min_samples,
+                self.head.model,
+            ),
         ]
 
     @property
@@ -179,7 +189,10 @@ def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None
         "banner": page.head.banner,
         "offer": page.head.offer,
     }
-    blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
+    a = page.ask
+    greeted = blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
+    opening, mine = [a.opening, a.opening_words, a.opening_example], [a.image, a.words]
+    greeted.then(None, [*opening, *mine], [*mine, a.example, a.linked], js="(...v) => lab.opened(...v)", **PRIVATE)
     page.timer.tick(handlers.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
 
 
@@ -215,6 +228,7 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
             *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
             *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
             *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
+            *(a.everything_else.input, a.skip_missing.input),
         ],
         **again,
     )

@@ -40,6 +40,8 @@ PLAIN: dict[str, str] = {
     "short_side": AUTO,
     "templates": AUTO,
     "image_prior": "false",
+    "everything_else": "false",
+    "skip_missing": "false",
     "denoise": DENOISE[0],
     "automatic": "true",
 }
@@ -54,6 +56,8 @@ _READ: dict[str, Read] = {
     "short_side": _choice(AUTO, *map(str, SHORT_SIDES)),
     "templates": _choice(AUTO, *TEMPLATES),
     "image_prior": _yes,
+    "everything_else": _yes,
+    "skip_missing": _yes,
     "denoise": _choice(*DENOISE),
     "automatic": _yes,
 }

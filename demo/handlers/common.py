@@ -156,6 +156,8 @@ def read_asked(
     short_side: Any,
     templates: Any,
     image_prior: Any,
+    everything_else: Any,
+    skip_missing: Any,
     denoise: Any,
     automatic: Any,
     eps: Any,
@@ -184,6 +186,8 @@ def read_asked(
             min_samples=None if automatic is True else whole("min_samples", min_samples),
             templates=one_of("templates", templates, TEMPLATES) if templates not in (None, AUTO) else None,
             image_prior=image_prior is True,
+            everything_else=everything_else is True,
+            skip_missing=skip_missing is True,
             threshold=number("threshold", threshold) if background == BY_THRESHOLD else 0.0,
         )
 

@@ -25,10 +25,9 @@ class GreetView(NamedTuple):
     banner: Any
     offer: Any
     examples: Any
-    image: Any
-    words: Any
-    example: Any
-    linked: Any
+    opening: Any
+    opening_words: Any
+    opening_example: Any
     background: Any
     background_words: Any
     threshold: Any
@@ -37,6 +36,9 @@ class GreetView(NamedTuple):
     short_side: Any
     templates: Any
     image_prior: Any
+    everything_else: Any
+    skip_missing: Any
+    everything_else_chosen: Any
     denoise: Any
     automatic: Any
 
@@ -61,10 +63,10 @@ class PageHandlers:
             banner=head.banner,
             offer=head.offer,
             examples=[{"title": e.title, "alt": e.alt, "thumbnail": thumbnail(e.path)} for e in found],
-            image=str(example.path) if example else gr.skip(),
-            words=words or gr.skip(),
-            example=example.name if example else "",
-            linked=example.name if example and words else "",
+            opening=str(example.path) if example else None,
+            opening_words=words,
+            opening_example=example.name if example else "",
+            everything_else_chosen="yes" if "everything_else" in asked else "",
             **{**dict.fromkeys(PLAIN, gr.skip()), **settings_of(asked)},
         )
 

@@ -102,7 +102,7 @@ class SegmentHandlers:
         """What the browser draws the result from."""
         probabilities = scores_of(self._service, cut.run, path).class_probabilities.numpy()
         return {
-            **presenters.drawn(cut),
+            **presenters.drawn(cut, len(probabilities)),
             "picture": picture_url(cut.shown),
             "labels": labels_url(cut.labels),
             "spots": spots_code(probabilities),

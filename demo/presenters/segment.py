@@ -65,21 +65,23 @@ def failed(text: str) -> str:
 
 def one_class(cut: Cut) -> str:
     """Plain text: why one class fills the whole picture; empty where several were asked for."""
-    if len(cut.result.class_names) != 1:
+    rest = cut.run.asked.everything_else
+    if len(cut.result.class_names) != 1 + rest:
         return ""
     name = cut.result.class_names[0]
-    if len(name.split()) > 1:
+    if len(name.split()) > 2 or (len(name.split()) == 2 and not rest):
         return f"Taken as one class. Separate classes with commas: {', '.join(name.split()[:6])}."
-    return "With one class, everything is that class. Add what else is there, for example: sky, grass."
+    return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
 
 
-def drawn(cut: Cut) -> dict[str, Any]:
-    """What the browser needs besides pixels to draw a result."""
+def drawn(cut: Cut, scored: int) -> dict[str, Any]:
+    """What the browser needs besides pixels to draw a result; the first `scored` classes were compared with patches."""
     colours = core.viz.palette.label_colours(cut.result)
     return {
         "alt": alt_text(cut),
         "words": cut.run.asked.words,
         "grid": list(cut.run.seen.grid),
+        "scored": scored,
         "names": list(cut.result.class_names),
         "colours": [[row.index, *colours[row.index].tolist()] for row in cut.legend],
         "classes": [{"index": row.index, "name": row.name, "colour": row.colour} for row in cut.legend],

@@ -26,6 +26,14 @@
       history.replaceState(history.state, "", address);
       return lab.ended();
     },
+    // What the page opens with gives way to what a person has brought meanwhile.
+    opened: (picture, words, example, mine, typed) =>
+      mine ? [mine, typed, "", ""] : [picture, typed || words, example, example],
+    // Whether everything else is a class of its own: with one class yes, unless the person has chosen.
+    oneClass: (words, now, chosen, dataSets) => {
+      const classes = (words ?? "").split("|")[0].split(/[;\n]/.test(words) ? /[;\n]/ : ",").filter(one => one.trim());
+      return chosen === "yes" ? now : classes.length === 1 && !dataSets.includes(classes[0].trim().toLowerCase());
+    },
     copyLink: example => {
       const button = $("#copy-link");
       const say = text => { button.textContent = text; setTimeout(() => button.textContent = "Copy link", 4000); };
@@ -41,7 +49,7 @@
 
   // --- the result's words and the typed ones ---
 
-  document.addEventListener("lab:result", event => { shownWords = event.detail.words; outOfDate(); });
+  document.addEventListener("lab:result", event => { document.body.classList.add("opened"); shownWords = event.detail.words; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
   // --- the legend: a row isolates its class, hovering shows it ---

@@ -166,7 +166,9 @@ function say(x, y) {
   const [first, sure, second, less] = data.spots.slice(4 * patch, 4 * patch + 4);
   const next = second >= 0 ? `, next ${data.names[second]} ${share(less / 1000)}` : "";
   const shown = data.names[label];
-  tell(first === label
+  tell(label >= data.scored
+    ? `This spot: ${shown}; of the classes ${data.names[first]} ${share(sure / 1000)}${next}.`
+    : first === label
     ? `This spot: ${shown} ${share(sure / 1000)}${next}.`
     : `This spot: ${shown}, as most of its region; alone ${data.names[first]} ${share(sure / 1000)}${next}.`);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ GRAMMAR = (
     "Words: commas or semicolons separate classes. With semicolons, commas separate synonyms: cat, kitten; dog. "
     "Enter segments, Shift+Enter makes a new line. What is only background: cat | background: wall, floor."
 )
+ONE_CLASS = f"(words, now, chosen) => lab.oneClass(words, now, chosen, {json.dumps(list(DATASETS))})"
 EXAMPLES_HTML = """
 <div class="strip-of-examples" role="group" aria-label="Examples: a click segments one">
   {{#each value}}<button type="button" data-index="{{@index}}"><img src="{{this.thumbnail}}" alt="{{this.alt}}">
@@ -52,8 +54,14 @@ class Ask:
     short_side: gr.Dropdown
     templates: gr.Radio
     image_prior: gr.Checkbox
+    everything_else: gr.Checkbox
+    skip_missing: gr.Checkbox
     example: gr.Textbox
     linked: gr.Textbox
+    opening: gr.Image
+    opening_words: gr.Textbox
+    opening_example: gr.Textbox
+    everything_else_chosen: gr.Textbox
 
 
 def draw_top() -> dict[str, Any]:
@@ -90,6 +98,9 @@ def draw_top() -> dict[str, Any]:
             scale=1,
             elem_id="words",
         )
+        everything_else = gr.Checkbox(
+            False, label="everything else", container=False, scale=0, min_width=130, elem_id="everything-else"
+        )
         go = gr.Button("Segment", variant="primary", elem_id="segment", scale=0, min_width=130)
         stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=80)
         status = gr.HTML(presenters.OPENING, elem_id="status", padding=False)
@@ -100,8 +111,13 @@ def draw_top() -> dict[str, Any]:
         "go": go,
         "stop": stop,
         "status": status,
+        "everything_else": everything_else,
         "example": hidden_text("example"),
         "linked": hidden_text("linked"),
+        "opening": gr.Image(type="filepath", visible="hidden", interactive=False, elem_id="opening"),
+        "opening_words": hidden_text("opening-words"),
+        "opening_example": hidden_text("opening-example"),
+        "everything_else_chosen": hidden_text("everything-else-chosen"),
     }
 
 
@@ -128,6 +144,10 @@ def wire(ask: Ask) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+    rest, chosen = ask.everything_else, ask.everything_else_chosen
+    rest.input(None, None, chosen, js="() => 'yes'", api_visibility="private")
+    # One class would fill the picture: beside it, everything else is a class too, unless the person has decided.
+    ask.words.change(None, [ask.words, rest, chosen], rest, js=ONE_CLASS, api_visibility="private")
     ask.word_list.input(None, ask.word_list, ask.words, js="name => name", api_visibility="private")
 
 
@@ -150,8 +170,12 @@ def _about_words() -> dict[str, Any]:
     )
     templates = gr.Radio([AUTO, *TEMPLATES], value=AUTO, label="Prompt templates", info="auto takes the preset's.")
     image_prior = gr.Checkbox(False, label="Image prior", info="Weigh words by how well they suit the whole picture.")
+    skip_missing = gr.Checkbox(
+        False, label="Leave out what is not there", info="Classes that suit nowhere as well as general words do."
+    )
     return {
         "word_list": word_list,
+        "skip_missing": skip_missing,
         "background": background,
         "background_words": background_words,
         "threshold": threshold,

@@ -64,6 +64,8 @@ FIELDS = {
     "short_side": "auto",
     "templates": "auto",
     "image_prior": False,
+    "everything_else": False,
+    "skip_missing": False,
     "denoise": "cls",
     "automatic": True,
     "eps": 0.7,

@@ -24,6 +24,7 @@ def upload(page, path: Path) -> None:
 
 
 def segment(page, path: Path, words: str = WORDS) -> None:
+    page.wait_for_function("document.body.classList.contains('opened')", timeout=PATIENCE)  # its own first result
     # A new picture stops what runs. A script can press Segment in the milliseconds between the picture's appearing and
     # that: it would be stopped too. `forget` is what the page asks for next.
     forget = page.evaluate("gradio_config.dependencies.find(d => d.api_name === 'forget').id")

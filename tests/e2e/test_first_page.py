@@ -59,7 +59,7 @@ def picture() -> Path:
 def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, artifacts, width):
     page = open_page(width, 900 if width > 600 else 800)
     expect(page.get_by_role("heading", name="CLIPtrase Lab")).to_be_visible()
-    expect(page.locator(".strip.calm")).to_contain_text("nano", timeout=PATIENCE)
+    expect(page.locator("#banner .strip")).to_contain_text("nano", timeout=PATIENCE)
     page.screenshot(path=artifacts / f"first_page_{width}_1_opened.png", full_page=True)
 
     segment(page, picture)
@@ -135,7 +135,7 @@ def test_the_page_opens_with_a_result_on_one_screen(open_page, artifacts, width,
         expect(page.locator("#result .names")).to_contain_text(name)
     expect(page.locator("#status")).to_contain_text("Done: grass")
     expect(page.locator("#status")).to_have_attribute("aria-live", "polite")
-    expect(page.locator("#lens .tell")).to_contain_text("of this patch's attention went to", timeout=PATIENCE)
+    expect(page.locator("#lens .lens-tell")).to_contain_text("of this patch's attention went to", timeout=PATIENCE)
     expect(page.locator("#spot")).to_contain_text("This spot:")
     expect(page.locator("#stop")).to_be_hidden()
     last = page.locator("#lens [data-view=words]" if width > 600 else "#result canvas").bounding_box()
@@ -193,13 +193,30 @@ def test_a_row_of_the_legend_isolates_its_class_and_the_keys_ask_a_spot(open_pag
     expect(page.locator("#result .names span.off").first).to_be_attached()
     chip.press("Enter")
     expect(page.locator("#result .names span.off")).to_have_count(0)
-    expect(page.locator("#lens .tell")).to_contain_text("attention", timeout=PATIENCE)
+    expect(page.locator("#lens .lens-tell")).to_contain_text("attention", timeout=PATIENCE)
     place = page.locator("#lens [data-view=picture] + figcaption")
     before = place.inner_text()
     page.locator("#result canvas").press("ArrowRight")
     expect(place).not_to_have_text(before)
     page.locator("#result canvas").press("Enter")
     expect(page.locator("#point")).to_contain_text("The patch itself says", timeout=PATIENCE)
+
+
+def test_one_class_has_everything_else_beside_it_unless_the_person_has_chosen(open_page):
+    page = open_page(1280)
+    expect_result_of(page, FIRST_WORDS)
+    words, box = page.locator("#words textarea"), page.locator("#everything-else input")
+    for typed, on in (("dog", True), ("dog, grass", False), ("dog, puppy;", True), ("voc20", False), ("", False)):
+        words.fill(typed)
+        expect(box).to_be_checked(checked=on)
+    words.fill("dog")
+    expect(box).to_be_checked()
+    box.uncheck()
+    words.fill("cat")
+    words.press("Enter")
+    expect_result_of(page, "cat")
+    expect(page.locator("#status")).to_contain_text("With one class, everything is that class.")
+    expect(box).not_to_be_checked()
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])
@@ -268,7 +285,7 @@ def test_the_legend_sorts_by_its_heads(open_page, picture):
 def test_opacity_and_style_repaint_in_the_browser(open_page, picture):
     page = open_page(1280)
     segment(page, picture)
-    expect(page.locator("#lens .tell")).to_contain_text("attention", timeout=PATIENCE)
+    expect(page.locator("#lens .lens-tell")).to_contain_text("attention", timeout=PATIENCE)
     expect(page.locator("#findings")).to_contain_text("bushes", timeout=PATIENCE)  # the last that is asked by itself
     asked = []
     page.on("request", lambda request: asked.append(request.url))

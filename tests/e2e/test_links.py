@@ -29,7 +29,8 @@ def test_an_unknown_example_opens_the_first_one(open_page, server):
     page.goto(f"{server.address}/?example={quote('../../etc/passwd')}&words=dog")
     expect(page.locator("#words textarea")).to_have_value("dog", timeout=PATIENCE)
     expect_result_of(page, "dog")
-    expect(page.locator("#status")).to_contain_text("With one class, everything is that class.")
+    expect(page.locator("#everything-else input")).to_be_checked()  # one class would fill the picture
+    expect(page.locator("#legend")).to_contain_text("everything else")
 
 
 def test_hostile_words_of_a_link_stay_words(open_page, server):
