@@ -10,9 +10,21 @@ import gradio as gr
 from demo import core
 from demo.errors import UserError, for_people
 from demo.figures.shown import labels_url, picture_url, spots_code
-from demo.handlers.common import DownloadView, downloaded, inside, plainly, point_of, read_asked, same
+from demo.handlers.common import (
+    DownloadView,
+    downloaded,
+    inside,
+    one_of,
+    plainly,
+    point_of,
+    read_asked,
+    same,
+    text,
+    whole,
+)
 from demo.presenters import segment as presenters
 from demo.service import Cut, Run, Service, bundle, point_at, scores_of
+from demo.service.figure import KINDS, figure_file
 
 
 class ResultView(NamedTuple):
@@ -69,6 +81,23 @@ class SegmentHandlers:
         yield from downloaded(lambda tell: bundle(self._service, run, path, step=tell), presenters.DOWNLOAD)
 
     @plainly
+    def figure(self, run: Run | None, path: str | None, kind: Any, place: Any) -> Iterator[DownloadView]:
+        """Save pressed: the chosen figure or table, for the patch and layer that the lens shows.
+
+        Args:
+            run: what is shown.
+            path: the picture's file.
+            kind: one of `demo.service.figure.KINDS`.
+            place: "row,column,layer" as the browser noted it; empty before a patch was shown.
+        """
+        if run is None:
+            raise UserError("There is no result yet. Press Segment first.")
+        found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
+        patch, layer = (tuple(found[:2]), found[2]) if len(found) == 3 else (None, None)
+        chosen = one_of("figure", kind, tuple(KINDS))
+        yield from downloaded(lambda _: figure_file(self._service, run, path, chosen, patch, layer), presenters.SAVE)
+
+    @plainly
     def point(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:
         """A point of the result was clicked; a click on a result that is no longer shown is ignored."""
         if run is None or token != run.token:
@@ -107,3 +136,8 @@ class SegmentHandlers:
             "labels": labels_url(cut.labels),
             "spots": spots_code(probabilities),
         }
+
+
+def _as_number(part: str) -> Any:
+    """A whole number that the browser wrote; anything else stays text, and is refused as such."""
+    return int(part) if part.isdecimal() and len(part) < 6 else part

@@ -18,6 +18,7 @@ MOST_SAID = 5
 """Classes that the line above the result names."""
 
 DOWNLOAD = "Download masks, overlay and settings (zip)"
+SAVE = "Save"
 EMPTY_LEGEND = hint("The classes that were found appear here, with their share of the picture.")
 OPENING = strip("busy", "Starting.", "The first picture is being divided.")
 NEW_PICTURE = strip("note", "Your picture is here.", "Type what is in it, then press Enter.")

@@ -47,10 +47,38 @@
     },
   };
 
+  const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+
   // --- the result's words and the typed ones ---
 
   document.addEventListener("lab:result", event => { document.body.classList.add("opened"); shownWords = event.detail.words; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
+
+  // --- the patch and the layer that are looked at: in the address, and for figures ---
+
+  const asked = new URLSearchParams(location.search);
+  let wanted = { patch: asked.get("patch"), layer: Number(asked.get("layer")) }, at = {};
+  const note = () => {
+    const address = new URL(location.href), set = (name, now) =>
+      now === null ? address.searchParams.delete(name) : address.searchParams.set(name, now);
+    set("patch", at.chosen ? `${at.row},${at.column}` : null);
+    set("layer", at.layer !== at.first ? at.layer : null);
+    history.replaceState(history.state, "", address);
+    const place = $("#place textarea, #place input");
+    if (!place) return;
+    place.value = `${at.row},${at.column},${at.layer}`;
+    place.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  document.addEventListener("lab:patch", ({ detail: { row, column, layer, fresh, from } }) => {
+    at = { ...at, row, column, layer: layer ?? at.layer, chosen: !fresh && (from !== "lens" || layer === at.layer || at.chosen) };
+    if (fresh) at.first = layer;
+    note();
+    if (!fresh) return;
+    const [down, across] = (wanted.patch ?? "").split(",").map(Number);
+    if (wanted.patch && down >= 0 && across >= 0) send("lab:patch", { row: down, column: across, from: "address" });
+    if (wanted.layer && wanted.layer !== layer) send("lab:layer", wanted.layer);
+    wanted = { patch: null, layer: 0 }; // of the first result alone
+  });
 
   // --- the legend: a row isolates its class, hovering shows it ---
 
@@ -58,7 +86,6 @@
     const row = event.target.closest?.("#legend tr[data-label]");
     return row ? Number(row.dataset.label) : null;
   };
-  const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
   document.addEventListener("click", event => {
     const chip = event.target.closest("#legend .chip");
     if (!chip) return;

@@ -70,7 +70,7 @@ function read() {
   setUpLayer();
   root.dataset.shown = `${value.run} ${value.layer} ${value.head ?? "mean"}`; // for whoever waits until it is there
   show(at);
-  announce();
+  announce(!(before && before.run === value.run));
 }
 
 function takeRows() {
@@ -362,8 +362,8 @@ function pin(patch) {
 }
 
 // The result above shows the same patch, and the other way round: within the browser, no request.
-function announce() {
-  const detail = { row: Math.floor(pinned / data.w), column: pinned % data.w, layer: data.layer, from: "lens" };
+function announce(fresh = false) {
+  const detail = { row: Math.floor(pinned / data.w), column: pinned % data.w, layer: data.layer, fresh, from: "lens" };
   document.dispatchEvent(new CustomEvent("lab:patch", { detail }));
 }
 document.addEventListener("lab:patch", ({ detail: { row: down, column, from } }) => {
@@ -371,6 +371,7 @@ document.addEventListener("lab:patch", ({ detail: { row: down, column, from } })
   pinned = clamp(down, data.h) * data.w + clamp(column, data.w);
   show(pinned);
 });
+document.addEventListener("lab:layer", ({ detail }) => askLayer(detail, head));
 
 function picked() {
   const index = [Math.floor(at / data.w), at % data.w];

@@ -10,8 +10,9 @@ import gradio as gr
 from demo.handlers.common import DownloadView
 from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.presenters import segment as presenters
+from demo.service.figure import KINDS
 from demo.static import static
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, outputs
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, hidden_text, outputs
 
 FILE = "file"
 RESULT_HTML = """
@@ -42,6 +43,9 @@ class Result:
     status: gr.HTML
     costs: gr.HTML
     download: gr.Button
+    figure: gr.Dropdown
+    save: gr.Button
+    place: gr.Textbox
     file: gr.DownloadButton
     run: gr.State
     token: gr.Textbox
@@ -65,8 +69,16 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
             findings = gr.HTML("", elem_id="findings", padding=False)
             costs = gr.HTML("", elem_id="costs", padding=False)
             download = gr.Button(presenters.DOWNLOAD, elem_id="download", size="sm")
+            with gr.Row(elem_id="save-row"):
+                kinds = [(title, name) for name, (title, _) in KINDS.items()]
+                figure = gr.Dropdown(
+                    kinds, value="png", label="Figure", show_label=False, container=False, filterable=False,
+                    min_width=170, elem_id="figure",
+                )  # fmt: skip
+                save = gr.Button(presenters.SAVE, elem_id="save", size="sm", scale=0, min_width=90)
+    place = hidden_text("place")
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
-    return Result(picture, legend, point, findings, status, costs, download, file, run, token)
+    return Result(picture, legend, point, findings, status, costs, download, figure, save, place, file, run, token)
 
 
 def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandlers) -> None:
@@ -95,6 +107,15 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
+    saved = result.save.click(
+        handlers.figure,
+        [shared.run, shared.image, result.figure, result.place],
+        [result.save, result.file],
+        show_progress="hidden",
+        **ONE_AT_A_TIME,
+        **PRIVATE,
+    )
+    saved.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
     # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
 
