@@ -70,17 +70,8 @@ class Page:
         a, c = self.ask, self.clusters
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
-            *(
-                a.templates,
-                a.image_prior,
-                a.everything_else,
-                a.skip_missing,
-                c.denoise,
-                c.automatic,
-                c.eps,
-                c.min_samples,
-                self.head.model,
-            ),
+            *(a.templates, a.image_prior, a.everything_else, a.everything_else_chosen, a.skip_missing),
+            *(c.denoise, c.automatic, c.eps, c.min_samples, self.head.model),
         ]
 
     @property

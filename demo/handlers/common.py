@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from demo import core
 from demo.errors import UserError, for_people
 from demo.jobs import Progress, watched
 from demo.service import Asked
@@ -157,6 +158,7 @@ def read_asked(
     templates: Any,
     image_prior: Any,
     everything_else: Any,
+    everything_else_chosen: Any,
     skip_missing: Any,
     denoise: Any,
     automatic: Any,
@@ -186,10 +188,18 @@ def read_asked(
             min_samples=None if automatic is True else whole("min_samples", min_samples),
             templates=one_of("templates", templates, TEMPLATES) if templates not in (None, AUTO) else None,
             image_prior=image_prior is True,
-            everything_else=everything_else is True,
+            everything_else=everything_else is True if everything_else_chosen == "yes" else _is_one_class(typed, extra),
             skip_missing=skip_missing is True,
             threshold=number("threshold", threshold) if background == BY_THRESHOLD else 0.0,
         )
+
+
+def _is_one_class(words: str, background: str) -> bool:
+    """Whether words are one class with nothing to compare it with: it would fill the picture."""
+    try:
+        return not background and len(core.text.vocabulary.parse_vocabulary(words).class_names) == 1
+    except core.errors.CliptraseError:
+        return False  # said where the words are used
 
 
 def point_of(event: gr.SelectData) -> tuple[float, float]:

@@ -52,9 +52,9 @@ def news(pairs: Sequence[Pair]) -> str:
     if made:
         parts.append(f"{made} made in {seconds(spent)}")
     took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(cut))}" for variant, cut in pairs)
-    parts.append(f"<details><summary>What each took</summary>{took}</details>")
     notes = dict.fromkeys(note for _, cut in pairs for note in cut.result.notes)
-    return f'<div class="facts">{" · ".join(parts)}</div>' + "".join(map(hint, list(notes)[:NOTES_SHOWN]))
+    each = f"<details><summary>What each took</summary>{took}</details>"
+    return f'<div class="facts">{" · ".join(parts)}{each}</div>' + "".join(map(hint, list(notes)[:NOTES_SHOWN]))
 
 
 def changed_share(before: Variant, after: Variant, found: Difference) -> str:

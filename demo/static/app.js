@@ -31,7 +31,8 @@
       mine ? [mine, typed, "", ""] : [picture, typed || words, example, example],
     // Whether everything else is a class of its own: with one class yes, unless the person has chosen.
     oneClass: (words, now, chosen, dataSets) => {
-      const classes = (words ?? "").split("|")[0].split(/[;\n]/.test(words) ? /[;\n]/ : ",").filter(one => one.trim());
+      if (/background\s*:/i.test(words)) return chosen === "yes" ? now : false;
+      const classes = (words ?? "").split(/[;\n]/.test(words) ? /[;\n]/ : ",").filter(one => one.trim());
       return chosen === "yes" ? now : classes.length === 1 && !dataSets.includes(classes[0].trim().toLowerCase());
     },
     copyLink: example => {

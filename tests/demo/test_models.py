@@ -46,7 +46,7 @@ TINY = {
     "quick_gelu": True,
 }
 TAGS = ("one", "two", "three")
-FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, False, False, "cls", True, 0.7, 3)
+FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, False, "yes", False, "cls", True, 0.7, 3)
 
 
 def quiet(share, text):

@@ -65,6 +65,7 @@ FIELDS = {
     "templates": "auto",
     "image_prior": False,
     "everything_else": False,
+    "everything_else_chosen": "yes",
     "skip_missing": False,
     "denoise": "cls",
     "automatic": True,
