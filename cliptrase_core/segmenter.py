@@ -1,4 +1,4 @@
-"""The whole computation behind two calls: `encode` a picture once, `segment` it by any words."""
+"""The pipeline: `encode` a picture once, `segment` it by any words, `inspect` its attention."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ import numpy as np
 from cliptrase_core import Segmenter
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.ledger import part_path
 from cliptrase_core.evaluation.predictors import PresetPredictor
+from cliptrase_core.evaluation.records import part_path
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, records_folder, run
 from cliptrase_core.evaluation.sources import Sample
 from cliptrase_core.options import SegmentOptions

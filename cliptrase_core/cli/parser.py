@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
     segment = commands.add_parser("segment", help="divide pictures among words")
     segment.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder, or a pattern such as '*.jpg'")
-    segment.add_argument("--recursive", action="store_true", help="look into the folders of a folder too")
+    segment.add_argument("--recursive", action="store_true", help="search folders within folders too")
     segment.add_argument(
         "--skip-existing", action="store_true", help="leave out pictures that the same command has done before"
     )
@@ -120,13 +120,13 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--refine", default=NONE, choices=REFINERS, help="boundaries: edges needs no weights, the others are SAM"
     )
-    segment.add_argument("--refine-mode", choices=MODES, help=f"how SAM is asked; {MODES[0]} unless told otherwise")
+    segment.add_argument("--refine-mode", choices=MODES, help=f"how SAM is prompted (default: {MODES[0]})")
     segment.add_argument("--sam-checkpoint", metavar="FILE", help="SAM's weights (default: fetched when needed)")
     segment.add_argument("--intermediates", action="store_true", help="put features and affinity into the .npz too")
     _add_common(segment)
     segment.set_defaults(run=_segment)
 
-    inspect = commands.add_parser("inspect", help="what one patch looks at, before and after recovery")
+    inspect = commands.add_parser("inspect", help="attention of one patch, before and after recovery")
     inspect.add_argument("image", metavar="IMAGE")
     inspect.add_argument("--row", type=int, required=True, help="of the patch, from 0")
     inspect.add_argument("--column", type=int, required=True, help="of the patch, from 0")

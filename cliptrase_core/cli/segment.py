@@ -1,4 +1,4 @@
-"""`segment`: pictures divided among words, as files; one that cannot be used does not end the run."""
+"""`segment`: segment pictures and write the results; a picture that cannot be read does not stop the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was asked for to what runs: words, pictures, protocol, and the header that names them all."""
+"""Turn a request into a run: vocabulary, pictures, protocol, and the report's header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From pictures to labels under each protocol, and the truth in the frame in which that protocol scores."""
+"""Predict labels under each protocol, and bring the ground truth to the frame in which it is scored."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Predictor(Protocol):
 
 
 class PresetPredictor:
-    """One look at each picture, laid out by a preset: protocols `paper` (centre crop) and `whole`.
+    """One forward pass per picture, laid out by a preset: protocols `paper` (centre crop) and `whole`.
 
     Args:
         segmenter: the model.
         preset: a name.
-        options: how words are told apart.
+        options: of `Segmenter.segment`.
         short_side: pixels that the model sees, instead of the preset's.
     """
 
@@ -140,7 +140,7 @@ class SlidePredictor:
     Args:
         segmenter: the model.
         slide: numbers of the setting.
-        options: how words are told apart; what needs regions or the whole picture cannot be asked for.
+        options: of `Segmenter.segment`; what needs regions or the whole picture cannot be asked for.
     """
 
     def __init__(self, segmenter: Segmenter, slide: Slide, options: SegmentOptions) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of an evaluation, and which protocol suits it."""
+"""The request: everything a user can set for an evaluation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Request:
         protocol: one of `PROTOCOLS`; None takes what suits the data.
         preset: None takes what suits the protocol.
         short_side: pixels that the model sees, instead of the preset's or the setting's.
-        options: how words are told apart; `image_prior` None takes the published script's where quirks are asked for.
+        options: of `Segmenter.segment`; `image_prior` None takes the published script's where quirks are asked for.
         image_prior: see above.
         vocabulary: words instead of the setting's, as many classes.
         limit: only the first so many pictures.

@@ -1,4 +1,4 @@
-"""How well each word suits each patch: what a label rests on, and what came second."""
+"""Scores of every word at every patch: the classes at a pixel, best first, and classes that are not there."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PatchScores:
 
         Args:
             row: of the pixel in the labels' frame, from 0.
-            column: likewise.
+            column: of the pixel, from 0.
 
         Raises:
             InputError: outside the labels' frame.

@@ -1,4 +1,4 @@
-"""Methods: which blocks of the image tower work differently, and how, as data that `features` carries out.
+"""The registry of methods: what each changes in the image tower, as data for `features`.
 
 What the papers leave open is settled in docs/decisions/017-nine-methods.md.
 """
@@ -52,7 +52,7 @@ class Method:
         resclip: None, or what ResCLIP adds to the pairs.
         temperature: factor of cosines before softmax, by the published code; None takes the model's own
             (100 in OpenAI's weights). It decides confidences, never which class wins.
-        regions_vote: whether clusters of the recovered affinity take their majority label unless told otherwise.
+        regions_vote: whether clusters of the recovered affinity take their majority label by default.
         quirk: what a person who compares figures should know; may be empty.
     """
 

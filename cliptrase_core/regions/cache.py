@@ -1,4 +1,4 @@
-"""Clusters of a picture as patches and as pixels, kept while its encoding lives: words do not change them."""
+"""Clusters and regions of an encoding, cached while it lives: they do not depend on words."""
 
 from __future__ import annotations
 

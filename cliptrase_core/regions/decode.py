@@ -1,4 +1,4 @@
-"""From scores on the patch grid to labels of pixels: interpolate, choose, vote.
+"""Decode patch scores to pixel labels: upsample, choose the best, vote by region.
 
 Everything is made in strips of rows, so that a (C, H, W) block never stands in memory, and only classes
 that can win somewhere in a strip are interpolated. Both change nothing in the result.

@@ -1,4 +1,4 @@
-"""From what a person types to classes, synonyms and background words.
+"""Vocabularies: classes, their synonyms, and background words.
 
 Grammar: `;` or a new line separates classes, `,` inside a class separates synonyms (the first is shown); in a
 text with neither, `,` separates classes. `| background: a, b` after the classes, or an entry that starts with

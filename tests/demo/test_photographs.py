@@ -123,7 +123,7 @@ def test_what_is_kept_of_a_photograph_is_small(service, photo):
     assert all(packed.labels.size == SHOWN and packed.nbytes < 2.2 * pixels for packed in results)
     assert sum(packed.nbytes for packed in results) < settings.KEPT_RESULT_BYTES / 2
     (entry,) = [entry for _, entry in service._pictures._kept.items()]
-    held = (entry.pixels, entry.shown, entry.patches, entry.encoding.seen)
+    held = (entry.pixels, entry.shown, entry.patches, entry.encoding.model_input)
     assert max(max(part.shape) for part in held) <= LONGEST_SHOWN, "the whole photograph is not held"
     behind = [memoryview(part if part.base is None else part.base).nbytes for part in held]
     assert max(behind) <= 2 * 3 * pixels, "not behind a view either"

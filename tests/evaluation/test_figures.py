@@ -10,9 +10,9 @@ import torch
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import predictors
-from cliptrase_core.evaluation.ledger import record_of
 from cliptrase_core.evaluation.metrics import class_iou, mean_iou, pixel_accuracy
 from cliptrase_core.evaluation.predictors import SlidePredictor, label_windows, resize_short_side, window_boxes
+from cliptrase_core.evaluation.records import record_of
 from cliptrase_core.evaluation.report import RESAMPLES, SEED, counts_of, figures, intervals, total
 from cliptrase_core.evaluation.settings import Slide
 from cliptrase_core.evaluation.sources import Sample

@@ -16,8 +16,8 @@ from cliptrase_core.errors import InputError, memory_explained
 from cliptrase_core.evaluation.data import check_folders
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
-from cliptrase_core.evaluation.ledger import Ledger, Record, part_path, read_ledgers
-from cliptrase_core.evaluation.looking import MOST, expect_usable, look
+from cliptrase_core.evaluation.mask_check import MOST, expect_usable, summarise
+from cliptrase_core.evaluation.records import Ledger, Record, part_path, read_ledgers
 from cliptrase_core.evaluation.report import ClassCounts, intervals
 from cliptrase_core.evaluation.settings import RAW_STUFF, SETTINGS
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
@@ -231,7 +231,7 @@ def test_a_picture_is_never_its_own_mask(tmp_path):
 def convention_and_looks(tmp_path, numbers, **entries):
     write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: np.array(numbers))
     own = folder_set({"images": "i", "masks": "m", "vocabulary": "cat; dog", **entries}, tmp_path)
-    return own.convention, look(find_pairs(own.layout, Path()), own.convention)
+    return own.convention, summarise(find_pairs(own.layout, Path()), own.convention)
 
 
 CAT = "cat | background: wall"
@@ -476,7 +476,7 @@ def test_check_counts_what_is_missing_and_opens_no_more_than_it_says(tmp_path):
     own = folder_set({"images": "i", "masks": "m", "vocabulary": "cat; dog"}, tmp_path)
     lines = list(check_folders(own))
     assert f"{MOST + 23} pictures, 0 pictures and {MOST + 20} masks are missing" in lines[1]
-    assert len(look(find_pairs(own.layout, Path()), own.convention)) == MOST
+    assert len(summarise(find_pairs(own.layout, Path()), own.convention)) == MOST
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.md", "report.best.png", "report.worst.png"])
