@@ -12,38 +12,68 @@ patches (1+N, 1+N), row and column 0 are [CLS]; *attention* the query-key softma
 into pixels; a *vocabulary* is classes, each a group of prompts.
 """
 
-from cliptrase_core.errors import CliptraseError, InputError, UnsupportedBackboneError, WeightsError
-from cliptrase_core.inspection.capture import AttentionMaps, Capture
-from cliptrase_core.inspection.scores import PatchScores
-from cliptrase_core.io.image import read_image
-from cliptrase_core.methods.registry import METHODS
-from cliptrase_core.presets import PRESETS, ClusterSettings
-from cliptrase_core.refine import REFINERS, Refined, refine
-from cliptrase_core.results import ImageEncoding, Segmentation
-from cliptrase_core.segmenter import Segmenter
-from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary, parse_vocabulary
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from cliptrase_core.version import VERSION as __version__
 
-__all__ = [
-    "METHODS",
-    "PRESETS",
-    "REFINERS",
-    "AttentionMaps",
-    "Capture",
-    "CliptraseError",
-    "ClusterSettings",
-    "ImageEncoding",
-    "InputError",
-    "PatchScores",
-    "Refined",
-    "Segmentation",
-    "Segmenter",
-    "UnsupportedBackboneError",
-    "Vocabulary",
-    "WeightsError",
-    "__version__",
-    "dataset_vocabulary",
-    "parse_vocabulary",
-    "read_image",
-    "refine",
-]
+if TYPE_CHECKING:
+    from cliptrase_core import viz as viz
+    from cliptrase_core.errors import CliptraseError as CliptraseError
+    from cliptrase_core.errors import InputError as InputError
+    from cliptrase_core.errors import UnsupportedBackboneError as UnsupportedBackboneError
+    from cliptrase_core.errors import WeightsError as WeightsError
+    from cliptrase_core.inspection.capture import AttentionMaps as AttentionMaps
+    from cliptrase_core.inspection.capture import Capture as Capture
+    from cliptrase_core.inspection.scores import PatchScores as PatchScores
+    from cliptrase_core.io.image import read_image as read_image
+    from cliptrase_core.methods.registry import METHODS as METHODS
+    from cliptrase_core.options import LayoutOptions as LayoutOptions
+    from cliptrase_core.options import SegmentOptions as SegmentOptions
+    from cliptrase_core.presets import PRESETS as PRESETS
+    from cliptrase_core.presets import ClusterSettings as ClusterSettings
+    from cliptrase_core.refine import REFINERS as REFINERS
+    from cliptrase_core.refine import Refined as Refined
+    from cliptrase_core.refine import refine as refine
+    from cliptrase_core.results import ImageEncoding as ImageEncoding
+    from cliptrase_core.results import Segmentation as Segmentation
+    from cliptrase_core.segmenter import Segmenter as Segmenter
+    from cliptrase_core.text.vocabulary import Vocabulary as Vocabulary
+    from cliptrase_core.text.vocabulary import dataset_vocabulary as dataset_vocabulary
+    from cliptrase_core.text.vocabulary import parse_vocabulary as parse_vocabulary
+
+# Where each public name lives. Imported when it is first asked for: `options` and `errors` can then be had without
+# torch, which takes seconds. A test holds this against the list above.
+_HOMES = {
+    **dict.fromkeys(("CliptraseError", "InputError", "UnsupportedBackboneError", "WeightsError"), "errors"),
+    **dict.fromkeys(("LayoutOptions", "SegmentOptions"), "options"),
+    **dict.fromkeys(("PRESETS", "ClusterSettings"), "presets"),
+    **dict.fromkeys(("ImageEncoding", "Segmentation"), "results"),
+    **dict.fromkeys(("AttentionMaps", "Capture"), "inspection.capture"),
+    **dict.fromkeys(("Vocabulary", "dataset_vocabulary", "parse_vocabulary"), "text.vocabulary"),
+    **dict.fromkeys(("REFINERS", "Refined"), "refine"),
+    "METHODS": "methods.registry",
+    "PatchScores": "inspection.scores",
+    "Segmenter": "segmenter",
+    "read_image": "io.image",
+}
+_PACKAGES = ("refine", "viz")
+"""Packages that are public by themselves; `refine` can also be called."""
+
+__all__ = ["__version__", *_HOMES, *_PACKAGES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found  # the next time without this function
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

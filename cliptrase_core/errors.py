@@ -1,4 +1,4 @@
-"""What can go wrong, as one small tree. Every message says what was expected, what was given, what to do."""
+"""Exceptions and their messages: expected, got, what to do."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Presets: how a picture is laid out and clustered, as one name."""
+"""Presets: named settings of layout and clustering."""
 
 from __future__ import annotations
 

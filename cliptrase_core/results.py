@@ -21,6 +21,10 @@ BACKGROUND = "background"
 """Name of the label that all background words share."""
 
 
+EVERYTHING_ELSE = "everything else"
+"""Name of the label of pixels that resemble none of the classes."""
+
+
 def is_background(name: str) -> bool:
     """Whether a class of this name, however it is written, is the background."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split()) == BACKGROUND
@@ -46,7 +50,7 @@ class ImageEncoding:
         cls: (D,) float32, unit: the [CLS] feature of the same block.
         affinity: (1+N, 1+N) float32, cosine in [-1, 1]; row and column 0 are [CLS].
         last_input: (1+N, width), tokens that enter the last block: methods that change no other start from here.
-        seen: (H, W, 3) uint8, what the model saw, in the model frame: methods that change earlier blocks start
+        model_input: (H, W, 3) uint8, in the model frame: methods that change earlier blocks start
             from here, for colours are the smallest thing that gives every block's tokens again.
         frame: how the picture was laid out.
         preset: name of the preset that laid it out.
@@ -58,7 +62,7 @@ class ImageEncoding:
     cls: Tensor
     affinity: Tensor
     last_input: Tensor
-    seen: npt.NDArray[np.uint8]
+    model_input: npt.NDArray[np.uint8]
     frame: Frame
     preset: str
     model_id: str
@@ -71,7 +75,7 @@ class ImageEncoding:
         _expect_shape("patches", tuple(self.patches.shape), (n, int(self.patches.shape[-1])))
         _expect_shape("cls", tuple(self.cls.shape), (int(self.patches.shape[-1]),))
         _expect_shape("affinity", tuple(self.affinity.shape), (1 + n, 1 + n))
-        _expect_shape("seen", self.seen.shape, (*self.frame.model, 3))
+        _expect_shape("model_input", self.model_input.shape, (*self.frame.model, 3))
 
     @property
     def grid(self) -> Size:

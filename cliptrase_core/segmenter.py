@@ -1,4 +1,4 @@
-"""The whole computation behind two calls: `encode` a picture once, `segment` it by any words."""
+"""The pipeline: `encode` a picture once, `segment` it by any words, `inspect` its attention."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
-from cliptrase_core.inspection.scores import PatchScores
+from cliptrase_core.inspection.scores import GENERAL_WORDS, PatchScores, missing_classes
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures
@@ -26,11 +26,11 @@ from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.models.checkpoint import fingerprint
 from cliptrase_core.models.encoder import Encoder
 from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
+from cliptrase_core.options import SegmentOptions, read_options, takes
 from cliptrase_core.presets import ClusterSettings, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
-from cliptrase_core.regions.decode import label_pixels, word_logits
-from cliptrase_core.regions.denoise import DENOISE_MODES, Denoise
-from cliptrase_core.results import ImageEncoding, Segmentation
+from cliptrase_core.regions.decode import everything_else, label_pixels, word_logits
+from cliptrase_core.results import EVERYTHING_ELSE, ImageEncoding, Segmentation
 from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary
 from cliptrase_core.text.words import Words, read_text_features, read_words
@@ -156,22 +156,16 @@ class Segmenter:
         """`encode` of several pictures; those of equal model frame share a forward pass."""
         return self._encoder.encode(images, preset_by_name(preset), short_side, max_pixels)
 
+    @takes(SegmentOptions)
     def segment(
         self,
         encoding: ImageEncoding,
         vocabulary: Words | None = None,
         *,
-        method: str = "cliptrase",
         text_features: Tensor | npt.NDArray[np.floating[Any]] | None = None,
         class_names: Sequence[str] | None = None,
-        eps: float | None = None,
-        min_samples: int | None = None,
-        denoise: Denoise = "cls",
-        templates: str | None = None,
-        image_prior: bool = False,
-        vote: bool | None = None,
-        threshold: float = 0.0,
         size: Size | None = None,
+        **options: Any,
     ) -> Segmentation:
         """Divide an encoded picture among words. The picture does not run through the model again.
 
@@ -179,28 +173,22 @@ class Segmenter:
             encoding: from `encode` of the same segmenter.
             vocabulary: "cat, kitten; dog | background: wall, floor", a data set's name, a list such as
                 ["cat, kitten", "dog"], names with their synonyms, or a parsed vocabulary.
-            method: one of `METHODS`.
             text_features: (P, D), instead of a vocabulary: skips the text tower, rows are used as they are.
             class_names: with `text_features`: names of its first rows; further rows are background words.
-            eps: DBSCAN's radius; None takes the preset's.
-            min_samples: DBSCAN's core size; None takes the preset's.
-            denoise: "cls", "dice" or "none".
-            templates: template set; None takes the preset's.
-            image_prior: multiply every patch's scores by the whole picture's, as the published script does
-                for VOC20 only; words that do not suit the picture as a whole then seldom win.
-            vote: whether every region takes its most frequent label; None leaves it to the method.
-            threshold: pixels whose class is less likely become background, see `Segmentation.above`.
             size: (H, W) at which the same part of the picture is labelled, for instance that of a screen; None takes
                 the frame's own, `encoding.frame.labels`.
+            options: those of `SegmentOptions`: method, denoise, eps, ...
 
         Raises:
-            InputError: an encoding of another model, an unusable vocabulary, or a setting out of range.
+            InputError: an encoding of another model, an unusable vocabulary, or an option out of range.
+            TypeError: no such option.
         """
-        chosen = method_by_name(method)
-        vote = chosen.regions_vote if vote is None else vote
+        asked = read_options(SegmentOptions, options)
+        chosen = method_by_name(asked.method)
+        vote = chosen.regions_vote if asked.vote is None else asked.vote
         preset = self._check_encoding(encoding)
-        settings = self._cluster_settings(encoding, preset, eps, min_samples, denoise)
-        templates = templates or preset.templates
+        settings = self._cluster_settings(encoding, preset, asked)
+        templates = asked.templates or preset.templates
         size = given_size(size, encoding.frame.labels)
         timings = dict(encoding.timings)
         with torch.inference_mode():
@@ -209,43 +197,43 @@ class Segmenter:
             with timed(timings, "features"):
                 cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             with timed(timings, "cluster"):
-                regions = (found := self._regions.get(encoding, settings, denoise)).at(size)
+                regions = (found := self._regions.get(encoding, settings, asked.denoise)).at(size)
             with timed(timings, "label"):
-                logits = word_logits(self._features.scale(chosen), cls, patches, text, image_prior)
-                maps, label_of = logits.T.reshape(-1, *encoding.grid), torch.tensor(words.prompt_labels)
+                missing = self._missing(encoding, words, text, templates) if asked.skip_missing else []
+                logits = word_logits(self._features.scale(chosen), cls, patches, text, asked.image_prior)
+                maps, label_of, names = _competing(logits.T.reshape(-1, *encoding.grid), words, missing, asked)
                 labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
         return Segmentation(
             labels=labels,
             regions=regions,
             confidence=confidence,
-            class_names=words.class_names,
+            class_names=names,
             patch_clusters=found.patch_clusters,
             grid=encoding.grid,
             settings={
                 **self._describe(encoding),
                 "vocabulary": words.text,
-                "method": chosen.name,
+                **asked.options,
                 "eps": float(settings.eps),
                 "min_samples": int(settings.min_samples),
-                "denoise": denoise,
                 "templates": templates if text_features is None else "given features",
-                "image_prior": image_prior,
-                "vote": bool(vote),
+                "vote": vote,
                 "threshold": 0.0,
+                **({"missing": [words.class_names[label] for label in missing]} if asked.skip_missing else {}),
             },
             timings=timings,
-            notes=words.notes,
-        ).above(threshold)
+            notes=words.notes_beside_others if asked.everything_else else words.notes,
+        ).above(asked.threshold)
 
     def clusters(
-        self, encoding: ImageEncoding, *, eps: float | None = None, min_samples: int | None = None,
-        denoise: Denoise = "cls",
-    ) -> npt.NDArray[np.int64]:  # fmt: skip
+        self, encoding: ImageEncoding, *, eps: float | None = None, min_samples: int | None = None, denoise: str = "cls"
+    ) -> npt.NDArray[np.int64]:
         """(N,), cluster of each patch as `segment` finds them, -1 = noise; without words, and no pixel is labelled.
 
         Takes and raises what `segment` does.
         """
-        settings = self._cluster_settings(encoding, self._check_encoding(encoding), eps, min_samples, denoise)
+        asked = SegmentOptions(eps=eps, min_samples=min_samples, denoise=denoise)
+        settings = self._cluster_settings(encoding, self._check_encoding(encoding), asked)
         with torch.inference_mode():
             return self._regions.get(encoding, settings, denoise).patch_clusters
 
@@ -263,9 +251,10 @@ class Segmenter:
         Takes and raises what `segment` does.
         """
         preset = self._check_encoding(encoding)
-        chosen, words = method_by_name(method), read_words(vocabulary, None)
+        asked = SegmentOptions(method=method, templates=templates, image_prior=image_prior)
+        chosen, words = method_by_name(asked.method), read_words(vocabulary, None)
         with torch.inference_mode():
-            text = self._text.embed(words.prompts, templates or preset.templates)
+            text = self._text.embed(words.prompts, asked.templates or preset.templates)
             cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             scale = self._features.scale(chosen)
             logits = word_logits(scale, cls, patches, text, image_prior)
@@ -350,13 +339,17 @@ class Segmenter:
         words, rows = read_text_features(text_features, class_names, vocabulary, width=width)
         return words, rows.to(self.device)
 
-    def _cluster_settings(
-        self, encoding: ImageEncoding, preset: Preset, eps: float | None, min_samples: int | None, denoise: str
-    ) -> ClusterSettings:
-        expect_one_of("denoise", denoise, DENOISE_MODES)
+    def _missing(self, encoding: ImageEncoding, words: Vocabulary, text: Tensor, templates: str) -> list[int]:
+        general = self._text.embed(GENERAL_WORDS, templates)
+        return missing_classes(
+            encoding.patches.to(self.device), text, torch.tensor(words.prompt_labels), len(words.classes), general
+        )
+
+    def _cluster_settings(self, encoding: ImageEncoding, preset: Preset, asked: SegmentOptions) -> ClusterSettings:
         base = preset.clustering or self.default_clustering(len(encoding.patches))
         return ClusterSettings(
-            base.eps if eps is None else eps, base.min_samples if min_samples is None else min_samples
+            base.eps if asked.eps is None else asked.eps,
+            base.min_samples if asked.min_samples is None else asked.min_samples,
         )
 
     def _check_encoding(self, encoding: ImageEncoding) -> Preset:
@@ -384,6 +377,33 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
+
+
+def _competing(
+    maps: Tensor, words: Vocabulary, missing: Sequence[int], asked: SegmentOptions
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Maps (P, h, w) that compete for pixels, the label of each, and the names of all labels.
+
+    Classes that are missing keep their label and their name, but do not compete; where none is left, all do, unless
+    everything else is there to win.
+    """
+    label_of, names = torch.tensor(words.prompt_labels), words.class_names
+    kept = ~torch.isin(label_of, torch.tensor(missing, dtype=label_of.dtype))
+    if bool(kept.any()) or asked.everything_else:
+        maps, label_of = maps[kept.to(maps.device)], label_of[kept]
+    if not asked.everything_else:
+        return maps, label_of, names
+    if EVERYTHING_ELSE in {name.casefold() for name in names}:
+        raise InputError(
+            explain(
+                "everything_else",
+                expected=f"no class named {EVERYTHING_ELSE!r}",
+                got=repr(EVERYTHING_ELSE),
+                remedy="Rename the class, or leave the option out.",
+            )
+        )
+    rest = everything_else(maps, label_of.to(maps.device), len(words.classes))
+    return torch.cat([maps, rest[None]]), torch.cat([label_of, torch.tensor([len(names)])]), (*names, EVERYTHING_ELSE)
 
 
 @contextmanager

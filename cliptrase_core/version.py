@@ -1,3 +1,3 @@
-"""The version, alone in a file so that packaging can read it without importing torch."""
+"""The version, in a file of its own so that packaging reads it without importing torch."""
 
 VERSION = "0.1.0"

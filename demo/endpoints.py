@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
-from demo.errors import UserError
-from demo.handlers.common import number, one_of, plainly, text, whole
+from demo.errors import UserError, for_people
+from demo.handlers.common import one_of, plainly, text, whole
 from demo.models import offered
 from demo.presenters.attention import describe_look
 from demo.presenters.compare import describe_compared, describe_comparison
@@ -36,42 +35,24 @@ class Endpoints:
         self,
         image: str | None,
         vocabulary: Any,
-        method: Any = "cliptrase",
-        preset: Any = "auto",
-        denoise: Any = "cls",
-        eps: Any = None,
-        min_samples: Any = None,
-        short_side: Any = None,
-        templates: Any = None,
-        threshold: Any = 0.0,
-        image_prior: Any = False,
-        vote: Any = None,
+        *,
         model: Any = None,
         include_masks: Any = True,
+        **options: Any,
     ) -> Any:
         """Divide a picture among words: classes with area, mean confidence and mask, and how it was computed.
 
         Args:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
-            method: one of `METHODS`.
-            preset: one of `PRESETS`.
-            denoise: one of `DENOISE`.
-            eps: DBSCAN's radius; None takes the preset's.
-            min_samples: DBSCAN's core size; None takes the preset's.
-            short_side: pixels that the model sees along the short side; None takes the preset's.
-            templates: one of `TEMPLATES`; None takes the preset's.
-            threshold: pixels less sure than this, 0 to 1, become background.
-            image_prior: weigh words by how well they suit the whole picture.
-            vote: whether regions vote; None leaves it to the method.
             model: which loaded model; None takes the one that the page started with.
             include_masks: whether each class carries its mask as COCO run lengths.
+            options: those of `SegmentOptions` and `LayoutOptions`.
 
         Raises:
             gr.Error: an argument is not what it can be; the message says which and what is expected.
         """
-        asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
-        asked = _in_one_way(asked, method, denoise, vote)
+        asked = _asked(vocabulary, model, options)
         masks = _yes("include_masks", include_masks)
         return describe(self._service.segment(image, asked, full=True), masks=masks)
 
@@ -80,21 +61,13 @@ class Endpoints:
         self,
         image: str | None,
         vocabulary: Any,
+        *,
         refiner: Any = SAM_NANO,
         mode: Any = REFINE_MODES[0],
         keep: Any = None,
-        method: Any = "cliptrase",
-        preset: Any = "auto",
-        denoise: Any = "cls",
-        eps: Any = None,
-        min_samples: Any = None,
-        short_side: Any = None,
-        templates: Any = None,
-        threshold: Any = 0.0,
-        image_prior: Any = False,
-        vote: Any = None,
         model: Any = None,
         include_masks: Any = True,
+        **options: Any,
     ) -> Any:
         """Divide a picture among words and refine the boundaries: classes as /segment gives them, and what changed.
 
@@ -104,24 +77,14 @@ class Endpoints:
             refiner: one of `REFINERS` whose weights are here; a call fetches nothing.
             mode: one of `REFINE_MODES`; edges has none.
             keep: numbers, from 0, of the components whose masks are taken; None leaves it to their quality.
-            method: this and all that follow: as in `segment`.
-            preset: likewise.
-            denoise: likewise.
-            eps: likewise.
-            min_samples: likewise.
-            short_side: likewise.
-            templates: likewise.
-            threshold: likewise.
-            image_prior: likewise.
-            vote: likewise.
-            model: likewise.
-            include_masks: likewise.
+            model: as in `segment`.
+            include_masks: as in `segment`.
+            options: as in `segment`.
 
         Raises:
             gr.Error: an argument is not what it can be; the message says which and what is expected.
         """
-        asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
-        asked = _in_one_way(asked, method, denoise, vote)
+        asked = _asked(vocabulary, model, options)
         name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, REFINE_MODES)
         if name == NO_MODEL and way != REFINE_MODES[0]:
             raise UserError(f"mode: expected nothing, since {name} has none. Leave it out, or name a SAM.")
@@ -172,16 +135,11 @@ class Endpoints:
         self,
         image: str | None,
         vocabulary: Any,
+        *,
         methods: Any = "",
-        preset: Any = "auto",
         other_vocabulary: Any = "",
-        eps: Any = None,
-        min_samples: Any = None,
-        short_side: Any = None,
-        templates: Any = None,
-        threshold: Any = 0.0,
-        image_prior: Any = False,
         model: Any = None,
+        **options: Any,
     ) -> Any:
         """Divide a picture in several ways and say what differs from the first: areas, changed share, timings.
 
@@ -189,20 +147,14 @@ class Endpoints:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
             methods: names out of `VARIANTS`, separated by commas; empty takes all.
-            preset: one of `PRESETS`.
             other_vocabulary: further words for the same picture, compared as one more; may be empty.
-            eps: DBSCAN's radius; None takes the preset's.
-            min_samples: DBSCAN's core size; None takes the preset's.
-            short_side: pixels that the model sees along the short side; None takes the preset's.
-            templates: one of `TEMPLATES`; None takes the preset's.
-            threshold: pixels less sure than this, 0 to 1, become background.
-            image_prior: weigh words by how well they suit the whole picture.
             model: which loaded model; None takes the one that the page started with.
+            options: those of `SegmentOptions` and `LayoutOptions` that are no variants.
 
         Raises:
             gr.Error: an argument is not what it can be; the message says which and what is expected.
         """
-        asked = _asked(vocabulary, preset, eps, min_samples, short_side, templates, threshold, image_prior, model)
+        asked = _asked(vocabulary, model, options)
         names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
         others = _words("other_vocabulary", other_vocabulary)
         found = variants(asked, tuple(dict.fromkeys(names)) or VARIANTS, others)
@@ -236,38 +188,13 @@ class Endpoints:
         }
 
 
-def _asked(
-    vocabulary: Any,
-    preset: Any,
-    eps: Any,
-    min_samples: Any,
-    short_side: Any,
-    templates: Any,
-    threshold: Any,
-    image_prior: Any,
-    model: Any,
-) -> Asked:
-    """What the arguments that several calls take ask for; UserError if one holds what it cannot hold."""
-    return Asked(
-        words=_words("vocabulary", vocabulary),
-        preset=one_of("preset", preset, PRESETS),
-        eps=None if eps is None else number("eps", eps),
-        min_samples=None if min_samples is None else whole("min_samples", min_samples),
-        short_side=None if short_side is None else whole("short_side", short_side, SHORT_SIDES[0], SHORT_SIDES[-1]),
-        templates=None if templates is None else one_of("templates", templates, TEMPLATES),
-        threshold=number("threshold", threshold),
-        image_prior=_yes("image_prior", image_prior),
-        model=None if model is None else text("model", model),
-    )
-
-
-def _in_one_way(asked: Asked, method: Any, denoise: Any, vote: Any) -> Asked:
-    return dataclasses.replace(
-        asked,
-        method=one_of("method", method, METHODS),
-        denoise=one_of("denoise", denoise, DENOISE),
-        vote=None if vote is None else _yes("vote", vote),
-    )
+def _asked(vocabulary: Any, model: Any, options: dict[str, Any]) -> Asked:
+    """What a call asks for; UserError if an argument holds what it cannot hold."""
+    words = _words("vocabulary", vocabulary)
+    if options.get("short_side") is not None:  # the page's own bounds: others share its memory
+        whole("short_side", options["short_side"], SHORT_SIDES[0], SHORT_SIDES[-1])
+    with for_people():
+        return Asked(words, model=None if model is None else text("model", model), **options)
 
 
 def _words(what: str, value: Any) -> str:

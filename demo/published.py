@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
+from cliptrase_core.options import LayoutOptions, Option, SegmentOptions, options_of
 from demo.endpoints import REFINERS, SAM_NANO, Endpoints
 from demo.service.compare import VARIANTS
-from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, REFINE_MODES, SHORT_SIDES, TEMPLATES
+from demo.settings import DIRECTIONS, OUTGOING, REFINE_MODES, SHORT_SIDES
 from demo.tabs.common import ONE_AT_A_TIME
 
+FIRST = (
+    *("method", "preset", "denoise", "eps", "min_samples"),
+    *("short_side", "templates", "threshold", "image_prior", "vote"),
+)
+"""Options in the order in which they were first published, since clients may call by position: others come last."""
+VARIED = ("method", "denoise", "vote")
+"""Options that /compare varies by itself."""
 WORDS_EXAMPLE = "cat, kitten; dog | background: wall, floor"
 
 
@@ -20,37 +32,28 @@ def publish(endpoints: Endpoints) -> None:
     with gr.Group(visible=False):
         image = gr.Image(label="image", type="filepath")
         image.api_info = lambda: {**picture, "additional_description": "an uploaded file; links are not fetched"}
-        preset = _choice("preset", PRESETS, "auto", "how the picture is laid out; paper-* takes its centre")
         model = _argument("model", "string", None, "key of a loaded model; empty: the one that the page started with")
         words = _argument("vocabulary", "string", None, "classes by ';', synonyms by ','", example=WORDS_EXAMPLE)
-        eps = _argument("eps", "number", None, "DBSCAN's radius; empty: automatic")
-        min_samples = _argument("min_samples", "integer", None, "DBSCAN's core size; empty: automatic")
-        sides = f"pixels, {SHORT_SIDES[0]} to {SHORT_SIDES[-1]}; empty: preset's"
-        short_side = _argument("short_side", "integer", None, sides)
-        templates = _choice("templates", TEMPLATES, None, "sentences around each word; empty: the preset's")
-        threshold = _argument("threshold", "number", 0.0, "0 to 1; pixels that are less sure become background")
-        prior = _argument("image_prior", "boolean", False, "weigh words by how well they suit the whole picture")
-        one_way = [
-            *(_choice("method", METHODS, METHODS[0], "how patches are compared with words"), preset),
-            _choice("denoise", DENOISE, DENOISE[0], "what keeps global patches from merging regions"),
-            *(eps, min_samples, short_side, templates, threshold, prior),
-            _argument("vote", "boolean", None, "whether regions vote; empty: the method's"),
-            model,
-            _argument("include_masks", "boolean", True, "each class with its mask as COCO run lengths"),
-        ]
+        options = {one.name: _option(one) for one in (*options_of(SegmentOptions), *options_of(LayoutOptions))}
+        masks = _argument("include_masks", "boolean", True, "each class with its mask as COCO run lengths")
+        first = [options[name] for name in FIRST]
+        later = [component for name, component in options.items() if name not in FIRST]
+        one_way = [*first, model, masks, *later]
         several = [
             *(image, words),
             _argument("methods", "string", "", f"out of {', '.join(VARIANTS)}; empty: all", example="clip, cliptrase"),
-            preset,
+            options["preset"],
             _argument("other_vocabulary", "string", "", "further words for the same picture; empty: none"),
-            *(eps, min_samples, short_side, templates, threshold, prior, model),
+            *(options[name] for name in FIRST if name not in {"preset", *VARIED}),
+            model,
+            *later,
         ]
         patch = [
             image,
             _argument("row", "integer", None, "of the patch, from 0", example=3),
             _argument("column", "integer", None, "of the patch, from 0", example=7),
             _argument("layer", "integer", None, "from 1; empty: the last but one"),
-            preset,
+            options["preset"],
             model,
             _argument("head", "integer", None, "from 1; empty: the mean of all heads"),
             _choice("direction", DIRECTIONS, OUTGOING, "what the patch looks at, or who looks at it"),
@@ -70,11 +73,47 @@ def publish(endpoints: Endpoints) -> None:
         )
         running = _result("what runs, and the names that the other calls take")
         call = gr.Button()
-    call.click(endpoints.segment, [image, words, *one_way], found, api_name="segment", **ONE_AT_A_TIME)
-    call.click(endpoints.inspect_patch, patch, looked, api_name="inspect_patch", **ONE_AT_A_TIME)
-    call.click(endpoints.compare, several, compared, api_name="compare", **ONE_AT_A_TIME)
-    call.click(endpoints.refine, refined, better, api_name="refine", **ONE_AT_A_TIME)
+    for method, arguments, result in (
+        (endpoints.segment, [image, words, *one_way], found),
+        (endpoints.inspect_patch, patch, looked),
+        (endpoints.compare, several, compared),
+        (endpoints.refine, refined, better),
+    ):
+        call.click(_named(method, arguments), arguments, result, api_name=method.__name__, **ONE_AT_A_TIME)
     call.click(endpoints.models, None, running, api_name="models", queue=False)
+
+
+def _named(method: Callable[..., Any], arguments: Sequence[gr.components.Component]) -> Callable[..., Any]:
+    """The method as Gradio wants it: called by position, with a parameter for each component, of its name."""
+    names = [str(component.label) for component in arguments]
+
+    @functools.wraps(method)
+    def call(*values: Any) -> Any:
+        return method(**dict(zip(names, values, strict=True)))
+
+    own = inspect.signature(method).parameters
+    required = {name for name in names if name in own and own[name].default is inspect.Parameter.empty}
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                component.label,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=inspect.Parameter.empty if component.label in required else component.value,
+            )
+            for component in arguments
+        ]
+    )
+    return call
+
+
+def _option(one: Option) -> gr.Textbox:
+    """An option of the core as an argument."""
+    if one.name == "short_side":
+        one = dataclasses.replace(one, least=SHORT_SIDES[0], most=SHORT_SIDES[-1])
+    schema = one.schema()
+    described = f"{one.help}; empty: {one.unset}" if one.unset else one.help
+    example = one.choices[0] if one.choices else None
+    return _argument(one.name, schema.pop("type"), one.default, described, example=example, **schema)
 
 
 def _argument(

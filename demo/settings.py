@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# The core's own names, repeated so that the page can be drawn before torch is imported; a test compares them.
-METHODS = ("cliptrase", "clip", "maskclip", "clip_surgery", "sclip", "gem", "naclip", "clearclip", "resclip")
-PRESETS = ("auto", "paper-224", "paper-336")
-DENOISE = ("cls", "dice", "none")
-TEMPLATES = ("simple7", "openai80")
+from cliptrase_core import options
+
+METHODS, PRESETS = tuple(options.METHODS), tuple(options.PRESETS)
+DENOISE, TEMPLATES = options.DENOISE, options.TEMPLATES
 OUTGOING, INCOMING = DIRECTIONS = ("outgoing", "incoming")
 """What a patch looks at; who looks at it."""
 DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")

@@ -18,10 +18,11 @@ import numpy as np
 from cliptrase_core import Segmenter
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.ledger import part_path
-from cliptrase_core.evaluation.predictors import Method, PresetPredictor
+from cliptrase_core.evaluation.predictors import PresetPredictor
+from cliptrase_core.evaluation.records import part_path
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, records_folder, run
 from cliptrase_core.evaluation.sources import Sample
+from cliptrase_core.options import SegmentOptions
 from cliptrase_core.text.vocabulary import parse_vocabulary
 from tests.conftest import tiny_clip
 
@@ -62,7 +63,7 @@ class Seven:
 
 def evaluate(segmenter: Segmenter, output: Path, group: Group, source: Seven, **settings) -> Finished | None:
     """A whole run."""
-    predictor = PresetPredictor(segmenter, "auto", Method(templates="simple7"))
+    predictor = PresetPredictor(segmenter, "auto", SegmentOptions(templates="simple7"))
     with only_writer(output, group):
         return run(Job(source, predictor, readers=1), HEADER, output, 2, group, **settings)
 

@@ -15,9 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary
+from cliptrase_core.io.files import asset
 from cliptrase_core.models.encoder import normalise, resize_and_crop
 from cliptrase_core.regions import cache
 from cliptrase_core.regions.decode import vote
+from cliptrase_core.results import EVERYTHING_ELSE
 from cliptrase_core.text.linter import lint
 from tests.conftest import tiny_clip
 from tests.reference import Reference, bilinear
@@ -429,3 +431,52 @@ def test_smallest_pictures_run(segmenter, size, preset):
     image = np.zeros((*size, 3), np.uint8)
     result = segmenter.segment(segmenter.encode(image, preset), "cat; dog")
     assert result.size == (size if preset == "auto" else (224, 224))
+
+
+# --- everything else, and classes that are not there ---
+
+
+@pytest.mark.parametrize("words", ["cat", "cat; dog", "cat | background: wall", "cat, kitten; dog; tree"])
+@pytest.mark.parametrize("vote", [True, False])
+def test_everything_else_is_a_class_of_its_own_after_all_others(segmenter, picture, words, vote):
+    encoding = segmenter.encode(picture)
+    plain = segmenter.segment(encoding, words, vote=vote)
+    result = segmenter.segment(encoding, words, vote=vote, everything_else=True)
+    assert result.class_names == (*plain.class_names, EVERYTHING_ELSE)
+    assert 0 < result.areas[EVERYTHING_ELSE] < 1
+    if not vote:
+        changed = result.labels != plain.labels
+        assert (result.labels[changed] == len(plain.class_names)).all(), "else no pixel changes its class"
+    assert not any("whole picture" in note for note in result.notes)
+    assert ((result.confidence >= 0) & (result.confidence <= 1)).all()
+
+
+def test_a_class_that_has_the_name_of_everything_else_is_refused(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    with pytest.raises(InputError, match="everything_else: expected no class named"):
+        segmenter.segment(encoding, "cat; Everything Else", everything_else=True)
+
+
+@pytest.mark.parametrize("missing", [[], [1], [0, 2], [0, 1, 2]])
+@pytest.mark.parametrize("rest", [True, False])
+def test_missing_classes_keep_their_names_and_win_nothing(segmenter, picture, monkeypatch, missing, rest):
+    monkeypatch.setattr("cliptrase_core.segmenter.missing_classes", lambda *_: missing)
+    encoding = segmenter.encode(picture)
+    result = segmenter.segment(encoding, "cat; dog; tree", skip_missing=True, everything_else=rest)
+    assert result.settings["missing"] == [("cat", "dog", "tree")[label] for label in missing]
+    assert result.class_names[:3] == ("cat", "dog", "tree")
+    if rest or len(missing) < 3:
+        assert not np.isin(result.labels, missing).any()
+    else:
+        assert np.isin(result.labels, [0, 1, 2]).all(), "nothing is left: they are shown, and said to be missing"
+
+
+def test_on_a_photograph_the_word_gets_what_it_names_and_no_more(nano):
+    encoding = nano.encode(str(asset("examples", "horses.jpg")))
+    alone = nano.segment(encoding, "horse")
+    parted = nano.segment(encoding, "horse", everything_else=True)
+    assert alone.areas["horse"] == 1
+    assert 0.1 < parted.areas["horse"] < 0.4
+    found = nano.segment(encoding, "horse; pizza; laptop", skip_missing=True)
+    assert "horse" not in found.settings["missing"]
+    assert "pizza" in found.settings["missing"]

@@ -1,4 +1,4 @@
-"""What is installed, which weights are here, what would run: the first thing to ask of a new machine."""
+"""`doctor`: list installed versions, weights on disk, and the model that would run."""
 
 from __future__ import annotations
 

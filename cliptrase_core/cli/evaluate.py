@@ -11,23 +11,20 @@ from typing import Any
 
 import torch
 
+from cliptrase_core.cli.arguments import add_options, given_options
 from cliptrase_core.cli.word_files import words_of_argument
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.data import check, check_folders, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
-from cliptrase_core.evaluation.predictors import Method
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import PROTOCOLS, Request
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.io.files import expect_ours, write_all
-from cliptrase_core.methods.registry import METHODS
-from cliptrase_core.presets import PRESETS
-from cliptrase_core.regions.denoise import DENOISE_MODES
+from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.segmenter import Segmenter
-from cliptrase_core.text.templates import TEMPLATES
 
 Load = Callable[[argparse.Namespace], Segmenter]
 
@@ -58,16 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--check", action="store_true", help="say which data are there and what masks hold; runs nothing")
     how = parser.add_argument_group("how")
     how.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; whole for examples and your own folders")
-    how.add_argument("--preset", choices=list(PRESETS), help="default: paper-224; auto for protocol whole")
-    how.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the protocol's)")
+    add_options(
+        how, LayoutOptions, unset={"preset": "paper-224; auto for protocol whole", "short_side": "the protocol's"}
+    )
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
-    how.add_argument("--method", default="cliptrase", choices=list(METHODS))
-    how.add_argument("--vote", action=argparse.BooleanOptionalAction, help="whether regions vote (default: method's)")
-    how.add_argument("--image-prior", action=argparse.BooleanOptionalAction, help="weigh words by the whole picture")
-    how.add_argument("--denoise", default="cls", choices=DENOISE_MODES)
-    how.add_argument("--eps", type=float)
-    how.add_argument("--min-samples", type=int)
-    how.add_argument("--templates", choices=list(TEMPLATES))
+    # A threshold would make background of what a data set has no number for.
+    add_options(how, SegmentOptions, without=["threshold"], unset={"image_prior": "where the quirks ask for it"})
     work = parser.add_argument_group("work")
     work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures that share a forward pass")
     work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
@@ -110,21 +103,13 @@ def execute(options: argparse.Namespace, load: Load) -> int:
 
 def _request(options: argparse.Namespace) -> Request:
     data = _asked_for(options)
-    method = Method(
-        name=options.method,
-        vote=options.vote,
-        denoise=options.denoise,
-        eps=options.eps,
-        min_samples=options.min_samples,
-        templates=options.templates,
-    )
     return Request(
         data,
         root=options.data,
         protocol=options.protocol,
         preset=options.preset,
         short_side=options.short_side,
-        method=method,
+        options=SegmentOptions(**given_options(SegmentOptions, options)),
         image_prior=options.image_prior,
         vocabulary=options.vocabulary,
         limit=options.limit,

@@ -1,4 +1,4 @@
-"""`inspect`: what one patch of a picture looks at, as files."""
+"""`inspect`: write the attention of one patch, before and after recovery, as files."""
 
 from __future__ import annotations
 

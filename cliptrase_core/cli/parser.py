@@ -14,19 +14,16 @@ from typing import NoReturn
 
 from cliptrase_core.cli import doctor
 from cliptrase_core.cli import evaluate as evaluation
+from cliptrase_core.cli.arguments import add_model_arguments, add_options
 from cliptrase_core.cli.inspect import inspect_picture
 from cliptrase_core.cli.segment import find_tasks, segment_pictures
 from cliptrase_core.cli.word_files import words_of_argument
 from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS
-from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.models import loading
-from cliptrase_core.models.precision import AUTO, PRECISIONS
-from cliptrase_core.presets import PRESETS
+from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.refine import MODES, NONE, REFINERS
-from cliptrase_core.regions.denoise import DENOISE_MODES
 from cliptrase_core.segmenter import Segmenter
-from cliptrase_core.text.templates import TEMPLATES
 from cliptrase_core.text.vocabulary import parse_vocabulary
 from cliptrase_core.version import VERSION
 
@@ -109,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
     segment = commands.add_parser("segment", help="divide pictures among words")
     segment.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder, or a pattern such as '*.jpg'")
-    segment.add_argument("--recursive", action="store_true", help="look into the folders of a folder too")
+    segment.add_argument("--recursive", action="store_true", help="search folders within folders too")
     segment.add_argument(
         "--skip-existing", action="store_true", help="leave out pictures that the same command has done before"
     )
@@ -119,32 +116,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WORDS",
         help='"cat, kitten; dog | background: wall, floor", a data set such as ade150, or a file: @words.txt',
     )
-    segment.add_argument("--method", default="cliptrase", choices=list(METHODS), help="doctor names their papers")
-    segment.add_argument("--denoise", default="cls", choices=DENOISE_MODES, help="how global patches are kept out")
-    segment.add_argument("--eps", type=float, help="DBSCAN's radius (default: the preset's)")
-    segment.add_argument("--min-samples", type=int, help="DBSCAN's core size (default: the preset's)")
-    segment.add_argument("--templates", choices=list(TEMPLATES), help="sentences for words (default: the preset's)")
-    segment.add_argument(
-        "--image-prior", action="store_true", help="weigh words by how well they suit the whole picture"
-    )
-    segment.add_argument(
-        "--vote",
-        action=argparse.BooleanOptionalAction,
-        help="whether regions take their majority label (default: the method's)",
-    )
-    segment.add_argument(
-        "--threshold", type=float, default=0.0, help="pixels less likely than this, 0 to 1, become background"
-    )
+    add_options(segment, SegmentOptions)
     segment.add_argument(
         "--refine", default=NONE, choices=REFINERS, help="boundaries: edges needs no weights, the others are SAM"
     )
-    segment.add_argument("--refine-mode", choices=MODES, help=f"how SAM is asked; {MODES[0]} unless told otherwise")
+    segment.add_argument("--refine-mode", choices=MODES, help=f"how SAM is prompted (default: {MODES[0]})")
     segment.add_argument("--sam-checkpoint", metavar="FILE", help="SAM's weights (default: fetched when needed)")
     segment.add_argument("--intermediates", action="store_true", help="put features and affinity into the .npz too")
     _add_common(segment)
     segment.set_defaults(run=_segment)
 
-    inspect = commands.add_parser("inspect", help="what one patch looks at, before and after recovery")
+    inspect = commands.add_parser("inspect", help="attention of one patch, before and after recovery")
     inspect.add_argument("image", metavar="IMAGE")
     inspect.add_argument("--row", type=int, required=True, help="of the patch, from 0")
     inspect.add_argument("--column", type=int, required=True, help="of the patch, from 0")
@@ -165,24 +147,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
-    command.add_argument("--preset", default="auto", choices=list(PRESETS))
-    command.add_argument("--short-side", type=int, metavar="PIXELS", help="what the model sees (default: the preset's)")
+    add_options(command, LayoutOptions)
     command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
     add_model_arguments(command)
-
-
-def add_model_arguments(command: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--pretrained`, `--device` and `--precision`; their defaults come from the environment."""
-    command.add_argument(
-        "--model",
-        default=os.environ.get("CLIPTRASE_MODEL") or loading.NANO,
-        help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
-    )
-    command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
-    command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
-    command.add_argument(
-        "--precision",
-        default=os.environ.get("CLIPTRASE_PRECISION") or "fp32",
-        choices=[*PRECISIONS, AUTO],
-        help="auto measures whether bf16 is faster here",
-    )

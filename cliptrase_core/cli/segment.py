@@ -1,4 +1,4 @@
-"""`segment`: pictures divided among words, as files; one that cannot be used does not end the run."""
+"""`segment`: segment pictures and write the results; a picture that cannot be read does not stop the run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from cliptrase_core.io.inputs import find_pictures, result_stems
 from cliptrase_core.io.memory import expect_room
 from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.encoder import resize_and_crop
+from cliptrase_core.options import SegmentOptions, options_of
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.refine import NONE, Refiner, load_refiner
 from cliptrase_core.results import ImageEncoding, Segmentation
 from cliptrase_core.segmenter import Segmenter, try_out
 from cliptrase_core.text.vocabulary import Vocabulary
 
-_SETTINGS = ("method", "eps", "min_samples", "denoise", "templates", "image_prior", "vote", "threshold")
+_SETTINGS = tuple(one.name for one in options_of(SegmentOptions))
 # What a result depends on; --skip-existing makes a result again where one of them differs.
 _ASKED = (
     *("model", "pretrained", "precision", "preset", "short_side", *_SETTINGS),

@@ -1,4 +1,4 @@
-"""Vocabularies in files, for the command line only: a page must never read what a visitor names."""
+"""Read `--vocabulary @FILE`. Command line only: a web page must never open a file that a visitor names."""
 
 from __future__ import annotations
 

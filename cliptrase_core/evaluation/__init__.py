@@ -1,4 +1,4 @@
-"""Whole data sets: read them from their usual folders, label every picture, count, report.
+"""Benchmarks: read data sets, segment every picture, compute metrics, write a report.
 
 Arrows point downward: command -> run -> {distribution, ledger, batches, predictors, report, sheets} -> sources ->
 {settings, layouts, numbers}.

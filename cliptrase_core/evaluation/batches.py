@@ -1,4 +1,4 @@
-"""Read ahead, run the model, count: one stream of batches, and how long each part took."""
+"""Segment a data set in batches: read ahead in threads, run the model, count pixels, time each part."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cliptrase_core.errors import CliptraseError, memory_explained
-from cliptrase_core.evaluation.ledger import Record, record_of
 from cliptrase_core.evaluation.metrics import confusion_matrix
 from cliptrase_core.evaluation.predictors import Outcome, Predictor
+from cliptrase_core.evaluation.records import Record, record_of
 from cliptrase_core.evaluation.sources import Sample, Source
 
 Batch = tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Classes of a data set of one's own: the place of each, or its number, says what masks call it."""
+"""Class names of a custom data set, and the number of each class in its masks."""
 
 from __future__ import annotations
 

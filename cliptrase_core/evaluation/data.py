@@ -1,4 +1,4 @@
-"""The data of an evaluation: found, and looked at, before a model is loaded."""
+"""Find and check the data of an evaluation before a model is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cliptrase_core.evaluation.classes import expect_each_once
 from cliptrase_core.evaluation.examples import read_examples
 from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs, missing_folders
-from cliptrase_core.evaluation.looking import Convention, described, expect_usable, look
+from cliptrase_core.evaluation.mask_check import Convention, described, expect_usable, summarise
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS, Setting, find_layout, setting_by_name, setting_words
@@ -49,8 +49,8 @@ class Data:
         """Raise InputError if masks would give no figures, or wrong ones; opens up to a hundred."""
         if self.convention is None:
             return
-        looks = look(self.pairs, self.convention)
-        expect_usable(looks, self.convention, len(looks) == len(self.pairs))
+        found = summarise(self.pairs, self.convention)
+        expect_usable(found, self.convention, len(found) == len(self.pairs))
 
 
 def find_data(request: Request) -> Data:
@@ -181,11 +181,11 @@ def _counted(pairs: Sequence[Pair], use: str) -> str:
 
 
 def _masks(pairs: Sequence[Pair], convention: Convention | None) -> Iterator[str]:
-    looks = look(pairs, convention)
-    yield from described(looks, convention)
+    found = summarise(pairs, convention)
+    yield from described(found, convention)
     if convention is None:
         return
     try:
-        expect_usable(looks, convention, len(looks) == len(pairs))
+        expect_usable(found, convention, len(found) == len(pairs))
     except InputError as error:
         yield f"    an evaluation would say: {one_line(error)}"

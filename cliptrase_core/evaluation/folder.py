@@ -1,4 +1,4 @@
-"""Any folder of pictures and masks as a data set, by arguments or a YAML file of some ten lines."""
+"""A custom data set: folders of pictures and masks, described by arguments or a YAML file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.classes import read_classes
 from cliptrase_core.evaluation.layouts import Layout
-from cliptrase_core.evaluation.looking import Convention
+from cliptrase_core.evaluation.mask_check import Convention
 from cliptrase_core.evaluation.numbers import VOID, Numbers
 from cliptrase_core.evaluation.settings import SETTINGS, Slide, setting_words
 from cliptrase_core.text.vocabulary import Vocabulary

@@ -1,4 +1,4 @@
-"""Folders of pictures and masks: where a layout looks, and which picture goes with which mask."""
+"""Folder layouts: find pictures and masks, and pair them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well labels agree with a ground truth: one confusion matrix, what follows from it, and boundaries."""
+"""Metrics: confusion matrix, pixel accuracy, mean accuracy, mIoU, boundary F-score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the numbers in a mask file mean: which class, background, ignored, or nothing that a setting knows."""
+"""Meaning of the numbers in mask files: class, background or ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was asked for to what runs: words, pictures, protocol, and the header that names them all."""
+"""Turn a request into a run: vocabulary, pictures, protocol, and the report's header."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def make_plan(request: Request, data: Data, segmenter: Segmenter) -> Plan:
     """
     protocol = chosen_protocol(request)
     preset = _preset(request.preset, protocol)
-    method = replace(request.method, image_prior=_prior(request, protocol))
+    method = replace(request.options, image_prior=_prior(request, protocol))
     source, words = data.source, data.words
     side = request.short_side
     predictor: Predictor
@@ -65,7 +65,7 @@ def make_plan(request: Request, data: Data, segmenter: Segmenter) -> Plan:
     else:
         slide = None
         preset_by_name(preset).side(side, segmenter.info.short_side)
-        try_out(segmenter, words or "cat; dog", preset, side, **method.settings)
+        try_out(segmenter, words or "cat; dog", preset, side, **method.options)
         predictor = PresetPredictor(segmenter, preset, method, side)
         rule = "published" if request.quirks else "paper"
         column = preset if protocol == "paper" else f"{protocol}, {preset}"
@@ -103,9 +103,9 @@ def expect_fitting(request: Request) -> None:
     """Raise InputError for settings that do not go together; needs neither data nor model."""
     protocol = chosen_protocol(request)
     _preset(request.preset, protocol)
-    method_by_name(request.method.name)
+    method_by_name(request.options.method)
     if protocol == "mmseg-slide":
-        expect_slidable(replace(request.method, image_prior=_prior(request, protocol)))
+        expect_slidable(replace(request.options, image_prior=_prior(request, protocol)))
 
 
 def _setting(request: Request) -> Setting:

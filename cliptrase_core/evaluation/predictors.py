@@ -1,12 +1,11 @@
-"""From pictures to labels under each protocol, and the truth in the frame in which that protocol scores."""
+"""Predict labels under each protocol, and bring the ground truth to the frame in which it is scored."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,42 +19,13 @@ from cliptrase_core.evaluation.settings import Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
 from cliptrase_core.io.geometry import Size, centre_crop_frame
 from cliptrase_core.io.memory import expect_room
+from cliptrase_core.options import SegmentOptions
 from cliptrase_core.presets import preset_by_name
-from cliptrase_core.regions.denoise import Denoise
 from cliptrase_core.results import ImageEncoding
 from cliptrase_core.segmenter import Segmenter
 
 Outcome = Labels | CliptraseError
 """Labels (H, W) in the frame of the prepared truth, or why there are none."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """How words are told apart; None leaves a value to preset and method.
-
-    Attributes:
-        name: of a method.
-        vote: whether regions take their majority label.
-        image_prior: weigh words by the whole picture.
-        denoise: how global patches are kept out of clusters.
-        eps: DBSCAN's radius.
-        min_samples: DBSCAN's core size.
-        templates: template set.
-    """
-
-    name: str = "cliptrase"
-    vote: bool | None = None
-    image_prior: bool = False
-    denoise: Denoise = "cls"
-    eps: float | None = None
-    min_samples: int | None = None
-    templates: str | None = None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """As `Segmenter.segment` takes them."""
-        settings = dataclasses.asdict(self)
-        return {"method": settings.pop("name"), **settings}
 
 
 class Predictor(Protocol):
@@ -71,18 +41,20 @@ class Predictor(Protocol):
 
 
 class PresetPredictor:
-    """One look at each picture, laid out by a preset: protocols `paper` (centre crop) and `whole`.
+    """One forward pass per picture, laid out by a preset: protocols `paper` (centre crop) and `whole`.
 
     Args:
         segmenter: the model.
         preset: a name.
-        method: how words are told apart.
+        options: of `Segmenter.segment`.
         short_side: pixels that the model sees, instead of the preset's.
     """
 
-    def __init__(self, segmenter: Segmenter, preset: str, method: Method, short_side: int | None = None) -> None:
+    def __init__(
+        self, segmenter: Segmenter, preset: str, options: SegmentOptions, short_side: int | None = None
+    ) -> None:
         """Look the preset up."""
-        self._segmenter, self._method, self._short_side = segmenter, method, short_side
+        self._segmenter, self._options, self._short_side = segmenter, options, short_side
         self._preset = preset_by_name(preset)
 
     def prepare(self, sample: Sample) -> Sample:
@@ -125,7 +97,7 @@ class PresetPredictor:
             return encoding
         try:
             expect_room(f"picture {sample.key!r}", encoding.frame)
-            return self._segmenter.segment(encoding, sample.words, **self._method.settings).labels
+            return self._segmenter.segment(encoding, sample.words, **self._options.options).labels
         except CliptraseError as error:
             return error
 
@@ -168,13 +140,13 @@ class SlidePredictor:
     Args:
         segmenter: the model.
         slide: numbers of the setting.
-        method: how words are told apart; what needs regions or the whole picture cannot be asked for.
+        options: of `Segmenter.segment`; what needs regions or the whole picture cannot be asked for.
     """
 
-    def __init__(self, segmenter: Segmenter, slide: Slide, method: Method) -> None:
-        """Check the method."""
-        expect_slidable(method)
-        self._segmenter, self._slide, self._method = segmenter, slide, method
+    def __init__(self, segmenter: Segmenter, slide: Slide, options: SegmentOptions) -> None:
+        """Check the options."""
+        expect_slidable(options)
+        self._segmenter, self._slide, self._options = segmenter, slide, options
 
     def prepare(self, sample: Sample) -> Sample:
         """Nothing to do: truth stays in the picture's own frame."""
@@ -205,9 +177,9 @@ class SlidePredictor:
         """(P, h, w) cosines of words at the patches of each window."""
         crops = [self._window(picture, box) for box in boxes]
         encodings = self._segmenter.encode_batch(crops, "auto", short_side=WINDOW)
-        templates = self._method.templates or _TEMPLATES
+        templates = self._options.templates or _TEMPLATES
         found = [
-            self._segmenter.scores(encoding, sample.words, method=self._method.name, templates=templates)
+            self._segmenter.scores(encoding, sample.words, method=self._options.method, templates=templates)
             for encoding in encodings
         ]
         return [scores.logits / scores.scale for scores in found]
@@ -223,9 +195,9 @@ class SlidePredictor:
         return window
 
 
-def expect_slidable(method: Method) -> None:
+def expect_slidable(options: SegmentOptions) -> None:
     """Raise InputError for what windows cannot heed."""
-    if dataclasses.replace(method, name="", templates=None, vote=None) != Method(name="") or method.vote:
+    if dataclasses.replace(options, method="cliptrase", templates=None, vote=None) != SegmentOptions() or options.vote:
         raise InputError(
             explain(
                 "mmseg-slide",

@@ -1,4 +1,4 @@
-"""What was found, as JSON for programs and Markdown for people."""
+"""The report: JSON for programs, Markdown for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.evaluation.ledger import Header, Record
+from cliptrase_core.evaluation.records import Header, Record
 from cliptrase_core.evaluation.run import Pace
 from cliptrase_core.io.files import MARK
 from cliptrase_core.version import VERSION

@@ -1,4 +1,4 @@
-"""What is asked of an evaluation, and which protocol suits it."""
+"""The request: everything a user can set for an evaluation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.folder import FolderSet
-from cliptrase_core.evaluation.predictors import Method
 from cliptrase_core.evaluation.settings import EXAMPLES
+from cliptrase_core.options import SegmentOptions
 
 PROTOCOLS = ("paper", "mmseg-slide", "whole")
 
@@ -23,7 +23,7 @@ class Request:
         protocol: one of `PROTOCOLS`; None takes what suits the data.
         preset: None takes what suits the protocol.
         short_side: pixels that the model sees, instead of the preset's or the setting's.
-        method: how words are told apart; `image_prior` None takes the published script's where quirks are asked for.
+        options: of `Segmenter.segment`; `image_prior` None takes the published script's where quirks are asked for.
         image_prior: see above.
         vocabulary: words instead of the setting's, as many classes.
         limit: only the first so many pictures.
@@ -37,7 +37,7 @@ class Request:
     protocol: str | None = None
     preset: str | None = None
     short_side: int | None = None
-    method: Method = field(default_factory=Method)
+    options: SegmentOptions = field(default_factory=SegmentOptions)
     image_prior: bool | None = None
     vocabulary: str | None = None
     limit: int | None = None

@@ -1,4 +1,4 @@
-"""One evaluation from start to end: lock, resume, share, count."""
+"""Run an evaluation: lock the report, resume, share work among processes, collect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from cliptrase_core.errors import CliptraseError, InputError, explain
 from cliptrase_core.evaluation.batches import Batch, Job, make_batches, run_batches
-from cliptrase_core.evaluation.ledger import Header, Ledger, Record, forget, part_path, read_ledgers
+from cliptrase_core.evaluation.records import Header, Ledger, Record, forget, part_path, read_ledgers
 
 
 @dataclass(frozen=True)
@@ -176,15 +176,15 @@ class Group:
         Raises:
             CliptraseError: what it raised, in every process.
         """
-        told: list[tuple[T | None, CliptraseError | None]] = [(None, None)]
+        answer: list[tuple[T | None, CliptraseError | None]] = [(None, None)]
         if self.first:
             try:
-                told = [(action(), None)]
+                answer = [(action(), None)]
             except CliptraseError as error:
-                told = [(None, error)]
+                answer = [(None, error)]
         if self.world > 1:
-            distributed.broadcast_object_list(told, src=0)
-        value, refused = told[0]
+            distributed.broadcast_object_list(answer, src=0)
+        value, refused = answer[0]
         if refused is not None:
             raise refused
         return value  # type: ignore[return-value]

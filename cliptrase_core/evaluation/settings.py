@@ -1,4 +1,4 @@
-"""The benchmark settings: words, folders, and what the two protocols need to know of each."""
+"""The benchmark settings: vocabulary, folder layouts, and values of the protocols."""
 
 from __future__ import annotations
 

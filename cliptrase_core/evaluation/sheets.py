@@ -1,4 +1,4 @@
-"""The best and the worst pictures side by side: picture, truth, labels."""
+"""Sheets of the best and the worst pictures: picture, ground truth, labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from cliptrase_core.errors import CliptraseError
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.ledger import Record
+from cliptrase_core.evaluation.records import Record
 from cliptrase_core.evaluation.report import counts_of, figures
 from cliptrase_core.evaluation.sources import Labels, Pixels
 from cliptrase_core.io.files import marked_png

@@ -1,4 +1,4 @@
-"""Where pictures and their truth come from: folders, or the bundled examples."""
+"""Read pictures with their ground truth: from folders, or the bundled examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model looks at: attention of any layer, head and patch, before and after recovery.
+"""Attention maps of any layer, head and patch, before and after recovery.
 
 One capturing pass keeps q, k and v of every block in half precision; every map is made from those, so that
 a click costs no forward pass. `Segmenter.encode` captures nothing.
@@ -27,7 +27,7 @@ OUTLIER_SCORE = 3.5
 
 @dataclass(frozen=True, eq=False)
 class AttentionMaps:
-    """Who looks at whom in one layer.
+    """The attention matrices of one layer.
 
     Attributes:
         attention: (1+N, 1+N) float32, query-key softmax, rows add to 1; mean of all heads or one head.
@@ -54,7 +54,7 @@ class AttentionMaps:
 
     @property
     def cls_attention(self) -> Tensor:
-        """(h, w), what [CLS] looks at."""
+        """(h, w), attention of [CLS] to the patches."""
         return self.attention[0, 1:].reshape(self.grid)
 
     @property
@@ -64,7 +64,7 @@ class AttentionMaps:
         return [(int(before[patch]), int(after[patch])) for patch in self.global_patches]
 
     def patch_maps(self, row: int, column: int) -> tuple[Tensor, Tensor]:
-        """What one patch looks at before and after recovery: query-key attention and recovered attention.
+        """Attention of one patch before (query-key) and after recovery.
 
         Args:
             row: of the patch, from 0.
@@ -217,7 +217,7 @@ def incoming_mean(matrix: Tensor) -> Tensor:
     """Mean of each patch's column over the other patches.
 
     Args:
-        matrix: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
+        matrix: (1+N, 1+N), row i attends to column j; row and column 0 are [CLS].
 
     Returns:
         (N,); zeros for a single patch.

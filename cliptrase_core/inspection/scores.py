@@ -1,4 +1,4 @@
-"""How well each word suits each patch: what a label rests on, and what came second."""
+"""Scores of every word at every patch: the classes at a pixel, best first, and classes that are not there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,39 @@ from torch import Tensor
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.regions.decode import label_probabilities
-from cliptrase_core.text.vocabulary import Vocabulary
+from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
+
+GENERAL_WORDS = dataset_vocabulary("coco171").prompts[::2]
+"""What pictures show in general: every second class of COCO-Stuff, 86 words."""
+
+MISSING_ABOVE = 0.12
+"""Share of the general words that may suit better than a class at its own best patch, until it counts as missing.
+
+On the bundled photographs with nano, of the classes that cover 5 % or more 6 % are called missing, and of things that
+are not there 53 % (docs/decisions/025-everything-else.md); rather painted wrongly than left out wrongly."""
+
+
+def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: int, general: Tensor) -> list[int]:
+    """Classes that a picture does not show: even at their best patch, many general words suit better.
+
+    Args:
+        patches: (N, D), unit rows: patch features of the recovered last block.
+        text: (P, D), unit rows: prompts.
+        label_of: (P,) int64, label of each prompt.
+        classes: labels 0..C-1 are classes; further ones are background words and never missing.
+        general: (G, D), unit rows: `GENERAL_WORDS`.
+
+    Returns:
+        Labels, in order.
+    """
+    similarity, others = patches @ text.to(patches).T, patches @ general.to(patches).T
+    missing = []
+    for label in range(classes):
+        own = similarity[:, label_of == label].amax(dim=1)
+        better = (others > own[:, None]).sum(dim=1).min()
+        if int(better) > MISSING_ABOVE * len(general):
+            missing.append(label)
+    return missing
 
 
 @dataclass(frozen=True)
@@ -57,7 +89,7 @@ class PatchScores:
 
         Args:
             row: of the pixel in the labels' frame, from 0.
-            column: likewise.
+            column: of the pixel, from 0.
 
         Raises:
             InputError: outside the labels' frame.

@@ -1,4 +1,4 @@
-"""How concentrated attention is: numbers that say what recovery changed. Pure functions on shares of patches.
+"""Statistics of attention: share on global patches, spread, share near the patch. Pure functions.
 
 A *share* is what one patch gets of what all patches get together; [CLS] is left out. An *even* share is 1 / N.
 """

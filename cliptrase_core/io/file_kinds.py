@@ -1,4 +1,4 @@
-"""What files are that cannot be read as a picture: people should be told that, not that their file is damaged."""
+"""Recognise files that are not pictures (raw photos, PDF, video, ...), so that the error can name them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files: bundled ones, text of any encoding, names that every system takes, and writing that loses nothing.
+"""Files: bundled assets, text of any encoding, portable names, and atomic writing.
 
 A file is written whole or not at all, and never over one that this program did not write: each carries a mark.
 """
@@ -27,7 +27,7 @@ PICTURE_ENDS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
     *(".heic", ".heif", ".hif", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
 )
-"""Endings, in lower case, by which a picture is told from other files of a folder; reading goes by content."""
+"""Endings, in lower case, by which pictures are found in a folder; reading goes by content."""
 
 MAX_STEM = 100
 _MAX_STEM_BYTES = 200

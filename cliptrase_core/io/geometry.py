@@ -1,4 +1,4 @@
-"""Where pixels go: from the original picture to the model's pixels and to the patch grid.
+"""Geometry between frames: original picture, model input, patch grid.
 
 Three frames: *original* (the person's picture), *model* (what the ViT is given), *grid* (patches).
 """

@@ -1,6 +1,6 @@
-"""Pictures in: a file, a PIL image or an array becomes one (H, W, 3) uint8 sRGB array, or one clear error.
+"""Read a picture (file, PIL image or array) as one (H, W, 3) uint8 sRGB array, or raise one clear error.
 
-Files are told by their content, never by their name, and are not decoded before the header has shown
+Files are recognised by their content, never by their name, and are not decoded before the header has shown
 that they are small enough. Messages name a file but never its folder: they are shown on web pages.
 """
 

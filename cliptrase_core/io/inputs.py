@@ -1,4 +1,4 @@
-"""Which pictures a command is given, by name, folder or pattern, and what their results are called."""
+"""Find the pictures of a command (files, folders, patterns) and name their results."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple
     """Every picture that is meant, each once, in the order of the arguments, those of a folder by name.
 
     Args:
-        arguments: files; folders, whose pictures are told by their endings; patterns such as "*.jpg", which a shell
+        arguments: files; folders, whose pictures are found by their endings; patterns such as "*.jpg", which a shell
             has left as they are. A file that is not there is kept: who reads it says so.
-        recursive: look into the folders of a folder too; hidden ones are never looked into.
+        recursive: search folders within a folder too, hidden ones never.
 
     Returns:
         The pictures, and how many results of this program were left out.

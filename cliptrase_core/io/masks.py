@@ -1,4 +1,4 @@
-"""Ground truth in: a PNG or TIFF whose pixels are class numbers. Told by content, and never decoded when too large."""
+"""Read a mask: a PNG or TIFF whose pixels are class numbers. Recognised by content, refused when too large."""
 
 from __future__ import annotations
 

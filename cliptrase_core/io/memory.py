@@ -1,4 +1,4 @@
-"""How much memory is left, where the system says so: a process that takes more is ended without a word."""
+"""Query available memory (host and cgroup): a process that takes more is killed without a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What methods need of blocks before the last: one more pass from a picture's colours serves all of them."""
+"""Methods that change blocks before the last: one more forward pass of the picture serves all of them."""
 
 from __future__ import annotations
 

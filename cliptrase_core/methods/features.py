@@ -1,4 +1,4 @@
-"""From an encoding to the patch features of a method, by what its registry entry says."""
+"""Patch features of a method, computed from an encoding as its registry entry describes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.methods.deep import DeepParts, changed_block, deep_parts, mixed_values
-from cliptrase_core.methods.registry import CLIPTRASE, METHODS, Method
-from cliptrase_core.methods.resclip import ResclipSettings, first_labels, label_structure, residual_values
+from cliptrase_core.methods.registry import CLIPTRASE, METHODS, Method, ResclipSettings
+from cliptrase_core.methods.resclip import first_labels, label_structure, residual_values
 from cliptrase_core.models.attention import neighbour_bias
 from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import project
@@ -32,7 +32,7 @@ class MethodFeatures:
         Args:
             backbone: the image tower.
             mean: of each channel, as the model was trained.
-            std: likewise.
+            std: per channel, of pixels in [0, 1].
             scale: exp(logit_scale) of the model.
         """
         self._backbone = backbone
@@ -57,7 +57,7 @@ class MethodFeatures:
         Args:
             encoding: of this image tower.
             method: any.
-            text: (P, D), unit rows; only a method with `resclip` looks at them.
+            text: (P, D), unit rows; used only by a method with `resclip`.
             prompt_labels: class of each of the P words.
         """
         if method is CLIPTRASE:  # these were made with the encoding
@@ -97,7 +97,7 @@ class MethodFeatures:
         labels = first_labels(
             logits.reshape(-1, *encoding.grid),
             torch.tensor(prompt_labels),
-            torch.from_numpy(encoding.seen).permute(2, 0, 1).to(patches.device),
+            torch.from_numpy(encoding.model_input).permute(2, 0, 1).to(patches.device),
             self._backbone.patch,
             settings.least,
         )
@@ -107,7 +107,7 @@ class MethodFeatures:
         with self._lock:
             kept = self._deep.get(encoding)
         if kept is None:
-            pixels = normalise(encoding.seen, *self._colours)[None]
+            pixels = normalise(encoding.model_input, *self._colours)[None]
             tokens = self._backbone.embed(pixels, preset_by_name(encoding.preset).positions)
             own_paths = [method for method in METHODS.values() if method.own_path]
             kept = deep_parts(self._backbone, tokens, encoding.last_input[None], own_paths)

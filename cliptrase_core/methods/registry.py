@@ -1,4 +1,4 @@
-"""Methods: which blocks of the image tower work differently, and how, as data that `features` carries out.
+"""The registry of methods: what each changes in the image tower, as data for `features`.
 
 What the papers leave open is settled in docs/decisions/017-nine-methods.md.
 """
@@ -9,7 +9,25 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from cliptrase_core.errors import expect_one_of
-from cliptrase_core.methods.resclip import ResclipSettings
+
+
+@dataclass(frozen=True)
+class ResclipSettings:
+    """Numbers that the published code sets for each data set; the defaults are those of COCO-Object and COCO-Stuff.
+
+    Attributes:
+        least: pixels whose best probability is lower count as unsure in the first division.
+        gain: factor of the whole attention (tau of RCS).
+        middle: share of the middle blocks' attention, in [0, 1] (lambda of RCS).
+        structure_gain: factor of correlation and structure (tau of SFR).
+        structure: share of the structure, in [0, 1] (lambda of SFR).
+    """
+
+    least: float = 0.11
+    gain: float = 2.0
+    middle: float = 0.4
+    structure_gain: float = 1.8
+    structure: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -34,7 +52,7 @@ class Method:
         resclip: None, or what ResCLIP adds to the pairs.
         temperature: factor of cosines before softmax, by the published code; None takes the model's own
             (100 in OpenAI's weights). It decides confidences, never which class wins.
-        regions_vote: whether clusters of the recovered affinity take their majority label unless told otherwise.
+        regions_vote: whether clusters of the recovered affinity take their majority label by default.
         quirk: what a person who compares figures should know; may be empty.
     """
 

@@ -6,13 +6,12 @@ and SFR (semantic feedback refinement) for what the first division gives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cliptrase_core.io.geometry import Size
+from cliptrase_core.methods.registry import ResclipSettings
 
 BLUR = 5.0
 """Deviation of the blur of structure rows, in places of the raster."""
@@ -20,25 +19,6 @@ PAIRS_AT_ONCE = 2_000_000
 """Pairs of patches whose lines are followed together: bounds the memory, 16 bytes each."""
 UNSURE = -1
 """Label of pixels below the least probability."""
-
-
-@dataclass(frozen=True)
-class ResclipSettings:
-    """Numbers that the published code sets for each data set; the defaults are those of COCO-Object and COCO-Stuff.
-
-    Attributes:
-        least: pixels whose best probability is lower count as unsure in the first division.
-        gain: factor of the whole attention (tau of RCS).
-        middle: share of the middle blocks' attention, in [0, 1] (lambda of RCS).
-        structure_gain: factor of correlation and structure (tau of SFR).
-        structure: share of the structure, in [0, 1] (lambda of SFR).
-    """
-
-    least: float = 0.11
-    gain: float = 2.0
-    middle: float = 0.4
-    structure_gain: float = 1.8
-    structure: float = 0.7
 
 
 def middle_blocks(layers: int) -> range:

@@ -1,4 +1,4 @@
-"""Attentions: query-key, and what methods put in its place; CLIPtrase's is its paper's section 3.2.
+"""Attention functions: query-key, CLIPtrase's recovered attention (paper, section 3.2), and those of its peers.
 
 Pure functions on per-head projections. Letters: B batch, heads, T = 1+N tokens ([CLS] first), d head width.
 """
@@ -133,7 +133,7 @@ def query_key_attention(q: Tensor, k: Tensor) -> Tensor:
 
 
 def recovered_weights(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """(softmax(s qq^T) + softmax(s kk^T) + softmax(s vv^T)) / 3: who looks at whom in `recovered_attention`.
+    """(softmax(s qq^T) + softmax(s kk^T) + softmax(s vv^T)) / 3: the weights of `recovered_attention`.
 
     A mean, so that it has the unit of the query-key attention that it stands for.
 

@@ -1,4 +1,4 @@
-"""Weight files: read every format that CLIP comes in, never run what a file says, and check that it fits.
+"""Read weight files of every format that CLIP comes in, without running code from them, and check that they fit.
 
 Messages name files, never folders.
 """

@@ -46,7 +46,7 @@ class Encoder:
         An encoding of this model stands for its picture, which then is neither read nor laid out again.
         """
         if isinstance(image, ImageEncoding):
-            return normalise(image.seen, *self._colours), image.frame
+            return normalise(image.model_input, *self._colours), image.frame
         seen, frame = self.view(image, preset, short_side, max_pixels)
         return normalise(seen, *self._colours), frame
 
@@ -95,7 +95,7 @@ class Encoder:
                     cls=features[0],
                     affinity=affinity,
                     last_input=last_input,
-                    seen=prepared[index][1],
+                    model_input=prepared[index][1],
                     frame=prepared[index][2],
                     preset=preset.name,
                     model_id=self._model_id,

@@ -1,4 +1,4 @@
-"""The model hub: does it answer, is a file already in its cache, fetch one. Nothing here knows about models."""
+"""The model hub: is it reachable, is a file cached, download one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Progress = Callable[[float, str], None]
 """Called with (share in [0, 1], "120 of 600 MB") while a file comes in."""
 
 PREFERRED_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""What open_clip looks for in a repository whose entry names no file, best first."""
+"""File names that open_clip tries in a repository whose entry names none, best first."""
 
 
 def offline() -> bool:
-    """True when the person told the hub library to stay off the network (HF_HUB_OFFLINE=1)."""
+    """True when the hub library is set to stay offline (HF_HUB_OFFLINE=1)."""
     return bool(constants.HF_HUB_OFFLINE)
 
 
@@ -83,7 +83,7 @@ def fetch(place: str, what: str, progress: Progress | None = None) -> Path:
     Args:
         place: "org/repository/" or "org/repository/file".
         what: name for people, such as "ViT-B-16:openai".
-        progress: told about the bytes that came in; without it the hub library's own bar is shown.
+        progress: called with the bytes received; without it the hub library's own bar is shown.
 
     Raises:
         WeightsError: whatever went wrong, with what to do about it.

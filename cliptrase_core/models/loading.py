@@ -1,4 +1,4 @@
-"""From a model's name to a model that can run: which weights, where they are, and that they are the right ones.
+"""Load a model by name: find its weights, check that they fit, and build it.
 
 The one rule that open_clip only warns about is held here: weights trained with QuickGELU run with QuickGELU.
 """
@@ -59,7 +59,7 @@ class LoadedModel:
         pretrained: tag, file name (never a whole path), or "embedded".
         source: where the weights came from, for people.
         mean: of the pixels in [0, 1], per channel.
-        std: likewise.
+        std: per channel, of pixels in [0, 1].
         clustering: values that suit this model.
         digest: start of the SHA-256 of the weight file.
         short_side: native input size in pixels.
@@ -88,7 +88,7 @@ class StartUp:
         wanted_pretrained: its weights.
         fetch: download the wanted model while `name` runs.
         reason: why `name` runs now.
-        banner: what to tell the person; None where the wanted model runs.
+        banner: message for the user; None where the wanted model runs.
     """
 
     name: str
@@ -149,7 +149,7 @@ def given(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerpr
     Args:
         model: an open_clip model whose image tower CLIPtrase can run on.
         tokenizer: its tokenizer; None takes CLIP's own.
-        fingerprint: what tells this model's weights from others.
+        fingerprint: identifies the weights.
     """
     visual: Any = model.visual
     facts = getattr(visual, "preprocess_cfg", None) or {}

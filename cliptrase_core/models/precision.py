@@ -1,4 +1,4 @@
-"""Where and in which float type to compute; half precision only where a measurement says that it is faster."""
+"""Device and float type; half precision only where a measurement shows that it is faster."""
 
 from __future__ import annotations
 

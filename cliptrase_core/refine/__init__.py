@@ -5,6 +5,9 @@ al., Segment Anything, ICCV 2023), asked about every piece of the coarse result,
 `sam-nano+edges` is one after the other.
 """
 
+import sys
+from types import ModuleType
+
 from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
 from cliptrase_core.refine.report import MODES, ComponentReport, Refined, Refiner, RefineReport
 
@@ -22,3 +25,12 @@ __all__ = [
     "load_refiner",
     "refine",
 ]
+
+
+class _Callable(ModuleType):
+    """`cc.refine(...)`: the name of the package is the name of its one function, and Python binds it to the package."""
+
+    __call__ = staticmethod(refine)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,4 +1,4 @@
-"""Clusters of a picture as patches and as pixels, kept while its encoding lives: words do not change them."""
+"""Clusters and regions of an encoding, cached while it lives: they do not depend on words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import ClusterSettings
 from cliptrase_core.regions.clustering import cluster_means, cluster_patches
 from cliptrase_core.regions.decode import largest_at_pixels, region_maps
-from cliptrase_core.regions.denoise import Denoise, clustering_rows, drop_global_clusters
+from cliptrase_core.regions.denoise import clustering_rows, drop_global_clusters
 from cliptrase_core.results import NOISE, ImageEncoding
 
 MOST_CLUSTERS = 256
@@ -52,8 +52,8 @@ class Regions:
         return last.astype(np.int32)
 
 
-def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: Denoise) -> Regions:
-    """Denoise, cluster, and make the maps by which clusters compete for pixels."""
+def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: str) -> Regions:
+    """cluster, and make the maps by which clusters compete for pixels."""
     rows = clustering_rows(encoding.affinity, denoise)
     clusters = cluster_patches(rows, settings)
     if denoise == "dice":
@@ -76,14 +76,14 @@ class RegionCache:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._kept: weakref.WeakKeyDictionary[ImageEncoding, OrderedDict[tuple[ClusterSettings, Denoise], Regions]]
+        self._kept: weakref.WeakKeyDictionary[ImageEncoding, OrderedDict[tuple[ClusterSettings, str], Regions]]
         self._kept = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, encoding: ImageEncoding, settings: ClusterSettings, denoise: Denoise) -> Regions:
+    def get(self, encoding: ImageEncoding, settings: ClusterSettings, denoise: str) -> Regions:
         """Regions of an encoding, found now or before."""
         key = (settings, denoise)
         with self._lock:

@@ -1,4 +1,4 @@
-"""From scores on the patch grid to labels of pixels: interpolate, choose, vote.
+"""Decode patch scores to pixel labels: upsample, choose the best, vote by region.
 
 Everything is made in strips of rows, so that a (C, H, W) block never stands in memory, and only classes
 that can win somewhere in a strip are interpolated. Both change nothing in the result.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -54,6 +55,41 @@ def label_pixels(
     probabilities = label_probabilities(maps, label_of)
     confidence = value_of_chosen(probabilities, torch.from_numpy(labels).to(maps.device))
     return labels, confidence.clamp_(0, 1).float().cpu().numpy()
+
+
+def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:
+    """A map that wins where no class passes its own threshold: Otsu's, on the class's similarity at all patches.
+
+    Otsu's method (IEEE Trans. SMC 9(1), 1979) parts the patches of one class into those that resemble it and the rest,
+    with no other words to compare with. It always finds two parts: whether a class is in the picture at all is the
+    question of `inspection.scores.missing_classes`.
+
+    Args:
+        maps: (P, h, w) logits of each prompt.
+        label_of: (P,) int64, label of each prompt.
+        classes: labels 0..C-1 are classes; further ones (background words) have no threshold.
+
+    Returns:
+        (h, w) logits: above the best class exactly where every class is below its threshold.
+    """
+    best, margin = [], []
+    for label in sorted({label for label in label_of.tolist() if label < classes}):
+        similarity = maps[label_of == label].amax(dim=0)
+        best.append(similarity)
+        margin.append(similarity - otsu_threshold(similarity))
+    if not best:  # no class is left: everything is something else
+        return maps.new_full(maps.shape[1:], float(maps.max()) + 1 if len(maps) else 0.0)
+    return torch.stack(best).amax(dim=0) - torch.stack(margin).amax(dim=0)
+
+
+def otsu_threshold(values: Tensor) -> float:
+    """Otsu's threshold of any number of values; below all of them where they are equal."""
+    low, high = float(values.min()), float(values.max())
+    if not high > low:
+        return low - 1.0
+    levels = ((values.float().cpu() - low) / (high - low) * 255).round().to(torch.uint8)
+    level, _ = cv2.threshold(levels.flatten().numpy(), 0, 255, cv2.THRESH_OTSU)
+    return low + (level + 0.5) / 255 * (high - low)
 
 
 def label_probabilities(maps: Tensor, label_of: Tensor) -> Tensor:

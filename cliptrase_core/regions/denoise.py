@@ -5,13 +5,8 @@ Two ways of the paper (section 3.4) and none. What the published code runs is `s
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-Denoise = Literal["cls", "dice", "none"]
-DENOISE_MODES: tuple[Denoise, ...] = ("cls", "dice", "none")
 
 DICE_LIMIT = 0.8
 """Clusters whose map overlaps the [CLS] map by more are dropped; see docs/decisions/006-denoise-dice.md."""
@@ -30,7 +25,7 @@ def suppress_global_patches(affinity: Tensor) -> Tensor:
     return (affinity[1:, 1:] - affinity[:1, 1:]).clamp_(min=0)
 
 
-def clustering_rows(affinity: Tensor, mode: Denoise) -> Tensor:
+def clustering_rows(affinity: Tensor, mode: str) -> Tensor:
     """Rows that DBSCAN clusters and that become region maps: one feature vector for each patch.
 
     Args:

@@ -1,4 +1,4 @@
-"""Data sets whose words come with the package, and what people call them."""
+"""Vocabularies of data sets that come with the package, and other names of these data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words to unit vectors: prompts are cut short, and what stands before the word is computed once.
+"""Encode words as unit vectors: prompts are cut to their length, and the prefix of a template is computed once.
 
 The text transformer of CLIP is causal, so the result at the end-of-text token does not depend on what
 follows it, and the keys and values of a template's beginning do not depend on the word. Both cuts are exact.
@@ -234,7 +234,7 @@ def _unpacked(packed: Tensor, unpack: Tensor) -> Tensor:
 
 
 def _visible(starts: Tensor, before: int, longest: int) -> Tensor:
-    """Which keys each token may look at: its own prefix (padded on the left) and what precedes it."""
+    """Which keys each token may attend to: its own prefix (padded on the left) and what precedes it."""
     place = torch.arange(before, device=starts.device)
     prefix = place >= before - starts[:, None]  # (B, n)
     causal = torch.ones(longest, longest, dtype=torch.bool, device=starts.device).tril()

@@ -1,4 +1,4 @@
-"""What could be better about a vocabulary: words that the model can hardly tell apart, words that never win."""
+"""Check a vocabulary: near-synonyms that the model mixes up, and words that never win."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Embed = Callable[[Sequence[str]], Tensor]
 
 
 def lint(vocabulary: Vocabulary, embed: Embed, winners: Sequence[str] | None = None) -> list[str]:
-    """Sentences about a vocabulary, most important first; none for a good one.
+    """Warnings about a vocabulary, most important first; empty for a good one.
 
     Args:
         vocabulary: whose words are looked at.

@@ -1,4 +1,4 @@
-r"""Words as people type or paste them: what each layout is taken for, and when.
+r"""Parse words as people type or paste them: which layout a text has.
 
 The grammar of `vocabulary` comes first: a text that is written in it means what it says. Everything else is read by
 the first of these rules that applies; rules 3 to 7 leave a note wherever a person could have meant something else.
@@ -81,7 +81,7 @@ class Typed:
 
     Attributes:
         classes: words of each class as written, may hold empty ones.
-        background: background words, likewise.
+        background: background words, as they stand.
         alone: what was written for the classes, unless it is a list of a program: it may name a data set.
         notes: what was taken for what.
     """

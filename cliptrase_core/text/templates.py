@@ -1,4 +1,4 @@
-"""Prompt templates: the sentences that a word is put into."""
+"""Prompt templates: sentences around a class name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a person types to classes, synonyms and background words.
+"""Vocabularies: classes, their synonyms, and background words.
 
 Grammar: `;` or a new line separates classes, `,` inside a class separates synonyms (the first is shown); in a
 text with neither, `,` separates classes. `| background: a, b` after the classes, or an entry that starts with
@@ -88,6 +88,11 @@ class Vocabulary:
     def class_names(self) -> tuple[str, ...]:
         """Shown name of each label; the last is "background" when there are background words."""
         return tuple(group.name for group in self.classes) + ((BACKGROUND,) if self.background else ())
+
+    @property
+    def notes_beside_others(self) -> tuple[str, ...]:
+        """The notes where something else competes too: a lone class does not take everything then."""
+        return tuple(note for note in self.notes if note != _alone(self.classes[0]))
 
     @cached_property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-r"""Lists of words as programs, files and notes have them: JSON, Python, YAML, label maps, numbered lines, tables."""
+r"""Parse lists of words: JSON, Python, YAML, label maps, numbered lines, tables."""
 
 from __future__ import annotations
 

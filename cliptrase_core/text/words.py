@@ -1,4 +1,4 @@
-"""What `segment` was given to name the parts: a vocabulary, or features of words made elsewhere."""
+"""Read the classes given to `segment`: a vocabulary, a list, or precomputed text features."""
 
 from __future__ import annotations
 

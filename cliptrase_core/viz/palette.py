@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import strips
-from cliptrase_core.results import Segmentation, is_background
+from cliptrase_core.results import EVERYTHING_ELSE, Segmentation, is_background
 
 Colour = tuple[int, int, int]
 """(red, green, blue), each 0 to 255"""
 
 BACKGROUND_COLOUR: Colour = (64, 64, 64)
+EVERYTHING_ELSE_COLOUR: Colour = (128, 128, 128)
 NO_REGION_COLOUR: Colour = (208, 208, 208)
 
 # Okabe and Ito's seven colours, then those that were farthest (CIE76) from all before and from the two greys,
@@ -72,15 +73,17 @@ def class_colours(names: Iterable[str]) -> dict[str, Colour]:
     well apart, also for colour-blind people; more names are still distinct, but some are close.
 
     Args:
-        names: shown names; "background", in any case, always has the same dark grey.
+        names: shown names; "background", in any case, always has the same dark grey, "everything else" a lighter one.
     """
     colours: dict[str, Colour] = {}
     free = set(PALETTE)
-    used = {BACKGROUND_COLOUR, NO_REGION_COLOUR, *PALETTE}
+    used = {BACKGROUND_COLOUR, EVERYTHING_ELSE_COLOUR, NO_REGION_COLOUR, *PALETTE}
     # By hash, so that the order in which words were typed does not matter.
     for digest, name in sorted((_digest(name.casefold()), name) for name in set(names)):
         if is_background(name) and BACKGROUND_COLOUR not in colours.values():
             colours[name] = BACKGROUND_COLOUR
+        elif name == EVERYTHING_ELSE:
+            colours[name] = EVERYTHING_ELSE_COLOUR
         elif free:
             # An odd stride visits all 32 places.
             places = ((digest[0] + k * (digest[1] | 1)) % len(PALETTE) for k in range(len(PALETTE)))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from demo.errors import UserError
+from demo.errors import UserError, for_people
 from demo.jobs import Progress, watched
 from demo.service import Asked
 from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
@@ -147,19 +147,20 @@ def read_asked(
     extra = text("background words", background_words).strip() if background == BY_WORDS else ""
     sides = (AUTO, *map(str, SHORT_SIDES))
     side = one_of("short side", str(short_side), sides)
-    return Asked(
-        words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
-        preset=one_of("preset", preset, PRESETS),
-        short_side=None if side == AUTO else int(side),
-        model=None if model is None else text("model", model),
-        method=one_of("method", method, METHODS),
-        denoise=one_of("denoising", denoise, DENOISE),
-        eps=None if automatic is True else number("eps", eps),
-        min_samples=None if automatic is True else whole("min_samples", min_samples),
-        templates=one_of("templates", templates, TEMPLATES) if templates not in (None, AUTO) else None,
-        image_prior=image_prior is True,
-        threshold=number("threshold", threshold) if background == BY_THRESHOLD else 0.0,
-    )
+    with for_people():
+        return Asked(
+            words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
+            preset=one_of("preset", preset, PRESETS),
+            short_side=None if side == AUTO else int(side),
+            model=None if model is None else text("model", model),
+            method=one_of("method", method, METHODS),
+            denoise=one_of("denoising", denoise, DENOISE),
+            eps=None if automatic is True else number("eps", eps),
+            min_samples=None if automatic is True else whole("min_samples", min_samples),
+            templates=one_of("templates", templates, TEMPLATES) if templates not in (None, AUTO) else None,
+            image_prior=image_prior is True,
+            threshold=number("threshold", threshold) if background == BY_THRESHOLD else 0.0,
+        )
 
 
 def point_of(event: gr.SelectData) -> tuple[float, float]:

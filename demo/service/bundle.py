@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from cliptrase_core.options import arguments_of
 from demo import core, memory
 from demo.errors import UserError, for_people
 from demo.service.cuts import Asked, Run
@@ -98,15 +99,7 @@ def command_line(file: str, asked: Asked, model: LoadedModel, refinement: Refine
     name = model.name if model.pretrained == "embedded" else f"{model.name}:{model.pretrained}"
     # With "=": what a person typed may begin with a dash.
     parts = [f"--vocabulary={asked.words}", f"--model={name}"]
-    plain = Asked(asked.words)
-    for field in ("preset", "short_side", "method", "denoise", "eps", "min_samples", "templates", "threshold"):
-        value = getattr(asked, field)
-        if value != getattr(plain, field):
-            parts.append(f"--{field.replace('_', '-')}={value}")
-    if asked.image_prior:
-        parts.append("--image-prior")
-    if asked.vote is not None:
-        parts.append("--vote" if asked.vote else "--no-vote")
+    parts += arguments_of(asked)
     if refinement is not None:
         parts.append(f"--refine={refinement.refiner}")
         if refinement.refiner != NO_MODEL:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.options import LayoutOptions, SegmentOptions, options_of
 from demo import core
 from demo.figures import views
 from demo.service.pictures import Seen
@@ -20,41 +21,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(SegmentOptions, LayoutOptions):
     """Everything that decides a result besides the picture; equal ones have equal results.
+
+    The options are those of `SegmentOptions` and `LayoutOptions`.
 
     Attributes:
         words: vocabulary, as `parse_vocabulary` reads it.
-        preset: how the picture is laid out.
-        short_side: pixels that the model sees along the short side; None for the preset's.
         model: which loaded model, by its key; None for the one that the page started with.
-        method: of `Segmenter.segment`, like what follows.
-        denoise: likewise.
-        eps: likewise.
-        min_samples: likewise.
-        templates: likewise.
-        image_prior: likewise.
-        vote: likewise.
-        threshold: likewise.
     """
 
     words: str
-    preset: str = "auto"
-    short_side: int | None = None
-    model: str | None = None
-    method: str = "cliptrase"
-    denoise: str = "cls"
-    eps: float | None = None
-    min_samples: int | None = None
-    templates: str | None = None
-    image_prior: bool = False
-    vote: bool | None = None
-    threshold: float = 0.0
+    model: str | None = field(default=None, kw_only=True)
 
     @property
-    def options(self) -> dict[str, Any]:
+    def of_segment(self) -> dict[str, Any]:
         """Keyword arguments of `Segmenter.segment`, the threshold apart."""
-        names = ("method", "denoise", "eps", "min_samples", "templates", "image_prior", "vote")
+        names = [one.name for one in options_of(SegmentOptions) if one.name != "threshold"]
         return {name: getattr(self, name) for name in names}
 
     @property

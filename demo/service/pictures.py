@@ -77,7 +77,7 @@ class Entry:
         """Memory that keeping it takes, with the regions that the core keeps beside it."""
         e = self.encoding
         tensors = (e.patches, e.cls, e.affinity, e.last_input)
-        pictures = {id(picture): picture for picture in (e.seen, self.pixels, self.shown, self.patches)}
+        pictures = {id(picture): picture for picture in (e.model_input, self.pixels, self.shown, self.patches)}
         regions = KEPT_FOR_EACH * self.pixels.size // 3  # a byte a pixel each
         held = sum(picture.nbytes for picture in pictures.values())
         return regions + held + sum(t.numel() * t.element_size() for t in tensors)
@@ -186,7 +186,7 @@ def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None
     shown = views.view(read.pixels, views.shown_size(frame.labels if whole else frame.model), box)
     entry = Entry(
         encoding=encoding,
-        pixels=_labelled(encoding, read.pixels, shown) if whole else encoding.seen,
+        pixels=_labelled(encoding, read.pixels, shown) if whole else encoding.model_input,
         shown=shown,
         patches=views.view(read.pixels, (frame.grid[0] * side, frame.grid[1] * side), box),
     )

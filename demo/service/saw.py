@@ -51,5 +51,5 @@ def what_it_saw(service: Service, path: str | None, preset: str, short_side: int
     with for_people():
         known = service.known(segmenter, path, preset, short_side)
         if known is not None:
-            return Saw(known.encoding.seen, known.encoding.frame)
+            return Saw(known.encoding.model_input, known.encoding.frame)
         return Saw(*segmenter.view(path, preset, short_side=short_side))

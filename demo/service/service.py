@@ -209,7 +209,7 @@ class Service:
 
     def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool, full: bool) -> Cut:
         def make(size: Size | None) -> Segmentation:
-            return segmenter.segment(entry.encoding, run.asked.words, size=size, **run.asked.options)
+            return segmenter.segment(entry.encoding, run.asked.words, size=size, **run.asked.of_segment)
 
         if full and not entry.complete:
             expect_room_in_full(entry.encoding.frame.labels)

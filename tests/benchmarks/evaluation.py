@@ -23,9 +23,10 @@ from cliptrase_core import Segmenter, dataset_vocabulary
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.evaluation.predictors import Method, PresetPredictor
+from cliptrase_core.evaluation.predictors import PresetPredictor
 from cliptrase_core.evaluation.run import Group, only_writer, run
 from cliptrase_core.evaluation.sources import Folders, read_stored
+from cliptrase_core.options import SegmentOptions
 from tests.conftest import tiny_clip
 
 UNIQUE, TEMPLATES = 8, "simple7"
@@ -80,7 +81,7 @@ def main() -> None:
             pictures(Path(folder), options.pictures, (75, 100) if tiny else (375, 500)), Numbers(), words, read_stored
         )
         source.memory = []
-        predictor = PresetPredictor(segmenter, "auto" if tiny else "paper-224", Method(templates=TEMPLATES))
+        predictor = PresetPredictor(segmenter, "auto" if tiny else "paper-224", SegmentOptions(templates=TEMPLATES))
         output = Path(folder) / "report.json"
         with only_writer(output, Group()):
             found = run(Job(source, predictor), {}, output, options.batch, Group())

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from cliptrase_core import cli
+from cliptrase_core.cli import parser
 from cliptrase_core.errors import InputError
 from cliptrase_core.io import export, memory
 from cliptrase_core.io.files import asset, is_ours, safe_stem
@@ -112,7 +113,7 @@ def test_the_result_of_another_picture_is_not_lost(tmp_path, capsys, monkeypatch
     out = tmp_path / "out"
     assert run(tmp_path / "dog.png", *WORDS, "--output", out) == 0
     before = contents(out)
-    monkeypatch.setattr(cli, "_load", None)
+    monkeypatch.setattr(parser, "_load", None)
     assert run(tmp_path / "dog.bmp", *WORDS, "--output", out) == 2
     assert "the result of 'dog.png'" in capsys.readouterr().err
     assert contents(out) == before
@@ -262,7 +263,7 @@ def test_when_nothing_is_left_no_model_is_loaded(tmp_path, monkeypatch):
     write(tmp_path / "a.png")
     line = (tmp_path / "a.png", *WORDS, "--output", tmp_path / "out", "--skip-existing")
     assert run(*line) == 0
-    monkeypatch.setattr(cli, "_load", None)
+    monkeypatch.setattr(parser, "_load", None)
     assert run(*line) == 0
 
 
@@ -367,5 +368,5 @@ def test_bundled_files_are_found_in_the_repository_and_in_a_package(tmp_path, mo
     assert asset("nano", "config.json").is_file()
     installed = tmp_path / "site" / "cliptrase_core"
     (installed / "assets").mkdir(parents=True)
-    monkeypatch.setattr(files, "__file__", str(installed / "files.py"))
+    monkeypatch.setattr(files, "__file__", str(installed / "io" / "files.py"))
     assert asset("nano") == installed / "assets" / "nano"

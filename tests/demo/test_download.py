@@ -52,7 +52,7 @@ def test_the_archive_holds_masks_picture_settings_and_the_way_back(service, phot
         Asked("cat; dog"),
         Asked("--cat; $(dog) 'quoted' | background: wall"),
         Asked("cat; dog\nbackground: wall, floor"),
-        Asked("cat; dog", "paper-224", method="clip"),
+        Asked("cat; dog", preset="paper-224", method="clip"),
         Asked("cat; dog", short_side=160, denoise="dice", eps=0.6, min_samples=2),
         Asked("cat; dog; tree", templates="openai80", image_prior=True, vote=False, threshold=0.4),
     ],

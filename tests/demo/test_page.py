@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from cliptrase_core import METHODS, PRESETS
-from cliptrase_core.regions.denoise import DENOISE_MODES
+from cliptrase_core.options import DENOISE
 from cliptrase_core.text.templates import TEMPLATES
 from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
@@ -80,7 +80,7 @@ def painted(view):
 def test_names_on_the_page_are_the_core_s():
     assert tuple(METHODS) == settings.METHODS
     assert tuple(PRESETS) == settings.PRESETS
-    assert settings.DENOISE == DENOISE_MODES
+    assert settings.DENOISE == DENOISE
     assert tuple(TEMPLATES) == settings.TEMPLATES
     assert DATASETS == settings.DATASETS
 

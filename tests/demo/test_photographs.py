@@ -124,7 +124,7 @@ def test_what_is_kept_of_a_photograph_is_small(service, photo):
     assert all(packed.labels.size == SHOWN and packed.nbytes < 2.2 * pixels for packed in results)
     assert sum(packed.nbytes for packed in results) < settings.KEPT_RESULT_BYTES / 2
     (entry,) = [entry for _, entry in service._pictures._kept.items()]
-    held = (entry.pixels, entry.shown, entry.patches, entry.encoding.seen)
+    held = (entry.pixels, entry.shown, entry.patches, entry.encoding.model_input)
     assert max(max(part.shape) for part in held) <= LONGEST_SHOWN, "the whole photograph is not held"
     behind = [memoryview(part if part.base is None else part.base).nbytes for part in held]
     assert max(behind) <= 2 * 3 * pixels, "not behind a view either"
@@ -291,7 +291,7 @@ def test_what_cannot_be_decoded_reduced_is_refused_with_a_way_out(service, tmp_p
 @pytest.mark.parametrize("way", ["zip", "refined zip", "call", "compare"])
 def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service, photo, monkeypatch, counted, way):
     run = service.segment(photo, Asked("cat; wall")).run
-    monkeypatch.setattr(room.core.memory, "available", lambda: 200_000_000)
+    monkeypatch.setattr(room.core.io.memory, "available", lambda: 200_000_000)
     ways = {
         "zip": lambda: bundle(service, run, photo),
         "refined zip": lambda: bundle(service, run, photo, Refinement(run, "edges", "prompts")),

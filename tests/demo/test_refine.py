@@ -334,7 +334,7 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
 ):
     photo = tmp_path / "dog.png"
     photo.write_bytes(Path(HORSES).read_bytes())
-    run = service.segment(str(photo), Asked(WORDS, preset)).run
+    run = service.segment(str(photo), Asked(WORDS, preset=preset)).run
     asked = Refinement(run, refiner, mode)
     result = service.refine(asked, str(photo)).refined
     _, content = bundle(service, run, str(photo), asked)

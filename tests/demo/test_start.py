@@ -177,7 +177,7 @@ def test_whatever_a_model_raises_nano_runs(failure, said, monkeypatch):
             raise failure
         return built(name, *arguments, **options)
 
-    monkeypatch.setattr("cliptrase_core.segmenter.weights.load", load)
+    monkeypatch.setattr("cliptrase_core.segmenter.loading.load", load)
     holder = ModelHolder(Settings(model="tiny:one", device="cpu"))
     assert holder.segmenter().info.name == "nano"
     assert said in holder.status().notice

@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from cliptrase_core import cli, dataset_vocabulary
+from cliptrase_core.cli import parser
 from cliptrase_core.evaluation.examples import read_examples, read_mask
 from cliptrase_core.evaluation.metrics import boundary_f
 from cliptrase_core.io.files import asset
@@ -215,7 +216,7 @@ def test_masks_that_cannot_be_used_are_said_before_a_model_is_loaded(tmp_path, m
     root = voc_prepared(tmp_path)
     for mask in (root / VOC[1]).iterdir():
         mask.write_bytes(b"")
-    monkeypatch.setattr(cli, "_load", None)
+    monkeypatch.setattr(parser, "_load", None)
     evaluate(tmp_path, "--setting", "voc20", "--data", root, code=2)
     assert "none of 3 that were opened. The first, 'a': file 'a.png': expected a PNG" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

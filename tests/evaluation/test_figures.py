@@ -10,13 +10,14 @@ import torch
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import predictors
-from cliptrase_core.evaluation.ledger import record_of
 from cliptrase_core.evaluation.metrics import class_iou, mean_iou, pixel_accuracy
-from cliptrase_core.evaluation.predictors import Method, SlidePredictor, label_windows, resize_short_side, window_boxes
+from cliptrase_core.evaluation.predictors import SlidePredictor, label_windows, resize_short_side, window_boxes
+from cliptrase_core.evaluation.records import record_of
 from cliptrase_core.evaluation.report import RESAMPLES, SEED, counts_of, figures, intervals, total
 from cliptrase_core.evaluation.settings import Slide
 from cliptrase_core.evaluation.sources import Sample
 from cliptrase_core.methods.registry import METHODS
+from cliptrase_core.options import SegmentOptions
 from cliptrase_core.text.vocabulary import parse_vocabulary
 
 
@@ -163,7 +164,7 @@ def test_resizing_is_linear_between_pixel_centres():
 
 def test_a_sliding_run_labels_every_pixel_of_a_small_picture_too(segmenter):
     words = parse_vocabulary("cat, kitten; dog | background: wall")
-    predictor = SlidePredictor(segmenter, Slide(short_side=100, threshold=0.1), Method(templates="simple7"))
+    predictor = SlidePredictor(segmenter, Slide(short_side=100, threshold=0.1), SegmentOptions(templates="simple7"))
     rng = np.random.default_rng(0)
     sample = Sample("a", rng.integers(0, 256, (30, 90, 3), dtype=np.uint8), np.zeros((30, 90), np.int32), None, words)
     labels = predictor.predict([predictor.prepare(sample)])[0]()
@@ -174,7 +175,7 @@ def test_a_sliding_run_labels_every_pixel_of_a_small_picture_too(segmenter):
 @pytest.mark.parametrize("method", METHODS)
 def test_windows_compare_cosines_whatever_a_method_multiplies_them_by(segmenter, method):
     words = parse_vocabulary("cat; dog; tree")
-    predictor = SlidePredictor(segmenter, Slide(short_side=224), Method(name=method, templates="simple7"))
+    predictor = SlidePredictor(segmenter, Slide(short_side=224), SegmentOptions(method=method, templates="simple7"))
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     sample = Sample("a", image, np.zeros((224, 224), np.int32), None, words)
     (found,) = predictor._scores(image, [(0, 224, 0, 224)], sample)
@@ -190,4 +191,4 @@ def test_windows_compare_cosines_whatever_a_method_multiplies_them_by(segmenter,
 )
 def test_windows_refuse_what_they_would_ignore(segmenter, settings):
     with pytest.raises(InputError, match="mmseg-slide"):
-        SlidePredictor(segmenter, Slide(), Method(**settings))
+        SlidePredictor(segmenter, Slide(), SegmentOptions(**settings))

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from cliptrase_core import cli
+from cliptrase_core.cli import parser
 from cliptrase_core.errors import InputError, memory_explained
 from cliptrase_core.evaluation.data import check_folders
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
-from cliptrase_core.evaluation.ledger import Ledger, Record, part_path, read_ledgers
-from cliptrase_core.evaluation.looking import MOST, expect_usable, look
+from cliptrase_core.evaluation.mask_check import MOST, expect_usable, summarise
+from cliptrase_core.evaluation.records import Ledger, Record, part_path, read_ledgers
 from cliptrase_core.evaluation.report import ClassCounts, intervals
 from cliptrase_core.evaluation.settings import RAW_STUFF, SETTINGS
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
@@ -230,7 +231,7 @@ def test_a_picture_is_never_its_own_mask(tmp_path):
 def convention_and_looks(tmp_path, numbers, **entries):
     write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: np.array(numbers))
     own = folder_set({"images": "i", "masks": "m", "vocabulary": "cat; dog", **entries}, tmp_path)
-    return own.convention, look(find_pairs(own.layout, Path()), own.convention)
+    return own.convention, summarise(find_pairs(own.layout, Path()), own.convention)
 
 
 CAT = "cat | background: wall"
@@ -302,7 +303,7 @@ def test_masks_of_another_layout_in_the_wrong_folder_are_recognised(
     tmp_path, monkeypatch, capsys, setting, folders, numbers, named
 ):
     write_dataset(tmp_path / folders[0], tmp_path / folders[1], lambda rng: np.array(numbers))
-    monkeypatch.setattr(cli, "_load", None)
+    monkeypatch.setattr(parser, "_load", None)
     evaluate(tmp_path, "--setting", setting, "--data", tmp_path, code=2)
     said = capsys.readouterr().err
     assert "expected numbers of this layout, got those of" in said
@@ -475,14 +476,14 @@ def test_check_counts_what_is_missing_and_opens_no_more_than_it_says(tmp_path):
     own = folder_set({"images": "i", "masks": "m", "vocabulary": "cat; dog"}, tmp_path)
     lines = list(check_folders(own))
     assert f"{MOST + 23} pictures, 0 pictures and {MOST + 20} masks are missing" in lines[1]
-    assert len(look(find_pairs(own.layout, Path()), own.convention)) == MOST
+    assert len(summarise(find_pairs(own.layout, Path()), own.convention)) == MOST
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.md", "report.best.png", "report.worst.png"])
 def test_a_report_never_replaces_a_file_of_another_program(tmp_path, monkeypatch, capsys, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_bytes(b"my notes on cliptrase-lab")
-    monkeypatch.setattr(cli, "_load", None)
+    monkeypatch.setattr(parser, "_load", None)
     evaluate(tmp_path, "--setting", "examples", code=2)
     assert f"output '{name}'" in capsys.readouterr().err
     assert (tmp_path / "out" / name).read_bytes() == b"my notes on cliptrase-lab"

@@ -16,7 +16,7 @@ from filelock import FileLock
 from cliptrase_core import cli
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.batches import make_batches
-from cliptrase_core.evaluation.ledger import Ledger, Record, part_path, read_ledgers, record_of
+from cliptrase_core.evaluation.records import Ledger, Record, part_path, read_ledgers, record_of
 from cliptrase_core.evaluation.run import Group, records_folder
 from tests.evaluation_worker import HEADER, STAMPS, Seven, evaluate
 

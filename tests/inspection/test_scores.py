@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from cliptrase_core import InputError
+from cliptrase_core.inspection.scores import missing_classes
 
 WORDS = "cat, kitten; dog; sky | background: wall, floor"
 
@@ -85,3 +87,15 @@ def test_voting_is_a_choice_apart_from_the_method(segmenter, encoding):
         assert len(np.unique(voted.labels[voted.regions == region])) == 1 or region == -1
     assert voted.settings["vote"] is True
     assert segmenter.segment(encoding, WORDS, method="clip").settings["vote"] is False
+
+
+def test_a_class_is_missing_where_too_many_general_words_suit_better_even_at_its_best_patch():
+    patches = torch.eye(4)[:3]
+    text = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1], [0, 0.5, 0, 0.5], [0, 0, 0, 1]])
+    general = torch.tensor([[0, 0.3, 0, 0], [0, 0.9, 0, 0], [0, 0, 0.9, 0], [0.9, 0, 0, 0]])
+    # Class 0 is best at patch 0. Class 1 (no likeness at all) is beaten by one word of four everywhere. Class 2 is
+    # beaten by one word at its best patch. The last prompt is a background word: it cannot be missing.
+    assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, general) == [1, 2]
+    many = general.new_zeros(40, 4)
+    many[0, 1] = 0.9
+    assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, many) == [], "one of forty may suit better"

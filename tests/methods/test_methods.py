@@ -48,8 +48,8 @@ def test_features_equal_the_formula_as_loops_in_float64(deep, picture, name):
     assert encoding.grid == (4, 5), "not square"
     text, classes = text_rows(), (0, 0, 1, 2)
     got = deep._features.get(encoding, METHODS[name], text, classes)
-    pixels = normalise(encoding.seen, deep.info.mean, deep.info.std)
-    colours = encoding.seen.transpose(2, 0, 1).astype(float)
+    pixels = normalise(encoding.model_input, deep.info.mean, deep.info.std)
+    colours = encoding.model_input.transpose(2, 0, 1).astype(float)
     words = (text.numpy(), classes, colours, 8) if name == "resclip" else ()
     expected = MethodReference(deep.info.model, encoding.grid).features(name, pixels.double(), *words)
     # ResCLIP's structure is kept in float32.

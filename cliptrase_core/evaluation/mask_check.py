@@ -1,4 +1,4 @@
-"""A look at the masks of a data set before anything is loaded: what they hold, and whether it can be meant."""
+"""Check a sample of masks before a model is loaded: which numbers they hold, and whether these fit the layout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Look:
+class MaskSummary:
     """One mask.
 
     Attributes:
@@ -59,7 +59,7 @@ class Convention:
     ignored_given: bool = True
 
 
-def look(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST) -> list[Look]:
+def summarise(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST) -> list[MaskSummary]:
     """Open some masks.
 
     Args:
@@ -71,11 +71,11 @@ def look(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST)
     return [_look(pairs[place], convention) for place in places]
 
 
-def _look(pair: Pair, convention: Convention | None) -> Look:
+def _look(pair: Pair, convention: Convention | None) -> MaskSummary:
     try:
         values, kind = look_at_numbers(pair.mask)
     except InputError as error:
-        return Look(pair.key, problem=one_line(error))
+        return MaskSummary(pair.key, problem=one_line(error))
     size = (values.shape[0], values.shape[1])
     numbers = tuple(np.unique(values).tolist())
     problem = None
@@ -89,7 +89,7 @@ def _look(pair: Pair, convention: Convention | None) -> Look:
             problem = f"expected the picture's size {picture[0]} x {picture[1]}, got {size[0]} x {size[1]}"
     except InputError as error:
         problem = one_line(error)
-    return Look(pair.key, kind, size, numbers, problem)
+    return MaskSummary(pair.key, kind, size, numbers, problem)
 
 
 def _size(path: Path) -> Size | None:
@@ -101,15 +101,15 @@ def _size(path: Path) -> Size | None:
         return None
 
 
-def expect_usable(looks: Sequence[Look], convention: Convention, whole: bool) -> None:
+def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: bool) -> None:
     """Raise InputError for what would give no figures, or wrong ones.
 
     Args:
-        looks: from `look`.
+        found: from `summarise`.
         convention: what numbers mean.
         whole: every mask of the data set was opened.
     """
-    numbers = {number for entry in looks for number in entry.numbers}
+    numbers = {number for entry in found for number in entry.numbers}
     unknown = numbers - convention.numbers.known(convention.classes) - set(convention.numbers.ignored)
     if unknown:
         for title, other in convention.others.items():
@@ -117,9 +117,9 @@ def expect_usable(looks: Sequence[Look], convention: Convention, whole: bool) ->
                 got = f"those of {title} (also {_ranges(unknown)})"
                 remedy = f"Put them where {title} belongs (docs/evaluation.md), say what they mean, or convert them."
                 raise InputError(explain("masks", expected="numbers of this layout", got=got, remedy=remedy))
-    bad = [entry for entry in looks if entry.problem]
-    if looks and len(bad) == len(looks):
-        count = f"none of {len(looks)} that were opened" if len(looks) > 1 else "none"
+    bad = [entry for entry in found if entry.problem]
+    if found and len(bad) == len(found):
+        count = f"none of {len(found)} that were opened" if len(found) > 1 else "none"
         remedy = f"The first, {bad[0].key!r}: {bad[0].problem}"
         raise InputError(explain("masks", expected="masks that fit their pictures", got=count, remedy=remedy))
     if not convention.ignored_given and numbers == {0, VOID} and VOID in convention.numbers.ignored:
@@ -138,9 +138,9 @@ def expect_usable(looks: Sequence[Look], convention: Convention, whole: bool) ->
         raise InputError(explain("masks", expected="pixels of some class", got=got, remedy=remedy))
 
 
-def described(looks: Sequence[Look], convention: Convention | None) -> Iterator[str]:
+def described(found: Sequence[MaskSummary], convention: Convention | None) -> Iterator[str]:
     """Lines for people: kind, size and numbers of masks, and those that cannot be used."""
-    opened = [entry for entry in looks if entry.kind]
+    opened = [entry for entry in found if entry.kind]
     if opened:
         kinds = sorted({entry.kind for entry in opened})
         least, largest = (by(opened, key=lambda entry: entry.size[0] * entry.size[1]).size for by in (min, max))
@@ -148,7 +148,7 @@ def described(looks: Sequence[Look], convention: Convention | None) -> Iterator[
         yield f"    {len(opened)} masks opened: {', '.join(kinds)}; {sizes} (height x width)"
         numbers = {number for entry in opened for number in entry.numbers}
         yield f"    numbers: {_ranges(numbers) if convention is None else _meanings(numbers, convention)}"
-    bad = [entry for entry in looks if entry.problem]
+    bad = [entry for entry in found if entry.problem]
     for entry in bad[:_SHOWN]:
         yield f"    not usable, {entry.key}: {entry.problem}"
     if len(bad) > _SHOWN:

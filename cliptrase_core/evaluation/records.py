@@ -1,4 +1,4 @@
-"""What is known of each picture, in a file that only grows: a killed run goes on where it stopped.
+"""Records of scored pictures in an append-only file, so that an interrupted run can resume.
 
 The first line says what is evaluated and how; every further line is one picture, its confusion matrix kept
 sparsely. A line that was cut short by a kill is dropped.

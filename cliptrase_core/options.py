@@ -1,0 +1,280 @@
+"""Every option once: its name, kind, range or choices, default and help. Imports no torch.
+
+From here come what `Segmenter.segment` and `encode` accept, the flags of the command line, the schema of the web
+endpoints, the controls of the page, the command line that a download brings, and the tables of docs/options.md.
+A new option is one more field here, and the code that heeds it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass
+from typing import Any, TypeVar
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.methods.registry import METHODS
+from cliptrase_core.presets import PRESETS
+
+DENOISE = ("cls", "dice", "none")
+TEMPLATES = ("simple7", "openai80")
+"""Names of template sets; `text.templates` has the sentences."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        name: as a keyword argument.
+        kind: str, float, int or bool.
+        default: what holds where it is not given; None has the meaning that `unset` names.
+        help: one sentence, without a full stop.
+        choices: of a str; empty where any text will do.
+        least: smallest value of a number; None for no bound.
+        most: largest value of a number; None for no bound.
+        above: a number must be larger than this; None for no bound.
+        unset: what None stands for, for example "the preset's"; empty where None is no value.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    unset: str = ""
+
+    @property
+    def flag(self) -> str:
+        """As the command line has it: "--min-samples"."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def expected(self) -> str:
+        """What a message says that a value must be: "a whole number of at least 1, or nothing"."""
+        text = f"one of {', '.join(self.choices)}" if self.choices else _NOUNS[self.kind]
+        if self.least is not None and self.most is not None:
+            text += f" from {self.least:g} to {self.most:g}"
+        elif self.least is not None:
+            text += f" of at least {self.least:g}"
+        elif self.above is not None:
+            text += f" above {self.above:g}"
+        return f"{text}, or nothing ({self.unset})" if self.unset else text
+
+    def check(self, value: Any) -> Any:
+        """The value as its kind.
+
+        Raises:
+            InputError: not of this kind, not one of the choices, not finite or out of range.
+        """
+        if value is None and self.unset:
+            return None
+        found = _READERS[self.kind](value)
+        if found is None or not self._allows(found):
+            raise InputError(explain(self.name, expected=self.expected, got=_shown(value), remedy="Change it."))
+        return found
+
+    def schema(self) -> dict[str, Any]:
+        """The same as JSON Schema."""
+        bounds = {"minimum": self.least, "maximum": self.most, "exclusiveMinimum": self.above}
+        return {
+            "type": _JSON_TYPES[self.kind],
+            **({"enum": list(self.choices)} if self.choices else {}),
+            **{key: bound for key, bound in bounds.items() if bound is not None},
+        }
+
+    def _allows(self, value: Any) -> bool:
+        if self.choices and value not in self.choices:
+            return False
+        return (
+            (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+        )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # a whole number of 400 digits
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _whole(value: Any) -> int | None:
+    found = _number(value)
+    return int(found) if found is not None and found == int(found) else None
+
+
+_READERS: Mapping[type, Any] = {str: _text, bool: _truth, float: _number, int: _whole}
+_NOUNS: Mapping[type, str] = {str: "text", bool: "true or false", float: "a number", int: "a whole number"}
+_JSON_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", float: "number", int: "integer"}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a very large number"
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def option(kind: type, default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - as argparse calls it
+    """A field of an options class; takes what `Option` has."""
+    return dataclasses.field(default=default, metadata={"kind": kind, "help": help, **facts})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of the options classes: checks every value when it is made."""
+
+    def __post_init__(self) -> None:
+        """Check every option; InputError names the first that is wrong."""
+        for known in options_of(type(self)):
+            object.__setattr__(self, known.name, known.check(getattr(self, known.name)))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options by name."""
+        return {known.name: getattr(self, known.name) for known in options_of(type(self))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutOptions(Options):
+    """How a picture is laid out for the model: options of `Segmenter.encode`."""
+
+    preset: str = option(
+        str,
+        "auto",
+        "auto takes the whole picture in its own size; paper-* its centre, as the paper",
+        choices=(*PRESETS,),
+    )
+    short_side: int | None = option(
+        int,
+        None,
+        "pixels that the model sees along the short side; only with preset auto",
+        least=1,
+        unset="the preset's",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions(Options):
+    """How an encoded picture is divided among words: options of `Segmenter.segment`."""
+
+    method: str = option(str, "cliptrase", "how patches are compared with words", choices=(*METHODS,))
+    denoise: str = option(
+        str,
+        "cls",
+        "what keeps global patches from merging clusters: cls subtracts what patches share with [CLS], dice drops "
+        "clusters that look like [CLS], none does nothing",
+        choices=DENOISE,
+    )
+    eps: float | None = option(
+        float, None, "DBSCAN's neighbourhood radius; larger merges more", above=0, unset="suits preset and model"
+    )
+    min_samples: int | None = option(
+        int, None, "DBSCAN's minimum of neighbours; larger leaves more noise", least=1, unset="suits preset and model"
+    )
+    templates: str | None = option(
+        str, None, "prompt templates: the sentences around each word", choices=TEMPLATES, unset="the preset's"
+    )
+    image_prior: bool = option(bool, False, "weigh words by how well they suit the whole picture")
+    vote: bool | None = option(bool, None, "whether regions take their majority label", unset="the method's")
+    everything_else: bool = option(
+        bool,
+        False,
+        "what resembles none of the classes becomes a class of its own (Otsu's threshold on each class's similarity); "
+        "background: in the words names what to compare with instead",
+    )
+    skip_missing: bool = option(
+        bool, False, "leave out classes that the picture does not show: nowhere do they suit as well as general words"
+    )
+    threshold: float = option(
+        float, 0.0, "confidence threshold: pixels that are less sure become background", least=0, most=1
+    )
+
+
+Chosen = TypeVar("Chosen", bound=Options)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def options_of(kind: type[Options]) -> tuple[Option, ...]:
+    """The options of a class, in order; fields that are none are left out."""
+    return tuple(
+        Option(name=field.name, default=None if field.default is MISSING else field.default, **field.metadata)
+        for field in dataclasses.fields(kind)
+        if "kind" in field.metadata
+    )
+
+
+def read_options(kind: type[Chosen], given: Mapping[str, Any]) -> Chosen:
+    """Options from keyword arguments.
+
+    Raises:
+        InputError: a value that is wrong.
+        TypeError: a name that is no option; the message lists those there are.
+    """
+    known = [one.name for one in options_of(kind)]
+    for name in given:
+        if name not in known:
+            raise TypeError(f"unknown option {name!r}; expected one of {', '.join(known)}")
+    return kind(**given)
+
+
+def takes(kind: type[Options]) -> Callable[[Function], Function]:
+    """Decorator of a function with `**options`: `help` and notebooks list the options that stand behind it."""
+
+    def listed(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        added = [
+            inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default) for one in options_of(kind)
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+        return function
+
+    return listed
+
+
+def changed(chosen: Options) -> dict[str, Any]:
+    """Options that are not at their default."""
+    return {one.name: value for one in options_of(type(chosen)) if (value := getattr(chosen, one.name)) != one.default}
+
+
+def arguments_of(chosen: Options) -> list[str]:
+    """Options that are not at their default as the command line takes them: ["--eps=0.7", "--no-vote"]."""
+    flags = {one.name: one.flag for one in options_of(type(chosen))}
+    return [
+        (flags[name] if value else flags[name].replace("--", "--no-", 1))
+        if isinstance(value, bool)
+        else f"{flags[name]}={value}"
+        for name, value in changed(chosen).items()
+    ]
+
+
+def table_of(kind: type[Options]) -> str:
+    """The options as a table in Markdown: docs/options.md holds them, and a test compares."""
+    rows = ["| option | default | values | meaning |", "|---|---|---|---|"]
+    for one in options_of(kind):
+        default = one.unset if one.default is None else f"`{_literal(one.default)}`"
+        values = ", ".join(f"`{choice}`" for choice in one.choices) or one.expected.split(", or nothing")[0]
+        rows.append(f"| `{one.name}`, `{one.flag}` | {default} | {values} | {one.help} |")
+    return "\n".join(rows)
+
+
+def _literal(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,163 @@
+"""Options: each stands in one list, and everything that takes options follows it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cliptrase_core as cc
+from cliptrase_core import options
+from cliptrase_core.cli.arguments import add_options, given_options
+from cliptrase_core.errors import InputError
+from cliptrase_core.options import LayoutOptions, Options, SegmentOptions, arguments_of, option, options_of, table_of
+from cliptrase_core.text.templates import TEMPLATES
+from demo.service.cuts import Asked
+from tests.api_schema import schema
+
+DOCS = Path(__file__).parents[1] / "docs" / "options.md"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grown(SegmentOptions):
+    """The options of today and one more, as a person would add it."""
+
+    glow: float = option(float, 0.5, "how much it glows", least=0, most=1)
+
+
+@pytest.fixture
+def grown(monkeypatch):
+    """As if `SegmentOptions` had the new option."""
+    for module in [module for name, module in sys.modules.items() if name.startswith(("cliptrase_core", "demo."))]:
+        if vars(module).get("SegmentOptions") is SegmentOptions:
+            monkeypatch.setattr(module, "SegmentOptions", Grown)
+
+
+def parsed(kind: type[Options], *arguments: str) -> dict[str, object]:
+    parser = argparse.ArgumentParser()
+    add_options(parser, kind)
+    return given_options(kind, parser.parse_args(arguments))
+
+
+def test_a_new_option_is_one_entry_and_found_everywhere(grown, segmenter, picture):
+    result = segmenter.segment(segmenter.encode(picture), "cat; dog", glow=0.25)
+    assert result.settings["glow"] == 0.25
+    with pytest.raises(InputError, match=r"glow: expected a number from 0 to 1, got 2\."):
+        segmenter.segment(segmenter.encode(picture), "cat; dog", glow=2)
+    assert parsed(Grown, "--glow", "0.25")["glow"] == 0.25
+    assert arguments_of(Grown(glow=0.25)) == ["--glow=0.25"]
+    assert "| `glow`, `--glow` | `0.5` | a number from 0 to 1 | how much it glows |" in table_of(Grown)
+    for call in ("/segment", "/refine", "/compare"):
+        described = schema()[call]["parameters"]
+        assert described["glow"]["default"] == 0.5
+        assert list(described)[-1] == "glow", "clients that call by position are not disturbed"
+
+
+def test_the_tables_in_the_docs_are_the_lists():
+    text = DOCS.read_text(encoding="utf-8")
+    for kind in (LayoutOptions, SegmentOptions):
+        assert table_of(kind) in text, "python -m tests.write_options"
+
+
+@pytest.mark.parametrize("kind", [LayoutOptions, SegmentOptions])
+def test_every_way_in_has_every_option_with_its_default(kind, segmenter):
+    names = [one.name for one in options_of(kind)]
+    assert set(names) <= {field.name for field in dataclasses.fields(Asked)}
+    assert set(names) <= set(schema()["/segment"]["parameters"])
+    assert kind(**parsed(kind)) == kind(), "a command line without flags asks for the defaults"
+    shown = inspect.signature(segmenter.segment if kind is SegmentOptions else segmenter.encode).parameters
+    for one in options_of(kind):
+        assert shown[one.name].default == one.default
+
+
+def test_choices_are_what_the_core_has():
+    assert set(options.TEMPLATES) == set(TEMPLATES)
+    chosen = {one.name: one.choices for one in (*options_of(SegmentOptions), *options_of(LayoutOptions))}
+    assert chosen["method"] == tuple(cc.METHODS)
+    assert chosen["preset"] == tuple(cc.PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("eps", value) for value in (0, -1, float("nan"), float("inf"), "0.7", True, 10**400, [1])),
+        *(("min_samples", value) for value in (0, 1.5, "3", False, -(10**400))),
+        *(("threshold", value) for value in (-0.1, 1.1, None, "half")),
+        *(("method", value) for value in ("magic", None, 3, ["clip"])),
+        *(("templates", value) for value in ("openai", 7)),
+        *(("vote", value) for value in (1, "yes")),
+        *(("image_prior", value) for value in (None, 0)),
+    ],
+)
+def test_what_an_option_cannot_be_is_said_with_what_it_can_be(name, value):
+    with pytest.raises(InputError, match=f"^{name}: expected ") as refused:
+        SegmentOptions(**{name: value})
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("eps", 1, 1.0),
+        ("eps", np.float32(0.5), 0.5),
+        ("min_samples", 3.0, 3),
+        ("min_samples", np.int64(4), 4),
+        ("threshold", True, None),
+        ("vote", False, False),
+    ],
+)
+def test_numbers_of_other_libraries_are_taken_as_numbers(name, value, kept):
+    if kept is None:
+        with pytest.raises(InputError):
+            SegmentOptions(**{name: value})
+        return
+    found = getattr(SegmentOptions(**{name: value}), name)
+    assert (found, type(found)) == (kept, type(kept))
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones(segmenter, picture):
+    with pytest.raises(TypeError, match=r"unknown option 'epsilon'; expected one of method, .*eps"):
+        segmenter.segment(segmenter.encode(picture), "cat; dog", epsilon=0.5)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        SegmentOptions(),
+        SegmentOptions(method="clip", eps=0.25, vote=False),
+        SegmentOptions(min_samples=2, templates="openai80", image_prior=True, vote=True, threshold=0.4),
+        LayoutOptions(preset="paper-336"),
+        LayoutOptions(short_side=448),
+    ],
+)
+def test_arguments_give_the_same_options_again(chosen):
+    assert type(chosen)(**parsed(type(chosen), *arguments_of(chosen))) == chosen
+
+
+def test_schemas_are_json():
+    for one in (*options_of(SegmentOptions), *options_of(LayoutOptions)):
+        assert json.loads(json.dumps(one.schema())) == one.schema()
+
+
+def test_the_list_brings_no_torch():
+    check = "import sys, cliptrase_core.options; sys.exit(any(n in sys.modules for n in ('torch', 'open_clip', 'cv2')))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_public_names_are_listed_once_for_people_and_once_for_checkers():
+    checked = {
+        alias.asname or alias.name
+        for line in inspect.getsource(cc).splitlines()
+        if line.startswith("    from ") and " as " in line
+        for alias in [argparse.Namespace(name=line.split(" import ")[1].split(" as ")[0], asname=line.split(" as ")[1])]
+    }
+    assert checked == set(cc.__all__) - {"__version__"}
+    assert all(getattr(cc, name) is not None for name in cc.__all__)
+    assert callable(cc.refine)
