@@ -17,6 +17,8 @@ from cliptrase_core.io.geometry import Size
 
 STRONGEST = 10
 """How many patches count as the strongest."""
+_ROWS = 64
+"""Rows of a matrix that are worked on at once: temporary memory stays small, and in the cache."""
 RADIUS = 2
 """Steps, diagonal ones included, that count as a patch's surroundings: 5 x 5 patches with itself."""
 
@@ -116,23 +118,21 @@ def measure(shares: Tensor, global_patches: Tensor, near: Tensor | None = None) 
 
 @dataclass(frozen=True, eq=False)
 class PatchMeasures:
-    """`Measures` of every patch of a grid, as `measure` gives them one by one; each (N,) float32 in [0, 1].
+    """Numbers of every patch of a grid, as `measure` gives them one by one; each (N,) float32 in [0, 1].
 
     Attributes:
-        entropy: as in `Measures`, like what follows.
-        strongest: likewise.
+        entropy: as in `Measures`.
         near: likewise; each patch has surroundings.
         on_global: likewise.
     """
 
     entropy: Tensor
-    strongest: Tensor
     near: Tensor
     on_global: Tensor
 
 
 def measure_patches(matrix: Tensor, global_patches: Tensor, grid: Size) -> PatchMeasures:
-    """All numbers of every patch of a layer; a row of the grid at a time, so that memory stays w * N.
+    """Numbers of every patch of a layer; a row of the grid at a time, so that memory stays w * N.
 
     Args:
         matrix: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
@@ -140,18 +140,13 @@ def measure_patches(matrix: Tensor, global_patches: Tensor, grid: Size) -> Patch
         grid: (h, w).
     """
     h, w = grid
-    found: list[list[Tensor]] = []
+    beside = (torch.arange(w) - torch.arange(w)[:, None]).abs() <= RADIUS  # (w, w)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
     for row in range(h):
         shares = patch_shares(matrix[1 + row * w : 1 + (row + 1) * w, 1:])
-        near = torch.stack([surroundings(grid, row, column) for column in range(w)])
-        found.append(
-            [
-                entropy_share(shares),
-                strongest_share(shares),
-                (shares * near).sum(dim=-1),
-                shares[:, global_patches].sum(dim=-1),
-            ]
-        )
+        close = shares.reshape(w, h, w)[:, max(0, row - RADIUS) : row + RADIUS + 1].sum(dim=1)
+        near = (close * beside).sum(dim=-1)
+        found.append((entropy_share(shares), near, shares[:, global_patches].sum(dim=-1)))
     return PatchMeasures(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
@@ -173,10 +168,11 @@ def most_telling_patch(
     Returns:
         Its place, 0 to N-1; the first of equal ones.
     """
-    rows = zip(before[1:, 1:], after[1:, 1:], strict=True)
-    change = torch.stack([(patch_shares(new) - patch_shares(old)).abs().sum() / 2 for old, new in rows])
+    some = [slice(start, start + _ROWS) for start in range(1, len(before), _ROWS)]
+    shares = ((patch_shares(before[rows, 1:]), patch_shares(after[rows, 1:])) for rows in some)
+    change = torch.cat([(new - old).abs().sum(dim=-1) for old, new in shares])
     ordinary = torch.ones(len(change), dtype=torch.bool)
     ordinary[global_patches] = False
     inside = ordinary if clusters is None else ordinary & torch.from_numpy(np.asarray(clusters) >= 0)
-    candidates = next((some for some in (inside, ordinary) if some.any()), torch.ones_like(ordinary))
+    candidates = next((these for these in (inside, ordinary) if these.any()), torch.ones_like(ordinary))
     return int(change.where(candidates, -torch.ones(())).argmax())

@@ -7,6 +7,7 @@ import html
 import inspect
 import logging
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 UNEXPECTED = "Something went wrong on the server. Try again; if it stays, the server's log says more."
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
 AUTO = "auto"
+LARGEST = sys.float_info.max
+"""Beyond it are infinities, and whole numbers of hundreds of digits, which JSON may hold."""
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 View = TypeVar("View")
 Result = TypeVar("Result")
@@ -235,7 +238,7 @@ def one_of(what: str, value: Any, known: tuple[str, ...]) -> str:
 
 def number(what: str, value: Any) -> float:
     """The value, if it is a finite number; else UserError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
         raise UserError(f"{what}: expected a number, got something else. Give a plain number.")
     return float(value)
 

@@ -110,7 +110,7 @@ _BAR = """
     <button type="button" data-do="deeper" aria-label="One layer on (key +)">+</button>
   </span>
   <label>Head <select class="lens-head"></select></label>
-  <label>After shows <select class="lens-kind">
+  <label>After <select class="lens-kind">
     <option value="after">recovered attention</option><option value="affinity">affinity</option>
   </select></label>
   <label><input type="checkbox" class="lens-smooth"> Smooth</label>
