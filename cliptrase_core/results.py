@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Frame, Size
+from cliptrase_core.io.image import ImageInput
 
 Kind = TypeVar("Kind", bound="Segmentation")
 
@@ -160,11 +161,22 @@ class Segmentation:
         settings = {**self.settings, "threshold": float(threshold)}
         return dataclasses.replace(self, labels=labels, class_names=names, settings=settings)
 
-    def figure(self, *maps: Any, **options: Any) -> Any:
-        """A `matplotlib.figure.Figure` of the result, and of attention maps that are given; see `viz.figure`."""
+    def figure(
+        self,
+        *maps: Any,
+        parts: str | Sequence[str] | None = None,
+        image: ImageInput | None = None,
+        patch: tuple[int, int] | None = None,
+        title: str | None = None,
+        font: str | None = None,
+    ) -> Any:
+        """A `matplotlib.figure.Figure` of the result, and of attention maps that are given; arguments as `viz.figure`.
+
+        `result.figure(image=picture).savefig("figure.pdf")`.
+        """
         from cliptrase_core.viz.figure import figure
 
-        return figure(self, *maps, **options)
+        return figure(self, *maps, parts=parts, image=image, patch=patch, title=title, font=font)
 
     @property
     def size(self) -> Size:

@@ -63,12 +63,14 @@ class _Shown:
         result: or None.
         image: (H, W, 3) or None.
         patch: that looks; None for [CLS].
+        font: path of a font file, or None.
     """
 
     maps: AttentionMaps | None
     result: Segmentation | None
     image: Picture | None
     patch: Patch | None
+    font: str | None
 
     @property
     def size(self) -> Size:
@@ -95,6 +97,7 @@ def figure(
     image: ImageInput | None = None,
     patch: Patch | None = None,
     title: str | None = None,
+    font: str | None = None,
 ) -> Figure:
     """Draw a result, attention maps, or both, as one row of panels.
 
@@ -105,16 +108,18 @@ def figure(
             picture, under a paper preset `encoding.seen`. Without it, maps and colours stand alone.
         patch: (row, column) whose attention is shown; None takes [CLS].
         title: over the row; None names model, layer, head and patch, "" leaves it out.
+        font: path of a font file for the names of classes; None takes DejaVu Sans, which has no Chinese, Japanese,
+            Korean or Indian letters. A name that the font cannot write becomes its number.
 
     Returns:
         `matplotlib.figure.Figure`: `.savefig(path, dpi=300)` writes .png, .svg or .pdf; notebooks show it.
 
     Raises:
-        InputError: nothing to draw, a part that is not there, an image of another size, or no such patch.
+        InputError: nothing to draw, a part that is not there, an image of another size, no such patch or no such font.
     """
     from matplotlib.figure import Figure
 
-    given = _given(shown, image, patch)
+    given = _given(shown, image, patch, font)
     chosen = _chosen(parts, given)
     height, width = (PANEL * side / max(given.size) for side in given.size)
     row = Figure(figsize=(len(chosen) * (max(width, 1.2) + 0.7), max(height, 1.2) + 1.6), layout="constrained")
@@ -129,7 +134,9 @@ def figure(
     return row
 
 
-def _given(shown: Sequence[Segmentation | AttentionMaps], image: ImageInput | None, patch: Patch | None) -> _Shown:
+def _given(
+    shown: Sequence[Segmentation | AttentionMaps], image: ImageInput | None, patch: Patch | None, font: str | None
+) -> _Shown:
     results = [one for one in shown if isinstance(one, Segmentation)]
     maps = [one for one in shown if isinstance(one, AttentionMaps)]
     if not shown or len(results) + len(maps) != len(shown) or max(len(results), len(maps)) > 1:
@@ -156,7 +163,7 @@ def _given(shown: Sequence[Segmentation | AttentionMaps], image: ImageInput | No
             remedy = "Pass the maps of `inspect` too."
             raise InputError(explain("patch", expected="none without maps", got=repr(patch), remedy=remedy))
         maps[0].token(*_pair(patch))  # refuses what lies outside
-    return _Shown(maps[0] if maps else None, results[0] if results else None, pixels, patch)
+    return _Shown(maps[0] if maps else None, results[0] if results else None, pixels, patch, font)
 
 
 def _pair(patch: Patch) -> Patch:
@@ -169,9 +176,9 @@ def _pair(patch: Patch) -> Patch:
 def _chosen(parts: str | Sequence[str] | None, given: _Shown) -> list[str]:
     if parts is None:
         return [part for part in BY_DEFAULT if part in given.has]
-    chosen = [parts] if isinstance(parts, str) else list(parts)
+    chosen = [parts] if isinstance(parts, str) or not isinstance(parts, Sequence) else list(parts)
     there = [part for part in PARTS if part in given.has]
-    if not chosen or not set(chosen) <= set(there):
+    if not chosen or not all(part in there for part in chosen):
         remedy = "Pass `image=` for the picture, maps for attention, a refined result for coarse."
         raise InputError(explain("parts", expected="some of " + ", ".join(there), got=repr(parts)[:80], remedy=remedy))
     return chosen
@@ -219,6 +226,7 @@ def _affinity(axes: Axes, given: _Shown) -> None:
 
 
 def _labels(axes: Axes, given: _Shown, *, coarse: bool = False) -> None:
+    from matplotlib.font_manager import FontProperties
     from matplotlib.patches import Patch as Swatch
 
     result = given.result
@@ -234,13 +242,15 @@ def _labels(axes: Axes, given: _Shown, *, coarse: bool = False) -> None:
         return
     rows = legend(result)
     swatches = [Swatch(facecolor=row.colour, edgecolor="0.3", linewidth=0.5) for row in rows[:_MOST_NAMES]]
-    texts = [f"{_word(row.name, row.index)}  {row.area:.0%}" for row in rows[:_MOST_NAMES]]
+    texts = [f"{_word(row.name, row.index, given.font)}  {row.area:.0%}" for row in rows[:_MOST_NAMES]]
     if len(rows) > _MOST_NAMES:
         swatches.append(Swatch(alpha=0))
         texts.append(f"and {len(rows) - _MOST_NAMES} more")
     columns = 1 if max(map(len, texts)) > 14 else 2
+    letters = FontProperties(fname=given.font, size="small")
+    place = (0.5, 0)  # below the panel
     box = axes.legend(
-        swatches, texts, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, frameon=False, fontsize="small"
+        swatches, texts, loc="upper center", bbox_to_anchor=place, ncols=columns, frameon=False, prop=letters
     )
     for text in box.get_texts():
         text.set_parse_math(False)  # "$" in a class is a dollar
@@ -356,12 +366,12 @@ def _small(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _word(name: str, index: int) -> str:
+def _word(name: str, index: int, font: str | None) -> str:
     """A class as the legend shows it; its number where the font lacks a letter, never boxes."""
     line = " ".join(name.split())
     if len(line) > _LONGEST_NAME:
         line = line[: _LONGEST_NAME - 1].rstrip() + "…"
-    return line if line and readable(line) else f"class {index}"
+    return line if line and readable(line, font) else f"class {index}"
 
 
 def _title(given: _Shown, chosen: Sequence[str]) -> str:

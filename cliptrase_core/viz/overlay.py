@@ -33,6 +33,7 @@ def overlay(
     style: str = "fill",
     grey: bool = False,
     names: bool = False,
+    font: str | None = None,
 ) -> Picture:
     """The picture with the colours of its classes laid over it.
 
@@ -43,12 +44,13 @@ def overlay(
         style: one of `STYLES`.
         grey: the picture without its own colours, so that only classes have one.
         names: write each class into its regions, see `names.draw_names`.
+        font: path of a font file for the names; None takes the bundled one.
 
     Returns:
         (H, W, 3).
 
     Raises:
-        InputError: the picture is of another size or type, no such style, or the opacity out of range.
+        InputError: the picture is of another size or type, no such style or font, or the opacity out of range.
     """
     pixels = np.asarray(image)
     if pixels.shape != (*result.size, 3) or pixels.dtype != np.uint8:
@@ -62,7 +64,7 @@ def overlay(
         )
     below = in_grey(pixels) if grey else pixels
     out = lay_over(below, result.labels, label_colours(result), style, opacity)
-    return draw_names(out, result.labels, result.class_names) if names else out
+    return draw_names(out, result.labels, result.class_names, font=font) if names else out
 
 
 def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "fill", opacity: float = 0.55) -> Picture:

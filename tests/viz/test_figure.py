@@ -7,7 +7,9 @@ import sys
 import threading
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -136,6 +138,14 @@ def test_any_class_names_are_drawn_and_never_as_boxes(names, kind):
     assert len(figure.axes[-1].get_legend().get_texts()) == 3  # those that are present
 
 
+def test_another_font_writes_the_names():
+    font = str(Path(matplotlib.get_data_path(), "fonts", "ttf", "STIXGeneral.ttf"))
+    own, other = (result_4x4().figure(parts="result", font=each) for each in (None, font))
+    assert save(own) != save(other)
+    with pytest.raises(InputError, match="font: expected a TrueType"):
+        result_4x4().figure(parts="result", font="no-such.ttf")
+
+
 def test_a_legend_of_many_classes_says_how_many_more():
     labels = np.arange(64, dtype=np.int32).reshape(8, 8)
     empty = np.full((8, 8), -1, np.int32)
@@ -146,7 +156,7 @@ def test_a_legend_of_many_classes_says_how_many_more():
     assert many.figure(parts="result").axes[0].get_legend().get_texts()[-1].get_text() == "and 52 more"
 
 
-@pytest.mark.parametrize("parts", [[], "", "attention", ["result", "before"], "picture", "coarse", [None]])
+@pytest.mark.parametrize("parts", [[], "", "attention", ["result", "before"], "picture", "coarse", [None], [[]], 5])
 def test_parts_that_are_not_there_are_refused_with_those_that_are(parts):
     with pytest.raises(InputError, match="parts: expected some of regions, result, confidence"):
         result_4x4().figure(parts=parts)
