@@ -76,9 +76,9 @@ class Page:
 
     @property
     def remembered(self) -> list[Any]:
-        """What the page's address holds: example, words, and the settings in the order of `PLAIN`."""
+        """What the page's address holds: example, words, the settings of `PLAIN`, and who chose everything else."""
         places = {**vars(self.clusters), **vars(self.ask)}
-        return [self.ask.example, self.ask.words, *(places[name] for name in PLAIN)]
+        return [self.ask.example, self.ask.words, *(places[name] for name in PLAIN), self.ask.everything_else_chosen]
 
 
 def build(service: Service) -> gr.Blocks:
@@ -214,6 +214,8 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
         **common,
     }
     c, a = page.clusters, page.ask
+    # First: what follows is decided by it, and listeners of one event run in turn, each to its end.
+    a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
     changed = gr.on(
         [
             *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),

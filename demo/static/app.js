@@ -18,10 +18,12 @@
     showResult: () => { if (innerWidth < 768 && scrollY > 0) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
     // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.
     remember: (names, plain, values) => {
-      const address = new URL(location.href);
+      const address = new URL(location.href), decided = values[names.length] === "yes";
       names.forEach((name, i) => {
         const now = values[i] === null || values[i] === undefined ? "" : String(values[i]);
-        if (now === "" || now === plain[i] || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
+        // Everything else follows the words, until the person decides: then either way is worth remembering.
+        const usual = name === "everything_else" ? !decided : now === plain[i];
+        if (now === "" || usual || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
       });
       history.replaceState(history.state, "", address);
       return lab.ended();

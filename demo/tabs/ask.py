@@ -145,7 +145,6 @@ def wire(ask: Ask) -> None:
         api_visibility="private",
     )
     rest, chosen = ask.everything_else, ask.everything_else_chosen
-    rest.input(None, None, chosen, js="() => 'yes'", api_visibility="private")
     # One class would fill the picture: beside it, everything else is a class too, unless the person has decided.
     ask.words.change(None, [ask.words, rest, chosen], rest, js=ONE_CLASS, api_visibility="private")
     ask.word_list.input(None, ask.word_list, ask.words, js="name => name", api_visibility="private")

@@ -28,7 +28,7 @@ def segment(page, path: Path, words: str = WORDS) -> None:
     # A new picture stops what runs. A script can press Segment in the milliseconds between the picture's appearing and
     # that: it would be stopped too. `forget` is what the page asks for next.
     forget = page.evaluate("gradio_config.dependencies.find(d => d.api_name === 'forget').id")
-    with page.expect_request(lambda request: _function_asked(request) == forget):
+    with page.expect_request(lambda request: function_asked(request) == forget):
         upload(page, path)
     expect(page.locator("#picture img")).to_be_visible()
     page.locator("#words textarea").fill(words)
@@ -52,7 +52,7 @@ def open_example(page, number: int) -> None:
     expect_result_of(page, example.words)
 
 
-def _function_asked(request) -> int | None:
+def function_asked(request) -> int | None:
     """The number of the function that this request calls, if it calls one."""
     return request.post_data_json["fn_index"] if "/queue/join?" in request.url else None
 
