@@ -93,7 +93,7 @@ class CompareHandlers:
                 said = presenters.progress(done, len(comparison.variants), variant.title)
                 yield unchanged._replace(news=said, gallery=_gallery(painted), found=hidden, comparison=None)
             _, cut = next(made)
-            painted.append((_painted(cut, colours, small), presenters.gallery_caption(variant, cut)))
+            painted.append((_painted(cut, colours, small), variant.title))
             pairs.append((variant, cut))
         names = [variant.name for variant in comparison.variants]
         own = own_name(mine, comparison.variants) or names[-1]

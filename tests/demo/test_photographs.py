@@ -40,6 +40,7 @@ from demo.service import pictures as pictures_module
 from demo.service.packed import Packed
 from demo.service.truth import read_truth
 from demo.settings import Settings
+from tests.demo.test_page import Click
 from tests.photographs import MEGAPIXELS_12, MEGAPIXELS_50, WORDS, photograph
 from tests.server import ROOT
 
@@ -91,12 +92,10 @@ def test_everything_that_the_page_shows_is_made_at_display_size_and_once(service
     )
     run = service.segment(photo, Asked(WORDS)).run
     assert counted["_read_pil"] == counted["run"] == counted["sha256"] == 1
-    for opacity in (0.1, 0.5, 0.9):
-        assert segment.restyle(run, photo, "fill", opacity).shape == (*SHOWN, 3)
     segment.findings(run, photo)
-    assert labellings(counted) == {SHOWN: 1}, "style and opacity divide nothing anew"
+    assert labellings(counted) == {SHOWN: 1}
     for x in (10, 50, 90):
-        segment.point_by_numbers(run, photo, x, 50)
+        segment.point(run, run.token, photo, Click([x, 50]))
     clusters.refresh(run, photo)
     clusters.pick(run, photo, 0)
     assert labellings(counted) == {SHOWN: 2}, "what pixels say before the vote is made once for all who ask"
