@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -235,16 +235,33 @@ class Segmentation:
             return np.full((*self.size, 3), 127, np.uint8)
         return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))
 
-    def overlay(self, image: ImageInput | None = None, *, opacity: float = 0.55) -> npt.NDArray[np.uint8]:
+    def overlay(self, image: ImageInput | None = None, **options: Any) -> npt.NDArray[np.uint8]:
         """(H0, W0, 3), the picture under its classes' colours.
 
         Args:
             image: as for `canvas`.
-            opacity: of the colours, 0 to 1.
+            options: opacity, style, grey, names and font, as for `viz.overlay.overlay`.
         """
-        from cliptrase_core.viz.palette import overlay
+        from cliptrase_core.viz.overlay import overlay
 
-        return overlay(self.canvas(image), self, opacity)
+        return overlay(self.canvas(image), self, **options)
+
+    def figure(
+        self,
+        *maps: Any,
+        parts: str | Sequence[str] | None = None,
+        image: ImageInput | None = None,
+        patch: tuple[int, int] | None = None,
+        title: str | None = None,
+        font: str | None = None,
+    ) -> Any:
+        """A `matplotlib.figure.Figure` of the result, and of attention maps that are given; arguments as `viz.figure`.
+
+        `result.figure(image=picture).savefig("figure.pdf")`.
+        """
+        from cliptrase_core.viz.figure import figure
+
+        return figure(self, *maps, parts=parts, image=image, patch=patch, title=title, font=font)
 
     def save(
         self,

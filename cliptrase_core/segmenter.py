@@ -299,7 +299,7 @@ class Segmenter:
             preset = self._check_encoding(image).name
         plan = preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
-        return capture(self.backbone, pixels, frame, plan.positions)
+        return dataclasses.replace(capture(self.backbone, pixels, frame, plan.positions), model=self.info.name)
 
     def inspect(
         self,

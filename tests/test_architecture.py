@@ -26,11 +26,11 @@ FLOORS: tuple[set[str], ...] = (
     {"presets", "methods.registry"},
     {"options"},
     {"results"},
-    {"viz"},
-    {"io.export"},
     {"models"},
     {"methods", "regions", "text"},
     {"inspection", "refine"},
+    {"viz"},
+    {"io.export"},
     {"segmenter"},
     {"evaluation"},
     {"cli"},
@@ -154,6 +154,10 @@ def test_the_core_s_arrows_point_down(path):
     for module in imports(path) - late:
         if module.startswith("cliptrase_core.") and (other := package(module)) in {e for f in FLOORS for e in f}:
             assert other == own or floor(other) < floor(own), f"{own} imports {module}"
+
+
+def test_only_figures_need_matplotlib():
+    assert [name(path) for path in CORE if "matplotlib" in packages(path)] == ["cliptrase_core/viz/figure.py"]
 
 
 @pytest.mark.parametrize("path", CORE, ids=name)

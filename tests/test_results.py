@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError
-from cliptrase_core.viz.palette import overlay
+from cliptrase_core.viz.overlay import overlay
 
 WORDS = "cat; dog; cow | background: wall, floor"
 

@@ -136,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--column", type=int, required=True, help="of the patch, from 0")
     inspect.add_argument("--layer", type=int, help="block, from 1 (default: the last but one)")
     inspect.add_argument("--head", type=int, help="head, from 1 (default: the mean of all)")
+    inspect.add_argument("--figure", action="store_true", help="also one figure of picture, before, after, difference")
     _add_common(inspect)
     inspect.set_defaults(run=_inspect)
 

@@ -50,9 +50,8 @@ class _Tile:
     def contenders(self, maps: Maps) -> list[int]:
         """Maps (C, h, w) that can be the largest somewhere in the tile: not always below another's least value."""
         at_ends = self.ends[0] @ maps[:, self.corners[0], self.corners[1]] @ self.ends[1]
-        found: list[int] = np.flatnonzero(
-            at_ends.max(axis=(1, 2)) >= at_ends.min(axis=(1, 2)).max() - _ROUNDING
-        ).tolist()
+        best, worst = at_ends.max(axis=(1, 2)), at_ends.min(axis=(1, 2)).max()
+        found: list[int] = np.flatnonzero(best >= worst - _ROUNDING * np.abs(at_ends).max()).tolist()
         return found
 
 

@@ -104,6 +104,16 @@ def test_inspect_writes_heat_maps_and_arrays(photo, tmp_path, capsys):
     assert "global patches" in capsys.readouterr().out
 
 
+def test_inspect_draws_a_figure_when_asked_and_knows_it_again(photo, tmp_path, capsys):
+    line = ["inspect", photo, "--row", 2, "--column", 3, "--figure", "--output", tmp_path]
+    assert run(*line) == run(*line) == 0  # the second time it replaces its own
+    figure = tmp_path / "photo.layer11.row2.column3.figure.png"
+    assert str(figure) in capsys.readouterr().out
+    Image.new("RGB", (3, 3)).save(figure)
+    assert run(*line) == 2
+    assert "figure.png" in capsys.readouterr().err
+
+
 def test_doctor_says_what_would_run(capsys):
     assert run("doctor") == 0
     out = capsys.readouterr().out

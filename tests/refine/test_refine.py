@@ -2,16 +2,18 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError
 from cliptrase_core.refine import load_refiner
 from cliptrase_core.refine.by_sam import vote
 from cliptrase_core.refine.components import split
-from cliptrase_core.refine.guided_filter import follow_edges
+from cliptrase_core.refine.guided_filter import RADIUS, _mean, follow_edges
 from cliptrase_core.refine.prompting import Answers, agreement, merge, prompts_of, reports
 from cliptrase_core.results import Segmentation
 
@@ -98,6 +100,25 @@ def test_pieces_do_not_depend_on_the_numbers_of_classes():
     confidence = np.ones(labels.shape, np.float32)
     other = np.array([2, 0, 1])[labels]
     assert np.array_equal(split(labels, confidence)[1], split(other, confidence)[1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pieces_and_their_points_are_those_of_exact_distances(seed):
+    """OpenCV finds what SciPy's definitions say: the same pixels, boxes and innermost points."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(size=(3, 9, 12)).astype(np.float32)
+    labels = np.stack([cv2.resize(plane, (120, 90), interpolation=cv2.INTER_CUBIC) for plane in coarse]).argmax(axis=0)
+    pieces, numbers = split(labels, rng.random(labels.shape).astype(np.float32))
+    expected = []
+    for label in range(3):
+        found, count = ndimage.label(labels == label, structure=np.ones((3, 3)))
+        expected += [found == index for index in range(1, count + 1) if (found == index).sum() >= 0.004 * labels.size]
+    assert len(pieces) == len(expected) > 3
+    assert {(numbers == piece.number).tobytes() for piece in pieces} == {mask.tobytes() for mask in expected}
+    for piece in pieces:
+        mask = numbers == piece.number
+        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        assert piece.point == divmod(int(depth.argmax()), labels.shape[1])[::-1]
 
 
 # Prompts
@@ -223,6 +244,13 @@ def painted(labels, colours=((200, 40, 40), (40, 60, 200), (60, 180, 80)), noise
     rng = np.random.default_rng(0)
     picture = np.asarray(colours, float)[labels] + rng.normal(0, noise, (*labels.shape, 3))
     return picture.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30, 200), (120, 90)])
+def test_neighbourhoods_of_the_filter_end_with_the_picture_s_own_rim_repeated(size):
+    values = np.random.default_rng(0).random(size).astype(np.float32)
+    expected = ndimage.uniform_filter(values, size=2 * RADIUS + 1, mode="nearest")
+    np.testing.assert_allclose(_mean(values), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1, 3])

@@ -21,7 +21,8 @@ from cliptrase_core.io.export.record import foreground
 from cliptrase_core.io.files import MARK, marked_png, safe_stem
 from cliptrase_core.io.geometry import fitted, nearest
 from cliptrase_core.results import Segmentation
-from cliptrase_core.viz.palette import label_colours, overlay
+from cliptrase_core.viz.overlay import overlay
+from cliptrase_core.viz.palette import label_colours
 
 FAST = 1
 """Level of zlib: higher ones take five times as long for a tenth of the size."""

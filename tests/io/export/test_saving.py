@@ -16,7 +16,8 @@ from pycocotools import mask as coco_mask
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export import ARCHIVE_FORMATS, load_result, loading, safe_stem, saving
 from cliptrase_core.results import Segmentation
-from cliptrase_core.viz.palette import class_colours, overlay
+from cliptrase_core.viz.overlay import overlay
+from cliptrase_core.viz.palette import class_colours
 
 NASTY = ("猫 <script>", 'say "no"\\', "قطة\u202e", "{} %s 👩\u200d💻", "background")
 
