@@ -120,6 +120,7 @@ def launch_options() -> dict[str, Any]:
         "allowed_paths": [str(EXAMPLES)],
         "theme": theme(),
         "css": CSS,
+        "head": f"<style>{static('frame.css')}</style>",
         "app_kwargs": {
             "middleware": [Middleware(SafeHeaders), Middleware(OnlyPublicCalls), Middleware(Installable, TITLE)]
         },
