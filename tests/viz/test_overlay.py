@@ -51,10 +51,6 @@ def test_grey_keeps_how_bright_a_colour_looks():
     assert np.abs(grey - (PICTURE @ [0.299, 0.587, 0.114])[..., None]).max() <= 1
 
 
-def test_the_page_offers_the_styles_of_the_core():
-    assert STYLES_OF_THE_PAGE == STYLES
-
-
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(
     "kind", [lambda p: p, lambda p: p[::-1], lambda p: np.asfortranarray(p), lambda p: p[..., ::-1]], ids=str
