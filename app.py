@@ -28,7 +28,12 @@ def main() -> None:
         environment.refuse(f"expected --open or nothing, got {' '.join(others)}. Try python app.py --help.")
     service.start()
     try:
-        demo.launch(**launch_options(), server_port=environment.port(), inbrowser=known.open, prevent_thread_lock=True)
+        demo.launch(
+            **launch_options(lambda: service.status().ready),
+            server_port=environment.port(),
+            inbrowser=known.open,
+            prevent_thread_lock=True,
+        )
     except OSError:
         environment.refuse(environment.why_no_address())
     ending.wait()

@@ -223,6 +223,8 @@ class Segmenter:
             },
             timings=timings,
             notes=words.notes_beside_others if asked.everything_else else words.notes,
+            model_input=encoding.model_input,
+            name=encoding.name,
         ).above(asked.threshold)
 
     def clusters(

@@ -36,6 +36,7 @@ NUMBERS = {
 def settle() -> None:
     """Make the environment one that the page can start in; what cannot be put right ends the program with one line."""
     try:
+        os.environ["FORWARDED_ALLOW_IPS"] = ""  # of the server below Gradio: demo/security.py decides who is believed
         for put_right in (_numbers, _home, _temporary_folder, _certificates, _proxies):
             put_right()
     except UserError as error:

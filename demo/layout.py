@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,9 @@ from demo.installable import Installable
 from demo.presenters import segment as presenters
 from demo.presenters.model import banner
 from demo.published import publish
+from demo.security import Gate
 from demo.service import Service
-from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD, QUEUE_SIZE, SESSIONS
+from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE, SESSIONS
 from demo.static import static
 from demo.style import CSS, theme
 from demo.tabs import ask, attention, clusters, compare, head, lens, model, refine, result, tour
@@ -107,11 +109,15 @@ def build(service: Service) -> gr.Blocks:
     return blocks
 
 
-def launch_options() -> dict[str, Any]:
-    """Arguments for `launch`; address and port stay Gradio's own (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
+def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+    """Arguments for `launch`; address and port stay Gradio's own (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT).
+
+    Args:
+        ready: whether a model is loaded, for /healthz.
+    """
     return {
         "share": False,
-        "max_file_size": MAX_UPLOAD,
+        "max_file_size": MAX_UPLOAD_BYTES,
         "state_session_capacity": SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
@@ -122,7 +128,12 @@ def launch_options() -> dict[str, Any]:
         "css": CSS,
         "head": f"<style>{static('frame.css')}</style>",
         "app_kwargs": {
-            "middleware": [Middleware(SafeHeaders), Middleware(OnlyPublicCalls), Middleware(Installable, TITLE)]
+            "middleware": [
+                Middleware(SafeHeaders),
+                Middleware(Gate, ready),
+                Middleware(OnlyPublicCalls),
+                Middleware(Installable, TITLE),
+            ]
         },
         "js": static("app.js"),
         "pwa": True,  # installable: a browser offers the page as an app of its own

@@ -15,7 +15,7 @@ OUTGOING, INCOMING = DIRECTIONS = ("outgoing", "incoming")
 """What a patch looks at; who looks at it."""
 DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
 
-MAX_UPLOAD = "40mb"
+MAX_UPLOAD_BYTES = 40_000_000
 """What phones make of 50 megapixels."""
 QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)

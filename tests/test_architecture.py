@@ -30,7 +30,6 @@ FLOORS: tuple[set[str], ...] = (
     {"methods", "regions", "text"},
     {"inspection", "refine"},
     {"viz"},
-    {"io.saved"},
     {"io.export"},
     {"segmenter"},
     {"evaluation"},

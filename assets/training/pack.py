@@ -15,6 +15,7 @@ from torch import Tensor
 
 from assets.training.tower import read_visual
 from assets.training.words import END, SENTENCES, START, token_ids
+from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.embedded import EMBEDDING, ROWS
 from cliptrase_core.models.storage import pack
 
@@ -43,6 +44,13 @@ def packed_text(state: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
     return {**pack(state), ROWS: rows.to(torch.int32)}
 
 
+def write_sums(folder: Path) -> None:
+    """Note what the files of a model are, so that a damaged copy is found out: `sha256sum -c sha256.txt`."""
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json")])
+    lines = [f"{sha256(file)}  {file.name}\n" for file in files]
+    (folder / "sha256.txt").write_text("".join(lines), encoding="ascii")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,6 +73,8 @@ def main() -> None:
     if arguments.sam:
         state = torch.load(arguments.sam, map_location="cpu", weights_only=True)
         save_file(pack(state), arguments.output / "sam-nano" / "model.safetensors")
+    for name in ("nano", "sam-nano"):
+        write_sums(arguments.output / name)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,12 @@ class Ledger:
         self.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:  # a full disk: the records before are whole
+            got, remedy = error.strerror or "an error", "Make room and run the same command: it goes on from here."
+            raise InputError(explain("records", expected="room to write", got=got, remedy=remedy)) from error
 
 
 def part_path(folder: Path, rank: int) -> Path:
@@ -124,10 +128,12 @@ def read_ledgers(folder: Path, header: Header, stamps: Mapping[str, tuple[int, .
         for number, line in enumerate(_whole_lines(path).splitlines()):
             entry = _parsed(line, path, number)
             if "header" in entry:
+                if not isinstance(entry["header"], dict):
+                    raise _damaged(path, number)
                 _expect_same(entry["header"], header, folder)
                 pictures = entry["header"].get(COUNT, len(stamps))
                 continue
-            record = Record(**_tuples(entry))
+            record = _record(entry, path, number)
             if stamps.get(record.key) != record.stamp:
                 continue
             # Products of matrices differ in the last bits with the size of a batch.
@@ -158,16 +164,28 @@ def _parsed(line: bytes, path: Path, number: int) -> dict[str, Any]:
         entry = json.loads(line)
         if not isinstance(entry, dict) or ("header" not in entry and not isinstance(entry.get("key"), str)):
             raise ValueError
-    except ValueError as error:
-        got = f"a damaged line {number + 1}"
-        raise InputError(
-            explain(f"file {path.name!r}", expected="records of pictures", got=got, remedy="Start over with --fresh.")
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, number) from error
     return entry
 
 
-def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+def _record(entry: Mapping[str, Any], path: Path, number: int) -> Record:
+    """A line as a record; InputError where it has other fields, or fields of other types, than one that we wrote."""
+    known = {"cells": list, "pixels": list, "stamp": list, "extra": dict, "key": str, "problem": str, "left_out": str}
+    right = all(isinstance(value, known.get(name, ())) for name, value in entry.items())
+    lists = [entry.get(name, []) for name in ("stamp", "cells", "pixels")]
+    whole = right and all(type(value) is int for values in lists for value in values)
+    figures = right and all(isinstance(value, (int, float)) for value in entry.get("extra", {}).values())
+    if not (whole and figures and len(lists[1]) == len(lists[2])):
+        raise _damaged(path, number)
+    return Record(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
+
+
+def _damaged(path: Path, number: int) -> InputError:
+    got = f"a damaged line {number + 1}"
+    return InputError(
+        explain(f"file {path.name!r}", expected="records of pictures", got=got, remedy="Start over with --fresh.")
+    )
 
 
 def _expect_same(found: Header, header: Header, folder: Path) -> None:

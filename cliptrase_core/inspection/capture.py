@@ -25,7 +25,7 @@ OUTLIER_SCORE = 3.5
 """Modified z-score of an outlier (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AttentionMaps:
     """The attention matrices of one layer.
 
@@ -53,6 +53,10 @@ class AttentionMaps:
     head: int | None
     grid: Size
     model: str = ""
+
+    def __repr__(self) -> str:
+        (h, w), head = self.grid, "mean of heads" if self.head is None else f"head {self.head}"
+        return f"<AttentionMaps of layer {self.layer}, {head}: {h} x {w} patches, {len(self.global_patches)} global>"
 
     @property
     def cls_attention(self) -> Tensor:

@@ -42,6 +42,8 @@ ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray[Any, A
 DEFAULT_MAX_PIXELS = 40_000_000
 """Largest picture that is decoded: 120 MB as an array."""
 
+MAX_SCANS = 100
+"""A progressive JPEG has about ten, a thumbnail within it and further pictures behind it as many each."""
 MAX_REDUCED_PIXELS = 50 * 1024 * 1024
 """Largest picture that is taken where its format can be decoded at a reduced size: what phones call 50 megapixels."""
 
@@ -66,6 +68,12 @@ _UPRIGHT = {
 
 _LYING = (5, 6, 7, 8)
 """Orientations in which height and width change places."""
+
+
+def file_name(source: ImageInput) -> str:
+    """Name of a picture's file, without folders; empty where it has none."""
+    path = getattr(source, "filename", "") if isinstance(source, Image.Image) else source
+    return PureWindowsPath(os.fsdecode(path)).name if isinstance(path, (str, os.PathLike)) else ""
 
 
 def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
@@ -113,6 +121,7 @@ def _read(source: ImageInput, max_pixels: int, *, whole: bool) -> ReducedImage:
     if isinstance(source, (str, os.PathLike)):
         with opened_file(source, _SUPPORTED) as (file, name):
             image = _open(file, name, max_pixels)
+            _expect_few_scans(file, image, name)
             if not whole and max_pixels >= DEFAULT_MAX_PIXELS and image.width * image.height > max_pixels:
                 return _read_smaller(image, name, max_pixels)
             return _as_it_is(_read_pil(image, name, max_pixels))
@@ -210,6 +219,24 @@ def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
                     raise
                 raise _error(name, "a picture with 1, 3 or 4 bands of 8 or 16 bits", kind, _SAVE_AGAIN) from None
     raise _error(name, _SUPPORTED, foreign_kind(start), _SAVE_AGAIN)
+
+
+def _expect_few_scans(file: IO[bytes], image: Image.Image, name: str) -> None:
+    """Refuse a JPEG of many scans before it is decoded: each goes over the whole picture again.
+
+    Within coded data the marker cannot occur (its first byte is escaped there), so that counting needs no decoding.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return
+    place = file.tell()
+    file.seek(0)
+    scans, end = 0, b""
+    while block := file.read(1 << 20):
+        scans += (end + block).count(b"\xff\xda")
+        end = block[-1:]
+    file.seek(place)
+    if scans > MAX_SCANS:
+        raise _error(name, f"a JPEG of at most {MAX_SCANS} scans", str(scans), _SAVE_AGAIN)
 
 
 def _read_pil(image: Image.Image, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:

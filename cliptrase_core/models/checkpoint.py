@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.models.torchscript import read_torchscript
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
 SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
@@ -34,6 +35,12 @@ _STATES = ("state_dict", "model_state_dict", "model")
 """Where training programs put the weights, beside the optimiser's."""
 
 FETCH_AGAIN = "Fetch the file again."
+
+MAX_TENSORS = 20_000
+"""ViT-bigG has 1,500, a training run's state with two optimiser tensors for each three times as many."""
+
+MAX_HEADER = 5_000_000
+"""Bytes of the header of a .safetensors file: some 100 for each tensor."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     renamed = is_transformers(state)
     state = from_transformers(state) if renamed else state
     from_openai = script or not OPENAI_MARKS.isdisjoint(state)
+    _expect_numbers(state, path)
     # A safetensors file is mapped into memory: copied, so that a file changed later cannot hurt.
     tensors = {
         key: tensor.to(torch.float32, copy=safe).contiguous()
@@ -74,6 +82,28 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if key not in OPENAI_MARKS
     }
     return Checkpoint(tensors, from_openai, renamed)
+
+
+def expect_whole(folder: Path) -> None:
+    """Check bundled files against `sha256.txt` beside them, which `sha256sum -c` reads too.
+
+    Raises:
+        ValueError: a file that is not as it was bundled.
+        OSError: a file is missing.
+    """
+    for line in (folder / "sha256.txt").read_text(encoding="ascii").splitlines():
+        expected, name = line.split()
+        if sha256(folder / name) != expected:
+            raise ValueError(f"{name} has changed")
+
+
+def _expect_numbers(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raise WeightsError for more tensors than any model has, and for values that would end in no result at all."""
+    if len(state) > MAX_TENSORS:
+        raise _error(path, f"at most {MAX_TENSORS} tensors", str(len(state)), "Give the weights of one model.")
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise _error(path, "finite numbers", f"others in {name}", FETCH_AGAIN)
 
 
 def check_file(path: Path) -> None:
@@ -177,6 +207,10 @@ def _pixels(tokens: int, patch: int) -> str:
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+        if MAX_HEADER < header < path.stat().st_size:  # said before 300,000 tensors are made of it
+            raise _error(path, "a safetensors file of one model", "a header that is far too long", FETCH_AGAIN)
     try:
         return _tensors_only(load_file(path), path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
@@ -197,12 +231,11 @@ def _is_torchscript(path: Path) -> bool:
 
 def _script_state(path: Path) -> dict[str, Tensor]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "torch.jit.load is deprecated": still the only reader
-            state = torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
-        return dict(state)
+        return _tensors_only(read_torchscript(path), path)
+    except WeightsError:
+        raise
     except Exception as error:
-        raise _error(path, "a TorchScript archive", "a damaged one", FETCH_AGAIN) from error
+        raise _error(path, "a TorchScript archive of tensors", f"another one ({error})"[:120], FETCH_AGAIN) from error
 
 
 def _pickle_state(path: Path) -> dict[str, Tensor]:

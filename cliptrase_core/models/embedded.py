@@ -19,7 +19,7 @@ from torch import Tensor
 from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.io.files import asset
 from cliptrase_core.models import storage
-from cliptrase_core.models.checkpoint import check_file
+from cliptrase_core.models.checkpoint import check_file, expect_whole
 
 FOLDER = asset("nano")
 
@@ -55,10 +55,11 @@ def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, 
     for file in weights:
         check_file(file)
     try:
+        expect_whole(folder)
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         packed = {name: value for file in weights for name, value in load_file(file).items()}
         return unpack(packed, config["text_cfg"]["vocab_size"]), config, weights
-    except (SafetensorError, ValueError, KeyError, RuntimeError, IndexError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, IndexError) as error:
         raise WeightsError(
             explain(
                 "embedded model nano",

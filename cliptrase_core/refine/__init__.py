@@ -9,7 +9,8 @@ import sys
 from types import ModuleType
 
 from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
-from cliptrase_core.refine.report import MODES, ComponentReport, Refined, Refiner, RefineReport
+from cliptrase_core.refine.report import MODES, Refiner
+from cliptrase_core.results import ComponentReport, Refined, RefineReport
 
 __all__ = [
     "FREE",

@@ -22,9 +22,7 @@ from cliptrase_core.refine.prompting import Answers, agreement, cover_of, merge,
 from cliptrase_core.refine.report import (
     EVERYTHING,
     REGIONS,
-    ComponentReport,
     Pixels,
-    Refined,
     Refiner,
     Step,
     Working,
@@ -33,7 +31,7 @@ from cliptrase_core.refine.report import (
     refined,
 )
 from cliptrase_core.refine.sam import Embedding, Sam
-from cliptrase_core.results import Segmentation
+from cliptrase_core.results import ComponentReport, Refined, Segmentation
 
 WORKING_SIDE = 1024  # pieces are cut out at no more than this: they come from patches and hold no finer detail
 AT_ONCE = 64  # prompts in one call of the decoder

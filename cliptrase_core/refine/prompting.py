@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from cliptrase_core.io.geometry import Size, nearest
 from cliptrase_core.refine.components import Component
-from cliptrase_core.refine.report import ComponentReport, Step, quietly
+from cliptrase_core.refine.report import Step, quietly
 from cliptrase_core.refine.sam import SURE, Prompts
+from cliptrase_core.results import ComponentReport
 
 LEAST_QUALITY = 0.7
 """Predicted IoU below which a mask is not taken."""

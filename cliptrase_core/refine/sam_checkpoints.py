@@ -17,7 +17,7 @@ from torch import Tensor
 from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.io.files import asset
 from cliptrase_core.models import hub
-from cliptrase_core.models.checkpoint import check_file, check_fit, read_checkpoint, sha256
+from cliptrase_core.models.checkpoint import check_file, check_fit, expect_whole, read_checkpoint, sha256
 from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.models.storage import unpack
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
@@ -102,6 +102,7 @@ def _nano(folder: Path) -> Any:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         check_file(folder / "model.safetensors")
+        expect_whole(folder)
         model = build_sam(config)
         model.load_state_dict(unpack(load_file(folder / "model.safetensors")))
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:

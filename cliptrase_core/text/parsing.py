@@ -39,6 +39,7 @@ VERBATIM = ";;"
 MOST_DOUBTS = 3
 """Words that may get a note of their own; the rest look alike."""
 
+MAX_MARKS = 30
 _LINE_ENDS = re.compile("\r\n|[\r\u0085\u2028\u2029]")
 # Control characters but tab and line feed, lone surrogates, soft hyphen, bidi marks and isolates, zero-width marks,
 # tag characters.
@@ -121,8 +122,21 @@ def read_typed(text: str) -> Typed:
 def clean(text: str) -> str:
     """NFC, line ends as "\\n", other white space but tabs as " ", without characters that cannot be seen."""
     text = re.sub(r"[^\S\n\t]", " ", _LINE_ENDS.sub("\n", text))
+    _expect_few_marks(text)
     # NFC comes before splitting: it makes a separator of U+037E, the Greek question mark.
     return unicodedata.normalize("NFC", _UNWANTED.sub("", text))
+
+
+def _expect_few_marks(text: str) -> None:
+    """Raise InputError for long runs of combining marks: NFC sorts each run, and 100,000 marks take it a minute.
+
+    Unicode's own Stream-Safe Text Format allows 30 in a row (UAX 15, section 13); no language uses more than five.
+    """
+    marks = 0
+    for sign in "" if text.isascii() else text:
+        marks = marks + 1 if unicodedata.combining(sign) else 0
+        if marks > MAX_MARKS:
+            raise refuse(f"at most {MAX_MARKS} accents and marks on one letter", "more", "Type the word again.")
 
 
 def western(text: str) -> str:

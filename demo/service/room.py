@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PAIR_BYTES, PATCH_BYTES = 18, 100_000
 """Memory that each pair of patches and each patch takes at the peak: 5 GB were measured at 16,384 patches."""
 
+MOST_SENTENCES = 40_000
+"""Words times prompt templates of one request."""
+
 FULL_BYTES = 30
 """Memory that each pixel takes while a result is made and packed in full: three maps, the picture, and copies."""
 
@@ -30,6 +33,23 @@ def expect_room_in_full(size: Size) -> None:
         raise UserError(
             f"In full, {size[0]} x {size[1]} pixels take about {needed / 1e9:.1f} GB of memory, and "
             f"{left / 1e9:.1f} GB are left. Use a smaller copy of the picture."
+        )
+
+
+def expect_few_sentences(words: str, preset: str, templates: str | None) -> None:
+    """Refuse words that make more sentences than one visitor may have read: 40,000 take nano a minute.
+
+    Raises:
+        UserError: with a way out.
+        InputError: words that cannot be read, or an unknown preset.
+    """
+    prompts = len(core.text.vocabulary.parse_vocabulary(words).prompts)
+    chosen = templates or core.presets.preset_by_name(preset).templates
+    each = len(core.text.templates.templates_by_name(chosen))
+    if prompts * each > MOST_SENTENCES:
+        raise UserError(
+            f"Words: {prompts} words in {each} sentences each are more than the {MOST_SENTENCES} sentences that "
+            "this page reads at once. Leave some words out, or choose the prompt templates simple7."
         )
 
 

@@ -20,7 +20,7 @@ from demo.service.looks import Look, Matrix, make_look, make_matrix
 from demo.service.packed import Packed
 from demo.service.pictures import Entry, Pictures, Seen, expect_same, labelled_pixels
 from demo.service.refine import Better, Refinement, Step, make_refined, quietly
-from demo.service.room import expect_room_in_full
+from demo.service.room import expect_few_sentences, expect_room_in_full
 from demo.settings import (
     KEPT_CAPTURES,
     KEPT_DEPTHS,
@@ -75,6 +75,7 @@ class Service:
         """
         segmenter = self.holder.segmenter(asked.model)
         with for_people():
+            expect_few_sentences(asked.words, asked.preset, asked.templates)
             seen, entry, reused = self._pictures.encoded(segmenter, path, asked.preset, asked.short_side)
             return self._cut(segmenter, Run(seen, asked), entry, reused, full)
 

@@ -104,7 +104,7 @@ def main() -> None:
     """Print both tables."""
     torch.manual_seed(0)
     print("the bundled photographs, each among its own words, nano; boundary F within 3/224 of the short side:\n")
-    print("| refiner | mIoU | pixels right | boundary F | time |\n|---|---|---|---|---|")
+    print("| refiner | mIoU | pixel accuracy | boundary F | time |\n|---|---|---|---|---|")
     for row in effects():
         print(row, flush=True)
     print(f"\n640 x 480, {PIECES} pieces (vit_b: random weights of the real shape):\n")

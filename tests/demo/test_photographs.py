@@ -24,7 +24,8 @@ from cliptrase_core.models import encoder as encoder_module
 from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.regions.cache import KEPT_FOR_EACH
 from cliptrase_core.regions.decode import count_votes, vote
-from cliptrase_core.viz import overlay, palette
+from cliptrase_core.viz import palette
+from cliptrase_core.viz.overlay import overlay
 from demo import memory, settings
 from demo.endpoints import Endpoints
 from demo.errors import UserError
@@ -390,7 +391,7 @@ def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch, system):
 STRIPPED = {
     "votes": lambda image, result: count_votes(result.labels, result.regions, len(result.class_names)),
     "vote": lambda image, result: vote(result.labels, result.regions, len(result.class_names)),
-    "overlay": lambda image, result: overlay.overlay(image, result, 0.37),
+    "overlay": lambda image, result: overlay(image, result, 0.37),
     "areas": lambda image, result: np.array([(row.index, row.area) for row in palette.legend(result)]),
     "confidence": lambda image, result: np.array([row.confidence for row in palette.legend(result)]),
     "edges": lambda image, result: follow_edges(image, result.labels, result.grid),

@@ -309,3 +309,32 @@ def test_people_at_once_get_their_own_answer_and_hear_their_place(server):
         assert answers[i].places, "nobody was told a place"
         one.close()
     assert max(place for answer in answers.values() for place in answer.places) >= 1
+
+
+@pytest.mark.parametrize("words", [1_000, 1_490])
+def test_words_that_would_take_minutes_are_refused_at_once(server, visitor, words):
+    asked = {"vocabulary": "; ".join(f"thing {i}" for i in range(words)), "templates": "openai80"}
+    start = time.perf_counter()
+    with pytest.raises(RuntimeError, match="more than the 40000 sentences"):
+        call(server.address, "segment", image=visitor.upload(EXAMPLES / "shepherd.jpg"), **asked)
+    assert time.perf_counter() - start < 10
+
+
+ODD = [10**400, -(10**400), 1e308, 5e-324, 2**63, [[[]]] * 50, {"a": 1}, "x" * 5_000, "\0", True]
+NUMBERS = [
+    *(("segment", name) for name in ("eps", "min_samples", "short_side", "threshold")),
+    *(("inspect_patch", name) for name in ("row", "column", "layer", "head")),
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), NUMBERS)
+@pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+def test_strange_numbers_are_answered_or_refused_with_what_was_expected(server, visitor, name, argument, value):
+    usual = {"segment": {"vocabulary": WORDS, "include_masks": False}, "inspect_patch": {"row": 1, "column": 1}}[name]
+    picture = visitor.upload(EXAMPLES / "shepherd.jpg")
+    said = ""
+    try:
+        call(server.address, name, **{"image": picture, **usual, argument: value})
+    except RuntimeError as error:
+        said = str(error)
+    assert not said or "expected" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -157,3 +158,47 @@ def test_a_process_that_dies_leaves_a_run_that_goes_on(segmenter, tmp_path):
     resumed, pace = records(segmenter, output)
     assert resumed == whole
     assert pace.resumed > 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"key": "a", "cells": [1], "pixels": [1, 2]}',
+        '{"key": "a", "cells": "1"}',
+        '{"key": "a", "cells": [1.5], "pixels": [2]}',
+        '{"key": "a", "unknown": 1}',
+        '{"key": "a", "extra": {"x": "y"}}',
+        '{"key": "a", "stamp": [[1]]}',
+        '{"key": 1}',
+        '{"header": 5}',
+        "[1]",
+        "null",
+        "[" * 100_000,
+        '{"key": "a", "extra": ' + '{"a":' * 50_000 + "1" + "}" * 50_001,
+    ],
+    ids=range(12),
+)
+def test_a_record_that_nobody_wrote_is_one_line_and_what_is_there_stays(tmp_path, line):
+    part = part_path(tmp_path, 0)
+    part.write_text('{"header": {"setting": "x"}}\n' + line + "\n")
+    before = part.read_bytes()
+    with pytest.raises(InputError, match="expected records of pictures, got a damaged line"):
+        read_ledgers(tmp_path, {"setting": "x"}, {"a": ()})
+    assert part.read_bytes() == before
+
+
+def test_a_full_disk_is_one_line_and_the_records_before_are_whole(tmp_path, monkeypatch):
+    with Ledger(part_path(tmp_path, 0), {"setting": "x"}) as ledger:
+        ledger.append([Record("a", (), (1,), (2,))])
+        real = ledger._file
+
+        class Full:
+            def write(self, content):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            close = real.close
+
+        monkeypatch.setattr(ledger, "_file", Full())
+        with pytest.raises(InputError, match="expected room to write, got No space left on device"):
+            ledger.append([Record("b")])
+    assert list(read_ledgers(tmp_path, {"setting": "x"}, {"a": (), "b": ()})) == ["a"]

@@ -5,6 +5,7 @@ images, arrays, size limits, files that are no pictures, messages, threads. The 
 `data/make_images.py`; "quadrants" is red, green / blue, white, so that every turn differs.
 """
 
+import io
 import os
 import shutil
 import struct
@@ -680,3 +681,19 @@ def test_a_picture_within_the_limit_is_read_as_it_is(name):
     assert read_reduced(read) is read
     assert isinstance(read, ReducedImage)
     assert 50_000_000 < MAX_REDUCED_PIXELS < 1.5 * DEFAULT_MAX_PIXELS
+
+
+@pytest.mark.parametrize("scans", [101, 3000])
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(tmp_path, scans):
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    last = content.rindex(b"\xff\xda")
+    (tmp_path / "a.jpg").write_bytes(content[:last] + content[last:-2] * scans + content[-2:])
+    with pytest.raises(InputError, match="a JPEG of at most 100 scans"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_a_usual_progressive_jpeg_is_read(tmp_path):
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.jpg", "JPEG", progressive=True)
+    assert read_image(tmp_path / "a.jpg").shape == (64, 64, 3)

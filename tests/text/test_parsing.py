@@ -276,3 +276,16 @@ def test_command_line_says_what_words_were_taken_for(capsys, tmp_path):
     said = capsys.readouterr().err
     assert code == 2
     assert "note: Numbers in front of words are left out." in said
+
+
+@pytest.mark.parametrize("mark", ["\u0300", "\u0315\u0300", "\u05b0", "\u064b", "\u0e38", "\u3099"])
+def test_a_letter_with_thousands_of_marks_is_refused_at_once(mark):
+    start = time.perf_counter()
+    with pytest.raises(InputError, match="at most 30 accents and marks"):
+        parse_vocabulary("dog; a" + mark * (150_000 // len(mark)))
+    assert time.perf_counter() - start < 2  # it took a minute
+
+
+@pytest.mark.parametrize("word", ["Việt Nam", "é" * 50, "שָׁלוֹם", "مُحَمَّدٌ", "नमस्ते", "กี่", "z̷̢̧̛", "👩‍🚀"])
+def test_marks_as_languages_use_them_are_kept(word):
+    assert parse_vocabulary(f"{word}; dog").class_names[0]
