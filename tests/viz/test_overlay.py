@@ -7,7 +7,6 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.viz import overlay as drawn
 from cliptrase_core.viz.overlay import STYLES, blend, edges, in_grey, lay_over, overlay
 from cliptrase_core.viz.palette import class_colours
-from demo.figures.overlay import STYLES as STYLES_OF_THE_PAGE
 from tests.viz.results import result_4x4
 
 RNG = np.random.default_rng(0)
