@@ -55,6 +55,7 @@
   // --- the result's words and the typed ones ---
 
   document.addEventListener("lab:result", event => { document.body.classList.add("opened"); shownWords = event.detail.words; outOfDate(); });
+  document.addEventListener("lab:empty", () => { shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
   // --- the patch and the layer that are looked at: in the address, and for figures ---
