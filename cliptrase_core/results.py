@@ -38,7 +38,7 @@ def is_background(name: str) -> bool:
 
 
 MIN_AREA = 64
-"""Pixels; smaller pieces are crumbs that nobody wants to annotate."""
+"""Pixels; smaller components are crumbs that nobody wants to annotate."""
 
 NOISE = -1
 """DBSCAN's label of a patch that belongs to no cluster; also 'no region' in a region map."""
@@ -280,8 +280,8 @@ class Segmentation:
             image: as for `canvas`; yolo, labelme and cutouts need it.
             stem: of the files' names; None takes the picture's.
             formats: names of `io.export.FORMATS`; None takes png, overlay and json.
-            min_area: pixels; smaller pieces are left out of annotations.
-            per_class: one annotation for each class instead of one for each connected piece.
+            min_area: pixels; smaller components are left out of annotations.
+            per_class: one annotation for each class instead of one for each connected component.
 
         Raises:
             InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written,
@@ -299,31 +299,31 @@ class Segmentation:
 
         Args:
             file_name: of the picture; None takes the result's own.
-            min_area: pixels; smaller pieces are left out.
-            per_class: one annotation for each class instead of one for each connected piece.
+            min_area: pixels; smaller components are left out.
+            per_class: one annotation for each class instead of one for each connected component.
             polygons: outlines instead of run lengths; around a hole they go through a cut of no width.
         """
-        from cliptrase_core.io.export import PieceRule, coco, record
+        from cliptrase_core.io.export import ComponentRule, coco, record
 
-        rule = PieceRule(min_area, per_class)
+        rule = ComponentRule(min_area, per_class)
         file, labels = file_name or self.name or "picture", record.foreground(self.class_names)
         picture = coco.Annotated(file, self.size, self.class_names, labels, record.objects(self, rule))
         return coco.to_coco(picture, VERSION, polygons=polygons)
 
     def to_polygons(self, *, min_area: int = MIN_AREA) -> dict[str, list[npt.NDArray[np.int32]]]:
-        """Outlines of the connected pieces of each class that is present; the background has none.
+        """Outlines of the connected components of each class that is present; the background has none.
 
         Each is (M, 2), x and y of pixels, M >= 3, through the outermost pixels; a hole is reached by a cut of no width:
-        `cv2.fillPoly` gives the piece back.
+        `cv2.fillPoly` gives the component back.
 
         Args:
-            min_area: pixels; smaller pieces are left out.
+            min_area: pixels; smaller components are left out.
         """
-        from cliptrase_core.io.export import PieceRule, record
+        from cliptrase_core.io.export import ComponentRule, record
 
         found: dict[str, list[npt.NDArray[np.int32]]] = {}
-        for piece in record.objects(self, PieceRule(min_area)):
-            found.setdefault(self.class_names[piece.label], []).extend(piece.outlines)
+        for component in record.objects(self, ComponentRule(min_area)):
+            found.setdefault(self.class_names[component.label], []).extend(component.outlines)
         return found
 
     def __repr__(self) -> str:
@@ -356,15 +356,15 @@ def _of(name: str, size: Size) -> str:
 
 @dataclass(frozen=True)
 class ComponentReport:
-    """One piece of the coarse result, and what became of it.
+    """One component of the coarse result, and what became of it.
 
     Attributes:
-        class_name: whose piece it is.
-        area: pixels of the coarse piece.
+        class_name: whose component it is.
+        area: pixels of the coarse component.
         point: (x, y) that was pointed at, in pixels of the labels.
         box: (left, top, right, bottom), likewise.
         predicted_iou: what the model thinks of its mask.
-        agreement: IoU of the mask with the coarse piece, in [0, 1].
+        agreement: IoU of the mask with the coarse component, in [0, 1].
         accepted: the mask was taken.
         reason: why not; empty where it was.
     """
@@ -389,7 +389,7 @@ class RefineReport:
         changed: pixels that have another class now.
         gained: pixels that each class won; classes that won none are left out.
         lost: likewise.
-        components: pieces that were looked at; none where the refiner does not work by pieces.
+        components: components that were looked at; none where the refiner does not work by components.
     """
 
     refiner: str

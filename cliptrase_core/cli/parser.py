@@ -163,9 +163,9 @@ def _add_outputs(segment: argparse.ArgumentParser) -> None:
         type=int,
         default=MIN_AREA,
         metavar="PIXELS",
-        help="smaller pieces are left out of coco, yolo and labelme (default: %(default)s)",
+        help="smaller components are left out of coco, yolo and labelme (default: %(default)s)",
     )
-    out.add_argument("--per-class", action="store_true", help="one annotation a class, not one a connected piece")
+    out.add_argument("--per-class", action="store_true", help="one annotation a class, not one a connected component")
     out.add_argument("--polygons", action="store_true", help="coco: outlines as polygons, not as run lengths")
     out.add_argument(
         "--overlay-side",

@@ -67,7 +67,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     """
     options.formats = export.read_formats([*options.formats.split(","), *(["npz"] if options.intermediates else [])])
     options.jobs = read_jobs(options.jobs)
-    options.rule = export.PieceRule(options.min_area, options.per_class)
+    options.rule = export.ComponentRule(options.min_area, options.per_class)
     if options.overlay_side < 0:
         got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
         raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))

@@ -105,8 +105,8 @@ def write_all(folder: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> 
             waiting.append((part, folder / name))
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with part.open("xb") as file:
-                for piece in (content,) if isinstance(content, bytes) else content:
-                    file.write(piece)
+                for component in (content,) if isinstance(content, bytes) else content:
+                    file.write(component)
         for part, final in waiting:
             os.replace(part, final)
     finally:

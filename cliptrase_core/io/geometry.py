@@ -77,7 +77,7 @@ def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
                 "picture",
                 expected=f"at most {LONGEST_SIDE} pixels a side",
                 got=f"{original[0]} x {original[1]}",
-                remedy="Cut it into pieces.",
+                remedy="Cut it into components.",
             )
         )
     return _checked(Frame(original, (height, width), (height, width), (0, 0), patch, labels=original))

@@ -1,7 +1,7 @@
 """Boundary refinement: a coarse result and its picture in, the same classes with better boundaries out.
 
 `none` changes nothing; `edges` follows the picture's own edges and needs no weights; the others are SAM (A. Kirillov et
-al., Segment Anything, ICCV 2023), asked about every piece of the coarse result, or for everything in the picture;
+al., Segment Anything, ICCV 2023), asked about every component of the coarse result, or for everything in the picture;
 `sam-nano+edges` is one after the other.
 """
 

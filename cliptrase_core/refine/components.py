@@ -1,4 +1,4 @@
-"""Pieces of a coarse result: what a promptable model is asked about, one piece at a time."""
+"""Components of a coarse result: what a promptable model is asked about, one component at a time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy.typing as npt
 from scipy import ndimage
 
 SMALLEST = 0.004
-"""Share of the picture below which a piece is left as it is."""
+"""Share of the picture below which a component is left as it is."""
 
 
 @dataclass(frozen=True, eq=False)
 class Component:
-    """One piece.
+    """One component.
 
     Attributes:
-        number: its value in the map of pieces.
+        number: its value in the map of components.
         label: its class.
         box: (left, top, right, bottom) in pixels, right and bottom exclusive.
         mask: (bottom - top, right - left) bool.
-        point: (x, y), the pixel of the piece that is farthest from its rim.
+        point: (x, y), the pixel of the component that is farthest from its rim.
         certainty: mean confidence in [0, 1].
     """
 
@@ -44,19 +44,19 @@ def split(
     confidence: npt.NDArray[np.floating],
     regions: npt.NDArray[np.integer] | None = None,
 ) -> tuple[list[Component], npt.NDArray[np.int32]]:
-    """Cut a label map into pieces that hang together, corners included.
+    """Cut a label map into components that hang together, corners included.
 
     Args:
         labels: (H, W).
         confidence: (H, W).
-        regions: (H, W); given, pieces of different regions are different pieces, so that things of one class
+        regions: (H, W); given, components of different regions are different components, so that things of one class
             that touch can be told apart.
 
     Returns:
-        pieces of at least `SMALLEST` of the picture, largest first, and (H, W) numbers of pieces from 0, -1 where there
+        components of at least `SMALLEST` of the picture, largest first, and (H, W) their numbers from 0, -1 where there
         is none. Neither depends on how classes are numbered.
     """
-    pieces = np.full(labels.shape, -1, np.int32)
+    components = np.full(labels.shape, -1, np.int32)
     found: list[Component] = []
     pairs = labels.astype(np.int64) if regions is None else labels * (int(regions.max()) + 2) + regions + 1
     kinds = (np.cumsum(np.bincount(pairs.ravel()) > 0) - 1)[pairs]  # numbered from 0 without gaps
@@ -82,13 +82,15 @@ def split(
                     certainty=float(confidence[box][mask].mean()),
                 )
             )
-    found.sort(key=lambda piece: (-piece.area, piece.box, int(piece.mask.argmax())))
-    numbered_pieces = []
-    for number, piece in enumerate(found):
-        left, top, right, bottom = piece.box
-        pieces[top:bottom, left:right][piece.mask] = number
-        numbered_pieces.append(Component(number, piece.label, piece.box, piece.mask, piece.point, piece.certainty))
-    return numbered_pieces, pieces
+    found.sort(key=lambda component: (-component.area, component.box, int(component.mask.argmax())))
+    numbered_components = []
+    for number, component in enumerate(found):
+        left, top, right, bottom = component.box
+        components[top:bottom, left:right][component.mask] = number
+        numbered_components.append(
+            Component(number, component.label, component.box, component.mask, component.point, component.certainty)
+        )
+    return numbered_components, components
 
 
 def _deepest(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -55,7 +55,7 @@ def refined(
 
 PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
 MODES = (PROMPTS, REGIONS, EVERYTHING)
-"""How SAM works: asked about every piece of a class, about every region of the clustering, or for everything."""
+"""How SAM works: asked about every component of a class, about every region of the clustering, or for everything."""
 
 Pixels = npt.NDArray[np.uint8]
 Working = tuple[Segmentation, Pixels]
@@ -79,11 +79,11 @@ class Refiner(Protocol):
         Args:
             result: coarse.
             image: (H, W, 3), in the frame of the labels.
-            keep: numbers of the pieces whose masks are taken, in the order of the report; None decides by quality.
+            keep: numbers of the components whose masks are taken, in the order of the report; None decides by quality.
             step: see `Step`.
 
         Raises:
-            InputError: picture and labels differ in size, or there is no such piece.
+            InputError: picture and labels differ in size, or there is no such component.
         """
 
 

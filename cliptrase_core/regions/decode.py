@@ -239,7 +239,7 @@ def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.integer[Any]], c
     winner: npt.NDArray[np.int32] = count_votes(labels, regions, classes).argmax(axis=1).astype(np.int32)
     voted = np.empty_like(labels)
     for rows in strips(labels.shape):
-        voted[rows] = winner[regions[rows]]
+        np.take(winner, regions[rows], out=voted[rows], mode="clip")  # "raise" would make a copy
     return voted
 
 

@@ -22,8 +22,7 @@ from cliptrase_core.inspection.capture import AttentionMaps
 from cliptrase_core.inspection.statistics import patch_shares
 from cliptrase_core.io.geometry import Size, fitted
 from cliptrase_core.io.image import ImageInput, read_image
-from cliptrase_core.refine.report import Refined
-from cliptrase_core.results import Segmentation
+from cliptrase_core.results import Refined, Segmentation
 from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, SIGNED_TABLE
 from cliptrase_core.viz.names import readable
 from cliptrase_core.viz.overlay import blend, in_grey, lay_over

@@ -189,7 +189,7 @@ def test_module_runs_as_a_command():
     assert done.stdout.strip()
 
 
-def test_refine_writes_the_refined_labels_and_what_became_of_each_piece(photo, tmp_path):
+def test_refine_writes_the_refined_labels_and_what_became_of_each_component(photo, tmp_path):
     records = {}
     for name in ("none", "edges", "sam-nano"):
         out = tmp_path / name

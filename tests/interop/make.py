@@ -14,7 +14,7 @@ NAMES = ("cat", "dog: <b>", "\u732b", "cow", "background")
 
 
 def results() -> dict[str, tuple[cc.Segmentation, np.ndarray]]:
-    """Pieces with holes, islands and crumbs; nothing but background; one class alone; random blocks."""
+    """Components with holes, islands and crumbs; nothing but background; one class alone; random blocks."""
     rng = np.random.default_rng(0)
     holes = np.full((60, 80), 4)
     holes[5:50, 5:70] = 0

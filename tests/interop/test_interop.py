@@ -30,7 +30,7 @@ def expect_masks(detections, truth):
     for label in range(len(NAMES)):
         own = detections.mask[detections.class_id == label] if len(detections) else np.zeros((0, *truth.shape), bool)
         assert np.array_equal(own.any(axis=0), truth == label)
-        assert (own.sum(axis=0) <= 1).all(), "no pixel in two pieces"
+        assert (own.sum(axis=0) <= 1).all(), "no pixel in two components"
 
 
 @pytest.mark.parametrize("kind", ["runs", "polygons"])

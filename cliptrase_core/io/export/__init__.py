@@ -1,8 +1,8 @@
 """Results as files that other programs open, and back: one module a format."""
 
+from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import expect_untouched, export, gather
 from cliptrase_core.io.export.loading import load_result
-from cliptrase_core.io.export.pieces import PieceRule
 from cliptrase_core.io.export.record import plain, read_record, run_lengths
 from cliptrase_core.io.export.saving import (
     ARCHIVE_FORMATS,
@@ -22,7 +22,7 @@ __all__ = [
     "DEFAULT_FORMATS",
     "FORMATS",
     "OVERLAY_SIDE",
-    "PieceRule",
+    "ComponentRule",
     "SavedFiles",
     "expect_untouched",
     "export",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cliptrase_core.io.export.pieces import Piece, edges
+from cliptrase_core.io.export.components import Component, edges
 from cliptrase_core.io.files import MARK, seal
 from cliptrase_core.io.geometry import Size
 
@@ -17,14 +17,14 @@ FILE = "coco/annotations.json"
 
 @dataclass(frozen=True)
 class Annotated:
-    """A picture and its pieces.
+    """A picture and its components.
 
     Attributes:
         file: of the picture, relative to the folder of pictures, with "/".
         size: (H, W) of the labels.
         names: of all classes.
         labels: of the classes that are annotated.
-        pieces: of those classes.
+        components: of those classes.
         stem: of the result's files.
         copy: path of the picture's copy in the yolo folder; empty where there is none.
     """
@@ -33,7 +33,7 @@ class Annotated:
     size: Size
     names: Sequence[str]
     labels: Sequence[int]
-    pieces: Sequence[Piece]
+    components: Sequence[Component]
     stem: str = ""
     copy: str = ""
 
@@ -50,7 +50,7 @@ class Numbers:
         return self.of.setdefault(name, len(self.of))
 
     def know(self, picture: Annotated) -> None:
-        """Give a number to every annotated class of a picture, whether it has pieces or not."""
+        """Give a number to every annotated class of a picture, whether it has components or not."""
         for label in picture.labels:
             self(picture.names[label])
 
@@ -61,22 +61,22 @@ def entries(
     """COCO's annotations of one picture.
 
     Args:
-        picture: and its pieces.
+        picture: and its components.
         image_id: its number.
         first: number of the first annotation.
         numbers: of classes, from 0; COCO's ids are one more.
         polygons: as `to_coco`.
     """
     size = list(picture.size)
-    for number, piece in enumerate(picture.pieces, first):
-        lines = [edges(outline).ravel().tolist() for outline in piece.outlines] if polygons else None
+    for number, component in enumerate(picture.components, first):
+        lines = [edges(outline).ravel().tolist() for outline in component.outlines] if polygons else None
         yield {
             "id": number,
             "image_id": image_id,
-            "category_id": numbers(picture.names[piece.label]) + 1,
-            "segmentation": {"size": size, "counts": piece.counts} if lines is None else lines,
-            "area": piece.area,
-            "bbox": list(piece.box),
+            "category_id": numbers(picture.names[component.label]) + 1,
+            "segmentation": {"size": size, "counts": component.counts} if lines is None else lines,
+            "area": component.area,
+            "bbox": list(component.box),
             "iscrowd": 0,
         }
 
@@ -93,14 +93,14 @@ def categories(numbers: Numbers) -> list[dict[str, Any]]:
 
 def info(version: str) -> dict[str, str]:
     """What COCO says about a data set."""
-    return {"description": f"made by {MARK} {version}: pieces of zero-shot segmentations, not checked by a person"}
+    return {"description": f"made by {MARK} {version}: components of zero-shot segmentations, not checked by a person"}
 
 
 def to_coco(picture: Annotated, version: str, *, polygons: bool = False) -> dict[str, Any]:
     """COCO's description of one picture.
 
     Args:
-        picture: and its pieces.
+        picture: and its components.
         version: of this program.
         polygons: outlines instead of run lengths, for tools that read no others. COCO's polygons have no holes: the
             line goes around a hole through a cut of no width, and `pycocotools` fills it to the same pixels.

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import PureWindowsPath
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.images import overlay_png
-from cliptrase_core.io.export.pieces import PieceRule
 from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, save
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.results import Segmentation
@@ -31,7 +31,7 @@ def save_result(
     per_class: bool,
 ) -> SavedFiles:
     """What `Segmentation.save` does; takes and raises the same."""
-    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), PieceRule(min_area, per_class)
+    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
     source = image if isinstance(image, (str, os.PathLike)) else None
     name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
     needing = [each for each in chosen if each in NEED_PICTURE]

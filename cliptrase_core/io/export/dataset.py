@@ -13,7 +13,7 @@ import numpy as np
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export import coco, yolo
 from cliptrase_core.io.export.coco import Annotated, Numbers
-from cliptrase_core.io.export.pieces import Piece, PieceRule, find_pieces
+from cliptrase_core.io.export.components import Component, ComponentRule, find_components
 from cliptrase_core.io.export.record import foreground, labels_of, read_record
 from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, unusable
 from cliptrase_core.io.files import expect_ours, write_all
@@ -28,7 +28,7 @@ def export(
     formats: str | Iterable[str] = DEFAULT_FORMATS,
     *,
     images: ImageInput | Sequence[ImageInput | None] | None = None,
-    min_area: int = PieceRule.min_area,
+    min_area: int = ComponentRule.min_area,
     per_class: bool = False,
     polygons: bool = False,
 ) -> list[SavedFiles]:
@@ -43,8 +43,8 @@ def export(
         formats: names of `FORMATS`, as a list or with commas; "json" always comes along.
         images: the picture of the one result, or of each in their order: a path, a PIL image or an array. A result
             without one is shown on the small picture that the model was given; yolo, labelme and cutouts need more.
-        min_area: pixels; smaller pieces are left out of coco, yolo and labelme.
-        per_class: one annotation for each class instead of one for each connected piece.
+        min_area: pixels; smaller components are left out of coco, yolo and labelme.
+        per_class: one annotation for each class instead of one for each connected component.
         polygons: COCO's outlines as polygons, for tools that read no run lengths; see `coco.to_coco`.
 
     Returns:
@@ -54,7 +54,7 @@ def export(
         InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written, or a
             file of another program in the way.
     """
-    formats, rule = read_formats(formats), PieceRule(min_area, per_class)
+    formats, rule = read_formats(formats), ComponentRule(min_area, per_class)
     expect_untouched(folder, formats)
     if isinstance(results, Segmentation):
         results, images = [results], [images]  # type: ignore[list-item]
@@ -83,7 +83,9 @@ def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> 
         yolo.expect_untouched(Path(folder))
 
 
-def gather(folder: str | os.PathLike[str], formats: Iterable[str], rule: PieceRule, *, polygons: bool = False) -> int:
+def gather(
+    folder: str | os.PathLike[str], formats: Iterable[str], rule: ComponentRule, *, polygons: bool = False
+) -> int:
     """Write the files that speak of all results in a folder; does nothing for other formats.
 
     The same results give the same files, whichever runs made them.
@@ -91,7 +93,7 @@ def gather(folder: str | os.PathLike[str], formats: Iterable[str], rule: PieceRu
     Args:
         folder: of results.
         formats: that were asked for.
-        rule: what counts as a piece.
+        rule: what counts as a component.
         polygons: of COCO, see `coco.to_coco`.
 
     Returns:
@@ -116,8 +118,8 @@ def gather(folder: str | os.PathLike[str], formats: Iterable[str], rule: PieceRu
     return without
 
 
-def annotated(folder: Path, rule: PieceRule) -> Iterator[Annotated]:
-    """Every result of a folder with its pieces, by name; files that are no results are passed over."""
+def annotated(folder: Path, rule: ComponentRule) -> Iterator[Annotated]:
+    """Every result of a folder with its components, by name; files that are no results are passed over."""
     for path in sorted(folder.glob("*.json")):
         record = read_record(path)
         try:
@@ -127,21 +129,23 @@ def annotated(folder: Path, rule: PieceRule) -> Iterator[Annotated]:
             continue  # changed by hand; what it was is not known
 
 
-def _annotated(record: Mapping[str, Any], stem: str, rule: PieceRule) -> Annotated:
+def _annotated(record: Mapping[str, Any], stem: str, rule: ComponentRule) -> Annotated:
     names = [str(entry["name"]) for entry in record["classes"]]
     labels = foreground(names)
-    kept = record.get("pieces")
+    kept = record.get("components")
     if kept and (kept["min_area"], kept["per_class"]) == (rule.min_area, rule.per_class):
-        pieces = [_piece(entry) for entry in kept["found"]]
+        components = [_component(entry) for entry in kept["found"]]
     else:
-        pieces = find_pieces(labels_of(record), labels, rule)
+        components = find_components(labels_of(record), labels, rule)
     height, width = (int(side) for side in record["size"])
     file = str(record.get("file") or record["picture"])
     copy = str(record["files"].get("yolo", ""))
-    return Annotated(file, (height, width), names, labels, pieces, stem, copy)
+    return Annotated(file, (height, width), names, labels, components, stem, copy)
 
 
-def _piece(entry: Mapping[str, Any]) -> Piece:
+def _component(entry: Mapping[str, Any]) -> Component:
     left, top, width, height = entry["box"]
     outlines = tuple(np.array(line, np.int32).reshape(-1, 2) for line in entry["outlines"])
-    return Piece(int(entry["class"]), int(entry["area"]), (left, top, width, height), str(entry["counts"]), outlines)
+    return Component(
+        int(entry["class"]), int(entry["area"]), (left, top, width, height), str(entry["counts"]), outlines
+    )

@@ -77,9 +77,9 @@ def shrunk(
 ) -> tuple[npt.NDArray[np.uint8], Segmentation]:
     """Picture (H, W, 3) and result for the eye, with a long side of `longest` pixels."""
     size = fitted(result.size, longest)
-    skip = max(1, max(result.size) // (2 * longest))  # what is left holds at least two pixels for each that is shown
+    skip = max(1, max(result.size) // (2 * longest))  # what is left is two to four times as long as what is shown
     near = np.ascontiguousarray(image[::skip, ::skip])
-    small = cv2.resize(near, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    small = cv2.resize(near, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
     maps = {name: nearest(getattr(result, name), size) for name in ("labels", "regions", "confidence")}
     plain = {field.name: getattr(result, field.name) for field in dataclasses.fields(Segmentation)}
     return small, Segmentation(**{**plain, **maps})

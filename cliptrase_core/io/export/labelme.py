@@ -1,4 +1,4 @@
-"""labelme's JSON: a polygon for each connected piece, the picture inside."""
+"""labelme's JSON: a polygon for each connected component, the picture inside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 
-from cliptrase_core.io.export.pieces import Piece, PieceRule
+from cliptrase_core.io.export.components import Component, ComponentRule
 from cliptrase_core.io.files import seal
 from cliptrase_core.io.geometry import Size
 
@@ -15,32 +15,32 @@ VERSION = "5.5.0"
 
 
 def to_labelme(
-    pieces: Sequence[Piece], names: Sequence[str], size: Size, picture: tuple[str, bytes], rule: PieceRule
+    components: Sequence[Component], names: Sequence[str], size: Size, picture: tuple[str, bytes], rule: ComponentRule
 ) -> bytes:
     """The file's content.
 
     A polygon has no hole: its line goes around one through a cut of no width, which labelme fills to the same pixels.
-    With one piece for each class, its polygons share a `group_id`.
+    With one component for each class, its polygons share a `group_id`.
 
     Args:
-        pieces: of one result.
+        components: of one result.
         names: of all classes.
         size: (H, W) of the labels.
         picture: name and content of its file.
-        rule: that made the pieces.
+        rule: that made the components.
     """
     shapes = [
         {
-            "label": names[piece.label],
+            "label": names[component.label],
             "points": outline.astype(float).tolist(),
-            "group_id": piece.label if rule.per_class else None,
+            "group_id": component.label if rule.per_class else None,
             "description": "",
             "shape_type": "polygon",
             "flags": {},
             "mask": None,
         }
-        for piece in pieces
-        for outline in piece.outlines
+        for component in components
+        for outline in component.outlines
     ]
     entries = {
         "version": VERSION,

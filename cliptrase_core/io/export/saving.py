@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.export import images, labelme, yolo
+from cliptrase_core.io.export.components import Component, ComponentRule
 from cliptrase_core.io.export.npz import to_npz
-from cliptrase_core.io.export.pieces import Piece, PieceRule
 from cliptrase_core.io.export.record import describe, objects, to_json
 from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
 from cliptrase_core.results import Segmentation
@@ -92,7 +92,7 @@ def save(
     formats: str | Iterable[str] = DEFAULT_FORMATS,
     arrays: Mapping[str, npt.NDArray[Any]] | None = None,
     about: Mapping[str, Any] | None = None,
-    rule: PieceRule | None = None,
+    rule: ComponentRule | None = None,
     overlay_side: int | None = None,
     source: str | os.PathLike[str] | None = None,
     step: Callable[[float, str], None] = lambda share, text: None,
@@ -113,7 +113,7 @@ def save(
         formats: of `FORMATS`; "json" always comes along.
         arrays: further arrays for the .npz by name, for example intermediates.
         about: further entries of the JSON; `picture`, the name of the picture, is `stem` where it is not given.
-        rule: what counts as a piece in coco, yolo and labelme.
+        rule: what counts as a component in coco, yolo and labelme.
         overlay_side: longest side of the overlay in pixels; None or 0 keeps the picture's size.
         source: the picture's file, which yolo and labelme take as it is where they can.
         step: told (share in [0, 1], what happens); what it raises ends the work, and nothing is written.
@@ -122,7 +122,7 @@ def save(
         InputError: the picture does not fit, an array cannot be stored, the directory cannot be written, or a file
             of another program is in the way.
     """
-    formats, rule = read_formats(formats), rule or PieceRule()
+    formats, rule = read_formats(formats), rule or ComponentRule()
     saved = result_files(directory, stem)
     folder = saved.json.parent
     paths: dict[str, Any] = {kind: path.relative_to(folder).as_posix() for kind, path in saved.of(formats).items()}
@@ -137,7 +137,7 @@ def save(
         contents |= _label_pictures(result, image, saved, formats)
         for kind in {"masks", "cutouts"} & set(formats):
             paths[kind] = [name for name in contents if name.startswith(f"{kind}/")]
-        pieces = objects(result, rule) if {"coco", "yolo", "labelme"} & set(formats) else []
+        components = objects(result, rule) if {"coco", "yolo", "labelme"} & set(formats) else []
         step(0.5, "arrays")
         npz = packing.result() if packing else None
         step(0.8, "run lengths")
@@ -145,7 +145,7 @@ def save(
     if "labelme" in formats:
         name = f"{Path(paths['labelme']).stem}{picture[0]}"
         contents[paths["labelme"]] = labelme.to_labelme(
-            pieces, result.class_names, result.size, (name, picture[1]), rule
+            components, result.class_names, result.size, (name, picture[1]), rule
         )
     if npz is not None:
         contents[paths["npz"]] = npz
@@ -156,7 +156,7 @@ def save(
         if "yolo" in formats:
             paths["yolo"] = yolo.write_picture(folder, safe_stem(stem), picture)
         if set(_OF_PIECES) & set(formats):
-            about["pieces"] = _described(pieces, rule)
+            about["components"] = _described(components, rule)
         digest = None if npz is None else hashlib.sha256(npz).hexdigest()
         contents[saved.json.name] = to_json(describe(result, paths, about, digest))
         expect_ours([saved.json])
@@ -238,19 +238,19 @@ def unusable(directory: object, error: Exception) -> InputError:
     )
 
 
-def _described(pieces: Iterable[Piece], rule: PieceRule) -> dict[str, Any]:
-    """Pieces as the JSON keeps them, so that a run that goes on need not find them again."""
+def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str, Any]:
+    """Components as the JSON keeps them, so that a run that goes on need not find them again."""
     return {
         "min_area": rule.min_area,
         "per_class": rule.per_class,
         "found": [
             {
-                "class": piece.label,
-                "area": piece.area,
-                "box": piece.box,
-                "counts": piece.counts,
-                "outlines": [outline.ravel().tolist() for outline in piece.outlines],
+                "class": component.label,
+                "area": component.area,
+                "box": component.box,
+                "counts": component.counts,
+                "outlines": [outline.ravel().tolist() for outline in component.outlines],
             }
-            for piece in pieces
+            for component in components
         ],
     }

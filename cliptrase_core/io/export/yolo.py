@@ -30,11 +30,11 @@ def polygon_lines(picture: Annotated, numbers: Numbers) -> str:
     """
     height, width = picture.size
     lines = []
-    for piece in picture.pieces:
-        for outline in piece.outlines:
+    for component in picture.components:
+        for outline in component.outlines:
             points = (outline + _INSIDE) / (width, height)
             shares = " ".join(f"{share:.6f}" for share in points.ravel().tolist())
-            lines.append(f"{numbers(picture.names[piece.label])} {shares}\n")
+            lines.append(f"{numbers(picture.names[component.label])} {shares}\n")
     return "".join(lines)
 
 

@@ -101,11 +101,11 @@ def test_formats_that_are_none_are_refused(tmp_path, formats):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("damage", [{"classes": 3}, {"size": [9, 9]}, {"pieces": {"min_area": 0}}, {"files": None}])
+@pytest.mark.parametrize("damage", [{"classes": 3}, {"size": [9, 9]}, {"components": {"min_area": 0}}, {"files": None}])
 def test_a_description_that_was_changed_by_hand_is_passed_over(tmp_path, damage):
     cc.export({"a": make(), "b": make()}, tmp_path, "coco", min_area=0)
     path = tmp_path / "a.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "pieces": None, **damage}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "components": None, **damage}))
     (tmp_path / "notes.json").write_text("[1, 2")
     cc.export({"c": make()}, tmp_path, "coco", min_area=1)
     found = json.loads((tmp_path / "coco/annotations.json").read_text())

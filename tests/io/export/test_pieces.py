@@ -1,4 +1,4 @@
-"""Connected pieces: run lengths and outlines that give every pixel back, holes and crumbs among them."""
+"""Connected components: run lengths and outlines that give every pixel back, holes and crumbs among them."""
 
 import cv2
 import numpy as np
@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.export.pieces import PieceRule, edges, find_pieces
+from cliptrase_core.io.export.components import ComponentRule, edges, find_components
 
-EVERYTHING = PieceRule(0)
+EVERYTHING = ComponentRule(0)
 
 
 def random_labels(seed):
@@ -71,43 +71,43 @@ def decoded(counts, shape):
 @pytest.mark.parametrize("labels", [*map(drawn, DRAWN), *map(random_labels, range(60))])
 def test_runs_and_outlines_give_every_pixel_back(labels, per_class):
     shape = labels.shape
-    pieces = find_pieces(labels, range(3), PieceRule(0, per_class))
+    components = find_components(labels, range(3), ComponentRule(0, per_class))
     for label in range(3):
-        own = [piece for piece in pieces if piece.label == label]
+        own = [component for component in components if component.label == label]
         assert len(own) <= 1 or not per_class
         whole = np.zeros(shape, np.uint8)
-        for piece in own:
-            mask = decoded(piece.counts, shape)
-            assert piece.area == mask.sum()
-            assert list(coco_mask.toBbox({"size": list(shape), "counts": piece.counts})) == list(piece.box)
-            for again in filled(piece.outlines, shape):
+        for component in own:
+            mask = decoded(component.counts, shape)
+            assert component.area == mask.sum()
+            assert list(coco_mask.toBbox({"size": list(shape), "counts": component.counts})) == list(component.box)
+            for again in filled(component.outlines, shape):
                 assert np.array_equal(again, mask)
             whole += mask
-        assert np.array_equal(whole, labels == label), "no pixel is lost, none is in two pieces"
+        assert np.array_equal(whole, labels == label), "no pixel is lost, none is in two components"
 
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_coco_fills_polygons_to_the_same_pixels(name):
     labels = drawn(name)
-    for piece in find_pieces(labels, [1], EVERYTHING):
-        polygons = [edges(outline).ravel().tolist() for outline in piece.outlines]
+    for component in find_components(labels, [1], EVERYTHING):
+        polygons = [edges(outline).ravel().tolist() for outline in component.outlines]
         mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *labels.shape)))
-        assert np.array_equal(mask, decoded(piece.counts, labels.shape))
+        assert np.array_equal(mask, decoded(component.counts, labels.shape))
 
 
-def test_crumbs_are_left_out_and_corners_hold_a_piece_together():
+def test_crumbs_are_left_out_and_corners_hold_a_component_together():
     labels = np.zeros((20, 20), np.int32)
     labels[2:4, 2:4] = 1
     labels[4:6, 4:6] = 1  # touches by a corner
     labels[10, 10] = 1
-    assert [piece.area for piece in find_pieces(labels, [1], PieceRule(0))] == [8, 1]
-    assert [piece.area for piece in find_pieces(labels, [1], PieceRule(2))] == [8]
-    assert [piece.area for piece in find_pieces(labels, [1], PieceRule(2, per_class=True))] == [8]
-    assert find_pieces(labels, [1], PieceRule(9)) == []
-    assert find_pieces(labels, [7], PieceRule(0, per_class=True)) == []
+    assert [component.area for component in find_components(labels, [1], ComponentRule(0))] == [8, 1]
+    assert [component.area for component in find_components(labels, [1], ComponentRule(2))] == [8]
+    assert [component.area for component in find_components(labels, [1], ComponentRule(2, per_class=True))] == [8]
+    assert find_components(labels, [1], ComponentRule(9)) == []
+    assert find_components(labels, [7], ComponentRule(0, per_class=True)) == []
 
 
 @pytest.mark.parametrize("area", [-1, 1.5, "64", None, True])
 def test_an_area_that_is_no_number_of_pixels_is_refused(area):
     with pytest.raises(InputError, match="min_area"):
-        PieceRule(area)
+        ComponentRule(area)

@@ -1,4 +1,4 @@
-"""Connected pieces of a label map, as run lengths and as outlines: what annotation tools call objects."""
+"""Connected components of a label map, as run lengths and as outlines: what annotation tools call objects."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.results import MIN_AREA
 
 Outline = npt.NDArray[np.int32]
-"""(M, 2), x and y of pixels, M >= 3: a closed line through the outermost pixels of a piece. A hole is part of it,
-reached by a cut of no width: filled by even and odd, its own pixels included, it gives the piece back."""
+"""(M, 2), x and y of pixels, M >= 3: a closed line through the outermost pixels of a component. A hole is part of it,
+reached by a cut of no width: filled by even and odd, its own pixels included, it gives the component back."""
 
 
 @dataclass(frozen=True)
-class PieceRule:
-    """What counts as a piece.
+class ComponentRule:
+    """What counts as a component.
 
     Attributes:
         min_area: pixels; connected parts with fewer are left out.
-        per_class: all parts of a class are one piece.
+        per_class: all parts of a class are one component.
     """
 
     min_area: int = MIN_AREA
@@ -42,8 +42,8 @@ class PieceRule:
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """A piece of one class; its parts touch by sides or corners.
+class Component:
+    """A component of one class; its parts touch by sides or corners.
 
     Attributes:
         label: of its class.
@@ -60,16 +60,18 @@ class Piece:
     outlines: tuple[Outline, ...]
 
 
-def find_pieces(labels: npt.NDArray[np.integer[Any]], wanted: Iterable[int], rule: PieceRule) -> list[Piece]:
-    """Pieces of the wanted labels, by label, then from top to bottom.
+def find_components(
+    labels: npt.NDArray[np.integer[Any]], wanted: Iterable[int], rule: ComponentRule
+) -> list[Component]:
+    """Components of the wanted labels, by label, then from top to bottom.
 
     Args:
         labels: (H, W).
-        wanted: labels; those that are absent have no piece.
-        rule: what counts as a piece.
+        wanted: labels; those that are absent have no component.
+        rule: what counts as a component.
     """
     size = (labels.shape[0], labels.shape[1])
-    found: list[Piece] = []
+    found: list[Component] = []
     for label in wanted:
         mask = (labels == label).view(np.uint8)
         left, top, width, height = cv2.boundingRect(mask)
@@ -80,7 +82,7 @@ def find_pieces(labels: npt.NDArray[np.integer[Any]], wanted: Iterable[int], rul
         if rule.per_class and parts:
             found.append(_joined(label, parts, size))
         else:
-            found += [_piece(label, part, x, y, size) for part, x, y in parts]
+            found += [_component(label, part, x, y, size) for part, x, y in parts]
     return found
 
 
@@ -92,12 +94,12 @@ def _parts(mask: npt.NDArray[np.uint8], min_area: int) -> Iterator[tuple[npt.NDA
             yield (numbers[y : y + height, x : x + width] == number).view(np.uint8), x, y
 
 
-def _piece(label: int, part: npt.NDArray[np.uint8], left: int, top: int, size: tuple[int, int]) -> Piece:
+def _component(label: int, part: npt.NDArray[np.uint8], left: int, top: int, size: tuple[int, int]) -> Component:
     box = (left, top, part.shape[1], part.shape[0])
-    return Piece(label, int(part.sum()), box, run_lengths_at(part, left, top, size), (_outline(part, left, top),))
+    return Component(label, int(part.sum()), box, run_lengths_at(part, left, top, size), (_outline(part, left, top),))
 
 
-def _joined(label: int, parts: list[tuple[npt.NDArray[np.uint8], int, int]], size: tuple[int, int]) -> Piece:
+def _joined(label: int, parts: list[tuple[npt.NDArray[np.uint8], int, int]], size: tuple[int, int]) -> Component:
     left, top = min(x for _, x, _ in parts), min(y for _, _, y in parts)
     right, bottom = max(x + part.shape[1] for part, x, _ in parts), max(y + part.shape[0] for part, _, y in parts)
     whole = np.zeros((bottom - top, right - left), np.uint8)
@@ -105,7 +107,7 @@ def _joined(label: int, parts: list[tuple[npt.NDArray[np.uint8], int, int]], siz
         whole[y - top : y - top + part.shape[0], x - left : x - left + part.shape[1]] |= part
     box = (left, top, right - left, bottom - top)
     outlines = tuple(_outline(*part) for part in parts)
-    return Piece(label, int(whole.sum()), box, run_lengths_at(whole, left, top, size), outlines)
+    return Component(label, int(whole.sum()), box, run_lengths_at(whole, left, top, size), outlines)
 
 
 def run_lengths_at(mask: npt.NDArray[np.uint8], left: int, top: int, size: tuple[int, int]) -> str:
