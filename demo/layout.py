@@ -126,6 +126,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
         "allowed_paths": [str(EXAMPLES)],
         "theme": theme(),
         "css": CSS,
+        "head": f"<style>{static('frame.css')}</style>",
         "app_kwargs": {
             "middleware": [
                 Middleware(SafeHeaders),

@@ -84,9 +84,11 @@ class Visitor:
         return as_file(answer.json()[0], name or path.name)
 
     def event(self, element: str, kind: str) -> dict[str, Any]:
-        """The listener on an element's event, as the page's configuration describes it."""
+        """The server's listener on an element's event, as the page's configuration describes it."""
         for listener in self.config["dependencies"]:
-            if any(kind == on and self._name(part) == element for part, on in listener["targets"]):
+            if listener["backend_fn"] and any(
+                kind == on and self._name(part) == element for part, on in listener["targets"]
+            ):
                 return listener
         raise LookupError(f"nothing listens to {kind} of {element}")
 

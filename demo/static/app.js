@@ -2,7 +2,7 @@
   // What the browser does by itself. Listeners of the page call `lab.…`; everything else hangs on the document.
   const $ = selector => document.querySelector(selector);
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
-  let shownWords = null;
+  let shownWords = null, shows = 0;
   const MOST = 1500; // characters of one value in the address: it travels with every request
 
   const outOfDate = () => {
@@ -15,7 +15,7 @@
     started: () => { document.body.classList.add("running"); return []; },
     ended: () => { document.body.classList.remove("running"); return []; },
     // On a phone the result stands above, the words below it.
-    showResult: () => { if (innerWidth < 768 && scrollY > 0) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
+    showResult: () => { if (innerWidth < 768 && shows++) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
     // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.
     remember: (names, plain, values) => {
       const address = new URL(location.href), decided = values[names.length] === "yes";
@@ -55,6 +55,7 @@
   // --- the result's words and the typed ones ---
 
   document.addEventListener("lab:result", event => { document.body.classList.add("opened"); shownWords = event.detail.words; outOfDate(); });
+  document.addEventListener("lab:empty", () => { shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
   // --- the patch and the layer that are looked at: in the address, and for figures ---

@@ -18,7 +18,7 @@ async function pixels(url) {
 
 async function read() {
   const value = props.value, mine = ++turn;
-  if (!value || !value.picture) return empty(value);
+  if (!value || !value.picture) return empty();
   const [picture, coded] = await Promise.all([pixels(value.picture), pixels(value.labels)]);
   if (mine !== turn) return; // a newer result came meanwhile
   const labels = new Uint16Array(picture.width * picture.height);
@@ -41,16 +41,24 @@ async function read() {
   document.dispatchEvent(new CustomEvent("lab:result", { detail: value }));
 }
 
-function empty(value) {
+function empty() {
   data = null;
   delete stage.dataset.words;
   names.replaceChildren();
   stage.classList.add("blank");
-  const preview = value && value.preview;
-  if (preview) $("img").src = preview; else $("img").removeAttribute("src");
+  preview();
   cross.hidden = true;
   tell("");
 }
+
+// Before there is a result, a picture of one's own is shown as it is.
+function preview() {
+  const mine = document.querySelector("#picture img");
+  if (mine && mine.naturalWidth) $("img").src = mine.src; else $("img").removeAttribute("src");
+  $("img").alt = "";
+  document.dispatchEvent(new CustomEvent("lab:empty"));
+}
+document.addEventListener("load", event => { if (!data && event.target.matches?.("#picture img")) preview(); }, true);
 
 // --- painting ---
 

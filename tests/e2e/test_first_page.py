@@ -235,6 +235,8 @@ def test_a_picture_may_be_dropped_or_pasted_anywhere(open_page, picture, way):
         [way, base64.b64encode(picture.read_bytes()).decode()],
     )
     expect(page.locator("#status")).to_contain_text("Your picture is here", timeout=PATIENCE)
+    expect(page.locator("#result .stage.blank img")).to_be_visible()
+    expect(page.locator("body")).not_to_have_class(re.compile("out-of-date"))
     page.locator("#words textarea").fill("dog; grass; sky")
     page.locator("#words textarea").press("Enter")
     expect_result_of(page, "dog; grass; sky")

@@ -7,7 +7,6 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.viz import overlay as drawn
 from cliptrase_core.viz.overlay import STYLES, blend, edges, in_grey, lay_over, overlay
 from cliptrase_core.viz.palette import class_colours
-from demo.figures.overlay import STYLES as STYLES_OF_THE_PAGE
 from tests.viz.results import result_4x4
 
 RNG = np.random.default_rng(0)
@@ -55,10 +54,6 @@ def test_blending_is_the_nearest_level_of_the_mix(opacity):
 def test_grey_keeps_how_bright_a_colour_looks():
     grey = in_grey(PICTURE).astype(float)
     assert np.abs(grey - (PICTURE @ [0.299, 0.587, 0.114])[..., None]).max() <= 1
-
-
-def test_the_page_offers_the_styles_of_the_core():
-    assert STYLES_OF_THE_PAGE == STYLES
 
 
 @pytest.mark.parametrize("style", STYLES)
