@@ -2,16 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench interop clean
+.PHONY: demo test e2e lint bench interop clean
 
 demo: .venv/.ready  ## start the app on the embedded model: http://127.0.0.1:7860
 	CLIPTRASE_MODEL=$${CLIPTRASE_MODEL:-nano} $(BIN)/python app.py
 
 # Two workers, one thread each: files of tests are shared out, a file stays with one worker.
-test: .venv/.ready  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: .venv/.ready  ## every test, and one pass in a real browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e or browser_pass"
 
-lint: .venv/.ready  ## style, types, walls
+e2e: .venv/.ready  ## all of the browser tests; screenshots in artifacts/
+	$(BIN)/python -m pytest tests/e2e
+
+lint: .venv/.ready  ## style, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

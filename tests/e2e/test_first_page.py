@@ -56,6 +56,7 @@ def picture() -> Path:
     return found if found.exists() else DATA / "golden" / "image0.png"
 
 
+@pytest.mark.browser_pass
 @pytest.mark.parametrize("width", [1280, 375])
 def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, artifacts, width):
     page = open_page(width, 900 if width > 600 else 800)
@@ -128,6 +129,7 @@ def test_an_example_is_segmented_in_one_click(open_page, artifacts):
     page.screenshot(path=artifacts / "first_page_dark_example.png", full_page=True)
 
 
+@pytest.mark.browser_pass
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (375, 812)])
 def test_the_page_opens_with_a_result_on_one_screen(open_page, artifacts, width, height):
     page = open_page(width, height)
@@ -145,6 +147,7 @@ def test_the_page_opens_with_a_result_on_one_screen(open_page, artifacts, width,
     page.screenshot(path=artifacts / f"first_screen_{width}.png")
 
 
+@pytest.mark.browser_pass
 def test_edited_words_mark_the_result_and_enter_makes_a_new_one(open_page):
     page = open_page(1280)
     expect_result_of(page, FIRST_WORDS)
