@@ -22,6 +22,7 @@ from cliptrase_core.evaluation.report import headline, make_report, run_facts, t
 from cliptrase_core.evaluation.request import PROTOCOLS, Request
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
+from cliptrase_core.evaluation.word_lists import WORD_LISTS
 from cliptrase_core.io.files import expect_ours, write_all
 from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.segmenter import Segmenter
@@ -46,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--vocabulary",
         metavar="WORDS",
         help="of your own pictures, or instead of a setting's, or @FILE",
+    )
+    data.add_argument(
+        "--words",
+        choices=WORD_LISTS,
+        help="whose words for a setting's classes (default: the protocol's)",
     )
     data.add_argument("--first", type=int, help="number of the first class in your masks (default: 0)")
     data.add_argument("--ignored", type=int, nargs="*", help="numbers that do not count (default: 255)")
@@ -112,6 +118,7 @@ def _request(options: argparse.Namespace) -> Request:
         options=SegmentOptions(**given_options(SegmentOptions, options)),
         image_prior=options.image_prior,
         vocabulary=options.vocabulary,
+        words=options.words,
         limit=options.limit,
         batch=options.batch,
         readers=options.readers,
@@ -164,6 +171,8 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
         unused.append(("data", "it with a benchmark setting, whose folders lie below it"))
     if options.vocabulary is not None and (file or options.setting == EXAMPLES):
         unused.append(("vocabulary", "it in the file" if file else "none, examples have their own words"))
+    if options.words is not None and (own or file or options.setting == EXAMPLES or options.vocabulary is not None):
+        unused.append(("words", "it with a benchmark setting and without --vocabulary"))
     for name, expected in unused:
         got = f"--{name.replace('_', '-')} with {options.setting or '--images'}"
         raise InputError(explain(name, expected=expected, got=got, remedy="Leave it out."))

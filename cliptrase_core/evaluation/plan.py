@@ -80,6 +80,7 @@ def make_plan(request: Request, data: Data, segmenter: Segmenter) -> Plan:
         "pictures": len(source.keys),
         "keys_sha256": data.keys_sha256,
         "numbers": source.reading,
+        "word_list": data.word_list,
         "words": words.text if words and len(words.text) < 200 else None,
         "words_sha256": sha256_of([list(words.prompts), list(words.prompt_labels)]) if words else None,
         "model": info.name,

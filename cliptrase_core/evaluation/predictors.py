@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -209,7 +210,7 @@ def expect_slidable(options: SegmentOptions) -> None:
 
 
 def resize_short_side(image: Pixels, side: int) -> Pixels:
-    """Bring the short side to `side`, but the long one to at most `LONGEST`; bilinear without smoothing, as OpenCV.
+    """Bring the short side to `side`, but the long one to at most `LONGEST`; by OpenCV, as mmcv does.
 
     Args:
         image: (H, W, 3).
@@ -221,10 +222,8 @@ def resize_short_side(image: Pixels, side: int) -> Pixels:
     height, width = image.shape[:2]
     scale = min(LONGEST / max(height, width), side / min(height, width))
     size = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
-    resized = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)[0]
-    found: Pixels = resized.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return found
+    resized = cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
 
 
 def window_boxes(size: Size) -> list[Box]:

@@ -26,6 +26,7 @@ class Request:
         options: of `Segmenter.segment`; `image_prior` None takes the published script's where quirks are asked for.
         image_prior: see above.
         vocabulary: words instead of the setting's, as many classes.
+        words: one of `word_lists.WORD_LISTS` for a benchmark; None takes the protocol's.
         limit: only the first so many pictures.
         batch: pictures that share a forward pass.
         readers: threads that read ahead.
@@ -40,6 +41,7 @@ class Request:
     options: SegmentOptions = field(default_factory=SegmentOptions)
     image_prior: bool | None = None
     vocabulary: str | None = None
+    words: str | None = None
     limit: int | None = None
     batch: int = 8
     readers: int = 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +23,6 @@ from cliptrase_core.evaluation.numbers import (
     ZERO_IS_NOTHING,
     Numbers,
 )
-from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
 
 EXAMPLES = "examples"
 """The bundled photographs with masks drawn by hand: nothing to download."""
@@ -74,40 +72,6 @@ def setting_by_name(name: str) -> Setting:
     """
     expect_one_of("setting", name, (*SETTINGS, EXAMPLES))
     return SETTINGS[name]
-
-
-def setting_words(name: str, protocol: str) -> Vocabulary:
-    """Words of a benchmark; the sliding-window protocol has SCLIP's (its configs/cls_*.txt), which differ in few."""
-    words = dataset_vocabulary(name)
-    if protocol != "mmseg-slide":
-        return words
-    own = SLIDE_WORDS.get(name, {})
-    groups = tuple(WordGroup(group.name, own.get(group.name, group.prompts)) for group in words.classes)
-    return Vocabulary(groups, SLIDE_BACKGROUND if name in ("voc21", "coco80") else words.background)
-
-
-# fmt: off
-SLIDE_BACKGROUND = (
-    "sky", "wall", "tree", "wood", "grass", "road", "sea", "river", "mountain", "sands", "desk", "bed", "building",
-    "cloud", "lamp", "door", "window", "wardrobe", "ceiling", "shelf", "curtain", "stair", "floor", "hill", "rail",
-    "fence",
-)
-_PERSON = (
-    "person", "person in shirt", "person in jeans", "person in dress", "person in sweater", "person in skirt",
-    "person in jacket",
-)
-_VOC = {
-    "boat": ("ship",), "diningtable": ("table",), "person": _PERSON,
-    "tv": ("television monitor", "tv monitor", "monitor", "television", "screen"),
-}
-# fmt: on
-SLIDE_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "voc20": _VOC,
-    "voc21": _VOC,
-    "pc59": {"diningtable": ("table",)},
-    "pc60": {"diningtable": ("table",)},
-    "coco80": {"person": (*_PERSON, "body")},
-}
 
 
 def _voc(plain: Numbers | None, quirk: Numbers, raw: Numbers) -> tuple[Layout, ...]:
