@@ -11,13 +11,15 @@ from typing import Any
 
 import torch
 
-from cliptrase_core.cli.arguments import add_options, given_options
+from cliptrase_core.cli.arguments import add_options, expect_no_model_arguments, given_options
 from cliptrase_core.cli.word_files import words_of_argument
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
+from cliptrase_core.evaluation.compare import compared
 from cliptrase_core.evaluation.data import check, check_folders, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
+from cliptrase_core.evaluation.predictions import BACKGROUNDS
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import PROTOCOLS, Request
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
@@ -32,6 +34,10 @@ Load = Callable[[argparse.Namespace], Segmenter]
 NOTHING_SCORED = 2
 """Exit code where no picture could be used, as of other bad input."""
 
+_OF_A_RUN = (
+    *("vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks", "fresh"),
+    *("predictions", "predicted_background", "save_predictions"),
+)
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
 
@@ -67,10 +73,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
     # A threshold would make background of what a data set has no number for.
     add_options(how, SegmentOptions, without=["threshold"], unset={"image_prior": "where the quirks ask for it"})
+    how.add_argument("--predictions", type=Path, metavar="DIR", help="score the PNGs of any program; runs no model")
+    how.add_argument(
+        "--predicted-background", choices=BACKGROUNDS, help="where its number stands in --predictions of other programs"
+    )
+    how.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar="FILE.json",
+        help="how two reports differ, pair by pair; runs nothing",
+    )
     work = parser.add_argument_group("work")
     work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures that share a forward pass")
     work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
     work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+    work.add_argument("--save-predictions", type=Path, metavar="DIR", help="keep labels, as a PNG for each picture")
     work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .md and .png beside it")
 
 
@@ -86,6 +104,11 @@ def execute(options: argparse.Namespace, load: Load) -> int:
     """
     if options.vocabulary is not None:
         options.vocabulary = words_of_argument(options.vocabulary)
+    if options.compare:
+        _expect_alone(options)
+        for line in compared(*options.compare):
+            print(line)
+        return 0
     if options.check:
         for line in _checked(options):
             print(line)
@@ -97,11 +120,13 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         options.device = options.device or own_device()
         request = _request(options)
         expect_fitting(request)
+        if request.predictions is not None:
+            expect_no_model_arguments(options)
         expect_ours(_files(options.output).values())
         data = find_data(request)
         group.by_first(data.expect_usable)
         with only_writer(options.output, group):
-            plan = make_plan(request, data, load(options))  # weights are fetched for data that can be used
+            plan = make_plan(request, data, lambda: load(options))  # weights are fetched for data that can be used
             found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
             scored = found is None or _write(found, plan, options, group)
     return 0 if scored else NOTHING_SCORED
@@ -123,7 +148,20 @@ def _request(options: argparse.Namespace) -> Request:
         batch=options.batch,
         readers=options.readers,
         quirks=options.reference_quirks,
+        predictions=options.predictions,
+        predicted_background=options.predicted_background,
+        save_predictions=options.save_predictions,
     )
+
+
+def _expect_alone(options: argparse.Namespace) -> None:
+    """Raise InputError for what a comparison of reports cannot heed."""
+    for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN):
+        given = getattr(options, name)
+        if given is not None and given is not False:
+            flag = f"--{name.replace('_', '-')}"
+            expected = "two reports and nothing else"
+            raise InputError(explain("compare", expected=expected, got=flag, remedy=f"Leave out {flag}."))
 
 
 def _asked_for(options: argparse.Namespace) -> str | FolderSet:

@@ -32,6 +32,10 @@ Outcome = Labels | CliptraseError
 class Predictor(Protocol):
     """One protocol on one model."""
 
+    def stamp(self, key: str) -> tuple[int, ...]:
+        """Numbers that change when a file does that the labels of a picture come from; none for a model's."""
+        ...
+
     def prepare(self, sample: Sample) -> Sample:
         """Bring picture and truth to where they are needed; InputError where that fails. Safe in threads."""
         ...
@@ -57,6 +61,10 @@ class PresetPredictor:
         """Look the preset up."""
         self._segmenter, self._options, self._short_side = segmenter, options, short_side
         self._preset = preset_by_name(preset)
+
+    def stamp(self, key: str) -> tuple[int, ...]:
+        """None: the model is in the header."""
+        return ()
 
     def prepare(self, sample: Sample) -> Sample:
         """Crop picture and truth where the preset crops; else nothing is to do."""
@@ -148,6 +156,10 @@ class SlidePredictor:
         """Check the options."""
         expect_slidable(options)
         self._segmenter, self._slide, self._options = segmenter, slide, options
+
+    def stamp(self, key: str) -> tuple[int, ...]:
+        """None: the model is in the header."""
+        return ()
 
     def prepare(self, sample: Sample) -> Sample:
         """Nothing to do: truth stays in the picture's own frame."""

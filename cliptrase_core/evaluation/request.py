@@ -31,6 +31,9 @@ class Request:
         batch: pictures that share a forward pass.
         readers: threads that read ahead.
         quirks: reproduce the published script's.
+        predictions: folder of predictions that are scored instead of a model's.
+        predicted_background: see `predictions.FilePredictor`.
+        save_predictions: folder for the labels of a run.
     """
 
     data: str | FolderSet
@@ -46,6 +49,9 @@ class Request:
     batch: int = 8
     readers: int = 2
     quirks: bool = False
+    predictions: Path | None = None
+    predicted_background: str | None = None
+    save_predictions: Path | None = None
 
     def __post_init__(self) -> None:
         """Check what does not depend on the data."""
