@@ -20,6 +20,7 @@ from cliptrase_core.evaluation.data import check, check_folders, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
 from cliptrase_core.evaluation.predictions import BACKGROUNDS
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import PROTOCOLS, Request
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
@@ -38,6 +39,7 @@ _OF_A_RUN = (
     *("vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks", "fresh"),
     *("predictions", "predicted_background", "save_predictions"),
 )
+_UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
 
@@ -66,13 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
     data.add_argument("--check", action="store_true", help="say which data are there and what masks hold; runs nothing")
     how = parser.add_argument_group("how")
-    how.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; whole for examples and your own folders")
+    how.add_argument(
+        "--protocol", choices=PROTOCOLS, help="default: paper; whole for examples and your own folders; see the docs"
+    )
     add_options(
         how, LayoutOptions, unset={"preset": "paper-224; auto for protocol whole", "short_side": "the protocol's"}
     )
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
     # A threshold would make background of what a data set has no number for.
-    add_options(how, SegmentOptions, without=["threshold"], unset={"image_prior": "where the quirks ask for it"})
+    add_options(how, SegmentOptions, without=["threshold"], unset=_UNSET)
     how.add_argument("--predictions", type=Path, metavar="DIR", help="score the PNGs of any program; runs no model")
     how.add_argument(
         "--predicted-background", choices=BACKGROUNDS, help="where its number stands in --predictions of other programs"
@@ -134,13 +138,16 @@ def execute(options: argparse.Namespace, load: Load) -> int:
 
 def _request(options: argparse.Namespace) -> Request:
     data = _asked_for(options)
+    chosen = {name: value for name, value in given_options(SegmentOptions, options).items() if value is not None}
+    if options.protocol in PROFILES and options.predictions is None:
+        chosen.setdefault("method", PROFILES[options.protocol].method)
     return Request(
         data,
         root=options.data,
         protocol=options.protocol,
         preset=options.preset,
         short_side=options.short_side,
-        options=SegmentOptions(**given_options(SegmentOptions, options)),
+        options=SegmentOptions(**chosen),
         image_prior=options.image_prior,
         vocabulary=options.vocabulary,
         words=options.words,

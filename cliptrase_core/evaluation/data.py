@@ -15,6 +15,7 @@ from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs, missing_folders
 from cliptrase_core.evaluation.mask_check import Convention, described, expect_usable, summarise
 from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS, Setting, find_layout, setting_by_name
 from cliptrase_core.evaluation.sources import Examples, Folders, Source, read_stored, read_turned
@@ -82,7 +83,7 @@ def find_data(request: Request) -> Data:
         convention = setting_convention(setting, numbers, words)
     every = find_pairs(layout, root)
     pairs = every[: request.limit]
-    read = {"paper": read_stored, "mmseg-slide": read_turned}.get(protocol, read_image)
+    read = read_stored if protocol == "paper" else read_turned if protocol in PROFILES else read_image
     return Data(
         source=Folders(pairs, numbers, words, read),
         title=title,
@@ -97,7 +98,7 @@ def find_data(request: Request) -> Data:
 
 def _word_list(request: Request, setting: Setting, protocol: str) -> str:
     """What was asked for, or what belongs to the protocol."""
-    return request.words or usual_words(setting.name, "sclip" if protocol == "mmseg-slide" else PUBLISHED)
+    return request.words or usual_words(setting.name, PROFILES[protocol].words if protocol in PROFILES else PUBLISHED)
 
 
 def setting_convention(setting: Setting, numbers: Numbers, words: Vocabulary) -> Convention:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -16,7 +16,7 @@ from cliptrase_core.evaluation.classes import read_classes
 from cliptrase_core.evaluation.layouts import Layout
 from cliptrase_core.evaluation.mask_check import Convention
 from cliptrase_core.evaluation.numbers import VOID, Numbers
-from cliptrase_core.evaluation.settings import SETTINGS, Slide
+from cliptrase_core.evaluation.settings import SETTINGS
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.text.vocabulary import Vocabulary
 
@@ -37,8 +37,6 @@ class FolderSet:
         numbers: what numbers in masks mean.
         ignored_given: a person has said which numbers do not count.
     """
-
-    slide: ClassVar[Slide] = Slide()
 
     name: str
     layout: Layout

@@ -12,9 +12,9 @@ import torch
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.data import Data, sha256_of
-from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.predictions import FilePredictor, Saver, read_facts
 from cliptrase_core.evaluation.predictors import Predictor, PresetPredictor, SlidePredictor, expect_slidable
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.report import Rule
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
@@ -42,6 +42,10 @@ class Plan:
     batch: int
 
 
+_SWITCHES = ("blocks", "pairs", "residual", "mlp", "smoothing", "neighbours", "resclip")
+"""What a report says of a method: programs may run it otherwise than its paper."""
+
+
 def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Plan:
     """Put data, protocol and model together.
 
@@ -54,7 +58,7 @@ def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Pl
         InputError: settings that do not go together.
     """
     protocol = chosen_protocol(request)
-    rule: Rule = "mmseg" if protocol == "mmseg-slide" else "published" if request.quirks else "paper"
+    rule: Rule = "mmseg" if protocol in PROFILES else "published" if request.quirks else "paper"
     predictor, made_by = _from_files(request, data) if request.predictions else _by_model(request, data, load())
     header = _header(request, data) | made_by
     saver = None
@@ -68,7 +72,10 @@ def _header(request: Request, data: Data) -> dict[str, Any]:
     source, words = data.source, data.words
     protocol = chosen_protocol(request)
     preset = _preset(request.preset, protocol)
-    column = {"mmseg-slide": protocol, "paper": preset}.get(protocol, f"{protocol}, {preset}")
+    profile = PROFILES.get(protocol)
+    column = protocol if profile else preset if protocol == "paper" else f"{protocol}, {preset}"
+    if profile and protocol != "mmseg-slide" and not request.predictions and request.options.method != profile.method:
+        column += f", method {request.options.method}"
     column += f", short side {request.short_side}" if request.short_side else ""
     column += " with reference quirks" if request.quirks else ""
     return {
@@ -84,7 +91,7 @@ def _header(request: Request, data: Data) -> dict[str, Any]:
         "words": words.text if words and len(words.text) < 200 else None,
         "words_sha256": sha256_of([list(words.prompts), list(words.prompt_labels)]) if words else None,
         "versions": {"cliptrase-lab": VERSION, "torch": torch.__version__},
-        "preset": None if protocol == "mmseg-slide" else preset,
+        "preset": None if profile else preset,
         "short_side": request.short_side,
         "quirks": request.quirks,
         "batch": request.batch,
@@ -95,12 +102,14 @@ def _by_model(request: Request, data: Data, segmenter: Segmenter) -> tuple[Predi
     """The protocol on a model, and what of it figures depend on."""
     protocol = chosen_protocol(request)
     method = replace(request.options, image_prior=_prior(request, protocol))
-    side, slide = request.short_side, None
+    side, slide, features = request.short_side, None, method_by_name(method.method)
     predictor: Predictor
-    if protocol == "mmseg-slide":
-        slide = _setting(request).slide if isinstance(request.data, str) else FolderSet.slide
+    if protocol in PROFILES:
+        setting = request.data if isinstance(request.data, str) else None
+        slide = PROFILES[protocol].slide_of(setting)
         slide = replace(slide, short_side=side or slide.short_side)
-        predictor = SlidePredictor(segmenter, slide, method)
+        features = PROFILES[protocol].method_of(setting, method.method)
+        predictor = SlidePredictor(segmenter, slide, method, features)
     else:
         preset = _preset(request.preset, protocol)
         preset_by_name(preset).side(side, segmenter.info.short_side)
@@ -116,6 +125,7 @@ def _by_model(request: Request, data: Data, segmenter: Segmenter) -> tuple[Predi
         "device": segmenter.device.type,
         "slide": asdict(slide) if slide else None,
         "method": asdict(method),
+        "switches": {name: value for name, value in asdict(features).items() if name in _SWITCHES},
     }
 
 
@@ -139,7 +149,8 @@ def expect_fitting(request: Request) -> None:
     method_by_name(request.options.method)
     if request.predictions is not None:
         _expect_no_model(request)
-    if protocol == "mmseg-slide":
+    if protocol in PROFILES:
+        PROFILES[protocol].slide_of(request.data if isinstance(request.data, str) else None)
         expect_slidable(replace(request.options, image_prior=_prior(request, protocol)))
 
 
@@ -170,7 +181,7 @@ def _setting(request: Request) -> Setting:
 
 def _preset(name: str | None, protocol: str) -> str:
     fitting: Sequence[str] = [preset.name for preset in PRESETS.values() if preset.crop == (protocol == "paper")]
-    if protocol == "mmseg-slide":
+    if protocol in PROFILES:
         if name not in (None, "auto"):
             raise InputError(
                 explain("preset", expected="none, since windows slide", got=str(name), remedy="Leave out --preset.")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.folder import FolderSet
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.settings import EXAMPLES
 from cliptrase_core.options import SegmentOptions
 
-PROTOCOLS = ("paper", "mmseg-slide", "whole")
+PROTOCOLS = ("paper", *PROFILES, "whole")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def chosen_protocol(request: Request) -> str:
     own = not isinstance(request.data, str)
     examples = request.data == EXAMPLES
     protocol = request.protocol or ("whole" if own or examples else "paper")
-    fitting = PROTOCOLS if own else ("whole",) if examples else ("paper", "mmseg-slide")
+    fitting = PROTOCOLS if own else ("whole",) if examples else ("paper", *PROFILES)
     expect_one_of("protocol", protocol, fitting)
     if request.quirks and (own or examples or protocol != "paper" or request.data == "cityscapes"):
         raise InputError(

@@ -29,23 +29,6 @@ EXAMPLES = "examples"
 
 
 @dataclass(frozen=True)
-class Slide:
-    """The sliding window of one setting (SCLIP's published configurations).
-
-    Attributes:
-        short_side: pixels that the picture's short side is brought to.
-        temperature: what cosines are multiplied by before the softmax.
-        threshold: pixels whose best class is less likely become background.
-        least_area: classes with a smaller share of all foreground pixels lose them.
-    """
-
-    short_side: int = 336
-    temperature: float = 40.0
-    threshold: float = 0.0
-    least_area: float = 0.0
-
-
-@dataclass(frozen=True)
 class Setting:
     """One benchmark.
 
@@ -53,14 +36,12 @@ class Setting:
         name: as it is asked for.
         title: as it is shown.
         layouts: where data may lie; the first that is complete is taken.
-        slide: numbers of protocol `mmseg-slide`.
         prior: the published script weighs words by the whole picture here (quirk B7).
     """
 
     name: str
     title: str
     layouts: tuple[Layout, ...]
-    slide: Slide
     prior: bool = False
 
 
@@ -175,16 +156,14 @@ SETTINGS = MappingProxyType(
                 "coco171",
                 "COCO-Stuff 171",
                 (_coco(PLAIN, PLAIN), _MMSEG_STUFF, *_raw_coco(RAW_STUFF)),
-                Slide(448),
             ),
             Setting(
                 "voc20",
                 "VOC 2012, 20",
                 _voc(PLAIN, PLAIN, ZERO_IS_NOTHING),
-                Slide(),
                 prior=True,
             ),
-            Setting("pc59", "PASCAL Context 59", _context(PLAIN, ZERO_IS_NOTHING), Slide()),
+            Setting("pc59", "PASCAL Context 59", _context(PLAIN, ZERO_IS_NOTHING)),
             Setting(
                 "pc459",
                 "PASCAL Context 459",
@@ -198,7 +177,6 @@ SETTINGS = MappingProxyType(
                         mask_end=".tif",
                     ),
                 ),
-                Slide(448),
             ),
             Setting(
                 "ade150",
@@ -221,9 +199,8 @@ SETTINGS = MappingProxyType(
                         for home in (_ADE, f"ade/{_ADE}")
                     ),
                 ),
-                Slide(),
             ),
-            Setting("ade847", "ADE20K 847", (_ade847("images_detectron2"), _ade847("images")), Slide(448)),
+            Setting("ade847", "ADE20K 847", (_ade847("images_detectron2"), _ade847("images"))),
             Setting(
                 "coco80",
                 "COCO objects 80",
@@ -232,20 +209,17 @@ SETTINGS = MappingProxyType(
                     _MMSEG_OBJECT,
                     *_raw_coco(RAW_OBJECTS, RAW_ALL_ELSE),
                 ),
-                Slide(temperature=50, threshold=0.1),
             ),
             Setting(
                 "voc21",
                 "VOC 2012, 20 and background",
                 _voc(None, VOID_IS_BACKGROUND, ZERO_IS_BACKGROUND),
-                Slide(temperature=65, threshold=0.1, least_area=0.1),
             ),
             Setting(
                 "pc60",
                 "PASCAL Context 59 and background",
                 # PASCAL Context draws no void borders: 255 in these masks is background and nothing else.
                 _context(VOID_IS_BACKGROUND, ZERO_IS_BACKGROUND),
-                Slide(temperature=50, threshold=0.1),
             ),
             Setting(
                 "cityscapes",
@@ -254,7 +228,6 @@ SETTINGS = MappingProxyType(
                     _cityscapes("labelTrainIds", PLAIN),
                     _cityscapes("labelIds", CITY),
                 ),
-                Slide(560),
             ),
         )
     }

@@ -284,7 +284,17 @@ def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
     report = evaluate(tmp_path, "--setting", "voc21", "--data", root, "--protocol", "mmseg-slide", "--limit", 1)
     assert set(values(report)) == {"aAcc", "mAcc", "mIoU"}
     assert report["column"] == "mmseg-slide"
-    assert report["setup"]["slide"] == {"short_side": 336, "temperature": 65, "threshold": 0.1, "least_area": 0.1}
+    assert report["setup"]["slide"] == {
+        "short_side": 336,
+        "temperature": 65,
+        "threshold": 0.1,
+        "least_area": 0.1,
+        "window": 224,
+        "stride": 112,
+        "positions": "size",
+        "pamr": False,
+    }
+    assert report["setup"]["switches"]["pairs"] == ["qq", "kk", "vv"]
     mask = np.array(Image.open(root / "VOCdevkit/VOC2012/SegmentationClass/a.png"))
     assert sum(row["true"] for row in report["classes"]) == (mask != 255).sum()
 
@@ -321,7 +331,7 @@ def test_whose_words_were_used_stands_in_the_report(tmp_path, arguments, list_):
             ["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--reference-quirks"],
             "reference quirks",
         ),
-        (["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--vote"], "mmseg-slide: expected"),
+        (["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--vote"], "sliding windows: expected"),
         (["--setting", "examples", "--reference-quirks"], "reference quirks"),
         (["--setting", "voc20", "--images", "x"], "expected --setting, or --images with --masks, got both"),
         (["--setting", "examples", "--limit", "0"], "limit: expected at least 1"),

@@ -13,9 +13,9 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import predictors
 from cliptrase_core.evaluation.metrics import class_iou, mean_iou, pixel_accuracy
 from cliptrase_core.evaluation.predictors import SlidePredictor, label_windows, resize_short_side, window_boxes
+from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.records import record_of
 from cliptrase_core.evaluation.report import RESAMPLES, SEED, counts_of, figures, intervals, total
-from cliptrase_core.evaluation.settings import Slide
 from cliptrase_core.evaluation.sources import Sample
 from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.options import SegmentOptions
@@ -199,5 +199,5 @@ def test_windows_compare_cosines_whatever_a_method_multiplies_them_by(segmenter,
     "settings", [{"vote": True}, {"image_prior": True}, {"eps": 0.5}, {"vote": False, "denoise": "dice"}]
 )
 def test_windows_refuse_what_they_would_ignore(segmenter, settings):
-    with pytest.raises(InputError, match="mmseg-slide"):
+    with pytest.raises(InputError, match="sliding windows"):
         SlidePredictor(segmenter, Slide(), SegmentOptions(**settings))
