@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from cliptrase_core.cli.arguments import add_options, expect_no_model_arguments,
 from cliptrase_core.cli.word_files import words_of_argument
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
+from cliptrase_core.evaluation.between import chain, steps, to_lines
+from cliptrase_core.evaluation.between import to_json as to_json_between
 from cliptrase_core.evaluation.compare import compared
 from cliptrase_core.evaluation.data import check, check_folders, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
@@ -37,7 +41,7 @@ NOTHING_SCORED = 2
 
 _OF_A_RUN = (
     *("vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks", "fresh"),
-    *("predictions", "predicted_background", "save_predictions"),
+    *("predictions", "predicted_background", "save_predictions", "between"),
 )
 _UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
@@ -77,6 +81,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
     # A threshold would make background of what a data set has no number for.
     add_options(how, SegmentOptions, without=["threshold"], unset=_UNSET)
+    how.add_argument(
+        "--between",
+        nargs=2,
+        choices=tuple(PROFILES),
+        metavar="PROTOCOL",
+        help="run the chain of single differences between two protocols of papers: what moved the number",
+    )
     how.add_argument("--predictions", type=Path, metavar="DIR", help="score the PNGs of any program; runs no model")
     how.add_argument(
         "--predicted-background", choices=BACKGROUNDS, help="where its number stands in --predictions of other programs"
@@ -122,18 +133,55 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         raise InputError(explain("output", expected="a file that ends in .json", got=got, remedy="Give --output."))
     with joined() as group:
         options.device = options.device or own_device()
-        request = _request(options)
-        expect_fitting(request)
-        if request.predictions is not None:
-            expect_no_model_arguments(options)
-        expect_ours(_files(options.output).values())
-        data = find_data(request)
-        group.by_first(data.expect_usable)
-        with only_writer(options.output, group):
-            plan = make_plan(request, data, lambda: load(options))  # weights are fetched for data that can be used
-            found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
-            scored = found is None or _write(found, plan, options, group)
+        if options.between is not None:
+            return _run_between(options, load, group)
+        return _run(_request(options), options, load, group)
+
+
+def _run(request: Request, options: argparse.Namespace, load: Load, group: Group) -> int:
+    """One evaluation, and its report."""
+    expect_fitting(request)
+    if request.predictions is not None:
+        expect_no_model_arguments(options)
+    expect_ours(_files(options.output).values())
+    data = find_data(request)
+    group.by_first(data.expect_usable)
+    with only_writer(options.output, group):
+        plan = make_plan(request, data, lambda: load(options))  # weights are fetched for data that can be used
+        found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
+        scored = found is None or _write(found, plan, options, group)
     return 0 if scored else NOTHING_SCORED
+
+
+def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
+    """A run for each single difference between two profiles, and the table of them."""
+    first, second = options.between
+    for name in ("protocol", "method", "words", "short_side", "preset", "predictions", "save_predictions"):
+        if getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            expected = "data and two protocols, which say the rest"
+            raise InputError(explain("between", expected=expected, got=flag, remedy=f"Leave out {flag}."))
+    options.protocol = first
+    request = _request(options)
+    if isinstance(request.data, str) and request.vocabulary is not None:
+        expected = "each protocol's own words"
+        raise InputError(explain("between", expected=expected, got="--vocabulary", remedy="Leave it out."))
+    found = steps(first, second, request.data if isinstance(request.data, str) else None)
+    reports = [options.output.with_name(f"{options.output.stem}.{place}.json") for place in range(len(found))]
+    expect_ours([options.output])
+    model = cache(lambda: load(options))
+    for step, path in zip(found, reports, strict=True):
+        chosen = dataclasses.replace(request.options, method=step.method.name)
+        now = dataclasses.replace(request, step=step, words=step.words, options=chosen)
+        code = _run(now, argparse.Namespace(**{**vars(options), "output": path}), lambda _: model(), group)
+        if code:
+            return code
+    if group.first:
+        rows = chain(found, reports)
+        write_all(options.output.parent, {options.output.name: to_json_between(first, second, rows)})
+        for line in to_lines(rows):
+            print(line)
+    return 0
 
 
 def _request(options: argparse.Namespace) -> Request:

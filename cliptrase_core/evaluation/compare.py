@@ -87,6 +87,23 @@ def compared(first: Path, second: Path) -> Iterator[str]:
     yield _pictures(a, b, keys)
 
 
+def differences(first: Path, second: Path) -> dict[str, tuple[float | None, float | None, float | None]]:
+    """b - a of each figure over the pictures that both scored, and its interval; None for what does not exist.
+
+    Raises what `compared` does.
+    """
+    a, b = read_scored(first), read_scored(second)
+    keys = [key for key in a.records if key in b.records]
+    _expect_comparable(a, b, keys)
+    before, after, bounds = a.values(keys), b.values(keys), _bounds(a, b, keys)
+    found = {name: (after[name] - before[name], *bounds.get(name, (np.nan, np.nan))) for name in before}
+
+    def plain(value: float) -> float | None:
+        return None if np.isnan(value) else float(value)
+
+    return {name: (plain(value), plain(low), plain(high)) for name, (value, low, high) in found.items()}
+
+
 def read_scored(path: Path) -> Scored:
     """A report and the records beside it.
 

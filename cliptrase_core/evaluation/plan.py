@@ -74,8 +74,9 @@ def _header(request: Request, data: Data) -> dict[str, Any]:
     preset = _preset(request.preset, protocol)
     profile = PROFILES.get(protocol)
     column = protocol if profile else preset if protocol == "paper" else f"{protocol}, {preset}"
-    if profile and protocol != "mmseg-slide" and not request.predictions and request.options.method != profile.method:
-        column += f", method {request.options.method}"
+    if profile and protocol != "mmseg-slide" and not request.step and not request.predictions:
+        column += f", method {request.options.method}" if request.options.method != profile.method else ""
+    column += f", then {request.step.title} {request.step.after}" if request.step and request.step.before else ""
     column += f", short side {request.short_side}" if request.short_side else ""
     column += " with reference quirks" if request.quirks else ""
     return {
@@ -109,6 +110,8 @@ def _by_model(request: Request, data: Data, segmenter: Segmenter) -> tuple[Predi
         slide = PROFILES[protocol].slide_of(setting)
         slide = replace(slide, short_side=side or slide.short_side)
         features = PROFILES[protocol].method_of(setting, method.method)
+        if request.step is not None:
+            slide, features = request.step.slide, request.step.method
         predictor = SlidePredictor(segmenter, slide, method, features)
     else:
         preset = _preset(request.preset, protocol)

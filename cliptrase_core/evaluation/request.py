@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.evaluation.between import Step
 from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.settings import EXAMPLES
@@ -35,6 +36,7 @@ class Request:
         predictions: folder of predictions that are scored instead of a model's.
         predicted_background: see `predictions.FilePredictor`.
         save_predictions: folder for the labels of a run.
+        step: windows, method and words in place of a profile's, on the way to another.
     """
 
     data: str | FolderSet
@@ -53,6 +55,7 @@ class Request:
     predictions: Path | None = None
     predicted_background: str | None = None
     save_predictions: Path | None = None
+    step: Step | None = None
 
     def __post_init__(self) -> None:
         """Check what does not depend on the data."""
