@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench interop clean
 
 demo: .venv/.ready  ## start the app on the embedded model: http://127.0.0.1:7860
 	CLIPTRASE_MODEL=$${CLIPTRASE_MODEL:-nano} $(BIN)/python app.py
@@ -22,9 +22,23 @@ bench: .venv/.ready  ## speed of core and page, a soak: measured here
 	$(BIN)/python -m tests.benchmarks.page
 	$(BIN)/python -m tests.benchmarks.soak
 	$(BIN)/python -m tests.benchmarks.refine
+	$(BIN)/python -m tests.benchmarks.folder
+
+# Half a gigabyte of other people's programs, in an environment of their own: they must not decide what is installed here.
+interop: .venv/.ready .venv-interop/.ready  ## exports, opened by pycocotools, supervision, labelme and ultralytics
+	rm -rf build/interop
+	$(BIN)/python -m tests.interop.make build/interop
+	CLIPTRASE_INTEROP=build/interop QT_QPA_PLATFORM=offscreen YOLO_OFFLINE=true .venv-interop/bin/python -m pytest -q \
+		--noconftest -p no:cacheprovider -c /dev/null --rootdir . tests/interop/test_interop.py
+
+.venv-interop/.ready: .venv/.ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-interop
+	$(BIN)/uv pip install --quiet --python .venv-interop/bin/python "pytest>=8.2" "pycocotools>=2.0.8" "supervision>=0.25" \
+		"labelme>=6" "ultralytics>=8.3"
+	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-interop .pytest_cache .mypy_cache .ruff_cache
 
 # torch and torchvision come from one resolution: a mismatched pair does not import.
 .venv/.ready: requirements.txt pyproject.toml

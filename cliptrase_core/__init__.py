@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from cliptrase_core.inspection.capture import AttentionMaps as AttentionMaps
     from cliptrase_core.inspection.capture import Capture as Capture
     from cliptrase_core.inspection.scores import PatchScores as PatchScores
+    from cliptrase_core.io.export import export as export
+    from cliptrase_core.io.export import load_result as load_result
     from cliptrase_core.io.image import read_image as read_image
     from cliptrase_core.methods.registry import METHODS as METHODS
     from cliptrase_core.options import LayoutOptions as LayoutOptions
@@ -35,9 +37,9 @@ if TYPE_CHECKING:
     from cliptrase_core.presets import PRESETS as PRESETS
     from cliptrase_core.presets import ClusterSettings as ClusterSettings
     from cliptrase_core.refine import REFINERS as REFINERS
-    from cliptrase_core.refine import Refined as Refined
     from cliptrase_core.refine import refine as refine
     from cliptrase_core.results import ImageEncoding as ImageEncoding
+    from cliptrase_core.results import Refined as Refined
     from cliptrase_core.results import Segmentation as Segmentation
     from cliptrase_core.segmenter import Segmenter as Segmenter
     from cliptrase_core.text.vocabulary import Vocabulary as Vocabulary
@@ -50,10 +52,11 @@ _HOMES = {
     **dict.fromkeys(("CliptraseError", "InputError", "UnsupportedBackboneError", "WeightsError"), "errors"),
     **dict.fromkeys(("LayoutOptions", "SegmentOptions"), "options"),
     **dict.fromkeys(("PRESETS", "ClusterSettings"), "presets"),
-    **dict.fromkeys(("ImageEncoding", "Segmentation"), "results"),
+    **dict.fromkeys(("ImageEncoding", "Refined", "Segmentation"), "results"),
     **dict.fromkeys(("AttentionMaps", "Capture"), "inspection.capture"),
     **dict.fromkeys(("Vocabulary", "dataset_vocabulary", "parse_vocabulary"), "text.vocabulary"),
-    **dict.fromkeys(("REFINERS", "Refined"), "refine"),
+    **dict.fromkeys(("export", "load_result"), "io.export"),
+    "REFINERS": "refine",
     "METHODS": "methods.registry",
     "PatchScores": "inspection.scores",
     "Segmenter": "segmenter",

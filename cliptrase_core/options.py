@@ -60,11 +60,11 @@ class Option:
         """What a message says that a value must be: "a whole number of at least 1, or nothing"."""
         text = f"one of {', '.join(self.choices)}" if self.choices else _NOUNS[self.kind]
         if self.least is not None and self.most is not None:
-            text += f" from {self.least:g} to {self.most:g}"
+            text += f" from {_plain(self.least)} to {_plain(self.most)}"
         elif self.least is not None:
-            text += f" of at least {self.least:g}"
+            text += f" of at least {_plain(self.least)}"
         elif self.above is not None:
-            text += f" above {self.above:g}"
+            text += f" above {_plain(self.above)}"
         return f"{text}, or nothing ({self.unset})" if self.unset else text
 
     def check(self, value: Any) -> Any:
@@ -127,6 +127,10 @@ _NOUNS: Mapping[type, str] = {str: "text", bool: "true or false", float: "a numb
 _JSON_TYPES: Mapping[type, str] = {str: "string", bool: "boolean", float: "number", int: "integer"}
 
 
+def _plain(bound: float) -> str:
+    return str(int(bound)) if bound == int(bound) else str(bound)
+
+
 def _shown(value: Any) -> str:
     text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a very large number"
     return text if len(text) <= 60 else f"{text[:60]}..."
@@ -187,7 +191,12 @@ class SegmentOptions(Options):
         float, None, "DBSCAN's neighbourhood radius; larger merges more", above=0, unset="suits preset and model"
     )
     min_samples: int | None = option(
-        int, None, "DBSCAN's minimum of neighbours; larger leaves more noise", least=1, unset="suits preset and model"
+        int,
+        None,
+        "DBSCAN's minimum of neighbours; larger leaves more noise",
+        least=1,
+        most=100_000,
+        unset="suits preset and model",
     )
     templates: str | None = option(
         str, None, "prompt templates: the sentences around each word", choices=TEMPLATES, unset="the preset's"

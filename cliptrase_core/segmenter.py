@@ -223,6 +223,8 @@ class Segmenter:
             },
             timings=timings,
             notes=words.notes_beside_others if asked.everything_else else words.notes,
+            model_input=encoding.model_input,
+            name=encoding.name,
         ).above(asked.threshold)
 
     def clusters(
@@ -299,7 +301,7 @@ class Segmenter:
             preset = self._check_encoding(image).name
         plan = preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
-        return capture(self.backbone, pixels, frame, plan.positions)
+        return dataclasses.replace(capture(self.backbone, pixels, frame, plan.positions), model=self.info.name)
 
     def inspect(
         self,

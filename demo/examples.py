@@ -20,12 +20,14 @@ class Example:
         path: of the picture.
         words: vocabulary that suits it.
         title: for people; may be empty.
+        alt: what it shows, for whoever does not see it.
         credit: who made it; may be empty.
     """
 
     path: Path
     words: str
     title: str = ""
+    alt: str = ""
     credit: str = ""
 
     @property
@@ -44,6 +46,7 @@ def read_examples(folder: Path = EXAMPLES) -> list[Example]:
                 words=str(entry["words"]),
                 title=str(entry.get("title", "")),
                 credit=str(entry.get("credit", "")),
+                alt=str(entry.get("alt", "")),
             )
             for entry in entries
         ]

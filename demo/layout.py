@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,28 +12,40 @@ from starlette.middleware import Middleware
 
 from demo.endpoints import Endpoints
 from demo.guard import GuardedBlocks, OnlyPublicCalls
+from demo.handlers.address import PLAIN
 from demo.handlers.attention import AttentionHandlers
 from demo.handlers.clusters import ClustersHandlers
+from demo.handlers.common import spoken
 from demo.handlers.compare import CompareHandlers
 from demo.handlers.model import ModelHandlers
 from demo.handlers.page import GreetView, PageHandlers
 from demo.handlers.refine import RefineHandlers
-from demo.handlers.segment import SegmentHandlers
+from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.handlers.tour import TourHandlers
 from demo.headers import SafeHeaders
 from demo.installable import Installable
+from demo.presenters import segment as presenters
 from demo.presenters.model import banner
 from demo.published import publish
-from demo.script import SCRIPT, SHOW_RESULT
 from demo.security import Gate
 from demo.service import Service
 from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE, SESSIONS
+from demo.static import static
 from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, compare, head, model, refine, result, tour
+from demo.tabs import ask, attention, clusters, compare, head, lens, model, refine, result, tour
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 
 TITLE = "CLIPtrase Lab"
-PURPOSE = "Cut a picture into parts with nothing but words, and see how the model does it."
+BAR = (
+    '<nav id="bar" aria-label="Parts of the page"><button type="button" data-go="#result">Result</button>'
+    '<button type="button" data-go="#lens">Why</button>'
+    '<button type="button" data-go="#tabs" data-tab="Refine">Edges</button>'
+    '<button type="button" data-go="#tabs">More</button></nav>'
+)
+"""What a phone shows at its lower edge."""
+STARTED, ENDED = "() => lab.started()", "() => lab.ended()"
+NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
+REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Page:
     timer: gr.Timer
     ask: ask.Ask
     result: result.Result
+    lens: gr.HTML
     attention: attention.Attention
     clusters: clusters.Clusters
     refine: refine.Refine
@@ -58,18 +72,25 @@ class Page:
         a, c = self.ask, self.clusters
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
-            *(a.templates, a.image_prior, c.denoise, c.automatic, c.eps, c.min_samples, self.head.model),
+            *(a.templates, a.image_prior, a.everything_else, a.everything_else_chosen, a.skip_missing),
+            *(c.denoise, c.automatic, c.eps, c.min_samples, self.head.model),
         ]
+
+    @property
+    def remembered(self) -> list[Any]:
+        """What the page's address holds: example, words, the settings of `PLAIN`, and who chose everything else."""
+        places = {**vars(self.clusters), **vars(self.ask)}
+        return [self.ask.example, self.ask.words, *(places[name] for name in PLAIN), self.ask.everything_else_chosen]
 
 
 def build(service: Service) -> gr.Blocks:
     """Draw the page and wire it; loads nothing."""
     with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
         publish(Endpoints(service))  # first: they get the plain names, which Gradio makes of the handlers' otherwise
-        gr.Markdown(f"# {TITLE}\n{PURPOSE}")
         page, opened = _draw(service)
         handlers = SegmentHandlers(service)
-        result.wire(page.result, page.shared, handlers)
+        result.wire(page.result, page.lens, page.shared, handlers)
+        _wire_lens(page, lens.LensHandlers(service))
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
         tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
@@ -113,7 +134,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
                 Middleware(Installable, TITLE),
             ]
         },
-        "js": SCRIPT,
+        "js": static("app.js"),
         "pwa": True,  # installable: a browser offers the page as an app of its own
         "favicon_path": str(ICON),
     }
@@ -124,30 +145,33 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
     opened: dict[str, gr.Tab] = {}
     top = head.draw(banner(service.status()))
     run, token = gr.State(None), hidden_text("token")
-    with gr.Row():
-        with gr.Column(scale=2, min_width=280):
-            asked = ask.draw()
-        with gr.Column(scale=3, min_width=280), gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Result", id="result") as opened["result"]:
-                found = result.draw(run, token)
-            with gr.Tab("Attention", id=attention.NAME) as opened[attention.NAME]:
-                looked = attention.draw()
-            with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
-                grouped = clusters.draw()
-            with gr.Tab("Refine", id=refine.NAME) as opened[refine.NAME]:
-                refined = refine.draw()
-            with gr.Tab("Compare", id=compare.NAME) as opened[compare.NAME]:
-                compared = compare.draw()
-            with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
-                chosen = model.draw(top.banner, top.model)
-            with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
-                told = tour.draw()
-    shared = Shared(asked.image, run, token, hidden_text("active", "result"))
+    parts = ask.draw_top()
+    found = result.draw(run, token, parts["status"])
+    why = lens.draw()
+    with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tab("Settings", id=ask.NAME) as opened[ask.NAME]:
+            parts.update(ask.draw_settings())
+        with gr.Tab("Attention", id=attention.NAME) as opened[attention.NAME]:
+            looked = attention.draw()
+        with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
+            grouped = clusters.draw()
+        with gr.Tab("Refine", id=refine.NAME) as opened[refine.NAME]:
+            refined = refine.draw()
+        with gr.Tab("Compare", id=compare.NAME) as opened[compare.NAME]:
+            compared = compare.draw()
+        with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
+            chosen = model.draw(top.banner, top.model)
+        with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
+            told = tour.draw()
+    gr.HTML(BAR, padding=False, elem_id="bar-place")
+    asked = ask.Ask(**parts)
+    shared = Shared(asked.image, run, token, hidden_text("active", ask.NAME))
     page = Page(
         head=top,
         timer=gr.Timer(1.0),
         ask=asked,
         result=found,
+        lens=why,
         attention=looked,
         clusters=grouped,
         refine=refined,
@@ -161,46 +185,62 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
 
 
 def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None:
-    places = {**vars(page.ask), "banner": page.head.banner, "offer": page.head.offer}
-    blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
+    places = {
+        **vars(page.clusters),
+        **vars(page.ask),
+        "banner": page.head.banner,
+        "offer": page.head.offer,
+    }
+    a = page.ask
+    greeted = blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
+    opening, mine = [a.opening, a.opening_words, a.opening_example], [a.image, a.words]
+    greeted.then(None, [*opening, *mine], [*mine, a.example, a.linked], js="(...v) => lab.opened(...v)", **PRIVATE)
     page.timer.tick(handlers.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
+
+
+def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
+    shared = page.shared
+    lens.wire(page.lens, shared.run, shared.image, handlers)
+    shared.token.change(handlers.show, [shared.run, shared.image], page.lens, **lens.QUIET)  # another result, or none
 
 
 def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
     out = result.result_outputs(page.result)
-    inputs = [page.shared.image, page.result.style, page.result.opacity, *page.asked]
-    common: dict[str, Any] = {
-        "outputs": out,
-        "show_progress_on": [page.result.overlay],
-        **ONE_AT_A_TIME,
-        **PRIVATE,
-    }
-    run: dict[str, Any] = {"fn": handlers.segment, "inputs": inputs, **common}
-    pressed = gr.on([page.ask.go.click, page.ask.words.submit, page.ask.linked.change], **run)
+    inputs = [page.shared.image, *page.asked]
+    common: dict[str, Any] = {"outputs": out, "show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
+    said = (ResultView, "status", presenters.failed)
+    run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **common}
+    pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
+    gr.on(pressing, None, None, None, js=STARTED, **PRIVATE)
+    pressed = gr.on(pressing, **run)
     example = [page.ask.image, page.ask.words, page.ask.example]
-    picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP)
+    picked = page.ask.examples.select(opening.pick_example, None, example, js=STARTED, **CHEAP)
     followed = picked.success(**run)
-    taken = page.tour.take.click(opening.take_over, None, [*example, page.tabs, page.shared.active], **CHEAP)
+    taken = page.tour.take.click(opening.take_over, None, example, js=STARTED, **CHEAP)
     told = taken.success(**run)
     again: dict[str, Any] = {
-        "fn": handlers.resegment,
+        "fn": spoken(handlers.resegment, *said),
         "inputs": [page.shared.run, *inputs],
         "trigger_mode": "always_last",
         **common,
     }
     c, a = page.clusters, page.ask
+    # First: what follows is decided by it, and listeners of one event run in turn, each to its end.
+    a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
     changed = gr.on(
         [
             *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
             *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
             *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
+            *(a.everything_else.input, a.skip_missing.input),
         ],
         **again,
     )
     running = [pressed, followed, told, changed]
     for event in (pressed, followed, told):
-        event.success(None, None, None, js=SHOW_RESULT, **PRIVATE)
+        event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
     for event in running:
+        event.then(None, page.remembered, None, js=REMEMBER, **PRIVATE)
         # Another model may have come meanwhile: what is said to run is what made this result, or runs next.
         event.success(opening.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
         event.success(
@@ -211,9 +251,9 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
             **ONE_AT_A_TIME,
             **PRIVATE,
         )
-    a.stop.click(None, None, None, cancels=running, **PRIVATE)
+    a.stop.click(lambda: presenters.STOPPED, None, page.ask.status, cancels=running, js=ENDED, **CHEAP)
     # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
     # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
-    page.shared.image.input(None, None, None, cancels=running, **PRIVATE)
+    page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
     # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
-    page.shared.image.input(handlers.forget, None, trigger_mode="always_last", **common)
+    page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)

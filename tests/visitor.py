@@ -148,6 +148,12 @@ class Visitor:
                 if line.startswith("data:"):
                     yield json.loads(line[5:])
 
+    def segment(self, **changed: Any) -> str | None:
+        """Press Segment; what the page says where there is no new result, and None where there is one."""
+        answer = self.do("segment", **changed)
+        status = self.shown("status") if answer.succeeded else ""
+        return answer.error or (status if "strip bad" in status else None)
+
     def shown(self, name: str) -> Any:
         """The value that an element has now."""
         return next(value for part, value in self._told.items() if self._name(part) == name)

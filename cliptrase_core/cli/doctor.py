@@ -30,6 +30,8 @@ PACKAGES = (
     "scipy",
     "numpy",
     "pillow",
+    "opencv-python-headless",
+    "matplotlib",
     "pycocotools",
     "gradio",
 )

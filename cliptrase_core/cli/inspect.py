@@ -17,7 +17,10 @@ from cliptrase_core.io.files import MARK, expect_ours, marked_png
 from cliptrase_core.io.image import read_image
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.segmenter import Segmenter
+from cliptrase_core.viz.figure import figure
 from cliptrase_core.viz.heatmap import enlarge, heat_colours, heat_range, mark_patch
+
+FIGURE_DPI = 200
 
 
 def inspect_picture(segmenter: Segmenter, options: argparse.Namespace) -> Iterator[str]:
@@ -57,12 +60,16 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     shown = {"before": before, "after": after, "affinity": affinity}
     pictures = {"patch": seen, **{name: _heat(values, seen, (row, column)) for name, values in shown.items()}}
     paths = [folder / f"{stem}.{name}.png" for name in pictures]
-    expect_ours([*paths, folder / f"{stem}.npz"])
+    figures = [folder / f"{stem}.figure.png"] if options.figure else []
+    expect_ours([*paths, *figures, folder / f"{stem}.npz"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, picture in zip(paths, pictures.values(), strict=True):
             Image.fromarray(mark_patch(picture, maps.grid, row, column)).save(path, pnginfo=marked_png())
-        paths.append(folder / f"{stem}.npz")
+        for path in figures:
+            drawn = figure(maps, image=seen, patch=(row, column))
+            drawn.savefig(path, dpi=FIGURE_DPI, metadata={"Software": MARK})
+        paths += [*figures, folder / f"{stem}.npz"]
         np.savez_compressed(
             paths[-1],
             before=before,

@@ -16,13 +16,15 @@ from cliptrase_core.cli import doctor
 from cliptrase_core.cli import evaluate as evaluation
 from cliptrase_core.cli.arguments import add_model_arguments, add_options
 from cliptrase_core.cli.inspect import inspect_picture
-from cliptrase_core.cli.segment import find_tasks, segment_pictures
+from cliptrase_core.cli.segment import find_tasks, gather_results, segment_pictures
 from cliptrase_core.cli.word_files import words_of_argument
 from cliptrase_core.errors import CliptraseError, one_line
+from cliptrase_core.io.export import DEFAULT_FORMATS, FORMATS, OVERLAY_SIDE
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS
 from cliptrase_core.models import loading
 from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.refine import MODES, NONE, REFINERS
+from cliptrase_core.results import MIN_AREA
 from cliptrase_core.segmenter import Segmenter
 from cliptrase_core.text.vocabulary import parse_vocabulary
 from cliptrase_core.version import VERSION
@@ -63,6 +65,7 @@ def _segment(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     tasks = find_tasks(vocabulary, options)  # before weights are fetched
     if not tasks:
+        gather_results(options)
         return DONE
     return BAD_INPUT if segment_pictures(tasks, vocabulary, _load(options), options) else DONE
 
@@ -123,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--refine-mode", choices=MODES, help=f"how SAM is prompted (default: {MODES[0]})")
     segment.add_argument("--sam-checkpoint", metavar="FILE", help="SAM's weights (default: fetched when needed)")
     segment.add_argument("--intermediates", action="store_true", help="put features and affinity into the .npz too")
+    _add_outputs(segment)
     _add_common(segment)
     segment.set_defaults(run=_segment)
 
@@ -132,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--column", type=int, required=True, help="of the patch, from 0")
     inspect.add_argument("--layer", type=int, help="block, from 1 (default: the last but one)")
     inspect.add_argument("--head", type=int, help="head, from 1 (default: the mean of all)")
+    inspect.add_argument("--figure", action="store_true", help="also one figure of picture, before, after, difference")
     _add_common(inspect)
     inspect.set_defaults(run=_inspect)
 
@@ -143,6 +148,33 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("doctor", help="what is installed, which weights are here, what would run")
     check.set_defaults(run=_doctor)
     return parser
+
+
+def _add_outputs(segment: argparse.ArgumentParser) -> None:
+    out = segment.add_argument_group("what is written, and how fast")
+    out.add_argument(
+        "--formats",
+        default=",".join(DEFAULT_FORMATS),
+        metavar="NAME,...",
+        help=f"{', '.join(FORMATS)} (default: %(default)s); json always comes along",
+    )
+    out.add_argument(
+        "--min-area",
+        type=int,
+        default=MIN_AREA,
+        metavar="PIXELS",
+        help="smaller components are left out of coco, yolo and labelme (default: %(default)s)",
+    )
+    out.add_argument("--per-class", action="store_true", help="one annotation a class, not one a connected component")
+    out.add_argument("--polygons", action="store_true", help="coco: outlines as polygons, not as run lengths")
+    out.add_argument(
+        "--overlay-side",
+        type=int,
+        default=OVERLAY_SIDE,
+        metavar="PIXELS",
+        help="longest side of the overlay, 0 for the picture's own (default: %(default)s)",
+    )
+    out.add_argument("--jobs", default="auto", metavar="N", help="pictures at once; auto (default): one for each core")
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryFile
@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from tqdm import tqdm
 
+from cliptrase_core.cli.pipeline import BATCH, Pipeline, read_jobs, threads_shared
 from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line
 from cliptrase_core.io import export
+from cliptrase_core.io.export.saving import planned
 from cliptrase_core.io.files import expect_ours
-from cliptrase_core.io.image import opened_file, read_image
-from cliptrase_core.io.inputs import find_pictures, result_stems
+from cliptrase_core.io.geometry import Frame
+from cliptrase_core.io.image import ReducedImage, opened_file, read_image
+from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
 from cliptrase_core.io.memory import expect_room
 from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.encoder import resize_and_crop
@@ -35,6 +39,7 @@ _SETTINGS = tuple(one.name for one in options_of(SegmentOptions))
 _ASKED = (
     *("model", "pretrained", "precision", "preset", "short_side", *_SETTINGS),
     *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
+    *("min_area", "per_class", "overlay_side"),
 )
 _FILES = ("model", "pretrained", "sam_checkpoint")
 
@@ -46,29 +51,38 @@ class Task:
     Attributes:
         path: of the picture.
         stem: of the result's files.
+        file: how a data set calls the picture, see `data_set_names`.
     """
 
     path: Path
     stem: str
+    file: str
 
 
 def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task]:
-    """What there is to do, found out before any model is loaded.
+    """What there is to do, found out before any model is loaded; `options` are put in order.
 
     Raises:
         InputError: no pictures, a folder that cannot be written, or a file in the way that would be lost.
     """
+    options.formats = export.read_formats([*options.formats.split(","), *(["npz"] if options.intermediates else [])])
+    options.jobs = read_jobs(options.jobs)
+    options.rule = export.ComponentRule(options.min_area, options.per_class)
+    if options.overlay_side < 0:
+        got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
+        raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
     pictures, own = find_pictures(options.images, recursive=options.recursive)
     if own:
         _note(f"{own} results of this program among the pictures are left out")
+    export.expect_untouched(options.output, options.formats)
     asked = _asked(vocabulary, options)
     tasks = []
-    for task in map(Task, pictures, result_stems(pictures)):
+    for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
         saved = export.result_files(options.output, task.stem)
-        expect_ours(vars(saved).values())
+        expect_ours(planned(saved, options.formats, vocabulary.class_names))
         record = export.read_record(saved.json)
         _expect_same_picture(record, task.path, saved.json)
-        made = bool(record) and all(file.is_file() for file in vars(saved).values())
+        made = export.is_whole(options.output, record, options.formats)
         if not (options.skip_existing and made and _is_of(record, task.path, asked)):
             tasks.append(task)
     if options.skip_existing:
@@ -102,7 +116,7 @@ def _is_of(record: dict[str, Any], path: Path, asked: dict[str, Any]) -> bool:
 def segment_pictures(
     tasks: Sequence[Task], vocabulary: Vocabulary, segmenter: Segmenter, options: argparse.Namespace
 ) -> int:
-    """Write a result for each picture and say where.
+    """Write a result for each picture and say where; then what speaks of all results in the folder, also if stopped.
 
     Returns:
         How many pictures could not be used; each is said on stderr, with its reason.
@@ -116,24 +130,63 @@ def segment_pictures(
     run = _Run(segmenter, None if options.refine == NONE else refiner, vocabulary, options)
     run.try_options()
     failed = 0
-    bar = tqdm(tasks, unit="image", disable=len(tasks) < 2)
-    for task in bar:
-        try:
-            with memory_explained(f"picture {task.path.name!r}"):
-                line = run.segment(task)
-        except CliptraseError as error:
-            failed += 1
-            bar.write(f"{task.path}: {one_line(error)}", file=sys.stderr)
-        else:
-            bar.write(line)
+    bar = tqdm(total=len(tasks), unit="image", disable=len(tasks) < 2)
+    pipeline: Pipeline[Task, _Picture, _Outcome] = Pipeline(run.read, run.work, options.jobs, BATCH)
+    try:
+        with threads_shared(options.jobs):
+            for outcome in pipeline.run(tasks):
+                bar.update()
+                failed += outcome.failed
+                bar.write(outcome.line, file=sys.stderr if outcome.failed else sys.stdout)
+    finally:
+        bar.close()
+        gather_results(options)
     if failed and len(tasks) > 1:
         print(f"{failed} of {len(tasks)} images could not be segmented.", file=sys.stderr)
     return failed
 
 
+def gather_results(options: argparse.Namespace) -> None:
+    """Write the files that speak of all results in the folder, for the formats that have such."""
+    without = export.gather(options.output, options.formats, options.rule, polygons=options.polygons)
+    if without:
+        _note(f"{without} earlier results are not in yolo: segment their pictures with --formats yolo")
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture that was read, or why it was not.
+
+    Attributes:
+        task: what it is.
+        image: (H, W, 3) in full.
+        frame: how it is laid out.
+        small: what the model is given, before the crop.
+        about: entries of the JSON.
+        error: why it cannot be used.
+        kind: pictures of one size share a forward pass.
+        pixels: of the picture.
+    """
+
+    task: Task
+    image: npt.NDArray[np.uint8] | None = None
+    frame: Frame | None = None
+    small: ReducedImage | None = None
+    about: dict[str, Any] | None = None
+    error: str = ""
+    kind: Hashable = None
+    pixels: int = 0
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    line: str
+    failed: bool = False
+
+
 @dataclass(frozen=True)
 class _Run:
-    """What all pictures share."""
+    """What all pictures share; threads share it too."""
 
     segmenter: Segmenter
     refiner: Refiner | None
@@ -146,29 +199,77 @@ class _Run:
         read_image(np.zeros((1, 1, 3), np.uint8), max_pixels=options.max_pixels)
         try_out(self.segmenter, self.vocabulary, options.preset, options.short_side, **self._settings())
 
-    def segment(self, task: Task) -> str:
-        """Write one result; what to say about it."""
+    def read(self, task: Task) -> _Picture:
+        """A picture in full and as the model is given it."""
+        try:
+            with memory_explained(f"picture {task.path.name!r}"):
+                image = read_image(task.path, max_pixels=self.options.max_pixels)
+                height, width = image.shape[:2]
+                preset = preset_by_name(self.options.preset)
+                side = preset.side(self.options.short_side, self.segmenter.info.short_side)
+                frame = preset.frame((height, width), side, self.segmenter.backbone.patch)
+                # Before the system ends the whole process for taking too much memory.
+                expect_room(f"picture {task.path.name!r}", frame)
+                resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
+                small = ReducedImage(np.asarray(resized), (height, width))
+                about = {**_about(task.path, _asked(self.vocabulary, self.options)), "file": task.file}
+        except CliptraseError as error:
+            return _Picture(task, error=one_line(error))
+        return _Picture(task, image, frame, small, about, kind=frame.model, pixels=height * width)
+
+    def work(self, pictures: Sequence[_Picture]) -> list[_Outcome]:
+        """Encode pictures of one size together, and write the result of each."""
+        usable = [picture.small for picture in pictures if picture.small is not None]
+        try:
+            with memory_explained("pictures"):
+                encodings = self._encode(usable)
+        except CliptraseError as error:
+            if len(usable) > 1:  # one of them may be the reason
+                return [outcome for picture in pictures for outcome in self.work([picture])]
+            reason = one_line(error).replace("pictures:", f"picture {pictures[0].task.path.name!r}:")
+            return [_Outcome(f"{pictures[0].task.path}: {reason}", failed=True)]
+        found = iter(encodings)
+        return [self._finish(picture, next(found) if picture.small is not None else None) for picture in pictures]
+
+    def _encode(self, images: Sequence[ReducedImage]) -> list[ImageEncoding]:
+        if not images:
+            return []
         options = self.options
-        image = read_image(task.path, max_pixels=options.max_pixels)
-        self._expect_room(task.path.name, image)
-        encoding = self.segmenter.encode(
-            image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels
+        return self.segmenter.encode_batch(
+            list(images), options.preset, short_side=options.short_side, max_pixels=options.max_pixels
         )
+
+    def _finish(self, picture: _Picture, encoding: ImageEncoding | None) -> _Outcome:
+        path = picture.task.path
+        if encoding is None or picture.image is None:
+            return _Outcome(f"{path}: {picture.error}", failed=True)
+        try:
+            with memory_explained(f"picture {path.name!r}"):
+                return _Outcome(self._write(picture, picture.image, encoding))
+        except CliptraseError as error:
+            return _Outcome(f"{path}: {one_line(error)}", failed=True)
+
+    def _write(self, picture: _Picture, image: npt.NDArray[np.uint8], encoding: ImageEncoding) -> str:
+        """Write one result; what to say about it."""
+        options, path = self.options, picture.task.path
         result = self.segmenter.segment(encoding, self.vocabulary, **self._settings())
         shown = image if result.size == image.shape[:2] else resize_and_crop(image, encoding.frame)
         if self.refiner is not None:
             result = self.refiner(result, shown)
-        arrays = _intermediates(encoding) if options.intermediates else None
-        about = _about(task.path, _asked(self.vocabulary, options))
-        files = export.save(result, shown, options.output, task.stem, arrays=arrays, about=about)
-        return f"{task.path} -> {files.overlay}  {_areas(result)}"
-
-    def _expect_room(self, name: str, image: npt.NDArray[np.uint8]) -> None:
-        """Raise InputError before the system ends the whole process for taking too much memory."""
-        preset = preset_by_name(self.options.preset)
-        side = self.options.short_side or preset.short_side or self.segmenter.info.short_side
-        frame = preset.frame((image.shape[0], image.shape[1]), side, self.segmenter.backbone.patch)
-        expect_room(f"picture {name!r}", frame)
+        files = export.save(
+            result,
+            shown,
+            options.output,
+            picture.task.stem,
+            formats=options.formats,
+            arrays=_intermediates(encoding) if options.intermediates else None,
+            about=picture.about,
+            rule=options.rule,
+            overlay_side=options.overlay_side,
+            source=path,
+        )
+        written = files.overlay if "overlay" in options.formats else files.json
+        return f"{path} -> {written}  {_areas(result)}"
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self.options, name) for name in _SETTINGS}

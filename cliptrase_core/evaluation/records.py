@@ -194,7 +194,7 @@ def _record(entry: Mapping[str, Any], path: Path, number: int) -> Record:
     figures = right and all(isinstance(value, (int, float)) for value in entry.get("extra", {}).values())
     if not (whole and figures and len(lists[1]) == len(lists[2])):
         raise _damaged(path, number)
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in entry.items()}
     return Record(**fields)
 
 

@@ -15,6 +15,7 @@ from cliptrase_core.evaluation.report import counts_of, figures
 from cliptrase_core.evaluation.sources import Labels, Pixels
 from cliptrase_core.io.files import marked_png
 from cliptrase_core.io.masks import IGNORED
+from cliptrase_core.viz.overlay import blend
 from cliptrase_core.viz.palette import NO_REGION_COLOUR, class_colours, paint
 
 ROWS = 6
@@ -71,7 +72,7 @@ def _fitted(image: Pixels, size: tuple[int, ...]) -> Pixels:
 
 def _mixed(image: Pixels, labels: Labels, colours: Pixels) -> Pixels:
     painted = paint(np.where(labels == IGNORED, len(colours) - 1, labels), colours)
-    return np.rint((1 - _MIX) * image + _MIX * painted).astype(np.uint8)
+    return blend(image, painted, _MIX)
 
 
 def _tile(image: Pixels) -> Image.Image:

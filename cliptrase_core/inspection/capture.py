@@ -25,7 +25,7 @@ OUTLIER_SCORE = 3.5
 """Modified z-score of an outlier (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AttentionMaps:
     """The attention matrices of one layer.
 
@@ -40,6 +40,7 @@ class AttentionMaps:
         layer: block, counted from 1.
         head: head, counted from 1; None for the mean.
         grid: (h, w).
+        model: name of the model, empty where nobody said it.
     """
 
     attention: Tensor
@@ -51,6 +52,11 @@ class AttentionMaps:
     layer: int
     head: int | None
     grid: Size
+    model: str = ""
+
+    def __repr__(self) -> str:
+        (h, w), head = self.grid, "mean of heads" if self.head is None else f"head {self.head}"
+        return f"<AttentionMaps of layer {self.layer}, {head}: {h} x {w} patches, {len(self.global_patches)} global>"
 
     @property
     def cls_attention(self) -> Tensor:
@@ -127,12 +133,14 @@ class Capture:
         k: (L, heads, T, d) float16.
         v: (L, heads, T, d) float16.
         frame: how the picture was laid out.
+        model: name of the model, empty where nobody said it.
     """
 
     q: Tensor
     k: Tensor
     v: Tensor
     frame: Frame
+    model: str = ""
 
     @property
     def layers(self) -> int:
@@ -177,6 +185,7 @@ class Capture:
             layer=layer,
             head=head,
             grid=self.frame.grid,
+            model=self.model,
         )
 
     def depth(self) -> list[LayerGlobals]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,6 +17,8 @@ from cliptrase_core.io.geometry import Size
 
 STRONGEST = 10
 """How many patches count as the strongest."""
+_ROWS = 64
+"""Rows of a matrix that are worked on at once: temporary memory stays small, and in the cache."""
 RADIUS = 2
 """Steps, diagonal ones included, that count as a patch's surroundings: 5 x 5 patches with itself."""
 
@@ -110,3 +114,65 @@ def measure(shares: Tensor, global_patches: Tensor, near: Tensor | None = None) 
         near=None if near is None else float(shares[..., near].sum(dim=-1).mean()),
         on_global=float(shares[..., global_patches].sum(dim=-1).mean()),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class PatchMeasures:
+    """Numbers of every patch of a grid, as `measure` gives them one by one; each (N,) float32 in [0, 1].
+
+    Attributes:
+        entropy: as in `Measures`.
+        near: likewise; each patch has surroundings.
+        on_global: likewise.
+    """
+
+    entropy: Tensor
+    near: Tensor
+    on_global: Tensor
+
+
+def measure_patches(matrix: Tensor, global_patches: Tensor, grid: Size) -> PatchMeasures:
+    """Numbers of every patch of a layer; a row of the grid at a time, so that memory stays w * N.
+
+    Args:
+        matrix: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
+        global_patches: (M,) int64, places of global patches.
+        grid: (h, w).
+    """
+    h, w = grid
+    beside = (torch.arange(w) - torch.arange(w)[:, None]).abs() <= RADIUS  # (w, w)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for row in range(h):
+        shares = patch_shares(matrix[1 + row * w : 1 + (row + 1) * w, 1:])
+        close = shares.reshape(w, h, w)[:, max(0, row - RADIUS) : row + RADIUS + 1].sum(dim=1)
+        near = (close * beside).sum(dim=-1)
+        found.append((entropy_share(shares), near, shares[:, global_patches].sum(dim=-1)))
+    return PatchMeasures(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def most_telling_patch(
+    before: Tensor, after: Tensor, global_patches: Tensor, clusters: npt.NDArray[np.integer] | None = None
+) -> int:
+    """The patch whose attention recovery changed most: where to look first.
+
+    The change is the share of its attention that went elsewhere (half the sum of absolute differences). A global patch
+    tells little, since the others look at it, and so does one that belongs to no cluster: both come only where nothing
+    else is left.
+
+    Args:
+        before: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
+        after: likewise.
+        global_patches: (M,) int64, places of global patches.
+        clusters: (N,), cluster of each patch, negative = none; None where clusters do not matter.
+
+    Returns:
+        Its place, 0 to N-1; the first of equal ones.
+    """
+    some = [slice(start, start + _ROWS) for start in range(1, len(before), _ROWS)]
+    shares = ((patch_shares(before[rows, 1:]), patch_shares(after[rows, 1:])) for rows in some)
+    change = torch.cat([(new - old).abs().sum(dim=-1) for old, new in shares])
+    ordinary = torch.ones(len(change), dtype=torch.bool)
+    ordinary[global_patches] = False
+    inside = ordinary if clusters is None else ordinary & torch.from_numpy(np.asarray(clusters) >= 0)
+    candidates = next((these for these in (inside, ordinary) if these.any()), torch.ones_like(ordinary))
+    return int(change.where(candidates, -torch.ones(())).argmax())

@@ -6,13 +6,14 @@ A file is written whole or not at all, and never over one that this program did 
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import os
 import re
 import secrets
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from PIL import PngImagePlugin
@@ -21,7 +22,10 @@ from cliptrase_core.errors import InputError, explain
 
 MARK = "cliptrase-lab"
 """Stands in every file that this program writes: as PNG's `Software`, at the start of a JSON's `format`, as comment of
-a NumPy archive, in a comment at the end of Markdown."""
+a NumPy archive, in a comment at the end of Markdown; in files for other programs, which people correct there, with the
+SHA-256 of all that stands before it: see `seal`."""
+
+_SEAL = re.compile(rb"cliptrase-lab ([0-9a-f]{64})")
 
 PICTURE_ENDS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
@@ -87,15 +91,22 @@ def _cut(text: str) -> str:
     return short.decode("utf-8", "ignore").rstrip(". ")  # a character that was cut in two goes
 
 
-def write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write every file beside its place first, then move all: nobody sees half a file."""
+def write_all(folder: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> None:
+    """Write every file beside its place first, then move all: nobody sees half a file.
+
+    Args:
+        folder: there already.
+        contents: of files by their path below it, with "/"; their folders are made. A content may come in parts.
+    """
     waiting: list[tuple[Path, Path]] = []
     try:
         for name, content in contents.items():
             part = folder / f".{secrets.token_hex(8)}.tmp"
             waiting.append((part, folder / name))
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with part.open("xb") as file:
-                file.write(content)
+                for component in (content,) if isinstance(content, bytes) else content:
+                    file.write(component)
         for part, final in waiting:
             os.replace(part, final)
     finally:
@@ -110,8 +121,29 @@ def marked_png() -> PngImagePlugin.PngInfo:
     return info
 
 
+def seal(parts: Iterable[bytes], *, before: bytes = b"", after: bytes = b"") -> Iterator[bytes]:
+    """The parts of a text, which end with a line, and a last line by which `is_ours` sees that nobody changed them.
+
+    Args:
+        parts: of the text.
+        before: what stands in the last line before the mark, for example what opens a comment.
+        after: what stands after it.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+        yield part
+    yield before + f"{MARK} {digest.hexdigest()}".encode() + after + b"\n"
+
+
+def _is_sealed(content: bytes) -> bool:
+    text, _, last = content.rstrip(b"\n").rpartition(b"\n")
+    mark = _SEAL.search(last)
+    return mark is not None and hashlib.sha256(text + b"\n").hexdigest() == mark[1].decode()
+
+
 def is_ours(path: Path) -> bool:
-    """Whether this program wrote a file: a PNG, JSON, Markdown or NumPy archive with its mark in it."""
+    """Whether this program wrote a file: a PNG, JSON, YAML, Markdown or NumPy archive with its mark in it."""
     try:
         if path.suffix == ".png":
             with PngImagePlugin.PngImageFile(path) as picture:  # its header only, of any size
@@ -119,7 +151,10 @@ def is_ours(path: Path) -> bool:
         if path.suffix == ".npz":
             with zipfile.ZipFile(path) as archive:
                 return archive.comment == MARK.encode()
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        if _is_sealed(content):
+            return True
+        text = content.decode("utf-8")
         if path.suffix != ".json":
             return text.rstrip().rpartition("\n")[2].startswith(f"<!-- {MARK} ")  # other text may speak of us
         record = json.loads(text)

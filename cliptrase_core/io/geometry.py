@@ -77,7 +77,7 @@ def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
                 "picture",
                 expected=f"at most {LONGEST_SIDE} pixels a side",
                 got=f"{original[0]} x {original[1]}",
-                remedy="Cut it into pieces.",
+                remedy="Cut it into components.",
             )
         )
     return _checked(Frame(original, (height, width), (height, width), (0, 0), patch, labels=original))
@@ -155,7 +155,9 @@ def nearest(values: npt.NDArray[Values], size: Size) -> npt.NDArray[Values]:
         (2 * np.arange(target) + 1) * source // (2 * target)
         for target, source in zip(size, values.shape[:2], strict=True)
     )
-    picked: npt.NDArray[Values] = values.take(rows, axis=0).take(columns, axis=1)
+    # Rows last where there are more of them then: a row is copied as a whole, a column value by value.
+    first, then = ((rows, 0), (columns, 1)) if size[0] < values.shape[0] else ((columns, 1), (rows, 0))
+    picked: npt.NDArray[Values] = values.take(*first).take(*then)
     return picked
 
 

@@ -70,6 +70,12 @@ _LYING = (5, 6, 7, 8)
 """Orientations in which height and width change places."""
 
 
+def file_name(source: ImageInput) -> str:
+    """Name of a picture's file, without folders; empty where it has none."""
+    path = getattr(source, "filename", "") if isinstance(source, Image.Image) else source
+    return PureWindowsPath(os.fsdecode(path)).name if isinstance(path, (str, os.PathLike)) else ""
+
+
 def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Read a picture as a person sees it: upright, over white where transparent, in sRGB.
 

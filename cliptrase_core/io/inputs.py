@@ -82,6 +82,22 @@ def result_stems(pictures: Sequence[Path]) -> list[str]:
         rungs = [rung + (used[stem.casefold()] > 1) for rung, stem in zip(rungs, stems, strict=True)]
 
 
+def data_set_names(pictures: Sequence[Path]) -> list[str]:
+    """How a data set calls each picture: its path from the folder that holds all of them, with "/".
+
+    `photos/june/dog.jpg` beside `photos/july/dog.jpg` is "june/dog.jpg"; pictures of one folder go by their names.
+
+    Args:
+        pictures: paths.
+    """
+    full = [Path(os.path.abspath(path)) for path in pictures]
+    try:
+        common = os.path.commonpath([path.parent for path in full])
+    except ValueError:  # on several drives
+        return [path.name for path in full]
+    return [path.relative_to(common).as_posix() for path in full]
+
+
 def _called(path: Path, rung: int) -> str:
     if rung == 0:
         return safe_stem(path.stem)

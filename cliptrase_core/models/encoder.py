@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Frame, Size
-from cliptrase_core.io.image import ImageInput, read_reduced
+from cliptrase_core.io.image import ImageInput, file_name, read_reduced
 from cliptrase_core.models.attention import recovered_affinity, recovered_attention
 from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import finish_block, project, vanilla_block
@@ -100,6 +100,7 @@ class Encoder:
                     preset=preset.name,
                     model_id=self._model_id,
                     timings={"read": read_seconds, "encode": seconds},
+                    name=file_name(images[index]),
                 )
         return [out[index] for index in range(len(prepared))]
 

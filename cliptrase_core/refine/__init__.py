@@ -1,7 +1,7 @@
 """Boundary refinement: a coarse result and its picture in, the same classes with better boundaries out.
 
 `none` changes nothing; `edges` follows the picture's own edges and needs no weights; the others are SAM (A. Kirillov et
-al., Segment Anything, ICCV 2023), asked about every piece of the coarse result, or for everything in the picture;
+al., Segment Anything, ICCV 2023), asked about every component of the coarse result, or for everything in the picture;
 `sam-nano+edges` is one after the other.
 """
 
@@ -9,7 +9,8 @@ import sys
 from types import ModuleType
 
 from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
-from cliptrase_core.refine.report import MODES, ComponentReport, Refined, Refiner, RefineReport
+from cliptrase_core.refine.report import MODES, Refiner
+from cliptrase_core.results import ComponentReport, Refined, RefineReport
 
 __all__ = [
     "FREE",

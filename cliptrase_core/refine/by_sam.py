@@ -1,4 +1,4 @@
-"""Refinement by SAM: the picture is embedded once, all pieces are asked about together, and only good answers count."""
+"""Refinement by SAM: the picture is embedded once, all components are prompted together; only good answers count.
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ from cliptrase_core.refine.prompting import Answers, agreement, cover_of, merge,
 from cliptrase_core.refine.report import (
     EVERYTHING,
     REGIONS,
-    ComponentReport,
     Pixels,
-    Refined,
     Refiner,
     Step,
     Working,
@@ -33,12 +31,12 @@ from cliptrase_core.refine.report import (
     refined,
 )
 from cliptrase_core.refine.sam import Embedding, Sam
-from cliptrase_core.results import Segmentation
+from cliptrase_core.results import ComponentReport, Refined, Segmentation
 
-WORKING_SIDE = 1024  # pieces are cut out at no more than this: they come from patches and hold no finer detail
+WORKING_SIDE = 1024  # components are cut out at no more than this: they come from patches and hold no finer detail
 AT_ONCE = 64  # prompts in one call of the decoder
 KEPT_EMBEDDINGS = 8  # pictures; sam-nano's take 0.3 MB, Meta's 4 MB each
-KEPT_ANSWERS = 8  # results; a piece takes up to 0.3 MB
+KEPT_ANSWERS = 8  # results; a component takes up to 0.3 MB
 
 
 class SamRefiner:
@@ -65,7 +63,7 @@ class SamRefiner:
                     raise InputError(
                         explain(
                             "keep",
-                            expected=f"nothing: {EVERYTHING} has no pieces",
+                            expected=f"nothing: {EVERYTHING} has no components",
                             got=repr(list(keep))[:80],
                             remedy="Leave it, or take another mode.",
                         )
@@ -88,7 +86,7 @@ class SamRefiner:
         answers = self._ask(small, seen, mode, step)
         accepted: Collection[int] = frozenset() if answers is None else answers.accepted
         if keep is not None:
-            accepted = _kept(keep, 0 if answers is None else len(answers.pieces))
+            accepted = _kept(keep, 0 if answers is None else len(answers.components))
         kept = {} if keep is None else {"keep": sorted(accepted)}
         if answers is None:
             return self._done(result, result.labels, mode, kept, start)
@@ -113,7 +111,7 @@ class SamRefiner:
         return self._done(result, labels, EVERYTHING, {}, start)
 
     def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
-        """Ask about every piece of a result, once."""
+        """Ask about every component of a result, once."""
         key = (
             mode,
             _digest(image),
@@ -140,20 +138,20 @@ class SamRefiner:
     def _answered(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
         size = _working_size(result.size)
         regions = nearest(result.regions, size) if mode == REGIONS else None
-        pieces, numbers = split(nearest(result.labels, size), nearest(result.confidence, size), regions)
-        if not pieces:
+        components, numbers = split(nearest(result.labels, size), nearest(result.confidence, size), regions)
+        if not components:
             return None
         seen = self._seen(_shrunk(image), step)
         filled = self.sam.filled(size)
         logits, quality = [], []
-        for first in range(0, len(pieces), AT_ONCE):
-            step(0.9 + 0.1 * first / len(pieces), f"{len(pieces)} pieces")
-            answer, good = self.sam.answer(seen, prompts_of(pieces[first : first + AT_ONCE], size, filled))
+        for first in range(0, len(components), AT_ONCE):
+            step(0.9 + 0.1 * first / len(components), f"{len(components)} components")
+            answer, good = self.sam.answer(seen, prompts_of(components[first : first + AT_ONCE], size, filled))
             logits.append(answer)
             quality.append(good)
         masks = torch.cat(logits)
         cover = cover_of(filled)
-        return Answers(pieces, numbers, masks, cover, torch.cat(quality), agreement(masks, cover, pieces, size))
+        return Answers(components, numbers, masks, cover, torch.cat(quality), agreement(masks, cover, components, size))
 
     def _seen(self, image: Pixels, step: Step) -> Embedding:
         key = _digest(image)
@@ -184,13 +182,13 @@ class SamRefiner:
 
 
 def _kept(keep: Collection[int], known: int) -> frozenset[int]:
-    """The numbers of pieces that a person kept, as plain numbers; InputError where there is no such piece."""
+    """The numbers of components that a person kept, as plain numbers; InputError where there is no such component."""
     whole = all(isinstance(number, Integral) and not isinstance(number, bool) for number in keep)
     if not whole or not all(0 <= number < known for number in keep):
         raise InputError(
             explain(
                 "keep",
-                expected=f"numbers of the {known} pieces, from 0",
+                expected=f"numbers of the {known} components, from 0",
                 got=repr(list(keep))[:80],
                 remedy="Take them from the report.",
             )

@@ -1,27 +1,28 @@
-"""Pieces of a coarse result: what a promptable model is asked about, one piece at a time."""
+"""Components of a coarse result: what a promptable model is asked about, one component at a time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 SMALLEST = 0.004
-"""Share of the picture below which a piece is left as it is."""
+"""Share of the picture below which a component is left as it is."""
 
 
 @dataclass(frozen=True, eq=False)
 class Component:
-    """One piece.
+    """One component.
 
     Attributes:
-        number: its value in the map of pieces.
+        number: its value in the map of components.
         label: its class.
         box: (left, top, right, bottom) in pixels, right and bottom exclusive.
         mask: (bottom - top, right - left) bool.
-        point: (x, y), the pixel of the piece that is farthest from its rim.
+        point: (x, y), the pixel of the component that is farthest from its rim.
         certainty: mean confidence in [0, 1].
     """
 
@@ -43,32 +44,32 @@ def split(
     confidence: npt.NDArray[np.floating],
     regions: npt.NDArray[np.integer] | None = None,
 ) -> tuple[list[Component], npt.NDArray[np.int32]]:
-    """Cut a label map into pieces that hang together, corners included.
+    """Cut a label map into components that hang together, corners included.
 
     Args:
         labels: (H, W).
         confidence: (H, W).
-        regions: (H, W); given, pieces of different regions are different pieces, so that things of one class
+        regions: (H, W); given, components of different regions are different components, so that things of one class
             that touch can be told apart.
 
     Returns:
-        pieces of at least `SMALLEST` of the picture, largest first, and (H, W) numbers of pieces from 0, -1 where there
+        components of at least `SMALLEST` of the picture, largest first, and (H, W) their numbers from 0, -1 where there
         is none. Neither depends on how classes are numbered.
     """
-    pieces = np.full(labels.shape, -1, np.int32)
+    components = np.full(labels.shape, -1, np.int32)
     found: list[Component] = []
     pairs = labels.astype(np.int64) if regions is None else labels * (int(regions.max()) + 2) + regions + 1
     kinds = (np.cumsum(np.bincount(pairs.ravel()) > 0) - 1)[pairs]  # numbered from 0 without gaps
     least = SMALLEST * labels.size
     for kind, around in enumerate(ndimage.find_objects(kinds + 1)):
-        numbered, _ = ndimage.label(kinds[around] == kind, structure=np.ones((3, 3)))
-        for index, place in enumerate(ndimage.find_objects(numbered), start=1):
-            mask = numbered[place] == index
-            if mask.sum() < least:
+        of_kind = (kinds[around] == kind).astype(np.uint8)
+        _, numbered, boxes, _ = cv2.connectedComponentsWithStats(of_kind, connectivity=8)
+        for index, (x, y, wide, tall, area) in enumerate(boxes[1:].tolist(), start=1):  # the first is what is outside
+            if area < least:
                 continue
-            (top, bottom), (left, right) = (
-                (part.start + start.start, part.stop + start.start) for part, start in zip(place, around, strict=True)
-            )
+            mask = numbered[y : y + tall, x : x + wide] == index
+            top, left = around[0].start + y, around[1].start + x
+            bottom, right = top + tall, left + wide
             x, y = _deepest(mask)
             box = np.s_[top:bottom, left:right]
             found.append(
@@ -81,17 +82,20 @@ def split(
                     certainty=float(confidence[box][mask].mean()),
                 )
             )
-    found.sort(key=lambda piece: (-piece.area, piece.box, int(piece.mask.argmax())))
-    numbered_pieces = []
-    for number, piece in enumerate(found):
-        left, top, right, bottom = piece.box
-        pieces[top:bottom, left:right][piece.mask] = number
-        numbered_pieces.append(Component(number, piece.label, piece.box, piece.mask, piece.point, piece.certainty))
-    return numbered_pieces, pieces
+    found.sort(key=lambda component: (-component.area, component.box, int(component.mask.argmax())))
+    numbered_components = []
+    for number, component in enumerate(found):
+        left, top, right, bottom = component.box
+        components[top:bottom, left:right][component.mask] = number
+        numbered_components.append(
+            Component(number, component.label, component.box, component.mask, component.point, component.certainty)
+        )
+    return numbered_components, components
 
 
 def _deepest(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
     """(x, y) of the pixel farthest from the rim; the picture's own rim counts."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    inside = np.pad(mask, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     y, x = divmod(int(depth.argmax()), mask.shape[1])
     return x, y

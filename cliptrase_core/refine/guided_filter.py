@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from scipy.ndimage import uniform_filter
 from torch.nn import functional as F
 
 from cliptrase_core.io.geometry import Size, nearest, strips
@@ -96,8 +96,8 @@ class _Fit:
 
 
 def _mean(values: Floats) -> Floats:
-    mean: Floats = uniform_filter(values, size=2 * RADIUS + 1, mode="nearest")
-    return mean
+    side = 2 * RADIUS + 1
+    return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _apply(line: Floats, guide: Floats) -> Floats:

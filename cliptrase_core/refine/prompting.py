@@ -1,4 +1,4 @@
-"""From pieces of a coarse result to prompts, and from answers to new labels. Pure: no model is called here."""
+"""From components of a coarse result to prompts, and from answers to new labels. Pure: no model is called here."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from torch.nn import functional as F
 
 from cliptrase_core.io.geometry import Size, nearest
 from cliptrase_core.refine.components import Component
-from cliptrase_core.refine.report import ComponentReport, Step, quietly
+from cliptrase_core.refine.report import Step, quietly
 from cliptrase_core.refine.sam import SURE, Prompts
+from cliptrase_core.results import ComponentReport
 
 LEAST_QUALITY = 0.7
 """Predicted IoU below which a mask is not taken."""
 
 LEAST_AGREEMENT = 0.5
-"""IoU with the coarse piece below which a mask is of something else."""
+"""IoU with the coarse component below which a mask is of something else."""
 
 Labels = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a model answered for every piece.
+    """What a model answered for every component.
 
     Attributes:
-        pieces: largest first.
-        numbers: (H', W') which piece each pixel of the working size belongs to, -1 for none.
+        components: largest first.
+        numbers: (H', W') which component each pixel of the working size belongs to, -1 for none.
         logits: (P, h, w) masks.
         cover: (down, across), the share of those h and w cells that lies in the picture, for it may end within one.
         quality: (P,) predicted IoU.
-        agreement: (P,) IoU of mask and piece.
+        agreement: (P,) IoU of mask and component.
     """
 
-    pieces: Sequence[Component]
+    components: Sequence[Component]
     numbers: npt.NDArray[np.int32]
     logits: Tensor
     cover: tuple[float, float]
@@ -48,30 +49,30 @@ class Answers:
 
     @property
     def accepted(self) -> frozenset[int]:
-        """Pieces whose masks are good and agree with them."""
+        """Components whose masks are good and agree with them."""
         good = (self.quality >= LEAST_QUALITY) & (self.agreement >= LEAST_AGREEMENT)
         return frozenset(int(index) for index in torch.nonzero(good)[:, 0])
 
 
-def prompts_of(pieces: Sequence[Component], size: Size, filled: Size) -> Prompts:
-    """Ask about every piece by a point, a box and a first guess.
+def prompts_of(components: Sequence[Component], size: Size, filled: Size) -> Prompts:
+    """Ask about every component by a point, a box and a first guess.
 
     Args:
-        pieces: at least one.
+        components: at least one.
         size: (H', W') of the map that they were cut from.
         filled: pixels of SAM's frame that the picture fills.
     """
     missing = (-filled[1] % 4, -filled[0] % 4)
     masks = []
-    for piece in pieces:
+    for component in components:
         whole = torch.zeros(1, 1, *size)
-        left, top, right, bottom = piece.box
-        whole[0, 0, top:bottom, left:right] = torch.from_numpy(piece.mask)
+        left, top, right, bottom = component.box
+        whole[0, 0, top:bottom, left:right] = torch.from_numpy(component.mask)
         seen = F.pad(F.interpolate(whole, filled, mode="area"), (0, missing[0], 0, missing[1]))
         masks.append((F.avg_pool2d(seen, 4)[0, 0] - 0.5) * 2 * SURE)
     return Prompts(
-        points=torch.tensor([piece.point for piece in pieces], dtype=torch.float32) + 0.5,
-        boxes=torch.tensor([piece.box for piece in pieces], dtype=torch.float32),
+        points=torch.tensor([component.point for component in components], dtype=torch.float32) + 0.5,
+        boxes=torch.tensor([component.box for component in components], dtype=torch.float32),
         masks=torch.stack(masks),
     )
 
@@ -81,30 +82,30 @@ def cover_of(filled: Size) -> tuple[float, float]:
     return filled[0] / 4 / -(-filled[0] // 4), filled[1] / 4 / -(-filled[1] // 4)
 
 
-def agreement(logits: Tensor, cover: tuple[float, float], pieces: Sequence[Component], size: Size) -> Tensor:
-    """IoU of each mask with the piece that it answers, (P,); arguments as in `Answers`, `size` (H', W')."""
+def agreement(logits: Tensor, cover: tuple[float, float], components: Sequence[Component], size: Size) -> Tensor:
+    """IoU of each mask with the component that it answers, (P,); arguments as in `Answers`, `size` (H', W')."""
     found = []
-    for answer, piece in zip(logits, pieces, strict=True):
+    for answer, component in zip(logits, components, strict=True):
         mask = np.zeros(size, bool)
         box, values = full_size(answer, cover, size)
         mask[box] = values > 0
-        left, top, right, bottom = piece.box
-        both = int((mask[top:bottom, left:right] & piece.mask).sum())
-        found.append(both / max(1, int(mask.sum()) + piece.area - both))
+        left, top, right, bottom = component.box
+        both = int((mask[top:bottom, left:right] & component.mask).sum())
+        found.append(both / max(1, int(mask.sum()) + component.area - both))
     return torch.tensor(found)
 
 
 def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Step = quietly) -> Labels:
-    """Put accepted masks into a label map; the order of classes and pieces does not matter.
+    """Put accepted masks into a label map; the order of classes and components does not matter.
 
-    Where masks overlap, the surest wins: the mask's own probability times the certainty of its piece. A piece that
+    Where masks overlap, the surest wins: the mask's own probability times the certainty of its component. One that
     was not accepted defends its pixels with even odds. Pixels that an accepted mask gave up, and that no other
     took, go to the nearest class beside the one that gave them up.
 
     Args:
         labels: (H, W) coarse, full size.
-        answers: for its pieces.
-        accepted: numbers of the pieces whose masks count.
+        answers: for its components.
+        accepted: numbers of the components whose masks count.
         step: told before each mask.
 
     Returns:
@@ -112,8 +113,8 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Ste
     """
     height, width = labels.shape
     numbers = nearest(answers.numbers, (height, width))
-    certainty = np.array([piece.certainty for piece in answers.pieces] + [0.0], np.float32)
-    taken = np.array([number in accepted for number in range(len(answers.pieces))] + [False])
+    certainty = np.array([component.certainty for component in answers.components] + [0.0], np.float32)
+    taken = np.array([number in accepted for number in range(len(answers.components))] + [False])
     best = np.where(taken[numbers], np.float32(0), certainty[numbers] / 2)
     best[numbers < 0] = np.inf  # crumbs were not asked about: they stay
     new, covered = labels.copy(), np.zeros(labels.shape, bool)
@@ -122,7 +123,7 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Ste
         box, logits = full_size(answers.logits[number], answers.cover, (height, width))
         score = certainty[number] / (1 + np.exp(-logits))
         wins = (logits > 0) & (score > best[box])
-        best[box][wins], new[box][wins] = score[wins], answers.pieces[number].label
+        best[box][wins], new[box][wins] = score[wins], answers.components[number].label
         covered[box] |= logits > 0
     return _give_away(new, labels, taken[numbers] & ~covered)
 
@@ -130,18 +131,18 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Ste
 def reports(
     answers: Answers, accepted: Collection[int], names: Sequence[str], size: Size
 ) -> tuple[ComponentReport, ...]:
-    """One line for each piece, in pixels of labels of (H, W)."""
+    """One line for each component, in pixels of labels of (H, W)."""
     lines = []
     down, across = (whole / small for whole, small in zip(size, answers.numbers.shape, strict=True))
-    for piece in answers.pieces:
-        quality, agrees = float(answers.quality[piece.number]), float(answers.agreement[piece.number])
-        taken = piece.number in accepted
-        left, top, right, bottom = piece.box
+    for component in answers.components:
+        quality, agrees = float(answers.quality[component.number]), float(answers.agreement[component.number])
+        taken = component.number in accepted
+        left, top, right, bottom = component.box
         lines.append(
             ComponentReport(
-                class_name=names[piece.label],
-                area=round(piece.area * down * across),
-                point=(int((piece.point[0] + 0.5) * across), int((piece.point[1] + 0.5) * down)),
+                class_name=names[component.label],
+                area=round(component.area * down * across),
+                point=(int((component.point[0] + 0.5) * across), int((component.point[1] + 0.5) * down)),
                 box=(round(left * across), round(top * down), round(right * across), round(bottom * down)),
                 predicted_iou=quality,
                 agreement=agrees,
@@ -156,7 +157,7 @@ def _why_not(quality: float, agrees: float) -> str:
     if quality < LEAST_QUALITY:
         return f"the model rates its mask {quality:.2f}, below {LEAST_QUALITY}"
     if agrees < LEAST_AGREEMENT:
-        return f"the mask overlaps the piece by {agrees:.2f}, below {LEAST_AGREEMENT}"
+        return f"the mask overlaps the component by {agrees:.2f}, below {LEAST_AGREEMENT}"
     return "left out by choice"
 
 

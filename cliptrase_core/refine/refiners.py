@@ -13,19 +13,8 @@ from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.refine.report import (
-    MODES,
-    PROMPTS,
-    Pixels,
-    Refined,
-    Refiner,
-    Step,
-    Working,
-    expect_frame,
-    quietly,
-    refined,
-)
-from cliptrase_core.results import Segmentation
+from cliptrase_core.refine.report import MODES, PROMPTS, Pixels, Refiner, Step, Working, expect_frame, quietly, refined
+from cliptrase_core.results import Refined, Segmentation
 
 if TYPE_CHECKING:
     from cliptrase_core.refine.by_sam import SamRefiner

@@ -2,87 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.results import Segmentation
-
-
-@dataclass(frozen=True)
-class ComponentReport:
-    """One piece of the coarse result, and what became of it.
-
-    Attributes:
-        class_name: whose piece it is.
-        area: pixels of the coarse piece.
-        point: (x, y) that was pointed at, in pixels of the labels.
-        box: (left, top, right, bottom), likewise.
-        predicted_iou: what the model thinks of its mask.
-        agreement: IoU of the mask with the coarse piece, in [0, 1].
-        accepted: the mask was taken.
-        reason: why not; empty where it was.
-    """
-
-    class_name: str
-    area: int
-    point: tuple[int, int]
-    box: tuple[int, int, int, int]
-    predicted_iou: float
-    agreement: float
-    accepted: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class RefineReport:
-    """What changed.
-
-    Attributes:
-        refiner: its name.
-        mode: how it worked.
-        changed: pixels that have another class now.
-        gained: pixels that each class won; classes that won none are left out.
-        lost: likewise.
-        components: pieces that were looked at; none where the refiner does not work by pieces.
-    """
-
-    refiner: str
-    mode: str
-    changed: int
-    gained: Mapping[str, int]
-    lost: Mapping[str, int]
-    components: tuple[ComponentReport, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as JSON-able values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Refined(Segmentation):
-    """A result whose boundaries were refined.
-
-    `labels` are new; `regions` and `confidence` keep speaking of the coarse result.
-
-    Attributes:
-        report: what changed and why.
-        coarse: (H0, W0) int32, labels before: what the report compares with.
-    """
-
-    report: RefineReport = field()
-    coarse: npt.NDArray[np.int32] = field(repr=False)
-
-    def above(self, threshold: float) -> Refined:
-        """As `Segmentation.above`; the report counts what differs from the coarse result then."""
-        shown = super().above(threshold)
-        counts = _counted(self.coarse, shown.labels, shown.class_names)
-        return dataclasses.replace(shown, report=dataclasses.replace(self.report, **counts))
+from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation, counted
 
 
 def refined(
@@ -107,7 +34,7 @@ def refined(
         components: for the report.
     """
     names = result.class_names
-    counts = _counted(result.labels, labels, names)
+    counts = counted(result.labels, labels, names)
     report = RefineReport(refiner=refiner, mode=mode, components=components, **counts)
     return Refined(
         labels=labels.astype(np.int32),
@@ -119,25 +46,16 @@ def refined(
         settings={**result.settings, "refiner": refiner, "refine_mode": mode, **settings},
         timings={**result.timings, "refine": seconds},
         notes=result.notes,
+        model_input=result.model_input,
+        name=result.name,
         report=report,
         coarse=result.labels,
     )
 
 
-def _counted(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], names: tuple[str, ...]) -> dict[str, Any]:
-    """Pixels that changed, and what each class won and lost."""
-    moved = after != before
-    won, lost = (np.bincount(labels[moved], minlength=len(names)) for labels in (after, before))
-    return {
-        "changed": int(moved.sum()),
-        "gained": {names[i]: int(won[i]) for i in np.flatnonzero(won)},
-        "lost": {names[i]: int(lost[i]) for i in np.flatnonzero(lost)},
-    }
-
-
 PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
 MODES = (PROMPTS, REGIONS, EVERYTHING)
-"""How SAM works: asked about every piece of a class, about every region of the clustering, or for everything."""
+"""How SAM works: asked about every component of a class, about every region of the clustering, or for everything."""
 
 Pixels = npt.NDArray[np.uint8]
 Working = tuple[Segmentation, Pixels]
@@ -161,11 +79,11 @@ class Refiner(Protocol):
         Args:
             result: coarse.
             image: (H, W, 3), in the frame of the labels.
-            keep: numbers of the pieces whose masks are taken, in the order of the report; None decides by quality.
+            keep: numbers of the components whose masks are taken, in the order of the report; None decides by quality.
             step: see `Step`.
 
         Raises:
-            InputError: picture and labels differ in size, or there is no such piece.
+            InputError: picture and labels differ in size, or there is no such component.
         """
 
 

@@ -42,7 +42,7 @@ class Embedding:
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """One question for each of P pieces, in pixels of the picture.
+    """One question for each of P components, in pixels of the picture.
 
     Attributes:
         points: (P, 2) x, y; inside.

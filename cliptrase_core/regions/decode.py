@@ -18,12 +18,18 @@ from torch.nn import functional as F
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, strips
+from cliptrase_core.regions.tiles import chosen_in_tiles, largest_in_tiles
+from cliptrase_core.results import runs
 
 STRIP_VALUES = 2_000_000
 """Interpolated scores that stand in memory at once: 8 MB in float32; more are no faster."""
 
 WINDOWS_AT_ONCE = 150_000
 """Median windows that stand in memory at once: 29 MB in float32."""
+
+TILED_PIXELS = 150_000
+"""Larger pictures are made tile by tile on a CPU; those of the paper presets are smaller, and stay equal to the last
+bit to the published script's."""
 
 MAP_ZOOM = 4
 """Region maps are smoothed at four times the grid (published code)."""
@@ -137,17 +143,30 @@ def median_where_contested(maps: Tensor) -> Tensor:
         (K, H, W).
     """
     reach, around = MEDIAN_SIZE // 2, 3
-    upper = _window_max(_window_max(maps, MEDIAN_SIZE), around)
-    lower = -_window_max(_window_max(-maps, MEDIAN_SIZE), around)
+    upper = _window_max(maps, MEDIAN_SIZE + around - 1)
+    lower = -_window_max(-maps, MEDIAN_SIZE + around - 1)
     contender = upper >= lower.amax(dim=0, keepdim=True)
     contested = contender & (contender.sum(dim=0, keepdim=True) > 1)
     cluster, row, column = contested.nonzero(as_tuple=True)
     windows = _mirror_pad(maps, reach).unfold(1, MEDIAN_SIZE, 1).unfold(2, MEDIAN_SIZE, 1)
     out = maps.clone()
     places = torch.split(torch.arange(len(cluster), device=maps.device), WINDOWS_AT_ONCE)
-    medians = [windows[cluster[p], row[p], column[p]].flatten(1).median(dim=1).values for p in places]
+    medians = [_medians(windows[cluster[p], row[p], column[p]].flatten(1)) for p in places]
     out[contested] = torch.cat(medians) if medians else out.new_empty(0)
     return out
+
+
+def _medians(windows: Tensor) -> Tensor:
+    """(M,) middle value of each row of (M, 49): NumPy finds it in a fifth of the time that torch takes on a CPU."""
+    middle = windows.shape[1] // 2
+    if windows.device.type != "cpu" or windows.dtype != torch.float32:
+        return windows.median(dim=1).values
+    return torch.from_numpy(np.partition(windows.numpy(), middle, axis=1)[:, middle].copy())
+
+
+def _in_tiles(maps: Tensor, size: tuple[int, ...]) -> bool:
+    """Whether a picture is better made tile by tile."""
+    return size[0] * size[1] > TILED_PIXELS and maps.device.type == "cpu" and maps.dtype == torch.float32
 
 
 def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> Tensor:
@@ -162,6 +181,8 @@ def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> 
         (H, W) int32, the map of the lowest index on ties.
     """
     names = torch.arange(len(maps), device=maps.device) if names is None else names
+    if _in_tiles(maps, size):
+        return torch.from_numpy(largest_in_tiles(maps.numpy(), size, names.to(torch.int32).numpy()))
     out = torch.empty(size, dtype=torch.int32, device=maps.device)
     rows_at_once = max(1, STRIP_VALUES // (len(maps) * size[1]))
     across = _mixing_matrix(maps.shape[2], size[1], maps)  # a product is several times faster than a resize kernel
@@ -186,6 +207,8 @@ def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
         (H, W) float32.
     """
     (height, width), (h, w) = chosen.shape, maps.shape[1:]
+    if _in_tiles(maps, chosen.shape):
+        return torch.from_numpy(chosen_in_tiles(maps.numpy(), chosen.numpy()))
     left, right, across = _source_rows(w, width, slice(0, width), maps)
     out = torch.empty(chosen.shape, dtype=maps.dtype, device=maps.device)
     for start in range(0, height, max(1, STRIP_VALUES // (4 * width))):
@@ -216,7 +239,7 @@ def vote(labels: npt.NDArray[np.int32], regions: npt.NDArray[np.integer[Any]], c
     winner: npt.NDArray[np.int32] = count_votes(labels, regions, classes).argmax(axis=1).astype(np.int32)
     voted = np.empty_like(labels)
     for rows in strips(labels.shape):
-        voted[rows] = winner[regions[rows]]
+        np.take(winner, regions[rows], out=voted[rows], mode="clip")  # "raise" would make a copy
     return voted
 
 
@@ -226,9 +249,11 @@ def count_votes(
     """(K, classes) pixels of each label in each region; arguments as `vote`."""
     count = int(regions.max()) + 1
     votes = np.zeros(count * classes, dtype=np.int64)
-    for rows in strips(labels.shape):  # the pairs take eight bytes a pixel
-        pairs = regions[rows] * np.int64(classes) + labels[rows]
-        votes += np.bincount(pairs.ravel(), minlength=count * classes)
+    wide = np.int32 if len(votes) < 2**31 else np.int64
+    for rows in strips(labels.shape):
+        pairs = regions[rows].astype(wide, copy=False) * wide(classes) + labels[rows]
+        _, lengths, kinds = runs(pairs)
+        np.add.at(votes, kinds, lengths)
     return votes.reshape(count, classes)
 
 
@@ -265,7 +290,8 @@ def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:
 
 
 def _window_max(maps: Tensor, side: int) -> Tensor:
-    return F.max_pool2d(maps[None], side, stride=1, padding=side // 2)[0]
+    columns = F.max_pool2d(maps[None], (side, 1), stride=1, padding=(side // 2, 0))
+    return F.max_pool2d(columns, (1, side), stride=1, padding=(0, side // 2))[0]
 
 
 def _mirror_pad(maps: Tensor, reach: int) -> Tensor:

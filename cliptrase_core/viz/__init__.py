@@ -1,1 +1,6 @@
-"""Colours of classes, overlays and heat maps."""
+"""Colours of classes, overlays, names, heat maps and figures."""
+
+# The function, although its module has the same name: `cc.viz.figure(result)`.
+from cliptrase_core.viz.figure import figure
+
+__all__ = ["figure"]

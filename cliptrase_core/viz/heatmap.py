@@ -1,29 +1,20 @@
-"""Heat maps as pictures, with no plotting library: values to colours, patches to squares, one patch marked."""
+"""Heat maps as pictures: values to colours, patches to squares, one patch marked."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.io.geometry import Size, nearest
+from cliptrase_core.viz.overlay import blend, in_grey
 
-# Dark to bright at an even pace of lightness, readable without red-green vision: viridis at nine points.
-_ANCHORS = np.array(
-    [
-        (68, 1, 84),
-        (71, 44, 122),
-        (59, 81, 139),
-        (44, 113, 142),
-        (33, 144, 141),
-        (39, 173, 129),
-        (92, 200, 99),
-        (170, 220, 50),
-        (253, 231, 37),
-    ],
-    dtype=np.float64,
-)
-HEAT_STOPS = tuple("#{:02x}{:02x}{:02x}".format(*(int(value) for value in anchor)) for anchor in _ANCHORS)
-"""The heat colours from lowest to highest, as CSS writes them."""
+_VIRIDIS = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_VIRIDIS).reshape(256, 3)
+HEAT_TABLE: npt.NDArray[np.uint8] = np.ascontiguousarray(_VIRIDIS[:, ::-1], np.uint8)  # OpenCV: blue, green, red
+"""(256, 3) viridis, as matplotlib has it: dark to bright at an even pace, readable without red-green vision."""
+
+HEAT_STOPS = tuple(f"#{bytes(colour).hex()}" for colour in HEAT_TABLE[::5])
+"""The heat colours from lowest to highest, as CSS writes them; what it mixes in between is right within 1 of 255."""
 
 # Blue for less, orange for more, pale for no change: told apart without red-green vision.
 _SIGNED_ANCHORS = np.array(
@@ -33,7 +24,16 @@ _SIGNED_ANCHORS = np.array(
 SIGNED_STOPS = tuple("#{:02x}{:02x}{:02x}".format(*(int(value) for value in anchor)) for anchor in _SIGNED_ANCHORS)
 """The colours of a difference from most negative to most positive, 0 in the middle, as CSS writes them."""
 
+_PLACES = np.linspace(0, len(_SIGNED_ANCHORS) - 1, 255)
+SIGNED_TABLE: npt.NDArray[np.uint8] = np.rint(
+    np.stack([np.interp(_PLACES, range(len(_SIGNED_ANCHORS)), channel) for channel in _SIGNED_ANCHORS.T], axis=1)
+).astype(np.uint8)
+"""(255, 3), the colours of a difference; an odd number, so that one stands for no change."""
+
 MARK = (255, 0, 0)
+
+HEAT_OPACITY = 0.75
+"""Of a map over the picture it speaks of."""
 
 
 def heat_range(values: npt.NDArray[np.floating], patch: tuple[int, int]) -> tuple[float, float]:
@@ -58,8 +58,7 @@ def heat_colours(values: npt.NDArray[np.floating], low: float, high: float) -> n
     Returns:
         (h, w, 3).
     """
-    place = (np.asarray(values, dtype=np.float64) - low) / ((high - low) or 1.0)
-    return _between(_ANCHORS, place)
+    return _colours(HEAT_TABLE, (np.asarray(values, dtype=np.float64) - low) / ((high - low) or 1.0))
 
 
 def signed_colours(values: npt.NDArray[np.floating], most: float) -> npt.NDArray[np.uint8]:
@@ -72,16 +71,25 @@ def signed_colours(values: npt.NDArray[np.floating], most: float) -> npt.NDArray
     Returns:
         (h, w, 3).
     """
-    return _between(_SIGNED_ANCHORS, (np.asarray(values, dtype=np.float64) / most + 1) / 2)
+    return _colours(SIGNED_TABLE, (np.asarray(values, dtype=np.float64) / most + 1) / 2)
 
 
-def _between(anchors: npt.NDArray[np.float64], place: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """Colours at places from 0 (first anchor) to 1 (last), and the nearest end outside."""
-    place = place.clip(0.0, 1.0) * (len(anchors) - 1)
-    steps = np.arange(len(anchors))
-    channels = [np.interp(place, steps, anchors[:, channel]) for channel in range(3)]
-    colours: npt.NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
-    return colours
+def _colours(table: npt.NDArray[np.uint8], place: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Colours at places from 0 (first) to 1 (last), the nearest end outside; equal steps, as matplotlib does it."""
+    return table.take((place * len(table)).clip(0, len(table) - 1).astype(np.uint8), axis=0)
+
+
+def over_picture(picture: npt.NDArray[np.uint8], colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Colours of patches over a picture in grey, which shows through.
+
+    Args:
+        picture: (H, W, 3) that covers the whole grid.
+        colours: (h, w, 3) in the grid frame.
+
+    Returns:
+        (H, W, 3).
+    """
+    return blend(in_grey(picture), enlarge(colours, (picture.shape[0], picture.shape[1])), HEAT_OPACITY)
 
 
 def enlarge(colours: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:

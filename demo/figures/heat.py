@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from demo import core
 from demo.figures import views
@@ -55,7 +54,7 @@ def difference_map(
 def matrix_picture(colours: views.Picture) -> views.Picture:
     """A matrix's colours at a size that can be looked at, each entry a square of whole pixels."""
     side = max(1, views.INSPECT_SIDE // len(colours))
-    return colours.repeat(side, axis=0).repeat(side, axis=1)
+    return core.viz.heatmap.enlarge(colours, (colours.shape[0] * side, colours.shape[1] * side))
 
 
 def own_range(values: npt.NDArray[np.floating], patch: views.Cell | None) -> Range:
@@ -68,8 +67,7 @@ def _over(
     picture: views.Picture, colours: views.Picture, patch: views.Cell | None, global_patches: Iterable[views.Cell]
 ) -> views.Picture:
     side = picture.shape[0] // colours.shape[0]
-    grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
-    out = views.blend(grey, colours.repeat(side, axis=0).repeat(side, axis=1), 0.75)
+    out = core.viz.heatmap.over_picture(picture, colours)
     thin = max(1, side // 16)
     for cell in global_patches:
         views.outline(out, cell, side, GLOBAL_EDGE, width=2 * thin)  # a dark edge: white alone is lost on pale colours

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from demo import core
 from demo.figures import views
-from demo.figures.overlay import edges
 
 NOISE_LINE, NOISE_GROUND = (90, 90, 90), (208, 208, 208)
 """Colours of the hatching that noise patches get; the page's legend shows the same."""
@@ -33,20 +32,19 @@ def region_map(
         (h*cell, w*cell, 3).
     """
     side = picture.shape[0] // clusters.shape[0]
-    wide = clusters.astype(np.int32).repeat(side, axis=0).repeat(side, axis=1)
-    grey = np.asarray(Image.fromarray(picture).convert("L"))[..., None].repeat(3, axis=-1)
-    out = views.blend(grey, _painted(wide, colours), 0.72)
-    out[edges(wide)] = 30
+    wide, drawn = core.io.geometry.nearest(clusters, picture.shape[:2]), core.viz.overlay
+    out = drawn.blend(drawn.in_grey(picture), _painted(wide, colours), 0.72)
+    out[drawn.edges(wide)] = 30
     _dot(out, changed, side)
     if chosen is not None and (clusters == chosen).any():
-        inside = (wide == chosen).astype(np.int32)
+        inside = wide == chosen
         width = max(2, side // 10)
-        out[edges(inside, width + 2)] = 255
-        out[edges(inside, width)] = views.MARK
+        out[drawn.edges(inside, width + 2)] = 255
+        out[drawn.edges(inside, width)] = views.MARK
     return out
 
 
-def _painted(wide: npt.NDArray[np.int32], colours: views.Picture) -> views.Picture:
+def _painted(wide: npt.NDArray[np.integer], colours: views.Picture) -> views.Picture:
     rows, columns = np.ogrid[: wide.shape[0], : wide.shape[1]]
     lines = (rows + columns) % 10 < 3
     out: views.Picture = colours.take(wide, axis=0, mode="clip")

@@ -48,12 +48,6 @@ def view(pixels: Picture, size: Size, box: Box | None = None) -> Picture:
     return np.asarray(scaled)
 
 
-def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:
-    """`colours` laid over `picture`, both (H, W, 3)."""
-    mixed = picture + np.float32(opacity) * (colours.astype(np.float32) - picture)
-    return np.rint(mixed).clip(0, 255).astype(np.uint8)
-
-
 def with_grid(picture: Picture, side: int) -> Picture:
     """The picture with faint lines between patches of `side` pixels."""
     return with_lines(picture, side, side)

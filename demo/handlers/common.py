@@ -7,6 +7,7 @@ import html
 import inspect
 import logging
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from demo import core
 from demo.errors import UserError, for_people
 from demo.jobs import Progress, watched
 from demo.service import Asked
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 UNEXPECTED = "Something went wrong on the server. Try again; if it stays, the server's log says more."
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
 AUTO = "auto"
+LARGEST = sys.float_info.max
+"""Beyond it are infinities, and whole numbers of hundreds of digits, which JSON may hold."""
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 View = TypeVar("View")
 Result = TypeVar("Result")
@@ -57,6 +61,34 @@ def _as_messages(name: str) -> Iterator[None]:
     except Exception:
         _log.exception("%s failed", name)
         raise gr.Error(UNEXPECTED, print_exception=False) from None
+
+
+def same(view: type[View]) -> View:
+    """A view (a NamedTuple) that changes nothing."""
+    return view(*(gr.skip() for _ in view._fields))  # type: ignore[attr-defined]
+
+
+def spoken(
+    handler: Callable[..., View], view: type[View], place: str, say: Callable[[str], str]
+) -> Callable[..., View]:
+    """A handler that says its errors at a place of the page, where the last result stays: a toast would go again.
+
+    Args:
+        handler: of `plainly`.
+        view: what it returns, a NamedTuple.
+        place: the field of the view that says it.
+        say: HTML from plain text.
+    """
+
+    @functools.wraps(handler)
+    def speaking(*args: Any, **kwargs: Any) -> View:
+        try:
+            return handler(*args, **kwargs)
+        except gr.Error as error:
+            said: View = same(view)._replace(**{place: say(html.unescape(str(error.message)))})  # type: ignore[attr-defined]
+            return said
+
+    return speaking
 
 
 def followed(work: Callable[[Progress], Result], view: Callable[[float, str], View]) -> Generator[View, None, Result]:
@@ -128,6 +160,9 @@ def read_asked(
     short_side: Any,
     templates: Any,
     image_prior: Any,
+    everything_else: Any,
+    everything_else_chosen: Any,
+    skip_missing: Any,
     denoise: Any,
     automatic: Any,
     eps: Any,
@@ -156,8 +191,18 @@ def read_asked(
             min_samples=None if automatic is True else whole("min_samples", min_samples),
             templates=one_of("templates", templates, TEMPLATES) if templates not in (None, AUTO) else None,
             image_prior=image_prior is True,
+            everything_else=everything_else is True if everything_else_chosen == "yes" else _is_one_class(typed, extra),
+            skip_missing=skip_missing is True,
             threshold=number("threshold", threshold) if background == BY_THRESHOLD else 0.0,
         )
+
+
+def _is_one_class(words: str, background: str) -> bool:
+    """Whether words are one class with nothing to compare it with: it would fill the picture."""
+    try:
+        return not background and len(core.text.vocabulary.parse_vocabulary(words).class_names) == 1
+    except core.errors.CliptraseError:
+        return False  # said where the words are used
 
 
 def point_of(event: gr.SelectData) -> tuple[float, float]:
@@ -193,7 +238,7 @@ def one_of(what: str, value: Any, known: tuple[str, ...]) -> str:
 
 def number(what: str, value: Any) -> float:
     """The value, if it is a finite number; else UserError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
         raise UserError(f"{what}: expected a number, got something else. Give a plain number.")
     return float(value)
 

@@ -14,7 +14,6 @@ from demo import core
 from demo.errors import UserError
 from demo.figures import views
 from demo.figures.changes import marked
-from demo.figures.overlay import overlay
 from demo.handlers.common import plainly, text
 from demo.presenters import compare as presenters
 from demo.service import Cut, Run, Service
@@ -94,7 +93,7 @@ class CompareHandlers:
                 said = presenters.progress(done, len(comparison.variants), variant.title)
                 yield unchanged._replace(news=said, gallery=_gallery(painted), found=hidden, comparison=None)
             _, cut = next(made)
-            painted.append((_painted(cut, colours, small), presenters.gallery_caption(variant, cut)))
+            painted.append((_painted(cut, colours, small), variant.title))
             pairs.append((variant, cut))
         names = [variant.name for variant in comparison.variants]
         own = own_name(mine, comparison.variants) or names[-1]
@@ -198,7 +197,8 @@ def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]], picture: views.
 
     table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)
     picture = cut.shown if picture is None else picture
-    return overlay(picture, core.io.geometry.nearest(cut.result.labels, picture.shape[:2]), table, "fill", OPACITY)
+    labels = core.io.geometry.nearest(cut.result.labels, picture.shape[:2])
+    return core.viz.overlay.lay_over(picture, labels, table, "fill", OPACITY)
 
 
 def _gallery(painted: list[tuple[views.Picture, str]]) -> Any:

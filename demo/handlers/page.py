@@ -8,13 +8,15 @@ import gradio as gr
 
 from demo.errors import UserError
 from demo.examples import Example, read_examples
+from demo.figures.shown import thumbnail
+from demo.handlers.address import MOST_WORDS, PLAIN, settings_of
 from demo.handlers.common import plainly
 from demo.handlers.model import HeadView, head_view
 from demo.service import Service
 from demo.service.tour import tour_example
 
-MAX_LINKED_WORDS = 4_000
-"""Characters of words that a link may carry."""
+FIRST = "shepherd"
+"""The example that a page opens with."""
 
 
 class GreetView(NamedTuple):
@@ -23,10 +25,22 @@ class GreetView(NamedTuple):
     banner: Any
     offer: Any
     examples: Any
-    image: Any
-    words: Any
-    example: Any
-    linked: Any
+    opening: Any
+    opening_words: Any
+    opening_example: Any
+    background: Any
+    background_words: Any
+    threshold: Any
+    method: Any
+    preset: Any
+    short_side: Any
+    templates: Any
+    image_prior: Any
+    everything_else: Any
+    skip_missing: Any
+    everything_else_chosen: Any
+    denoise: Any
+    automatic: Any
 
 
 class PageHandlers:
@@ -38,21 +52,22 @@ class PageHandlers:
 
     @plainly
     def greet(self, request: gr.Request) -> GreetView:
-        """Page opened: the banner, the examples, and what the link asks for; loading starts here if nothing did."""
+        """Page opened: the banner, the examples, and what the address asks for, else the first example's result."""
         self._service.start()
         found, head = read_examples(), head_view(self._service.status())
-        gallery = gr.Gallery([(str(example.path), example.title) for example in found], visible=bool(found))
         asked = dict(request.query_params) if request else {}
-        example = next((e for e in found if e.name == asked.get("example")), None)
-        words = asked.get("words", example.words if example else "")[:MAX_LINKED_WORDS]
+        named = {example.name: example for example in found}
+        example = named.get(asked.get("example", ""), named.get(FIRST, found[0] if found else None))
+        words = asked.get("words", "")[:MOST_WORDS] or (example.words if example else "")
         return GreetView(
             banner=head.banner,
             offer=head.offer,
-            examples=gallery,
-            image=str(example.path) if example else gr.skip(),
-            words=words or gr.skip(),
-            example=example.name if example else "",
-            linked=example.name if example and words else "",
+            examples=[{"title": e.title, "alt": e.alt, "thumbnail": thumbnail(e.path)} for e in found],
+            opening=str(example.path) if example else None,
+            opening_words=words,
+            opening_example=example.name if example else "",
+            everything_else_chosen="yes" if "everything_else" in asked else "",
+            **{**dict.fromkeys(PLAIN, gr.skip()), **settings_of(asked)},
         )
 
     @plainly
@@ -70,10 +85,10 @@ class PageHandlers:
         return str(example.path), example.words, example.name
 
     @plainly
-    def take_over(self) -> tuple[Any, ...]:
-        """The tour's picture and words go to the left column, and the result is what is looked at."""
+    def take_over(self) -> tuple[str, str, str]:
+        """The tour's picture and words become the page's own."""
         example = tour_example()
-        return str(example.path), example.words, example.name, gr.Tabs(selected="result"), "result"
+        return str(example.path), example.words, example.name
 
 
 def _example_at(index: Any) -> Example:

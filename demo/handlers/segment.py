@@ -9,20 +9,33 @@ import gradio as gr
 
 from demo import core
 from demo.errors import UserError, for_people
-from demo.figures.overlay import STYLES, overlay
-from demo.handlers.common import DownloadView, downloaded, inside, number, one_of, plainly, point_of, read_asked
+from demo.figures.shown import labels_url, picture_url, spots_code
+from demo.handlers.common import (
+    DownloadView,
+    downloaded,
+    inside,
+    one_of,
+    plainly,
+    point_of,
+    read_asked,
+    same,
+    text,
+    whole,
+)
 from demo.presenters import segment as presenters
-from demo.service import Cut, Run, Service, bundle, point_at
+from demo.service import Cut, Run, Service, bundle, point_at, scores_of
+from demo.service.figure import KINDS, figure_file
 
 
 class ResultView(NamedTuple):
     """New values of the components that show a result, by the components' names."""
 
-    overlay: Any
+    result: Any
     legend: Any
     costs: Any
     point: Any
     findings: Any
+    status: Any
     run: Any
     token: Any
 
@@ -35,43 +48,30 @@ class SegmentHandlers:
         self._service = service
 
     @plainly
-    def segment(self, path: str | None, style: Any, opacity: Any, *fields: Any) -> ResultView:
-        """Segment pressed, or a setting changed."""
-        return _view(self._service.segment(path, read_asked(*fields)), style, opacity)
+    def segment(self, path: str | None, *fields: Any) -> ResultView:
+        """Segment pressed."""
+        return self._view(self._service.segment(path, read_asked(*fields)), path)
 
     @plainly
-    def resegment(self, run: Run | None, path: str | None, style: Any, opacity: Any, *fields: Any) -> ResultView:
+    def resegment(self, run: Run | None, path: str | None, *fields: Any) -> ResultView:
         """A setting changed: the same as pressing Segment, but nothing happens before the first result."""
-        if run is None:
-            return ResultView(*(gr.skip() for _ in ResultView._fields))
-        return _view(self._service.segment(path, read_asked(*fields)), style, opacity)
+        return same(ResultView) if run is None else self._view(self._service.segment(path, read_asked(*fields)), path)
 
     @plainly
-    def restyle(self, run: Run | None, path: str | None, style: Any, opacity: Any) -> Any:
-        """Style or opacity changed: the picture is painted again, nothing is computed."""
-        if run is None:
-            return gr.skip()
-        return _painted(self._service.again(run, path), style, opacity)
-
-    @plainly
-    def forget(self) -> ResultView:
+    def forget(self, path: str | None) -> ResultView:
         """Another picture was chosen, or none: results of the one before go."""
-        return ResultView(None, presenters.EMPTY_LEGEND, "", presenters.EMPTY_POINT, "", None, "")
+        status = presenters.NEW_PICTURE if path else presenters.NO_PICTURE
+        return ResultView(None, presenters.EMPTY_LEGEND, "", "", "", status, None, "")
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:
         """After a result: what could be better about the words."""
         if run is None:
             return ""
-        segmenter, entry = self._service.encoded(run, path)
-
-        asked = run.asked
+        segmenter, _ = self._service.encoded(run, path)
         with for_people():
-            words = core.text.vocabulary.parse_vocabulary(asked.words)
-            scores = segmenter.scores(
-                entry.encoding, words, method=asked.method, templates=asked.templates, image_prior=asked.image_prior
-            )
-            return presenters.findings(core.text.linter.lint(words, segmenter.embed_words, scores.words_that_win()))
+            words, winners = core.text.vocabulary.parse_vocabulary(run.asked.words), scores_of(self._service, run, path)
+            return presenters.findings(core.text.linter.lint(words, segmenter.embed_words, winners.words_that_win()))
 
     @plainly
     def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:
@@ -79,6 +79,23 @@ class SegmentHandlers:
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         yield from downloaded(lambda tell: bundle(self._service, run, path, step=tell), presenters.DOWNLOAD)
+
+    @plainly
+    def figure(self, run: Run | None, path: str | None, kind: Any, place: Any) -> Iterator[DownloadView]:
+        """Save pressed: the chosen figure or table, for the patch and layer that the lens shows.
+
+        Args:
+            run: what is shown.
+            path: the picture's file.
+            kind: one of `demo.service.figure.KINDS`.
+            place: "row,column,layer" as the browser noted it; empty before a patch was shown.
+        """
+        if run is None:
+            raise UserError("There is no result yet. Press Segment first.")
+        found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
+        patch, layer = (tuple(found[:2]), found[2]) if len(found) == 3 else (None, None)
+        chosen = one_of("figure", kind, tuple(KINDS))
+        yield from downloaded(lambda _: figure_file(self._service, run, path, chosen, patch, layer), presenters.SAVE)
 
     @plainly
     def point(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:
@@ -89,34 +106,38 @@ class SegmentHandlers:
         return presenters.point_facts(point_at(self._service, run, path, x, y))
 
     @plainly
-    def point_by_numbers(self, run: Run | None, path: str | None, x: Any, y: Any) -> Any:
-        """The same as a click, without a mouse: column and row in percent of the picture."""
-        if run is None:
-            raise UserError("There is no result yet. Press Segment first.")
+    def patch(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:
+        """A patch was chosen in the lens, as (row, column): the same as a click on its middle."""
+        if run is None or token != run.token:
+            return gr.skip()
+        (row, column), (h, w) = point_of(event), run.seen.grid
         height, width = self._service.again(run, path).shown.shape[:2]
-        across, down = number("across", x) / 100, number("down", y) / 100
-        return presenters.point_facts(
-            point_at(self._service, run, path, *inside(across * width, down * height, (height, width)))
+        x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
+        return presenters.point_facts(point_at(self._service, run, path, x, y))
+
+    def _view(self, cut: Cut, path: str | None) -> ResultView:
+        return ResultView(
+            result=self._drawn(cut, path),
+            legend=presenters.legend_table(cut),
+            costs=presenters.costs(cut),
+            point="",
+            findings="",
+            status=presenters.done(cut),
+            run=cut.run,
+            token=cut.run.token,
         )
 
-
-def _view(cut: Cut, style: Any, opacity: Any) -> ResultView:
-    return ResultView(
-        overlay=gr.Image(_painted(cut, style, opacity), alt_text=presenters.alt_text(cut)),
-        legend=presenters.legend_table(cut),
-        costs=presenters.costs(cut),
-        point=presenters.EMPTY_POINT,
-        findings="",
-        run=cut.run,
-        token=cut.run.token,
-    )
+    def _drawn(self, cut: Cut, path: str | None) -> dict[str, Any]:
+        """What the browser draws the result from."""
+        probabilities = scores_of(self._service, cut.run, path).class_probabilities.numpy()
+        return {
+            **presenters.drawn(cut, len(probabilities)),
+            "picture": picture_url(cut.shown),
+            "labels": labels_url(cut.labels),
+            "spots": spots_code(probabilities),
+        }
 
 
-def _painted(cut: Cut, style: Any, opacity: Any) -> Any:
-
-    strength = number("opacity", opacity)
-    if not 0 <= strength <= 1:
-        raise UserError("opacity: expected 0 to 1.")
-    return overlay(
-        cut.shown, cut.labels, core.viz.palette.label_colours(cut.result), one_of("style", style, STYLES), strength
-    )
+def _as_number(part: str) -> Any:
+    """A whole number that the browser wrote; anything else stays text, and is refused as such."""
+    return int(part) if part.isdecimal() and len(part) < 6 else part

@@ -10,6 +10,7 @@ from demo import core
 from demo.figures.heat import Range, own_range
 from demo.presenters.common import describe_model, percent
 from demo.service import Look, Matrix
+from demo.service.lens import MOST
 from demo.settings import INCOMING
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 OUTLINED = 8
 """Global patches that are outlined and listed: more would hide the map."""
 SAME_SCALE, OWN_SCALE = SCALES = ("one scale for all", "each its own")
-MOST = 4.0
-"""Multiples of an even share at which the common scale ends; see docs/decisions/014-one-scale.md."""
 
 EMPTY_PATCH = '<p class="hint">Segment a picture, then click one of its patches.</p>'
 PICK_PATCH = '<p class="hint">Click a patch of the picture, or give its row and column.</p>'

@@ -51,13 +51,10 @@ def news(pairs: Sequence[Pair]) -> str:
         parts.append(f"{kept} of {len(pairs)} results <b>reused</b>")
     if made:
         parts.append(f"{made} made in {seconds(spent)}")
+    took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(cut))}" for variant, cut in pairs)
     notes = dict.fromkeys(note for _, cut in pairs for note in cut.result.notes)
-    return f'<p class="facts">{" · ".join(parts)}</p>' + "".join(map(hint, list(notes)[:NOTES_SHOWN]))
-
-
-def gallery_caption(variant: Variant, cut: Cut) -> str:
-    """Plain text: what a picture of the gallery is, and its cost beyond the encoding that all share."""
-    return f"{variant.title} · {seconds(cost(cut))}"
+    each = f"<details><summary>What each took</summary>{took}</details>"
+    return f'<div class="facts">{" · ".join(parts)}{each}</div>' + "".join(map(hint, list(notes)[:NOTES_SHOWN]))
 
 
 def changed_share(before: Variant, after: Variant, found: Difference) -> str:

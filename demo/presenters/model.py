@@ -12,7 +12,7 @@ from demo.presenters.common import hint, sheet, strip
 from demo.service.saw import Saw
 from demo.settings import OFFERED
 
-NANO_LIMITS = "It is small: it reads photographs of everyday things, with English words; a real CLIP reads them better."
+NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
 OWN_CHOICE = "Your choice, on this page only."
 EMBEDDED_LIMITS = (
     "nano is part of this program, so that it works with no network and every test shows the real computation. "
@@ -39,7 +39,7 @@ def banner(status: Status, chosen: ModelFacts | None = None) -> str:
     facts = _runs(status.name, status.pretrained, status.device, status.precision)
     if status.notice:
         return strip("note", facts, status.notice)
-    return strip("calm", facts, f"The embedded model. {NANO_LIMITS}" if status.name == NANO else "")
+    return strip("calm", facts, NANO_LIMITS if status.name == NANO else "")
 
 
 def offer_label(key: str) -> str:

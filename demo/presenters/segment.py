@@ -9,35 +9,84 @@ from typing import Any
 import numpy as np
 
 from demo import core
-from demo.presenters.common import describe_model, hint, percent, seconds, some, sort_head, swatch, word
+from demo.presenters.common import describe_model, hint, percent, seconds, some, sort_head, strip, swatch, word
 from demo.service import Cut, Point
 
 NOTES_SHOWN = 5
 
+MOST_SAID = 5
+"""Classes that the line above the result names."""
+
 DOWNLOAD = "Download masks, overlay and settings (zip)"
+SAVE = "Save"
 EMPTY_LEGEND = hint("The classes that were found appear here, with their share of the picture.")
-EMPTY_POINT = hint("Click the picture to see what is there, what came second and why.")
+OPENING = strip("busy", "Starting.", "The first picture is being divided.")
+NEW_PICTURE = strip("note", "Your picture is here.", "Type what is in it, then press Enter.")
+NO_PICTURE = strip("note", "No picture.", "Drop one anywhere, paste one, or pick an example.")
+STOPPED = strip("note", "Stopped.", "The last result stays.")
+_ENCODING = ("read", "encode")
 _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
-_COLUMNS = (("Class", "text"), ("Area", "number"), ("Mean confidence", "number"))
+_COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
 
 def legend_table(cut: Cut) -> str:
-    """HTML table: colour, class, share of the picture, mean confidence; its heads are buttons that sort."""
+    """HTML table: class, share of the picture, mean confidence; heads sort it, a class's button isolates it."""
     heads = "".join(sort_head(name, kind, falling=name == "Area") for name, kind in _COLUMNS)
     rows = "".join(
-        f'<tr><td>{swatch(row.colour)}</td><th scope="row" data-value="{html.escape(row.name, quote=True)}">'
-        f'{word(row.name)}</th><td data-value="{row.area:.6f}">{percent(row.area)}</td>'
-        f'<td data-value="{row.confidence:.6f}">{percent(row.confidence)}</td></tr>'
+        f'<tr data-label="{row.index}"><th scope="row" data-value="{html.escape(row.name, quote=True)}">'
+        f'<button type="button" class="chip" aria-pressed="false">{swatch(row.colour)} {word(row.name)}</button></th>'
+        f'<td data-value="{row.area:.6f}"><span class="share" style="--share:{row.area:.3f};--colour:{row.colour}">'
+        f'{percent(row.area)}</span></td><td data-value="{row.confidence:.6f}">{percent(row.confidence)}</td></tr>'
         for row in cut.legend
     )
     present = {row.name for row in cut.legend}
     absent = [name for name in cut.result.class_names if name not in present]
     return (
-        '<div class="legend"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
-        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<div class="legend"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
         + (f'<p class="hint">Not found: {word(some(absent, 12))}</p>' if absent else "")
         + "".join(hint(note) for note in cut.result.notes[:NOTES_SHOWN])
     )
+
+
+def done(cut: Cut) -> str:
+    """HTML: the result in one line, and what stands in the way of a better one."""
+    shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:MOST_SAID])
+    more = len(cut.legend) - MOST_SAID
+    took = sum(value for stage, value in cut.result.timings.items() if not (cut.reused and stage in _ENCODING))
+    cost = "Instant (cached)." if cut.kept else f"{seconds(took)}."
+    advice = one_class(cut)
+    said = f"{shares}{f' and {more} more' if more > 0 else ''}. {advice or cost}"
+    return strip("note" if advice else "calm", "Done:", said)
+
+
+def failed(text: str) -> str:
+    """HTML: why there is no new result."""
+    return strip("bad", "Not possible.", text)
+
+
+def one_class(cut: Cut) -> str:
+    """Plain text: why one class fills the whole picture; empty where several were asked for."""
+    rest = cut.run.asked.everything_else
+    if len(cut.result.class_names) != 1 + rest:
+        return ""
+    name = cut.result.class_names[0]
+    if len(name.split()) > 2 or (len(name.split()) == 2 and not rest):
+        return f"Taken as one class. Separate classes with commas: {', '.join(name.split()[:6])}."
+    return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
+
+
+def drawn(cut: Cut, scored: int) -> dict[str, Any]:
+    """What the browser needs besides pixels to draw a result; the first `scored` classes were compared with patches."""
+    colours = core.viz.palette.label_colours(cut.result)
+    return {
+        "alt": alt_text(cut),
+        "words": cut.run.asked.words,
+        "grid": list(cut.run.seen.grid),
+        "scored": scored,
+        "names": list(cut.result.class_names),
+        "colours": [[row.index, *colours[row.index].tolist()] for row in cut.legend],
+        "classes": [{"index": row.index, "name": row.name, "colour": row.colour} for row in cut.legend],
+    }
 
 
 def costs(cut: Cut) -> str:
@@ -64,7 +113,7 @@ def costs(cut: Cut) -> str:
 def alt_text(cut: Cut) -> str:
     """The overlay for whoever does not see it; plain text."""
     shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:12])
-    return f"The picture divided among words: {shares}. The table below has every class."
+    return f"The picture divided among words: {shares}. The legend has every class."
 
 
 def findings(texts: Sequence[str]) -> str:

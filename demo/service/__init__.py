@@ -6,7 +6,7 @@ from demo.service.bundle import bundle
 from demo.service.cuts import Asked, Cut, Run
 from demo.service.looks import Look, Matrix
 from demo.service.pictures import Seen
-from demo.service.points import Point, point_at
+from demo.service.points import Point, point_at, scores_of
 from demo.service.refine import Better, Refinement
 from demo.service.service import Service
 
@@ -25,4 +25,5 @@ __all__ = [
     "UserError",
     "bundle",
     "point_at",
+    "scores_of",
 ]

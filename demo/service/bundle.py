@@ -60,6 +60,7 @@ def bundle(
             pixels,
             folder,
             stem,
+            formats=core.io.export.ARCHIVE_FORMATS,
             about={"picture": Path(path).name},
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )
@@ -99,7 +100,7 @@ def command_line(file: str, asked: Asked, model: LoadedModel, refinement: Refine
     name = model.name if model.pretrained == "embedded" else f"{model.name}:{model.pretrained}"
     # With "=": what a person typed may begin with a dash.
     parts = [f"--vocabulary={asked.words}", f"--model={name}"]
-    parts += arguments_of(asked)
+    parts += [f"--formats={','.join(core.io.export.ARCHIVE_FORMATS)}", *arguments_of(asked)]
     if refinement is not None:
         parts.append(f"--refine={refinement.refiner}")
         if refinement.refiner != NO_MODEL:

@@ -93,18 +93,28 @@ def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
     """
     cut = service.again(run, path)
     own = service.again(Run(run.seen, run.asked.before_vote), path).result
+    before, after = clusterings(service, cut, path)
+    return Clusters(
+        cut=cut,
+        before=before,
+        after=after,
+        votes=region_votes(own.labels, cut.result.regions, after.reshape(-1), len(own.class_names)),
+        automatic=_automatic(service.encoded(run, path)[0], run.seen),
+    )
+
+
+def clusterings(service: Service, cut: Cut, path: str | None) -> tuple[Ids, Ids]:
+    """Cluster of each patch without denoising and as in the result, numbered as in `Clusters`; two (h, w).
+
+    Takes and raises what `clusters_of` does; `cut` is the result that is shown.
+    """
+    run = cut.run
     segmenter, entry = service.encoded(run, path)
     with for_people():
         bare = segmenter.clusters(entry.encoding, eps=run.asked.eps, min_samples=run.asked.min_samples, denoise="none")
     after = cut.result.patch_clusters
     before = np.append(partners(bare, after), NOISE)[bare]  # the last one is for -1
-    return Clusters(
-        cut=cut,
-        before=before.reshape(run.seen.grid),
-        after=after.reshape(run.seen.grid),
-        votes=region_votes(own.labels, cut.result.regions, after, len(own.class_names)),
-        automatic=_automatic(segmenter, run.seen),
-    )
+    return before.reshape(run.seen.grid), after.reshape(run.seen.grid)
 
 
 def partners(before: Ids, after: Ids) -> Ids:

@@ -119,7 +119,8 @@ def class_names(comparison: Comparison) -> list[str]:
     with for_people():
         asked = {one.asked.words for one in comparison.variants}
         named = [core.text.words.read_words(words, None).class_names for words in asked]
-    return [*(name for names in named for name in names), core.results.BACKGROUND]  # a threshold adds it
+    # A threshold adds one of these, the option everything_else the other.
+    return [*(name for names in named for name in names), core.results.BACKGROUND, core.results.EVERYTHING_ELSE]
 
 
 def cost(cut: Cut) -> float:

@@ -13,7 +13,7 @@ from demo.service.cuts import Run
 from demo.service.service import Service
 
 if TYPE_CHECKING:
-    from cliptrase_core.inspection.scores import Candidate
+    from cliptrase_core.inspection.scores import Candidate, PatchScores
     from cliptrase_core.io.geometry import Size
 
 
@@ -46,6 +46,20 @@ class Point:
     region_share: float
 
 
+def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
+    """How well each word suits each patch; errors as in `point_at`."""
+    segmenter, entry = service.encoded(run, path)
+    asked = run.asked
+    with for_people():
+        return segmenter.scores(
+            entry.encoding,
+            asked.words,
+            method=asked.method,
+            templates=asked.templates,
+            image_prior=asked.image_prior,
+        )
+
+
 def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -> Point:
     """Ask for a point of the shown picture.
 
@@ -61,18 +75,11 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     """
 
     cut = service.again(run, path)
-    segmenter, entry = service.encoded(run, path)
     asked, result = run.asked, cut.result
-    row, column = _pixel((y, x), cut.shown.shape[:2], entry.encoding.frame.labels)
+    scores = scores_of(service, run, path)
+    row, column = _pixel((y, x), cut.shown.shape[:2], scores.size)
     place = _pixel((y, x), cut.shown.shape[:2], result.size)
     with for_people():
-        scores = segmenter.scores(
-            entry.encoding,
-            asked.words,
-            method=asked.method,
-            templates=asked.templates,
-            image_prior=asked.image_prior,
-        )
         candidates = scores.at(row, column)
     label, region = int(result.labels[place]), int(result.regions[place])
     votes = np.zeros(1, dtype=np.int64)

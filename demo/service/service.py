@@ -178,6 +178,11 @@ class Service:
             maps, patches = self._maps_of(seen, path, layer, head)
             return self._matrices.get((seen, maps.layer, head), lambda: make_matrix(seen, maps, patches))[0]
 
+    def maps(self, seen: Seen, path: str | None, layer: int | None = None, *, head: int | None = None) -> AttentionMaps:
+        """Who looks at whom in one layer and head; arguments and errors as in `look`."""
+        with for_people():
+            return self._maps_of(seen, path, layer, head)[0]
+
     def depth(self, seen: Seen, path: str | None) -> list[LayerGlobals]:
         """Global patches of every layer; computed once for each picture.
 

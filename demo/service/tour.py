@@ -12,7 +12,6 @@ from demo.errors import UserError
 from demo.examples import Example, read_examples
 from demo.figures import views
 from demo.figures.heat import heat_map
-from demo.figures.overlay import overlay
 from demo.service.cuts import Asked, Cut
 from demo.service.looks import Look
 from demo.service.service import Service
@@ -107,7 +106,8 @@ def _words(service: Service) -> Pair:
 
     plain, cut = _cut(service, method="clip"), _cut(service)
     left, right = (
-        overlay(c.shown, c.labels, core.viz.palette.label_colours(c.result), "fill", 0.6) for c in (plain, cut)
+        core.viz.overlay.lay_over(c.shown, c.labels, core.viz.palette.label_colours(c.result), "fill", 0.6)
+        for c in (plain, cut)
     )
     return left, right, {"changed": float((plain.result.labels != cut.result.labels).mean())}
 
@@ -126,7 +126,7 @@ def _cut(service: Service, **changes: str) -> Cut:
 def _regions(cut: Cut) -> views.Picture:
 
     colours = core.viz.palette.paint(cut.regions, core.viz.palette.region_colours(int(cut.result.regions.max()) + 1))
-    return views.blend(cut.shown, colours, 0.75)
+    return core.viz.overlay.blend(cut.shown, colours, 0.75)
 
 
 def _counts(cut: Cut) -> dict[str, float]:

@@ -1,31 +1,50 @@
-"""The left column: the picture, the words, examples and settings."""
+"""The top of the page: examples and the picture, the words, and the settings that stand in a tab of their own."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from demo.handlers.address import PLAIN
 from demo.handlers.common import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS
-from demo.script import COPY_LINK
+from demo.presenters import segment as presenters
+from demo.presenters.common import hint
 from demo.settings import DATASETS, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
-from demo.tabs.common import caption, hidden_text
+from demo.tabs.common import hidden_text
 
-GRAMMAR = "Separate classes by ; and synonyms by , and put what is only background after | background:"
-GRAMMAR_EXAMPLE = "cat, kitten; dog | background: wall, floor"
+NAME = "settings"
+WORDS_HINT = "What is in the picture? For example: cat, kitten; grass; sky"
+GRAMMAR = (
+    "Words: commas or semicolons separate classes. With semicolons, commas separate synonyms: cat, kitten; dog. "
+    "Enter segments, Shift+Enter makes a new line. What is only background: cat | background: wall, floor."
+)
+ONE_CLASS = f"(words, now, chosen) => lab.oneClass(words, now, chosen, {json.dumps(list(DATASETS))})"
+EXAMPLES_HTML = """
+<div class="strip-of-examples" role="group" aria-label="Examples: a click segments one">
+  {{#each value}}<button type="button" data-index="{{@index}}"><img src="{{this.thumbnail}}" alt="{{this.alt}}">
+  <span>{{this.title}}</span></button>{{/each}}
+</div>"""
+EXAMPLES_JS = """
+element.addEventListener("click", event => {
+  const button = event.target.closest("button[data-index]");
+  if (button) trigger("select", { index: Number(button.dataset.index), value: null });
+});"""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """Components of the left column; those that `read_asked` reads are listed by `Page.asked`."""
+    """Components with which a person asks; those that `read_asked` reads are listed by `Page.asked`."""
 
     image: gr.Image
     words: gr.Textbox
     word_list: gr.Dropdown
     go: gr.Button
     stop: gr.Button
-    examples: gr.Gallery
+    status: gr.HTML
+    examples: gr.HTML
     copy_link: gr.Button
     background: gr.Radio
     background_words: gr.Textbox
@@ -35,57 +54,87 @@ class Ask:
     short_side: gr.Dropdown
     templates: gr.Radio
     image_prior: gr.Checkbox
+    everything_else: gr.Checkbox
+    skip_missing: gr.Checkbox
     example: gr.Textbox
     linked: gr.Textbox
+    opening: gr.Image
+    opening_words: gr.Textbox
+    opening_example: gr.Textbox
+    everything_else_chosen: gr.Textbox
 
 
-def draw() -> Ask:
-    """Put the components where the caller stands."""
-    caption("Picture")
-    image = gr.Image(
-        label="Picture",
-        show_label=False,
-        type="filepath",
-        sources=["upload", "clipboard", "webcam"],
-        height=300,
-        buttons=[],
-        elem_id="picture",
-    )
-    words = gr.Textbox(label="Words", info=GRAMMAR, placeholder=GRAMMAR_EXAMPLE, lines=2, max_lines=8, elem_id="words")
+def draw_top() -> dict[str, Any]:
+    """Examples, picture, words and the line that says how things stand, where the caller stands."""
+    with gr.Row(elem_id="strip"):
+        examples = gr.HTML(
+            [],
+            html_template=EXAMPLES_HTML,
+            js_on_load=EXAMPLES_JS,
+            apply_default_css=False,
+            elem_id="examples",
+            container=False,
+        )
+        image = gr.Image(
+            label="Picture",
+            show_label=False,
+            type="filepath",
+            sources=["upload"],
+            placeholder="Upload a picture",
+            height=60,
+            scale=0,
+            min_width=150,
+            buttons=[],
+            elem_id="picture",
+        )
+    with gr.Row(elem_id="ask"):
+        words = gr.Textbox(
+            label="Words",
+            show_label=False,
+            container=False,
+            placeholder=WORDS_HINT,
+            lines=1,
+            max_lines=4,
+            scale=1,
+            elem_id="words",
+        )
+        everything_else = gr.Checkbox(
+            False, label="everything else", container=False, scale=0, min_width=130, elem_id="everything-else"
+        )
+        go = gr.Button("Segment", variant="primary", elem_id="segment", scale=0, min_width=130)
+        stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=80)
+        status = gr.HTML(presenters.OPENING, elem_id="status", padding=False)
+    return {
+        "examples": examples,
+        "image": image,
+        "words": words,
+        "go": go,
+        "stop": stop,
+        "status": status,
+        "everything_else": everything_else,
+        "example": hidden_text("example"),
+        "linked": hidden_text("linked"),
+        "opening": gr.Image(type="filepath", visible="hidden", interactive=False, elem_id="opening"),
+        "opening_words": hidden_text("opening-words"),
+        "opening_example": hidden_text("opening-example"),
+        "everything_else_chosen": hidden_text("everything-else-chosen"),
+    }
+
+
+def draw_settings() -> dict[str, Any]:
+    """What becomes of the rest of the picture, and how the picture and the words are read."""
+    gr.HTML(hint(GRAMMAR), padding=False)
     with gr.Row():
-        go = gr.Button("Segment", variant="primary", elem_id="go", scale=3, min_width=160)
-        stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=70)
-    caption("Examples: one click")
-    examples = gr.Gallery(
-        label="Examples",
-        show_label=False,
-        visible=False,
-        columns=3,
-        height="auto",
-        object_fit="contain",
-        allow_preview=False,
-        buttons=[],
-        elem_id="examples",
-    )
-    copy_link = gr.Button("Copy link", size="sm", elem_id="copy-link")
-    with gr.Accordion("Background and settings", open=False, elem_id="settings"):
-        chosen = _settings()
-    return Ask(
-        image=image,
-        words=words,
-        go=go,
-        stop=stop,
-        examples=examples,
-        copy_link=copy_link,
-        example=hidden_text("example"),
-        linked=hidden_text("linked"),
-        **chosen,
-    )
+        with gr.Column(min_width=280):
+            parts = _about_words()
+        with gr.Column(min_width=280):
+            parts.update(_about_pictures())
+    return parts
 
 
 def wire(ask: Ask) -> None:
-    """Events that concern this column alone; none reaches the server."""
-    ask.copy_link.click(None, [ask.example, ask.words], None, js=COPY_LINK, api_visibility="private")
+    """Events that concern these components alone."""
+    ask.copy_link.click(None, ask.example, None, js="example => lab.copyLink(example)", api_visibility="private")
     ask.image.input(None, None, ask.example, js="() => ''", api_visibility="private")  # a link cannot hold it
     ask.background.change(
         lambda way: (gr.Textbox(visible=way == BY_WORDS), gr.Slider(visible=way == BY_THRESHOLD)),
@@ -95,11 +144,13 @@ def wire(ask: Ask) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+    rest, chosen = ask.everything_else, ask.everything_else_chosen
+    # One class would fill the picture: beside it, everything else is a class too, unless the person has decided.
+    ask.words.change(None, [ask.words, rest, chosen], rest, js=ONE_CLASS, api_visibility="private")
     ask.word_list.input(None, ask.word_list, ask.words, js="name => name", api_visibility="private")
 
 
-def _settings() -> dict[str, Any]:
-    """What becomes of the rest of the picture, and how the picture and the words are read."""
+def _about_words() -> dict[str, Any]:
     word_list = gr.Dropdown(
         list(DATASETS), value=None, label="Words of a data set", info="Puts its name into the words."
     )
@@ -108,8 +159,31 @@ def _settings() -> dict[str, Any]:
     )
     background_words = gr.Textbox(label="Background words", placeholder="wall, floor, sky", visible=False)
     threshold = gr.Slider(
-        0, 1, value=0.3, step=0.01, label="Least confidence", info="Less sure pixels are background.", visible=False
+        0,
+        1,
+        value=float(PLAIN["threshold"]),
+        step=0.01,
+        label="Confidence threshold",
+        info="Less sure pixels are background.",
+        visible=False,
     )
+    templates = gr.Radio([AUTO, *TEMPLATES], value=AUTO, label="Prompt templates", info="auto takes the preset's.")
+    image_prior = gr.Checkbox(False, label="Image prior", info="Weigh words by how well they suit the whole picture.")
+    skip_missing = gr.Checkbox(
+        False, label="Leave out what is not there", info="Classes that suit nowhere as well as general words do."
+    )
+    return {
+        "word_list": word_list,
+        "skip_missing": skip_missing,
+        "background": background,
+        "background_words": background_words,
+        "threshold": threshold,
+        "templates": templates,
+        "image_prior": image_prior,
+    }
+
+
+def _about_pictures() -> dict[str, Any]:
     method = gr.Dropdown(list(METHODS), value=METHODS[0], label="Method", info="Compare shows all of them.")
     preset = gr.Radio(
         list(PRESETS), value=PRESETS[0], label="Preset", info="auto takes the whole picture, paper-* its centre."
@@ -120,18 +194,5 @@ def _settings() -> dict[str, Any]:
         label="Short side in pixels",
         info="What the model is given: larger shows finer parts and takes longer. Only with the preset auto.",
     )
-    templates = gr.Radio(
-        [AUTO, *TEMPLATES], value=AUTO, label="Sentences around each word", info="auto takes the preset's."
-    )
-    image_prior = gr.Checkbox(False, label="Image prior", info="Weigh words by how well they suit the whole picture.")
-    return {
-        "word_list": word_list,
-        "background": background,
-        "background_words": background_words,
-        "threshold": threshold,
-        "method": method,
-        "preset": preset,
-        "short_side": short_side,
-        "templates": templates,
-        "image_prior": image_prior,
-    }
+    copy_link = gr.Button("Copy link", size="sm", elem_id="copy-link")
+    return {"method": method, "preset": preset, "short_side": short_side, "copy_link": copy_link}

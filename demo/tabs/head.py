@@ -10,6 +10,12 @@ import gradio as gr
 from demo.handlers.model import HeadView, ModelHandlers, OfferedView
 from demo.tabs.common import PRIVATE, outputs
 
+TITLE_HTML = (
+    '<a class="skip" href="#words">Skip to the words</a><h1>CLIPtrase Lab</h1>'
+    "<p>Cut a picture into parts with nothing but words, and see why. "
+    '<a href="https://arxiv.org/abs/2407.08268" target="_blank" rel="noopener">Paper</a></p>'
+)
+
 
 @dataclass(frozen=True)
 class Head:
@@ -33,6 +39,7 @@ def draw(banner: str) -> Head:
         banner: HTML, what runs now.
     """
     with gr.Row(elem_id="head"):
+        gr.HTML(TITLE_HTML, padding=False, elem_id="title")
         said = gr.HTML(banner, padding=False, elem_id="banner")
         offer = gr.Button("", visible=False, variant="primary", size="sm", elem_id="head-load", scale=0, min_width=230)
         stop = gr.Button("Stop", visible=False, size="sm", elem_id="head-stop", scale=0, min_width=90)

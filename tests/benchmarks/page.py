@@ -39,8 +39,7 @@ def rows() -> Iterator[Row]:
             yield row("new picture -> overlay", "<= 1.0 s", new_pictures(visitor, folder))
             segment(visitor, EXAMPLES / "shepherd.jpg", "dog; road")
             yield row("3 new words -> overlay", "<= 0.3 s", repeat(lambda i: new_words(visitor, i)))
-            yield row("the same question again", "-", repeat(lambda i: shown(visitor, visitor.do("go"))))
-            yield row("opacity", "-", repeat(lambda i: opacity(visitor, i)))
+            yield row("the same question again", "-", repeat(lambda i: shown(visitor, visitor.do("segment"))))
             yield row("click on the result: what is here", "-", repeat(lambda i: point(visitor, i)))
             yield row("click on a patch: both maps", "<= 0.15 s", repeat(lambda i: patch(visitor, i)))
             yield row(
@@ -61,8 +60,7 @@ def photographs(server: Server, folder: Path) -> Iterator[Row]:
     segment(visitor, EXAMPLES / "shepherd.jpg", "dog; road")  # waits for the model
     yield row("12 megapixels -> overlay", "<= 1.5 s", few(lambda i: segment(visitor, paths[i], WORDS)))
     yield row("3 new words -> overlay", "<= 0.5 s", repeat(lambda i: new_words(visitor, i)))
-    visitor.do("go", words=WORDS)
-    yield row("opacity", "<= 0.3 s", repeat(lambda i: opacity(visitor, i)))
+    visitor.do("segment", words=WORDS)
     yield row("eps -> overlay", "<= 0.3 s", repeat(lambda i: eps(visitor, i)))
     yield row("click on a region", "<= 0.3 s", repeat(lambda i: region(visitor, i)))
     yield row("click on the result: what is here", "-", repeat(lambda i: point(visitor, i)))
@@ -113,22 +111,17 @@ def photo(folder: Path, seed: int) -> Path:
 
 def segment(visitor: Visitor, path: Path, words: str) -> Answer:
     """Upload, press Segment, see the overlay."""
-    return shown(visitor, visitor.do("go", picture=visitor.upload(path), words=words))
+    return shown(visitor, visitor.do("segment", picture=visitor.upload(path), words=words))
 
 
 def new_words(visitor: Visitor, i: int) -> Answer:
     """Type three words that were never asked for."""
-    return shown(visitor, visitor.do("go", words=f"dog {i}; road {i}; wall {i}"))
-
-
-def opacity(visitor: Visitor, i: int) -> Answer:
-    """Move the slider."""
-    return shown(visitor, visitor.do("opacity", "input", opacity=0.05 * (i % 20)))
+    return shown(visitor, visitor.do("segment", words=f"dog {i}; road {i}; wall {i}"))
 
 
 def point(visitor: Visitor, i: int) -> Answer:
     """Click the result."""
-    return expect(visitor.do("overlay", "select", at=[20 + 30 * i, 100]))
+    return expect(visitor.do("result", "select", at=[20 + 30 * i, 100]))
 
 
 def patch(visitor: Visitor, i: int) -> None:
@@ -174,10 +167,10 @@ def comparisons(visitor: Visitor, paths: list[Path], words: str) -> list[float]:
 
 
 def shown(visitor: Visitor, answer: Answer) -> Answer:
-    """The answer, once its picture is here."""
-    expect(answer)
-    fetch(visitor, visitor.shown("overlay"))
-    return answer
+    """The answer, if it brought what the browser draws the result from."""
+    if not visitor.shown("result"):
+        raise RuntimeError(f"expected a result, got {visitor.shown('status')}")
+    return expect(answer)
 
 
 def fetch(visitor: Visitor, value: dict[str, Any]) -> None:

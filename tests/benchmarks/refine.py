@@ -28,12 +28,12 @@ TRUE = "true outlines"
 
 
 def outlined(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(H, W): every connected piece of a true class, with the label that covers most of it."""
+    """(H, W): every connected component of a true class, with the label that covers most of it."""
     answer = labels.copy()
     for label in np.unique(truth[truth != IGNORED]):
-        _, pieces = cv2.connectedComponents((truth == label).astype(np.uint8))
-        for piece in range(1, pieces.max() + 1):
-            answer[pieces == piece] = np.bincount(labels[pieces == piece]).argmax()
+        _, components = cv2.connectedComponents((truth == label).astype(np.uint8))
+        for component in range(1, components.max() + 1):
+            answer[components == component] = np.bincount(labels[components == component]).argmax()
     return answer
 
 
@@ -65,17 +65,17 @@ def model(name: str) -> Sam:
 
 
 def ask(sam: Sam) -> tuple[float, float]:
-    """Seconds for everything that is done with a picture of 640 x 480 in 20 pieces: the first time, and seen before."""
+    """Seconds for a picture of 640 x 480 in 20 components: the first time, and for a known picture."""
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     labels = np.zeros((480, 640), np.int32)
-    for piece in range(PIECES - 1):
-        row, column = divmod(piece, 5)
-        labels[20 + 115 * row : 110 + 115 * row, 20 + 125 * column : 120 + 125 * column] = piece + 1
+    for component in range(PIECES - 1):
+        row, column = divmod(component, 5)
+        labels[20 + 115 * row : 110 + 115 * row, 20 + 125 * column : 120 + 125 * column] = component + 1
     result = cc.Segmentation(
         labels=labels,
         regions=np.full(labels.shape, -1, np.int32),
         confidence=np.ones(labels.shape, np.float32),
-        class_names=tuple(str(piece) for piece in range(PIECES)),
+        class_names=tuple(str(component) for component in range(PIECES)),
         patch_clusters=np.full(30 * 40, -1),
         grid=(30, 40),
         settings={},
@@ -104,10 +104,10 @@ def main() -> None:
     """Print both tables."""
     torch.manual_seed(0)
     print("the bundled photographs, each among its own words, nano; boundary F within 3/224 of the short side:\n")
-    print("| refiner | mIoU | pixels right | boundary F | time |\n|---|---|---|---|---|")
+    print("| refiner | mIoU | pixel accuracy | boundary F | time |\n|---|---|---|---|---|")
     for row in effects():
         print(row, flush=True)
-    print(f"\n640 x 480, {PIECES} pieces (vit_b: random weights of the real shape):\n")
+    print(f"\n640 x 480, {PIECES} components (vit_b: random weights of the real shape):\n")
     print("| SAM | a new picture | a new result of a known picture | memory above the model |\n|---|---|---|---|")
     for row in costs():
         print(row, flush=True)

@@ -79,19 +79,19 @@ def _ask(server: Server, folder: Path, numbers: range) -> list[str]:
 
 def _arrive(server: Server) -> Visitor:
     visitor = Visitor(server.address)
-    visitor.do("go", picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words="dog; road")
+    visitor.do("segment", picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words="dog; road")
     return visitor
 
 
 def _new_words(visitor: Visitor, folder: Path, i: int) -> str | None:
-    return visitor.do("go", words=f"dog {i}; road; wall {i}").error
+    return visitor.segment(words=f"dog {i}; road; wall {i}")
 
 
 def _new_picture(visitor: Visitor, folder: Path, i: int) -> str | None:
     path = folder / "new.png"
     noise = np.random.default_rng(i).integers(0, 256, (12, 16, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
     Image.fromarray(noise).save(path)
-    return visitor.do("go", picture=visitor.upload(path)).error
+    return visitor.segment(picture=visitor.upload(path))
 
 
 def _photograph(visitor: Visitor, folder: Path, i: int) -> str | None:
@@ -100,16 +100,12 @@ def _photograph(visitor: Visitor, folder: Path, i: int) -> str | None:
     if not known.exists():
         photograph(known, quality=80)
     path.write_bytes(known.read_bytes() + str(i).encode())  # what follows the picture is not read, but counts
-    told = visitor.do("go", picture=visitor.upload(path)).error
+    told = visitor.segment(picture=visitor.upload(path))
     return told or (visitor.do("download").error if i % 3 == 0 else None)
 
 
-def _opacity(visitor: Visitor, folder: Path, i: int) -> str | None:
-    return visitor.do("opacity", "input", opacity=(i % 10) / 10).error
-
-
 def _point(visitor: Visitor, folder: Path, i: int) -> str | None:
-    return visitor.do("overlay", "select", at=[i % 300, i % 200]).error
+    return visitor.do("result", "select", at=[i % 300, i % 200]).error
 
 
 def _patch(visitor: Visitor, folder: Path, i: int) -> str | None:
@@ -117,20 +113,20 @@ def _patch(visitor: Visitor, folder: Path, i: int) -> str | None:
 
 
 def _mistake(visitor: Visitor, folder: Path, i: int) -> str | None:
-    answer = visitor.do("go", words="cat | floor")
+    said = visitor.segment(words="cat | floor")
     visitor.set(words="dog; road")
-    return None if "background" in (answer.error or "") else f"expected a refusal, got {answer.messages[-1]}"
+    return None if "background" in (said or "") else f"expected a refusal, got {said}"
 
 
 def _hostile_file(visitor: Visitor, folder: Path, i: int) -> str | None:
-    answer = visitor.do("go", picture=visitor.upload(HOSTILE[i % len(HOSTILE)]))
-    visitor.do("go", picture=visitor.upload(EXAMPLES / "shepherd.jpg"))
-    return None if answer.succeeded or "expected" in (answer.error or "") else str(answer.error)
+    said = visitor.segment(picture=visitor.upload(HOSTILE[i % len(HOSTILE)]))
+    visitor.segment(picture=visitor.upload(EXAMPLES / "shepherd.jpg"))
+    return None if said is None or "expected" in said else said
 
 
 def _leave_early(visitor: Visitor, folder: Path, i: int) -> str | None:
     visitor.set(words=f"left {i}; road")
-    listener = visitor.event("go", "click")
+    listener = visitor.event("segment", "click")
     visitor.join(listener["id"], visitor.data(listener))
     with visitor.http.stream("GET", f"{API}/queue/data", params={"session_hash": visitor.session}) as stream:
         next(stream.iter_lines())
@@ -141,7 +137,6 @@ KINDS: tuple[Callable[[Visitor, Path, int], str | None], ...] = (
     _new_words,
     _point,
     _new_picture,
-    _opacity,
     _photograph,
     _patch,
     _mistake,

@@ -43,7 +43,7 @@ def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):
     with Image.open(tmp_path / "out" / "photo.labels.png") as labels:
         assert labels.mode == "P"
         assert labels.size == (64, 48)
-    result = export.load(tmp_path / "out" / "photo.json")
+    result = export.load_result(tmp_path / "out" / "photo.json")
     assert result.class_names == ("cat", "dog", "background")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "photo.labels.png")), result.labels)
     record = json.loads((tmp_path / "out" / "photo.json").read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def test_long_names_that_differ_at_their_end_are_kept_apart(tmp_path, picture):
 
 def test_paper_preset_labels_the_crop(photo, tmp_path):
     run("segment", photo, "--vocabulary", "cat; dog", "--preset", "paper-224", "--output", tmp_path / "out")
-    assert export.load(tmp_path / "out" / "photo.json").size == (224, 224)
+    assert export.load_result(tmp_path / "out" / "photo.json").size == (224, 224)
 
 
 def test_intermediates_are_added_on_request(photo, tmp_path):
@@ -102,6 +102,16 @@ def test_inspect_writes_heat_maps_and_arrays(photo, tmp_path, capsys):
         assert arrays[matrix].sum(axis=1) == pytest.approx(1, abs=1e-3)
     assert arrays["affinity"][token, token] == pytest.approx(1, abs=1e-2)
     assert "global patches" in capsys.readouterr().out
+
+
+def test_inspect_draws_a_figure_when_asked_and_knows_it_again(photo, tmp_path, capsys):
+    line = ["inspect", photo, "--row", 2, "--column", 3, "--figure", "--output", tmp_path]
+    assert run(*line) == run(*line) == 0  # the second time it replaces its own
+    figure = tmp_path / "photo.layer11.row2.column3.figure.png"
+    assert str(figure) in capsys.readouterr().out
+    Image.new("RGB", (3, 3)).save(figure)
+    assert run(*line) == 2
+    assert "figure.png" in capsys.readouterr().err
 
 
 def test_doctor_says_what_would_run(capsys):
@@ -179,7 +189,7 @@ def test_module_runs_as_a_command():
     assert done.stdout.strip()
 
 
-def test_refine_writes_the_refined_labels_and_what_became_of_each_piece(photo, tmp_path):
+def test_refine_writes_the_refined_labels_and_what_became_of_each_component(photo, tmp_path):
     records = {}
     for name in ("none", "edges", "sam-nano"):
         out = tmp_path / name
@@ -190,7 +200,7 @@ def test_refine_writes_the_refined_labels_and_what_became_of_each_piece(photo, t
     assert records["edges"]["refinement"]["refiner"] == "edges"
     assert records["sam-nano"]["settings"]["refiner"] == "sam-nano"
     assert "class_name" in records["sam-nano"]["refinement"]["components"][0]
-    assert export.load(tmp_path / "sam-nano" / "photo.json").size == (48, 64)
+    assert export.load_result(tmp_path / "sam-nano" / "photo.json").size == (48, 64)
 
 
 def test_a_bad_sam_checkpoint_is_one_line_before_any_picture(photo, tmp_path, capsys):

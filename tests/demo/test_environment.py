@@ -71,10 +71,11 @@ def test_all_that_the_page_asks_for_lies_below_its_path(shown):
 def test_the_page_works_from_below_a_path(shown):
     visitor = Visitor(shown)
     picture = visitor.upload(EXAMPLES / "shepherd.jpg")
-    assert visitor.do("go", picture=picture, words="dog; grass").succeeded
-    overlay = visitor.shown("overlay")
-    assert overlay["url"].startswith(f"{shown}/")
-    assert httpx.get(overlay["url"]).status_code == 200
+    assert visitor.segment(picture=picture, words="dog; grass") is None
+    assert visitor.do("patches", "select", at=[9, 9]).succeeded
+    heat = visitor.shown("before")
+    assert heat["url"].startswith(f"{shown}/")
+    assert httpx.get(heat["url"]).status_code == 200
     visitor.close()
     assert call(shown, "segment", image=picture, vocabulary="dog; grass")["model"] == "nano"
 
@@ -220,7 +221,7 @@ def test_all_of_it_together_works_with_the_real_server(tmp_path):
         with serving(tmp_path, HOME="", TMPDIR=str(tmp_path), GRADIO_TEMP_DIR="", **variables) as server:
             visitor = Visitor(server.address)
             picture = visitor.upload(EXAMPLES / "shepherd.jpg")
-            assert visitor.do("go", picture=picture, words="dog; grass").succeeded
+            assert visitor.segment(picture=picture, words="dog; grass") is None
             visitor.close()
             uploaded = Path(picture["path"])
             assert uploaded.is_relative_to(tmp_path)

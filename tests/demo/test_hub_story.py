@@ -57,13 +57,13 @@ def test_the_real_model_is_asked_for_comes_in_and_takes_over_while_old_results_l
         assert {entry["here"] for entry in early["refiners"]} <= {True, False, None}
         visitor = Visitor(server.address)
         picture = visitor.upload(EXAMPLES / "shepherd.jpg")
-        assert visitor.do("go", picture=picture, words="dog; grass").succeeded
+        assert visitor.segment(picture=picture, words="dog; grass") is None
         assert "nano ·" in visitor.shown("costs")
         assert "ViT-B-16 (openai) is not on this computer" in call(server.address, "models")["notice"]
         assert hub.seen == []  # 0.6 GB are never fetched unasked, and the hub is not even asked
 
         hub.gate.clear()  # the second half waits
-        pressed, clicked = visitor.event("head-load", "click"), visitor.event("overlay", "select")
+        pressed, clicked = visitor.event("head-load", "click"), visitor.event("result", "select")
         loading, old = visitor.join(pressed["id"], visitor.data(pressed)), None
         for message in visitor.messages():
             if old is None and " of 299 MB" in json.dumps(message):
@@ -78,9 +78,9 @@ def test_the_real_model_is_asked_for_comes_in_and_takes_over_while_old_results_l
                 break
 
         assert old, "no progress was shown"
-        answer = visitor.do("overlay", "select", at=[9, 9])  # the result of nano is still there
+        answer = visitor.do("result", "select", at=[9, 9])  # the result of nano is still there
         assert answer.succeeded, answer.error
-        assert visitor.do("go", picture=picture, words="dog; grass").succeeded
+        assert visitor.segment(picture=picture, words="dog; grass") is None
         assert "ViT-B-16:openai ·" in visitor.shown("costs")
         visitor.close()
 

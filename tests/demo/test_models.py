@@ -46,7 +46,7 @@ TINY = {
     "quick_gelu": True,
 }
 TAGS = ("one", "two", "three")
-FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, "cls", True, 0.7, 3)
+FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, False, "yes", False, "cls", True, 0.7, 3)
 
 
 def quiet(share, text):
@@ -267,7 +267,9 @@ USES = {
     "refinement": lambda service, run, path: service.refine(Refinement(run, "edges", "prompts"), path),
     "archive": lambda service, run, path: bundle(service, run, path),
     "findings": lambda service, run, path: SegmentHandlers(service).findings(run, path),
-    "opacity": lambda service, run, path: SegmentHandlers(service).restyle(run, path, "fill", 0.2),
+    "result": lambda service, run, path: (
+        SegmentHandlers(service).resegment(run, path, "cat; dog", *FIELDS, "nano").result
+    ),
 }
 
 
@@ -453,7 +455,7 @@ def test_a_patch_s_place_in_the_picture_follows_height_and_width():
 def test_a_chosen_model_makes_the_result(fake_hub, photo):
     service = Service(Settings(model="nano", device="cpu"))
     key = service.holder.load("tiny:one", quiet)
-    view = SegmentHandlers(service).segment(photo, "fill", 0.5, "cat; dog", *FIELDS, key)
+    view = SegmentHandlers(service).segment(photo, "cat; dog", *FIELDS, key)
     assert view.run.seen.model_id == service.holder.segmenter("tiny:one").model_id
 
 
@@ -481,7 +483,7 @@ def test_memory_that_ran_out_is_said_with_a_smaller_size(failure, plain, photo, 
 
     monkeypatch.setattr(Segmenter, "encode", fail)
     with pytest.raises(gr.Error, match="Choose a smaller short side"):
-        handlers.segment(photo, "fill", 0.5, "cat; dog", *FIELDS, None)
+        handlers.segment(photo, "cat; dog", *FIELDS, None)
 
 
 def test_other_failures_are_not_taken_for_a_lack_of_memory():

@@ -57,8 +57,8 @@ def test_nothing_leaves_the_machine(tmp_path):
     with serving(tmp_path, ("-c", GUARD)) as server:
         visitor = Visitor(server.address)
         picture = visitor.upload(EXAMPLES / "shepherd.jpg")
-        assert visitor.do("go", picture=picture, words="dog; road").succeeded
-        assert visitor.do("overlay", "select", at=[9, 9]).succeeded
+        assert visitor.segment(picture=picture, words="dog; road") is None
+        assert visitor.do("result", "select", at=[9, 9]).succeeded
         assert visitor.do("patches", "select", at=[9, 9]).succeeded
         assert call(server.address, "segment", image=picture, vocabulary="dog; road; wall")["classes"]
         assert call(server.address, "inspect_patch", image=picture, row=1, column=1)["grid"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import threading
 
 import gradio as gr
@@ -16,11 +18,13 @@ from cliptrase_core.text.templates import TEMPLATES
 from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
 from demo.cache import Kept
-from demo.figures.overlay import STYLES
+from demo.handlers.address import settings_of
+from demo.handlers.common import spoken
 from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.layout import build, launch_options
 from demo.models import ModelHolder
-from demo.service import Service
+from demo.presenters import segment as presenters
+from demo.service import Service, scores_of
 from demo.settings import Settings
 from tests.conftest import DATA
 
@@ -60,6 +64,9 @@ FIELDS = {
     "short_side": "auto",
     "templates": "auto",
     "image_prior": False,
+    "everything_else": False,
+    "everything_else_chosen": "yes",
+    "skip_missing": False,
     "denoise": "cls",
     "automatic": True,
     "eps": 0.7,
@@ -68,13 +75,18 @@ FIELDS = {
 }
 
 
-def cut(handlers, path, words="cat; dog", style="fill", opacity=0.5, **changes):
-    return handlers.segment(path, style, opacity, words, *{**FIELDS, **changes}.values())
+def cut(handlers, path, words="cat; dog", **changes):
+    return handlers.segment(path, words, *{**FIELDS, **changes}.values())
 
 
-def painted(view):
-    """The array that an update of the overlay carries."""
-    return view.overlay._constructor_args[0]["value"]
+def decoded(url):
+    """The pixels of a data URL."""
+    with Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) as picture:
+        return np.asarray(picture)
+
+
+def shape(view):
+    return decoded(view.result["picture"]).shape[:2]
 
 
 def test_names_on_the_page_are_the_core_s():
@@ -88,9 +100,9 @@ def test_names_on_the_page_are_the_core_s():
 def test_segment_fills_every_component(handlers, photo):
     view = cut(handlers, photo)
     assert isinstance(view, ResultView)
-    assert painted(view).ndim == 3
     assert "%" in view.legend
-    assert "divided among words" in view.overlay.alt_text
+    assert "Done:" in view.status
+    assert "divided among words" in view.result["alt"]
     assert view.token == view.run.token
 
 
@@ -115,15 +127,13 @@ def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
         {"automatic": False, "min_samples": 2},
         {"denoise": "none"},
         {"method": "clip"},
-        {"opacity": 1.0},
-        {"style": "hatch"},
     ],
     ids=str,
 )
 def test_settings_after_the_first_result_never_encode_again(handlers, service, photo, monkeypatch, changes):
     cut(handlers, photo)
     monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
-    assert cut(handlers, photo, **changes).overlay is not None
+    assert cut(handlers, photo, **changes).result is not None
 
 
 def test_a_repeated_question_is_answered_from_memory(handlers, service, photo, monkeypatch):
@@ -146,34 +156,92 @@ def test_a_data_set_s_name_takes_background_words(handlers, photo):
     assert view.run.asked.words == "voc20\nbackground: wall"
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_every_style_shows_the_picture_alone_at_opacity_zero(handlers, service, photo, style):
-    view = cut(handlers, photo)
-    assert (handlers.restyle(view.run, photo, style, 1.0) != painted(view)).any()
-    np.testing.assert_array_equal(handlers.restyle(view.run, photo, style, 0.0), service.again(view.run, photo).shown)
+@pytest.mark.parametrize("words", ["cat; dog", "; ".join(f"thing {i}" for i in range(300)), "cat"], ids=len)
+def test_the_browser_is_given_the_result_s_own_labels_and_likeliest_classes(handlers, service, photo, words):
+    view = cut(handlers, photo, words)
+    drawn, found = view.result, service.again(view.run, photo)
+    coded = decoded(drawn["labels"]).astype(int)
+    np.testing.assert_array_equal(coded[..., 0] + 256 * coded[..., 1], found.labels)
+    spots = np.frombuffer(base64.b64decode(drawn["spots"]), dtype="<i2").reshape(-1, 4)
+    probabilities = scores_of(service, view.run, photo).class_probabilities.numpy().reshape(len(drawn["names"]), -1)
+    order = np.sort(probabilities, axis=0)[::-1]
+    np.testing.assert_allclose(spots[:, 1] / 1000, order[0], atol=0.0006)
+    assert (spots[:, 0] == probabilities.argmax(axis=0)).all()
+    if len(order) > 1:
+        np.testing.assert_allclose(spots[:, 3] / 1000, order[1], atol=0.0006)
+        assert (spots[:, 0] != spots[:, 2]).all()
+    else:
+        assert (spots[:, 2:] == -1).all()
+    assert {one["index"] for one in drawn["classes"]} == set(np.unique(found.labels))
+
+
+def test_an_error_is_said_in_the_status_and_the_last_result_stays(handlers, photo):
+    speaking = spoken(handlers.segment, ResultView, "status", presenters.failed)
+    for words, said in {"": "vocabulary", "cat | <img src=x>": "background", "; ;": "class"}.items():
+        view = speaking(photo, words, *FIELDS.values())
+        assert said in view.status
+        assert "<img" not in view.status
+        assert all(value == gr.skip() for name, value in view._asdict().items() if name != "status")
+    assert speaking(photo, "cat; dog", *FIELDS.values()).run is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("tractor tree sky", "Taken as one class. Separate classes with commas: tractor, tree, sky."),
+        ("tractor", "With one class, everything is that class."),
+        ("cat, kitten; dog", ""),
+        ("black cat, dog", ""),
+    ],
+)
+def test_words_that_are_one_class_by_mistake_are_said(handlers, service, photo, words, said):
+    view = cut(handlers, photo, words)
+    assert said in view.status
+    assert bool(said) == bool(presenters.one_class(service.again(view.run, photo)))
+
+
+LONG = "x" * 4_000
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        (
+            {"method": "gem", "threshold": "0.4", "image_prior": "true"},
+            {"method": "gem", "threshold": 0.4, "image_prior": True},
+        ),
+        ({"method": "magic", "preset": "../../etc", "short_side": "100000", "templates": "{0}"}, {}),
+        ({"threshold": "nan", "image_prior": "1", "denoise": "", "automatic": "[]", "model": "/etc/passwd"}, {}),
+        ({"background": "words", "background_words": "x" * 9_999}, {"background": "words", "background_words": LONG}),
+    ],
+    ids=str,
+)
+def test_an_address_brings_back_settings_that_exist_and_nothing_else(query, kept):
+    assert settings_of(query) == kept
 
 
 def test_a_point_says_what_is_there_and_what_came_second(handlers, photo):
     view = cut(handlers, photo, "cat, kitten; dog")
-    h, w = painted(view).shape[:2]
+    h, w = shape(view)
     said = handlers.point(view.run, view.token, photo, Click([w // 2, h // 2]))
     assert "cat" in said
     assert "dog" in said
     assert "margin" in said
 
 
-def test_a_point_by_keys_is_the_point_of_a_click(handlers, photo):
+def test_a_patch_of_the_lens_is_asked_like_a_click_on_its_middle(handlers, photo):
     view = cut(handlers, photo)
-    h, w = painted(view).shape[:2]
-    clicked = handlers.point(view.run, view.token, photo, Click([w * 0.25, h * 0.75]))
-    assert handlers.point_by_numbers(view.run, photo, 25, 75) == clicked
+    (h, w), (rows, columns) = shape(view), view.run.seen.grid
+    clicked = handlers.point(view.run, view.token, photo, Click([(2 + 0.5) * w / columns, (1 + 0.5) * h / rows]))
+    assert handlers.patch(view.run, view.token, photo, Click([1, 2])) == clicked
+    assert handlers.patch(view.run, "another result", photo, Click([1, 2])) == gr.skip()
 
 
-@pytest.mark.parametrize("across", [-1, 101, "left", None, float("inf")])
-def test_a_point_outside_by_keys_gets_a_message(handlers, photo, across):
+@pytest.mark.parametrize("index", ["abc", None, [-5, 0], [0, 99999], [1], [None, 2], [float("nan"), 1]])
+def test_forged_patches_of_the_lens_get_a_message(handlers, photo, index):
     view = cut(handlers, photo)
-    with pytest.raises(gr.Error, match="across|outside"):
-        handlers.point_by_numbers(view.run, photo, across, 50)
+    with pytest.raises(gr.Error, match="click"):
+        handlers.patch(view.run, view.token, photo, Click(index))
 
 
 @pytest.mark.parametrize("index", ["abc", None, {"a": 1}, [-5, 99999], [1], [None, 2], ["1", "2"], [float("nan"), 1]])
@@ -208,8 +276,6 @@ def test_words_that_mean_the_same_are_found(handlers, photo):
         ({"templates": "{0.__class__}"}, "templates: expected one of"),
         ({"background": 3}, "background: expected one of"),
         ({"background": "unsure pixels", "threshold": 2}, "threshold: expected"),
-        ({"opacity": -1}, "opacity: expected"),
-        ({"style": ["fill"]}, "style: expected one of"),
         ({"words": 7}, "words: expected text"),
         ({"model": "/etc/passwd"}, "model"),
         ({"automatic": False, "eps": -1}, "eps: expected"),

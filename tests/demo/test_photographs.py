@@ -25,6 +25,7 @@ from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.regions.cache import KEPT_FOR_EACH
 from cliptrase_core.regions.decode import count_votes, vote
 from cliptrase_core.viz import palette
+from cliptrase_core.viz.overlay import overlay
 from demo import memory, settings
 from demo.endpoints import Endpoints
 from demo.errors import UserError
@@ -39,6 +40,7 @@ from demo.service import pictures as pictures_module
 from demo.service.packed import Packed
 from demo.service.truth import read_truth
 from demo.settings import Settings
+from tests.demo.test_page import Click
 from tests.photographs import MEGAPIXELS_12, MEGAPIXELS_50, WORDS, photograph
 from tests.server import ROOT
 
@@ -90,12 +92,10 @@ def test_everything_that_the_page_shows_is_made_at_display_size_and_once(service
     )
     run = service.segment(photo, Asked(WORDS)).run
     assert counted["_read_pil"] == counted["run"] == counted["sha256"] == 1
-    for opacity in (0.1, 0.5, 0.9):
-        assert segment.restyle(run, photo, "fill", opacity).shape == (*SHOWN, 3)
     segment.findings(run, photo)
-    assert labellings(counted) == {SHOWN: 1}, "style and opacity divide nothing anew"
+    assert labellings(counted) == {SHOWN: 1}
     for x in (10, 50, 90):
-        segment.point_by_numbers(run, photo, x, 50)
+        segment.point(run, run.token, photo, Click([x, 50]))
     clusters.refresh(run, photo)
     clusters.pick(run, photo, 0)
     assert labellings(counted) == {SHOWN: 2}, "what pixels say before the vote is made once for all who ask"
@@ -391,7 +391,7 @@ def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch, system):
 STRIPPED = {
     "votes": lambda image, result: count_votes(result.labels, result.regions, len(result.class_names)),
     "vote": lambda image, result: vote(result.labels, result.regions, len(result.class_names)),
-    "overlay": lambda image, result: palette.overlay(image, result, 0.37),
+    "overlay": lambda image, result: overlay(image, result, 0.37),
     "areas": lambda image, result: np.array([(row.index, row.area) for row in palette.legend(result)]),
     "confidence": lambda image, result: np.array([row.confidence for row in palette.legend(result)]),
     "edges": lambda image, result: follow_edges(image, result.labels, result.grid),

@@ -33,8 +33,8 @@ def visitor(server):
 @pytest.fixture
 def segmented(visitor):
     """A visitor who looks at a result."""
-    answer = visitor.do("go", picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words=WORDS)
-    assert answer.succeeded, answer.error
+    said = visitor.segment(picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words=WORDS)
+    assert said is None, said
     return visitor
 
 
@@ -96,7 +96,7 @@ def forged_pictures(elsewhere: str) -> list[object]:
 
 def test_only_uploads_are_read_and_no_link_is_fetched(server, visitor, listener_elsewhere):
     elsewhere, asked = listener_elsewhere
-    listener = visitor.event("go", "click")
+    listener = visitor.event("segment", "click")
     for payload in forged_pictures(elsewhere):
         with pytest.raises(RuntimeError, match="expected an uploaded file") as refusal:
             call(server.address, "segment", image=payload, vocabulary=WORDS)
@@ -142,7 +142,7 @@ def test_private_listeners_refuse_calls_by_name(server, visitor):
 FORGED_CLICKS = ["abc", None, {"a": 1}, [-5, 99999], [1e308, 1e308], [10**30, 0], [True, False], [[1], [2]], [1], []]
 
 
-@pytest.mark.parametrize("element", ["overlay", "patches"])
+@pytest.mark.parametrize("element", ["result", "patches"])
 def test_forged_clicks_get_a_message(server, segmented, element):
     listener = segmented.event(element, "select")
     for index in FORGED_CLICKS:
@@ -157,7 +157,7 @@ def test_forged_clicks_get_a_message(server, segmented, element):
 
 @pytest.mark.parametrize("forged", ["", "x" * 24, 7, None, ["a"], {"a": 1}], ids=repr)
 def test_a_click_with_another_result_s_token_changes_nothing(segmented, forged):
-    listener = segmented.event("overlay", "select")
+    listener = segmented.event("result", "select")
     segmented.set(token=forged)
     answer = segmented.send(listener["id"], segmented.data(listener), {"index": [9, 9], "value": None})
     assert not any("facts" in str(value) for value in answer.data)
@@ -192,8 +192,8 @@ WORDS_OF_STRANGERS = [
 @pytest.mark.parametrize("words", WORDS_OF_STRANGERS, ids=repr)
 def test_words_of_strangers_are_words(server, visitor, words):
     picture = visitor.upload(EXAMPLES / "shepherd.jpg")
-    answer = visitor.do("go", picture=picture, words=words)
-    assert answer.succeeded, answer.error
+    said = visitor.segment(picture=picture, words=words)
+    assert said is None, said
     legend = visitor.shown("legend")
     assert "<img" not in legend
     assert "<script" not in legend
@@ -230,10 +230,10 @@ def test_an_upload_over_40_mb_is_refused(server, tmp_path):
 
 @pytest.mark.parametrize("path", sorted((DATA / "images").iterdir()), ids=lambda path: path.name)
 def test_hostile_files_are_read_or_refused_in_words(server, visitor, path):
-    answer = visitor.do("go", picture=visitor.upload(path), words=WORDS)
-    if not answer.succeeded:
-        assert "expected" in answer.error
-        assert says_nothing_of_the_server(server, answer.error)
+    said = visitor.segment(picture=visitor.upload(path), words=WORDS)
+    if said is not None:
+        assert "expected" in said
+        assert says_nothing_of_the_server(server, said)
     assert still_answers(server)
 
 
@@ -259,16 +259,16 @@ def test_monitoring_history_and_analytics_are_off(server, visitor):
 def test_two_tabs_of_one_person_do_not_mix(server):
     tabs = [Visitor(server.address) for _ in range(2)]
     for tab, name in zip(tabs, ("shepherd", "cows"), strict=True):
-        tab.do("go", picture=tab.upload(EXAMPLES / f"{name}.jpg"), words=f"{name} one; {name} two")
+        tab.do("segment", picture=tab.upload(EXAMPLES / f"{name}.jpg"), words=f"{name} one; {name} two")
     for tab, name in zip(tabs, ("shepherd", "cows"), strict=True):
-        facts = tab.do("overlay", "select", at=[50, 50])
+        facts = tab.do("result", "select", at=[50, 50])
         assert f"{name} " in facts.data[0]
         tab.close()
 
 
 def test_a_picture_that_is_replaced_meanwhile_is_said_not_mixed(segmented):
     segmented.set(picture=segmented.upload(EXAMPLES / "cows.jpg"))
-    for element, at in (("overlay", [9, 9]), ("patches", [9, 9])):
+    for element, at in (("result", [9, 9]), ("patches", [9, 9])):
         answer = segmented.do(element, "select", at=at)
         assert answer.succeeded or "replaced" in answer.error  # the old one's facts, never the new one's
 
@@ -277,7 +277,7 @@ def test_a_tab_that_closes_while_its_answer_is_made_leaves_the_server_answering(
     for _ in range(3):
         visitor = Visitor(server.address)
         visitor.set(picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words=f"dog {time.time()}; road")
-        listener = visitor.event("go", "click")
+        listener = visitor.event("segment", "click")
         event = visitor.join(listener["id"], visitor.data(listener))
         with visitor.http.stream("GET", f"{API}/queue/data", params={"session_hash": visitor.session}) as stream:
             next(stream.iter_lines())  # gone after the first message
@@ -294,7 +294,7 @@ def test_people_at_once_get_their_own_answer_and_hear_their_place(server):
     def ask(i: int) -> None:
         one = people[i]
         picture = one.upload(EXAMPLES / ("shepherd.jpg", "cows.jpg")[i % 2])
-        answers[i] = one.do("go", picture=picture, words=f"thing {i} {time.time()}; other {i}")
+        answers[i] = one.do("segment", picture=picture, words=f"thing {i} {time.time()}; other {i}")
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
     for thread in threads:
@@ -318,3 +318,23 @@ def test_words_that_would_take_minutes_are_refused_at_once(server, visitor, word
     with pytest.raises(RuntimeError, match="more than the 40000 sentences"):
         call(server.address, "segment", image=visitor.upload(EXAMPLES / "shepherd.jpg"), **asked)
     assert time.perf_counter() - start < 10
+
+
+ODD = [10**400, -(10**400), 1e308, 5e-324, 2**63, [[[]]] * 50, {"a": 1}, "x" * 5_000, "\0", True]
+NUMBERS = [
+    *(("segment", name) for name in ("eps", "min_samples", "short_side", "threshold")),
+    *(("inspect_patch", name) for name in ("row", "column", "layer", "head")),
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), NUMBERS)
+@pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+def test_strange_numbers_are_answered_or_refused_with_what_was_expected(server, visitor, name, argument, value):
+    usual = {"segment": {"vocabulary": WORDS, "include_masks": False}, "inspect_patch": {"row": 1, "column": 1}}[name]
+    picture = visitor.upload(EXAMPLES / "shepherd.jpg")
+    said = ""
+    try:
+        call(server.address, name, **{"image": picture, **usual, argument: value})
+    except RuntimeError as error:
+        said = str(error)
+    assert not said or "expected" in said

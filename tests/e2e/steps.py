@@ -10,7 +10,12 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
+from demo.examples import read_examples
+from demo.handlers.page import FIRST
+
 WORDS = "dog; grass; bushes; sky"
+FIRST_WORDS = next(example.words for example in read_examples() if example.name == FIRST)
+"""Of the example that a page opens with."""
 PATIENCE = 60_000
 
 
@@ -19,21 +24,37 @@ def upload(page, path: Path) -> None:
 
 
 def segment(page, path: Path, words: str = WORDS) -> None:
+    page.wait_for_function("document.body.classList.contains('opened')", timeout=PATIENCE)  # its own first result
     # A new picture stops what runs. A script can press Segment in the milliseconds between the picture's appearing and
     # that: it would be stopped too. `forget` is what the page asks for next.
     forget = page.evaluate("gradio_config.dependencies.find(d => d.api_name === 'forget').id")
-    with page.expect_request(lambda request: _function_asked(request) == forget):
+    with page.expect_request(lambda request: function_asked(request) == forget):
         upload(page, path)
     expect(page.locator("#picture img")).to_be_visible()
     page.locator("#words textarea").fill(words)
-    page.locator("#go").click()
-    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
+    page.locator("#segment").click()
+    expect_result_of(page, words)
+
+
+def expect_result_of(page, words: str) -> None:
+    """Wait until the result of these words is drawn; a page opens with one of its own."""
+    drawn = "words => document.querySelector('#result .stage')?.dataset.words === words"
+    page.wait_for_function(drawn, arg=words, timeout=PATIENCE)
     expect(page.locator("#legend tbody tr").first).to_be_visible()
 
 
-def _function_asked(request) -> int | None:
+def open_example(page, number: int) -> None:
+    """Click an example of the strip and wait for its result."""
+    expect_result_of(page, page.locator("#words textarea").input_value() or FIRST_WORDS)
+    example = read_examples()[number]
+    page.locator("#examples button").nth(number).click()
+    expect(page.locator("#words textarea")).to_have_value(example.words)
+    expect_result_of(page, example.words)
+
+
+def function_asked(request) -> int | None:
     """The number of the function that this request calls, if it calls one."""
-    return request.post_data_json["fn_index"] if request.url.endswith("/queue/join?") else None
+    return request.post_data_json["fn_index"] if "/queue/join?" in request.url else None
 
 
 def click_patch(page, row: int, column: int, grid: tuple[int, int]) -> None:

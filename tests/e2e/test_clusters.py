@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
+from tests.e2e import steps
+
 pytestmark = pytest.mark.e2e
 PATIENCE = 60_000
 
@@ -16,8 +18,7 @@ PATIENCE = 60_000
 @pytest.mark.parametrize("width", [1280, 375])
 def test_a_person_sees_what_denoising_did_and_turns_the_controls(open_page, artifacts, width):
     page = open_page(width)
-    page.locator("#examples button img").nth(1).click()
-    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
+    steps.open_example(page, 1)
     page.get_by_role("tab", name="Clusters").click()
     expect(page.locator("#regions-after img")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#cluster-summary")).to_contain_text("noise patches")
@@ -36,7 +37,4 @@ def test_a_person_sees_what_denoising_did_and_turns_the_controls(open_page, arti
     page.locator("#min-samples input[type=number]").fill("30")
     page.locator("#min-samples input[type=number]").press("Tab")
     expect(page.locator("#cluster-summary")).not_to_have_text(before, timeout=PATIENCE)
-    page.get_by_role("tab", name="Result").click()
     expect(page.locator("#costs")).to_contain_text(re.compile("reused.*min_samples 30", re.DOTALL), timeout=PATIENCE)
-    page.locator("#go").click()
-    expect(page.locator("#overlay img")).to_be_visible()

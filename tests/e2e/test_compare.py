@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from demo.service.compare import VARIANTS
 from demo.settings import EXAMPLES
+from tests.e2e import steps
 
 pytestmark = pytest.mark.e2e
 
@@ -33,8 +34,7 @@ def mask(tmp_path):
 
 
 def open_example(page) -> None:
-    page.locator("#examples button img").nth(3).click()
-    expect(page.locator("#legend tbody tr").first).to_be_visible(timeout=PATIENCE)
+    steps.open_example(page, 3)
     page.get_by_role("tab", name="Compare").click()
 
 
@@ -82,7 +82,7 @@ def test_a_result_beside_itself_has_no_changes_and_new_words_take_all_away(open_
     choose(page, "#compare-before", "+ denoising")
     expect(page.locator("#compare-share")).to_contain_text("the same result", timeout=PATIENCE)
     page.locator("#words textarea").fill("zebra; mountain")
-    page.locator("#go").click()
+    page.locator("#segment").click()
     expect(page.locator("#compare-gallery")).to_be_hidden(timeout=PATIENCE)
     expect(page.locator("#compare-share")).to_be_hidden()
     expect(page.locator("#compare-news")).to_contain_text("press Compare")

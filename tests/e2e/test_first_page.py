@@ -6,6 +6,7 @@ example in one click; a file that is no picture; and nothing is asked of any oth
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import zipfile
@@ -19,7 +20,18 @@ pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install
 from playwright.sync_api import expect
 
 from demo.settings import EXAMPLES
-from tests.e2e.steps import PATIENCE, WORDS, click_patch, expect_no_sideways_scroll, grid_of, segment
+from tests.e2e.steps import (
+    FIRST_WORDS,
+    PATIENCE,
+    WORDS,
+    click_patch,
+    expect_no_sideways_scroll,
+    expect_result_of,
+    function_asked,
+    grid_of,
+    open_example,
+    segment,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -48,14 +60,13 @@ def picture() -> Path:
 def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, artifacts, width):
     page = open_page(width, 900 if width > 600 else 800)
     expect(page.get_by_role("heading", name="CLIPtrase Lab")).to_be_visible()
-    expect(page.locator(".strip.calm")).to_contain_text("nano", timeout=PATIENCE)
+    expect(page.locator("#banner .strip")).to_contain_text("nano", timeout=PATIENCE)
     page.screenshot(path=artifacts / f"first_page_{width}_1_opened.png", full_page=True)
 
     segment(page, picture)
     expect(page.locator("#legend")).to_contain_text("%")
     expect(page.locator("#costs")).to_contain_text(re.compile("encoded|reused"))
-    box = page.locator("#overlay img").bounding_box()
-    page.locator("#overlay img").click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    page.locator("#result canvas").click()
     expect(page.locator("#point")).to_contain_text("The patch itself says", timeout=PATIENCE)
     page.screenshot(path=artifacts / f"first_page_{width}_2_segmented.png", full_page=True)
     grid = grid_of(page)
@@ -76,7 +87,8 @@ def test_new_words_reuse_the_picture(open_page, picture):
     page = open_page(1280)
     segment(page, picture)
     page.locator("#words textarea").fill("zebra; mountain")
-    page.locator("#go").click()
+    page.locator("#segment").click()
+    expect_result_of(page, "zebra; mountain")
     expect(page.locator("#costs")).to_contain_text("reused", timeout=PATIENCE)
     expect(page.locator("#legend")).to_contain_text(re.compile("zebra|mountain"))
 
@@ -86,13 +98,13 @@ def test_a_picture_that_was_just_uploaded_can_be_segmented_at_once(open_page, pi
     page = open_page(1280)
     segment(page, DATA / "golden" / "image0.png")
     page.evaluate(SLOW_CALLS)
-    first = page.locator("#overlay img").get_attribute("src")
+    first = page.locator("#result img").get_attribute("src")
     page.get_by_role("button", name="Remove Image").click()
-    expect(page.locator("#overlay img")).to_be_hidden(timeout=PATIENCE)
+    expect(page.locator("#result .names span")).to_have_count(0, timeout=PATIENCE)
     segment(page, picture)
     page.wait_for_timeout(4000)
-    expect(page.locator("#overlay img")).to_be_visible()
-    assert page.locator("#overlay img").get_attribute("src") != first
+    expect(page.locator("#result .names span").first).to_be_visible()
+    assert page.locator("#result img").get_attribute("src") != first
     assert page.evaluate("window.late") > 0, "nothing was slow: the test has lost its object"
 
 
@@ -110,20 +122,129 @@ def test_the_keyboard_reaches_every_patch_and_layer(open_page, picture):
 
 
 def test_an_example_is_segmented_in_one_click(open_page, artifacts):
-    if not (EXAMPLES / "examples.json").exists():
-        pytest.skip("needs assets/examples")
     page = open_page(1280, color_scheme="dark")
-    page.locator("#examples button img").nth(2).click()
-    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator("#legend tbody tr").first).to_be_visible()
+    open_example(page, 4)
+    expect(page.locator("#examples img").nth(4)).to_have_attribute("alt", re.compile("mountains.*blue sky"))
     page.screenshot(path=artifacts / "first_page_dark_example.png", full_page=True)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (375, 812)])
+def test_the_page_opens_with_a_result_on_one_screen(open_page, artifacts, width, height):
+    page = open_page(width, height)
+    expect_result_of(page, FIRST_WORDS)
+    for name in FIRST_WORDS.split("; ")[:2]:
+        expect(page.locator("#result .names")).to_contain_text(name)
+    expect(page.locator("#status")).to_contain_text("Done: grass")
+    expect(page.locator("#status")).to_have_attribute("aria-live", "polite")
+    expect(page.locator("#lens .lens-tell")).to_contain_text("of its attention went to", timeout=PATIENCE)
+    expect(page.locator("#spot")).to_contain_text("This spot:")
+    expect(page.locator("#stop")).to_be_hidden()
+    last = page.locator("#lens [data-view=words]" if width > 600 else "#result canvas").bounding_box()
+    assert last["y"] + last["height"] <= height
+    expect_no_sideways_scroll(page)
+    page.screenshot(path=artifacts / f"first_screen_{width}.png")
+
+
+def test_edited_words_mark_the_result_and_enter_makes_a_new_one(open_page):
+    page = open_page(1280)
+    expect_result_of(page, FIRST_WORDS)
+    words = page.locator("#words textarea")
+    words.fill("dog; road")
+    expect(page.locator("body")).to_have_class(re.compile("out-of-date"))
+    words.press("Shift+Enter")
+    assert words.input_value() == "dog; road\n"
+    words.fill("dog; road")
+    words.press("Enter")
+    expect_result_of(page, "dog; road")
+    expect(page.locator("body")).not_to_have_class(re.compile("out-of-date"))
+    page.reload()
+    expect_result_of(page, "dog; road")
+
+
+def test_settings_come_back_with_a_reload(open_page):
+    page = open_page(1280)
+    expect_result_of(page, FIRST_WORDS)
+    page.locator("#tabs").get_by_label("words", exact=True).check()
+    background = page.get_by_label("Background words")
+    background.fill("bushes")
+    background.press("Enter")
+    expect(page.locator("#legend")).to_contain_text("background", timeout=PATIENCE)
+    page.wait_for_url(re.compile("background_words=bushes"))
+    page.reload()
+    expect(page.locator("#legend")).to_contain_text("background", timeout=PATIENCE)
+    expect(background).to_have_value("bushes")
+
+
+def test_an_error_stands_in_the_status_and_the_last_result_stays(open_page):
+    page = open_page(1280)
+    expect_result_of(page, FIRST_WORDS)
+    page.locator("#words textarea").fill("cat | floor")
+    page.locator("#words textarea").press("Enter")
+    expect(page.locator("#status .bad")).to_contain_text("background:", timeout=PATIENCE)
+    expect_result_of(page, FIRST_WORDS)
+    expect(page.locator("#stop")).to_be_hidden()
+
+
+def test_a_row_of_the_legend_isolates_its_class_and_the_keys_ask_a_spot(open_page):
+    page = open_page(1280)
+    expect_result_of(page, FIRST_WORDS)
+    chip = page.locator("#legend .chip").first
+    chip.press("Enter")
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#result .names span.off").first).to_be_attached()
+    chip.press("Enter")
+    expect(page.locator("#result .names span.off")).to_have_count(0)
+    expect(page.locator("#lens .lens-tell")).to_contain_text("attention", timeout=PATIENCE)
+    place = page.locator("#lens [data-view=picture] + figcaption")
+    before = place.inner_text()
+    page.locator("#result canvas").press("ArrowRight")
+    expect(place).not_to_have_text(before)
+    page.locator("#result canvas").press("Enter")
+    expect(page.locator("#point")).to_contain_text("The patch itself says", timeout=PATIENCE)
+
+
+def test_one_class_has_everything_else_beside_it_unless_the_person_has_chosen(open_page):
+    page = open_page(1280)
+    expect_result_of(page, FIRST_WORDS)
+    words, box = page.locator("#words textarea"), page.locator("#everything-else input")
+    for typed, on in (("dog", True), ("dog, grass", False), ("dog, puppy;", True), ("voc20", False), ("", False)):
+        words.fill(typed)
+        expect(box).to_be_checked(checked=on)
+    words.fill("dog")
+    expect(box).to_be_checked()
+    box.uncheck()
+    words.fill("cat")
+    words.press("Enter")
+    expect_result_of(page, "cat")
+    expect(page.locator("#status")).to_contain_text("With one class, everything is that class.")
+    expect(box).not_to_be_checked()
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_picture_may_be_dropped_or_pasted_anywhere(open_page, picture, way):
+    page = open_page(1280)
+    expect_result_of(page, FIRST_WORDS)
+    page.evaluate(
+        """([way, code]) => {
+            const carrier = new DataTransfer(), bytes = Uint8Array.from(atob(code), letter => letter.charCodeAt(0));
+            carrier.items.add(new File([bytes], "mine.jpg", { type: "image/jpeg" }));
+            const event = way === "drop" ? new DragEvent("drop", { dataTransfer: carrier, bubbles: true })
+                : new ClipboardEvent("paste", { clipboardData: carrier, bubbles: true });
+            document.querySelector("#legend").dispatchEvent(event);
+        }""",
+        [way, base64.b64encode(picture.read_bytes()).decode()],
+    )
+    expect(page.locator("#status")).to_contain_text("Your picture is here", timeout=PATIENCE)
+    page.locator("#words textarea").fill("dog; grass; sky")
+    page.locator("#words textarea").press("Enter")
+    expect_result_of(page, "dog; grass; sky")
 
 
 def test_a_new_picture_takes_the_old_results_away(open_page, picture):
     page = open_page(1280)
     segment(page, picture)
     page.get_by_role("button", name="Remove Image").click()
-    expect(page.locator("#overlay img")).to_have_count(0)
+    expect(page.locator("#result .names span")).to_have_count(0)
     expect(page.locator("#legend tbody tr")).to_have_count(0)
 
 
@@ -133,8 +254,8 @@ def test_hostile_words_and_files_get_a_message(open_page, picture):
     expect(page.locator("#legend")).to_contain_text(re.compile("onerror|sky"))
     assert page.locator("#legend img").count() == 0
     page.locator("#words textarea").fill("cat | floor")
-    page.locator("#go").click()
-    expect(page.locator(".toast-body")).to_contain_text("background:", timeout=PATIENCE)
+    page.locator("#segment").click()
+    expect(page.locator("#status")).to_contain_text("background:", timeout=PATIENCE)
 
 
 def test_a_result_is_downloaded_as_masks_that_open(open_page, picture):
@@ -162,10 +283,19 @@ def test_the_legend_sorts_by_its_heads(open_page, picture):
     assert names.all_inner_texts() == sorted(before)
 
 
-def test_opacity_and_style_repaint_without_a_new_result(open_page, picture):
+def test_opacity_and_style_repaint_in_the_browser(open_page, picture):
     page = open_page(1280)
     segment(page, picture)
-    first = page.locator("#overlay img").get_attribute("src")
-    page.locator("#style").get_by_label("contour").check()
-    expect(page.locator("#overlay img")).not_to_have_attribute("src", first, timeout=PATIENCE)
-    expect(page.locator("#legend tbody tr").first).to_be_visible()
+    asked = []
+    page.on("request", lambda request: asked.append(function_asked(request)))
+    makers = page.evaluate("gradio_config.dependencies.filter(d => /segment/.test(d.api_name)).map(d => d.id)")
+    painted = "document.querySelector('#result canvas').toDataURL()"
+    seen = {page.evaluate(painted)}
+    for style in ("outline", "hatch"):
+        page.locator("#result").get_by_label(style).check()
+        seen.add(page.evaluate(painted))
+    page.locator("#result input[type=range]").fill("0.2")
+    seen.add(page.evaluate(painted))
+    assert len(seen) == 4
+    assert makers
+    assert not set(makers) & set(asked), "nothing was made anew"

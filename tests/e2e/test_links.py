@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
+from tests.e2e.steps import expect_result_of
+
 pytestmark = pytest.mark.e2e
 
 PATIENCE = 60_000
@@ -17,29 +19,31 @@ PATIENCE = 60_000
 def test_a_link_leads_to_a_result_without_a_click(open_page, server):
     page = open_page(1280)
     page.goto(f"{server.address}/?example=shepherd&words={quote('dog; road')}")
-    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#result .names span").first).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#words textarea")).to_have_value("dog; road")
     expect(page.locator("#legend")).to_contain_text("road")
 
 
-def test_an_unknown_example_opens_the_plain_page(open_page, server):
+def test_an_unknown_example_opens_the_first_one(open_page, server):
     page = open_page(1280)
     page.goto(f"{server.address}/?example={quote('../../etc/passwd')}&words=dog")
     expect(page.locator("#words textarea")).to_have_value("dog", timeout=PATIENCE)
-    expect(page.locator("#overlay img")).to_have_count(0)
+    expect_result_of(page, "dog")
+    expect(page.locator("#everything-else input")).to_be_checked()  # one class would fill the picture
+    expect(page.locator("#legend")).to_contain_text("everything else")
 
 
 def test_hostile_words_of_a_link_stay_words(open_page, server):
     page = open_page(1280)
     page.goto(f"{server.address}/?example=shepherd&words={quote('<img src=x onerror=alert(1)>; dog')}")
-    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#result .names span").first).to_be_visible(timeout=PATIENCE)
     assert page.locator("#legend img").count() == 0
 
 
 def test_the_button_copies_the_link_of_an_example_and_says_that_a_picture_of_one_s_own_has_none(open_page, server):
     page = open_page(1280, permissions=["clipboard-read", "clipboard-write"])
     page.goto(f"{server.address}/?example=shepherd&words=dog")
-    expect(page.locator("#overlay img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#result .names span").first).to_be_visible(timeout=PATIENCE)
     page.locator("#words textarea").fill("dog; road")
     page.locator("#copy-link").click()
     expect(page.locator("#copy-link")).to_have_text("Copied")

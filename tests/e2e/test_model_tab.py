@@ -30,6 +30,8 @@ def test_the_tab_says_what_runs_and_what_it_saw(open_page, artifacts, width):
     for said in ("nano", "million parameters", "SHA-256", "cpu, fp32", "everyday things"):
         expect(facts).to_contain_text(said)
     expect(page.locator("#model-sizes")).to_contain_text("14 x 19 = 266 patches", timeout=PATIENCE)
+    page.locator("#model-pixels img").scroll_into_view_if_needed()  # loaded lazily
+    page.wait_for_function("document.querySelector('#model-pixels img').naturalWidth > 0")
     natural = page.locator("#model-pixels img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
     assert natural == [2 * 304, 2 * 224]
     page.screenshot(path=artifacts / f"model-{width}.png", full_page=True)

@@ -11,14 +11,15 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
+from tests.e2e import steps
+
 pytestmark = pytest.mark.e2e
 
 PATIENCE = 60_000
 
 
 def open_example(page) -> None:
-    page.locator("#examples button img").nth(1).click()
-    expect(page.locator("#legend tbody tr").first).to_be_visible(timeout=PATIENCE)
+    steps.open_example(page, 1)
     page.get_by_role("tab", name="Refine").click()
 
 
@@ -110,7 +111,7 @@ def test_new_words_take_the_refined_result_away_and_another_can_be_made(open_pag
     page.locator("#refine-go").click()
     expect(page.locator("#refine-share")).to_contain_text("changed", timeout=PATIENCE)
     page.locator("#words textarea").fill("zebra; mountain")
-    page.locator("#go").click()
+    page.locator("#segment").click()
     expect(page.locator("#refine-share")).to_be_hidden(timeout=PATIENCE)
     expect(page.locator("#refine-news")).to_contain_text("press Refine")
     page.locator("#refine-go").click()

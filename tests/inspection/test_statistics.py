@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from cliptrase_core.inspection.capture import outliers
-from cliptrase_core.inspection.statistics import entropy_share, measure, patch_shares, strongest_share, surroundings
+from cliptrase_core.inspection.statistics import (
+    entropy_share,
+    measure,
+    measure_patches,
+    most_telling_patch,
+    patch_shares,
+    strongest_share,
+    surroundings,
+)
 from cliptrase_core.models.attention import recovered_attention, recovered_weights
 
 
@@ -95,3 +104,56 @@ def test_recovered_maps_are_of_the_same_layer_and_head(segmenter, picture):
     torch.testing.assert_close(captured.maps(2).recovered, (heads[0] + heads[1]) / 2)
     torch.testing.assert_close(heads[0].sum(dim=1), torch.ones(len(heads[0])))
     assert not torch.allclose(heads[0], heads[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 6), (4, 1), (3, 5), (6, 4)])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_numbers_of_all_patches_are_those_of_each(grid, count):
+    h, w = grid
+    matrix = torch.randn(1 + h * w, 1 + h * w, generator=torch.Generator().manual_seed(h)).exp()
+    matrix[-1] = 0  # a row with nothing counts as even, here as there
+    global_patches = torch.arange(min(count, h * w))
+    found = measure_patches(matrix, global_patches, grid)
+    for patch in range(h * w):
+        near = surroundings(grid, *divmod(patch, w))
+        one = measure(patch_shares(matrix[1 + patch, 1:]), global_patches, near)
+        for name in ("entropy", "near", "on_global"):
+            assert float(getattr(found, name)[patch]) == pytest.approx(getattr(one, name), abs=1e-6), name
+
+
+def pair(changes):
+    """Two matrices in which patch i moves a share of `changes[i]` from one patch to another; [CLS] looks at itself."""
+    count = len(changes)
+    before, after = torch.zeros(2, 1 + count, 1 + count)
+    before[:, 1], after[:, 1] = 1, 1 - torch.tensor([0.0, *changes])
+    after[:, 2] = torch.tensor([0.0, *changes])
+    return before, after
+
+
+@pytest.mark.parametrize(
+    ("changes", "global_patches", "clusters", "expected"),
+    [
+        ([0.1, 0.9, 0.5], [], None, 1),
+        ([0.1, 0.9, 0.5], [1], None, 2),  # a global patch tells little about itself
+        ([0.1, 0.9, 0.5], [], [0, -1, 0], 2),  # nor does noise
+        ([0.1, 0.9, 0.5], [1], [0, 0, -1], 0),
+        ([0.1, 0.9, 0.5], [1], [-1, 0, -1], 2),  # no ordinary patch lies in a cluster: any ordinary one
+        ([0.1, 0.9, 0.5], [0, 1, 2], [0, 0, 0], 1),  # all are global: any
+        ([0.5, 0.9, 0.9], [], [0, 0, 0], 1),  # the first of equal ones
+        ([0.0, 0.0], [], [-1, -1], 0),  # nothing changed, nothing clustered
+        ([0.0, 0.0, 0.0], [0], None, 1),
+    ],
+)
+def test_the_most_telling_patch_changed_most_among_those_that_tell(changes, global_patches, clusters, expected):
+    found = most_telling_patch(
+        *pair(changes),
+        torch.tensor(global_patches, dtype=torch.int64),
+        None if clusters is None else np.array(clusters),
+    )
+    assert found == expected
+
+
+def test_what_goes_to_cls_does_not_count_as_a_change():
+    before, after = pair([0.2, 0.1, 0.0])
+    after[3, 0], after[3, 1:] = 0.9, before[3, 1:] * 0.1  # the same shares of patches, most of it now to [CLS]
+    assert most_telling_patch(before, after, torch.empty(0, dtype=torch.int64)) == 0

@@ -1,17 +1,19 @@
-"""Refinement without a model's weights: pieces, prompts, acceptance, merging, voting, edges, the contract."""
+"""Refinement without a model's weights: components, prompts, acceptance, merging, voting, edges, the contract."""
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError
 from cliptrase_core.refine import load_refiner
 from cliptrase_core.refine.by_sam import vote
 from cliptrase_core.refine.components import split
-from cliptrase_core.refine.guided_filter import follow_edges
+from cliptrase_core.refine.guided_filter import RADIUS, _mean, follow_edges
 from cliptrase_core.refine.prompting import Answers, agreement, merge, prompts_of, reports
 from cliptrase_core.results import Segmentation
 
@@ -37,40 +39,42 @@ def halves(height=64, width=64, at=32):
 
 
 def answers_of(labels, masks, confidence=None, quality=0.9):
-    """Answers for a map with one piece of each class: `masks` gives each class's, at full size."""
+    """Answers for a map with one component of each class: `masks` gives each class's, at full size."""
     confidence = np.full(labels.shape, 0.5, np.float32) if confidence is None else confidence
-    pieces, numbers = split(labels, confidence)
-    logits = torch.stack([torch.from_numpy(np.where(masks[piece.label], 6.0, -6.0)).float() for piece in pieces])
-    qualities = torch.full((len(pieces),), quality)
+    components, numbers = split(labels, confidence)
+    logits = torch.stack(
+        [torch.from_numpy(np.where(masks[component.label], 6.0, -6.0)).float() for component in components]
+    )
+    qualities = torch.full((len(components),), quality)
     whole = (1.0, 1.0)
-    agrees = agreement(logits, whole, pieces, labels.shape)
-    return Answers(pieces, numbers, logits, whole, qualities, agrees)
+    agrees = agreement(logits, whole, components, labels.shape)
+    return Answers(components, numbers, logits, whole, qualities, agrees)
 
 
-def piece_of(answers, label):
-    return next(piece.number for piece in answers.pieces if piece.label == label)
+def component_of(answers, label):
+    return next(component.number for component in answers.components if component.label == label)
 
 
-# Pieces
+# Components
 
 
-def test_pieces_hang_together_by_corners_and_come_largest_first():
+def test_components_hang_together_by_corners_and_come_largest_first():
     labels = np.zeros((20, 20), np.int32)
     labels[2:5, 2:5] = labels[5:8, 5:8] = 1  # touch at a corner
     labels[14:19, 2:4] = 1
-    pieces, numbers = split(labels, np.full((20, 20), 0.25, np.float32))
-    assert [(piece.label, piece.area) for piece in pieces] == [(0, 372), (1, 18), (1, 10)]
-    assert pieces[1].box == (2, 2, 8, 8)
-    assert pieces[1].certainty == pytest.approx(0.25)
+    components, numbers = split(labels, np.full((20, 20), 0.25, np.float32))
+    assert [(component.label, component.area) for component in components] == [(0, 372), (1, 18), (1, 10)]
+    assert components[1].box == (2, 2, 8, 8)
+    assert components[1].certainty == pytest.approx(0.25)
     assert (numbers == 1).sum() == 18
     assert set(np.unique(numbers)) == {0, 1, 2}
 
 
-def test_small_pieces_are_left_alone():
+def test_small_components_are_left_alone():
     labels = np.zeros((40, 40), np.int32)
     labels[3:5, 3:5] = 1  # 4 of 1600 pixels: a quarter of a percent
-    pieces, numbers = split(labels, np.ones((40, 40), np.float32))
-    assert [piece.label for piece in pieces] == [0]
+    components, numbers = split(labels, np.ones((40, 40), np.float32))
+    assert [component.label for component in components] == [0]
     assert (numbers[3:5, 3:5] == -1).all()
 
 
@@ -78,21 +82,21 @@ def test_touching_things_of_one_class_are_told_apart_by_their_regions():
     labels = np.ones((20, 20), np.int32)
     regions = halves(20, 20, 8)
     apart, _ = split(labels, np.ones((20, 20), np.float32), regions)
-    assert [piece.area for piece in apart] == [240, 160]
+    assert [component.area for component in apart] == [240, 160]
     assert len(split(labels, np.ones((20, 20), np.float32))[0]) == 1
 
 
-def test_the_point_of_a_piece_lies_in_its_thickest_part():
+def test_the_point_of_a_component_lies_in_its_thickest_part():
     labels = np.zeros((40, 40), np.int32)
     labels[10:20, 5:15] = 1
     labels[14:16, 15:35] = 1  # a thin handle moves the centre of gravity, not the point
-    piece = next(piece for piece in split(labels, np.ones((40, 40), np.float32))[0] if piece.label == 1)
-    assert piece.box == (5, 10, 35, 20)
-    assert 8 <= piece.point[0] <= 11
-    assert 13 <= piece.point[1] <= 16
+    component = next(component for component in split(labels, np.ones((40, 40), np.float32))[0] if component.label == 1)
+    assert component.box == (5, 10, 35, 20)
+    assert 8 <= component.point[0] <= 11
+    assert 13 <= component.point[1] <= 16
 
 
-def test_pieces_do_not_depend_on_the_numbers_of_classes():
+def test_components_do_not_depend_on_the_numbers_of_classes():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, (6, 6)).repeat(5, 0).repeat(5, 1)
     confidence = np.ones(labels.shape, np.float32)
@@ -100,15 +104,36 @@ def test_pieces_do_not_depend_on_the_numbers_of_classes():
     assert np.array_equal(split(labels, confidence)[1], split(other, confidence)[1])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_components_and_their_points_are_those_of_exact_distances(seed):
+    """OpenCV finds what SciPy's definitions say: the same pixels, boxes and innermost points."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(size=(3, 9, 12)).astype(np.float32)
+    labels = np.stack([cv2.resize(plane, (120, 90), interpolation=cv2.INTER_CUBIC) for plane in coarse]).argmax(axis=0)
+    components, numbers = split(labels, rng.random(labels.shape).astype(np.float32))
+    expected = []
+    for label in range(3):
+        found, count = ndimage.label(labels == label, structure=np.ones((3, 3)))
+        expected += [found == index for index in range(1, count + 1) if (found == index).sum() >= 0.004 * labels.size]
+    assert len(components) == len(expected) > 3
+    assert {(numbers == component.number).tobytes() for component in components} == {
+        mask.tobytes() for mask in expected
+    }
+    for component in components:
+        mask = numbers == component.number
+        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        assert component.point == divmod(int(depth.argmax()), labels.shape[1])[::-1]
+
+
 # Prompts
 
 
-def test_prompts_speak_of_the_piece():
+def test_prompts_speak_of_the_component():
     labels = np.zeros((40, 80), np.int32)
     labels[10:30, 20:60] = 1
-    pieces, _ = split(labels, np.ones((40, 80), np.float32))
-    prompts = prompts_of(pieces, (40, 80), (40, 80))
-    thing = next(i for i, piece in enumerate(pieces) if piece.label == 1)
+    components, _ = split(labels, np.ones((40, 80), np.float32))
+    prompts = prompts_of(components, (40, 80), (40, 80))
+    thing = next(i for i, component in enumerate(components) if component.label == 1)
     assert prompts.boxes[thing].tolist() == [20, 10, 60, 30]
     x, y = prompts.points[thing].tolist()
     assert labels[int(y), int(x)] == 1
@@ -127,7 +152,7 @@ def test_a_good_mask_that_agrees_is_taken_and_what_it_gave_up_goes_to_the_neighb
     answers = answers_of(coarse, {0: truth == 0, 1: truth == 1})
     assert answers.accepted == {0, 1}
     assert np.array_equal(merge(coarse, answers, answers.accepted), truth)
-    alone = merge(coarse, answers, {piece_of(answers, 0)})
+    alone = merge(coarse, answers, {component_of(answers, 0)})
     assert np.array_equal(alone, truth), "the strip that class 0 gave up has one neighbour"
 
 
@@ -161,13 +186,13 @@ def test_where_masks_overlap_the_surest_wins_whatever_the_order_of_classes():
         assert np.array_equal(merged, np.array(order)[halves(40, 40, 25)])
 
 
-def test_a_refused_piece_defends_its_pixels_by_its_certainty():
+def test_a_refused_component_defends_its_pixels_by_its_certainty():
     coarse = halves(40, 40, 20)
     wide = halves(40, 40, 30) == 0
     for certain, expected in ((0.9, 20), (0.1, 30)):
         confidence = np.where(coarse == 0, 0.3, certain).astype(np.float32)
         answers = answers_of(coarse, {0: wide, 1: coarse == 1}, confidence)
-        assert np.array_equal(merge(coarse, answers, {piece_of(answers, 0)}), halves(40, 40, expected))
+        assert np.array_equal(merge(coarse, answers, {component_of(answers, 0)}), halves(40, 40, expected))
 
 
 def test_a_mask_that_gives_up_pixels_of_the_only_class_leaves_them_as_they_were():
@@ -179,9 +204,11 @@ def test_a_mask_that_gives_up_pixels_of_the_only_class_leaves_them_as_they_were(
 def test_small_masks_are_merged_at_the_full_size_of_the_labels():
     coarse = halves(400, 600, 300)
     small = halves(40, 60, 27)
-    pieces, numbers = split(halves(40, 60, 30), np.ones((40, 60), np.float32))
-    logits = torch.stack([torch.from_numpy(np.where(small == piece.label, 6.0, -6.0)).float() for piece in pieces])
-    answers = Answers(pieces, numbers, logits, (1.0, 1.0), torch.ones(2), torch.ones(2))
+    components, numbers = split(halves(40, 60, 30), np.ones((40, 60), np.float32))
+    logits = torch.stack(
+        [torch.from_numpy(np.where(small == component.label, 6.0, -6.0)).float() for component in components]
+    )
+    answers = Answers(components, numbers, logits, (1.0, 1.0), torch.ones(2), torch.ones(2))
     merged = merge(coarse, answers, {0, 1})
     assert merged.shape == (400, 600)
     assert np.abs((merged == 0).sum(1) - 270).max() <= 3
@@ -223,6 +250,13 @@ def painted(labels, colours=((200, 40, 40), (40, 60, 200), (60, 180, 80)), noise
     rng = np.random.default_rng(0)
     picture = np.asarray(colours, float)[labels] + rng.normal(0, noise, (*labels.shape, 3))
     return picture.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30, 200), (120, 90)])
+def test_neighbourhoods_of_the_filter_end_with_the_picture_s_own_rim_repeated(size):
+    values = np.random.default_rng(0).random(size).astype(np.float32)
+    expected = ndimage.uniform_filter(values, size=2 * RADIUS + 1, mode="nearest")
+    np.testing.assert_allclose(_mean(values), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1, 3])

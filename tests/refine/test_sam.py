@@ -47,20 +47,20 @@ def squares(count, side=12, gap=4):
 
 
 @pytest.mark.parametrize("size", [(70, 50), (30, 120), (96, 96)])
-def test_all_pieces_at_once_are_answered_as_segment_anything_answers_each(small, size):
+def test_all_components_at_once_are_answered_as_segment_anything_answers_each(small, size):
     from segment_anything import SamPredictor
 
     labels = halves(*size, at=size[1] // 3)
     image = painted(labels)
-    pieces, _ = split(labels, np.ones(size, np.float32))
+    components, _ = split(labels, np.ones(size, np.float32))
     seen = small.embed(image)
-    prompts = prompts_of(pieces, size, small.filled(size))
+    prompts = prompts_of(components, size, small.filled(size))
     logits, quality = small.answer(seen, prompts)
     predictor = SamPredictor(small.model)
     predictor.features, predictor.is_image_set = seen.values, True
     predictor.original_size, predictor.input_size = size, small.filled(size)
     h, w = prompts.masks.shape[1:]
-    for i in range(len(pieces)):
+    for i in range(len(components)):
         guess = torch.full((1, 1, 24, 24), -8.0)
         guess[0, 0, :h, :w] = prompts.masks[i]
         _, theirs, low = predictor.predict_torch(
@@ -117,7 +117,7 @@ def test_a_picture_is_embedded_once_and_a_result_asked_about_once(refiner, monke
     monkeypatch.setattr(refiner.sam, "answer", lambda *a: (asked.append(1), answer(*a))[1])
     image, run = painted(halves()), refiner.in_mode("prompts")
     first = run(result_of(halves()), image)
-    assert (len(embedded), len(asked)) == (1, 1), "all pieces in one call"
+    assert (len(embedded), len(asked)) == (1, 1), "all components in one call"
     run(result_of(halves()), image, keep=[0])
     assert (len(embedded), len(asked)) == (1, 1)
     run(result_of(halves(at=20)), image)
@@ -125,7 +125,7 @@ def test_a_picture_is_embedded_once_and_a_result_asked_about_once(refiner, monke
     assert np.array_equal(run(result_of(halves()), image).labels, first.labels)
 
 
-def test_pieces_can_be_kept_and_left_out_by_hand(refiner):
+def test_components_can_be_kept_and_left_out_by_hand(refiner):
     result, image = result_of(halves()), painted(halves(at=40))
     run = refiner.in_mode("prompts")
     none = run(result, image, keep=[])
@@ -156,7 +156,7 @@ def test_what_a_step_raises_stops_the_work_at_the_next_block(refiner):
     refiner.in_mode("prompts")(result_of(halves()), painted(halves()))
 
 
-def test_a_result_of_crumbs_has_no_pieces_and_stays(refiner):
+def test_a_result_of_crumbs_has_no_components_and_stays(refiner):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 40, (60, 60)).astype(np.int32)
     refined = refiner.in_mode("prompts")(result_of(labels), painted(labels % 3))
@@ -164,7 +164,7 @@ def test_a_result_of_crumbs_has_no_pieces_and_stays(refiner):
     assert refined.report.components == ()
 
 
-def test_hundreds_of_pieces_are_asked_about_in_few_calls(refiner, monkeypatch):
+def test_hundreds_of_components_are_asked_about_in_few_calls(refiner, monkeypatch):
     asked = []
     answer = refiner.sam.answer
     monkeypatch.setattr(refiner.sam, "answer", lambda *a: (asked.append(len(a[1].points)), answer(*a))[1])
@@ -228,7 +228,7 @@ def test_edges_after_sam_are_the_two_one_after_the_other():
     assert refined.report.changed == (refined.labels != coarse.labels).sum()
 
 
-def test_pieces_are_chosen_before_edges_and_the_choice_is_written_down():
+def test_components_are_chosen_before_edges_and_the_choice_is_written_down():
     coarse, image = result_of(halves(120, 160, 70)), painted(halves(120, 160, 80))
     refined = load_refiner("sam-nano+edges", mode="prompts")(coarse, image, keep=[])
     assert np.array_equal(refined.labels, cc.refine(coarse, image, "edges").labels)

@@ -676,12 +676,12 @@ def test_an_average_follows_first_quickly_then_slowly():
 # --- sam-nano ---
 
 
-def test_segments_are_pieces_of_one_class():
+def test_segments_are_components_of_one_class():
     labels = np.zeros((40, 40), np.uint8)
     labels[:10, :10], labels[20:32, 20:32], labels[38:, 38:], labels[12:30, :10] = 1, 1, 1, 2
     masks = prompting.segments(np.random.default_rng(0), labels, 40)
     assert masks.shape == (40, 40, 40)
-    assert {int(mask.sum()) for mask in masks} == {100, 144, 180}  # not the piece of 4 pixels
+    assert {int(mask.sum()) for mask in masks} == {100, 144, 180}  # not the component of 4 pixels
     assert all(len(np.unique(labels[mask])) == 1 for mask in masks)
     assert prompting.segments(np.random.default_rng(0), np.zeros((9, 9), np.uint8), 2) is None
 

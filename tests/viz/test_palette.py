@@ -1,4 +1,4 @@
-"""Colours: by name, apart also for colour-blind people, regions, painting, overlay, legend."""
+"""Colours: by name, apart also for colour-blind people, regions, painting, legend."""
 
 import itertools
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.results import Segmentation
 from cliptrase_core.text.vocabulary import dataset_vocabulary, parse_vocabulary
 from cliptrase_core.viz.palette import (
     BACKGROUND_COLOUR,
@@ -14,11 +13,11 @@ from cliptrase_core.viz.palette import (
     PALETTE,
     class_colours,
     legend,
-    overlay,
     paint,
     region_colours,
     to_hex,
 )
+from tests.viz.results import result_4x4
 
 # Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB.
 SIGHT = {
@@ -41,21 +40,6 @@ def lab(colours, sight):
 def smallest_distance(colours, sight):
     points = lab(colours, sight)
     return min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(points, 2))
-
-
-def result_4x4():
-    labels = np.array([[0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 1, 2], [0, 0, 2, 2]], dtype=np.int32)
-    confidence = np.where(labels == 0, 0.5, np.where(labels == 1, 0.25, 1.0)).astype(np.float32)
-    return Segmentation(
-        labels=labels,
-        regions=np.full((4, 4), -1, np.int32),
-        confidence=confidence,
-        class_names=("cat", "dog", "background", "cow"),
-        patch_clusters=np.full(4, -1),
-        grid=(2, 2),
-        settings={},
-        timings={},
-    )
 
 
 @pytest.mark.parametrize("sight", SIGHT)
@@ -152,29 +136,6 @@ def test_paint_looks_each_label_up():
 def test_paint_refuses_labels_without_a_colour(labels):
     with pytest.raises(InputError, match="expected"):
         paint(labels, [(0, 0, 0)] * 3)
-
-
-def test_overlay_mixes_picture_and_colours():
-    result = result_4x4()
-    image = np.full((4, 4, 3), 100, np.uint8)
-    half = overlay(image, result, 0.5)
-    assert half[0, 3].tolist() == [82, 82, 82]  # (100 + 64) / 2
-    assert np.array_equal(overlay(image, result, 0), image)
-    assert overlay(image, result, 1)[2, 2].tolist() == list(class_colours(result.class_names)["dog"])
-    assert overlay(image, result).dtype == np.uint8
-    assert (image == 100).all()
-
-
-@pytest.mark.parametrize("image", [np.zeros((4, 3, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3))])
-def test_overlay_refuses_a_picture_of_another_frame(image):
-    with pytest.raises(InputError, match="frame of the labels"):
-        overlay(image, result_4x4())
-
-
-@pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])
-def test_overlay_refuses_an_opacity_out_of_range(opacity):
-    with pytest.raises(InputError, match="0 to 1"):
-        overlay(np.zeros((4, 4, 3), np.uint8), result_4x4(), opacity)
 
 
 def test_legend_lists_what_is_present_largest_first():

@@ -1,7 +1,10 @@
 """Files: label picture, run lengths, description, arrays, names of files, reading back, whole or not at all."""
 
+import hashlib
 import json
 import os
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +14,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.io import export
-from cliptrase_core.io.export import load, safe_stem, save
+from cliptrase_core.io.export import ARCHIVE_FORMATS, load_result, loading, safe_stem, saving
 from cliptrase_core.results import Segmentation
-from cliptrase_core.viz.palette import class_colours, overlay
+from cliptrase_core.viz.overlay import overlay
+from cliptrase_core.viz.palette import class_colours
 
 NASTY = ("猫 <script>", 'say "no"\\', "قطة\u202e", "{} %s 👩\u200d💻", "background")
 
@@ -39,6 +42,7 @@ def make(names=("cat", "dog", "cow", "background"), **changes):
     return Segmentation(**{**values, **changes})
 
 
+save = partial(saving.save, formats=ARCHIVE_FORMATS)
 IMAGE = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
 
 
@@ -81,12 +85,12 @@ def test_more_than_256_names_make_a_16_bit_picture(tmp_path, count, mode):
     assert picture.mode == mode
     assert np.array_equal(np.asarray(picture), result.labels)
     assert ("16-bit" in json.loads(files.json.read_text())["labels_png"]) == (mode == "I;16")
-    assert np.array_equal(load(files.json).labels, result.labels)
+    assert np.array_equal(load_result(files.json).labels, result.labels)
 
 
 def test_reading_back_gives_the_same_result(tmp_path):
     result = make(NASTY)
-    again = load(save(result, IMAGE, tmp_path / "new" / "folder", "قطة 1").json)
+    again = load_result(save(result, IMAGE, tmp_path / "new" / "folder", "قطة 1").json)
     for name in ("labels", "regions", "confidence", "patch_clusters"):
         assert np.array_equal(getattr(again, name), getattr(result, name))
         assert getattr(again, name).dtype == getattr(result, name).dtype
@@ -124,7 +128,7 @@ def test_further_arrays_go_into_the_npz(tmp_path):
     with np.load(files.npz, allow_pickle=False) as archive:
         assert sorted(archive) == ["affinity", "confidence", "file", "labels", "patch_clusters", "regions"]
         assert np.array_equal(archive["affinity"], np.eye(7))
-    assert load(files.json).grid == (2, 3)
+    assert load_result(files.json).grid == (2, 3)
 
 
 def test_the_same_result_gives_the_same_bytes(tmp_path):
@@ -193,7 +197,7 @@ def test_odd_stems_stay_in_the_directory_and_read_back(tmp_path, stem):
     files = save(make(), IMAGE, tmp_path, stem)
     assert {files.json.parent, files.npz.parent, files.labels.parent, files.overlay.parent} == {tmp_path}
     assert len(os.listdir(tmp_path)) == 4
-    assert load(files.json).size == (4, 5)
+    assert load_result(files.json).size == (4, 5)
 
 
 def test_directory_that_cannot_be_used_is_refused(tmp_path):
@@ -223,19 +227,19 @@ def test_picture_of_another_size_is_refused_before_anything_is_written(tmp_path)
 def test_failure_while_writing_leaves_the_old_files_and_nothing_else(tmp_path, monkeypatch):
     files = save(make(), IMAGE, tmp_path, "a")
     before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
-    real_open = export.Path.open
+    real_open = Path.open
 
     def full(self, *arguments, **options):
         if len(os.listdir(tmp_path)) >= 6:  # the third new file does not fit any more
             raise OSError(28, "No space left on device")
         return real_open(self, *arguments, **options)
 
-    monkeypatch.setattr(export.Path, "open", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(InputError, match="No space left"):
         save(make(notes=("new",)), IMAGE, tmp_path, "a")
     monkeypatch.undo()
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
-    assert load(files.json).notes == make().notes
+    assert load_result(files.json).notes == make().notes
 
 
 def test_failure_while_moving_is_noticed_when_reading(tmp_path, monkeypatch):
@@ -247,12 +251,12 @@ def test_failure_while_moving_is_noticed_when_reading(tmp_path, monkeypatch):
             raise OSError("power cut")
         real(source, target)
 
-    monkeypatch.setattr(export.os, "replace", fail_at_json)
+    monkeypatch.setattr(os, "replace", fail_at_json)
     with pytest.raises(InputError, match="power cut"):
         save(make(patch_clusters=np.zeros(6, int)), IMAGE, tmp_path, "a")
     assert len(os.listdir(tmp_path)) == 4
     with pytest.raises(InputError, match="belongs to another result"):
-        load(files.json)
+        load_result(files.json)
 
 
 def rewrite(path, **changes):
@@ -264,7 +268,7 @@ def rewrite(path, **changes):
     "changes",
     [
         {"format": "other"},
-        {"format_version": 2},
+        {"format_version": 3},
         {"classes": []},
         {"classes": [{"name": 3}] * 4},
         {"classes": "cats"},
@@ -285,7 +289,7 @@ def test_changed_description_is_refused(tmp_path, changes):
     files = save(make(), IMAGE, tmp_path, "a")
     rewrite(files.json, **changes)
     with pytest.raises(InputError):
-        load(files.json)
+        load_result(files.json)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'{"format": NaN}', b"[" * 100_000])
@@ -293,22 +297,63 @@ def test_foreign_file_is_refused(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match="saved result"):
-        load(path)
+        load_result(path)
 
 
 def test_missing_files_are_refused(tmp_path):
-    files = save(make(), IMAGE, tmp_path, "a")
-    files.npz.unlink()
-    with pytest.raises(InputError, match=r"with its \.npz beside it"):
-        load(files.json)
     with pytest.raises(InputError):
-        load(tmp_path)
+        load_result(tmp_path / "a.json")
+    with pytest.raises(InputError):
+        load_result(tmp_path)
+
+
+@pytest.mark.parametrize("formats", ["json", "png,overlay", "npz"])
+def test_without_the_npz_labels_come_from_the_json_and_what_is_missing_is_said(tmp_path, formats):
+    files = saving.save(make(NASTY), IMAGE, tmp_path, "a", formats=formats)
+    files.npz.unlink(missing_ok=True)
+    again = load_result(files.json)
+    assert np.array_equal(again.labels, make(NASTY).labels)
+    assert again.notes == (*make().notes, loading.NOT_SAVED)
+    assert (again.regions == -1).all()
+    assert (again.patch_clusters == -1).all()
+    assert np.isnan(again.confidence).all()
+    with pytest.raises(InputError, match="confidence: expected numbers"):
+        again.above(0.5)
+
+
+def test_a_result_of_the_first_version_is_read(tmp_path):
+    files = save(make(), IMAGE, tmp_path, "a")
+    rewrite(files.json, format_version=1)
+    assert load_result(files.json).areas == make().areas
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": [3, 4]},
+        {"size": [10**9, 10**9]},
+        {"size": [0, 0]},
+        {"grid": [10**6, 10**6]},
+        {"grid": [-2, -3]},
+        {"classes": [{"name": "a", "rle": {"size": [4, 5], "counts": "0d0"}}] * 2},
+        {"classes": [{"name": "a", "rle": {"size": [4, 5], "counts": "0"}}]},
+        {"classes": [{"name": "a", "rle": {"size": [4, 5], "counts": "~~~~"}}]},
+        {"classes": [{"name": "a", "rle": {"size": [4, 5], "counts": "oooooooooooooooooo"}}]},
+        {"classes": [{"name": "a", "rle": {"size": [4, 5]}}]},
+        {"classes": [{"name": "a", "rle": {"size": [4, 5], "counts": "\u732b"}}]},
+    ],
+)
+def test_run_lengths_that_are_none_are_refused_without_taking_memory(tmp_path, change):
+    files = saving.save(make(), IMAGE, tmp_path, "a")
+    rewrite(files.json, **change)
+    with pytest.raises(InputError, match="saved result"):
+        load_result(files.json)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY\x01\x00v\x00{}", b"plain"])
 def test_npz_that_is_none_is_refused_even_with_its_checksum(tmp_path, content):
     files = save(make(), IMAGE, tmp_path, "a")
     files.npz.write_bytes(content)
-    rewrite(files.json, npz_sha256=export.hashlib.sha256(content).hexdigest())
+    rewrite(files.json, npz_sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(InputError, match="saved result"):
-        load(files.json)
+        load_result(files.json)

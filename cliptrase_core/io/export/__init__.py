@@ -1,0 +1,39 @@
+"""Results as files that other programs open, and back: one module a format."""
+
+from cliptrase_core.io.export.components import ComponentRule
+from cliptrase_core.io.export.dataset import expect_untouched, export, gather
+from cliptrase_core.io.export.loading import load_result
+from cliptrase_core.io.export.record import plain, read_record, run_lengths
+from cliptrase_core.io.export.saving import (
+    ARCHIVE_FORMATS,
+    DEFAULT_FORMATS,
+    FORMATS,
+    OVERLAY_SIDE,
+    SavedFiles,
+    is_whole,
+    read_formats,
+    result_files,
+    save,
+)
+from cliptrase_core.io.files import safe_stem
+
+__all__ = [
+    "ARCHIVE_FORMATS",
+    "DEFAULT_FORMATS",
+    "FORMATS",
+    "OVERLAY_SIDE",
+    "ComponentRule",
+    "SavedFiles",
+    "expect_untouched",
+    "export",
+    "gather",
+    "is_whole",
+    "load_result",
+    "plain",
+    "read_formats",
+    "read_record",
+    "result_files",
+    "run_lengths",
+    "safe_stem",
+    "save",
+]

@@ -1,0 +1,141 @@
+"""COCO's instance annotations, of one result or of all results in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cliptrase_core.io.export.components import Component, edges
+from cliptrase_core.io.files import MARK, seal
+from cliptrase_core.io.geometry import Size
+
+FILE = "coco/annotations.json"
+"""Where a run's annotations lie, below the folder of its results."""
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A picture and its components.
+
+    Attributes:
+        file: of the picture, relative to the folder of pictures, with "/".
+        size: (H, W) of the labels.
+        names: of all classes.
+        labels: of the classes that are annotated.
+        components: of those classes.
+        stem: of the result's files.
+        copy: path of the picture's copy in the yolo folder; empty where there is none.
+    """
+
+    file: str
+    size: Size
+    names: Sequence[str]
+    labels: Sequence[int]
+    components: Sequence[Component]
+    stem: str = ""
+    copy: str = ""
+
+
+class Numbers:
+    """Numbers of class names, given in the order in which they are asked for."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.of: dict[str, int] = {}
+
+    def __call__(self, name: str) -> int:
+        """The number of a name."""
+        return self.of.setdefault(name, len(self.of))
+
+    def know(self, picture: Annotated) -> None:
+        """Give a number to every annotated class of a picture, whether it has components or not."""
+        for label in picture.labels:
+            self(picture.names[label])
+
+
+def entries(
+    picture: Annotated, image_id: int, first: int, numbers: Numbers, *, polygons: bool = False
+) -> Iterator[dict[str, Any]]:
+    """COCO's annotations of one picture.
+
+    Args:
+        picture: and its components.
+        image_id: its number.
+        first: number of the first annotation.
+        numbers: of classes, from 0; COCO's ids are one more.
+        polygons: as `to_coco`.
+    """
+    size = list(picture.size)
+    for number, component in enumerate(picture.components, first):
+        lines = [edges(outline).ravel().tolist() for outline in component.outlines] if polygons else None
+        yield {
+            "id": number,
+            "image_id": image_id,
+            "category_id": numbers(picture.names[component.label]) + 1,
+            "segmentation": {"size": size, "counts": component.counts} if lines is None else lines,
+            "area": component.area,
+            "bbox": list(component.box),
+            "iscrowd": 0,
+        }
+
+
+def image_entry(picture: Annotated, image_id: int) -> dict[str, Any]:
+    """COCO's entry of one picture."""
+    return {"id": image_id, "file_name": picture.file, "height": picture.size[0], "width": picture.size[1]}
+
+
+def categories(numbers: Numbers) -> list[dict[str, Any]]:
+    """COCO's entries of all classes."""
+    return [{"id": number + 1, "name": name, "supercategory": ""} for name, number in numbers.of.items()]
+
+
+def info(version: str) -> dict[str, str]:
+    """What COCO says about a data set."""
+    return {"description": f"made by {MARK} {version}: components of zero-shot segmentations, not checked by a person"}
+
+
+def to_coco(picture: Annotated, version: str, *, polygons: bool = False) -> dict[str, Any]:
+    """COCO's description of one picture.
+
+    Args:
+        picture: and its components.
+        version: of this program.
+        polygons: outlines instead of run lengths, for tools that read no others. COCO's polygons have no holes: the
+            line goes around a hole through a cut of no width, and `pycocotools` fills it to the same pixels.
+    """
+    numbers = Numbers()
+    numbers.know(picture)
+    found = list(entries(picture, 1, 1, numbers, polygons=polygons))
+    return {
+        "info": info(version),
+        "licenses": [],
+        "images": [image_entry(picture, 1)],
+        "annotations": found,
+        "categories": categories(numbers),
+    }
+
+
+def coco_text(
+    pictures: Iterable[Annotated], numbers: Numbers, version: str, *, polygons: bool = False
+) -> Iterator[bytes]:
+    """COCO's file of many pictures in parts, one picture in memory at a time; sealed, see `files.seal`."""
+
+    def parts() -> Iterator[bytes]:
+        images, count = [], 0
+        yield b'{"annotations": ['
+        for image_id, picture in enumerate(pictures, 1):
+            numbers.know(picture)
+            images.append(image_entry(picture, image_id))
+            for entry in entries(picture, image_id, count + 1, numbers, polygons=polygons):
+                yield (",\n" if count else "\n").encode() + _dumped(entry)
+                count += 1
+        yield b'],\n"images": ' + _dumped(images) + b',\n"categories": ' + _dumped(categories(numbers))
+        yield b',\n"licenses": [],\n"info": ' + _dumped(info(version)) + b",\n"
+
+    return seal(parts(), before=b'"made_by": "', after=b'"}')
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")

@@ -1,0 +1,178 @@
+"""Connected components of a label map, as run lengths and as outlines: what annotation tools call objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.results import MIN_AREA
+
+Outline = npt.NDArray[np.int32]
+"""(M, 2), x and y of pixels, M >= 3: a closed line through the outermost pixels of a component. A hole is part of it,
+reached by a cut of no width: filled by even and odd, its own pixels included, it gives the component back."""
+
+
+@dataclass(frozen=True)
+class ComponentRule:
+    """What counts as a component.
+
+    Attributes:
+        min_area: pixels; connected parts with fewer are left out.
+        per_class: all parts of a class are one component.
+    """
+
+    min_area: int = MIN_AREA
+    per_class: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise InputError for an area that is no number of pixels."""
+        whole = isinstance(self.min_area, int) and not isinstance(self.min_area, bool)
+        if not whole or self.min_area < 0:
+            remedy = "0 keeps every pixel."
+            raise InputError(
+                explain("min_area", expected="whole pixels, at least 0", got=repr(self.min_area), remedy=remedy)
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """A component of one class; its parts touch by sides or corners.
+
+    Attributes:
+        label: of its class.
+        area: pixels.
+        box: (left, top, width, height) in pixels.
+        counts: COCO run lengths as text.
+        outlines: one for each connected part.
+    """
+
+    label: int
+    area: int
+    box: tuple[int, int, int, int]
+    counts: str
+    outlines: tuple[Outline, ...]
+
+
+def find_components(
+    labels: npt.NDArray[np.integer[Any]], wanted: Iterable[int], rule: ComponentRule
+) -> list[Component]:
+    """Components of the wanted labels, by label, then from top to bottom.
+
+    Args:
+        labels: (H, W).
+        wanted: labels; those that are absent have no component.
+        rule: what counts as a component.
+    """
+    size = (labels.shape[0], labels.shape[1])
+    found: list[Component] = []
+    for label in wanted:
+        mask = (labels == label).view(np.uint8)
+        left, top, width, height = cv2.boundingRect(mask)
+        if not width:
+            continue
+        inside = mask[top : top + height, left : left + width]
+        parts = [(part, left + x, top + y) for part, x, y in _parts(inside, rule.min_area)]
+        if rule.per_class and parts:
+            found.append(_joined(label, parts, size))
+        else:
+            found += [_component(label, part, x, y, size) for part, x, y in parts]
+    return found
+
+
+def _parts(mask: npt.NDArray[np.uint8], min_area: int) -> Iterator[tuple[npt.NDArray[np.uint8], int, int]]:
+    """Each connected part cut out, with its left and top."""
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    for number, (x, y, width, height, area) in enumerate(stats.tolist()):
+        if number and area >= min_area:
+            yield (numbers[y : y + height, x : x + width] == number).view(np.uint8), x, y
+
+
+def _component(label: int, part: npt.NDArray[np.uint8], left: int, top: int, size: tuple[int, int]) -> Component:
+    box = (left, top, part.shape[1], part.shape[0])
+    return Component(label, int(part.sum()), box, run_lengths_at(part, left, top, size), (_outline(part, left, top),))
+
+
+def _joined(label: int, parts: list[tuple[npt.NDArray[np.uint8], int, int]], size: tuple[int, int]) -> Component:
+    left, top = min(x for _, x, _ in parts), min(y for _, _, y in parts)
+    right, bottom = max(x + part.shape[1] for part, x, _ in parts), max(y + part.shape[0] for part, _, y in parts)
+    whole = np.zeros((bottom - top, right - left), np.uint8)
+    for part, x, y in parts:
+        whole[y - top : y - top + part.shape[0], x - left : x - left + part.shape[1]] |= part
+    box = (left, top, right - left, bottom - top)
+    outlines = tuple(_outline(*part) for part in parts)
+    return Component(label, int(whole.sum()), box, run_lengths_at(whole, left, top, size), outlines)
+
+
+def run_lengths_at(mask: npt.NDArray[np.uint8], left: int, top: int, size: tuple[int, int]) -> str:
+    """COCO run lengths of a mask (h, w) that lies at (left, top) of a picture (H, W); nothing of that size is made."""
+    height = size[0]
+    columns = np.zeros((mask.shape[1], mask.shape[0] + 2), np.int8)
+    columns[:, 1:-1] = mask.T
+    steps = np.diff(columns, axis=1)
+    column, start = np.nonzero(steps == 1)
+    stop = np.nonzero(steps == -1)[1]
+    first = (column + left) * height + top
+    ends = np.stack([first + start, first + stop], axis=1).ravel()
+    touching = np.flatnonzero(ends[1:-1:2] == ends[2::2]) * 2 + 1  # from the foot of a column to the head of the next
+    return counts_text(np.delete(ends, np.concatenate([touching, touching + 1])), size)
+
+
+def counts_text(ends: npt.NDArray[np.integer[Any]], size: tuple[int, int]) -> str:
+    """COCO's text of runs: where each begins and ends, in columns from left to right."""
+    counts = np.diff(np.concatenate([[0], ends, [size[0] * size[1]]])).tolist()
+    if len(counts) > 1 and counts[-1] == 0:
+        counts.pop()
+    encoded = coco_mask.frPyObjects({"size": list(size), "counts": counts}, *size)
+    return str(encoded["counts"], "ascii")
+
+
+def _outline(part: npt.NDArray[np.uint8], left: int, top: int) -> Outline:
+    """The outline of one connected part (h, w), its holes cut open.
+
+    Each hole is reached along its row from the left: what lies there first is the outer line, or the line of a hole
+    that begins further left and so is part of the outline already. The cut runs within the part.
+    """
+    found, levels = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    lines = [line[:, 0].astype(np.int32) for line in found]
+    is_hole = (levels[0, :, 3] >= 0).tolist()
+    outline: Outline = lines[is_hole.index(False)]
+    holes = [line for line, inner in zip(lines, is_hole, strict=True) if inner]
+    for hole in sorted(holes, key=lambda line: int(line[:, 0].min())):
+        begin = int(hole[:, 0].argmin())
+        x, y = hole[begin].tolist()
+        free = np.flatnonzero(part[y, : x + 1] == 0)
+        meets = int(free[-1]) + 1 if len(free) else 0
+        at = int(np.flatnonzero((outline[:, 0] == meets) & (outline[:, 1] == y))[0])
+        around = np.concatenate([hole[begin:], hole[: begin + 1]])
+        outline = np.concatenate([outline[: at + 1], around, outline[at:]])
+    return _corners(outline) + np.array([left, top], np.int32)
+
+
+def _corners(line: Outline) -> Outline:
+    """A closed line without the pixels at which it goes straight on; at least three points."""
+    after = np.roll(line, -1, axis=0) - line
+    turns = (after != np.roll(after, 1, axis=0)).any(axis=1)
+    corners = line[turns] if turns.any() else line
+    closed: Outline = np.concatenate([corners, np.repeat(corners[-1:], max(0, 3 - len(corners)), axis=0)])
+    return closed
+
+
+def edges(outline: Outline) -> npt.NDArray[np.float64]:
+    """(M, 2), the outline a quarter of a pixel inside the outer edges of its pixels, from 0 at the picture's corner.
+
+    This is what `pycocotools` fills to exactly the same pixels; the line through their centres would lose a row.
+    """
+    corner = outline.min(axis=0)
+    width, height = (outline.max(axis=0) - corner + 1).tolist()
+    part = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(part, [outline - corner], 1)
+    doubled = part.repeat(2, axis=0).repeat(2, axis=1)
+    line: npt.NDArray[np.float64] = (_outline(doubled, 0, 0) + 0.5) / 2 + corner
+    return line

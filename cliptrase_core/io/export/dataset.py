@@ -1,0 +1,151 @@
+"""Files that speak of all results in a folder, made from the JSON of each: COCO and YOLO; and `export`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.export import coco, yolo
+from cliptrase_core.io.export.coco import Annotated, Numbers
+from cliptrase_core.io.export.components import Component, ComponentRule, find_components
+from cliptrase_core.io.export.record import foreground, labels_of, read_record
+from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, unusable
+from cliptrase_core.io.files import expect_ours, write_all
+from cliptrase_core.io.image import ImageInput
+from cliptrase_core.results import Segmentation
+from cliptrase_core.version import VERSION
+
+
+def export(
+    results: Segmentation | Iterable[Segmentation] | Mapping[str, Segmentation],
+    folder: str | os.PathLike[str],
+    formats: str | Iterable[str] = DEFAULT_FORMATS,
+    *,
+    images: ImageInput | Sequence[ImageInput | None] | None = None,
+    min_area: int = ComponentRule.min_area,
+    per_class: bool = False,
+    polygons: bool = False,
+) -> list[SavedFiles]:
+    """Write results in formats that other programs open.
+
+    COCO and YOLO describe all results that are in the folder then, those of earlier calls too.
+
+    Args:
+        results: one; several, of which each is called after its picture ("dog", a second one "dog-2"); or names of
+            files to results.
+        folder: made if missing.
+        formats: names of `FORMATS`, as a list or with commas; "json" always comes along.
+        images: the picture of the one result, or of each in their order: a path, a PIL image or an array. A result
+            without one is shown on the small picture that the model was given; yolo, labelme and cutouts need more.
+        min_area: pixels; smaller components are left out of coco, yolo and labelme.
+        per_class: one annotation for each class instead of one for each connected component.
+        polygons: COCO's outlines as polygons, for tools that read no run lengths; see `coco.to_coco`.
+
+    Returns:
+        Where each result lies.
+
+    Raises:
+        InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written, or a
+            file of another program in the way.
+    """
+    formats, rule = read_formats(formats), ComponentRule(min_area, per_class)
+    expect_untouched(folder, formats)
+    if isinstance(results, Segmentation):
+        results, images = [results], [images]  # type: ignore[list-item]
+    named = results.items() if isinstance(results, Mapping) else ((None, result) for result in results)
+    given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
+    used: Counter[str] = Counter()
+    saved = []
+    for place, (name, result) in enumerate(named):
+        if not isinstance(result, Segmentation):
+            remedy = "Pass what segmenter.segment gave."
+            raise InputError(explain("results", expected="segmentations", got=type(result).__name__, remedy=remedy))
+        stem = name if name is not None else PureWindowsPath(result.name).stem or "picture"
+        used[stem] += 1
+        stem = stem if used[stem] == 1 else f"{stem}-{used[stem]}"
+        image = given[place] if place < len(given) else None
+        saved.append(result.save(folder, image, stem=stem, formats=formats, min_area=min_area, per_class=per_class))
+    gather(folder, formats, rule, polygons=polygons)
+    return saved
+
+
+def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> None:
+    """Raise InputError for a file of the whole folder that another program wrote or changed."""
+    if "coco" in formats:
+        expect_ours([Path(folder) / coco.FILE])
+    if "yolo" in formats:
+        yolo.expect_untouched(Path(folder))
+
+
+def gather(
+    folder: str | os.PathLike[str], formats: Iterable[str], rule: ComponentRule, *, polygons: bool = False
+) -> int:
+    """Write the files that speak of all results in a folder; does nothing for other formats.
+
+    The same results give the same files, whichever runs made them.
+
+    Args:
+        folder: of results.
+        formats: that were asked for.
+        rule: what counts as a component.
+        polygons: of COCO, see `coco.to_coco`.
+
+    Returns:
+        Results that yolo leaves out, for their picture was never copied.
+
+    Raises:
+        InputError: a file cannot be written, or is another program's.
+    """
+    place, formats = Path(folder), set(formats) & {"coco", "yolo"}
+    if not formats or not place.is_dir():
+        return 0
+    expect_untouched(place, formats)
+    try:
+        without = 0
+        if "yolo" in formats:
+            without = sum(not picture.copy for picture in yolo.write_texts(place, annotated(place, rule), Numbers()))
+        if "coco" in formats:
+            parts = coco.coco_text(annotated(place, rule), Numbers(), VERSION, polygons=polygons)
+            write_all(place, {coco.FILE: parts})
+    except OSError as error:
+        raise unusable(folder, error) from error
+    return without
+
+
+def annotated(folder: Path, rule: ComponentRule) -> Iterator[Annotated]:
+    """Every result of a folder with its components, by name; files that are no results are passed over."""
+    for path in sorted(folder.glob("*.json")):
+        record = read_record(path)
+        try:
+            if record:
+                yield _annotated(record, path.stem, rule)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError):
+            continue  # changed by hand; what it was is not known
+
+
+def _annotated(record: Mapping[str, Any], stem: str, rule: ComponentRule) -> Annotated:
+    names = [str(entry["name"]) for entry in record["classes"]]
+    labels = foreground(names)
+    kept = record.get("components")
+    if kept and (kept["min_area"], kept["per_class"]) == (rule.min_area, rule.per_class):
+        components = [_component(entry) for entry in kept["found"]]
+    else:
+        components = find_components(labels_of(record), labels, rule)
+    height, width = (int(side) for side in record["size"])
+    file = str(record.get("file") or record["picture"])
+    copy = str(record["files"].get("yolo", ""))
+    return Annotated(file, (height, width), names, labels, components, stem, copy)
+
+
+def _component(entry: Mapping[str, Any]) -> Component:
+    left, top, width, height = entry["box"]
+    outlines = tuple(np.array(line, np.int32).reshape(-1, 2) for line in entry["outlines"])
+    return Component(
+        int(entry["class"]), int(entry["area"]), (left, top, width, height), str(entry["counts"]), outlines
+    )

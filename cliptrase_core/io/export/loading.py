@@ -1,0 +1,116 @@
+"""A saved result back from its JSON, and the .npz beside it where there is one, or one clear error."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.export.npz import MAPS
+from cliptrase_core.io.export.record import FORMAT, FORMAT_VERSION, labels_of
+from cliptrase_core.io.files import safe_stem
+from cliptrase_core.results import NOISE, Segmentation
+
+MOST_PATCHES = 2**20
+"""Of a result that is read back without arrays."""
+
+NOT_SAVED = "regions, patch clusters and confidence are unknown: the result was saved without its .npz"
+"""Note of a result that was read back from its JSON alone."""
+
+
+def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
+    """Read back what `save` wrote.
+
+    Labels, names, settings and notes are in the JSON. Regions, patch clusters and confidence are in the .npz; where
+    that was not written, or is not there any more, regions and clusters are -1, confidence is NaN, and a note says so.
+
+    Args:
+        json_path: of the JSON.
+
+    Raises:
+        InputError: the JSON is missing, damaged or not one of ours, or its .npz was changed.
+    """
+    path = Path(json_path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        if record["format"] != FORMAT or record["format_version"] not in (1, FORMAT_VERSION):
+            raise ValueError(f"another format: {record['format']!r} {record['format_version']!r}")
+        height, width = record["grid"]
+        maps, notes = _read_maps(path.parent, record, (int(height), int(width)))
+        names = tuple(entry["name"] for entry in record["classes"])
+        texts = (*names, *record["notes"])
+        if not all(isinstance(text, str) for text in texts) or [*maps["labels"].shape] != record["size"]:
+            raise ValueError("names, notes or size are not what the arrays say")
+        return Segmentation(
+            labels=maps["labels"].astype(np.int32, casting="safe"),
+            regions=maps["regions"].astype(np.int32, casting="safe"),
+            confidence=maps["confidence"].astype(np.float32, casting="safe"),
+            class_names=names,
+            patch_clusters=maps["patch_clusters"].astype(np.int64, casting="safe"),
+            grid=(int(height), int(width)),
+            settings=dict(record["settings"]),
+            timings=dict(record["timings"]),
+            notes=(*record["notes"], *notes),
+            name=str(record.get("picture") or ""),
+        )
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RecursionError) as error:
+        _refuse_file(path, error)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError) as error:
+        _refuse_file(path, error)
+
+
+def _read_maps(
+    folder: Path, record: dict[str, Any], grid: tuple[int, int]
+) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
+    """The arrays, and what to say about them."""
+    name = record["files"].get("npz")
+    if name is not None:
+        # The name comes from a file that anyone may have written: it must not lead elsewhere.
+        if not name.endswith(".npz") or safe_stem(name[:-4]) != name[:-4]:
+            raise ValueError(f"{name!r} is no file name of ours")
+        if (folder / name).exists():
+            return _read_npz(folder / name, record["npz_sha256"]), ()
+    if min(grid) < 1 or grid[0] * grid[1] > MOST_PATCHES:
+        raise ValueError(f"a grid of {grid}")
+    labels = labels_of(record)
+    maps: dict[str, npt.NDArray[Any]] = {
+        "labels": labels,
+        "regions": np.full(labels.shape, NOISE, np.int32),
+        "confidence": np.full(labels.shape, np.nan, np.float32),
+        "patch_clusters": np.full(grid[0] * grid[1], NOISE, np.int64),
+    }
+    return maps, (NOT_SAVED,)
+
+
+def _read_npz(path: Path, sha256: str) -> dict[str, npt.NDArray[Any]]:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{path.name} was changed or belongs to another result")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {key: archive[key] for key in MAPS}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_file(path: Path, error: Exception) -> NoReturn:
+    raise InputError(
+        explain(
+            "saved result",
+            expected="a .json that this program wrote, and its .npz as it was",
+            got=f"{path.name!r} ({type(error).__name__}: {error})",
+            remedy="Choose another file, or run the picture again.",
+        )
+    ) from error

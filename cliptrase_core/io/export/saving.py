@@ -1,0 +1,256 @@
+"""Writing one result in any of the formats, each file whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.io.export import images, labelme, yolo
+from cliptrase_core.io.export.components import Component, ComponentRule
+from cliptrase_core.io.export.npz import to_npz
+from cliptrase_core.io.export.record import describe, objects, to_json
+from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
+from cliptrase_core.results import Segmentation
+
+FORMATS = ("png", "index", "overlay", "json", "npz", "coco", "yolo", "labelme", "masks", "cutouts")
+"""Indexed labels, grey labels, picture with colours, description, arrays; COCO, YOLO and labelme for annotation tools;
+a mask and a cut-out for each class."""
+
+DEFAULT_FORMATS = ("png", "overlay", "json")
+ARCHIVE_FORMATS = ("png", "overlay", "json", "npz")
+"""Everything about one result."""
+
+OVERLAY_SIDE = 1280
+"""Longest side of an overlay that the command line writes: what the page shows, and a tenth of the time."""
+
+_KINDS = {"png": "labels", **{name: name for name in ("index", "overlay", "json", "npz", "labelme")}}
+_OF_PIECES = ("coco", "yolo")
+
+
+@dataclass(frozen=True)
+class SavedFiles:
+    """Where the files of one result lie; those are there whose format was asked for.
+
+    Attributes:
+        labels: indexed PNG (png).
+        index: grey PNG (index).
+        overlay: the picture under its colours (overlay).
+        json: the description, which is always written.
+        npz: arrays (npz).
+        labelme: labelme's JSON (labelme).
+        masks: folder of masks (masks).
+        cutouts: folder of cut-outs (cutouts).
+    """
+
+    labels: Path
+    index: Path
+    overlay: Path
+    json: Path
+    npz: Path
+    labelme: Path
+    masks: Path
+    cutouts: Path
+
+    def of(self, formats: Iterable[str]) -> dict[str, Path]:
+        """Files of these formats by their kind: those with one file of a name that is known beforehand."""
+        return {_KINDS[name]: getattr(self, _KINDS[name]) for name in formats if name in _KINDS}
+
+
+def read_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
+    """Formats in a fixed order, with "json" among them: by it results are found again.
+
+    Args:
+        formats: names of `FORMATS`, as a list or with commas.
+
+    Raises:
+        InputError: an unknown name, or none.
+    """
+    names = formats.split(",") if isinstance(formats, str) else list(formats)
+    names = [name.strip().lower() if isinstance(name, str) else name for name in names]
+    for name in names:
+        expect_one_of("format", name, FORMATS)
+    if not names:
+        raise InputError(explain("formats", expected="at least one", got="none", remedy=f"Known: {', '.join(FORMATS)}"))
+    return tuple(name for name in FORMATS if name in names or name == "json")
+
+
+def save(
+    result: Segmentation,
+    image: npt.NDArray[np.uint8],
+    directory: str | os.PathLike[str],
+    stem: str,
+    *,
+    formats: str | Iterable[str] = DEFAULT_FORMATS,
+    arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+    about: Mapping[str, Any] | None = None,
+    rule: ComponentRule | None = None,
+    overlay_side: int | None = None,
+    source: str | os.PathLike[str] | None = None,
+    step: Callable[[float, str], None] = lambda share, text: None,
+) -> SavedFiles:
+    """Write the files of one result, each whole or not at all, the JSON last.
+
+    Earlier results of that name are replaced; a file of that name that this program did not write never is.
+
+    The label picture is indexed with the palette inside; with more than 256 names it is 16-bit grey, and the
+    JSON says which. The JSON is strict: a number that is not finite becomes null. COCO and YOLO describe all results of
+    a folder: `gather` writes them after the last result, from the JSON of each.
+
+    Args:
+        result: what to write.
+        image: (H, W, 3) in the frame of `result.labels`.
+        directory: made if missing.
+        stem: file name without endings; made safe by `safe_stem`.
+        formats: of `FORMATS`; "json" always comes along.
+        arrays: further arrays for the .npz by name, for example intermediates.
+        about: further entries of the JSON; `picture`, the name of the picture, is `stem` where it is not given.
+        rule: what counts as a component in coco, yolo and labelme.
+        overlay_side: longest side of the overlay in pixels; None or 0 keeps the picture's size.
+        source: the picture's file, which yolo and labelme take as it is where they can.
+        step: told (share in [0, 1], what happens); what it raises ends the work, and nothing is written.
+
+    Raises:
+        InputError: the picture does not fit, an array cannot be stored, the directory cannot be written, or a file
+            of another program is in the way.
+    """
+    formats, rule = read_formats(formats), rule or ComponentRule()
+    saved = result_files(directory, stem)
+    folder = saved.json.parent
+    paths: dict[str, Any] = {kind: path.relative_to(folder).as_posix() for kind, path in saved.of(formats).items()}
+    about = {"picture": stem, **(about or {})}
+    contents: dict[str, bytes] = {}
+    with ThreadPoolExecutor(1) as beside:  # compression is nearly all of the work, and leaves Python to others
+        packing = beside.submit(to_npz, result, arrays or {}) if "npz" in formats else None
+        step(0.0, "colours")
+        if "overlay" in formats:
+            contents[paths["overlay"]] = images.overlay_png(image, result, overlay_side)
+        step(0.4, "labels")
+        contents |= _label_pictures(result, image, saved, formats)
+        for kind in {"masks", "cutouts"} & set(formats):
+            paths[kind] = [name for name in contents if name.startswith(f"{kind}/")]
+        components = objects(result, rule) if {"coco", "yolo", "labelme"} & set(formats) else []
+        step(0.5, "arrays")
+        npz = packing.result() if packing else None
+        step(0.8, "run lengths")
+    picture = images.picture_file(image, source) if {"yolo", "labelme"} & set(formats) else ("", b"")
+    if "labelme" in formats:
+        name = f"{Path(paths['labelme']).stem}{picture[0]}"
+        contents[paths["labelme"]] = labelme.to_labelme(
+            components, result.class_names, result.size, (name, picture[1]), rule
+        )
+    if npz is not None:
+        contents[paths["npz"]] = npz
+    expect_ours(folder / name for name in contents)
+    step(1.0, "writing")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if "yolo" in formats:
+            paths["yolo"] = yolo.write_picture(folder, safe_stem(stem), picture)
+        if set(_OF_PIECES) & set(formats):
+            about["components"] = _described(components, rule)
+        digest = None if npz is None else hashlib.sha256(npz).hexdigest()
+        contents[saved.json.name] = to_json(describe(result, paths, about, digest))
+        expect_ours([saved.json])
+        write_all(folder, contents)
+        _remove_others(saved, contents)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        raise unusable(directory, error) from error
+    return saved
+
+
+def _label_pictures(
+    result: Segmentation, image: npt.NDArray[np.uint8], saved: SavedFiles, formats: Iterable[str]
+) -> dict[str, bytes]:
+    """Names and contents of the files that show labels alone, and of cut-outs."""
+    folder, contents = saved.json.parent, {}
+    if "png" in formats:
+        contents[saved.labels.name] = images.labels_png(result)
+    if "index" in formats:
+        contents[saved.index.name] = images.index_png(result)
+    made = {saved.masks: images.mask_pngs(result) if "masks" in formats else ()}
+    made[saved.cutouts] = images.cutout_pngs(image, result) if "cutouts" in formats else ()
+    for place, files in made.items():
+        below = place.relative_to(folder).as_posix()
+        contents |= {f"{below}/{name}": content for name, content in files}
+    return contents
+
+
+def planned(saved: SavedFiles, formats: Iterable[str], names: Sequence[str]) -> list[Path]:
+    """Every file that one result of these formats and class names may be written to, but yolo's."""
+    files = list(saved.of(formats).values())
+    for kind in {"masks", "cutouts"} & set(formats):
+        files += [getattr(saved, kind) / name for name in images.class_files(names)]
+    return files
+
+
+def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], formats: Iterable[str]) -> bool:
+    """Whether all files of these formats are there that a result's JSON names."""
+    try:
+        files = record["files"]
+        wanted = [files[_KINDS.get(name, name)] for name in formats if name != "coco"]
+        names = [name for each in wanted for name in ([each] if isinstance(each, str) else each)]
+        return all(Path(directory, name).is_file() for name in names)
+    except (KeyError, TypeError, ValueError, OSError):
+        return False
+
+
+def _remove_others(saved: SavedFiles, written: Mapping[str, bytes]) -> None:
+    """Remove masks and cut-outs of classes that an earlier result of this name had."""
+    folder = saved.json.parent
+    for place in (saved.masks, saved.cutouts):
+        names = {name for name in written if (folder / name).parent == place}
+        for path in place.glob("*.png") if names else ():
+            if path.relative_to(folder).as_posix() not in names and is_ours(path):
+                path.unlink()
+
+
+def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
+    """Where `save` puts a result; touches nothing.
+
+    Raises:
+        InputError: not a path at all.
+    """
+    name = safe_stem(stem)
+    try:
+        folder = Path(directory)
+    except TypeError as error:
+        raise unusable(directory, error) from error
+    ends = {"labels": "labels.png", "index": "index.png", "overlay": "overlay.png", "json": "json", "npz": "npz"}
+    beside = {kind: folder / f"{name}.{end}" for kind, end in ends.items()}
+    below = {"masks": folder / "masks" / name, "cutouts": folder / "cutouts" / name}
+    return SavedFiles(**beside, **below, labelme=folder / "labelme" / f"{name}.json")
+
+
+def unusable(directory: object, error: Exception) -> InputError:
+    """What to say of a folder that cannot be written."""
+    got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
+    return InputError(
+        explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
+    )
+
+
+def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str, Any]:
+    """Components as the JSON keeps them, so that a run that goes on need not find them again."""
+    return {
+        "min_area": rule.min_area,
+        "per_class": rule.per_class,
+        "found": [
+            {
+                "class": component.label,
+                "area": component.area,
+                "box": component.box,
+                "counts": component.counts,
+                "outlines": [outline.ravel().tolist() for outline in component.outlines],
+            }
+            for component in components
+        ],
+    }

@@ -1,0 +1,145 @@
+"""YOLO's folder for segmentation: copies of pictures, one text of polygons for each, and data.yaml."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import yaml
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.export.coco import Annotated, Numbers
+from cliptrase_core.io.files import MARK, write_all
+
+FOLDER = "yolo"
+WRITTEN = "files.sha256"
+"""Digests of all that was written below `FOLDER`: neither text nor picture has room for a mark. A file whose digest is
+not there was changed by a person."""
+
+_INSIDE = 0.25
+"""Of a pixel, from its corner: readers that cut off and readers that round give the same pixel."""
+
+
+def polygon_lines(picture: Annotated, numbers: Numbers) -> str:
+    """A line for each connected part: number of its class, then x and y in shares of width and height.
+
+    YOLO has no holes: the line goes around one through a cut of no width. A class of several parts has several lines.
+    """
+    height, width = picture.size
+    lines = []
+    for component in picture.components:
+        for outline in component.outlines:
+            points = (outline + _INSIDE) / (width, height)
+            shares = " ".join(f"{share:.6f}" for share in points.ravel().tolist())
+            lines.append(f"{numbers(picture.names[component.label])} {shares}\n")
+    return "".join(lines)
+
+
+def data_yaml(numbers: Numbers) -> bytes:
+    """The description that ultralytics is given; training and validation are the same pictures until someone splits
+    them."""
+    names = {number: name for name, number in numbers.of.items()}
+    entries = {"train": "images", "val": "images", "names": names}
+    text = yaml.safe_dump(entries, allow_unicode=True, sort_keys=False)
+    return f"# {MARK}: not checked by a person, and not split: val is train\n{text}".encode()
+
+
+def write_picture(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
+    """Put the copy of a picture below a folder of results; its path from there.
+
+    Args:
+        folder: of the results.
+        stem: of the result's files.
+        picture: ending and content.
+    """
+    name = f"images/{stem}{picture[0]}"
+    for other in sorted((folder / FOLDER / "images").glob(f"{_literal(stem)}.*")):
+        if other.stem == stem and other.name != Path(name).name:  # of an earlier picture with another ending
+            _expect_written(folder, [f"images/{other.name}"])
+            other.unlink()
+    _write(folder, name, picture[1])
+    return f"{FOLDER}/{name}"
+
+
+def write_texts(folder: Path, pictures: Iterable[Annotated], numbers: Numbers) -> Iterator[Annotated]:
+    """Write the text of each picture as it passes by; of one without a copy there is none.
+
+    What this program wrote earlier for results that are there no more goes; data.yaml comes last.
+
+    Args:
+        folder: of the results.
+        pictures: of all of them.
+        numbers: of classes.
+    """
+    kept = set()
+    for picture in pictures:
+        numbers.know(picture)
+        if picture.copy:
+            name = f"labels/{picture.stem}.txt"
+            kept |= {name, picture.copy.removeprefix(f"{FOLDER}/")}
+            _write(folder, name, polygon_lines(picture, numbers).encode())
+        yield picture
+    _write(folder, "data.yaml", data_yaml(numbers))
+    for name, digests in _written(folder).items():
+        path = folder / FOLDER / name
+        if name not in kept and name != "data.yaml" and path.is_file() and _digest(path.read_bytes()) in digests:
+            path.unlink()
+
+
+def expect_untouched(folder: Path) -> None:
+    """Raise InputError for a description or text that this program did not write, or that was changed since."""
+    below = folder / FOLDER
+    texts = [f"labels/{path.name}" for path in sorted((below / "labels").glob("*.txt"))]
+    _expect_written(folder, [name for name in ("data.yaml", *texts) if os.path.lexists(below / name)])
+
+
+def _expect_written(folder: Path, names: Iterable[str]) -> None:
+    written = _written(folder)
+    for name in names:
+        path = folder / FOLDER / name
+        if not path.is_file() or _digest(path.read_bytes()) not in written.get(name, ()):
+            raise InputError(
+                explain(
+                    f"output '{FOLDER}/{name}'",
+                    expected="no file of that name, or one as this program wrote it",
+                    got="another one, or one that was changed",
+                    remedy="Choose another --output, or move that file away.",
+                )
+            )
+
+
+def _write(folder: Path, name: str, content: bytes) -> None:
+    path = folder / FOLDER / name
+    if os.path.lexists(path):
+        if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
+        _expect_written(folder, [name])
+    log = folder / FOLDER / WRITTEN
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:  # before the file itself: one that was cut off here is still known
+        file.write(f"{_digest(content)}  {name}\n".encode())
+    write_all(folder, {f"{FOLDER}/{name}": content})
+
+
+def _written(folder: Path) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    try:
+        lines = (folder / FOLDER / WRITTEN).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        if name == "data.yaml" or re.fullmatch(r"(images|labels)/[^/\\\\]+", name):
+            found.setdefault(name, set()).add(digest)
+    return found
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _literal(stem: str) -> str:
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in stem)

@@ -1,0 +1,390 @@
+"""Figures for papers and slides by matplotlib: picture, maps, regions and result in one row, or one of them alone.
+
+matplotlib is imported when a figure is drawn. A figure is an object of its own, without pyplot's global state, so that
+threads and servers can draw; `figure.savefig` writes PNG at any dpi, SVG and PDF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.inspection.capture import AttentionMaps
+from cliptrase_core.inspection.statistics import patch_shares
+from cliptrase_core.io.geometry import Size, fitted
+from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.results import Refined, Segmentation
+from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, SIGNED_TABLE
+from cliptrase_core.viz.names import readable
+from cliptrase_core.viz.overlay import blend, in_grey, lay_over
+from cliptrase_core.viz.palette import label_colours, legend, paint, region_colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+Picture = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Patch = tuple[int, int]
+
+OF_MAPS = ("before", "after", "difference", "affinity")
+OF_RESULT = ("regions", "coarse", "result", "confidence")
+PARTS = ("picture", *OF_MAPS, *OF_RESULT)
+"""Everything that can be drawn, in the order in which it stands by itself."""
+BY_DEFAULT = ("picture", "before", "after", "difference", "regions", "coarse", "result")
+
+PANEL = 3.2
+"""Inches of a panel's longer side."""
+_MOST_SIDE = 2048
+"""Pixels of a picture's long side that are embedded."""
+_MOST_NAMES = 12
+"""Classes in the legend; the rest is counted."""
+_LONGEST_NAME = 32
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """What there is to draw from.
+
+    Attributes:
+        maps: or None.
+        result: or None.
+        image: (H, W, 3) or None.
+        patch: that looks; None for [CLS].
+        font: path of a font file, or None.
+    """
+
+    maps: AttentionMaps | None
+    result: Segmentation | None
+    image: Picture | None
+    patch: Patch | None
+    font: str | None
+
+    @property
+    def size(self) -> Size:
+        """(H, W) of a panel's shape."""
+        if self.image is not None:
+            return self.image.shape[0], self.image.shape[1]
+        if self.result is not None:
+            return self.result.size
+        return self.maps.grid if self.maps is not None else (1, 1)
+
+    @property
+    def has(self) -> set[str]:
+        """Parts that can be drawn."""
+        parts = set(OF_MAPS) if self.maps is not None else set()
+        parts |= {"picture"} if self.image is not None else set()
+        if self.result is not None:
+            parts |= set(OF_RESULT) if isinstance(self.result, Refined) else set(OF_RESULT) - {"coarse"}
+        return parts
+
+
+def figure(
+    *shown: Segmentation | AttentionMaps,
+    parts: str | Sequence[str] | None = None,
+    image: ImageInput | None = None,
+    patch: Patch | None = None,
+    title: str | None = None,
+    font: str | None = None,
+) -> Figure:
+    """Draw a result, attention maps, or both, as one row of panels.
+
+    Args:
+        shown: a result (`Refined` too), maps, or one of each.
+        parts: names from `PARTS`, or one name; None draws what there is, but affinity and confidence.
+        image: path, PIL image or (H, W, 3) uint8: what the labels speak of. Under preset auto that is the whole
+            picture, under a paper preset `encoding.seen`. Without it, maps and colours stand alone.
+        patch: (row, column) whose attention is shown; None takes [CLS].
+        title: over the row; None names model, layer, head and patch, "" leaves it out.
+        font: path of a font file for the names of classes; None takes DejaVu Sans, which has no Chinese, Japanese,
+            Korean or Indian letters. A name that the font cannot write becomes its number.
+
+    Returns:
+        `matplotlib.figure.Figure`: `.savefig(path, dpi=300)` writes .png, .svg or .pdf; notebooks show it.
+
+    Raises:
+        InputError: nothing to draw, a part that is not there, an image of another size, no such patch or no such font.
+    """
+    from matplotlib.figure import Figure
+
+    given = _given(shown, image, patch, font)
+    chosen = _chosen(parts, given)
+    height, width = (PANEL * side / max(given.size) for side in given.size)
+    row = Figure(figsize=(len(chosen) * (max(width, 1.2) + 0.7), max(height, 1.2) + 1.6), layout="constrained")
+    for axes, part in zip(row.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
+        axes.set_axis_off()
+        _PAINTERS[part](axes, given)
+    text = _title(given, chosen) if title is None else title
+    if text:
+        row.suptitle(text, fontsize="medium", parse_math=False)
+    # What IPython asks an object for: pyplot would do it for all figures, and is not imported here.
+    row._repr_png_ = partial(_png, row)  # type: ignore[attr-defined]
+    return row
+
+
+def _given(
+    shown: Sequence[Segmentation | AttentionMaps], image: ImageInput | None, patch: Patch | None, font: str | None
+) -> _Shown:
+    results = [one for one in shown if isinstance(one, Segmentation)]
+    maps = [one for one in shown if isinstance(one, AttentionMaps)]
+    if not shown or len(results) + len(maps) != len(shown) or max(len(results), len(maps)) > 1:
+        raise InputError(
+            explain(
+                "figure",
+                expected="a result, attention maps, or one of each",
+                got=", ".join(type(one).__name__ for one in shown) or "nothing",
+                remedy="Pass what `segment`, `refine` or `inspect` gave.",
+            )
+        )
+    pixels = None if image is None else read_image(image)
+    if results and pixels is not None and pixels.shape[:2] != results[0].size:
+        raise InputError(
+            explain(
+                "image",
+                expected=f"{results[0].size}, the frame of the labels",
+                got=str(pixels.shape[:2]),
+                remedy="Pass the picture that was segmented; paper presets label the centre crop (`encoding.seen`).",
+            )
+        )
+    if patch is not None:
+        if not maps:
+            remedy = "Pass the maps of `inspect` too."
+            raise InputError(explain("patch", expected="none without maps", got=repr(patch), remedy=remedy))
+        maps[0].token(*_pair(patch))  # refuses what lies outside
+    return _Shown(maps[0] if maps else None, results[0] if results else None, pixels, patch, font)
+
+
+def _pair(patch: Patch) -> Patch:
+    if not isinstance(patch, Sequence) or isinstance(patch, str) or len(patch) != 2:
+        remedy = "For instance (3, 7)."
+        raise InputError(explain("patch", expected="(row, column)", got=repr(patch)[:80], remedy=remedy))
+    return patch[0], patch[1]
+
+
+def _chosen(parts: str | Sequence[str] | None, given: _Shown) -> list[str]:
+    if parts is None:
+        return [part for part in BY_DEFAULT if part in given.has]
+    chosen = [parts] if isinstance(parts, str) or not isinstance(parts, Sequence) else list(parts)
+    there = [part for part in PARTS if part in given.has]
+    if not chosen or not all(part in there for part in chosen):
+        remedy = "Pass `image=` for the picture, maps for attention, a refined result for coarse."
+        raise InputError(explain("parts", expected="some of " + ", ".join(there), got=repr(parts)[:80], remedy=remedy))
+    return chosen
+
+
+# Panels
+
+
+def _picture(axes: Axes, given: _Shown) -> None:
+    axes.set_title("picture")
+    if given.image is not None:
+        axes.imshow(_small(given.image), extent=_extent(given))
+        _mark(axes, given, with_global=False)
+
+
+def _attention(axes: Axes, given: _Shown, *, part: str) -> None:
+    """Before or after recovery, both on one scale; or their difference."""
+    from matplotlib.colors import ListedColormap
+
+    before, after = _even_shares(given)
+    others = np.ones(before.shape, bool)
+    if given.patch is not None:
+        others[given.patch] = before.size == 1  # a patch may look at itself far more than at the rest
+    if part == "difference":
+        most = float(np.abs(after - before)[others].max()) or 1.0
+        values, ends, colours = after - before, (-most, most), SIGNED_TABLE
+    else:
+        values = before if part == "before" else after
+        ends, colours = (0.0, float(max(before[others].max(), after[others].max()))), HEAT_TABLE
+    names = {"before": "before: query-key attention", "after": "after: recovered attention"}
+    unit = "\u00d7 uniform (1/N)"
+    label = f"after - before, {unit}" if part == "difference" else unit
+    _heat(axes, given, values, ends, ListedColormap(colours / 255), label)
+    axes.set_title(names.get(part, part))
+
+
+def _affinity(axes: Axes, given: _Shown) -> None:
+    from matplotlib.colors import ListedColormap
+
+    values = _row(given, "affinity").reshape(_grid(given)).numpy()
+    others = values if given.patch is None else np.delete(values, given.patch[0] * values.shape[1] + given.patch[1])
+    ends = (float(others.min()), float(others.max())) if others.size else (0.0, 1.0)
+    _heat(axes, given, values, ends, ListedColormap(HEAT_TABLE / 255), "cosine")
+    axes.set_title("affinity: what is clustered")
+
+
+def _labels(axes: Axes, given: _Shown, *, coarse: bool = False) -> None:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.patches import Patch as Swatch
+
+    result = given.result
+    if result is None:
+        return
+    labels = result.coarse if coarse and isinstance(result, Refined) else result.labels
+    colours = label_colours(result)
+    ground = paint(labels, colours) if given.image is None else lay_over(given.image, labels, colours, "fill", 0.6)
+    axes.imshow(_small(ground), extent=_extent(given))
+    refined = isinstance(result, Refined)
+    axes.set_title("coarse" if coarse else "refined" if refined else "result")
+    if coarse:
+        return
+    rows = legend(result)
+    swatches = [Swatch(facecolor=row.colour, edgecolor="0.3", linewidth=0.5) for row in rows[:_MOST_NAMES]]
+    texts = [f"{_word(row.name, row.index, given.font)}  {row.area:.0%}" for row in rows[:_MOST_NAMES]]
+    if len(rows) > _MOST_NAMES:
+        swatches.append(Swatch(alpha=0))
+        texts.append(f"and {len(rows) - _MOST_NAMES} more")
+    columns = 1 if max(map(len, texts)) > 14 else 2
+    letters = FontProperties(fname=given.font, size="small")
+    place = (0.5, 0)  # below the panel
+    box = axes.legend(
+        swatches, texts, loc="upper center", bbox_to_anchor=place, ncols=columns, frameon=False, prop=letters
+    )
+    for text in box.get_texts():
+        text.set_parse_math(False)  # "$" in a class is a dollar
+
+
+def _regions(axes: Axes, given: _Shown) -> None:
+    if given.result is None:
+        return
+    regions = given.result.regions
+    count = int(regions.max()) + 1
+    painted = paint(regions, region_colours(count))
+    ground = painted if given.image is None else blend(in_grey(given.image), painted, 0.72)
+    axes.imshow(_small(ground), extent=_extent(given))
+    axes.set_title(f"{count} region" + "s" * (count != 1))
+
+
+def _confidence(axes: Axes, given: _Shown) -> None:
+    from matplotlib.colors import ListedColormap
+
+    if given.result is not None:
+        values = cv2.resize(given.result.confidence, _fit(given.result.size)[::-1], interpolation=cv2.INTER_AREA)
+        shown = axes.imshow(values, ListedColormap(HEAT_TABLE / 255), vmin=0, vmax=1, extent=_extent(given))
+        _bar(axes, shown, "confidence")
+        axes.set_title("confidence")
+
+
+_PAINTERS: dict[str, Callable[[Axes, _Shown], None]] = {
+    "picture": _picture,
+    "before": partial(_attention, part="before"),
+    "after": partial(_attention, part="after"),
+    "difference": partial(_attention, part="difference"),
+    "affinity": _affinity,
+    "regions": _regions,
+    "coarse": partial(_labels, coarse=True),
+    "result": _labels,
+    "confidence": _confidence,
+}
+
+
+# Their parts
+
+
+def _heat(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], colours: Colormap, label: str) -> None:
+    """A map over the picture in grey, with its colour bar."""
+    alpha = 1.0
+    if given.image is not None:
+        axes.imshow(_small(in_grey(given.image)), extent=_extent(given))
+        alpha = HEAT_OPACITY
+    low, high = ends
+    shown = axes.imshow(
+        values, colours, vmin=low, vmax=high, alpha=alpha, extent=_extent(given), interpolation="nearest"
+    )
+    _bar(axes, shown, label)
+    _mark(axes, given)
+
+
+def _bar(axes: Axes, shown: AxesImage, label: str) -> None:
+    bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1.02, 0, 0.04, 1)))  # as tall as the map
+    bar.set_label(label, fontsize="small")
+    bar.ax.tick_params(labelsize="small")
+
+
+def _mark(axes: Axes, given: _Shown, *, with_global: bool = True) -> None:
+    """The patch that looks in red, global patches in white."""
+    from matplotlib.patches import Rectangle
+
+    if given.maps is None:
+        return
+    (h, w), (height, width) = given.maps.grid, given.size
+    cells = [(*divmod(int(patch), w), "white", 0.8) for patch in given.maps.global_patches]
+    cells = cells if with_global else []
+    if given.patch is not None:
+        cells.append((*given.patch, "#{:02x}{:02x}{:02x}".format(*MARK), 1.6))
+    for row, column, colour, line in cells:
+        corner = (column * width / w, row * height / h)
+        axes.add_patch(Rectangle(corner, width / w, height / h, fill=False, edgecolor=colour, linewidth=line))
+
+
+def _even_shares(given: _Shown) -> tuple[Floats, Floats]:
+    """What the patch or [CLS] looks at before and after recovery: (h, w) each, 1 where it is an even share."""
+    grid = _grid(given)
+    before, after = (
+        (patch_shares(_row(given, name)) * (grid[0] * grid[1])).reshape(grid).numpy()
+        for name in ("attention", "recovered")
+    )
+    return before, after
+
+
+def _row(given: _Shown, name: str) -> Tensor:
+    """(N,), one token's row of a matrix of the maps, [CLS] left out."""
+    maps = given.maps
+    token = 0 if maps is None or given.patch is None else maps.token(*given.patch)
+    row: Tensor = getattr(maps, name)[token, 1:]
+    return row
+
+
+def _grid(given: _Shown) -> Size:
+    return given.maps.grid if given.maps is not None else (1, 1)
+
+
+def _extent(given: _Shown) -> tuple[float, float, float, float]:
+    """Every panel lies in the same frame, whatever its own resolution is."""
+    return 0, given.size[1], given.size[0], 0
+
+
+def _fit(size: Size) -> Size:
+    return fitted(size, min(max(size), _MOST_SIDE))
+
+
+def _small(picture: Picture) -> Picture:
+    """A picture that does not make a PDF of many megabytes."""
+    size = _fit((picture.shape[0], picture.shape[1]))
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _word(name: str, index: int, font: str | None) -> str:
+    """A class as the legend shows it; its number where the font lacks a letter, never boxes."""
+    line = " ".join(name.split())
+    if len(line) > _LONGEST_NAME:
+        line = line[: _LONGEST_NAME - 1].rstrip() + "…"
+    return line if line and readable(line, font) else f"class {index}"
+
+
+def _title(given: _Shown, chosen: Sequence[str]) -> str:
+    maps, result = given.maps, given.result
+    model = (maps.model if maps is not None else "") or (str(result.settings.get("model", "")) if result else "")
+    parts = [model] if model else []
+    if maps is not None and not set(OF_MAPS).isdisjoint(chosen):
+        parts.append(f"layer {maps.layer}")
+        parts.append("mean of heads" if maps.head is None else f"head {maps.head}")
+        parts.append("[CLS]" if given.patch is None else f"patch: row {given.patch[0]}, column {given.patch[1]}")
+    return " · ".join(parts)
+
+
+def _png(figure: Figure) -> bytes:
+    out = BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()

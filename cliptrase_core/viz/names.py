@@ -1,0 +1,191 @@
+"""Words on pictures: names of classes in their regions, numbers at points. The font is DejaVu Sans of matplotlib.
+
+That font knows Latin, Greek, Cyrillic, Arabic, Armenian, Georgian and more, but no Chinese, Japanese, Korean or
+emoji. A name that the font cannot write is never drawn as boxes: its number stands there instead.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont, features
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.geometry import Size, fitted, nearest
+
+Picture = npt.NDArray[np.uint8]
+Mark = tuple[str, tuple[float, float], float]
+"""Text, (x, y) of its middle in pixels, height of its letters in pixels."""
+
+SMALLEST = 0.004
+"""Share of the picture below which a component gets no name."""
+LONGEST = 28
+"""Letters of a name that are drawn; the rest becomes an ellipsis."""
+SIZES = (1.0, 0.75, 0.55)
+"""Sizes that are tried one after another, as shares of a fortieth of the picture's long side."""
+LEAST_SIZE = 9
+"""Pixels below which nobody reads a letter."""
+CORE = 0.6
+"""Share of a name's width that must lie within its component."""
+_PLACED_AT = 640
+"""Long side, in pixels, of the map on which places are looked for."""
+
+
+def draw_names(
+    picture: Picture,
+    labels: npt.NDArray[np.integer],
+    names: Sequence[str],
+    *,
+    font: str | None = None,
+) -> Picture:
+    """Write each class's name into its components, at the innermost point where it fits.
+
+    Names do not overlap and are white with a dark rim. Where a name fits in no size, nothing is written. A name that
+    the font cannot write becomes its number, the value of its pixels in `labels`.
+
+    Args:
+        picture: (H, W, 3).
+        labels: (h, w) at any size of the same shape, index into `names`; -1 gets no name.
+        names: of the classes.
+        font: path of a TrueType or OpenType file; None takes the bundled one.
+
+    Returns:
+        (H, W, 3), a copy.
+
+    Raises:
+        InputError: no such font.
+    """
+    return write(picture, list(name_marks((picture.shape[0], picture.shape[1]), labels, names, font=font)), font=font)
+
+
+def write(picture: Picture, marks: Iterable[Mark], *, font: str | None = None) -> Picture:
+    """Write texts at points, white with a dark rim, moved into the picture where they would leave it.
+
+    Args:
+        picture: (H, W, 3).
+        marks: text, (x, y) of its middle, height of its letters, all in pixels.
+        font: as in `draw_names`.
+
+    Returns:
+        (H, W, 3), a copy.
+    """
+    image = Image.fromarray(picture)  # a copy
+    draw = ImageDraw.Draw(image)
+    for text, middle, height in marks:
+        wide, tall = text_size(text, height, font)
+        x, y = (
+            min(max(at, side / 2), max(length - side / 2, side / 2))
+            for at, side, length in zip(middle, (wide, tall), image.size, strict=True)
+        )
+        rim = _rim(height)
+        draw.text((x, y), text, "white", _font(font, height), "mm", stroke_width=rim, stroke_fill="black")
+    return np.array(image)
+
+
+def text_size(text: str, height: float, font: str | None = None) -> tuple[int, int]:
+    """(width, height) in pixels of a text as `write` draws it, rim included."""
+    left, top, right, bottom = _font(font, height).getbbox(text, anchor="mm", stroke_width=_rim(height))
+    return math.ceil(right - left), math.ceil(bottom - top)
+
+
+def shown_name(name: str, number: int, font: str | None = None) -> str:
+    """A name as it is drawn: on one line, not too long; its number where the font lacks a letter."""
+    line = " ".join(name.split())
+    if len(line) > LONGEST:
+        line = line[: LONGEST - 1].rstrip() + "…"
+    return line if line and readable(line, font) else str(number)
+
+
+def readable(text: str, font: str | None = None) -> bool:
+    """Whether the font has every letter, and letters that join or run to the left can be laid out."""
+    plain = features.check("raqm") or all(unicodedata.bidirectional(letter) not in {"R", "AL"} for letter in text)
+    return plain and all(_has(letter, font) for letter in text)
+
+
+def name_marks(
+    size: Size, labels: npt.NDArray[np.integer], names: Sequence[str], *, font: str | None = None
+) -> Iterator[Mark]:
+    """Where `draw_names` writes what.
+
+    Args:
+        size: (H, W) of the picture.
+        labels: as in `draw_names`.
+        names: likewise.
+        font: likewise.
+    """
+    small = nearest(labels, fitted(size, min(max(size), _PLACED_AT)))
+    scale = size[0] / small.shape[0]
+    taken = np.zeros(small.shape, np.uint8)
+    for label, mask in _components(small):
+        text = shown_name(names[label], label, font)
+        depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        for share in SIZES:
+            height = max(LEAST_SIZE, share * max(size) / 40)
+            wide, tall = (math.ceil(side / scale) for side in text_size(text, height, font))
+            # The core of the text lies within its component, and all of it where nothing else is written.
+            depth_there = depth * _middles(mask, math.ceil(CORE * wide), tall) * _middles(1 - taken, wide, tall)
+            if depth_there.any():
+                y, x = divmod(int(depth_there.argmax()), small.shape[1])
+                taken[y - tall // 2 : y + tall // 2 + 1, x - wide // 2 : x + wide // 2 + 1] = 1
+                yield text, ((x + 0.5) * scale, (y + 0.5) * scale), height
+                break
+
+
+def _components(labels: npt.NDArray[np.integer]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Label and (h, w) mask of each component that is large enough, largest first."""
+    found = []
+    for label in np.unique(labels[labels >= 0]).tolist():
+        of_label = (labels == label).astype(np.uint8)
+        _, numbered, boxes, _ = cv2.connectedComponentsWithStats(of_label, connectivity=8)
+        for index, area in enumerate(boxes[1:, cv2.CC_STAT_AREA].tolist(), start=1):
+            if area >= SMALLEST * labels.size:
+                found.append((area, label, (numbered == index).astype(np.uint8)))
+    found.sort(key=lambda one: (-one[0], one[1], int(one[2].argmax())))
+    return ((label, mask) for _, label, mask in found)
+
+
+def _middles(room: npt.NDArray[np.uint8], wide: int, tall: int) -> npt.NDArray[np.uint8]:
+    """(h, w): 1 at the middle of each box, of odd sides, that lies wholly within `room`."""
+    box = np.ones((tall | 1, wide | 1), np.uint8)
+    return np.asarray(cv2.erode(room, box, borderType=cv2.BORDER_CONSTANT, borderValue=0), np.uint8)
+
+
+def _rim(height: float) -> int:
+    return max(1, round(height / 10))
+
+
+@lru_cache(maxsize=64)
+def _font(path: str | None, height: float) -> ImageFont.FreeTypeFont:
+    if path is None:
+        # Found, not imported: drawing a name must not cost the import of a plotting library.
+        spec = find_spec("matplotlib")
+        places = (spec and spec.submodule_search_locations) or [""]
+        path = str(Path(places[0], "mpl-data", "fonts", "ttf", "DejaVuSans.ttf"))
+    try:
+        return ImageFont.truetype(path, height)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            explain(
+                "font",
+                expected="a TrueType or OpenType file",
+                got=repr(Path(path).name),
+                remedy="Leave it out for the bundled one (part of matplotlib).",
+            )
+        ) from error
+
+
+@lru_cache(maxsize=4096)
+def _has(letter: str, path: str | None) -> bool:
+    """Whether a font has a letter: what it lacks, it draws like a code that no script uses."""
+    if letter == " " or unicodedata.category(letter) in {"Cc", "Cs", "Co", "Cn"}:  # no letters at all, but a space
+        return letter == " "
+    font = _font(path, 20)
+    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))

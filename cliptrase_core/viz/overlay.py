@@ -1,0 +1,167 @@
+"""Pictures under the colours of their classes: blending, boundaries, three styles. OpenCV does the work."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.geometry import strips
+from cliptrase_core.results import Segmentation
+from cliptrase_core.viz.names import draw_names
+from cliptrase_core.viz.palette import label_colours
+
+Picture = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.integer]
+
+STYLES = ("fill", "contour", "hatch")
+"""Filled, as outlines, or hatched for eyes that colours do not tell apart."""
+
+_PERIOD, _LINE = 12, 4
+"""Pixels from one line of a hatching to the next, and of the line itself."""
+_WAYS = np.array([(1, 1), (1, -1), (1, 0), (0, 1), (2, 1), (1, 2), (2, -1), (1, -2)])
+"""Directions (dy, dx) of hatching: each class takes the next, so neighbours in the legend differ."""
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+
+def overlay(
+    image: Picture,
+    result: Segmentation,
+    opacity: float = 0.55,
+    *,
+    style: str = "fill",
+    grey: bool = False,
+    names: bool = False,
+    font: str | None = None,
+) -> Picture:
+    """The picture with the colours of its classes laid over it.
+
+    Args:
+        image: (H, W, 3), in the frame of `result.labels`.
+        result: what to show.
+        opacity: 0 shows the picture alone, 1 the colours alone.
+        style: one of `STYLES`.
+        grey: the picture without its own colours, so that only classes have one.
+        names: write each class into its regions, see `names.draw_names`.
+        font: path of a font file for the names; None takes the bundled one.
+
+    Returns:
+        (H, W, 3).
+
+    Raises:
+        InputError: the picture is of another size or type, no such style or font, or the opacity out of range.
+    """
+    pixels = np.asarray(image)
+    if pixels.shape != (*result.size, 3) or pixels.dtype != np.uint8:
+        raise InputError(
+            explain(
+                "picture",
+                expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
+                got=f"{pixels.dtype} {pixels.shape}",
+                remedy="Pass the picture that was segmented; paper presets label the centre crop (`encoding.seen`).",
+            )
+        )
+    below = in_grey(pixels) if grey else pixels
+    out = lay_over(below, result.labels, label_colours(result), style, opacity)
+    return draw_names(out, result.labels, result.class_names, font=font) if names else out
+
+
+def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "fill", opacity: float = 0.55) -> Picture:
+    """As `overlay`, for any label map and colours.
+
+    Args:
+        picture: (H, W, 3).
+        labels: (H, W), index into `colours`; -1 picks the last.
+        colours: (C, 3) uint8.
+        style: one of `STYLES`.
+        opacity: 0 to 1.
+
+    Returns:
+        (H, W, 3), never `picture` itself.
+
+    Raises:
+        InputError: no such style, or the opacity out of range.
+    """
+    if not 0.0 <= opacity <= 1.0:
+        raise InputError(explain("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures."))
+    if style == "fill":
+        return _filled(picture, labels, colours, opacity)
+    if style == "contour":
+        # The root: a line covers so little that it may be stronger than an area.
+        width = max(2, max(labels.shape) // 300)
+        return _outlined(picture, labels, colours.take(labels, axis=0), opacity**0.5, width)
+    if style == "hatch":
+        painted = colours.take(labels, axis=0)
+        out = blend(picture, painted, 0.45 * opacity)
+        put(out, blend(out, painted, opacity), _hatching(labels))
+        return _outlined(out, labels, painted, opacity, 1)
+    raise InputError(
+        explain("style", expected="one of " + ", ".join(STYLES), got=repr(style), remedy="fill is the usual one.")
+    )
+
+
+def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:
+    """`colours` laid over `picture`, both (H, W, 3): 0 shows the picture alone, 1 the colours alone."""
+    return np.asarray(cv2.addWeighted(picture, 1 - opacity, colours, opacity, 0), np.uint8)
+
+
+def darken(picture: Picture, share: float) -> Picture:
+    """The picture some way towards black: 0 leaves it, 1 is black."""
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=1 - share), np.uint8)
+
+
+def in_grey(picture: Picture) -> Picture:
+    """The picture without colours, still (H, W, 3)."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def put(picture: Picture, other: Picture, where: npt.NDArray[np.bool_]) -> None:
+    """Copy pixels of `other`, (H, W, 3), into `picture` in place, at (H, W) `where`."""
+    cv2.copyTo(other, where.view(np.uint8), picture)
+
+
+def edges(labels: Labels, width: int = 1) -> npt.NDArray[np.bool_]:
+    """Pixels near a boundary.
+
+    Args:
+        labels: (H, W).
+        width: in steps to the sides, not diagonal ones.
+
+    Returns:
+        (H, W), pixels within `width` of a pixel with another label.
+    """
+    values = labels.astype(np.float32)  # exact up to 16 million labels; OpenCV compares no int32
+    out = np.not_equal(cv2.dilate(values, _CROSS), cv2.erode(values, _CROSS))
+    if width > 1:
+        out = np.asarray(cv2.dilate(out.view(np.uint8), _CROSS, iterations=width - 1), np.uint8).view(np.bool_)
+    return out
+
+
+def _filled(picture: Picture, labels: Labels, colours: Picture, opacity: float) -> Picture:
+    out = np.empty_like(picture)
+    for rows in strips(labels.shape):  # the colours of a whole photograph would take as much as itself
+        out[rows] = blend(picture[rows], colours.take(labels[rows], axis=0), opacity)
+    return out
+
+
+def _outlined(picture: Picture, labels: Labels, painted: Picture, opacity: float, width: int) -> Picture:
+    """Outlines in the classes' colours inside a dark line, which parts them from a picture of the same colour."""
+    out: Picture = picture.copy()
+    put(out, darken(picture, opacity), edges(labels, width + 1))
+    put(out, blend(out, painted, opacity), edges(labels, width))
+    return out
+
+
+def _hatching(labels: Labels) -> npt.NDArray[np.bool_]:
+    """(H, W), pixels that lie on a line of their class's direction."""
+    place = np.arange(_PERIOD)
+    # Every direction repeats after a period both ways: (8, period, period) holds all there is.
+    phase = _WAYS[:, 0, None, None] * place + _WAYS[:, 1, None, None] * place[:, None]
+    lines = phase % _PERIOD < _LINE
+    rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]
+    cell = (labels % len(_WAYS)) * np.int32(_PERIOD**2)
+    cell += (rows % _PERIOD * _PERIOD + columns % _PERIOD).astype(cell.dtype)
+    found: npt.NDArray[np.bool_] = lines.reshape(-1).take(cell)
+    return found

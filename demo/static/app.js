@@ -1,0 +1,162 @@
+() => {
+  // What the browser does by itself. Listeners of the page call `lab.…`; everything else hangs on the document.
+  const $ = selector => document.querySelector(selector);
+  const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
+  let shownWords = null;
+  const MOST = 1500; // characters of one value in the address: it travels with every request
+
+  const outOfDate = () => {
+    const old = shownWords !== null && value("#words").trim() !== shownWords.trim();
+    document.body.classList.toggle("out-of-date", old);
+  };
+
+  window.lab = {
+    // Between a press of Segment and its answer; Stop is seen only then.
+    started: () => { document.body.classList.add("running"); return []; },
+    ended: () => { document.body.classList.remove("running"); return []; },
+    // On a phone the result stands above, the words below it.
+    showResult: () => { if (innerWidth < 768 && scrollY > 0) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
+    // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.
+    remember: (names, plain, values) => {
+      const address = new URL(location.href), decided = values[names.length] === "yes";
+      names.forEach((name, i) => {
+        const now = values[i] === null || values[i] === undefined ? "" : String(values[i]);
+        // Everything else follows the words, until the person decides: then either way is worth remembering.
+        const usual = name === "everything_else" ? !decided : now === plain[i];
+        if (now === "" || usual || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
+      });
+      history.replaceState(history.state, "", address);
+      return lab.ended();
+    },
+    // What the page opens with gives way to what a person has brought meanwhile.
+    opened: (picture, words, example, mine, typed) =>
+      mine ? [mine, typed, "", ""] : [picture, typed || words, example, example],
+    // Whether everything else is a class of its own: with one class yes, unless the person has chosen.
+    oneClass: (words, now, chosen, dataSets) => {
+      if (/background\s*:/i.test(words)) return chosen === "yes" ? now : false;
+      const classes = (words ?? "").split(/[;\n]/.test(words) ? /[;\n]/ : ",").filter(one => one.trim());
+      return chosen === "yes" ? now : classes.length === 1 && !dataSets.includes(classes[0].trim().toLowerCase());
+    },
+    copyLink: example => {
+      const button = $("#copy-link");
+      const say = text => { button.textContent = text; setTimeout(() => button.textContent = "Copy link", 4000); };
+      if (!example) { say("A link cannot hold your own picture"); return []; }
+      const link = new URL(location.href);
+      link.searchParams.set("example", example);
+      link.searchParams.set("words", value("#words"));
+      const offer = () => prompt("The link:", link.href); // browsers lend the clipboard to safe addresses only
+      if (navigator.clipboard) navigator.clipboard.writeText(link.href).then(() => say("Copied"), offer); else offer();
+      return [];
+    },
+  };
+
+  const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+
+  // --- the result's words and the typed ones ---
+
+  document.addEventListener("lab:result", event => { document.body.classList.add("opened"); shownWords = event.detail.words; outOfDate(); });
+  document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
+
+  // --- the patch and the layer that are looked at: in the address, and for figures ---
+
+  const asked = new URLSearchParams(location.search);
+  let wanted = { patch: asked.get("patch"), layer: Number(asked.get("layer")) }, at = {};
+  const note = () => {
+    const address = new URL(location.href), set = (name, now) =>
+      now === null ? address.searchParams.delete(name) : address.searchParams.set(name, now);
+    set("patch", at.chosen ? `${at.row},${at.column}` : null);
+    set("layer", at.layer !== at.first ? at.layer : null);
+    history.replaceState(history.state, "", address);
+    const place = $("#place textarea, #place input");
+    if (!place) return;
+    place.value = `${at.row},${at.column},${at.layer}`;
+    place.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  document.addEventListener("lab:patch", ({ detail: { row, column, layer, fresh, from } }) => {
+    at = { ...at, row, column, layer: layer ?? at.layer, chosen: !fresh && (from !== "lens" || layer === at.layer || at.chosen) };
+    if (fresh) at.first = layer;
+    note();
+    if (!fresh) return;
+    const [down, across] = (wanted.patch ?? "").split(",").map(Number);
+    if (wanted.patch && down >= 0 && across >= 0) send("lab:patch", { row: down, column: across, from: "address" });
+    if (wanted.layer && wanted.layer !== layer) send("lab:layer", wanted.layer);
+    wanted = { patch: null, layer: 0 }; // of the first result alone
+  });
+
+  // --- the legend: a row isolates its class, hovering shows it ---
+
+  const label = event => {
+    const row = event.target.closest?.("#legend tr[data-label]");
+    return row ? Number(row.dataset.label) : null;
+  };
+  document.addEventListener("click", event => {
+    const chip = event.target.closest("#legend .chip");
+    if (!chip) return;
+    const on = chip.getAttribute("aria-pressed") !== "true";
+    for (const other of document.querySelectorAll("#legend .chip")) other.setAttribute("aria-pressed", "false");
+    chip.setAttribute("aria-pressed", String(on));
+    send("lab:isolate", on ? label(event) : null);
+  });
+  document.addEventListener("mouseover", event => { if (label(event) !== null) send("lab:hover", label(event)); });
+  document.addEventListener("mouseout", event => { if (label(event) !== null) send("lab:hover", null); });
+
+  // --- heads of tables sort them ---
+
+  document.addEventListener("click", event => {
+    const button = event.target.closest("button.sort");
+    if (!button) return;
+    const head = button.closest("th"), table = button.closest("table");
+    const column = [...head.parentNode.children].indexOf(head);
+    const numeric = button.dataset.kind === "number", now = head.getAttribute("aria-sort");
+    const rising = now === "descending" || (now === "none" && !numeric);
+    const worth = row => row.children[column].dataset.value;
+    const compare = (a, b) => numeric ? worth(a) - worth(b) : worth(a).localeCompare(worth(b));
+    const rows = [...table.tBodies[0].rows].sort((a, b) => rising ? compare(a, b) : compare(b, a));
+    table.tBodies[0].append(...rows);
+    for (const other of head.parentNode.children) if (other.ariaSort) other.ariaSort = "none";
+    head.ariaSort = rising ? "ascending" : "descending";
+  });
+
+  // --- a picture may be dropped or pasted anywhere ---
+
+  const give = files => {
+    const file = [...files].find(one => one.type.startsWith("image/") || /\.(heic|heif|tiff?|avif)$/i.test(one.name));
+    const input = $("#picture input[type=file]");
+    if (!file || !input) return false;
+    const carrier = new DataTransfer();
+    carrier.items.add(file);
+    input.files = carrier.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    return true;
+  };
+  const outside = event => !event.target.closest?.("input, textarea, #mask, #picture");
+  document.addEventListener("dragover", event => {
+    if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }
+  });
+  for (const end of ["dragleave", "drop", "dragend"]) document.addEventListener(end, () => document.body.classList.remove("dropping"));
+  document.addEventListener("drop", event => {
+    if (outside(event) && event.dataTransfer?.files.length) { event.preventDefault(); give(event.dataTransfer.files); }
+  });
+  document.addEventListener("paste", event => {
+    if (event.clipboardData?.files.length && give(event.clipboardData.files)) event.preventDefault();
+  });
+
+  // --- a picture that only the server can read (HEIC in most browsers) is not shown as a broken one ---
+
+  const preview = (event, alt, style) => {
+    if (event.target.matches?.("#picture img")) Object.assign(event.target, { alt, style });
+  };
+  const unseen = "This browser cannot show a picture of this kind. It is read all the same: press Segment.";
+  document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 1em"), true);
+  document.addEventListener("load", event => preview(event, "", ""), true);
+
+  // --- the bar of a phone, and what is said aloud ---
+
+  document.addEventListener("click", event => {
+    const button = event.target.closest("#bar [data-go]");
+    if (!button) return;
+    if (button.dataset.tab) [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === button.dataset.tab)?.click();
+    $(button.dataset.go)?.scrollIntoView({ behavior: "smooth", block: "start" });
+  });
+  $("#status")?.setAttribute("aria-live", "polite");
+}

@@ -1,0 +1,446 @@
+// The lens: six panes that show one patch. Runs inside Gradio's HTML component, which hands over element, props,
+// trigger and watch. See demo/tabs/lens.py for the wiring, demo/service/lens.py for the value.
+//
+// While the pointer moves nothing leaves the browser, unless the grid is too large for its maps to be sent whole.
+// Text that people typed (names of classes) is only ever set as textContent.
+
+const $ = (selector, from = element) => from.querySelector(selector);
+const $$ = (selector, from = element) => [...from.querySelectorAll(selector)];
+const root = $(".lens"), row = $(".lens-panes"), live = $(".lens-live"), kind = $(".lens-kind");
+const panes = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, pane]));
+const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
+const crosses = $$(".lens-cross");
+const CELL = 12; // pixels of a patch where lines are drawn
+const MARKED = 16; // global patches with a frame, strongest first: more would hide the map
+const HEAT = ["before", "after"], GROUPS = ["clusters", "denoised"];
+
+let data = null; // the value, decoded
+let at = 0; // patch that is shown
+let pinned = 0; // patch that was clicked or reached by keys: when the pointer leaves, the lens goes back to it
+let due = false; // whether the next frame draws
+let layer = 0, head = null; // what is asked for; `data.layer` and `data.head` are what is shown
+let asking = null; // patch whose row is on its way
+const timers = {};
+const later = (name, delay, work) => { clearTimeout(timers[name]); timers[name] = setTimeout(work, delay); };
+const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);
+
+// --- The value ---
+
+const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+const floats = text => new Float32Array(bytes(text).buffer);
+const each = (object, work) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, work(value)]));
+const decoded = maps => each(maps, ({ codes, largest }) => ({ codes: bytes(codes), largest: floats(largest) }));
+const colour = (r, g, b, alpha = 255) => ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0; // as canvases keep it
+
+function unrolled(runs, count) {
+  const out = new Int32Array(count);
+  for (let i = 0, place = 0; i < runs.length; i += 2) out.fill(runs[i + 1], place, place += runs[i]);
+  return out;
+}
+
+function read() {
+  const value = props.value;
+  const shown = Boolean(value && value.grid), before = data;
+  root.classList.toggle("lens-ready", shown);
+  $(".lens-wait").textContent = "Segment a picture: its steps appear here, side by side.";
+  data = null;
+  if (!shown) return;
+  const [h, w] = value.grid, n = h * w, [tall, wide] = value.labels.size, heat = bytes(value.heat);
+  data = {
+    ...value, h, w, n, tall, wide,
+    numbers: each(value.numbers, side => each(side, floats)),
+    maps: value.maps && decoded(value.maps),
+    rows: new Map(), // of large grids, by patch
+    heat: Uint32Array.from({ length: 256 }, (_, i) => colour(...heat.subarray(3 * i, 3 * i + 3))),
+    labels: unrolled(value.labels.runs, tall * wide),
+    classes: unrolled(value.classes, n),
+    confidence: bytes(value.confidence),
+    clusters: unrolled(value.clusters.before, n),
+    denoised: unrolled(value.clusters.after, n),
+  };
+  asking = null;
+  if (before && before.run === value.run) { // another layer: the patch stays, and what was asked for meanwhile
+    if (layer === value.layer && head === value.head) settled();
+  } else {
+    at = pinned = value.start;
+    [layer, head] = [value.layer, value.head];
+    settled();
+  }
+  setUpResult();
+  setUpLayer();
+  root.dataset.shown = `${value.run} ${value.layer} ${value.head ?? "mean"}`; // for whoever waits until it is there
+  show(at);
+  announce(!(before && before.run === value.run));
+}
+
+function takeRows() {
+  const got = props.rows;
+  asking = null;
+  if (!data || !got || got.run !== data.run || got.layer !== data.layer || got.head !== data.head) return;
+  if (data.rows.size > 400) data.rows.delete(data.rows.keys().next().value);
+  data.rows.set(got.patch, decoded(got.maps));
+  show(at);
+}
+
+// What the shown patch looks at: square roots as bytes, and what the largest stands for; null before it is here.
+function rowOf(name) {
+  const { maps, n } = data;
+  if (maps) return { codes: maps[name].codes.subarray(at * n, at * n + n), largest: maps[name].largest[at] };
+  const found = data.rows.get(at);
+  return found ? { codes: found[name].codes, largest: found[name].largest[0] } : null;
+}
+
+// --- Drawn once for each result, or each layer ---
+
+function setUpResult() {
+  const { h, w, size, picture, heads, maps } = data;
+  root.style.setProperty("--ratio", `${size[1]} / ${size[0]}`);
+  for (const view of ["picture", ...GROUPS, "words"]) {
+    const image = $("img", panes[view]);
+    if (image.src !== picture) image.src = picture; // not again for another layer: it would flicker
+  }
+  for (const cross of crosses) [cross.style.width, cross.style.height] = [`${100 / w}%`, `${100 / h}%`];
+  drawLabels();
+  for (const view of GROUPS) drawClusters(view);
+  const means = new Option(`mean of ${heads}`, "");
+  $(".lens-head").replaceChildren(means, ...Array.from({ length: heads }, (_, i) => new Option(i + 1, i + 1)));
+  $(".lens-note").textContent = maps ? "" :
+    `${h} \u00d7 ${w} patches are too many to be sent at once: a patch's maps come when the pointer rests on it.`;
+}
+
+function setUpLayer() {
+  const { h, w, heat, most, layers, global_patches: found } = data;
+  for (const view of HEAT) {
+    const map = $(".lens-map", panes[view]), marks = $(".lens-marks", panes[view]);
+    [map.width, map.height, marks.width, marks.height] = [w, h, w * CELL, h * CELL];
+    data[view] = { pen: map.getContext("2d"), image: new ImageData(w, h) };
+    data[view].pixels = new Uint32Array(data[view].image.data.buffer);
+    const pen = marks.getContext("2d");
+    for (const [width, style] of [[3, "#000b"], [1.5, "#fff"]]) {
+      [pen.lineWidth, pen.strokeStyle] = [width, style];
+      for (const patch of found.slice(0, MARKED)) pen.strokeRect(patch % w * CELL + 3, Math.floor(patch / w) * CELL + 3, CELL - 6, CELL - 6);
+    }
+  }
+  const scale = $(".lens-scale canvas").getContext("2d"), line = new ImageData(256, 1);
+  new Uint32Array(line.data.buffer).set(heat);
+  scale.putImageData(line, 0, 0);
+  $(".lens-scale .lens-end").textContent = `${most}\u00d7 uniform (1/N) and more`;
+  $(".lens-globals").hidden = !found.length;
+  set($(".lens-globals span"), found.length > MARKED ? `the ${MARKED} strongest of ${found.length} global patches` : "global patches");
+  sayLayer();
+}
+
+// For each number in a map the place farthest from every other number and from the edge, and how often it occurs.
+function middles(map, h, w) {
+  const deep = new Int32Array(h * w), found = new Map();
+  for (const pass of [1, -1]) for (let k = 0; k < h * w; k++) {
+    const i = pass > 0 ? k : h * w - 1 - k, x = i % w, y = (i - x) / w;
+    const edge = x === 0 || y === 0 || x === w - 1 || y === h - 1;
+    const next = (j) => map[j] === map[i] ? deep[j] + 1 : 1;
+    const least = edge ? 1 : Math.min(next(i - pass), next(i - pass * w), next(i - pass * (w + 1)), next(i - pass * (w - 1)));
+    deep[i] = pass > 0 ? least : Math.min(deep[i], least);
+  }
+  for (let i = 0; i < h * w; i++) {
+    const one = found.get(map[i]) ?? found.set(map[i], { count: 0, x: 0, y: 0, depth: 0, away: 0, place: i }).get(map[i]);
+    one.count += 1;
+    one.x += i % w;
+    one.y += Math.floor(i / w);
+  }
+  for (let i = 0; i < h * w; i++) { // of equally deep ones the nearest to the middle of all
+    const one = found.get(map[i]), away = Math.hypot(i % w - one.x / one.count, Math.floor(i / w) - one.y / one.count);
+    if (deep[i] > one.depth || (deep[i] === one.depth && away < one.away)) [one.depth, one.away, one.place] = [deep[i], away, i];
+  }
+  return found;
+}
+
+function label(pane, text, place, h, w, kindOf) {
+  const tag = document.createElement("span");
+  tag.className = kindOf;
+  tag.textContent = text;
+  tag.style.left = `${(place % w + 0.5) / w * 100}%`;
+  tag.style.top = `${(Math.floor(place / w) + 0.5) / h * 100}%`;
+  pane.append(tag);
+}
+
+function drawLabels() {
+  const { names, colours, labels, tall, wide } = data, pane = panes.words, map = $(".lens-map", pane);
+  const rgb = colours.map(hex => colour(...[1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)), 165));
+  const image = new ImageData(wide, tall), pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < labels.length; i++) pixels[i] = rgb[labels[i]];
+  [map.width, map.height] = [wide, tall];
+  map.getContext("2d").putImageData(image, 0, 0);
+  for (const tag of $$("span", pane)) tag.remove();
+  const step = Math.max(1, Math.ceil(Math.max(wide, tall) / 120)), [h, w] = [Math.ceil(tall / step), Math.ceil(wide / step)];
+  const small = Int32Array.from({ length: h * w }, (_, i) => labels[Math.floor(i / w) * step * wide + i % w * step]);
+  const largest = [...middles(small, h, w)].sort(([, a], [, b]) => b.count - a.count).slice(0, 8);
+  for (const [name, { place, count }] of largest) if (count > 0.015 * h * w) label(pane, names[name], place, h, w, "lens-name");
+}
+
+function drawClusters(view) {
+  const { h, w, [view]: ids } = data, pane = panes[view], map = $(".lens-map", pane);
+  [map.width, map.height] = [w * CELL, h * CELL];
+  const pen = map.getContext("2d");
+  for (let i = 0; i < ids.length; i++) {
+    const [x, y] = [i % w * CELL, Math.floor(i / w) * CELL];
+    // Greys, so that no cluster looks like a class; five of them, and lines, tell neighbours apart.
+    pen.fillStyle = ids[i] < 0 ? "#0007" : `hsl(215 14% ${[86, 62, 74, 50, 94][ids[i] % 5]}% / 0.66)`;
+    pen.fillRect(x, y, CELL, CELL);
+    if (ids[i] < 0) { // noise: hatched
+      pen.strokeStyle = "#fff6";
+      pen.beginPath(); pen.moveTo(x, y + CELL); pen.lineTo(x + CELL, y); pen.stroke();
+    }
+  }
+  [pen.lineWidth, pen.strokeStyle] = [1.5, "#222"]; // a line wherever the neighbour is in another cluster
+  pen.beginPath();
+  const line = (x, y, toX, toY) => { pen.moveTo(x * CELL, y * CELL); pen.lineTo(toX * CELL, toY * CELL); };
+  for (let i = 0; i < ids.length; i++) {
+    const x = i % w, y = Math.floor(i / w);
+    if (x && ids[i - 1] !== ids[i]) line(x, y, x, y + 1);
+    if (y && ids[i - w] !== ids[i]) line(x, y, x + 1, y);
+  }
+  pen.stroke();
+  for (const tag of $$("span", pane)) tag.remove();
+  for (const [id, { place, count, depth }] of middles(ids, h, w)) {
+    if (id >= 0 && (depth > 1 || count > 3)) label(pane, id, place, h, w, "lens-number");
+  }
+  [$(".lens-marks", pane).width, $(".lens-marks", pane).height] = [w * CELL, h * CELL];
+  data[`${view}Sizes`] = ids.reduce((sizes, id) => sizes.set(id, (sizes.get(id) ?? 0) + 1), new Map());
+  data[`${view}Chosen`] = null;
+}
+
+// --- Drawn at each move ---
+
+function show(patch) {
+  at = patch;
+  if (!due) { due = true; requestAnimationFrame(drawLens); }
+}
+
+function drawLens() {
+  due = false;
+  if (!data) return;
+  const { h, w } = data, x = at % w, y = (at - x) / w;
+  for (const cross of crosses) {
+    cross.style.left = `${x / w * 100}%`;
+    cross.style.top = `${y / h * 100}%`;
+  }
+  const here = [drawHeat("before", "before"), drawHeat("after", kind.value)].every(Boolean);
+  for (const view of GROUPS) choose(view);
+  say(x, y);
+  if (!here) askRow();
+}
+
+// Colours of one map, from 0 to `most` times an even share; false while its row is on its way.
+const ramp = new Uint32Array(256);
+function drawHeat(view, name) {
+  const found = rowOf(name), { pen, image, pixels } = data[view];
+  panes[view].classList.toggle("lens-late", !found);
+  if (!found) return false;
+  const { codes, largest } = found, { heat, most, n } = data, top = largest * n / most * 255;
+  for (let i = 0; i < 256; i++) ramp[i] = heat[Math.min(255, Math.round(top * (i / 255) ** 2))];
+  for (let i = 0; i < n; i++) pixels[i] = ramp[codes[i]];
+  pen.putImageData(image, 0, 0);
+  return true;
+}
+
+// Fills the patch's own cluster.
+function choose(view) {
+  const { w, [view]: ids } = data, chosen = ids[at];
+  if (data[`${view}Chosen`] === chosen) return;
+  data[`${view}Chosen`] = chosen;
+  const marks = $(".lens-marks", panes[view]), pen = marks.getContext("2d");
+  pen.clearRect(0, 0, marks.width, marks.height);
+  if (chosen < 0) return;
+  pen.fillStyle = "#ffb300a6";
+  for (let i = 0; i < ids.length; i++) if (ids[i] === chosen) pen.fillRect(i % w * CELL, Math.floor(i / w) * CELL, CELL, CELL);
+}
+
+// --- Words and numbers ---
+
+const percent = share => `${(100 * share).toFixed(1)}\u00a0%`;
+const round = share => `${Math.round(100 * share)}\u00a0%`;
+const many = (count, what) => `${count} ${what}${count === 1 ? "" : "es"}`;
+const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
+const cells = {};
+for (const [name, text] of [
+  ["on_global", "Goes to global patches"], ["entropy", "Spread (100 % is even)"],
+  ["near", "Stays within two patches"], ["spot", "This spot"],
+]) {
+  const box = document.createElement("div"), term = document.createElement("dt"), told = document.createElement("dd");
+  term.textContent = text;
+  for (const side of name === "spot" ? ["class"] : HEAT) {
+    if (told.firstChild) told.append(" \u2192 ");
+    const cell = cells[`${name}.${side}`] = document.createElement("b");
+    cell.dataset.number = `${name}.${side}`;
+    told.append(cell);
+  }
+  box.append(term, told);
+  $(".lens-numbers").append(box);
+}
+
+function say(x, y) {
+  const { h, w, numbers: { before, after }, global_patches: { length: count }, names, classes, confidence, denoise } = data;
+  const spot = `${names[classes[at]]} ${confidence[at]}\u00a0%`;
+  for (const name of ["on_global", "entropy", "near"]) for (const side of HEAT) {
+    set(cells[`${name}.${side}`], percent(data.numbers[side][name][at]));
+  }
+  set(cells["spot.class"], spot);
+  const there = count ? `${many(count, "global patch")}` : "";
+  const near = `Its surroundings got ${round(before.near[at])}; now ${round(after.near[at])}.`;
+  set($(".lens-tell"), count
+    ? `${round(before.on_global[at])} of its attention went to ${there}; now ${round(after.on_global[at])}. ${near}`
+    : `Layer ${data.layer} has no global patch. ${near}`);
+  set(says.picture, `Patch in row ${y}, column ${x} of ${h} \u00d7 ${w}.`);
+  set(says.before, count ? `Query-key attention: ${round(before.on_global[at])} goes to ${there}.`
+    : `Query-key attention: ${round(before.near[at])} stays near.`);
+  set(says.after, kind.value === "affinity" ? "Affinity: likeness to each patch; this is clustered."
+    : `After recovery: ${count ? `${round(after.on_global[at])} goes there, ` : ""}${round(after.near[at])} stays near.`);
+  const clustered = Math.max(1, data.layers - 1), own = data.layer === clustered && data.head === null;
+  const from = own ? "" : ` (always of layer ${clustered}, all heads)`;
+  set(says.clusters, `Without denoising${from}: ${group("clusters")}.`);
+  set(says.denoised, `${denoise === "none" ? "Denoising is off" : "With denoising"}${from}: ${group("denoised")}.`);
+  set(says.words, `This spot: ${spot}.`);
+  later("live", 600, () => set(live, `Row ${y}, column ${x}. ${$(".lens-tell").textContent} This spot: ${spot}.`));
+}
+
+function group(view) {
+  const id = data[view][at], others = data[`${view}Sizes`].get(id) - 1;
+  return id < 0 ? "this patch is noise, in no cluster" : `cluster ${id}, with ${many(others, "other patch")}`;
+}
+
+function sayLayer() {
+  set($(".lens-layer"), `Layer ${layer} of ${data.layers}`);
+  $(".lens-head").value = head ?? "";
+  $("[data-do=shallower]").disabled = layer <= 1;
+  $("[data-do=deeper]").disabled = layer >= data.layers;
+}
+
+// --- Questions to the server ---
+
+function settled() {
+  clearTimeout(timers.ask);
+  clearTimeout(timers.patience);
+  root.classList.remove("lens-busy");
+}
+
+function askLayer(wanted, wantedHead) {
+  if (!data) return;
+  [layer, head] = [clamp(wanted - 1, data.layers) + 1, wantedHead];
+  sayLayer();
+  if (layer === data.layer && head === data.head) return settled();
+  root.classList.add("lens-busy");
+  later("ask", 180, () => trigger("input", { run: data?.run, layer, head })); // several presses are one question
+  later("patience", 30000, () => { // no answer: the server has said why
+    if (!data) return;
+    [layer, head] = [data.layer, data.head];
+    settled();
+    sayLayer();
+  });
+}
+
+function askRow() {
+  later("row", 90, () => {
+    if (!data || asking !== null || data.maps || data.rows.has(at) || root.classList.contains("lens-busy")) return;
+    asking = at;
+    trigger("input", { run: data.run, layer: data.layer, head: data.head, patch: at });
+    later("rowPatience", 8000, () => { asking = null; });
+  });
+}
+
+// --- Pointer, keys, buttons ---
+
+function under(event) {
+  const box = event.currentTarget.getBoundingClientRect(), { h, w } = data;
+  const x = clamp(Math.floor((event.clientX - box.left) / box.width * w), w);
+  return clamp(Math.floor((event.clientY - box.top) / box.height * h), h) * w + x;
+}
+
+function pin(patch) {
+  pinned = patch;
+  show(patch);
+  announce();
+}
+
+// The result above shows the same patch, and the other way round: within the browser, no request.
+function announce(fresh = false) {
+  const detail = { row: Math.floor(pinned / data.w), column: pinned % data.w, layer: data.layer, fresh, from: "lens" };
+  document.dispatchEvent(new CustomEvent("lab:patch", { detail }));
+}
+document.addEventListener("lab:patch", ({ detail: { row: down, column, from } }) => {
+  if (!data || from === "lens") return;
+  pinned = clamp(down, data.h) * data.w + clamp(column, data.w);
+  show(pinned);
+});
+document.addEventListener("lab:layer", ({ detail }) => askLayer(detail, head));
+
+function picked() {
+  const index = [Math.floor(at / data.w), at % data.w];
+  trigger("select", { index, value: data.names[data.classes[at]], selected: true });
+}
+
+for (const [view, pane] of Object.entries(panes)) {
+  const heat = HEAT.includes(view);
+  const byHand = event => event.pointerType !== "mouse";
+  pane.addEventListener("pointermove", event => {
+    clearTimeout(timers.leave);
+    if (!data || (byHand(event) && !heat)) return; // a finger on the other panes scrolls, and a tap is a click
+    const patch = under(event);
+    if (patch !== at) show(patch);
+  });
+  pane.addEventListener("pointerup", event => data && heat && byHand(event) && pin(at));
+  pane.addEventListener("pointercancel", () => data && show(pinned));
+  pane.addEventListener("pointerleave", event => data && !byHand(event) && later("leave", 250, () => data && show(pinned)));
+  pane.addEventListener("click", event => {
+    if (!data) return;
+    pin(under(event));
+    picked();
+  });
+  pane.addEventListener("focus", () => { for (const one of Object.values(panes)) one.tabIndex = one === pane ? 0 : -1; });
+}
+panes.picture.tabIndex = 0; // one stop for the tab key; a click moves it
+
+row.addEventListener("keydown", event => {
+  if (!data || event.ctrlKey || event.altKey || event.metaKey) return;
+  const { h, w } = data, x = at % w, y = (at - x) / w;
+  const to = (down, across) => () => pin(clamp(y + down, h) * w + clamp(x + across, w));
+  const act = {
+    ArrowLeft: to(0, -1), ArrowRight: to(0, 1), ArrowUp: to(-1, 0), ArrowDown: to(1, 0),
+    Home: () => pin(data.start), Enter: choosing, " ": choosing,
+    "+": () => askLayer(layer + 1, head), "=": () => askLayer(layer + 1, head), "-": () => askLayer(layer - 1, head),
+  }[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+function choosing() {
+  pin(at);
+  picked();
+}
+
+const turn = by => {
+  const count = row.children.length, next = clamp(Math.round(row.scrollLeft / row.clientWidth) + by, count);
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  row.scrollTo({ left: next * row.clientWidth, behavior: calm ? "auto" : "smooth" });
+};
+function sayPane() {
+  const place = clamp(Math.round(row.scrollLeft / Math.max(1, row.clientWidth)), row.children.length);
+  set($(".lens-which"), `${$(".lens-title", row.children[place]).textContent} \u00b7 ${place + 1}/${row.children.length}`);
+  $("[data-do=previous]").disabled = place === 0;
+  $("[data-do=next]").disabled = place === row.children.length - 1;
+}
+row.addEventListener("scroll", sayPane, { passive: true });
+sayPane();
+
+const actions = {
+  shallower: () => askLayer(layer - 1, head), deeper: () => askLayer(layer + 1, head),
+  home: () => data && pin(data.start), previous: () => turn(-1), next: () => turn(1),
+};
+for (const button of $$("[data-do]")) button.addEventListener("click", actions[button.dataset.do]);
+$(".lens-head").addEventListener("change", event => askLayer(layer, event.target.value === "" ? null : Number(event.target.value)));
+kind.addEventListener("change", () => data && show(at));
+$(".lens-smooth").addEventListener("change", event => root.classList.toggle("lens-even", event.target.checked));
+$(".lens-large").addEventListener("change", event => root.classList.toggle("lens-wider", event.target.checked));
+
+watch("value", read);
+watch(/rows/.source, takeRows); // not in quotes: Gradio takes every quoted name in here for an event of the component
+read();

@@ -1,0 +1,241 @@
+// The result: fills, outlines and names over the picture, drawn in the browser. Hovering and arrows ask a spot, a click
+// asks the server why, a row of the legend isolates its class. Nothing here computes a label.
+const $ = selector => element.querySelector(selector);
+const canvas = $("canvas"), stage = $(".stage"), names = $(".names"), cross = $(".cross");
+const MOST_SIDE = 200; // of the small map on which places for names are sought
+let data = null, turn = 0, hovered = null, isolated = null, chosen = null;
+
+const share = value => value > 0 && value < 0.005 ? "< 1 %" : `${Math.round(100 * value)} %`;
+
+async function pixels(url) {
+  const blob = await (await fetch(url)).blob();
+  // Labels are numbers: no colour management may touch them.
+  const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  const copy = new OffscreenCanvas(bitmap.width, bitmap.height), context = copy.getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+}
+
+async function read() {
+  const value = props.value, mine = ++turn;
+  if (!value || !value.picture) return empty(value);
+  const [picture, coded] = await Promise.all([pixels(value.picture), pixels(value.labels)]);
+  if (mine !== turn) return; // a newer result came meanwhile
+  const labels = new Uint16Array(picture.width * picture.height);
+  for (let i = 0; i < labels.length; i++) labels[i] = coded.data[4 * i] + 256 * coded.data[4 * i + 1];
+  const spots = new Int16Array(Uint8Array.from(atob(value.spots), c => c.charCodeAt(0)).buffer);
+  data = { ...value, picture, labels, spots, width: picture.width, height: picture.height };
+  hovered = isolated = null;
+  chosen = null; // the lens says which patch tells most
+  canvas.width = data.width;
+  canvas.height = data.height;
+  $("img").src = value.picture;
+  $("img").alt = canvas.ariaLabel = value.alt;
+  stage.classList.remove("blank");
+  stage.dataset.words = value.words;
+  stage.style.setProperty("--shape", data.width / data.height);
+  places();
+  paint();
+  mark();
+  tell("");
+  document.dispatchEvent(new CustomEvent("lab:result", { detail: value }));
+}
+
+function empty(value) {
+  data = null;
+  delete stage.dataset.words;
+  names.replaceChildren();
+  stage.classList.add("blank");
+  const preview = value && value.preview;
+  if (preview) $("img").src = preview; else $("img").removeAttribute("src");
+  cross.hidden = true;
+  tell("");
+}
+
+// --- painting ---
+
+function paint() {
+  if (!data) return;
+  const { width, height, labels, picture } = data, from = picture.data;
+  const style = $("input[type=radio]:checked").value, opacity = Number($("input[type=range]").value);
+  const context = canvas.getContext("2d"), out = context.createImageData(width, height), to = out.data;
+  const colours = new Uint8Array(3 * (Math.max(...data.colours.map(([label]) => label)) + 1));
+  for (const [label, ...rgb] of data.colours) colours.set(rgb, 3 * label);
+  const focus = isolated ?? hovered, grey = style === "outline" ? 0 : Math.min(1, 3 * opacity);
+  const line = Math.max(1, Math.round(width / 640)), wide = style === "fill" ? line : 2 * line;
+  for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
+    const label = labels[i], at = 4 * i, off = focus !== null && label !== focus;
+    const light = 0.299 * from[at] + 0.587 * from[at + 1] + 0.114 * from[at + 2];
+    let cover = style === "fill" ? opacity : style === "hatch" && hatched(label, x, y) ? opacity : 0;
+    if (style === "hatch" && !cover) cover = 0.25 * opacity;
+    if (off) cover *= isolated !== null ? 0 : 0.45;
+    const edge = opacity > 0 && (
+      (x + wide < width && labels[i + wide] !== label) || (y + wide < height && labels[i + wide * width] !== label) ||
+      (style !== "fill" && ((x >= wide && labels[i - wide] !== label) || (y >= wide && labels[i - wide * width] !== label))));
+    for (let c = 0; c < 3; c++) {
+      let base = from[at + c] + grey * (light - from[at + c]);
+      if (off && isolated !== null) base = 0.55 * base + 20;
+      let shown = base + cover * (colours[3 * label + c] - base);
+      if (edge) shown = style === "fill" ? (off ? shown : 0.25 * shown + 190) : off ? shown : colours[3 * label + c];
+      to[at + c] = shown;
+    }
+    to[at + 3] = 255;
+  }
+  context.putImageData(out, 0, 0);
+  for (const name of names.children) name.classList.toggle("off", focus !== null && Number(name.dataset.label) !== focus);
+}
+
+const WAYS = [[1, 1], [1, -1], [1, 0], [0, 1], [2, 1], [1, 2], [2, -1], [1, -2]];
+function hatched(label, x, y) {
+  const [dy, dx] = WAYS[label % WAYS.length];
+  return (((dy * x + dx * y) % 12) + 12) % 12 < 4;
+}
+
+// --- names in the pieces ---
+
+// Where a name has most room: the middle of the largest square free of other labels, for each piece large enough.
+function places() {
+  names.replaceChildren();
+  const step = Math.max(1, Math.ceil(Math.max(data.width, data.height) / MOST_SIDE));
+  const w = Math.floor(data.width / step), h = Math.floor(data.height / step), small = new Uint16Array(w * h);
+  for (let y = 0; y < h; y++) for (let x = 0; x < w; x++)
+    small[y * w + x] = data.labels[(y * step + (step >> 1)) * data.width + x * step + (step >> 1)];
+  const room = distances(small, w, h), seen = new Uint8Array(w * h), found = [];
+  for (let start = 0; start < small.length; start++) {
+    if (seen[start]) continue;
+    const stack = [start];
+    let best = start, size = 0;
+    seen[start] = 1;
+    while (stack.length) {
+      const i = stack.pop(), x = i % w;
+      size++;
+      if (room[i] > room[best]) best = i;
+      for (const [j, inside] of [[i - 1, x > 0], [i + 1, x < w - 1], [i - w, i >= w], [i + w, i < w * (h - 1)]])
+        if (inside && !seen[j] && small[j] === small[i]) { seen[j] = 1; stack.push(j); }
+    }
+    found.push({ label: small[start], size: size / small.length, x: (best % w + 0.5) / w, y: (Math.floor(best / w) + 0.5) / h });
+  }
+  const titles = new Map(data.classes.map(one => [one.index, one])), count = new Map();
+  for (const place of found.sort((a, b) => b.size - a.size)) {
+    const already = count.get(place.label) ?? 0;
+    if (already >= 2 || place.size < (already ? 0.03 : 0.004) || !titles.has(place.label)) continue;
+    count.set(place.label, already + 1);
+    const name = document.createElement("span"), { name: text, colour } = titles.get(place.label);
+    name.textContent = text;
+    name.dir = "auto";
+    name.dataset.label = place.label;
+    name.style.cssText = `left: ${100 * place.x}%; top: ${100 * place.y}%; --colour: ${colour}`;
+    names.append(name);
+  }
+  requestAnimationFrame(settle);
+}
+
+function distances(small, w, h) {
+  const room = new Uint16Array(w * h);
+  const near = (i, j, inside) => inside && small[j] === small[i] ? room[j] + 1 : 1;
+  for (let i = 0; i < room.length; i++) room[i] = Math.min(near(i, i - 1, i % w > 0), near(i, i - w, i >= w));
+  for (let i = room.length - 1; i >= 0; i--)
+    room[i] = Math.min(room[i], near(i, i + 1, i % w < w - 1), near(i, i + w, i < w * (h - 1)));
+  return room;
+}
+
+// Names stay inside the picture, and the smaller of two that would touch gives way.
+function settle() {
+  const frame = names.getBoundingClientRect(), kept = [];
+  if (!frame.width) return;
+  for (const name of names.children) {
+    name.hidden = false;
+    name.style.translate = "-50% -50%";
+    let box = name.getBoundingClientRect();
+    const dx = Math.max(0, frame.left + 2 - box.left) - Math.max(0, box.right - frame.right + 2);
+    const dy = Math.max(0, frame.top + 2 - box.top) - Math.max(0, box.bottom - frame.bottom + 2);
+    if (dx || dy) { name.style.translate = `calc(-50% + ${dx}px) calc(-50% + ${dy}px)`; box = name.getBoundingClientRect(); }
+    name.hidden = kept.some(o => box.left < o.right + 3 && box.right > o.left - 3 && box.top < o.bottom + 1 && box.bottom > o.top - 1);
+    if (!name.hidden) kept.push(box);
+  }
+}
+
+// --- a spot ---
+
+const middle = ([row, column]) =>
+  [Math.floor((column + 0.5) / data.grid[1] * data.width), Math.floor((row + 0.5) / data.grid[0] * data.height)];
+
+function say(x, y) {
+  const [h, w] = data.grid, label = data.labels[y * data.width + x];
+  const patch = Math.min(h - 1, Math.floor(y / data.height * h)) * w + Math.min(w - 1, Math.floor(x / data.width * w));
+  const [first, sure, second, less] = data.spots.slice(4 * patch, 4 * patch + 4);
+  const next = second >= 0 ? `, next ${data.names[second]} ${share(less / 1000)}` : "";
+  const shown = data.names[label];
+  tell(label >= data.scored
+    ? `This spot: ${shown}; of the classes ${data.names[first]} ${share(sure / 1000)}${next}.`
+    : first === label
+    ? `This spot: ${shown} ${share(sure / 1000)}${next}.`
+    : `This spot: ${shown}, as most of its region; alone ${data.names[first]} ${share(sure / 1000)}${next}.`);
+}
+
+function tell(text) {
+  const spot = document.querySelector("#spot .now");
+  if (spot) spot.textContent = text || "Point at the picture: it says what is there, and what came second.";
+}
+
+function mark() {
+  cross.hidden = !data || !chosen;
+  if (cross.hidden) return;
+  const [h, w] = data.grid;
+  cross.style.cssText = `left: ${100 * chosen[1] / w}%; top: ${100 * chosen[0] / h}%; width: ${100 / w}%; height: ${100 / h}%`;
+}
+
+function under(event) {
+  const box = canvas.getBoundingClientRect();
+  const x = Math.floor((event.clientX - box.left) / box.width * data.width), y = Math.floor((event.clientY - box.top) / box.height * data.height);
+  return [Math.min(data.width - 1, Math.max(0, x)), Math.min(data.height - 1, Math.max(0, y))];
+}
+
+function choose(row, column, x, y) {
+  chosen = [row, column];
+  mark();
+  say(x, y);
+  document.dispatchEvent(new CustomEvent("lab:patch", { detail: { row, column, from: "result" } }));
+}
+
+canvas.addEventListener("pointermove", event => {
+  if (!data) return;
+  const [x, y] = under(event), label = data.labels[y * data.width + x];
+  say(x, y);
+  if (label !== hovered && event.pointerType === "mouse") { hovered = label; paint(); }
+});
+canvas.addEventListener("pointerleave", () => {
+  if (!data) return;
+  hovered = null;
+  paint();
+  if (chosen) say(...middle(chosen));
+});
+canvas.addEventListener("click", event => {
+  if (!data) return;
+  const [x, y] = under(event), [h, w] = data.grid;
+  choose(Math.floor(y / data.height * h), Math.floor(x / data.width * w), x, y);
+  trigger("select", { index: [x, y], value: null });
+});
+canvas.addEventListener("keydown", event => {
+  const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Enter: [0, 0], " ": [0, 0] }[event.key];
+  if (!data || !by) return;
+  event.preventDefault();
+  const [h, w] = data.grid, [row, column] = chosen ?? [h >> 1, w >> 1];
+  const place = [Math.min(h - 1, Math.max(0, row + by[0])), Math.min(w - 1, Math.max(0, column + by[1]))];
+  choose(...place, ...middle(place));
+  if (!by[0] && !by[1]) trigger("select", { index: middle(place), value: null });
+});
+for (const control of element.querySelectorAll("input")) control.addEventListener("input", paint);
+$("input[type=checkbox]").addEventListener("input", event => { names.hidden = !event.target.checked; settle(); });
+document.addEventListener("lab:isolate", event => { isolated = event.detail; hovered = null; paint(); });
+document.addEventListener("lab:hover", event => { hovered = event.detail; paint(); });
+document.addEventListener("lab:patch", event => {
+  const { row, column, from } = event.detail;
+  if (!data || from === "result") return;
+  chosen = [row, column];
+  mark();
+  say(...middle(chosen));
+});
+new ResizeObserver(settle).observe(stage);
+watch("value", read);
+read();

@@ -1,0 +1,139 @@
+"""The lens: one picture, every step of CLIPtrase, and one patch that all panes follow. Component, handlers, wiring.
+
+The browser moves by itself (`demo/static/lens.js`): hover, tap and arrows cost no request while the picture has at most
+`demo.service.lens.MOST_SENT` patches. How to place it:
+
+    part = lens.draw()                                             # where the page wants it; elem_id "lens"
+    handlers = lens.LensHandlers(service)
+    lens.wire(part, shared.run, shared.image, handlers)            # layer, head, rows of large grids
+    finished.success(handlers.show, [shared.run, shared.image], part, **lens.QUIET)      # after each new result
+    forgotten.success(lambda: None, None, part, **CHEAP)           # another picture: the lens is empty again
+    part.select(tell_spot, [shared.run, shared.token, shared.image], spot, **CHEAP)      # a click, a tap or Enter
+
+`shared.run` is the State of a `demo.service.Run` (or None), `shared.image` the picture's path. `select` hands over a
+`gr.SelectData` whose `index` is [row, column] of the patch and whose `value` is the class there. `change` is Gradio's
+own: the value is another one. The lens is an output only: as an input of an event its megabytes would travel back.
+
+Every class in the lens's HTML begins with "lens-". `demo/static/lens.css` styles it and follows the width of the place:
+one row of panes from 1,000 pixels on, one pane at a time below 560.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demo.handlers.common import plainly, whole
+from demo.service import Run, Service
+from demo.service.lens import lens_rows, lens_value
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE
+
+STATIC = Path(__file__).resolve().parent.parent / "static"
+QUIET: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
+
+PANES = (
+    ("picture", "The picture", "Choose a patch here or in any other pane."),
+    ("before", "1 Before", "What the patch looks at in plain CLIP: query-key attention."),
+    ("after", "2 After", "What it looks at once CLIPtrase has recovered who resembles whom."),
+    ("clusters", "3 Clusters", "Patches that resemble each other, without denoising."),
+    ("denoised", "4 Denoised", "The same with denoising: global patches no longer join what differs."),
+    ("words", "5 Words", "Every cluster takes the class that most of it says."),
+)
+"""Name, title and one sentence of each pane."""
+
+
+def draw() -> gr.HTML:
+    """Put the lens where the caller stands; empty until it gets a value of `lens_value`."""
+    return gr.HTML(
+        value=None,
+        html_template=_template(),
+        css_template=(STATIC / "lens.css").read_text(encoding="utf-8"),
+        js_on_load=(STATIC / "lens.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id="lens",
+        padding=False,
+        rows=None,
+    )
+
+
+class LensHandlers:
+    """What the server adds to the lens; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def show(self, run: Run | None, path: str | None) -> Any:
+        """Another result is there."""
+        return None if run is None else lens_value(self._service, run, path)
+
+    @plainly
+    def asked(self, run: Run | None, path: str | None, event: gr.EventData) -> Any:
+        """The lens asks for another layer or head, or for one row of a large grid; anything may come over the wire."""
+        data = event._data if isinstance(event._data, dict) else {}
+        if run is None or data.get("run") != run.token:  # of a result that is no longer shown
+            return gr.skip()
+        layer = whole("layer", data.get("layer"))
+        head = None if data.get("head") is None else whole("head", data["head"])
+        if data.get("patch") is None:
+            return lens_value(self._service, run, path, layer, head=head)
+        return gr.HTML(rows=lens_rows(self._service, run, path, whole("patch", data["patch"]), layer, head=head))
+
+
+def wire(lens: gr.HTML, run: gr.State, image: gr.Image, handlers: LensHandlers) -> None:
+    """What the lens asks for by itself; of several questions only the last one is answered."""
+    lens.input(handlers.asked, [run, image], lens, trigger_mode="always_last", **QUIET)
+
+
+def _template() -> str:
+    """The lens without a picture: fixed text only; what people typed is added by the script, as text."""
+    panes = "".join(_PANE.format(view=view, title=title, about=about) for view, title, about in PANES)
+    return (
+        f'<section class="lens" aria-label="The lens: one patch in every step">{_WAIT}{_BAR}{_TURN}'
+        f'<div class="lens-panes">{panes}</div>{_FOOT}</section>'
+    )
+
+
+_WAIT = (
+    '<p class="lens-wait">Segment a picture: its steps appear here, side by side. '
+    "(The lens needs JavaScript; everything else on the page does without it.)</p>"
+)
+_BAR = """
+<div class="lens-bar">
+  <p class="lens-tell"></p>
+  <span class="lens-group" role="group" aria-label="Layer">
+    <button type="button" data-do="shallower" aria-label="One layer back (key -)">&minus;</button>
+    <span class="lens-layer"></span>
+    <button type="button" data-do="deeper" aria-label="One layer on (key +)">+</button>
+  </span>
+  <label>Head <select class="lens-head"></select></label>
+  <label>After <select class="lens-kind">
+    <option value="after">recovered attention</option><option value="affinity">affinity</option>
+  </select></label>
+  <label><input type="checkbox" class="lens-smooth"> Smooth</label>
+  <label class="lens-wide"><input type="checkbox" class="lens-large"> Large</label>
+  <button type="button" data-do="home" title="Where recovery changed most (key Home)">Most telling patch</button>
+</div>"""
+_TURN = """
+<div class="lens-turn">
+  <button type="button" data-do="previous" aria-label="Pane before">&lsaquo;</button><span class="lens-which"></span>
+  <button type="button" data-do="next" aria-label="Next pane">&rsaquo;</button>
+</div>"""
+_PANE = """
+<figure><p class="lens-title" title="{about}">{title}</p>
+  <div class="lens-pane" data-view="{view}" role="application" tabindex="-1" aria-label="{title}. {about}">
+    <img alt="" draggable="false"><canvas class="lens-map"></canvas><canvas class="lens-marks"></canvas>
+    <i class="lens-cross"></i>
+  </div>
+<figcaption></figcaption></figure>"""
+_FOOT = """
+<div class="lens-foot">
+  <div class="lens-scale"><span>0</span><canvas width="256" height="1"></canvas><span class="lens-end"></span></div>
+  <div class="lens-globals" hidden><i></i><span></span></div>
+  <dl class="lens-numbers"></dl>
+  <p class="lens-note"></p>
+  <p class="lens-live" aria-live="polite"></p>
+</div>"""

@@ -1,0 +1,79 @@
+"""Figures and tables that a person saves: they open, hold the right numbers, and forged requests are refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from cliptrase_core.inspection.statistics import measure_patches
+from demo.handlers.segment import SegmentHandlers
+from demo.service import Asked, Service
+from demo.service.figure import DPI, figure_file
+from demo.settings import EXAMPLES, Settings
+
+PATH = str(EXAMPLES / "shepherd.jpg")
+
+
+@pytest.fixture(scope="module")
+def service():
+    return Service(Settings(model="nano", device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def run(service):
+    return service.segment(PATH, Asked("=dog; grass; bushes", short_side=160)).run
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("png", b"\x89PNG"), ("heat", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_every_figure_is_a_file_of_its_kind(service, run, kind, start):
+    name, content = figure_file(service, run, PATH, kind, (1, 2), None)
+    assert name.startswith("shepherd.")
+    assert content.startswith(start)
+    if start == b"\x89PNG":
+        with Image.open(io.BytesIO(content)) as picture:
+            assert round(picture.info["dpi"][0]) == DPI
+            assert picture.width > 1200
+
+
+@pytest.mark.parametrize("layer", [None, 3])
+def test_the_table_holds_each_patch_s_own_numbers(service, run, layer):
+    name, content = figure_file(service, run, PATH, "csv", None, layer)
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    (h, w), maps = run.seen.grid, service.maps(run.seen, PATH, layer)
+    assert len(rows) == h * w
+    before = measure_patches(maps.attention, maps.global_patches, maps.grid)
+    for i in (0, w + 3, h * w - 1):
+        assert (int(rows[i]["row"]), int(rows[i]["column"])) == divmod(i, w)
+        assert float(rows[i]["on_global_before"]) == pytest.approx(float(before.on_global[i]), abs=1e-5)
+    assert sum(int(row["is_global"]) for row in rows) == len(maps.global_patches)
+    assert {row["class"] for row in rows} <= {"'=dog", "grass", "bushes"}
+    assert name == "shepherd.numbers.csv"
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "said"),
+    [
+        ("exe", "1,2,3", "figure: expected one of"),
+        (None, "1,2,3", "figure: expected one of"),
+        ("csv", "a,b,c", "patch"),
+        ("csv", "1.5,2,3", "patch"),
+        ("csv", {"row": 1}, "patch"),
+        ("csv", "1,2,99", "layer"),
+        ("heat", "999,2,3", "row"),
+        ("csv", "9" * 5000, "patch"),
+    ],
+)
+def test_forged_figures_get_a_message(service, run, kind, place, said):
+    with pytest.raises(gr.Error, match=said):
+        list(SegmentHandlers(service).figure(run, PATH, kind, place))
+
+
+def test_a_figure_needs_a_result(service):
+    with pytest.raises(gr.Error, match="no result yet"):
+        list(SegmentHandlers(service).figure(None, PATH, "png", ""))

@@ -1,0 +1,259 @@
+"""The lens in a real browser, on a page of its own: hover, tap, keys, numbers, speed, large grids, a phone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from cliptrase_core.inspection.statistics import measure, patch_shares, surroundings
+from demo.examples import read_examples
+from demo.service import Service
+from demo.settings import Settings
+from tests.e2e.conftest import PATIENCE
+from tests.e2e.steps import expect_no_sideways_scroll
+from tests.server import serving
+
+pytestmark = pytest.mark.e2e
+
+VIEWS = ("picture", "before", "after", "clusters", "denoised", "words")
+MOST_MS = 4.0
+COUNT_DRAWINGS = """() => {
+  const original = requestAnimationFrame;
+  window.costs = [];
+  window.requestAnimationFrame = work => original(now => {
+    const start = performance.now();
+    work(now);
+    document.documentElement.scrollWidth;  // style and layout count too
+    if (work.name === "drawLens") window.costs.push(performance.now() - start);
+  });
+}"""
+PIXELS = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.join()"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The lens's own page instead of the app."""
+    with serving(tmp_path_factory.mktemp("lens"), ("tests/e2e/lens_page.py",)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service():
+    return Service(Settings(model="nano", device="cpu"))
+
+
+@pytest.fixture
+def open_lens(open_page):
+    """Open the page and segment an example; what the console says and what is requested is noted."""
+
+    def open_at(width=1280, example="kitten", words="", side=0, **options):
+        page = open_page(width, **options)
+        page.complaints, page.requests = [], []
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
+        page.on("request", lambda request: page.requests.append(request.url))
+        expect(page.locator("#lens .lens-wait")).to_be_visible()
+        segment(page, example, words, side)
+        return page
+
+    return open_at
+
+
+def segment(page, example, words="", side=0):
+    page.locator("#example input").click()
+    page.get_by_role("option", name=example, exact=True).click()
+    page.locator("#words textarea, #words input").first.fill(words)
+    page.locator("#side input").fill(str(side))
+    before = page.locator(".lens").get_attribute("data-shown")
+    page.locator("#go").click()
+    expect(page.locator(".lens-ready")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".lens")).not_to_have_attribute("data-shown", before or "none", timeout=PATIENCE)
+
+
+def pane(page, view):
+    return page.locator(f"#lens [data-view={view}]")
+
+
+def place(page):
+    """(row, column, h, w) of the patch that is shown, as the picture's sentence says."""
+    text = page.locator("[data-view=picture] + figcaption").inner_text()
+    return tuple(map(int, re.search(r"row (\d+), column (\d+) of (\d+) . (\d+)", text).groups()))
+
+
+def hover(page, view, row, column):
+    _, _, h, w = place(page)
+    box = pane(page, view).bounding_box()
+    page.mouse.move(box["x"] + (column + 0.5) / w * box["width"], box["y"] + (row + 0.5) / h * box["height"])
+    expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {row}, column {column} of")
+
+
+def crosses(page):
+    """(row, column) under the middle of the cross of each pane."""
+    return page.evaluate("""() => [...document.querySelectorAll("#lens .lens-pane")].map(pane => {
+      const box = pane.getBoundingClientRect(), mark = pane.querySelector(".lens-cross").getBoundingClientRect();
+      return [(mark.top + mark.height / 2 - box.top) / box.height, (mark.left + mark.width / 2 - box.left) / box.width];
+    })""")
+
+
+def numbers(page):
+    cells = page.locator("#lens [data-number]").evaluate_all(
+        "cells => cells.map(cell => [cell.dataset.number, cell.textContent])"
+    )
+    return {name: float(text.split()[0]) / 100 for name, text in cells if name != "spot.class"}
+
+
+def exact(service, example, row, column, layer=None):
+    path = str(next(one.path for one in read_examples() if one.name == example))
+    seen = service.open(path)
+    maps, found = service.maps(seen, path, layer), {}
+    for side, matrix in (("before", maps.attention), ("after", maps.recovered)):
+        shares = patch_shares(matrix[maps.token(row, column), 1:])
+        one = measure(shares, maps.global_patches, surroundings(seen.grid, row, column))
+        found |= {f"{name}.{side}": getattr(one, name) for name in ("on_global", "entropy", "near")}
+    return found
+
+
+def test_hover_moves_every_pane_and_the_numbers_are_the_core_s(open_lens, service, artifacts):
+    page = open_lens()
+    page.screenshot(path=artifacts / "lens_1280.png", full_page=True)
+    for view, row, column in zip(VIEWS, (2, 5, 13, 0, 7, 9), (3, 11, 18, 0, 4, 16), strict=True):
+        hover(page, view, row, column)
+        _, _, h, w = place(page)
+        for down, across in crosses(page):
+            assert (int(down * h), int(across * w)) == (row, column)
+        assert numbers(page) == pytest.approx(exact(service, "kitten", row, column), abs=0.001)
+    page.mouse.move(2, 2)  # what was only hovered over goes back to what was chosen
+    expect(page.locator("[data-view=picture] + figcaption")).not_to_contain_text("row 9, column 16 of")
+    assert page.complaints == page.strangers == []
+
+
+@pytest.mark.parametrize("side", [0, 384], ids=["280 patches", "768 patches"])
+def test_a_move_costs_no_request_and_little_time(open_lens, side):
+    page = open_lens(side=side)
+    box = pane(page, "before").bounding_box()
+    page.evaluate(COUNT_DRAWINGS)
+    page.requests.clear()
+    for step in range(120):
+        x, y = 4 + step * 37 % int(box["width"] - 8), 4 + step * 11 % int(box["height"] - 8)
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        if step % 2:  # every second one has its own frame
+            page.evaluate("new Promise(requestAnimationFrame)")
+    costs = sorted(page.evaluate("window.costs"))
+    print(f"{len(costs)} moves: median {costs[len(costs) // 2]:.2f} ms, worst {costs[-1]:.2f} ms")
+    assert len(costs) >= 50
+    assert costs[len(costs) // 2] <= MOST_MS
+    assert page.requests == []
+    assert page.complaints == []
+
+
+def test_keys_move_choose_go_home_and_change_the_layer(open_lens, service):
+    page = open_lens(example="shepherd")
+    start = place(page)[:2]
+    pane(page, "after").focus()
+    page.keyboard.press("Home")
+    for key, by in (("ArrowDown", (1, 0)), ("ArrowUp", (-1, 0))) * 2 + (("ArrowLeft", (0, -1)), ("ArrowRight", (0, 1))):
+        row, column, h, w = place(page)
+        page.keyboard.press(key)
+        row, column = min(max(row + by[0], 0), h - 1), min(max(column + by[1], 0), w - 1)
+        expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {row}, column {column} of")
+    for _ in range(40):
+        page.keyboard.press("ArrowLeft")  # the edge stops it; none of many fast presses is lost
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("[data-view=picture] + figcaption")).to_contain_text("column 3 of")
+    row = place(page)[0]
+    page.keyboard.press("Enter")
+    expect(page.locator("#heard textarea")).to_have_value(re.compile(rf"^\[{row}, 3\] (dog|grass|bushes)$"))
+
+    page.requests.clear()
+    for _ in range(5):
+        page.keyboard.press("-")
+    expect(page.locator(".lens-layer")).to_have_text("Layer 6 of 12")
+    expect(page.locator(".lens-busy")).to_have_count(0, timeout=PATIENCE)
+    assert place(page)[:2] == (row, 3)  # another layer of the same patch
+    assert numbers(page) == pytest.approx(exact(service, "shepherd", row, 3, 6), abs=0.001)
+    assert len([url for url in page.requests if "/queue/join" in url]) == 1  # five presses, one question
+    page.keyboard.press("+")
+    expect(page.locator(".lens-layer")).to_have_text("Layer 7 of 12")
+    page.locator(".lens-head").select_option("2")
+    expect(page.locator(".lens-busy")).to_have_count(0, timeout=PATIENCE)
+    page.keyboard.press("Home")
+    assert start != (row, 3)
+    assert page.complaints == []
+
+
+def test_another_value_redraws_everything_and_none_empties_the_lens(open_lens):
+    page = open_lens()
+    seen = lambda: [pane(page, view).locator(".lens-map").evaluate(PIXELS) for view in VIEWS[1:]]  # noqa: E731
+    first, picture = seen(), pane(page, "picture").locator("img").get_attribute("src")
+    segment(page, "cows")
+    page.evaluate("new Promise(requestAnimationFrame)")
+    for view, before, after in zip(VIEWS[1:], first, seen(), strict=True):
+        assert before != after, view
+    assert picture != pane(page, "picture").locator("img").get_attribute("src")
+    page.locator("#clear").click()
+    expect(page.locator("#lens .lens-wait")).to_be_visible()
+    expect(page.locator("#lens .lens-panes")).to_be_hidden()
+    segment(page, "kitten", '<img src=x onerror="window.hit=1">; ${window.hit=1}; {{value}}; cat')
+    assert page.locator("#lens .lens-name").count()
+    assert page.evaluate("window.hit") is None  # names are what anybody types: text, never markup
+    assert page.locator("#lens img").count() == len(VIEWS)
+    segment(page, "kitten")
+    assert seen() == first
+    assert page.complaints == []
+
+
+def test_a_large_grid_asks_for_one_row_where_the_pointer_rests(open_lens):
+    page = open_lens(example="cows", side=448)
+    expect(page.locator(".lens-note")).to_contain_text("too many to be sent at once")
+    expect(pane(page, "before")).not_to_have_class(re.compile("lens-late"), timeout=PATIENCE)
+    first = pane(page, "before").locator(".lens-map").evaluate(PIXELS)
+    page.requests.clear()
+    for column in range(4, 24, 2):
+        _, _, h, w = place(page)
+        box = pane(page, "words").bounding_box()
+        page.mouse.move(box["x"] + (column + 0.5) / w * box["width"], box["y"] + 9.5 / h * box["height"])
+    expect(page.locator("[data-view=picture] + figcaption")).to_contain_text("row 9, column 22 of")
+    expect(pane(page, "before")).not_to_have_class(re.compile("lens-late"), timeout=PATIENCE)
+    assert pane(page, "before").locator(".lens-map").evaluate(PIXELS) != first
+    assert len([url for url in page.requests if "/queue/join" in url]) <= 4
+    assert page.complaints == page.strangers == []
+
+
+def test_on_a_phone_a_tap_chooses_and_a_drag_moves(open_lens, artifacts):
+    page = open_lens(375, height=812, has_touch=True, reduced_motion="reduce")
+    expect_no_sideways_scroll(page)
+    for control in page.locator("#lens button:visible, #lens select:visible").all():
+        box = control.bounding_box()
+        assert min(box["width"], box["height"]) >= 44
+    box = pane(page, "picture").bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    h, w = place(page)[2:]
+    expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {h // 2}, column {w // 2} of")
+    expect(page.locator("#heard textarea")).to_have_value(re.compile(rf"^\[{h // 2}, {w // 2}\] "))
+    page.screenshot(path=artifacts / "lens_375.png", full_page=True)
+    for position in (2, 3, 4, 5, 6):
+        page.locator("[data-do=next]").tap()
+        expect(page.locator(".lens-which")).to_contain_text(f"{position}/6")
+    expect(page.locator("[data-do=next]")).to_be_disabled()
+    expect(pane(page, "words")).to_be_in_viewport(ratio=0.9)
+    for position in (5, 4, 3, 2):
+        page.locator("[data-do=previous]").tap()
+        expect(page.locator(".lens-which")).to_contain_text(f"{position}/6")
+    expect(page.locator(".lens-which")).to_have_text("1 Before · 2/6")
+    expect(pane(page, "before")).to_be_in_viewport(ratio=0.9)
+
+    box = pane(page, "before").bounding_box()
+    touch = page.context.new_cdp_session(page)
+    at = lambda share: [{"x": box["x"] + share * box["width"], "y": box["y"] + box["height"] / 2}]  # noqa: E731
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": at(0.2)})
+    for share in (0.3, 0.5, 0.7, 0.82):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": at(share)})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"column {int(0.82 * w)} of")
+    expect_no_sideways_scroll(page)
+    assert page.complaints == []

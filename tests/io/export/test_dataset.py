@@ -1,0 +1,132 @@
+"""`export`: many results at once, and names and maps of the kinds that break folders and formats."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from pycocotools.coco import COCO
+
+import cliptrase_core as cc
+from cliptrase_core.errors import InputError
+from cliptrase_core.io.export import FORMATS
+from cliptrase_core.io.export.images import class_files
+from cliptrase_core.io.files import is_ours
+from tests.io.export.test_saving import IMAGE, make
+
+HOSTILE = {
+    "file systems": ("../../etc/passwd", "con", "a/b", "a\\b", ".", "background"),
+    "case and copies": ("Cat", "cat", "CAT", "cat"),
+    "scripts and signs": ("猫", "قطة\u202e", "{} %s", "x" * 300, "", " "),
+    "YAML and JSON": ("yes", "null", "1.5", "- a: b", "#", '"'),
+    "background by other names": ("BACKGROUND", "cat", " background "),
+    "none of the classes": ("cat", "everything else"),
+    "more than 255": tuple(f"class {place}" for place in range(300)),
+}
+MAPS = {
+    "everywhere": lambda count: np.arange(20).reshape(4, 5) % count,
+    "the last alone": lambda count: np.full((4, 5), count - 1),
+    "one pixel": lambda count: (np.arange(20).reshape(4, 5) == 7) * min(1, count - 1),
+}
+
+
+def hostile(names, labels):
+    return make(names, labels=labels.astype(np.int32), regions=np.full((4, 5), -1, np.int32))
+
+
+@pytest.mark.parametrize("labels", MAPS.values(), ids=MAPS)
+@pytest.mark.parametrize("names", HOSTILE.values(), ids=HOSTILE)
+def test_every_format_takes_every_kind_of_name_and_map(tmp_path, names, labels):
+    result = hostile(names, labels(len(names)))
+    (files,) = cc.export(result, tmp_path / "out", FORMATS, images=IMAGE, min_area=0)
+    made = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.is_relative_to(tmp_path / "out") for path in made)
+    assert all(is_ours(path) for path in made if "yolo" not in path.parts)
+    assert np.array_equal(cc.load_result(files.json).labels, result.labels)
+    assert np.array_equal(np.asarray(Image.open(files.index)), result.labels)
+    assert np.array_equal(np.asarray(Image.open(files.labels)), result.labels)
+    foreground = [name for name in names if name.casefold().strip() not in ("background", "everything else")]
+    api = COCO(tmp_path / "out/coco/annotations.json")
+    assert [entry["name"] for entry in api.loadCats(api.getCatIds())] == list(dict.fromkeys(foreground))
+    covered = sum((api.annToMask(entry).astype(int) for entry in api.loadAnns(api.getAnnIds())), np.zeros((4, 5), int))
+    shown = np.isin(result.labels, [label for label, name in enumerate(names) if name in foreground])
+    assert np.array_equal(covered, shown)
+    assert len(list(files.masks.glob("*.png"))) == len(np.unique(result.labels[shown]))
+    cutouts = sum((np.asarray(Image.open(path))[..., 3] // 255 for path in files.cutouts.glob("*.png")), 0 * covered)
+    assert np.array_equal(cutouts, shown)
+    described = yaml.safe_load((tmp_path / "out/yolo/data.yaml").read_text(encoding="utf-8"))
+    assert list(described["names"].values()) == list(dict.fromkeys(foreground))
+    lines = (tmp_path / "out/yolo/labels/picture.txt").read_text().splitlines()
+    assert all(0 <= float(share) <= 1 for line in lines for share in line.split()[1:])
+    assert len(json.loads(files.labelme.read_text(encoding="utf-8"))["shapes"]) == len(lines)
+
+
+def test_files_of_classes_are_all_different_on_every_system():
+    for names in HOSTILE.values():
+        files = [name.casefold() for name in class_files(names)]
+        assert len(set(files)) == len(names)
+        assert all(len(name.encode()) <= 255 for name in files)
+
+
+def test_several_results_are_called_after_their_pictures(tmp_path):
+    one = make(name="dog.jpg")
+    saved = cc.export([one, make(name="cat.jpg"), one], tmp_path)
+    assert [files.json.name for files in saved] == ["dog.json", "cat.json", "dog-2.json"]
+    named = cc.export({"a/b": one, "c": one}, tmp_path / "named", "coco", min_area=0)
+    assert [files.json.name for files in named] == ["a_b.json", "c.json"]
+    assert [files.json.name for files in cc.export(iter([one]), tmp_path / "iterator")] == ["dog.json"]
+    assert cc.export([], tmp_path / "none", "coco") == []
+
+
+def test_later_calls_join_earlier_ones(tmp_path):
+    for name in ("b", "a"):
+        cc.export({name: make(name=f"{name}.jpg")}, tmp_path, "coco,yolo", images=[IMAGE], min_area=0)
+    found = json.loads((tmp_path / "coco/annotations.json").read_text())
+    assert [entry["file_name"] for entry in found["images"]] == ["a.jpg", "b.jpg"]
+    assert len({entry["id"] for entry in found["annotations"]}) == len(found["annotations"])
+    assert sorted(path.name for path in (tmp_path / "yolo/labels").iterdir()) == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("results", [[1], ["dog.jpg"], [None], {"a": 3}])
+def test_what_is_no_result_is_refused(tmp_path, results):
+    with pytest.raises(InputError, match="results: expected"):
+        cc.export(results, tmp_path)
+
+
+@pytest.mark.parametrize("formats", ["", "jpg", [], [3], ["png", None]])
+def test_formats_that_are_none_are_refused(tmp_path, formats):
+    with pytest.raises(InputError, match="format"):
+        cc.export(make(), tmp_path / "new", formats)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("damage", [{"classes": 3}, {"size": [9, 9]}, {"components": {"min_area": 0}}, {"files": None}])
+def test_a_description_that_was_changed_by_hand_is_passed_over(tmp_path, damage):
+    cc.export({"a": make(), "b": make()}, tmp_path, "coco", min_area=0)
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "components": None, **damage}))
+    (tmp_path / "notes.json").write_text("[1, 2")
+    cc.export({"c": make()}, tmp_path, "coco", min_area=1)
+    found = json.loads((tmp_path / "coco/annotations.json").read_text())
+    assert len(found["images"]) == 2
+
+
+def test_an_upright_jpeg_is_copied_as_it_is_and_a_turned_one_is_written_anew(tmp_path):
+    for name, orientation in (("plain", 1), ("turned", 6)):
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.fromarray(IMAGE).save(tmp_path / f"{name}.jpg", exif=exif)
+    turned = make(labels=np.zeros((5, 4), np.int32), regions=np.zeros((5, 4), np.int32),
+                  confidence=np.ones((5, 4), np.float32))  # fmt: skip
+    cc.export(
+        {"plain": make(), "turned": turned},
+        tmp_path / "out",
+        "yolo",
+        images=[tmp_path / "plain.jpg", tmp_path / "turned.jpg"],
+    )
+    copies = tmp_path / "out/yolo/images"
+    assert (copies / "plain.jpg").read_bytes() == (tmp_path / "plain.jpg").read_bytes()
+    with Image.open(copies / "turned.jpg") as again:
+        assert again.size == (4, 5)
+        assert again.getexif().get(274, 1) == 1

@@ -1,0 +1,45 @@
+"""Notebooks run from top to bottom, in a folder of their own, and carry no outputs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+import cliptrase_core as cc
+
+DOCS = Path(__file__).parents[1] / "docs"
+NOTEBOOKS = sorted(DOCS.glob("*.ipynb"))
+
+
+def cells(path, kind="code"):
+    book = json.loads(path.read_text(encoding="utf-8"))
+    assert book["nbformat"] == 4
+    return [cell for cell in book["cells"] if cell["cell_type"] == kind]
+
+
+def test_there_is_a_notebook():
+    assert [path.name for path in NOTEBOOKS] == ["walkthrough.ipynb"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_is_small_and_stores_no_outputs(path):
+    assert path.stat().st_size < 20_000
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells(path))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_every_cell_of_a_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for cell in cells(path):
+        exec("".join(cell["source"]), names)
+    assert isinstance(names["figure"], Figure)
+    # The text says what is seen: the dog's patch looked at global patches before, at the dog after.
+    assert names["result"].areas["dog"] > 0.2
+    assert names["result"].labels[260, 400] == names["result"].class_names.index("dog")
+    before, after = (part[names["patch"]] for part in names["maps"].patch_maps(*names["patch"]))
+    assert after > before
+    written = {file.name for file in tmp_path.rglob("*") if file.is_file()}
+    assert {"shepherd.pdf", "shepherd.figure.png", "shepherd.json", "shepherd.labels.png"} <= written
+    assert cc.read_image(tmp_path / "shepherd.figure.png").shape[1] > 1000

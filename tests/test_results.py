@@ -1,0 +1,138 @@
+"""Results as good company: they show themselves, say who they are in a line, and go into other programs."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+import cliptrase_core as cc
+from cliptrase_core.errors import InputError
+from cliptrase_core.viz.overlay import overlay
+
+WORDS = "cat; dog; cow | background: wall, floor"
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "dog <b>.png"
+    coarse = np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8)
+    Image.fromarray(coarse).resize((64, 48)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoding(segmenter, photo):
+    return segmenter.encode(photo)
+
+
+@pytest.fixture(scope="module")
+def result(segmenter, encoding):
+    return segmenter.segment(encoding, WORDS)
+
+
+@pytest.fixture(scope="module")
+def refined(result, photo):
+    return cc.refine(result, cc.read_image(photo), refiner="edges")
+
+
+def test_a_repr_is_a_line_that_says_what_it_is(segmenter, encoding, result, refined, photo):
+    shown = [repr(result), repr(refined), repr(encoding), repr(segmenter.inspect(photo))]
+    assert all("\n" not in text and len(text) < 300 and "array" not in text for text in shown)
+    assert "'dog <b>.png', 48 x 64" in shown[0]
+    assert max(result.areas, key=result.areas.get) in shown[0]
+    assert shown[1].startswith("<Refined")
+    assert "patches of" in shown[2]
+    assert shown[3].startswith("<AttentionMaps of layer 2")
+    assert str(photo.parent) not in "".join(shown), "no folder leaks"
+
+
+@pytest.mark.parametrize("make", [str, cc.read_image, Image.open, None], ids=["path", "array", "PIL", "none"])
+def test_an_overlay_lies_on_the_picture_that_is_given(result, photo, make):
+    if make is None:
+        assert result.overlay().shape == (48, 64, 3)
+        assert np.array_equal(result.overlay(opacity=0), result.canvas())
+    else:
+        assert np.array_equal(result.overlay(make(photo)), overlay(cc.read_image(photo), result))
+
+
+def test_without_a_picture_the_small_one_is_shown_and_grey_without_that(segmenter, tmp_path, photo):
+    crop = segmenter.segment(segmenter.encode(photo, "paper-224"), WORDS)
+    assert np.array_equal(crop.canvas(), crop.model_input), "a paper preset labels what the model saw"
+    assert np.array_equal(crop.canvas(photo), crop.model_input), "of which the picture itself reminds"
+    again = cc.load_result(crop.save(tmp_path).json)
+    assert again.model_input is None
+    assert (again.canvas() == 127).all()
+
+
+def test_a_picture_of_another_size_is_refused(result):
+    for shape in ((48, 63, 3), (10, 10, 3), (48, 64, 3, 1)):
+        with pytest.raises(InputError):
+            result.overlay(np.zeros(shape, np.uint8))
+
+
+def test_a_result_keeps_no_picture_of_full_size(segmenter):
+    large = segmenter.segment(segmenter.encode(np.zeros((600, 800, 3), np.uint8)), WORDS)
+    assert large.model_input.nbytes < 600 * 800 * 3 / 50
+    assert large.model_input.base is None
+
+
+def test_a_notebook_shows_a_small_picture_and_a_legend_that_runs_nothing(result):
+    assert result._repr_png_().startswith(b"\x89PNG")
+    html = result._repr_html_()
+    assert "<b>" not in html
+    for name, share in result.areas.items():
+        assert f"{name} {share:.1%}" in html
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", 'a" onload="x', "猫 & co"])
+def test_names_are_escaped_in_a_notebook(segmenter, encoding, name):
+    rng = np.random.default_rng(1)
+    shown = segmenter.segment(encoding, text_features=rng.normal(size=(1, 16)), class_names=[name])._repr_html_()
+    assert name not in shown.replace("猫 &amp; co", "")
+    assert "<script" not in shown
+
+
+def test_saving_takes_the_picture_s_name_and_reads_back(result, photo, tmp_path):
+    files = result.save(tmp_path, photo, formats="png,overlay,npz,labelme,cutouts")
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        ["cutouts", "labelme", *(f"dog _b_.{end}" for end in ("json", "labels.png", "npz", "overlay.png"))]
+    )
+    again = cc.load_result(files.json)
+    assert np.array_equal(again.labels, result.labels)
+    assert again.name == photo.name
+    assert result.save(tmp_path / "other", stem="mine").json.name == "mine.json"
+
+
+@pytest.mark.parametrize("formats", ["yolo", "labelme", "cutouts"])
+def test_what_needs_the_picture_says_so(result, tmp_path, formats):
+    with pytest.raises(InputError, match=f"{formats}: expected the picture"):
+        result.save(tmp_path / "new", formats=formats)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("settings", [{}, {"polygons": True}, {"per_class": True}, {"min_area": 9}])
+def test_coco_of_one_result_covers_its_classes_but_the_background(result, settings):
+    record = json.loads(json.dumps(result.to_coco(**{"min_area": 0, **settings})))
+    api = COCO()
+    api.dataset = record
+    api.createIndex()
+    assert record["images"][0] == {"id": 1, "file_name": "dog <b>.png", "height": 48, "width": 64}
+    assert [entry["name"] for entry in record["categories"]] == ["cat", "dog", "cow"]
+    for category in record["categories"]:
+        mask = np.zeros((48, 64), int)
+        for entry in api.imgToAnns[1]:
+            if entry["category_id"] == category["id"]:
+                own = api.annToMask(entry)
+                assert entry["area"] == own.sum() >= settings.get("min_area", 0)
+                mask += own
+        truth = result.labels == result.class_names.index(category["name"])
+        assert (mask == truth).all() if "min_area" not in settings else not mask[~truth].any()
+
+
+def test_polygons_by_class(result):
+    found = result.to_polygons(min_area=0)
+    assert set(found) == set(result.areas) - {"background"}
+    assert all(outline.shape[1] == 2 and len(outline) >= 3 for outlines in found.values() for outline in outlines)
