@@ -1,4 +1,4 @@
-"""Refinement by SAM: the picture is embedded once, all components are prompted together; only good answers count.
+"""Refinement by SAM: the picture is embedded once, all components are prompted together; only good answers count."""
 
 from __future__ import annotations
 
