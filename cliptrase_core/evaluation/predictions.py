@@ -116,7 +116,7 @@ class Saver:
         expect_ours((self._folder / name for name in (FACTS, *self._files.values())), "--save-predictions")
         facts = read_facts(self._folder)
         if facts is not None and not fresh:
-            expect_same(facts.get("setup", {}), self._header, self._folder, "--save-predictions")
+            expect_same(facts["setup"], self._header, self._folder, "--save-predictions")
         background = {"background": "last"} if self._names[-1:] == (BACKGROUND,) else {}
         entry = {"format": FORMAT, "classes": self._names, **background, "setup": self._header}
         self._write(FACTS, json.dumps(entry, indent=1).encode() + b"\n")
@@ -141,12 +141,15 @@ class Saver:
 
 
 def read_facts(folder: Path) -> dict[str, Any] | None:
-    """What this program wrote beside its predictions; None where they are another's."""
+    """What this program wrote beside its predictions; None where they are another's, or that was damaged."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return facts if isinstance(facts, dict) and facts.get("format") == FORMAT else None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        return None
+    whole = isinstance(facts.get("setup"), dict) and isinstance(facts.get("classes"), list)
+    return facts if whole and facts.get("background") in (None, *BACKGROUNDS) else None
 
 
 def _found(folder: Path, keys: Sequence[str], pictures: Mapping[str, str] | None) -> dict[str, Path]:
@@ -206,7 +209,7 @@ class FilePredictor:
         self._table = _table(len(names), self.background == "first")
 
     def _where(self, facts: Mapping[str, Any] | None, given: str | None) -> str | None:
-        if facts is not None and list(facts.get("classes", ())) != list(self._names):
+        if facts is not None and facts["classes"] != list(self._names):
             remedy = "Score them on the setting that they were made for."
             raise InputError(
                 explain("predictions", expected="those of the same classes", got="those of others", remedy=remedy)

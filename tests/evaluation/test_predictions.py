@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from cliptrase_core import cli
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import sheets
-from cliptrase_core.evaluation.predictions import FilePredictor, file_names, to_png
+from cliptrase_core.evaluation.predictions import FilePredictor, file_names, read_facts, to_png
 from cliptrase_core.evaluation.report import RESAMPLES, SEED
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.masks import IGNORED, read_numbers
@@ -268,6 +268,23 @@ def test_predictions_of_other_classes_are_refused(tmp_path, capsys):
     voc21 = ("--setting", "voc21", "--data", root, "--predictions", tmp_path / "kept", "--limit", 1)
     score(tmp_path, *voc21, name="other.json", code=2)
     assert "expected those of the same classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[" * 100_000,
+        '{"format": 7}',
+        '{"format": "cliptrase-lab predictions"}',
+        '{"format": "cliptrase-lab predictions", "classes": 5, "setup": {}}',
+        '{"format": "cliptrase-lab predictions", "classes": ["cat"], "setup": 3}',
+        '{"format": "cliptrase-lab predictions", "classes": ["cat"], "setup": {}, "background": [1]}',
+    ],
+)
+def test_a_damaged_list_of_what_made_predictions_says_nothing(tmp_path, content):
+    (tmp_path / "predictions.json").write_text(content)
+    assert read_facts(tmp_path) is None
 
 
 def compare(capsys, first, second, code=0):
