@@ -112,11 +112,17 @@ PRESETS = MappingProxyType(
 )
 
 
+WINDOWS = Preset("windows", None, crop=False, positions="published", clustering=None, templates="openai80")
+"""Windows and whole pictures as peers' programs give them to the model; not one to choose."""
+
+
 def preset_by_name(name: str) -> Preset:
     """Look a preset up.
 
     Raises:
         InputError: unknown name.
     """
+    if name == WINDOWS.name:
+        return WINDOWS
     expect_one_of("preset", name, PRESETS)
     return PRESETS[name]

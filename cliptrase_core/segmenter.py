@@ -20,7 +20,7 @@ from cliptrase_core.inspection.scores import GENERAL_WORDS, PatchScores, missing
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures
-from cliptrase_core.methods.registry import method_by_name
+from cliptrase_core.methods.registry import Method, method_by_name
 from cliptrase_core.models import loading
 from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.models.checkpoint import fingerprint
@@ -244,17 +244,19 @@ class Segmenter:
         encoding: ImageEncoding,
         vocabulary: Words,
         *,
-        method: str = "cliptrase",
+        method: str | Method = "cliptrase",
         templates: str | None = None,
         image_prior: bool = False,
     ) -> PatchScores:
         """How well each word suits each patch, for whoever asks why a label is what it is.
 
-        Takes and raises what `segment` does.
+        Takes and raises what `segment` does; `method` may also be one of the registry with other switches.
         """
         preset = self._check_encoding(encoding)
-        asked = SegmentOptions(method=method, templates=templates, image_prior=image_prior)
-        chosen, words = method_by_name(asked.method), read_words(vocabulary, None)
+        name = method.name if isinstance(method, Method) else method
+        asked = SegmentOptions(method=name, templates=templates, image_prior=image_prior)
+        chosen = method if isinstance(method, Method) else method_by_name(asked.method)
+        words = read_words(vocabulary, None)
         with torch.inference_mode():
             text = self._text.embed(words.prompts, asked.templates or preset.templates)
             cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)

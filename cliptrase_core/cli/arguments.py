@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from cliptrase_core.errors import InputError, explain
 from cliptrase_core.models import loading
 from cliptrase_core.models.precision import AUTO, PRECISIONS
 from cliptrase_core.options import Option, Options, options_of
@@ -57,16 +58,33 @@ def given_options(kind: type[Options], parsed: argparse.Namespace) -> dict[str, 
 
 def add_model_arguments(command: argparse.ArgumentParser) -> None:
     """Add `--model`, `--pretrained`, `--device` and `--precision`; their defaults come from the environment."""
+    usual = _usual_model()
     command.add_argument(
         "--model",
-        default=os.environ.get("CLIPTRASE_MODEL") or loading.NANO,
+        default=usual["model"],
         help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
     )
     command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
     command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
     command.add_argument(
         "--precision",
-        default=os.environ.get("CLIPTRASE_PRECISION") or "fp32",
+        default=usual["precision"],
         choices=[*PRECISIONS, AUTO],
         help="auto measures whether bf16 is faster here",
     )
+
+
+def _usual_model() -> dict[str, str | None]:
+    return {
+        "model": os.environ.get("CLIPTRASE_MODEL") or loading.NANO,
+        "pretrained": None,
+        "precision": os.environ.get("CLIPTRASE_PRECISION") or "fp32",
+    }
+
+
+def expect_no_model_arguments(options: argparse.Namespace) -> None:
+    """Raise InputError for a model where none runs."""
+    for name, usual in _usual_model().items():
+        if (got := getattr(options, name)) != usual:
+            remedy = f"Leave out --{name}."
+            raise InputError(explain(name, expected="none, since no model runs", got=repr(got), remedy=remedy))

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cliptrase_core.cli.arguments import add_options, given_options
+from cliptrase_core.cli.arguments import add_options, expect_no_model_arguments, given_options
 from cliptrase_core.cli.word_files import words_of_argument
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
+from cliptrase_core.evaluation.between import chain, steps, to_lines
+from cliptrase_core.evaluation.between import to_json as to_json_between
+from cliptrase_core.evaluation.compare import compared
 from cliptrase_core.evaluation.data import check, check_folders, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
+from cliptrase_core.evaluation.predictions import BACKGROUNDS
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import PROTOCOLS, Request
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
+from cliptrase_core.evaluation.word_lists import WORD_LISTS
 from cliptrase_core.io.files import expect_ours, write_all
 from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.segmenter import Segmenter
@@ -31,6 +39,11 @@ Load = Callable[[argparse.Namespace], Segmenter]
 NOTHING_SCORED = 2
 """Exit code where no picture could be used, as of other bad input."""
 
+_OF_A_RUN = (
+    *("vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks", "fresh"),
+    *("predictions", "predicted_background", "save_predictions", "between"),
+)
+_UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
 
@@ -47,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WORDS",
         help="of your own pictures, or instead of a setting's, or @FILE",
     )
+    data.add_argument(
+        "--words",
+        choices=WORD_LISTS,
+        help="whose words for a setting's classes (default: the protocol's)",
+    )
     data.add_argument("--first", type=int, help="number of the first class in your masks (default: 0)")
     data.add_argument("--ignored", type=int, nargs="*", help="numbers that do not count (default: 255)")
     data.add_argument("--background", type=int, nargs="*", help="numbers of the background (default: none)")
@@ -54,17 +72,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
     data.add_argument("--check", action="store_true", help="say which data are there and what masks hold; runs nothing")
     how = parser.add_argument_group("how")
-    how.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; whole for examples and your own folders")
+    how.add_argument(
+        "--protocol", choices=PROTOCOLS, help="default: paper; whole for examples and your own folders; see the docs"
+    )
     add_options(
         how, LayoutOptions, unset={"preset": "paper-224; auto for protocol whole", "short_side": "the protocol's"}
     )
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
     # A threshold would make background of what a data set has no number for.
-    add_options(how, SegmentOptions, without=["threshold"], unset={"image_prior": "where the quirks ask for it"})
+    add_options(how, SegmentOptions, without=["threshold"], unset=_UNSET)
+    how.add_argument(
+        "--between",
+        nargs=2,
+        choices=tuple(PROFILES),
+        metavar="PROTOCOL",
+        help="run the chain of single differences between two protocols of papers: what moved the number",
+    )
+    how.add_argument("--predictions", type=Path, metavar="DIR", help="score the PNGs of any program; runs no model")
+    how.add_argument(
+        "--predicted-background", choices=BACKGROUNDS, help="where its number stands in --predictions of other programs"
+    )
+    how.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar="FILE.json",
+        help="how two reports differ, pair by pair; runs nothing",
+    )
     work = parser.add_argument_group("work")
     work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures that share a forward pass")
     work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
     work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
+    work.add_argument("--save-predictions", type=Path, metavar="DIR", help="keep labels, as a PNG for each picture")
     work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .md and .png beside it")
 
 
@@ -80,6 +119,11 @@ def execute(options: argparse.Namespace, load: Load) -> int:
     """
     if options.vocabulary is not None:
         options.vocabulary = words_of_argument(options.vocabulary)
+    if options.compare:
+        _expect_alone(options)
+        for line in compared(*options.compare):
+            print(line)
+        return 0
     if options.check:
         for line in _checked(options):
             print(line)
@@ -89,34 +133,90 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         raise InputError(explain("output", expected="a file that ends in .json", got=got, remedy="Give --output."))
     with joined() as group:
         options.device = options.device or own_device()
-        request = _request(options)
-        expect_fitting(request)
-        expect_ours(_files(options.output).values())
-        data = find_data(request)
-        group.by_first(data.expect_usable)
-        with only_writer(options.output, group):
-            plan = make_plan(request, data, load(options))  # weights are fetched for data that can be used
-            found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
-            scored = found is None or _write(found, plan, options, group)
+        if options.between is not None:
+            return _run_between(options, load, group)
+        return _run(_request(options), options, load, group)
+
+
+def _run(request: Request, options: argparse.Namespace, load: Load, group: Group) -> int:
+    """One evaluation, and its report."""
+    expect_fitting(request)
+    if request.predictions is not None:
+        expect_no_model_arguments(options)
+    expect_ours(_files(options.output).values())
+    data = find_data(request)
+    group.by_first(data.expect_usable)
+    with only_writer(options.output, group):
+        plan = make_plan(request, data, lambda: load(options))  # weights are fetched for data that can be used
+        found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
+        scored = found is None or _write(found, plan, options, group)
     return 0 if scored else NOTHING_SCORED
+
+
+def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
+    """A run for each single difference between two profiles, and the table of them."""
+    first, second = options.between
+    for name in ("protocol", "method", "words", "short_side", "preset", "predictions", "save_predictions"):
+        if getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            expected = "data and two protocols, which say the rest"
+            raise InputError(explain("between", expected=expected, got=flag, remedy=f"Leave out {flag}."))
+    options.protocol = first
+    request = _request(options)
+    if isinstance(request.data, str) and request.vocabulary is not None:
+        expected = "each protocol's own words"
+        raise InputError(explain("between", expected=expected, got="--vocabulary", remedy="Leave it out."))
+    found = steps(first, second, request.data if isinstance(request.data, str) else None)
+    reports = [options.output.with_name(f"{options.output.stem}.{place}.json") for place in range(len(found))]
+    expect_ours([options.output])
+    model = cache(lambda: load(options))
+    for step, path in zip(found, reports, strict=True):
+        chosen = dataclasses.replace(request.options, method=step.method.name)
+        now = dataclasses.replace(request, step=step, words=step.words, options=chosen)
+        code = _run(now, argparse.Namespace(**{**vars(options), "output": path}), lambda _: model(), group)
+        if code:
+            return code
+    if group.first:
+        rows = chain(found, reports)
+        write_all(options.output.parent, {options.output.name: to_json_between(first, second, rows)})
+        for line in to_lines(rows):
+            print(line)
+    return 0
 
 
 def _request(options: argparse.Namespace) -> Request:
     data = _asked_for(options)
+    chosen = {name: value for name, value in given_options(SegmentOptions, options).items() if value is not None}
+    if options.protocol in PROFILES and options.predictions is None:
+        chosen.setdefault("method", PROFILES[options.protocol].method)
     return Request(
         data,
         root=options.data,
         protocol=options.protocol,
         preset=options.preset,
         short_side=options.short_side,
-        options=SegmentOptions(**given_options(SegmentOptions, options)),
+        options=SegmentOptions(**chosen),
         image_prior=options.image_prior,
         vocabulary=options.vocabulary,
+        words=options.words,
         limit=options.limit,
         batch=options.batch,
         readers=options.readers,
         quirks=options.reference_quirks,
+        predictions=options.predictions,
+        predicted_background=options.predicted_background,
+        save_predictions=options.save_predictions,
     )
+
+
+def _expect_alone(options: argparse.Namespace) -> None:
+    """Raise InputError for what a comparison of reports cannot heed."""
+    for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN):
+        given = getattr(options, name)
+        if given is not None and given is not False:
+            flag = f"--{name.replace('_', '-')}"
+            expected = "two reports and nothing else"
+            raise InputError(explain("compare", expected=expected, got=flag, remedy=f"Leave out {flag}."))
 
 
 def _asked_for(options: argparse.Namespace) -> str | FolderSet:
@@ -164,6 +264,8 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
         unused.append(("data", "it with a benchmark setting, whose folders lie below it"))
     if options.vocabulary is not None and (file or options.setting == EXAMPLES):
         unused.append(("vocabulary", "it in the file" if file else "none, examples have their own words"))
+    if options.words is not None and (own or file or options.setting == EXAMPLES or options.vocabulary is not None):
+        unused.append(("words", "it with a benchmark setting and without --vocabulary"))
     for name, expected in unused:
         got = f"--{name.replace('_', '-')} with {options.setting or '--images'}"
         raise InputError(explain(name, expected=expected, got=got, remedy="Leave it out."))

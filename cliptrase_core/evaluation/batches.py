@@ -12,6 +12,7 @@ import numpy as np
 
 from cliptrase_core.errors import CliptraseError, memory_explained
 from cliptrase_core.evaluation.metrics import confusion_matrix
+from cliptrase_core.evaluation.predictions import Saver
 from cliptrase_core.evaluation.predictors import Outcome, Predictor
 from cliptrase_core.evaluation.records import Record, record_of
 from cliptrase_core.evaluation.sources import Sample, Source
@@ -31,12 +32,18 @@ class Job:
         predictor: the protocol on a model.
         quirks: leave out what the published script leaves out.
         readers: threads that read ahead, and as many that turn encodings into labels.
+        saver: keeps the labels; None keeps nothing but counts.
     """
 
     source: Source
     predictor: Predictor
     quirks: bool = False
     readers: int = 2
+    saver: Saver | None = None
+
+    def stamp(self, index: int) -> tuple[int, ...]:
+        """Numbers that change when a file does that a picture's record follows from."""
+        return (*self.source.stamp(index), *self.predictor.stamp(self.source.keys[index]))
 
     def read(self, index: int) -> Sample | CliptraseError:
         """A prepared sample, or why there is none."""
@@ -93,7 +100,7 @@ def _start(
         if isinstance(sample, Sample):
             futures.append(pool.submit(_count, job, index, sample, next(finish)))
         else:
-            futures.append(pool.submit(_problem, job.source, index, sample))
+            futures.append(pool.submit(_problem, job, index, sample))
     return futures, seconds
 
 
@@ -102,12 +109,12 @@ def _finished(entry: tuple[list[Future[Record]], float]) -> tuple[list[Record], 
     return [future.result() for future in futures], seconds
 
 
-def _problem(source: Source, index: int, error: CliptraseError) -> Record:
-    return Record(source.keys[index], source.stamp(index), problem=" ".join(str(error).split()))
+def _problem(job: Job, index: int, error: CliptraseError) -> Record:
+    return Record(job.source.keys[index], job.stamp(index), problem=" ".join(str(error).split()))
 
 
 def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) -> Record:
-    stamp = job.source.stamp(index)
+    stamp = job.stamp(index)
     if job.quirks and sample.raw is not None and bool(np.all(sample.raw == _PUBLISHED_VOID)):
         return Record(sample.key, stamp, left_out="nothing but 255: the published script skips it (quirk B3)")
     try:
@@ -116,7 +123,9 @@ def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) 
     except CliptraseError as error:
         outcome = error
     if isinstance(outcome, CliptraseError):
-        return _problem(job.source, index, outcome)
+        return _problem(job, index, outcome)
     labels = np.asarray(outcome) if sample.labels is None else sample.labels[np.asarray(outcome)]
+    if job.saver is not None:  # before the record, so that a record has its file
+        job.saver.save(sample.key, labels)
     extra = job.source.extra(sample.truth, labels) if job.source.extra else {}
     return record_of(sample.key, stamp, confusion_matrix(sample.truth, labels, len(job.source.names)), extra)

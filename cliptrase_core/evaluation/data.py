@@ -15,9 +15,11 @@ from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs, missing_folders
 from cliptrase_core.evaluation.mask_check import Convention, described, expect_usable, summarise
 from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.request import Request, chosen_protocol
-from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS, Setting, find_layout, setting_by_name, setting_words
+from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS, Setting, find_layout, setting_by_name
 from cliptrase_core.evaluation.sources import Examples, Folders, Source, read_stored, read_turned
+from cliptrase_core.evaluation.word_lists import PUBLISHED, setting_words, usual_words
 from cliptrase_core.io.files import asset
 from cliptrase_core.io.image import read_image
 from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
@@ -32,6 +34,7 @@ class Data:
         title: for people.
         layout: where it lies, for people.
         words: classes, if all pictures share them.
+        word_list: whose words a benchmark's are; None for words that were given.
         keys_sha256: names every picture of the data set, beyond any limit.
         pairs: files; none for the bundled examples.
         convention: what numbers in masks mean.
@@ -41,6 +44,7 @@ class Data:
     title: str
     layout: str
     words: Vocabulary | None = None
+    word_list: str | None = None
     keys_sha256: str | None = None
     pairs: Sequence[Pair] = ()
     convention: Convention | None = None
@@ -64,29 +68,37 @@ def find_data(request: Request) -> Data:
         bundled = read_examples(asset("examples"))
         keys = sha256_of([example.name for example in bundled])
         return Data(Examples(bundled[: request.limit]), "Bundled examples", "bundled", keys_sha256=keys)
+    word_list: str | None = None
     if isinstance(request.data, FolderSet):
         layout, numbers = request.data.layout, request.data.numbers
         root, title, words = Path(), request.data.name, request.data.words
         convention = request.data.convention
     else:
         setting = setting_by_name(request.data)
-        root, title, words = _root(request), setting.title, setting_words(setting.name, protocol)
+        root, title, word_list = _root(request), setting.title, _word_list(request, setting, protocol)
+        words = setting_words(setting.name, word_list)
         layout, numbers = find_layout(setting, root, protocol, request.quirks)
         if request.vocabulary is not None:
-            words = _other_words(request.vocabulary, words)
+            words, word_list = _other_words(request.vocabulary, words), None
         convention = setting_convention(setting, numbers, words)
     every = find_pairs(layout, root)
     pairs = every[: request.limit]
-    read = {"paper": read_stored, "mmseg-slide": read_turned}.get(protocol, read_image)
+    read = read_stored if protocol == "paper" else read_turned if protocol in PROFILES else read_image
     return Data(
         source=Folders(pairs, numbers, words, read),
         title=title,
         layout=layout.title,
         words=words,
+        word_list=word_list,
         keys_sha256=sha256_of([pair.key for pair in every]),
         pairs=pairs,
         convention=convention,
     )
+
+
+def _word_list(request: Request, setting: Setting, protocol: str) -> str:
+    """What was asked for, or what belongs to the protocol."""
+    return request.words or usual_words(setting.name, PROFILES[protocol].words if protocol in PROFILES else PUBLISHED)
 
 
 def setting_convention(setting: Setting, numbers: Numbers, words: Vocabulary) -> Convention:
@@ -170,7 +182,7 @@ def _state(setting: Setting, layout: Layout, root: Path) -> Iterator[str]:
     numbers = layout.numbers or layout.quirk_numbers
     yield f"  + {layout.title}: {_counted(pairs, 'complete' if layout.numbers else 'for --reference-quirks only')}"
     if numbers is not None:
-        yield from _masks(pairs, setting_convention(setting, numbers, setting_words(setting.name, "paper")))
+        yield from _masks(pairs, setting_convention(setting, numbers, setting_words(setting.name)))
 
 
 def _counted(pairs: Sequence[Pair], use: str) -> str:

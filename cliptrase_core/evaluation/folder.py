@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -16,7 +16,8 @@ from cliptrase_core.evaluation.classes import read_classes
 from cliptrase_core.evaluation.layouts import Layout
 from cliptrase_core.evaluation.mask_check import Convention
 from cliptrase_core.evaluation.numbers import VOID, Numbers
-from cliptrase_core.evaluation.settings import SETTINGS, Slide, setting_words
+from cliptrase_core.evaluation.settings import SETTINGS
+from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.text.vocabulary import Vocabulary
 
 YAML_ENDS = (".yaml", ".yml")
@@ -37,8 +38,6 @@ class FolderSet:
         ignored_given: a person has said which numbers do not count.
     """
 
-    slide: ClassVar[Slide] = Slide()
-
     name: str
     layout: Layout
     words: Vocabulary
@@ -49,7 +48,7 @@ class FolderSet:
     def convention(self) -> Convention:
         """What numbers in masks should mean, and what they mean in a benchmark of the same words."""
         names = self.words.class_names
-        alike = [one for one in SETTINGS.values() if setting_words(one.name, "paper").classes == self.words.classes]
+        alike = [one for one in SETTINGS.values() if setting_words(one.name).classes == self.words.classes]
         others = {layout.title: layout.numbers for one in alike for layout in one.layouts if layout.numbers is not None}
         return Convention(self.numbers, len(self.words.classes), names[0], others, self.ignored_given)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.io.files import PICTURE_ENDS, read_text
 
 
@@ -23,7 +24,7 @@ class Layout:
         masks: folder of the masks.
         numbers: what numbers in masks mean; None where these masks cannot be read the right way.
         quirk_numbers: what the published script takes them for; None where it does not read this layout.
-        slide_numbers: what protocol `mmseg-slide` takes them for, where that differs from `numbers`.
+        slide_numbers: what protocols of `profiles` take them for, where that differs from `numbers`.
         image_end: what follows the common name in a picture's file; "" for any picture's ending.
         mask_end: what follows it in a mask's file.
         listing: file that names the pictures, see `Listing`; None takes every picture.
@@ -43,7 +44,7 @@ class Layout:
         """The convention in force."""
         if quirks:
             return self.quirk_numbers
-        return self.slide_numbers or self.numbers if protocol == "mmseg-slide" else self.numbers
+        return self.slide_numbers or self.numbers if protocol in PROFILES else self.numbers
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,12 +12,14 @@ import torch
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.data import Data, sha256_of
-from cliptrase_core.evaluation.folder import FolderSet
+from cliptrase_core.evaluation.predictions import FilePredictor, Saver, read_facts
 from cliptrase_core.evaluation.predictors import Predictor, PresetPredictor, SlidePredictor, expect_slidable
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.report import Rule
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
 from cliptrase_core.methods.registry import method_by_name
+from cliptrase_core.options import changed
 from cliptrase_core.presets import PRESETS, preset_by_name
 from cliptrase_core.segmenter import Segmenter, try_out
 from cliptrase_core.version import VERSION
@@ -39,64 +42,107 @@ class Plan:
     batch: int
 
 
-def make_plan(request: Request, data: Data, segmenter: Segmenter) -> Plan:
+_SWITCHES = ("blocks", "pairs", "residual", "mlp", "smoothing", "neighbours", "resclip")
+"""What a report says of a method: programs may run it otherwise than its paper."""
+
+
+def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Plan:
     """Put data, protocol and model together.
 
     Args:
         request: what was asked for; `expect_fitting` has passed it.
         data: found for it.
-        segmenter: the model.
+        load: the model; not called where predictions are given.
 
     Raises:
         InputError: settings that do not go together.
     """
     protocol = chosen_protocol(request)
-    preset = _preset(request.preset, protocol)
-    method = replace(request.options, image_prior=_prior(request, protocol))
+    rule: Rule = "mmseg" if protocol in PROFILES else "published" if request.quirks else "paper"
+    predictor, made_by = _from_files(request, data) if request.predictions else _by_model(request, data, load())
+    header = _header(request, data) | made_by
+    saver = None
+    if request.save_predictions is not None:
+        saver = Saver(request.save_predictions, data.source.keys, data.source.names, header)
+    return Plan(Job(data.source, predictor, request.quirks, request.readers, saver), header, rule, request.batch)
+
+
+def _header(request: Request, data: Data) -> dict[str, Any]:
+    """What figures depend on besides what makes the labels."""
     source, words = data.source, data.words
-    side = request.short_side
-    predictor: Predictor
-    if protocol == "mmseg-slide":
-        slide = _setting(request).slide if isinstance(request.data, str) else FolderSet.slide
-        slide = replace(slide, short_side=side or slide.short_side)
-        predictor = SlidePredictor(segmenter, slide, method)
-        rule: Rule = "mmseg"
-        column = protocol
-    else:
-        slide = None
-        preset_by_name(preset).side(side, segmenter.info.short_side)
-        try_out(segmenter, words or "cat; dog", preset, side, **method.options)
-        predictor = PresetPredictor(segmenter, preset, method, side)
-        rule = "published" if request.quirks else "paper"
-        column = preset if protocol == "paper" else f"{protocol}, {preset}"
+    protocol = chosen_protocol(request)
+    preset = _preset(request.preset, protocol)
+    profile = PROFILES.get(protocol)
+    column = protocol if profile else preset if protocol == "paper" else f"{protocol}, {preset}"
+    if profile and protocol != "mmseg-slide" and not request.step and not request.predictions:
+        column += f", method {request.options.method}" if request.options.method != profile.method else ""
+    column += f", then {request.step.title} {request.step.after}" if request.step and request.step.before else ""
     column += f", short side {request.short_side}" if request.short_side else ""
-    info = segmenter.info
-    header = {
+    column += " with reference quirks" if request.quirks else ""
+    return {
         "title": data.title,
         "setting": request.data if isinstance(request.data, str) else request.data.name,
         "protocol": protocol,
-        "column": column + (" with reference quirks" if request.quirks else ""),
+        "column": column + (", predictions from files" if request.predictions else ""),
         "layout": data.layout,
         "pictures": len(source.keys),
         "keys_sha256": data.keys_sha256,
         "numbers": source.reading,
+        "word_list": data.word_list,
         "words": words.text if words and len(words.text) < 200 else None,
         "words_sha256": sha256_of([list(words.prompts), list(words.prompt_labels)]) if words else None,
+        "versions": {"cliptrase-lab": VERSION, "torch": torch.__version__},
+        "preset": None if profile else preset,
+        "short_side": request.short_side,
+        "quirks": request.quirks,
+        "batch": request.batch,
+    }
+
+
+def _by_model(request: Request, data: Data, segmenter: Segmenter) -> tuple[Predictor, dict[str, Any]]:
+    """The protocol on a model, and what of it figures depend on."""
+    protocol = chosen_protocol(request)
+    method = replace(request.options, image_prior=_prior(request, protocol))
+    side, slide, features = request.short_side, None, method_by_name(method.method)
+    predictor: Predictor
+    if protocol in PROFILES:
+        setting = request.data if isinstance(request.data, str) else None
+        slide = PROFILES[protocol].slide_of(setting)
+        slide = replace(slide, short_side=side or slide.short_side)
+        features = PROFILES[protocol].method_of(setting, method.method)
+        if request.step is not None:
+            slide, features = request.step.slide, request.step.method
+        predictor = SlidePredictor(segmenter, slide, method, features)
+    else:
+        preset = _preset(request.preset, protocol)
+        preset_by_name(preset).side(side, segmenter.info.short_side)
+        try_out(segmenter, data.words or "cat; dog", preset, side, **method.options)
+        predictor = PresetPredictor(segmenter, preset, method, side)
+    info = segmenter.info
+    return predictor, {
         "model": info.name,
         "pretrained": info.pretrained,
         "weights": info.digest,
         "clustering": asdict(info.clustering),
         "precision": segmenter.precision,
         "device": segmenter.device.type,
-        "versions": {"cliptrase-lab": VERSION, "torch": torch.__version__},
-        "preset": None if slide else preset,
-        "short_side": side,
         "slide": asdict(slide) if slide else None,
         "method": asdict(method),
-        "quirks": request.quirks,
-        "batch": request.batch,
+        "switches": {name: value for name, value in asdict(features).items() if name in _SWITCHES},
     }
-    return Plan(Job(source, predictor, request.quirks, request.readers), header, rule, request.batch)
+
+
+def _from_files(request: Request, data: Data) -> tuple[Predictor, dict[str, Any]]:
+    """Predictions of a folder, and what is known of them."""
+    folder = request.predictions or Path()
+    protocol = chosen_protocol(request)
+    crop = preset_by_name(_preset(request.preset, protocol)).short_side if protocol == "paper" else None
+    pictures = {pair.key: pair.image.name for pair in data.pairs}
+    asked = request.predicted_background
+    predictor = FilePredictor(folder, data.source.keys, data.source.names, asked, crop, pictures)
+    made_by = (read_facts(folder) or {}).get("setup", {})
+    known = {name: made_by.get(name) for name in ("column", "model", "pretrained", "method")}
+    return predictor, {"predictions": {"background": predictor.background, **known}}
 
 
 def expect_fitting(request: Request) -> None:
@@ -104,8 +150,32 @@ def expect_fitting(request: Request) -> None:
     protocol = chosen_protocol(request)
     _preset(request.preset, protocol)
     method_by_name(request.options.method)
-    if protocol == "mmseg-slide":
+    if request.predictions is not None:
+        _expect_no_model(request)
+    if protocol in PROFILES:
+        PROFILES[protocol].slide_of(request.data if isinstance(request.data, str) else None)
         expect_slidable(replace(request.options, image_prior=_prior(request, protocol)))
+
+
+def _expect_no_model(request: Request) -> None:
+    """Raise InputError for what predictions that are already made cannot heed."""
+    unused = [f"--{name.replace('_', '-')}" for name in changed(request.options)]
+    given = {
+        "--image-prior": request.image_prior is not None,
+        "--short-side": request.short_side is not None,
+        "--words": request.words is not None,
+        "--save-predictions": request.save_predictions is not None,
+    }
+    unused += [name for name, there in given.items() if there]
+    if unused:
+        raise InputError(
+            explain(
+                "predictions",
+                expected="data, a protocol and nothing that a model would do",
+                got=unused[0],
+                remedy=f"Leave out {unused[0]}, or --predictions.",
+            )
+        )
 
 
 def _setting(request: Request) -> Setting:
@@ -114,7 +184,7 @@ def _setting(request: Request) -> Setting:
 
 def _preset(name: str | None, protocol: str) -> str:
     fitting: Sequence[str] = [preset.name for preset in PRESETS.values() if preset.crop == (protocol == "paper")]
-    if protocol == "mmseg-slide":
+    if protocol in PROFILES:
         if name not in (None, "auto"):
             raise InputError(
                 explain("preset", expected="none, since windows slide", got=str(name), remedy="Leave out --preset.")

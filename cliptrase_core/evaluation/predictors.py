@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,12 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained
-from cliptrase_core.evaluation.settings import Slide
+from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
-from cliptrase_core.io.geometry import Size, centre_crop_frame
+from cliptrase_core.io.geometry import MAX_ASPECT, Size, centre_crop_frame
 from cliptrase_core.io.memory import expect_room
+from cliptrase_core.methods.registry import Method, method_by_name
+from cliptrase_core.methods.resclip import colour_neighbours, smooth
 from cliptrase_core.options import SegmentOptions
-from cliptrase_core.presets import preset_by_name
+from cliptrase_core.presets import WINDOWS, preset_by_name
 from cliptrase_core.results import ImageEncoding
 from cliptrase_core.segmenter import Segmenter
 
@@ -30,6 +33,10 @@ Outcome = Labels | CliptraseError
 
 class Predictor(Protocol):
     """One protocol on one model."""
+
+    def stamp(self, key: str) -> tuple[int, ...]:
+        """Numbers that change when a file does that the labels of a picture come from; none for a model's."""
+        ...
 
     def prepare(self, sample: Sample) -> Sample:
         """Bring picture and truth to where they are needed; InputError where that fails. Safe in threads."""
@@ -56,6 +63,10 @@ class PresetPredictor:
         """Look the preset up."""
         self._segmenter, self._options, self._short_side = segmenter, options, short_side
         self._preset = preset_by_name(preset)
+
+    def stamp(self, key: str) -> tuple[int, ...]:
+        """None: the model is in the header."""
+        return ()
 
     def prepare(self, sample: Sample) -> Sample:
         """Crop picture and truth where the preset crops; else nothing is to do."""
@@ -120,7 +131,6 @@ def crop_truth(truth: Labels, side: int) -> Labels:
     return resized[top : top + side, left : left + side]
 
 
-WINDOW, STRIDE = 224, 112
 LONGEST = 2048
 """The long side never gets longer than this, whatever the short one's target."""
 
@@ -141,12 +151,21 @@ class SlidePredictor:
         segmenter: the model.
         slide: numbers of the setting.
         options: of `Segmenter.segment`; what needs regions or the whole picture cannot be asked for.
+        method: that of the options, with a program's own switches; None for none.
     """
 
-    def __init__(self, segmenter: Segmenter, slide: Slide, options: SegmentOptions) -> None:
+    def __init__(
+        self, segmenter: Segmenter, slide: Slide, options: SegmentOptions, method: Method | None = None
+    ) -> None:
         """Check the options."""
         expect_slidable(options)
         self._segmenter, self._slide, self._options = segmenter, slide, options
+        self._method = method or method_by_name(options.method)
+        self._preset = "auto" if slide.positions == "size" else WINDOWS.name
+
+    def stamp(self, key: str) -> tuple[int, ...]:
+        """None: the model is in the header."""
+        return ()
 
     def prepare(self, sample: Sample) -> Sample:
         """Nothing to do: truth stays in the picture's own frame."""
@@ -158,7 +177,9 @@ class SlidePredictor:
 
     def _predict(self, sample: Sample) -> Callable[[], Outcome]:
         picture = resize_short_side(sample.image, self._slide.short_side)
-        boxes = window_boxes((picture.shape[0], picture.shape[1]))
+        whole = (0, picture.shape[0], 0, picture.shape[1])
+        side = self._slide.window
+        boxes = [whole] if side is None else window_boxes((whole[1], whole[3]), side, self._slide.stride)
         try:
             with memory_explained("picture"):
                 windows = [
@@ -171,28 +192,45 @@ class SlidePredictor:
         label_of = torch.tensor(sample.words.prompt_labels)
         background = len(sample.words.classes) if sample.words.background else None
         size = (sample.image.shape[0], sample.image.shape[1])
-        return partial(label_windows, windows, boxes, size, label_of, background, self._slide)
+        return partial(label_windows, windows, boxes, size, label_of, background, self._slide, picture)
 
     def _scores(self, picture: Pixels, boxes: Sequence[Box], sample: Sample) -> list[Tensor]:
         """(P, h, w) cosines of words at the patches of each window."""
         crops = [self._window(picture, box) for box in boxes]
-        encodings = self._segmenter.encode_batch(crops, "auto", short_side=WINDOW)
+        encodings = self._segmenter.encode_batch(crops, self._preset, short_side=min(crops[0].shape[:2]))
         templates = self._options.templates or _TEMPLATES
         found = [
-            self._segmenter.scores(encoding, sample.words, method=self._options.method, templates=templates)
+            self._segmenter.scores(encoding, sample.words, method=self._method, templates=templates)
             for encoding in encodings
         ]
         return [scores.logits / scores.scale for scores in found]
 
     def _window(self, picture: Pixels, box: Box) -> Pixels:
-        """(WINDOW, WINDOW, 3); what lies beyond a small picture has the model's mean colour, which is 0 to it."""
+        """What the model is given: a window, or the whole picture without the rest that fills no patch.
+
+        What lies beyond a small picture has the model's mean colour, which is 0 to it.
+        """
+        side = self._slide.window
+        if side is None:
+            return self._whole(picture)
         top, bottom, left, right = box
-        if (bottom - top, right - left) == (WINDOW, WINDOW):
+        if (bottom - top, right - left) == (side, side):
             return picture[top:bottom, left:right]
         mean = np.rint(255 * np.array(self._segmenter.info.mean)).astype(np.uint8)
-        window: Pixels = np.broadcast_to(mean, (WINDOW, WINDOW, 3)).copy()
+        window: Pixels = np.broadcast_to(mean, (side, side, 3)).copy()
         window[: bottom - top, : right - left] = picture[top:bottom, left:right]
         return window
+
+    def _whole(self, picture: Pixels) -> Pixels:
+        """All of a picture, in whole patches; InputError where the model would be given another shape."""
+        height, width = (
+            side - side % step for side, step in zip(picture.shape[:2], self._segmenter.backbone.patch, strict=True)
+        )
+        if min(height, width) < 1 or max(height, width) > MAX_ASPECT * min(height, width):
+            got = f"{picture.shape[0]} x {picture.shape[1]} pixels for the model"
+            expected = f"at most {MAX_ASPECT:g} times as long as high, since the model sees all of it at once"
+            raise InputError(explain("picture", expected=expected, got=got, remedy="Use protocol mmseg-slide."))
+        return picture[:height, :width]
 
 
 def expect_slidable(options: SegmentOptions) -> None:
@@ -200,7 +238,7 @@ def expect_slidable(options: SegmentOptions) -> None:
     if dataclasses.replace(options, method="cliptrase", templates=None, vote=None) != SegmentOptions() or options.vote:
         raise InputError(
             explain(
-                "mmseg-slide",
+                "sliding windows",
                 expected="a method and templates only: windows have no regions that reach across",
                 got="a vote, a prior or clustering values",
                 remedy="Leave them out, or use protocol paper.",
@@ -209,7 +247,7 @@ def expect_slidable(options: SegmentOptions) -> None:
 
 
 def resize_short_side(image: Pixels, side: int) -> Pixels:
-    """Bring the short side to `side`, but the long one to at most `LONGEST`; bilinear without smoothing, as OpenCV.
+    """Bring the short side to `side`, but the long one to at most `LONGEST`; by OpenCV, as mmcv does.
 
     Args:
         image: (H, W, 3).
@@ -221,21 +259,19 @@ def resize_short_side(image: Pixels, side: int) -> Pixels:
     height, width = image.shape[:2]
     scale = min(LONGEST / max(height, width), side / min(height, width))
     size = max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
-    resized = F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)[0]
-    found: Pixels = resized.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return found
+    resized = cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
 
 
-def window_boxes(size: Size) -> list[Box]:
+def window_boxes(size: Size, window: int = 224, stride: int = 112) -> list[Box]:
     """Windows that cover a picture, row by row; the last of each row and column is shifted inward."""
-    rows, columns = (_starts(length) for length in size)
-    return [(top, min(top + WINDOW, size[0]), left, min(left + WINDOW, size[1])) for top in rows for left in columns]
+    rows, columns = (_starts(length, window, stride) for length in size)
+    return [(top, min(top + window, size[0]), left, min(left + window, size[1])) for top in rows for left in columns]
 
 
-def _starts(length: int) -> list[int]:
-    count = max(0, -(-(length - WINDOW) // STRIDE)) + 1
-    return [max(0, min(index * STRIDE, length - WINDOW)) for index in range(count)]
+def _starts(length: int, window: int, stride: int) -> list[int]:
+    count = max(0, -(-(length - window) // stride)) + 1
+    return [max(0, min(index * stride, length - window)) for index in range(count)]
 
 
 def label_windows(
@@ -245,6 +281,7 @@ def label_windows(
     label_of: Tensor,
     background: int | None,
     slide: Slide,
+    picture: Pixels | None = None,
 ) -> Labels:
     """Average, interpolate, choose.
 
@@ -254,13 +291,15 @@ def label_windows(
         size: (H, W) of the labels.
         label_of: (P,) label of each word.
         background: label of the background; None where there is none, and then nothing is unlikely.
-        slide: temperature and thresholds.
+        slide: window, temperature and thresholds.
+        picture: the resized one, (H', W', 3); needed where scores are smoothed along its colours.
 
     Returns:
         (H, W) labels.
     """
     prompts = torch.arange(len(label_of))
-    best, word, log_sum = _compete(windows, boxes, size, prompts, slide.temperature)
+    smoothing = _smoothing(picture, size) if slide.pamr and picture is not None else None
+    best, word, log_sum = _compete(windows, boxes, size, prompts, slide, smoothing)
     labels = label_of[word]
     if background is not None and slide.least_area > 0:
         # Classes of a small share lose all of their pixels to whoever comes next.
@@ -268,7 +307,7 @@ def label_windows(
         areas[background] = 0
         kept = areas > slide.least_area * areas.sum()
         kept[background] = True
-        best, word, _ = _compete(windows, boxes, size, prompts[kept[label_of]], slide.temperature)
+        best, word, _ = _compete(windows, boxes, size, prompts[kept[label_of]], slide, smoothing)
         labels = label_of[word]
     if background is not None and slide.threshold > 0:
         labels = torch.where((best - log_sum).exp() < slide.threshold, background, labels)
@@ -276,7 +315,12 @@ def label_windows(
 
 
 def _compete(
-    windows: Sequence[Tensor], boxes: Sequence[Box], size: Size, prompts: Tensor, temperature: float
+    windows: Sequence[Tensor],
+    boxes: Sequence[Box],
+    size: Size,
+    prompts: Tensor,
+    slide: Slide,
+    smoothing: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Largest score, whose word it is, and logarithm of the sum of exponentials, (H, W) each.
 
@@ -288,10 +332,11 @@ def _compete(
     resized = max(box[1] for box in boxes) * max(box[3] for box in boxes)
     at_once = max(1, _VALUES_AT_ONCE // max(size[0] * size[1], resized))
     for some in torch.split(prompts, at_once):
-        scores = (
-            temperature
-            * F.interpolate(_average(windows, boxes, some)[None], size=size, mode="bilinear", align_corners=False)[0]
-        )  # (p, H, W)
+        # The whole picture's patches become pixels in one step.
+        together = windows[0][some] if slide.window is None else _average(windows, boxes, some, slide.window)
+        scores = slide.temperature * F.interpolate(together[None], size=size, mode="bilinear", align_corners=False)[0]
+        if smoothing is not None:
+            scores = smooth(scores.flatten(1).T.contiguous(), *smoothing).T.reshape(scores.shape)  # (p, H, W)
         log_sum = torch.logaddexp(log_sum, scores.logsumexp(dim=0))
         top, place = scores.max(dim=0)
         better = top > best  # the first of equal words stays
@@ -299,12 +344,18 @@ def _compete(
     return best, word, log_sum
 
 
-def _average(windows: Sequence[Tensor], boxes: Sequence[Box], prompts: Tensor) -> Tensor:
+def _smoothing(picture: Pixels, size: Size) -> tuple[Tensor, Tensor]:
+    """Neighbours of each pixel of the picture in its own size, and their shares."""
+    pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
+    return colour_neighbours(F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)[0])
+
+
+def _average(windows: Sequence[Tensor], boxes: Sequence[Box], prompts: Tensor, side: int) -> Tensor:
     """(p, H', W') mean of the windows over each pixel of the resized picture."""
     height, width = max(box[1] for box in boxes), max(box[3] for box in boxes)
     total, count = torch.zeros(len(prompts), height, width), torch.zeros(height, width)
     for window, (top, bottom, left, right) in zip(windows, boxes, strict=True):
-        seen = F.interpolate(window[prompts][None], size=(WINDOW, WINDOW), mode="bilinear", align_corners=False)[0]
+        seen = F.interpolate(window[prompts][None], size=(side, side), mode="bilinear", align_corners=False)[0]
         total[:, top:bottom, left:right] += seen[:, : bottom - top, : right - left]
         count[top:bottom, left:right] += 1
     return total / count

@@ -130,7 +130,7 @@ def read_ledgers(folder: Path, header: Header, stamps: Mapping[str, tuple[int, .
             if "header" in entry:
                 if not isinstance(entry["header"], dict):
                     raise _damaged(path, number)
-                _expect_same(entry["header"], header, folder)
+                expect_same(entry["header"], header, folder)
                 pictures = entry["header"].get(COUNT, len(stamps))
                 continue
             record = _record(entry, path, number)
@@ -140,6 +140,22 @@ def read_ledgers(folder: Path, header: Header, stamps: Mapping[str, tuple[int, .
             end = _batch_end(places[record.key], header.get("batch", 1))
             if min(end, pictures) == min(end, len(stamps)):
                 records.setdefault(record.key, record)
+    return records
+
+
+def every_record(folder: Path) -> dict[str, Record]:
+    """The last record of each picture that lies in a folder, by key, whatever run it is of.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    records: dict[str, Record] = {}
+    for path in sorted(folder.glob(PARTS)):
+        for number, line in enumerate(_whole_lines(path).splitlines()):
+            entry = _parsed(line, path, number)
+            if "header" not in entry:
+                record = _record(entry, path, number)
+                records[record.key] = record
     return records
 
 
@@ -189,16 +205,17 @@ def _damaged(path: Path, number: int) -> InputError:
     )
 
 
-def _expect_same(found: Header, header: Header, folder: Path) -> None:
+def expect_same(found: Header, header: Header, folder: Path, option: str = "--output") -> None:
+    """Raise InputError unless two runs may share what lies in a folder that `option` names."""
     wanted = _as_read(header)
     differing = [name for name in sorted({*found, *wanted} - {COUNT}) if found.get(name) != wanted.get(name)]
     if differing:
         name = differing[0]
         plain = f"{name} = {_short(wanted.get(name))}", _short(found.get(name))
         expected, got = _IN_WORDS.get(name, plain)
-        remedy = "Choose another --output, or start over with --fresh."
+        remedy = f"Choose another {option}, or start over with --fresh."
         raise InputError(
-            explain(f"records in {folder.name!r}", expected=f"a run with {expected}", got=got, remedy=remedy)
+            explain(f"results in {folder.name!r}", expected=f"a run with {expected}", got=got, remedy=remedy)
         )
 
 

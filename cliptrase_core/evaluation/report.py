@@ -53,6 +53,7 @@ def make_report(records: Sequence[Record], names: Sequence[str], rule: Rule, hea
         "pictures": {
             "listed": len(records),
             "scored": len(used),
+            "keys": [record.key for record in used],
             "left_out": [{"key": r.key, "why": r.left_out} for r in records if r.left_out],
             "problems": [{"key": r.key, "why": r.problem} for r in records if r.problem],
         },
@@ -256,9 +257,24 @@ def intervals(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> d
         Name to (low, high), in per cent; nothing where fewer than two pictures have pixels that count, for one says
         nothing about how much pictures differ.
     """
-    n = len(counts.hit)
     if np.count_nonzero(counts.true.sum(-1)) < 2:
         return {}
+    return {name: bounds_of(values) for name, values in resampled_figures(counts, rule, extra).items()}
+
+
+def bounds_of(values: Counts) -> tuple[float, float]:
+    """Low and high of the values of resamples (R,)."""
+    tail = (100 - LEVEL) / 2
+    low, high = np.nanpercentile(values, (tail, 100 - tail))
+    return float(low), float(high)
+
+
+def resampled_figures(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Name to (R,) of each figure in resamples of n pictures: the same ones for whatever has as many pictures.
+
+    Takes what `intervals` does.
+    """
+    n = len(counts.hit)
     rng = np.random.default_rng(SEED)
     values: dict[str, list[Counts]] = {}
     for share in np.array_split(np.arange(RESAMPLES), 10):  # a tenth at a time: ade847 would fill memory
@@ -267,9 +283,7 @@ def intervals(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> d
         found = figures(resampled, rule) | {name: (weights * value).sum(1) / n for name, value in extra.items()}
         for name, value in found.items():
             values.setdefault(name, []).append(value)
-    tail = (100 - LEVEL) / 2
-    bounds = {name: np.nanpercentile(np.concatenate(parts), (tail, 100 - tail)) for name, parts in values.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+    return {name: np.concatenate(parts) for name, parts in values.items()}
 
 
 def _ratio(part: Counts, whole: Counts) -> Counts:

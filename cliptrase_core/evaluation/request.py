@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.evaluation.between import Step
 from cliptrase_core.evaluation.folder import FolderSet
+from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.settings import EXAMPLES
 from cliptrase_core.options import SegmentOptions
 
-PROTOCOLS = ("paper", "mmseg-slide", "whole")
+PROTOCOLS = ("paper", *PROFILES, "whole")
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,15 @@ class Request:
         options: of `Segmenter.segment`; `image_prior` None takes the published script's where quirks are asked for.
         image_prior: see above.
         vocabulary: words instead of the setting's, as many classes.
+        words: one of `word_lists.WORD_LISTS` for a benchmark; None takes the protocol's.
         limit: only the first so many pictures.
         batch: pictures that share a forward pass.
         readers: threads that read ahead.
         quirks: reproduce the published script's.
+        predictions: folder of predictions that are scored instead of a model's.
+        predicted_background: see `predictions.FilePredictor`.
+        save_predictions: folder for the labels of a run.
+        step: windows, method and words in place of a profile's, on the way to another.
     """
 
     data: str | FolderSet
@@ -40,10 +47,15 @@ class Request:
     options: SegmentOptions = field(default_factory=SegmentOptions)
     image_prior: bool | None = None
     vocabulary: str | None = None
+    words: str | None = None
     limit: int | None = None
     batch: int = 8
     readers: int = 2
     quirks: bool = False
+    predictions: Path | None = None
+    predicted_background: str | None = None
+    save_predictions: Path | None = None
+    step: Step | None = None
 
     def __post_init__(self) -> None:
         """Check what does not depend on the data."""
@@ -61,7 +73,7 @@ def chosen_protocol(request: Request) -> str:
     own = not isinstance(request.data, str)
     examples = request.data == EXAMPLES
     protocol = request.protocol or ("whole" if own or examples else "paper")
-    fitting = PROTOCOLS if own else ("whole",) if examples else ("paper", "mmseg-slide")
+    fitting = PROTOCOLS if own else ("whole",) if examples else ("paper", *PROFILES)
     expect_one_of("protocol", protocol, fitting)
     if request.quirks and (own or examples or protocol != "paper" or request.data == "cityscapes"):
         raise InputError(

@@ -124,8 +124,11 @@ def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fre
 def _known(folder: Path, header: Header, job: Job, fresh: bool) -> dict[str, Record]:
     if fresh:
         forget(folder)
-    source = job.source
-    return read_ledgers(folder, header, {key: source.stamp(index) for index, key in enumerate(source.keys)})
+    known = read_ledgers(folder, header, {key: job.stamp(index) for index, key in enumerate(job.source.keys)})
+    if job.saver is None:
+        return known
+    job.saver.open(fresh)
+    return {key: record for key, record in known.items() if record.problem or record.left_out or job.saver.has(key)}
 
 
 def _work(

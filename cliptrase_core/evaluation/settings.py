@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,27 +23,9 @@ from cliptrase_core.evaluation.numbers import (
     ZERO_IS_NOTHING,
     Numbers,
 )
-from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
 
 EXAMPLES = "examples"
 """The bundled photographs with masks drawn by hand: nothing to download."""
-
-
-@dataclass(frozen=True)
-class Slide:
-    """The sliding window of one setting (SCLIP's published configurations).
-
-    Attributes:
-        short_side: pixels that the picture's short side is brought to.
-        temperature: what cosines are multiplied by before the softmax.
-        threshold: pixels whose best class is less likely become background.
-        least_area: classes with a smaller share of all foreground pixels lose them.
-    """
-
-    short_side: int = 336
-    temperature: float = 40.0
-    threshold: float = 0.0
-    least_area: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,14 +36,12 @@ class Setting:
         name: as it is asked for.
         title: as it is shown.
         layouts: where data may lie; the first that is complete is taken.
-        slide: numbers of protocol `mmseg-slide`.
         prior: the published script weighs words by the whole picture here (quirk B7).
     """
 
     name: str
     title: str
     layouts: tuple[Layout, ...]
-    slide: Slide
     prior: bool = False
 
 
@@ -74,40 +53,6 @@ def setting_by_name(name: str) -> Setting:
     """
     expect_one_of("setting", name, (*SETTINGS, EXAMPLES))
     return SETTINGS[name]
-
-
-def setting_words(name: str, protocol: str) -> Vocabulary:
-    """Words of a benchmark; the sliding-window protocol has SCLIP's (its configs/cls_*.txt), which differ in few."""
-    words = dataset_vocabulary(name)
-    if protocol != "mmseg-slide":
-        return words
-    own = SLIDE_WORDS.get(name, {})
-    groups = tuple(WordGroup(group.name, own.get(group.name, group.prompts)) for group in words.classes)
-    return Vocabulary(groups, SLIDE_BACKGROUND if name in ("voc21", "coco80") else words.background)
-
-
-# fmt: off
-SLIDE_BACKGROUND = (
-    "sky", "wall", "tree", "wood", "grass", "road", "sea", "river", "mountain", "sands", "desk", "bed", "building",
-    "cloud", "lamp", "door", "window", "wardrobe", "ceiling", "shelf", "curtain", "stair", "floor", "hill", "rail",
-    "fence",
-)
-_PERSON = (
-    "person", "person in shirt", "person in jeans", "person in dress", "person in sweater", "person in skirt",
-    "person in jacket",
-)
-_VOC = {
-    "boat": ("ship",), "diningtable": ("table",), "person": _PERSON,
-    "tv": ("television monitor", "tv monitor", "monitor", "television", "screen"),
-}
-# fmt: on
-SLIDE_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "voc20": _VOC,
-    "voc21": _VOC,
-    "pc59": {"diningtable": ("table",)},
-    "pc60": {"diningtable": ("table",)},
-    "coco80": {"person": (*_PERSON, "body")},
-}
 
 
 def _voc(plain: Numbers | None, quirk: Numbers, raw: Numbers) -> tuple[Layout, ...]:
@@ -211,16 +156,14 @@ SETTINGS = MappingProxyType(
                 "coco171",
                 "COCO-Stuff 171",
                 (_coco(PLAIN, PLAIN), _MMSEG_STUFF, *_raw_coco(RAW_STUFF)),
-                Slide(448),
             ),
             Setting(
                 "voc20",
                 "VOC 2012, 20",
                 _voc(PLAIN, PLAIN, ZERO_IS_NOTHING),
-                Slide(),
                 prior=True,
             ),
-            Setting("pc59", "PASCAL Context 59", _context(PLAIN, ZERO_IS_NOTHING), Slide()),
+            Setting("pc59", "PASCAL Context 59", _context(PLAIN, ZERO_IS_NOTHING)),
             Setting(
                 "pc459",
                 "PASCAL Context 459",
@@ -234,7 +177,6 @@ SETTINGS = MappingProxyType(
                         mask_end=".tif",
                     ),
                 ),
-                Slide(448),
             ),
             Setting(
                 "ade150",
@@ -257,9 +199,8 @@ SETTINGS = MappingProxyType(
                         for home in (_ADE, f"ade/{_ADE}")
                     ),
                 ),
-                Slide(),
             ),
-            Setting("ade847", "ADE20K 847", (_ade847("images_detectron2"), _ade847("images")), Slide(448)),
+            Setting("ade847", "ADE20K 847", (_ade847("images_detectron2"), _ade847("images"))),
             Setting(
                 "coco80",
                 "COCO objects 80",
@@ -268,20 +209,17 @@ SETTINGS = MappingProxyType(
                     _MMSEG_OBJECT,
                     *_raw_coco(RAW_OBJECTS, RAW_ALL_ELSE),
                 ),
-                Slide(temperature=50, threshold=0.1),
             ),
             Setting(
                 "voc21",
                 "VOC 2012, 20 and background",
                 _voc(None, VOID_IS_BACKGROUND, ZERO_IS_BACKGROUND),
-                Slide(temperature=65, threshold=0.1, least_area=0.1),
             ),
             Setting(
                 "pc60",
                 "PASCAL Context 59 and background",
                 # PASCAL Context draws no void borders: 255 in these masks is background and nothing else.
                 _context(VOID_IS_BACKGROUND, ZERO_IS_BACKGROUND),
-                Slide(temperature=50, threshold=0.1),
             ),
             Setting(
                 "cityscapes",
@@ -290,7 +228,6 @@ SETTINGS = MappingProxyType(
                     _cityscapes("labelTrainIds", PLAIN),
                     _cityscapes("labelIds", CITY),
                 ),
-                Slide(560),
             ),
         )
     }

@@ -38,6 +38,7 @@ class Sample:
         raw: (H, W) numbers as they stand in the mask's file; None where there is none.
         words: what this picture is divided among.
         labels: (C,) label in the data set of each label of `words`; None where they are the same.
+        given: (H, W) labels of the data set that a file holds, beside `truth`; None where a model makes them.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Sample:
     raw: Labels | None
     words: Vocabulary
     labels: Labels | None = None
+    given: Labels | None = None
 
 
 class Source(Protocol):
@@ -107,7 +109,7 @@ class Folders:
     def stamp(self, index: int) -> tuple[int, ...]:
         """Size and time of picture and mask; zeros where one is missing."""
         pair = self._pairs[index]
-        return (*_size_and_time(pair.image), *_size_and_time(pair.mask))
+        return (*size_and_time(pair.image), *size_and_time(pair.mask))
 
     def load(self, index: int) -> Sample:
         """Read a picture and its mask.
@@ -157,7 +159,7 @@ class Examples:
     def stamp(self, index: int) -> tuple[int, ...]:
         """Size and time of picture and mask; zeros where one is missing."""
         example = self._examples[index]
-        return (*_size_and_time(example.path), *_size_and_time(example.mask_path))
+        return (*size_and_time(example.path), *size_and_time(example.mask_path))
 
     def load(self, index: int) -> Sample:
         """Read a photograph and paint its mask.
@@ -184,7 +186,8 @@ class Examples:
         }
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def size_and_time(path: Path) -> tuple[int, int]:
+    """What changes when a file does; zeros where it is missing."""
     try:
         found = path.stat()
     except OSError:

@@ -163,8 +163,13 @@ def is_ours(path: Path) -> bool:
         return False
 
 
-def expect_ours(paths: Iterable[Path]) -> None:
-    """Raise InputError for the first file that is there and was not written by this program."""
+def expect_ours(paths: Iterable[Path], option: str = "--output") -> None:
+    """Raise InputError for the first file that is there and was not written by this program.
+
+    Args:
+        paths: to be written.
+        option: that says where, for the message.
+    """
     for path in paths:
         if os.path.lexists(path) and not is_ours(path):
             raise InputError(
@@ -172,6 +177,6 @@ def expect_ours(paths: Iterable[Path]) -> None:
                     f"output {path.name!r}",
                     expected="no file of that name, or one that this program wrote",
                     got=f"another file in {path.parent.name or path.parent.resolve().name!r}",
-                    remedy="Choose another --output, or move that file away.",
+                    remedy=f"Choose another {option}, or move that file away.",
                 )
             )

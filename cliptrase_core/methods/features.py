@@ -99,7 +99,7 @@ class MethodFeatures:
             torch.tensor(prompt_labels),
             torch.from_numpy(encoding.model_input).permute(2, 0, 1).to(patches.device),
             self._backbone.patch,
-            settings.least,
+            settings,
         )
         return divided(label_structure(labels).to(patches.device, tokens.dtype))
 

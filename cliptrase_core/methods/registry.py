@@ -21,6 +21,7 @@ class ResclipSettings:
         middle: share of the middle blocks' attention, in [0, 1] (lambda of RCS).
         structure_gain: factor of correlation and structure (tau of SFR).
         structure: share of the structure, in [0, 1] (lambda of SFR).
+        unsure: label of unsure pixels; -1 is one of their own, the published code takes the first of its list.
     """
 
     least: float = 0.11
@@ -28,6 +29,7 @@ class ResclipSettings:
     middle: float = 0.4
     structure_gain: float = 1.8
     structure: float = 0.7
+    unsure: int = -1
 
 
 @dataclass(frozen=True)

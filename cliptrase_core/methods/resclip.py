@@ -17,8 +17,6 @@ BLUR = 5.0
 """Deviation of the blur of structure rows, in places of the raster."""
 PAIRS_AT_ONCE = 2_000_000
 """Pairs of patches whose lines are followed together: bounds the memory, 16 bytes each."""
-UNSURE = -1
-"""Label of pixels below the least probability."""
 
 
 def middle_blocks(layers: int) -> range:
@@ -54,7 +52,9 @@ def residual_values(
     return settings.gain * ((1 - settings.middle) * own + settings.middle * middle)
 
 
-def first_labels(logits: Tensor, prompt_labels: Tensor, colours: Tensor, patch: Size, least: float) -> Tensor:
+def first_labels(
+    logits: Tensor, prompt_labels: Tensor, colours: Tensor, patch: Size, settings: ResclipSettings
+) -> Tensor:
     """Label of each patch in the first division: the most frequent label of its pixels.
 
     Args:
@@ -62,14 +62,14 @@ def first_labels(logits: Tensor, prompt_labels: Tensor, colours: Tensor, patch: 
         prompt_labels: (P,), class of each word.
         colours: (3, H, W), pixels of the model frame on any scale; H = h * patch height.
         patch: size of a patch in pixels.
-        least: pixels whose best probability is lower are `UNSURE`.
+        settings: how sure a pixel must be, and what label it has otherwise.
 
     Returns:
         (h, w) int64.
     """
     winners, probabilities = smoothed_winners(logits, colours)  # (H, W)
     labels = prompt_labels.to(winners.device)[winners]
-    labels = torch.where(probabilities < least, UNSURE, labels)
+    labels = torch.where(probabilities < settings.least, settings.unsure, labels)
     (h, w), (high, wide) = logits.shape[1:], patch
     cells = labels.reshape(h, high, w, wide).transpose(1, 2).flatten(2)  # (h, w, pixels of a patch)
     return cells.mode(dim=-1).values

@@ -14,8 +14,9 @@ from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.predictors import crop_truth
-from cliptrase_core.evaluation.settings import SETTINGS, find_layout, setting_words
+from cliptrase_core.evaluation.settings import SETTINGS, find_layout
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
+from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.image import read_image
 from cliptrase_core.io.masks import IGNORED, read_numbers
 from tests.conftest import DATA
@@ -92,9 +93,9 @@ LAYOUTS = [
 ]
 
 
-def loaded(setting, root, *, quirks=False, protocol="paper"):
+def loaded(setting, root, *, quirks=False):
     layout, numbers = find_layout(SETTINGS[setting], root, "paper", quirks)
-    source = Folders(find_pairs(layout, root), numbers, setting_words(setting, protocol), read_stored)
+    source = Folders(find_pairs(layout, root), numbers, setting_words(setting), read_stored)
     return [source.load(index) for index in range(len(source.keys))]
 
 
@@ -144,7 +145,7 @@ def test_cityscapes_in_its_city_folders(tmp_path, end, meaning):
         image_end="_leftImg8bit.png",
         mask_end=f"_gtFine_{end}.png",
     )
-    sample = loaded("cityscapes", tmp_path, protocol="mmseg-slide")[2]
+    sample = loaded("cityscapes", tmp_path)[2]
     assert sample.key == "ulm/ulm_2"
     raw = np.array(Image.open(base / f"gtFine/val/ulm/ulm_2_gtFine_{end}.png"))
     np.testing.assert_array_equal(sample.truth, np.vectorize(meaning.get)(raw))
@@ -211,17 +212,11 @@ def test_a_listing_may_hold_any_names_and_pictures_of_any_kind(tmp_path):
         find_pairs(folder_set({**entries, "listing": "nowhere.txt"}, tmp_path).layout, Path())
 
 
-def test_sliding_windows_count_void_of_coco_as_background_and_read_sclips_words(tmp_path):
+def test_sliding_windows_count_void_of_coco_as_background(tmp_path):
     write_dataset(tmp_path / COCO[0], tmp_path / COCO[1], lambda rng: np.array([0, 79, 80, 170, 255]))
     layout, numbers = find_layout(SETTINGS["coco80"], tmp_path, "mmseg-slide", quirks=False)
-    source = Folders(find_pairs(layout, tmp_path), numbers, setting_words("coco80", "mmseg-slide"), read_stored)
+    source = Folders(find_pairs(layout, tmp_path), numbers, setting_words("coco80", "sclip"), read_stored)
     assert set(np.unique(source.load(0).truth)) == {0, 79, 80}
-    prompts = {group.name: group.prompts for group in setting_words("voc20", "mmseg-slide").classes}
-    assert prompts["boat"] == ("ship",)
-    assert prompts["diningtable"] == ("table",)
-    assert len(prompts["person"]) == 7
-    assert len(prompts["tv"]) == 5
-    assert setting_words("pc60", "mmseg-slide").background == setting_words("pc60", "paper").background
 
 
 def test_a_picture_is_turned_for_sliding_windows_only(tmp_path):
@@ -294,7 +289,7 @@ def test_a_pair_that_cannot_be_used_says_why(tmp_path, what, said):
     write_dataset(tmp_path / VOC[0], tmp_path / VOC[1], lambda rng: np.array([0, 255]))
     spoil(tmp_path, what)
     layout, numbers = find_layout(SETTINGS["voc20"], tmp_path, "paper", quirks=False)
-    source = Folders(find_pairs(layout, tmp_path), numbers, setting_words("voc20", "paper"), read_stored)
+    source = Folders(find_pairs(layout, tmp_path), numbers, setting_words("voc20"), read_stored)
     with pytest.raises(InputError, match=said):
         source.load(1)
     source.load(0)

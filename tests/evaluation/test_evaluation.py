@@ -12,8 +12,10 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 
 from cliptrase_core import cli, dataset_vocabulary
 from cliptrase_core.cli import parser
+from cliptrase_core.evaluation.data import sha256_of
 from cliptrase_core.evaluation.examples import read_examples, read_mask
 from cliptrase_core.evaluation.metrics import boundary_f
+from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.files import asset
 from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.segmenter import Segmenter
@@ -282,9 +284,35 @@ def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
     report = evaluate(tmp_path, "--setting", "voc21", "--data", root, "--protocol", "mmseg-slide", "--limit", 1)
     assert set(values(report)) == {"aAcc", "mAcc", "mIoU"}
     assert report["column"] == "mmseg-slide"
-    assert report["setup"]["slide"] == {"short_side": 336, "temperature": 65, "threshold": 0.1, "least_area": 0.1}
+    assert report["setup"]["slide"] == {
+        "short_side": 336,
+        "temperature": 65,
+        "threshold": 0.1,
+        "least_area": 0.1,
+        "window": 224,
+        "stride": 112,
+        "positions": "size",
+        "pamr": False,
+    }
+    assert report["setup"]["switches"]["pairs"] == ["qq", "kk", "vv"]
     mask = np.array(Image.open(root / "VOCdevkit/VOC2012/SegmentationClass/a.png"))
     assert sum(row["true"] for row in report["classes"]) == (mask != 255).sum()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "list_"),
+    [
+        (["--protocol", "mmseg-slide"], "sclip"),
+        (["--protocol", "mmseg-slide", "--words", "published"], "published"),
+        (["--words", "clearclip"], "clearclip"),
+        ([], "published"),
+    ],
+)
+def test_whose_words_were_used_stands_in_the_report(tmp_path, arguments, list_):
+    report = evaluate(tmp_path, "--setting", "voc20", "--data", voc_prepared(tmp_path), "--limit", 1, *arguments)
+    assert report["setup"]["word_list"] == list_
+    words = setting_words("voc20", list_)
+    assert report["setup"]["words_sha256"] == sha256_of([list(words.prompts), list(words.prompt_labels)])
 
 
 @pytest.mark.parametrize(
@@ -303,7 +331,7 @@ def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
             ["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--reference-quirks"],
             "reference quirks",
         ),
-        (["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--vote"], "mmseg-slide: expected"),
+        (["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--vote"], "sliding windows: expected"),
         (["--setting", "examples", "--reference-quirks"], "reference quirks"),
         (["--setting", "voc20", "--images", "x"], "expected --setting, or --images with --masks, got both"),
         (["--setting", "examples", "--limit", "0"], "limit: expected at least 1"),
@@ -312,6 +340,13 @@ def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
         (["--setting", "examples", "--vocabulary", "cat; dog"], "examples have their own words"),
         (["--setting", "mine.yaml", "--vocabulary", "cat; dog"], "it in the file"),
         (["--setting", "mine.yaml", "--ignored", "3"], "got --ignored with mine.yaml"),
+        (["--setting", "mine.yaml", "--words", "sclip"], "got --words with mine.yaml"),
+        (["--setting", "examples", "--words", "published"], "got --words with examples"),
+        (["--setting", "voc20", "--data", "ROOT", "--words", "sclip", "--vocabulary", "cat"], "without --vocabulary"),
+        (
+            ["--setting", "pc459", "--data", "ROOT", "--words", "sclip"],
+            "words of pc459: expected one of published",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_one_line_and_exit_code_2(tmp_path, capsys, arguments, said):

@@ -13,7 +13,8 @@ import torch
 
 from cliptrase_core import METHODS, InputError, Segmenter
 from cliptrase_core.methods import features, resclip
-from cliptrase_core.methods.resclip import UNSURE, first_labels, label_structure, middle_blocks
+from cliptrase_core.methods.registry import ResclipSettings
+from cliptrase_core.methods.resclip import first_labels, label_structure, middle_blocks
 from cliptrase_core.models.attention import neighbour_bias
 from cliptrase_core.models.encoder import normalise
 from tests import method_reference
@@ -160,7 +161,7 @@ def test_middle_blocks_are_six_to_nine_of_twelve_and_never_none():
         [[0, 1, 0]],
         [[0], [1], [0], [0]],
         [[0, 0, 1], [0, 1, 0]],
-        [[UNSURE, 2, 2, UNSURE], [2, 2, UNSURE, 2], [0, 2, 0, 0], [2, 0, 2, 2], [0, 0, 0, 0]],
+        [[-1, 2, 2, -1], [2, 2, -1, 2], [0, 2, 0, 0], [2, 0, 2, 2], [0, 0, 0, 0]],
     ],
     ids=str,
 )
@@ -205,9 +206,11 @@ def test_patches_without_a_likely_word_share_a_label_of_their_own():
     logits = torch.zeros(4, 2, 2)
     logits[2, 0] = 9.0
     grey = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    labels = first_labels(logits, torch.tensor([0, 1, 5, 2]), grey, (4, 4), least=0.9)
-    assert set(labels.unique().tolist()) <= {UNSURE, 5}
-    assert first_labels(torch.zeros(4, 2, 2), torch.arange(4), grey, (4, 4), least=0.26).eq(UNSURE).all()
+    labels = first_labels(logits, torch.tensor([0, 1, 5, 2]), grey, (4, 4), ResclipSettings(least=0.9))
+    assert set(labels.unique().tolist()) <= {-1, 5}
+    assert first_labels(torch.zeros(4, 2, 2), torch.arange(4), grey, (4, 4), ResclipSettings(least=0.26)).eq(-1).all()
+    first = first_labels(torch.zeros(4, 2, 2), torch.arange(4), grey, (4, 4), ResclipSettings(least=0.26, unsure=3))
+    assert first.eq(3).all()
 
 
 def test_an_unknown_method_names_the_known_ones(segmenter, picture):

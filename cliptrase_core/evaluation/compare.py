@@ -1,0 +1,210 @@
+"""Compare two reports pair by pair: pictures that both scored, and the difference of every figure on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.records import Record, every_record
+from cliptrase_core.evaluation.report import (
+    FORMAT,
+    ClassCounts,
+    Counts,
+    Report,
+    Rule,
+    bounds_of,
+    counts_of,
+    figures,
+    means,
+    resampled_figures,
+    total,
+)
+from cliptrase_core.evaluation.run import records_folder
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A report with the pictures behind it.
+
+    Attributes:
+        path: of the report.
+        report: as it was read.
+        names: of every label.
+        rule: how counts become figures.
+        records: of every picture that counts, by key.
+    """
+
+    path: Path
+    report: Report
+    names: Sequence[str]
+    rule: Rule
+    records: dict[str, Record]
+
+    def counts(self, keys: Sequence[str]) -> ClassCounts:
+        """(n, C) each, of some pictures."""
+        return counts_of([self.records[key] for key in keys], len(self.names))
+
+    def extra(self, keys: Sequence[str]) -> dict[str, Counts]:
+        """Figures that were measured picture by picture, (n,) each."""
+        return dict(means([self.records[key] for key in keys]))
+
+    def values(self, keys: Sequence[str]) -> dict[str, float]:
+        """The figures of some pictures, in per cent."""
+        extra = {name: float(value.mean()) for name, value in self.extra(keys).items()}
+        return extra or {name: float(value) for name, value in figures(total(self.counts(keys)), self.rule).items()}
+
+
+def compared(first: Path, second: Path) -> Iterator[str]:
+    """Lines for people; b - a with percentile bootstrap intervals over pictures, the same resamples for both.
+
+    Raises:
+        InputError: a report or its records that cannot be read, or two that have no common measure.
+    """
+    a, b = read_scored(first), read_scored(second)
+    keys = [key for key in a.records if key in b.records]
+    _expect_comparable(a, b, keys)
+    for name, one in (("a", a), ("b", b)):
+        alone = len(one.records) - len(keys)
+        more = f"; {alone} only here" if alone else ""
+        yield f"{name}: {one.path.name}: {one.report['setup'].get('title')}, {_made_by(one.report)}{more}"
+    yield f"{len(keys)} pictures in both"
+    yield ""
+    yield "| figure | a | b | b - a | 95 % interval |"
+    yield "|---|---|---|---|---|"
+    before, after = a.values(keys), b.values(keys)
+    bounds = _bounds(a, b, keys)
+    for name, value in before.items():
+        low, high = bounds.get(name, (float("nan"), float("nan")))
+        span = "no interval" if np.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+        yield f"| {name} | {_shown(value)} | {_shown(after[name])} | {_shown(after[name] - value, '+.2f')} | {span} |"
+    yield ""
+    yield _pictures(a, b, keys)
+
+
+def differences(first: Path, second: Path) -> dict[str, tuple[float | None, float | None, float | None]]:
+    """b - a of each figure over the pictures that both scored, and its interval; None for what does not exist.
+
+    Raises what `compared` does.
+    """
+    a, b = read_scored(first), read_scored(second)
+    keys = [key for key in a.records if key in b.records]
+    _expect_comparable(a, b, keys)
+    before, after, bounds = a.values(keys), b.values(keys), _bounds(a, b, keys)
+    found = {name: (after[name] - before[name], *bounds.get(name, (np.nan, np.nan))) for name in before}
+
+    def plain(value: float) -> float | None:
+        return None if np.isnan(value) else float(value)
+
+    return {name: (plain(value), plain(low), plain(high)) for name, (value, low, high) in found.items()}
+
+
+def read_scored(path: Path) -> Scored:
+    """A report and the records beside it.
+
+    Raises:
+        InputError: either is missing, damaged, or not what the other follows from.
+    """
+    report = _read_report(path)
+    names = [row["name"] for row in report["classes"]]
+    rule: Rule = "mmseg" if "aAcc" in report["figures"] else "published" if report["setup"]["quirks"] else "paper"
+    known = every_record(records_folder(path))
+    keys = report["pictures"]["keys"]
+    cells = len(names) * (len(names) + 1)
+    there = {key: known[key] for key in keys if key in known and max(known[key].cells, default=0) < cells}
+    scored = Scored(path, report, names, rule, there)
+    found = scored.values(keys) if keys and len(there) == len(keys) else {}
+    told = {name: entry["value"] for name, entry in report["figures"].items()}
+    if not _same(found, told):
+        raise InputError(
+            explain(
+                f"report {path.name!r}",
+                expected=f"the records that its figures follow from, in {records_folder(path).name!r}",
+                got="others" if len(there) == len(keys) else f"{len(there)} of {len(keys)}",
+                remedy="Run its command again; what is known is not labelled again.",
+            )
+        )
+    return scored
+
+
+def _read_report(path: Path) -> Report:
+    try:
+        report: Any = json.loads(path.read_text(encoding="utf-8"))
+        keys = report["pictures"]["keys"] if report["format"] == FORMAT else None
+        shaped = isinstance(report["setup"]["quirks"], bool) and all(
+            isinstance(entry["value"], (int, float, type(None))) for entry in report["figures"].values()
+        )
+        names = [row["name"] for row in report["classes"]]
+        if not (shaped and isinstance(keys, list) and all(isinstance(name, str) for name in names + keys)):
+            raise ValueError
+    except OSError as error:
+        got = error.strerror or "one that cannot be read"
+        raise InputError(
+            explain(f"report {path.name!r}", expected="a report of evaluate", got=got, remedy="Check its path.")
+        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        remedy = "Give what --output wrote; run the command of an older version's report again."
+        raise InputError(
+            explain(f"report {path.name!r}", expected="a report of evaluate", got="another file", remedy=remedy)
+        ) from error
+    found: Report = report
+    return found
+
+
+def _same(found: dict[str, float], told: dict[str, float | None]) -> bool:
+    if found.keys() != told.keys():
+        return False
+    wanted = [float("nan") if value is None else value for value in told.values()]
+    return bool(np.allclose(np.array([found[name] for name in told]), np.array(wanted), atol=1e-6, equal_nan=True))
+
+
+def _expect_comparable(a: Scored, b: Scored, keys: Sequence[str]) -> None:
+    """Raise InputError where a difference would mean something else than it says."""
+    reason = None
+    if list(a.names) != list(b.names):
+        reason = "others: their classes differ"
+    elif a.rule != b.rule or a.report["figures"].keys() != b.report["figures"].keys():
+        reason = f"{b.report['column']} and {a.report['column']}, whose figures are counted another way"
+    elif not keys:
+        reason = "none in common"
+    else:
+        apart = (a.counts(keys).true != b.counts(keys).true).any(axis=1)
+        if apart.any():
+            reason = f"another truth for {keys[int(apart.argmax())]!r}: other masks, or another part of the picture"
+    if reason is not None:
+        remedy = "Score both on the same data, by protocols that count the same pixels."
+        raise InputError(explain("reports", expected="two of the same pictures and classes", got=reason, remedy=remedy))
+
+
+def _bounds(a: Scored, b: Scored, keys: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Intervals of b - a; none where fewer than two pictures have pixels that count."""
+    counts = a.counts(keys)
+    if np.count_nonzero(counts.true.sum(-1)) < 2:
+        return {}
+    before = resampled_figures(counts, a.rule, a.extra(keys))
+    after = resampled_figures(b.counts(keys), b.rule, b.extra(keys))
+    return {name: bounds_of(after[name] - before[name]) for name in before if name in after}
+
+
+def _pictures(a: Scored, b: Scored, keys: Sequence[str]) -> str:
+    """In how many pictures each is better."""
+    gain = np.nan_to_num(figures(b.counts(keys), "paper")["mIoU"] - figures(a.counts(keys), "paper")["mIoU"])
+    better, worse = int((gain > 0).sum()), int((gain < 0).sum())
+    return f"mIoU of single pictures: b is better in {better}, worse in {worse}, equal in {len(keys) - better - worse}"
+
+
+def _made_by(report: Report) -> str:
+    setup = report["setup"]
+    method = setup.get("method")
+    name = method.get("method") if isinstance(method, dict) else None
+    parts = (report.get("column"), name, setup.get("model"))
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _shown(value: float, form: str = ".2f") -> str:
+    return "-" if np.isnan(value) else format(value, form)

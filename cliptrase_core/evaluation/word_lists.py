@@ -1,0 +1,58 @@
+"""Words of the benchmarks: as CLIPtrase published them, and as its peers' files have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
+
+PUBLISHED = "published"
+WORD_LISTS = (PUBLISHED, "sclip", "clearclip", "proxyclip")
+"""Whose words: CLIPtrase's, or those of the files `cls_*.txt` of wangf3014/SCLIP, mc-lan/ClearCLIP, mc-lan/ProxyCLIP.
+
+Peers run many names together ("trafficlight") and have other words for some classes and for the background."""
+
+
+def setting_words(setting: str, words: str = PUBLISHED) -> Vocabulary:
+    """Words of a benchmark. Classes keep their published names and order, whatever words stand for them.
+
+    Args:
+        setting: its name.
+        words: one of `WORD_LISTS`.
+
+    Raises:
+        InputError: this list has no words for this benchmark.
+    """
+    published = dataset_vocabulary(setting)
+    if words == PUBLISHED:
+        return published
+    lists = _peer_lists(setting)
+    if words not in lists:
+        remedy = f"Leave out --words, or give {PUBLISHED}."
+        known = ", ".join((PUBLISHED, *lists))
+        raise InputError(explain(f"words of {setting}", expected=f"one of {known}", got=repr(words), remedy=remedy))
+    lines = [tuple(line.split(", ")) for line in lists[words]]
+    background = lines.pop(0) if published.background else ()
+    groups = (WordGroup(group.name, line) for group, line in zip(published.classes, lines, strict=True))
+    return Vocabulary(tuple(groups), background)
+
+
+def usual_words(setting: str, wanted: str) -> str:
+    """A protocol's own list, or the published one where that list does not know the benchmark."""
+    return wanted if wanted in _peer_lists(setting) else PUBLISHED
+
+
+def _peer_lists(setting: str) -> dict[str, Sequence[str]]:
+    """Whose list to its lines: one a class, words separated by ", "; where there is a background it is the first."""
+    return {who: entry["words"] for entry in _peer_words().get(setting, ()) for who in entry["by"]}
+
+
+@cache
+def _peer_words() -> Mapping[str, Sequence[Mapping[str, Sequence[str]]]]:
+    source = resources.files("cliptrase_core.evaluation").joinpath("peer_words.json")
+    found: Mapping[str, Sequence[Mapping[str, Sequence[str]]]] = json.loads(source.read_text(encoding="utf-8"))
+    return found
