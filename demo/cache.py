@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Kept(Generic[Value]):
+class LRUCache(Generic[Value]):
     """The values of the last keys that were asked for; threads share one.
 
     Making happens under a lock: a key that two people ask for at once is made once, and only one thing is made

@@ -13,10 +13,10 @@ import threading
 from types import ModuleType
 
 PACKAGE = "cliptrase_core"
-OTHERS = {"torch": "torch", "lent": "demo.lent"}
+OTHERS = {"torch": "torch", "zerogpu_model": "demo.zerogpu_model"}
 """What else must not be imported by two threads at once: it is large, or imports the core at its top."""
 
-_lock = threading.RLock()  # re-entrant: demo.lent is imported here and asks for more of the core itself
+_lock = threading.RLock()  # re-entrant: demo.zerogpu_model is imported here and asks for more of the core itself
 
 
 def __getattr__(name: str) -> ModuleType:

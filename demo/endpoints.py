@@ -13,7 +13,7 @@ from demo.presenters.compare import describe_compared, describe_comparison
 from demo.presenters.model import describe_models
 from demo.presenters.refine import describe_refinement, describe_refiners
 from demo.presenters.segment import describe
-from demo.service import Asked, Cut, Refinement, Run, Service
+from demo.service import Refinement, Run, SegmentRequest, SegmentView, Service
 from demo.service.compare import VARIANTS, Comparison, cuts, variants
 from demo.service.differences import difference
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, is_here
@@ -159,7 +159,7 @@ class Endpoints:
         others = _words("other_vocabulary", other_vocabulary)
         found = variants(asked, tuple(dict.fromkeys(names)) or VARIANTS, others)
         seen = self._service.open(image, found[0].asked.preset, model=found[0].asked.model, short_side=asked.short_side)
-        first: Cut | None = None
+        first: SegmentView | None = None
         compared = []
         for variant, cut in cuts(self._service, image, Comparison(Run(seen, asked), found), full=True):
             first = first or cut  # of the others only the words stay: maps of a photograph take 150 MB
@@ -188,13 +188,13 @@ class Endpoints:
         }
 
 
-def _asked(vocabulary: Any, model: Any, options: dict[str, Any]) -> Asked:
+def _asked(vocabulary: Any, model: Any, options: dict[str, Any]) -> SegmentRequest:
     """What a call asks for; UserError if an argument holds what it cannot hold."""
     words = _words("vocabulary", vocabulary)
     if options.get("short_side") is not None:  # the page's own bounds: others share its memory
         whole("short_side", options["short_side"], SHORT_SIDES[0], SHORT_SIDES[-1])
     with for_people():
-        return Asked(words, model=None if model is None else text("model", model), **options)
+        return SegmentRequest(words, model=None if model is None else text("model", model), **options)
 
 
 def _words(what: str, value: Any) -> str:

@@ -14,7 +14,7 @@ EVERY = 0.25
 """Seconds from one look at the work to the next."""
 
 
-class Left(Exception):  # noqa: N818 - no error: nobody waits any longer
+class Cancelled(Exception):  # noqa: N818 - no error: nobody waits any longer
     """Raised inside the work, at its next step, once nobody waits for it."""
 
 
@@ -37,7 +37,7 @@ def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]
 
     def tell(share: float, text: str) -> None:
         if left.is_set():
-            raise Left
+            raise Cancelled
         newest[:] = [(share, text)]
 
     def run() -> None:

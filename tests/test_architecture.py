@@ -58,9 +58,9 @@ BELOW_HANDLERS = {
     "cache",
     "errors",
     "memory",
-    "gpu",
+    "zerogpu",
     "jobs",
-    "lent",
+    "zerogpu_model",
 }
 ABOVE_SERVICE = ("demo.layout", "demo.tabs", "demo.handlers", "demo.endpoints", "demo.published")
 
@@ -176,7 +176,7 @@ def test_below_the_handlers_nothing_knows_of_gradio_or_of_what_stands_above(path
 LIGHT = "cliptrase_core.options"
 """The one module of the core that the page imports as any other: it brings no torch."""
 BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "sklearn", "segment_anything", "importlib"}
-THE_DOOR, BROUGHT_BY_IT = "core", "lent"
+THE_DOOR, BROUGHT_BY_IT = "core", "zerogpu_model"
 
 
 def runs(node: ast.AST) -> list[ast.AST]:
@@ -200,7 +200,7 @@ def test_the_page_gets_the_core_through_its_one_door(path):
         modules = [module for module in modules if module != "cliptrase_core" and not module.startswith(LIGHT)]
         if path.stem != BROUGHT_BY_IT:
             assert not {module.split(".")[0] for module in modules} & BEHIND_THE_DOOR, ast.unparse(node)
-        assert "demo.lent" not in modules, "ask for core.lent"
+        assert "demo.zerogpu_model" not in modules, "ask for core.zerogpu_model"
 
 
 @pytest.mark.parametrize("path", [*DEMO, ROOT / "app.py"], ids=name)

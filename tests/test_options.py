@@ -19,7 +19,7 @@ from cliptrase_core.cli.arguments import add_options, given_options
 from cliptrase_core.errors import InputError
 from cliptrase_core.options import LayoutOptions, Options, SegmentOptions, arguments_of, option, options_of, table_of
 from cliptrase_core.text.templates import TEMPLATES
-from demo.service.cuts import Asked
+from demo.service.segmentation import SegmentRequest
 from tests.api_schema import schema
 
 DOCS = Path(__file__).parents[1] / "docs" / "options.md"
@@ -69,7 +69,7 @@ def test_the_tables_in_the_docs_are_the_lists():
 @pytest.mark.parametrize("kind", [LayoutOptions, SegmentOptions])
 def test_every_way_in_has_every_option_with_its_default(kind, segmenter):
     names = [one.name for one in options_of(kind)]
-    assert set(names) <= {field.name for field in dataclasses.fields(Asked)}
+    assert set(names) <= {field.name for field in dataclasses.fields(SegmentRequest)}
     assert set(names) <= set(schema()["/segment"]["parameters"])
     assert kind(**parsed(kind)) == kind(), "a command line without flags asks for the defaults"
     shown = inspect.signature(segmenter.segment if kind is SegmentOptions else segmenter.encode).parameters

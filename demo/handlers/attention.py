@@ -12,7 +12,7 @@ from demo.figures import views
 from demo.figures.heat import difference_map, heat_map, matrix_picture, own_range
 from demo.handlers.common import inside, one_of, plainly, point_of, whole
 from demo.presenters import attention as presenters
-from demo.service import Look, Matrix, Run, Service
+from demo.service import Matrix, PatchAttention, Run, Service
 from demo.settings import DIRECTIONS
 
 PATCH, CLS, MATRIX = SUBJECTS = ("patch", "cls", "matrix")
@@ -105,7 +105,7 @@ class AttentionHandlers:
         scale = one_of("colour scale", scale, presenters.SCALES)
         chosen = None if layer is None else whole("layer", layer)
         one_head = None if head in (None, ALL_HEADS) else whole("head", head)
-        look: Look | Matrix
+        look: PatchAttention | Matrix
         if subject == MATRIX:
             look = service.matrix(seen, path, chosen, head=one_head)
         elif subject == CLS:
@@ -117,7 +117,7 @@ class AttentionHandlers:
         return _look_view(look, scale, depth, mark)
 
 
-def _look_view(look: Look | Matrix, scale: str, depth: str, mark: views.Cell | None) -> LookView:
+def _look_view(look: PatchAttention | Matrix, scale: str, depth: str, mark: views.Cell | None) -> LookView:
     side = views.cell_side(look.seen.grid)
     patches = views.with_grid(look.patches, side)
     before, after, difference, affinity = _matrix_maps(look, scale) if isinstance(look, Matrix) else _maps(look, scale)
@@ -140,7 +140,7 @@ def _look_view(look: Look | Matrix, scale: str, depth: str, mark: views.Cell | N
     )
 
 
-def _maps(look: Look, scale: str) -> tuple[views.Picture, ...]:
+def _maps(look: PatchAttention, scale: str) -> tuple[views.Picture, ...]:
     marked, ends = look.global_patches[: presenters.OUTLINED], presenters.heat_ends(scale)
     before, after, affinity = (
         heat_map(look.patches, values, look.patch, marked, ends) for values in _values(look, scale)
@@ -159,7 +159,7 @@ def _matrix_maps(matrix: Matrix, scale: str) -> tuple[views.Picture, ...]:
     return before, after, matrix_picture(gained), affinity
 
 
-def _values(look: Look | Matrix, scale: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _values(look: PatchAttention | Matrix, scale: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The maps to paint: on a common scale the affinity counts as a share too, on its own it is the cosine."""
     before, after, share = look.even
     return before, after, share if scale == presenters.SAME_SCALE else look.affinity

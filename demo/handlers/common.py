@@ -20,7 +20,7 @@ from gradio.utils import get_upload_folder
 from demo import core
 from demo.errors import UserError, for_people
 from demo.jobs import Progress, watched
-from demo.service import Asked
+from demo.service import SegmentRequest
 from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
 
 _log = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ def read_asked(
     eps: Any,
     min_samples: Any,
     model: Any,
-) -> Asked:
+) -> SegmentRequest:
     """What the fields of the page ask for, in the order of `Page.asked`.
 
     Raises:
@@ -180,7 +180,7 @@ def read_asked(
     sides = (AUTO, *map(str, SHORT_SIDES))
     side = one_of("short side", str(short_side), sides)
     with for_people():
-        return Asked(
+        return SegmentRequest(
             words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
             preset=one_of("preset", preset, PRESETS),
             short_side=None if side == AUTO else int(side),

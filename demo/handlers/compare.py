@@ -16,10 +16,10 @@ from demo.figures import views
 from demo.figures.changes import marked
 from demo.handlers.common import plainly, text
 from demo.presenters import compare as presenters
-from demo.service import Cut, Run, Service
+from demo.service import Run, SegmentView, Service
 from demo.service.compare import OTHER_WORDS, Comparison, Variant, class_names, cuts, own_name, variants, with_own
 from demo.service.differences import difference, fold
-from demo.service.truth import read_truth, score
+from demo.service.ground_truth import read_truth, score
 
 OPACITY = 0.6
 THUMBNAIL = 480
@@ -27,7 +27,7 @@ THUMBNAIL = 480
 TELL_EVERY = 0.3
 """Seconds between two signs of progress."""
 
-Pairs = list[tuple[Variant, Cut]]
+Pairs = list[tuple[Variant, SegmentView]]
 
 
 class PairView(NamedTuple):
@@ -180,7 +180,7 @@ class CompareHandlers:
         )
 
 
-def _palette(comparison: Comparison, *cuts: Cut) -> dict[str, tuple[int, int, int]]:
+def _palette(comparison: Comparison, *cuts: SegmentView) -> dict[str, tuple[int, int, int]]:
     """One colour for each folded name of any result: "Dog" and "dog" are one class."""
 
     further = (name for cut in cuts for name in cut.result.class_names)
@@ -192,7 +192,9 @@ def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
     return {name: core.viz.palette.to_hex(colour) for name, colour in colours.items()}
 
 
-def _painted(cut: Cut, colours: dict[str, tuple[int, int, int]], picture: views.Picture | None = None) -> views.Picture:
+def _painted(
+    cut: SegmentView, colours: dict[str, tuple[int, int, int]], picture: views.Picture | None = None
+) -> views.Picture:
     """A result over the shown picture, or over a smaller one."""
 
     table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)

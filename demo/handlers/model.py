@@ -13,7 +13,7 @@ from demo.handlers.common import AUTO, followed, one_of, plainly
 from demo.models import ModelFacts, Status, offered
 from demo.presenters import model as presenters
 from demo.service import Service
-from demo.service.saw import what_it_saw
+from demo.service.model_input import what_it_saw
 from demo.settings import PRESETS, SHORT_SIDES
 
 

@@ -13,7 +13,7 @@ from demo.errors import UserError
 from demo.figures.boundaries import boundaries, outlined
 from demo.handlers.common import DownloadView, downloaded, followed, one_of, plainly, text, whole
 from demo.presenters import refine as presenters
-from demo.service import Better, Refinement, Run, Service, bundle
+from demo.service import RefinedView, Refinement, Run, Service, bundle
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here
 from demo.settings import REFINE_MODES
 
@@ -102,7 +102,7 @@ class RefineHandlers:
         asked = Refinement(run, name, REFINE_MODES[0] if name == NO_MODEL else way)
         hidden = RefineView(gr.skip(), gr.Column(visible=False), gr.CheckboxGroup(visible=False), "")
         try:
-            better: Better = yield from followed(
+            better: RefinedView = yield from followed(
                 lambda tell: self._service.refine(asked, path, tell),
                 lambda share, said: (*hidden._replace(news=presenters.working(f"{name}:", share, said)), *NOTHING),
             )
@@ -145,14 +145,14 @@ class RefineHandlers:
         )
 
 
-def _choices(better: Better) -> Any:
+def _choices(better: RefinedView) -> Any:
     taken = [index for index, piece in enumerate(better.refined.report.components) if piece.accepted]
     return gr.CheckboxGroup(
         presenters.piece_choices(better), value=taken, visible=bool(better.refined.report.components)
     )
 
 
-def _view(better: Better) -> BetterView:
+def _view(better: RefinedView) -> BetterView:
 
     before, after, colours = better.before, better.after, core.viz.palette.label_colours(better.refined)
     numbers = [(i, piece.point) for i, piece in enumerate(better.refined.report.components[:MOST_NUMBERS], start=1)]

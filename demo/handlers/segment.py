@@ -23,7 +23,7 @@ from demo.handlers.common import (
     whole,
 )
 from demo.presenters import segment as presenters
-from demo.service import Cut, Run, Service, bundle, point_at, scores_of
+from demo.service import Run, SegmentView, Service, bundle, point_at, scores_of
 from demo.service.figure import KINDS, figure_file
 
 
@@ -115,7 +115,7 @@ class SegmentHandlers:
         x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
         return presenters.point_facts(point_at(self._service, run, path, x, y))
 
-    def _view(self, cut: Cut, path: str | None) -> ResultView:
+    def _view(self, cut: SegmentView, path: str | None) -> ResultView:
         return ResultView(
             result=self._drawn(cut, path),
             legend=presenters.legend_table(cut),
@@ -127,7 +127,7 @@ class SegmentHandlers:
             token=cut.run.token,
         )
 
-    def _drawn(self, cut: Cut, path: str | None) -> dict[str, Any]:
+    def _drawn(self, cut: SegmentView, path: str | None) -> dict[str, Any]:
         """What the browser draws the result from."""
         probabilities = scores_of(self._service, cut.run, path).class_probabilities.numpy()
         return {

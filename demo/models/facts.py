@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demo import core, gpu
+from demo import core, zerogpu
 from demo.settings import OFFERED
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def facts_of(key: str, segmenter: Segmenter) -> ModelFacts:
         digest=info.digest,
         parameters=sum(p.numel() for p in info.model.parameters()),
         nbytes=model_bytes(segmenter),
-        device=gpu.device_name(segmenter.device),
+        device=zerogpu.device_name(segmenter.device),
         precision=segmenter.precision,
         threads=core.torch.get_num_threads(),
         short_side=info.short_side,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demo import core, gpu
+from demo import core, zerogpu
 from demo.errors import UserError
 from demo.models.facts import weighed
 from demo.models.keys import NANO
@@ -66,8 +66,10 @@ def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
         UserError: weights that hold no numbers.
         CliptraseError: weights, device or precision are not what they should be.
     """
-    if gpu.lent():
-        return core.lent.LentSegmenter(name, pretrained, settings.precision)  # a first run would spend lent seconds
+    if zerogpu.lent():
+        return core.zerogpu_model.ZeroGPUSegmenter(
+            name, pretrained, settings.precision
+        )  # a first run would spend lent seconds
     build = core.segmenter.Segmenter.from_pretrained
     segmenter = build(name, pretrained, device=settings.device, precision=settings.precision)
     _expect_finite(segmenter)

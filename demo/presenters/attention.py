@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from demo import core
 from demo.figures.heat import Range, own_range
 from demo.presenters.common import describe_model, percent
-from demo.service import Look, Matrix
+from demo.service import Matrix, PatchAttention
 from demo.service.lens import MOST
 from demo.settings import INCOMING
 
@@ -36,22 +36,22 @@ _NUMBERS_IN = (
 )
 
 
-def patch_facts(look: Look | Matrix) -> str:
+def patch_facts(look: PatchAttention | Matrix) -> str:
     """HTML: one sentence that says what recovery did, and which patch of which layer that is."""
     h, w = look.seen.grid
     head = "mean of all heads" if look.head is None else f"head {look.head} of {look.seen.heads}"
     where = f"Layer {look.layer} of {look.seen.layers} · {head}"
-    if isinstance(look, Look):
+    if isinstance(look, PatchAttention):
         where += f" · patch row {look.patch[0]}, column {look.patch[1]} of" if look.patch else " · [CLS],"
     else:
         where += " · row i of the matrix is what patch i looks at, column j who looks at patch j,"
     return f'<p class="told" role="status">{sentence(look)}</p><p class="facts">{where} {h} &times; {w} patches</p>'
 
 
-def sentence(look: Look | Matrix) -> str:
+def sentence(look: PatchAttention | Matrix) -> str:
     """What recovery did here, in words that can be read aloud; carries no markup."""
     before, after = look.numbers
-    if isinstance(look, Look) and look.received is not None:
+    if isinstance(look, PatchAttention) and look.received is not None:
         was, became = (f"{value:.1f}" for value in look.received)
         return (
             f"Before recovery the others gave this patch {was} times an even share of their attention, after it "
@@ -71,16 +71,16 @@ def sentence(look: Look | Matrix) -> str:
     return f"{text}, and the share of its own surroundings {turn} from {_part(before.near)} to {_part(after.near)}."
 
 
-def numbers_table(look: Look | Matrix) -> str:
+def numbers_table(look: PatchAttention | Matrix) -> str:
     """HTML: what changed, before and after, and the global patches with both ranks."""
     before, after = look.numbers
-    incoming = isinstance(look, Look) and look.direction == INCOMING
+    incoming = isinstance(look, PatchAttention) and look.direction == INCOMING
     rows = "".join(
         _row(name, percent(getattr(before, field)), percent(getattr(after, field)))
         for field, name in (_NUMBERS_IN if incoming else _NUMBERS)
         if getattr(before, field) is not None
     )
-    if isinstance(look, Look) and look.received is not None:
+    if isinstance(look, PatchAttention) and look.received is not None:
         rows = _row("Receives, of an even share", *(f"{value:.2f}&times;" for value in look.received)) + rows
     return f'<div class="tables">{_table(("What changed", "Before", "After"), rows)}{_ranks(look)}</div>'
 
@@ -102,10 +102,10 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
     )
 
 
-def scales(look: Look | Matrix, scale: str) -> str:
+def scales(look: PatchAttention | Matrix, scale: str) -> str:
     """HTML: the colour scales under the maps, with the numbers at their ends."""
 
-    patch = look.patch if isinstance(look, Look) else None
+    patch = look.patch if isinstance(look, PatchAttention) else None
     end = f"{difference_end(look, scale):.1f}&times;"
     signed = _bar(core.viz.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
     if scale == SAME_SCALE:
@@ -133,13 +133,13 @@ def heat_ends(scale: str) -> Range | None:
     return (0.0, MOST) if scale == SAME_SCALE else None
 
 
-def difference_end(look: Look | Matrix, scale: str) -> float:
+def difference_end(look: PatchAttention | Matrix, scale: str) -> float:
     """Difference at which the signed colours end, in multiples of an even share."""
     widest = float(abs(look.even[1] - look.even[0]).max())
     return MOST if scale == SAME_SCALE or widest == 0 else widest
 
 
-def describe_look(look: Look) -> Mapping[str, Any]:
+def describe_look(look: PatchAttention) -> Mapping[str, Any]:
     """One patch's maps and numbers as plain JSON."""
     before, after = look.numbers
     row, column = look.patch or (None, None)
@@ -165,7 +165,7 @@ def describe_look(look: Look) -> Mapping[str, Any]:
     }
 
 
-def _patches(look: Look | Matrix) -> int:
+def _patches(look: PatchAttention | Matrix) -> int:
     return look.seen.grid[0] * look.seen.grid[1]
 
 
@@ -173,7 +173,7 @@ def _part(share: float | None) -> str:
     return f"{share or 0:.0%}"
 
 
-def _ranks(look: Look | Matrix) -> str:
+def _ranks(look: PatchAttention | Matrix) -> str:
     shown = list(zip(look.global_patches, look.ranks, strict=True))[:OUTLINED]
     if not shown:
         return '<p class="hint">No patch of this layer stands out: it has no global patches.</p>'
@@ -181,7 +181,7 @@ def _ranks(look: Look | Matrix) -> str:
     count = len(look.global_patches)
     more = f"the strongest {OUTLINED} of {count}" if count > OUTLINED else f"all {count}"
     table = _table(("Global patch", "Rank before", "Rank after"), rows)
-    outlined = ", outlined in white" if isinstance(look, Look) else ""
+    outlined = ", outlined in white" if isinstance(look, PatchAttention) else ""
     by = "Rank by how much attention the other patches give to it"
     return f'<div>{table}<p class="hint">{more.capitalize()}{outlined}. {by}; 1 is the most.</p></div>'
 

@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 from demo.models import split_key
-from demo.service import Seen
+from demo.service import PictureKey
 
 
 def strip(kind: str, title: str, text: str) -> str:
@@ -20,7 +20,7 @@ def strip(kind: str, title: str, text: str) -> str:
     return f'<div class="strip {kind}" role="status"><b>{html.escape(title)}</b> {html.escape(text)}</div>'
 
 
-def describe_model(seen: Seen) -> Mapping[str, str]:
+def describe_model(seen: PictureKey) -> Mapping[str, str]:
     """The model that a result was made with, as plain JSON."""
     return dict(zip(("model", "pretrained"), split_key(seen.model), strict=True))
 

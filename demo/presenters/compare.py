@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from demo.presenters.common import describe_model, hint, percent, seconds, strip, swatch, word
-from demo.service import Cut
+from demo.service import SegmentView
 from demo.service.compare import Variant, cost
 from demo.service.differences import Difference, fold
-from demo.service.truth import Score, Truth
+from demo.service.ground_truth import Score, Truth
 
 MOST_ROWS = 60
 MOST_MOVES = 4
@@ -30,7 +30,7 @@ TRUTH_TEXT = hint(
     "words, 1 for the second, and so on; 255 does not count."
 )
 
-Pair = tuple[Variant, Cut]
+Pair = tuple[Variant, SegmentView]
 
 
 def progress(done: int, count: int, title: str) -> str:
@@ -124,7 +124,7 @@ def errors_text(after: Variant) -> str:
     return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
 
 
-def describe_comparison(first: Cut, compared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def describe_comparison(first: SegmentView, compared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """A comparison as plain JSON.
 
     Args:
@@ -139,7 +139,7 @@ def describe_comparison(first: Cut, compared: Sequence[Mapping[str, Any]]) -> Ma
     }
 
 
-def describe_compared(variant: Variant, cut: Cut, found: Difference) -> Mapping[str, Any]:
+def describe_compared(variant: Variant, cut: SegmentView, found: Difference) -> Mapping[str, Any]:
     """One result of a comparison as plain JSON, and how it differs from the first."""
     return {
         "name": variant.name,

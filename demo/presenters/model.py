@@ -9,7 +9,7 @@ from typing import Any
 
 from demo.models import NANO, ModelFacts, Offered, Status
 from demo.presenters.common import hint, sheet, strip
-from demo.service.saw import Saw
+from demo.service.model_input import ModelInput
 from demo.settings import OFFERED
 
 NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
@@ -85,7 +85,7 @@ def loaded(facts: ModelFacts) -> str:
     return strip("calm", f"{facts.key} is in use.", "What is on the page is made anew with it.")
 
 
-def saw_sheet(saw: Saw) -> str:
+def saw_sheet(saw: ModelInput) -> str:
     """HTML: sizes in every frame, and how much of the picture a patch covers."""
     frame = saw.frame
     tall, wide = saw.patch_in_picture

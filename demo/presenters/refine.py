@@ -9,7 +9,7 @@ from typing import Any
 from demo import core
 from demo.presenters.common import hint, percent, seconds, sort_head, strip, swatch, word
 from demo.presenters.segment import describe
-from demo.service import Better
+from demo.service import RefinedView
 from demo.settings import REFINE_MODES, REFINERS
 
 START = hint(
@@ -78,7 +78,7 @@ def fetched(name: str) -> str:
     return strip("calm", f"{name} is here.", "Press Refine.")
 
 
-def news(better: Better) -> str:
+def news(better: RefinedView) -> str:
     """HTML: what was done and what it took."""
     pieces = better.refined.report.components
     parts = ["the whole result was <b>reused</b>"] if better.after.kept else []
@@ -89,7 +89,7 @@ def news(better: Better) -> str:
     return f'<p class="facts">{" · ".join(parts)}</p>'
 
 
-def share(better: Better) -> str:
+def share(better: RefinedView) -> str:
     """HTML: how much changed."""
     changed = better.refined.report.changed
     if not changed:
@@ -98,7 +98,7 @@ def share(better: Better) -> str:
     return f'<p class="facts"><b>{changed:,}</b> pixels changed their class, {part} of the picture.</p>'
 
 
-def class_table(better: Better) -> str:
+def class_table(better: RefinedView) -> str:
     """HTML table: pixels that each class gained and lost, most changed first."""
     report, colours = better.refined.report, _colours(better)
     names = sorted({*report.gained, *report.lost}, key=lambda name: (-_moved(better, name), name))
@@ -115,7 +115,7 @@ def class_table(better: Better) -> str:
     return _table(_COLUMNS, rows)
 
 
-def piece_table(better: Better) -> str:
+def piece_table(better: RefinedView) -> str:
     """HTML table: what SAM was asked about, what it thinks of its answer, and whether that was taken."""
     pieces = better.refined.report.components
     if not pieces:
@@ -136,13 +136,13 @@ def piece_table(better: Better) -> str:
     return _table(_PIECE_COLUMNS, rows, "pieces") + text
 
 
-def piece_choices(better: Better) -> list[tuple[str, int]]:
+def piece_choices(better: RefinedView) -> list[tuple[str, int]]:
     """(label, index) of each piece; plain text, which Gradio escapes."""
     pieces = better.refined.report.components
     return [(f"{number} {piece.class_name}", number - 1) for number, piece in enumerate(pieces, start=1)]
 
 
-def describe_refinement(better: Better, *, masks: bool = False) -> Mapping[str, Any]:
+def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[str, Any]:
     """A refined result as plain JSON.
 
     Args:
@@ -180,12 +180,12 @@ def describe_refiners(here: Mapping[str, bool]) -> list[dict[str, Any]]:
     return [{"name": name, "megabytes": megabytes, "here": here.get(name)} for name, megabytes, _ in REFINERS]
 
 
-def _moved(better: Better, name: str) -> int:
+def _moved(better: RefinedView, name: str) -> int:
     report = better.refined.report
     return report.gained.get(name, 0) + report.lost.get(name, 0)
 
 
-def _colours(better: Better) -> dict[str, str]:
+def _colours(better: RefinedView) -> dict[str, str]:
 
     table = core.viz.palette.label_colours(better.refined)
     return {name: core.viz.palette.to_hex(table[index]) for index, name in enumerate(better.refined.class_names)}

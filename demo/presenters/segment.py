@@ -10,7 +10,7 @@ import numpy as np
 
 from demo import core
 from demo.presenters.common import describe_model, hint, percent, seconds, some, sort_head, strip, swatch, word
-from demo.service import Cut, Point
+from demo.service import Point, SegmentView
 
 NOTES_SHOWN = 5
 
@@ -29,7 +29,7 @@ _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
 
-def legend_table(cut: Cut) -> str:
+def legend_table(cut: SegmentView) -> str:
     """HTML table: class, share of the picture, mean confidence; heads sort it, a class's button isolates it."""
     heads = "".join(sort_head(name, kind, falling=name == "Area") for name, kind in _COLUMNS)
     rows = "".join(
@@ -48,7 +48,7 @@ def legend_table(cut: Cut) -> str:
     )
 
 
-def done(cut: Cut) -> str:
+def done(cut: SegmentView) -> str:
     """HTML: the result in one line, and what stands in the way of a better one."""
     shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:MOST_SAID])
     more = len(cut.legend) - MOST_SAID
@@ -64,7 +64,7 @@ def failed(text: str) -> str:
     return strip("bad", "Not possible.", text)
 
 
-def one_class(cut: Cut) -> str:
+def one_class(cut: SegmentView) -> str:
     """Plain text: why one class fills the whole picture; empty where several were asked for."""
     rest = cut.run.asked.everything_else
     if len(cut.result.class_names) != 1 + rest:
@@ -75,7 +75,7 @@ def one_class(cut: Cut) -> str:
     return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
 
 
-def drawn(cut: Cut, scored: int) -> dict[str, Any]:
+def drawn(cut: SegmentView, scored: int) -> dict[str, Any]:
     """What the browser needs besides pixels to draw a result; the first `scored` classes were compared with patches."""
     colours = core.viz.palette.label_colours(cut.result)
     return {
@@ -89,7 +89,7 @@ def drawn(cut: Cut, scored: int) -> dict[str, Any]:
     }
 
 
-def costs(cut: Cut) -> str:
+def costs(cut: SegmentView) -> str:
     """HTML: what each stage took, and what was reused."""
     took, settings = cut.result.timings, cut.result.settings
     if cut.kept:
@@ -110,7 +110,7 @@ def costs(cut: Cut) -> str:
     )
 
 
-def alt_text(cut: Cut) -> str:
+def alt_text(cut: SegmentView) -> str:
     """The overlay for whoever does not see it; plain text."""
     shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:12])
     return f"The picture divided among words: {shares}. The legend has every class."
@@ -143,7 +143,7 @@ def point_facts(point: Point) -> str:
     return f'<div class="facts">{"<br>".join(lines)}</div>'
 
 
-def describe(cut: Cut, *, masks: bool = False) -> Mapping[str, Any]:
+def describe(cut: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
     """A result as plain JSON.
 
     Args:

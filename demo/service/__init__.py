@@ -3,23 +3,23 @@
 from demo.errors import UserError
 from demo.models import Status
 from demo.service.bundle import bundle
-from demo.service.cuts import Asked, Cut, Run
-from demo.service.looks import Look, Matrix
-from demo.service.pictures import Seen
+from demo.service.patch_attention import Matrix, PatchAttention
+from demo.service.pictures import PictureKey
 from demo.service.points import Point, point_at, scores_of
-from demo.service.refine import Better, Refinement
+from demo.service.refine import RefinedView, Refinement
+from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
 
 __all__ = [
-    "Asked",
-    "Better",
-    "Cut",
-    "Look",
     "Matrix",
+    "PatchAttention",
+    "PictureKey",
     "Point",
+    "RefinedView",
     "Refinement",
     "Run",
-    "Seen",
+    "SegmentRequest",
+    "SegmentView",
     "Service",
     "Status",
     "UserError",

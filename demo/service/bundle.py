@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from cliptrase_core.options import arguments_of
 from demo import core, memory
 from demo.errors import UserError, for_people
-from demo.service.cuts import Asked, Run
 from demo.service.pictures import expect_same, labelled_pixels
 from demo.service.refine import NO_MODEL, Refinement, Step, quietly
+from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def bundle(
     return f"{stem}.zip", buffer.getvalue()
 
 
-def how_to(file: str, asked: Asked, model: LoadedModel, refinement: Refinement | None = None) -> str:
+def how_to(file: str, asked: SegmentRequest, model: LoadedModel, refinement: Refinement | None = None) -> str:
     """What is in the archive, and how to get the same again; plain text."""
     by_hand = refinement is not None and refinement.keep is not None
     hint = "\nWhich masks were taken was chosen by hand: the command decides by their quality.\n" if by_hand else ""
@@ -88,7 +88,7 @@ def how_to(file: str, asked: Asked, model: LoadedModel, refinement: Refinement |
     )
 
 
-def command_line(file: str, asked: Asked, model: LoadedModel, refinement: Refinement | None = None) -> str:
+def command_line(file: str, asked: SegmentRequest, model: LoadedModel, refinement: Refinement | None = None) -> str:
     """The command that gives the same result; quoted for a POSIX shell.
 
     Args:

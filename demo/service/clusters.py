@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from demo import core
 from demo.errors import for_people
-from demo.service.cuts import Cut, Run
-from demo.service.pictures import Seen
+from demo.service.pictures import PictureKey
+from demo.service.segmentation import Run, SegmentView
 from demo.service.service import Service
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Clusters:
         automatic: eps and min_samples of this picture where the person gives none.
     """
 
-    cut: Cut
+    cut: SegmentView
     before: Ids
     after: Ids
     votes: list[RegionVote]
@@ -103,7 +103,7 @@ def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
     )
 
 
-def clusterings(service: Service, cut: Cut, path: str | None) -> tuple[Ids, Ids]:
+def clusterings(service: Service, cut: SegmentView, path: str | None) -> tuple[Ids, Ids]:
     """Cluster of each patch without denoising and as in the result, numbered as in `Clusters`; two (h, w).
 
     Takes and raises what `clusters_of` does; `cut` is the result that is shown.
@@ -161,7 +161,7 @@ def region_votes(
     return [_vote(region, int(size), votes[region], labels.size) for region, size in enumerate(sizes)]
 
 
-def _automatic(segmenter: Segmenter, seen: Seen) -> ClusterSettings:
+def _automatic(segmenter: Segmenter, seen: PictureKey) -> ClusterSettings:
 
     return core.presets.PRESETS[seen.preset].clustering or segmenter.default_clustering(seen.grid[0] * seen.grid[1])
 

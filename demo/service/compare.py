@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from demo import core, memory
 from demo.errors import UserError, for_people
-from demo.service.cuts import Asked, Cut, Run
+from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
 from demo.settings import METHODS
 
@@ -37,7 +37,7 @@ class Variant:
 
     name: str
     title: str
-    asked: Asked
+    asked: SegmentRequest
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Comparison:
         raise UserError("There is no such result to compare. Press Compare again.")
 
 
-def variants(asked: Asked, names: Sequence[str] = VARIANTS, other_words: str = "") -> tuple[Variant, ...]:
+def variants(asked: SegmentRequest, names: Sequence[str] = VARIANTS, other_words: str = "") -> tuple[Variant, ...]:
     """The ways to divide a picture that differ from `asked` in method and steps only.
 
     Args:
@@ -80,19 +80,19 @@ def variants(asked: Asked, names: Sequence[str] = VARIANTS, other_words: str = "
     return tuple(found)
 
 
-def with_own(asked: Asked, others: tuple[Variant, ...]) -> tuple[Variant, ...]:
+def with_own(asked: SegmentRequest, others: tuple[Variant, ...]) -> tuple[Variant, ...]:
     """The variants, and the person's own result unless it is one of them."""
     return others if own_name(asked, others) else (*others, Variant(OWN, "Your settings", asked))
 
 
-def own_name(asked: Asked, among: Sequence[Variant]) -> str | None:
+def own_name(asked: SegmentRequest, among: Sequence[Variant]) -> str | None:
     """Which variant is what the person sees now; None if none is."""
     return next((one.name for one in among if _settled(one.asked) == _settled(asked)), None)
 
 
 def cuts(
     service: Service, path: str | None, comparison: Comparison, *, full: bool = False
-) -> Iterator[tuple[Variant, Cut]]:
+) -> Iterator[tuple[Variant, SegmentView]]:
     """Each variant with its result, made now or kept from before; the picture is never encoded again.
 
     Args:
@@ -123,12 +123,12 @@ def class_names(comparison: Comparison) -> list[str]:
     return [*(name for names in named for name in names), core.results.BACKGROUND, core.results.EVERYTHING_ELSE]
 
 
-def cost(cut: Cut) -> float:
+def cost(cut: SegmentView) -> float:
     """Seconds that a result took beyond reading and encoding the picture, which all share."""
     return float(sum(took for stage, took in cut.result.timings.items() if stage not in _SHARED_STAGES))
 
 
-def _settled(asked: Asked) -> Asked:
+def _settled(asked: SegmentRequest) -> SegmentRequest:
     """The same request with everything said, and without what does not change its labels."""
 
     vote = core.methods.registry.METHODS[asked.method].regions_vote if asked.vote is None else asked.vote

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from demo.service.cuts import Cut
+from demo.service.segmentation import SegmentView
 
 Labels = npt.NDArray[np.int32]
 
@@ -49,7 +49,7 @@ class Difference:
     moves: list[tuple[str, str, float]]
 
 
-def difference(before: Cut, after: Cut) -> Difference:
+def difference(before: SegmentView, after: SegmentView) -> Difference:
     """Compare two results of one picture, classes matched by name.
 
     Args:
@@ -85,7 +85,7 @@ def difference(before: Cut, after: Cut) -> Difference:
     )
 
 
-def by_name(before: Cut, after: Cut) -> tuple[list[str], Labels, Labels]:
+def by_name(before: SegmentView, after: SegmentView) -> tuple[list[str], Labels, Labels]:
     """One list of names for two results, and the labels of both as indices into it."""
     places: dict[str, int] = {}
     names: list[str] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from demo import core
 from demo.errors import UserError, for_people
-from demo.service.cuts import Run
+from demo.service.segmentation import Run
 from demo.service.service import Service
 
 STEPS, HEAT, NUMBERS = "steps", "heat", "numbers"

@@ -24,7 +24,7 @@ from demo import core
 from demo.errors import UserError
 from demo.figures import views
 from demo.service.clusters import clusterings
-from demo.service.cuts import Cut, Run
+from demo.service.segmentation import Run, SegmentView
 from demo.service.service import Service
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _rows(maps: AttentionMaps, rows: slice) -> Mapping[str, Mapping[str, str]]:
     return {kind: {"codes": codes, "largest": largest} for kind, (codes, largest) in found.items()}
 
 
-def _picture(cut: Cut) -> Mapping[str, Any]:
+def _picture(cut: SegmentView) -> Mapping[str, Any]:
     """The picture, and its result in class colours; classes and confidence at the middle of each patch."""
     result, palette = cut.result, core.viz.palette
     whole = np.asarray(cut.shown.shape[:2])

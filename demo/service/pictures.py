@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo import core, memory
-from demo.cache import Kept
+from demo.cache import LRUCache
 from demo.errors import UserError
 from demo.figures import views
 from demo.models import key_of
-from demo.service.room import expect_room
+from demo.service.limits import expect_room
 from demo.settings import KEPT_DIGESTS, KEPT_FOR_EACH, KEPT_PICTURE_BYTES
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seen:
+class PictureKey:
     """Which picture a result belongs to, and how the model saw it: small enough to keep for each visitor.
 
     Attributes:
@@ -88,11 +88,11 @@ class Pictures:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._kept: Kept[Entry] = Kept(KEPT_PICTURE_BYTES, lambda entry: entry.nbytes)
+        self._kept: LRUCache[Entry] = LRUCache(KEPT_PICTURE_BYTES, lambda entry: entry.nbytes)
 
     def encoded(
         self, segmenter: Segmenter, path: str | None, preset: str, short_side: int | None
-    ) -> tuple[Seen, Entry, bool]:
+    ) -> tuple[PictureKey, Entry, bool]:
         """A picture as the model sees it, and whether it had been encoded before.
 
         Raises:
@@ -106,13 +106,13 @@ class Pictures:
         entry, reused = self._kept.get(key, lambda: _encode(segmenter, path, preset, short_side))
         blocks = segmenter.backbone.blocks
         heads = int(blocks[0].attn.num_heads)
-        return Seen(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, reused
+        return PictureKey(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, reused
 
     def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
         """The entry of a picture if it is in memory."""
         return self._kept.peek((digest(path), preset, short_side, key_of(segmenter), segmenter.model_id))
 
-    def again(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Entry:
+    def again(self, segmenter: Segmenter, seen: PictureKey, path: str | None) -> Entry:
         """The entry of a picture that was seen: from memory, else from its file if that is still the same.
 
         Raises:
@@ -125,7 +125,7 @@ class Pictures:
         return self.encoded(segmenter, path, seen.preset, seen.short_side)[1]
 
 
-def expect_same(seen: Seen, path: str | None) -> None:
+def expect_same(seen: PictureKey, path: str | None) -> None:
     """Raise UserError unless the file still holds the picture that was seen."""
     if not path or digest(path) != seen.picture:
         raise UserError("This picture has been replaced. Press Segment to work on the new one.")
@@ -150,7 +150,7 @@ def _digest(path: str, *_state: int) -> str:
         return hashlib.sha256(file.read()).hexdigest()[:24]  # at most the upload limit
 
 
-def labelled_pixels(entry: Entry, seen: Seen, path: str | None) -> views.Picture:
+def labelled_pixels(entry: Entry, seen: PictureKey, path: str | None) -> views.Picture:
     """(H, W, 3), the part of a picture that gets labels, in full; a paper preset labels its centre.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 
 from demo import core
 from demo.errors import for_people
-from demo.service.cuts import Run
+from demo.service.segmentation import Run
 from demo.service.service import Service
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from demo import core
 from demo.errors import UserError, for_people
-from demo.service.cuts import Cut, Run
+from demo.service.segmentation import Run, SegmentView
 from demo.settings import REFINERS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Refinement:
 
 
 @dataclass(frozen=True, eq=False)
-class Better:
+class RefinedView:
     """A result before and after refinement, in one frame.
 
     Attributes:
@@ -59,8 +59,8 @@ class Better:
     """
 
     asked: Refinement
-    before: Cut
-    after: Cut
+    before: SegmentView
+    after: SegmentView
     pixels: Picture
     refined: Refined
 
@@ -103,7 +103,7 @@ def fetch(name: str, step: Step) -> None:
 
 
 def make_refined(
-    cut: Cut,
+    cut: SegmentView,
     pixels: Picture,
     asked: Refinement,
     *,

@@ -11,16 +11,16 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from demo import core, memory
-from demo.cache import Kept
+from demo.cache import LRUCache
 from demo.errors import UserError, for_people
 from demo.figures import views
-from demo.models import ModelHolder, Status
-from demo.service.cuts import Asked, Cut, Run
-from demo.service.looks import Look, Matrix, make_look, make_matrix
+from demo.models import ModelRegistry, Status
+from demo.service.limits import expect_few_sentences, expect_room_in_full
 from demo.service.packed import Packed
-from demo.service.pictures import Entry, Pictures, Seen, expect_same, labelled_pixels
-from demo.service.refine import Better, Refinement, Step, make_refined, quietly
-from demo.service.room import expect_few_sentences, expect_room_in_full
+from demo.service.patch_attention import Matrix, PatchAttention, make_look, make_matrix
+from demo.service.pictures import Entry, PictureKey, Pictures, expect_same, labelled_pixels
+from demo.service.refine import RefinedView, Refinement, Step, make_refined, quietly
+from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.settings import (
     KEPT_CAPTURES,
     KEPT_DEPTHS,
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 class Service:
     """The models and what they have seen lately; threads and visitors share one."""
 
-    def __init__(self, settings: Settings, holder: ModelHolder | None = None) -> None:
+    def __init__(self, settings: Settings, holder: ModelRegistry | None = None) -> None:
         """Remember what to run; nothing is loaded before `start` or the first request."""
-        self.holder = holder or ModelHolder(settings)
+        self.holder = holder or ModelRegistry(settings)
         self._pictures = Pictures()
-        self._results: Kept[Packed[Segmentation]] = Kept(KEPT_RESULT_BYTES, lambda packed: packed.nbytes)
-        self._refined: Kept[Packed[Refined]] = Kept(KEPT_REFINED_BYTES, lambda packed: packed.nbytes)
-        self._captures: Kept[Any] = Kept(KEPT_CAPTURES)
-        self._maps: Kept[AttentionMaps] = Kept(KEPT_MAP_BYTES, lambda maps: 3 * maps.affinity.nbytes)
-        self._matrices: Kept[Matrix] = Kept(KEPT_MATRICES)
-        self._depths: Kept[list[LayerGlobals]] = Kept(KEPT_DEPTHS)
+        self._results: LRUCache[Packed[Segmentation]] = LRUCache(KEPT_RESULT_BYTES, lambda packed: packed.nbytes)
+        self._refined: LRUCache[Packed[Refined]] = LRUCache(KEPT_REFINED_BYTES, lambda packed: packed.nbytes)
+        self._captures: LRUCache[Any] = LRUCache(KEPT_CAPTURES)
+        self._maps: LRUCache[AttentionMaps] = LRUCache(KEPT_MAP_BYTES, lambda maps: 3 * maps.affinity.nbytes)
+        self._matrices: LRUCache[Matrix] = LRUCache(KEPT_MATRICES)
+        self._depths: LRUCache[list[LayerGlobals]] = LRUCache(KEPT_DEPTHS)
 
     def start(self) -> None:
         """Begin to load in the background; calling it again does nothing."""
@@ -61,7 +61,7 @@ class Service:
         """What runs now, or what is being waited for; never waits itself."""
         return self.holder.status()
 
-    def segment(self, path: str | None, asked: Asked, *, full: bool = False) -> Cut:
+    def segment(self, path: str | None, asked: SegmentRequest, *, full: bool = False) -> SegmentView:
         """Divide a picture among words; a picture that was seen lately is not encoded again.
 
         Args:
@@ -79,7 +79,7 @@ class Service:
             seen, entry, reused = self._pictures.encoded(segmenter, path, asked.preset, asked.short_side)
             return self._cut(segmenter, Run(seen, asked), entry, reused, full)
 
-    def again(self, run: Run, path: str | None, *, full: bool = False) -> Cut:
+    def again(self, run: Run, path: str | None, *, full: bool = False) -> SegmentView:
         """A result that was shown before, from memory or made once more; `full` as for `segment`.
 
         Raises:
@@ -103,7 +103,7 @@ class Service:
         with for_people():
             return segmenter, self._pictures.again(segmenter, run.seen, path)
 
-    def refine(self, asked: Refinement, path: str | None, step: Step = quietly, *, full: bool = False) -> Better:
+    def refine(self, asked: Refinement, path: str | None, step: Step = quietly, *, full: bool = False) -> RefinedView:
         """A result with better boundaries; the picture is not encoded again.
 
         Args:
@@ -123,15 +123,17 @@ class Service:
                 coarse, pixels = self.again(asked.run, path, full=True), labelled_pixels(entry, asked.run.seen, path)
                 shown = (before.result, entry.pixels)
                 result = make_refined(coarse, pixels, asked, device=device, step=step, shown=shown)
-                return Better(asked, coarse, dataclasses.replace(coarse, result=result), pixels, result)
+                return RefinedView(asked, coarse, dataclasses.replace(coarse, result=result), pixels, result)
             make = lambda: make_refined(before, entry.pixels, asked, device=device, step=step)  # noqa: E731
             packed, kept = self._refined.get(asked, lambda: Packed.of(make(), exact=entry.complete))
             result = packed.result()
-            return Better(asked, before, dataclasses.replace(before, result=result, kept=kept), entry.pixels, result)
+            return RefinedView(
+                asked, before, dataclasses.replace(before, result=result, kept=kept), entry.pixels, result
+            )
 
     def open(
         self, path: str | None, preset: str = "auto", model: str | None = None, short_side: int | None = None
-    ) -> Seen:
+    ) -> PictureKey:
         """Encode a picture without words."""
         segmenter = self.holder.segmenter(model)
         with for_people():
@@ -139,7 +141,7 @@ class Service:
 
     def look(
         self,
-        seen: Seen,
+        seen: PictureKey,
         path: str | None,
         row: int,
         column: int,
@@ -147,7 +149,7 @@ class Service:
         *,
         head: int | None = None,
         direction: str = OUTGOING,
-    ) -> Look:
+    ) -> PatchAttention:
         """What one patch of a picture looks at, or who looks at it.
 
         Args:
@@ -166,24 +168,30 @@ class Service:
             maps, patches = self._maps_of(seen, path, layer, head)
             return make_look(seen, maps, patches, (row, column), direction)
 
-    def look_of_cls(self, seen: Seen, path: str | None, layer: int | None = None, *, head: int | None = None) -> Look:
+    def look_of_cls(
+        self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
+    ) -> PatchAttention:
         """What [CLS] looks at; arguments and errors as in `look`."""
         with for_people():
             maps, patches = self._maps_of(seen, path, layer, head)
             return make_look(seen, maps, patches, None)
 
-    def matrix(self, seen: Seen, path: str | None, layer: int | None = None, *, head: int | None = None) -> Matrix:
+    def matrix(
+        self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
+    ) -> Matrix:
         """Who looks at whom, all patches at once; arguments and errors as in `look`."""
         with for_people():
             maps, patches = self._maps_of(seen, path, layer, head)
             return self._matrices.get((seen, maps.layer, head), lambda: make_matrix(seen, maps, patches))[0]
 
-    def maps(self, seen: Seen, path: str | None, layer: int | None = None, *, head: int | None = None) -> AttentionMaps:
+    def maps(
+        self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
+    ) -> AttentionMaps:
         """Who looks at whom in one layer and head; arguments and errors as in `look`."""
         with for_people():
             return self._maps_of(seen, path, layer, head)[0]
 
-    def depth(self, seen: Seen, path: str | None) -> list[LayerGlobals]:
+    def depth(self, seen: PictureKey, path: str | None) -> list[LayerGlobals]:
         """Global patches of every layer; computed once for each picture.
 
         Raises:
@@ -193,14 +201,14 @@ class Service:
         with for_people():
             return self._depths.get(seen, lambda: self._capture(segmenter, seen, path).depth())[0]
 
-    def patch_at(self, seen: Seen, x: float, y: float) -> tuple[int, int]:
+    def patch_at(self, seen: PictureKey, x: float, y: float) -> tuple[int, int]:
         """Patch (row, column) under a point of the inspected picture."""
 
         side = views.cell_side(seen.grid)
         return core.io.geometry.patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
 
     def _maps_of(
-        self, seen: Seen, path: str | None, layer: int | None, head: int | None
+        self, seen: PictureKey, path: str | None, layer: int | None, head: int | None
     ) -> tuple[AttentionMaps, views.Picture]:
         segmenter = self._same_model(seen)
         patches = self._pictures.again(segmenter, seen, path).patches
@@ -208,7 +216,7 @@ class Service:
         key, make = (seen, layer, head), lambda: self._capture(segmenter, seen, path).maps(layer, head)
         return self._maps.get(key, make)[0], patches
 
-    def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool, full: bool) -> Cut:
+    def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool, full: bool) -> SegmentView:
         def make(size: Size | None) -> Segmentation:
             return segmenter.segment(entry.encoding, run.asked.words, size=size, **run.asked.of_segment)
 
@@ -220,16 +228,16 @@ class Service:
             plain = Run(run.seen, dataclasses.replace(run.asked, threshold=0.0))
             packed, kept = self._results.get(plain, lambda: Packed.of(make(entry.size), exact=entry.complete))
             result = packed.result()
-        return Cut(run, entry.shown, entry.patches, result.above(run.asked.threshold), reused, kept)
+        return SegmentView(run, entry.shown, entry.patches, result.above(run.asked.threshold), reused, kept)
 
-    def _same_model(self, seen: Seen) -> Segmenter:
+    def _same_model(self, seen: PictureKey) -> Segmenter:
         """The model that saw a picture, whatever the page runs by now."""
         segmenter = self.holder.segmenter(seen.model)
         if seen.model_id != segmenter.model_id:
             raise UserError(f"{seen.model} was loaded anew, with other weights. Press Segment again.")
         return segmenter
 
-    def _capture(self, segmenter: Segmenter, seen: Seen, path: str | None) -> Any:
+    def _capture(self, segmenter: Segmenter, seen: PictureKey, path: str | None) -> Any:
         def make() -> Any:
             return segmenter.capture(self._pictures.again(segmenter, seen, path).encoding)
 

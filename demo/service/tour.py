@@ -12,8 +12,8 @@ from demo.errors import UserError
 from demo.examples import Example, read_examples
 from demo.figures import views
 from demo.figures.heat import heat_map
-from demo.service.cuts import Asked, Cut
-from demo.service.looks import Look
+from demo.service.patch_attention import PatchAttention
+from demo.service.segmentation import SegmentRequest, SegmentView
 from demo.service.service import Service
 
 EXAMPLE = "horses"
@@ -112,29 +112,29 @@ def _words(service: Service) -> Pair:
     return left, right, {"changed": float((plain.result.labels != cut.result.labels).mean())}
 
 
-def _look(service: Service) -> Look:
+def _look(service: Service) -> PatchAttention:
     seen = _cut(service).run.seen
     row, column = (int(share * side) for share, side in zip(POINT, seen.grid, strict=True))
     return service.look(seen, str(tour_example().path), row, column)
 
 
-def _cut(service: Service, **changes: str) -> Cut:
+def _cut(service: Service, **changes: str) -> SegmentView:
     example = tour_example()
-    return service.segment(str(example.path), Asked(example.words, **changes))  # type: ignore[arg-type]
+    return service.segment(str(example.path), SegmentRequest(example.words, **changes))  # type: ignore[arg-type]
 
 
-def _regions(cut: Cut) -> views.Picture:
+def _regions(cut: SegmentView) -> views.Picture:
 
     colours = core.viz.palette.paint(cut.regions, core.viz.palette.region_colours(int(cut.result.regions.max()) + 1))
     return core.viz.overlay.blend(cut.shown, colours, 0.75)
 
 
-def _counts(cut: Cut) -> dict[str, float]:
+def _counts(cut: SegmentView) -> dict[str, float]:
     clusters = cut.result.patch_clusters
     return {"regions": int(clusters.max()) + 1, "noise": float((clusters < 0).mean()), "patches": len(clusters)}
 
 
-def _shares(look: Look) -> dict[str, float]:
+def _shares(look: PatchAttention) -> dict[str, float]:
     """Where the patch's attention goes before and after recovery, as shares of its sum; the patch itself left out."""
     h, w = look.seen.grid
     rows, columns = np.ogrid[:h, :w]

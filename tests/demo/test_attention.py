@@ -11,7 +11,7 @@ from demo.figures import views
 from demo.figures.heat import difference_map, heat_map, matrix_picture
 from demo.handlers.attention import ALL_HEADS, AttentionHandlers
 from demo.presenters import attention as presenters
-from demo.service import Asked, Service
+from demo.service import SegmentRequest, Service
 from demo.settings import INCOMING, OUTGOING, Settings
 
 FIELDS = {"layer": 11, "head": ALL_HEADS, "direction": OUTGOING, "subject": "patch", "scale": presenters.SAME_SCALE}
@@ -44,7 +44,7 @@ def photo():
 
 @pytest.fixture(scope="module")
 def run(service, photo):
-    return service.segment(photo, Asked("dog; road")).run
+    return service.segment(photo, SegmentRequest("dog; road")).run
 
 
 def step(handlers, run, photo, row=ROW, column=COLUMN, **changes):
@@ -107,7 +107,7 @@ def test_who_looks_at_a_patch_is_its_column(service, run, photo):
 def test_recovery_takes_attention_from_global_patches(service):
     """The paper's claim, on the embedded model: for the average patch of the layer that is clustered."""
     for example in read_examples():
-        seen = service.segment(str(example.path), Asked("dog; road")).run.seen
+        seen = service.segment(str(example.path), SegmentRequest("dog; road")).run.seen
         before, after = service.matrix(seen, str(example.path)).numbers
         assert before.on_global > 3 * after.on_global, example.name
 

@@ -12,7 +12,7 @@ from demo.examples import read_examples
 from demo.figures import views
 from demo.figures.regions import region_map
 from demo.handlers.clusters import ClustersHandlers, ClustersView
-from demo.service import Asked, Run, Service
+from demo.service import Run, SegmentRequest, Service
 from demo.service.clusters import clusters_of, partners, region_votes
 from demo.settings import Settings
 
@@ -41,7 +41,7 @@ def path(example):
 
 @pytest.fixture(scope="module")
 def run(service, path, example):
-    return service.segment(path, Asked(example.words)).run
+    return service.segment(path, SegmentRequest(example.words)).run
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_votes_count_each_region_s_pixels():
 
 
 def test_no_regions_at_all_is_a_normal_outcome(service, path, example):
-    run = service.segment(path, Asked(example.words, eps=0.0001, min_samples=50)).run
+    run = service.segment(path, SegmentRequest(example.words, eps=0.0001, min_samples=50)).run
     view = ClustersHandlers(service).refresh(run, path)
     assert "0 regions" in view.summary
     assert "lower min_samples" in view.summary

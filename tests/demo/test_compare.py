@@ -14,10 +14,10 @@ from PIL import Image
 from demo.errors import UserError
 from demo.figures.changes import MARK, marked
 from demo.handlers.compare import NO_PAIR, CompareHandlers, CompareView, PairView
-from demo.service import Asked, Service
+from demo.service import SegmentRequest, Service
 from demo.service.compare import OTHER_WORDS, OWN, STEPS, VARIANTS, Comparison, cuts, own_name, variants, with_own
 from demo.service.differences import difference
-from demo.service.truth import Truth, read_truth, score
+from demo.service.ground_truth import Truth, read_truth, score
 from demo.settings import EXAMPLES, METHODS, Settings
 from tests.visitor import Visitor, call
 
@@ -43,7 +43,7 @@ def photo(tmp_path, picture):
 
 @pytest.fixture(scope="module")
 def horses(service):
-    return service.segment(str(EXAMPLES / "horses.jpg"), Asked(WORDS))
+    return service.segment(str(EXAMPLES / "horses.jpg"), SegmentRequest(WORDS))
 
 
 def labelled(labels, names):
@@ -57,29 +57,29 @@ def compared(handlers, run, path, other_words=""):
 
 def test_every_method_is_compared_and_each_step_adds_one_thing():
     assert set(METHODS) <= set(VARIANTS)
-    asked = [variants(Asked(WORDS), [name])[0].asked for name in STEPS]
+    asked = [variants(SegmentRequest(WORDS), [name])[0].asked for name in STEPS]
     assert [(one.method, one.vote, one.denoise) for one in asked[1:3]] == [
         ("cliptrase", False, "cls"),
         ("cliptrase", True, "none"),
     ]
     assert asked[0].method == "clip"
-    assert asked[3] == Asked(WORDS), "the same request in the same words is kept already"
+    assert asked[3] == SegmentRequest(WORDS), "the same request in the same words is kept already"
 
 
 def test_what_a_person_set_is_shared_by_all_and_is_one_more_if_it_is_no_step():
-    mine = Asked(WORDS, denoise="dice", eps=0.6, threshold=0.2, preset="paper-224")
+    mine = SegmentRequest(WORDS, denoise="dice", eps=0.6, threshold=0.2, preset="paper-224")
     found = with_own(mine, variants(mine))
     assert found[-1].name == OWN
     assert all((one.asked.eps, one.asked.threshold, one.asked.preset) == (0.6, 0.2, "paper-224") for one in found)
     assert own_name(dataclasses.replace(mine, denoise="cls"), found) == "cliptrase"
-    assert own_name(Asked(WORDS, method="clip", denoise="dice"), variants(Asked(WORDS))) == "clip", (
+    assert own_name(SegmentRequest(WORDS, method="clip", denoise="dice"), variants(SegmentRequest(WORDS))) == "clip", (
         "CLIP has no regions"
     )
 
 
 def test_an_unknown_method_is_named_with_the_known_ones():
     with pytest.raises(UserError, match="expected names out of clip, recovery"):
-        variants(Asked(WORDS), ["clip", "magic"])
+        variants(SegmentRequest(WORDS), ["clip", "magic"])
 
 
 def test_the_picture_is_never_encoded_again_and_results_are_kept(service, horses, monkeypatch):
@@ -114,7 +114,7 @@ def test_a_result_does_not_differ_from_itself(horses):
 
 
 def test_area_changes_of_all_classes_add_up_to_nothing(service, horses):
-    other = service.again(dataclasses.replace(horses.run, asked=Asked("foal; meadow; sky; hill")), None)
+    other = service.again(dataclasses.replace(horses.run, asked=SegmentRequest("foal; meadow; sky; hill")), None)
     found = difference(horses, other)
     assert sum(one.delta for one in found.classes) == pytest.approx(0, abs=1e-9)
     assert sum(share for _, _, share in found.moves) == pytest.approx(found.share)
@@ -159,7 +159,7 @@ def test_a_result_agrees_with_itself(service, horses, mask):
 
 def test_under_a_paper_preset_the_mask_is_cropped_like_the_picture(service, mask):
     path = str(EXAMPLES / "horses.jpg")
-    cut = service.segment(path, Asked(WORDS, preset="paper-224"))
+    cut = service.segment(path, SegmentRequest(WORDS, preset="paper-224"))
     with Image.open(path) as image:
         width, height = image.size
     columns = np.arange(width) * 3 // width
@@ -236,7 +236,7 @@ def test_before_the_first_result_it_is_said_and_afterwards_all_goes(handlers, ho
         list(handlers.compare(None, None, ""))
     assert handlers.pair(None, None, None, None, None) == NO_PAIR
     comparison = compared(handlers, horses.run, None).comparison
-    for run in (None, dataclasses.replace(horses.run, asked=Asked("cat"))):
+    for run in (None, dataclasses.replace(horses.run, asked=SegmentRequest("cat"))):
         gone = handlers.forget(comparison, run)
         assert len(gone) == len(CompareView._fields) + len(PairView._fields)
         assert gone[CompareView._fields.index("comparison")] is None

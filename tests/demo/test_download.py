@@ -13,7 +13,7 @@ from PIL import Image
 
 from cliptrase_core import cli
 from demo.errors import UserError
-from demo.service import Asked, Service, bundle
+from demo.service import SegmentRequest, Service, bundle
 from demo.settings import Settings
 
 
@@ -36,7 +36,7 @@ def opened(service, photo, asked):
 
 
 def test_the_archive_holds_masks_picture_settings_and_the_way_back(service, photo):
-    result, name, archive = opened(service, photo, Asked("cat, kitten; dog | background: wall"))
+    result, name, archive = opened(service, photo, SegmentRequest("cat, kitten; dog | background: wall"))
     assert archive.testzip() is None
     kinds = sorted(Path(entry).suffixes[-2:] for entry in archive.namelist())
     assert len(kinds) == 5
@@ -49,12 +49,12 @@ def test_the_archive_holds_masks_picture_settings_and_the_way_back(service, phot
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked("cat; dog"),
-        Asked("--cat; $(dog) 'quoted' | background: wall"),
-        Asked("cat; dog\nbackground: wall, floor"),
-        Asked("cat; dog", preset="paper-224", method="clip"),
-        Asked("cat; dog", short_side=160, denoise="dice", eps=0.6, min_samples=2),
-        Asked("cat; dog; tree", templates="openai80", image_prior=True, vote=False, threshold=0.4),
+        SegmentRequest("cat; dog"),
+        SegmentRequest("--cat; $(dog) 'quoted' | background: wall"),
+        SegmentRequest("cat; dog\nbackground: wall, floor"),
+        SegmentRequest("cat; dog", preset="paper-224", method="clip"),
+        SegmentRequest("cat; dog", short_side=160, denoise="dice", eps=0.6, min_samples=2),
+        SegmentRequest("cat; dog; tree", templates="openai80", image_prior=True, vote=False, threshold=0.4),
     ],
     ids=lambda asked: repr(asked)[:60],
 )
@@ -70,7 +70,7 @@ def test_the_command_line_of_a_result_gives_the_same_labels(service, photo, tmp_
 
 
 def test_a_replaced_picture_is_not_mixed_with_an_older_result(service, photo, picture):
-    cut = service.segment(photo, Asked("cat; dog"))
+    cut = service.segment(photo, SegmentRequest("cat; dog"))
     Image.fromarray(picture[::-1]).save(photo)
     with pytest.raises(UserError, match="replaced"):
         bundle(service, cut.run, photo)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cliptrase_core.inspection.statistics import measure_patches
 from demo.handlers.segment import SegmentHandlers
-from demo.service import Asked, Service
+from demo.service import SegmentRequest, Service
 from demo.service.figure import DPI, figure_file
 from demo.settings import EXAMPLES, Settings
 
@@ -25,7 +25,7 @@ def service():
 
 @pytest.fixture(scope="module")
 def run(service):
-    return service.segment(PATH, Asked("=dog; grass; bushes", short_side=160)).run
+    return service.segment(PATH, SegmentRequest("=dog; grass; bushes", short_side=160)).run
 
 
 @pytest.mark.parametrize(

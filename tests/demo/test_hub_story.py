@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from cliptrase_core.models import hub as core_hub
 from demo.errors import UserError
-from demo.models import ModelHolder
+from demo.models import ModelRegistry
 from demo.models.keys import REAL
 from demo.settings import EXAMPLES, Settings
 from tests.conftest import tiny_clip
@@ -143,7 +143,7 @@ BAD_HUBS = {
 def test_whatever_the_hub_does_nano_runs_and_one_click_tries_again(behaviour, said, hub):
     for name, value in behaviour.items():
         setattr(hub, name, value)
-    holder = ModelHolder(Settings(model="tiny:one", device="cpu"))
+    holder = ModelRegistry(Settings(model="tiny:one", device="cpu"))
     assert holder.segmenter().info.name == "nano"
     until(lambda: not holder.status().busy)
     status = holder.status()
@@ -159,7 +159,7 @@ def test_whatever_the_hub_does_nano_runs_and_one_click_tries_again(behaviour, sa
 
 def test_a_transfer_that_breaks_now_and_then_goes_on_where_it_broke(hub):
     hub.cut, hub.cuts = 3_000_000, 3
-    holder = ModelHolder(Settings(model="tiny:one", device="cpu"))
+    holder = ModelRegistry(Settings(model="tiny:one", device="cpu"))
     holder.segmenter()
     until(lambda: not holder.status().busy)
     assert holder.status().key == "tiny:one"
@@ -168,7 +168,7 @@ def test_a_transfer_that_breaks_now_and_then_goes_on_where_it_broke(hub):
 def test_a_slow_hub_shows_how_far_it_is(hub, monkeypatch):
     hub.pause = 0.02
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 500_000)  # the library's 10 MB are more than the whole file
-    holder, told = ModelHolder(Settings(model="nano", device="cpu")), []
+    holder, told = ModelRegistry(Settings(model="nano", device="cpu")), []
     holder.load("tiny:one", lambda share, text: told.append((share, text)))
     assert len({text for _, text in told if " of 7 MB" in text}) >= 4
     assert [share for share, _ in told] == sorted(share for share, _ in told)
@@ -176,7 +176,7 @@ def test_a_slow_hub_shows_how_far_it_is(hub, monkeypatch):
 
 def test_a_disk_without_room_is_said_before_anything_is_fetched(hub, monkeypatch):
     monkeypatch.setattr(core_hub.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
-    holder = ModelHolder(Settings(model="nano", device="cpu"))
+    holder = ModelRegistry(Settings(model="nano", device="cpu"))
     with pytest.raises(UserError, match="full disk.*HF_HOME"):
         holder.load("tiny:one", quiet)
     monkeypatch.setattr(core_hub.shutil, "disk_usage", shutil.disk_usage)

@@ -13,7 +13,7 @@ import torch
 
 from cliptrase_core.inspection.statistics import measure, patch_shares, surroundings
 from demo.examples import read_examples
-from demo.service import Asked, Service
+from demo.service import SegmentRequest, Service
 from demo.service import lens as value_of
 from demo.service.lens import coded, lens_rows, lens_value, run_lengths
 from demo.settings import Settings
@@ -34,7 +34,7 @@ def path():
 
 @pytest.fixture(scope="module")
 def run(service, path):
-    return service.segment(path, Asked(HOSTILE)).run
+    return service.segment(path, SegmentRequest(HOSTILE)).run
 
 
 @pytest.fixture(scope="module")

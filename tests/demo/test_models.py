@@ -29,11 +29,11 @@ from demo.handlers.page import PageHandlers
 from demo.handlers.segment import SegmentHandlers
 from demo.jobs import watched
 from demo.layout import build, launch_options
-from demo.models import ModelHolder, offered, read_key
+from demo.models import ModelRegistry, offered, read_key
 from demo.models import facts as facts_module
-from demo.models import holder as holder_module
+from demo.models import registry as holder_module
 from demo.presenters import model as presenters
-from demo.service import Asked, Refinement, Service, bundle, point_at
+from demo.service import Refinement, SegmentRequest, Service, bundle, point_at
 from demo.service.clusters import clusters_of
 from demo.service.compare import Comparison, cuts, variants
 from demo.settings import OFFERED, Settings
@@ -180,7 +180,7 @@ def test_two_visitors_with_different_models_get_their_own_answers(fake_hub, phot
     answers = {}
 
     def visitor(key, tag):
-        answers[tag] = [service.segment(photo, Asked("cat; dog; tree", model=key)).result for _ in range(3)]
+        answers[tag] = [service.segment(photo, SegmentRequest("cat; dog; tree", model=key)).result for _ in range(3)]
 
     people = [threading.Thread(target=visitor, args=pair) for pair in zip(keys, ("one", "two"), strict=True)]
     for one in people:
@@ -193,13 +193,16 @@ def test_two_visitors_with_different_models_get_their_own_answers(fake_hub, phot
             np.testing.assert_array_equal(result.labels, expected.labels)
             np.testing.assert_allclose(result.confidence, expected.confidence, atol=1e-5)
     assert np.abs(answers["one"][0].confidence - answers["two"][0].confidence).max() > 0.01
-    assert service.segment(photo, Asked("cat; dog")).run.seen.model_id == service.holder.segmenter("nano").model_id
+    assert (
+        service.segment(photo, SegmentRequest("cat; dog")).run.seen.model_id
+        == service.holder.segmenter("nano").model_id
+    )
 
 
 def test_models_unused_for_longest_go_but_the_first_stays(fake_hub, monkeypatch):
     size = facts_module.model_bytes(Segmenter.from_open_clip(tiny_clip()))
     monkeypatch.setattr(holder_module, "KEPT_MODEL_BYTES", 2 * size)
-    holder = ModelHolder(Settings(model="nano", device="cpu"))
+    holder = ModelRegistry(Settings(model="nano", device="cpu"))
     for tag in ("one", "two"):
         holder.load(f"tiny:{tag}", quiet)
     holder.segmenter("tiny:one")
@@ -210,7 +213,7 @@ def test_models_unused_for_longest_go_but_the_first_stays(fake_hub, monkeypatch)
 
 
 def test_a_model_is_loaded_once_and_told_about(fake_hub, monkeypatch):
-    holder, steps = ModelHolder(Settings(model="nano", device="cpu")), []
+    holder, steps = ModelRegistry(Settings(model="nano", device="cpu")), []
     holder.load("tiny:one", lambda share, text: steps.append((share, text)))
     shares = [share for share, _ in steps]
     assert shares == sorted(shares)
@@ -222,7 +225,7 @@ def test_a_model_is_loaded_once_and_told_about(fake_hub, monkeypatch):
 
 def test_offline_is_said_with_what_to_do(fake_hub):
     fake_hub.answers = False
-    holder = ModelHolder(Settings(model="nano", device="cpu"))
+    holder = ModelRegistry(Settings(model="nano", device="cpu"))
     with pytest.raises(UserError, match=r"does not answer|forbids fetching") as refusal:
         holder.load("tiny:one", quiet)
     assert "CLIPTRASE_MODEL=tiny:weights.safetensors" in str(refusal.value)
@@ -232,7 +235,7 @@ def test_offline_is_said_with_what_to_do(fake_hub):
 def test_a_model_that_memory_does_not_hold_is_refused_before_it_is_fetched(fake_hub, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 1_000_000)
     with pytest.raises(UserError, match="Choose a smaller model"):
-        ModelHolder(Settings(model="nano", device="cpu")).load("tiny:one", quiet)
+        ModelRegistry(Settings(model="nano", device="cpu")).load("tiny:one", quiet)
     assert not list(fake_hub.near.iterdir())
 
 
@@ -243,7 +246,7 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
     fake_hub.released.clear()
     service = Service(Settings(model="tiny:one", device="cpu"))
     service.start()
-    first = service.segment(photo, Asked("cat; dog"))
+    first = service.segment(photo, SegmentRequest("cat; dog"))
     assert service.holder.segmenter().info.name == "nano"
     until(lambda: "40%" in (service.status().notice or ""))
     assert service.status().busy
@@ -251,7 +254,10 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
     until(lambda: not service.status().busy)
     assert (service.status().name, service.status().pretrained, service.status().notice) == ("tiny", "one", None)
     assert service.again(first.run, photo).run.seen.model == "nano"
-    assert service.segment(photo, Asked("cat; dog")).run.seen.model_id == service.holder.segmenter("tiny:one").model_id
+    assert (
+        service.segment(photo, SegmentRequest("cat; dog")).run.seen.model_id
+        == service.holder.segmenter("tiny:one").model_id
+    )
     assert service.holder.segmenter("nano").info.name == "nano"
 
 
@@ -285,12 +291,12 @@ def switched():
 def test_a_result_outlives_the_arrival_of_another_model(use, switched, photo):
     service = switched
     service.holder._take(service.holder.segmenter("nano"), None)
-    run = service.segment(photo, Asked("cat; dog")).run
+    run = service.segment(photo, SegmentRequest("cat; dog")).run
     service.holder._take(Segmenter.from_open_clip(tiny_clip()), None)
     assert service.holder.segmenter().info.name == "given"
     assert use(service, run, photo) is not None
     assert service.again(run, photo).run.seen.model == "nano"
-    assert service.segment(photo, Asked("cat; dog")).run.seen.model == "given:given"
+    assert service.segment(photo, SegmentRequest("cat; dog")).run.seen.model == "given:given"
 
 
 def test_a_visitor_s_choice_outlives_the_switch(fake_hub):
@@ -496,7 +502,7 @@ def test_a_long_picture_at_the_largest_size_gets_a_size_that_fits(tmp_path, plai
     path = tmp_path / "long.png"
     Image.new("RGB", (1200, 300)).save(path)
     with pytest.raises(UserError, match=r"16384 patches.*short side of 560 or less"):
-        plain.segment(str(path), Asked("cat; dog", short_side=1024))
+        plain.segment(str(path), SegmentRequest("cat; dog", short_side=1024))
 
 
 def test_less_memory_means_a_smaller_size(tmp_path, monkeypatch, plain):
@@ -504,8 +510,8 @@ def test_less_memory_means_a_smaller_size(tmp_path, monkeypatch, plain):
     Image.new("RGB", (300, 300)).save(path)
     monkeypatch.setattr(memory, "available", lambda: 100_000_000)  # N = 784 takes 89 MB, N = 1225 takes 150 MB
     with pytest.raises(UserError, match="memory that is left.*short side of 448 or less"):
-        plain.segment(str(path), Asked("cat; dog", short_side=1024))
-    assert plain.segment(str(path), Asked("cat; dog", short_side=224)).legend
+        plain.segment(str(path), SegmentRequest("cat; dog", short_side=1024))
+    assert plain.segment(str(path), SegmentRequest("cat; dog", short_side=224)).legend
 
 
 def test_memory_is_the_lesser_of_machine_and_container(tmp_path, monkeypatch):

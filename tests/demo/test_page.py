@@ -17,12 +17,12 @@ from cliptrase_core.options import DENOISE
 from cliptrase_core.text.templates import TEMPLATES
 from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
-from demo.cache import Kept
+from demo.cache import LRUCache
 from demo.handlers.address import settings_of
 from demo.handlers.common import spoken
 from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.layout import build, launch_options
-from demo.models import ModelHolder
+from demo.models import ModelRegistry
 from demo.presenters import segment as presenters
 from demo.service import Service, scores_of
 from demo.settings import Settings
@@ -326,13 +326,13 @@ def test_unexpected_errors_say_nothing_of_the_server(handlers, photo, monkeypatc
 
 
 def test_a_wrong_model_is_said_and_nano_runs():
-    holder = ModelHolder(Settings(model="ViT-B-61", device="cpu"))
+    holder = ModelRegistry(Settings(model="ViT-B-61", device="cpu"))
     assert holder.segmenter().info.name == "nano"
     assert "ViT-B-61" in holder.status().notice
 
 
 def test_the_store_forgets_what_was_unused_for_longest_and_makes_once():
-    kept, made = Kept(2), []
+    kept, made = LRUCache(2), []
     for key in ("a", "b", "a", "c", "a", "b"):
         kept.get(key, lambda key=key: made.append(key) or key)
     assert made == ["a", "b", "c", "b"]
@@ -340,7 +340,7 @@ def test_the_store_forgets_what_was_unused_for_longest_and_makes_once():
 
 
 def test_the_store_forgets_by_weight_but_keeps_the_newest():
-    kept = Kept(10, len)
+    kept = LRUCache(10, len)
     for text in ("aaaa", "bbbb", "cccc", "d" * 20):
         kept.get(text[0], lambda text=text: text)
     assert kept.peek("d") == "d" * 20

@@ -34,11 +34,11 @@ from demo.handlers.clusters import ClustersHandlers
 from demo.handlers.compare import CompareHandlers
 from demo.handlers.model import ModelHandlers
 from demo.handlers.segment import SegmentHandlers
-from demo.jobs import Left
-from demo.service import Asked, Refinement, Service, bundle, point_at, room
+from demo.jobs import Cancelled
+from demo.service import Refinement, SegmentRequest, Service, bundle, limits, point_at
 from demo.service import pictures as pictures_module
+from demo.service.ground_truth import read_truth
 from demo.service.packed import Packed
-from demo.service.truth import read_truth
 from demo.settings import Settings
 from tests.demo.test_page import Click
 from tests.photographs import MEGAPIXELS_12, MEGAPIXELS_50, WORDS, photograph
@@ -90,7 +90,7 @@ def test_everything_that_the_page_shows_is_made_at_display_size_and_once(service
     segment, compare, clusters = (
         handlers(service) for handlers in (SegmentHandlers, CompareHandlers, ClustersHandlers)
     )
-    run = service.segment(photo, Asked(WORDS)).run
+    run = service.segment(photo, SegmentRequest(WORDS)).run
     assert counted["_read_pil"] == counted["run"] == counted["sha256"] == 1
     segment.findings(run, photo)
     assert labellings(counted) == {SHOWN: 1}
@@ -116,7 +116,7 @@ def test_everything_that_the_page_shows_is_made_at_display_size_and_once(service
 
 
 def test_what_is_kept_of_a_photograph_is_small(service, photo):
-    run = service.segment(photo, Asked(WORDS)).run
+    run = service.segment(photo, SegmentRequest(WORDS)).run
     list(CompareHandlers(service).compare(run, photo, ""))
     pixels = SHOWN[0] * SHOWN[1]
     results = [packed for _, packed in service._results.items()]
@@ -134,7 +134,7 @@ def test_what_is_kept_of_a_photograph_is_small(service, photo):
 
 @pytest.mark.parametrize("threshold", [0.0, 0.4])
 def test_the_page_shows_what_the_full_result_is_seen_from_afar(service, photo, threshold):
-    shown = service.segment(photo, Asked(WORDS, threshold=threshold))
+    shown = service.segment(photo, SegmentRequest(WORDS, threshold=threshold))
     full = service.again(shown.run, photo, full=True)
     assert shown.result.size == SHOWN
     assert full.result.size == MEGAPIXELS_12
@@ -156,7 +156,7 @@ def test_the_page_shows_what_the_full_result_is_seen_from_afar(service, photo, t
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (1279, 959), (640, 480), (333, 777)])
 def test_a_click_on_the_shown_picture_means_the_same_place_of_the_photograph(service, photo, x, y):
-    run = service.segment(photo, Asked(WORDS)).run
+    run = service.segment(photo, SegmentRequest(WORDS)).run
     point = point_at(service, run, photo, x, y)
     assert abs((point.row + 0.5) / HEIGHT - (y + 0.5) / SHOWN[0]) < 1 / SHOWN[0]
     assert abs((point.column + 0.5) / WIDTH - (x + 0.5) / SHOWN[1]) < 1 / SHOWN[1]
@@ -167,7 +167,7 @@ def test_a_click_on_the_shown_picture_means_the_same_place_of_the_photograph(ser
 
 
 def test_what_is_downloaded_is_in_full_and_says_how_far_it_is(service, photo):
-    cut = service.segment(photo, Asked(WORDS))
+    cut = service.segment(photo, SegmentRequest(WORDS))
     told = []
     _, content = bundle(service, cut.run, photo, step=lambda share, text: told.append((share, text)))
     shares = [share for share, _ in told]
@@ -187,7 +187,7 @@ def test_what_is_downloaded_is_in_full_and_says_how_far_it_is(service, photo):
 
 def test_the_button_says_how_far_the_archive_is_and_can_be_pressed_again_after_an_error(service, tmp_path):
     path = str(photograph(tmp_path / "small.png", 3, (120, 160)))
-    run = service.segment(path, Asked(WORDS)).run
+    run = service.segment(path, SegmentRequest(WORDS)).run
     *busy, done = SegmentHandlers(service).download(run, path)
     assert all(not view.download.interactive and "%" in view.download.value for view in busy)
     assert done.download.interactive
@@ -207,7 +207,7 @@ def test_what_is_refined_for_download_is_what_was_shown_and_sam_is_not_asked_aga
 ):
     from cliptrase_core.refine.sam import Sam
 
-    run = service.segment(photo, Asked("cat; wall")).run
+    run = service.segment(photo, SegmentRequest("cat; wall")).run
     shown = service.refine(Refinement(run, refiner, mode), photo)
     assert shown.refined.size == SHOWN == shown.pixels.shape[:2]
     for asked in ("embed", "answer", "everything"):
@@ -233,7 +233,7 @@ def test_calls_get_results_in_full(service, photo, call):
 
 
 def test_a_ground_truth_of_a_photograph_is_taken_at_its_own_size(service, photo, tmp_path):
-    own = service.segment(photo, Asked("cat; wall"))
+    own = service.segment(photo, SegmentRequest("cat; wall"))
     truth = service.again(own.run, photo, full=True).result.labels
     Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "truth.png")
     read = read_truth(service, photo, str(tmp_path / "truth.png"), own)
@@ -250,19 +250,19 @@ def test_a_ground_truth_of_a_photograph_is_taken_at_its_own_size(service, photo,
 )
 def test_pictures_that_fit_a_screen_are_labelled_as_they_are(service, tmp_path, size, expected):
     path = str(photograph(tmp_path / "small.png", 3, size))
-    cut = service.segment(path, Asked(WORDS))
+    cut = service.segment(path, SegmentRequest(WORDS))
     assert cut.result.size == expected
     if size == expected:
         own = service.holder.segmenter(None)
         exact = own.segment(own.encode(path), WORDS)
         for name in ("labels", "regions", "confidence"):
             np.testing.assert_array_equal(getattr(cut.result, name), getattr(exact, name))
-        assert service.segment(path, Asked(WORDS), full=True).kept, "and not divided twice"
+        assert service.segment(path, SegmentRequest(WORDS), full=True).kept, "and not divided twice"
 
 
 @pytest.mark.parametrize("preset", ["paper-224", "paper-336"])
 def test_the_papers_presets_are_exact_on_photographs(service, photo, preset):
-    cut = service.segment(photo, Asked(WORDS, preset=preset))
+    cut = service.segment(photo, SegmentRequest(WORDS, preset=preset))
     own = service.holder.segmenter(None)
     exact = own.segment(own.encode(photo, preset), WORDS)
     np.testing.assert_array_equal(cut.result.labels, exact.labels)
@@ -271,7 +271,7 @@ def test_the_papers_presets_are_exact_on_photographs(service, photo, preset):
 
 def test_fifty_megapixels_are_read_at_a_reduced_size_and_labelled_in_full(service, tmp_path, counted):
     path = str(photograph(tmp_path / "large.jpg", 2, MEGAPIXELS_50, quality=70))
-    cut = service.segment(path, Asked("cup; table"))
+    cut = service.segment(path, SegmentRequest("cup; table"))
     (_, entry), *_ = service._pictures._kept.items()
     assert entry.encoding.frame.original == entry.encoding.frame.labels == MEGAPIXELS_50
     assert cut.result.size == SHOWN
@@ -285,13 +285,13 @@ def test_what_cannot_be_decoded_reduced_is_refused_with_a_way_out(service, tmp_p
     path = tmp_path / "large.png"
     Image.new("L", MEGAPIXELS_50[::-1]).save(path)
     with pytest.raises(UserError, match="Save it as JPEG"):
-        service.segment(str(path), Asked("cat; wall"))
+        service.segment(str(path), SegmentRequest("cat; wall"))
 
 
 @pytest.mark.parametrize("way", ["zip", "refined zip", "call", "compare"])
 def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service, photo, monkeypatch, counted, way):
-    run = service.segment(photo, Asked("cat; wall")).run
-    monkeypatch.setattr(room.core.io.memory, "available", lambda: 200_000_000)
+    run = service.segment(photo, SegmentRequest("cat; wall")).run
+    monkeypatch.setattr(limits.core.io.memory, "available", lambda: 200_000_000)
     ways = {
         "zip": lambda: bundle(service, run, photo),
         "refined zip": lambda: bundle(service, run, photo, Refinement(run, "edges", "prompts")),
@@ -301,7 +301,7 @@ def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service
     with pytest.raises((UserError, gr.Error), match=r"3000 x 4000 pixels take about 0.4 GB.*smaller copy"):
         ways[way]()
     assert labellings(counted) == {SHOWN: 1}
-    assert service.segment(photo, Asked("cat; wall")).kept, "the page still shows it"
+    assert service.segment(photo, SegmentRequest("cat; wall")).kept, "the page still shows it"
 
 
 def test_a_file_that_changed_is_read_again(tmp_path):
@@ -321,7 +321,7 @@ def test_what_phones_send_is_divided(service, tmp_path, kind):
 
     pillow_heif.register_heif_opener()
     path = str(photograph(tmp_path / f"photo.{kind}", 1, (600, 800)))
-    assert service.segment(path, Asked("person; wall")).result.size == (600, 800)
+    assert service.segment(path, SegmentRequest("person; wall")).result.size == (600, 800)
 
 
 @pytest.mark.parametrize("classes", [2, 255, 256, 300])
@@ -419,10 +419,10 @@ def test_what_is_made_strip_by_strip_is_what_is_made_at_once(segmenter, name, pi
 def test_an_archive_that_nobody_waits_for_is_not_written(segmenter, picture, tmp_path, share):
     def step(done: float, text: str) -> None:
         if done >= share:
-            raise Left
+            raise Cancelled
 
     result = segmenter.segment(segmenter.encode(picture), "cat; dog")
-    with pytest.raises(Left):
+    with pytest.raises(Cancelled):
         export.save(result, picture, tmp_path / "out", "picture", step=step)
     assert not (tmp_path / "out").exists()
 

@@ -28,7 +28,7 @@ from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_checkpoints import PUBLISHED
 from demo.figures.boundaries import AFTER, BEFORE, SAME, boundaries
 from demo.handlers.refine import NOTHING, BetterView, RefineHandlers, RefineView
-from demo.service import Asked, Refinement, Service, bundle
+from demo.service import Refinement, SegmentRequest, Service, bundle
 from demo.service import refine as refining
 from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
 
@@ -49,7 +49,7 @@ def handlers(service):
 
 @pytest.fixture(scope="module")
 def horses(service):
-    return service.segment(HORSES, Asked(WORDS))
+    return service.segment(HORSES, SegmentRequest(WORDS))
 
 
 def refined(handlers, run, refiner="sam-nano", mode="prompts"):
@@ -152,7 +152,7 @@ def test_before_a_result_it_is_said(handlers):
 def test_a_replaced_picture_is_not_refined(handlers, service, tmp_path):
     path = tmp_path / "photo.png"
     path.write_bytes(Path(HORSES).read_bytes())
-    run = service.segment(str(path), Asked("dog; road")).run
+    run = service.segment(str(path), SegmentRequest("dog; road")).run
     with Image.open(HORSES) as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
     steps = handlers.refine(run, str(path), "edges", "prompts")
@@ -253,8 +253,8 @@ def test_stop_reaches_sam_in_every_mode(service, horses):
 
     for mode in REFINE_MODES:
         fresh = Service(Settings(model="nano", device="cpu"), service.holder)
-        fresh.segment(HORSES, Asked("dog; road; sky"))
-        run = fresh.segment(HORSES, Asked("dog; road; sky")).run
+        fresh.segment(HORSES, SegmentRequest("dog; road; sky"))
+        run = fresh.segment(HORSES, SegmentRequest("dog; road; sky")).run
         with pytest.raises(Enough):
             fresh.refine(Refinement(run, "sam-nano", mode), HORSES, stop)
 
@@ -281,7 +281,7 @@ def test_a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded(handlers
 
 def test_another_result_takes_the_refined_one_away(handlers, horses):
     _, better = refined(handlers, horses.run)
-    for run in (None, dataclasses.replace(horses.run, asked=Asked("cat"))):
+    for run in (None, dataclasses.replace(horses.run, asked=SegmentRequest("cat"))):
         gone = handlers.forget(better.refinement, run)
         assert gone[len(RefineView._fields) :] == NOTHING
         assert gone[RefineView._fields.index("found")].visible is False
@@ -297,7 +297,7 @@ def test_stopping_is_said_only_where_something_ran(handlers):
 
 
 def test_what_a_person_typed_is_escaped_everywhere(handlers, service):
-    cut = service.segment(HORSES, Asked("<b>dog</b>, dog; <i>road, road; brick wall"))
+    cut = service.segment(HORSES, SegmentRequest("<b>dog</b>, dog; <i>road, road; brick wall"))
     view, better = refined(handlers, cut.run)
     for text in (better.classes, better.piece_table, better.share, view.news):
         assert "<b>dog" not in text
@@ -334,7 +334,7 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
 ):
     photo = tmp_path / "dog.png"
     photo.write_bytes(Path(HORSES).read_bytes())
-    run = service.segment(str(photo), Asked(WORDS, preset=preset)).run
+    run = service.segment(str(photo), SegmentRequest(WORDS, preset=preset)).run
     asked = Refinement(run, refiner, mode)
     result = service.refine(asked, str(photo)).refined
     _, content = bundle(service, run, str(photo), asked)

@@ -17,7 +17,7 @@ from cliptrase_core.models import loading
 from demo import core
 from demo.errors import UserError
 from demo.handlers.model import head_view
-from demo.models import ModelHolder, opening
+from demo.models import ModelRegistry, opening
 from demo.models.keys import REAL
 from demo.service import Service
 from demo.settings import Settings
@@ -139,7 +139,7 @@ def test_weights_that_hold_no_numbers_end_with_nano_and_a_plain_line(spoil, tmp_
     state = {name: tensor.clone() for name, tensor in tiny_clip().state_dict().items()}
     spoil(state)
     save_file(state, tmp_path / "spoilt.safetensors")
-    holder = ModelHolder(Settings(model=f"tiny:{tmp_path}/spoilt.safetensors", device="cpu"))
+    holder = ModelRegistry(Settings(model=f"tiny:{tmp_path}/spoilt.safetensors", device="cpu"))
     assert holder.segmenter().info.name == "nano"
     status = holder.status()
     assert "expected finite numbers" in status.notice
@@ -178,7 +178,7 @@ def test_whatever_a_model_raises_nano_runs(failure, said, monkeypatch):
         return built(name, *arguments, **options)
 
     monkeypatch.setattr("cliptrase_core.segmenter.loading.load", load)
-    holder = ModelHolder(Settings(model="tiny:one", device="cpu"))
+    holder = ModelRegistry(Settings(model="tiny:one", device="cpu"))
     assert holder.segmenter().info.name == "nano"
     assert said in holder.status().notice
     assert "secret" not in holder.status().notice
@@ -217,7 +217,7 @@ def test_a_failed_load_is_tried_by_one_thread_however_many_ask(monkeypatch):
         raise OSError("disk")
 
     monkeypatch.setattr(opening, "ready", never)
-    holder = ModelHolder(Settings(model="nano", device="cpu"))
+    holder = ModelRegistry(Settings(model="nano", device="cpu"))
 
     def ask():
         with pytest.raises(UserError):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from demo.handlers.tour import TourHandlers, TourView
-from demo.service import Asked, Service
+from demo.service import SegmentRequest, Service
 from demo.service.tour import AROUND, POINT, STEPS, tour_example, tour_step
 from demo.settings import Settings
 
@@ -33,7 +33,7 @@ def test_every_step_shows_two_pictures_and_says_what_was_computed(service, numbe
 
 def test_shares_of_the_tour_are_sums_over_patches(service):
     facts = tour_step(service, 1).facts
-    cut = service.segment(str(tour_example().path), Asked(tour_example().words))
+    cut = service.segment(str(tour_example().path), SegmentRequest(tour_example().words))
     h, w = cut.run.seen.grid
     row, column = int(POINT[0] * h), int(POINT[1] * w)
     look = service.look(cut.run.seen, str(tour_example().path), row, column)

@@ -16,7 +16,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from demo.examples import read_examples
-from demo.service import Asked, Service
+from demo.service import SegmentRequest, Service
 from demo.settings import Settings
 from demo.style import CSS, theme
 from demo.tabs import lens
@@ -29,7 +29,7 @@ EXAMPLES = {example.name: example for example in read_examples()}
 def segment(name: str, words: str, side: float):
     """A result as the page makes it: the run, and the picture's path."""
     path = str(EXAMPLES[name].path)
-    asked = Asked(words or EXAMPLES[name].words, short_side=int(side) or None)
+    asked = SegmentRequest(words or EXAMPLES[name].words, short_side=int(side) or None)
     return service.segment(path, asked).run, path
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from cliptrase_core import InputError
-from demo import gpu, lent
-from demo.service import Asked, Service
+from demo import zerogpu, zerogpu_model
+from demo.service import SegmentRequest, Service
 from demo.settings import Settings
 
 
@@ -52,31 +52,31 @@ def zero(monkeypatch):
     forked = Forked()
     monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=forked))
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    monkeypatch.setattr(lent, "DEVICE", "cpu")
-    importlib.reload(gpu)
+    monkeypatch.setattr(zerogpu_model, "DEVICE", "cpu")
+    importlib.reload(zerogpu)
     yield forked
     monkeypatch.undo()
-    importlib.reload(gpu)
+    importlib.reload(zerogpu)
 
 
 def test_without_spaces_nothing_changes():
     def function():
         """Any."""
 
-    assert gpu.on_gpu(function) is function
-    assert not gpu.lent()
-    assert gpu.device_name("cpu") == "cpu"
+    assert zerogpu.on_gpu(function) is function
+    assert not zerogpu.lent()
+    assert zerogpu.device_name("cpu") == "cpu"
 
 
 def test_a_space_without_a_lent_gpu_runs_plainly(zero, monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU")
     service = Service(Settings(model="nano", device="cpu"))
-    assert not isinstance(service.holder.segmenter(), lent.LentSegmenter)
+    assert not isinstance(service.holder.segmenter(), zerogpu_model.ZeroGPUSegmenter)
     assert not zero.pids
 
 
 def test_the_worker_does_the_heavy_part_and_the_result_is_the_same(zero, nano, picture, tmp_path):
-    segmenter = lent.LentSegmenter("nano", None, "fp32")
+    segmenter = zerogpu_model.ZeroGPUSegmenter("nano", None, "fp32")
     encoding = segmenter.encode(picture)
     assert len(zero.pids) == 1
     assert zero.pids[0] != os.getpid()
@@ -90,9 +90,9 @@ def test_the_worker_does_the_heavy_part_and_the_result_is_the_same(zero, nano, p
         segmenter.capture(picture).maps().attention, nano.capture(picture).maps().attention, atol=1e-3, rtol=1e-2
     )
     assert len(zero.pids) == 3
-    assert zero.durations == [gpu.DURATION]
-    assert gpu.DURATION <= 15
-    assert not lent._there  # what the worker keeps is the worker's
+    assert zero.durations == [zerogpu.DURATION]
+    assert zerogpu.DURATION <= 15
+    assert not zerogpu_model._there  # what the worker keeps is the worker's
 
 
 def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
@@ -103,9 +103,9 @@ def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
     service = Service(Settings(model="nano"))
     assert "lent GPU" in service.holder.facts().device
     assert not zero.pids  # loading spends none of the lent seconds
-    first = service.segment(str(path), Asked("cat; dog"))
+    first = service.segment(str(path), SegmentRequest("cat; dog"))
     asked = len(zero.pids)
-    again = service.segment(str(path), Asked("cat; dog", threshold=0.5))
+    again = service.segment(str(path), SegmentRequest("cat; dog", threshold=0.5))
     assert again.kept
     assert again.reused
     assert not first.kept
@@ -113,10 +113,12 @@ def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
 
 
 def test_errors_of_the_worker_come_back_as_they_were(zero, picture, monkeypatch):
-    segmenter = lent.LentSegmenter("nano", None, "fp32")
+    segmenter = zerogpu_model.ZeroGPUSegmenter("nano", None, "fp32")
     with pytest.raises(InputError, match="at most"):
         segmenter.embed_words(["word " * 200])
-    monkeypatch.setattr(lent, "home", lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    monkeypatch.setattr(
+        zerogpu_model, "home", lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory"))
+    )
     with pytest.raises(RuntimeError, match="out of memory"):
         segmenter.encode(picture)
 
@@ -125,11 +127,11 @@ def test_a_model_loaded_after_the_fork_is_read_by_the_worker_itself(nano):
     request = pickle.dumps(("never seen", "nano", "embedded", "fp32", "words", (["cat"], ["a {}."])))
     threads = torch.get_num_threads()
     try:
-        lent.DEVICE, before = "cpu", lent.DEVICE
-        vectors = pickle.loads(lent.answer(request))
+        zerogpu_model.DEVICE, before = "cpu", zerogpu_model.DEVICE
+        vectors = pickle.loads(zerogpu_model.answer(request))
     finally:
-        lent.DEVICE = before
-        lent._there.clear()
+        zerogpu_model.DEVICE = before
+        zerogpu_model._there.clear()
         torch.set_num_threads(threads)
     assert vectors.shape == (1, 256)
 
@@ -144,5 +146,5 @@ def test_what_lies_on_a_gpu_is_brought_home():
         def __reduce__(self):
             raise AssertionError("a CUDA tensor would leave the worker")
 
-    assert pickle.loads(pickle.dumps(lent.home((There(), There())))) == (torch.ones(1), torch.ones(1))
-    assert pickle.loads(pickle.dumps(lent.home(There()))) == torch.ones(1)
+    assert pickle.loads(pickle.dumps(zerogpu_model.home((There(), There())))) == (torch.ones(1), torch.ones(1))
+    assert pickle.loads(pickle.dumps(zerogpu_model.home(There()))) == torch.ones(1)

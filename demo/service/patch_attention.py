@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from demo import core
 from demo.figures import views
-from demo.service.pictures import Seen
+from demo.service.pictures import PictureKey
 from demo.settings import INCOMING, OUTGOING
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MATRIX_SIDE = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class PatchAttention:
     """What one patch, or [CLS], looks at in one layer.
 
     Attributes:
@@ -47,7 +47,7 @@ class Look:
         patches: (h*cell, w*cell, 3), what the model saw.
     """
 
-    seen: Seen
+    seen: PictureKey
     patch: tuple[int, int] | None
     layer: int
     head: int | None
@@ -79,7 +79,7 @@ class Matrix:
         patches: as in `Look`.
     """
 
-    seen: Seen
+    seen: PictureKey
     layer: int
     head: int | None
     affinity: Floats
@@ -91,8 +91,12 @@ class Matrix:
 
 
 def make_look(
-    seen: Seen, maps: AttentionMaps, patches: views.Picture, patch: tuple[int, int] | None, direction: str = OUTGOING
-) -> Look:
+    seen: PictureKey,
+    maps: AttentionMaps,
+    patches: views.Picture,
+    patch: tuple[int, int] | None,
+    direction: str = OUTGOING,
+) -> PatchAttention:
     """One look from the maps of its layer.
 
     Args:
@@ -117,7 +121,7 @@ def make_look(
     before, after = (
         statistics.measure(statistics.patch_shares(share), maps.global_patches, near) for share in shares[:2]
     )
-    return Look(
+    return PatchAttention(
         seen=seen,
         patch=patch,
         layer=maps.layer,
@@ -135,7 +139,7 @@ def make_look(
     )
 
 
-def make_matrix(seen: Seen, maps: AttentionMaps, patches: views.Picture) -> Matrix:
+def make_matrix(seen: PictureKey, maps: AttentionMaps, patches: views.Picture) -> Matrix:
     """The whole matrix of a layer, for the eye."""
     statistics = core.inspection.statistics
     shares = [statistics.patch_shares(matrix[1:, 1:]) for matrix in (maps.attention, maps.recovered, maps.affinity)]

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demo import core, gpu
-from demo.cache import Kept
+from demo import core, zerogpu
+from demo.cache import LRUCache
 from demo.errors import UserError, for_people, out_of_memory
 from demo.models import opening
 from demo.models.facts import ModelFacts, facts_of, model_bytes
@@ -57,7 +57,7 @@ class Status:
     offer: str | None = None
 
 
-class ModelHolder:
+class ModelRegistry:
     """The models that requests get, and how they came to be; threads and visitors share one.
 
     Nano and the model that the page was to start with stay; of further ones, those used last.
@@ -73,7 +73,7 @@ class ModelHolder:
         self._first: str | None = None  # key of what a visitor gets who chose nothing
         self._wanted: str | None = None  # key of what that is to be; None where a file is
         self._staying: dict[str, Segmenter] = {}
-        self._further: Kept[Segmenter] = Kept(KEPT_MODEL_BYTES, model_bytes)
+        self._further: LRUCache[Segmenter] = LRUCache(KEPT_MODEL_BYTES, model_bytes)
         self._status = Status()
 
     def start(self) -> None:
@@ -217,7 +217,7 @@ class ModelHolder:
             key=key,
             name=info.name,
             pretrained=info.pretrained,
-            device=gpu.device_name(segmenter.device),
+            device=zerogpu.device_name(segmenter.device),
             precision=segmenter.precision,
             notice=notice,
             offer=better if key == NANO and not busy else None,

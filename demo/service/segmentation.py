@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cliptrase_core.options import LayoutOptions, SegmentOptions, options_of
 from demo import core
 from demo.figures import views
-from demo.service.pictures import Seen
+from demo.service.pictures import PictureKey
 
 if TYPE_CHECKING:
     from cliptrase_core import Segmentation
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked(SegmentOptions, LayoutOptions):
+class SegmentRequest(SegmentOptions, LayoutOptions):
     """Everything that decides a result besides the picture; equal ones have equal results.
 
     The options are those of `SegmentOptions` and `LayoutOptions`.
@@ -41,7 +41,7 @@ class Asked(SegmentOptions, LayoutOptions):
         return {name: getattr(self, name) for name in names}
 
     @property
-    def before_vote(self) -> Asked:
+    def before_vote(self) -> SegmentRequest:
         """What pixels say by themselves: the same for every clustering, so that it is made once."""
         return replace(self, vote=False, threshold=0.0, denoise="cls", eps=None, min_samples=None)
 
@@ -50,8 +50,8 @@ class Asked(SegmentOptions, LayoutOptions):
 class Run:
     """One result that a visitor looks at: enough to find or repeat it, small enough to keep for each visitor."""
 
-    seen: Seen
-    asked: Asked
+    seen: PictureKey
+    asked: SegmentRequest
 
     @property
     def token(self) -> str:
@@ -60,7 +60,7 @@ class Run:
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class SegmentView:
     """A segmented picture, ready to be shown or to be handed on.
 
     Attributes:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from demo import core
 from demo.errors import UserError, for_people
-from demo.service.cuts import Cut
 from demo.service.differences import fold
+from demo.service.segmentation import SegmentView
 from demo.service.service import Service
 
 Labels = npt.NDArray[np.int32]
@@ -46,7 +46,7 @@ class Score:
     wrong: npt.NDArray[np.bool_]
 
 
-def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth:
+def read_truth(service: Service, path: str | None, mask: str, own: SegmentView) -> Truth:
     """Read a mask and bring it to the size of the labels that the page shows.
 
     Args:
@@ -80,7 +80,7 @@ def read_truth(service: Service, path: str | None, mask: str, own: Cut) -> Truth
     return Truth(core.io.geometry.nearest(labels, own.result.size), names)
 
 
-def score(truth: Truth, cut: Cut) -> Score:
+def score(truth: Truth, cut: SegmentView) -> Score:
     """Compare a result with a ground truth, classes matched by name."""
 
     metrics = core.evaluation.metrics

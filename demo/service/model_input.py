@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Saw:
+class ModelInput:
     """What a model is given of a picture.
 
     Attributes:
@@ -32,7 +32,9 @@ class Saw:
         return self.frame.patch[0] * tall, self.frame.patch[1] * wide
 
 
-def what_it_saw(service: Service, path: str | None, preset: str, short_side: int | None, model: str | None) -> Saw:
+def what_it_saw(
+    service: Service, path: str | None, preset: str, short_side: int | None, model: str | None
+) -> ModelInput:
     """Lay a picture out for a model; nothing runs through the model.
 
     Args:
@@ -51,5 +53,5 @@ def what_it_saw(service: Service, path: str | None, preset: str, short_side: int
     with for_people():
         known = service.known(segmenter, path, preset, short_side)
         if known is not None:
-            return Saw(known.encoding.model_input, known.encoding.frame)
-        return Saw(*segmenter.view(path, preset, short_side=short_side))
+            return ModelInput(known.encoding.model_input, known.encoding.frame)
+        return ModelInput(*segmenter.view(path, preset, short_side=short_side))

@@ -39,6 +39,6 @@ def device_name(device: Any) -> str:
 
 @on_gpu  # at import: a Space wants to know at its start that there is such a function
 def work(request: bytes) -> bytes:
-    """Answer one request of `demo.lent` in the worker: bytes both ways, so that no tensor is ever shared."""
+    """Answer one request of `demo.zerogpu_model` in the worker: bytes both ways, so that no tensor is ever shared."""
 
-    return core.lent.answer(request)
+    return core.zerogpu_model.answer(request)

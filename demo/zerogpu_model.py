@@ -23,7 +23,7 @@ from cliptrase_core.models.encoder import Encoder
 from cliptrase_core.presets import PositionResize, preset_by_name
 from cliptrase_core.results import ImageEncoding
 from cliptrase_core.text.encoder import TextEncoder
-from demo import gpu
+from demo import zerogpu
 
 DEVICE = "cuda"
 """Of the worker."""
@@ -37,7 +37,7 @@ _there: dict[str, Segmenter] = {}
 """Models on the GPU; filled in workers only."""
 
 
-class LentSegmenter(Segmenter):
+class ZeroGPUSegmenter(Segmenter):
     """A segmenter on the CPU that sends the work of its towers to the worker."""
 
     def __init__(self, name: str, pretrained: str | None, precision: str) -> None:
@@ -70,14 +70,14 @@ class LentSegmenter(Segmenter):
         """
         info = self.info
         request = pickle.dumps((self.model_id, info.name, info.pretrained, self.precision, task, arguments))
-        result = pickle.loads(gpu.work(request))
+        result = pickle.loads(zerogpu.work(request))
         if isinstance(result, Exception):
             raise result
         return result
 
 
 class _LentEncoder(Encoder):
-    def __init__(self, owner: LentSegmenter) -> None:
+    def __init__(self, owner: ZeroGPUSegmenter) -> None:
         super().__init__(owner.backbone, owner.info, owner.model_id)
         self._owner = weakref.proxy(owner)
 
@@ -87,7 +87,7 @@ class _LentEncoder(Encoder):
 
 
 class _LentText(TextEncoder):
-    def __init__(self, owner: LentSegmenter) -> None:
+    def __init__(self, owner: ZeroGPUSegmenter) -> None:
         super().__init__(owner.info.model, owner.info.tokenizer)
         self._owner = weakref.proxy(owner)
 
