@@ -37,7 +37,7 @@ from demo.errors import for_people
 from demo.figures.heat import heat_map
 from demo.handlers.refine import RefineHandlers
 from demo.models import opening, read_key
-from demo.service import Asked, Service
+from demo.service import SegmentRequest, Service
 from demo.service.compare import variants
 from demo.service.refine import is_here
 from demo.settings import Settings
@@ -57,7 +57,7 @@ CALLS = {
     "refine tab": lambda service: RefineHandlers(service).offer("sam-nano"),
     "weights of a refiner": lambda service: is_here("vit_b"),
     "key of a model": lambda service: read_key("ViT-B-16"),
-    "names of methods": lambda service: variants(Asked("dog")),
+    "names of methods": lambda service: variants(SegmentRequest("dog")),
     "heat map": lambda service: heat_map(np.zeros((8, 8, 3), np.uint8), np.eye(2), None, ()),
     "error": lambda service: complain(),
 }
