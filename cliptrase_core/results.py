@@ -362,7 +362,7 @@ class ComponentReport:
         class_name: whose component it is.
         area: pixels of the coarse component.
         point: (x, y) that was pointed at, in pixels of the labels.
-        box: (left, top, right, bottom), likewise.
+        box: (left, top, right, bottom), in pixels of the labels.
         predicted_iou: what the model thinks of its mask.
         agreement: IoU of the mask with the coarse component, in [0, 1].
         accepted: the mask was taken.
@@ -388,7 +388,7 @@ class RefineReport:
         mode: how it worked.
         changed: pixels that have another class now.
         gained: pixels that each class won; classes that won none are left out.
-        lost: likewise.
+        lost: pixels that each class lost; classes that lost none are left out.
         components: components that were looked at; none where the refiner does not work by components.
     """
 

@@ -63,7 +63,7 @@ def decode(
         embedding: (B, decoder width, side, side).
         window: of these pictures.
         points: (P, n, 2) x, y and (P, n) labels, pixels of the small pictures.
-        box: (P, 4), likewise.
+        box: (P, 4), in pixels of the picture.
         mask: (P, 1, 4 side, 4 side) logits.
 
     Returns:

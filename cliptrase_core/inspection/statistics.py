@@ -122,8 +122,8 @@ class PatchMeasures:
 
     Attributes:
         entropy: as in `Measures`.
-        near: likewise; each patch has surroundings.
-        on_global: likewise.
+        near: as in `measure`; each patch has surroundings.
+        on_global: as in `measure`.
     """
 
     entropy: Tensor
@@ -161,7 +161,7 @@ def most_telling_patch(
 
     Args:
         before: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
-        after: likewise.
+        after: of the recovered attention, in the same form.
         global_patches: (M,) int64, places of global patches.
         clusters: (N,), cluster of each patch, negative = none; None where clusters do not matter.
 

@@ -208,7 +208,7 @@ def smooth(scores: Tensor, places: Tensor, shares: Tensor) -> Tensor:
     Args:
         scores: (H*W, P) float32.
         places: (H*W, neighbours) from `colour_neighbours`.
-        shares: (H*W, neighbours), likewise.
+        shares: (H*W, neighbours), their weights.
 
     Returns:
         (H*W, P).

@@ -28,7 +28,7 @@ def refined(
         result: coarse.
         labels: new.
         refiner: name for report and settings.
-        mode: likewise.
+        mode: how it works, one of `MODES`.
         settings: what a second run needs besides.
         seconds: that it took.
         components: for the report.

@@ -145,7 +145,7 @@ class Sam:
                 )
             ) from error
 
-        class Seen(SamPredictor):  # type: ignore[misc]
+        class Reembedded(SamPredictor):  # type: ignore[misc]
             """Takes the embedding that is there already."""
 
             def set_image(self, image: npt.NDArray[np.uint8], image_format: str = "RGB") -> None:
@@ -161,7 +161,7 @@ class Sam:
 
         filled = self.filled(seen.size)
         generator = SamAutomaticMaskGenerator(self.model, **settings)
-        generator.predictor = Seen(self.model)
+        generator.predictor = Reembedded(self.model)
         with torch.inference_mode():
             return [found["segmentation"] for found in generator.generate(image)]
 

@@ -31,7 +31,7 @@ class _Tile:
         place: rows and columns of pixels.
         corners: rows and columns of patches that are mixed.
         down: (rows, patches), how much of each patch row a pixel row takes.
-        across: (patches, columns), likewise.
+        across: (patches, columns), weights of the columns.
         ends: the same for the rows and columns between which values are bilinear: the first, the last, and centres of
             patches between them. There a map is largest and smallest within the tile.
     """

@@ -329,7 +329,7 @@ def _mark(axes: Axes, given: _Shown, *, with_global: bool = True) -> None:
 
 
 def _even_shares(given: _Shown) -> tuple[Floats, Floats]:
-    """What the patch or [CLS] looks at before and after recovery: (h, w) each, 1 where it is an even share."""
+    """What the patch or [CLS] looks at before and after recovery: (h, w) each, 1 where it is uniform (1/N)."""
     grid = _grid(given)
     before, after = (
         (patch_shares(_row(given, name)) * (grid[0] * grid[1])).reshape(grid).numpy()

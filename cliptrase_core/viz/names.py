@@ -118,8 +118,8 @@ def name_marks(
     Args:
         size: (H, W) of the picture.
         labels: as in `draw_names`.
-        names: likewise.
-        font: likewise.
+        names: of the labels.
+        font: path of a font file; None takes DejaVu Sans.
     """
     small = nearest(labels, fitted(size, min(max(size), _PLACED_AT)))
     scale = size[0] / small.shape[0]

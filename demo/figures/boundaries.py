@@ -1,4 +1,4 @@
-"""Where boundaries were and where they are, over a picture in grey; pieces by number. Pure functions on numpy."""
+"""Where boundaries were and where they are, over a picture in grey; components by number. Pure functions on numpy."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def outlined(picture: views.Picture, labels: Labels, colours: views.Picture, opa
     return out
 
 
-def boundaries(picture: views.Picture, before: Labels, after: Labels, pieces: Numbered = ()) -> views.Picture:
+def boundaries(picture: views.Picture, before: Labels, after: Labels, components: Numbered = ()) -> views.Picture:
     """Boundaries that stayed in white, those that went dashed in orange, new ones in light blue.
 
     Args:
         picture: (H, W, 3).
         before: (H, W), labels.
         after: (H, W), labels.
-        pieces: (number, (x, y) in pixels of the picture) of what is to be pointed at.
+        components: (number, (x, y) in pixels of the picture) of what is to be pointed at.
 
     Returns:
         (H', W', 3) with a long side that can be looked at.
@@ -60,5 +60,5 @@ def boundaries(picture: views.Picture, before: Labels, after: Labels, pieces: Nu
     out[new] = AFTER
     out[old & new] = SAME
     scale, height = size[0] / picture.shape[0], max(size) / 45
-    marks = [(str(number), (x * scale, y * scale), height) for number, (x, y) in pieces]
+    marks = [(str(number), (x * scale, y * scale), height) for number, (x, y) in components]
     return core.viz.names.write(out, marks)

@@ -25,7 +25,7 @@ def heat_map(
     """A map over the picture in grey; the chosen patch outlined in red, global patches in white.
 
     Args:
-        picture: (h*cell, w*cell, 3), what the model saw.
+        picture: (h*cell, w*cell, 3), the model input.
         values: (h, w).
         patch: (row, column) that looks; None where no patch does.
         global_patches: (row, column) of each.

@@ -22,7 +22,7 @@ def region_map(
     """Each region in its colour over the picture in grey, noise hatched, changed patches dotted.
 
     Args:
-        picture: (h*cell, w*cell, 3), what the model saw.
+        picture: (h*cell, w*cell, 3), the model input.
         clusters: (h, w), region of each patch, -1 = noise.
         colours: (K, 3) uint8 for regions 0..K-1; further rows are not used.
         changed: (h, w), patches that get a dot.

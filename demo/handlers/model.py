@@ -25,7 +25,7 @@ class FactsView(NamedTuple):
 
 
 class SawView(NamedTuple):
-    """New values of the components that show what the model saw, by the components' names."""
+    """New values of the components that show the model input, by the components' names."""
 
     pixels: Any
     sizes: Any

@@ -20,7 +20,7 @@ from demo.settings import REFINE_MODES
 NAMES = tuple(MEGABYTES)
 OPACITY = 0.5
 MOST_NUMBERS = 60
-"""Pieces whose numbers are written into the picture, largest first."""
+"""Components whose numbers are written into the picture, largest first."""
 
 
 class OfferView(NamedTuple):
@@ -36,7 +36,7 @@ class RefineView(NamedTuple):
 
     news: Any
     found: Any
-    pieces: Any
+    components: Any
     token: Any
 
 
@@ -47,7 +47,7 @@ class BetterView(NamedTuple):
     share: Any
     boundaries: Any
     classes: Any
-    piece_table: Any
+    component_table: Any
     refinement: Any
 
 
@@ -113,13 +113,13 @@ class RefineHandlers:
         yield (*view, *_view(better))
 
     @plainly
-    def choose(self, refinement: Refinement | None, token: str, path: str | None, pieces: Any) -> BetterView:
-        """A piece was ticked or not: merged anew; what belongs to an older result is ignored."""
+    def choose(self, refinement: Refinement | None, token: str, path: str | None, components: Any) -> BetterView:
+        """A component was ticked or not: merged anew; what belongs to an older result is ignored."""
         if refinement is None or token != refinement.token:
             return SAME
-        if not isinstance(pieces, list):
-            raise UserError("pieces: expected a list of numbers, got something else. Tick those that are to be taken.")
-        keep = tuple(sorted({whole("piece", piece, 0) for piece in pieces}))
+        if not isinstance(components, list):
+            raise UserError("components: expected a list of numbers, got something else. Tick those to be used.")
+        keep = tuple(sorted({whole("component", component, 0) for component in components}))
         return _view(self._service.refine(dataclasses.replace(refinement, keep=keep), path))
 
     @plainly
@@ -146,22 +146,23 @@ class RefineHandlers:
 
 
 def _choices(better: RefinedView) -> Any:
-    taken = [index for index, piece in enumerate(better.refined.report.components) if piece.accepted]
+    taken = [index for index, component in enumerate(better.refined.report.components) if component.accepted]
     return gr.CheckboxGroup(
-        presenters.piece_choices(better), value=taken, visible=bool(better.refined.report.components)
+        presenters.component_choices(better), value=taken, visible=bool(better.refined.report.components)
     )
 
 
 def _view(better: RefinedView) -> BetterView:
 
     before, after, colours = better.before, better.after, core.viz.palette.label_colours(better.refined)
-    numbers = [(i, piece.point) for i, piece in enumerate(better.refined.report.components[:MOST_NUMBERS], start=1)]
+    shown = better.refined.report.components[:MOST_NUMBERS]
+    numbers = [(i, component.point) for i, component in enumerate(shown, start=1)]
     left, right = (outlined(cut.shown, cut.labels, colours, OPACITY) for cut in (before, after))
     return BetterView(
         slider=(left, right),
         share=presenters.share(better),
         boundaries=boundaries(better.pixels, before.result.labels, after.result.labels, numbers),
         classes=presenters.class_table(better),
-        piece_table=presenters.piece_table(better),
+        component_table=presenters.component_table(better),
         refinement=better.asked,
     )

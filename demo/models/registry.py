@@ -36,7 +36,7 @@ class Status:
         ready: whether requests are answered at once.
         busy: whether something is being loaded or fetched, so that asking again soon makes sense.
         key: of the model; empty before the first one is loaded.
-        name: architecture, or "nano"; likewise.
+        name: architecture, or "nano".
         pretrained: its weights.
         device: as torch names it.
         precision: "fp32", "bf16" or "fp16".

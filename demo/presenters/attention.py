@@ -54,7 +54,7 @@ def sentence(look: PatchAttention | Matrix) -> str:
     if isinstance(look, PatchAttention) and look.received is not None:
         was, became = (f"{value:.1f}" for value in look.received)
         return (
-            f"Before recovery the others gave this patch {was} times an even share of their attention, after it "
+            f"Before recovery the others gave this patch {was} &times; uniform of their attention, after it "
             f"{became} times; {_part(before.near)} of that came from its surroundings, now {_part(after.near)}."
         )
     whose = "an average patch's" if isinstance(look, Matrix) else "this patch's" if look.patch else "[CLS]'s"
@@ -81,7 +81,7 @@ def numbers_table(look: PatchAttention | Matrix) -> str:
         if getattr(before, field) is not None
     )
     if isinstance(look, PatchAttention) and look.received is not None:
-        rows = _row("Receives, of an even share", *(f"{value:.2f}&times;" for value in look.received)) + rows
+        rows = _row("Receives, &times; uniform", *(f"{value:.2f}&times;" for value in look.received)) + rows
     return f'<div class="tables">{_table(("What changed", "Before", "After"), rows)}{_ranks(look)}</div>'
 
 
@@ -109,9 +109,9 @@ def scales(look: PatchAttention | Matrix, scale: str) -> str:
     end = f"{difference_end(look, scale):.1f}&times;"
     signed = _bar(core.viz.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
     if scale == SAME_SCALE:
-        heat = _bar(core.viz.heatmap.HEAT_STOPS, "0", "multiples of an even share", f"{MOST:.0f}&times; and more")
+        heat = _bar(core.viz.heatmap.HEAT_STOPS, "0", "&times; uniform (1/N)", f"{MOST:.0f}&times; and more")
         note = (
-            "An even share is what each patch would get if all got the same. The affinity, of which regions are made, "
+            "Uniform (1/N) is what each patch would get if all got the same. The affinity, of which regions are made, "
             "counts as a share of its row here."
         )
         return f'<div class="scales">{heat}{signed}</div><p class="hint">{note}</p>'
@@ -134,7 +134,7 @@ def heat_ends(scale: str) -> Range | None:
 
 
 def difference_end(look: PatchAttention | Matrix, scale: str) -> float:
-    """Difference at which the signed colours end, in multiples of an even share."""
+    """Difference at which the signed colours end, in multiples of uniform (1/N)."""
     widest = float(abs(look.even[1] - look.even[0]).max())
     return MOST if scale == SAME_SCALE or widest == 0 else widest
 

@@ -1,4 +1,4 @@
-"""Pieces of HTML and of plain text that every presenter uses. Whatever a person typed is escaped by these."""
+"""Components of HTML and of plain text that every presenter uses. Whatever a person typed is escaped by these."""
 
 from __future__ import annotations
 

@@ -23,24 +23,24 @@ FETCH_STOPPED = strip("note", "Stopped.", "Nothing was fetched.")
 KEY = (
     '<p class="facts key"><span><i class="sign line stayed"></i> boundary that stayed</span>'
     '<span><i class="sign line was"></i> where it was</span><span><i class="sign line is"></i> where it is now</span>'
-    "<span>Numbers: the pieces below.</span></p>"
+    "<span>Numbers: the components below.</span></p>"
 )
-PIECES_INFO = (
-    "A tick takes SAM's mask, without one the piece stays as it was; edges, where chosen, come after. "
+COMPONENTS_INFO = (
+    "A tick takes SAM's mask, without one the component stays as it was; edges, where chosen, come after. "
     "Applies at once; SAM is not asked again."
 )
-NO_PIECES = {
-    "everything": hint("In this mode SAM is not asked about pieces: each of its masks takes its commonest class."),
-    "edges": hint("This refiner does not work by pieces."),
+NO_COMPONENTS = {
+    "everything": hint("In this mode SAM is not asked about components: each of its masks takes its commonest class."),
+    "edges": hint("This refiner does not work by components."),
 }
 _MODES = {
-    "prompts": "prompts: SAM is shown each piece of each class and cuts it out",
+    "prompts": "prompts: SAM is shown each component of each class and cuts it out",
     "regions": "regions: likewise for each region of the clustering, which parts things of one class that touch",
     "everything": "everything: SAM cuts up the whole picture; each part takes its commonest class. The slowest",
 }
 _COLUMNS = (("Class", "text"), ("Gained", "number"), ("Lost", "number"), ("Change", "number"))
 _PIECE_COLUMNS = (
-    *(("Piece", "number"), ("Class", "text"), ("Area", "number"), ("Predicted IoU", "number")),
+    *(("Component", "number"), ("Class", "text"), ("Area", "number"), ("Predicted IoU", "number")),
     *(("Agreement", "number"), ("Taken", "text")),
 )
 
@@ -80,12 +80,13 @@ def fetched(name: str) -> str:
 
 def news(better: RefinedView) -> str:
     """HTML: what was done and what it took."""
-    pieces = better.refined.report.components
+    components = better.refined.report.components
     parts = ["the whole result was <b>reused</b>"] if better.after.kept else []
     if not better.after.kept:
         parts = [f"{html.escape(better.asked.refiner)} took {seconds(better.refined.timings['refine'])}"]
-    if pieces:
-        parts.append(f"{sum(piece.accepted for piece in pieces)} of {len(pieces)} pieces have a new mask")
+    if components:
+        accepted = sum(component.accepted for component in components)
+        parts.append(f"{accepted} of {len(components)} components have a new mask")
     return f'<p class="facts">{" · ".join(parts)}</p>'
 
 
@@ -115,31 +116,31 @@ def class_table(better: RefinedView) -> str:
     return _table(_COLUMNS, rows)
 
 
-def piece_table(better: RefinedView) -> str:
+def component_table(better: RefinedView) -> str:
     """HTML table: what SAM was asked about, what it thinks of its answer, and whether that was taken."""
-    pieces = better.refined.report.components
-    if not pieces:
+    components = better.refined.report.components
+    if not components:
         mode = "edges" if better.asked.refiner == "edges" else better.asked.mode
-        return NO_PIECES.get(mode, hint("No piece is large enough to be asked about; nothing was changed."))
+        return NO_COMPONENTS.get(mode, hint("No component is large enough to be asked about; nothing was changed."))
     colours, size = _colours(better), better.refined.labels.size
     rows = "".join(
-        f'<tr><td>{swatch(colours[piece.class_name])}</td><th scope="row" data-value="{number}">{number}</th>'
-        f'<td data-value="{html.escape(piece.class_name, quote=True)}">{word(piece.class_name)}</td>'
-        f'<td data-value="{piece.area}">{percent(piece.area / size)}</td>'
-        f'<td data-value="{piece.predicted_iou:.4f}">{piece.predicted_iou:.2f}</td>'
-        f'<td data-value="{piece.agreement:.4f}">{piece.agreement:.2f}</td>'
-        f'<td data-value="{"yes" if piece.accepted else "no"}">'
-        f"{'yes' if piece.accepted else 'no: ' + html.escape(piece.reason)}</td></tr>"
-        for number, piece in enumerate(pieces, start=1)
+        f'<tr><td>{swatch(colours[component.class_name])}</td><th scope="row" data-value="{number}">{number}</th>'
+        f'<td data-value="{html.escape(component.class_name, quote=True)}">{word(component.class_name)}</td>'
+        f'<td data-value="{component.area}">{percent(component.area / size)}</td>'
+        f'<td data-value="{component.predicted_iou:.4f}">{component.predicted_iou:.2f}</td>'
+        f'<td data-value="{component.agreement:.4f}">{component.agreement:.2f}</td>'
+        f'<td data-value="{"yes" if component.accepted else "no"}">'
+        f"{'yes' if component.accepted else 'no: ' + html.escape(component.reason)}</td></tr>"
+        for number, component in enumerate(components, start=1)
     )
-    text = hint("Predicted IoU: how good SAM believes its mask to be. Agreement: overlap of mask and piece. 1 is best.")
-    return _table(_PIECE_COLUMNS, rows, "pieces") + text
+    text = hint("Predicted IoU: how good SAM rates its mask. Agreement: overlap of mask and component. 1 is best.")
+    return _table(_PIECE_COLUMNS, rows, "components") + text
 
 
-def piece_choices(better: RefinedView) -> list[tuple[str, int]]:
-    """(label, index) of each piece; plain text, which Gradio escapes."""
-    pieces = better.refined.report.components
-    return [(f"{number} {piece.class_name}", number - 1) for number, piece in enumerate(pieces, start=1)]
+def component_choices(better: RefinedView) -> list[tuple[str, int]]:
+    """(label, index) of each component; plain text, which Gradio escapes."""
+    components = better.refined.report.components
+    return [(f"{number} {component.class_name}", number - 1) for number, component in enumerate(components, start=1)]
 
 
 def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[str, Any]:
@@ -160,16 +161,16 @@ def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[
             "lost": dict(report.lost),
             "components": [
                 {
-                    "class_name": piece.class_name,
-                    "area": piece.area,
-                    "point": list(piece.point),
-                    "box": list(piece.box),
-                    "predicted_iou": round(piece.predicted_iou, 4),
-                    "agreement": round(piece.agreement, 4),
-                    "accepted": piece.accepted,
-                    "reason": piece.reason,
+                    "class_name": component.class_name,
+                    "area": component.area,
+                    "point": list(component.point),
+                    "box": list(component.box),
+                    "predicted_iou": round(component.predicted_iou, 4),
+                    "agreement": round(component.agreement, 4),
+                    "accepted": component.accepted,
+                    "reason": component.reason,
                 }
-                for piece in report.components
+                for component in report.components
             ],
         },
     }

@@ -36,7 +36,7 @@ class Score:
     Attributes:
         iou: (C,), NaN for a class that is in neither.
         mean_iou: over the classes that are in the truth; NaN when no pixel counts.
-        accuracy: share of the pixels that count; NaN likewise.
+        accuracy: share of the pixels that count; NaN where none counts.
         wrong: (H, W), pixels that count and got another class.
     """
 

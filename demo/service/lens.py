@@ -38,7 +38,7 @@ LABELS_SIDE = 640
 """Long side of the result in the lens, whose panes are a third of a screen wide at most."""
 QUALITY = 82
 MOST = 4.0
-"""Multiples of an even share at which the colours of every map end; see docs/decisions/014-one-scale.md."""
+"""Multiples of uniform (1/N) at which the colours of every map end; see docs/decisions/014-one-scale.md."""
 NUMBERS = ("on_global", "entropy", "near")
 KINDS = ("before", "after", "affinity")
 

@@ -40,9 +40,9 @@ def what_it_saw(
     Args:
         service: that has the model.
         path: of the picture's file.
-        preset: as for `Asked`.
-        short_side: likewise.
-        model: likewise.
+        preset: as for `SegmentRequest`.
+        short_side: as for `SegmentRequest`.
+        model: as for `SegmentRequest`.
 
     Raises:
         UserError: no picture, no usable one, or a model that is not loaded.

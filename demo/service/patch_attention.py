@@ -35,16 +35,16 @@ class PatchAttention:
         head: from 1; None for the mean of all.
         direction: "outgoing" (what it looks at) or "incoming" (who looks at it).
         attention: (h, w), query-key softmax: shares of a sum of at most 1.
-        recovered: (h, w), self-correlation softmax, likewise.
+        recovered: (h, w), the attention after recovery.
         affinity: (h, w), what is clustered, cosine in [-1, 1].
         even: three (h, w): attention, recovered and the affinity's positive part, each as a share of what the looking
-            token gives to patches, in multiples of an even share.
+            token gives to patches, in multiples of uniform (1/N).
         numbers: how concentrated the first two are, before and after.
-        received: what the patch gets from an average patch before and after, in multiples of an even share; None where
+        received: what the patch gets from an average patch before and after, in multiples of uniform (1/N); None where
             it looks itself.
         global_patches: (row, column) of patches that attract most others, strongest first.
         ranks: rank of each of them before and after recovery, 1 = most looked at.
-        patches: (h*cell, w*cell, 3), what the model saw.
+        patches: (h*cell, w*cell, 3), the model input.
     """
 
     seen: PictureKey
@@ -102,7 +102,7 @@ def make_look(
     Args:
         seen: which picture.
         maps: of the layer.
-        patches: what the model saw.
+        patches: the model input.
         patch: (row, column), or None for [CLS].
         direction: [CLS] has only "outgoing".
 

@@ -54,7 +54,7 @@ class Entry:
         encoding: of the core; its frame is the whole picture's.
         pixels: (H, W, 3), the part that gets labels, at `size`.
         shown: (H, W, 3), the same at the size at which it is shown: small pictures are enlarged.
-        patches: (h*cell, w*cell, 3), what the model saw, a whole number of pixels for each patch.
+        patches: (h*cell, w*cell, 3), the model input, a whole number of pixels for each patch.
     """
 
     encoding: ImageEncoding

@@ -23,7 +23,7 @@ class Point:
 
     Attributes:
         row: of the pixel in the picture's own size, from 0.
-        column: likewise.
+        column: of the pixel, from 0.
         shown: class that the picture shows there.
         colour: of that class, as CSS writes it.
         candidates: classes by their own probability there, likeliest first.
@@ -68,7 +68,7 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
         run: what is shown.
         path: the picture's file, for when it is no longer in memory.
         x: column in pixels of the shown picture.
-        y: row likewise.
+        y: row in pixels of the shown picture.
 
     Raises:
         UserError: the picture or the model is another one by now.

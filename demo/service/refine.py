@@ -31,7 +31,7 @@ class Refinement:
         run: whose boundaries.
         refiner: one of `REFINERS`.
         mode: one of `REFINE_MODES`; says nothing where the refiner is no SAM.
-        keep: numbers of the pieces whose masks are taken; None leaves it to their quality.
+        keep: numbers of the components whose masks are taken; None leaves it to their quality.
     """
 
     run: Run
@@ -41,7 +41,7 @@ class Refinement:
 
     @property
     def token(self) -> str:
-        """One short text that differs when anything but the choice of pieces does."""
+        """One short text that differs when anything but the choice of components does."""
         said = repr((self.run, self.refiner, self.mode))
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
@@ -116,14 +116,14 @@ def make_refined(
     Args:
         cut: coarse.
         pixels: (H, W, 3), the picture in the frame of the labels.
-        asked: by whom, how, and which pieces.
+        asked: by whom, how, and which components.
         device: for SAM.
         step: told (share in [0, 1], what happens); what it raises ends the work.
         shown: the same result and picture at the size at which the page shows them, where SAM is asked.
 
     Raises:
         UserError: the weights are not here, or there is too little memory for them.
-        CliptraseError: weights that do not fit, or no such piece.
+        CliptraseError: weights that do not fit, or no such component.
     """
 
     expect_here(asked.refiner)

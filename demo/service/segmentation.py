@@ -66,7 +66,7 @@ class SegmentView:
     Attributes:
         run: which picture, and what was asked.
         shown: (H, W, 3), the picture at the size at which it is shown.
-        patches: (h*cell, w*cell, 3), what the model saw.
+        patches: (h*cell, w*cell, 3), the model input.
         result: its maps at `Entry.size` for the page, in the frame of `Frame.labels` for whatever leaves it.
         reused: whether the picture had been encoded before.
         kept: whether the whole result had been made before.

@@ -110,7 +110,7 @@ class Service:
             asked: whose boundaries, by whom, how.
             path: the picture's file.
             step: told (share in [0, 1], what happens); what it raises ends the work.
-            full: as for `segment`; SAM is asked about what is shown in either case, so that its pieces are the same.
+            full: as for `segment`; SAM is asked about what is shown in either case, so its components are the same.
 
         Raises:
             UserError: the picture or the model is another one by now, or the refiner cannot run.

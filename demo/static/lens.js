@@ -229,7 +229,7 @@ function drawLens() {
   if (!here) askRow();
 }
 
-// Colours of one map, from 0 to `most` times an even share; false while its row is on its way.
+// Colours of one map, from 0 to `most` times uniform; false while its row is on its way.
 const ramp = new Uint32Array(256);
 function drawHeat(view, name) {
   const found = rowOf(name), { pen, image, pixels } = data[view];

@@ -99,9 +99,9 @@ function hatched(label, x, y) {
   return (((dy * x + dx * y) % 12) + 12) % 12 < 4;
 }
 
-// --- names in the pieces ---
+// --- names in the components ---
 
-// Where a name has most room: the middle of the largest square free of other labels, for each piece large enough.
+// Where a name has most room: the middle of the largest square free of other labels, for each component large enough.
 function places() {
   names.replaceChildren();
   const step = Math.max(1, Math.ceil(Math.max(data.width, data.height) / MOST_SIDE));

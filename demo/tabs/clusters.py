@@ -49,13 +49,19 @@ def draw() -> Clusters:
     automatic = gr.Checkbox(True, label="eps and min_samples that suit the picture and the model", elem_id="automatic")
     with gr.Row():
         eps = gr.Slider(
-            *EPS, value=0.7, step=0.005, label="eps: how far", interactive=False, min_width=160, elem_id="eps"
+            *EPS,
+            value=0.7,
+            step=0.005,
+            label="eps (neighbourhood radius)",
+            interactive=False,
+            min_width=160,
+            elem_id="eps",
         )
         min_samples = gr.Slider(
             *MIN_SAMPLES,
             value=3,
             step=1,
-            label="min_samples: how many",
+            label="min_samples (minimum neighbours)",
             interactive=False,
             min_width=160,
             elem_id="min-samples",

@@ -1,4 +1,4 @@
-"""The Model tab: which weights run for this visitor, another in their place, and what the model saw."""
+"""The Model tab: which weights run for this visitor, another in their place, and the model input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Refine tab: who moves the boundaries and how, before and after, and what became of each piece."""
+"""The Refine tab: who moves the boundaries and how, before and after, and what became of each component."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Refine:
     share: gr.HTML
     boundaries: gr.Image
     classes: gr.HTML
-    piece_table: gr.HTML
-    pieces: gr.CheckboxGroup
+    component_table: gr.HTML
+    components: gr.CheckboxGroup
     download: gr.Button
     file: gr.DownloadButton
     refinement: gr.State
@@ -94,9 +94,9 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
-    choosing = tab.pieces.input(
+    choosing = tab.components.input(
         handlers.choose,
-        [tab.refinement, tab.token, shared.image, tab.pieces],
+        [tab.refinement, tab.token, shared.image, tab.components],
         outputs(tab, BetterView),
         trigger_mode="always_last",
         show_progress="hidden",
@@ -137,15 +137,19 @@ def _results() -> dict[str, Any]:
     gr.HTML(presenters.KEY, padding=False)
     caption("Pixels that each class gained and lost")
     classes = gr.HTML("", elem_id="refine-classes", padding=False)
-    caption("Pieces, and what became of SAM's masks")
+    caption("Components, and what became of SAM's masks")
     return {
         "slider": slider,
         "share": share,
         "boundaries": boundaries,
         "classes": classes,
-        "piece_table": gr.HTML("", elem_id="refine-piece-table", padding=False),
-        "pieces": gr.CheckboxGroup(
-            [], label="Pieces that take SAM's mask", info=presenters.PIECES_INFO, visible=False, elem_id="refine-pieces"
+        "component_table": gr.HTML("", elem_id="refine-component-table", padding=False),
+        "components": gr.CheckboxGroup(
+            [],
+            label="Components that take SAM's mask",
+            info=presenters.COMPONENTS_INFO,
+            visible=False,
+            elem_id="refine-components",
         ),
         "download": gr.Button(presenters.DOWNLOAD, elem_id="refine-download"),
     }

@@ -130,7 +130,7 @@ def test_refining_gives_what_segment_gives_and_says_what_changed(server, dog, re
     if told["components"]:
         none = call(server.address, "refine", image=dog, vocabulary=WORDS, refiner=refiner, keep=[])
         assert none["refinement"]["changed"] == 0
-        assert not any(piece["accepted"] for piece in none["refinement"]["components"])
+        assert not any(component["accepted"] for component in none["refinement"]["components"])
 
 
 def test_every_mode_reaches_the_refiner(server, dog):

@@ -214,8 +214,8 @@ def test_what_is_refined_for_download_is_what_was_shown_and_sam_is_not_asked_aga
         monkeypatch.setattr(Sam, asked, lambda *_, **__: pytest.fail("SAM was asked again"))
     full = service.refine(Refinement(run, refiner, mode), photo, full=True)
     assert full.refined.size == MEGAPIXELS_12
-    assert [(piece.class_name, piece.accepted) for piece in full.refined.report.components] == [
-        (piece.class_name, piece.accepted) for piece in shown.refined.report.components
+    assert [(component.class_name, component.accepted) for component in full.refined.report.components] == [
+        (component.class_name, component.accepted) for component in shown.refined.report.components
     ]
     rows, columns = ((np.arange(n) + 0.5) * whole / n for n, whole in zip(SHOWN, MEGAPIXELS_12, strict=True))
     seen = full.refined.labels[np.ix_(rows.astype(int), columns.astype(int))]

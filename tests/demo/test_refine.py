@@ -1,4 +1,4 @@
-"""The Refine tab: what each event shows, that nothing is fetched unasked, pieces by hand, the archive, the call."""
+"""The Refine tab: what each event shows, that nothing is fetched unasked, components by hand, the archive, the call."""
 
 from __future__ import annotations
 
@@ -72,17 +72,17 @@ def test_names_modes_and_megabytes_are_the_core_s():
     assert {name: known.megabytes for name, known in PUBLISHED.items()} == {name: sizes[name] for name in PUBLISHED}
 
 
-def test_sam_moves_boundaries_and_shows_before_after_and_every_piece(handlers, service, horses):
+def test_sam_moves_boundaries_and_shows_before_after_and_every_component(handlers, service, horses):
     view, better = refined(handlers, horses.run)
     expected = service.refine(Refinement(horses.run, "sam-nano", "prompts"), HORSES).refined.report
     assert "sam-nano took" in view.news or "reused" in view.news
-    assert len(view.pieces.choices) == len(expected.components) > 2
-    assert view.pieces.value == [i for i, piece in enumerate(expected.components) if piece.accepted]
+    assert len(view.components.choices) == len(expected.components) > 2
+    assert view.components.value == [i for i, component in enumerate(expected.components) if component.accepted]
     left, right = better.slider
     assert left.shape == right.shape == horses.shown.shape
     assert (left != right).any()
     assert f"<b>{expected.changed:,}</b> pixels" in better.share
-    assert better.piece_table.count("<tr>") == 1 + len(expected.components)
+    assert better.component_table.count("<tr>") == 1 + len(expected.components)
     for name, won in expected.gained.items():
         assert re.search(f"{name}</bdi></th><td[^>]*>{won:,}</td>", better.classes)
 
@@ -97,24 +97,24 @@ def test_steps_are_shown_and_an_older_result_goes_at_once(service, handlers, hor
     assert first[len(RefineView._fields) :] == NOTHING
 
 
-def test_edges_has_no_pieces_and_modes_do_not_matter(handlers, horses):
+def test_edges_has_no_components_and_modes_do_not_matter(handlers, horses):
     view, better = refined(handlers, horses.run, "edges", "everything")
     assert better.refinement == Refinement(horses.run, "edges", "prompts")
-    assert view.pieces.visible is False
-    assert "does not work by pieces" in better.piece_table
+    assert view.components.visible is False
+    assert "does not work by components" in better.component_table
 
 
-def test_rejecting_and_keeping_pieces_applies_without_asking_sam_again(handlers, horses, monkeypatch):
+def test_rejecting_and_keeping_components_applies_without_asking_sam_again(handlers, horses, monkeypatch):
     view, better = refined(handlers, horses.run)
     monkeypatch.setattr(Sam, "answer", None)
     monkeypatch.setattr(Sam, "embed", None)
     none = handlers.choose(better.refinement, view.token, HORSES, [])
     assert "No pixel changed" in none.share
-    assert "left out by choice" in none.piece_table
+    assert "left out by choice" in none.component_table
     np.testing.assert_array_equal(none.slider[0], none.slider[1])
-    one = handlers.choose(none.refinement, view.token, HORSES, view.pieces.value[:1])
-    assert one.refinement.keep == tuple(view.pieces.value[:1])
-    again = handlers.choose(one.refinement, view.token, HORSES, view.pieces.value)
+    one = handlers.choose(none.refinement, view.token, HORSES, view.components.value[:1])
+    assert one.refinement.keep == tuple(view.components.value[:1])
+    again = handlers.choose(one.refinement, view.token, HORSES, view.components.value)
     np.testing.assert_array_equal(again.slider[1], better.slider[1])
     assert again.share == better.share
 
@@ -127,11 +127,11 @@ def test_a_late_tick_of_an_older_result_changes_nothing(handlers, horses):
     assert all(value == gr.skip() for value in handlers.choose(None, view.token, HORSES, [0]))
 
 
-@pytest.mark.parametrize("pieces", [[-1], [999], ["one"], [True], [0.5], None, "0", {"a": 1}])
-def test_forged_pieces_get_a_message(handlers, horses, pieces):
+@pytest.mark.parametrize("components", [[-1], [999], ["one"], [True], [0.5], None, "0", {"a": 1}])
+def test_forged_components_get_a_message(handlers, horses, components):
     view, better = refined(handlers, horses.run)
-    with pytest.raises(gr.Error, match="piece|keep"):
-        handlers.choose(better.refinement, view.token, HORSES, pieces)
+    with pytest.raises(gr.Error, match="component|keep"):
+        handlers.choose(better.refinement, view.token, HORSES, components)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +299,10 @@ def test_stopping_is_said_only_where_something_ran(handlers):
 def test_what_a_person_typed_is_escaped_everywhere(handlers, service):
     cut = service.segment(HORSES, SegmentRequest("<b>dog</b>, dog; <i>road, road; brick wall"))
     view, better = refined(handlers, cut.run)
-    for text in (better.classes, better.piece_table, better.share, view.news):
+    for text in (better.classes, better.component_table, better.share, view.news):
         assert "<b>dog" not in text
         assert "<i>road" not in text
-    assert "&lt;b&gt;dog" in better.piece_table + better.classes
+    assert "&lt;b&gt;dog" in better.component_table + better.classes
 
 
 def test_boundaries_are_white_where_they_stayed_dashed_where_they_were_blue_where_they_are():
@@ -349,13 +349,13 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "dog.labels.png")), result.labels)
 
 
-def test_the_archive_says_that_pieces_were_chosen_by_hand(service, horses):
+def test_the_archive_says_that_components_were_chosen_by_hand(service, horses):
     _, content = bundle(service, horses.run, HORSES, Refinement(horses.run, "sam-nano", "prompts", keep=(0,)))
     archive = zipfile.ZipFile(io.BytesIO(content))
     assert "chosen by hand" in archive.read("HOW-TO.txt").decode()
     record = json.loads(archive.read("horses.json"))
     assert record["settings"]["keep"] == [0]
-    assert [piece["accepted"] for piece in record["refinement"]["components"]][:2] == [True, False]
+    assert [component["accepted"] for component in record["refinement"]["components"]][:2] == [True, False]
 
 
 def test_refining_never_encodes_the_picture_again(service, horses, monkeypatch):

@@ -1,4 +1,4 @@
-"""The Refine tab in a real browser: before and after, a piece by hand, the archive, what is not here, new words."""
+"""The Refine tab in a real browser: before and after, a component by hand, the archive, what is not here, new words."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def choose(page, name: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 375])
-def test_a_person_refines_boundaries_and_decides_about_pieces(open_page, artifacts, width):
+def test_a_person_refines_boundaries_and_decides_about_components(open_page, artifacts, width):
     page = open_page(width)
     open_example(page)
     page.locator("#refine-go").click()
     share = page.locator("#refine-share")
     expect(share).to_contain_text("pixels changed their class", timeout=PATIENCE)
-    expect(page.locator("#refine-news")).to_contain_text("pieces have a new mask")
+    expect(page.locator("#refine-news")).to_contain_text("components have a new mask")
     expect(page.locator("#refine-classes tbody tr").first).to_be_visible()
     for name in ("#refine-slider", "#refine-boundaries"):
         page.locator(name).scroll_into_view_if_needed()
         expect(page.locator(f"{name} img").first).to_be_visible(timeout=PATIENCE)
-    page.screenshot(path=artifacts / f"refine_{width}_1_pieces.png", full_page=True)
+    page.screenshot(path=artifacts / f"refine_{width}_1_components.png", full_page=True)
 
-    boxes = page.locator("#refine-pieces input[type=checkbox]")
-    rows = page.locator("#refine-piece-table tbody tr")
+    boxes = page.locator("#refine-components input[type=checkbox]")
+    rows = page.locator("#refine-component-table tbody tr")
     expect(boxes).to_have_count(rows.count())
     before = share.inner_text()
     boxes.first.focus()
@@ -56,8 +56,8 @@ def test_a_person_refines_boundaries_and_decides_about_pieces(open_page, artifac
     choose(page, "edges")
     expect(page.locator("#refine-mode")).to_be_hidden(timeout=PATIENCE)
     page.locator("#refine-go").press("Enter")
-    expect(page.locator("#refine-piece-table")).to_contain_text("does not work by pieces", timeout=PATIENCE)
-    expect(page.locator("#refine-pieces")).to_be_hidden()
+    expect(page.locator("#refine-component-table")).to_contain_text("does not work by components", timeout=PATIENCE)
+    expect(page.locator("#refine-components")).to_be_hidden()
     page.screenshot(path=artifacts / f"refine_{width}_2_edges.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.strangers == []
@@ -115,6 +115,6 @@ def test_new_words_take_the_refined_result_away_and_another_can_be_made(open_pag
     expect(page.locator("#refine-share")).to_be_hidden(timeout=PATIENCE)
     expect(page.locator("#refine-news")).to_contain_text("press Refine")
     page.locator("#refine-go").click()
-    expect(page.locator("#refine-piece-table")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#refine-component-table")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Remove Image").click()
-    expect(page.locator("#refine-piece-table")).to_be_hidden(timeout=PATIENCE)
+    expect(page.locator("#refine-component-table")).to_be_hidden(timeout=PATIENCE)

@@ -1,0 +1,50 @@
+"""One vocabulary in code, page and docs: words that were replaced do not come back (glossary: CONTRIBUTING.md)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENDS = {".py", ".md", ".js", ".css", ".ipynb"}
+
+REPLACED = {
+    r"pixels right": "pixel accuracy",
+    r"even shares?\b": "uniform (1/N)",
+    r"\bpieces? of (?:a|the|each|every) (?:class|result)": "component",
+    r"least confidence": "confidence threshold",
+    r"eps: how far|min_samples: how many": "eps (neighbourhood radius), min_samples (minimum neighbours)",
+    r"what the model saw": "the model input",
+    r": likewise\.?$": "say it again, in full",
+    r"\b(?:class|import) (?:\w+, )*(?:Asked|Look|Holder|ModelHolder|Kept|Left|Better|Saw|Seen|Cut)\b": "the glossary",
+}
+"""What was replaced, as a pattern, and by which words."""
+
+
+def sources() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    found = [ROOT / name for name in listed] or [path for path in ROOT.rglob("*") if ".venv" not in path.parts]
+    kept = [path for path in found if path.suffix in ENDS and path.is_file() and path.name != Path(__file__).name]
+    return [
+        path
+        for path in kept
+        if path.relative_to(ROOT).parts[0] in {"cliptrase_core", "demo", "docs", "README.md", "app.py"}
+    ]
+
+
+@pytest.mark.parametrize("pattern", REPLACED)
+def test_replaced_words_do_not_come_back(pattern):
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+        for path in sources()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if re.search(pattern, line, re.IGNORECASE if pattern.islower() else 0)
+    ]
+    assert not wrong, f"write {REPLACED[pattern]}: {wrong[:5]}"
+
+
+def test_there_are_sources():
+    assert len(sources()) > 150
