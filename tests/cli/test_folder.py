@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -213,7 +214,11 @@ def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_p
 
     monkeypatch.setattr(export, "save", third)
     line = (tmp_path / "in", *WORDS, *DATA_SETS, "--output", tmp_path / "out", "--jobs", "1")
-    assert run(*line) == 1
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of the test run ignore it
+    try:
+        assert run(*line) == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
     results = sorted((tmp_path / "out").glob("*.json"))
     assert 3 <= len(results) < 6
     assert [entry["file_name"][0] for entry in coco(tmp_path / "out")["images"]] == [path.stem for path in results]
