@@ -73,7 +73,7 @@ class Page:
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
             *(a.templates, a.image_prior, a.everything_else, a.everything_else_chosen, a.skip_missing),
-            *(c.denoise, c.automatic, c.eps, c.min_samples, self.head.model),
+            *(c.denoise, c.automatic, c.eps, c.min_samples, self.head.model, *a.further),
         ]
 
     @property
@@ -233,7 +233,7 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
             *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
             *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
             *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
-            *(a.everything_else.input, a.skip_missing.input),
+            *(a.everything_else.input, a.skip_missing.input, *(one.input for one in a.further)),
         ],
         **again,
     )

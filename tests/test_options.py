@@ -60,6 +60,42 @@ def test_a_new_option_is_one_entry_and_found_everywhere(grown, segmenter, pictur
         assert list(described)[-1] == "glow", "clients that call by position are not disturbed"
 
 
+def test_a_new_option_has_a_control_on_the_page_and_its_value_arrives(grown, monkeypatch):
+    from demo.handlers import common
+    from demo.layout import build
+    from demo.service import Service
+    from demo.settings import Settings
+
+    asked = []
+    monkeypatch.setattr(common, "SegmentRequest", lambda **options: asked.append(options))
+    page = build(Service(Settings(model="nano")))
+    labels = {str(block.label): block for block in page.blocks.values() if hasattr(block, "label")}
+    assert (labels["Glow"].minimum, labels["Glow"].maximum, labels["Glow"].value) == (0, 1, 0.5)
+    assert [choice for choice, _ in labels["Vote"].choices] == ["auto", "yes", "no"]
+    fields = [
+        "cat; dog",
+        "none",
+        "",
+        0,
+        "clip",
+        "auto",
+        "auto",
+        "auto",
+        False,
+        False,
+        "yes",
+        False,
+        "cls",
+        True,
+        1,
+        1,
+        None,
+    ]
+    common.read_asked(*fields, "no", 0.25)
+    common.read_asked(*fields, "auto", 0.5)
+    assert [(one["vote"], one["glow"]) for one in asked] == [(False, 0.25), (None, 0.5)]
+
+
 def test_the_tables_in_the_docs_are_the_lists():
     text = DOCS.read_text(encoding="utf-8")
     for kind in (LayoutOptions, SegmentOptions):

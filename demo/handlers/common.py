@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from cliptrase_core.options import Option, SegmentOptions, options_of
 from demo import core
 from demo.errors import UserError, for_people
 from demo.jobs import Progress, watched
@@ -27,7 +28,21 @@ _log = logging.getLogger(__name__)
 
 UNEXPECTED = "Something went wrong on the server. Try again; if it stays, the server's log says more."
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
-AUTO = "auto"
+AUTO, YES, NO = "auto", "yes", "no"
+MADE_BY_HAND = frozenset(
+    [
+        "method",
+        "denoise",
+        "eps",
+        "min_samples",
+        "templates",
+        "image_prior",
+        "everything_else",
+        "skip_missing",
+        "threshold",
+    ]
+)
+"""Options of the core that have a control of their own on the page."""
 LARGEST = sys.float_info.max
 """Beyond it are infinities, and whole numbers of hundreds of digits, which JSON may hold."""
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -168,8 +183,9 @@ def read_asked(
     eps: Any,
     min_samples: Any,
     model: Any,
+    *further: Any,
 ) -> SegmentRequest:
-    """What the fields of the page ask for, in the order of `Page.asked`.
+    """What the fields of the page ask for, in the order of `Page.asked`; the last are those of `further_options`.
 
     Raises:
         UserError: a field holds what it cannot hold.
@@ -194,7 +210,20 @@ def read_asked(
             everything_else=everything_else is True if everything_else_chosen == "yes" else _is_one_class(typed, extra),
             skip_missing=skip_missing is True,
             threshold=number("threshold", threshold) if background == BY_THRESHOLD else 0.0,
+            **{one.name: _chosen(one, value) for one, value in zip(further_options(), further, strict=False)},
         )
+
+
+def further_options() -> list[Option]:
+    """Options of the core whose controls are not made by hand: the page has a control for each by its kind."""
+    return [one for one in options_of(SegmentOptions) if one.name not in MADE_BY_HAND]
+
+
+def _chosen(one: Option, value: Any) -> Any:
+    """The value of a control that was made from an option."""
+    if one.unset and value in (None, AUTO):
+        return None
+    return {YES: True, NO: False}.get(value, value) if one.kind is bool and isinstance(value, str) else value
 
 
 def _is_one_class(words: str, background: str) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 import gradio as gr
 
+from cliptrase_core.options import Option
 from demo.handlers.address import PLAIN
-from demo.handlers.common import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS
+from demo.handlers.common import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS, NO, YES, further_options
 from demo.presenters import segment as presenters
 from demo.presenters.common import hint
 from demo.settings import DATASETS, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
@@ -57,6 +58,7 @@ class Ask:
     everything_else: gr.Checkbox
     skip_missing: gr.Checkbox
     example: gr.Textbox
+    further: tuple[Any, ...]
     linked: gr.Textbox
     opening: gr.Image
     opening_words: gr.Textbox
@@ -129,7 +131,21 @@ def draw_settings() -> dict[str, Any]:
             parts = _about_words()
         with gr.Column(min_width=280):
             parts.update(_about_pictures())
+            parts["further"] = tuple(control(one) for one in further_options())
     return parts
+
+
+def control(one: Option) -> Any:
+    """A control for an option by its kind, where none is made by hand."""
+    facts = {"label": one.name.replace("_", " ").capitalize(), "info": f"{one.help[:1].upper()}{one.help[1:]}."}
+    if one.kind is bool and not one.unset:
+        return gr.Checkbox(one.default, **facts)
+    choices = (YES, NO) if one.kind is bool else one.choices
+    if choices:
+        return gr.Radio([AUTO, *choices] if one.unset else [*choices], value=one.default or AUTO, **facts)
+    if one.least is not None and one.most is not None and one.default is not None:
+        return gr.Slider(one.least, one.most, value=one.default, step=1 if one.kind is int else 0.01, **facts)
+    return gr.Number(one.default, precision=0 if one.kind is int else None, **facts)
 
 
 def wire(ask: Ask) -> None:
