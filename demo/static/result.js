@@ -3,7 +3,7 @@
 const $ = selector => element.querySelector(selector);
 const canvas = $("canvas"), stage = $(".stage"), names = $(".names"), cross = $(".cross");
 const MOST_SIDE = 200; // of the small map on which places for names are sought
-let data = null, turn = 0, hovered = null, isolated = null, chosen = null;
+let data = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null;
 
 const share = value => value > 0 && value < 0.005 ? "< 1 %" : `${Math.round(100 * value)} %`;
 
@@ -18,6 +18,7 @@ async function pixels(url) {
 
 async function read() {
   const value = props.value, mine = ++turn;
+  announced = null;
   if (!value || !value.picture) return empty();
   const [picture, coded] = await Promise.all([pixels(value.picture), pixels(value.labels)]);
   if (mine !== turn) return; // a newer result came meanwhile
@@ -26,7 +27,7 @@ async function read() {
   const spots = new Int16Array(Uint8Array.from(atob(value.spots), c => c.charCodeAt(0)).buffer);
   data = { ...value, picture, labels, spots, width: picture.width, height: picture.height };
   hovered = isolated = null;
-  chosen = null; // the lens says which patch tells most
+  chosen = announced; // the lens says which patch tells most, at times before the picture is decoded
   canvas.width = data.width;
   canvas.height = data.height;
   $("img").src = value.picture;
@@ -37,7 +38,7 @@ async function read() {
   places();
   paint();
   mark();
-  tell("");
+  if (chosen) say(...middle(chosen)); else tell("");
   document.dispatchEvent(new CustomEvent("lab:result", { detail: value }));
 }
 
@@ -239,8 +240,10 @@ document.addEventListener("lab:isolate", event => { isolated = event.detail; hov
 document.addEventListener("lab:hover", event => { hovered = event.detail; paint(); });
 document.addEventListener("lab:patch", event => {
   const { row, column, from } = event.detail;
-  if (!data || from === "result") return;
-  chosen = [row, column];
+  if (from === "result") return;
+  announced = [row, column];
+  if (!data) return;
+  chosen = announced;
   mark();
   say(...middle(chosen));
 });
