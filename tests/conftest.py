@@ -12,11 +12,15 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from open_clip.model import CLIP
 from torch import nn
 
 from cliptrase_core import Segmenter
 from tests.server import Server, serving
+
+settings.register_profile("calm", deadline=None)  # a busy machine is slow
+settings.load_profile("calm")
 
 DATA = Path(__file__).parent / "data"
 

@@ -56,8 +56,7 @@ def picture() -> Path:
     return found if found.exists() else DATA / "golden" / "image0.png"
 
 
-@pytest.mark.browser_pass
-@pytest.mark.parametrize("width", [1280, 375])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.browser_pass), 375])
 def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, artifacts, width):
     page = open_page(width, 900 if width > 600 else 800)
     expect(page.get_by_role("heading", name="CLIPtrase Lab")).to_be_visible()
