@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
-from cliptrase_core.inspection.scores import GENERAL_WORDS, PatchScores, missing_classes
+from cliptrase_core.inspection.scores import PatchScores, general_words, missing_classes
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures
@@ -27,7 +27,7 @@ from cliptrase_core.models.checkpoint import fingerprint
 from cliptrase_core.models.encoder import Encoder
 from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
 from cliptrase_core.options import SegmentOptions, read_options, takes
-from cliptrase_core.presets import ClusterSettings, Preset, preset_by_name
+from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
 from cliptrase_core.regions.decode import everything_else, label_pixels, word_logits
 from cliptrase_core.results import EVERYTHING_ELSE, ImageEncoding, Segmentation
@@ -297,11 +297,13 @@ class Segmenter:
 
         Takes what `encode` does, or an encoding of this segmenter, whose picture is then not read again.
         """
-        if isinstance(image, ImageEncoding):
-            preset = self._check_encoding(image).name
-        plan = preset_by_name(preset)
+        plan = self._check_encoding(image) if isinstance(image, ImageEncoding) else preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
-        return dataclasses.replace(capture(self.backbone, pixels, frame, plan.positions), model=self.info.name)
+        return dataclasses.replace(self._capture(pixels, frame, plan.positions), model=self.info.name)
+
+    def _capture(self, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
+        """The forward pass of `capture`: where it runs is a subclass's choice."""
+        return capture(self.backbone, pixels, frame, positions)
 
     def inspect(
         self,
@@ -344,7 +346,7 @@ class Segmenter:
         return words, rows.to(self.device)
 
     def _missing(self, encoding: ImageEncoding, words: Vocabulary, text: Tensor, templates: str) -> list[int]:
-        general = self._text.embed(GENERAL_WORDS, templates)
+        general = self._text.embed(general_words(), templates)
         return missing_classes(
             encoding.patches.to(self.device), text, torch.tensor(words.prompt_labels), len(words.classes), general
         )

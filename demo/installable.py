@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MANIFEST = "manifest.json"
 ICON_SIZES = (192, 512)
-_ICON = re.compile(r"/pwa_icon/([^/]*)$")
+"""Others are not answered (`demo.security`): Gradio would make any."""
 
 
 def manifest(name: str, root: str) -> bytes:
@@ -30,21 +29,18 @@ def manifest(name: str, root: str) -> bytes:
 
 
 class Installable:
-    """ASGI middleware: a manifest that a proxy may put anywhere, a page that finds it, icons in two sizes only."""
+    """ASGI middleware: a manifest that a proxy may put anywhere, and a page that finds it."""
 
     def __init__(self, app: ASGIApp, name: str) -> None:
         """Stand before an application whose page is called `name`."""
         self._app, self._name = app, name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer for the manifest, refuse icons of other sizes (any would be made), pass on everything else."""
+        """Answer for the manifest, pass on everything else."""
         path = scope["path"] if scope["type"] == "http" else ""
-        icon = _ICON.search(path)
         if path.endswith(f"/{MANIFEST}"):
             content = manifest(self._name, scope["app"].get_blocks().root_path)
             await Response(content, media_type="application/manifest+json")(scope, receive, send)
-        elif icon and icon[1] not in map(str, ICON_SIZES):
-            await PlainTextResponse("There is no icon of this size.", status_code=404)(scope, receive, send)
         elif path and scope["method"] == "GET" and path.endswith("/"):
             await self._app(scope, receive, _Rewriting(send))
         else:

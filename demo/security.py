@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.environment import LOOPBACK
+from demo.installable import ICON_SIZES
 from demo.settings import MAX_UPLOAD_BYTES
 
 MAX_BODY = 1_000_000
@@ -35,15 +37,18 @@ MAX_OTHER = 1_000_000
 READ_TIMEOUT_S = 30.0
 """Seconds within which the next part of a body must come."""
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
 _NAME = r"[A-Za-z0-9_]+"
 ROUTES = tuple(
     re.compile(pattern)
     for pattern in (
         # the page itself
         *(r"/", r"/config/?", r"/theme\.css", r"/favicon\.ico", r"/robots\.txt", r"/manifest\.json"),
-        *(r"/pwa_icon/(?:192|512)", r"/(?:static|assets|svelte)/.+", r"/login_check/?", r"/healthz"),
+        *(
+            rf"/pwa_icon/(?:{'|'.join(map(str, ICON_SIZES))})",
+            r"/(?:static|assets|svelte)/.+",
+            r"/login_check/?",
+            r"/healthz",
+        ),
         # what the page and clients ask for
         *(r"/gradio_api/info/?", r"/gradio_api/app_id/?", r"/gradio_api/startup-events", r"/gradio_api/reset/?"),
         *(r"/gradio_api/queue/(?:join|data)", r"/gradio_api/cancel", r"/gradio_api/heartbeat/[A-Za-z0-9-]+"),

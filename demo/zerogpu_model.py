@@ -17,11 +17,10 @@ from torch import Tensor
 from cliptrase_core import Segmenter
 from cliptrase_core.errors import CliptraseError
 from cliptrase_core.inspection.capture import Capture, capture
-from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
+from cliptrase_core.io.geometry import Frame
 from cliptrase_core.models import loading
 from cliptrase_core.models.encoder import Encoder
-from cliptrase_core.presets import PositionResize, preset_by_name
-from cliptrase_core.results import ImageEncoding
+from cliptrase_core.presets import PositionResize
 from cliptrase_core.text.encoder import TextEncoder
 from demo import zerogpu
 
@@ -47,18 +46,8 @@ class ZeroGPUSegmenter(Segmenter):
         self._encoder = _LentEncoder(self)
         self._text = _LentText(self)
 
-    def capture(
-        self,
-        image: ImageInput | ImageEncoding,
-        preset: str = "auto",
-        *,
-        short_side: int | None = None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-    ) -> Capture:
-        """Likewise; only the forward pass is the worker's."""
-        plan = self._check_encoding(image) if isinstance(image, ImageEncoding) else preset_by_name(preset)
-        pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
-        done: Capture = self.ask("capture", pixels, frame, plan.positions)
+    def _capture(self, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
+        done: Capture = self.ask("capture", pixels, frame, positions)
         return done
 
     def ask(self, task: str, *arguments: Any) -> Any:

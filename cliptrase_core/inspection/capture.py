@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.statistics import patch_shares
-from cliptrase_core.io.geometry import Frame, Size
+from cliptrase_core.io.geometry import Frame, Size, expect_place
 from cliptrase_core.models.attention import query_key_attention, recovered_affinity, recovered_weights
 from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import project, vanilla_block
@@ -96,17 +96,8 @@ class AttentionMaps:
         Raises:
             InputError: outside the grid.
         """
-        h, w = self.grid
-        if not (_is_index(row, h) and _is_index(column, w)):
-            raise InputError(
-                explain(
-                    "patch",
-                    expected=f"row 0 to {h - 1} and column 0 to {w - 1}",
-                    got=f"row {row!r} and column {column!r}",
-                    remedy="Pick a patch of the grid.",
-                )
-            )
-        return 1 + row * w + column
+        expect_place("patch", row, column, self.grid, "Pick a patch of the grid.")
+        return 1 + row * self.grid[1] + column
 
 
 @dataclass(frozen=True)
@@ -257,10 +248,6 @@ def outliers(values: Tensor) -> Tensor:
 
 def _ranks(values: Tensor) -> Tensor:
     return values.argsort(descending=True, stable=True).argsort() + 1
-
-
-def _is_index(value: Any, length: int) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < length
 
 
 def _check_choice(what: str, value: Any, count: int) -> None:

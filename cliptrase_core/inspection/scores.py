@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.geometry import Size
+from cliptrase_core.io.geometry import Size, expect_place
 from cliptrase_core.regions.decode import label_probabilities
 from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
-
-GENERAL_WORDS = dataset_vocabulary("coco171").prompts[::2]
-"""What pictures show in general: every second class of COCO-Stuff, 86 words."""
 
 MISSING_ABOVE = 0.12
 """Share of the general words that may suit better than a class at its own best patch, until it counts as missing.
 
 On the bundled photographs with nano, of the classes that cover 5 % or more 6 % are called missing, and of things that
 are not there 53 % (docs/decisions/025-everything-else.md); rather painted wrongly than left out wrongly."""
+
+
+@cache
+def general_words() -> tuple[str, ...]:
+    """What pictures show in general: every second class of COCO-Stuff, 86 words."""
+    return dataset_vocabulary("coco171").prompts[::2]
 
 
 def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: int, general: Tensor) -> list[int]:
@@ -31,7 +33,7 @@ def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: in
         text: (P, D), unit rows: prompts.
         label_of: (P,) int64, label of each prompt.
         classes: labels 0..C-1 are classes; further ones are background words and never missing.
-        general: (G, D), unit rows: `GENERAL_WORDS`.
+        general: (G, D), unit rows: `general_words`.
 
     Returns:
         Labels, in order.
@@ -94,16 +96,7 @@ class PatchScores:
         Raises:
             InputError: outside the labels' frame.
         """
-        height, width = self.size
-        if not (_is_index(row, height) and _is_index(column, width)):
-            raise InputError(
-                explain(
-                    "pixel",
-                    expected=f"row 0 to {height - 1} and column 0 to {width - 1}",
-                    got=f"row {row!r} and column {column!r}",
-                    remedy="Pick a pixel of the labels.",
-                )
-            )
+        expect_place("pixel", row, column, self.size, "Pick a pixel of the labels.")
         probabilities = _bilinear(self.class_probabilities, self.size, row, column)
         words = _bilinear(self.logits, self.size, row, column)
         best: dict[int, int] = {}  # label -> its best prompt
@@ -135,7 +128,3 @@ def _neighbours(source: int, target: int, place: int) -> tuple[int, int, float]:
     position = max((place + 0.5) * source / target - 0.5, 0.0)
     first = min(int(position), source - 1)
     return first, min(first + 1, source - 1), position - first
-
-
-def _is_index(value: object, length: int) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < length

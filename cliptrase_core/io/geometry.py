@@ -130,6 +130,25 @@ def check_short_side(short_side: int, patch: Size) -> None:
         )
 
 
+def expect_place(what: str, row: Any, column: Any, size: Size, remedy: str) -> None:
+    """Raise InputError unless row and column are whole numbers within a grid or a map of (h, w).
+
+    Args:
+        what: a message calls the place so.
+        row: from 0.
+        column: from 0.
+        size: (h, w).
+        remedy: what to do about it.
+    """
+    if not all(_is_index(place, length) for place, length in zip((row, column), size, strict=True)):
+        expected = f"row 0 to {size[0] - 1} and column 0 to {size[1] - 1}"
+        raise InputError(explain(what, expected=expected, got=f"row {row!r} and column {column!r}", remedy=remedy))
+
+
+def _is_index(value: Any, length: int) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < length
+
+
 def fitted(size: Size, longest: int) -> Size:
     """The same shape with a long side of `longest` pixels, at least 1 x 1."""
     return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import PngImagePlugin, TiffImagePlugin
@@ -20,6 +22,22 @@ _DEPTH_AT = 24
 """Where a PNG's header says how many bits a pixel has: after the signature, a chunk's head, width and height."""
 _EXPECTED = "a PNG with one number for each pixel (palette or grey)"
 _REMEDY = "Save the class numbers as a palette or grey PNG."
+
+
+def connected_parts(mask: npt.NDArray[np.uint8], least: float = 0) -> Iterator[tuple[npt.NDArray[np.uint8], int, int]]:
+    """Parts of a mask that hang together, by sides or corners.
+
+    Args:
+        mask: (H, W), 0 and 1.
+        least: pixels; smaller parts are left out.
+
+    Yields:
+        Each part cut out, (h, w) of 0 and 1, with its left and its top.
+    """
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    for number, (left, top, width, height, area) in enumerate(stats.tolist()):
+        if number and area >= least:  # the first is what is outside
+            yield (numbers[top : top + height, left : left + width] == number).view(np.uint8), left, top
 
 
 def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.int32]:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from cliptrase_core.io.masks import connected_parts
+
 SMALLEST = 0.004
 """Share of the picture below which a component is left as it is."""
 
@@ -63,13 +65,10 @@ def split(
     least = SMALLEST * labels.size
     for kind, around in enumerate(ndimage.find_objects(kinds + 1)):
         of_kind = (kinds[around] == kind).astype(np.uint8)
-        _, numbered, boxes, _ = cv2.connectedComponentsWithStats(of_kind, connectivity=8)
-        for index, (x, y, wide, tall, area) in enumerate(boxes[1:].tolist(), start=1):  # the first is what is outside
-            if area < least:
-                continue
-            mask = numbered[y : y + tall, x : x + wide] == index
+        for part, x, y in connected_parts(of_kind, least):
+            mask = part.view(np.bool_)
             top, left = around[0].start + y, around[1].start + x
-            bottom, right = top + tall, left + wide
+            bottom, right = top + mask.shape[0], left + mask.shape[1]
             x, y = _deepest(mask)
             box = np.s_[top:bottom, left:right]
             found.append(

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, fitted, nearest
+from cliptrase_core.io.masks import connected_parts
 
 Picture = npt.NDArray[np.uint8]
 Mark = tuple[str, tuple[float, float], float]
@@ -144,10 +145,10 @@ def _components(labels: npt.NDArray[np.integer]) -> Iterator[tuple[int, npt.NDAr
     found = []
     for label in np.unique(labels[labels >= 0]).tolist():
         of_label = (labels == label).astype(np.uint8)
-        _, numbered, boxes, _ = cv2.connectedComponentsWithStats(of_label, connectivity=8)
-        for index, area in enumerate(boxes[1:, cv2.CC_STAT_AREA].tolist(), start=1):
-            if area >= SMALLEST * labels.size:
-                found.append((area, label, (numbered == index).astype(np.uint8)))
+        for part, left, top in connected_parts(of_label, SMALLEST * labels.size):
+            mask = np.zeros_like(of_label)
+            mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+            found.append((int(part.sum()), label, mask))
     found.sort(key=lambda one: (-one[0], one[1], int(one[2].argmax())))
     return ((label, mask) for _, label, mask in found)
 

@@ -21,9 +21,9 @@ LABEL_COMPRESSION = 1
 """Of a PNG: label maps are large areas, so that little effort is enough."""
 
 
-def picture_url(picture: Picture) -> str:
+def picture_url(picture: Picture, quality: int = PICTURE_QUALITY) -> str:
     """A picture (H, W, 3) as a JPEG in a data URL."""
-    return _url(picture, "JPEG", quality=PICTURE_QUALITY)
+    return _url(picture, "JPEG", quality=quality)
 
 
 @lru_cache(maxsize=64)

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from demo import core
+
 Picture = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 Cell = tuple[int, int]
@@ -22,8 +24,7 @@ MARK = (230, 0, 30)
 
 def shown_size(size: Size) -> Size:
     """Size at which a picture of `size` is shown: same shape, long side within the limits."""
-    longest = min(max(max(size), SHORTEST_SHOWN), LONGEST_SHOWN)
-    return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
+    return core.io.geometry.fitted(size, min(max(max(size), SHORTEST_SHOWN), LONGEST_SHOWN))
 
 
 def cell_side(grid: Size) -> int:

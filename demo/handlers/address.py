@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cliptrase_core.options import LayoutOptions, Option, SegmentOptions, options_of
 from demo.handlers.common import AUTO, BACKGROUNDS
-from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
+from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES
 
 MOST_WORDS = 4_000
 """Characters of words that an address may carry."""
@@ -47,18 +48,18 @@ PLAIN: dict[str, str] = {
 }
 """Settings by the names of their components, in the order of `Page.remembered`, with what no address says."""
 
+
+def _reader(one: Option) -> Read:
+    if one.kind is bool:
+        return _yes
+    return _choice(*([AUTO] if one.unset else []), *one.choices) if one.choices else _number
+
+
 _READ: dict[str, Read] = {
+    **{one.name: _reader(one) for one in (*options_of(LayoutOptions), *options_of(SegmentOptions))},
     "background": _choice(*BACKGROUNDS),
     "background_words": lambda text: text[:MOST_WORDS],
-    "threshold": _number,
-    "method": _choice(*METHODS),
-    "preset": _choice(*PRESETS),
     "short_side": _choice(AUTO, *map(str, SHORT_SIDES)),
-    "templates": _choice(AUTO, *TEMPLATES),
-    "image_prior": _yes,
-    "everything_else": _yes,
-    "skip_missing": _yes,
-    "denoise": _choice(*DENOISE),
     "automatic": _yes,
 }
 

@@ -22,7 +22,7 @@ from demo import core
 from demo.errors import UserError, for_people
 from demo.jobs import Progress, watched
 from demo.service import SegmentRequest
-from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
+from demo.settings import SHORT_SIDES
 
 _log = logging.getLogger(__name__)
 
@@ -198,18 +198,18 @@ def read_asked(
     with for_people():
         return SegmentRequest(
             words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
-            preset=one_of("preset", preset, PRESETS),
+            preset=preset,
             short_side=None if side == AUTO else int(side),
             model=None if model is None else text("model", model),
-            method=one_of("method", method, METHODS),
-            denoise=one_of("denoising", denoise, DENOISE),
-            eps=None if automatic is True else number("eps", eps),
-            min_samples=None if automatic is True else whole("min_samples", min_samples),
-            templates=one_of("templates", templates, TEMPLATES) if templates not in (None, AUTO) else None,
+            method=method,
+            denoise=denoise,
+            eps=None if automatic is True else eps,
+            min_samples=None if automatic is True else min_samples,
+            templates=None if templates == AUTO else templates,
             image_prior=image_prior is True,
             everything_else=everything_else is True if everything_else_chosen == "yes" else _is_one_class(typed, extra),
             skip_missing=skip_missing is True,
-            threshold=number("threshold", threshold) if background == BY_THRESHOLD else 0.0,
+            threshold=threshold if background == BY_THRESHOLD else 0.0,
             **{one.name: _chosen(one, value) for one, value in zip(further_options(), further, strict=False)},
         )
 

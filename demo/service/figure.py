@@ -8,6 +8,8 @@ from pathlib import Path
 
 from demo import core
 from demo.errors import UserError, for_people
+from demo.service.lens import NUMBERS as COLUMNS
+from demo.service.lens import patch_numbers
 from demo.service.segmentation import Run
 from demo.service.service import Service
 
@@ -23,7 +25,6 @@ KINDS = {
 DPI = 200
 """Twice what a screen shows."""
 _HEAT_PARTS = ("before", "after", "difference", "affinity")
-_COLUMNS = ("on_global", "entropy", "near")
 
 Patch = tuple[int, int]
 
@@ -63,20 +64,16 @@ def figure_file(
 def _numbers(service: Service, run: Run, path: str | None, layer: int | None) -> bytes:
     """One line for each patch: shares of attention before and after recovery, its cluster, its class."""
     maps, result = service.maps(run.seen, path, layer), service.again(run, path).result
-    measure = core.inspection.statistics.measure_patches
-    sides = {
-        name: measure(matrix, maps.global_patches, maps.grid)
-        for name, matrix in (("before", maps.attention), ("after", maps.recovered))
-    }
+    sides = patch_numbers(maps)
     (h, w), nearest = maps.grid, core.io.geometry.nearest
     labels, sure = nearest(result.labels, (h, w)).ravel(), nearest(result.confidence, (h, w)).ravel()
     found = set(maps.global_patches.tolist())
     text = io.StringIO()
     table = csv.writer(text)
-    heads = [f"{column}_{side}" for column in _COLUMNS for side in sides]
+    heads = [f"{column}_{side}" for column in COLUMNS for side in sides]
     table.writerow(["row", "column", "layer", *heads, "is_global", "cluster", "class", "confidence"])
     for i in range(h * w):
-        shares = [f"{float(getattr(one, column)[i]):.6f}" for column in _COLUMNS for one in sides.values()]
+        shares = [f"{float(getattr(one, column)[i]):.6f}" for column in COLUMNS for one in sides.values()]
         name = result.class_names[labels[i]]
         safe = f"'{name}" if name.startswith(("=", "+", "-", "@")) else name  # a spreadsheet would compute it
         place = [*divmod(i, w), maps.layer]

@@ -12,17 +12,16 @@ the browser asks for the rows that it shows (`lens_rows`).
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from demo import core
 from demo.errors import UserError
 from demo.figures import views
+from demo.figures.shown import picture_url
 from demo.service.clusters import clusterings
 from demo.service.segmentation import Run, SegmentView
 from demo.service.service import Service
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cliptrase_core import AttentionMaps
+    from cliptrase_core.inspection.statistics import PatchMeasures
 
 MOST_SENT = 1024
 """Patches up to which the maps travel whole: 3 MB then."""
@@ -62,12 +62,10 @@ def lens_value(
     bare, clusters = clusterings(service, cut, path)
     maps = service.maps(run.seen, path, layer, head=head)
     grid, count = run.seen.grid, run.seen.grid[0] * run.seen.grid[1]
-    statistics = core.inspection.statistics
-    start = statistics.most_telling_patch(maps.attention, maps.recovered, maps.global_patches, clusters.reshape(-1))
-    exact = {
-        kind: statistics.measure_patches(matrix, maps.global_patches, grid)
-        for kind, matrix in (("before", maps.attention), ("after", maps.recovered))
-    }
+    start = core.inspection.statistics.most_telling_patch(
+        maps.attention, maps.recovered, maps.global_patches, clusters.reshape(-1)
+    )
+    exact = patch_numbers(maps)
     return {
         "run": run.token,
         "grid": list(grid),
@@ -87,6 +85,13 @@ def lens_value(
     }
 
 
+def patch_numbers(maps: AttentionMaps) -> dict[str, PatchMeasures]:
+    """The numbers of every patch, before and after recovery; `NUMBERS` names them."""
+    measure = core.inspection.statistics.measure_patches
+    sides = {"before": maps.attention, "after": maps.recovered}
+    return {side: measure(matrix, maps.global_patches, maps.grid) for side, matrix in sides.items()}
+
+
 def lens_rows(
     service: Service, run: Run, path: str | None, patch: int, layer: int | None = None, *, head: int | None = None
 ) -> dict[str, Any]:
@@ -104,10 +109,8 @@ def lens_rows(
 
 def run_lengths(values: npt.NDArray[np.integer]) -> list[int]:
     """Length and value of each run of equal values, in turn: [3, 0, 2, 5] is 0 0 0 5 5."""
-    flat = values.reshape(-1)
-    starts = np.flatnonzero(np.diff(flat, prepend=flat[0] - 1))
-    lengths = np.diff(starts, append=len(flat))
-    return np.stack([lengths, flat[starts]], axis=1).reshape(-1).tolist()  # type: ignore[no-any-return]
+    _, lengths, found = core.results.runs(values)
+    return np.stack([lengths, found], axis=1).reshape(-1).tolist()  # type: ignore[no-any-return]
 
 
 def packed(values: Any) -> str:
@@ -140,14 +143,12 @@ def _rows(maps: AttentionMaps, rows: slice) -> Mapping[str, Mapping[str, str]]:
 def _picture(cut: SegmentView) -> Mapping[str, Any]:
     """The picture, and its result in class colours; classes and confidence at the middle of each patch."""
     result, palette = cut.result, core.viz.palette
-    whole = np.asarray(cut.shown.shape[:2])
-    size = tuple(max(1, round(side * min(1.0, LABELS_SIDE / whole.max()))) for side in whole)
+    whole = cut.shown.shape[:2]
+    size = core.io.geometry.fitted(whole, min(max(whole), LABELS_SIDE))
     middles = core.io.geometry.nearest(result.confidence, cut.run.seen.grid)
-    file = io.BytesIO()
-    Image.fromarray(views.view(cut.shown, views.shown_size(cut.shown.shape[:2]))).save(file, "JPEG", quality=QUALITY)
     return {
-        "picture": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii"),
-        "size": [int(side) for side in whole],
+        "picture": picture_url(views.view(cut.shown, views.shown_size(whole)), QUALITY),
+        "size": list(whole),
         "names": list(result.class_names),
         "colours": [palette.to_hex(colour) for colour in palette.label_colours(result)],
         "labels": {"size": list(size), "runs": run_lengths(core.io.geometry.nearest(result.labels, size))},

@@ -13,16 +13,10 @@ from demo.handlers.attention import ALL_HEADS, AttentionHandlers
 from demo.presenters import attention as presenters
 from demo.service import SegmentRequest, Service
 from demo.settings import INCOMING, OUTGOING, Settings
+from tests.demo.conftest import Click
 
 FIELDS = {"layer": 11, "head": ALL_HEADS, "direction": OUTGOING, "subject": "patch", "scale": presenters.SAME_SCALE}
 ROW, COLUMN = 5, 3
-
-
-class Click:
-    """What Gradio hands to a select listener."""
-
-    def __init__(self, index):
-        self.index = index
 
 
 @pytest.fixture(scope="module")

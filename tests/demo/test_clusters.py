@@ -12,21 +12,9 @@ from demo.examples import read_examples
 from demo.figures import views
 from demo.figures.regions import region_map
 from demo.handlers.clusters import ClustersHandlers, ClustersView
-from demo.service import Run, SegmentRequest, Service
+from demo.service import Run, SegmentRequest
 from demo.service.clusters import clusters_of, partners, region_votes
-from demo.settings import Settings
-
-
-class Click:
-    """What Gradio hands to a select listener."""
-
-    def __init__(self, index):
-        self.index = index
-
-
-@pytest.fixture(scope="module")
-def service():
-    return Service(Settings(model="nano", device="cpu"))
+from tests.demo.conftest import Click
 
 
 @pytest.fixture(scope="module")

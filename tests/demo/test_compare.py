@@ -14,31 +14,19 @@ from PIL import Image
 from demo.errors import UserError
 from demo.figures.changes import MARK, marked
 from demo.handlers.compare import NO_PAIR, CompareHandlers, CompareView, PairView
-from demo.service import SegmentRequest, Service
+from demo.service import SegmentRequest
 from demo.service.compare import OTHER_WORDS, OWN, STEPS, VARIANTS, Comparison, cuts, own_name, variants, with_own
 from demo.service.differences import difference
 from demo.service.ground_truth import Truth, read_truth, score
-from demo.settings import EXAMPLES, METHODS, Settings
+from demo.settings import EXAMPLES, METHODS
 from tests.visitor import Visitor, call
 
 WORDS = "horse; grass; sky"
 
 
 @pytest.fixture(scope="module")
-def service():
-    return Service(Settings(model="nano", device="cpu"))
-
-
-@pytest.fixture(scope="module")
 def handlers(service):
     return CompareHandlers(service)
-
-
-@pytest.fixture
-def photo(tmp_path, picture):
-    path = tmp_path / "photo.png"
-    Image.fromarray(picture).save(path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,7 @@ from PIL import Image
 
 from cliptrase_core import cli
 from demo.errors import UserError
-from demo.service import SegmentRequest, Service, bundle
-from demo.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def service():
-    return Service(Settings(model="nano", device="cpu"))
+from demo.service import SegmentRequest, bundle
 
 
 @pytest.fixture

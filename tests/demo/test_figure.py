@@ -11,16 +11,11 @@ from PIL import Image
 
 from cliptrase_core.inspection.statistics import measure_patches
 from demo.handlers.segment import SegmentHandlers
-from demo.service import SegmentRequest, Service
+from demo.service import SegmentRequest
 from demo.service.figure import DPI, figure_file
-from demo.settings import EXAMPLES, Settings
+from demo.settings import EXAMPLES
 
 PATH = str(EXAMPLES / "shepherd.jpg")
-
-
-@pytest.fixture(scope="module")
-def service():
-    return Service(Settings(model="nano", device="cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -13,18 +13,12 @@ import torch
 
 from cliptrase_core.inspection.statistics import measure, patch_shares, surroundings
 from demo.examples import read_examples
-from demo.service import SegmentRequest, Service
+from demo.service import SegmentRequest
 from demo.service import lens as value_of
 from demo.service.lens import coded, lens_rows, lens_value, run_lengths
-from demo.settings import Settings
 from demo.tabs import lens as tab
 
 HOSTILE = '<img src=x onerror=alert(1)>; "quoted" & more; ‮turned; ${1}{{2}}`'
-
-
-@pytest.fixture(scope="module")
-def service():
-    return Service(Settings(model="nano", device="cpu"))
 
 
 @pytest.fixture(scope="module")

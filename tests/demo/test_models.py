@@ -105,13 +105,6 @@ def plain():
     return service
 
 
-@pytest.fixture
-def photo(tmp_path, picture):
-    path = tmp_path / "photo.png"
-    Image.fromarray(picture).save(path)
-    return str(path)
-
-
 def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():

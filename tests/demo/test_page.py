@@ -27,13 +27,7 @@ from demo.presenters import segment as presenters
 from demo.service import Service, scores_of
 from demo.settings import Settings
 from tests.conftest import DATA
-
-
-class Click:
-    """What Gradio hands to a select listener."""
-
-    def __init__(self, index):
-        self.index = index
+from tests.demo.conftest import Click
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +40,6 @@ def service():
 @pytest.fixture(scope="module")
 def handlers(service):
     return SegmentHandlers(service)
-
-
-@pytest.fixture
-def photo(tmp_path, picture):
-    path = tmp_path / "photo.png"
-    Image.fromarray(picture).save(path)
-    return str(path)
 
 
 FIELDS = {

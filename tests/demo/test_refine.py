@@ -38,11 +38,6 @@ HORSES = str(EXAMPLES / "horses.jpg")
 
 
 @pytest.fixture(scope="module")
-def service():
-    return Service(Settings(model="nano", device="cpu"))
-
-
-@pytest.fixture(scope="module")
 def handlers(service):
     return RefineHandlers(service)
 

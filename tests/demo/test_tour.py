@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 from demo.handlers.tour import TourHandlers, TourView
-from demo.service import SegmentRequest, Service
+from demo.service import SegmentRequest
 from demo.service.tour import AROUND, POINT, STEPS, tour_example, tour_step
-from demo.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def service():
-    return Service(Settings(model="nano", device="cpu"))
 
 
 @pytest.mark.parametrize("number", range(1, STEPS + 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.masks import connected_parts
 from cliptrase_core.results import MIN_AREA
 
 Outline = npt.NDArray[np.int32]
@@ -78,20 +79,12 @@ def find_components(
         if not width:
             continue
         inside = mask[top : top + height, left : left + width]
-        parts = [(part, left + x, top + y) for part, x, y in _parts(inside, rule.min_area)]
+        parts = [(part, left + x, top + y) for part, x, y in connected_parts(inside, rule.min_area)]
         if rule.per_class and parts:
             found.append(_joined(label, parts, size))
         else:
             found += [_component(label, part, x, y, size) for part, x, y in parts]
     return found
-
-
-def _parts(mask: npt.NDArray[np.uint8], min_area: int) -> Iterator[tuple[npt.NDArray[np.uint8], int, int]]:
-    """Each connected part cut out, with its left and top."""
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    for number, (x, y, width, height, area) in enumerate(stats.tolist()):
-        if number and area >= min_area:
-            yield (numbers[y : y + height, x : x + width] == number).view(np.uint8), x, y
 
 
 def _component(label: int, part: npt.NDArray[np.uint8], left: int, top: int, size: tuple[int, int]) -> Component:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -107,15 +107,25 @@ def gather(
         return 0
     expect_untouched(place, formats)
     try:
-        without = 0
+        without: list[str] = []
+        pictures = annotated(place, rule)  # one walk: a run's JSONs are many
         if "yolo" in formats:
-            without = sum(not picture.copy for picture in yolo.write_texts(place, annotated(place, rule), Numbers()))
+            pictures = _noted(yolo.write_texts(place, pictures, Numbers()), without)
         if "coco" in formats:
-            parts = coco.coco_text(annotated(place, rule), Numbers(), VERSION, polygons=polygons)
-            write_all(place, {coco.FILE: parts})
+            write_all(place, {coco.FILE: coco.coco_text(pictures, Numbers(), VERSION, polygons=polygons)})
+        else:
+            deque(pictures, maxlen=0)
     except OSError as error:
         raise unusable(folder, error) from error
-    return without
+    return len(without)
+
+
+def _noted(pictures: Iterable[Annotated], without: list[str]) -> Iterator[Annotated]:
+    """Pictures as they pass by; the results whose picture was never copied are noted."""
+    for picture in pictures:
+        if not picture.copy:
+            without.append(picture.stem)
+        yield picture
 
 
 def annotated(folder: Path, rule: ComponentRule) -> Iterator[Annotated]:

@@ -17,15 +17,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.export.npz import FAST
 from cliptrase_core.io.export.record import foreground
 from cliptrase_core.io.files import MARK, marked_png, safe_stem
 from cliptrase_core.io.geometry import fitted, nearest
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.overlay import overlay
 from cliptrase_core.viz.palette import label_colours
-
-FAST = 1
-"""Level of zlib: higher ones take five times as long for a tenth of the size."""
 
 RUNS = 3
 """zlib's strategy for runs of equal values: a label map of 12 megapixels in a quarter of the time, and smaller."""
