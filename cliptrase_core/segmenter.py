@@ -265,6 +265,17 @@ class Segmenter:
         maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
         return PatchScores(maps, scale, words, encoding.frame.labels)
 
+    def missing(self, encoding: ImageEncoding, vocabulary: Words, *, templates: str | None = None) -> list[str]:
+        """Names of classes that the picture does not seem to show, as `skip_missing` finds them.
+
+        Takes and raises what `segment` does.
+        """
+        preset, words = self._check_encoding(encoding), read_words(vocabulary, None)
+        templates = SegmentOptions(templates=templates).templates or preset.templates
+        with torch.inference_mode():
+            found = self._missing(encoding, words, self._text.embed(words.prompts, templates), templates)
+        return [words.class_names[label] for label in found]
+
     def embed_words(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
         """(P, D) unit vectors of words; those asked for before are not computed again.
 

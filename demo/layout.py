@@ -244,14 +244,15 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
         event.then(None, page.remembered, None, js=REMEMBER, **PRIVATE)
         # Another model may have come meanwhile: what is said to run is what made this result, or runs next.
         event.success(opening.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
-        event.success(
-            handlers.findings,
-            [page.shared.run, page.shared.image],
-            page.result.findings,
-            show_progress="hidden",
-            **ONE_AT_A_TIME,
-            **PRIVATE,
-        )
+        for handler, place in ((handlers.absent, page.result.absent), (handlers.findings, page.result.findings)):
+            event.success(
+                handler,
+                [page.shared.run, page.shared.image],
+                place,
+                show_progress="hidden",
+                **ONE_AT_A_TIME,
+                **PRIVATE,
+            )
     a.stop.click(lambda: presenters.STOPPED, None, page.ask.status, cancels=running, js=ENDED, **CHEAP)
     # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
     # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.

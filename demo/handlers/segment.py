@@ -34,6 +34,7 @@ class ResultView(NamedTuple):
     legend: Any
     costs: Any
     point: Any
+    absent: Any
     findings: Any
     status: Any
     run: Any
@@ -61,7 +62,7 @@ class SegmentHandlers:
     def forget(self, path: str | None) -> ResultView:
         """Another picture was chosen, or none: results of the one before go."""
         status = presenters.NEW_PICTURE if path else presenters.NO_PICTURE
-        return ResultView(None, presenters.EMPTY_LEGEND, "", "", "", status, None, "")
+        return ResultView(None, presenters.EMPTY_LEGEND, "", "", "", "", status, None, "")
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:
@@ -72,6 +73,19 @@ class SegmentHandlers:
         with for_people():
             words, winners = core.text.vocabulary.parse_vocabulary(run.asked.words), scores_of(self._service, run, path)
             return presenters.findings(core.text.linter.lint(words, segmenter.embed_words, winners.words_that_win()))
+
+    @plainly
+    def absent(self, run: Run | None, path: str | None) -> Any:
+        """After a result: classes that the picture does not seem to show, unless they were left out.
+
+        After, and not with it: the first look at the general words takes a model a second or two.
+        """
+        if run is None or run.asked.skip_missing:
+            return ""
+        segmenter, entry = self._service.encoded(run, path)
+        with for_people():
+            missing = segmenter.missing(entry.encoding, run.asked.words, templates=run.asked.templates)
+        return presenters.absent(missing)
 
     @plainly
     def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:
@@ -121,6 +135,7 @@ class SegmentHandlers:
             legend=presenters.legend_table(cut),
             costs=presenters.costs(cut),
             point="",
+            absent="",
             findings="",
             status=presenters.done(cut),
             run=cut.run,

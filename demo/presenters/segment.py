@@ -28,6 +28,9 @@ _ENCODING = ("read", "encode")
 _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
+MOST_MISSING = 8
+"""Classes that are named; the rest is counted."""
+
 
 def legend_table(cut: SegmentView) -> str:
     """HTML table: class, share of the picture, mean confidence; heads sort it, a class's button isolates it."""
@@ -114,6 +117,14 @@ def alt_text(cut: SegmentView) -> str:
     """The overlay for whoever does not see it; plain text."""
     shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:12])
     return f"The picture divided among words: {shares}. The legend has every class."
+
+
+def absent(missing: Sequence[str]) -> str:
+    """HTML: classes that the picture does not seem to show; empty where there are none."""
+    if not missing:
+        return ""
+    names = some([f'"{name}"' for name in missing], MOST_MISSING)
+    return strip("note", "Probably not in this picture", f"or not known to this model: {names}.")
 
 
 def findings(texts: Sequence[str]) -> str:

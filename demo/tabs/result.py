@@ -39,6 +39,7 @@ class Result:
     result: gr.HTML
     legend: gr.HTML
     point: gr.HTML
+    absent: gr.HTML
     findings: gr.HTML
     status: gr.HTML
     costs: gr.HTML
@@ -66,6 +67,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
         with gr.Column(elem_id="notes", min_width=240):
             gr.HTML(SPOT_HTML, elem_id="spot", padding=False)
             point = gr.HTML("", elem_id="point", padding=False)
+            absent = gr.HTML("", elem_id="absent", padding=False)
             findings = gr.HTML("", elem_id="findings", padding=False)
             costs = gr.HTML("", elem_id="costs", padding=False)
             download = gr.Button(presenters.DOWNLOAD, elem_id="download", size="sm")
@@ -78,7 +80,9 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
                 save = gr.Button(presenters.SAVE, elem_id="save", size="sm", scale=0, min_width=90)
     place = hidden_text("place")
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
-    return Result(picture, legend, point, findings, status, costs, download, figure, save, place, file, run, token)
+    return Result(
+        picture, legend, point, absent, findings, status, costs, download, figure, save, place, file, run, token
+    )
 
 
 def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandlers) -> None:

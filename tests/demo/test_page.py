@@ -24,8 +24,8 @@ from demo.handlers.segment import ResultView, SegmentHandlers
 from demo.layout import build, launch_options
 from demo.models import ModelRegistry
 from demo.presenters import segment as presenters
-from demo.service import Service, scores_of
-from demo.settings import Settings
+from demo.service import SegmentRequest, Service, scores_of
+from demo.settings import EXAMPLES, Settings
 from tests.conftest import DATA
 from tests.demo.conftest import Click
 
@@ -370,3 +370,19 @@ def test_people_at_the_same_time_get_their_own_answer(url, tmp_path):
     for i in range(4):
         assert {entry["name"] for entry in answers[i]["classes"]} <= {f"thing {i}", f"other {i}"}
         assert answers[i]["size"] == [32 + 16 * i, 64]
+
+
+def test_what_is_probably_not_in_the_picture_is_said_unless_it_was_left_out(handlers, service):
+    horses = str(EXAMPLES / "horses.jpg")
+    for words, named, unnamed in (
+        ("pizza; horse", ("pizza",), "horse"),
+        ("<b>pizza; sky", ("&lt;b&gt;pizza",), "sky"),
+        ("qwrtz; grass", ("qwrtz",), "grass"),
+    ):
+        said = handlers.absent(service.segment(horses, SegmentRequest(words)).run, horses)
+        assert "Probably not in this picture" in said
+        assert all(name in said for name in named)
+        assert unnamed not in said
+    for quiet in (SegmentRequest("pizza; horse", skip_missing=True), SegmentRequest("horse; sky")):
+        assert handlers.absent(service.segment(horses, quiet).run, horses) == ""
+    assert handlers.absent(None, None) == ""
