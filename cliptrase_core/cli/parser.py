@@ -61,8 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _segment(options: argparse.Namespace) -> int:
     vocabulary = parse_vocabulary(words_of_argument(options.vocabulary))
-    for note in vocabulary.notes:
+    # A lone class does not take everything where everything else is a class too.
+    for note in vocabulary.notes_beside_others if options.everything_else else vocabulary.notes:
         print(f"note: {note}", file=sys.stderr)
+    if not options.everything_else and vocabulary.notes_beside_others != vocabulary.notes:
+        print("note: --everything-else keeps apart what does not resemble it.", file=sys.stderr)
     tasks = find_tasks(vocabulary, options)  # before weights are fetched
     if not tasks:
         gather_results(options)

@@ -210,3 +210,11 @@ def test_a_bad_sam_checkpoint_is_one_line_before_any_picture(photo, tmp_path, ca
     assert run("segment", photo, *words, "--output", out) == 2
     assert "damaged" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("more", "takes_all"), [((), True), (("--everything-else",), False)])
+def test_one_word_alone_is_said_to_take_everything_only_where_it_does(photo, tmp_path, capsys, more, takes_all):
+    assert run("segment", photo, "--vocabulary", "cat", "--output", tmp_path / "out", *more) == 0
+    said = capsys.readouterr().err
+    assert ("takes the whole picture" in said) == takes_all
+    assert ("note: --everything-else keeps apart" in said) == takes_all
