@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
-from cliptrase_core.inspection.scores import PatchScores, general_words, missing_classes
+from cliptrase_core.inspection.scores import PatchScores, competing, general_words, missing_classes
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures
@@ -29,8 +29,8 @@ from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, 
 from cliptrase_core.options import SegmentOptions, read_options, takes
 from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
-from cliptrase_core.regions.decode import everything_else, label_pixels, word_logits
-from cliptrase_core.results import EVERYTHING_ELSE, ImageEncoding, Segmentation
+from cliptrase_core.regions.decode import label_pixels, word_logits
+from cliptrase_core.results import ImageEncoding, Segmentation
 from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary
 from cliptrase_core.text.words import Words, read_text_features, read_words
@@ -201,7 +201,9 @@ class Segmenter:
             with timed(timings, "label"):
                 missing = self._missing(encoding, words, text, templates) if asked.skip_missing else []
                 logits = word_logits(self._features.scale(chosen), cls, patches, text, asked.image_prior)
-                maps, label_of, names = _competing(logits.T.reshape(-1, *encoding.grid), words, missing, asked)
+                maps, label_of, names = competing(
+                    logits.T.reshape(-1, *encoding.grid), words, missing, asked.everything_else
+                )
                 labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
         return Segmentation(
             labels=labels,
@@ -394,33 +396,6 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
-
-
-def _competing(
-    maps: Tensor, words: Vocabulary, missing: Sequence[int], asked: SegmentOptions
-) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Maps (P, h, w) that compete for pixels, the label of each, and the names of all labels.
-
-    Classes that are missing keep their label and their name, but do not compete; where none is left, all do, unless
-    everything else is there to win.
-    """
-    label_of, names = torch.tensor(words.prompt_labels), words.class_names
-    kept = ~torch.isin(label_of, torch.tensor(missing, dtype=label_of.dtype))
-    if bool(kept.any()) or asked.everything_else:
-        maps, label_of = maps[kept.to(maps.device)], label_of[kept]
-    if not asked.everything_else:
-        return maps, label_of, names
-    if EVERYTHING_ELSE in {name.casefold() for name in names}:
-        raise InputError(
-            explain(
-                "everything_else",
-                expected=f"no class named {EVERYTHING_ELSE!r}",
-                got=repr(EVERYTHING_ELSE),
-                remedy="Rename the class, or leave the option out.",
-            )
-        )
-    rest = everything_else(maps, label_of.to(maps.device), len(words.classes))
-    return torch.cat([maps, rest[None]]), torch.cat([label_of, torch.tensor([len(names)])]), (*names, EVERYTHING_ELSE)
 
 
 @contextmanager

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
 
+from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, expect_place
-from cliptrase_core.regions.decode import label_probabilities
+from cliptrase_core.regions.decode import everything_else, label_probabilities
+from cliptrase_core.results import EVERYTHING_ELSE
 from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 
 MISSING_ABOVE = 0.12
@@ -46,6 +49,42 @@ def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: in
         if int(better) > MISSING_ABOVE * len(general):
             missing.append(label)
     return missing
+
+
+def competing(
+    maps: Tensor, words: Vocabulary, missing: Sequence[int], with_rest: bool
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Maps (P, h, w) that compete for pixels, the label of each, and the names of all labels.
+
+    Classes that are missing keep their label and their name, but do not compete; where none is left, all do, unless
+    everything else is there to win.
+
+    Args:
+        maps: (P, h, w) logits of each prompt.
+        words: whose prompts the maps are.
+        missing: labels, from `missing_classes`.
+        with_rest: everything else is a class too, the last.
+
+    Raises:
+        InputError: a class is called everything else.
+    """
+    label_of, names = torch.tensor(words.prompt_labels), words.class_names
+    kept = ~torch.isin(label_of, torch.tensor(missing, dtype=label_of.dtype))
+    if bool(kept.any()) or with_rest:
+        maps, label_of = maps[kept.to(maps.device)], label_of[kept]
+    if not with_rest:
+        return maps, label_of, names
+    if EVERYTHING_ELSE in {name.casefold() for name in names}:
+        raise InputError(
+            explain(
+                "everything_else",
+                expected=f"no class named {EVERYTHING_ELSE!r}",
+                got=repr(EVERYTHING_ELSE),
+                remedy="Rename the class, or leave the option out.",
+            )
+        )
+    rest = everything_else(maps, label_of.to(maps.device), len(words.classes))
+    return torch.cat([maps, rest[None]]), torch.cat([label_of, torch.tensor([len(names)])]), (*names, EVERYTHING_ELSE)
 
 
 @dataclass(frozen=True)
