@@ -8,9 +8,9 @@ import numpy.typing as npt
 from demo import core
 from demo.figures import views
 
-MARK = (240, 228, 66)
+MARKED = (240, 228, 66)
 """Yellow: far from dark grey in lightness, which nobody's eyes mix up."""
-DARK = 0.55
+DIMMED = 0.55
 """How far the picture goes towards black."""
 
 Mask = npt.NDArray[np.bool_]
@@ -29,8 +29,8 @@ def marked(picture: views.Picture, where: Mask, left_out: Mask | None = None) ->
     """
 
     size, drawn = picture.shape[:2], core.viz.overlay
-    out = drawn.darken(drawn.in_grey(picture), DARK)
-    marks = drawn.blend(out, np.full_like(out, MARK), 0.85)
+    out = drawn.darken(drawn.in_grey(picture), DIMMED)
+    marks = drawn.blend(out, np.full_like(out, MARKED), 0.85)
     drawn.put(out, marks, core.io.geometry.nearest(where, size))
     if left_out is not None:
         out[core.io.geometry.nearest(left_out, size)] = 0
