@@ -80,8 +80,8 @@ def _contenders(maps: Maps, band: _Span, columns: list[_Span]) -> npt.NDArray[np
     at_ends = np.concatenate([lines[:, :, column.patches] @ column.ends.T for column in columns], axis=2)
     best = np.maximum.reduceat(at_ends.max(axis=1), starts, axis=1)  # (C, tiles)
     worst = np.minimum.reduceat(at_ends.min(axis=1), starts, axis=1).max(axis=0)
-    found: npt.NDArray[np.bool_] = best >= worst - _ROUNDING * np.abs(at_ends).max()
-    return found.T
+    found: npt.NDArray[np.bool_] = (best >= worst - _ROUNDING * np.abs(at_ends).max()).T
+    return found
 
 
 def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
