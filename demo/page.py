@@ -64,7 +64,7 @@ def theme() -> gr.themes.Base:
     )
 
 
-CSS = static("app.css")
+CSS = static("app.css") + static("phone.css")
 
 
 FIRST = "shepherd"
