@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cliptrase_core.cancel import holding
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.refine import sam_checkpoints
@@ -97,7 +98,7 @@ def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | Non
     path = None if checkpoint is None else Path(checkpoint)
     if key not in _LOADED and checkpoint is None and name in sam_checkpoints.PUBLISHED:
         path = sam_checkpoints.fetch(name, progress)  # before the lock: others need not wait for a download
-    with _LOCK:  # two people who ask at once share one model
+    with holding(_LOCK):  # two people who ask at once share one model
         if key not in _LOADED:
             _LOADED[key] = SamRefiner(sam_checkpoints.load_sam(name, path, device=device))
         _LOADED.move_to_end(key)

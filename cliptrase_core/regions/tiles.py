@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.io.geometry import Size
 
 TILES = 600
@@ -103,7 +104,7 @@ def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
 def _tiles(grid: Size, size: Size) -> Iterator[_Tile]:
     side = max(LEAST_SIDE, round((size[0] * size[1] / TILES) ** 0.5))
     rows, columns = (list(_spans(source, target, side)) for source, target in zip(grid, size, strict=True))
-    for row, above, down, ends in rows:
+    for row, above, down, ends in steps(rows):
         for column, beside, across, ends_across in columns:
             yield _Tile((row, column), (above, beside), down, across.T, (ends, ends_across.T))
 
