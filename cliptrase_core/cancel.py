@@ -85,6 +85,11 @@ def cancellable(token: CancelToken | None) -> Iterator[None]:
         _current.reset(before)
 
 
+def current() -> CancelToken | None:
+    """The token that this thread's work heeds, to hand it to another thread."""
+    return _current.get()
+
+
 def check() -> None:
     """Raise Cancelled if this thread's work is no longer wanted. Call it between steps of what takes long."""
     token = _current.get()

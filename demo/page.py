@@ -20,7 +20,7 @@ from demo.installable import Installable
 from demo.security import Gate
 from demo.service import Service
 from demo.service.tour import tour_example
-from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE, SESSIONS
+from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE
 from demo.static import static
 from demo.tabs import ask, attention, clusters, compare, lens, model, refine, result, tour
 from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
@@ -32,6 +32,7 @@ from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import ResultView, SegmentHandlers
 from demo.tabs.tour import TourHandlers
+from demo.visitors import Departures
 
 
 def theme() -> gr.themes.Base:
@@ -234,12 +235,11 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
     return {
         "share": False,
         "max_file_size": MAX_UPLOAD_BYTES,
-        "state_session_capacity": SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,
         "footer_links": ["api"],
-        "allowed_paths": [str(EXAMPLES)],
+        "allowed_paths": [str(example.path) for example in read_examples()],  # not what else lies beside them
         "theme": theme(),
         "css": CSS,
         "head": f"<style>{static('frame.css')}</style>",
@@ -248,6 +248,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
                 Middleware(SafeHeaders),
                 Middleware(Gate, ready),
                 Middleware(OnlyPublicCalls),
+                Middleware(Departures),
                 Middleware(Installable, TITLE),
             ]
         },
