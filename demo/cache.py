@@ -60,6 +60,14 @@ class LRUCache(Generic[Value]):
                     del self._weights[oldest]
             return value, False
 
+    def discard(self, unwanted: Callable[[Hashable], bool]) -> int:
+        """Drop the values of some keys; how many there were."""
+        with self._lock:
+            gone = [key for key in self._values if unwanted(key)]
+            for key in gone:
+                del self._values[key], self._weights[key]
+        return len(gone)
+
     def items(self) -> list[tuple[Hashable, Value]]:
         """Everything that is kept, what was unused for longest first; counts as no use."""
         with self._lock:

@@ -50,6 +50,12 @@ class SamRefiner:
         self._answers: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
 
+    def forget(self) -> None:
+        """Drop what is kept of pictures; the model stays."""
+        with self._lock:
+            self._embeddings.clear()
+            self._answers.clear()
+
     def in_mode(self, mode: str, working: Working | None = None) -> Refiner:
         """The refiner that works in one of `MODES`; `working` as in `load_refiner`."""
 

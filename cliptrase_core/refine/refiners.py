@@ -91,6 +91,12 @@ def is_here(name: str) -> bool:
     return name in FREE or sam_checkpoints.is_here(sam_checkpoints.NANO if name == NANO_THEN_EDGES else name)
 
 
+def forget_pictures() -> None:
+    """Drop what loaded refiners keep of pictures."""
+    for refiner in list(_LOADED.values()):
+        refiner.forget()
+
+
 def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | None) -> SamRefiner:
     from cliptrase_core.refine.by_sam import SamRefiner
 
