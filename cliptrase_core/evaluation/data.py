@@ -164,7 +164,10 @@ def check(setting: str | None, root: Path | None) -> Iterator[str]:
         yield f"  {'-' if found is None else '+'} {line}"
         if found is not None:
             yield f"    {_counted(found.pairs, 'complete')}"
-            yield from _masks(found.pairs, _convention(found, setting))
+            try:
+                yield from _masks(found.pairs, _convention(found, setting))
+            except InputError as error:
+                yield f"    an evaluation would say: {one_line(error)}"
 
 
 def _convention(found: Found, setting: str | None) -> Convention | None:

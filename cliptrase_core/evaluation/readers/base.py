@@ -30,6 +30,7 @@ _ALIASES = {"tvmonitor": "tv", "table": "diningtable", "pottedplant": "pottedpla
 _SHOWN = 3
 _DEEPEST = 6
 _DEEPEST_FOLDER = 4
+_LONGEST = 200
 
 
 class AbsentError(Exception):
@@ -277,7 +278,7 @@ def picture_called(name: Any, folders: Sequence[Path], file: Path) -> Path:
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")] if isinstance(name, str) else []
     ends = [Path(*parts[start:]) for start in range(max(0, len(parts) - _DEEPEST), len(parts))]
     places = [folder / end for end in ends for folder in folders if folder in (folder / end).parents]
-    if not places or "\0" in name:
+    if not places or "\0" in name or max(map(len, parts)) > _LONGEST:
         raise damaged(file, "the name of a picture", repr(name)[:60])
     return next((place for place in places if place.is_file()), places[-len(folders)])
 

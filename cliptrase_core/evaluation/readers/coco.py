@@ -77,10 +77,10 @@ def find_panoptic(root: Path) -> Found:
         got = f"no folder {path.stem!r}"
         expected = f"the PNGs that {path.name} speaks of, beside it"
         raise InputError(explain("COCO panoptic", expected=expected, got=got, remedy=f"Unpack {path.stem}.zip there."))
-    pairs = []
+    pairs, folders = [], listed.folders(root)
     for key, image in listed.images.items():
         entry = next(iter(listed.annotations.get(key, ())), {})
-        picture = picture_called(image.get("file_name"), listed.folders(root), path)
+        picture = picture_called(image.get("file_name"), folders, path)
         mask = picture_called(entry.get("file_name") or f"{picture.stem}.png", [folder], path)
         look = partial(_look_at_segments, entry=entry, listed=listed)
         pairs.append(Pair(key_of(image.get("file_name")), picture, mask, look, (path,)))
@@ -96,7 +96,8 @@ def _look_at_segments(path: Path, entry: Entry, listed: Listed) -> tuple[Raw, st
     bands = packed(colours[..., ::-1])  # id = red + 256 * green + 65536 * blue
     ids, places = np.unique(bands, return_inverse=True)
     segments = _each(entry.get("segments_info"), f"segments of {path.name}", listed.path)
-    known = {segment.get("id"): listed.places.get(segment.get("category_id")) for segment in segments} | {0: UNDRAWN}
+    ids_known = [(_id(one, "id", listed.path), _id(one, "category_id", listed.path)) for one in segments]
+    known = {number: listed.places.get(category) for number, category in ids_known} | {0: UNDRAWN}
     strange = next((number for number in ids.tolist() if known.get(number) is None), None)
     if strange is not None:
         got = f"segment {strange}, of no category that {listed.path.name} lists"
@@ -111,9 +112,9 @@ def find_instances(root: Path) -> Found:
     if path is None:
         raise absent("annotations/instances_*.json or *_annotations.coco.json")
     listed = _listed(path, "instances_")
-    pairs = []
+    pairs, folders = [], listed.folders(root)
     for key, image in listed.images.items():
-        picture = picture_called(image.get("file_name"), listed.folders(root), path)
+        picture = picture_called(image.get("file_name"), folders, path)
         look = partial(_look_at_objects, image=image, objects=listed.annotations.get(key, ()), listed=listed)
         pairs.append(Pair(key_of(image.get("file_name")), picture, path, look))
     names = {UNDRAWN: "background", **listed.names}
@@ -129,9 +130,9 @@ def _look_at_objects(path: Path, image: Entry, objects: Sequence[Entry], listed:
     expect_pixels(height, width, f"file {path.name!r}", DEFAULT_MAX_PIXELS)
     drawn = []
     for entry in objects:
-        place = listed.places.get(entry.get("category_id"))
+        place = listed.places.get(_id(entry, "category_id", path))
         if place is None:
-            raise damaged(path, "categories that it lists", f"category {entry.get('category_id')!r}")
+            raise damaged(path, "categories that it lists", f"category {entry['category_id']!r}")
         runs = _runs(entry, height, width, path)
         drawn.append((float(run_lengths.area(runs)), place, runs))
     numbers = np.full((height, width), UNDRAWN, np.int32)
@@ -149,7 +150,8 @@ def _runs(entry: Entry, height: int, width: int, path: Path) -> Any:
         if size != [height, width] or not isinstance(counts, (list, str)):
             raise damaged(path, expected, f"run lengths of size {size!r}"[:60])
         return _checked(drawn, counts, height * width, path)
-    polygons = [part for part in drawn if isinstance(part, list) and len(part) >= _FEWEST_NUMBERS] if drawn else []
+    parts = drawn if isinstance(drawn, list) else []
+    polygons = [part for part in parts if isinstance(part, list) and len(part) >= _FEWEST_NUMBERS]
     try:
         points: list[npt.NDArray[np.float64]] = [np.array(part[: len(part) // 2 * 2], np.float64) for part in polygons]
     except (TypeError, ValueError) as error:

@@ -103,7 +103,8 @@ def _drawn(shape: Shape, height: int, width: int) -> npt.NDArray[np.bool_]:
         left, top, right, bottom = _floats(shape[name] for name in ("xtl", "ytl", "xbr", "ybr"))
         points = [left, top, right, top, right, bottom, left, bottom]
     else:
-        points = _floats(part for pair in shape["points"].split(";") for part in pair.split(",", 1))
+        pairs = [pair.split(",") for pair in shape["points"].split(";")]
+        points = _floats(part for x, y in pairs for part in (x, y))  # ValueError where a pair is none
     if len(points) < _FEWEST_NUMBERS or max(map(abs, points)) > 2 * max(height, width):
         raise ValueError("points")
     drawn: npt.NDArray[np.bool_] = run_lengths.decode(run_lengths.frPyObjects([points], height, width))[..., 0] > 0

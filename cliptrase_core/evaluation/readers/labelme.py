@@ -28,7 +28,7 @@ from cliptrase_core.evaluation.readers.base import (
     text_of,
 )
 from cliptrase_core.io.files import PICTURE_ENDS, as_file
-from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, expect_pixels
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, expect_pixels, read_image
 from cliptrase_core.io.masks import read_numbers
 
 _SIGN = b'"shapes"'
@@ -45,19 +45,16 @@ def find_labelme(root: Path) -> Found:
     if not files:
         raise absent("*.json of labelme, with shapes")
     listed = root / _NAMES
-    labels = _read_names(listed) if listed.is_file() else _used(files)
+    heads = {path: _head(path) for path in files}
+    used = sorted({label for labels, _ in heads.values() for label in labels})  # their order in files says nothing
+    labels = _read_names(listed) if listed.is_file() else used
     numbers, names = drawn_numbers(labels)
     besides = (listed,) if listed.is_file() else ()
-    pairs = [
-        Pair(
-            path.relative_to(root).with_suffix("").as_posix(),
-            _picture(path, root),
-            path,
-            partial(_look_at_shapes, numbers=numbers),
-            besides,
-        )
-        for path in files
-    ]
+    pairs = []
+    for path in files:
+        picture = _picture(heads[path][1], path, root)
+        look = partial(_look_at_shapes, picture=picture, numbers=numbers)
+        pairs.append(Pair(path.relative_to(root).with_suffix("").as_posix(), picture, path, look, besides))
     source = _NAMES if besides else "the JSON files"
     return Found(f"labelme, {len(files)} JSON files", expect_distinct(pairs, f"folder {root.name!r}"), names, source)
 
@@ -76,15 +73,13 @@ def _read_names(path: Path) -> list[str]:
     return list(dict.fromkeys(line.strip() for line in text_of(path).splitlines() if line.strip()))
 
 
-def _used(files: Sequence[Path]) -> list[str]:
-    """Labels of all files, by the alphabet: their order in files says nothing."""
-    found = set()
-    for path in files:
-        try:
-            found |= {str(shape.get("label")).strip() for shape in _shapes(_content(path), path)}
-        except InputError:  # said where this picture is read
-            continue
-    return sorted(found)
+def _head(path: Path) -> tuple[set[str], Any]:
+    """Labels of a JSON, and the picture that it names; nothing of a damaged one, which is said where it is read."""
+    try:
+        content = _content(path)
+        return {shape["label"].strip() for shape in _shapes(content, path)}, content.get("imagePath")
+    except InputError:
+        return set(), None
 
 
 def _content(path: Path) -> Mapping[str, Any]:
@@ -106,27 +101,25 @@ def _shapes(content: Mapping[str, Any], path: Path) -> Sequence[Mapping[str, Any
     return shapes
 
 
-def _picture(path: Path, root: Path) -> Path:
+def _picture(name: Any, path: Path, root: Path) -> Path:
     """The picture that a JSON names, or that has its name."""
-    try:
-        name = _content(path).get("imagePath")
-    except InputError:
-        name = None
-    named = picture_called(name, [path.parent, root], path) if isinstance(name, str) and name.strip() else path
-    beside = [path.with_suffix(end) for end in PICTURE_ENDS]
-    places = [named, *beside] if named != path else beside
+    named = [picture_called(name, [path.parent, root], path)] if isinstance(name, str) and name.strip() else []
+    places = [*named, *(path.with_suffix(end) for end in PICTURE_ENDS)]
     return next((place for place in places if place.is_file()), places[0])
 
 
-def _look_at_shapes(path: Path, numbers: Mapping[str, int]) -> tuple[Raw, str]:
+def _look_at_shapes(path: Path, picture: Path, numbers: Mapping[str, int]) -> tuple[Raw, str]:
     """Numbers (H, W) of the shapes, later ones over earlier ones, as labelme itself draws them; see `layouts.Look`."""
     content = _content(path)
+    shapes = _shapes(content, path)
     height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))
+    if height is None and width is None:  # as its first versions wrote
+        height, width = read_image(picture).shape[:2]
     if not (type(height) is int and type(width) is int):
         raise damaged(path, "imageHeight and imageWidth", f"{height!r} and {width!r}"[:60])
     expect_pixels(height, width, f"file {path.name!r}", DEFAULT_MAX_PIXELS)
     canvas = Image.new("I", (width, height), UNDRAWN)
-    for shape in _shapes(content, path):
+    for shape in shapes:
         label = shape["label"].strip()
         if label not in numbers:
             raise damaged(path, f"labels of {_NAMES}", repr(label)[:60])

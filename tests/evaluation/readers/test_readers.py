@@ -116,7 +116,7 @@ def test_predictions_score_as_a_plain_loop_counts_them(tmp_path, capsys, case):
     assert report["pictures"]["scored"] == 3
 
 
-@pytest.mark.parametrize("name", ["CVAT XML", "labelme in folders", "PASCAL Context, 59", "parquet"])
+@pytest.mark.parametrize("name", ["CVAT XML", "labelme in folders", "parquet"])
 def test_a_run_of_the_model_scores_as_a_plain_loop_counts_what_it_kept(tmp_path, monkeypatch, nano, name):
     monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
     case = CASES[name]
