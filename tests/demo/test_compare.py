@@ -11,14 +11,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo.drawing import MARKED, marked
 from demo.errors import UserError
-from demo.figures.changes import MARKED, marked
-from demo.handlers.compare import NO_PAIR, CompareHandlers, CompareView, PairView
 from demo.service import SegmentRequest
-from demo.service.compare import OTHER_WORDS, OWN, STEPS, VARIANTS, Comparison, cuts, own_name, variants, with_own
-from demo.service.differences import difference
+from demo.service.compare import (
+    OTHER_WORDS,
+    OWN,
+    STEPS,
+    VARIANTS,
+    Comparison,
+    cuts,
+    difference,
+    own_name,
+    variants,
+    with_own,
+)
 from demo.service.ground_truth import Truth, read_truth, score
 from demo.settings import EXAMPLES, METHODS
+from demo.tabs.compare import NO_PAIR, CompareHandlers, CompareView, PairView
 from tests.visitor import Visitor, call
 
 WORDS = "horse; grass; sky"
