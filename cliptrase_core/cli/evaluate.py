@@ -31,7 +31,7 @@ from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, 
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.evaluation.word_lists import WORD_LISTS
 from cliptrase_core.io.files import expect_ours, write_all
-from cliptrase_core.options import LayoutOptions, SegmentOptions
+from cliptrase_core.options import LayoutOptions, ProtocolOptions, SegmentOptions, options_of
 from cliptrase_core.segmenter import Segmenter
 
 Load = Callable[[argparse.Namespace], Segmenter]
@@ -44,6 +44,8 @@ _OF_A_RUN = (
     *("predictions", "predicted_background", "save_predictions", "between"),
 )
 _UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
+_WITHOUT = ("threshold",)
+"""It would make background of what a data set has no number for; windows have one of their own."""
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
 
@@ -79,8 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         how, LayoutOptions, unset={"preset": "paper-224; auto for protocol whole", "short_side": "the protocol's"}
     )
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
-    # A threshold would make background of what a data set has no number for.
-    add_options(how, SegmentOptions, without=["threshold"], unset=_UNSET)
+    add_options(how, SegmentOptions, without=_WITHOUT, unset=_UNSET)
+    values = parser.add_argument_group("values in place of a protocol's, where windows slide")
+    add_options(values, ProtocolOptions)
     how.add_argument(
         "--between",
         nargs=2,
@@ -156,7 +159,9 @@ def _run(request: Request, options: argparse.Namespace, load: Load, group: Group
 def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     """A run for each single difference between two profiles, and the table of them."""
     first, second = options.between
-    for name in ("protocol", "method", "words", "short_side", "preset", "predictions", "save_predictions"):
+    values = [one.name for one in options_of(ProtocolOptions)]
+    said = ("protocol", "method", "residual", "words", "short_side", "preset", "predictions", "save_predictions")
+    for name in (*said, *values):
         if getattr(options, name) is not None:
             flag = f"--{name.replace('_', '-')}"
             expected = "data and two protocols, which say the rest"
@@ -186,7 +191,8 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
 
 def _request(options: argparse.Namespace) -> Request:
     data = _asked_for(options)
-    chosen = {name: value for name, value in given_options(SegmentOptions, options).items() if value is not None}
+    given = given_options(SegmentOptions, options)
+    chosen = {name: value for name, value in given.items() if value is not None and name not in _WITHOUT}
     if options.protocol in PROFILES and options.predictions is None:
         chosen.setdefault("method", PROFILES[options.protocol].method)
     return Request(
@@ -196,6 +202,7 @@ def _request(options: argparse.Namespace) -> Request:
         preset=options.preset,
         short_side=options.short_side,
         options=SegmentOptions(**chosen),
+        values=ProtocolOptions(**given_options(ProtocolOptions, options)),
         image_prior=options.image_prior,
         vocabulary=options.vocabulary,
         words=options.words,
@@ -211,9 +218,10 @@ def _request(options: argparse.Namespace) -> Request:
 
 def _expect_alone(options: argparse.Namespace) -> None:
     """Raise InputError for what a comparison of reports cannot heed."""
-    for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN):
+    usual = {one.name: one.default for one in (*options_of(SegmentOptions), *options_of(ProtocolOptions))}
+    for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN, *usual):
         given = getattr(options, name)
-        if given is not None and given is not False:
+        if given is not None and given != usual.get(name, False):
             flag = f"--{name.replace('_', '-')}"
             expected = "two reports and nothing else"
             raise InputError(explain("compare", expected=expected, got=flag, remedy=f"Leave out {flag}."))

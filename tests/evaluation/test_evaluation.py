@@ -283,7 +283,7 @@ def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
     root = voc_devkit(tmp_path)
     report = evaluate(tmp_path, "--setting", "voc21", "--data", root, "--protocol", "mmseg-slide", "--limit", 1)
     assert set(values(report)) == {"aAcc", "mAcc", "mIoU"}
-    assert report["column"] == "mmseg-slide"
+    assert report["column"] == "mmseg-slide, templates simple7"
     assert report["setup"]["slide"] == {
         "short_side": 336,
         "temperature": 65,
