@@ -23,8 +23,8 @@ and in the web endpoints (`"eps": 0.7`). This page is made from `cliptrase_core/
 
 `Segmenter.segment`, `segment`, `evaluate` (whose `--threshold` is another, see below), and the endpoints.
 
-`residual` holds for every method. CLIP, which changes no block, gets it in the last one; GEM and CLIP Surgery change six,
-in each of which it holds: with another than `patch` only the attention of the last tells patches apart. `skip_missing`
+`residual` holds for every method. CLIP, which changes no block, gets it in the last one. GEM and CLIP Surgery change
+six, and it holds in each: with another than `patch` only the attention of the last tells patches apart. `skip_missing`
 compares words with the patches of the published CLIPtrase, whatever the method and its residual.
 
 {segment}
