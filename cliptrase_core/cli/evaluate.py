@@ -221,7 +221,7 @@ def _expect_alone(options: argparse.Namespace) -> None:
     usual = {one.name: one.default for one in (*options_of(SegmentOptions), *options_of(ProtocolOptions))}
     for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN, *usual):
         given = getattr(options, name)
-        if given is not None and given != usual.get(name, False):
+        if given is not None and (given != usual[name] if name in usual else given is not False):
             flag = f"--{name.replace('_', '-')}"
             expected = "two reports and nothing else"
             raise InputError(explain("compare", expected=expected, got=flag, remedy=f"Leave out {flag}."))

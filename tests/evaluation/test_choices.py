@@ -71,7 +71,7 @@ def test_options_alone_lead_from_each_protocol_to_every_other(pair, setting):
 
 @pytest.mark.parametrize(
     ("start", "aim", "data"),
-    [("sclip", "gem", voc_devkit), ("gem", "resclip", voc_prepared), ("clearclip", "naclip", None)],
+    [("sclip", "gem", voc_devkit), ("gem", "resclip", voc_prepared), ("clearclip", "naclip", voc_devkit)],
 )
 def test_a_run_by_options_gives_the_labels_of_the_protocol(tmp_path, small, start, aim, data):
     setting = "voc20" if data is voc_prepared else "voc21"

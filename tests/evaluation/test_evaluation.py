@@ -293,6 +293,7 @@ def test_a_sliding_run_scores_the_whole_picture_and_says_so(tmp_path):
         "stride": 112,
         "positions": "size",
         "pamr": False,
+        "background_words": True,
     }
     assert report["setup"]["switches"]["pairs"] == ["qq", "kk", "vv"]
     mask = np.array(Image.open(root / "VOCdevkit/VOC2012/SegmentationClass/a.png"))

@@ -242,7 +242,7 @@ def test_names_of_pictures_are_tried_too_where_they_are_clear(tmp_path):
     [
         (("--method", "clip"), "got --method"),
         (("--templates", "simple7"), "got --templates"),
-        (("--no-vote",), "got --vote"),
+        (("--no-vote",), "got --no-vote"),
         (("--image-prior",), "got --image-prior"),
         (("--words", "sclip"), "got --words"),
         (("--short-side", "336"), "got --short-side"),
