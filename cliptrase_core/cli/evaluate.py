@@ -22,6 +22,7 @@ from cliptrase_core.evaluation.between import to_json as to_json_between
 from cliptrase_core.evaluation.compare import compared
 from cliptrase_core.evaluation.data import check, check_folders, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
+from cliptrase_core.evaluation.html_report import to_html
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
 from cliptrase_core.evaluation.predictions import BACKGROUNDS
 from cliptrase_core.evaluation.profiles import PROFILES
@@ -107,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
     work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
     work.add_argument("--save-predictions", type=Path, metavar="DIR", help="keep labels, as a PNG for each picture")
-    work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .md and .png beside it")
+    work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .html, .md and .png beside it")
 
 
 def execute(options: argparse.Namespace, load: Load) -> int:
@@ -281,7 +282,8 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
 
 def _files(output: Path) -> dict[str, Path]:
     """Every file that is written beside the report, and the report itself."""
-    ends = {"best": "best.png", "worst": "worst.png", "markdown": "md", "json": "json"}
+    ends = {title: f"{title.split()[0].lower()}.png" for title in sheets.TITLES}
+    ends |= {"markdown": "md", "page": "html", "json": "json"}
     return {kind: output.with_name(f"{output.stem}.{end}") for kind, end in ends.items()}
 
 
@@ -293,16 +295,20 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
     command = shlex.join([*start, "-m", "cliptrase_core", *sys.argv[1:]])
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
-    order = sheets.ranked(found.records, len(plan.job.source.names))
-    chosen = {"Best pictures": order[: sheets.ROWS], "Worst pictures": order[::-1][: sheets.ROWS]}
+    looks = sheets.all_looks(plan.job, found.records)
     files = {kind: path.name for kind, path in _files(output).items()}
-    names = {"Best pictures": files["best"], "Worst pictures": files["worst"]}
-    pictures = {names[title]: sheets.sheet(plan.job, rows) for title, rows in chosen.items() if rows}
-    shown = {title: name for title, name in names.items() if name in pictures}
     write_all(
         output.parent,
-        {**pictures, files["markdown"]: to_markdown(report, shown), files["json"]: to_json(report)},
+        {
+            **{files[title]: sheets.to_png(rows) for title, rows in looks.items()},
+            files["markdown"]: to_markdown(report, {title: files[title] for title in looks}),
+            files["page"]: to_html(report, looks),
+            files["json"]: to_json(report),
+        },
     )
+    for title in sheets.TITLES:
+        if title not in looks:  # of an earlier run with more pictures
+            output.with_name(files[title]).unlink(missing_ok=True)
     problems = report["pictures"]["problems"]
     if problems:
         first = problems[0]
