@@ -49,5 +49,5 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.4"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
 	@# The first import leaves byte code behind; without it (PYTHONDONTWRITEBYTECODE) every start compiles for seconds.
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import gradio, open_clip, segment_anything, pytest, cliptrase_core.cli, demo.layout"
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import gradio, open_clip, segment_anything, pytest, cliptrase_core.cli, demo.page"
 	touch $@

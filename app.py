@@ -11,7 +11,7 @@ from demo import environment
 
 environment.settle()  # before Gradio is imported, which reads the environment then
 
-from demo.layout import build, launch_options  # noqa: E402
+from demo.page import build, launch_options  # noqa: E402
 from demo.service import Service  # noqa: E402
 from demo.settings import Settings  # noqa: E402
 

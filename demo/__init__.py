@@ -1,4 +1,4 @@
-"""The page: layout -> handlers -> {service, presenters, figures}; only layout and handlers know Gradio."""
+"""The page: page -> tabs -> service -> core, with one file a tab; nothing below the tabs' handlers knows Gradio."""
 
 import os
 

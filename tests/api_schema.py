@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from demo.layout import build
+from demo.page import build
 from demo.service import Service
 from demo.settings import Settings
 

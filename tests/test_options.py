@@ -61,13 +61,13 @@ def test_a_new_option_is_one_entry_and_found_everywhere(grown, segmenter, pictur
 
 
 def test_a_new_option_has_a_control_on_the_page_and_its_value_arrives(grown, monkeypatch):
-    from demo.handlers import common
-    from demo.layout import build
+    from demo import handling
+    from demo.page import build
     from demo.service import Service
     from demo.settings import Settings
 
     asked = []
-    monkeypatch.setattr(common, "SegmentRequest", lambda **options: asked.append(options))
+    monkeypatch.setattr(handling, "SegmentRequest", lambda **options: asked.append(options))
     page = build(Service(Settings(model="nano")))
     labels = {str(block.label): block for block in page.blocks.values() if hasattr(block, "label")}
     assert (labels["Glow"].minimum, labels["Glow"].maximum, labels["Glow"].value) == (0, 1, 0.5)
@@ -91,8 +91,8 @@ def test_a_new_option_has_a_control_on_the_page_and_its_value_arrives(grown, mon
         1,
         None,
     ]
-    common.read_asked(*fields, "no", 0.25)
-    common.read_asked(*fields, "auto", 0.5)
+    handling.read_asked(*fields, "no", 0.25)
+    handling.read_asked(*fields, "auto", 0.5)
     assert [(one["vote"], one["glow"]) for one in asked] == [(False, 0.25), (None, 0.5)]
 
 

@@ -2,7 +2,7 @@
 
 from demo.errors import UserError
 from demo.models import Status
-from demo.service.bundle import bundle
+from demo.service.download import bundle
 from demo.service.patch_attention import Matrix, PatchAttention
 from demo.service.pictures import PictureKey
 from demo.service.points import Point, point_at, scores_of

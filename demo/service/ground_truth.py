@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from demo import core
 from demo.errors import UserError, for_people
-from demo.service.differences import fold
+from demo.service.compare import fold
 from demo.service.segmentation import SegmentView
 from demo.service.service import Service
 

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from demo import core
+from demo import core, drawing
+from demo.drawing import picture_url
 from demo.errors import UserError
-from demo.figures import views
-from demo.figures.shown import picture_url
 from demo.service.clusters import clusterings
 from demo.service.segmentation import Run, SegmentView
 from demo.service.service import Service
@@ -147,7 +146,7 @@ def _picture(cut: SegmentView) -> Mapping[str, Any]:
     size = core.io.geometry.fitted(whole, min(max(whole), LABELS_SIDE))
     middles = core.io.geometry.nearest(result.confidence, cut.run.seen.grid)
     return {
-        "picture": picture_url(views.view(cut.shown, views.shown_size(whole)), QUALITY),
+        "picture": picture_url(drawing.view(cut.shown, drawing.shown_size(whole)), QUALITY),
         "size": list(whole),
         "names": list(result.class_names),
         "colours": [palette.to_hex(colour) for colour in palette.label_colours(result)],

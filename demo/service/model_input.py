@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from demo import drawing
 from demo.errors import UserError, for_people
-from demo.figures import views
 from demo.service.service import Service
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ class ModelInput:
         frame: how the picture was laid out.
     """
 
-    pixels: views.Picture
+    pixels: drawing.Picture
     frame: Frame
 
     @property
-    def patch_in_picture(self) -> views.PatchSize:
+    def patch_in_picture(self) -> drawing.PatchSize:
         """(height, width) of a patch in pixels of the person's picture."""
         tall, wide = (old / new for old, new in zip(self.frame.original, self.frame.resized, strict=True))
         return self.frame.patch[0] * tall, self.frame.patch[1] * wide

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from demo import core
-from demo.figures import views
+from demo import core, drawing
 from demo.service.pictures import PictureKey
 from demo.settings import INCOMING, OUTGOING
 
@@ -60,7 +59,7 @@ class PatchAttention:
     received: tuple[float, float] | None
     global_patches: list[tuple[int, int]]
     ranks: list[tuple[int, int]]
-    patches: views.Picture
+    patches: drawing.Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +86,13 @@ class Matrix:
     numbers: tuple[Measures, Measures]
     global_patches: list[tuple[int, int]]
     ranks: list[tuple[int, int]]
-    patches: views.Picture
+    patches: drawing.Picture
 
 
 def make_look(
     seen: PictureKey,
     maps: AttentionMaps,
-    patches: views.Picture,
+    patches: drawing.Picture,
     patch: tuple[int, int] | None,
     direction: str = OUTGOING,
 ) -> PatchAttention:
@@ -139,7 +138,7 @@ def make_look(
     )
 
 
-def make_matrix(seen: PictureKey, maps: AttentionMaps, patches: views.Picture) -> Matrix:
+def make_matrix(seen: PictureKey, maps: AttentionMaps, patches: drawing.Picture) -> Matrix:
     """The whole matrix of a layer, for the eye."""
     statistics = core.inspection.statistics
     shares = [statistics.patch_shares(matrix[1:, 1:]) for matrix in (maps.attention, maps.recovered, maps.affinity)]

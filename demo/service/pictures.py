@@ -1,24 +1,189 @@
-"""Pictures that the model has seen: each is read and encoded once, and known by its content. Imports no Gradio."""
+"""Pictures that the model has seen: each is small enough, read and encoded once, known by its content. No Gradio."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from demo import core, memory
+import numpy as np
+import numpy.typing as npt
+
+from demo import core, drawing, memory
 from demo.cache import LRUCache
 from demo.errors import UserError
-from demo.figures import views
-from demo.models import key_of
-from demo.service.limits import expect_room
-from demo.settings import KEPT_DIGESTS, KEPT_FOR_EACH, KEPT_PICTURE_BYTES
+from demo.model_facts import key_of
+from demo.settings import KEPT_DIGESTS, KEPT_FOR_EACH, KEPT_PICTURE_BYTES, MOST_PATCHES, SHORT_SIDES
 
 if TYPE_CHECKING:
-    from cliptrase_core import ImageEncoding, Segmenter
+    from cliptrase_core import ImageEncoding, Segmentation, Segmenter
     from cliptrase_core.io.geometry import Frame, Size
+
+
+PAIR_BYTES, PATCH_BYTES = 18, 100_000
+"""Memory that each pair of patches and each patch takes at the peak: 5 GB were measured at 16,384 patches."""
+
+MOST_SENTENCES = 40_000
+"""Words times prompt templates of one request."""
+
+FULL_BYTES = 30
+"""Memory that each pixel takes while a result is made and packed in full: three maps, the picture, and copies."""
+
+
+def expect_room_in_full(size: Size) -> None:
+    """Refuse to make a result of (H, W) pixels that would take more memory than is left.
+
+    Raises:
+        UserError: with a way out.
+    """
+    needed, left = FULL_BYTES * size[0] * size[1], core.io.memory.available()
+    if left is not None and needed > left:
+        raise UserError(
+            f"In full, {size[0]} x {size[1]} pixels take about {needed / 1e9:.1f} GB of memory, and "
+            f"{left / 1e9:.1f} GB are left. Use a smaller copy of the picture."
+        )
+
+
+def expect_few_sentences(words: str, preset: str, templates: str | None) -> None:
+    """Refuse words that make more sentences than one visitor may have read: 40,000 take nano a minute.
+
+    Raises:
+        UserError: with a way out.
+        InputError: words that cannot be read, or an unknown preset.
+    """
+    prompts = len(core.text.vocabulary.parse_vocabulary(words).prompts)
+    chosen = templates or core.presets.preset_by_name(preset).templates
+    each = len(core.text.templates.templates_by_name(chosen))
+    if prompts * each > MOST_SENTENCES:
+        raise UserError(
+            f"Words: {prompts} words in {each} sentences each are more than the {MOST_SENTENCES} sentences that "
+            "this page reads at once. Leave some words out, or choose the prompt templates simple7."
+        )
+
+
+def expect_room(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> None:
+    """Refuse a picture that would take too long or more memory than is left.
+
+    Args:
+        segmenter: that is to see it.
+        size: (H, W) of the picture.
+        preset: how it is to be laid out.
+        short_side: pixels along the short side; None for the preset's.
+
+    Raises:
+        UserError: with a size that would do.
+        InputError: more patches than the core accepts.
+    """
+    patches = _patches(segmenter, size, preset, short_side)
+    left = core.io.memory.available()
+    if _fits(patches, left):
+        return
+    smaller = [s for s in SHORT_SIDES if s < (short_side or SHORT_SIDES[-1] + 1)]
+    fitting = [s for s in smaller if _fits(_patches(segmenter, size, "auto", s), left)]
+    why = (
+        f"this page takes at most {MOST_PATCHES}" if patches > MOST_PATCHES else "too many for the memory that is left"
+    )
+    remedy = f"Choose a short side of {fitting[-1]} or less under Settings." if fitting else "Use a smaller picture."
+    raise UserError(f"At this size the picture makes {patches} patches, {why}. {remedy}")
+
+
+def _patches(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> int:
+
+    plan = core.presets.preset_by_name(preset)
+    side = plan.side(short_side, segmenter.info.short_side)
+    h, w = plan.frame(size, side, segmenter.backbone.patch).grid
+    return h * w
+
+
+def _fits(patches: int, left: int | None) -> bool:
+    needed = PAIR_BYTES * patches**2 + PATCH_BYTES * patches
+    return patches <= MOST_PATCHES and (left is None or needed <= left)
+
+
+Result = TypeVar("Result", bound="Segmentation")
+FAST = 1
+MAPS = ("labels", "regions", "confidence")
+
+
+@dataclass(frozen=True)
+class Squeezed:
+    """A map of whole numbers from 0, compressed.
+
+    Attributes:
+        data: by zlib.
+        kind: type of the numbers.
+        size: (H, W).
+    """
+
+    data: bytes
+    kind: type[np.unsignedinteger[Any]]
+    size: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.int32]) -> Squeezed:
+        """Squeeze a map (H, W) in the smallest unsigned type that holds it."""
+        most = int(values.max())
+        kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
+        return cls(zlib.compress(np.ascontiguousarray(values, kind), FAST), kind, values.shape)
+
+    def values(self) -> npt.NDArray[np.int32]:
+        """The map as it was."""
+        flat = np.frombuffer(zlib.decompress(self.data), self.kind)
+        return flat.reshape(self.size).astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Packed(Generic[Result]):
+    """A result with maps of little more than two (or four) bytes a pixel instead of twelve.
+
+    Labels and regions, which are the same over wide areas, are compressed, and come back as they were. So does
+    confidence where the result is in the picture's own size and may leave the page as it is; of a larger picture it
+    comes back to three digits (float16): enough to be shown, and what leaves the page is made anew, see
+    docs/decisions/021-display-size.md.
+
+    Attributes:
+        kind: class of the result.
+        labels: in the smallest unsigned type that holds all class names.
+        regions: likewise, one more than the region: 0 where there is none.
+        confidence: (H, W) float16, or float32 as it was.
+        rest: every other field, by name.
+    """
+
+    kind: type[Result]
+    labels: Squeezed
+    regions: Squeezed
+    confidence: npt.NDArray[np.floating[Any]]
+    rest: dict[str, Any]
+
+    @classmethod
+    def of(cls, result: Result, *, exact: bool) -> Packed[Result]:
+        """Pack a result, with its confidence as it is or to three digits; the result is not kept alive."""
+        fields = [field.name for field in dataclasses.fields(result)]
+        return cls(
+            kind=type(result),
+            labels=Squeezed.of(result.labels),
+            regions=Squeezed.of(result.regions + 1),
+            confidence=result.confidence.astype(np.float32 if exact else np.float16),
+            rest={name: getattr(result, name) for name in fields if name not in MAPS},
+        )
+
+    def result(self) -> Result:
+        """The result, its maps as the core gives them: int32, int32, float32."""
+        return self.kind(
+            labels=self.labels.values(),
+            regions=self.regions.values() - 1,
+            confidence=self.confidence.astype(np.float32),
+            **self.rest,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that keeping it takes."""
+        return len(self.labels.data) + len(self.regions.data) + self.confidence.nbytes
 
 
 @dataclass(frozen=True)
@@ -58,9 +223,9 @@ class Entry:
     """
 
     encoding: ImageEncoding
-    pixels: views.Picture
-    shown: views.Picture
-    patches: views.Picture
+    pixels: drawing.Picture
+    shown: drawing.Picture
+    patches: drawing.Picture
 
     @property
     def size(self) -> Size:
@@ -150,7 +315,7 @@ def _digest(path: str, *_state: int) -> str:
         return hashlib.sha256(file.read()).hexdigest()[:24]  # at most the upload limit
 
 
-def labelled_pixels(entry: Entry, seen: PictureKey, path: str | None) -> views.Picture:
+def labelled_pixels(entry: Entry, seen: PictureKey, path: str | None) -> drawing.Picture:
     """(H, W, 3), the part of a picture that gets labels, in full; a paper preset labels its centre.
 
     Raises:
@@ -165,7 +330,7 @@ def labelled_pixels(entry: Entry, seen: PictureKey, path: str | None) -> views.P
     return core.io.image.read_image(path, max_pixels=core.io.image.MAX_REDUCED_PIXELS)
 
 
-def seen_box(frame: Frame, size: Size) -> views.Box:
+def seen_box(frame: Frame, size: Size) -> drawing.Box:
     """The part of a picture that the model saw, as (left, top, right, bottom) in pixels of it at (H, W)."""
     tall, wide = (whole / resized for whole, resized in zip(size, frame.resized, strict=True))
     top, left = frame.crop
@@ -180,22 +345,22 @@ def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None
     read = core.io.image.read_reduced(path)
     expect_room(segmenter, read.size, preset, short_side)
     encoding = segmenter.encode(read, preset, short_side=short_side)
-    frame, side = encoding.frame, views.cell_side(encoding.grid)
+    frame, side = encoding.frame, drawing.cell_side(encoding.grid)
     box = seen_box(frame, read.pixels.shape[:2])
     whole = frame.labels == frame.original
-    shown = views.view(read.pixels, views.shown_size(frame.labels if whole else frame.model), box)
+    shown = drawing.view(read.pixels, drawing.shown_size(frame.labels if whole else frame.model), box)
     entry = Entry(
         encoding=encoding,
         pixels=_labelled(encoding, read.pixels, shown) if whole else encoding.model_input,
         shown=shown,
-        patches=views.view(read.pixels, (frame.grid[0] * side, frame.grid[1] * side), box),
+        patches=drawing.view(read.pixels, (frame.grid[0] * side, frame.grid[1] * side), box),
     )
     del read
     memory.return_free()
     return entry
 
 
-def _labelled(encoding: ImageEncoding, pixels: views.Picture, shown: views.Picture) -> views.Picture:
+def _labelled(encoding: ImageEncoding, pixels: drawing.Picture, shown: drawing.Picture) -> drawing.Picture:
     """A whole picture at the size at which the page labels it: what is shown, unless that was enlarged."""
     smaller = max(encoding.frame.labels) < max(shown.shape[:2])
     return pixels if smaller else shown

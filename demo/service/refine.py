@@ -14,7 +14,7 @@ from demo.settings import REFINERS
 
 if TYPE_CHECKING:
     from cliptrase_core import Refined, Segmentation
-    from demo.figures.views import Picture
+    from demo.drawing import Picture
 
 Step = Callable[[float, str], None]
 NO_MODEL = "edges"

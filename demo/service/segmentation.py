@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.options import LayoutOptions, SegmentOptions, options_of
-from demo import core
-from demo.figures import views
+from demo import core, drawing
 from demo.service.pictures import PictureKey
 
 if TYPE_CHECKING:
@@ -73,8 +72,8 @@ class SegmentView:
     """
 
     run: Run
-    shown: views.Picture
-    patches: views.Picture
+    shown: drawing.Picture
+    patches: drawing.Picture
     result: Segmentation
     reused: bool
     kept: bool

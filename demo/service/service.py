@@ -10,15 +10,21 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from demo import core, memory
+from demo import core, drawing, memory
 from demo.cache import LRUCache
 from demo.errors import UserError, for_people
-from demo.figures import views
 from demo.models import ModelRegistry, Status
-from demo.service.limits import expect_few_sentences, expect_room_in_full
-from demo.service.packed import Packed
 from demo.service.patch_attention import Matrix, PatchAttention, make_look, make_matrix
-from demo.service.pictures import Entry, PictureKey, Pictures, expect_same, labelled_pixels
+from demo.service.pictures import (
+    Entry,
+    Packed,
+    PictureKey,
+    Pictures,
+    expect_few_sentences,
+    expect_room_in_full,
+    expect_same,
+    labelled_pixels,
+)
 from demo.service.refine import RefinedView, Refinement, Step, make_refined, quietly
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.settings import (
@@ -204,12 +210,12 @@ class Service:
     def patch_at(self, seen: PictureKey, x: float, y: float) -> tuple[int, int]:
         """Patch (row, column) under a point of the inspected picture."""
 
-        side = views.cell_side(seen.grid)
+        side = drawing.cell_side(seen.grid)
         return core.io.geometry.patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
 
     def _maps_of(
         self, seen: PictureKey, path: str | None, layer: int | None, head: int | None
-    ) -> tuple[AttentionMaps, views.Picture]:
+    ) -> tuple[AttentionMaps, drawing.Picture]:
         segmenter = self._same_model(seen)
         patches = self._pictures.again(segmenter, seen, path).patches
         layer = max(1, seen.layers - 1) if layer is None else layer

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from demo import core
+from demo import core, drawing
+from demo.drawing import heat_map
 from demo.errors import UserError
 from demo.examples import Example, read_examples
-from demo.figures import views
-from demo.figures.heat import heat_map
 from demo.service.patch_attention import PatchAttention
 from demo.service.segmentation import SegmentRequest, SegmentView
 from demo.service.service import Service
@@ -37,8 +36,8 @@ class TourStep:
     """
 
     number: int
-    left: views.Picture
-    right: views.Picture
+    left: drawing.Picture
+    right: drawing.Picture
     facts: dict[str, float]
     seconds: float
 
@@ -72,13 +71,13 @@ def tour_step(service: Service, number: int) -> TourStep:
     return TourStep(number, left, right, facts, time.perf_counter() - start)
 
 
-Pair = tuple[views.Picture, views.Picture, dict[str, float]]
+Pair = tuple[drawing.Picture, drawing.Picture, dict[str, float]]
 
 
 def _attention(service: Service) -> Pair:
     look = _look(service)
-    side = views.cell_side(look.seen.grid)
-    left = views.mark(views.with_grid(look.patches, side), look.patch, side)
+    side = drawing.cell_side(look.seen.grid)
+    left = drawing.mark(drawing.with_grid(look.patches, side), look.patch, side)
     right = heat_map(look.patches, look.attention, look.patch, look.global_patches[:8])
     return left, right, _shares(look)
 
@@ -123,7 +122,7 @@ def _cut(service: Service, **changes: str) -> SegmentView:
     return service.segment(str(example.path), SegmentRequest(example.words, **changes))  # type: ignore[arg-type]
 
 
-def _regions(cut: SegmentView) -> views.Picture:
+def _regions(cut: SegmentView) -> drawing.Picture:
 
     colours = core.viz.palette.paint(cut.regions, core.viz.palette.region_colours(int(cut.result.regions.max()) + 1))
     return core.viz.overlay.blend(cut.shown, colours, 0.75)

@@ -1,20 +1,81 @@
-"""The top of the page: examples and the picture, the words, and the settings that stand in a tab of their own."""
+"""The top of the page: examples, the picture, the words, the settings, and what the page's address holds of them."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from cliptrase_core.options import Option
-from demo.handlers.address import PLAIN
-from demo.handlers.common import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS, NO, YES, further_options
-from demo.presenters import segment as presenters
-from demo.presenters.common import hint
-from demo.settings import DATASETS, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
+from cliptrase_core.options import LayoutOptions, Option, SegmentOptions, options_of
+from demo.handling import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS, NO, YES, further_options
+from demo.html import hint, strip
+from demo.settings import DATASETS, DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import hidden_text
+
+MOST_WORDS = 4_000
+"""Characters of words that an address may carry."""
+OPENING = strip("busy", "Starting.", "The first picture is being divided.")
+
+Read = Callable[[str], Any]
+
+
+def _choice(*known: str) -> Read:
+    return lambda text: text if text in known else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _yes(text: str) -> bool | None:
+    return {"true": True, "false": False}.get(text)
+
+
+PLAIN: dict[str, str] = {
+    "background": BACKGROUNDS[0],
+    "background_words": "",
+    "threshold": "0.3",
+    "method": METHODS[0],
+    "preset": PRESETS[0],
+    "short_side": AUTO,
+    "templates": AUTO,
+    "image_prior": "false",
+    "everything_else": "false",
+    "skip_missing": "false",
+    "denoise": DENOISE[0],
+    "automatic": "true",
+}
+"""Settings by the names of their components, in the order of `Page.remembered`, with what no address says."""
+
+
+def _reader(one: Option) -> Read:
+    if one.kind is bool:
+        return _yes
+    return _choice(*([AUTO] if one.unset else []), *one.choices) if one.choices else _number
+
+
+_READ: dict[str, Read] = {
+    **{one.name: _reader(one) for one in (*options_of(LayoutOptions), *options_of(SegmentOptions))},
+    "background": _choice(*BACKGROUNDS),
+    "background_words": lambda text: text[:MOST_WORDS],
+    "short_side": _choice(AUTO, *map(str, SHORT_SIDES)),
+    "automatic": _yes,
+}
+
+
+def settings_of(query: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that an address names and that may be so; anything else in it is left out."""
+    found = {name: _READ[name](query[name]) for name in PLAIN if name in query}
+    return {name: value for name, value in found.items() if value is not None}
+
 
 NAME = "settings"
 WORDS_HINT = "What is in the picture? For example: cat, kitten; grass; sky"
@@ -105,7 +166,7 @@ def draw_top() -> dict[str, Any]:
         )
         go = gr.Button("Segment", variant="primary", elem_id="segment", scale=0, min_width=130)
         stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=80)
-        status = gr.HTML(presenters.OPENING, elem_id="status", padding=False)
+        status = gr.HTML(OPENING, elem_id="status", padding=False)
     return {
         "examples": examples,
         "image": image,

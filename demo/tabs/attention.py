@@ -2,16 +2,316 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
+import numpy as np
 
-from demo.handlers.attention import ALL_HEADS, CLS, MATRIX, PATCH, AttentionHandlers, LookView
-from demo.presenters import attention as presenters
-from demo.settings import INCOMING, OUTGOING
+from demo import core, drawing
+from demo.answers import sentence
+from demo.drawing import Range, difference_map, heat_map, matrix_picture, own_range
+from demo.handling import inside, one_of, plainly, point_of, whole
+from demo.html import percent
+from demo.service import Matrix, PatchAttention, Run, Service
+from demo.service.lens import MOST
+from demo.settings import DIRECTIONS, INCOMING, OUTGOING
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
+
+if TYPE_CHECKING:
+    from cliptrase_core.inspection.capture import LayerGlobals
+
+
+OUTLINED = 8
+"""Global patches that are outlined and listed: more would hide the map."""
+SAME_SCALE, OWN_SCALE = SCALES = ("one scale for all", "each its own")
+
+EMPTY_PATCH = '<p class="hint">Segment a picture, then click one of its patches.</p>'
+PICK_PATCH = '<p class="hint">Click a patch of the picture, or give its row and column.</p>'
+_NUMBERS = (
+    ("entropy", "Spread (entropy, 100% is even)"),
+    ("on_global", "Goes to global patches"),
+    ("strongest", "Goes to the ten strongest"),
+    ("near", "Stays within two patches"),
+)
+_NUMBERS_IN = (
+    ("entropy", "Spread (entropy, 100% is even)"),
+    ("on_global", "Comes from global patches"),
+    ("strongest", "Comes from the ten strongest"),
+    ("near", "Comes from within two patches"),
+)
+
+
+def patch_facts(look: PatchAttention | Matrix) -> str:
+    """HTML: one sentence that says what recovery did, and which patch of which layer that is."""
+    h, w = look.seen.grid
+    head = "mean of all heads" if look.head is None else f"head {look.head} of {look.seen.heads}"
+    where = f"Layer {look.layer} of {look.seen.layers} · {head}"
+    if isinstance(look, PatchAttention):
+        where += f" · patch row {look.patch[0]}, column {look.patch[1]} of" if look.patch else " · [CLS],"
+    else:
+        where += " · row i of the matrix is what patch i looks at, column j who looks at patch j,"
+    return f'<p class="told" role="status">{sentence(look)}</p><p class="facts">{where} {h} &times; {w} patches</p>'
+
+
+def numbers_table(look: PatchAttention | Matrix) -> str:
+    """HTML: what changed, before and after, and the global patches with both ranks."""
+    before, after = look.numbers
+    incoming = isinstance(look, PatchAttention) and look.direction == INCOMING
+    rows = "".join(
+        _row(name, percent(getattr(before, field)), percent(getattr(after, field)))
+        for field, name in (_NUMBERS_IN if incoming else _NUMBERS)
+        if getattr(before, field) is not None
+    )
+    if isinstance(look, PatchAttention) and look.received is not None:
+        rows = _row("Receives, &times; uniform", *(f"{value:.2f}&times;" for value in look.received)) + rows
+    return f'<div class="tables">{_table(("What changed", "Before", "After"), rows)}{_ranks(look)}</div>'
+
+
+def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
+    """HTML: for every layer, how much of the attention its global patches take, and how many they are."""
+    bars = "".join(
+        f"<li{' class=now aria-current=true' if one.layer == current else ''}>"
+        f'<span class="count">{one.count}</span>'
+        f'<span class="rod"><span style="height:{one.share:.1%}"></span></span>'
+        f'<span class="layer">{one.layer}</span><span class="unseen">: layer, with {one.count} global patches '
+        f"that take {percent(one.share)} of the attention</span></li>"
+        for one in layers
+    )
+    return (
+        '<p class="caption">How global patches grow with depth</p>'
+        f'<ol class="depth">{bars}</ol><p class="hint">Bar: share of the attention that goes to global patches, up to '
+        "100%. Above it their number, below it the layer; the marked layer is shown.</p>"
+    )
+
+
+def scales(look: PatchAttention | Matrix, scale: str) -> str:
+    """HTML: the colour scales under the maps, with the numbers at their ends."""
+
+    patch = look.patch if isinstance(look, PatchAttention) else None
+    end = f"{difference_end(look, scale):.1f}&times;"
+    signed = _bar(core.viz.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
+    if scale == SAME_SCALE:
+        heat = _bar(core.viz.heatmap.HEAT_STOPS, "0", "&times; uniform (1/N)", f"{MOST:.0f}&times; and more")
+        note = (
+            "Uniform (1/N) is what each patch would get if all got the same. The affinity, of which regions are made, "
+            "counts as a share of its row here."
+        )
+        return f'<div class="scales">{heat}{signed}</div><p class="hint">{note}</p>'
+    bars = [
+        _bar(core.viz.heatmap.HEAT_STOPS, f"{low:.2f}{unit}", name, f"{high:.2f}{unit}")
+        for name, values, unit in (
+            ("before", look.even[0], "&times;"),
+            ("after", look.even[1], "&times;"),
+            ("affinity, cosine", look.affinity, ""),
+        )
+        for low, high in [own_range(values, patch)]
+    ]
+    note = "Each map runs from its own lowest to its own highest patch: equal colours do not mean equal values."
+    return f'<div class="scales">{"".join(bars)}{signed}</div><p class="hint">{note}</p>'
+
+
+def heat_ends(scale: str) -> Range | None:
+    """Ends of the heat colours; None where each map has its own."""
+    return (0.0, MOST) if scale == SAME_SCALE else None
+
+
+def difference_end(look: PatchAttention | Matrix, scale: str) -> float:
+    """Difference at which the signed colours end, in multiples of uniform (1/N)."""
+    widest = float(abs(look.even[1] - look.even[0]).max())
+    return MOST if scale == SAME_SCALE or widest == 0 else widest
+
+
+def _ranks(look: PatchAttention | Matrix) -> str:
+    shown = list(zip(look.global_patches, look.ranks, strict=True))[:OUTLINED]
+    if not shown:
+        return '<p class="hint">No patch of this layer stands out: it has no global patches.</p>'
+    rows = "".join(_row(f"row {row}, column {column}", *map(str, ranks)) for (row, column), ranks in shown)
+    count = len(look.global_patches)
+    more = f"the strongest {OUTLINED} of {count}" if count > OUTLINED else f"all {count}"
+    table = _table(("Global patch", "Rank before", "Rank after"), rows)
+    outlined = ", outlined in white" if isinstance(look, PatchAttention) else ""
+    by = "Rank by how much attention the other patches give to it"
+    return f'<div>{table}<p class="hint">{more.capitalize()}{outlined}. {by}; 1 is the most.</p></div>'
+
+
+def _table(heads: tuple[str, ...], rows: str) -> str:
+    cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    return f'<table class="plain"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _row(name: str, *values: str) -> str:
+    return f'<tr><th scope="row">{name}</th>{"".join(f"<td>{value}</td>" for value in values)}</tr>'
+
+
+def _bar(stops: tuple[str, ...], low: str, middle: str, high: str) -> str:
+    return (
+        f'<div><span class="bar" style="background:linear-gradient(90deg, {", ".join(stops)})"></span>'
+        f'<span class="ends"><span>{low}</span><span>{middle}</span><span>{high}</span></span></div>'
+    )
+
+
+PATCH, CLS, MATRIX = SUBJECTS = ("patch", "cls", "matrix")
+ALL_HEADS = 0
+
+
+class LookView(NamedTuple):
+    """New values of the components that show a look at a patch, by the components' names."""
+
+    patches: Any
+    before: Any
+    after: Any
+    difference: Any
+    affinity: Any
+    scales: Any
+    patch_facts: Any
+    numbers: Any
+    depth: Any
+    row: Any
+    column: Any
+    layer: Any
+    head: Any
+    direction: Any
+    looked: Any
+
+
+class AttentionHandlers:
+    """One method for each event of the tab; keeps nothing of any visitor.
+
+    `fields` are what the tab's controls hold, in the order of `_show`.
+    """
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def refresh(self, run: Run | None, looked: Any, path: str | None) -> LookView:
+        """The tab was opened, or another result is there: its picture, unless it is shown already."""
+        if run is None:
+            return _empty(patch_facts=EMPTY_PATCH, row=0, column=0)
+        if looked == run.seen:
+            return _unchanged()
+        cut, (h, w) = self._service.again(run, path), run.seen.grid
+        heads = [("mean of all heads", ALL_HEADS), *((f"head {head}", head) for head in range(1, run.seen.heads + 1))]
+        return _empty(
+            patches=drawing.with_grid(cut.patches, drawing.cell_side(run.seen.grid)),
+            patch_facts=PICK_PATCH,
+            row=gr.Number(0, maximum=h - 1, label=f"Row (0 to {h - 1})"),
+            column=gr.Number(0, maximum=w - 1, label=f"Column (0 to {w - 1})"),
+            layer=gr.Slider(maximum=run.seen.layers, value=max(1, run.seen.layers - 1)),
+            head=gr.Dropdown(heads, value=ALL_HEADS),
+            looked=run.seen,
+        )
+
+    @plainly
+    def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData, *fields: Any) -> LookView:
+        """A point of the picture was clicked; a click on a picture that is no longer shown is ignored."""
+        if run is None or token != run.token:
+            return _unchanged()
+        side, (h, w) = drawing.cell_side(run.seen.grid), run.seen.grid
+        x, y = inside(*point_of(event), (h * side, w * side))
+        return self._show(run, path, *self._service.patch_at(run.seen, x, y), *fields)
+
+    @plainly
+    def step(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> LookView:
+        """Row, column or another control was changed: the same as a click, without a mouse."""
+        if run is None:
+            return _unchanged()
+        return self._show(run, path, whole("row", row), whole("column", column), *fields)
+
+    @plainly
+    def move(
+        self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any, by: tuple[int, int]
+    ) -> LookView:
+        """An arrow was pressed: the neighbouring patch, or the same one at the picture's edge."""
+        if run is None:
+            return _unchanged()
+        place = (whole("row", row) + by[0], whole("column", column) + by[1])
+        row, column = (min(max(0, at), side - 1) for at, side in zip(place, run.seen.grid, strict=True))
+        return self._show(run, path, row, column, *fields)
+
+    def _show(
+        self, run: Run, path: str | None, row: int, column: int, layer: Any, head: Any, direction: Any, subject: Any,
+        scale: Any,
+    ) -> LookView:  # fmt: skip
+        seen, service = run.seen, self._service
+        subject = one_of("view", subject, SUBJECTS)
+        direction = one_of("direction", direction, DIRECTIONS)
+        scale = one_of("colour scale", scale, SCALES)
+        chosen = None if layer is None else whole("layer", layer)
+        one_head = None if head in (None, ALL_HEADS) else whole("head", head)
+        look: PatchAttention | Matrix
+        if subject == MATRIX:
+            look = service.matrix(seen, path, chosen, head=one_head)
+        elif subject == CLS:
+            look = service.look_of_cls(seen, path, chosen, head=one_head)
+        else:
+            look = service.look(seen, path, row, column, chosen, direction=direction, head=one_head)
+        depth = depth_figure(service.depth(seen, path), look.layer)
+        mark = (row, column) if subject == PATCH else None
+        return _look_view(look, scale, depth, mark)
+
+
+def _look_view(look: PatchAttention | Matrix, scale: str, depth: str, mark: drawing.Cell | None) -> LookView:
+    side = drawing.cell_side(look.seen.grid)
+    patches = drawing.with_grid(look.patches, side)
+    before, after, difference, affinity = _matrix_maps(look, scale) if isinstance(look, Matrix) else _maps(look, scale)
+    return LookView(
+        patches=drawing.mark(patches, mark, side) if mark else patches,
+        before=before,
+        after=after,
+        difference=difference,
+        affinity=affinity,
+        scales=scales(look, scale),
+        patch_facts=patch_facts(look),
+        numbers=numbers_table(look),
+        depth=depth,
+        row=mark[0] if mark else gr.skip(),
+        column=mark[1] if mark else gr.skip(),
+        layer=gr.skip(),
+        head=gr.skip(),
+        direction=gr.Radio(interactive=mark is not None),
+        looked=look.seen,
+    )
+
+
+def _maps(look: PatchAttention, scale: str) -> tuple[drawing.Picture, ...]:
+    marked, ends = look.global_patches[:OUTLINED], heat_ends(scale)
+    before, after, affinity = (
+        heat_map(look.patches, values, look.patch, marked, ends) for values in _values(look, scale)
+    )
+    gained, most = look.even[1] - look.even[0], difference_end(look, scale)
+    return before, after, difference_map(look.patches, gained, most, look.patch, marked), affinity
+
+
+def _matrix_maps(matrix: Matrix, scale: str) -> tuple[drawing.Picture, ...]:
+
+    before, after, affinity = (
+        matrix_picture(core.viz.heatmap.heat_colours(values, *(heat_ends(scale) or own_range(values, None))))
+        for values in _values(matrix, scale)
+    )
+    gained = core.viz.heatmap.signed_colours(matrix.even[1] - matrix.even[0], difference_end(matrix, scale))
+    return before, after, matrix_picture(gained), affinity
+
+
+def _values(look: PatchAttention | Matrix, scale: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The maps to paint: on a common scale the affinity counts as a share too, on its own it is the cosine."""
+    before, after, share = look.even
+    return before, after, share if scale == SAME_SCALE else look.affinity
+
+
+def _unchanged() -> LookView:
+    return LookView(*(gr.skip() for _ in LookView._fields))
+
+
+def _empty(**values: Any) -> LookView:
+    """Nothing is shown, but for what `values` says; controls stay as they are."""
+    kept = ("layer", "head", "direction")
+    blank: dict[str, Any] = {name: gr.skip() if name in kept else None for name in LookView._fields}
+    return LookView(**{**blank, "scales": "", "numbers": "", "depth": "", **values})
+
 
 NAME = "attention"
 ARROWS = {
@@ -56,7 +356,7 @@ def draw() -> Attention:
     """Put the components where the caller stands."""
     parts: dict[str, Any] = {"patches": shown("Click a patch", "patches", height=340, buttons=[])}
     parts.update(_draw_steps())
-    parts["patch_facts"] = gr.HTML(presenters.EMPTY_PATCH, elem_id="patch-facts", min_height=96, padding=False)
+    parts["patch_facts"] = gr.HTML(EMPTY_PATCH, elem_id="patch-facts", min_height=96, padding=False)
     parts.update(_draw_maps())
     parts["numbers"] = gr.HTML("", elem_id="numbers", padding=False)
     with gr.Row():
@@ -116,7 +416,7 @@ def _draw_maps() -> dict[str, Any]:
         with gr.Column(min_width=120):
             affinity = shown("Affinity: what is clustered", "affinity", height=260)
     scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
-    scale = gr.Radio(list(presenters.SCALES), value=presenters.SAME_SCALE, label="Colour scale", elem_id="scale")
+    scale = gr.Radio(list(SCALES), value=SAME_SCALE, label="Colour scale", elem_id="scale")
     return {
         "before": before,
         "after": after,

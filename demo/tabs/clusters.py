@@ -2,15 +2,217 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from demo.handlers.clusters import ClustersHandlers, ClustersView
-from demo.presenters import clusters as presenters
+from demo import core, drawing
+from demo.drawing import region_map
+from demo.errors import UserError
+from demo.handling import inside, plainly, point_of, whole
+from demo.html import hint, percent, sort_head, swatch, word
+from demo.service import Run, Service
+from demo.service.clusters import Clusters, Ids, RegionVote, clusters_of
 from demo.settings import DENOISE
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
+
+EMPTY_SUMMARY = hint("Segment a picture to see its regions: patches that look alike, found without any words.")
+EMPTY_TABLE = hint("The regions appear here, with the class that each of them voted for.")
+PICK_REGION = hint("Click a region, or pick its number, to read about it.")
+_COLUMNS = (
+    *(("Region", "number"), ("Voted for", "text"), ("Share", "number"), ("Runner-up", "text")),
+    *(("Patches", "number"), ("Area", "number")),
+)
+KEY = (
+    '<p class="facts key"><span><i class="sign noise"></i> noise: a patch that is like too few others</span>'
+    '<span><i class="sign moved"></i> a patch that denoising moved</span>'
+    "<span>The same colour on both sides: the regions that share most patches.</span></p>"
+)
+
+
+def summary(found: Clusters) -> str:
+    """HTML: how many regions and noise patches there are, before and after, and how many patches changed."""
+    before, after = found.before, found.after
+    patches, moved = after.size, found.changed
+    if not found.denoised:
+        change = "Denoising is off, so both maps are the same."
+    else:
+        joined, left = int((moved & (before < 0)).sum()), int((moved & (after < 0)).sum())
+        parts = (
+            f"{joined} joined a region",
+            f"{left} became noise",
+            f"{int(moved.sum()) - joined - left} went from one region to another",
+        )
+        change = f"<b>{int(moved.sum())}</b> of {patches} patches changed: {', '.join(parts)}."
+    counts = (
+        f"Before: {_regions(before)}, {int((before < 0).sum())} noise patches. "
+        f"After: <b>{_regions(after)}</b>, {int((after < 0).sum())} noise patches."
+    )
+    return f'<p class="facts">{counts}<br>{change}</p>{_advice(found)}'
+
+
+def region_table(found: Clusters, chosen: int | None = None) -> str:
+    """HTML table: each region's class, by how much, the runner-up, its size; largest first, the chosen one marked."""
+    if not found.votes:
+        return ""
+    heads = "".join(sort_head(name, kind, falling=name == "Patches") for name, kind in _COLUMNS)
+    rows = sorted(found.votes, key=lambda vote: -vote.patches)
+    notes = ""
+    if not found.cut.result.settings["vote"]:
+        notes = hint("With this method regions do not vote: the table shows what they would say.")
+    return (
+        '<div class="legend regions"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
+        f"{heads}</tr></thead><tbody>{''.join(_row(found, vote, chosen) for vote in rows)}</tbody></table></div>{notes}"
+    )
+
+
+def region_facts(found: Clusters, chosen: int, patch: tuple[int, int] | None = None) -> str:
+    """HTML: what a region is, in a sentence; -1 is the noise.
+
+    Args:
+        found: where.
+        chosen: region.
+        patch: (row, column) that was clicked, if one was.
+    """
+    lead = ""
+    if patch is not None:
+        was = int(found.before[patch])
+        lead = f"Patch row {patch[0]}, column {patch[1]}: {_home(was)} before denoising, {_home(chosen)} after. "
+    if chosen < 0:
+        return (
+            f'<p class="facts">{lead}Noise patches belong to no region. '
+            "Their pixels go to the region that suits them best.</p>"
+        )
+    vote = found.votes[chosen]
+    size = f"<b>Region {chosen}</b>: {vote.patches} patches, {percent(vote.area)} of the picture. "
+    return f'<p class="facts">{lead}{size}{_said(found, vote)}</p>'
+
+
+def _said(found: Clusters, vote: RegionVote) -> str:
+    names, votes = found.cut.result.class_names, found.cut.result.settings["vote"]
+    if vote.winner is None:
+        return "Its neighbours claim all of its pixels, so it has no vote."
+    told = "It voted for" if votes else "It would vote for"
+    text = f"{told} {word(names[vote.winner])}: {percent(vote.share)} of its pixels say so by themselves"
+    if vote.second is None:
+        return f"{text}."
+    return f"{text}; then {word(names[vote.second])} ({percent(vote.second_share)})."
+
+
+def _row(found: Clusters, vote: RegionVote, chosen: int | None) -> str:
+
+    colour = core.viz.palette.to_hex(core.viz.palette.region_colours(found.count)[vote.region])
+    names, classes = found.cut.result.class_names, core.viz.palette.label_colours(found.cut.result)
+    first, then = ("" if label is None else names[label] for label in (vote.winner, vote.second))
+    winner = "none" if vote.winner is None else f"{swatch(core.viz.palette.to_hex(classes[vote.winner]))} {word(first)}"
+    second = "none" if vote.second is None else f"{word(then)} ({percent(vote.second_share)})"
+    mark = ' class="chosen" aria-current="true"' if vote.region == chosen else ""
+    return (
+        f'<tr{mark}><td>{swatch(colour)}</td><th scope="row" data-value="{vote.region}">{vote.region}</th>'
+        f'<td data-value="{html.escape(first, quote=True)}">{winner}</td>'
+        f'<td data-value="{vote.share:.6f}">{percent(vote.share)}</td>'
+        f'<td data-value="{html.escape(then, quote=True)}">{second}</td>'
+        f'<td data-value="{vote.patches}">{vote.patches}</td>'
+        f'<td data-value="{vote.area:.6f}">{percent(vote.area)}</td></tr>'
+    )
+
+
+def _advice(found: Clusters) -> str:
+    if not found.votes:
+        return hint("No regions: raise eps or lower min_samples. Each pixel keeps its own class.")
+    if max(vote.patches for vote in found.votes) > 0.9 * found.after.size:
+        return hint("One region holds nearly everything: lower eps to part it.")
+    return ""
+
+
+def _regions(ids: Ids) -> str:
+    count = len(set(ids[ids >= 0].tolist()))
+    return f"{count} region{'' if count == 1 else 's'}"
+
+
+def _home(region: int) -> str:
+    return "noise" if region < 0 else f"region {region}"
+
+
+class ClustersView(NamedTuple):
+    """New values of the components that show clusters, by the components' names."""
+
+    before: Any
+    after: Any
+    summary: Any
+    region_facts: Any
+    region_table: Any
+    region: Any
+    eps: Any
+    min_samples: Any
+
+
+class ClustersHandlers:
+    """One method for each event of the tab; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def refresh(self, run: Run | None, path: str | None) -> ClustersView:
+        """The tab was opened, or another result is there."""
+        if run is None:
+            return ClustersView(
+                before=None,
+                after=None,
+                summary=EMPTY_SUMMARY,
+                region_facts="",
+                region_table=EMPTY_TABLE,
+                region=gr.Dropdown([], value=None),
+                eps=gr.skip(),
+                min_samples=gr.skip(),
+            )
+        return _view(clusters_of(self._service, run, path))
+
+    @plainly
+    def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> ClustersView:
+        """A patch of either map was clicked; a click on a result that is no longer shown is ignored."""
+        if run is None or token != run.token:
+            return ClustersView(*(gr.skip() for _ in ClustersView._fields))
+        side, (h, w) = drawing.cell_side(run.seen.grid), run.seen.grid
+        patch = self._service.patch_at(run.seen, *inside(*point_of(event), (h * side, w * side)))
+        found = clusters_of(self._service, run, path)
+        return _view(found, int(found.after[patch]), patch)
+
+    @plainly
+    def pick(self, run: Run | None, path: str | None, region: Any) -> ClustersView:
+        """A region's number was picked: the same as a click, without a mouse."""
+        if run is None or region is None:
+            return ClustersView(*(gr.skip() for _ in ClustersView._fields))
+        found, chosen = clusters_of(self._service, run, path), whole("region", region)
+        if not 0 <= chosen < len(found.votes):
+            raise UserError(f"region: expected 0 to {len(found.votes) - 1}, got {chosen}. Pick one of the list.")
+        return _view(found, chosen)
+
+
+def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | None = None) -> ClustersView:
+
+    colours, asked = core.viz.palette.region_colours(found.count), found.cut.run.asked
+    before, after = (
+        region_map(found.cut.patches, ids, colours, found.changed, chosen) for ids in (found.before, found.after)
+    )
+    return ClustersView(
+        before=before,
+        after=after,
+        summary=summary(found),
+        region_facts=PICK_REGION if chosen is None else region_facts(found, chosen, patch),
+        region_table=region_table(found, chosen),
+        region=gr.Dropdown(
+            [(f"Region {vote.region}", vote.region) for vote in found.votes],
+            value=None if chosen is None or chosen < 0 else chosen,
+        ),
+        eps=gr.Slider(value=round(found.automatic.eps, 3)) if asked.eps is None else gr.skip(),
+        min_samples=gr.Slider(value=found.automatic.min_samples) if asked.min_samples is None else gr.skip(),
+    )
+
 
 NAME = "clusters"
 EPS, MIN_SAMPLES = (0.05, 4.0), (1, 60)
@@ -21,7 +223,7 @@ DENOISE_INFO = (
 
 
 @dataclass(frozen=True)
-class Clusters:
+class ClustersTab:
     """Components of the tab; `denoise`, `automatic`, `eps` and `min_samples` decide every result."""
 
     summary: gr.HTML
@@ -36,15 +238,15 @@ class Clusters:
     region_table: gr.HTML
 
 
-def draw() -> Clusters:
+def draw() -> ClustersTab:
     """Put the components where the caller stands."""
-    summary = gr.HTML(presenters.EMPTY_SUMMARY, elem_id="cluster-summary", min_height=60, padding=False)
+    summary = gr.HTML(EMPTY_SUMMARY, elem_id="cluster-summary", min_height=60, padding=False)
     with gr.Row():
         with gr.Column(min_width=140):
             before = shown("Before denoising", "regions-before", "png", height=300)
         with gr.Column(min_width=140):
             after = shown("After denoising", "regions-after", "png", height=300)
-    gr.HTML(presenters.KEY, padding=False)
+    gr.HTML(KEY, padding=False)
     denoise = gr.Radio(list(DENOISE), value=DENOISE[0], label="Denoising", info=DENOISE_INFO, elem_id="denoise")
     automatic = gr.Checkbox(True, label="eps and min_samples that suit the picture and the model", elem_id="automatic")
     with gr.Row():
@@ -68,8 +270,8 @@ def draw() -> Clusters:
         )
     region = gr.Dropdown([], value=None, label="Region", elem_id="region", filterable=False)
     region_facts = gr.HTML("", elem_id="region-facts", min_height=44, padding=False)
-    region_table = gr.HTML(presenters.EMPTY_TABLE, elem_id="region-table", min_height=90, padding=False)
-    return Clusters(
+    region_table = gr.HTML(EMPTY_TABLE, elem_id="region-table", min_height=90, padding=False)
+    return ClustersTab(
         summary=summary,
         before=before,
         after=after,
@@ -83,7 +285,7 @@ def draw() -> Clusters:
     )
 
 
-def wire(tab: Clusters, opened: gr.Tab, shared: Shared, handlers: ClustersHandlers) -> None:
+def wire(tab: ClustersTab, opened: gr.Tab, shared: Shared, handlers: ClustersHandlers) -> None:
     """Events of this tab alone; that the three values make a new result is wired where the page is."""
     out = outputs(tab, ClustersView)
 

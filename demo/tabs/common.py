@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.presenters import common as presenters
+from demo import html
 
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 """Events that use a model share one place in the queue: two at once would each take twice as long."""
@@ -49,7 +49,7 @@ def shown(label: str, name: str, encoding: str = "jpeg", **options: Any) -> gr.I
 
 def caption(label: str) -> None:
     """A line above something."""
-    gr.HTML(presenters.caption(label), padding=False)
+    gr.HTML(html.caption(label), padding=False)
 
 
 def fetch_file(name: str) -> str:

@@ -2,14 +2,367 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
+import numpy as np
 
-from demo.handlers.compare import CompareHandlers, CompareView, PairView, StoppedView
-from demo.presenters import compare as presenters
+from demo import core, drawing
+from demo.drawing import marked
+from demo.errors import UserError
+from demo.handling import plainly, text
+from demo.html import hint, percent, seconds, strip, swatch, word
+from demo.service import Run, SegmentView, Service
+from demo.service.compare import (
+    OTHER_WORDS,
+    Comparison,
+    Difference,
+    Variant,
+    class_names,
+    cost,
+    cuts,
+    difference,
+    fold,
+    own_name,
+    variants,
+    with_own,
+)
+from demo.service.ground_truth import Score, Truth, read_truth, score
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, outputs, shown
+
+MOST_ROWS = 60
+MOST_MOVES = 4
+NOTES_SHOWN = 5
+NONE = "\u2013"
+"""A dash: there is no such number."""
+
+START = hint(
+    "The picture and words of your result, divided by each step from CLIP to CLIPtrase, then by every other method, "
+    "in the same colours."
+)
+EMPTY = hint("Segment a picture, then press Compare.")
+STOPPED = strip("note", "Stopped.", "What was made so far is kept; the next time goes on from there.")
+TRUTH_TEXT = hint(
+    "A palette or grey PNG in the picture's size. Each pixel holds the number of its class: 0 for the first of your "
+    "words, 1 for the second, and so on; 255 does not count."
+)
+
+Pair = tuple[Variant, SegmentView]
+
+
+def progress(done: int, count: int, title: str) -> str:
+    """HTML: how far a comparison has come."""
+    return (
+        f'<div class="strip busy" role="status"><b>Comparing</b> {done + 1} of {count}: {html.escape(title)}'
+        f'<progress class="wide" max="{count}" value="{done}" aria-label="comparing"></progress></div>'
+    )
+
+
+def news(pairs: Sequence[Pair]) -> str:
+    """HTML: what was computed and what was reused."""
+    kept = sum(cut.kept for _, cut in pairs)
+    spent = sum(cost(cut) for _, cut in pairs if not cut.kept)
+    made = len(pairs) - kept
+    parts = ["The picture was <b>not encoded again</b>"]
+    if kept:
+        parts.append(f"{kept} of {len(pairs)} results <b>reused</b>")
+    if made:
+        parts.append(f"{made} made in {seconds(spent)}")
+    took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(cut))}" for variant, cut in pairs)
+    notes = dict.fromkeys(note for _, cut in pairs for note in cut.result.notes)
+    each = f"<details><summary>What each took</summary>{took}</details>"
+    return f'<div class="facts">{" · ".join(parts)}{each}</div>' + "".join(map(hint, list(notes)[:NOTES_SHOWN]))
+
+
+def changed_share(before: Variant, after: Variant, found: Difference) -> str:
+    """HTML: how much differs, and which classes became which."""
+    head = f"<b>{percent(found.share)}</b> of the pixels have another name"
+    if before.name == after.name:
+        head += ": it is the same result. Choose two different ones"
+    moves = "; ".join(
+        f"{word(first)} → {word(second)} {percent(share)}" for first, second, share in found.moves[:MOST_MOVES]
+    )
+    return f'<p class="facts">{head}{"<br>Most of it: " + moves if moves else ""}</p>'
+
+
+def area_table(found: Difference, colours: Mapping[str, str]) -> str:
+    """HTML table: each class's share in both results and what it gained, largest change first.
+
+    Args:
+        found: what differs.
+        colours: "#rrggbb" by folded name.
+    """
+    rows = "".join(
+        f'<tr><td>{swatch(colours[fold(one.name)])}</td><th scope="row">{word(one.name)}</th>'
+        f"<td>{_share(one.before)}</td><td>{_share(one.after)}</td><td>{_signed(one.delta)}</td></tr>"
+        for one in found.classes[:MOST_ROWS]
+    )
+    more = len(found.classes) - MOST_ROWS
+    heads = ("Class", "Left", "Right", "Change")
+    return _table(heads, rows) + (hint(f"And {more} more classes that changed less.") if more > 0 else "")
+
+
+def scores(pairs: Sequence[tuple[Variant, Score]]) -> str:
+    """HTML table: every result against the ground truth."""
+    best = max((score.mean_iou for _, score in pairs if not math.isnan(score.mean_iou)), default=math.nan)
+    rows = "".join(
+        f'<tr><td></td><th scope="row">{html.escape(one.title)}</th>'
+        f"<td>{_bold(_score(score.mean_iou), score.mean_iou == best)}</td><td>{_score(score.accuracy)}</td></tr>"
+        for one, score in pairs
+    )
+    return _table(("Result", "Mean IoU", "Pixel accuracy"), rows)
+
+
+def class_scores(truth: Truth, before: Score, after: Score, colours: Mapping[str, str]) -> str:
+    """HTML table: IoU of each class in two results; classes in neither are left out."""
+    rows = [
+        f'<tr><td>{swatch(colours[fold(name)])}</td><th scope="row">{word(name)}</th><td>{_score(first)}</td>'
+        f"<td>{_score(second)}</td></tr>"
+        for name, first, second in zip(truth.names, before.iou, after.iou, strict=True)
+        if not (math.isnan(first) and math.isnan(second))
+    ]
+    heads = ("IoU of each class", "Left", "Right")
+    more = len(rows) - MOST_ROWS
+    table = _table(heads, "".join(rows[:MOST_ROWS]))
+    return (
+        table
+        + hint("IoU: overlap of found and true area, from 0 to 100%.")
+        + (hint(f"And {more} more classes.") if more > 0 else "")
+    )
+
+
+def slider_text(before: Variant, after: Variant) -> str:
+    """HTML: a line above the slider."""
+    return f'<p class="caption">Left: {html.escape(before.title)} · right: {html.escape(after.title)}</p>'
+
+
+def errors_text(after: Variant) -> str:
+    """HTML: a line above the map of errors."""
+    return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
+
+
+def _table(heads: Sequence[str], rows: str) -> str:
+    cells = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
+    return (
+        '<div class="legend compared"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
+        f"{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else percent(value)
+
+
+def _signed(value: float) -> str:
+    shown = round(value, 3)  # what the table shows decides the sign: no "-0.0%"
+    sign = "+" if shown > 0 else "\u2212" if shown < 0 else ""
+    return sign + percent(abs(shown))
+
+
+def _score(value: float) -> str:
+    return NONE if math.isnan(value) else f"{value:.1%}"
+
+
+def _bold(text: str, yes: bool) -> str:
+    return f"<b>{text}</b>" if yes else text
+
+
+OPACITY = 0.6
+THUMBNAIL = 480
+"""Long side of a picture of the gallery."""
+TELL_EVERY = 0.3
+"""Seconds between two signs of progress."""
+
+Pairs = list[tuple[Variant, SegmentView]]
+
+
+class PairView(NamedTuple):
+    """New values of the components that show two results, by the components' names."""
+
+    between: Any
+    slider: Any
+    share: Any
+    changes: Any
+    areas: Any
+    scores: Any
+    errors_caption: Any
+    errors: Any
+
+
+class CompareView(NamedTuple):
+    """New values while results are made, and once they are, by the components' names."""
+
+    news: Any
+    gallery: Any
+    before: Any
+    after: Any
+    found: Any
+    comparison: Any
+
+
+class StoppedView(NamedTuple):
+    """New values once nothing is awaited any longer, by the components' names."""
+
+    news: Any
+    gallery: Any
+
+
+SAME = StoppedView(gr.skip(), gr.skip())
+NO_PAIR = PairView("", None, "", None, "", "", "", None)
+
+
+class CompareHandlers:
+    """One method for each event of the tab; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def compare(self, run: Run | None, path: str | None, other_words: Any) -> Iterator[CompareView]:
+        """Compare pressed: one result after the other, then two of them side by side."""
+        if run is None:
+            raise UserError("There is no result yet. Press Segment first.")
+        mine = run.asked
+        found = variants(mine, other_words=text("other words", other_words))
+        comparison = Comparison(run, with_own(mine, found))
+        unchanged = CompareView(*(gr.skip() for _ in CompareView._fields))
+        hidden = gr.Column(visible=False)
+        colours, small = _palette(comparison), _small(self._service.again(run, path).shown)
+        pairs: Pairs = []
+        painted: list[tuple[drawing.Picture, str]] = []
+        made = cuts(self._service, path, comparison)
+        told = 0.0
+        for done, variant in enumerate(comparison.variants):
+            if time.monotonic() - told > TELL_EVERY:
+                told = time.monotonic()
+                said = progress(done, len(comparison.variants), variant.title)
+                yield unchanged._replace(news=said, gallery=_gallery(painted), found=hidden, comparison=None)
+            _, cut = next(made)
+            painted.append((_painted(cut, colours, small), variant.title))
+            pairs.append((variant, cut))
+        names = [variant.name for variant in comparison.variants]
+        own = own_name(mine, comparison.variants) or names[-1]
+        before, after = (own, OTHER_WORDS) if OTHER_WORDS in names else (names[0], own)
+        if before == after:
+            after = "cliptrase"
+        choices = [(variant.title, variant.name) for variant in comparison.variants]
+        yield CompareView(
+            news=news(pairs),
+            gallery=_gallery(painted),
+            before=gr.Dropdown(choices, value=before),
+            after=gr.Dropdown(choices, value=after),
+            found=gr.Column(visible=True),
+            comparison=comparison,
+        )
+
+    @plainly
+    def pair(
+        self, comparison: Comparison | None, path: str | None, before: Any, after: Any, mask: str | None
+    ) -> PairView:
+        """Two results were chosen, or a ground truth came or went."""
+        if comparison is None:
+            return NO_PAIR
+        chosen = [comparison.variant(text("result", name)) for name in (before, after)]
+        only = dataclasses.replace(comparison, variants=tuple(chosen))
+        first, second = (cut for _, cut in cuts(self._service, path, only))
+        colours = _palette(comparison)
+        found = difference(first, second)
+        shown = PairView(
+            between=slider_text(*chosen),
+            slider=(_painted(first, colours), _painted(second, colours)),
+            share=changed_share(*chosen, found),
+            changes=marked(first.shown, found.changed),
+            areas=area_table(found, _hex(colours)),
+            scores="",
+            errors_caption="",
+            errors=gr.Image(None, visible=False),
+        )
+        return self._scored(shown, comparison, path, chosen, mask) if mask else shown
+
+    @plainly
+    def show(self, comparison: Comparison | None, event: gr.SelectData) -> Any:
+        """A picture of the gallery was clicked: it becomes the right one."""
+        index = event.index
+        if comparison is None:
+            return gr.skip()
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(comparison.variants):
+            raise UserError("There is no such result to compare. Press Compare again.")
+        return comparison.variants[index].name
+
+    @plainly
+    def forget(self, comparison: Comparison | None, run: Run | None) -> tuple[Any, ...]:
+        """Another result is there: what was compared goes, unless nothing was, or it is of that result already."""
+        if comparison is None or comparison.run == run:
+            return tuple(gr.skip() for _ in (*CompareView._fields, *PairView._fields))
+        none, hidden = gr.Dropdown([], value=None), gr.Column(visible=False)
+        return (*CompareView(EMPTY, gr.Gallery(None, visible=False), none, none, hidden, None), *NO_PAIR)
+
+    @plainly
+    def stopped(self, news: Any) -> StoppedView:
+        """Stop was pressed, or another picture came: said only where something ran."""
+        ran = "busy" in text("news", news)
+        return StoppedView(STOPPED, gr.Gallery(None, visible=False)) if ran else SAME
+
+    def _scored(
+        self,
+        shown: PairView,
+        comparison: Comparison,
+        path: str | None,
+        chosen: list[Variant],
+        mask: str,
+    ) -> PairView:
+        """The pair with what a ground truth says of it."""
+        own = self._service.again(comparison.run, path)
+        truth = read_truth(self._service, path, mask, own)
+        scored = [(variant, score(truth, cut)) for variant, cut in cuts(self._service, path, comparison)]
+        by_name = {variant.name: found for variant, found in scored}
+        first, second = (by_name[variant.name] for variant in chosen)
+        colours = _hex(_palette(comparison, own))
+        return shown._replace(
+            scores=scores(scored) + class_scores(truth, first, second, colours),
+            errors_caption=errors_text(chosen[1]),
+            errors=gr.Image(marked(own.shown, second.wrong, truth.labels < 0), visible=True),
+        )
+
+
+def _palette(comparison: Comparison, *cuts: SegmentView) -> dict[str, tuple[int, int, int]]:
+    """One colour for each folded name of any result: "Dog" and "dog" are one class."""
+
+    further = (name for cut in cuts for name in cut.result.class_names)
+    return core.viz.palette.class_colours(fold(name) for name in (*class_names(comparison), *further))
+
+
+def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
+
+    return {name: core.viz.palette.to_hex(colour) for name, colour in colours.items()}
+
+
+def _painted(
+    cut: SegmentView, colours: dict[str, tuple[int, int, int]], picture: drawing.Picture | None = None
+) -> drawing.Picture:
+    """A result over the shown picture, or over a smaller one."""
+
+    table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)
+    picture = cut.shown if picture is None else picture
+    labels = core.io.geometry.nearest(cut.result.labels, picture.shape[:2])
+    return core.viz.overlay.lay_over(picture, labels, table, "fill", OPACITY)
+
+
+def _gallery(painted: list[tuple[drawing.Picture, str]]) -> Any:
+    return gr.Gallery(painted, visible=bool(painted))
+
+
+def _small(picture: drawing.Picture) -> drawing.Picture:
+    scale = min(1.0, THUMBNAIL / max(picture.shape[:2]))
+    return drawing.view(picture, (max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))))
+
 
 NAME = "compare"
 
@@ -40,7 +393,7 @@ class Compare:
 
 def draw() -> Compare:
     """Put the components where the caller stands."""
-    gr.HTML(presenters.START, padding=False)
+    gr.HTML(START, padding=False)
     other_words = gr.Textbox(
         label="Other words (optional)",
         info="One more result: the same picture divided among these. Classes are matched by name.",
@@ -49,7 +402,7 @@ def draw() -> Compare:
         elem_id="other-words",
     )
     with gr.Accordion("Ground truth (optional)", open=False, elem_id="truth"):
-        gr.HTML(presenters.TRUTH_TEXT, padding=False)
+        gr.HTML(TRUTH_TEXT, padding=False)
         mask = gr.Image(
             label="Ground truth",
             show_label=False,
@@ -62,7 +415,7 @@ def draw() -> Compare:
     with gr.Row():
         go = gr.Button("Compare", variant="primary", elem_id="compare-go", scale=3, min_width=160)
         stop = gr.Button("Stop", elem_id="compare-stop", scale=1, min_width=70)
-    news = gr.HTML(presenters.EMPTY, elem_id="compare-news", min_height=30, padding=False)
+    news = gr.HTML(EMPTY, elem_id="compare-news", min_height=30, padding=False)
     gallery = gr.Gallery(
         label="Results",
         show_label=False,

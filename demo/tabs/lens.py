@@ -25,7 +25,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.handlers.common import plainly, whole
+from demo.handling import plainly, whole
 from demo.service import Run, Service
 from demo.service.lens import lens_rows, lens_value
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE

@@ -1,17 +1,310 @@
-"""The Model tab: which weights run for this visitor, another in their place, and the model input."""
+"""The model: which one runs, one click to a better one, another in its place, and the model input."""
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from demo.handlers.model import FactsView, LoadView, ModelHandlers, SawView
-from demo.models import offered
-from demo.presenters.model import NOTHING_RUNS, NOTHING_SEEN, choices
-from demo.tabs.ask import Ask
+from demo.drawing import model_pixels
+from demo.errors import UserError
+from demo.handling import AUTO, followed, one_of, plainly
+from demo.html import hint, sheet, strip
+from demo.model_facts import NANO, ModelFacts, Offered, offered
+from demo.models import Status
+from demo.service import Service
+from demo.service.model_input import ModelInput, what_it_saw
+from demo.settings import OFFERED, PRESETS, SHORT_SIDES
 from demo.tabs.common import PRIVATE, Shared, outputs, shown
+
+NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
+OWN_CHOICE = "Your choice, on this page only."
+EMBEDDED_LIMITS = (
+    "nano is part of this program, so that it works with no network and every test shows the real computation. "
+    "It is small (15 MB) and reads photographs of everyday things, with English words. ViT-B-16:openai is better."
+)
+STOPPED = strip("note", "Stopped.", "Nothing was changed.")
+NOTHING_RUNS = hint("The model is being loaded; what runs is listed here then.")
+NOTHING_SEEN = hint("Choose a picture to see exactly what the model is given of it.")
+
+
+def banner(status: Status, chosen: ModelFacts | None = None) -> str:
+    """HTML: what runs and where, and why it is not what was asked for.
+
+    Args:
+        status: what runs for whoever chose nothing.
+        chosen: the model that this visitor chose.
+    """
+    if chosen is not None:
+        return strip("calm", _runs(chosen.name, chosen.pretrained, chosen.device, chosen.precision), OWN_CHOICE)
+    if status.failed:
+        return strip("bad", "No model", status.notice or "")
+    if not status.ready:
+        return strip("busy", "Loading the model", "The page is ready; the first answer may take some seconds.")
+    facts = _runs(status.name, status.pretrained, status.device, status.precision)
+    if status.notice:
+        return strip("note", facts, status.notice)
+    return strip("calm", facts, NANO_LIMITS if status.name == NANO else "")
+
+
+def offer_label(key: str) -> str:
+    """Plain text on the button that loads a better model."""
+    megabytes = {known: size for known, size, _ in OFFERED}.get(key)
+    return f"Load {key}" + (f" ({megabytes / 1000:.1f} GB)" if megabytes else "")
+
+
+def model_sheet(facts: ModelFacts) -> str:
+    """HTML: everything about a model, and the limits of the embedded one."""
+    tall, wide = facts.patch
+    rows = [
+        ("Model", facts.name),
+        ("Weights", f"{facts.pretrained} (from: {facts.source})" if facts.source != facts.pretrained else facts.source),
+        ("Size", f"{facts.parameters / 1e6:.1f} million parameters, {facts.nbytes / 1e6:.0f} MB in memory"),
+        ("Image tower", f"{facts.layers} blocks of {facts.heads} heads, patches of {tall} x {wide} pixels"),
+        ("Native size", f"{facts.short_side} pixels along the short side"),
+        ("Runs on", f"{facts.device}, {facts.precision}, {facts.threads} processor threads"),
+        ("Digest", f"SHA-256 {facts.digest}…"),
+    ]
+    return sheet(rows) + (hint(EMBEDDED_LIMITS) if facts.name == NANO else "")
+
+
+def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
+    """(label, key) of each model that the page proposes."""
+    found = []
+    for entry in offered:
+        here = {True: " · here", False: " · not here yet", None: ""}[entry.here]
+        found.append((f"{entry.key} · {entry.megabytes} MB · {entry.remark}{here}", entry.key))
+    return found
+
+
+def loading(key: str, share: float, text: str) -> str:
+    """HTML: how far a model has come."""
+    return (
+        f'<div class="strip busy" role="status"><b>Loading {html.escape(key)}</b> {share:.0%}, {html.escape(text)}'
+        f'<progress class="wide" max="1" value="{share:.3f}" aria-label="loading"></progress></div>'
+    )
+
+
+def loaded(facts: ModelFacts) -> str:
+    """HTML: a model has become this visitor's."""
+    return strip("calm", f"{facts.key} is in use.", "What is on the page is made anew with it.")
+
+
+def saw_sheet(saw: ModelInput) -> str:
+    """HTML: sizes in every frame, and how much of the picture a patch covers."""
+    frame = saw.frame
+    tall, wide = saw.patch_in_picture
+    cut = frame.resized != frame.model
+    crop = f"{_size(frame.model)} from row {frame.crop[0]}, column {frame.crop[1]}" if cut else "nothing was cut off"
+    rows = [
+        ("Your picture", f"{_size(frame.original)} pixels"),
+        ("Resized to", f"{_size(frame.resized)} pixels"),
+        ("Crop", crop),
+        ("Grid", f"{_size(frame.grid)} = {frame.grid[0] * frame.grid[1]} patches of {_size(frame.patch)} pixels"),
+        ("One patch", f"covers {tall:.1f} x {wide:.1f} pixels of your picture"),
+    ]
+    return sheet(rows) + hint("Sizes are height x width. The picture shows the model's own pixels, enlarged.")
+
+
+def _runs(name: str, pretrained: str, device: str, precision: str) -> str:
+    weights = "" if pretrained == "embedded" else f", {pretrained} weights"
+    return f"{name}{weights} on {device}, {precision}"
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+class FactsView(NamedTuple):
+    """New values of the components that say which model runs, by the components' names."""
+
+    facts: Any
+    choice: Any
+
+
+class SawView(NamedTuple):
+    """New values of the components that show the model input, by the components' names."""
+
+    pixels: Any
+    sizes: Any
+
+
+class LoadView(NamedTuple):
+    """New values while another model is loaded, by the components' names."""
+
+    news: Any
+    facts: Any
+    choice: Any
+    banner: Any
+    model: Any
+
+
+class HeadView(NamedTuple):
+    """New values of the components that say what runs and offer a better model, by the components' names."""
+
+    banner: Any
+    offer: Any
+    stop: Any
+
+
+class OfferedView(NamedTuple):
+    """New values while the offered model is loaded, by the components' names."""
+
+    banner: Any
+    offer: Any
+    stop: Any
+    model: Any
+
+
+def head_view(status: Status, facts: ModelFacts | None = None) -> HeadView:
+    """What runs, and the button that loads a better model where there is one.
+
+    Args:
+        status: what runs for whoever chose nothing.
+        facts: of the model that this visitor chose.
+    """
+    label = offer_label(status.offer) if status.offer else ""
+    offered_now = status.offer is not None and facts is None
+    return HeadView(banner(status, facts), gr.Button(label, visible=offered_now), gr.Button(visible=False))
+
+
+class ModelHandlers:
+    """One method for each event of the tab; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._holder = service.holder
+        self._service = service
+
+    @plainly
+    def refresh(self, model: str | None) -> FactsView:
+        """The tab was opened: the visitor's model, and what else there is."""
+        facts = self._holder.facts(model)
+        return FactsView(model_sheet(facts), _choices(facts.key))
+
+    @plainly
+    def load(self, asked: Any, model: str | None) -> Iterator[LoadView]:
+        """Another model was asked for: steps of loading it, then the model as this visitor's own."""
+        if not isinstance(asked, str) or not asked.strip():
+            raise UserError("model: expected a name, got nothing. Pick one, or type one such as ViT-B-16:openai.")
+        unchanged = LoadView(*(gr.skip() for _ in LoadView._fields))
+        try:
+            key = yield from followed(
+                lambda tell: self._holder.load(asked, tell),
+                lambda share, text: unchanged._replace(news=loading(asked.strip(), share, text)),
+            )
+        except Exception:
+            yield unchanged._replace(news="")
+            raise
+        facts = self._holder.facts(key)
+        yield LoadView(
+            news=loaded(facts),
+            facts=model_sheet(facts),
+            choice=_choices(facts.key),
+            banner=banner(self._holder.status(), facts),
+            model=key,
+        )
+
+    @plainly
+    def load_offered(self, model: str | None) -> Iterator[OfferedView]:
+        """The head's button was pressed: steps of loading the better model, which then is this visitor's."""
+        key = self._holder.status().offer
+        if key is None:  # somebody else's press has loaded it meanwhile
+            yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
+            return
+        busy = OfferedView("", gr.Button(visible=False), gr.Button(visible=True), gr.skip())
+        try:
+            yield busy._replace(banner=loading(key, 0.0, "asking the model hub"))
+            loaded = yield from followed(
+                lambda tell: self._holder.load(key, tell),
+                lambda share, text: busy._replace(banner=loading(key, share, text)),
+            )
+        except Exception:
+            yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
+            raise
+        status = self._holder.status()
+        own = None if loaded == status.key else self._holder.facts(loaded)  # None: it runs for everybody now
+        yield OfferedView(*head_view(status, own), model=loaded)
+
+    @plainly
+    def head_stopped(self) -> HeadView:
+        """Stop was pressed in the head."""
+        return head_view(self._holder.status())._replace(banner=STOPPED)
+
+    @plainly
+    def stopped(self) -> str:
+        """Stop was pressed."""
+        return STOPPED
+
+    @plainly
+    def look(self, path: str | None, preset: Any, short_side: Any, model: str | None) -> SawView:
+        """The tab was opened, or another picture or size was chosen."""
+        if not path:
+            return SawView(None, NOTHING_SEEN)
+        side = one_of("short side", str(short_side), (AUTO, *map(str, SHORT_SIDES)))
+        chosen = None if side == AUTO else int(side)
+        saw = what_it_saw(self._service, path, one_of("preset", preset, PRESETS), chosen, model)
+        return SawView(model_pixels(saw.pixels, saw.frame.patch), saw_sheet(saw))
+
+
+def _choices(key: str) -> Any:
+    return gr.Dropdown(choices(offered(look=True)), value=key, allow_custom_value=True)
+
+
+TITLE_HTML = (
+    '<a class="skip" href="#words">Skip to the words</a><h1>CLIPtrase Lab</h1>'
+    "<p>Cut a picture into parts with nothing but words, and see why. "
+    '<a href="https://arxiv.org/abs/2407.08268" target="_blank" rel="noopener">Paper</a></p>'
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Components of the head; `model` is the page's own, which loading changes too."""
+
+    banner: gr.HTML
+    offer: gr.Button
+    stop: gr.Button
+    model: gr.State
+
+    @property
+    def shown(self) -> list[Any]:
+        """What says which model runs, in the order of `HeadView`."""
+        return outputs(self, HeadView)
+
+
+def draw_head(banner: str) -> Head:
+    """Put the components where the caller stands.
+
+    Args:
+        banner: HTML, what runs now.
+    """
+    with gr.Row(elem_id="head"):
+        gr.HTML(TITLE_HTML, padding=False, elem_id="title")
+        said = gr.HTML(banner, padding=False, elem_id="banner")
+        offer = gr.Button("", visible=False, variant="primary", size="sm", elem_id="head-load", scale=0, min_width=230)
+        stop = gr.Button("Stop", visible=False, size="sm", elem_id="head-stop", scale=0, min_width=90)
+    return Head(said, offer, stop, gr.State(None))
+
+
+def wire_head(head: Head, handlers: ModelHandlers) -> None:
+    """Events of the head; that another model makes a new result is wired where the page is."""
+    loading = head.offer.click(
+        handlers.load_offered,
+        head.model,
+        outputs(head, OfferedView),
+        show_progress="hidden",
+        concurrency_limit=1,
+        concurrency_id="load",  # beside the model's own place: a long download must not hold up results
+        **PRIVATE,
+    )
+    head.stop.click(
+        handlers.head_stopped, None, head.shown, cancels=[loading], queue=False, show_progress="hidden", **PRIVATE
+    )
+
 
 NAME = "model"
 
@@ -51,9 +344,12 @@ def draw(banner: gr.HTML, model: gr.State) -> Model:
     return Model(choice, load, stop, news, facts, pixels, sizes, banner, model)
 
 
-def wire(tab: Model, opened: gr.Tab, shared: Shared, ask: Ask, handlers: ModelHandlers) -> None:
-    """Events of this tab; that another model makes a new result is wired where the page is."""
-    seen = [shared.image, ask.preset, ask.short_side, tab.model]
+def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], handlers: ModelHandlers) -> None:
+    """Events of this tab; `sizes` are the controls of preset and short side, which the model input depends on.
+
+    That another model makes a new result is wired where the page is.
+    """
+    seen = [shared.image, *sizes, tab.model]
     saw: dict[str, Any] = {"outputs": outputs(tab, SawView), "show_progress_on": [tab.pixels], **PRIVATE}
 
     def when_active(active: str, *fields: Any) -> Any:
@@ -62,7 +358,7 @@ def wire(tab: Model, opened: gr.Tab, shared: Shared, ask: Ask, handlers: ModelHa
 
     opened.select(handlers.refresh, tab.model, outputs(tab, FactsView), show_progress="hidden", **PRIVATE)
     opened.select(handlers.look, seen, **saw)
-    changed = [shared.image.change, ask.preset.change, ask.short_side.change, tab.model.change]
+    changed = [component.change for component in seen]
     gr.on(changed, when_active, [shared.active, *seen], trigger_mode="always_last", **saw)
     loading = gr.on(
         [tab.load.click],

@@ -2,16 +2,320 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from demo.handlers.common import DownloadView
-from demo.handlers.refine import BetterView, OfferView, RefineHandlers, RefineView
-from demo.presenters import refine as presenters
-from demo.settings import REFINE_MODES
+from demo import core
+from demo.drawing import boundaries, outlined
+from demo.errors import UserError
+from demo.handling import DownloadView, downloaded, followed, one_of, plainly, text, whole
+from demo.html import hint, percent, seconds, sort_head, strip, swatch, word
+from demo.service import RefinedView, Refinement, Run, Service, bundle
+from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here
+from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, fetch_file, hidden_text, outputs, shown
+
+START = hint(
+    "Classes come from patches of many pixels, so their boundaries are coarse. A refiner moves them to where things "
+    "end. SAM, Segment Anything, is a model that cuts out whatever one points at, without knowing what it is."
+)
+DOWNLOAD = "Download the refined result (zip)"
+EMPTY = hint("Segment a picture, then press Refine.")
+STOPPED = strip("note", "Stopped.", "Nothing was changed.")
+FETCH_STOPPED = strip("note", "Stopped.", "Nothing was fetched.")
+KEY = (
+    '<p class="facts key"><span><i class="sign line stayed"></i> boundary that stayed</span>'
+    '<span><i class="sign line was"></i> where it was</span><span><i class="sign line is"></i> where it is now</span>'
+    "<span>Numbers: the components below.</span></p>"
+)
+COMPONENTS_INFO = (
+    "A tick takes SAM's mask, without one the component stays as it was; edges, where chosen, come after. "
+    "Applies at once; SAM is not asked again."
+)
+NO_COMPONENTS = {
+    "everything": hint("In this mode SAM is not asked about components: each of its masks takes its commonest class."),
+    "edges": hint("This refiner does not work by components."),
+}
+_MODES = {
+    "prompts": "prompts: SAM is shown each component of each class and cuts it out",
+    "regions": "regions: likewise for each region of the clustering, which parts things of one class that touch",
+    "everything": "everything: SAM cuts up the whole picture; each part takes its commonest class. The slowest",
+}
+_COLUMNS = (("Class", "text"), ("Gained", "number"), ("Lost", "number"), ("Change", "number"))
+_PIECE_COLUMNS = (
+    *(("Component", "number"), ("Class", "text"), ("Area", "number"), ("Predicted IoU", "number")),
+    *(("Agreement", "number"), ("Taken", "text")),
+)
+
+
+def refiners(here: Mapping[str, bool]) -> list[tuple[str, str]]:
+    """(label, name) of each refiner; `here` says whose weights are on this machine, as far as that is known."""
+    found = []
+    for name, megabytes, remark in REFINERS:
+        size = f" · {megabytes} MB" if megabytes else ""
+        known = {True: "", False: " · not here yet", None: ""}[here.get(name)]
+        found.append((f"{name} · {remark}{size}{known}", name))
+    return found
+
+
+def modes() -> list[tuple[str, str]]:
+    """(label, name) of each mode."""
+    return [(_MODES[name], name) for name in REFINE_MODES]
+
+
+def fetch_label(name: str, megabytes: int) -> str:
+    """Plain text on the button that fetches weights."""
+    return f"Fetch {name} ({megabytes} MB)"
+
+
+def working(title: str, share: float, text: str) -> str:
+    """HTML: how far something has come; all texts are plain."""
+    return (
+        f'<div class="strip busy" role="status"><b>{html.escape(title)}</b> {html.escape(text)}'
+        f'<progress class="wide" max="1" value="{share:.3f}" aria-label="{html.escape(title)}"></progress></div>'
+    )
+
+
+def fetched(name: str) -> str:
+    """HTML: weights have come."""
+    return strip("calm", f"{name} is here.", "Press Refine.")
+
+
+def news(better: RefinedView) -> str:
+    """HTML: what was done and what it took."""
+    components = better.refined.report.components
+    parts = ["the whole result was <b>reused</b>"] if better.after.kept else []
+    if not better.after.kept:
+        parts = [f"{html.escape(better.asked.refiner)} took {seconds(better.refined.timings['refine'])}"]
+    if components:
+        accepted = sum(component.accepted for component in components)
+        parts.append(f"{accepted} of {len(components)} components have a new mask")
+    return f'<p class="facts">{" · ".join(parts)}</p>'
+
+
+def share(better: RefinedView) -> str:
+    """HTML: how much changed."""
+    changed = better.refined.report.changed
+    if not changed:
+        return '<p class="facts">No pixel changed its class.</p>'
+    part = percent(changed / better.refined.labels.size)
+    return f'<p class="facts"><b>{changed:,}</b> pixels changed their class, {part} of the picture.</p>'
+
+
+def class_table(better: RefinedView) -> str:
+    """HTML table: pixels that each class gained and lost, most changed first."""
+    report, colours = better.refined.report, _colours(better)
+    names = sorted({*report.gained, *report.lost}, key=lambda name: (-_moved(better, name), name))
+    if not names:
+        return ""
+    rows = ""
+    for name in names:
+        won, lost = report.gained.get(name, 0), report.lost.get(name, 0)
+        rows += (
+            f'<tr><td>{swatch(colours[name])}</td><th scope="row" data-value="{html.escape(name, quote=True)}">'
+            f'{word(name)}</th><td data-value="{won}">{won:,}</td><td data-value="{lost}">{lost:,}</td>'
+            f'<td data-value="{won - lost}">{won - lost:+,}</td></tr>'
+        )
+    return _table(_COLUMNS, rows)
+
+
+def component_table(better: RefinedView) -> str:
+    """HTML table: what SAM was asked about, what it thinks of its answer, and whether that was taken."""
+    components = better.refined.report.components
+    if not components:
+        mode = "edges" if better.asked.refiner == "edges" else better.asked.mode
+        return NO_COMPONENTS.get(mode, hint("No component is large enough to be asked about; nothing was changed."))
+    colours, size = _colours(better), better.refined.labels.size
+    rows = "".join(
+        f'<tr><td>{swatch(colours[component.class_name])}</td><th scope="row" data-value="{number}">{number}</th>'
+        f'<td data-value="{html.escape(component.class_name, quote=True)}">{word(component.class_name)}</td>'
+        f'<td data-value="{component.area}">{percent(component.area / size)}</td>'
+        f'<td data-value="{component.predicted_iou:.4f}">{component.predicted_iou:.2f}</td>'
+        f'<td data-value="{component.agreement:.4f}">{component.agreement:.2f}</td>'
+        f'<td data-value="{"yes" if component.accepted else "no"}">'
+        f"{'yes' if component.accepted else 'no: ' + html.escape(component.reason)}</td></tr>"
+        for number, component in enumerate(components, start=1)
+    )
+    text = hint("Predicted IoU: how good SAM rates its mask. Agreement: overlap of mask and component. 1 is best.")
+    return _table(_PIECE_COLUMNS, rows, "components") + text
+
+
+def component_choices(better: RefinedView) -> list[tuple[str, int]]:
+    """(label, index) of each component; plain text, which Gradio escapes."""
+    components = better.refined.report.components
+    return [(f"{number} {component.class_name}", number - 1) for number, component in enumerate(components, start=1)]
+
+
+def _moved(better: RefinedView, name: str) -> int:
+    report = better.refined.report
+    return report.gained.get(name, 0) + report.lost.get(name, 0)
+
+
+def _colours(better: RefinedView) -> dict[str, str]:
+
+    table = core.viz.palette.label_colours(better.refined)
+    return {name: core.viz.palette.to_hex(table[index]) for index, name in enumerate(better.refined.class_names)}
+
+
+def _table(columns: Iterable[tuple[str, str]], rows: str, kind: str = "") -> str:
+    heads = "".join(sort_head(name, what, falling=False) for name, what in columns)
+    return (
+        f'<div class="legend {kind}"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
+        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+NAMES = tuple(MEGABYTES)
+OPACITY = 0.5
+MOST_NUMBERS = 60
+"""Components whose numbers are written into the picture, largest first."""
+
+
+class OfferView(NamedTuple):
+    """New values of the components that offer refiners, by the components' names."""
+
+    refiner: Any
+    mode: Any
+    fetch: Any
+
+
+class RefineView(NamedTuple):
+    """New values while a result is refined, and once it is, by the components' names."""
+
+    news: Any
+    found: Any
+    components: Any
+    token: Any
+
+
+class BetterView(NamedTuple):
+    """New values of the components that show a refined result, by the components' names."""
+
+    slider: Any
+    share: Any
+    boundaries: Any
+    classes: Any
+    component_table: Any
+    refinement: Any
+
+
+SAME = BetterView(*(gr.skip() for _ in BetterView._fields))
+NOTHING = BetterView(None, "", None, "", "", None)
+
+
+class RefineHandlers:
+    """One method for each event of the tab; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def offer(self, refiner: Any) -> OfferView:
+        """The tab was opened, or a refiner was picked: which weights are here, and what goes with the choice."""
+        name = one_of("refiner", refiner, NAMES)
+        here = {known: is_here(known) for known in NAMES}
+        return OfferView(
+            refiner=gr.Dropdown(refiners(here)),
+            mode=gr.Radio(visible=name != NO_MODEL),
+            fetch=gr.Button(fetch_label(name, MEGABYTES[name]), visible=not here[name]),
+        )
+
+    @plainly
+    def fetch(self, refiner: Any) -> Iterator[Any]:
+        """Fetch pressed: steps of the download."""
+        name = one_of("refiner", refiner, NAMES)
+        try:
+            yield from followed(
+                lambda tell: fetch(name, tell),
+                lambda share, said: working(f"Fetching {name}", share, said),
+            )
+        except Exception:
+            yield ""
+            raise
+        yield fetched(name)
+
+    @plainly
+    def fetch_stopped(self, news: Any) -> Any:
+        """Stop was pressed: said only where something came in."""
+        return FETCH_STOPPED if "busy" in text("news", news) else gr.skip()
+
+    @plainly
+    def refine(self, run: Run | None, path: str | None, refiner: Any, mode: Any) -> Iterator[tuple[Any, ...]]:
+        """Refine pressed: steps of the work, then the result before and after."""
+        if run is None:
+            raise UserError("There is no result yet. Press Segment first.")
+        name, way = one_of("refiner", refiner, NAMES), one_of("mode", mode, REFINE_MODES)
+        expect_here(name)
+        asked = Refinement(run, name, REFINE_MODES[0] if name == NO_MODEL else way)
+        hidden = RefineView(gr.skip(), gr.Column(visible=False), gr.CheckboxGroup(visible=False), "")
+        try:
+            better: RefinedView = yield from followed(
+                lambda tell: self._service.refine(asked, path, tell),
+                lambda share, said: (*hidden._replace(news=working(f"{name}:", share, said)), *NOTHING),
+            )
+        except Exception:
+            yield (*hidden._replace(news=EMPTY), *NOTHING)
+            raise
+        view = RefineView(news(better), gr.Column(visible=True), _choices(better), asked.token)
+        yield (*view, *_view(better))
+
+    @plainly
+    def choose(self, refinement: Refinement | None, token: str, path: str | None, components: Any) -> BetterView:
+        """A component was ticked or not: merged anew; what belongs to an older result is ignored."""
+        if refinement is None or token != refinement.token:
+            return SAME
+        if not isinstance(components, list):
+            raise UserError("components: expected a list of numbers, got something else. Tick those to be used.")
+        keep = tuple(sorted({whole("component", component, 0) for component in components}))
+        return _view(self._service.refine(dataclasses.replace(refinement, keep=keep), path))
+
+    @plainly
+    def stopped(self, news: Any) -> Any:
+        """Stop was pressed, or another picture came: said only where something ran."""
+        return STOPPED if "busy" in text("news", news) else gr.skip()
+
+    @plainly
+    def forget(self, refinement: Refinement | None, run: Run | None) -> tuple[Any, ...]:
+        """Another result is there: what was refined goes, unless nothing was, or it is of that result already."""
+        if refinement is None or refinement.run == run:
+            return tuple(gr.skip() for _ in (*RefineView._fields, *BetterView._fields))
+        gone = RefineView(EMPTY, gr.Column(visible=False), gr.CheckboxGroup([], value=[], visible=False), "")
+        return (*gone, *NOTHING)
+
+    @plainly
+    def download(self, refinement: Refinement | None, path: str | None) -> Iterator[DownloadView]:
+        """Download pressed: steps of the work, then the refined result as one archive."""
+        if refinement is None:
+            raise UserError("There is no refined result yet. Press Refine first.")
+        yield from downloaded(lambda tell: bundle(self._service, refinement.run, path, refinement, tell), DOWNLOAD)
+
+
+def _choices(better: RefinedView) -> Any:
+    taken = [index for index, component in enumerate(better.refined.report.components) if component.accepted]
+    return gr.CheckboxGroup(component_choices(better), value=taken, visible=bool(better.refined.report.components))
+
+
+def _view(better: RefinedView) -> BetterView:
+
+    before, after, colours = better.before, better.after, core.viz.palette.label_colours(better.refined)
+    shown = better.refined.report.components[:MOST_NUMBERS]
+    numbers = [(i, component.point) for i, component in enumerate(shown, start=1)]
+    left, right = (outlined(cut.shown, cut.labels, colours, OPACITY) for cut in (before, after))
+    return BetterView(
+        slider=(left, right),
+        share=share(better),
+        boundaries=boundaries(better.pixels, before.result.labels, after.result.labels, numbers),
+        classes=class_table(better),
+        component_table=component_table(better),
+        refinement=better.asked,
+    )
+
 
 NAME = "refine"
 FIRST = "sam-nano+edges"
@@ -44,15 +348,15 @@ class Refine:
 
 def draw() -> Refine:
     """Put the components where the caller stands."""
-    gr.HTML(presenters.START, padding=False)
-    refiner = gr.Dropdown(presenters.refiners({}), value=FIRST, label="Refiner", filterable=False, elem_id="refiner")
-    mode = gr.Radio(presenters.modes(), value=REFINE_MODES[0], label="How SAM is asked", elem_id="refine-mode")
+    gr.HTML(START, padding=False)
+    refiner = gr.Dropdown(refiners({}), value=FIRST, label="Refiner", filterable=False, elem_id="refiner")
+    mode = gr.Radio(modes(), value=REFINE_MODES[0], label="How SAM is asked", elem_id="refine-mode")
     fetch = gr.Button("Fetch", visible=False, elem_id="refine-fetch")
     fetch_news = gr.HTML("", elem_id="refine-fetch-news", padding=False)
     with gr.Row():
         go = gr.Button("Refine", variant="primary", elem_id="refine-go", scale=3, min_width=160)
         stop = gr.Button("Stop", elem_id="refine-stop", scale=1, min_width=70)
-    news = gr.HTML(presenters.EMPTY, elem_id="refine-news", min_height=30, padding=False)
+    news = gr.HTML(EMPTY, elem_id="refine-news", min_height=30, padding=False)
     with gr.Column(visible=False) as found:
         parts = _results()
     return Refine(
@@ -134,7 +438,7 @@ def _results() -> dict[str, Any]:
     )
     share = gr.HTML("", elem_id="refine-share", min_height=30, padding=False)
     boundaries = shown("Boundaries before and after", "refine-boundaries", "png", height=380)
-    gr.HTML(presenters.KEY, padding=False)
+    gr.HTML(KEY, padding=False)
     caption("Pixels that each class gained and lost")
     classes = gr.HTML("", elem_id="refine-classes", padding=False)
     caption("Components, and what became of SAM's masks")
@@ -147,9 +451,9 @@ def _results() -> dict[str, Any]:
         "components": gr.CheckboxGroup(
             [],
             label="Components that take SAM's mask",
-            info=presenters.COMPONENTS_INFO,
+            info=COMPONENTS_INFO,
             visible=False,
             elem_id="refine-components",
         ),
-        "download": gr.Button(presenters.DOWNLOAD, elem_id="refine-download"),
+        "download": gr.Button(DOWNLOAD, elem_id="refine-download"),
     }

@@ -1,18 +1,295 @@
-"""The result: the picture with its classes and their names, the legend beside it, a spot, what it cost."""
+"""The result: the picture with its classes and their names, the legend, a spot, what it cost, downloads."""
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from demo.handlers.common import DownloadView
-from demo.handlers.segment import ResultView, SegmentHandlers
-from demo.presenters import segment as presenters
-from demo.service.figure import KINDS
+from demo import core
+from demo.drawing import labels_url, picture_url, spots_code
+from demo.errors import UserError, for_people
+from demo.handling import DownloadView, downloaded, inside, one_of, plainly, point_of, read_asked, same, text, whole
+from demo.html import hint, percent, seconds, some, sort_head, strip, swatch, word
+from demo.service import Point, Run, SegmentView, Service, bundle, point_at, scores_of
+from demo.service.download import KINDS, figure_file
 from demo.static import static
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, hidden_text, outputs
+
+NOTES_SHOWN = 5
+
+MOST_SAID = 5
+"""Classes that the line above the result names."""
+
+DOWNLOAD = "Download masks, overlay and settings (zip)"
+SAVE = "Save"
+EMPTY_LEGEND = hint("The classes that were found appear here, with their share of the picture.")
+NEW_PICTURE = strip("note", "Your picture is here.", "Type what is in it, then press Enter.")
+NO_PICTURE = strip("note", "No picture.", "Drop one anywhere, paste one, or pick an example.")
+STOPPED = strip("note", "Stopped.", "The last result stays.")
+_ENCODING = ("read", "encode")
+_STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
+_COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
+
+MOST_MISSING = 8
+"""Classes that are named; the rest is counted."""
+
+
+def legend_table(cut: SegmentView) -> str:
+    """HTML table: class, share of the picture, mean confidence; heads sort it, a class's button isolates it."""
+    heads = "".join(sort_head(name, kind, falling=name == "Area") for name, kind in _COLUMNS)
+    rows = "".join(
+        f'<tr data-label="{row.index}"><th scope="row" data-value="{html.escape(row.name, quote=True)}">'
+        f'<button type="button" class="chip" aria-pressed="false">{swatch(row.colour)} {word(row.name)}</button></th>'
+        f'<td data-value="{row.area:.6f}"><span class="share" style="--share:{row.area:.3f};--colour:{row.colour}">'
+        f'{percent(row.area)}</span></td><td data-value="{row.confidence:.6f}">{percent(row.confidence)}</td></tr>'
+        for row in cut.legend
+    )
+    present = {row.name for row in cut.legend}
+    absent = [name for name in cut.result.class_names if name not in present]
+    return (
+        f'<div class="legend"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+        + (f'<p class="hint">Not found: {word(some(absent, 12))}</p>' if absent else "")
+        + "".join(hint(note) for note in cut.result.notes[:NOTES_SHOWN])
+    )
+
+
+def done(cut: SegmentView) -> str:
+    """HTML: the result in one line, and what stands in the way of a better one."""
+    shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:MOST_SAID])
+    more = len(cut.legend) - MOST_SAID
+    took = sum(value for stage, value in cut.result.timings.items() if not (cut.reused and stage in _ENCODING))
+    cost = "Instant (cached)." if cut.kept else f"{seconds(took)}."
+    advice = one_class(cut)
+    said = f"{shares}{f' and {more} more' if more > 0 else ''}. {advice or cost}"
+    return strip("note" if advice else "calm", "Done:", said)
+
+
+def failed(text: str) -> str:
+    """HTML: why there is no new result."""
+    return strip("bad", "Not possible.", text)
+
+
+def one_class(cut: SegmentView) -> str:
+    """Plain text: why one class fills the whole picture; empty where several were asked for."""
+    rest = cut.run.asked.everything_else
+    if len(cut.result.class_names) != 1 + rest:
+        return ""
+    name = cut.result.class_names[0]
+    if len(name.split()) > 2 or (len(name.split()) == 2 and not rest):
+        return f"Taken as one class. Separate classes with commas: {', '.join(name.split()[:6])}."
+    return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
+
+
+def drawn(cut: SegmentView, scored: int) -> dict[str, Any]:
+    """What the browser needs besides pixels to draw a result; the first `scored` classes were compared with patches."""
+    colours = core.viz.palette.label_colours(cut.result)
+    return {
+        "alt": alt_text(cut),
+        "words": cut.run.asked.words,
+        "grid": list(cut.run.seen.grid),
+        "scored": scored,
+        "names": list(cut.result.class_names),
+        "colours": [[row.index, *colours[row.index].tolist()] for row in cut.legend],
+        "classes": [{"index": row.index, "name": row.name, "colour": row.colour} for row in cut.legend],
+    }
+
+
+def costs(cut: SegmentView) -> str:
+    """HTML: what each stage took, and what was reused."""
+    took, settings = cut.result.timings, cut.result.settings
+    if cut.kept:
+        stages = "the whole result was <b>reused</b>: nothing was computed again"
+    else:
+        picture = (
+            "picture <b>reused</b>: the image model did not run"
+            if cut.reused
+            else f"picture read {seconds(took['read'])}, encoded {seconds(took['encode'])}"
+        )
+        parts = (f"{name} {seconds(took[stage])}" for name, stage in _STAGES)
+        stages = " · ".join((picture, *parts))
+    regions = int(cut.result.patch_clusters.max()) + 1
+    h, w = cut.run.seen.grid
+    return (
+        f'<p class="facts">{stages}<br>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} patches'
+        f" · eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
+    )
+
+
+def alt_text(cut: SegmentView) -> str:
+    """The overlay for whoever does not see it; plain text."""
+    shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:12])
+    return f"The picture divided among words: {shares}. The legend has every class."
+
+
+def absent(missing: Sequence[str]) -> str:
+    """HTML: classes that the picture does not seem to show; empty where there are none."""
+    if not missing:
+        return ""
+    names = some([f'"{name}"' for name in missing], MOST_MISSING)
+    return strip("note", "Probably not in this picture", f"or not known to this model: {names}.")
+
+
+def findings(texts: Sequence[str]) -> str:
+    """HTML list of what could be better about the words; empty without findings."""
+    if not texts:
+        return ""
+    items = "".join(f"<li><bdi>{html.escape(text)}</bdi></li>" for text in texts)
+    return f'<div class="strip note" role="status"><b>About your words</b><ul>{items}</ul></div>'
+
+
+def point_facts(point: Point) -> str:
+    """HTML: what is at a point of the picture, what came second, and which region voted."""
+    shown, (first, *others) = point.shown, point.candidates
+    lines = [f"<b>{swatch(point.colour)} {word(shown)}</b> at column {point.column}, row {point.row}"]
+    lines.append(
+        f"The patch itself says {word(first.name)} ({percent(first.probability)}), by the word {word(first.word)}"
+        + (f"; then {word(others[0].name)} ({percent(others[0].probability)})" if others else "")
+        + (f", a margin of {percent(first.probability - others[0].probability)}" if others else "")
+    )
+    if point.abstained:
+        lines.append("It is less sure than the threshold, so the pixel is background.")
+    elif point.region is not None:
+        lines.append(
+            f"Region {point.region} ({percent(point.region_area)} of the picture) voted for "
+            f"{word(point.region_class)}: {percent(point.region_share)} of its pixels."
+        )
+    return f'<div class="facts">{"<br>".join(lines)}</div>'
+
+
+class ResultView(NamedTuple):
+    """New values of the components that show a result, by the components' names."""
+
+    result: Any
+    legend: Any
+    costs: Any
+    point: Any
+    absent: Any
+    findings: Any
+    status: Any
+    run: Any
+    token: Any
+
+
+class SegmentHandlers:
+    """One method for each event around the result; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def segment(self, path: str | None, *fields: Any) -> ResultView:
+        """Segment pressed."""
+        return self._view(self._service.segment(path, read_asked(*fields)), path)
+
+    @plainly
+    def resegment(self, run: Run | None, path: str | None, *fields: Any) -> ResultView:
+        """A setting changed: the same as pressing Segment, but nothing happens before the first result."""
+        return same(ResultView) if run is None else self._view(self._service.segment(path, read_asked(*fields)), path)
+
+    @plainly
+    def forget(self, path: str | None) -> ResultView:
+        """Another picture was chosen, or none: results of the one before go."""
+        status = NEW_PICTURE if path else NO_PICTURE
+        return ResultView(None, EMPTY_LEGEND, "", "", "", "", status, None, "")
+
+    @plainly
+    def findings(self, run: Run | None, path: str | None) -> Any:
+        """After a result: what could be better about the words."""
+        if run is None:
+            return ""
+        segmenter, _ = self._service.encoded(run, path)
+        with for_people():
+            words, winners = core.text.vocabulary.parse_vocabulary(run.asked.words), scores_of(self._service, run, path)
+            return findings(core.text.linter.lint(words, segmenter.embed_words, winners.words_that_win()))
+
+    @plainly
+    def absent(self, run: Run | None, path: str | None) -> Any:
+        """After a result: classes that the picture does not seem to show, unless they were left out.
+
+        After, and not with it: the first look at the general words takes a model a second or two.
+        """
+        if run is None or run.asked.skip_missing:
+            return ""
+        segmenter, entry = self._service.encoded(run, path)
+        with for_people():
+            missing = segmenter.missing(entry.encoding, run.asked.words, templates=run.asked.templates)
+        return absent(missing)
+
+    @plainly
+    def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:
+        """Download pressed: steps of the work, then the result as one archive."""
+        if run is None:
+            raise UserError("There is no result yet. Press Segment first.")
+        yield from downloaded(lambda tell: bundle(self._service, run, path, step=tell), DOWNLOAD)
+
+    @plainly
+    def figure(self, run: Run | None, path: str | None, kind: Any, place: Any) -> Iterator[DownloadView]:
+        """Save pressed: the chosen figure or table, for the patch and layer that the lens shows.
+
+        Args:
+            run: what is shown.
+            path: the picture's file.
+            kind: one of `demo.service.figure.KINDS`.
+            place: "row,column,layer" as the browser noted it; empty before a patch was shown.
+        """
+        if run is None:
+            raise UserError("There is no result yet. Press Segment first.")
+        found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
+        patch, layer = (tuple(found[:2]), found[2]) if len(found) == 3 else (None, None)
+        chosen = one_of("figure", kind, tuple(KINDS))
+        yield from downloaded(lambda _: figure_file(self._service, run, path, chosen, patch, layer), SAVE)
+
+    @plainly
+    def point(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:
+        """A point of the result was clicked; a click on a result that is no longer shown is ignored."""
+        if run is None or token != run.token:
+            return gr.skip()
+        x, y = inside(*point_of(event), self._service.again(run, path).shown.shape[:2])
+        return point_facts(point_at(self._service, run, path, x, y))
+
+    @plainly
+    def patch(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:
+        """A patch was chosen in the lens, as (row, column): the same as a click on its middle."""
+        if run is None or token != run.token:
+            return gr.skip()
+        (row, column), (h, w) = point_of(event), run.seen.grid
+        height, width = self._service.again(run, path).shown.shape[:2]
+        x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
+        return point_facts(point_at(self._service, run, path, x, y))
+
+    def _view(self, cut: SegmentView, path: str | None) -> ResultView:
+        return ResultView(
+            result=self._drawn(cut, path),
+            legend=legend_table(cut),
+            costs=costs(cut),
+            point="",
+            absent="",
+            findings="",
+            status=done(cut),
+            run=cut.run,
+            token=cut.run.token,
+        )
+
+    def _drawn(self, cut: SegmentView, path: str | None) -> dict[str, Any]:
+        """What the browser draws the result from."""
+        probabilities = scores_of(self._service, cut.run, path).class_probabilities.numpy()
+        return {
+            **drawn(cut, len(probabilities)),
+            "picture": picture_url(cut.shown),
+            "labels": labels_url(cut.labels),
+            "spots": spots_code(probabilities),
+        }
+
+
+def _as_number(part: str) -> Any:
+    """A whole number that the browser wrote; anything else stays text, and is refused as such."""
+    return int(part) if part.isdecimal() and len(part) < 6 else part
+
 
 FILE = "file"
 RESULT_HTML = """
@@ -63,21 +340,21 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
             elem_id="result",
         )
         with gr.Column(elem_id="legend-column", min_width=240):
-            legend = gr.HTML(presenters.EMPTY_LEGEND, elem_id="legend", padding=False)
+            legend = gr.HTML(EMPTY_LEGEND, elem_id="legend", padding=False)
         with gr.Column(elem_id="notes", min_width=240):
             gr.HTML(SPOT_HTML, elem_id="spot", padding=False)
             point = gr.HTML("", elem_id="point", padding=False)
             absent = gr.HTML("", elem_id="absent", padding=False)
             findings = gr.HTML("", elem_id="findings", padding=False)
             costs = gr.HTML("", elem_id="costs", padding=False)
-            download = gr.Button(presenters.DOWNLOAD, elem_id="download", size="sm")
+            download = gr.Button(DOWNLOAD, elem_id="download", size="sm")
             with gr.Row(elem_id="save-row"):
                 kinds = [(title, name) for name, (title, _) in KINDS.items()]
                 figure = gr.Dropdown(
                     kinds, value="png", label="Figure", show_label=False, container=False, filterable=False,
                     min_width=170, elem_id="figure",
                 )  # fmt: skip
-                save = gr.Button(presenters.SAVE, elem_id="save", size="sm", scale=0, min_width=90)
+                save = gr.Button(SAVE, elem_id="save", size="sm", scale=0, min_width=90)
     place = hidden_text("place")
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(

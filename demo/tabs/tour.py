@@ -1,15 +1,140 @@
-"""The Guided tour tab: five steps, each computed when it is opened."""
+"""The Guided tour tab: five steps, each computed when it is opened; each sentence carries the numbers just computed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from demo.handlers.tour import TourHandlers, TourView
-from demo.presenters import tour as presenters
+from demo.handling import plainly, whole
+from demo.html import caption, percent, seconds
+from demo.service import Service
+from demo.service.tour import STEPS, TourStep, tour_step
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, outputs
+
+__all__ = ["CAPTIONS", "START", "caption", "step_text"]
+
+TITLES = (
+    "A few patches draw everybody's attention",
+    "Recovery: compare what patches are",
+    "Clustering: patches that agree become a region",
+    "Denoising: take away what everything shares",
+    "Words: each region votes",
+)
+CAPTIONS = (
+    ("The picture in patches; ours is red", "What our patch looks at"),
+    ("Before: what it looks at", "After: its recovered attention"),
+    ("Affinity: patches like ours", "Regions, found without any words"),
+    ("Regions before", "Regions after"),
+    ("CLIP alone", "CLIPtrase"),
+)
+START = (
+    "<p>Five short steps show how a model that was only ever told <i>what</i> is in a picture also knows <i>where</i>. "
+    "Each is computed when you open it, by the model named above.</p>"
+)
+
+
+def step_text(step: TourStep) -> str:
+    """HTML: title, two or three sentences with the numbers of this run, and what it took."""
+    body = (_attention, _recovery, _clusters, _denoising, _words)[step.number - 1](step.facts)
+    return (
+        f'<div class="tour"><p class="facts">Step {step.number} of {STEPS} · computed now in {seconds(step.seconds)}'
+        f"</p><h2>{TITLES[step.number - 1]}</h2><p>{body}</p></div>"
+    )
+
+
+def _attention(f: dict[str, float]) -> str:
+    return (
+        f"CLIP cuts the picture into {f['patches']:.0f} patches, and in every layer each patch looks at all others. "
+        "The patch outlined in red lies in the sky, like its neighbours. Yet in layer "
+        f"{f['layer']:.0f} it gives <b>{percent(f['before_global'])}</b> of its attention to {f['global']:.0f} "
+        "<b>global patches</b> elsewhere (the strongest outlined in white), at which nearly every other patch looks "
+        "too. Such attention says little about what belongs together."
+    )
+
+
+def _recovery(f: dict[str, float]) -> str:
+    return (
+        "CLIPtrase compares the patches themselves: their queries with queries, keys with keys, values with values. "
+        f"Its own surroundings now get <b>{percent(f['after_near'])}</b> instead of {percent(f['before_near'])} "
+        f"({percent(f['near_even'])} would be even), the global patches <b>{percent(f['after_global'])}</b> instead "
+        f"of {percent(f['before_global'])}. The correlation was there all the time; this recovers it."
+    )
+
+
+def _clusters(f: dict[str, float]) -> str:
+    return (
+        f"Patches with alike rows of correlation are put together (DBSCAN): <b>{f['regions']:.0f} regions</b> of "
+        f"{f['patches']:.0f} patches, {percent(f['noise'])} of which belong to none. No word has been used so far."
+    )
+
+
+def _denoising(f: dict[str, float]) -> str:
+    return (
+        "What a patch pair shares only because both resemble the whole picture is subtracted, so that global patches "
+        f"do not merge regions: {f['before']:.0f} regions become <b>{f['regions']:.0f}</b>, and "
+        f"{percent(f['moved'])} of the patches change their region or leave one."
+    )
+
+
+def _words(f: dict[str, float]) -> str:
+    return (
+        "Only now come the words: every patch is compared with each of them, and every region takes the word that most "
+        f"of its pixels chose. Beside CLIP alone, <b>{percent(f['changed'])}</b> of the pixels changed. "
+        "Now it is your turn: take this picture over, change the words, or use a picture of your own."
+    )
+
+
+class TourView(NamedTuple):
+    """New values of the components of the tour, by the components' names."""
+
+    text: Any
+    left_caption: Any
+    left: Any
+    right_caption: Any
+    right: Any
+    back: Any
+    forward: Any
+    number: Any
+
+
+class TourHandlers:
+    """One method for each event of the tour; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def start(self, number: Any) -> TourView:
+        """The tab was opened: the step where the person left."""
+        return self._show(max(1, whole("step", number)))
+
+    @plainly
+    def back(self, number: Any) -> TourView:
+        """Back pressed."""
+        return self._show(max(1, whole("step", number) - 1))
+
+    @plainly
+    def forward(self, number: Any) -> TourView:
+        """Next pressed."""
+        return self._show(min(STEPS, whole("step", number) + 1))
+
+    def _show(self, number: int) -> TourView:
+        step = tour_step(self._service, number)
+        left, right = CAPTIONS[number - 1]
+        return TourView(
+            text=step_text(step),
+            left_caption=caption(left),
+            left=gr.Image(step.left, alt_text=left),
+            right_caption=caption(right),
+            right=gr.Image(step.right, alt_text=right),
+            back=gr.Button(interactive=number > 1),
+            forward=gr.Button(interactive=number < STEPS),
+            number=number,
+        )
+
 
 NAME = "tour"
 
@@ -31,7 +156,7 @@ class Tour:
 
 def draw() -> Tour:
     """Put the components where the caller stands."""
-    text = gr.HTML(presenters.START, elem_id="tour-text", min_height=150, padding=False)
+    text = gr.HTML(START, elem_id="tour-text", min_height=150, padding=False)
     with gr.Row():
         with gr.Column(min_width=240):
             left_caption, left = _picture("left")

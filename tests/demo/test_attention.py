@@ -6,16 +6,17 @@ import gradio as gr
 import numpy as np
 import pytest
 
+from demo import drawing
+from demo.answers import sentence
+from demo.drawing import difference_map, heat_map, matrix_picture
 from demo.examples import read_examples
-from demo.figures import views
-from demo.figures.heat import difference_map, heat_map, matrix_picture
-from demo.handlers.attention import ALL_HEADS, AttentionHandlers
-from demo.presenters import attention as presenters
 from demo.service import SegmentRequest, Service
 from demo.settings import INCOMING, OUTGOING, Settings
+from demo.tabs import attention as tab
+from demo.tabs.attention import ALL_HEADS, AttentionHandlers
 from tests.demo.conftest import Click
 
-FIELDS = {"layer": 11, "head": ALL_HEADS, "direction": OUTGOING, "subject": "patch", "scale": presenters.SAME_SCALE}
+FIELDS = {"layer": 11, "head": ALL_HEADS, "direction": OUTGOING, "subject": "patch", "scale": tab.SAME_SCALE}
 ROW, COLUMN = 5, 3
 
 
@@ -58,7 +59,7 @@ def unchanged(view):
 
 
 def test_click_and_numbers_show_the_same_patch(handlers, run, photo):
-    side = views.cell_side(run.seen.grid)
+    side = drawing.cell_side(run.seen.grid)
     point = Click([(COLUMN + 0.5) * side, (ROW + 0.5) * side])
     clicked = handlers.click(run, run.token, photo, point, *FIELDS.values())
     stepped = step(handlers, run, photo)
@@ -112,7 +113,7 @@ def test_numbers_on_the_page_are_those_of_the_map(service, run, photo):
     cells = tuple(np.transpose(found.global_patches))
     assert found.numbers[1].on_global == pytest.approx(float(shares[cells].sum()), rel=1e-4)
     assert found.numbers[1].near == pytest.approx(float(shares[3:8, 1:6].sum()), rel=1e-4)
-    text = presenters.sentence(found)
+    text = sentence(found)
     assert f"{found.numbers[0].on_global:.0%}" in text
     assert f"{len(found.global_patches)} global patch" in text
 
@@ -152,7 +153,7 @@ def test_the_depth_figure_marks_the_layer_and_is_computed_once(handlers, service
 
 def test_scales_say_their_ends(handlers, run, photo):
     assert "4&times; and more" in step(handlers, run, photo).scales
-    own = step(handlers, run, photo, scale=presenters.OWN_SCALE)
+    own = step(handlers, run, photo, scale=tab.OWN_SCALE)
     assert "cosine" in own.scales
     assert not same(own.after, step(handlers, run, photo).after)
 
@@ -225,7 +226,7 @@ def test_no_difference_is_pale_less_is_blue_and_more_is_orange():
 def test_global_patches_are_white_and_the_chosen_one_red():
     shown = heat_map(PICTURE, np.zeros((2, 3)), (1, 2), [(0, 1)], (0.0, 1.0))
     assert shown[0, 16].tolist() == [255, 255, 255]
-    assert shown[16, 32].tolist() == list(views.MARK)
+    assert shown[16, 32].tolist() == list(drawing.MARK)
 
 
 def test_a_matrix_is_shown_in_whole_pixels():

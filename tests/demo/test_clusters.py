@@ -8,12 +8,12 @@ import gradio as gr
 import numpy as np
 import pytest
 
+from demo import drawing
+from demo.drawing import region_map
 from demo.examples import read_examples
-from demo.figures import views
-from demo.figures.regions import region_map
-from demo.handlers.clusters import ClustersHandlers, ClustersView
 from demo.service import Run, SegmentRequest
 from demo.service.clusters import clusters_of, partners, region_votes
+from demo.tabs.clusters import ClustersHandlers, ClustersView
 from tests.demo.conftest import Click
 
 
@@ -85,7 +85,7 @@ def test_without_denoising_nothing_has_moved(service, path, run):
 
 
 def test_a_click_and_the_list_choose_the_same_region(service, path, run):
-    handlers, side = ClustersHandlers(service), views.cell_side(run.seen.grid)
+    handlers, side = ClustersHandlers(service), drawing.cell_side(run.seen.grid)
     found = clusters_of(service, run, path)
     row, column = np.argwhere(found.after == 1)[0].tolist()
     clicked = handlers.click(run, run.token, path, Click([(column + 0.5) * side, (row + 0.5) * side]))

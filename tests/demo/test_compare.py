@@ -11,14 +11,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo.drawing import MARKED, marked
 from demo.errors import UserError
-from demo.figures.changes import MARK, marked
-from demo.handlers.compare import NO_PAIR, CompareHandlers, CompareView, PairView
 from demo.service import SegmentRequest
-from demo.service.compare import OTHER_WORDS, OWN, STEPS, VARIANTS, Comparison, cuts, own_name, variants, with_own
-from demo.service.differences import difference
+from demo.service.compare import (
+    OTHER_WORDS,
+    OWN,
+    STEPS,
+    VARIANTS,
+    Comparison,
+    cuts,
+    difference,
+    own_name,
+    variants,
+    with_own,
+)
 from demo.service.ground_truth import Truth, read_truth, score
 from demo.settings import EXAMPLES, METHODS
+from demo.tabs.compare import NO_PAIR, CompareHandlers, CompareView, PairView
 from tests.visitor import Visitor, call
 
 WORDS = "horse; grass; sky"
@@ -113,7 +123,7 @@ def test_marked_pixels_are_bright_and_the_rest_is_dark():
     where = np.zeros((2, 3), dtype=bool)
     where[0, 1] = True  # half the size: covers rows 0-1, columns 2-3
     out = marked(picture, where, left_out=np.array([[False] * 3, [True] * 3])).astype(int)
-    assert np.abs(out[:2, 2:4] - MARK).max() < 40
+    assert np.abs(out[:2, 2:4] - MARKED).max() < 40
     assert out[0, 0].max() < 110
     assert not out[2:].any()
 

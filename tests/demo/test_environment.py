@@ -23,7 +23,7 @@ from PIL import Image
 import app
 from demo import environment
 from demo.installable import manifest
-from demo.layout import build, launch_options
+from demo.page import build, launch_options
 from demo.service import Service
 from demo.settings import EXAMPLES, Settings
 from tests.proxy import proxied

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from cliptrase_core.inspection.statistics import measure_patches
-from demo.handlers.segment import SegmentHandlers
 from demo.service import SegmentRequest
-from demo.service.figure import DPI, figure_file
+from demo.service.download import DPI, figure_file
 from demo.settings import EXAMPLES
+from demo.tabs.result import SegmentHandlers
 
 PATH = str(EXAMPLES / "shepherd.jpg")
 

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from cliptrase_core.models import hub as core_hub
 from demo.errors import UserError
+from demo.model_facts import REAL
 from demo.models import ModelRegistry
-from demo.models.keys import REAL
 from demo.settings import EXAMPLES, Settings
 from tests.conftest import tiny_clip
 from tests.demo.test_models import TINY, quiet, until

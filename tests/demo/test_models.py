@@ -22,21 +22,20 @@ from safetensors.torch import save_file
 from cliptrase_core import Segmenter
 from cliptrase_core.io import memory
 from cliptrase_core.models import hub, loading
+from demo import model_facts, models
+from demo.drawing import model_pixels
 from demo.errors import UserError, for_people
-from demo.figures.grid import model_pixels
-from demo.handlers.model import ModelHandlers, head_view
-from demo.handlers.page import PageHandlers
-from demo.handlers.segment import SegmentHandlers
 from demo.jobs import watched
-from demo.layout import build, launch_options
-from demo.models import ModelRegistry, offered, read_key
-from demo.models import facts as facts_module
-from demo.models import registry as holder_module
-from demo.presenters import model as presenters
+from demo.model_facts import offered, read_key
+from demo.models import ModelRegistry
+from demo.page import PageHandlers, build, launch_options
 from demo.service import Refinement, SegmentRequest, Service, bundle, point_at
 from demo.service.clusters import clusters_of
 from demo.service.compare import Comparison, cuts, variants
 from demo.settings import OFFERED, Settings
+from demo.tabs import model as tab
+from demo.tabs.model import ModelHandlers, head_view
+from demo.tabs.result import SegmentHandlers
 from tests.conftest import tiny_clip
 
 TINY = {
@@ -159,7 +158,7 @@ def test_an_unknown_tag_gets_the_list_of_known_ones():
 def test_offered_models_are_known_and_weigh_what_the_page_says(nano):
     for key, megabytes, _ in OFFERED:
         assert read_key(key) == key
-        found = facts_module.model_bytes(nano) if key == "nano" else facts_module.weighed(key.split(":")[0])
+        found = model_facts.model_bytes(nano) if key == "nano" else model_facts.weighed(key.split(":")[0])
         assert megabytes == pytest.approx(found / 1e6, abs=1)
 
 
@@ -193,8 +192,8 @@ def test_two_visitors_with_different_models_get_their_own_answers(fake_hub, phot
 
 
 def test_models_unused_for_longest_go_but_the_first_stays(fake_hub, monkeypatch):
-    size = facts_module.model_bytes(Segmenter.from_open_clip(tiny_clip()))
-    monkeypatch.setattr(holder_module, "KEPT_MODEL_BYTES", 2 * size)
+    size = model_facts.model_bytes(Segmenter.from_open_clip(tiny_clip()))
+    monkeypatch.setattr(models, "KEPT_MODEL_BYTES", 2 * size)
     holder = ModelRegistry(Settings(model="nano", device="cpu"))
     for tag in ("one", "two"):
         holder.load(f"tiny:{tag}", quiet)
@@ -423,12 +422,10 @@ def test_the_sheet_names_everything_about_the_model(nano, plain):
 
 
 def test_a_hostile_file_name_of_weights_is_escaped():
-    facts = facts_module.ModelFacts(
+    facts = model_facts.ModelFacts(
         *("k", "<b>", "<script>", "file <script>", "d"), 1, 4, "cpu", "fp32", 2, 224, (16, 16), 12, 12
     )
-    assert "<script" not in presenters.model_sheet(facts) + presenters.loaded(facts) + presenters.loading(
-        "<script>", 0, ""
-    )
+    assert "<script" not in tab.model_sheet(facts) + tab.loaded(facts) + tab.loading("<script>", 0, "")
 
 
 @pytest.mark.parametrize("preset", ["auto", "paper-224"])

@@ -18,14 +18,14 @@ from cliptrase_core.text.templates import TEMPLATES
 from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
 from demo.cache import LRUCache
-from demo.handlers.address import settings_of
-from demo.handlers.common import spoken
-from demo.handlers.segment import ResultView, SegmentHandlers
-from demo.layout import build, launch_options
+from demo.handling import spoken
 from demo.models import ModelRegistry
-from demo.presenters import segment as presenters
+from demo.page import build, launch_options
 from demo.service import SegmentRequest, Service, scores_of
 from demo.settings import EXAMPLES, Settings
+from demo.tabs import result as tab
+from demo.tabs.ask import settings_of
+from demo.tabs.result import ResultView, SegmentHandlers
 from tests.conftest import DATA
 from tests.demo.conftest import Click
 
@@ -163,7 +163,7 @@ def test_the_browser_is_given_the_result_s_own_labels_and_likeliest_classes(hand
 
 
 def test_an_error_is_said_in_the_status_and_the_last_result_stays(handlers, photo):
-    speaking = spoken(handlers.segment, ResultView, "status", presenters.failed)
+    speaking = spoken(handlers.segment, ResultView, "status", tab.failed)
     for words, said in {"": "vocabulary", "cat | <img src=x>": "background", "; ;": "class"}.items():
         view = speaking(photo, words, *FIELDS.values())
         assert said in view.status
@@ -184,7 +184,7 @@ def test_an_error_is_said_in_the_status_and_the_last_result_stays(handlers, phot
 def test_words_that_are_one_class_by_mistake_are_said(handlers, service, photo, words, said):
     view = cut(handlers, photo, words)
     assert said in view.status
-    assert bool(said) == bool(presenters.one_class(service.again(view.run, photo)))
+    assert bool(said) == bool(tab.one_class(service.again(view.run, photo)))
 
 
 LONG = "x" * 4_000

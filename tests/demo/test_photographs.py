@@ -27,19 +27,18 @@ from cliptrase_core.regions.decode import count_votes, vote
 from cliptrase_core.viz import palette
 from cliptrase_core.viz.overlay import overlay
 from demo import memory, settings
-from demo.endpoints import Endpoints
+from demo.api import Endpoints
+from demo.drawing import LONGEST_SHOWN
 from demo.errors import UserError
-from demo.figures.views import LONGEST_SHOWN
-from demo.handlers.clusters import ClustersHandlers
-from demo.handlers.compare import CompareHandlers
-from demo.handlers.model import ModelHandlers
-from demo.handlers.segment import SegmentHandlers
 from demo.jobs import Cancelled
-from demo.service import Refinement, SegmentRequest, Service, bundle, limits, point_at
-from demo.service import pictures as pictures_module
+from demo.service import Refinement, SegmentRequest, Service, bundle, pictures, point_at
 from demo.service.ground_truth import read_truth
-from demo.service.packed import Packed
+from demo.service.pictures import Packed
 from demo.settings import Settings
+from demo.tabs.clusters import ClustersHandlers
+from demo.tabs.compare import CompareHandlers
+from demo.tabs.model import ModelHandlers
+from demo.tabs.result import SegmentHandlers
 from tests.demo.test_page import Click
 from tests.photographs import MEGAPIXELS_12, MEGAPIXELS_50, WORDS, photograph
 from tests.server import ROOT
@@ -78,7 +77,7 @@ def counted(monkeypatch):
     count(image, "_read_pil")
     count(encoder_module.Encoder, "run")
     count(segmenter, "label_pixels", lambda maps, label_of, size, regions: size)
-    count(pictures_module.hashlib, "sha256")
+    count(pictures.hashlib, "sha256")
     return seen
 
 
@@ -291,7 +290,7 @@ def test_what_cannot_be_decoded_reduced_is_refused_with_a_way_out(service, tmp_p
 @pytest.mark.parametrize("way", ["zip", "refined zip", "call", "compare"])
 def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service, photo, monkeypatch, counted, way):
     run = service.segment(photo, SegmentRequest("cat; wall")).run
-    monkeypatch.setattr(limits.core.io.memory, "available", lambda: 200_000_000)
+    monkeypatch.setattr(pictures.core.io.memory, "available", lambda: 200_000_000)
     ways = {
         "zip": lambda: bundle(service, run, photo),
         "refined zip": lambda: bundle(service, run, photo, Refinement(run, "edges", "prompts")),
@@ -306,13 +305,13 @@ def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service
 
 def test_a_file_that_changed_is_read_again(tmp_path):
     path = photograph(tmp_path / "one.png", 0, (40, 60))
-    first = pictures_module.digest(str(path))
-    assert pictures_module.digest(str(path)) == first
+    first = pictures.digest(str(path))
+    assert pictures.digest(str(path)) == first
     photograph(path, 1, (40, 60))
-    assert pictures_module.digest(str(path)) != first
+    assert pictures.digest(str(path)) != first
     path.unlink()
     with pytest.raises(UserError, match="no longer here"):
-        pictures_module.digest(str(path))
+        pictures.digest(str(path))
 
 
 @pytest.mark.parametrize("kind", ["heic", "avif", "webp"])

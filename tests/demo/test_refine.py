@@ -26,11 +26,11 @@ from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.report import MODES
 from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_checkpoints import PUBLISHED
-from demo.figures.boundaries import AFTER, BEFORE, SAME, boundaries
-from demo.handlers.refine import NOTHING, BetterView, RefineHandlers, RefineView
+from demo.drawing import AFTER, BEFORE, SAME, boundaries
 from demo.service import Refinement, SegmentRequest, Service, bundle
 from demo.service import refine as refining
 from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
+from demo.tabs.refine import NOTHING, BetterView, RefineHandlers, RefineView
 
 core = importlib.import_module("cliptrase_core.refine")  # as an attribute the name is a function
 WORDS = "horse; grass; sky"

@@ -17,7 +17,7 @@ from PIL import Image
 
 import app
 from cliptrase_core.models import architectures, hub, loading
-from demo.layout import build, launch_options
+from demo.page import build, launch_options
 from demo.service import Service
 from demo.settings import Settings
 

@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import save_file
 
 from cliptrase_core.models import loading
-from demo import core
+from demo import core, models
 from demo.errors import UserError
-from demo.handlers.model import head_view
-from demo.models import ModelRegistry, opening
-from demo.models.keys import REAL
+from demo.model_facts import REAL
+from demo.models import ModelRegistry
 from demo.service import Service
 from demo.settings import Settings
+from demo.tabs.model import head_view
 from tests.conftest import tiny_clip
 from tests.demo.test_models import TINY
 from tests.server import ROOT
@@ -32,11 +32,12 @@ import json, os, sys, time
 from types import SimpleNamespace
 import torch, open_clip, sklearn.cluster, scipy.ndimage, pycocotools.mask, huggingface_hub, gradio
 import numpy as np
-from demo.endpoints import Endpoints
+from demo import models
+from demo.api import Endpoints
 from demo.errors import for_people
-from demo.figures.heat import heat_map
-from demo.handlers.refine import RefineHandlers
-from demo.models import opening, read_key
+from demo.drawing import heat_map
+from demo.tabs.refine import RefineHandlers
+from demo.model_facts import read_key
 from demo.service import SegmentRequest, Service
 from demo.service.compare import variants
 from demo.service.refine import is_here
@@ -65,7 +66,7 @@ CALLS = {
 def race(kind):
     sys.meta_path.insert(0, Slow())
     info = SimpleNamespace(name="nano", pretrained="embedded")
-    opening.ready = lambda *_: SimpleNamespace(info=info, device="cpu", precision="fp32")  # only imports are raced
+    models.ready = lambda *_: SimpleNamespace(info=info, device="cpu", precision="fp32")  # only imports are raced
     service = Service(Settings(model="nano", device="cpu"))
     service.start()
     try:
@@ -189,14 +190,14 @@ def test_whatever_a_model_raises_nano_runs(failure, said, monkeypatch):
 
 
 def test_a_load_that_failed_altogether_is_tried_again_by_the_next_request(monkeypatch):
-    ready, failures = opening.ready, [ImportError("partially initialized module"), OSError("disk"), MemoryError()]
+    ready, failures = models.ready, [ImportError("partially initialized module"), OSError("disk"), MemoryError()]
 
     def unlucky(*arguments):
         if failures:
             raise failures.pop()
         return ready(*arguments)
 
-    monkeypatch.setattr(opening, "ready", unlucky)
+    monkeypatch.setattr(models, "ready", unlucky)
     service = Service(Settings(model="nano", device="cpu"))
     with pytest.raises(UserError, match="The next request tries again"):
         service.holder.segmenter()  # wanted, then nano in its place
@@ -216,7 +217,7 @@ def test_a_failed_load_is_tried_by_one_thread_however_many_ask(monkeypatch):
         running.pop()
         raise OSError("disk")
 
-    monkeypatch.setattr(opening, "ready", never)
+    monkeypatch.setattr(models, "ready", never)
     holder = ModelRegistry(Settings(model="nano", device="cpu"))
 
     def ask():

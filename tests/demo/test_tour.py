@@ -8,9 +8,9 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demo.handlers.tour import TourHandlers, TourView
 from demo.service import SegmentRequest
 from demo.service.tour import AROUND, POINT, STEPS, tour_example, tour_step
+from demo.tabs.tour import TourHandlers, TourView
 
 
 @pytest.mark.parametrize("number", range(1, STEPS + 1))

@@ -16,9 +16,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from demo.examples import read_examples
+from demo.page import CSS, theme
 from demo.service import SegmentRequest, Service
 from demo.settings import Settings
-from demo.style import CSS, theme
 from demo.tabs import lens
 from demo.tabs.common import CHEAP, PRIVATE
 

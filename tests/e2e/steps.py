@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install
 from playwright.sync_api import expect
 
 from demo.examples import read_examples
-from demo.handlers.page import FIRST
+from demo.page import FIRST
 
 WORDS = "dog; grass; bushes; sky"
 FIRST_WORDS = next(example.words for example in read_examples() if example.name == FIRST)

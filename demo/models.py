@@ -1,7 +1,4 @@
-"""Which models run: one from the start, replaced when a better one has been fetched, and further ones on request.
-
-Imports no Gradio.
-"""
+"""Which models run: one from the start, replaced when a better one has been fetched, and further ones on request."""
 
 from __future__ import annotations
 
@@ -13,17 +10,92 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from demo import core, zerogpu
 from demo.cache import LRUCache
 from demo.errors import UserError, for_people, out_of_memory
-from demo.models import opening
-from demo.models.facts import ModelFacts, facts_of, model_bytes
-from demo.models.keys import NANO, REAL, key_of, read_key
+from demo.model_facts import NANO, REAL, ModelFacts, facts_of, key_of, model_bytes, read_key, weighed
 from demo.settings import KEPT_MODEL_BYTES, Settings
 
 if TYPE_CHECKING:
     from cliptrase_core import Segmenter
     from cliptrase_core.models.loading import StartUp
+
+
+ROOM = 2.2
+"""Memory that loading takes at its peak, over that of the weights: the file's content lies beside the model's."""
+
+
+def fetch(key: str, progress: Callable[[float, str], None]) -> None:
+    """Bring a model's weights onto this computer, if there is memory for them.
+
+    Args:
+        key: from `read_key`.
+        progress: called with (share in [0, 1], what happens).
+
+    Raises:
+        UserError: too little memory, or the weights are elsewhere and nothing can be fetched.
+        WeightsError: the transfer failed.
+    """
+
+    name, pretrained = core.models.loading.parse_model(key)
+    if name == NANO:
+        return
+    needed, left = ROOM * weighed(name), core.io.memory.available()
+    if left is not None and needed > left:
+        raise UserError(
+            f"{key} needs about {needed / 1e6:.0f} MB of memory to load, and {left / 1e6:.0f} MB are left on the "
+            "machine that runs this page. Choose a smaller model, for instance ViT-B-16:openai or nano."
+        )
+    if core.models.loading.is_on_disk(name, pretrained):
+        return
+    if not core.models.hub.hub_answers():
+        why = "HF_HUB_OFFLINE=1 forbids fetching" if core.models.hub.offline() else "the model hub does not answer"
+        raise UserError(
+            f"{key} is not on the machine that runs this page, and {why}. Connect it and load again; or start the "
+            f"page with a file: CLIPTRASE_MODEL={name}:weights.safetensors. What is loaded goes on working."
+        )
+    progress(0.0, "asking the model hub")
+    core.models.loading.download(name, pretrained, progress=progress)
+
+
+def ready_by_key(key: str, settings: Settings) -> Segmenter:
+    """Load a model by its key; raises what `ready` raises."""
+
+    return ready(*core.models.loading.parse_model(key), settings)
+
+
+def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
+    """Load a model and let it run once, so that the first visitor does not pay for what libraries do once.
+
+    Raises:
+        UserError: weights that hold no numbers.
+        CliptraseError: weights, device or precision are not what they should be.
+    """
+    if zerogpu.lent():
+        return core.zerogpu_model.ZeroGPUSegmenter(
+            name, pretrained, settings.precision
+        )  # a first run would spend lent seconds
+    build = core.segmenter.Segmenter.from_pretrained
+    segmenter = build(name, pretrained, device=settings.device, precision=settings.precision)
+    _expect_finite(segmenter)
+    side = segmenter.info.short_side
+    picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    segmenter.segment(segmenter.encode(picture), "tree; sky")
+    segmenter.capture(picture).maps()
+    return segmenter
+
+
+def _expect_finite(segmenter: Segmenter) -> None:
+    """One NaN makes every answer NaN, and libraries say so in words that help nobody."""
+    for name, weight in segmenter.info.model.named_parameters():
+        if not core.torch.isfinite(weight).all():
+            raise UserError(
+                f"weights {segmenter.info.pretrained}: expected finite numbers, got NaN or infinity in {name}. "
+                "The file is damaged, or its training failed: take another."
+            )
+
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +201,7 @@ class ModelRegistry:
         key = read_key(key)
         if self._find(key) is None:
             with for_people():
-                opening.fetch(key, progress)
+                fetch(key, progress)
                 progress(1.0, "reading the weights")
                 self._make(key)
         if key == self._wanted and not self._status.busy:  # busy: the thread that fetches it takes it
@@ -154,9 +226,9 @@ class ModelRegistry:
         with self._making:
             found = self._find(key)
             if found is None and key in (NANO, self._wanted):
-                found = self._staying[key] = opening.ready_by_key(key, self._settings)
+                found = self._staying[key] = ready_by_key(key, self._settings)
             if found is None:
-                found, _ = self._further.get(key, lambda: opening.ready_by_key(key, self._settings))
+                found, _ = self._further.get(key, lambda: ready_by_key(key, self._settings))
             return found
 
     def _run(self) -> None:
@@ -179,11 +251,11 @@ class ModelRegistry:
         try:
             self._wanted = _key_or_none(settings.model or REAL)
             plan = core.models.loading.choose_start_up(settings.model and (self._wanted or settings.model))
-            segmenter = opening.ready(plan.name, plan.pretrained, settings)
+            segmenter = ready(plan.name, plan.pretrained, settings)
         except Exception as error:
             self._report(error, "the wanted model cannot run")
             sys.stderr.write(f"cliptrase: {_reason(error)} Running on nano.\n")
-            segmenter = opening.ready(NANO, None, dataclasses.replace(settings, device="cpu", precision="fp32"))
+            segmenter = ready(NANO, None, dataclasses.replace(settings, device="cpu", precision="fp32"))
             self._take(segmenter, f"{_reason(error)} Until this is fixed, the embedded model nano runs.")
             return None
         self._take(segmenter, plan.banner, busy=plan.fetch)
@@ -197,7 +269,7 @@ class ModelRegistry:
             self._status = dataclasses.replace(self._status, notice=f"{plan.banner} {share:.0%}, {text}.")
 
         try:
-            opening.fetch(key, tell)
+            fetch(key, tell)
             tell(1.0, "reading the weights")
             self._take(self._make(key), None)
         except Exception as error:

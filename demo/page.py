@@ -1,39 +1,154 @@
-"""The page: its parts, and the events that concern more than one of them."""
+"""The page: its looks, its tabs, what happens when it opens, and events that concern more than one tab."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from starlette.middleware import Middleware
 
-from demo.endpoints import Endpoints
-from demo.guard import GuardedBlocks, OnlyPublicCalls
-from demo.handlers.address import PLAIN
-from demo.handlers.attention import AttentionHandlers
-from demo.handlers.clusters import ClustersHandlers
-from demo.handlers.common import spoken
-from demo.handlers.compare import CompareHandlers
-from demo.handlers.model import ModelHandlers
-from demo.handlers.page import GreetView, PageHandlers
-from demo.handlers.refine import RefineHandlers
-from demo.handlers.segment import ResultView, SegmentHandlers
-from demo.handlers.tour import TourHandlers
-from demo.headers import SafeHeaders
+from demo.api import Endpoints, publish
+from demo.drawing import thumbnail
+from demo.errors import UserError
+from demo.examples import Example, read_examples
+from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
+from demo.handling import plainly, spoken
 from demo.installable import Installable
-from demo.presenters import segment as presenters
-from demo.presenters.model import banner
-from demo.published import publish
 from demo.security import Gate
 from demo.service import Service
+from demo.service.tour import tour_example
 from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE, SESSIONS
 from demo.static import static
-from demo.style import CSS, theme
-from demo.tabs import ask, attention, clusters, compare, head, lens, model, refine, result, tour
+from demo.tabs import ask, attention, clusters, compare, lens, model, refine, result, tour
+from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
+from demo.tabs.attention import AttentionHandlers
+from demo.tabs.clusters import ClustersHandlers
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
+from demo.tabs.compare import CompareHandlers
+from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
+from demo.tabs.refine import RefineHandlers
+from demo.tabs.result import ResultView, SegmentHandlers
+from demo.tabs.tour import TourHandlers
+
+
+def theme() -> gr.themes.Base:
+    """Soft, without coloured pills behind every label; its fonts are the system's, so nothing is fetched."""
+    return gr.themes.Soft(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_padding="0",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_text_weight="600",
+        # Gradio's own greys and teals stay below the contrast that WCAG asks for (4.5 : 1).
+        block_info_text_color="*body_text_color_subdued",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        input_placeholder_color="*neutral_500",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        color_accent="*primary_700",
+    )
+
+
+CSS = static("app.css")
+
+
+FIRST = "shepherd"
+"""The example that a page opens with."""
+
+
+class GreetView(NamedTuple):
+    """New values of components when the page opens, by the components' names."""
+
+    banner: Any
+    offer: Any
+    examples: Any
+    opening: Any
+    opening_words: Any
+    opening_example: Any
+    background: Any
+    background_words: Any
+    threshold: Any
+    method: Any
+    preset: Any
+    short_side: Any
+    templates: Any
+    image_prior: Any
+    everything_else: Any
+    skip_missing: Any
+    everything_else_chosen: Any
+    denoise: Any
+    automatic: Any
+
+
+class PageHandlers:
+    """One method for each event of the page as a whole; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def greet(self, request: gr.Request) -> GreetView:
+        """Page opened: the banner, the examples, and what the address asks for, else the first example's result."""
+        self._service.start()
+        found, head = read_examples(), head_view(self._service.status())
+        asked = dict(request.query_params) if request else {}
+        named = {example.name: example for example in found}
+        example = named.get(asked.get("example", ""), named.get(FIRST, found[0] if found else None))
+        words = asked.get("words", "")[:MOST_WORDS] or (example.words if example else "")
+        return GreetView(
+            banner=head.banner,
+            offer=head.offer,
+            examples=[{"title": e.title, "alt": e.alt, "thumbnail": thumbnail(e.path)} for e in found],
+            opening=str(example.path) if example else None,
+            opening_words=words,
+            opening_example=example.name if example else "",
+            everything_else_chosen="yes" if "everything_else" in asked else "",
+            **{**dict.fromkeys(PLAIN, gr.skip()), **settings_of(asked)},
+        )
+
+    @plainly
+    def tick(self, model: str | None) -> tuple[Any, ...]:
+        """Timer: what runs, unless this visitor chose a model; it stops when nothing is left to wait for."""
+        status = self._service.status()
+        chosen = HeadView(gr.skip(), gr.Button(visible=False), gr.skip())  # who chose is offered nothing
+        head = chosen if model else head_view(status)
+        return *head, gr.Timer(active=status.busy)
+
+    @plainly
+    def pick_example(self, event: gr.SelectData) -> tuple[str, str, str]:
+        """Example clicked: its picture, its words and its name."""
+        example = _example_at(event.index)
+        return str(example.path), example.words, example.name
+
+    @plainly
+    def take_over(self) -> tuple[str, str, str]:
+        """The tour's picture and words become the page's own."""
+        example = tour_example()
+        return str(example.path), example.words, example.name
+
+
+def _example_at(index: Any) -> Example:
+    found = read_examples()
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(found):
+        raise UserError("There is no such example. Reload the page.")
+    return found[index]
+
 
 TITLE = "CLIPtrase Lab"
 BAR = (
@@ -52,13 +167,13 @@ REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 class Page:
     """Every part of the page."""
 
-    head: head.Head
+    head: model.Head
     timer: gr.Timer
     ask: ask.Ask
     result: result.Result
     lens: gr.HTML
     attention: attention.Attention
-    clusters: clusters.Clusters
+    clusters: clusters.ClustersTab
     refine: refine.Refine
     compare: compare.Compare
     tour: tour.Tour
@@ -94,8 +209,9 @@ def build(service: Service) -> gr.Blocks:
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
         tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
-        head.wire(page.head, ModelHandlers(service))
-        model.wire(page.chosen, opened[model.NAME], page.shared, page.ask, ModelHandlers(service))
+        model.wire_head(page.head, ModelHandlers(service))
+        sizes = (page.ask.preset, page.ask.short_side)
+        model.wire(page.chosen, opened[model.NAME], page.shared, sizes, ModelHandlers(service))
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
@@ -144,7 +260,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
 def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
     """The parts in their places, and the tabs by name."""
     opened: dict[str, gr.Tab] = {}
-    top = head.draw(banner(service.status()))
+    top = model.draw_head(banner(service.status()))
     run, token = gr.State(None), hidden_text("token")
     parts = ask.draw_top()
     found = result.draw(run, token, parts["status"])
@@ -209,7 +325,7 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
     out = result.result_outputs(page.result)
     inputs = [page.shared.image, *page.asked]
     common: dict[str, Any] = {"outputs": out, "show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
-    said = (ResultView, "status", presenters.failed)
+    said = (ResultView, "status", result.failed)
     run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **common}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
     gr.on(pressing, None, None, None, js=STARTED, **PRIVATE)
@@ -253,7 +369,7 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
                 **ONE_AT_A_TIME,
                 **PRIVATE,
             )
-    a.stop.click(lambda: presenters.STOPPED, None, page.ask.status, cancels=running, js=ENDED, **CHEAP)
+    a.stop.click(lambda: result.STOPPED, None, page.ask.status, cancels=running, js=ENDED, **CHEAP)
     # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
     # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
     page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)

@@ -1,12 +1,9 @@
-"""Components of HTML and of plain text that every presenter uses. Whatever a person typed is escaped by these."""
+"""Pieces of HTML and of plain text that every tab uses. Whatever a person typed is escaped by these. No Gradio."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
-
-from demo.models import split_key
-from demo.service import PictureKey
+from collections.abc import Sequence
 
 
 def strip(kind: str, title: str, text: str) -> str:
@@ -18,11 +15,6 @@ def strip(kind: str, title: str, text: str) -> str:
         text: plain text.
     """
     return f'<div class="strip {kind}" role="status"><b>{html.escape(title)}</b> {html.escape(text)}</div>'
-
-
-def describe_model(seen: PictureKey) -> Mapping[str, str]:
-    """The model that a result was made with, as plain JSON."""
-    return dict(zip(("model", "pretrained"), split_key(seen.model), strict=True))
 
 
 def hint(text: str) -> str:

@@ -1,0 +1,199 @@
+"""Results as plain JSON, and the sentence that says what recovery did. Imports no Gradio."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demo import core
+from demo.model_facts import ModelFacts, Offered, split_key
+from demo.service import Matrix, PatchAttention, PictureKey, RefinedView, SegmentView
+from demo.service.compare import Difference, Variant
+from demo.settings import REFINERS
+
+if TYPE_CHECKING:
+    pass
+
+
+def describe_model(seen: PictureKey) -> Mapping[str, str]:
+    """The model that a result was made with, as plain JSON."""
+    return dict(zip(("model", "pretrained"), split_key(seen.model), strict=True))
+
+
+def describe(cut: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
+    """A result as plain JSON.
+
+    Args:
+        cut: the result.
+        masks: whether each class carries its mask as COCO run lengths, in the frame of `size`.
+    """
+
+    result = cut.result
+    columns = np.asfortranarray(result.labels) if masks else result.labels  # run lengths go down columns
+    return {
+        **describe_model(cut.run.seen),
+        "size": list(result.size),
+        "grid": list(result.grid),
+        "classes": [
+            {
+                "index": row.index,
+                "name": row.name,
+                "colour": row.colour,
+                "area": round(row.area, 6),
+                "confidence": round(row.confidence, 4),
+                **({"rle": core.io.export.run_lengths(columns == row.index)} if masks else {}),
+            }
+            for row in cut.legend
+        ],
+        "class_names": list(result.class_names),
+        "regions": int(result.patch_clusters.max()) + 1,
+        "patch_clusters": result.patch_clusters.reshape(result.grid).tolist(),
+        "encoding_reused": cut.reused,
+        "settings": dict(result.settings),
+        "timings": {stage: round(float(seconds), 6) for stage, seconds in result.timings.items()},
+        "notes": list(result.notes),
+    }
+
+
+def describe_models(loaded: Iterable[ModelFacts], offered: Iterable[Offered]) -> Mapping[str, Any]:
+    """Loaded and offered models as plain JSON."""
+    return {
+        "loaded": [{**dataclasses.asdict(facts), "patch": list(facts.patch)} for facts in loaded],
+        "offered": [dataclasses.asdict(entry) for entry in offered],
+    }
+
+
+def sentence(look: PatchAttention | Matrix) -> str:
+    """What recovery did here, in words that can be read aloud; carries no markup."""
+    before, after = look.numbers
+    if isinstance(look, PatchAttention) and look.received is not None:
+        was, became = (f"{value:.1f}" for value in look.received)
+        return (
+            f"Before recovery the others gave this patch {was} &times; uniform of their attention, after it "
+            f"{became} times; {_part(before.near)} of that came from its surroundings, now {_part(after.near)}."
+        )
+    whose = "an average patch's" if isinstance(look, Matrix) else "this patch's" if look.patch else "[CLS]'s"
+    count = len(look.global_patches)
+    if count:
+        where = f"{count} global patch{'es' if count > 1 else ''} ({_part(count / _patches(look))} of all)"
+        first = (before.on_global, after.on_global)
+    else:
+        where, first = "its ten strongest patches (this layer has no global ones)", (before.strongest, after.strongest)
+    text = f"Before recovery, {_part(first[0])} of {whose} attention went to {where}; after it, {_part(first[1])}"
+    if before.near is None or after.near is None:
+        return f"{text}."
+    turn = "rose" if after.near > before.near else "fell"
+    return f"{text}, and the share of its own surroundings {turn} from {_part(before.near)} to {_part(after.near)}."
+
+
+def describe_look(look: PatchAttention) -> Mapping[str, Any]:
+    """One patch's maps and numbers as plain JSON."""
+    before, after = look.numbers
+    row, column = look.patch or (None, None)
+    return {
+        **describe_model(look.seen),
+        "row": row,
+        "column": column,
+        "layer": look.layer,
+        "layers": look.seen.layers,
+        "head": look.head,
+        "heads": look.seen.heads,
+        "direction": look.direction,
+        "grid": list(look.seen.grid),
+        "attention": look.attention.tolist(),
+        "recovered": look.recovered.tolist(),
+        "affinity": look.affinity.tolist(),
+        "numbers": {"before": dataclasses.asdict(before), "after": dataclasses.asdict(after)},
+        "summary": sentence(look),
+        "global_patches": [
+            {"row": row, "column": column, "rank_before": first, "rank_after": second}
+            for (row, column), (first, second) in zip(look.global_patches, look.ranks, strict=True)
+        ],
+    }
+
+
+def _patches(look: PatchAttention | Matrix) -> int:
+    return look.seen.grid[0] * look.seen.grid[1]
+
+
+def _part(share: float | None) -> str:
+    return f"{share or 0:.0%}"
+
+
+def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[str, Any]:
+    """A refined result as plain JSON.
+
+    Args:
+        better: the result before and after.
+        masks: whether each class carries its mask as COCO run lengths.
+    """
+    report = better.refined.report
+    return {
+        **describe(better.after, masks=masks),
+        "refinement": {
+            "refiner": report.refiner,
+            "mode": report.mode,
+            "changed": report.changed,
+            "gained": dict(report.gained),
+            "lost": dict(report.lost),
+            "components": [
+                {
+                    "class_name": component.class_name,
+                    "area": component.area,
+                    "point": list(component.point),
+                    "box": list(component.box),
+                    "predicted_iou": round(component.predicted_iou, 4),
+                    "agreement": round(component.agreement, 4),
+                    "accepted": component.accepted,
+                    "reason": component.reason,
+                }
+                for component in report.components
+            ],
+        },
+    }
+
+
+def describe_refiners(here: Mapping[str, bool]) -> list[dict[str, Any]]:
+    """Which refiners there are, and which can run, as plain JSON; None where `here` does not say."""
+    return [{"name": name, "megabytes": megabytes, "here": here.get(name)} for name, megabytes, _ in REFINERS]
+
+
+def describe_comparison(first: SegmentView, compared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A comparison as plain JSON.
+
+    Args:
+        first: result to which all are compared.
+        compared: of `describe_compared`, for each of them.
+    """
+    return {
+        **describe_model(first.run.seen),
+        "size": list(first.result.size),
+        "grid": list(first.result.grid),
+        "compared": list(compared),
+    }
+
+
+def describe_compared(variant: Variant, cut: SegmentView, found: Difference) -> Mapping[str, Any]:
+    """One result of a comparison as plain JSON, and how it differs from the first."""
+    return {
+        "name": variant.name,
+        "title": variant.title,
+        "classes": [
+            {
+                "index": row.index,
+                "name": row.name,
+                "area": round(row.area, 6),
+                "confidence": round(row.confidence, 4),
+            }
+            for row in cut.legend
+        ],
+        "changed": round(found.share, 6),
+        "class_changes": {one.name: round(one.delta, 6) for one in found.classes},
+        "settings": dict(cut.result.settings),
+        "timings": {stage: round(float(took), 6) for stage, took in cut.result.timings.items()},
+        "reused": cut.kept,
+        "notes": list(cut.result.notes),
+    }

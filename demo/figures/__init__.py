@@ -1,1 +1,0 @@
-"""Arrays become pictures. Imports no Gradio."""

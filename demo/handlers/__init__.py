@@ -1,1 +1,0 @@
-"""What happens on an event: check what came in, ask the service, hand back what each component shows."""

@@ -1,1 +1,0 @@
-"""Results become words, tables and plain JSON; whatever a person typed is escaped here. Imports no Gradio."""
