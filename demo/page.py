@@ -204,7 +204,8 @@ def build(service: Service) -> gr.Blocks:
         publish(Endpoints(service))  # first: they get the plain names, which Gradio makes of the handlers' otherwise
         page, opened = _draw(service)
         handlers = SegmentHandlers(service)
-        result.wire(page.result, page.lens, page.shared, handlers)
+        refining = [page.refine.refiner, page.refine.mode, page.refine.refinement]
+        result.wire(page.result, page.lens, page.shared, refining, handlers)
         _wire_lens(page, lens.LensHandlers(service))
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))

@@ -30,6 +30,8 @@ KEPT_RESULT_BYTES = 60_000_000
 """Results that stay in memory: two bytes for each pixel that is shown, so two Compares of large photographs."""
 KEPT_REFINED_BYTES = 25_000_000
 """Refined results that stay in memory, likewise."""
+KEPT_FIXED_BYTES = 25_000_000
+"""Results that were fixed by hand, likewise: the last steps of those who are at it."""
 KEPT_FOR_EACH = 4
 """Clusterings of one picture that the core keeps; a test compares it."""
 KEPT_DIGESTS = 1024

@@ -31,6 +31,7 @@ from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, count
 MOST_FIXES = 500
 MOST_POINTS = 4096
 """Of one stroke: a minute of drawing."""
+MOST_POINTS_IN_ALL = 20_000
 LARGEST_RADIUS = 0.25
 CLICK, BRUSH = TOOLS = ("click", "brush")
 
@@ -98,8 +99,10 @@ def read_fixes(entries: Any) -> tuple[Fix, ...]:
     if not isinstance(entries, (list, tuple)):
         _refuse("fixes", "a list", type(entries).__name__, "Take it from the settings of a saved result.")
     if len(entries) > MOST_FIXES:
-        _refuse("fixes", f"at most {MOST_FIXES}", str(len(entries)), "Save the result and go on from there.")
-    return tuple(_read(entry) for entry in entries)
+        _refuse("fixes", f"at most {MOST_FIXES}", str(len(entries)), "Leave some out.")
+    fixes = tuple(_read(entry) for entry in entries)
+    _expect_few(len(fixes), sum(len(one.points) for one in fixes))
+    return fixes
 
 
 def _read(entry: Any) -> Fix:
@@ -146,9 +149,8 @@ def apply_fixes(
         WeightsError: a SAM whose weights cannot be had.
     """
     before = result.settings.get("fixes", [])
-    if len(before) + len(fixes) > MOST_FIXES:
-        got = str(len(before) + len(fixes))
-        _refuse("fixes", f"at most {MOST_FIXES}", got, "Save the result and go on from there.")
+    points = sum(len(one["points"]) for one in before) + sum(len(one.points) for one in fixes)
+    _expect_few(len(before) + len(fixes), points)
     if not fixes:
         return result
     pixels = read_image(image, max_pixels=max(result.labels.size, 1))
@@ -223,6 +225,13 @@ def stroke(points: Sequence[tuple[float, float]], radius: float, size: Size) -> 
 def _pixel(point: tuple[float, float], size: Size) -> tuple[int, int]:
     """(row, column) of a map of (H, W) under a point."""
     return min(int(point[1] * size[0]), size[0] - 1), min(int(point[0] * size[1]), size[1] - 1)
+
+
+def _expect_few(fixes: int, points: int) -> None:
+    """Raise InputError for more than a person makes: every one of them is kept, and applied again."""
+    for what, count, most in (("fixes", fixes, MOST_FIXES), ("points of all strokes", points, MOST_POINTS_IN_ALL)):
+        if count > most:
+            _refuse(what, f"at most {most}", str(count), "Take some back, or fix the rest in an annotation tool.")
 
 
 def _expect_inside(point: Any) -> None:

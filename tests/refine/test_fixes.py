@@ -267,3 +267,8 @@ def test_an_unknown_class_another_picture_and_too_many_fixes_are_explained():
     many = apply_fixes(result, image, [dot] * MOST_FIXES)
     with pytest.raises(InputError, match="fixes: expected at most"):
         apply_fixes(many, image, [dot])
+    long = [Fix(((0.5, 0.5),) * MOST_POINTS, "ball", radius=0.01)] * 5
+    with pytest.raises(InputError, match="points of all strokes: expected at most"):
+        apply_fixes(result, image, long)
+    with pytest.raises(InputError, match="points of all strokes"):
+        read_fixes([one.as_dict() for one in long])
