@@ -22,9 +22,10 @@ from demo.service import Service
 from demo.service.tour import tour_example
 from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE, SESSIONS
 from demo.static import static
-from demo.tabs import ask, attention, clusters, compare, lens, model, refine, result, tour
+from demo.tabs import ask, attention, batch, clusters, compare, lens, model, refine, result, tour
 from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
+from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
@@ -176,6 +177,7 @@ class Page:
     clusters: clusters.ClustersTab
     refine: refine.Refine
     compare: compare.Compare
+    batch: batch.BatchTab
     tour: tour.Tour
     tabs: gr.Tabs
     chosen: model.Model
@@ -222,6 +224,7 @@ def build(service: Service) -> gr.Blocks:
         ask.wire(page.ask)
         refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
+        batch.wire(page.batch, page.asked, page.refine.mode, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 
@@ -277,6 +280,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
             refined = refine.draw()
         with gr.Tab("Compare", id=compare.NAME) as opened[compare.NAME]:
             compared = compare.draw()
+        with gr.Tab("Batch", id=batch.NAME) as opened[batch.NAME]:
+            many = batch.draw()
         with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
             chosen = model.draw(top.banner, top.model)
         with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
@@ -294,6 +299,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         clusters=grouped,
         refine=refined,
         compare=compared,
+        batch=many,
         tour=told,
         tabs=tabs,
         chosen=chosen,

@@ -17,6 +17,8 @@ DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco
 
 MAX_UPLOAD_BYTES = 40_000_000
 """What phones make of 50 megapixels."""
+MAX_FILES = 20
+"""Files of one upload, and pictures of one batch."""
 QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
 """Every 10 minutes, remove uploads and results that are older than 2 hours."""
