@@ -20,19 +20,21 @@ from demo.installable import Installable
 from demo.security import Gate
 from demo.service import Service
 from demo.service.tour import tour_example
-from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE, SESSIONS
+from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE
 from demo.static import static
-from demo.tabs import ask, attention, batch, clusters, compare, lens, model, refine, result, tour
+from demo.tabs import ask, attention, batch, clusters, compare, lens, mine, model, refine, result, tour
 from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
+from demo.tabs.mine import MineHandlers
 from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import ResultView, SegmentHandlers
 from demo.tabs.tour import TourHandlers
+from demo.visitors import Departures
 
 
 def theme() -> gr.themes.Base:
@@ -179,6 +181,7 @@ class Page:
     compare: compare.Compare
     batch: batch.BatchTab
     tour: tour.Tour
+    mine: mine.Mine
     tabs: gr.Tabs
     chosen: model.Model
     shared: Shared
@@ -207,7 +210,7 @@ def build(service: Service) -> gr.Blocks:
         page, opened = _draw(service)
         handlers = SegmentHandlers(service)
         refining = [page.refine.refiner, page.refine.mode, page.refine.refinement]
-        result.wire(page.result, page.lens, page.shared, refining, handlers)
+        changing = result.wire(page.result, page.lens, page.shared, refining, handlers)
         _wire_lens(page, lens.LensHandlers(service))
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
@@ -218,13 +221,16 @@ def build(service: Service) -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
-        _wire_segmenting(page, PageHandlers(service), handlers)
+        running = [*_wire_segmenting(page, PageHandlers(service), handlers), changing]
+        pictures = [page.ask.image, page.ask.opening]
+        deleting = MineHandlers(service, result.NO_RESULT)
+        mine.wire(page.mine, pictures, result.result_outputs(page.result), running, deleting)
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
         ask.wire(page.ask)
         refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
-        batch.wire(page.batch, page.asked, page.refine.mode, BatchHandlers(service))
+        batch.wire(page.batch, page.asked, page.refine.mode, page.mine.delete, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 
@@ -238,12 +244,11 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
     return {
         "share": False,
         "max_file_size": MAX_UPLOAD_BYTES,
-        "state_session_capacity": SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,
         "footer_links": ["api"],
-        "allowed_paths": [str(EXAMPLES)],
+        "allowed_paths": [str(example.path) for example in read_examples()],  # not what else lies beside them
         "theme": theme(),
         "css": CSS,
         "head": f"<style>{static('frame.css')}</style>",
@@ -252,6 +257,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
                 Middleware(SafeHeaders),
                 Middleware(Gate, ready),
                 Middleware(OnlyPublicCalls),
+                Middleware(Departures),
                 Middleware(Installable, TITLE),
             ]
         },
@@ -286,6 +292,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
             chosen = model.draw(top.banner, top.model)
         with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
             told = tour.draw()
+    own = mine.draw()
     gr.HTML(BAR, padding=False, elem_id="bar-place")
     asked = ask.Ask(**parts)
     shared = Shared(asked.image, run, token, hidden_text("active", ask.NAME))
@@ -301,6 +308,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         compare=compared,
         batch=many,
         tour=told,
+        mine=own,
         tabs=tabs,
         chosen=chosen,
         shared=shared,
@@ -328,7 +336,8 @@ def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
     shared.token.change(handlers.show, [shared.run, shared.image], page.lens, **lens.QUIET)  # another result, or none
 
 
-def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
+def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> list[Any]:
+    """Wire what makes results; the events that may run long."""
     out = result.result_outputs(page.result)
     inputs = [page.shared.image, *page.asked]
     common: dict[str, Any] = {"outputs": out, "show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
@@ -382,3 +391,4 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
     page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
     # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
     page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
+    return running

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import ImageInput, read_image
@@ -156,7 +157,7 @@ def apply_fixes(
     pixels = read_image(image, max_pixels=max(result.labels.size, 1))
     expect_frame(result, pixels)
     labels, names = result.labels.copy(), list(result.class_names)
-    for number, one in enumerate(fixes):
+    for number, one in steps(enumerate(fixes)):
         step(number / len(fixes), f"fix {number + 1} of {len(fixes)}")
         box, mask = _meant(one, pixels if seen is None else seen, result.size, device, step)
         if one.class_name is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +20,12 @@ from demo.service.refine import NO_MODEL, Refinement, Step, quietly
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
 from demo.service.shown import Shown
-from demo.settings import REFINE_MODES
+from demo.settings import DELETE_CACHE, REFINE_MODES
 
 if TYPE_CHECKING:
     from cliptrase_core.models.loading import LoadedModel
 
+PREFIX = "batch-"
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 COARSE = "none"
 """Instead of a refiner."""
@@ -215,6 +218,18 @@ def how_to(batch: Batch, request: BatchRequest, model: LoadedModel) -> str:
         + ("\nCannot be used:\n\n" + "\n".join(failed) + "\n" if failed else "")
         + ("\nNot done yet:\n\n" + "\n".join(waiting) + "\n" if waiting else "")
     )
+
+
+def new_folder(home: Path) -> str:
+    """A new folder for results or an archive; those of others that were not touched for as long as uploads stay go."""
+    home.mkdir(parents=True, exist_ok=True)
+    for path in home.glob(f"{PREFIX}*"):
+        try:
+            if time.time() - path.stat().st_mtime > DELETE_CACHE[1]:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:  # gone meanwhile
+            continue
+    return tempfile.mkdtemp(prefix=PREFIX, dir=home)
 
 
 def empty(batch: Batch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from cliptrase_core.cancel import Cancelled
 from demo.errors import UserError
 from demo.handling import followed, one_of, plainly, read_asked
 from demo.html import hint, strip
@@ -25,13 +25,14 @@ from demo.service.batch import (
     added,
     empty,
     looked_at,
+    new_folder,
     packed,
     prepared,
     segmented,
 )
 from demo.service.download import FORMATS
 from demo.service.refine import MEGABYTES, expect_here
-from demo.settings import MAX_FILES, REFINE_MODES, REFINERS
+from demo.settings import MAX_FILES, REFINE_MODES, REFINERS, TIME_LIMIT_S
 from demo.tabs.common import CHEAP, PRIVATE, fetch_file, outputs
 
 NAME = "batch"
@@ -45,6 +46,7 @@ START = hint(
 GO, GO_ON = "Segment all", "Go on"
 EMPTY = hint("Drop pictures here; the queue shows them.")
 NO_PICTURES = "There are no pictures yet. Drop some into the box first."
+TIME_IS_OVER = strip("note", "A pause.", f"One press works for {TIME_LIMIT_S // 60} minutes. Press Go on.")
 _SIGNS = {WAITING: "waits", DONE: "done", FAILED: "not possible", "busy": "works"}
 
 
@@ -152,10 +154,16 @@ class BatchHandlers:
             if item.state != WAITING:
                 continue
             yield _run_view(batch, index)
-            finished = yield from followed(
-                lambda tell, batch=batch, index=index: segmented(self._service, batch, index, tell),  # type: ignore[misc]
-                lambda share, said, batch=batch, index=index: _run_view(batch, index, share, said),  # type: ignore[misc]
-            )
+            try:
+                finished = yield from followed(
+                    lambda tell, batch=batch, index=index: segmented(self._service, batch, index, tell),  # type: ignore[misc]
+                    lambda share, said, batch=batch, index=index: _run_view(batch, index, share, said),  # type: ignore[misc]
+                )
+            except Cancelled as ended:
+                if not ended.late:
+                    raise
+                yield _run_view(batch)._replace(news=TIME_IS_OVER)
+                return
             batch = batch.with_item(index, finished)
         yield _run_view(batch)
 
@@ -194,9 +202,7 @@ def remove(batch: Batch | None) -> None:
 
 
 def _new_folder() -> str:
-    home = Path(get_upload_folder())
-    home.mkdir(parents=True, exist_ok=True)
-    return tempfile.mkdtemp(dir=home)
+    return new_folder(Path(get_upload_folder()))
 
 
 def _download(batch: Batch) -> Any:
@@ -265,8 +271,16 @@ def draw() -> BatchTab:
     return BatchTab(files, folder, refiner, formats, go, stop, clear, said, queue, download, file, state)
 
 
-def wire(tab: BatchTab, asked: list[Any], mode: Any, handlers: BatchHandlers) -> None:
-    """Events of this tab; `asked` are the page's fields, `mode` is how the Refine tab asks a SAM."""
+def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers: BatchHandlers) -> None:
+    """Events of this tab.
+
+    Args:
+        tab: of `draw`.
+        asked: the page's fields.
+        mode: how the Refine tab asks a SAM.
+        delete: the button that deletes a visitor's pictures: those of the queue too.
+        handlers: of these events.
+    """
     line: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "batch", **PRIVATE}
     for place in (tab.files, tab.folder):
         place.upload(handlers.add, [tab.batch, place], outputs(tab, QueueView), **line)
@@ -274,6 +288,7 @@ def wire(tab: BatchTab, asked: list[Any], mode: Any, handlers: BatchHandlers) ->
         handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *asked], outputs(tab, RunView), **line
     )
     tab.stop.click(handlers.stopped, tab.batch, outputs(tab, RunView), cancels=[running], **CHEAP)
-    tab.clear.click(handlers.clear, tab.batch, outputs(tab, QueueView), cancels=[running], **CHEAP)
+    gone = [tab.clear.click, delete.click]
+    gr.on(gone, handlers.clear, tab.batch, outputs(tab, QueueView), cancels=[running], **CHEAP)
     made = tab.download.click(handlers.download, tab.batch, outputs(tab, TakeView), **line)
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)

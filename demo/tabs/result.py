@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 
+from cliptrase_core.cancel import Cancelled
 from demo import core
 from demo.drawing import labels_url, picture_url, spots_code
 from demo.errors import UserError, for_people
@@ -220,6 +221,10 @@ class ChangeView(NamedTuple):
     shown: Any
 
 
+NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "", None)
+"""What stands there before there is a result."""
+
+
 class SegmentHandlers:
     """One method for each event around the result; keeps nothing of any visitor."""
 
@@ -241,7 +246,7 @@ class SegmentHandlers:
     def forget(self, path: str | None) -> ResultView:
         """Another picture was chosen, or none: results of the one before go."""
         status = NEW_PICTURE if path else NO_PICTURE
-        return ResultView(None, EMPTY_LEGEND, "", "", "", "", status, None, "", None)
+        return NO_RESULT._replace(status=status)
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:
@@ -382,7 +387,7 @@ class SegmentHandlers:
                 lambda tell: self._service.shown(after, path, tell),
                 lambda share, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
             )
-        except UserError as error:  # said beside the result: a toast would go again
+        except (UserError, Cancelled) as error:  # said beside the result: a toast would go again
             unchanged = {**_state(before), "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
@@ -483,10 +488,11 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     )  # fmt: skip
 
 
-def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], handlers: SegmentHandlers) -> None:
+def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], handlers: SegmentHandlers) -> Any:
     """Events of the result; a patch that is chosen in the lens is asked about here too.
 
-    `refining` are the Refine tab's refiner, mode and State of what it made.
+    `refining` are the Refine tab's refiner, mode and State of what it made. Returns the event that changes what is
+    shown, for whoever must end it.
     """
     for asking, handler in ((lens, handlers.patch), (result.result, handlers.point)):
         asking.select(
@@ -526,6 +532,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], han
     saved.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
     # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
+    return changing
 
 
 def result_outputs(result: Result) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,9 +14,21 @@ import pytest
 from gradio.exceptions import Error
 from PIL import Image
 
+from cliptrase_core.cancel import CancelToken, cancellable
 from demo import guard
 from demo.service import SegmentRequest
-from demo.service.batch import DONE, FAILED, WAITING, Batch, BatchRequest, added, packed, prepared, segmented
+from demo.service.batch import (
+    DONE,
+    FAILED,
+    WAITING,
+    Batch,
+    BatchRequest,
+    added,
+    new_folder,
+    packed,
+    prepared,
+    segmented,
+)
 from demo.settings import EXAMPLES, MAX_FILES
 from demo.tabs.batch import BatchHandlers, queue_list
 from tests.demo.test_page import FIELDS
@@ -176,6 +189,27 @@ def test_emptying_removes_the_files(handlers, home, five):
     assert list(Path(batch.folder).iterdir())
     assert handlers.clear(batch).batch is None
     assert not Path(batch.folder).exists()
+
+
+def test_results_that_nobody_took_go_in_time(tmp_path):
+    old, young = (Path(new_folder(tmp_path)) for _ in range(2))
+    (old / "a.json").write_text("{}")
+    (tmp_path / "another").mkdir()
+    for path in (old, tmp_path / "another"):
+        os.utime(path, (0, 0))
+    new_folder(tmp_path)
+    assert not old.exists()
+    assert young.exists()
+    assert (tmp_path / "another").exists(), "not a batch's"
+
+
+def test_a_press_that_took_too_long_goes_on_with_the_next(handlers, home, five):
+    batch = list(handlers.add(None, five[:2]))[-1].batch
+    token = CancelToken(0)
+    with cancellable(token):
+        views = list(run(handlers, batch))
+    assert "Press Go on" in views[-1].news
+    assert list(run(handlers, views[-1].batch))[-1].batch.count(DONE) == 2
 
 
 @pytest.mark.parametrize(
