@@ -55,6 +55,8 @@ def theme() -> gr.themes.Base:
         block_title_text_color="*body_text_color",
         block_title_text_color_dark="*body_text_color",
         block_title_text_weight="600",
+        block_label_text_color="*body_text_color",
+        block_label_text_color_dark="*body_text_color",
         # Gradio's own greys and teals stay below the contrast that WCAG asks for (4.5 : 1).
         block_info_text_color="*body_text_color_subdued",
         body_text_color_subdued="*neutral_600",
