@@ -11,7 +11,7 @@ from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.readers.base import ReadSet
 from cliptrase_core.evaluation.settings import EXAMPLES
-from cliptrase_core.options import SegmentOptions
+from cliptrase_core.options import ProtocolOptions, SegmentOptions
 
 OwnSet = FolderSet | ReadSet
 """A data set of one's own: folders that a person described, or what a reader found."""
@@ -30,6 +30,7 @@ class Request:
         protocol: one of `PROTOCOLS`; None takes what suits the data.
         preset: None takes what suits the protocol.
         short_side: pixels that the model sees, instead of the preset's or the setting's.
+        values: in place of a protocol's, where windows slide.
         options: of `Segmenter.segment`; `image_prior` None takes the published script's where quirks are asked for.
         image_prior: see above.
         vocabulary: words instead of the setting's, as many classes.
@@ -50,6 +51,7 @@ class Request:
     preset: str | None = None
     short_side: int | None = None
     options: SegmentOptions = field(default_factory=SegmentOptions)
+    values: ProtocolOptions = field(default_factory=ProtocolOptions)
     image_prior: bool | None = None
     vocabulary: str | None = None
     words: str | None = None

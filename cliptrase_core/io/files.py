@@ -24,8 +24,8 @@ from cliptrase_core.errors import InputError, explain
 
 MARK = "cliptrase-lab"
 """Stands in every file that this program writes: as PNG's `Software`, at the start of a JSON's `format`, as comment of
-a NumPy archive, in a comment at the end of Markdown; in files for other programs, which people correct there, with the
-SHA-256 of all that stands before it: see `seal`."""
+a NumPy archive, in a comment at the end of Markdown and HTML; in files for other programs, which people correct there,
+with the SHA-256 of all that stands before it: see `seal`."""
 
 _SEAL = re.compile(rb"cliptrase-lab ([0-9a-f]{64})")
 
@@ -159,7 +159,7 @@ def _is_sealed(content: bytes) -> bool:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether this program wrote a file: a PNG, JSON, YAML, Markdown or NumPy archive with its mark in it."""
+    """Whether this program wrote a file: a PNG, JSON, YAML, Markdown, HTML or NumPy archive with its mark in it."""
     try:
         if path.suffix == ".png":
             with PngImagePlugin.PngImageFile(path) as picture:  # its header only, of any size

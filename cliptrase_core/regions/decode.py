@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, strips
 from cliptrase_core.regions.tiles import chosen_in_tiles, largest_in_tiles
@@ -152,7 +153,7 @@ def median_where_contested(maps: Tensor) -> Tensor:
     windows = _mirror_pad(maps, MEDIAN_SIZE // 2).unfold(1, MEDIAN_SIZE, 1).unfold(2, MEDIAN_SIZE, 1)
     out = (torch.from_numpy(bins).to(maps.device, maps.dtype) + 0.5) * width + low
     places = torch.split(torch.arange(len(cluster), device=maps.device), WINDOWS_AT_ONCE)
-    medians = [_medians(windows[cluster[p], row[p], column[p]].flatten(1)) for p in places]
+    medians = [_medians(windows[cluster[p], row[p], column[p]].flatten(1)) for p in steps(places)]
     out[cluster, row, column] = torch.cat(medians) if medians else out.new_empty(0)
     return out
 
@@ -202,7 +203,7 @@ def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> 
     out = torch.empty(size, dtype=torch.int32, device=maps.device)
     rows_at_once = max(1, STRIP_VALUES // (len(maps) * size[1]))
     across = _mixing_matrix(maps.shape[2], size[1], maps)  # a product is several times faster than a resize kernel
-    for start in range(0, size[0], rows_at_once):
+    for start in steps(range(0, size[0], rows_at_once)):
         rows = slice(start, min(start + rows_at_once, size[0]))
         above, below, weight = _source_rows(maps.shape[1], size[0], rows, maps)
         kept = _can_win(maps[:, int(above[0]) : int(below[-1]) + 1])
@@ -227,7 +228,7 @@ def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
         return torch.from_numpy(chosen_in_tiles(maps.numpy(), chosen.numpy()))
     left, right, across = _source_rows(w, width, slice(0, width), maps)
     out = torch.empty(chosen.shape, dtype=maps.dtype, device=maps.device)
-    for start in range(0, height, max(1, STRIP_VALUES // (4 * width))):
+    for start in steps(range(0, height, max(1, STRIP_VALUES // (4 * width)))):
         rows = slice(start, min(start + max(1, STRIP_VALUES // (4 * width)), height))
         above, below, down = _source_rows(h, height, rows, maps)
         plane = chosen[rows].long() * (h * w)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.io.geometry import Size
 
 TILES = 600
@@ -55,7 +56,7 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[np.int32]) -> np
     """
     out = np.empty(size, np.int32)
     bands, columns = _tiles((maps.shape[1], maps.shape[2]), size)
-    for band in bands:
+    for band in steps(bands):
         competing = _contenders(maps, band, columns)
         lines = band.weights @ maps[:, band.patches]  # (C, rows, w)
         for column, first, others in zip(columns, competing.argmax(axis=1), competing, strict=True):
@@ -93,7 +94,7 @@ def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
     """
     out = np.empty(chosen.shape, np.float32)
     bands, columns = _tiles((maps.shape[1], maps.shape[2]), (chosen.shape[0], chosen.shape[1]))
-    for band in bands:
+    for band in steps(bands):
         lines = band.weights @ maps[:, band.patches]  # (C, rows, w)
         for column in columns:
             labels, across = chosen[band.pixels, column.pixels], column.weights.T
