@@ -28,7 +28,7 @@ from cliptrase_core.evaluation.predictions import BACKGROUNDS
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import PROTOCOLS, Request
-from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
+from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run, started_by
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.evaluation.word_lists import WORD_LISTS
 from cliptrase_core.io.files import expect_ours, write_all
@@ -135,8 +135,8 @@ def execute(options: argparse.Namespace, load: Load) -> int:
     if options.output is None or options.output.suffix != ".json":
         got = "nothing" if options.output is None else options.output.name
         raise InputError(explain("output", expected="a file that ends in .json", got=got, remedy="Give --output."))
-    with joined() as group:
-        options.device = options.device or own_device()
+    with joined(options.device) as group:
+        options.device = own_device(options.device)
         if options.between is not None:
             return _run_between(options, load, group)
         return _run(_request(options), options, load, group)
@@ -291,8 +291,7 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
     """Write the report and say what it says; False if no picture could be used."""
     output: Path = options.output
     report = make_report(found.records, plan.job.source.names, plan.rule, plan.header)
-    start = ["torchrun", f"--nproc-per-node={group.world}"] if group.world > 1 else ["python"]
-    command = shlex.join([*start, "-m", "cliptrase_core", *sys.argv[1:]])
+    command = shlex.join([*started_by(), "-m", "cliptrase_core", *sys.argv[1:]])
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
     looks = sheets.all_looks(plan.job, found.records)
