@@ -11,6 +11,7 @@ from demo import environment
 
 environment.settle()  # before Gradio is imported, which reads the environment then
 
+from demo import connections  # noqa: E402
 from demo.page import build, launch_options  # noqa: E402
 from demo.service import Service  # noqa: E402
 from demo.settings import Settings  # noqa: E402
@@ -27,6 +28,7 @@ def main() -> None:
     if others:
         environment.refuse(f"expected --open or nothing, got {' '.join(others)}. Try python app.py --help.")
     service.start()
+    connections.bound()
     try:
         demo.launch(
             **launch_options(lambda: service.status().ready),

@@ -21,6 +21,9 @@ from cliptrase_core.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from cliptrase_core import viz as viz
+    from cliptrase_core.cancel import Cancelled as Cancelled
+    from cliptrase_core.cancel import CancelToken as CancelToken
+    from cliptrase_core.cancel import cancellable as cancellable
     from cliptrase_core.errors import CliptraseError as CliptraseError
     from cliptrase_core.errors import InputError as InputError
     from cliptrase_core.errors import UnsupportedBackboneError as UnsupportedBackboneError
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 # Where each public name lives. Imported when it is first asked for: `options` and `errors` can then be had without
 # torch, which takes seconds. A test holds this against the list above.
 _HOMES = {
+    **dict.fromkeys(("CancelToken", "Cancelled", "cancellable"), "cancel"),
     **dict.fromkeys(("CliptraseError", "InputError", "UnsupportedBackboneError", "WeightsError"), "errors"),
     **dict.fromkeys(("LayoutOptions", "SegmentOptions"), "options"),
     **dict.fromkeys(("PRESETS", "ClusterSettings"), "presets"),

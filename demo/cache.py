@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from cliptrase_core.cancel import holding
+
 Value = TypeVar("Value")
 
 
@@ -38,11 +40,15 @@ class LRUCache(Generic[Value]):
             return self._values.get(key)
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> tuple[Value, bool]:
-        """The value, and whether it was kept; what `make` raises is passed on and nothing is kept."""
+        """The value, and whether it was kept; what `make` raises is passed on and nothing is kept.
+
+        Raises:
+            Cancelled: nobody waits for the value any longer, found out before it is made.
+        """
         kept = self.peek(key)
         if kept is not None:
             return kept, True
-        with self._making:
+        with holding(self._making):  # whom nobody waits for by then makes nothing
             kept = self.peek(key)  # somebody may have made it meanwhile
             if kept is not None:
                 return kept, True
@@ -53,6 +59,14 @@ class LRUCache(Generic[Value]):
                     oldest, _ = self._values.popitem(last=False)
                     del self._weights[oldest]
             return value, False
+
+    def discard(self, unwanted: Callable[[Hashable], bool]) -> int:
+        """Drop the values of some keys; how many there were."""
+        with self._lock:
+            gone = [key for key in self._values if unwanted(key)]
+            for key in gone:
+                del self._values[key], self._weights[key]
+        return len(gone)
 
     def items(self) -> list[tuple[Hashable, Value]]:
         """Everything that is kept, what was unused for longest first; counts as no use."""

@@ -8,6 +8,7 @@ to its name. Tests in `tests/demo/test_safety.py` hold each of these against the
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cliptrase_core.cancel import cancellable
+from demo.visitors import Sessions, asked_at, files_in
+from demo.wanted import Wanted, limit_of
 
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "strict-origin-when-cross-origin"}
 
@@ -44,7 +49,65 @@ _CALL = re.compile(r"/gradio_api/(?:call(?:/v2)?|run|api)/([^/]+)")
 
 
 class GuardedBlocks(gr.Blocks):
-    """Blocks whose listeners get a picture as the path of an upload, and no other file in any way."""
+    """Blocks whose listeners get a picture as the path of an upload, no other file, and work while it is wanted."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what `gr.Blocks` takes."""
+        super().__init__(*args, **kwargs)
+        self.wanted = Wanted()
+
+    async def process_api(
+        self,
+        block_fn: Any,
+        inputs: list[Any],
+        state: Any = None,
+        request: Any = None,
+        iterator: Any = None,
+        session_hash: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Note whose the files are that come and go."""
+        self._note(session_hash, request, inputs)
+        answer: dict[str, Any] = await super().process_api(
+            block_fn, inputs, state, request, iterator, session_hash, *args, **kwargs
+        )
+        self._note(session_hash, request, answer["data"])
+        return answer
+
+    def _note(self, session: str | None, request: Any, values: Any) -> None:
+        if session is not None and isinstance(getattr(self, "state_holder", None), Sessions):
+            client = getattr(request, "client", None)
+            found = files_in(values, str(Path(get_upload_folder())))
+            self.state_holder.note(session, client.host if client else "", found)
+
+    async def call_function(
+        self,
+        block_fn: Any,
+        processed_input: list[Any],
+        iterator: Any = None,
+        requests: Any = None,
+        event_id: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Run a listener, or the next step of one, under the token of its event."""
+        session = getattr(requests, "session_hash", None)
+        token = self.wanted.token(event_id, session, asked_at(requests), limit_of(block_fn.fn))
+        going_on = False
+        try:
+            with cancellable(token):
+                answer = await super().call_function(
+                    block_fn, processed_input, iterator, requests, event_id, *args, **kwargs
+                )
+            going_on = bool(answer["is_generating"])
+            return answer
+        except CancelledError:  # Stop, or the end of the server: a thread may still be at work
+            token.cancel()
+            raise
+        finally:
+            if not going_on:
+                self.wanted.done(event_id)
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False

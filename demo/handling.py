@@ -17,16 +17,22 @@ from typing import Any, NamedTuple, TypeVar
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from cliptrase_core.cancel import Cancelled
 from cliptrase_core.options import Option, SegmentOptions, options_of
 from demo import core
 from demo.errors import UserError, for_people
 from demo.jobs import Progress, watched
 from demo.service import SegmentRequest
-from demo.settings import SHORT_SIDES
+from demo.settings import SHORT_SIDES, TIME_LIMIT_S
 
 _log = logging.getLogger(__name__)
 
 UNEXPECTED = "Something went wrong on the server. Try again; if it stays, the server's log says more."
+STOPPED = "Stopped."
+TOOK_TOO_LONG = (
+    f"This took longer than {TIME_LIMIT_S} seconds, and others wait. Choose a smaller short side under Settings, fewer "
+    "words, or a smaller model."
+)
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
 AUTO, YES, NO = "auto", "yes", "no"
 MADE_BY_HAND = frozenset(
@@ -73,6 +79,8 @@ def _as_messages(name: str) -> Iterator[None]:
     except UserError as error:
         # The browser renders messages as HTML, and this one may quote what was typed.
         raise gr.Error(html.escape(str(error), quote=False), title="Not possible", print_exception=False) from None
+    except Cancelled as ended:
+        raise gr.Error(TOOK_TOO_LONG if ended.late else STOPPED, print_exception=False) from None
     except Exception:
         _log.exception("%s failed", name)
         raise gr.Error(UNEXPECTED, print_exception=False) from None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
+
+from cliptrase_core.cancel import CancelToken, cancellable, current
 
 Result = TypeVar("Result")
 Step = tuple[float, str]
@@ -14,12 +17,10 @@ EVERY = 0.25
 """Seconds from one look at the work to the next."""
 
 
-class Cancelled(Exception):  # noqa: N818 - no error: nobody waits any longer
-    """Raised inside the work, at its next step, once nobody waits for it."""
-
-
 def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]:
     """Run work in a thread of its own and yield its steps; closing the generator ends the work at its next step.
+
+    The work heeds the token that this generator was begun under.
 
     Args:
         work: is given a callable that it tells (share in [0, 1], what happens).
@@ -31,22 +32,22 @@ def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]
         What the work returns; what it raises is raised.
     """
     newest: list[Step] = []
-    left = threading.Event()
+    token = current() or CancelToken()
     done: list[Result] = []
     failed: list[BaseException] = []
 
     def tell(share: float, text: str) -> None:
-        if left.is_set():
-            raise Cancelled
+        token.check()
         newest[:] = [(share, text)]
 
     def run() -> None:
         try:
-            done.append(work(tell))
+            with cancellable(token):
+                done.append(work(tell))
         except BaseException as error:  # handed to whoever waits
             failed.append(error)
 
-    thread = threading.Thread(target=run, daemon=True, name="watched")
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True, name="watched")
     thread.start()
     shown: list[Step] = []
     try:
@@ -56,7 +57,8 @@ def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]
                 shown = newest[:]
                 yield shown[0]
     finally:
-        left.set()
+        if thread.is_alive():  # left: of what is done, nothing more needs to end
+            token.cancel()
     if failed:
         raise failed[0]
     return done[0]

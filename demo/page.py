@@ -20,18 +20,20 @@ from demo.installable import Installable
 from demo.security import Gate
 from demo.service import Service
 from demo.service.tour import tour_example
-from demo.settings import DELETE_CACHE, EXAMPLES, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE, SESSIONS
+from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE
 from demo.static import static
-from demo.tabs import ask, attention, clusters, compare, lens, model, refine, result, tour
+from demo.tabs import ask, attention, clusters, compare, lens, mine, model, refine, result, tour
 from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.clusters import ClustersHandlers
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
+from demo.tabs.mine import MineHandlers
 from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import ResultView, SegmentHandlers
 from demo.tabs.tour import TourHandlers
+from demo.visitors import Departures
 
 
 def theme() -> gr.themes.Base:
@@ -177,6 +179,7 @@ class Page:
     refine: refine.Refine
     compare: compare.Compare
     tour: tour.Tour
+    mine: mine.Mine
     tabs: gr.Tabs
     chosen: model.Model
     shared: Shared
@@ -215,7 +218,10 @@ def build(service: Service) -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
-        _wire_segmenting(page, PageHandlers(service), handlers)
+        running = _wire_segmenting(page, PageHandlers(service), handlers)
+        pictures = [page.ask.image, page.ask.opening]
+        deleting = MineHandlers(service, result.NO_RESULT)
+        mine.wire(page.mine, pictures, result.result_outputs(page.result), running, deleting)
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
         ask.wire(page.ask)
@@ -234,12 +240,11 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
     return {
         "share": False,
         "max_file_size": MAX_UPLOAD_BYTES,
-        "state_session_capacity": SESSIONS,
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,
         "footer_links": ["api"],
-        "allowed_paths": [str(EXAMPLES)],
+        "allowed_paths": [str(example.path) for example in read_examples()],  # not what else lies beside them
         "theme": theme(),
         "css": CSS,
         "head": f"<style>{static('frame.css')}</style>",
@@ -248,6 +253,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
                 Middleware(SafeHeaders),
                 Middleware(Gate, ready),
                 Middleware(OnlyPublicCalls),
+                Middleware(Departures),
                 Middleware(Installable, TITLE),
             ]
         },
@@ -280,6 +286,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
             chosen = model.draw(top.banner, top.model)
         with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
             told = tour.draw()
+    own = mine.draw()
     gr.HTML(BAR, padding=False, elem_id="bar-place")
     asked = ask.Ask(**parts)
     shared = Shared(asked.image, run, token, hidden_text("active", ask.NAME))
@@ -294,6 +301,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         refine=refined,
         compare=compared,
         tour=told,
+        mine=own,
         tabs=tabs,
         chosen=chosen,
         shared=shared,
@@ -321,7 +329,8 @@ def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
     shared.token.change(handlers.show, [shared.run, shared.image], page.lens, **lens.QUIET)  # another result, or none
 
 
-def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
+def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> list[Any]:
+    """Wire what makes results; the events that may run long."""
     out = result.result_outputs(page.result)
     inputs = [page.shared.image, *page.asked]
     common: dict[str, Any] = {"outputs": out, "show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
@@ -375,3 +384,4 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
     page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
     # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
     page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
+    return running

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.addresses import listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
 from demo.installable import ICON_SIZES
 from demo.settings import MAX_UPLOAD_BYTES
@@ -126,26 +127,25 @@ class Gate:
         return None if known else (404, "There is nothing here. GET /gradio_api/info lists the calls.")
 
     def _settle_forwarded(self, scope: Scope) -> None:
-        """Leave forwarded headers to named proxies: who else sends them chooses which address the page writes."""
+        """Leave forwarded headers to named proxies: who else sends them chooses which address the page writes.
+
+        From here on, the client is the visitor and not the proxy.
+        """
         client = scope.get("client") or ("", 0)
+        forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        scope["client"] = (visitor_address(client[0], forwarded, self._proxies), client[1])
         if "*" not in self._proxies and client[0] not in self._proxies:
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in FORWARDED]
 
 
 def allowed_hosts(environment: Mapping[str, str]) -> frozenset[str]:
     """Names that the page answers to, in lower case; "." before a name stands for all names below it."""
-    names = {*LOOPBACK, *_listed(environment.get("CLIPTRASE_HOSTS", ""))}
+    names = {*LOOPBACK, *listed(environment.get("CLIPTRASE_HOSTS", ""))}
     names.add(urlsplit(environment.get("GRADIO_ROOT_PATH", "")).hostname or "")
     names.add(environment.get("GRADIO_SERVER_NAME", "").strip().lower())
     if environment.get("SPACE_ID"):  # of Hugging Face: shown below its own name, and in a frame of the hub's
-        names |= {*_listed(environment.get("SPACE_HOST", "")), ".hf.space", "huggingface.co"}
+        names |= {*listed(environment.get("SPACE_HOST", "")), ".hf.space", "huggingface.co"}
     return frozenset(names - {""})
-
-
-def trusted_proxies(environment: Mapping[str, str]) -> frozenset[str]:
-    """Addresses whose forwarded headers count; on a Space there is always a proxy, of unknown address."""
-    named = _listed(environment.get("CLIPTRASE_TRUSTED_PROXY", ""))
-    return frozenset([*named, "*"] if environment.get("SPACE_ID") else named)
 
 
 def is_allowed(name: str, hosts: Collection[str]) -> bool:
@@ -320,10 +320,6 @@ def _paths(body: bytes) -> list[Path]:
 def _length(headers: Headers) -> int:
     text = headers.get("content-length", "0")
     return int(text[:20]) if text.isascii() and text.isdigit() else 0
-
-
-def _listed(text: str) -> list[str]:
-    return [entry.strip().lower() for entry in text.split(",") if entry.strip()]
 
 
 async def _answer(send: Send, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:

@@ -21,8 +21,19 @@ QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
 """Every 10 minutes, remove uploads and results that are older than 2 hours."""
 
+TIME_LIMIT_S = 300
+"""Seconds that one event may take: Meta's largest SAM on two cores stays below."""
+
 SESSIONS = 500
 """Visitors whose last result is remembered: Gradio keeps about 1 MB for each, until an hour after they left."""
+SESSIONS_EACH = 100
+"""Of them at one address: a class behind one router, several tabs each."""
+CONNECTIONS = 1000
+"""That are open at once: a browser opens six."""
+CONNECTIONS_EACH = 250
+"""Of them from one address that is no named proxy."""
+HEAD_TIMEOUT_S = 15.0
+"""Seconds within which a request's headers must come to their end."""
 
 KEPT_PICTURE_BYTES = 100_000_000
 """Encoded pictures that stay in memory, for everyone together: at 224 pixels 12 MB each, most of it what is shown."""

@@ -21,13 +21,15 @@ from cliptrase_core.evaluation.between import chain, steps, to_lines
 from cliptrase_core.evaluation.between import to_json as to_json_between
 from cliptrase_core.evaluation.compare import compared
 from cliptrase_core.evaluation.data import check, check_folders, find_data
-from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
+from cliptrase_core.evaluation.folder import YAML_ENDS, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.html_report import to_html
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
 from cliptrase_core.evaluation.predictions import BACKGROUNDS
 from cliptrase_core.evaluation.profiles import PROFILES
+from cliptrase_core.evaluation.readers.base import ReadSet, with_words
+from cliptrase_core.evaluation.readers.registry import LAYOUTS, recognised
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
-from cliptrase_core.evaluation.request import PROTOCOLS, Request
+from cliptrase_core.evaluation.request import PROTOCOLS, OwnSet, Request
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run, started_by
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.evaluation.word_lists import WORD_LISTS
@@ -41,8 +43,8 @@ NOTHING_SCORED = 2
 """Exit code where no picture could be used, as of other bad input."""
 
 _OF_A_RUN = (
-    *("vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks", "fresh"),
-    *("predictions", "predicted_background", "save_predictions", "between"),
+    *("layout", "vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks"),
+    *("fresh", "predictions", "predicted_background", "save_predictions", "between"),
 )
 _UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
 _WITHOUT = ("threshold",)
@@ -55,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     names = ", ".join((*SETTINGS, EXAMPLES))
     data.add_argument("--setting", metavar="NAME|FILE.yaml", help=f"{names}, or a YAML file that describes folders")
-    data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets")
+    data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets, or one of them")
+    data.add_argument("--layout", choices=LAYOUTS, help="how --data is laid out (default: what its files look like)")
     data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
     data.add_argument("--masks", metavar="DIR", help="their masks, of the same names")
     data.add_argument(
@@ -214,6 +217,7 @@ def _request(options: argparse.Namespace) -> Request:
         predictions=options.predictions,
         predicted_background=options.predicted_background,
         save_predictions=options.save_predictions,
+        layout=options.layout if isinstance(data, str) else None,
     )
 
 
@@ -228,14 +232,18 @@ def _expect_alone(options: argparse.Namespace) -> None:
             raise InputError(explain("compare", expected=expected, got=flag, remedy=f"Leave out {flag}."))
 
 
-def _asked_for(options: argparse.Namespace) -> str | FolderSet:
-    """A setting's name, or folders."""
+def _asked_for(options: argparse.Namespace) -> str | OwnSet:
+    """A setting's name, or a data set of one's own."""
     own = options.images is not None or options.masks is not None
+    if options.setting is None and not own and options.data is not None:
+        found = _recognised(options)
+        if isinstance(found, ReadSet):
+            return found
+        options.setting = found  # as if it had been given
     if own == (options.setting is not None):
         got = "both" if own else "neither"
-        raise InputError(
-            explain("data", expected="--setting, or --images with --masks", got=got, remedy="Give one of them.")
-        )
+        expected = "--setting, or --images with --masks, or --data alone"
+        raise InputError(explain("data", expected=expected, got=got, remedy="Give one of them."))
     given = _folder_entries(options)
     _expect_heeded(options, own, sorted(given))
     if own:
@@ -246,6 +254,21 @@ def _asked_for(options: argparse.Namespace) -> str | FolderSet:
     return str(options.setting)
 
 
+def _recognised(options: argparse.Namespace) -> str | ReadSet:
+    """What lies in `--data`, by its layout."""
+    if not options.data.is_dir():
+        raise InputError(explain("data", expected="a folder", got=str(options.data), remedy="Check --data."))
+    found = recognised(options.data, options.layout)
+    if isinstance(found, str):
+        return found
+    unused = [*_folder_entries(options), *(("words",) if options.words else ())]
+    if unused:
+        got = f"--{unused[0].replace('_', '-')} with {found.title}"
+        expected = "what its own files say"
+        raise InputError(explain(unused[0], expected=expected, got=got, remedy="Leave it out."))
+    return found if options.vocabulary is None else with_words(found, options.vocabulary)
+
+
 def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
     """What was said about folders of one's own."""
     return {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
@@ -253,12 +276,12 @@ def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
 
 def _checked(options: argparse.Namespace) -> Iterator[str]:
     """What `--check` says: of folders, of a setting, or of all."""
-    if options.setting is None and options.images is None and options.masks is None:
+    if options.setting is None and options.images is None and options.masks is None and options.layout is None:
         return check(None, options.data)
-    if options.setting is None and options.vocabulary is None:
+    if options.setting is None and options.vocabulary is None and options.layout is None:
         return check_folders(folder_layout(_folder_entries(options), Path()))
     data = _asked_for(options)
-    return check_folders(data) if isinstance(data, FolderSet) else check(data, options.data)
+    return check(data, options.data) if isinstance(data, str) else check_folders(data)
 
 
 def _is_file(setting: str) -> bool:
@@ -271,6 +294,8 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
     unused = [] if own else [(name, "pictures of your own by --images and --masks") for name in given]
     if options.data is not None and (own or file or options.setting == EXAMPLES):
         unused.append(("data", "it with a benchmark setting, whose folders lie below it"))
+    if options.layout is not None and (own or file or options.setting == EXAMPLES):
+        unused.append(("layout", "it with --data"))
     if options.vocabulary is not None and (file or options.setting == EXAMPLES):
         unused.append(("vocabulary", "it in the file" if file else "none, examples have their own words"))
     if options.words is not None and (own or file or options.setting == EXAMPLES or options.vocabulary is not None):

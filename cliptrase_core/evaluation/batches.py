@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.errors import CliptraseError, memory_explained
 from cliptrase_core.evaluation.metrics import confusion_matrix
 from cliptrase_core.evaluation.predictions import Saver
@@ -77,7 +78,7 @@ def run_batches(job: Job, batches: Sequence[Batch]) -> Iterator[tuple[list[Recor
         waiting: deque[list[Future[Sample | CliptraseError]]] = deque()
         finishing: deque[tuple[list[Future[Record]], float]] = deque()
         upcoming = iter(batches)
-        for batch in batches:
+        for batch in steps(batches):
             while len(waiting) < ahead and (more := next(upcoming, None)) is not None:
                 waiting.append([readers.submit(job.read, index) for index in more])
             samples = [future.result() for future in waiting.popleft()]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.statistics import patch_shares
 from cliptrase_core.io.geometry import Frame, Size, expect_place
@@ -160,7 +161,7 @@ class Capture:
         chosen = slice(None) if head is None else slice(head - 1, head)
         q, k, v = (part[layer - 1, chosen].float() for part in (self.q, self.k, self.v))
         attention, recovered = torch.zeros(2, q.shape[1], q.shape[1])
-        for head_q, head_k, head_v in zip(q, k, v, strict=True):  # few (T, T) at a time
+        for head_q, head_k, head_v in steps(zip(q, k, v, strict=True)):  # few (T, T) at a time
             attention += query_key_attention(head_q, head_k)
             recovered += recovered_weights(head_q, head_k, head_v)
         attention /= len(q)
@@ -184,7 +185,7 @@ class Capture:
         found = []
         for layer, (q, k) in enumerate(zip(self.q, self.k, strict=True), start=1):
             attention = torch.zeros(q.shape[1], q.shape[1])
-            for head_q, head_k in zip(q, k, strict=True):
+            for head_q, head_k in steps(zip(q, k, strict=True)):
                 attention += query_key_attention(head_q.float(), head_k.float())
             patches = outliers(incoming_mean(attention))
             share = patch_shares(attention[1:, 1:])[:, patches].sum(dim=1).mean()

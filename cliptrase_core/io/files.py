@@ -11,9 +11,11 @@ import json
 import os
 import re
 import secrets
+import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import PngImagePlugin
@@ -61,6 +63,20 @@ def read_text(path: Path) -> str:
     content = path.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")
+
+
+@contextmanager
+def as_file(content: bytes, name: str) -> Iterator[Path]:
+    """Content as a file for whoever reads paths only; it goes at the end.
+
+    Args:
+        content: of the file.
+        name: how messages call it, see `safe_stem`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / safe_stem(name)
+        path.write_bytes(content)
+        yield path
 
 
 def safe_stem(stem: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 
 Size = tuple[int, int]
@@ -183,7 +184,7 @@ def nearest(values: npt.NDArray[Values], size: Size) -> npt.NDArray[Values]:
 def strips(size: tuple[int, ...]) -> Iterator[slice]:
     """Rows of a map of (H, W), few enough that what is made of them on the way stays small, and in the cache."""
     rows_at_once = max(1, STRIP_PIXELS // size[1])
-    return (slice(start, min(start + rows_at_once, size[0])) for start in range(0, size[0], rows_at_once))
+    return (slice(start, min(start + rows_at_once, size[0])) for start in steps(range(0, size[0], rows_at_once)))
 
 
 def given_size(size: Any, default: Size) -> Size:

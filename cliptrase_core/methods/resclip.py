@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.methods.registry import ResclipSettings
 
@@ -92,7 +93,7 @@ def label_structure(labels: Tensor) -> Tensor:
     count, longest = h * w, max(h - 1, w - 1, 1)
     structure = torch.zeros(count, count, device=labels.device)
     places = torch.arange(count, dtype=torch.int32, device=labels.device)
-    for start in torch.split(places, max(1, PAIRS_AT_ONCE // count)):
+    for start in steps(torch.split(places, max(1, PAIRS_AT_ONCE // count))):
         same = labels.flatten()[start][:, None] == labels.flatten()
         first, second = (same & (start[:, None] < places)).nonzero().int().unbind(1)
         first = start[first]
@@ -120,7 +121,7 @@ def _lines(labels: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tenso
     distance = torch.maximum(down.abs(), across.abs())
     unbroken = torch.ones_like(distance, dtype=torch.bool)
     alive = torch.arange(len(first), device=labels.device)
-    for step in range(1, max(labels.shape)):
+    for step in steps(range(1, max(labels.shape))):
         alive = alive[unbroken[alive] & (distance[alive] > step)]
         twice = 2 * distance[alive]
         y, x = ((2 * step * move[alive] + distance[alive]) // twice for move in (down, across))  # rounded half up
@@ -194,7 +195,7 @@ def colour_neighbours(colours: Tensor) -> tuple[Tensor, Tensor]:
         dim=1,
     )  # (H*W, neighbours)
     closeness = torch.zeros(places.shape, device=device)
-    for channel in colours.float().flatten(1):
+    for channel in steps(colours.float().flatten(1)):
         around = channel[places]
         own = channel[:, None]
         spread = torch.cat([around, own.expand(-1, len(DILATIONS))], dim=1).std(dim=1, keepdim=True)
@@ -213,6 +214,6 @@ def smooth(scores: Tensor, places: Tensor, shares: Tensor) -> Tensor:
     Returns:
         (H*W, P).
     """
-    for _ in range(ITERATIONS):
+    for _ in steps(range(ITERATIONS)):
         scores = F.embedding_bag(places, scores, mode="sum", per_sample_weights=shares)
     return scores

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cliptrase_core.cancel import check
+
 QUICK_GELU = 1.702
 """Slope inside QuickGELU's sigmoid (OpenAI's CLIP)."""
 
@@ -38,7 +40,11 @@ def project(block: Any, tokens: Tensor) -> Projections:
     Args:
         block: a residual block of open_clip.
         tokens: (B, T, width), what enters the block.
+
+    Raises:
+        Cancelled: nobody waits any longer; every block of every tower begins here.
     """
+    check()
     attn = block.attn
     packed = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)  # (B, T, 3*width)
     heads, width = attn.num_heads, attn.in_proj_weight.shape[1]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import nearest
 from cliptrase_core.refine.components import split
@@ -48,6 +49,12 @@ class SamRefiner:
         self._embeddings: OrderedDict[str, Embedding] = OrderedDict()
         self._answers: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
+
+    def forget(self) -> None:
+        """Drop what is kept of pictures; the model stays."""
+        with self._lock:
+            self._embeddings.clear()
+            self._answers.clear()
 
     def in_mode(self, mode: str, working: Working | None = None) -> Refiner:
         """The refiner that works in one of `MODES`; `working` as in `load_refiner`."""
@@ -144,7 +151,7 @@ class SamRefiner:
         seen = self._seen(_shrunk(image), step)
         filled = self.sam.filled(size)
         logits, quality = [], []
-        for first in range(0, len(components), AT_ONCE):
+        for first in steps(range(0, len(components), AT_ONCE)):
             step(0.9 + 0.1 * first / len(components), f"{len(components)} components")
             answer, good = self.sam.answer(seen, prompts_of(components[first : first + AT_ONCE], size, filled))
             logits.append(answer)
@@ -240,7 +247,7 @@ def vote(
     new = labels.copy()
     shares = [0.0] * len(masks)
     areas = [int(mask.sum()) for mask in masks]
-    for index in sorted(range(len(masks)), key=lambda at: (-areas[at], at)):
+    for index in steps(sorted(range(len(masks)), key=lambda at: (-areas[at], at))):
         if not areas[index]:
             continue
         counts = np.bincount(labels[masks[index]])

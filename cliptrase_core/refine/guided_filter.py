@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.io.geometry import Size, nearest, strips
 
 Floats = npt.NDArray[np.float32]
@@ -53,7 +54,7 @@ def follow_edges(
     fit = _Fit(_planes(small))
 
     def lines(turn: int) -> Iterator[Floats]:
-        for index, label in enumerate(present):
+        for index, label in steps(enumerate(present)):
             step((turn + index / len(present)) / ROUNDS)
             yield fit.line((now == label).astype(np.float32))
 

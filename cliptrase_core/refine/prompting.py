@@ -12,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.io.geometry import Size, nearest
 from cliptrase_core.refine.components import Component
 from cliptrase_core.refine.report import Step, quietly
@@ -64,7 +65,7 @@ def prompts_of(components: Sequence[Component], size: Size, filled: Size) -> Pro
     """
     missing = (-filled[1] % 4, -filled[0] % 4)
     masks = []
-    for component in components:
+    for component in steps(components):
         whole = torch.zeros(1, 1, *size)
         left, top, right, bottom = component.box
         whole[0, 0, top:bottom, left:right] = torch.from_numpy(component.mask)
@@ -85,7 +86,7 @@ def cover_of(filled: Size) -> tuple[float, float]:
 def agreement(logits: Tensor, cover: tuple[float, float], components: Sequence[Component], size: Size) -> Tensor:
     """IoU of each mask with the component that it answers, (P,); arguments as in `Answers`, `size` (H', W')."""
     found = []
-    for answer, component in zip(logits, components, strict=True):
+    for answer, component in steps(zip(logits, components, strict=True)):
         mask = np.zeros(size, bool)
         box, values = full_size(answer, cover, size)
         mask[box] = values > 0
@@ -118,7 +119,7 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Ste
     best = np.where(taken[numbers], np.float32(0), certainty[numbers] / 2)
     best[numbers < 0] = np.inf  # crumbs were not asked about: they stay
     new, covered = labels.copy(), np.zeros(labels.shape, bool)
-    for number in sorted(accepted):
+    for number in steps(sorted(accepted)):
         step(1.0, "putting masks together")
         box, logits = full_size(answers.logits[number], answers.cover, (height, width))
         score = certainty[number] / (1 + np.exp(-logits))

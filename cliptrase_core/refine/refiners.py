@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cliptrase_core.cancel import holding
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.refine import sam_checkpoints
@@ -90,6 +91,12 @@ def is_here(name: str) -> bool:
     return name in FREE or sam_checkpoints.is_here(sam_checkpoints.NANO if name == NANO_THEN_EDGES else name)
 
 
+def forget_pictures() -> None:
+    """Drop what loaded refiners keep of pictures."""
+    for refiner in list(_LOADED.values()):
+        refiner.forget()
+
+
 def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | None) -> SamRefiner:
     from cliptrase_core.refine.by_sam import SamRefiner
 
@@ -97,7 +104,7 @@ def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | Non
     path = None if checkpoint is None else Path(checkpoint)
     if key not in _LOADED and checkpoint is None and name in sam_checkpoints.PUBLISHED:
         path = sam_checkpoints.fetch(name, progress)  # before the lock: others need not wait for a download
-    with _LOCK:  # two people who ask at once share one model
+    with holding(_LOCK):  # two people who ask at once share one model
         if key not in _LOADED:
             _LOADED[key] = SamRefiner(sam_checkpoints.load_sam(name, path, device=device))
         _LOADED.move_to_end(key)

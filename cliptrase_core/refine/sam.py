@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cliptrase_core.cancel import check, holding
 from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.io.geometry import Size
 
@@ -72,7 +73,7 @@ class Sam:
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
         pixels = F.interpolate(pixels, self.filled(size), mode="bilinear", antialias=True, align_corners=False)
         blocks = self.model.image_encoder.blocks
-        with self._lock:
+        with holding(self._lock):
             hooks = [block.register_forward_pre_hook(_teller(step, i / len(blocks))) for i, block in enumerate(blocks)]
             try:
                 values = self.model.image_encoder(self.model.preprocess(pixels.to(self.model.device)))
@@ -156,6 +157,7 @@ class Sam:
 
             def predict_torch(self, *asked: Any, **options: Any) -> Any:
                 """Likewise, with a sign of life."""
+                check()
                 step(0.0, "looking for masks")
                 return super().predict_torch(*asked, **options)
 
@@ -168,6 +170,7 @@ class Sam:
 
 def _teller(step: Step, share: float) -> Callable[..., None]:
     def tell(*_: object) -> None:
+        check()
         step(share, "looking")
 
     return tell

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.models.blocks import finish_block, project
 from cliptrase_core.text.templates import fill, templates_by_name
@@ -115,7 +116,7 @@ class TextEncoder:
         """Vectors (P, D) of words in these sentences, computed now; `embed` asks for what it does not know yet."""
         prompts = [fill(sentence, word) for word in words for sentence in sentences]
         self._check_length(prompts)
-        ids = self._tokenizer(prompts)  # (P, context)
+        ids = torch.cat([self._tokenizer(part) for part in _batches(prompts)])  # (P, context)
         encode = self._encode_causal if self._causal else self._encode_whole
         vectors = F.normalize(encode(ids, sentences).float(), dim=-1)  # (P, D)
         return F.normalize(vectors.reshape(len(words), len(sentences), -1).mean(dim=1), dim=-1)
@@ -124,7 +125,7 @@ class TextEncoder:
         context = getattr(self._tokenizer, "context_length", None)
         if context is None or not hasattr(self._tokenizer, "encode"):
             return
-        for prompt in prompts:
+        for prompt in steps(prompts):
             count = len(self._tokenizer.encode(prompt)) + 2  # start and end of text
             if count > context:
                 shown = prompt if len(prompt) <= 80 else prompt[:77] + "..."
@@ -140,7 +141,7 @@ class TextEncoder:
     def _encode_whole(self, ids: Tensor, sentences: Sequence[str]) -> Tensor:
         del sentences  # a tower without a causal mask has no reusable beginnings
         device = next(self._model.parameters()).device
-        return torch.cat([self._model.encode_text(part.to(device)) for part in torch.split(ids, 64)])
+        return torch.cat([self._model.encode_text(part.to(device)) for part in _batches(ids, 64)])
 
     def _encode_causal(self, ids: Tensor, sentences: Sequence[str]) -> Tensor:
         prefixes = [self._prefix(sentence) for sentence in sentences]
@@ -259,9 +260,13 @@ def _read_out(tower: Any, tokens: Tensor) -> Tensor:
 
 def _similar_lengths(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
     """Batches in order of length, so that attention pads little."""
-    ordered = sorted(prompts, key=lambda p: len(p.ids))
-    for start in range(0, len(ordered), PROMPTS_AT_ONCE):
-        yield ordered[start : start + PROMPTS_AT_ONCE]
+    return _batches(sorted(prompts, key=lambda p: len(p.ids)))
+
+
+def _batches(prompts: Any, at_once: int = PROMPTS_AT_ONCE) -> Iterator[Any]:
+    """Parts of a list or tensor of prompts, in order; Cancelled between them."""
+    for start in steps(range(0, len(prompts), at_once)):
+        yield prompts[start : start + at_once]
 
 
 def _pooling(tower: Any) -> tuple[str, int | None]:

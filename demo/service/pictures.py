@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -272,6 +273,10 @@ class Pictures:
         blocks = segmenter.backbone.blocks
         heads = int(blocks[0].attn.num_heads)
         return PictureKey(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, reused
+
+    def forget(self, pictures: Collection[str]) -> int:
+        """Drop the entries of pictures, by their digests; how many there were."""
+        return self._kept.discard(lambda key: isinstance(key, tuple) and key[0] in pictures)
 
     def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
         """The entry of a picture if it is in memory."""

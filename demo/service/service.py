@@ -8,6 +8,8 @@ never changed once made; what leaves the page is made at full size when it is as
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from demo import core, drawing, memory
@@ -20,6 +22,7 @@ from demo.service.pictures import (
     Packed,
     PictureKey,
     Pictures,
+    digest,
     expect_few_sentences,
     expect_room_in_full,
     expect_same,
@@ -94,6 +97,26 @@ class Service:
         segmenter, entry = self.encoded(run, path)
         with for_people():
             return self._cut(segmenter, run, entry, reused=True, full=full)
+
+    def forget(self, paths: Iterable[str]) -> int:
+        """Drop everything that was computed from pictures, before their files go.
+
+        Args:
+            paths: of files; those that are no pictures, or have gone, do no harm.
+
+        Returns:
+            How many encoded pictures, results and maps there were.
+        """
+        gone = set()
+        for path in paths:
+            with suppress(UserError):
+                gone.add(digest(path))
+        if self.status().ready:  # else the library is not there yet, and nothing was made
+            core.refine.refiners.forget_pictures()
+        stores = (self._results, self._refined, self._captures, self._maps, self._matrices, self._depths)
+        return self._pictures.forget(gone) + sum(
+            store.discard(lambda key: _picture_of(key) in gone) for store in stores
+        )
 
     def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
         """A picture that a model has encoded lately; None if it has not."""
@@ -248,3 +271,11 @@ class Service:
             return segmenter.capture(self._pictures.again(segmenter, seen, path).encoding)
 
         return self._captures.get(seen, make)[0]
+
+
+def _picture_of(key: Any) -> str | None:
+    """Digest of the picture that a key of a store is about."""
+    key = key[0] if isinstance(key, tuple) else key
+    key = key.run if isinstance(key, Refinement) else key
+    key = key.seen if isinstance(key, Run) else key
+    return key.picture if isinstance(key, PictureKey) else None

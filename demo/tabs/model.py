@@ -19,6 +19,7 @@ from demo.service import Service
 from demo.service.model_input import ModelInput, what_it_saw
 from demo.settings import OFFERED, PRESETS, SHORT_SIDES
 from demo.tabs.common import PRIVATE, Shared, outputs, shown
+from demo.wanted import takes_its_time
 
 NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
 OWN_CHOICE = "Your choice, on this page only."
@@ -185,6 +186,7 @@ class ModelHandlers:
         facts = self._holder.facts(model)
         return FactsView(model_sheet(facts), _choices(facts.key))
 
+    @takes_its_time
     @plainly
     def load(self, asked: Any, model: str | None) -> Iterator[LoadView]:
         """Another model was asked for: steps of loading it, then the model as this visitor's own."""
@@ -208,6 +210,7 @@ class ModelHandlers:
             model=key,
         )
 
+    @takes_its_time
     @plainly
     def load_offered(self, model: str | None) -> Iterator[OfferedView]:
         """The head's button was pressed: steps of loading the better model, which then is this visitor's."""

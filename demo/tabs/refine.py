@@ -19,6 +19,7 @@ from demo.service import RefinedView, Refinement, Run, Service, bundle
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here
 from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, fetch_file, hidden_text, outputs, shown
+from demo.wanted import takes_its_time
 
 START = hint(
     "Classes come from patches of many pixels, so their boundaries are coarse. A refiner moves them to where things "
@@ -226,6 +227,7 @@ class RefineHandlers:
             fetch=gr.Button(fetch_label(name, MEGABYTES[name]), visible=not here[name]),
         )
 
+    @takes_its_time
     @plainly
     def fetch(self, refiner: Any) -> Iterator[Any]:
         """Fetch pressed: steps of the download."""

@@ -174,6 +174,10 @@ class ResultView(NamedTuple):
     token: Any
 
 
+NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "")
+"""What stands there before there is a result."""
+
+
 class SegmentHandlers:
     """One method for each event around the result; keeps nothing of any visitor."""
 
@@ -195,7 +199,7 @@ class SegmentHandlers:
     def forget(self, path: str | None) -> ResultView:
         """Another picture was chosen, or none: results of the one before go."""
         status = NEW_PICTURE if path else NO_PICTURE
-        return ResultView(None, EMPTY_LEGEND, "", "", "", "", status, None, "")
+        return NO_RESULT._replace(status=status)
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:

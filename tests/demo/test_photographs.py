@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core import Segmenter, segmenter
+from cliptrase_core import Cancelled, Segmenter, segmenter
 from cliptrase_core.io import export, geometry, image
 from cliptrase_core.models import encoder as encoder_module
 from cliptrase_core.refine.guided_filter import follow_edges
@@ -30,7 +30,6 @@ from demo import memory, settings
 from demo.api import Endpoints
 from demo.drawing import LONGEST_SHOWN
 from demo.errors import UserError
-from demo.jobs import Cancelled
 from demo.service import Refinement, SegmentRequest, Service, bundle, pictures, point_at
 from demo.service.ground_truth import read_truth
 from demo.service.pictures import Packed

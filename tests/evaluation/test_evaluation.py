@@ -334,7 +334,10 @@ def test_whose_words_were_used_stands_in_the_report(tmp_path, arguments, list_):
         ),
         (["--setting", "voc20", "--data", "ROOT", "--protocol", "mmseg-slide", "--vote"], "sliding windows: expected"),
         (["--setting", "examples", "--reference-quirks"], "reference quirks"),
-        (["--setting", "voc20", "--images", "x"], "expected --setting, or --images with --masks, got both"),
+        (
+            ["--setting", "voc20", "--images", "x"],
+            "expected --setting, or --images with --masks, or --data alone, got both",
+        ),
         (["--setting", "examples", "--limit", "0"], "limit: expected at least 1"),
         (["--setting", "voc20", "--data", "ROOT", "--first", "1"], "got --first with voc20"),
         (["--setting", "examples", "--data", "ROOT"], "got --data with examples"),

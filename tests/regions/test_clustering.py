@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from cliptrase_core import Cancelled, cancellable
 from cliptrase_core.errors import InputError
 from cliptrase_core.presets import ClusterSettings
+from cliptrase_core.regions import clustering
 from cliptrase_core.regions.clustering import cluster_means, cluster_patches
+from tests.counting_token import CountingToken
 
 
 def test_blocks_of_the_affinity_come_back_as_clusters():
@@ -42,3 +46,26 @@ def test_only_noise_gives_no_means():
 def test_wrong_settings_say_which_and_why(eps, min_samples, named):
     with pytest.raises(InputError, match=f"^{named}: expected .* got .*"):
         ClusterSettings(eps, min_samples)
+
+
+@pytest.mark.parametrize(("count", "noise"), [(600, 0.0), (600, 0.05), (257, 0.2), (900, 0.5)])
+@pytest.mark.parametrize("rows_at_once", [256, 512])
+def test_in_steps_the_same_clusters_are_found_as_in_one_go(count, noise, rows_at_once, monkeypatch):
+    rng = np.random.default_rng(count)
+    centres = rng.normal(size=(7, count)).astype(np.float32)
+    rows = centres[rng.integers(0, 7, count)] + noise * rng.normal(size=(count, count)).astype(np.float32)
+    settings = ClusterSettings(eps=max(0.01, 1.41 * noise * count**0.5), min_samples=5)
+    whole = cluster_patches(torch.from_numpy(rows), settings)
+    assert len(set(whole.tolist())) > 1
+    monkeypatch.setattr(clustering, "AT_ONCE_UP_TO", 0)
+    monkeypatch.setattr(clustering, "ROWS_AT_ONCE", rows_at_once)
+    assert cluster_patches(torch.from_numpy(rows), settings).equal(whole)
+
+
+def test_a_large_clustering_can_be_left_between_its_steps(monkeypatch):
+    monkeypatch.setattr(clustering, "AT_ONCE_UP_TO", 0)
+    monkeypatch.setattr(clustering, "ROWS_AT_ONCE", 64)
+    token = CountingToken(end_at=5)
+    with cancellable(token), pytest.raises(Cancelled):
+        cluster_patches(torch.eye(640), ClusterSettings(eps=0.1, min_samples=2))
+    assert token.looks == 5

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.export import images, labelme, yolo
 from cliptrase_core.io.export.components import Component, ComponentRule
@@ -180,7 +181,7 @@ def _label_pictures(
     made[saved.cutouts] = images.cutout_pngs(image, result) if "cutouts" in formats else ()
     for place, files in made.items():
         below = place.relative_to(folder).as_posix()
-        contents |= {f"{below}/{name}": content for name, content in files}
+        contents |= {f"{below}/{name}": content for name, content in steps(files)}
     return contents
 
 

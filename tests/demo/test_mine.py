@@ -1,0 +1,164 @@
+"""A visitor's own pictures go when he says so: from the disk, from memory, from the page; nobody else's do."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.cache import LRUCache
+from demo.service import Refinement, Run, SegmentRequest
+from demo.settings import EXAMPLES
+from demo.tabs.mine import NOTHING, deleted
+from tests.visitor import API, Visitor
+
+
+def of_mine(folder, seed: int):
+    """A picture that nobody else has."""
+    path = folder / f"mine {seed}.png"
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def visitor(server):
+    visitor = Visitor(server.address)
+    yield visitor
+    visitor.close()
+
+
+def files_of(server) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in server.files()}
+
+
+def test_everything_of_mine_goes_at_once_and_nothing_of_others(server, visitor, tmp_path):
+    other = Visitor(server.address)
+    theirs = other.upload(of_mine(tmp_path, 1))
+    assert other.segment(picture=theirs, words="dog; road") is None
+    before = set(server.files())
+
+    mine = [visitor.upload(of_mine(tmp_path, seed)) for seed in (2, 3)]
+    for picture in mine:
+        assert visitor.segment(picture=picture, words="dog; road") is None
+    visitor.do("download")
+    visitor.do("refine-go")
+    visitor.do("patches", "select", at=[10, 10])
+    assert len(set(server.files()) - before) > 3
+
+    answer = visitor.do("delete-mine")
+    assert answer.succeeded
+    assert "Deleted: " in visitor.shown("mine")
+    assert visitor.shown("picture") is None
+    assert visitor.shown("result") is None
+    assert set(server.files()) == before
+    for picture in mine:
+        assert visitor.http.get(f"{API}/file={picture['path']}").status_code in (403, 404)
+        assert "no longer here" in visitor.segment(picture=picture)
+    assert other.segment(picture=theirs, words="dog; road") is None
+    assert other.do("download").succeeded
+    visitor.do("delete-mine")
+    assert NOTHING in visitor.shown("mine")
+    other.close()
+
+
+def test_what_two_tabs_have_stays_until_both_have_deleted_it(server, visitor, tmp_path):
+    path, other = of_mine(tmp_path, 4), Visitor(server.address)
+    both = [one.upload(path) for one in (visitor, other)]
+    assert both[0]["path"] == both[1]["path"], "files of equal name and content are one file"
+    for one, picture in zip((visitor, other), both, strict=True):
+        assert one.segment(picture=picture, words="dog; road") is None
+    visitor.do("delete-mine")
+    assert "1 file stayed" in visitor.shown("mine")
+    assert other.segment(words="dog; grass") is None
+    other.do("delete-mine")
+    assert "stayed" not in other.shown("mine")
+    assert both[0]["path"] not in files_of(server)
+    other.close()
+
+
+@pytest.mark.parametrize("way", ["download", "refine-go", "compare-go", "regions-after"])
+def test_files_that_any_tab_makes_go_too(server, visitor, tmp_path, way):
+    before = set(server.files())
+    assert visitor.segment(picture=visitor.upload(of_mine(tmp_path, hash(way) % 1000)), words="dog; road") is None
+    answer = visitor.do(way, "select", at=[10, 10]) if way == "regions-after" else visitor.do(way)
+    assert answer.succeeded, answer.error
+    visitor.do("delete-mine")
+    assert set(server.files()) <= before
+
+
+def test_others_are_not_harmed_by_a_forged_path(server, visitor, tmp_path):
+    victim = Visitor(server.address)
+    theirs = victim.upload(of_mine(tmp_path, 5))
+    assert victim.segment(picture=theirs, words="dog; road") is None
+    visitor.segment(picture={**theirs, "path": theirs["path"] + "/../../x"}, words="dog; road")
+    visitor.segment(picture=theirs, words="dog; road")  # who knows the address sees the picture
+    visitor.do("delete-mine")
+    assert victim.segment(words="dog; grass") is None
+    victim.close()
+
+
+def test_the_page_says_where_pictures_lie_before_anybody_uploads_one(visitor):
+    line = next(
+        part["props"]["value"] for part in visitor.config["components"] if part["props"].get("elem_id") == "mine"
+    )
+    assert "2 hours" in line
+    assert "sent nowhere else" in line
+
+
+# --- without a server ---
+
+
+def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
+    first, second = (str(of_mine(tmp_path, seed)) for seed in (6, 7))
+    asked = SegmentRequest("dog; road")
+    for path in (first, second):
+        run = service.segment(path, asked).run
+        service.look(run.seen, path, 0, 0)
+        service.matrix(run.seen, path)
+        service.depth(run.seen, path)
+        service.refine(Refinement(run, "sam-nano", "prompts"), path)
+    stores = [store for store in vars(service).values() if isinstance(store, LRUCache)]
+    stores.append(service._pictures._kept)
+    assert all(len(store) >= 2 for store in stores)
+    count = sum(map(len, stores))
+    forgotten = service.forget([first, str(tmp_path / "never there")])
+    assert count == 2 * forgotten == 2 * sum(map(len, stores))
+    assert service.segment(second, asked).kept
+    again = service.segment(first, asked)
+    assert not again.reused
+    assert isinstance(again.run, Run)
+
+
+@pytest.mark.parametrize(
+    ("files", "shared", "made", "said"),
+    [
+        (0, 0, 0, NOTHING),
+        (1, 0, 2, "1 file, and 2 things"),
+        (3, 1, 0, "3 files, and 0 things"),
+        (0, 2, 0, "2 files stayed"),
+    ],
+)
+def test_what_deleting_says(files, shared, made, said):
+    assert said in deleted(files, shared, made)
+
+
+def test_an_emptied_store_weighs_nothing():
+    store: LRUCache[bytes] = LRUCache(10, len)
+    for name in "abc":
+        store.get(name, lambda: bytes(3))
+    assert store.discard(lambda key: key in "ab") == 2
+    assert store.discard(lambda key: key == "a") == 0
+    threads = [threading.Thread(target=store.get, args=(i, lambda: bytes(3))) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store) == 3, "weights of what was dropped do not count"
+
+
+def test_only_pictures_lie_open_beside_the_page(server, visitor):
+    for path in sorted(EXAMPLES.iterdir()):
+        status = visitor.http.get(f"{API}/file={path}").status_code
+        assert status == (200 if path.suffix == ".jpg" else 403), path.name

@@ -1,0 +1,389 @@
+"""Strangers among visitors: who leaves is not worked for, who has many tabs or connections crowds out nobody.
+
+- work for a visitor who has gone, by every way of going, keeps nobody waiting;
+- a time limit ends work, but not a download; a lock is not queued for in vain;
+- many tabs of one address cost others nothing; idle and closed tabs go first;
+- whose address counts behind a proxy;
+- requests whose headers do not end, and too many connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from cliptrase_core import Cancelled, CancelToken, cancellable
+from demo.addresses import group_of, trusted_proxies, visitor_address
+from demo.cache import LRUCache
+from demo.handling import TOOK_TOO_LONG, plainly
+from demo.jobs import watched
+from demo.settings import EXAMPLES, TIME_LIMIT_S
+from demo.tabs.model import ModelHandlers
+from demo.tabs.refine import RefineHandlers
+from demo.tabs.result import SegmentHandlers
+from demo.visitors import Sessions, files_in
+from demo.wanted import Wanted, limit_of
+from tests.server import serving
+from tests.visitor import API, Visitor
+
+SOON = 7.0
+"""Seconds; what was left would have taken three times as long on an idle machine."""
+_count = iter(range(10**6))
+
+
+@pytest.fixture
+def visitor(server):
+    """Somebody with a result that is cached."""
+    visitor = Visitor(server.address)
+    said = visitor.segment(picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words="dog; road")
+    assert said is None, said
+    yield visitor
+    visitor.close()
+
+
+@pytest.fixture
+def stranger(server):
+    stranger = Visitor(server.address)
+    stranger.do("segment", picture=stranger.upload(EXAMPLES / "shepherd.jpg"), words="dog; road")
+    yield stranger
+    stranger.close()
+
+
+def many_words() -> str:
+    """Words that nobody has asked for: half a minute."""
+    number = next(_count)
+    return "; ".join(f"thing {number} {i}" for i in range(1400))
+
+
+def begin(stranger: Visitor, work: str) -> tuple[str, int, str]:
+    """Ask for something long; the event, its listener, and the session or event under which its answer is read."""
+    element = "compare-go" if work == "compare" else "segment"
+    if work == "large":
+        stranger.set(**{"Short side in pixels": "1024"})
+        stranger.set(words="cat; dog")
+    elif work == "compare":
+        stranger.set(**{"other-words": many_words()})
+    else:
+        stranger.set(words=many_words())
+    listener = stranger.event(element, "click")
+    return stranger.join(listener["id"], stranger.data(listener)), listener["id"], stranger.session
+
+
+def read_until_it_runs(stranger: Visitor, event: str):
+    """Open the stream, and read it until the work has begun."""
+    stream = stranger.http.stream("GET", f"{API}/queue/data", params={"session_hash": stranger.session})
+    lines = stream.__enter__().iter_lines()
+    for line in lines:
+        if "process_starts" in line and event in line:
+            return stream
+    raise AssertionError("the work never began")
+
+
+def seconds_until_answered(visitor: Visitor) -> float:
+    start = time.monotonic()
+    said = visitor.segment(words="dog; road")
+    assert said is None, said
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("work", ["words", "large", "compare"])
+def test_the_next_visitor_does_not_wait_for_work_that_nobody_waits_for(visitor, stranger, work):
+    event, _, _ = begin(stranger, work)
+    stream = read_until_it_runs(stranger, event)
+    time.sleep(0.3)
+    stream.__exit__(None, None, None)  # the tab is closed
+    assert seconds_until_answered(visitor) < SOON
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_stop_stops_the_work_however_often_it_is_asked_for(visitor, stranger, times):
+    for _ in range(times):
+        event, listener, session = begin(stranger, "words")
+        stream = read_until_it_runs(stranger, event)
+        body = {"session_hash": session, "fn_index": listener, "event_id": event}
+        stranger.http.post(f"{API}/cancel", json=body).raise_for_status()
+        stream.__exit__(None, None, None)
+    assert seconds_until_answered(visitor) < SOON
+
+
+def test_a_program_that_hangs_up_is_not_worked_for_either(server, visitor):
+    picture = visitor.upload(EXAMPLES / "shepherd.jpg")
+    with httpx.Client(base_url=server.address, timeout=30) as http:
+        body = {"image": picture, "vocabulary": many_words()}
+        event = http.post(f"{API}/call/v2/segment", json=body).json()["event_id"]
+        with pytest.raises(httpx.ReadTimeout):
+            http.get(f"{API}/call/segment/{event}", timeout=1.5)
+    assert seconds_until_answered(visitor) < SOON
+
+
+# --- without a server ---
+
+
+def test_a_token_is_the_same_for_all_steps_of_an_event_and_goes_with_it():
+    wanted = Wanted()
+    first = wanted.token("a", "tab", 0.0)
+    assert wanted.token("a", "tab", 0.0) is first
+    assert wanted.token("b", "tab", 0.0) is not first
+    assert wanted.token(None, "tab", 0.0) is not wanted.token(None, "tab", 0.0)
+    wanted.done("a")
+    wanted.done("never there")
+    assert len(wanted) == 1
+
+
+@pytest.mark.parametrize(("name", "ended"), [("tab 1", {"a", "b"}), ("c", {"c"}), ("tab 3", set()), ("a", {"a"})])
+def test_who_goes_ends_his_own_work_only(name, ended):
+    wanted = Wanted()
+    tokens = {event: wanted.token(event, tab, 0.0) for event, tab in (("a", "tab 1"), ("b", "tab 1"), ("c", "tab 2"))}
+    wanted.left(name)
+    assert {event for event, token in tokens.items() if token.cancelled} == ended
+
+
+@pytest.mark.parametrize("name", ["a", "tab"])
+def test_who_goes_before_his_work_has_begun_does_not_want_it_but_may_come_back(name):
+    wanted = Wanted()
+    asked = time.monotonic() - 1
+    wanted.left(name)
+    assert wanted.token("a", "tab", asked).cancelled
+    assert not wanted.token("b", "tab", time.monotonic() + 1).cancelled
+    assert not wanted.token("c", "another", asked).cancelled
+
+
+def test_tokens_of_events_that_ended_without_a_word_are_dropped(monkeypatch):
+    wanted, now = Wanted(), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    wanted.token("a", None, 0.0)
+    wanted.left("x")
+    now[0] = 10 * TIME_LIMIT_S
+    wanted.token("b", None, 0.0)
+    assert not wanted._left
+    assert len(wanted) == 1
+
+
+def test_downloads_have_no_time_limit_and_all_else_has():
+    unlimited = (ModelHandlers.load, ModelHandlers.load_offered, RefineHandlers.fetch)
+    limited = (SegmentHandlers.segment, SegmentHandlers.download, RefineHandlers.refine)
+    assert [limit_of(handler) for handler in unlimited] == [None] * 3
+    assert [limit_of(handler) for handler in limited] == [TIME_LIMIT_S] * 3
+
+
+@pytest.mark.parametrize("steps", [True, False])
+def test_the_time_limit_is_said_and_a_stop_is_no_failure(steps, caplog):
+    @plainly
+    def once():
+        with cancellable(CancelToken(0.0)):
+            raise_if_cancelled()
+
+    @plainly
+    def several():
+        with cancellable(CancelToken(0.0)):
+            yield from watched(lambda tell: tell(0.5, "half"))
+
+    with pytest.raises(Exception, match="longer than") as said:
+        list(several()) if steps else once()
+    assert str(said.value.message) == TOOK_TOO_LONG
+    assert not caplog.records
+
+
+def raise_if_cancelled() -> None:
+    from cliptrase_core.cancel import check
+
+    check()
+
+
+def test_work_in_a_thread_of_its_own_heeds_the_token_of_its_maker():
+    token, seen = CancelToken(), threading.Event()
+
+    def work(tell):
+        seen.set()
+        while True:
+            time.sleep(0.01)
+            raise_if_cancelled()  # what the core does, that never tells
+
+    with cancellable(token):
+        steps = watched(work)
+        thread = threading.Timer(0.1, token.cancel)
+        thread.start()
+        with pytest.raises(Cancelled):
+            list(steps)
+    assert seen.is_set()
+
+
+@pytest.mark.parametrize("waiting", [1, 4])
+def test_what_nobody_waits_for_by_then_is_not_made(waiting):
+    cache, made, ready = LRUCache(10), [], threading.Event()
+    token = CancelToken()
+
+    def ask() -> None:
+        with cancellable(token), contextlib.suppress(Cancelled):
+            cache.get(next(_count), lambda: made.append("in vain"))
+
+    def hold() -> str:
+        for thread in threads:
+            thread.start()
+        token.cancel()
+        for thread in threads:
+            thread.join(10)  # they leave while the lock is held
+        ready.set()
+        return "made"
+
+    threads = [threading.Thread(target=ask) for _ in range(waiting)]
+    assert cache.get("first", hold) == ("made", False)
+    assert ready.is_set()
+    assert made == []
+
+
+# --- tabs of an address ---
+
+
+class _Tab:
+    def __init__(self, is_closed: bool = False) -> None:
+        self.is_closed = is_closed
+
+
+def holding(most: int, each: int, monkeypatch) -> Sessions:
+    monkeypatch.setattr("gradio.state_holder.SessionState", lambda blocks: _Tab())
+    sessions = Sessions(most, each)
+    sessions.blocks = None
+    return sessions
+
+
+def open_tab(sessions: Sessions, name: str, address: str) -> None:
+    sessions[name]
+    sessions.note(name, address)
+
+
+@pytest.mark.parametrize(("most", "each"), [(20, 5), (8, 100), (20, 10)])
+def test_many_tabs_of_a_stranger_push_out_nobody_else(most, each, monkeypatch):
+    sessions = holding(most, each, monkeypatch)
+    for name in ("ann", "bob"):
+        open_tab(sessions, name, f"10.0.0.{name}")
+    for i in range(600):
+        open_tab(sessions, f"stranger {i}", "9.9.9.9")
+    assert {"ann", "bob"} <= set(sessions.session_data)
+    assert len(sessions.session_data) <= min(most, each + 2)
+    assert "stranger 599" in sessions.session_data, "the newest stays"
+
+
+def test_tabs_that_were_never_said_whose_they_are_count_as_one_address(monkeypatch):
+    sessions = holding(20, 5, monkeypatch)
+    open_tab(sessions, "ann", "10.0.0.1")
+    for i in range(100):
+        sessions[f"nobody {i}"]
+    assert "ann" in sessions.session_data
+    assert len(sessions.session_data) == 6
+
+
+def test_closed_tabs_go_first_then_idle_ones(monkeypatch):
+    sessions = holding(100, 3, monkeypatch)
+    for name in "abc":
+        open_tab(sessions, name, "9.9.9.9")
+    sessions.session_data["b"].is_closed = True
+    open_tab(sessions, "d", "9.9.9.9")
+    assert list(sessions.session_data) == ["a", "c", "d"]
+    sessions["a"]
+    open_tab(sessions, "e", "9.9.9.9")
+    assert list(sessions.session_data) == ["a", "d", "e"] or list(sessions.session_data) == ["d", "a", "e"]
+
+
+@pytest.mark.parametrize(
+    ("address", "group"),
+    [
+        ("1.2.3.4", "1.2.3.4"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_one_address(address, group):
+    assert group_of(address) == group
+
+
+SPACE = trusted_proxies({"SPACE_ID": "me/lab"})
+NAMED = trusted_proxies({"CLIPTRASE_TRUSTED_PROXY": "127.0.0.1, 10.0.0.5"})
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "proxies", "expected"),
+    [
+        ("5.5.5.5", "1.1.1.1", frozenset(), "5.5.5.5"),  # nobody is trusted
+        ("5.5.5.5", "1.1.1.1", NAMED, "5.5.5.5"),  # not this one
+        ("127.0.0.1", "1.1.1.1", NAMED, "1.1.1.1"),
+        ("127.0.0.1", "6.6.6.6, 1.1.1.1", NAMED, "1.1.1.1"),  # what stands before was written by the visitor
+        ("127.0.0.1", "1.1.1.1, 10.0.0.5", NAMED, "1.1.1.1"),  # two proxies
+        ("127.0.0.1", "192.168.1.7", NAMED, "192.168.1.7"),  # a school
+        ("127.0.0.1", "", NAMED, "127.0.0.1"),
+        ("127.0.0.1", "nonsense", NAMED, "127.0.0.1"),
+        ("10.1.1.1", "6.6.6.6, 8.8.8.8, 10.2.2.2", SPACE, "8.8.8.8"),
+        ("10.1.1.1", "10.2.2.2", SPACE, "10.1.1.1"),
+        ("10.1.1.1", "[2606:4700::1]", SPACE, "2606:4700::1"),
+    ],
+)
+def test_whose_address_counts_behind_a_proxy(peer, forwarded, proxies, expected):
+    assert visitor_address(peer, forwarded, proxies) == expected
+
+
+def test_files_are_found_at_any_depth_and_only_below_the_folder():
+    sent = [
+        {"path": "/up/a.png", "url": "http://x/file=/up/b"},
+        ["/up/c", {"x": ["/up/../etc/passwd", "/etc/x", 7, None]}],
+    ]
+    assert list(files_in(sent, "/up")) == ["/up/a.png", "/up/c"]
+
+
+# --- connections ---
+
+
+def test_requests_that_never_get_to_their_body_are_closed_and_connections_are_counted(tmp_path):
+    patient = "import runpy, demo.settings as s; s.HEAD_TIMEOUT_S = 0.7; s.CONNECTIONS_EACH = 12; "
+    with serving(tmp_path, ("-c", patient + 'runpy.run_path("app.py", run_name="__main__")')) as server:
+        port = httpx.URL(server.address).port
+        beginnings = (b"", b"G", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"POST /gradio_api/upload HTTP/1.1\r\nX: ")
+        open_ones = [socket.create_connection(("127.0.0.1", port)) for _ in beginnings]
+        for one, beginning in zip(open_ones, beginnings, strict=True):
+            one.sendall(beginning)
+        again = socket.create_connection(("127.0.0.1", port))
+        again.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert b"200 OK" in again.recv(1000)
+        again.sendall(b"G")  # the second request of a kept connection
+        for one in [*open_ones, again]:
+            one.settimeout(10)
+            while read(one):
+                pass
+        many = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        time.sleep(0.2)  # less than a head may take
+        for one in many:
+            one.settimeout(0)
+        assert sum(is_closed(one) for one in many) == 8
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"{server.address}/healthz")
+        elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(transport=elsewhere) as other:
+            assert other.get(f"{server.address}/healthz").status_code == 200, "another address is served"
+        for one in many:
+            one.close()
+        time.sleep(0.1)
+        assert httpx.get(f"{server.address}/healthz").status_code == 200
+
+
+def read(one: socket.socket) -> bytes:
+    try:
+        return one.recv(1000)
+    except ConnectionResetError:
+        return b""
+
+
+def is_closed(one: socket.socket) -> bool:
+    try:
+        return one.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except BlockingIOError:
+        return False
