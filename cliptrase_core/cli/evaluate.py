@@ -319,19 +319,19 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
     command = shlex.join([*started_by(), "-m", "cliptrase_core", *sys.argv[1:]])
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
-    looks = sheets.all_looks(plan.job, found.records)
+    shown = sheets.shown_pictures(plan.job, found.records)
     files = {kind: path.name for kind, path in _files(output).items()}
     write_all(
         output.parent,
         {
-            **{files[title]: sheets.to_png(rows) for title, rows in looks.items()},
-            files["markdown"]: to_markdown(report, {title: files[title] for title in looks}),
-            files["page"]: to_html(report, looks),
+            **{files[title]: sheets.to_png(rows) for title, rows in shown.items()},
+            files["markdown"]: to_markdown(report, {title: files[title] for title in shown}),
+            files["page"]: to_html(report, shown),
             files["json"]: to_json(report),
         },
     )
     for title in sheets.TITLES:
-        if title not in looks:  # of an earlier run with more pictures
+        if title not in shown:  # of an earlier run with more pictures
             output.with_name(files[title]).unlink(missing_ok=True)
     problems = report["pictures"]["problems"]
     if problems:
