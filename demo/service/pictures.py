@@ -35,13 +35,21 @@ FULL_BYTES = 30
 """Memory that each pixel takes while a result is made and packed in full: three maps, the picture, and copies."""
 
 
-def expect_room_in_full(size: Size) -> None:
+REFINED_BYTES = 50
+"""The same where boundaries are refined beside it: 47 were measured at 16 megapixels."""
+
+
+def expect_room_in_full(size: Size, each: int = FULL_BYTES) -> None:
     """Refuse to make a result of (H, W) pixels that would take more memory than is left.
+
+    Args:
+        size: (H, W).
+        each: bytes that a pixel takes.
 
     Raises:
         UserError: with a way out.
     """
-    needed, left = FULL_BYTES * size[0] * size[1], core.io.memory.available()
+    needed, left = each * size[0] * size[1], core.io.memory.available()
     if left is not None and needed > left:
         raise UserError(
             f"In full, {size[0]} x {size[1]} pixels take about {needed / 1e9:.1f} GB of memory, and "

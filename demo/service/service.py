@@ -18,6 +18,7 @@ from demo.errors import UserError, for_people
 from demo.models import ModelRegistry, Status
 from demo.service.patch_attention import Matrix, PatchAttention, make_look, make_matrix
 from demo.service.pictures import (
+    REFINED_BYTES,
     Entry,
     Packed,
     PictureKey,
@@ -149,6 +150,7 @@ class Service:
         before, device = self.again(asked.run, path), str(segmenter.device)
         with for_people():
             if full and not entry.complete:
+                expect_room_in_full(entry.encoding.frame.labels, REFINED_BYTES)
                 coarse, pixels = self.again(asked.run, path, full=True), labelled_pixels(entry, asked.run.seen, path)
                 shown = (before.result, entry.pixels)
                 result = make_refined(coarse, pixels, asked, device=device, step=step, shown=shown)

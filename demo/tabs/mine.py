@@ -14,7 +14,6 @@ from demo.html import hint
 from demo.service import Service
 from demo.settings import DELETE_CACHE
 from demo.tabs.common import CHEAP
-from demo.tabs.result import NO_PICTURE, NO_RESULT
 
 WHERE = (
     f"Your pictures lie on the computer that runs this page and are deleted after {DELETE_CACHE[1] // 3600} hours. "
@@ -54,9 +53,14 @@ class DeletedView(NamedTuple):
 class MineHandlers:
     """One method for each event; keeps nothing of any visitor."""
 
-    def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
-        self._service = service
+    def __init__(self, service: Service, no_result: tuple[Any, ...]) -> None:
+        """Serve pages from one service.
+
+        Args:
+            service: whose stores forget.
+            no_result: new values of what shows a result, once there is none.
+        """
+        self._service, self._no_result = service, no_result
 
     @plainly
     def delete(self, request: gr.Request) -> tuple[Any, ...]:
@@ -70,7 +74,7 @@ class MineHandlers:
             if path.parent != home and not any(path.parent.iterdir()):
                 path.parent.rmdir()
         said = hint(deleted(len(mine), shared, made))
-        return *DeletedView(said, None, None), *NO_RESULT._replace(status=NO_PICTURE)
+        return *DeletedView(said, None, None), *self._no_result
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,13 @@ def draw() -> Mine:
     return Mine(mine, delete)
 
 
-def wire(mine: Mine, pictures: list[Any], results: list[Any], running: list[Any], handlers: MineHandlers) -> None:
+def wire(mine: Mine, gone: list[Any], running: list[Any], handlers: MineHandlers) -> None:
     """Wire the button.
 
     Args:
         mine: of `draw`.
-        pictures: the visitor's picture, and the one that the page opened with.
-        results: where a result goes.
+        gone: what is empty afterwards: the visitor's picture, the one that the page opened with, and the result's parts.
         running: events that work on the picture: they end first.
         handlers: of these events.
     """
-    mine.delete.click(handlers.delete, None, [mine.mine, *pictures, *results], cancels=running, **CHEAP)
+    mine.delete.click(handlers.delete, None, [mine.mine, *gone], cancels=running, **CHEAP)
