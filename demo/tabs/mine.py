@@ -98,7 +98,7 @@ def wire(mine: Mine, gone: list[Any], running: list[Any], handlers: MineHandlers
 
     Args:
         mine: of `draw`.
-        gone: what is empty afterwards: the visitor's picture, the one that the page opened with, and the result's parts.
+        gone: what is empty afterwards: the visitor's picture, the one that the page opened with, the result's parts.
         running: events that work on the picture: they end first.
         handlers: of these events.
     """

@@ -29,6 +29,7 @@ from cliptrase_core.viz import palette
 from cliptrase_core.viz.overlay import overlay
 from demo import memory, settings
 from demo.api import Endpoints
+from demo.cache import LRUCache
 from demo.drawing import LONGEST_SHOWN
 from demo.errors import UserError
 from demo.service import Refinement, SegmentRequest, Service, bundle, pictures, point_at
@@ -256,6 +257,15 @@ def test_many_results_of_a_photograph_are_compared_at_the_page_s_size(service, p
 )
 def test_pixels_times_results_are_bounded_before_they_are_paid(size, results, full):
     assert in_full(size, results) == full
+
+
+@pytest.mark.parametrize(("left", "kept"), [(23_000_000_000, 5), (None, 5), (800, 2), (8, 1), (0, 1)])
+def test_where_little_memory_is_left_less_is_kept(left, kept, monkeypatch):
+    store = LRUCache(pictures.as_memory_allows(250), len)
+    monkeypatch.setattr(pictures.core.io.memory, "available", lambda: left)
+    for i in range(7):
+        store.get(i, lambda: bytes(50))
+    assert len(store) == kept
 
 
 @pytest.mark.parametrize("names", [("sky", "dog", "road"), ("sky", "dog", "cat"), ("a", "b", "c")])
