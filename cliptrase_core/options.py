@@ -13,11 +13,11 @@ import math
 import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.methods.registry import METHODS
-from cliptrase_core.presets import PRESETS
+from cliptrase_core.methods.registry import METHODS, RESIDUALS
+from cliptrase_core.presets import PRESETS, PositionResize
 
 DENOISE = ("cls", "dice", "none")
 TEMPLATES = ("simple7", "openai80")
@@ -64,7 +64,7 @@ class Option:
         elif self.least is not None:
             text += f" of at least {_plain(self.least)}"
         elif self.above is not None:
-            text += f" above {_plain(self.above)}"
+            text += f" above {_plain(self.above)}" + (f", at most {_plain(self.most)}" if self.most is not None else "")
         return f"{text}, or nothing ({self.unset})" if self.unset else text
 
     def check(self, value: Any) -> Any:
@@ -214,6 +214,98 @@ class SegmentOptions(Options):
     )
     threshold: float = option(
         float, 0.0, "confidence threshold: pixels that are less sure become background", least=0, most=1
+    )
+    residual: str | None = option(
+        str,
+        None,
+        "what is added to the attention of each block that the method changes: patch is the patch's own stream, none "
+        "nothing, cls the stream of [CLS]",
+        choices=RESIDUALS,
+        unset="the method's",
+    )
+
+
+_PROTOCOLS = "the protocol's"
+_RESCLIP = "of ResCLIP: "
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolOptions(Options):
+    """Values in place of those that a protocol of windows has: options of `evaluate`."""
+
+    window: int | None = option(
+        int,
+        None,
+        "side of a window in pixels; 0 gives the model the whole picture",
+        least=0,
+        most=2048,
+        unset=_PROTOCOLS,
+    )
+    stride: int | None = option(
+        int, None, "pixels from one window to the next, at most a window", least=1, most=2048, unset=_PROTOCOLS
+    )
+    positions: str | None = option(
+        str,
+        None,
+        "how position embeddings reach another grid: size as open_clip, published as peers' programs, with 0.1 added",
+        choices=get_args(PositionResize),
+        unset=_PROTOCOLS,
+    )
+    temperature: float | None = option(
+        float, None, "what cosines are multiplied by before the softmax", above=0, most=1_000_000, unset=_PROTOCOLS
+    )
+    threshold: float | None = option(
+        float,
+        None,
+        "pixels whose best class is less likely become background",
+        least=0,
+        most=1,
+        unset=_PROTOCOLS,
+    )
+    least_area: float | None = option(
+        float,
+        None,
+        "classes with no larger share of all pixels that are no background lose them",
+        least=0,
+        most=1,
+        unset=_PROTOCOLS,
+    )
+    background_words: bool | None = option(
+        bool, None, "whether the background's words compete; without them it is what the threshold leaves", unset="yes"
+    )
+    pamr: bool | None = option(
+        bool, None, "smooth scores along colours, ten steps with neighbours at 8 and 16 pixels", unset=_PROTOCOLS
+    )
+    mlp: bool | None = option(bool, None, "whether blocks that the method changes keep their MLP", unset=_PROTOCOLS)
+    blocks: int | None = option(
+        int,
+        None,
+        "how many blocks are changed, counted from the last; of methods that change several",
+        least=1,
+        unset=_PROTOCOLS,
+    )
+    resclip_least: float | None = option(
+        float,
+        None,
+        _RESCLIP + "pixels of the first division whose best word is less likely are unsure",
+        least=0,
+        most=1,
+        unset=_PROTOCOLS,
+    )
+    resclip_gain: float | None = option(
+        float, None, _RESCLIP + "factor of its whole attention", above=0, most=1000, unset=_PROTOCOLS
+    )
+    resclip_middle: float | None = option(
+        float, None, _RESCLIP + "share of the middle blocks' attention", least=0, most=1, unset=_PROTOCOLS
+    )
+    resclip_structure_gain: float | None = option(
+        float, None, _RESCLIP + "factor of correlation and structure", above=0, most=1000, unset=_PROTOCOLS
+    )
+    resclip_structure: float | None = option(
+        float, None, _RESCLIP + "share of the structure", least=0, most=1, unset=_PROTOCOLS
+    )
+    resclip_unsure: int | None = option(
+        int, None, _RESCLIP + "label that unsure pixels get, -1 for one of their own", least=-1, unset=_PROTOCOLS
     )
 
 

@@ -20,7 +20,7 @@ from cliptrase_core.inspection.scores import PatchScores, competing, general_wor
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures
-from cliptrase_core.methods.registry import Method, method_by_name
+from cliptrase_core.methods.registry import Method, method_by_name, with_residual
 from cliptrase_core.models import loading
 from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.models.checkpoint import fingerprint
@@ -184,7 +184,7 @@ class Segmenter:
             TypeError: no such option.
         """
         asked = read_options(SegmentOptions, options)
-        chosen = method_by_name(asked.method)
+        chosen = with_residual(method_by_name(asked.method), asked.residual)
         vote = chosen.regions_vote if asked.vote is None else asked.vote
         preset = self._check_encoding(encoding)
         settings = self._cluster_settings(encoding, preset, asked)
@@ -220,6 +220,7 @@ class Segmenter:
                 "min_samples": int(settings.min_samples),
                 "templates": templates if text_features is None else "given features",
                 "vote": vote,
+                "residual": chosen.residual,
                 "threshold": 0.0,
                 **({"missing": [words.class_names[label] for label in missing]} if asked.skip_missing else {}),
             },
@@ -249,6 +250,7 @@ class Segmenter:
         method: str | Method = "cliptrase",
         templates: str | None = None,
         image_prior: bool = False,
+        residual: str | None = None,
     ) -> PatchScores:
         """How well each word suits each patch, for whoever asks why a label is what it is.
 
@@ -256,8 +258,8 @@ class Segmenter:
         """
         preset = self._check_encoding(encoding)
         name = method.name if isinstance(method, Method) else method
-        asked = SegmentOptions(method=name, templates=templates, image_prior=image_prior)
-        chosen = method if isinstance(method, Method) else method_by_name(asked.method)
+        asked = SegmentOptions(method=name, templates=templates, image_prior=image_prior, residual=residual)
+        chosen = with_residual(method if isinstance(method, Method) else method_by_name(name), asked.residual)
         words = read_words(vocabulary, None)
         with torch.inference_mode():
             text = self._text.embed(words.prompts, asked.templates or preset.templates)

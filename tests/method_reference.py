@@ -43,11 +43,11 @@ def omega(grid, deviation=5.0):
 
 
 class MethodReference(Reference):
-    """Features of all tokens by any method."""
+    """Features of all tokens by any method, with its own residual or another: "patch", "none" or "cls"."""
 
-    def __init__(self, model, grid):
+    def __init__(self, model, grid, residual=None):
         super().__init__(model)
-        self.grid = grid
+        self.grid, self.residual = grid, residual
         self.blocks = list(self.visual.transformer.resblocks)
 
     def inputs(self, pixels):
@@ -67,44 +67,51 @@ class MethodReference(Reference):
     def out(self, block, mixed):
         return block.attn.out_proj(torch.cat(mixed, dim=1))
 
-    def with_residual(self, tokens, mixed):
+    def added(self, out, tokens, own):
+        """What attention gives each token, and what is added to it: its own stream, nothing, or that of [CLS]."""
+        streams = {"patch": list(tokens), "none": [0 * row for row in tokens], "cls": [tokens[0] for _ in tokens]}
+        return torch.stack([row + x for row, x in zip(out, streams[self.residual or own], strict=True)])
+
+    def with_mlp(self, tokens, mixed):
         block = self.blocks[-1]
-        tokens = tokens + self.out(block, mixed)
+        tokens = self.added(self.out(block, mixed), tokens, "patch")
         return self.finish(tokens + block.mlp(block.ln_2(tokens)))
 
-    def without_residual(self, mixed):
-        return self.finish(self.out(self.blocks[-1], mixed))
+    def bare(self, tokens, mixed):
+        return self.finish(self.added(self.out(self.blocks[-1], mixed), tokens, "none"))
 
     def last(self, inputs):
         return self.heads(self.blocks[-1], inputs[-2])
 
     def clip(self, inputs):
-        return self.finish(inputs[-1])
+        if self.residual is None:
+            return self.finish(inputs[-1])
+        return self.with_mlp(inputs[-2], [weigh(q, k, s) @ v for q, k, v, s in self.last(inputs)])
 
     def cliptrase(self, inputs):
         mixed = [(weigh(q, q, s) + weigh(k, k, s) + weigh(v, v, s)) @ v for q, k, v, s in self.last(inputs)]
-        return self.with_residual(inputs[-2], mixed)
+        return self.with_mlp(inputs[-2], mixed)
 
     def maskclip(self, inputs):
-        return self.with_residual(inputs[-2], [v for _, _, v, _ in self.last(inputs)])
+        return self.with_mlp(inputs[-2], [v for _, _, v, _ in self.last(inputs)])
 
     def sclip(self, inputs):
         mixed = [(weigh(q, q, s) + weigh(k, k, s)) @ v for q, k, v, s in self.last(inputs)]
-        return self.with_residual(inputs[-2], mixed)
+        return self.with_mlp(inputs[-2], mixed)
 
     def naclip(self, inputs):
         near = omega(self.grid)
-        return self.without_residual([weigh(k, k, s, near) @ v for _, k, v, s in self.last(inputs)])
+        return self.bare(inputs[-2], [weigh(k, k, s, near) @ v for _, k, v, s in self.last(inputs)])
 
     def clearclip(self, inputs):
-        return self.without_residual([weigh(q, q, s) @ v for q, _, v, s in self.last(inputs)])
+        return self.bare(inputs[-2], [weigh(q, q, s) @ v for q, _, v, s in self.last(inputs)])
 
     def own_path(self, inputs, mix):
         """The last six blocks beside the unchanged ones: attention and residual, no MLP; [CLS] of the unchanged."""
         first = len(self.blocks) - 6
         path = inputs[first]
         for block, tokens in list(zip(self.blocks, inputs, strict=False))[first:]:
-            path = path + self.out(block, mix(block, tokens))
+            path = self.added(self.out(block, mix(block, tokens)), path, "patch")
         features = self.finish(path)
         features[0] = self.finish(inputs[-1])[0]
         return features
@@ -138,11 +145,12 @@ class MethodReference(Reference):
         near = omega(self.grid)
 
         def divided(tau, scaled, extra):
-            return self.without_residual(
+            return self.bare(
+                inputs[-2],
                 [
                     tau * (0.6 * weigh(k, k, s * scaled, extra) + 0.4 * mean[head]) @ v
                     for head, (_, k, v, s) in enumerate(self.last(inputs))
-                ]
+                ],
             )
 
         patches = divided(2.0, 1.0, near)[1:]

@@ -17,7 +17,16 @@ import cliptrase_core as cc
 from cliptrase_core import options
 from cliptrase_core.cli.arguments import add_options, given_options
 from cliptrase_core.errors import InputError
-from cliptrase_core.options import LayoutOptions, Options, SegmentOptions, arguments_of, option, options_of, table_of
+from cliptrase_core.options import (
+    LayoutOptions,
+    Options,
+    ProtocolOptions,
+    SegmentOptions,
+    arguments_of,
+    option,
+    options_of,
+    table_of,
+)
 from cliptrase_core.text.templates import TEMPLATES
 from demo.service.segmentation import SegmentRequest
 from tests.api_schema import schema
@@ -91,14 +100,15 @@ def test_a_new_option_has_a_control_on_the_page_and_its_value_arrives(grown, mon
         1,
         None,
     ]
-    handling.read_asked(*fields, "no", 0.25)
-    handling.read_asked(*fields, "auto", 0.5)
-    assert [(one["vote"], one["glow"]) for one in asked] == [(False, 0.25), (None, 0.5)]
+    handling.read_asked(*fields, "no", "cls", 0.25)
+    handling.read_asked(*fields, "auto", "auto", 0.5)
+    found = [(one["vote"], one["residual"], one["glow"]) for one in asked]
+    assert found == [(False, "cls", 0.25), (None, None, 0.5)]
 
 
 def test_the_tables_in_the_docs_are_the_lists():
     text = DOCS.read_text(encoding="utf-8")
-    for kind in (LayoutOptions, SegmentOptions):
+    for kind in (LayoutOptions, SegmentOptions, ProtocolOptions):
         assert table_of(kind) in text, "python -m tests.write_options"
 
 
@@ -171,6 +181,8 @@ def test_an_unknown_option_is_refused_with_the_known_ones(segmenter, picture):
         SegmentOptions(min_samples=2, templates="openai80", image_prior=True, vote=True, threshold=0.4),
         LayoutOptions(preset="paper-336"),
         LayoutOptions(short_side=448),
+        SegmentOptions(method="gem", residual="cls"),
+        ProtocolOptions(window=0, temperature=0.5, pamr=False, positions="published", resclip_unsure=-1),
     ],
 )
 def test_arguments_give_the_same_options_again(chosen):

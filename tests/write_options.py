@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cliptrase_core.options import LayoutOptions, SegmentOptions, table_of
+from cliptrase_core.options import LayoutOptions, ProtocolOptions, SegmentOptions, table_of
 
 DOCS = Path(__file__).parents[1] / "docs" / "options.md"
 TEXT = """# Options
@@ -21,11 +21,22 @@ and in the web endpoints (`"eps": 0.7`). This page is made from `cliptrase_core/
 
 ## How it is divided among words
 
-`Segmenter.segment`, `segment`, `evaluate` (without `--threshold`), and the endpoints.
+`Segmenter.segment`, `segment`, `evaluate` (whose `--threshold` is another, see below), and the endpoints.
+
+`residual` holds for every method. CLIP, which changes no block, gets it in the last one. GEM and CLIP Surgery change
+six, and it holds in each: with another than `patch` only the attention of the last tells patches apart. `skip_missing`
+compares words with the patches of the published CLIPtrase, whatever the method and its residual.
 
 {segment}
+
+## Values in place of a protocol's
+
+`evaluate`, with a protocol whose windows slide ([evaluation.md](evaluation.md)).
+
+{protocol}
 """
 
 if __name__ == "__main__":
-    text = TEXT.format(layout=table_of(LayoutOptions), segment=table_of(SegmentOptions))
+    tables = {"layout": LayoutOptions, "segment": SegmentOptions, "protocol": ProtocolOptions}
+    text = TEXT.format(**{name: table_of(kind) for name, kind in tables.items()})
     DOCS.write_text(text, encoding="utf-8")

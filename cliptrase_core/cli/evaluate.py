@@ -21,17 +21,20 @@ from cliptrase_core.evaluation.between import chain, steps, to_lines
 from cliptrase_core.evaluation.between import to_json as to_json_between
 from cliptrase_core.evaluation.compare import compared
 from cliptrase_core.evaluation.data import check, check_folders, find_data
-from cliptrase_core.evaluation.folder import YAML_ENDS, FolderSet, folder_layout, folder_set, read_folder_set
+from cliptrase_core.evaluation.folder import YAML_ENDS, folder_layout, folder_set, read_folder_set
+from cliptrase_core.evaluation.html_report import to_html
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
 from cliptrase_core.evaluation.predictions import BACKGROUNDS
 from cliptrase_core.evaluation.profiles import PROFILES
+from cliptrase_core.evaluation.readers.base import ReadSet, with_words
+from cliptrase_core.evaluation.readers.registry import LAYOUTS, recognised
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
-from cliptrase_core.evaluation.request import PROTOCOLS, Request
+from cliptrase_core.evaluation.request import PROTOCOLS, OwnSet, Request
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.evaluation.word_lists import WORD_LISTS
 from cliptrase_core.io.files import expect_ours, write_all
-from cliptrase_core.options import LayoutOptions, SegmentOptions
+from cliptrase_core.options import LayoutOptions, ProtocolOptions, SegmentOptions, options_of
 from cliptrase_core.segmenter import Segmenter
 
 Load = Callable[[argparse.Namespace], Segmenter]
@@ -40,10 +43,12 @@ NOTHING_SCORED = 2
 """Exit code where no picture could be used, as of other bad input."""
 
 _OF_A_RUN = (
-    *("vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks", "fresh"),
-    *("predictions", "predicted_background", "save_predictions", "between"),
+    *("layout", "vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks"),
+    *("fresh", "predictions", "predicted_background", "save_predictions", "between"),
 )
 _UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
+_WITHOUT = ("threshold",)
+"""It would make background of what a data set has no number for; windows have one of their own."""
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
 
@@ -52,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     names = ", ".join((*SETTINGS, EXAMPLES))
     data.add_argument("--setting", metavar="NAME|FILE.yaml", help=f"{names}, or a YAML file that describes folders")
-    data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets")
+    data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets, or one of them")
+    data.add_argument("--layout", choices=LAYOUTS, help="how --data is laid out (default: what its files look like)")
     data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
     data.add_argument("--masks", metavar="DIR", help="their masks, of the same names")
     data.add_argument(
@@ -79,8 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         how, LayoutOptions, unset={"preset": "paper-224; auto for protocol whole", "short_side": "the protocol's"}
     )
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
-    # A threshold would make background of what a data set has no number for.
-    add_options(how, SegmentOptions, without=["threshold"], unset=_UNSET)
+    add_options(how, SegmentOptions, without=_WITHOUT, unset=_UNSET)
+    values = parser.add_argument_group("values in place of a protocol's, where windows slide")
+    add_options(values, ProtocolOptions)
     how.add_argument(
         "--between",
         nargs=2,
@@ -104,7 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
     work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
     work.add_argument("--save-predictions", type=Path, metavar="DIR", help="keep labels, as a PNG for each picture")
-    work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .md and .png beside it")
+    work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .html, .md and .png beside it")
 
 
 def execute(options: argparse.Namespace, load: Load) -> int:
@@ -156,7 +163,9 @@ def _run(request: Request, options: argparse.Namespace, load: Load, group: Group
 def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     """A run for each single difference between two profiles, and the table of them."""
     first, second = options.between
-    for name in ("protocol", "method", "words", "short_side", "preset", "predictions", "save_predictions"):
+    values = [one.name for one in options_of(ProtocolOptions)]
+    said = ("protocol", "method", "residual", "words", "short_side", "preset", "predictions", "save_predictions")
+    for name in (*said, *values):
         if getattr(options, name) is not None:
             flag = f"--{name.replace('_', '-')}"
             expected = "data and two protocols, which say the rest"
@@ -186,7 +195,8 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
 
 def _request(options: argparse.Namespace) -> Request:
     data = _asked_for(options)
-    chosen = {name: value for name, value in given_options(SegmentOptions, options).items() if value is not None}
+    given = given_options(SegmentOptions, options)
+    chosen = {name: value for name, value in given.items() if value is not None and name not in _WITHOUT}
     if options.protocol in PROFILES and options.predictions is None:
         chosen.setdefault("method", PROFILES[options.protocol].method)
     return Request(
@@ -196,6 +206,7 @@ def _request(options: argparse.Namespace) -> Request:
         preset=options.preset,
         short_side=options.short_side,
         options=SegmentOptions(**chosen),
+        values=ProtocolOptions(**given_options(ProtocolOptions, options)),
         image_prior=options.image_prior,
         vocabulary=options.vocabulary,
         words=options.words,
@@ -206,27 +217,33 @@ def _request(options: argparse.Namespace) -> Request:
         predictions=options.predictions,
         predicted_background=options.predicted_background,
         save_predictions=options.save_predictions,
+        layout=options.layout if isinstance(data, str) else None,
     )
 
 
 def _expect_alone(options: argparse.Namespace) -> None:
     """Raise InputError for what a comparison of reports cannot heed."""
-    for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN):
+    usual = {one.name: one.default for one in (*options_of(SegmentOptions), *options_of(ProtocolOptions))}
+    for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN, *usual):
         given = getattr(options, name)
-        if given is not None and given is not False:
+        if given is not None and (given != usual[name] if name in usual else given is not False):
             flag = f"--{name.replace('_', '-')}"
             expected = "two reports and nothing else"
             raise InputError(explain("compare", expected=expected, got=flag, remedy=f"Leave out {flag}."))
 
 
-def _asked_for(options: argparse.Namespace) -> str | FolderSet:
-    """A setting's name, or folders."""
+def _asked_for(options: argparse.Namespace) -> str | OwnSet:
+    """A setting's name, or a data set of one's own."""
     own = options.images is not None or options.masks is not None
+    if options.setting is None and not own and options.data is not None:
+        found = _recognised(options)
+        if isinstance(found, ReadSet):
+            return found
+        options.setting = found  # as if it had been given
     if own == (options.setting is not None):
         got = "both" if own else "neither"
-        raise InputError(
-            explain("data", expected="--setting, or --images with --masks", got=got, remedy="Give one of them.")
-        )
+        expected = "--setting, or --images with --masks, or --data alone"
+        raise InputError(explain("data", expected=expected, got=got, remedy="Give one of them."))
     given = _folder_entries(options)
     _expect_heeded(options, own, sorted(given))
     if own:
@@ -237,6 +254,21 @@ def _asked_for(options: argparse.Namespace) -> str | FolderSet:
     return str(options.setting)
 
 
+def _recognised(options: argparse.Namespace) -> str | ReadSet:
+    """What lies in `--data`, by its layout."""
+    if not options.data.is_dir():
+        raise InputError(explain("data", expected="a folder", got=str(options.data), remedy="Check --data."))
+    found = recognised(options.data, options.layout)
+    if isinstance(found, str):
+        return found
+    unused = [*_folder_entries(options), *(("words",) if options.words else ())]
+    if unused:
+        got = f"--{unused[0].replace('_', '-')} with {found.title}"
+        expected = "what its own files say"
+        raise InputError(explain(unused[0], expected=expected, got=got, remedy="Leave it out."))
+    return found if options.vocabulary is None else with_words(found, options.vocabulary)
+
+
 def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
     """What was said about folders of one's own."""
     return {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
@@ -244,12 +276,12 @@ def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
 
 def _checked(options: argparse.Namespace) -> Iterator[str]:
     """What `--check` says: of folders, of a setting, or of all."""
-    if options.setting is None and options.images is None and options.masks is None:
+    if options.setting is None and options.images is None and options.masks is None and options.layout is None:
         return check(None, options.data)
-    if options.setting is None and options.vocabulary is None:
+    if options.setting is None and options.vocabulary is None and options.layout is None:
         return check_folders(folder_layout(_folder_entries(options), Path()))
     data = _asked_for(options)
-    return check_folders(data) if isinstance(data, FolderSet) else check(data, options.data)
+    return check(data, options.data) if isinstance(data, str) else check_folders(data)
 
 
 def _is_file(setting: str) -> bool:
@@ -262,6 +294,8 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
     unused = [] if own else [(name, "pictures of your own by --images and --masks") for name in given]
     if options.data is not None and (own or file or options.setting == EXAMPLES):
         unused.append(("data", "it with a benchmark setting, whose folders lie below it"))
+    if options.layout is not None and (own or file or options.setting == EXAMPLES):
+        unused.append(("layout", "it with --data"))
     if options.vocabulary is not None and (file or options.setting == EXAMPLES):
         unused.append(("vocabulary", "it in the file" if file else "none, examples have their own words"))
     if options.words is not None and (own or file or options.setting == EXAMPLES or options.vocabulary is not None):
@@ -273,7 +307,8 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
 
 def _files(output: Path) -> dict[str, Path]:
     """Every file that is written beside the report, and the report itself."""
-    ends = {"best": "best.png", "worst": "worst.png", "markdown": "md", "json": "json"}
+    ends = {title: f"{title.split()[0].lower()}.png" for title in sheets.TITLES}
+    ends |= {"markdown": "md", "page": "html", "json": "json"}
     return {kind: output.with_name(f"{output.stem}.{end}") for kind, end in ends.items()}
 
 
@@ -285,16 +320,20 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
     command = shlex.join([*start, "-m", "cliptrase_core", *sys.argv[1:]])
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
-    order = sheets.ranked(found.records, len(plan.job.source.names))
-    chosen = {"Best pictures": order[: sheets.ROWS], "Worst pictures": order[::-1][: sheets.ROWS]}
+    looks = sheets.all_looks(plan.job, found.records)
     files = {kind: path.name for kind, path in _files(output).items()}
-    names = {"Best pictures": files["best"], "Worst pictures": files["worst"]}
-    pictures = {names[title]: sheets.sheet(plan.job, rows) for title, rows in chosen.items() if rows}
-    shown = {title: name for title, name in names.items() if name in pictures}
     write_all(
         output.parent,
-        {**pictures, files["markdown"]: to_markdown(report, shown), files["json"]: to_json(report)},
+        {
+            **{files[title]: sheets.to_png(rows) for title, rows in looks.items()},
+            files["markdown"]: to_markdown(report, {title: files[title] for title in looks}),
+            files["page"]: to_html(report, looks),
+            files["json"]: to_json(report),
+        },
     )
+    for title in sheets.TITLES:
+        if title not in looks:  # of an earlier run with more pictures
+            output.with_name(files[title]).unlink(missing_ok=True)
     problems = report["pictures"]["problems"]
     if problems:
         first = problems[0]

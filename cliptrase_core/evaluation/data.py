@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, expect_one_of, explain, one_line
-from cliptrase_core.evaluation.classes import expect_each_once
 from cliptrase_core.evaluation.examples import read_examples
-from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs, missing_folders
 from cliptrase_core.evaluation.mask_check import Convention, described, expect_usable, summarise
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.profiles import PROFILES
-from cliptrase_core.evaluation.request import Request, chosen_protocol
+from cliptrase_core.evaluation.readers.base import Found, fitting_words, own_set
+from cliptrase_core.evaluation.readers.registry import serving, states
+from cliptrase_core.evaluation.request import OwnSet, Request, chosen_protocol
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS, Setting, find_layout, setting_by_name
 from cliptrase_core.evaluation.sources import Examples, Folders, Source, read_stored, read_turned
 from cliptrase_core.evaluation.word_lists import PUBLISHED, setting_words, usual_words
 from cliptrase_core.io.files import asset
 from cliptrase_core.io.image import read_image
-from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
+from cliptrase_core.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -69,30 +69,47 @@ def find_data(request: Request) -> Data:
         keys = sha256_of([example.name for example in bundled])
         return Data(Examples(bundled[: request.limit]), "Bundled examples", "bundled", keys_sha256=keys)
     word_list: str | None = None
-    if isinstance(request.data, FolderSet):
-        layout, numbers = request.data.layout, request.data.numbers
-        root, title, words = Path(), request.data.name, request.data.words
-        convention = request.data.convention
+    if not isinstance(request.data, str):
+        own = request.data
+        every: Sequence[Pair] = own.pairs()
+        layout, numbers = own.title, own.numbers
+        title, words, convention = own.name, own.words, own.convention
     else:
         setting = setting_by_name(request.data)
         root, title, word_list = _root(request), setting.title, _word_list(request, setting, protocol)
         words = setting_words(setting.name, word_list)
-        layout, numbers = find_layout(setting, root, protocol, request.quirks)
+        every, layout, numbers = _benchmark(setting, root, protocol, request)
         if request.vocabulary is not None:
-            words, word_list = _other_words(request.vocabulary, words), None
+            words, word_list = fitting_words(request.vocabulary, words), None
         convention = setting_convention(setting, numbers, words)
-    every = find_pairs(layout, root)
     pairs = every[: request.limit]
     read = read_stored if protocol == "paper" else read_turned if protocol in PROFILES else read_image
     return Data(
         source=Folders(pairs, numbers, words, read),
         title=title,
-        layout=layout.title,
+        layout=layout,
         words=words,
         word_list=word_list,
         keys_sha256=sha256_of([pair.key for pair in every]),
         pairs=pairs,
         convention=convention,
+    )
+
+
+def _benchmark(setting: Setting, root: Path, protocol: str, request: Request) -> tuple[Sequence[Pair], str, Numbers]:
+    """A setting's pictures, in one of its own layouts or one that a reader knows; the layout's title; its numbers."""
+    problem: InputError | None = None
+    if request.layout is None:
+        try:
+            layout, numbers = find_layout(setting, root, protocol, request.quirks)
+            return find_pairs(layout, root), layout.title, numbers
+        except InputError as error:
+            problem = error
+    found = None if request.quirks else serving(setting.name, root, protocol, request.layout)
+    if found is not None:
+        return found[0].pairs, found[0].title, found[1]
+    raise problem or InputError(
+        explain("layout", expected="none with the published script", got=str(request.layout), remedy="Leave it out.")
     )
 
 
@@ -122,18 +139,6 @@ def _root(request: Request) -> Path:
     return request.root
 
 
-def _other_words(text: str, own: Vocabulary) -> Vocabulary:
-    words = parse_vocabulary(text)
-    expect_each_once(words)
-    if len(words.classes) != len(own.classes) or bool(words.background) != bool(own.background):
-        wanted = f"{len(own.classes)} classes {'and' if own.background else 'without'} background words"
-        got = f"{len(words.classes)} classes {'and' if words.background else 'without'} background words"
-        raise InputError(
-            explain("vocabulary", expected=wanted, got=got, remedy="Name the setting's classes in their order.")
-        )
-    return words
-
-
 def sha256_of(value: object) -> str:
     """Digest of something JSON-able."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
@@ -154,19 +159,34 @@ def check(setting: str | None, root: Path | None) -> Iterator[str]:
         yield f"{entry.name}: {entry.title}"
         for layout in entry.layouts:
             yield from _state(entry, layout, root)
+    yield "layouts of tools and archives (--layout):"
+    for line, found in states(root, setting):
+        yield f"  {'-' if found is None else '+'} {line}"
+        if found is not None:
+            yield f"    {_counted(found.pairs, 'complete')}"
+            try:
+                yield from _masks(found.pairs, _convention(found, setting))
+            except InputError as error:
+                yield f"    an evaluation would say: {one_line(error)}"
 
 
-def check_folders(data: FolderSet | Layout) -> Iterator[str]:
+def _convention(found: Found, setting: str | None) -> Convention | None:
+    """What numbers in masks should mean; None where only a setting says it."""
+    if setting is None:
+        return own_set(found, "").convention if found.names else None
+    return setting_convention(SETTINGS[setting], found.numbers_in(setting, "paper"), setting_words(setting))
+
+
+def check_folders(data: OwnSet | Layout) -> Iterator[str]:
     """Lines about a data set of one's own; a layout alone says what stands in masks, before there are words for it.
 
     Raises:
         InputError: no pictures, or a listing that cannot be read.
     """
-    layout, convention = (data, None) if isinstance(data, Layout) else (data.layout, data.convention)
-    pairs = find_pairs(layout, Path())
+    pairs = find_pairs(data, Path()) if isinstance(data, Layout) else data.pairs()
     yield "no vocabulary" if isinstance(data, Layout) else f"{data.name}: {', '.join(data.words.class_names)}"
-    yield f"  + {layout.title}: {_counted(pairs, 'complete')}"
-    yield from _masks(pairs, convention)
+    yield f"  + {data.title}: {_counted(pairs, 'complete')}"
+    yield from _masks(pairs, None if isinstance(data, Layout) else data.convention)
 
 
 def _state(setting: Setting, layout: Layout, root: Path) -> Iterator[str]:

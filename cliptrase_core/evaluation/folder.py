@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import yaml
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.classes import read_classes
-from cliptrase_core.evaluation.layouts import Layout
+from cliptrase_core.evaluation.colour_entries import read_colour_entries
+from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs
 from cliptrase_core.evaluation.mask_check import Convention
 from cliptrase_core.evaluation.numbers import VOID, Numbers
 from cliptrase_core.evaluation.settings import SETTINGS
@@ -22,7 +23,10 @@ from cliptrase_core.text.vocabulary import Vocabulary
 
 YAML_ENDS = (".yaml", ".yml")
 
-_KEYS = {"name", "images", "masks", "vocabulary", "first", "ignored", "background", "image_end", "mask_end", "listing"}
+_KEYS = {
+    *("name", "images", "masks", "vocabulary", "first", "ignored", "background", "image_end", "mask_end", "listing"),
+    "colours",
+}
 _SEE = "See docs/evaluation.md."
 
 
@@ -45,6 +49,15 @@ class FolderSet:
     ignored_given: bool = False
 
     @property
+    def title(self) -> str:
+        """How reports call the layout."""
+        return self.layout.title
+
+    def pairs(self) -> list[Pair]:
+        """Every picture with its mask; raises what `find_pairs` does."""
+        return find_pairs(self.layout, Path())
+
+    @property
     def convention(self) -> Convention:
         """What numbers in masks should mean, and what they mean in a benchmark of the same words."""
         names = self.words.class_names
@@ -59,8 +72,8 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
     Args:
         entries: `images`, `masks` (folders), `vocabulary` (see `read_classes`) are needed; `name`; `first` (number of
             the first class, 0), `ignored` (numbers, [255] where that is no class), `background` (numbers, []),
-            `image_end`, `mask_end` (".png"), `listing` (file that names the pictures, one a line). Numbers may be
-            given as text.
+            `image_end`, `mask_end` (".png"), `listing` (file that names the pictures, one a line); `colours` in place
+            of numbers, see `colour_entries`. Numbers may be given as text.
         base: folder that relative paths start from.
 
     Raises:
@@ -68,15 +81,19 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
     """
     entries = {key: value for key, value in entries.items() if value not in (None, "")}
     unknown = sorted(set(map(str, entries)) - _KEYS)
-    missing = [key for key in ("images", "masks", "vocabulary") if not entries.get(key)]
+    needed = ("images", "masks", *(() if "colours" in entries else ("vocabulary",)))
+    missing = [key for key in needed if not entries.get(key)]
     if unknown or missing:
         got = f"an unknown entry {unknown[0]!r}" if unknown else f"no {missing[0]}"
         expected = f"entries images, masks, vocabulary and perhaps {', '.join(sorted(_KEYS))}"
         raise InputError(explain("data set", expected=expected, got=got, remedy=_SEE))
     layout = folder_layout(entries, base)
+    name = str(entries.get("name") or Path(layout.images).name)
+    if "colours" in entries:
+        words, numbers, colours = read_colour_entries(entries)
+        return FolderSet(name, replace(layout, look=colours.look), words, numbers, True)
     words, own = read_classes(entries["vocabulary"])
     numbers = _convention(entries, words, own)
-    name = str(entries.get("name") or Path(layout.images).name)
     return FolderSet(name, layout, words, numbers, "ignored" in entries)
 
 

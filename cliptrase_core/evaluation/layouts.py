@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.numbers import Numbers, Raw
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.io.files import PICTURE_ENDS, read_text
+from cliptrase_core.io.masks import look_at_numbers
+
+Look = Callable[[Path], tuple[Raw, str]]
+"""How a mask is read: its file to (H, W) numbers, and what kind of mask it is, for people. InputError where it cannot
+be. Safe in threads."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Layout:
         image_end: what follows the common name in a picture's file; "" for any picture's ending.
         mask_end: what follows it in a mask's file.
         listing: file that names the pictures, see `Listing`; None takes every picture.
+        look: how masks are read.
+        besides: files besides its own that a mask follows from, such as a list of colours.
     """
 
     title: str
@@ -39,6 +46,8 @@ class Layout:
     image_end: str = ""
     mask_end: str = ".png"
     listing: str | None = None
+    look: Look = look_at_numbers
+    besides: tuple[Path, ...] = ()
 
     def numbers_under(self, protocol: str, quirks: bool) -> Numbers | None:
         """The convention in force."""
@@ -55,11 +64,17 @@ class Pair:
         key: common name, unique in the data set.
         image: file.
         mask: file.
+        look: how the mask is read.
+        besides: files besides its own that the mask follows from.
+        picture: content of the picture's file, where `image` is a container of many.
     """
 
     key: str
     image: Path
     mask: Path
+    look: Look = look_at_numbers
+    besides: tuple[Path, ...] = ()
+    picture: Callable[[], bytes] | None = None
 
 
 def missing_folders(layout: Layout, root: Path) -> list[Path]:
@@ -112,6 +127,7 @@ def find_pairs(layout: Layout, root: Path) -> list[Pair]:
         got = f"{alone.mask.name!r} as its own mask"
         remedy = "Give --mask-end (mask_end), such as _mask.png, or keep masks in a folder of their own."
         raise InputError(explain(f"picture {alone.key!r}", expected="a mask beside it", got=got, remedy=remedy))
+    pairs = [replace(pair, look=layout.look, besides=layout.besides) for pair in pairs]
     return sorted(pairs, key=lambda pair: pair.key)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,7 +14,6 @@ from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import VOID, Numbers
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import opened_file
-from cliptrase_core.io.masks import look_at_numbers
 
 MOST = 100
 """Masks that are opened, spread over the data set: a second or two."""
@@ -73,7 +72,7 @@ def summarise(pairs: Sequence[Pair], convention: Convention | None, most: int = 
 
 def _look(pair: Pair, convention: Convention | None) -> MaskSummary:
     try:
-        values, kind = look_at_numbers(pair.mask)
+        values, kind = pair.look(pair.mask)
     except InputError as error:
         return MaskSummary(pair.key, problem=one_line(error))
     size = (values.shape[0], values.shape[1])
@@ -84,7 +83,7 @@ def _look(pair: Pair, convention: Convention | None) -> MaskSummary:
             convention.numbers.read(np.array([numbers], np.int32), convention.classes)
         with opened_file(pair.image, "a picture"):
             pass
-        picture = _size(pair.image)
+        picture = _size(pair)
         if picture is not None and size not in (picture, picture[::-1]):  # a picture may yet be turned upright
             problem = f"expected the picture's size {picture[0]} x {picture[1]}, got {size[0]} x {size[1]}"
     except InputError as error:
@@ -92,10 +91,10 @@ def _look(pair: Pair, convention: Convention | None) -> MaskSummary:
     return MaskSummary(pair.key, kind, size, numbers, problem)
 
 
-def _size(path: Path) -> Size | None:
+def _size(pair: Pair) -> Size | None:
     """(H, W) from a picture's header; None where only reading it will tell."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(pair.picture()) if pair.picture else pair.image) as picture:
             return picture.height, picture.width
     except Exception:  # PIL's readers let dozens of kinds through
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,23 @@ import torch
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.batches import Job
+from cliptrase_core.evaluation.choices import SWITCHES, Choices, choose, differences, expect_background
 from cliptrase_core.evaluation.data import Data, sha256_of
 from cliptrase_core.evaluation.predictions import FilePredictor, Saver, read_facts
-from cliptrase_core.evaluation.predictors import Predictor, PresetPredictor, SlidePredictor, expect_slidable
-from cliptrase_core.evaluation.profiles import PROFILES
+from cliptrase_core.evaluation.predictors import (
+    SLIDE_TEMPLATES,
+    Predictor,
+    PresetPredictor,
+    SlidePredictor,
+    expect_slidable,
+)
+from cliptrase_core.evaluation.profiles import PROFILES, Profile
 from cliptrase_core.evaluation.report import Rule
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
-from cliptrase_core.methods.registry import method_by_name
-from cliptrase_core.options import changed
+from cliptrase_core.evaluation.word_lists import usual_words
+from cliptrase_core.methods.registry import method_by_name, with_residual
+from cliptrase_core.options import Options, arguments_of
 from cliptrase_core.presets import PRESETS, preset_by_name
 from cliptrase_core.segmenter import Segmenter, try_out
 from cliptrase_core.version import VERSION
@@ -42,10 +50,6 @@ class Plan:
     batch: int
 
 
-_SWITCHES = ("blocks", "pairs", "residual", "mlp", "smoothing", "neighbours", "resclip")
-"""What a report says of a method: programs may run it otherwise than its paper."""
-
-
 def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Plan:
     """Put data, protocol and model together.
 
@@ -59,7 +63,11 @@ def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Pl
     """
     protocol = chosen_protocol(request)
     rule: Rule = "mmseg" if protocol in PROFILES else "published" if request.quirks else "paper"
-    predictor, made_by = _from_files(request, data) if request.predictions else _by_model(request, data, load())
+    if request.predictions:
+        predictor, made_by = _from_files(request, data)
+    else:
+        chosen = _choices(request, data)  # refused before weights are fetched
+        predictor, made_by = _by_model(request, data, load(), chosen)
     header = _header(request, data) | made_by
     saver = None
     if request.save_predictions is not None:
@@ -74,10 +82,10 @@ def _header(request: Request, data: Data) -> dict[str, Any]:
     preset = _preset(request.preset, protocol)
     profile = PROFILES.get(protocol)
     column = protocol if profile else preset if protocol == "paper" else f"{protocol}, {preset}"
-    if profile and protocol != "mmseg-slide" and not request.step and not request.predictions:
-        column += f", method {request.options.method}" if request.options.method != profile.method else ""
+    if profile and not request.step and not request.predictions:
+        column = ", ".join([column, *_differences(request, profile)])
     column += f", then {request.step.title} {request.step.after}" if request.step and request.step.before else ""
-    column += f", short side {request.short_side}" if request.short_side else ""
+    column += f", short side {request.short_side}" if request.short_side and not profile else ""
     column += " with reference quirks" if request.quirks else ""
     return {
         "title": data.title,
@@ -99,22 +107,54 @@ def _header(request: Request, data: Data) -> dict[str, Any]:
     }
 
 
-def _by_model(request: Request, data: Data, segmenter: Segmenter) -> tuple[Predictor, dict[str, Any]]:
+def _differences(request: Request, profile: Profile) -> Iterator[str]:
+    """What is not the protocol's own, in words."""
+    setting = _setting_name(request)
+    for difference in differences(profile, setting, _windows(request, profile)):
+        # `mmseg-slide` is nobody's own: its column is that of any method, which the report names.
+        if profile.name != "mmseg-slide" or not difference.startswith("method "):
+            yield difference
+    if request.words is not None and setting and request.words != usual_words(setting, profile.words):
+        yield f"words {request.words}"
+    if request.options.templates not in (None, SLIDE_TEMPLATES):
+        yield f"templates {request.options.templates}"
+
+
+def _setting_name(request: Request) -> str | None:
+    return request.data if isinstance(request.data, str) else None
+
+
+def _windows(request: Request, profile: Profile) -> Choices:
+    return choose(profile, _setting_name(request), request.options, request.values, request.short_side)
+
+
+def _choices(request: Request, data: Data) -> Choices | None:
+    """Windows and method of a protocol that slides; None for the others."""
+    if request.step is not None:
+        return Choices(request.step.slide, request.step.method)
+    profile = PROFILES.get(chosen_protocol(request))
+    if profile is None:
+        return None
+    chosen = _windows(request, profile)
+    expect_background(chosen.slide, request.values, data.words is not None and bool(data.words.background))
+    return chosen
+
+
+def _by_model(
+    request: Request, data: Data, segmenter: Segmenter, chosen: Choices | None
+) -> tuple[Predictor, dict[str, Any]]:
     """The protocol on a model, and what of it figures depend on."""
     protocol = chosen_protocol(request)
     method = replace(request.options, image_prior=_prior(request, protocol))
-    side, slide, features = request.short_side, None, method_by_name(method.method)
+    side, slide, features = request.short_side, None, with_residual(method_by_name(method.method), method.residual)
     predictor: Predictor
-    if protocol in PROFILES:
-        setting = request.data if isinstance(request.data, str) else None
-        slide = PROFILES[protocol].slide_of(setting)
-        slide = replace(slide, short_side=side or slide.short_side)
-        features = PROFILES[protocol].method_of(setting, method.method)
-        if request.step is not None:
-            slide, features = request.step.slide, request.step.method
+    if chosen is not None:
+        slide, features = chosen.slide, chosen.method
+        method = replace(method, templates=method.templates or SLIDE_TEMPLATES)
         predictor = SlidePredictor(segmenter, slide, method, features)
     else:
         preset = _preset(request.preset, protocol)
+        method = replace(method, templates=method.templates or preset_by_name(preset).templates)
         preset_by_name(preset).side(side, segmenter.info.short_side)
         try_out(segmenter, data.words or "cat; dog", preset, side, **method.options)
         predictor = PresetPredictor(segmenter, preset, method, side)
@@ -128,7 +168,7 @@ def _by_model(request: Request, data: Data, segmenter: Segmenter) -> tuple[Predi
         "device": segmenter.device.type,
         "slide": asdict(slide) if slide else None,
         "method": asdict(method),
-        "switches": {name: value for name, value in asdict(features).items() if name in _SWITCHES},
+        "switches": {name: value for name, value in asdict(features).items() if name in SWITCHES},
     }
 
 
@@ -152,14 +192,28 @@ def expect_fitting(request: Request) -> None:
     method_by_name(request.options.method)
     if request.predictions is not None:
         _expect_no_model(request)
-    if protocol in PROFILES:
-        PROFILES[protocol].slide_of(request.data if isinstance(request.data, str) else None)
+    if protocol not in PROFILES:
+        _expect_no_values(request, protocol)
+    else:
+        _windows(request, PROFILES[protocol])
         expect_slidable(replace(request.options, image_prior=_prior(request, protocol)))
+
+
+def _expect_no_values(request: Request, protocol: str) -> None:
+    """Raise InputError for values of windows where none slide."""
+    for flag in _flags(request.values):
+        expected = "a protocol whose windows slide, such as mmseg-slide"
+        raise InputError(explain(flag, expected=expected, got=protocol, remedy=f"Leave out {flag}."))
+
+
+def _flags(chosen: Options) -> list[str]:
+    """The flags of options that are not at their default, without values."""
+    return [argument.partition("=")[0] for argument in arguments_of(chosen)]
 
 
 def _expect_no_model(request: Request) -> None:
     """Raise InputError for what predictions that are already made cannot heed."""
-    unused = [f"--{name.replace('_', '-')}" for name in changed(request.options)]
+    unused = _flags(request.options) + _flags(request.values)
     given = {
         "--image-prior": request.image_prior is not None,
         "--short-side": request.short_side is not None,

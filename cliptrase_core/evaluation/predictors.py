@@ -138,7 +138,8 @@ _WINDOWS_AT_ONCE = 8
 _VALUES_AT_ONCE = 48_000_000
 """Interpolated scores that stand in memory at once: 190 MB in float32."""
 
-_TEMPLATES = "openai80"
+SLIDE_TEMPLATES = "openai80"
+"""What words stand in, unless it is said otherwise."""
 
 Box = tuple[int, int, int, int]
 """(top, bottom, left, right) in the resized picture."""
@@ -198,7 +199,7 @@ class SlidePredictor:
         """(P, h, w) cosines of words at the patches of each window."""
         crops = [self._window(picture, box) for box in boxes]
         encodings = self._segmenter.encode_batch(crops, self._preset, short_side=min(crops[0].shape[:2]))
-        templates = self._options.templates or _TEMPLATES
+        templates = self._options.templates or SLIDE_TEMPLATES
         found = [
             self._segmenter.scores(encoding, sample.words, method=self._method, templates=templates)
             for encoding in encodings
@@ -235,11 +236,12 @@ class SlidePredictor:
 
 def expect_slidable(options: SegmentOptions) -> None:
     """Raise InputError for what windows cannot heed."""
-    if dataclasses.replace(options, method="cliptrase", templates=None, vote=None) != SegmentOptions() or options.vote:
+    rest = dataclasses.replace(options, method="cliptrase", templates=None, vote=None, residual=None)
+    if rest != SegmentOptions() or options.vote:
         raise InputError(
             explain(
                 "sliding windows",
-                expected="a method and templates only: windows have no regions that reach across",
+                expected="a method, its residual and templates only: windows have no regions that reach across",
                 got="a vote, a prior or clustering values",
                 remedy="Leave them out, or use protocol paper.",
             )
@@ -298,6 +300,8 @@ def label_windows(
         (H, W) labels.
     """
     prompts = torch.arange(len(label_of))
+    if background is not None and not slide.background_words:
+        prompts = prompts[label_of != background]
     smoothing = _smoothing(picture, size) if slide.pamr and picture is not None else None
     best, word, log_sum = _compete(windows, boxes, size, prompts, slide, smoothing)
     labels = label_of[word]
@@ -307,7 +311,7 @@ def label_windows(
         areas[background] = 0
         kept = areas > slide.least_area * areas.sum()
         kept[background] = True
-        best, word, _ = _compete(windows, boxes, size, prompts[kept[label_of]], slide, smoothing)
+        best, word, _ = _compete(windows, boxes, size, prompts[kept[label_of[prompts]]], slide, smoothing)
         labels = label_of[word]
     if background is not None and slide.threshold > 0:
         labels = torch.where((best - log_sum).exp() < slide.threshold, background, labels)

@@ -32,6 +32,7 @@ class Slide:
         stride: pixels from one window to the next.
         positions: how position embeddings reach another grid than the trained one.
         pamr: scores are smoothed along colours, ten steps with neighbours at 8 and 16 pixels (PAMR).
+        background_words: the background's words compete; else it has only what the threshold leaves.
     """
 
     short_side: int = 336
@@ -42,6 +43,7 @@ class Slide:
     stride: int = 112
     positions: PositionResize = "size"
     pamr: bool = False
+    background_words: bool = True
 
 
 Changes = Mapping[str, Mapping[str, Any]]
@@ -124,7 +126,7 @@ _CLEARCLIP_SETS: Changes = {
     "coco80": {"threshold": 0.4},
     "pc60": {"threshold": 0.15},
 }
-_BARE = {"residual": False, "mlp": False}
+_BARE = {"residual": "none", "mlp": False}
 _AS_CLEARCLIP = "As ClearCLIP's program runs it (ignore_residual): neither residual nor MLP"
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(

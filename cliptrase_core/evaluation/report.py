@@ -1,4 +1,4 @@
-"""The report: JSON for programs, Markdown for people."""
+"""The report: JSON for programs, Markdown for people; `page` makes it a page."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ Report = dict[str, Any]
 
 FORMAT = f"{MARK} evaluation"
 
+NO_CLASS = "none of the classes"
+CONFUSIONS = 20
+"""Pairs of classes that a report lists, those of most pixels."""
+
 _PACKAGES = ("torch", "open_clip_torch", "scikit-learn", "scipy", "numpy", "pillow")
 
 
@@ -36,6 +40,7 @@ def make_report(records: Sequence[Record], names: Sequence[str], rule: Rule, hea
     used = [record for record in records if record.problem is None and record.left_out is None]
     counts = counts_of(used, len(names))
     whole, extra = total(counts), means(used)
+    class_mean = float(figures(whole, rule)["mIoU"])
     # Where a benchmark is defined by means over pictures, figures of all pixels would only be mistaken for them.
     found = {name: float(value.mean()) for name, value in extra.items()}
     found = found or {name: float(value) for name, value in figures(whole, rule).items()}
@@ -57,7 +62,9 @@ def make_report(records: Sequence[Record], names: Sequence[str], rule: Rule, hea
             "left_out": [{"key": r.key, "why": r.left_out} for r in records if r.left_out],
             "problems": [{"key": r.key, "why": r.problem} for r in records if r.problem],
         },
-        "classes": _class_rows(whole, names, rule),
+        "class_mean": _plain(class_mean),
+        "classes": _class_rows(whole, names, rule, class_mean),
+        "confusions": _confusions(used, names, whole),
         "setup": dict(header),
     }
 
@@ -108,11 +115,20 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
         if pictures[part]:
             lines += ["", f"## {title}: {len(pictures[part])}", ""]
             lines += [f"- `{entry['key']}`: {_one_line(entry['why'])}" for entry in pictures[part]]
-    lines += ["", "## Classes", "", "| class | IoU | accuracy | true pixels | given pixels |", "|---|---|---|---|---|"]
+    lines += ["", "## Classes, those that lose most against the mean first", ""]
+    lines += ["| class | IoU | against the mean | accuracy | true pixels | missed | given wrongly |"]
+    lines += ["|---|---|---|---|---|---|---|"]
     lines += [
-        f"| {_one_line(row['name'])} | {_shown(row['iou'])} | {_shown(row['accuracy'])} | {row['true']} | "
-        f"{row['given']} |"
-        for row in report["classes"]
+        f"| {_one_line(row['name'])} | {_shown(row['iou'])} | {_shown(negative(row['lost']), '+.2f')} | "
+        f"{_shown(row['accuracy'])} | {row['true']} | {row['true'] - row['hit']} | {row['given'] - row['hit']} |"
+        for row in by_loss(report)
+    ]
+    if report["confusions"]:
+        lines += ["", "## Most confused", "", "| true | given | pixels | of the true class |", "|---|---|---|---|"]
+    lines += [
+        f"| {_one_line(pair['true'])} | {_one_line(pair['given'] or NO_CLASS)} | {pair['pixels']} | "
+        f"{pair['share']:.1f} % |"
+        for pair in report["confusions"]
     ]
     lines += ["", f"<!-- {FORMAT} -->"]
     return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
@@ -123,27 +139,63 @@ def headline(report: Report) -> str:
     return ", ".join(f"{name} {_shown(entry['value'])} [{_span(entry)}]" for name, entry in report["figures"].items())
 
 
-def _class_rows(whole: ClassCounts, names: Sequence[str], rule: Rule) -> list[Report]:
+def by_loss(report: Report) -> list[Report]:
+    """The classes: what loses most against the mean first, of equal ones what loses more pixels; others at the end."""
+
+    def loss(row: Report) -> tuple[bool, float, int]:
+        pixels = row["true"] + row["given"] - 2 * row["hit"]
+        return row["lost"] is None, -(row["lost"] or 0.0), -pixels
+
+    return sorted(report["classes"], key=loss)
+
+
+def _class_rows(whole: ClassCounts, names: Sequence[str], rule: Rule, mean: float) -> list[Report]:
     smooth = 0.01 if rule == "published" else 0.0
     iou, accuracy = 100 * whole.iou(smooth), 100 * whole.accuracy(smooth)
+    # Those that the mean is of: see `figures`.
+    counted = (whole.true + whole.given if rule == "mmseg" else whole.true) > 0
     return [
         {
             "name": name,
             "iou": _plain(float(iou[label])),
+            "lost": _plain(mean - float(iou[label])) if counted[label] else None,
             "accuracy": _plain(float(accuracy[label])),
             "true": int(whole.true[label]),
             "given": int(whole.given[label]),
+            "hit": int(whole.hit[label]),
         }
         for label, name in enumerate(names)
     ]
+
+
+def _confusions(records: Sequence[Record], names: Sequence[str], whole: ClassCounts) -> list[Report]:
+    """Pairs of true and given class of most pixels; None where the pixels got none of the classes."""
+    columns = len(names) + 1
+    pixels = np.zeros(len(names) * columns, np.int64)
+    for record in records:
+        pixels[list(record.cells)] += np.asarray(record.pixels, np.int64)
+    pixels[[label * columns + label for label in range(len(names))]] = 0
+    found = []
+    for cell in np.argsort(-pixels, kind="stable")[:CONFUSIONS]:
+        true, given = divmod(int(cell), columns)
+        if pixels[cell]:
+            share = 100 * float(pixels[cell] / whole.true[true])
+            name = names[given] if given < len(names) else None
+            found.append({"true": names[true], "given": name, "pixels": int(pixels[cell]), "share": share})
+    return found
 
 
 def _plain(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def negative(value: float | None) -> float | None:
+    """Minus a value that may not exist."""
+    return None if value is None else -value
+
+
+def _shown(value: float | None, form: str = ".2f") -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _span(entry: Mapping[str, float | None]) -> str:

@@ -9,8 +9,12 @@ from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.between import Step
 from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.profiles import PROFILES
+from cliptrase_core.evaluation.readers.base import ReadSet
 from cliptrase_core.evaluation.settings import EXAMPLES
-from cliptrase_core.options import SegmentOptions
+from cliptrase_core.options import ProtocolOptions, SegmentOptions
+
+OwnSet = FolderSet | ReadSet
+"""A data set of one's own: folders that a person described, or what a reader found."""
 
 PROTOCOLS = ("paper", *PROFILES, "whole")
 
@@ -20,11 +24,13 @@ class Request:
     """What was asked for.
 
     Attributes:
-        data: a setting's name, or a folder of one's own.
-        root: folder that holds the data sets; None for the bundled examples and one's own folder.
+        data: a setting's name, or a data set of one's own.
+        root: folder that holds the data sets; None for the bundled examples and one's own.
+        layout: name of the one reader that looks for a setting's data; None takes what is there.
         protocol: one of `PROTOCOLS`; None takes what suits the data.
         preset: None takes what suits the protocol.
         short_side: pixels that the model sees, instead of the preset's or the setting's.
+        values: in place of a protocol's, where windows slide.
         options: of `Segmenter.segment`; `image_prior` None takes the published script's where quirks are asked for.
         image_prior: see above.
         vocabulary: words instead of the setting's, as many classes.
@@ -39,12 +45,13 @@ class Request:
         step: windows, method and words in place of a profile's, on the way to another.
     """
 
-    data: str | FolderSet
+    data: str | OwnSet
     root: Path | None = None
     protocol: str | None = None
     preset: str | None = None
     short_side: int | None = None
     options: SegmentOptions = field(default_factory=SegmentOptions)
+    values: ProtocolOptions = field(default_factory=ProtocolOptions)
     image_prior: bool | None = None
     vocabulary: str | None = None
     words: str | None = None
@@ -55,6 +62,7 @@ class Request:
     predictions: Path | None = None
     predicted_background: str | None = None
     save_predictions: Path | None = None
+    layout: str | None = None
     step: Step | None = None
 
     def __post_init__(self) -> None:

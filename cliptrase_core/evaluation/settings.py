@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.evaluation.colours import look_at_voc
 from cliptrase_core.evaluation.layouts import Layout, missing_folders
 from cliptrase_core.evaluation.numbers import (
     ALL_ELSE_IS_BACKGROUND,
@@ -71,6 +72,7 @@ def _voc(plain: Numbers | None, quirk: Numbers, raw: Numbers) -> tuple[Layout, .
             f"{home}/{masks}",
             raw,
             listing=f"{home}/ImageSets/Segmentation/val.txt",
+            look=look_at_voc,
         )
         for home in (folder, f"VOCdevkit/{folder}")
         for masks in ("SegmentationClass", "SegmentationClassAug")

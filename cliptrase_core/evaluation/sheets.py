@@ -1,28 +1,74 @@
-"""Sheets of the best and the worst pictures: picture, ground truth, labels."""
+"""Sheets of the best, the median and the worst pictures: picture, ground truth, labels, and what the colours mean."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from cliptrase_core.errors import CliptraseError
 from cliptrase_core.evaluation.batches import Job
+from cliptrase_core.evaluation.metrics import class_iou, confusion_matrix
 from cliptrase_core.evaluation.records import Record
-from cliptrase_core.evaluation.report import counts_of, figures
+from cliptrase_core.evaluation.report import NO_CLASS, counts_of, figures
 from cliptrase_core.evaluation.sources import Labels, Pixels
 from cliptrase_core.io.files import marked_png
+from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.io.masks import IGNORED
+from cliptrase_core.viz.names import shown_name, written
 from cliptrase_core.viz.overlay import blend
-from cliptrase_core.viz.palette import NO_REGION_COLOUR, class_colours, paint
+from cliptrase_core.viz.palette import NO_REGION_COLOUR, Colour, class_colours, paint
 
 ROWS = 6
-_SIDE = 240
-_CAPTION = 18
+"""Pictures of a sheet."""
+BEST, MEDIAN, WORST = TITLES = ("Best pictures", "Median pictures", "Worst pictures")
+PARTS = ("picture", "truth", "labels")
+UNCOUNTED = "does not count"
+
+_SIDE = 320
+"""Pixels of the longest side of a tile."""
+_ENTRIES = 10
+"""Classes that a legend names; the others are counted."""
 _MIX = 0.6
 """How much of a class's colour covers the picture."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one colour of a picture means.
+
+    Attributes:
+        name: of the class.
+        colour: (red, green, blue).
+        iou: of the class in this picture, in per cent; None for what is no class.
+    """
+
+    name: str
+    colour: Colour
+    iou: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One picture to look at.
+
+    Attributes:
+        key: its name in the data set.
+        score: its mIoU in per cent.
+        tiles: (h, w, 3) uint8 each, of one size: see `PARTS`; none where the picture could not be labelled again.
+        legend: of the classes that are in truth or labels, largest first.
+        more: classes that the legend leaves out.
+    """
+
+    key: str
+    score: float
+    tiles: tuple[Pixels, ...]
+    legend: tuple[Entry, ...]
+    more: int = 0
 
 
 def ranked(records: Sequence[Record], classes: int) -> list[tuple[str, float]]:
@@ -35,47 +81,116 @@ def ranked(records: Sequence[Record], classes: int) -> list[tuple[str, float]]:
     )
 
 
-def sheet(job: Job, chosen: Sequence[tuple[str, float]]) -> bytes:
-    """A PNG with a row for each picture: as it was scored, the truth, the labels.
+def grouped(order: Sequence[tuple[str, float]]) -> dict[str, list[tuple[str, float]]]:
+    """Title to the pictures of a sheet, from `ranked`; each picture stands in one at most, and no sheet is empty."""
+    rows = min(ROWS, -(-len(order) // 3))
+    best, worst = order[:rows], order[rows:][::-1][:rows]
+    between = order[rows : len(order) - len(worst)]
+    start = max(0, len(between) - rows) // 2
+    found = {BEST: best, MEDIAN: between[start : start + rows], WORST: worst}
+    return {title: list(chosen) for title, chosen in found.items() if chosen}
 
-    Pixels that do not count are grey in the truth.
+
+def looks(job: Job, chosen: Sequence[tuple[str, float]]) -> list[Look]:
+    """Label pictures again, to be looked at. Pixels that do not count are grey in the truth.
 
     Args:
-        job: labels the pictures again.
+        job: labels the pictures.
         chosen: keys and mIoU, from `ranked`.
     """
     by_name = class_colours(job.source.names)
-    colours = np.array([*(by_name[name] for name in job.source.names), NO_REGION_COLOUR], np.uint8)
+    colours = [by_name[name] for name in job.source.names]
     places = {key: index for index, key in enumerate(job.source.keys)}
-    canvas = Image.new("RGB", (3 * _SIDE, max(1, len(chosen)) * (_SIDE + _CAPTION)), "white")
-    draw = ImageDraw.Draw(canvas)
-    for row, (key, score) in enumerate(chosen):
-        top = row * (_SIDE + _CAPTION)
-        shown = f"{key}   mIoU {score:.1f}"
-        draw.text((4, top + 3), shown.encode("ascii", "replace").decode(), fill="black")
-        sample, labels = job.outcome(places[key])
-        if isinstance(labels, CliptraseError):
-            continue
-        if sample.labels is not None:
-            labels = sample.labels[labels]
-        image = _fitted(sample.image, labels.shape)
-        for column, tile in enumerate((image, _mixed(image, sample.truth, colours), _mixed(image, labels, colours))):
-            canvas.paste(_tile(tile), (column * _SIDE, top + _CAPTION))
+    return [_look(job, places[key], score, colours) for key, score in chosen]
+
+
+def _look(job: Job, place: int, score: float, colours: Sequence[Colour]) -> Look:
+    key, names = job.source.keys[place], job.source.names
+    try:
+        sample, labels = job.outcome(place)
+    except CliptraseError:  # the file has gone since it was scored
+        return Look(key, score, (), ())
+    if isinstance(labels, CliptraseError):
+        return Look(key, score, (), ())
+    if sample.labels is not None:
+        labels = sample.labels[labels]
+    legend = _legend(sample.truth, labels, names, colours)
+    size = fitted((labels.shape[0], labels.shape[1]), _SIDE)
+    table = np.array([*colours, NO_REGION_COLOUR], np.uint8)
+    image = np.asarray(Image.fromarray(sample.image).resize(size[::-1]))
+    maps = [_mixed(image, nearest(one, size), table) for one in (sample.truth, labels)]
+    return Look(key, score, (image, *maps), legend[:_ENTRIES], max(0, len(legend) - _ENTRIES))
+
+
+def _legend(truth: Labels, labels: Labels, names: Sequence[str], colours: Sequence[Colour]) -> tuple[Entry, ...]:
+    matrix = confusion_matrix(truth, labels, len(names))
+    iou, areas = 100 * class_iou(matrix), matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0)
+    entries = [
+        Entry(names[label], colours[label], float(iou[label]))
+        for label in np.argsort(-areas, kind="stable")
+        if areas[label]
+    ]
+    grey = [(UNCOUNTED, (truth == IGNORED).any()), (NO_CLASS, (labels == IGNORED).any())]
+    return (*entries, *(Entry(name, NO_REGION_COLOUR) for name, there in grey if there))
+
+
+def _mixed(image: Pixels, labels: npt.NDArray[np.integer], colours: Pixels) -> Pixels:
+    painted = paint(np.where(labels == IGNORED, len(colours) - 1, labels), colours)
+    return blend(image, painted, _MIX)
+
+
+_GAP = 4
+_LINE = 17
+"""Pixels from one line of text to the next."""
+_LEGEND = 216
+"""Pixels that a legend is wide."""
+_LETTERS = 12
+
+
+def to_png(rows: Sequence[Look]) -> bytes:
+    """A sheet: each picture as it was scored, its truth, its labels, and beside them what the colours mean."""
+    heights = [_row_size(look)[0] for look in rows]
+    width = max(_row_size(look)[1] for look in rows)
+    canvas = Image.new("RGB", (width, sum(heights)), "white")
+    draw, top = ImageDraw.Draw(canvas), 0
+    for number, (look, height) in enumerate(zip(rows, heights, strict=True), 1):
+        _draw_row(canvas, draw, top, look, number)
+        top += height
     out = io.BytesIO()
     canvas.save(out, "PNG", pnginfo=marked_png())
     return out.getvalue()
 
 
-def _fitted(image: Pixels, size: tuple[int, ...]) -> Pixels:
-    return image if image.shape[:2] == size else np.asarray(Image.fromarray(image).resize((size[1], size[0])))
+def _tiles_size(look: Look) -> Size:
+    """Of the tiles side by side."""
+    if not look.tiles:
+        return 0, 0
+    height, width = look.tiles[0].shape[:2]
+    return height, len(look.tiles) * (width + _GAP)
 
 
-def _mixed(image: Pixels, labels: Labels, colours: Pixels) -> Pixels:
-    painted = paint(np.where(labels == IGNORED, len(colours) - 1, labels), colours)
-    return blend(image, painted, _MIX)
+def _row_size(look: Look) -> Size:
+    height, width = _tiles_size(look)
+    lines = len(look.legend) + bool(look.more)
+    return _LINE + max(height, lines * _LINE) + 2 * _GAP, max(width + _LEGEND, 2 * _LEGEND)
 
 
-def _tile(image: Pixels) -> Image.Image:
-    tile = Image.fromarray(image)
-    tile.thumbnail((_SIDE, _SIDE))
-    return tile
+def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, look: Look, number: int) -> None:
+    written(draw, (_GAP, top + 2), f"{shown_name(look.key, number)}   mIoU {look.score:.1f}", _LETTERS)
+    top += _LINE + _GAP
+    for place, tile in enumerate(look.tiles):
+        canvas.paste(Image.fromarray(tile), (place * (tile.shape[1] + _GAP), top))
+    left = _tiles_size(look)[1] + _GAP
+    for line, entry in enumerate(look.legend):
+        y = top + line * _LINE
+        draw.rectangle((left, y + 2, left + 11, y + 13), fill=entry.colour, outline="black")
+        score = "" if entry.iou is None else f"  {entry.iou:.0f}"
+        written(draw, (left + 18, y + 1), f"{shown_name(entry.name, line + 1)}{score}", _LETTERS)
+    if look.more:
+        written(draw, (left + 18, top + len(look.legend) * _LINE + 1), f"and {look.more} more", _LETTERS)
+
+
+def all_looks(job: Job, records: Sequence[Record]) -> Mapping[str, Sequence[Look]]:
+    """Title to the pictures of each sheet, labelled again."""
+    order = ranked(records, len(job.source.names))
+    return {title: looks(job, chosen) for title, chosen in grouped(order).items()} if ROWS else {}

@@ -17,8 +17,9 @@ from cliptrase_core.evaluation.examples import Example, read_mask
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.metrics import boundary_f, confusion_matrix, mean_iou, pixel_accuracy
 from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.io.files import as_file
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file, read_image
-from cliptrase_core.io.masks import IGNORED, read_numbers
+from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
 
 Pixels = npt.NDArray[np.uint8]
@@ -107,9 +108,9 @@ class Folders:
         self._pairs, self._numbers, self._words, self._read = pairs, numbers, words, read
 
     def stamp(self, index: int) -> tuple[int, ...]:
-        """Size and time of picture and mask; zeros where one is missing."""
+        """Size and time of picture, mask and what the mask follows from; zeros where one is missing."""
         pair = self._pairs[index]
-        return (*size_and_time(pair.image), *size_and_time(pair.mask))
+        return tuple(number for path in (pair.image, pair.mask, *pair.besides) for number in size_and_time(path))
 
     def load(self, index: int) -> Sample:
         """Read a picture and its mask.
@@ -118,8 +119,8 @@ class Folders:
             InputError: either is missing or damaged, their sizes differ, or the mask has unknown numbers.
         """
         pair = self._pairs[index]
-        image = self._read(pair.image)
-        raw = read_numbers(pair.mask)
+        image = self._picture(pair)
+        raw, _ = pair.look(pair.mask)
         if raw.shape != image.shape[:2]:
             raise InputError(
                 explain(
@@ -140,6 +141,12 @@ class Folders:
                 )
             )
         return Sample(pair.key, image, truth, raw, self._words)
+
+    def _picture(self, pair: Pair) -> Pixels:
+        if pair.picture is None:
+            return self._read(pair.image)
+        with as_file(pair.picture(), pair.key) as path:
+            return self._read(path)
 
 
 class Examples:

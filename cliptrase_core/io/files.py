@@ -11,9 +11,11 @@ import json
 import os
 import re
 import secrets
+import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import PngImagePlugin
@@ -22,8 +24,8 @@ from cliptrase_core.errors import InputError, explain
 
 MARK = "cliptrase-lab"
 """Stands in every file that this program writes: as PNG's `Software`, at the start of a JSON's `format`, as comment of
-a NumPy archive, in a comment at the end of Markdown; in files for other programs, which people correct there, with the
-SHA-256 of all that stands before it: see `seal`."""
+a NumPy archive, in a comment at the end of Markdown and HTML; in files for other programs, which people correct there,
+with the SHA-256 of all that stands before it: see `seal`."""
 
 _SEAL = re.compile(rb"cliptrase-lab ([0-9a-f]{64})")
 
@@ -61,6 +63,20 @@ def read_text(path: Path) -> str:
     content = path.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")
+
+
+@contextmanager
+def as_file(content: bytes, name: str) -> Iterator[Path]:
+    """Content as a file for whoever reads paths only; it goes at the end.
+
+    Args:
+        content: of the file.
+        name: how messages call it, see `safe_stem`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / safe_stem(name)
+        path.write_bytes(content)
+        yield path
 
 
 def safe_stem(stem: str) -> str:
@@ -143,7 +159,7 @@ def _is_sealed(content: bytes) -> bool:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether this program wrote a file: a PNG, JSON, YAML, Markdown or NumPy archive with its mark in it."""
+    """Whether this program wrote a file: a PNG, JSON, YAML, Markdown, HTML or NumPy archive with its mark in it."""
     try:
         if path.suffix == ".png":
             with PngImagePlugin.PngImageFile(path) as picture:  # its header only, of any size

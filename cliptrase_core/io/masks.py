@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import PngImagePlugin, TiffImagePlugin
+from PIL import BmpImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
@@ -21,6 +21,12 @@ _TIFF = (b"II*\0", b"MM\0*")
 _DEPTH_AT = 24
 """Where a PNG's header says how many bits a pixel has: after the signature, a chunk's head, width and height."""
 _EXPECTED = "a PNG with one number for each pixel (palette or grey)"
+_IN_COLOURS = "a PNG, TIFF or BMP in colours"
+_COLOUR_KINDS = (
+    (_SIGNATURE, "PNG", PngImagePlugin.PngImageFile),
+    *((head, "TIFF", TiffImagePlugin.TiffImageFile) for head in _TIFF),
+    (b"BM", "BMP", BmpImagePlugin.BmpImageFile),
+)
 _REMEDY = "Save the class numbers as a palette or grey PNG."
 
 
@@ -87,6 +93,34 @@ def look_at_numbers(
         with damage_explained(name, max_pixels):
             image.load()
             return np.array(image).astype(np.int32), f"TIFF of {16 if image.mode.startswith('I') else 8} bits"
+
+
+def read_colours(
+    path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[npt.NDArray[np.uint8], str]:
+    """Read a mask whose pixels are colours: a PNG, TIFF or BMP in colours or with a palette. Transparency is left out.
+
+    Takes and raises what `read_mask` does.
+
+    Returns:
+        Colours (H, W, 3) as they are stored, and the kind of file, such as "RGB PNG"; of a grey one its levels (H, W).
+    """
+    with opened_file(path, _IN_COLOURS) as (file, name):
+        head = file.read(len(_SIGNATURE))
+        kind, reader = next((entry[1:] for entry in _COLOUR_KINDS if head.startswith(entry[0])), ("", None))
+        if reader is None:
+            got = "another kind of file"
+            remedy = "Save it as PNG: a JPEG changes colours."
+            raise InputError(explain(name, expected=_IN_COLOURS, got=got, remedy=remedy))
+        file.seek(0)
+        with damage_explained(name, max_pixels):
+            image = reader(file, "")
+        expect_pixels(image.height, image.width, name, max_pixels)
+        with damage_explained(name, max_pixels):
+            image.load()
+            if image.mode in ("1", "L"):
+                return np.array(image), f"grey {kind}"
+            return np.array(image.convert("RGB")), f"{'palette' if image.mode == 'P' else image.mode} {kind}"
 
 
 def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArray[np.int32], int, str]:

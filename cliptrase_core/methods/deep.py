@@ -22,11 +22,11 @@ class DeepParts:
     """What the pass leaves of one picture.
 
     Attributes:
-        features: of each method with a path of its own: (1+N, D), unit rows, row 0 is the unchanged [CLS].
+        features: by method, of those with a path of their own: (1+N, D), unit rows, row 0 is the unchanged [CLS].
         middle_values: (1, heads, T, d), values of the last block mixed by the middle blocks' mean attention.
     """
 
-    features: Mapping[str, Tensor]
+    features: Mapping[Method, Tensor]
     middle_values: Tensor
 
 
@@ -43,7 +43,7 @@ def deep_parts(backbone: Backbone, tokens: Tensor, last_input: Tensor, methods: 
     middle = middle_blocks(len(blocks))
     last_values = project(blocks[-1], last_input).v
     mixed = torch.zeros_like(last_values)
-    paths: dict[str, Tensor] = {}
+    paths: dict[Method, Tensor] = {}
     for index, block in enumerate(blocks):
         p = project(block, tokens)
         if index in middle:
@@ -51,11 +51,11 @@ def deep_parts(backbone: Backbone, tokens: Tensor, last_input: Tensor, methods: 
             mixed += F.scaled_dot_product_attention(p.q, p.k, last_values) / len(middle)
         for method in methods:
             if index >= len(blocks) - method.blocks:
-                path = paths.get(method.name, tokens)
-                paths[method.name] = changed_block(block, path, mixed_values(block, tokens, p, method), method)
+                path = paths.get(method, tokens)
+                paths[method] = changed_block(block, path, mixed_values(block, tokens, p, method), method)
         tokens = vanilla_block(block, tokens, p)
     cls = backbone.features(tokens)[0, :1]
-    features = {name: torch.cat([cls, backbone.features(path)[0, 1:]]) for name, path in paths.items()}
+    features = {method: torch.cat([cls, backbone.features(path)[0, 1:]]) for method, path in paths.items()}
     return DeepParts(features, mixed)
 
 
@@ -83,6 +83,6 @@ def mixed_values(
 def changed_block(block: Any, tokens: Tensor, mixed: Tensor, method: Method) -> Tensor:
     """What leaves a block (1, T, width), with residual and MLP as the method says."""
     out = attention_branch(block, mixed)
-    if method.residual:
-        out = tokens + out
+    if method.residual != "none":
+        out = out + (tokens if method.residual == "patch" else tokens[:, :1])
     return out + mlp_branch(block, out) if method.mlp else out

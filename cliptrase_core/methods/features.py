@@ -60,10 +60,10 @@ class MethodFeatures:
             text: (P, D), unit rows; used only by a method with `resclip`.
             prompt_labels: class of each of the P words.
         """
-        if method is CLIPTRASE:  # these were made with the encoding
+        if method == CLIPTRASE:  # these were made with the encoding
             return encoding.cls, encoding.patches
         if method.own_path:
-            features = self._parts(encoding).features[method.name]
+            features = self._own_path(encoding, method)
         elif method.resclip is not None:
             features = self._corrected(encoding, method, method.resclip, text, prompt_labels)
         else:
@@ -103,17 +103,24 @@ class MethodFeatures:
         )
         return divided(label_structure(labels).to(patches.device, tokens.dtype))
 
+    def _own_path(self, encoding: ImageEncoding, method: Method) -> Tensor:
+        if method in METHODS.values():
+            return self._parts(encoding).features[method]
+        return self._pass(encoding, [method]).features[method]  # with other switches: not kept
+
     def _parts(self, encoding: ImageEncoding) -> DeepParts:
         with self._lock:
             kept = self._deep.get(encoding)
         if kept is None:
-            pixels = normalise(encoding.model_input, *self._colours)[None]
-            tokens = self._backbone.embed(pixels, preset_by_name(encoding.preset).positions)
-            own_paths = [method for method in METHODS.values() if method.own_path]
-            kept = deep_parts(self._backbone, tokens, encoding.last_input[None], own_paths)
+            kept = self._pass(encoding, [method for method in METHODS.values() if method.own_path])
             with self._lock:
                 self._deep[encoding] = kept
         return kept
+
+    def _pass(self, encoding: ImageEncoding, methods: Sequence[Method]) -> DeepParts:
+        pixels = normalise(encoding.model_input, *self._colours)[None]
+        tokens = self._backbone.embed(pixels, preset_by_name(encoding.preset).positions)
+        return deep_parts(self._backbone, tokens, encoding.last_input[None], methods)
 
 
 def _neighbours(encoding: ImageEncoding, method: Method) -> Tensor | None:

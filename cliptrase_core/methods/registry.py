@@ -5,10 +5,15 @@ What the papers leave open is settled in docs/decisions/017-nine-methods.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 from cliptrase_core.errors import expect_one_of
+
+Residual = Literal["patch", "none", "cls"]
+"""What is added to the attention of a changed block: the patch's own stream, nothing, or the stream of [CLS]."""
+RESIDUALS: tuple[Residual, ...] = ("patch", "none", "cls")
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ class Method:
             unchanged path; [CLS] stays that of the unchanged path.
         pairs: what is correlated: "qk" stands for softmax(s q k^T), the vanilla attention. Several are summed.
             With none, each token keeps its own value.
-        residual: whether the tokens that enter a changed block are added to what its attention gives.
+        residual: what is added to the attention of each changed block (of a method that changes none, of the last):
+            the tokens that enter it, nothing, or for every token the [CLS] that enters it.
         mlp: whether a changed block keeps its MLP.
         smoothing: None, or pairs are correlated as `attention.smoothed_values` does, with so many steps.
         neighbours: None, or how far neighbours attract each other (standard deviation in patches).
@@ -65,7 +71,7 @@ class Method:
     arxiv: str
     blocks: int
     pairs: tuple[str, ...]
-    residual: bool = True
+    residual: Residual = "patch"
     mlp: bool = True
     smoothing: int | None = None
     neighbours: float | None = None
@@ -158,7 +164,7 @@ NACLIP = Method(
     arxiv="2404.08181",
     blocks=1,
     pairs=("kk",),
-    residual=False,
+    residual="none",
     mlp=False,
     neighbours=5.0,
     temperature=40.0,
@@ -172,7 +178,7 @@ CLEARCLIP = Method(
     arxiv="2407.12442",
     blocks=1,
     pairs=("qq",),
-    residual=False,
+    residual="none",
     mlp=False,
     temperature=50.0,
 )
@@ -184,7 +190,7 @@ RESCLIP = Method(
     arxiv="2411.15851",
     blocks=1,
     pairs=("kk",),
-    residual=False,
+    residual="none",
     mlp=False,
     neighbours=5.0,
     resclip=ResclipSettings(),
@@ -209,3 +215,15 @@ def method_by_name(name: str) -> Method:
     """
     expect_one_of("method", name, METHODS)
     return METHODS[name]
+
+
+def with_residual(method: Method, residual: str | None) -> Method:
+    """The method with another of `RESIDUALS` in the blocks that it changes; None leaves it as it is.
+
+    Raises:
+        InputError: unknown residual.
+    """
+    if residual is None:
+        return method
+    expect_one_of("residual", residual, RESIDUALS)
+    return replace(method, residual=residual)  # type: ignore[arg-type]

@@ -122,8 +122,7 @@ def region_maps(means: Tensor, grid: Size) -> Tensor:
         grid: (h, w).
 
     Returns:
-        (K, 4h, 4w). Exact wherever two clusters compete; elsewhere the unfiltered map, which cannot
-        change who wins.
+        (K, 4h, 4w). Exact wherever two clusters compete; elsewhere near enough not to change who wins.
     """
     h, w = grid
     maps = F.interpolate(means.reshape(1, -1, h, w), scale_factor=MAP_ZOOM, mode="bilinear", align_corners=False)[0]
@@ -131,11 +130,11 @@ def region_maps(means: Tensor, grid: Size) -> Tensor:
 
 
 def median_where_contested(maps: Tensor) -> Tensor:
-    """7x7 median of each map, computed only where its value can matter to a later argmax over maps.
+    """7x7 median of each map, exact only where its value can matter to an argmax over bilinear mixes of the maps.
 
-    A median lies between the minimum and the maximum of its window. Where, on a whole 3x3 neighbourhood,
-    one map's lower bound is above another's upper bound, no bilinear mix of those pixels can turn their
-    order; a map that is so beaten, or that so beats all others, keeps its unfiltered value.
+    The median of values sorted into bins is the bin of their median, so an 8-bit median tells which of 256 bins every
+    median lies in. A map whose bin is two below another's at a pixel and at all its neighbours loses every mix of
+    these pixels: it keeps the middle of its bin, which stands on the right side of every other bin.
 
     Args:
         maps: (K, H, W).
@@ -143,18 +142,35 @@ def median_where_contested(maps: Tensor) -> Tensor:
     Returns:
         (K, H, W).
     """
-    reach, around = MEDIAN_SIZE // 2, 3
-    upper = _window_max(maps, MEDIAN_SIZE + around - 1)
-    lower = -_window_max(-maps, MEDIAN_SIZE + around - 1)
-    contender = upper >= lower.amax(dim=0, keepdim=True)
-    contested = contender & (contender.sum(dim=0, keepdim=True) > 1)
-    cluster, row, column = contested.nonzero(as_tuple=True)
-    windows = _mirror_pad(maps, reach).unfold(1, MEDIAN_SIZE, 1).unfold(2, MEDIAN_SIZE, 1)
-    out = maps.clone()
+    bins, low, width = _median_bins(maps)
+    around = np.ones((3, 3), np.uint8)
+    most = np.stack([cv2.dilate(plane, around) for plane in bins])
+    least = np.stack([cv2.erode(plane, around) for plane in bins])
+    # A whole bin between two medians is more than what rounding can turn while they are mixed.
+    contender = most >= np.maximum(least.max(axis=0), 1) - 1
+    contested = contender & (contender.sum(axis=0) > 1)
+    cluster, row, column = torch.from_numpy(contested).to(maps.device).nonzero(as_tuple=True)
+    windows = _mirror_pad(maps, MEDIAN_SIZE // 2).unfold(1, MEDIAN_SIZE, 1).unfold(2, MEDIAN_SIZE, 1)
+    out = (torch.from_numpy(bins).to(maps.device, maps.dtype) + 0.5) * width + low
     places = torch.split(torch.arange(len(cluster), device=maps.device), WINDOWS_AT_ONCE)
     medians = [_medians(windows[cluster[p], row[p], column[p]].flatten(1)) for p in steps(places)]
-    out[contested] = torch.cat(medians) if medians else out.new_empty(0)
+    out[cluster, row, column] = torch.cat(medians) if medians else out.new_empty(0)
     return out
+
+
+def _median_bins(maps: Tensor) -> tuple[npt.NDArray[np.uint8], float, float]:
+    """(K, H, W), which of 256 bins of one width the 7x7 median of each map lies in; where they begin, their width."""
+    values = maps.float().cpu().numpy()
+    low, high = float(values.min()), float(values.max())
+    steps = np.finfo(np.float32)  # bins of fewer rounding steps could not be told apart
+    width = float(max((high - low) / 255, 16 * steps.eps * max(abs(low), abs(high)), steps.tiny))
+    reach = MEDIAN_SIZE // 2
+    bins = np.empty(values.shape, np.uint8)
+    for plane, binned in zip(values, bins, strict=True):
+        levels = np.minimum((plane - np.float32(low)) / np.float32(width), 255).astype(np.uint8)
+        mirrored = cv2.copyMakeBorder(levels, reach, reach, reach, reach, cv2.BORDER_REFLECT)
+        binned[:] = cv2.medianBlur(mirrored, MEDIAN_SIZE)[reach:-reach, reach:-reach]
+    return bins, low, width
 
 
 def _medians(windows: Tensor) -> Tensor:
@@ -288,11 +304,6 @@ def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:
     matrix[left, columns] += 1 - weight
     matrix[right, columns] += weight
     return matrix
-
-
-def _window_max(maps: Tensor, side: int) -> Tensor:
-    columns = F.max_pool2d(maps[None], (side, 1), stride=1, padding=(side // 2, 0))
-    return F.max_pool2d(columns, (1, side), stride=1, padding=(0, side // 2))[0]
 
 
 def _mirror_pad(maps: Tensor, reach: int) -> Tensor:

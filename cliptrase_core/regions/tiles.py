@@ -24,40 +24,26 @@ LEAST_SIDE = 64
 Maps = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """Part of a picture, and of the grid that it is interpolated from.
-
-    Attributes:
-        place: rows and columns of pixels.
-        corners: rows and columns of patches that are mixed.
-        down: (rows, patches), how much of each patch row a pixel row takes.
-        across: (patches, columns), weights of the columns.
-        ends: the same for the rows and columns between which values are bilinear: the first, the last, and centres of
-            patches between them. There a map is largest and smallest within the tile.
-    """
-
-    place: tuple[slice, slice]
-    corners: tuple[slice, slice]
-    down: Maps
-    across: Maps
-    ends: tuple[Maps, Maps]
-
-    def mixed(self, map_: Maps) -> Maps:
-        """Values of a map (h, w) at the tile's pixels."""
-        values: Maps = np.matmul(self.down @ map_[self.corners], self.across, dtype=np.float32)
-        return values
-
-    def contenders(self, maps: Maps) -> list[int]:
-        """Maps (C, h, w) that can be the largest somewhere in the tile: not always below another's least value."""
-        at_ends = self.ends[0] @ maps[:, self.corners[0], self.corners[1]] @ self.ends[1]
-        best, worst = at_ends.max(axis=(1, 2)), at_ends.min(axis=(1, 2)).max()
-        found: list[int] = np.flatnonzero(best >= worst - _ROUNDING * np.abs(at_ends).max()).tolist()
-        return found
-
-
 _ROUNDING = 1e-5
 """Of the largest value: far more than what is lost in mixing in float32."""
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Consecutive pixels of one side of a picture, and the patches that they are interpolated from.
+
+    Attributes:
+        pixels: of the side.
+        patches: that are mixed.
+        weights: (pixels, patches), how much each pixel takes of each patch.
+        ends: (E, patches), the same for places between which values are bilinear: the first pixel, the last, and
+            centres of patches between them. There a map is largest and smallest within the span.
+    """
+
+    pixels: slice
+    patches: slice
+    weights: Maps
+    ends: Maps
 
 
 def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -69,18 +55,34 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[np.int32]) -> np
         names: (C,).
     """
     out = np.empty(size, np.int32)
-    for tile in _tiles((maps.shape[1], maps.shape[2]), size):
-        first, *others = tile.contenders(maps)
-        if not others:
-            out[tile.place] = names[first]
-            continue
-        best, chosen = tile.mixed(maps[first]), np.full(out[tile.place].shape, names[first], np.int32)
-        for index in others:
-            values = tile.mixed(maps[index])
-            np.copyto(chosen, names[index], where=values > best)
-            np.maximum(best, values, out=best)
-        out[tile.place] = chosen
+    bands, columns = _tiles((maps.shape[1], maps.shape[2]), size)
+    for band in steps(bands):
+        competing = _contenders(maps, band, columns)
+        lines = band.weights @ maps[:, band.patches]  # (C, rows, w)
+        for column, first, others in zip(columns, competing.argmax(axis=1), competing, strict=True):
+            tile = out[band.pixels, column.pixels]
+            tile[:] = names[first]
+            indices = np.flatnonzero(others)[1:]
+            if not len(indices):
+                continue
+            across = column.weights.T
+            best = lines[first, :, column.patches] @ across
+            for index in indices:
+                values = lines[index, :, column.patches] @ across
+                np.copyto(tile, names[index], where=values > best)
+                np.maximum(best, values, out=best)
     return out
+
+
+def _contenders(maps: Maps, band: _Span, columns: list[_Span]) -> npt.NDArray[np.bool_]:
+    """(tiles of a band, C), which maps can be the largest somewhere: those not always below another's least value."""
+    lines = band.ends @ maps[:, band.patches]  # (C, E, w)
+    starts = np.cumsum([0, *(len(column.ends) for column in columns[:-1])])
+    at_ends = np.concatenate([lines[:, :, column.patches] @ column.ends.T for column in columns], axis=2)
+    best = np.maximum.reduceat(at_ends.max(axis=1), starts, axis=1)  # (C, tiles)
+    worst = np.minimum.reduceat(at_ends.min(axis=1), starts, axis=1).max(axis=0)
+    found: npt.NDArray[np.bool_] = (best >= worst - _ROUNDING * np.abs(at_ends).max()).T
+    return found
 
 
 def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
@@ -91,26 +93,27 @@ def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
         chosen: (H, W), index of a map.
     """
     out = np.empty(chosen.shape, np.float32)
-    for tile in _tiles((maps.shape[1], maps.shape[2]), (chosen.shape[0], chosen.shape[1])):
-        labels = chosen[tile.place]
-        first, *others = np.flatnonzero(np.bincount(labels.ravel())).tolist()
-        values = tile.mixed(maps[first])
-        for index in others:
-            np.copyto(values, tile.mixed(maps[index]), where=labels == index)
-        out[tile.place] = values
+    bands, columns = _tiles((maps.shape[1], maps.shape[2]), (chosen.shape[0], chosen.shape[1]))
+    for band in steps(bands):
+        lines = band.weights @ maps[:, band.patches]  # (C, rows, w)
+        for column in columns:
+            labels, across = chosen[band.pixels, column.pixels], column.weights.T
+            first, *others = np.flatnonzero(np.bincount(labels.ravel())).tolist()
+            values = lines[first, :, column.patches] @ across
+            for index in others:
+                np.copyto(values, lines[index, :, column.patches] @ across, where=labels == index)
+            out[band.pixels, column.pixels] = values
     return out
 
 
-def _tiles(grid: Size, size: Size) -> Iterator[_Tile]:
+def _tiles(grid: Size, size: Size) -> tuple[list[_Span], list[_Span]]:
+    """Bands of rows, and the columns that cut each of them into tiles."""
     side = max(LEAST_SIDE, round((size[0] * size[1] / TILES) ** 0.5))
     rows, columns = (list(_spans(source, target, side)) for source, target in zip(grid, size, strict=True))
-    for row, above, down, ends in steps(rows):
-        for column, beside, across, ends_across in columns:
-            yield _Tile((row, column), (above, beside), down, across.T, (ends, ends_across.T))
+    return rows, columns
 
 
-def _spans(source: int, target: int, side: int) -> Iterator[tuple[slice, slice, Maps, Maps]]:
-    """Pixels of one side, the patches that they mix, how much they take of each, and the same at ends."""
+def _spans(source: int, target: int, side: int) -> Iterator[_Span]:
     position = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0)
     before = np.minimum(position.astype(np.int64), source - 1)
     after = np.minimum(before + 1, source - 1)
@@ -123,4 +126,4 @@ def _spans(source: int, target: int, side: int) -> Iterator[tuple[slice, slice, 
         weights[pixels, before[span] - low] += 1 - share[span]
         weights[pixels, after[span] - low] += share[span]
         between = np.eye(high - low + 1, dtype=np.float32)[1 : int(before[span.stop - 1]) - low + 1]
-        yield span, slice(low, high + 1), weights, np.concatenate([weights[[0, -1]], between])
+        yield _Span(span, slice(low, high + 1), weights, np.concatenate([weights[[0, -1]], between]))

@@ -91,6 +91,11 @@ def write(picture: Picture, marks: Iterable[Mark], *, font: str | None = None) -
     return np.array(image)
 
 
+def written(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, height: float) -> None:
+    """Draw a text in black, without a rim, its upper left corner at (x, y)."""
+    draw.text(place, text, "black", _font(None, height), "la")
+
+
 def text_size(text: str, height: float, font: str | None = None) -> tuple[int, int]:
     """(width, height) in pixels of a text as `write` draws it, rim included."""
     left, top, right, bottom = _font(font, height).getbbox(text, anchor="mm", stroke_width=_rim(height))

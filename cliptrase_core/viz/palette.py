@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -153,8 +154,14 @@ def paint(labels: npt.NDArray[np.integer], colours: Sequence[Colour] | npt.NDArr
 
 def label_colours(result: Segmentation) -> npt.NDArray[np.uint8]:
     """Colour of each label of a result: (C, 3)."""
-    by_name = class_colours(result.class_names)
-    return np.array([by_name[name] for name in result.class_names], dtype=np.uint8)
+    return np.array(_colour_table(result.class_names), dtype=np.uint8)
+
+
+@lru_cache(maxsize=64)
+def _colour_table(names: tuple[str, ...]) -> tuple[Colour, ...]:
+    """The same for names: a folder's results all have the same, and each asks several times."""
+    by_name = class_colours(names)
+    return tuple(by_name[name] for name in names)
 
 
 def legend(result: Segmentation) -> list[LegendRow]:

@@ -145,8 +145,9 @@ def cost(cut: SegmentView) -> float:
 def _settled(asked: SegmentRequest) -> SegmentRequest:
     """The same request with everything said, and without what does not change its labels."""
 
-    vote = core.methods.registry.METHODS[asked.method].regions_vote if asked.vote is None else asked.vote
-    if vote:
+    method = core.methods.registry.METHODS[asked.method]
+    asked = dataclasses.replace(asked, residual=asked.residual or method.residual)
+    if method.regions_vote if asked.vote is None else asked.vote:
         return dataclasses.replace(asked, vote=True)
     return dataclasses.replace(asked, vote=False, denoise="cls", eps=None, min_samples=None)
 

@@ -57,6 +57,7 @@ def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
             method=asked.method,
             templates=asked.templates,
             image_prior=asked.image_prior,
+            residual=asked.residual,
         )
 
 

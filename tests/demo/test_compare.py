@@ -73,6 +73,9 @@ def test_what_a_person_set_is_shared_by_all_and_is_one_more_if_it_is_no_step():
     assert own_name(SegmentRequest(WORDS, method="clip", denoise="dice"), variants(SegmentRequest(WORDS))) == "clip", (
         "CLIP has no regions"
     )
+    assert (
+        own_name(SegmentRequest(WORDS, method="naclip", residual="none"), variants(SegmentRequest(WORDS))) == "naclip"
+    )
 
 
 def test_an_unknown_method_is_named_with_the_known_ones():

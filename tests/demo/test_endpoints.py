@@ -98,6 +98,7 @@ def test_masks_can_be_left_out(server, dog):
         {"image_prior": True},
         {"vote": False},
         {"method": "clip"},
+        {"residual": "cls"},
         {"preset": "paper-224"},
     ],
     ids=str,

@@ -143,6 +143,15 @@ def test_a_data_set_s_name_takes_background_words(handlers, photo):
     assert view.run.asked.words == "voc20\nbackground: wall"
 
 
+@pytest.mark.parametrize(
+    "changes", [{"method": "sclip"}, {"templates": "openai80"}, {"image_prior": True}, {"residual": "cls"}], ids=str
+)
+def test_a_spot_is_answered_by_what_made_the_result(service, photo, changes):
+    runs = [service.segment(photo, SegmentRequest("cat; dog", **asked)).run for asked in ({}, changes)]
+    plain, changed = (scores_of(service, run, photo).logits for run in runs)
+    assert (plain - changed).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("words", ["cat; dog", "; ".join(f"thing {i}" for i in range(300)), "cat"], ids=len)
 def test_the_browser_is_given_the_result_s_own_labels_and_likeliest_classes(handlers, service, photo, words):
     view = cut(handlers, photo, words)

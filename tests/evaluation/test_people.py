@@ -479,7 +479,9 @@ def test_check_counts_what_is_missing_and_opens_no_more_than_it_says(tmp_path):
     assert len(summarise(find_pairs(own.layout, Path()), own.convention)) == MOST
 
 
-@pytest.mark.parametrize("name", ["report.json", "report.md", "report.best.png", "report.worst.png"])
+@pytest.mark.parametrize(
+    "name", ["report.json", "report.md", "report.html", "report.best.png", "report.median.png", "report.worst.png"]
+)
 def test_a_report_never_replaces_a_file_of_another_program(tmp_path, monkeypatch, capsys, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_bytes(b"my notes on cliptrase-lab")

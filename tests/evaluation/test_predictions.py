@@ -70,7 +70,7 @@ def test_predictions_that_were_saved_score_as_the_run_did(tmp_path, monkeypatch,
     assert values(found) == values(told)
     assert [row["given"] for row in found["classes"]] == [row["given"] for row in told["classes"]]
     assert found["setup"]["predictions"]["method"]["method"] == "cliptrase"
-    assert (tmp_path / "out" / "again.worst.png").is_file()
+    assert (tmp_path / "out" / "again.best.png").is_file()
 
 
 def test_the_bundled_examples_too_though_each_has_words_of_its_own(tmp_path):
@@ -242,7 +242,7 @@ def test_names_of_pictures_are_tried_too_where_they_are_clear(tmp_path):
     [
         (("--method", "clip"), "got --method"),
         (("--templates", "simple7"), "got --templates"),
-        (("--no-vote",), "got --vote"),
+        (("--no-vote",), "got --no-vote"),
         (("--image-prior",), "got --image-prior"),
         (("--words", "sclip"), "got --words"),
         (("--short-side", "336"), "got --short-side"),

@@ -61,8 +61,8 @@ def test_resclip_has_numbers_for_each_setting_and_another_method_runs_as_its_pap
     for setting, found in profile.resclip.items():
         words = setting_words(setting, profile.words)
         assert found.unsure == (len(words.classes) if words.background else 0)
-    assert PROFILES["maskclip"].method_of("voc21", "sclip").residual
-    assert not PROFILES["maskclip"].method_of("voc21", "maskclip").residual
+    assert PROFILES["maskclip"].method_of("voc21", "sclip").residual == "patch"
+    assert PROFILES["maskclip"].method_of("voc21", "maskclip").residual == "none"
     assert "windows" not in PRESETS, "nobody can choose what only profiles use"
 
 
@@ -216,13 +216,13 @@ def test_a_report_lists_every_choice_of_a_profile(tmp_path, small, protocol):
     profile = PROFILES[protocol]
     assert setup["slide"] == {**dataclasses.asdict(profile.slide_of("voc21")), "short_side": 64}
     assert (setup["method"]["method"], setup["word_list"]) == (profile.method, profile.words)
-    assert setup["switches"]["residual"] is (protocol == "sclip")
+    assert setup["switches"]["residual"] == ("patch" if protocol == "sclip" else "none")
 
 
 def test_another_method_under_a_profile_stands_in_the_column(tmp_path, small):
     root = voc_devkit(tmp_path)
     report = evaluate(tmp_path, "--setting", "voc20", "--data", root, "--protocol", "naclip", "--method", "clip")
-    assert report["column"] == "naclip, method clip"
+    assert report["column"] == "naclip, method clip, templates simple7"
     assert report["setup"]["switches"]["pairs"] == ["qk"]
 
 

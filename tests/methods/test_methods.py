@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import itertools
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 
 from cliptrase_core import METHODS, InputError, Segmenter
 from cliptrase_core.methods import features, resclip
-from cliptrase_core.methods.registry import ResclipSettings
+from cliptrase_core.methods.registry import RESIDUALS, ResclipSettings, with_residual
 from cliptrase_core.methods.resclip import first_labels, label_structure, middle_blocks
 from cliptrase_core.models.attention import neighbour_bias
 from cliptrase_core.models.encoder import normalise
@@ -43,16 +44,17 @@ def digest(model):
     return state.hexdigest()
 
 
+@pytest.mark.parametrize("residual", [None, *RESIDUALS])
 @pytest.mark.parametrize("name", METHODS)
-def test_features_equal_the_formula_as_loops_in_float64(deep, picture, name):
+def test_features_equal_the_formula_as_loops_in_float64(deep, picture, name, residual):
     encoding = deep.encode(picture)
     assert encoding.grid == (4, 5), "not square"
     text, classes = text_rows(), (0, 0, 1, 2)
-    got = deep._features.get(encoding, METHODS[name], text, classes)
+    got = deep._features.get(encoding, with_residual(METHODS[name], residual), text, classes)
     pixels = normalise(encoding.model_input, deep.info.mean, deep.info.std)
     colours = encoding.model_input.transpose(2, 0, 1).astype(float)
     words = (text.numpy(), classes, colours, 8) if name == "resclip" else ()
-    expected = MethodReference(deep.info.model, encoding.grid).features(name, pixels.double(), *words)
+    expected = MethodReference(deep.info.model, encoding.grid, residual).features(name, pixels.double(), *words)
     # ResCLIP's structure is kept in float32.
     tolerance = 1e-6 if name == "resclip" else 1e-9
     np.testing.assert_allclose(torch.cat([got[0][None], got[1]]).numpy(), expected, atol=tolerance)
@@ -109,7 +111,7 @@ def test_the_model_answers_as_before_and_carries_no_hooks(model, picture):
 def test_the_extra_pass_sees_the_picture_as_its_encoding_did(nano, picture, preset):
     encoding = nano.encode(picture, preset)
     nano.segment(encoding, WORDS, method="gem")
-    cls = nano._features._deep[encoding].features["gem"][0]
+    cls = nano._features._deep[encoding].features[METHODS["gem"]][0]
     plain, _ = nano._features.get(encoding, METHODS["clip"], text_rows(), ())
     torch.testing.assert_close(cls, plain, atol=1e-5, rtol=0)
 
@@ -130,6 +132,27 @@ def test_one_extra_pass_serves_all_methods_and_all_words_and_goes_with_its_pictu
     del encoding
     gc.collect()
     assert len(segmenter._features) == 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_residual_that_is_asked_for_is_the_one_that_runs(segmenter, picture, name):
+    encoding = segmenter.encode(picture)
+    usual = segmenter.segment(encoding, WORDS, method=name, vote=False)
+    maps = {}
+    for residual in RESIDUALS:
+        result = segmenter.segment(encoding, WORDS, method=name, vote=False, residual=residual)
+        assert result.settings["residual"] == residual
+        maps[residual] = segmenter.scores(encoding, WORDS, method=name, residual=residual).logits
+        if residual == METHODS[name].residual:
+            np.testing.assert_array_equal(result.labels, usual.labels)
+            np.testing.assert_allclose(result.confidence, usual.confidence, atol=1e-6)
+    assert usual.settings["residual"] == METHODS[name].residual, "as published"
+    assert all((maps[one] - maps[other]).abs().max() > 1e-2 for one, other in itertools.combinations(RESIDUALS, 2))
+
+
+def test_an_unknown_residual_names_the_known_ones(segmenter, picture):
+    with pytest.raises(InputError, match=r"residual: expected one of patch, none, cls, or nothing \(the method's\)"):
+        segmenter.segment(segmenter.encode(picture), WORDS, residual="both")
 
 
 def test_the_temperature_is_the_paper_s_and_decides_confidence_only(segmenter, picture):

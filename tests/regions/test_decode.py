@@ -57,24 +57,41 @@ def test_value_of_the_chosen_map_equals_full_interpolation(monkeypatch, budget):
     torch.testing.assert_close(value_of_chosen(maps, chosen), whole.gather(0, chosen[None])[0])
 
 
-@pytest.mark.parametrize(
-    "maps", [random_maps(4, 24, 16), smooth_maps(7, 56, 56), smooth_maps(3, 12, 40), torch.ones(2, 8, 8)]
-)
-@pytest.mark.parametrize("size", [(60, 90), (224, 224)])
+CONTESTED = {
+    "noise": random_maps(4, 24, 16),
+    "smooth": smooth_maps(7, 56, 56),
+    "wide": smooth_maps(3, 12, 40),
+    "equal everywhere": torch.ones(2, 8, 8),
+    "ties": (smooth_maps(5, 24, 24) * 4).round(),
+    "a column far above": smooth_maps(4, 24, 24).index_put(
+        (torch.tensor(0), torch.tensor(3), torch.tensor(3)), torch.tensor(1e6)
+    ),
+    "a few rounding steps apart": 1 + smooth_maps(4, 24, 24) * 1e-6,
+    "too small for their bins": smooth_maps(4, 24, 24) * 1e-42,
+    "negative": -100 + smooth_maps(4, 24, 24),
+    "one map": smooth_maps(1, 8, 8),
+}
+
+
+@pytest.mark.parametrize("maps", CONTESTED.values(), ids=list(CONTESTED))
+@pytest.mark.parametrize("size", [(60, 90), (224, 224), (500, 420)])
 def test_contested_median_gives_the_regions_of_the_full_median(maps, size):
     full = torch.from_numpy(median_filter(maps.numpy(), size=(1, 7, 7)))
     assert torch.equal(largest_at_pixels(median_where_contested(maps), size), largest_at_pixels(full, size))
 
 
 def test_median_is_the_full_median_where_maps_compete():
-    maps = random_maps(4, 20, 20)  # noise: every pixel is contested
+    maps = random_maps(4, 20, 20) + torch.arange(4)[:, None, None] * 1e-3  # medians of noise lie close together
     full = median_filter(maps.numpy(), size=(1, 7, 7))
-    np.testing.assert_array_equal(median_where_contested(maps).numpy(), full)
+    found = median_where_contested(maps).numpy()
+    assert (found == full).mean() > 0.3
+    np.testing.assert_allclose(found, full, atol=(maps.max() - maps.min()).item() / 255)
 
 
 def test_median_mirrors_at_the_edge_of_maps_smaller_than_its_window():
     maps = random_maps(3, 4, 5)
-    np.testing.assert_array_equal(median_where_contested(maps).numpy(), median_filter(maps.numpy(), size=(1, 7, 7)))
+    full = median_filter(maps.numpy(), size=(1, 7, 7))
+    np.testing.assert_allclose(median_where_contested(maps).numpy(), full, atol=(maps.max() - maps.min()).item() / 255)
 
 
 def test_region_maps_have_four_times_the_grid():

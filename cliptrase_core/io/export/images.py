@@ -129,8 +129,17 @@ def png(picture: Image.Image, **options: int) -> bytes:
 
 
 def _photograph_png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """A PNG of (H, W, 3) with the program's mark; OpenCV writes one in two thirds of the time that PIL takes."""
-    how = [cv2.IMWRITE_PNG_COMPRESSION, FAST, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    """A PNG of (H, W, 3) with the program's mark.
+
+    A photograph under colours hardly repeats itself: differences from the row above, by how frequent they are, take a
+    third of the time that PIL takes and are a sixth larger.
+    """
+    fast = {
+        cv2.IMWRITE_PNG_COMPRESSION: FAST,
+        cv2.IMWRITE_PNG_STRATEGY: cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
+        cv2.IMWRITE_PNG_FILTER: cv2.IMWRITE_PNG_FILTER_UP,
+    }
+    how = [number for pair in fast.items() for number in pair]
     content = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), how)[1].tobytes()
     text = b"tEXtSoftware\0" + MARK.encode()
     chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))

@@ -1,0 +1,145 @@
+"""What runs under a protocol of windows: its program's values, and those that were given in their place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.profiles import Profile, Slide
+from cliptrase_core.methods.registry import Method, method_by_name, with_residual
+from cliptrase_core.options import ProtocolOptions, SegmentOptions
+
+SWITCHES = ("blocks", "pairs", "residual", "mlp", "smoothing", "neighbours", "resclip")
+"""What a report says of a method: programs may run it otherwise than its paper."""
+
+_OF_SLIDE = tuple(field.name for field in dataclasses.fields(Slide))
+_RESCLIP = "resclip_"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Windows and method of a run; equal ones give equal labels of equal words."""
+
+    slide: Slide
+    method: Method
+
+
+def choose(
+    profile: Profile,
+    setting: str | None,
+    options: SegmentOptions,
+    values: ProtocolOptions,
+    short_side: int | None = None,
+) -> Choices:
+    """A protocol's windows and method, with the values that were given.
+
+    Args:
+        profile: the protocol.
+        setting: of a benchmark; None for pictures of one's own.
+        options: method and residual.
+        values: in place of the protocol's; None leaves one as it is.
+        short_side: likewise.
+
+    Raises:
+        InputError: a setting that the protocol does not know, or a value that nothing would heed.
+    """
+    given = {name: value for name, value in values.options.items() if value is not None}
+    return Choices(
+        _slide(profile.slide_of(setting), given, short_side),
+        with_residual(_method(profile.method_of(setting, options.method), given), options.residual),
+    )
+
+
+def _slide(slide: Slide, given: Mapping[str, Any], short_side: int | None) -> Slide:
+    changes = {name: value for name, value in given.items() if name in _OF_SLIDE}
+    if "window" in changes:
+        changes["window"] = changes["window"] or None
+    slide = dataclasses.replace(slide, **changes, short_side=short_side or slide.short_side)
+    if slide.window is None:
+        if "stride" in given:
+            raise _refused("stride", "none, since the model sees the whole picture", given["stride"])
+        return dataclasses.replace(slide, stride=Slide.stride)  # of no windows: one value, so that equal runs are equal
+    if slide.stride > slide.window:
+        raise _refused("stride", f"at most the window's {slide.window} pixels, to leave no gaps", slide.stride)
+    return slide
+
+
+def _method(method: Method, given: Mapping[str, Any]) -> Method:
+    own = method_by_name(method.name)
+    changes = {name: given[name] for name in ("mlp", "blocks") if name in given}
+    if own.blocks <= 1 and changes.get("blocks", own.blocks) != own.blocks:
+        raise _refused("blocks", f"none, since {method.name} changes the last block alone", changes["blocks"])
+    numbers = {name.removeprefix(_RESCLIP): value for name, value in given.items() if name.startswith(_RESCLIP)}
+    if numbers:
+        if method.resclip is None:
+            name = next(iter(numbers))
+            raise _refused(f"{_RESCLIP}{name}", f"none with method {method.name}", numbers[name])
+        changes["resclip"] = dataclasses.replace(method.resclip, **numbers)
+    return dataclasses.replace(method, **changes)
+
+
+def expect_background(slide: Slide, values: ProtocolOptions, background: bool) -> None:
+    """Raise InputError for values about a background where there is none, or a background that nothing could get.
+
+    Args:
+        slide: of the run.
+        values: as they were given.
+        background: whether the data have one.
+    """
+    asked = {"threshold": values.threshold, "least_area": values.least_area}
+    unheeded = {name: str(value) for name, value in asked.items() if value}
+    unheeded |= {"background_words": "no"} if values.background_words is False else {}
+    if unheeded and not background:
+        name = next(iter(unheeded))
+        raise _refused(name, "none, since these data have no background", unheeded[name])
+    if not slide.background_words and not slide.threshold:
+        expected = "a threshold above 0 with --no-background-words, or no pixel would be background"
+        raise InputError(explain("threshold", expected=expected, got="0", remedy="Give --threshold."))
+
+
+def differences(profile: Profile, setting: str | None, chosen: Choices) -> Iterator[str]:
+    """What of a run is not the protocol's own, in words: "method clip", "window 448"."""
+    method, usual = chosen.method, profile.method_of(setting, chosen.method.name)
+    if method.name != profile.method:
+        yield f"method {method.name}"
+    for name in SWITCHES:
+        old, new = getattr(usual, name), getattr(method, name)
+        if old != new:
+            yield from _each(name, old, new)
+    before = profile.slide_of(setting)
+    for name in _OF_SLIDE:
+        if (new := getattr(chosen.slide, name)) != getattr(before, name) and not _unused(name, chosen.slide):
+            yield _worded(name, new)
+
+
+def _unused(name: str, slide: Slide) -> bool:
+    return name == "stride" and slide.window is None
+
+
+def _each(name: str, old: Any, new: Any) -> Iterator[str]:
+    """One switch, or each of ResCLIP's numbers that differs."""
+    if name != "resclip":
+        yield _worded(name, new)
+        return
+    for field in dataclasses.fields(new):
+        if (value := getattr(new, field.name)) != getattr(old, field.name):
+            yield _worded(f"{_RESCLIP}{field.name}", value)
+
+
+def _worded(name: str, value: Any) -> str:
+    plain = name.replace("_", " ")
+    if isinstance(value, bool):
+        return plain if value else f"no {plain}"
+    if name == "window" and value is None:
+        return "whole picture"
+    return f"{plain} {value:g}" if isinstance(value, float) else f"{plain} {value}"
+
+
+def _refused(name: str, expected: str, got: Any) -> InputError:
+    flag = f"--{name.replace('_', '-')}"
+    if name == "background_words":
+        flag = f"--no-{name.replace('_', '-')}"
+    return InputError(explain(name.replace("_", " "), expected=expected, got=str(got), remedy=f"Leave out {flag}."))

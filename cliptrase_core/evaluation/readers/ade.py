@@ -1,0 +1,66 @@
+"""ADE20K full as downloaded: the red and green of each picture's `_seg.png` number its objects.
+
+Of its index nothing is needed, so `index_ade20k.pkl` is not read: a pickle may run code.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.evaluation.layouts import Pair
+from cliptrase_core.evaluation.numbers import BITS_16, Raw
+from cliptrase_core.evaluation.readers.base import Found, absent, damaged, expect_distinct, files_below
+from cliptrase_core.io.masks import read_colours
+
+_PICTURE, _MASK = ".jpg", "_seg.png"
+_PLACES = ("images/ADE/validation", "images/validation", "validation", ".")
+_NOT_COUNTED = 65535
+_MOST = 26 * 256
+
+
+def find_ade(root: Path) -> Found:
+    """ADE20K_2021_17_01: pictures and masks of the validation, in folders of scenes."""
+    folders = [root / name for name in _PLACES]
+    drawn: list[Path] = []
+    for folder in folders:
+        drawn = drawn or [path for path in files_below(folder, _MASK) if path.name.startswith("ADE_val_")]
+    if not drawn:
+        raise absent(f"images/ADE/validation with ADE_val_*{_MASK}")
+    folder = next(place for place in folders if place in drawn[0].parents)
+    pictures = {path.with_name(path.name[: -len(_MASK)] + _PICTURE) for path in drawn}
+    pictures |= {path for path in files_below(folder, _PICTURE) if path.name.startswith("ADE_val_")}
+    pairs = [
+        Pair(
+            path.relative_to(folder).with_suffix("").as_posix(),
+            path,
+            path.with_name(path.stem + _MASK),
+            look_at_objects,
+        )
+        for path in pictures
+    ]
+    distinct = expect_distinct(pairs, f"folder {folder.name!r}")
+    return Found(f"ADE20K full, *{_MASK}", distinct, benchmarks={"ade847": BITS_16})
+
+
+def look_at_objects(path: Path) -> tuple[Raw, str]:
+    """Labels (H, W) of ade847, 65535 for objects that it leaves out; see `layouts.Look`."""
+    colours, kind = read_colours(path)
+    if colours.ndim == 2:
+        raise damaged(path, "objects as colours", "a grey PNG")
+    red, green = colours[..., 0].astype(np.int32), colours[..., 1].astype(np.int32)
+    return _table()[red // 10 * 256 + green], f"{kind} of objects"
+
+
+@cache
+def _table() -> npt.NDArray[np.int32]:
+    """Label of each number of an object, as prepare_ade20k_full_sem_seg.py of facebookresearch/MaskFormer has them."""
+    numbers = json.loads(resources.files(__package__).joinpath("ade847.json").read_text(encoding="utf-8"))
+    table = np.full(_MOST, _NOT_COUNTED, np.int32)
+    table[numbers] = np.arange(len(numbers))
+    return table

@@ -1,0 +1,249 @@
+"""COCO's JSON: panoptic, and instances as many tools export them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as run_lengths
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.colours import packed
+from cliptrase_core.evaluation.layouts import Pair
+from cliptrase_core.evaluation.numbers import Raw
+from cliptrase_core.evaluation.readers.base import (
+    SPLITS,
+    UNDRAWN,
+    Found,
+    absent,
+    damaged,
+    expect_distinct,
+    key_of,
+    picture_called,
+)
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, expect_pixels
+from cliptrase_core.io.masks import read_colours
+
+_OTHER_JSON = ("captions_", "person_keypoints_", "stuff_", "image_info_")
+_FEWEST_NUMBERS = 6
+"""Coordinates of a triangle."""
+
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A JSON of COCO's.
+
+    Attributes:
+        path: of the file.
+        part: "val2017" of "instances_val2017.json", or what else names a part.
+        images: entries of pictures by their id.
+        places: id of a category to its number here, from 1 on.
+        names: of each number.
+        annotations: by the id of their picture.
+    """
+
+    path: Path
+    part: str
+    images: Mapping[Any, Entry]
+    places: Mapping[Any, int]
+    names: Mapping[int, str]
+    annotations: Mapping[Any, Sequence[Entry]]
+
+    def folders(self, root: Path) -> list[Path]:
+        """Where pictures may be, the likeliest first."""
+        names = [self.part, f"images/{self.part}", "images", "images/default", "train2017", "."]
+        places = [root / name for name in names] + [self.path.parent]
+        return [place for place in dict.fromkeys(places) if place.is_dir()]
+
+
+def find_panoptic(root: Path) -> Found:
+    """COCO panoptic: PNGs whose colours are segments, and a JSON that says what these are."""
+    path = _first(root, "panoptic_", "panoptic.json")
+    if path is None:
+        raise absent("panoptic_*.json")
+    listed = _listed(path, "panoptic_")
+    masks = [folder / path.stem for folder in (path.parent, root)]
+    folder = next((place for place in masks if place.is_dir()), None)
+    if folder is None:
+        got = f"no folder {path.stem!r}"
+        expected = f"the PNGs that {path.name} speaks of, beside it"
+        raise InputError(explain("COCO panoptic", expected=expected, got=got, remedy=f"Unpack {path.stem}.zip there."))
+    pairs, folders = [], listed.folders(root)
+    for key, image in listed.images.items():
+        entry = next(iter(listed.annotations.get(key, ())), {})
+        picture = picture_called(image.get("file_name"), folders, path)
+        mask = picture_called(entry.get("file_name") or f"{picture.stem}.png", [folder], path)
+        look = partial(_look_at_segments, entry=entry, listed=listed)
+        pairs.append(Pair(key_of(image.get("file_name")), picture, mask, look, (path,)))
+    names = {UNDRAWN: "void", **listed.names}
+    return Found(f"COCO panoptic, {path.name}", expect_distinct(pairs, f"file {path.name!r}"), names, path.name)
+
+
+def _look_at_segments(path: Path, entry: Entry, listed: Listed) -> tuple[Raw, str]:
+    """Numbers (H, W) of the categories of a panoptic PNG; see `layouts.Look`."""
+    colours, _ = read_colours(path)
+    if colours.ndim == 2:
+        raise damaged(path, "segments as colours", "a grey PNG")
+    bands = packed(colours[..., ::-1])  # id = red + 256 * green + 65536 * blue
+    ids, places = np.unique(bands, return_inverse=True)
+    segments = _each(entry.get("segments_info"), f"segments of {path.name}", listed.path)
+    ids_known = [(_id(one, "id", listed.path), _id(one, "category_id", listed.path)) for one in segments]
+    known = {number: listed.places.get(category) for number, category in ids_known} | {0: UNDRAWN}
+    strange = next((number for number in ids.tolist() if known.get(number) is None), None)
+    if strange is not None:
+        got = f"segment {strange}, of no category that {listed.path.name} lists"
+        raise damaged(path, "segments of the JSON", got)
+    table = np.array([known[number] for number in ids.tolist()], np.int32)
+    return table[places].reshape(bands.shape), f"panoptic PNG, {listed.path.name}"
+
+
+def find_instances(root: Path) -> Found:
+    """Objects as polygons or run lengths in a JSON of COCO's making."""
+    path = _first(root, "instances_", "_annotations.coco.json", "annotations.json", "result.json", "labels.json")
+    if path is None:
+        raise absent("annotations/instances_*.json or *_annotations.coco.json")
+    listed = _listed(path, "instances_")
+    pairs, folders = [], listed.folders(root)
+    for key, image in listed.images.items():
+        picture = picture_called(image.get("file_name"), folders, path)
+        look = partial(_look_at_objects, image=image, objects=listed.annotations.get(key, ()), listed=listed)
+        pairs.append(Pair(key_of(image.get("file_name")), picture, path, look))
+    names = {UNDRAWN: "background", **listed.names}
+    return Found(f"COCO instances, {path.name}", expect_distinct(pairs, f"file {path.name!r}"), names, path.name)
+
+
+def _look_at_objects(path: Path, image: Entry, objects: Sequence[Entry], listed: Listed) -> tuple[Raw, str]:
+    """Numbers (H, W) of drawn objects, small ones over large ones; see `layouts.Look`."""
+    size = image.get("height"), image.get("width")
+    if not all(type(side) is int and side > 0 for side in size):
+        raise damaged(path, f"height and width of {image.get('file_name')!r}", repr(size))
+    height, width = int(size[0] or 0), int(size[1] or 0)
+    expect_pixels(height, width, f"file {path.name!r}", DEFAULT_MAX_PIXELS)
+    drawn = []
+    for entry in objects:
+        place = listed.places.get(_id(entry, "category_id", path))
+        if place is None:
+            raise damaged(path, "categories that it lists", f"category {entry['category_id']!r}")
+        runs = _runs(entry, height, width, path)
+        drawn.append((float(run_lengths.area(runs)), place, runs))
+    numbers = np.full((height, width), UNDRAWN, np.int32)
+    for _, place, runs in sorted(drawn, key=lambda one: -one[0]):
+        numbers[run_lengths.decode(runs) > 0] = place
+    return numbers, f"polygons and run lengths, {path.name}"
+
+
+def _runs(entry: Entry, height: int, width: int, path: Path) -> Any:
+    """An object as run lengths, from whatever the JSON has."""
+    drawn = entry.get("segmentation")
+    expected = "polygons or run lengths of each object"
+    if isinstance(drawn, dict):
+        counts, size = drawn.get("counts"), drawn.get("size")
+        if size != [height, width] or not isinstance(counts, (list, str)):
+            raise damaged(path, expected, f"run lengths of size {size!r}"[:60])
+        return _checked(drawn, counts, height * width, path)
+    parts = drawn if isinstance(drawn, list) else []
+    polygons = [part for part in parts if isinstance(part, list) and len(part) >= _FEWEST_NUMBERS]
+    try:
+        points: list[npt.NDArray[np.float64]] = [np.array(part[: len(part) // 2 * 2], np.float64) for part in polygons]
+    except (TypeError, ValueError) as error:
+        raise damaged(path, "numbers in polygons", "something else") from error
+    if not points or not all(
+        np.isfinite(part).all() and np.abs(part).max() <= 2 * max(height, width) for part in points
+    ):
+        got = "a box alone" if not drawn and entry.get("bbox") else "none that encloses pixels"
+        raise damaged(path, expected, got)
+    return run_lengths.merge(run_lengths.frPyObjects([part.tolist() for part in points], height, width))
+
+
+def _checked(drawn: Entry, counts: Any, pixels: int, path: Path) -> Any:
+    """Run lengths that fill the picture: where they end early, the library leaves what lies in memory."""
+    if isinstance(counts, list):
+        if not all(type(run) is int and run >= 0 for run in counts) or sum(counts) != pixels:
+            raise damaged(path, f"run lengths of {pixels} pixels", "others")
+        return run_lengths.frPyObjects(dict(drawn), *drawn["size"])
+    runs = {"size": drawn["size"], "counts": counts.encode("ascii", "replace")}
+    if _length(runs["counts"]) != pixels:
+        raise damaged(path, f"run lengths of {pixels} pixels", "others")
+    return runs
+
+
+def _length(counts: bytes) -> int:
+    """Pixels of compressed run lengths: groups of five bits, runs after the third as differences; -1 if damaged."""
+    runs: list[int] = []
+    value, shift = 0, 0
+    for byte in counts:
+        bits = byte - 48
+        if not 0 <= bits < 64 or shift > 60:
+            return -1
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+    return sum(runs) if all(run >= 0 for run in runs) and not shift else -1
+
+
+def _first(root: Path, start: str, *whole: str) -> Path | None:
+    """The JSON of the part that is scored, in `annotations` or in the folder itself or a part's."""
+    folders = [root / "annotations", root, *(root / split for split in SPLITS)]
+    files = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.json"))]
+    named = [path for path in files if path.name.startswith(start) or path.name in whole]
+    named = [path for path in named if not path.name.startswith(_OTHER_JSON)]
+
+    def rank(path: Path) -> int:
+        words = f"{path.parent.name} {path.stem}".casefold()
+        return next((place for place, split in enumerate(SPLITS) if split in words), len(SPLITS))
+
+    return min(named, key=rank, default=None)
+
+
+def _listed(path: Path, start: str) -> Listed:
+    """A JSON's entries.
+
+    Raises:
+        InputError: it does not parse, or has no such entries.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, "a JSON of COCO's", "one that does not parse") from error
+    if not isinstance(content, dict):
+        raise damaged(path, "a JSON of COCO's", type(content).__name__)
+    images, annotations, categories = (_each(content.get(key), key, path) for key in _PARTS)
+    names = {place: str(entry.get("name") or "").strip() for place, entry in enumerate(categories, 1)}
+    if not all(names.values()) or not names:
+        raise damaged(path, "categories with names", "none" if not names else "one without")
+    by_picture: dict[Any, list[Entry]] = defaultdict(list)
+    for entry in annotations:
+        by_picture[_id(entry, "image_id", path)].append(entry)
+    places = {_id(entry, "id", path): place for place, entry in enumerate(categories, 1)}
+    part = path.stem.removeprefix(start) if path.stem.startswith(start) else path.parent.name
+    return Listed(path, part, {_id(entry, "id", path): entry for entry in images}, places, names, by_picture)
+
+
+_PARTS = ("images", "annotations", "categories")
+
+
+def _each(value: Any, what: str, path: Path) -> Sequence[Entry]:
+    """A list of entries."""
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise damaged(path, f"a list of {what}", "none" if value is None else "something else")
+    return value
+
+
+def _id(entry: Entry, key: str, path: Path) -> int | str:
+    value = entry.get(key)
+    if not isinstance(value, (int, str)):
+        raise damaged(path, f"a number as {key}", repr(value)[:60])
+    return value

@@ -1,0 +1,169 @@
+"""labelme: a JSON of shapes beside each picture."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from cliptrase_core.errors import InputError
+from cliptrase_core.evaluation.layouts import Pair
+from cliptrase_core.evaluation.numbers import Raw
+from cliptrase_core.evaluation.readers.base import (
+    UNDRAWN,
+    Found,
+    absent,
+    damaged,
+    drawn_numbers,
+    expect_distinct,
+    files_below,
+    picture_called,
+    text_of,
+)
+from cliptrase_core.io.files import PICTURE_ENDS, as_file
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, expect_pixels, read_image
+from cliptrase_core.io.masks import read_numbers
+
+_SIGN = b'"shapes"'
+_SNIFFED = 1 << 16
+_NAMES = "labels.txt"
+_NOTHING = ("point", "line", "linestrip", "points")
+"""Shapes that enclose no pixels."""
+_POLYGONS = ("polygon", "rectangle", "oriented_rectangle")
+
+
+def find_labelme(root: Path) -> Found:
+    """Pictures with labelme's JSON, beside each other or in folders below one folder."""
+    files = [path for path in files_below(root, ".json") if _is_labelme(path)]
+    if not files:
+        raise absent("*.json of labelme, with shapes")
+    listed = root / _NAMES
+    heads = {path: _head(path) for path in files}
+    used = sorted({label for labels, _ in heads.values() for label in labels})  # their order in files says nothing
+    labels = _read_names(listed) if listed.is_file() else used
+    numbers, names = drawn_numbers(labels)
+    besides = (listed,) if listed.is_file() else ()
+    pairs = []
+    for path in files:
+        picture = _picture(heads[path][1], path, root)
+        look = partial(_look_at_shapes, picture=picture, numbers=numbers)
+        pairs.append(Pair(path.relative_to(root).with_suffix("").as_posix(), picture, path, look, besides))
+    source = _NAMES if besides else "the JSON files"
+    return Found(f"labelme, {len(files)} JSON files", expect_distinct(pairs, f"folder {root.name!r}"), names, source)
+
+
+def _is_labelme(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(_SNIFFED)
+            file.seek(max(0, path.stat().st_size - _SNIFFED))
+            return _SIGN in start or _SIGN in file.read()
+    except OSError:
+        return False
+
+
+def _read_names(path: Path) -> list[str]:
+    return list(dict.fromkeys(line.strip() for line in text_of(path).splitlines() if line.strip()))
+
+
+def _head(path: Path) -> tuple[set[str], Any]:
+    """Labels of a JSON, and the picture that it names; nothing of a damaged one, which is said where it is read."""
+    try:
+        content = _content(path)
+        return {shape["label"].strip() for shape in _shapes(content, path)}, content.get("imagePath")
+    except InputError:
+        return set(), None
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, "a JSON of labelme", "one that does not parse") from error
+    if not isinstance(content, dict):
+        raise damaged(path, "a JSON of labelme", type(content).__name__)
+    return content
+
+
+def _shapes(content: Mapping[str, Any], path: Path) -> Sequence[Mapping[str, Any]]:
+    shapes = content.get("shapes")
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
+        raise damaged(path, "a list of shapes", type(shapes).__name__)
+    if not all(isinstance(shape.get("label"), str) and shape["label"].strip() for shape in shapes):
+        raise damaged(path, "a label of each shape", "none")
+    return shapes
+
+
+def _picture(name: Any, path: Path, root: Path) -> Path:
+    """The picture that a JSON names, or that has its name."""
+    named = [picture_called(name, [path.parent, root], path)] if isinstance(name, str) and name.strip() else []
+    places = [*named, *(path.with_suffix(end) for end in PICTURE_ENDS)]
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _look_at_shapes(path: Path, picture: Path, numbers: Mapping[str, int]) -> tuple[Raw, str]:
+    """Numbers (H, W) of the shapes, later ones over earlier ones, as labelme itself draws them; see `layouts.Look`."""
+    content = _content(path)
+    shapes = _shapes(content, path)
+    height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))
+    if height is None and width is None:  # as its first versions wrote
+        height, width = read_image(picture).shape[:2]
+    if not (type(height) is int and type(width) is int):
+        raise damaged(path, "imageHeight and imageWidth", f"{height!r} and {width!r}"[:60])
+    expect_pixels(height, width, f"file {path.name!r}", DEFAULT_MAX_PIXELS)
+    canvas = Image.new("I", (width, height), UNDRAWN)
+    for shape in shapes:
+        label = shape["label"].strip()
+        if label not in numbers:
+            raise damaged(path, f"labels of {_NAMES}", repr(label)[:60])
+        _draw(ImageDraw.Draw(canvas), shape, numbers[label], path)
+    return np.array(canvas, np.int32), "shapes of labelme"
+
+
+def _draw(canvas: ImageDraw.ImageDraw, shape: Mapping[str, Any], number: int, path: Path) -> None:
+    kind = shape.get("shape_type") or "polygon"
+    if kind in _NOTHING:
+        return
+    points = _points(shape, path)
+    if kind == "circle" and len(points) == 2:
+        (x, y), radius = points[0], math.dist(*points)
+        canvas.ellipse([x - radius, y - radius, x + radius, y + radius], fill=number, outline=number)
+    elif kind == "rectangle" and len(points) == 2:
+        (left, top), (right, bottom) = (tuple(by(values) for values in zip(*points, strict=True)) for by in (min, max))
+        canvas.rectangle([left, top, right, bottom], fill=number, outline=number)
+    elif kind == "mask" and len(points) == 2:
+        _paste(canvas, shape, points[0], number, path)
+    elif kind in _POLYGONS and len(points) >= 3:
+        canvas.polygon(points, fill=number, outline=number)
+    else:
+        raise damaged(path, "polygons, rectangles or circles", f"a {str(kind)[:30]} of {len(points)} points")
+
+
+def _paste(
+    canvas: ImageDraw.ImageDraw, shape: Mapping[str, Any], corner: tuple[float, float], number: int, path: Path
+) -> None:
+    """Draw a mask: a PNG in base64, laid at its upper left corner."""
+    try:
+        content = base64.b64decode(shape["mask"])
+        with as_file(content, "mask.png") as file:
+            drawn = read_numbers(file) > 0
+    except (KeyError, TypeError, ValueError) as error:  # what a mask that cannot be read raises is one too
+        raise damaged(path, "a PNG as mask of a shape", "something else") from error
+    canvas.bitmap((round(corner[0]), round(corner[1])), Image.fromarray(drawn.astype(np.uint8) * 255), fill=number)
+
+
+def _points(shape: Mapping[str, Any], path: Path) -> list[tuple[float, float]]:
+    try:
+        points = [(float(x), float(y)) for x, y in shape["points"]]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise damaged(path, "points as x, y", "something else") from error
+    if not all(abs(value) <= 1e5 for point in points for value in point):  # neither is what is no number
+        raise damaged(path, "points within the picture", "others")
+    return points

@@ -1,0 +1,178 @@
+"""Every reader, and which of them knows a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+
+from cliptrase_core.errors import InputError, expect_one_of, explain, one_line
+from cliptrase_core.evaluation.layouts import missing_folders
+from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.readers.ade import find_ade
+from cliptrase_core.evaluation.readers.base import AbsentError, Found, Reader, ReadSet, own_set, shown
+from cliptrase_core.evaluation.readers.coco import find_instances, find_panoptic
+from cliptrase_core.evaluation.readers.coloured import find_colour_list, find_labelmap
+from cliptrase_core.evaluation.readers.context import find_context
+from cliptrase_core.evaluation.readers.cvat import find_cvat
+from cliptrase_core.evaluation.readers.labelme import find_labelme
+from cliptrase_core.evaluation.readers.parquet import find_parquet
+from cliptrase_core.evaluation.readers.streets import find_camvid, find_cityscapes, find_loveda
+from cliptrase_core.evaluation.settings import SETTINGS
+
+READERS = MappingProxyType(
+    {
+        reader.name: reader
+        for reader in (
+            Reader("labelmap", "labelmap.txt with SegmentationClass", find_labelmap),
+            Reader("colours", "label_colors.txt or class_dict.csv", find_colour_list),
+            Reader("cityscapes", "*_leftImg8bit.png with *_gtFine_labelIds.png", find_cityscapes),
+            Reader("coco-panoptic", "panoptic_*.json", find_panoptic),
+            Reader("coco-instances", "instances_*.json", find_instances),
+            Reader("pascal-context", "trainval/*.mat", find_context),
+            Reader("camvid", "test with testannot", find_camvid),
+            Reader("loveda", "images_png with masks_png", find_loveda),
+            Reader("labelme", "labelme's *.json", find_labelme),
+            Reader("cvat", "annotations.xml", find_cvat),
+            Reader("parquet", "*.parquet", find_parquet),
+            Reader("ade-full", "ADE_val_*_seg.png", find_ade),
+        )
+    }
+)
+LAYOUTS = tuple(READERS)
+_MOST_FOLDERS = 50
+"""Folders below the one that is given in which a data set is looked for."""
+
+Hit = tuple[Reader, Path, Found]
+
+
+def search(root: Path, layout: str | None) -> tuple[list[Hit], list[InputError]]:
+    """Data sets that readers find in a folder, or if there are none in the folders below it.
+
+    Args:
+        root: the folder.
+        layout: name of the one reader that is asked; None asks all.
+
+    Returns:
+        What was found, and what was recognised but cannot be read.
+    """
+    if layout is not None:
+        expect_one_of("layout", layout, LAYOUTS)
+    readers = [READERS[layout]] if layout is not None else list(READERS.values())
+    hits, problems = _ask(readers, root)
+    if hits or problems:
+        return hits, problems
+    below = [place for place in sorted(root.iterdir()) if place.is_dir() and not place.name.startswith(".")]
+    for place in below[:_MOST_FOLDERS]:
+        more, bad = _ask(readers, place)
+        hits += more
+        problems += bad
+    return hits, problems
+
+
+def _ask(readers: list[Reader], place: Path) -> tuple[list[Hit], list[InputError]]:
+    hits, problems = [], []
+    for reader in readers:
+        try:
+            hits.append((reader, place, reader.find(place)))
+        except AbsentError:
+            continue
+        except InputError as error:
+            problems.append(error)
+    return hits, problems
+
+
+def recognised(root: Path, layout: str | None) -> ReadSet | str:
+    """A folder's one data set: by its owner's names, or the name of a benchmark's setting.
+
+    Raises:
+        InputError: none, several, or one that cannot be read.
+    """
+    hits, problems = search(root, layout)
+    own = {f"{reader.name} in {place.name}": (place, found) for reader, place, found in hits if found.names}
+    settings = {name: None for _, _, found in hits if not found.names for name in found.benchmarks}
+    if layout is None:
+        settings |= dict.fromkeys(_complete_settings(root))
+    if len(own) == 1 and not settings:
+        ((place, found),) = own.values()
+        return own_set(found, place.resolve().name)
+    if len(settings) == 1 and not own:
+        return next(iter(settings))
+    if own or settings:
+        got = ", ".join([*(f"setting {name}" for name in settings), *(f"layout {name}" for name in own)])
+        remedy = "Give --setting NAME, or --layout NAME, or the folder of one of them as --data."
+        raise InputError(explain("data", expected="one data set", got=got, remedy=remedy))
+    if problems:
+        raise problems[0]
+    raise _unknown(root, layout)
+
+
+def _complete_settings(root: Path) -> list[str]:
+    """Settings one of whose own layouts lies there."""
+    return [
+        setting.name
+        for setting in SETTINGS.values()
+        if any(not missing_folders(entry, root) for entry in setting.layouts)
+    ]
+
+
+def _unknown(root: Path, layout: str | None) -> InputError:
+    readers = [READERS[layout]] if layout else list(READERS.values())
+    expected = f"{', '.join(f'{reader.title} ({reader.name})' for reader in readers)}"
+    names = [path.name + ("/" if path.is_dir() else "") for path in sorted(root.iterdir())]
+    remedy = "Give --setting for a benchmark's folders, or --images and --masks for others (docs/evaluation.md)."
+    return InputError(explain("data", expected=expected, got=shown(names) or "an empty folder", remedy=remedy))
+
+
+def serving(setting: str, root: Path, protocol: str, layout: str | None) -> tuple[Found, Numbers] | None:
+    """The first data set that has a benchmark's classes, and what its numbers mean; None where there is none.
+
+    Raises:
+        InputError: a layout that was asked for is not there, has other classes, or cannot be read.
+    """
+    hits, problems = search(root, layout)
+    reasons = []
+    for _, _, found in hits:
+        try:
+            return found, found.numbers_in(setting, protocol)
+        except AbsentError as error:
+            reasons.append(f"{found.title}, {error}")
+    if problems and (layout is not None or not hits):
+        raise problems[0]
+    if layout is None:
+        return None
+    if not hits:
+        raise _unknown(root, layout)
+    raise InputError(
+        explain(f"data of {setting}", expected="its classes", got=reasons[0], remedy="Leave out --setting.")
+    )
+
+
+def states(root: Path, setting: str | None) -> Iterator[tuple[str, Found | None]]:
+    """What each reader finds in a folder: a line for people, and the data set if there is one.
+
+    Args:
+        root: the folder.
+        setting: name of a benchmark whose classes are wanted; None takes any.
+    """
+    for reader in READERS.values():
+        hits, problems = search(root, reader.name)
+        for _, _, found in hits:
+            try:
+                if setting is not None:
+                    found.numbers_in(setting, "paper")
+                yield f"{reader.name}: {found.title}", found
+            except AbsentError as error:
+                yield f"{reader.name}: {found.title}, {error}", None
+        for problem in problems:
+            yield f"{reader.name}: {one_line(problem)}", None
+        if not hits and not problems:
+            yield f"{reader.name}: {_missing(reader, root)}", None
+
+
+def _missing(reader: Reader, root: Path) -> str:
+    try:
+        reader.find(root)
+    except (AbsentError, InputError) as error:
+        return one_line(error)
+    return ""
