@@ -74,14 +74,15 @@ def begin(stranger: Visitor, work: str) -> tuple[str, int, str]:
     return stranger.join(listener["id"], stranger.data(listener)), listener["id"], stranger.session
 
 
-def read_until_it_runs(stranger: Visitor, event: str):
-    """Open the stream, and read it until the work has begun."""
-    stream = stranger.http.stream("GET", f"{API}/queue/data", params={"session_hash": stranger.session})
-    lines = stream.__enter__().iter_lines()
-    for line in lines:
-        if "process_starts" in line and event in line:
-            return stream
-    raise AssertionError("the work never began")
+@contextlib.contextmanager
+def reading(stranger: Visitor, event: str):
+    """Read the stream until the work has begun and been at it for a while; afterwards the tab is closed."""
+    with stranger.http.stream("GET", f"{API}/queue/data", params={"session_hash": stranger.session}) as stream:
+        lines = stream.iter_lines()  # kept, for the stream ends with it
+        assert any("process_starts" in line and event in line for line in lines)
+        time.sleep(0.7)
+        yield
+        del lines
 
 
 def seconds_until_answered(visitor: Visitor) -> float:
@@ -94,9 +95,8 @@ def seconds_until_answered(visitor: Visitor) -> float:
 @pytest.mark.parametrize("work", ["words", "large", "compare"])
 def test_the_next_visitor_does_not_wait_for_work_that_nobody_waits_for(visitor, stranger, work):
     event, _, _ = begin(stranger, work)
-    stream = read_until_it_runs(stranger, event)
-    time.sleep(0.3)
-    stream.__exit__(None, None, None)  # the tab is closed
+    with reading(stranger, event):
+        pass
     assert seconds_until_answered(visitor) < SOON
 
 
@@ -104,10 +104,9 @@ def test_the_next_visitor_does_not_wait_for_work_that_nobody_waits_for(visitor, 
 def test_stop_stops_the_work_however_often_it_is_asked_for(visitor, stranger, times):
     for _ in range(times):
         event, listener, session = begin(stranger, "words")
-        stream = read_until_it_runs(stranger, event)
         body = {"session_hash": session, "fn_index": listener, "event_id": event}
-        stranger.http.post(f"{API}/cancel", json=body).raise_for_status()
-        stream.__exit__(None, None, None)
+        with reading(stranger, event):
+            stranger.http.post(f"{API}/cancel", json=body).raise_for_status()
     assert seconds_until_answered(visitor) < SOON
 
 
