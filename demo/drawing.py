@@ -303,6 +303,8 @@ def marked(picture: Picture, where: Mask, left_out: Mask | None = None) -> Pictu
 PICTURE_QUALITY = 88
 THUMBNAIL = (184, 128)
 """(width, height) of an example in the strip: twice its size on the page, for sharp screens."""
+QUEUED = (96, 72)
+"""(width, height) of a picture in the queue, likewise."""
 LABEL_COMPRESSION = 1
 """Of a PNG: label maps are large areas, so that little effort is enough."""
 
@@ -318,6 +320,11 @@ def thumbnail(path: Path) -> str:
     with Image.open(path) as file:
         file.draft("RGB", (2 * THUMBNAIL[0], 2 * THUMBNAIL[1]))
         return _url(np.asarray(ImageOps.fit(file.convert("RGB"), THUMBNAIL)), "JPEG", quality=80)
+
+
+def small_url(pixels: Picture) -> str:
+    """A picture (H, W, 3) as a thumbnail in a data URL."""
+    return _url(np.asarray(ImageOps.fit(Image.fromarray(pixels), QUEUED)), "JPEG", quality=70)
 
 
 def labels_url(labels: npt.NDArray[np.int32]) -> str:

@@ -45,6 +45,8 @@ class SafeHeaders:
 
 
 NO_UPLOAD = "The picture: expected an uploaded file, got something else. Upload the file first, then send its path."
+TAKERS = (gr.Image, gr.File, gr.UploadButton)
+"""Components that a person gives pictures to."""
 _CALL = re.compile(r"/gradio_api/(?:call(?:/v2)?|run|api)/([^/]+)")
 
 
@@ -113,8 +115,10 @@ class GuardedBlocks(gr.Blocks):
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
         """Hand uploads on untouched (Gradio would open them, and fail with a message of its own); refuse the rest."""
-        takes_picture = [isinstance(block, gr.Image) for block in block_fn.inputs]
-        paths = {i: uploaded(value) for i, (value, yes) in enumerate(zip(inputs, takes_picture, strict=False)) if yes}
+        takers = [isinstance(block, TAKERS) for block in block_fn.inputs]
+        paths: dict[int, Any] = {
+            i: uploads(value) for i, (value, yes) in enumerate(zip(inputs, takers, strict=False)) if yes
+        }
         others = [None if i in paths else value for i, value in enumerate(inputs)]
         if _holds_file(others):
             raise gr.Error(NO_UPLOAD, print_exception=False)
@@ -166,6 +170,14 @@ def uploaded(payload: Any) -> str | None:
     if not inside:
         raise gr.Error(NO_UPLOAD, print_exception=False)
     return path
+
+
+def uploads(payload: Any) -> str | list[str] | None:
+    """The path of an upload, or of each where there are several; errors as `uploaded`."""
+    if not isinstance(payload, list):
+        return uploaded(payload)
+    found = [uploaded(one) for one in payload]
+    return [path for path in found if path is not None]
 
 
 def _holds_file(value: Any) -> bool:

@@ -22,9 +22,10 @@ from demo.service import Service
 from demo.service.tour import tour_example
 from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE
 from demo.static import static
-from demo.tabs import ask, attention, clusters, compare, lens, mine, model, refine, result, tour
+from demo.tabs import ask, attention, batch, clusters, compare, lens, mine, model, refine, result, tour
 from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
+from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
@@ -178,6 +179,7 @@ class Page:
     clusters: clusters.ClustersTab
     refine: refine.Refine
     compare: compare.Compare
+    batch: batch.BatchTab
     tour: tour.Tour
     mine: mine.Mine
     tabs: gr.Tabs
@@ -207,7 +209,8 @@ def build(service: Service) -> gr.Blocks:
         publish(Endpoints(service))  # first: they get the plain names, which Gradio makes of the handlers' otherwise
         page, opened = _draw(service)
         handlers = SegmentHandlers(service)
-        result.wire(page.result, page.lens, page.shared, handlers)
+        refining = [page.refine.refiner, page.refine.mode, page.refine.refinement]
+        changing = result.wire(page.result, page.lens, page.shared, refining, handlers)
         _wire_lens(page, lens.LensHandlers(service))
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
@@ -218,7 +221,7 @@ def build(service: Service) -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
-        running = _wire_segmenting(page, PageHandlers(service), handlers)
+        running = [*_wire_segmenting(page, PageHandlers(service), handlers), changing]
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
         mine.wire(page.mine, gone, running, MineHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
@@ -226,6 +229,7 @@ def build(service: Service) -> gr.Blocks:
         ask.wire(page.ask)
         refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
+        batch.wire(page.batch, page.asked, page.refine.mode, page.mine.delete, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 
@@ -281,6 +285,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
             refined = refine.draw()
         with gr.Tab("Compare", id=compare.NAME) as opened[compare.NAME]:
             compared = compare.draw()
+        with gr.Tab("Batch", id=batch.NAME) as opened[batch.NAME]:
+            many = batch.draw()
         with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
             chosen = model.draw(top.banner, top.model)
         with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
@@ -299,6 +305,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         clusters=grouped,
         refine=refined,
         compare=compared,
+        batch=many,
         tour=told,
         mine=own,
         tabs=tabs,

@@ -21,14 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.addresses import listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
 from demo.installable import ICON_SIZES
-from demo.settings import MAX_UPLOAD_BYTES
+from demo.settings import MAX_FILES, MAX_UPLOAD_BYTES
 
 MAX_BODY = 1_000_000
 """Bytes of a request that is no upload: 100,000 characters of words in any script are 400,000."""
 MAX_DEPTH = 40
 """Brackets within brackets in JSON; what the page sends has fewer than ten."""
-MAX_FILES = 20
-"""Files of one upload: as many as are taken at once."""
 MAX_UPLOAD_BODY = MAX_UPLOAD_BYTES + MAX_FILES * 5_000_000
 """Bytes of one upload: a largest picture and several usual ones."""
 UPLOAD_QUOTA = 2_000_000_000

@@ -17,6 +17,8 @@ DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco
 
 MAX_UPLOAD_BYTES = 40_000_000
 """What phones make of 50 megapixels."""
+MAX_FILES = 20
+"""Files of one upload, and pictures of one batch."""
 QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
 """Every 10 minutes, remove uploads and results that are older than 2 hours."""
@@ -41,6 +43,8 @@ KEPT_RESULT_BYTES = 60_000_000
 """Results that stay in memory: two bytes for each pixel that is shown, so two Compares of large photographs."""
 KEPT_REFINED_BYTES = 25_000_000
 """Refined results that stay in memory, likewise."""
+KEPT_FIXED_BYTES = 25_000_000
+"""Results that were fixed by hand, likewise: the last steps of those who are at it."""
 KEPT_FOR_EACH = 4
 """Clusterings of one picture that the core keeps; a test compares it."""
 KEPT_DIGESTS = 1024

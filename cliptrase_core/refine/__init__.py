@@ -2,12 +2,13 @@
 
 `none` changes nothing; `edges` follows the picture's own edges and needs no weights; the others are SAM (A. Kirillov et
 al., Segment Anything, ICCV 2023), asked about every component of the coarse result, or for everything in the picture;
-`sam-nano+edges` is one after the other.
+`sam-nano+edges` is one after the other. `apply_fixes` does what a person says: clicks and strokes.
 """
 
 import sys
 from types import ModuleType
 
+from cliptrase_core.refine.fixes import Fix, apply_fixes, read_fixes
 from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
 from cliptrase_core.refine.report import MODES, Refiner
 from cliptrase_core.results import ComponentReport, Refined, RefineReport
@@ -19,11 +20,14 @@ __all__ = [
     "REFINERS",
     "SAMS",
     "ComponentReport",
+    "Fix",
     "RefineReport",
     "Refined",
     "Refiner",
+    "apply_fixes",
     "is_here",
     "load_refiner",
+    "read_fixes",
     "refine",
 ]
 

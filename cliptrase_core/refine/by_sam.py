@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from numbers import Integral
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,9 +18,9 @@ from PIL import Image
 
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.geometry import nearest
+from cliptrase_core.io.geometry import Size, nearest
 from cliptrase_core.refine.components import split
-from cliptrase_core.refine.prompting import Answers, agreement, cover_of, merge, prompts_of, reports
+from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports
 from cliptrase_core.refine.report import (
     EVERYTHING,
     REGIONS,
@@ -116,6 +117,37 @@ class SamRefiner:
         moved = nearest(voted != coarse, result.size)
         labels = np.where(moved, nearest(voted, result.size), result.labels)
         return self._done(result, labels, EVERYTHING, {}, start)
+
+    def thing_at(
+        self, image: Pixels, point: tuple[float, float], size: Size, step: Step = quietly
+    ) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
+        """What lies under a click: the best of SAM's masks that hold the point, as far as it hangs together with it.
+
+        Args:
+            image: (h, w, 3), the whole picture at any size.
+            point: (x, y) in shares of its width and height, below 1 or at the edge.
+            size: (H, W) of the map that is asked for.
+            step: told before each block, where the picture is new.
+
+        Returns:
+            A box of that map and which of its pixels are meant; none where no mask holds the point.
+        """
+        small = _shrunk(image)
+        seen = self._seen(small, step)
+        x, y = point[0] * small.shape[1], point[1] * small.shape[0]
+        logits, quality = self.sam.at_point(seen, x, y)
+        row, column = (min(int(share * side), side - 1) for share, side in zip(point[::-1], size, strict=True))
+        cover = cover_of(self.sam.filled(seen.size))
+        for index in torch.argsort(quality, descending=True).tolist():
+            box, values = full_size(logits[index], cover, size)
+            mask = (values > 0).view(np.uint8)
+            if not mask.size:
+                continue
+            inside = box[0].start <= row < box[0].stop and box[1].start <= column < box[1].stop
+            if inside and mask[row - box[0].start, column - box[1].start]:
+                _, parts = cv2.connectedComponents(mask, connectivity=8)
+                return box, parts == parts[row - box[0].start, column - box[1].start]
+        return np.s_[:0, :0], np.zeros((0, 0), np.bool_)
 
     def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
         """Ask about every component of a result, once."""

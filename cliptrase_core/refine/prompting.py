@@ -126,7 +126,7 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Ste
         wins = (logits > 0) & (score > best[box])
         best[box][wins], new[box][wins] = score[wins], answers.components[number].label
         covered[box] |= logits > 0
-    return _give_away(new, labels, taken[numbers] & ~covered)
+    return give_away(new, labels, taken[numbers] & ~covered)
 
 
 def reports(
@@ -184,7 +184,7 @@ def full_size(
     return np.s_[top:bottom, left:right], large[0, 0].numpy()
 
 
-def _give_away(labels: Labels, coarse: Labels, released: npt.NDArray[np.bool_]) -> Labels:
+def give_away(labels: Labels, coarse: Labels, released: npt.NDArray[np.bool_]) -> Labels:
     """Fill released pixels, (H, W) bool, with the nearest settled class that is not their old one."""
     new = labels.copy()
     for old in np.unique(coarse[released]):

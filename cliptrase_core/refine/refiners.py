@@ -82,7 +82,7 @@ def load_refiner(
     if name == NANO_THEN_EDGES:
         sam = load_refiner(sam_checkpoints.NANO, mode=mode, checkpoint=checkpoint, device=device, working=working)
         return _then_edges(sam)
-    loaded = _loaded(name, None if checkpoint is None else str(checkpoint), device, progress)
+    loaded = loaded_sam(name, None if checkpoint is None else str(checkpoint), device=device, progress=progress)
     return loaded.in_mode(mode or PROMPTS, working)
 
 
@@ -97,7 +97,10 @@ def forget_pictures() -> None:
         refiner.forget()
 
 
-def _loaded(name: str, checkpoint: str | None, device: str, progress: Step | None) -> SamRefiner:
+def loaded_sam(
+    name: str, checkpoint: str | None = None, *, device: str = "cpu", progress: Step | None = None
+) -> SamRefiner:
+    """One of `SAMS`, loaded once for everybody; arguments and errors as for `load_refiner`."""
     from cliptrase_core.refine.by_sam import SamRefiner
 
     key = (name, checkpoint, device)

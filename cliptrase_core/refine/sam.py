@@ -113,6 +113,26 @@ class Sam:
         )
         return logits[:, 0, :h, :w].float().cpu(), quality[:, 0].float().cpu().nan_to_num(0.0)
 
+    @torch.inference_mode()
+    def at_point(self, seen: Embedding, x: float, y: float) -> tuple[Tensor, Tensor]:
+        """Masks of what lies at one point, (x, y) in pixels of the picture: part, whole and more, in no fixed order.
+
+        Returns:
+            (3, h, w) logits of cells as those of `answer`; (3,) predicted IoU, 0 where it is no number.
+        """
+        model, device = self.model, self.model.device
+        point = (torch.tensor([[[x, y]]], dtype=torch.float32) * seen.scale).to(device)
+        sparse, dense = model.prompt_encoder(points=(point, torch.ones(1, 1, device=device)), boxes=None, masks=None)
+        logits, quality = model.mask_decoder(
+            image_embeddings=seen.values,
+            image_pe=model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,  # a point alone may mean a sleeve, a coat or a person
+        )
+        h, w = (-(-side // 4) for side in self.filled(seen.size))
+        return logits[0, :, :h, :w].float().cpu(), quality[0].float().cpu().nan_to_num(0.0)
+
     def everything(
         self,
         image: npt.NDArray[np.uint8],

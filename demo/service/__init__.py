@@ -9,6 +9,7 @@ from demo.service.points import Point, point_at, scores_of
 from demo.service.refine import RefinedView, Refinement
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
+from demo.service.shown import Shown
 
 __all__ = [
     "Matrix",
@@ -21,6 +22,7 @@ __all__ = [
     "SegmentRequest",
     "SegmentView",
     "Service",
+    "Shown",
     "Status",
     "UserError",
     "bundle",

@@ -6,109 +6,163 @@ import csv
 import io
 import shlex
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from cliptrase_core.options import arguments_of
 from demo import core, memory
 from demo.errors import UserError, for_people
 from demo.service.lens import NUMBERS as COLUMNS
 from demo.service.lens import patch_numbers
-from demo.service.pictures import expect_same, labelled_pixels
-from demo.service.refine import NO_MODEL, Refinement, Step, quietly
+from demo.service.pictures import expect_same
+from demo.service.refine import NO_MODEL, Step, quietly
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
+from demo.service.shown import Shown
 
 if TYPE_CHECKING:
     from cliptrase_core.models.loading import LoadedModel
 
 
 README = "HOW-TO.txt"
+USUAL, ALL = "usual", "all"
+FORMATS = {
+    USUAL: "Labels, overlay, JSON, npz",
+    "coco": "COCO annotations",
+    "yolo": "YOLO segments",
+    "labelme": "labelme",
+    "masks": "A mask for each class",
+    "cutouts": "A cut-out for each class",
+    "png": "Labels as an indexed PNG",
+    "index": "Labels as a grey PNG",
+    "overlay": "Overlay alone",
+    ALL: "All formats",
+}
+"""What an archive may hold: name, title. A test compares it with the core's formats."""
+_CONTENTS = {
+    "png": "labels.png   indexed picture: the value of a pixel is the index of its class, the palette is inside",
+    "index": "index.png    the same numbers in grey",
+    "overlay": "overlay.png  the picture under its classes' colours",
+    "json": "json         classes with colours, areas and COCO run lengths, settings, timings, versions",
+    "npz": "npz          labels, regions, confidence and patch clusters as NumPy arrays",
+    "coco": "coco/        COCO's instance annotations, one for each connected part of a class",
+    "yolo": "yolo/        data.yaml, the picture, and the outlines of its classes",
+    "labelme": "labelme/     the picture and its outlines, for labelme",
+    "masks": "masks/       one mask for each class",
+    "cutouts": "cutouts/     the picture cut out, one for each class",
+}
+
+
+def formats_of(choice: str) -> tuple[str, ...]:
+    """The core's formats that one of `FORMATS` stands for."""
+    export = core.io.export
+    return export.read_formats({USUAL: export.ARCHIVE_FORMATS, ALL: export.FORMATS}.get(choice, choice))
 
 
 def bundle(
-    service: Service, run: Run, path: str | None, refinement: Refinement | None = None, step: Step = quietly
+    service: Service, shown: Run | Shown, path: str | None, step: Step = quietly, *, choice: str = USUAL
 ) -> tuple[str, bytes]:
-    """Everything about a result, in the picture's own size.
+    """What is shown as files, in the picture's own size.
 
     Args:
         service: that made the run.
-        run: what is shown.
+        shown: a run's own result, or what became of it by refinement and by hand.
         path: the picture's file.
-        refinement: of that run; its result goes in, with the report of what changed.
         step: told (share in [0, 1], what happens); what it raises ends the work.
+        choice: one of `FORMATS`.
 
     Returns:
-        File name of a .zip, and its content: indexed labels, overlay, JSON (classes, COCO run lengths, settings,
-        versions), arrays, and the command line that gives the same result.
+        File name of a .zip, and its content: files of the formats, a JSON (classes, COCO run lengths, settings,
+        versions), and the command line that gives the same result.
 
     Raises:
         UserError: the picture has been replaced or has gone, or its full size takes more memory than is left.
     """
-    segmenter, entry = service.encoded(run, path)
-    expect_same(run.seen, path)
+    what = shown if isinstance(shown, Shown) else Shown(shown)
+    segmenter, _ = service.encoded(what.run, path)
+    expect_same(what.run.seen, path)
     if path is None:  # said by expect_same; here for the type checker
         raise UserError("There is no picture.")
 
     step(0.0, "dividing it at full size")
-    if refinement is None:
-        result, pixels = service.again(run, path, full=True).result, labelled_pixels(entry, run.seen, path)
-    else:
-        better = service.refine(refinement, path, lambda share, text: step(0.5 * share, text), full=True)
-        result, pixels = better.refined, better.pixels
-    stem = core.io.export.safe_stem(Path(path).stem)
+    cut, pixels = service.shown(what, path, lambda share, text: step(0.5 * share, text), full=True)
+    stem = core.io.export.safe_stem(Path(path).stem) + what.suffix
+    formats = formats_of(choice)
     with for_people(), TemporaryDirectory() as folder:
-        files = core.io.export.save(
-            result,
+        core.io.export.save(
+            cut.result,
             pixels,
             folder,
             stem,
-            formats=core.io.export.ARCHIVE_FORMATS,
+            formats=formats,
             about={"picture": Path(path).name},
+            source=path,
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )
+        core.io.export.gather(folder, formats, core.io.export.ComponentRule())
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for file in (files.labels, files.overlay, files.json, files.npz):
-                packed = file.suffix != ".json"  # pictures and arrays are compressed already
-                archive.write(file, file.name, zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED)
-            archive.writestr(README, how_to(Path(path).name, run.asked, segmenter.info, refinement))
-        del result, pixels
+        zip_folder(Path(folder), how_to(Path(path).name, what, segmenter.info, formats), buffer)
+        del cut, pixels
     memory.return_free()
     return f"{stem}.zip", buffer.getvalue()
 
 
-def how_to(file: str, asked: SegmentRequest, model: LoadedModel, refinement: Refinement | None = None) -> str:
+def zip_folder(folder: Path, readme: str, target: Path | IO[bytes]) -> None:
+    """Write every file below a folder, and a text about them, as one archive."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            packed = file.suffix not in (".json", ".txt", ".yaml")  # pictures and arrays are compressed already
+            name = file.relative_to(folder).as_posix()
+            archive.write(file, name, zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED)
+        archive.writestr(README, readme)
+
+
+def how_to(file: str, what: Shown, model: LoadedModel, formats: Sequence[str]) -> str:
     """What is in the archive, and how to get the same again; plain text."""
-    by_hand = refinement is not None and refinement.keep is not None
-    hint = "\nWhich masks were taken was chosen by hand: the command decides by their quality.\n" if by_hand else ""
-    return (
-        "labels.png   indexed picture: the value of a pixel is the index of its class, the palette is inside\n"
-        "overlay.png  the picture under its classes' colours\n"
-        "json         classes with colours, areas and COCO run lengths, settings, timings, versions\n"
-        "npz          labels, regions, confidence and patch clusters as NumPy arrays\n\n"
-        f"The same from the command line:\n\n{command_line(file, asked, model, refinement)}\n{hint}"
-    )
+    hints = ""
+    if what.refinement is not None and what.refinement.keep is not None:
+        hints += "\nWhich masks were taken was chosen by hand: the command decides by their quality.\n"
+    if what.fixes:
+        hints += (
+            f"\nThen {len(what.fixes)} fixes were made by hand. They are settings.fixes of the JSON, and applied by\n"
+            "cliptrase_core.refine.apply_fixes(result, picture, cliptrase_core.refine.read_fixes(settings['fixes'])).\n"
+        )
+    refining = None if what.refinement is None else (what.refinement.refiner, what.refinement.mode)
+    command = command_line(file, what.run.asked, model, refining, formats)
+    return f"{contents_of(formats)}\n\nThe same from the command line:\n\n{command}\n{hints}"
 
 
-def command_line(file: str, asked: SegmentRequest, model: LoadedModel, refinement: Refinement | None = None) -> str:
+def contents_of(formats: Sequence[str]) -> str:
+    """A line about the files of each format; plain text."""
+    return "\n".join(_CONTENTS[name] for name in formats)
+
+
+def command_line(
+    file: str,
+    asked: SegmentRequest,
+    model: LoadedModel,
+    refining: tuple[str, str] | None,
+    formats: Sequence[str],
+) -> str:
     """The command that gives the same result; quoted for a POSIX shell.
 
     Args:
-        file: name of the picture.
+        file: name of the picture, or what stands for several.
         asked: what was asked for.
         model: that answered.
-        refinement: of the boundaries.
+        refining: refiner of the boundaries, and its mode.
+        formats: of the core.
     """
     name = model.name if model.pretrained == "embedded" else f"{model.name}:{model.pretrained}"
     # With "=": what a person typed may begin with a dash.
     parts = [f"--vocabulary={asked.words}", f"--model={name}"]
-    parts += [f"--formats={','.join(core.io.export.ARCHIVE_FORMATS)}", *arguments_of(asked)]
-    if refinement is not None:
-        parts.append(f"--refine={refinement.refiner}")
-        if refinement.refiner != NO_MODEL:
-            parts.append(f"--refine-mode={refinement.mode}")
+    parts += [f"--formats={','.join(formats)}", *arguments_of(asked)]
+    if refining is not None:
+        parts.append(f"--refine={refining[0]}")
+        if refining[0] != NO_MODEL:
+            parts.append(f"--refine-mode={refining[1]}")
     return shlex.join(["python", "-m", "cliptrase_core", "segment", *parts, "--output=out", "--", file])
 
 
@@ -129,13 +183,13 @@ Patch = tuple[int, int]
 
 
 def figure_file(
-    service: Service, run: Run, path: str | None, kind: str, patch: Patch | None, layer: int | None
+    service: Service, shown: Run | Shown, path: str | None, kind: str, patch: Patch | None, layer: int | None
 ) -> tuple[str, bytes]:
     """Name and content of a file about a result.
 
     Args:
         service: that made the run.
-        run: what is shown.
+        shown: as for `bundle`.
         path: the picture's file.
         kind: one of `KINDS`.
         patch: (row, column) whose attention is drawn; None takes [CLS].
@@ -146,23 +200,23 @@ def figure_file(
     """
     if kind not in KINDS:
         raise UserError(f"figure: expected one of {', '.join(KINDS)}. Pick one.")
-    what = KINDS[kind][1]
-    stem = core.io.export.safe_stem(Path(path or "picture").stem)
+    what, result = KINDS[kind][1], shown if isinstance(shown, Shown) else Shown(shown)
+    stem = core.io.export.safe_stem(Path(path or "picture").stem) + (result.suffix if what != HEAT else "")
     with for_people():
         if what == NUMBERS:
-            return f"{stem}.{NUMBERS}.csv", _numbers(service, run, path, layer)
-        maps, (_, entry) = service.maps(run.seen, path, layer), service.encoded(run, path)
-        shown = (maps,) if what == HEAT else (maps, service.again(run, path).result)
+            return f"{stem}.{NUMBERS}.csv", _numbers(service, result, path, layer)
+        maps, (_, entry) = service.maps(result.run.seen, path, layer), service.encoded(result.run, path)
+        about = (maps,) if what == HEAT else (maps, service.shown(result, path)[0].result)
         parts = _HEAT_PARTS if what == HEAT else None
-        drawn = core.viz.figure(*shown, parts=parts, image=entry.pixels, patch=patch)
+        drawn = core.viz.figure(*about, parts=parts, image=entry.pixels, patch=patch)
     ending, file = "png" if what == HEAT else kind, io.BytesIO()
     drawn.savefig(file, format=ending, dpi=DPI)
     return f"{stem}.{what}.{ending}", file.getvalue()
 
 
-def _numbers(service: Service, run: Run, path: str | None, layer: int | None) -> bytes:
+def _numbers(service: Service, shown: Shown, path: str | None, layer: int | None) -> bytes:
     """One line for each patch: shares of attention before and after recovery, its cluster, its class."""
-    maps, result = service.maps(run.seen, path, layer), service.again(run, path).result
+    maps, result = service.maps(shown.run.seen, path, layer), service.shown(shown, path)[0].result
     sides = patch_numbers(maps)
     (h, w), nearest = maps.grid, core.io.geometry.nearest
     labels, sure = nearest(result.labels, (h, w)).ravel(), nearest(result.confidence, (h, w)).ravel()

@@ -11,6 +11,7 @@ from demo import core
 from demo.errors import for_people
 from demo.service.segmentation import Run
 from demo.service.service import Service
+from demo.service.shown import Shown
 
 if TYPE_CHECKING:
     from cliptrase_core.inspection.scores import Candidate, PatchScores
@@ -61,7 +62,7 @@ def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
         )
 
 
-def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -> Point:
+def point_at(service: Service, run: Run, path: str | None, x: float, y: float, shown: Shown | None = None) -> Point:
     """Ask for a point of the shown picture.
 
     Args:
@@ -70,6 +71,7 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
         path: the picture's file, for when it is no longer in memory.
         x: column in pixels of the shown picture.
         y: row in pixels of the shown picture.
+        shown: of the run, where something else is shown than its own result.
 
     Raises:
         UserError: the picture or the model is another one by now.
@@ -82,7 +84,11 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     place = _pixel((y, x), cut.shown.shape[:2], result.size)
     with for_people():
         candidates = scores.at(row, column)
-    label, region = int(result.labels[place]), int(result.regions[place])
+    labels, names = result.labels, result.class_names
+    if shown is not None and shown.changed:
+        seen = service.shown(shown, path)[0].result
+        labels, names = seen.labels, seen.class_names
+    label, region = int(labels[place]), int(result.regions[place])
     votes = np.zeros(1, dtype=np.int64)
     if result.settings["vote"] and region >= 0:
         own = service.again(Run(run.seen, asked.before_vote), path).result
@@ -91,10 +97,11 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float) -
     return Point(
         row=row,
         column=column,
-        shown=result.class_names[label],
-        colour=core.viz.palette.to_hex(core.viz.palette.label_colours(result)[label]),
+        shown=names[label],
+        colour=core.viz.palette.to_hex(core.viz.palette.class_colours(names)[names[label]]),
         candidates=candidates,
-        abstained=bool(asked.threshold and result.confidence[place] < asked.threshold),
+        abstained=bool(asked.threshold and result.confidence[place] < asked.threshold)
+        and names[label] == result.class_names[int(result.labels[place])],
         region=region if total else None,
         region_area=total / result.labels.size,
         region_class=result.class_names[winner],

@@ -32,9 +32,11 @@ from demo.service.pictures import (
 )
 from demo.service.refine import RefinedView, Refinement, Step, make_refined, quietly
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
+from demo.service.shown import Shown
 from demo.settings import (
     KEPT_CAPTURES,
     KEPT_DEPTHS,
+    KEPT_FIXED_BYTES,
     KEPT_MAP_BYTES,
     KEPT_MATRICES,
     KEPT_REFINED_BYTES,
@@ -61,6 +63,9 @@ class Service:
         )
         self._refined: LRUCache[Packed[Refined]] = LRUCache(
             as_memory_allows(KEPT_REFINED_BYTES), lambda packed: packed.nbytes
+        )
+        self._fixed: LRUCache[Packed[Segmentation]] = LRUCache(
+            as_memory_allows(KEPT_FIXED_BYTES), lambda packed: packed.nbytes
         )
         self._captures: LRUCache[Any] = LRUCache(KEPT_CAPTURES)
         self._maps: LRUCache[AttentionMaps] = LRUCache(
@@ -121,7 +126,9 @@ class Service:
                 gone.add(digest(path))
         if self.status().ready:  # else the library is not there yet, and nothing was made
             core.refine.refiners.forget_pictures()
-        stores = (self._results, self._refined, self._captures, self._maps, self._matrices, self._depths)
+        stores: tuple[LRUCache[Any], ...] = (
+            *(self._results, self._refined, self._fixed, self._captures, self._maps, self._matrices, self._depths),
+        )
         return self._pictures.forget(gone) + sum(
             store.discard(lambda key: _picture_of(key) in gone) for store in stores
         )
@@ -168,6 +175,36 @@ class Service:
             return RefinedView(
                 asked, before, dataclasses.replace(before, result=result, kept=kept), entry.pixels, result
             )
+
+    def shown(
+        self, what: Shown, path: str | None, step: Step = quietly, *, full: bool = False
+    ) -> tuple[SegmentView, drawing.Picture]:
+        """A result as it is shown, and the picture in the frame of its labels; arguments and errors as for `refine`."""
+        segmenter, entry = self.encoded(what.run, path)
+        if what.refinement is not None:
+            better = self.refine(what.refinement, path, step, full=full)
+            cut, pixels = better.after, better.pixels
+        else:
+            cut = self.again(what.run, path, full=full)
+            pixels = labelled_pixels(entry, what.run.seen, path) if full else entry.pixels
+        if not what.fixes:
+            return cut, pixels
+
+        def make(coarse: Segmentation, fixes: tuple[Any, ...]) -> Segmentation:
+            device = str(segmenter.device)
+            # In full, SAM is shown what it was shown on the page: its answers are the same.
+            return core.refine.apply_fixes(coarse, pixels, fixes, device=device, seen=entry.pixels, step=step)
+
+        def one_more() -> Packed[Segmentation]:
+            known = self._fixed.peek((what.run, what.refinement, what.fixes[:-1]))
+            fixed = make(cut.result, what.fixes) if known is None else make(known.result(), what.fixes[-1:])
+            return Packed.of(fixed, exact=entry.complete)
+
+        with for_people():
+            if full and not entry.complete:
+                return dataclasses.replace(cut, result=make(cut.result, what.fixes)), pixels
+            packed, kept = self._fixed.get((what.run, what.refinement, what.fixes), one_more)
+            return dataclasses.replace(cut, result=packed.result(), kept=kept), pixels
 
     def open(
         self, path: str | None, preset: str = "auto", model: str | None = None, short_side: int | None = None

@@ -120,17 +120,28 @@
 
   // --- a picture may be dropped or pasted anywhere ---
 
-  const give = files => {
-    const file = [...files].find(one => one.type.startsWith("image/") || /\.(heic|heif|tiff?|avif)$/i.test(one.name));
-    const input = $("#picture input[type=file]");
-    if (!file || !input) return false;
+  const isPicture = file => file.type.startsWith("image/") || /\.(heic|heif|tiff?|avif)$/i.test(file.name);
+  const into = (input, files) => {
     const carrier = new DataTransfer();
-    carrier.items.add(file);
+    for (const file of files) carrier.items.add(file);
     input.files = carrier.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  const openTab = name => [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === name)?.click();
+  // Several make a batch; its box is not there before its tab was opened.
+  const giveMany = (files, tries = 40) => {
+    const input = $("#batch-files input[type=file]");
+    if (input) { into(input, files); $("#tabs").scrollIntoView({ behavior: "smooth", block: "start" }); }
+    else if (tries) setTimeout(() => giveMany(files, tries - 1), 50);
+  };
+  const give = files => {
+    const found = [...files].filter(isPicture), input = $("#picture input[type=file]");
+    if (found.length > 1) { openTab("Batch"); giveMany(found); return true; }
+    if (!found.length || !input) return false;
+    into(input, found);
     return true;
   };
-  const outside = event => !event.target.closest?.("input, textarea, #mask, #picture");
+  const outside = event => !event.target.closest?.("input, textarea, #mask, #picture, #batch-files");
   document.addEventListener("dragover", event => {
     if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }
   });
@@ -156,7 +167,7 @@
   document.addEventListener("click", event => {
     const button = event.target.closest("#bar [data-go]");
     if (!button) return;
-    if (button.dataset.tab) [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === button.dataset.tab)?.click();
+    if (button.dataset.tab) openTab(button.dataset.tab);
     $(button.dataset.go)?.scrollIntoView({ behavior: "smooth", block: "start" });
   });
   $("#status")?.setAttribute("aria-live", "polite");

@@ -3,7 +3,7 @@
 const $ = selector => element.querySelector(selector);
 const canvas = $("canvas"), stage = $(".stage"), names = $(".names"), cross = $(".cross");
 const MOST_SIDE = 200; // of the small map on which places for names are sought
-let data = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null;
+let data = null, whole = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null;
 
 const share = value => value > 0 && value < 0.005 ? "< 1 %" : `${Math.round(100 * value)} %`;
 
@@ -16,25 +16,37 @@ async function pixels(url) {
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
+// A value with a picture is a result; one without changes that result: refined, or fixed by hand.
 async function read() {
-  const value = props.value, mine = ++turn;
-  announced = null;
-  if (!value || !value.picture) return empty();
-  const [picture, coded] = await Promise.all([pixels(value.picture), pixels(value.labels)]);
-  if (mine !== turn) return; // a newer result came meanwhile
+  const change = props.value?.of;
+  if (change && change !== whole?.token) return; // of a result that is no longer shown
+  const value = change ? { ...whole, ...props.value } : props.value, mine = ++turn;
+  whole = value?.picture ? value : null;
+  if (!change) announced = null;
+  if (!whole) return empty();
+  const fresh = !change || data?.token !== value.token;
+  const [picture, coded] = await Promise.all([fresh ? pixels(value.picture) : data.picture, pixels(value.labels)]);
+  if (mine !== turn) return; // a newer one came meanwhile
   const labels = new Uint16Array(picture.width * picture.height);
   for (let i = 0; i < labels.length; i++) labels[i] = coded.data[4 * i] + 256 * coded.data[4 * i + 1];
   const spots = new Int16Array(Uint8Array.from(atob(value.spots), c => c.charCodeAt(0)).buffer);
   data = { ...value, picture, labels, spots, width: picture.width, height: picture.height };
+  $("img").alt = canvas.ariaLabel = value.alt;
+  if (!fresh) {
+    if (!data.classes.some(one => one.index === isolated)) isolated = null;
+    settled(false);
+    places();
+    return paint();
+  }
   hovered = isolated = null;
   chosen = announced; // the lens says which patch tells most, at times before the picture is decoded
   canvas.width = data.width;
   canvas.height = data.height;
   $("img").src = value.picture;
-  $("img").alt = canvas.ariaLabel = value.alt;
   stage.classList.remove("blank");
   stage.dataset.words = value.words;
   stage.style.setProperty("--shape", data.width / data.height);
+  settled(true);
   places();
   paint();
   mark();
@@ -44,6 +56,7 @@ async function read() {
 
 function empty() {
   data = null;
+  nothing();
   delete stage.dataset.words;
   names.replaceChildren();
   stage.classList.add("blank");
@@ -66,7 +79,7 @@ document.addEventListener("load", event => { if (!data && event.target.matches?.
 function paint() {
   if (!data) return;
   const { width, height, labels, picture } = data, from = picture.data;
-  const style = $("input[type=radio]:checked").value, opacity = Number($("input[type=range]").value);
+  const style = $("[name=style]:checked").value, opacity = Number($(".opacity input").value);
   const context = canvas.getContext("2d"), out = context.createImageData(width, height), to = out.data;
   const colours = new Uint8Array(3 * (Math.max(...data.colours.map(([label]) => label)) + 1));
   for (const [label, ...rgb] of data.colours) colours.set(rgb, 3 * label);
@@ -91,6 +104,7 @@ function paint() {
     to[at + 3] = 255;
   }
   context.putImageData(out, 0, 0);
+  sketch();
   for (const name of names.children) name.classList.toggle("off", focus !== null && Number(name.dataset.label) !== focus);
 }
 
@@ -177,6 +191,8 @@ function say(x, y) {
   const shown = data.names[label];
   tell(label >= data.scored
     ? `This spot: ${shown}; of the classes ${data.names[first]} ${share(sure / 1000)}${next}.`
+    : data.changed && first !== label
+    ? `This spot: ${shown}, as refined or fixed; the patch alone ${data.names[first]} ${share(sure / 1000)}.`
     : first === label
     ? `This spot: ${shown} ${share(sure / 1000)}${next}.`
     : `This spot: ${shown}, as most of its region; alone ${data.names[first]} ${share(sure / 1000)}${next}.`);
@@ -211,33 +227,33 @@ canvas.addEventListener("pointermove", event => {
   if (!data) return;
   const [x, y] = under(event), label = data.labels[y * data.width + x];
   say(x, y);
-  if (label !== hovered && event.pointerType === "mouse") { hovered = label; paint(); }
+  if (!open && label !== hovered && event.pointerType === "mouse") { hovered = label; paint(); }
 });
 canvas.addEventListener("pointerleave", () => {
-  if (!data) return;
+  if (!data || open) return;
   hovered = null;
   paint();
   if (chosen) say(...middle(chosen));
 });
 canvas.addEventListener("click", event => {
-  if (!data) return;
+  if (!data || open) return;
   const [x, y] = under(event), [h, w] = data.grid;
   choose(Math.floor(y / data.height * h), Math.floor(x / data.width * w), x, y);
   trigger("select", { index: [x, y], value: null });
 });
 canvas.addEventListener("keydown", event => {
   const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Enter: [0, 0], " ": [0, 0] }[event.key];
-  if (!data || !by) return;
+  if (!data || !by || (open && !by[0] && !by[1])) return;
   event.preventDefault();
   const [h, w] = data.grid, [row, column] = chosen ?? [h >> 1, w >> 1];
   const place = [Math.min(h - 1, Math.max(0, row + by[0])), Math.min(w - 1, Math.max(0, column + by[1]))];
   choose(...place, ...middle(place));
   if (!by[0] && !by[1]) trigger("select", { index: middle(place), value: null });
 });
-for (const control of element.querySelectorAll("input")) control.addEventListener("input", paint);
-$("input[type=checkbox]").addEventListener("input", event => { names.hidden = !event.target.checked; settle(); });
+for (const control of element.querySelectorAll(".drawn input")) control.addEventListener("input", paint);
+$(".drawn input[type=checkbox]").addEventListener("input", event => { names.hidden = !event.target.checked; settle(); });
 document.addEventListener("lab:isolate", event => { isolated = event.detail; hovered = null; paint(); });
-document.addEventListener("lab:hover", event => { hovered = event.detail; paint(); });
+document.addEventListener("lab:hover", event => { if (!open) { hovered = event.detail; paint(); } });
 document.addEventListener("lab:patch", event => {
   const { row, column, from } = event.detail;
   if (from === "result") return;
@@ -248,5 +264,3 @@ document.addEventListener("lab:patch", event => {
   say(...middle(chosen));
 });
 new ResizeObserver(settle).observe(stage);
-watch("value", read);
-read();

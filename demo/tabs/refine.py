@@ -15,7 +15,7 @@ from demo.drawing import boundaries, outlined
 from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, one_of, plainly, text, whole
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word
-from demo.service import RefinedView, Refinement, Run, Service, bundle
+from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here
 from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, fetch_file, hidden_text, outputs, shown
@@ -295,7 +295,9 @@ class RefineHandlers:
         """Download pressed: steps of the work, then the refined result as one archive."""
         if refinement is None:
             raise UserError("There is no refined result yet. Press Refine first.")
-        yield from downloaded(lambda tell: bundle(self._service, refinement.run, path, refinement, tell), DOWNLOAD)
+        yield from downloaded(
+            lambda tell: bundle(self._service, Shown(refinement.run, refinement), path, tell), DOWNLOAD
+        )
 
 
 def _choices(better: RefinedView) -> Any:

@@ -8,14 +8,31 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gradio as gr
+import numpy as np
 
+from cliptrase_core.cancel import Cancelled
 from demo import core
 from demo.drawing import labels_url, picture_url, spots_code
 from demo.errors import UserError, for_people
-from demo.handling import DownloadView, downloaded, inside, one_of, plainly, point_of, read_asked, same, text, whole
+from demo.handling import (
+    DownloadView,
+    downloaded,
+    followed,
+    inside,
+    one_of,
+    plainly,
+    point_of,
+    read_asked,
+    same,
+    text,
+    whole,
+)
 from demo.html import hint, percent, seconds, some, sort_head, strip, swatch, word
-from demo.service import Point, Run, SegmentView, Service, bundle, point_at, scores_of
-from demo.service.download import KINDS, figure_file
+from demo.service import Point, Refinement, Run, SegmentView, Service, Shown, bundle, point_at, scores_of
+from demo.service.download import FORMATS, KINDS, USUAL, figure_file
+from demo.service.refine import MEGABYTES
+from demo.service.shown import stepped
+from demo.settings import REFINE_MODES
 from demo.static import static
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, hidden_text, outputs
 
@@ -24,7 +41,7 @@ NOTES_SHOWN = 5
 MOST_SAID = 5
 """Classes that the line above the result names."""
 
-DOWNLOAD = "Download masks, overlay and settings (zip)"
+DOWNLOAD = "Download"
 SAVE = "Save"
 EMPTY_LEGEND = hint("The classes that were found appear here, with their share of the picture.")
 NEW_PICTURE = strip("note", "Your picture is here.", "Type what is in it, then press Enter.")
@@ -59,13 +76,34 @@ def legend_table(cut: SegmentView) -> str:
 
 def done(cut: SegmentView) -> str:
     """HTML: the result in one line, and what stands in the way of a better one."""
-    shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:MOST_SAID])
-    more = len(cut.legend) - MOST_SAID
     took = sum(value for stage, value in cut.result.timings.items() if not (cut.reused and stage in _ENCODING))
     cost = "Instant (cached)." if cut.kept else f"{seconds(took)}."
     advice = one_class(cut)
-    said = f"{shares}{f' and {more} more' if more > 0 else ''}. {advice or cost}"
-    return strip("note" if advice else "calm", "Done:", said)
+    return strip("note" if advice else "calm", "Done:", f"{shares(cut)}. {advice or cost}")
+
+
+def shares(cut: SegmentView) -> str:
+    """Plain text: the largest classes and their shares of the picture."""
+    named = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:MOST_SAID])
+    more = len(cut.legend) - MOST_SAID
+    return f"{named}{f' and {more} more' if more > 0 else ''}"
+
+
+def how(shown: Shown) -> str:
+    """Plain text: what is shown."""
+    fixes = len(shown.fixes)
+    base = f"Refined by {shown.refinement.refiner}" if shown.refinement else "Coarse"
+    return f"{base}{f', {fixes} fix' + ('es' if fixes > 1 else '') if fixes else ''}:"
+
+
+def became(before: SegmentView, after: SegmentView) -> str:
+    """Plain text: what the last step changed."""
+    moved = before.labels != after.labels
+    if not moved.any():
+        return "Nothing changed."
+    part = html.unescape(percent(float(moved.mean())))  # plain text
+    new = {after.result.class_names[label] for label in np.unique(after.labels[moved])}
+    return f"{part} of the picture became {new.pop()}." if len(new) == 1 else f"{part} of the picture changed."
 
 
 def failed(text: str) -> str:
@@ -84,14 +122,12 @@ def one_class(cut: SegmentView) -> str:
     return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
 
 
-def drawn(cut: SegmentView, scored: int) -> dict[str, Any]:
-    """What the browser needs besides pixels to draw a result; the first `scored` classes were compared with patches."""
+def drawn(cut: SegmentView) -> dict[str, Any]:
+    """What the browser needs to draw labels over a picture that it has."""
     colours = core.viz.palette.label_colours(cut.result)
     return {
         "alt": alt_text(cut),
-        "words": cut.run.asked.words,
-        "grid": list(cut.run.seen.grid),
-        "scored": scored,
+        "labels": labels_url(cut.labels),
         "names": list(cut.result.class_names),
         "colours": [[row.index, *colours[row.index].tolist()] for row in cut.legend],
         "classes": [{"index": row.index, "name": row.name, "colour": row.colour} for row in cut.legend],
@@ -172,9 +208,20 @@ class ResultView(NamedTuple):
     status: Any
     run: Any
     token: Any
+    shown: Any
 
 
-NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "")
+class ChangeView(NamedTuple):
+    """New values while what is shown changes, and once it has, by the components' names."""
+
+    result: Any
+    legend: Any
+    point: Any
+    status: Any
+    shown: Any
+
+
+NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "", None)
 """What stands there before there is a result."""
 
 
@@ -225,46 +272,57 @@ class SegmentHandlers:
         return absent(missing)
 
     @plainly
-    def download(self, run: Run | None, path: str | None) -> Iterator[DownloadView]:
-        """Download pressed: steps of the work, then the result as one archive."""
+    def download(
+        self, run: Run | None, path: str | None, choice: Any = USUAL, shown: Shown | None = None
+    ) -> Iterator[DownloadView]:
+        """Download pressed: steps of the work, then what is shown as one archive."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        yield from downloaded(lambda tell: bundle(self._service, run, path, step=tell), DOWNLOAD)
+        name, what = one_of("format", choice, tuple(FORMATS)), _of(run, shown)
+        yield from downloaded(lambda tell: bundle(self._service, what, path, tell, choice=name), DOWNLOAD)
 
     @plainly
-    def figure(self, run: Run | None, path: str | None, kind: Any, place: Any) -> Iterator[DownloadView]:
+    def figure(
+        self, run: Run | None, path: str | None, kind: Any, place: Any, shown: Shown | None = None
+    ) -> Iterator[DownloadView]:
         """Save pressed: the chosen figure or table, for the patch and layer that the lens shows.
 
         Args:
-            run: what is shown.
+            run: of what is shown.
             path: the picture's file.
-            kind: one of `demo.service.figure.KINDS`.
+            kind: one of `demo.service.download.KINDS`.
             place: "row,column,layer" as the browser noted it; empty before a patch was shown.
+            shown: what became of the run.
         """
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
         patch, layer = (tuple(found[:2]), found[2]) if len(found) == 3 else (None, None)
         chosen = one_of("figure", kind, tuple(KINDS))
-        yield from downloaded(lambda _: figure_file(self._service, run, path, chosen, patch, layer), SAVE)
+        what = _of(run, shown)
+        yield from downloaded(lambda _: figure_file(self._service, what, path, chosen, patch, layer), SAVE)
 
     @plainly
-    def point(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:
+    def point(
+        self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: Shown | None = None
+    ) -> Any:
         """A point of the result was clicked; a click on a result that is no longer shown is ignored."""
         if run is None or token != run.token:
             return gr.skip()
         x, y = inside(*point_of(event), self._service.again(run, path).shown.shape[:2])
-        return point_facts(point_at(self._service, run, path, x, y))
+        return point_facts(point_at(self._service, run, path, x, y, _of(run, shown)))
 
     @plainly
-    def patch(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> Any:
+    def patch(
+        self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: Shown | None = None
+    ) -> Any:
         """A patch was chosen in the lens, as (row, column): the same as a click on its middle."""
         if run is None or token != run.token:
             return gr.skip()
         (row, column), (h, w) = point_of(event), run.seen.grid
         height, width = self._service.again(run, path).shown.shape[:2]
         x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
-        return point_facts(point_at(self._service, run, path, x, y))
+        return point_facts(point_at(self._service, run, path, x, y, _of(run, shown)))
 
     def _view(self, cut: SegmentView, path: str | None) -> ResultView:
         return ResultView(
@@ -277,17 +335,87 @@ class SegmentHandlers:
             status=done(cut),
             run=cut.run,
             token=cut.run.token,
+            shown=None,
         )
 
     def _drawn(self, cut: SegmentView, path: str | None) -> dict[str, Any]:
         """What the browser draws the result from."""
         probabilities = scores_of(self._service, cut.run, path).class_probabilities.numpy()
         return {
-            **drawn(cut, len(probabilities)),
+            **drawn(cut),
+            "token": cut.run.token,
+            "words": cut.run.asked.words,
+            "grid": list(cut.run.seen.grid),
+            "scored": len(probabilities),  # classes that patches were compared with
             "picture": picture_url(cut.shown),
-            "labels": labels_url(cut.labels),
             "spots": spots_code(probabilities),
         }
+
+    @plainly
+    def change(
+        self,
+        run: Run | None,
+        path: str | None,
+        shown: Shown | None,
+        refiner: Any,
+        mode: Any,
+        refinement: Refinement | None,
+        event: gr.EventData,
+    ) -> Iterator[ChangeView]:
+        """Coarse or refined was chosen, or something was fixed or taken back.
+
+        What belongs to a result that is no longer shown is ignored.
+
+        Args:
+            run: what was segmented.
+            path: the picture's file.
+            shown: what became of it so far.
+            refiner: as the Refine tab has it.
+            mode: as that tab has it.
+            refinement: what that tab shows, with masks that were chosen by hand.
+            event: what the browser asks; see static/fix.js.
+        """
+        asked = event._data if isinstance(event._data, dict) else {}
+        if run is None or asked.get("of") != run.token:
+            yield same(ChangeView)
+            return
+        before, seq = _of(run, shown), whole("seq", asked.get("seq"), 0)
+        try:
+            name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, REFINE_MODES)
+            after = stepped(before, asked, name, way, refinement)
+            cut, _ = yield from followed(
+                lambda tell: self._service.shown(after, path, tell),
+                lambda share, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
+            )
+        except (UserError, Cancelled) as error:  # said beside the result: a toast would go again
+            unchanged = {**_state(before), "seq": seq}
+            yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
+            return
+        said = "" if "refined" in asked else became(self._service.shown(before, path)[0], cut)
+        yield ChangeView(
+            result={**drawn(cut), **_state(after), "seq": seq, "said": said},
+            legend=legend_table(cut),
+            point="",
+            status=strip("calm", how(after), f"{shares(cut)}."),
+            shown=after,
+        )
+
+
+def _of(run: Run, shown: Shown | None) -> Shown:
+    """What is shown of a run: its own result, until something was done to it."""
+    return shown if shown is not None and shown.run == run else Shown(run)
+
+
+def _state(shown: Shown) -> dict[str, Any]:
+    """What the browser must know of what is shown, besides its labels."""
+    return {
+        "of": shown.run.token,
+        "kind": "refined" if shown.refinement else "coarse",
+        "fixes": len(shown.fixes),
+        "undone": len(shown.undone),
+        "changed": shown.changed,
+        "said": "",
+    }
 
 
 def _as_number(part: str) -> Any:
@@ -296,20 +424,6 @@ def _as_number(part: str) -> Any:
 
 
 FILE = "file"
-RESULT_HTML = """
-<div class="tools" role="group" aria-label="How the result is drawn">
-  <label><input type="radio" name="style" value="fill" checked> fill</label>
-  <label><input type="radio" name="style" value="outline"> outline</label>
-  <label><input type="radio" name="style" value="hatch"> hatch</label>
-  <label class="opacity">opacity <input type="range" min="0" max="1" step="0.05" value="0.55"></label>
-  <label><input type="checkbox" checked> names</label>
-</div>
-<div class="stage blank">
-  <img alt="">
-  <canvas tabindex="0" role="img" aria-label="The result; arrows move from patch to patch, Enter asks why"></canvas>
-  <div class="names" aria-hidden="true"></div>
-  <i class="cross" hidden></i>
-</div>"""
 SPOT_HTML = '<p class="now">Point at the picture: it says what is there, and what came second.</p>'
 
 
@@ -324,6 +438,7 @@ class Result:
     findings: gr.HTML
     status: gr.HTML
     costs: gr.HTML
+    formats: gr.Dropdown
     download: gr.Button
     figure: gr.Dropdown
     save: gr.Button
@@ -331,6 +446,7 @@ class Result:
     file: gr.DownloadButton
     run: gr.State
     token: gr.Textbox
+    shown: gr.State
 
 
 def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
@@ -338,8 +454,8 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     with gr.Row(elem_id="main"):
         picture = gr.HTML(
             None,
-            html_template=RESULT_HTML,
-            js_on_load=static("result.js"),
+            html_template=static("result.html"),
+            js_on_load=static("result.js") + static("fix.js"),
             apply_default_css=False,
             elem_id="result",
         )
@@ -351,8 +467,13 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
             absent = gr.HTML("", elem_id="absent", padding=False)
             findings = gr.HTML("", elem_id="findings", padding=False)
             costs = gr.HTML("", elem_id="costs", padding=False)
-            download = gr.Button(DOWNLOAD, elem_id="download", size="sm")
-            with gr.Row(elem_id="save-row"):
+            with gr.Row(elem_classes="take"):
+                formats = gr.Dropdown(
+                    [(title, name) for name, title in FORMATS.items()], value=USUAL, label="Formats", show_label=False,
+                    container=False, filterable=False, min_width=170, elem_id="formats",
+                )  # fmt: skip
+                download = gr.Button(DOWNLOAD, elem_id="download", size="sm", scale=0, min_width=90)
+            with gr.Row(elem_classes="take"):
                 kinds = [(title, name) for name, (title, _) in KINDS.items()]
                 figure = gr.Dropdown(
                     kinds, value="png", label="Figure", show_label=False, container=False, filterable=False,
@@ -362,31 +483,39 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     place = hidden_text("place")
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(
-        picture, legend, point, absent, findings, status, costs, download, figure, save, place, file, run, token
-    )
+        picture, legend, point, absent, findings, status, costs, formats, download, figure, save, place, file, run,
+        token, gr.State(None),
+    )  # fmt: skip
 
 
-def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandlers) -> None:
-    """Events of the result; a patch that is chosen in the lens is asked about here too."""
-    lens.select(
-        handlers.patch,
-        [shared.run, shared.token, shared.image],
-        result.point,
+def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], handlers: SegmentHandlers) -> Any:
+    """Events of the result; a patch that is chosen in the lens is asked about here too.
+
+    `refining` are the Refine tab's refiner, mode and State of what it made. Returns the event that changes what is
+    shown, for whoever must end it.
+    """
+    for asking, handler in ((lens, handlers.patch), (result.result, handlers.point)):
+        asking.select(
+            handler,
+            [shared.run, shared.token, shared.image, result.shown],
+            result.point,
+            show_progress="hidden",
+            **ONE_AT_A_TIME,
+            **PRIVATE,
+        )
+    changing = result.result.apply(
+        handlers.change,
+        [shared.run, shared.image, result.shown, *refining],
+        outputs(result, ChangeView),
         show_progress="hidden",
+        trigger_mode="multiple",  # in line: who clicks fast loses no click
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
-    result.result.select(
-        handlers.point,
-        [shared.run, shared.token, shared.image],
-        result.point,
-        show_progress="hidden",
-        **ONE_AT_A_TIME,
-        **PRIVATE,
-    )
+    shared.image.input(None, None, None, cancels=[changing], **PRIVATE)
     made = result.download.click(
         handlers.download,
-        [shared.run, shared.image],
+        [shared.run, shared.image, result.formats, result.shown],
         outputs(result, DownloadView),
         show_progress="hidden",
         **ONE_AT_A_TIME,
@@ -394,7 +523,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
     )
     saved = result.save.click(
         handlers.figure,
-        [shared.run, shared.image, result.figure, result.place],
+        [shared.run, shared.image, result.figure, result.place, result.shown],
         [result.save, result.file],
         show_progress="hidden",
         **ONE_AT_A_TIME,
@@ -403,6 +532,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
     saved.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
     # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
+    return changing
 
 
 def result_outputs(result: Result) -> list[Any]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cliptrase_core.refine import Fix
 from demo.cache import LRUCache
-from demo.service import Refinement, Run, SegmentRequest
+from demo.service import Refinement, Run, SegmentRequest, Shown
 from demo.settings import EXAMPLES
 from demo.tabs.mine import NOTHING, deleted
 from tests.visitor import API, Visitor
@@ -119,6 +120,7 @@ def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
         service.matrix(run.seen, path)
         service.depth(run.seen, path)
         service.refine(Refinement(run, "sam-nano", "prompts"), path)
+        service.shown(Shown(run, fixes=(Fix(((0.5, 0.5),), "road", radius=0.1),)), path)
     stores = [store for store in vars(service).values() if isinstance(store, LRUCache)]
     stores.append(service._pictures._kept)
     assert all(len(store) >= 2 for store in stores)

@@ -27,7 +27,7 @@ from cliptrase_core.refine.report import MODES
 from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_checkpoints import PUBLISHED
 from demo.drawing import AFTER, BEFORE, SAME, boundaries
-from demo.service import Refinement, SegmentRequest, Service, bundle
+from demo.service import Refinement, SegmentRequest, Service, Shown, bundle
 from demo.service import refine as refining
 from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
 from demo.tabs.refine import NOTHING, BetterView, RefineHandlers, RefineView
@@ -332,12 +332,12 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
     run = service.segment(str(photo), SegmentRequest(WORDS, preset=preset)).run
     asked = Refinement(run, refiner, mode)
     result = service.refine(asked, str(photo)).refined
-    _, content = bundle(service, run, str(photo), asked)
+    _, content = bundle(service, Shown(run, asked), str(photo))
     archive = zipfile.ZipFile(io.BytesIO(content))
-    record = json.loads(archive.read("dog.json"))
+    record = json.loads(archive.read("dog-refined.json"))
     assert record["refinement"]["refiner"] == record["settings"]["refiner"] == refiner
     assert record["refinement"]["changed"] == result.report.changed > 0
-    np.testing.assert_array_equal(np.asarray(Image.open(archive.open("dog.labels.png"))), result.labels)
+    np.testing.assert_array_equal(np.asarray(Image.open(archive.open("dog-refined.labels.png"))), result.labels)
     command = archive.read("HOW-TO.txt").decode().strip().split("line:\n\n")[1]
     monkeypatch.chdir(tmp_path)
     assert cli.main(shlex.split(command)[3:]) == 0
@@ -345,10 +345,10 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
 
 
 def test_the_archive_says_that_components_were_chosen_by_hand(service, horses):
-    _, content = bundle(service, horses.run, HORSES, Refinement(horses.run, "sam-nano", "prompts", keep=(0,)))
+    _, content = bundle(service, Shown(horses.run, Refinement(horses.run, "sam-nano", "prompts", keep=(0,))), HORSES)
     archive = zipfile.ZipFile(io.BytesIO(content))
     assert "chosen by hand" in archive.read("HOW-TO.txt").decode()
-    record = json.loads(archive.read("horses.json"))
+    record = json.loads(archive.read("horses-refined.json"))
     assert record["settings"]["keep"] == [0]
     assert [component["accepted"] for component in record["refinement"]["components"]][:2] == [True, False]
 

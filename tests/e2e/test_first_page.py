@@ -298,7 +298,7 @@ def test_opacity_and_style_repaint_in_the_browser(open_page, picture):
     for style in ("outline", "hatch"):
         page.locator("#result").get_by_label(style).check()
         seen.add(page.evaluate(painted))
-    page.locator("#result input[type=range]").fill("0.2")
+    page.locator("#result .opacity input").fill("0.2")
     seen.add(page.evaluate(painted))
     assert len(seen) == 4
     assert makers

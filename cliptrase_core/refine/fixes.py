@@ -1,0 +1,251 @@
+"""What a person fixes in a result by hand: clicks that SAM answers, and strokes of a brush.
+
+A fix is a few numbers, in shares of the picture: the same list gives the same at the size of a screen and in full, and
+undoing is to leave out the last of the list.
+
+Whatever is taken away from a class goes to "everything else", or to the background, where the result has one; else to
+the nearest other class; where the whole picture is one class, a new "everything else" takes it. A click that excludes
+and an eraser take from one class alone, the one that lies under their first point.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cliptrase_core.cancel import steps
+from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.io.geometry import Size
+from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.refine.prompting import give_away
+from cliptrase_core.refine.refiners import SAMS, loaded_sam
+from cliptrase_core.refine.report import Pixels, Step, expect_frame, quietly
+from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, counted, is_background
+
+MOST_FIXES = 500
+MOST_POINTS = 4096
+"""Of one stroke: a minute of drawing."""
+MOST_POINTS_IN_ALL = 20_000
+LARGEST_RADIUS = 0.25
+CLICK, BRUSH = TOOLS = ("click", "brush")
+
+Kind = TypeVar("Kind", bound=Segmentation)
+Masked = tuple[tuple[slice, slice], npt.NDArray[np.bool_]]
+"""A box of a label map, and which of its pixels are meant."""
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One click or one stroke.
+
+    Attributes:
+        points: (x, y) in shares of the picture's width and height, 0 to 1 from its left and upper edges; a click has
+            one.
+        class_name: what is there; None says that what the result shows under the first point is not there.
+        radius: of the brush, in shares of the picture's longer side; None for a click.
+        sam: who is asked what lies under a click, one of `SAMS`; None for a brush.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    class_name: str | None = None
+    radius: float | None = None
+    sam: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InputError for what is neither click nor stroke."""
+        if self.class_name is not None and not isinstance(self.class_name, str):
+            _refuse("class", "a name, or nothing", repr(self.class_name)[:80], "Name one of the result's classes.")
+        if (self.radius is None) == (self.sam is None):
+            got = "neither" if self.sam is None else "both"
+            _refuse("fix", "a radius (a stroke) or a SAM (a click)", got, "Give one of them.")
+        if self.sam is not None:
+            expect_one_of("sam", self.sam, SAMS)
+        elif not _is_number(self.radius) or not 0 < float(self.radius or 0) <= LARGEST_RADIUS:
+            expected = f"above 0 and at most {LARGEST_RADIUS} of the picture's longer side"
+            _refuse("brush radius", expected, repr(self.radius)[:40], "Choose another size.")
+        most = 1 if self.sam is not None else MOST_POINTS
+        if not 1 <= len(self.points) <= most:
+            remedy = "Click once." if self.sam is not None else "Draw a shorter stroke."
+            _refuse(f"points of a {self.tool}", f"1 to {most}" if most > 1 else "1", str(len(self.points)), remedy)
+        for point in self.points:
+            _expect_inside(point)
+
+    @property
+    def tool(self) -> str:
+        """One of `TOOLS`."""
+        return BRUSH if self.sam is None else CLICK
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON-able values; `read_fixes` reads them."""
+        how = {"sam": self.sam} if self.sam is not None else {"radius": self.radius}
+        return {"tool": self.tool, **how, "class": self.class_name, "points": [list(point) for point in self.points]}
+
+
+def read_fixes(entries: Any) -> tuple[Fix, ...]:
+    """Fixes from their JSON, as a saved result keeps them in its settings.
+
+    Args:
+        entries: a list of what `Fix.as_dict` gives.
+
+    Raises:
+        InputError: something else, or more than `MOST_FIXES`.
+    """
+    if not isinstance(entries, (list, tuple)):
+        _refuse("fixes", "a list", type(entries).__name__, "Take it from the settings of a saved result.")
+    if len(entries) > MOST_FIXES:
+        _refuse("fixes", f"at most {MOST_FIXES}", str(len(entries)), "Leave some out.")
+    fixes = tuple(_read(entry) for entry in entries)
+    _expect_few(len(fixes), sum(len(one.points) for one in fixes))
+    return fixes
+
+
+def _read(entry: Any) -> Fix:
+    points = entry.get("points") if isinstance(entry, Mapping) else None
+    if not isinstance(points, (list, tuple)):
+        _refuse("fix", "an object with points", repr(entry)[:80], "See Fix.as_dict.")
+    expect_one_of("tool", entry.get("tool"), TOOLS)
+    if len(points) > MOST_POINTS:  # before they are copied
+        _refuse("points of a stroke", f"1 to {MOST_POINTS}", str(len(points)), "Draw a shorter stroke.")
+    pairs = tuple(tuple(point) if isinstance(point, (list, tuple)) else (point,) for point in points)
+    how = {"sam": entry.get("sam")} if entry["tool"] == CLICK else {"radius": entry.get("radius")}
+    if None in how.values():
+        _refuse(entry["tool"], f"its {next(iter(how))}", "none", "Add it.")
+    return Fix(pairs, entry.get("class"), **how)
+
+
+def apply_fixes(
+    result: Kind,
+    image: ImageInput,
+    fixes: Sequence[Fix],
+    *,
+    device: str = "cpu",
+    seen: Pixels | None = None,
+    step: Step = quietly,
+) -> Kind:
+    """Fix a result by hand, one click or stroke after the other.
+
+    Regions and confidence keep speaking of the result before. The fixes stand in `settings["fixes"]`, after those that
+    were there already, so that they can be applied again: fixes in two calls give what they give in one.
+
+    Args:
+        result: coarse, refined or fixed before; it is not changed.
+        image: the picture, in the frame of `result.labels`.
+        fixes: in their order.
+        device: for SAM.
+        seen: (h, w, 3), the same picture at a smaller size, which SAM is shown instead.
+        step: told (share in [0, 1], what happens); what it raises ends the work.
+
+    Returns:
+        A result of the same kind; of a refined one the report counts what is different now.
+
+    Raises:
+        InputError: a class that the result does not have, too many fixes, or a picture of another size.
+        WeightsError: a SAM whose weights cannot be had.
+    """
+    before = result.settings.get("fixes", [])
+    points = sum(len(one["points"]) for one in before) + sum(len(one.points) for one in fixes)
+    _expect_few(len(before) + len(fixes), points)
+    if not fixes:
+        return result
+    pixels = read_image(image, max_pixels=max(result.labels.size, 1))
+    expect_frame(result, pixels)
+    labels, names = result.labels.copy(), list(result.class_names)
+    for number, one in steps(enumerate(fixes)):
+        step(number / len(fixes), f"fix {number + 1} of {len(fixes)}")
+        box, mask = _meant(one, pixels if seen is None else seen, result.size, device, step)
+        if one.class_name is not None:
+            expect_one_of("class", one.class_name, names)
+            labels[box][mask] = names.index(one.class_name)
+        else:
+            _take_away(labels, names, one, box, mask)
+    settings = {**result.settings, "fixes": [*before, *(one.as_dict() for one in fixes)]}
+    changes: dict[str, Any] = {"labels": labels, "class_names": tuple(names), "settings": settings}
+    if isinstance(result, Refined):
+        counts = counted(result.coarse, labels, tuple(names))
+        changes["report"] = dataclasses.replace(result.report, **counts)
+    return dataclasses.replace(result, **changes)
+
+
+def _meant(one: Fix, seen: Pixels, size: Size, device: str, step: Step) -> Masked:
+    """The pixels of a map of (H, W) that a fix speaks of."""
+    if one.sam is None:
+        return stroke(one.points, one.radius or 0.0, size)
+    return loaded_sam(one.sam, device=device).thing_at(seen, one.points[0], size, step)
+
+
+def _take_away(
+    labels: npt.NDArray[np.int32], names: list[str], one: Fix, box: tuple[slice, slice], mask: npt.NDArray[np.bool_]
+) -> None:
+    """Give what is meant, and shows the class under the first point, to something else; changes labels and names."""
+    row, column = _pixel(one.points[0], (labels.shape[0], labels.shape[1]))
+    old = int(labels[row, column])
+    released = mask & (labels[box] == old)
+    heir = _heir(names, old)
+    if heir is None and (labels == old).all():
+        names.append(EVERYTHING_ELSE)
+        heir = len(names) - 1
+    if heir is not None:
+        labels[box][released] = heir
+        return
+    whole = np.zeros(labels.shape, np.bool_)
+    whole[box] = released
+    labels[:] = give_away(labels, labels, whole)
+
+
+def _heir(names: Sequence[str], old: int) -> int | None:
+    """The label for what is none of the classes; None where there is none besides `old`."""
+    rest = [label for label, name in enumerate(names) if name == EVERYTHING_ELSE and label != old]
+    return next(iter([*rest, *(at for at, name in enumerate(names) if is_background(name) and at != old)]), None)
+
+
+def stroke(points: Sequence[tuple[float, float]], radius: float, size: Size) -> Masked:
+    """The pixels of a map of (H, W) under a round brush that was drawn through points; arguments as in `Fix`."""
+    height, width = size
+    reach = radius * max(size)
+    line = np.rint(np.array(points) * (width, height) - 0.5).astype(np.int32)
+    margin = math.ceil(reach) + 1
+    left, top = (max(0, int(at) - margin) for at in line.min(axis=0))
+    right, bottom = (
+        min(whole, int(at) + margin + 1) for at, whole in zip(line.max(axis=0), (width, height), strict=True)
+    )
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    inside = line - (left, top)
+    cv2.polylines(mask, [inside], isClosed=False, color=1, thickness=max(1, round(2 * reach)))
+    for end in (inside[0], inside[-1]):  # a stroke of one point is a dot
+        cv2.circle(mask, end.tolist(), round(reach), color=1, thickness=-1)
+    return np.s_[top:bottom, left:right], mask.view(np.bool_)
+
+
+def _pixel(point: tuple[float, float], size: Size) -> tuple[int, int]:
+    """(row, column) of a map of (H, W) under a point."""
+    return min(int(point[1] * size[0]), size[0] - 1), min(int(point[0] * size[1]), size[1] - 1)
+
+
+def _expect_few(fixes: int, points: int) -> None:
+    """Raise InputError for more than a person makes: every one of them is kept, and applied again."""
+    for what, count, most in (("fixes", fixes, MOST_FIXES), ("points of all strokes", points, MOST_POINTS_IN_ALL)):
+        if count > most:
+            _refuse(what, f"at most {most}", str(count), "Take some back, or fix the rest in an annotation tool.")
+
+
+def _expect_inside(point: Any) -> None:
+    """Raise InputError unless a point lies in the picture."""
+    pair = isinstance(point, tuple) and len(point) == 2 and all(map(_is_number, point))
+    if not pair or not all(0 <= share <= 1 for share in point):
+        expected = "x and y from 0 to 1, in shares of the picture"
+        _refuse("point", expected, repr(point)[:80], "Click or draw inside the picture.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _refuse(what: str, expected: str, got: str, remedy: str) -> NoReturn:
+    raise InputError(explain(what, expected=expected, got=got, remedy=remedy))

@@ -1,0 +1,197 @@
+// Fixing by hand, and coarse or refined; goes on from result.js. Strokes are drawn here at once, what they change is
+// computed by the server: one request for each click, each stroke and each step back.
+const bench = $(".bench"), opener = $(".open-bench"), said = $(".said"), classes = $(".bench select"), ring = $(".ring");
+const MOST_POINTS = 2000; // of one request; a longer stroke goes on in another
+const HINTS = {
+  include: name => `Click a thing: SAM finds it, and it becomes ${name}.`,
+  exclude: () => "Click a thing: SAM finds it, and it is no longer what it shows.",
+  brush: name => `Draw: what you touch becomes ${name}.`,
+  eraser: () => "Draw: takes away the class where the stroke begins.",
+};
+let open = false, pending = [], stroke = null, sequence = 0;
+
+const tool = () => $("[name=tool]:checked").value;
+const draws = () => tool() === "brush" || tool() === "eraser";
+const gives = () => tool() === "include" || tool() === "brush";
+const radius = () => Number($("[name=size]").value) / 1000; // in shares of the longer side
+const portion = event => {
+  const box = canvas.getBoundingClientRect(), within = value => Math.min(1, Math.max(0, value));
+  return [within((event.clientX - box.left) / box.width), within((event.clientY - box.top) / box.height)];
+};
+
+// --- asking the server ---
+
+function ask(what, mark) {
+  const seq = ++sequence;
+  pending.push({ ...mark, seq });
+  waiting();
+  trigger("apply", { of: data.token, seq, ...what });
+}
+
+function waiting() {
+  stage.classList.toggle("waiting", pending.length > 0);
+  for (const button of bench.querySelectorAll("[data-do]")) {
+    const none = { undo: !data?.fixes, redo: !data?.undone, clear: !data?.fixes }[button.dataset.do];
+    if (none && button === document.activeElement) canvas.focus({ preventScroll: true });
+    button.disabled = none;
+  }
+}
+
+// A new value has been read: of another result, or an answer.
+function settled(fresh) {
+  pending = fresh ? [] : pending.filter(mark => mark.seq > (data.seq ?? 0));
+  if (fresh) stroke = null;
+  for (const one of element.querySelectorAll("[name=kind]")) one.checked = one.value === (data.kind ?? "coarse");
+  said.textContent = data.said ?? "";
+  const chosenClass = classes.value;
+  classes.replaceChildren(...data.names.map(name => new Option(name, name)));
+  classes.value = data.names.includes(chosenClass) ? chosenClass : data.classes[0]?.name ?? data.names[0];
+  for (const control of [opener, ...element.querySelectorAll("[name=kind]")]) control.disabled = false;
+  waiting();
+  hint();
+}
+
+function nothing() {
+  pending = [];
+  stroke = null;
+  show(false);
+  said.textContent = "";
+  for (const control of [opener, ...element.querySelectorAll("[name=kind]")]) control.disabled = true;
+}
+
+// --- the bench ---
+
+function show(now) {
+  open = now;
+  bench.hidden = !now;
+  opener.setAttribute("aria-expanded", String(now));
+  opener.textContent = now ? "Done" : "Fix";
+  document.body.classList.toggle("fixing", now);
+  hovered = null;
+  ring.hidden = true;
+  hint();
+  if (data) paint();
+}
+
+function hint() {
+  stage.dataset.tool = open ? tool() : "";
+  classes.disabled = !gives();
+  $(".bench .size").classList.toggle("off", !draws());
+  $("[name=size]").disabled = !draws();
+  $(".bench .how").textContent = HINTS[tool()](classes.value);
+  ring.hidden = true;
+}
+
+function act(what) {
+  const button = bench.querySelector(`[data-do=${what}]`);
+  if (data && !button.disabled) ask({ [what]: true });
+}
+
+opener.addEventListener("click", () => {
+  show(!open);
+  if (open && innerWidth < 768) element.scrollIntoView({ behavior: "smooth", block: "start" });
+});
+bench.addEventListener("input", hint);
+bench.addEventListener("click", event => {
+  const button = event.target.closest("[data-do]");
+  if (button) act(button.dataset.do);
+});
+for (const one of element.querySelectorAll("[name=kind]"))
+  one.addEventListener("input", () => { if (data) ask({ refined: one.value === "refined" }); });
+element.addEventListener("keydown", event => {
+  if (!open) return;
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+    event.preventDefault();
+    act(event.shiftKey ? "redo" : "undo");
+  }
+  if (event.key === "Escape" && stroke) { stroke = null; paint(); } else if (event.key === "Escape") { show(false); opener.focus(); }
+});
+// A class that is clicked in the legend is the one that is given.
+document.addEventListener("lab:isolate", event => {
+  const name = data?.names[event.detail];
+  if (open && name) { classes.value = name; hint(); }
+});
+
+// --- clicks and strokes ---
+
+function fix(points) {
+  const name = gives() ? classes.value : null;
+  const one = draws() ? { tool: "brush", radius: radius() } : { tool: "click" };
+  ask({ fix: { ...one, class: name, points } }, { points, name, wide: draws() ? radius() : null });
+  sketch();
+}
+
+// What is asked and not answered yet, over the painted result.
+function sketch() {
+  if (!data) return;
+  const context = canvas.getContext("2d");
+  for (const mark of [...pending, ...(stroke ? [stroke] : [])]) if (mark.points) draw(context, mark, mark.points);
+}
+
+function draw(context, mark, points) {
+  const longer = Math.max(data.width, data.height), at = ([x, y]) => [x * data.width, y * data.height];
+  context.lineCap = context.lineJoin = "round";
+  context.strokeStyle = data.classes.find(one => one.name === mark.name)?.colour ?? "#fff";
+  context.beginPath();
+  if (mark.wide === null) {
+    context.lineWidth = Math.max(2, longer / 200);
+    context.arc(...at(points[0]), longer / 60, 0, 7);
+  } else {
+    context.lineWidth = Math.max(1, 2 * mark.wide * longer);
+    context.moveTo(...at(points[0]));
+    for (const point of points) context.lineTo(...at(point)); // the first once more: a dot has no length
+  }
+  context.stroke();
+}
+
+canvas.addEventListener("pointerdown", event => {
+  if (!open || !data || !draws() || event.button || stroke) return;
+  event.preventDefault();
+  canvas.focus({ preventScroll: true });
+  canvas.setPointerCapture(event.pointerId);
+  stroke = { id: event.pointerId, points: [portion(event)], name: gives() ? classes.value : null, wide: radius() };
+  draw(canvas.getContext("2d"), stroke, stroke.points);
+});
+canvas.addEventListener("pointermove", event => {
+  if (!open || !data) return;
+  follow(event);
+  if (stroke?.id !== event.pointerId) return;
+  const moves = event.getCoalescedEvents?.() ?? [], context = canvas.getContext("2d");
+  for (const move of moves.length ? moves : [event]) {
+    const point = portion(move), last = stroke.points.at(-1);
+    const far = Math.hypot((point[0] - last[0]) * data.width, (point[1] - last[1]) * data.height);
+    if (far < Math.max(1, stroke.wide * Math.max(data.width, data.height) / 4)) continue;
+    stroke.points.push(point);
+    draw(context, stroke, [last, point]);
+  }
+  if (stroke.points.length >= MOST_POINTS) {
+    const { id, points } = stroke;
+    fix(points);
+    stroke = { ...stroke, id, points: [points.at(-1)] };
+  }
+});
+for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, event => {
+  if (stroke?.id !== event.pointerId) return;
+  const { points } = stroke;
+  stroke = null;
+  if (end === "pointerup") fix(points); else paint();
+});
+canvas.addEventListener("click", event => { if (open && data && !draws()) fix([portion(event)]); });
+canvas.addEventListener("keydown", event => {
+  if (!open || !data || !["Enter", " "].includes(event.key)) return;
+  event.preventDefault();
+  const [h, w] = data.grid, [row, column] = chosen ?? [h >> 1, w >> 1];
+  fix([[(column + 0.5) / w, (row + 0.5) / h]]);
+});
+canvas.addEventListener("pointerleave", () => { ring.hidden = true; });
+
+// The size of the brush about the pointer.
+function follow(event) {
+  ring.hidden = !draws() || event.pointerType !== "mouse";
+  if (ring.hidden) return;
+  const box = canvas.getBoundingClientRect(), side = 2 * radius() * Math.max(box.width, box.height);
+  ring.style.cssText = `left: ${event.clientX - box.left}px; top: ${event.clientY - box.top}px; width: ${side}px; height: ${side}px`;
+}
+
+watch("value", read);
+read();

@@ -1,0 +1,294 @@
+"""The Batch tab: many pictures with the words and settings above, a queue that can be stopped, one archive."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from cliptrase_core.cancel import Cancelled
+from demo.errors import UserError
+from demo.handling import followed, one_of, plainly, read_asked
+from demo.html import hint, strip
+from demo.service import Service
+from demo.service.batch import (
+    COARSE,
+    DONE,
+    FAILED,
+    WAITING,
+    Batch,
+    BatchRequest,
+    added,
+    empty,
+    looked_at,
+    new_folder,
+    packed,
+    prepared,
+    segmented,
+)
+from demo.service.download import FORMATS
+from demo.service.refine import MEGABYTES, expect_here
+from demo.settings import MAX_FILES, REFINE_MODES, REFINERS, TIME_LIMIT_S
+from demo.tabs.common import CHEAP, PRIVATE, fetch_file, outputs
+
+NAME = "batch"
+FILE = "batch-file"
+ARCHIVE = "cliptrase-batch.zip"
+MASKS = "masks"
+START = hint(
+    f"Up to {MAX_FILES} pictures, each divided among the words above, with the model and the settings that are chosen. "
+    "One that cannot be read does not stop the others."
+)
+GO, GO_ON = "Segment all", "Go on"
+EMPTY = hint("Drop pictures here; the queue shows them.")
+NO_PICTURES = "There are no pictures yet. Drop some into the box first."
+TIME_IS_OVER = strip("note", "A pause.", f"One press works for {TIME_LIMIT_S // 60} minutes. Press Go on.")
+_SIGNS = {WAITING: "waits", DONE: "done", FAILED: "not possible", "busy": "works"}
+
+
+def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0, doing: str = "") -> str:
+    """HTML: a line for each picture.
+
+    Args:
+        batch: what is in the queue.
+        busy: index of the picture that is worked on.
+        share: how far that one is.
+        doing: what happens to it, plain text.
+    """
+    if batch is None or not batch.items:
+        return EMPTY
+    lines = []
+    for index, item in enumerate(batch.items):
+        state, said = ("busy", doing) if index == busy else (item.state, item.said)
+        picture = (
+            f'<img src="{item.thumbnail}" alt="">'
+            if item.thumbnail
+            else '<span class="none" aria-hidden="true"></span>'
+        )
+        bar = f'<progress max="1" value="{share:.2f}" aria-label="Progress"></progress>' if state == "busy" else ""
+        lines.append(
+            f'<li class="{state}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
+            f"<i>{_SIGNS[state]}</i>{bar}<p>{html.escape(said)}</p></div></li>"
+        )
+    return f'<ol class="queue">{"".join(lines)}</ol>'
+
+
+def news(batch: Batch, *, running: bool = False, left_out: int = 0) -> str:
+    """HTML: how far the queue is, in one line."""
+    total, done, failed = len(batch.items), batch.count(DONE), batch.count(FAILED)
+    parts = [f"{done} of {total} are done"] if running or done else [f"{total} picture{'s' if total != 1 else ''}"]
+    if failed:
+        parts.append(f"{failed} cannot be used")
+    if left_out:
+        parts.append(f"{left_out} more were left out: a batch takes {MAX_FILES}")
+    said = ", ".join(parts) + "."
+    if running:
+        share = (done + failed) / max(1, total)
+        bar = f'<progress class="wide" max="1" value="{share:.3f}" aria-label="The whole batch"></progress>'
+        return f'<div class="strip busy" role="status"><b>Working.</b> {said}{bar}</div>'
+    return strip("note" if failed or left_out else "calm", "Batch:", said)
+
+
+class QueueView(NamedTuple):
+    """New values of the components that show the queue, by the components' names."""
+
+    files: Any
+    folder: Any
+    queue: Any
+    news: Any
+    go: Any
+    download: Any
+    batch: Any
+
+
+class RunView(NamedTuple):
+    """New values while the queue is worked off, by the components' names."""
+
+    queue: Any
+    news: Any
+    go: Any
+    download: Any
+    batch: Any
+
+
+class TakeView(NamedTuple):
+    """New values while the archive is made, and once it is."""
+
+    download: Any
+    file: Any
+
+
+class BatchHandlers:
+    """One method for each event of the tab; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def add(self, batch: Batch | None, paths: Any) -> Iterator[QueueView]:
+        """Pictures were dropped: they join the queue, one after the other with its thumbnail."""
+        batch = batch or Batch(_new_folder())
+        known = len(batch.items)
+        batch, left_out = added(batch, [paths] if isinstance(paths, str) else paths or [], MAX_FILES)
+        for index in range(known, len(batch.items)):
+            batch = batch.with_item(index, looked_at(batch.items[index]))
+            yield _queue_view(batch)
+        yield _queue_view(batch, left_out)
+
+    @plainly
+    def run(self, batch: Batch | None, refiner: Any, mode: Any, choice: Any, *fields: Any) -> Iterator[RunView]:
+        """Segment all, or Go on, pressed: steps of the work; every finished picture is kept at once."""
+        if batch is None or not batch.items:
+            raise UserError(NO_PICTURES)
+        name = one_of("refiner", refiner, (COARSE, *MEGABYTES))
+        if name != COARSE:
+            expect_here(name)
+        way, kind = one_of("mode", mode, REFINE_MODES), one_of("format", choice, tuple(FORMATS))
+        batch = prepared(batch, BatchRequest(read_asked(*fields), name, way, kind))
+        for index, item in enumerate(batch.items):
+            if item.state != WAITING:
+                continue
+            yield _run_view(batch, index)
+            try:
+                finished = yield from followed(
+                    lambda tell, batch=batch, index=index: segmented(self._service, batch, index, tell),  # type: ignore[misc]
+                    lambda share, said, batch=batch, index=index: _run_view(batch, index, share, said),  # type: ignore[misc]
+                )
+            except Cancelled as ended:
+                if not ended.late:
+                    raise
+                yield _run_view(batch)._replace(news=TIME_IS_OVER)
+                return
+            batch = batch.with_item(index, finished)
+        yield _run_view(batch)
+
+    @plainly
+    def stopped(self, batch: Batch | None) -> RunView:
+        """Stop pressed: what is done stays, the rest waits."""
+        if batch is None:
+            return RunView(EMPTY, "", gr.skip(), gr.skip(), gr.skip())
+        return _run_view(batch)._replace(batch=gr.skip())
+
+    @plainly
+    def clear(self, batch: Batch | None) -> QueueView:
+        """Empty the queue."""
+        remove(batch)
+        return QueueView(None, None, EMPTY, "", gr.Button(GO), gr.Button(visible=False), None)
+
+    @plainly
+    def download(self, batch: Batch | None) -> Iterator[TakeView]:
+        """Download pressed: one archive of what is done."""
+        if batch is None:
+            raise UserError(NO_PICTURES)
+        target = Path(_new_folder()) / ARCHIVE
+        yield TakeView(gr.Button("Packing", interactive=False), gr.skip())
+        try:
+            packed(self._service, batch, target)
+        except Exception:
+            yield TakeView(_download(batch), gr.skip())
+            raise
+        yield TakeView(_download(batch), str(target))
+
+
+def remove(batch: Batch | None) -> None:
+    """Forget a queue: its results go."""
+    if batch is not None:
+        empty(batch)
+
+
+def _new_folder() -> str:
+    return new_folder(Path(get_upload_folder()))
+
+
+def _download(batch: Batch) -> Any:
+    done = batch.count(DONE)
+    return gr.Button(f"Download {done} result{'s' if done != 1 else ''} (zip)", visible=done > 0, interactive=True)
+
+
+def _go(batch: Batch) -> Any:
+    return gr.Button(GO_ON if batch.count(WAITING) and batch.count(DONE) else GO)
+
+
+def _queue_view(batch: Batch, left_out: int = 0) -> QueueView:
+    return QueueView(None, None, queue_list(batch), news(batch, left_out=left_out), _go(batch), _download(batch), batch)
+
+
+def _run_view(batch: Batch, busy: int | None = None, share: float = 0.0, doing: str = "") -> RunView:
+    running = busy is not None
+    shown = queue_list(batch, busy, share, doing)
+    return RunView(shown, news(batch, running=running), _go(batch), _download(batch), batch)
+
+
+class BatchTab(NamedTuple):
+    """Components of the tab."""
+
+    files: gr.File
+    folder: gr.UploadButton
+    refiner: gr.Dropdown
+    formats: gr.Dropdown
+    go: gr.Button
+    stop: gr.Button
+    clear: gr.Button
+    news: gr.HTML
+    queue: gr.HTML
+    download: gr.Button
+    file: gr.DownloadButton
+    batch: gr.State
+
+
+def draw() -> BatchTab:
+    """Put the components where the caller stands."""
+    gr.HTML(START, padding=False)
+    files = gr.File(
+        label="Pictures", file_count="multiple", file_types=["image", ".heic", ".heif", ".tif", ".tiff", ".avif"],
+        height=120, elem_id="batch-files",
+    )  # fmt: skip
+    with gr.Row():
+        refiners = [("coarse", COARSE), *((f"{name} · {remark}", name) for name, _, remark in REFINERS)]
+        refiner = gr.Dropdown(
+            refiners, value=COARSE, label="Boundaries", filterable=False, min_width=240, elem_id="batch-refiner"
+        )
+        kinds = [(title, name) for name, title in FORMATS.items()]
+        formats = gr.Dropdown(
+            kinds, value=MASKS, label="Files, besides COCO for all", filterable=False, min_width=240,
+            elem_id="batch-formats",
+        )  # fmt: skip
+    with gr.Row():
+        go = gr.Button(GO, variant="primary", elem_id="batch-go", scale=3, min_width=140)
+        stop = gr.Button("Stop", elem_id="batch-stop", scale=1, min_width=70)
+        folder = gr.UploadButton("Add a folder", file_count="directory", elem_id="batch-folder", scale=1, min_width=110)
+        clear = gr.Button("Empty the queue", elem_id="batch-clear", scale=1, min_width=110)
+    said = gr.HTML("", elem_id="batch-news", padding=False)
+    download = gr.Button("Download", visible=False, variant="primary", elem_id="batch-download")
+    queue = gr.HTML(EMPTY, elem_id="batch-queue", padding=False)
+    file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
+    state = gr.State(None, delete_callback=remove)
+    return BatchTab(files, folder, refiner, formats, go, stop, clear, said, queue, download, file, state)
+
+
+def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers: BatchHandlers) -> None:
+    """Events of this tab.
+
+    Args:
+        tab: of `draw`.
+        asked: the page's fields.
+        mode: how the Refine tab asks a SAM.
+        delete: the button that deletes a visitor's pictures: those of the queue too.
+        handlers: of these events.
+    """
+    line: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "batch", **PRIVATE}
+    for place in (tab.files, tab.folder):
+        place.upload(handlers.add, [tab.batch, place], outputs(tab, QueueView), **line)
+    running = tab.go.click(
+        handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *asked], outputs(tab, RunView), **line
+    )
+    tab.stop.click(handlers.stopped, tab.batch, outputs(tab, RunView), cancels=[running], **CHEAP)
+    gone = [tab.clear.click, delete.click]
+    gr.on(gone, handlers.clear, tab.batch, outputs(tab, QueueView), cancels=[running], **CHEAP)
+    made = tab.download.click(handlers.download, tab.batch, outputs(tab, TakeView), **line)
+    made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)

@@ -1,0 +1,227 @@
+"""Many pictures: the queue, a corrupt one, stop and go on, what is made again, the archive, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio.exceptions import Error
+from PIL import Image
+
+from cliptrase_core.cancel import CancelToken, cancellable
+from demo import guard
+from demo.service import SegmentRequest
+from demo.service.batch import (
+    DONE,
+    FAILED,
+    WAITING,
+    Batch,
+    BatchRequest,
+    added,
+    new_folder,
+    packed,
+    prepared,
+    segmented,
+)
+from demo.settings import EXAMPLES, MAX_FILES
+from demo.tabs.batch import BatchHandlers, queue_list
+from tests.demo.test_page import FIELDS
+
+WORDS = "cow; grass; horse"
+NAMES = ("cows", "horses", "kitten", "room")
+REQUEST = BatchRequest(SegmentRequest(WORDS), "none", "prompts", "masks")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr("demo.tabs.batch.get_upload_folder", lambda: str(tmp_path / "uploads"))
+    return tmp_path
+
+
+@pytest.fixture
+def handlers(service):
+    return BatchHandlers(service)
+
+
+@pytest.fixture
+def five(tmp_path):
+    """Four pictures, the third of five being corrupt."""
+    for name in NAMES:
+        shutil.copy(EXAMPLES / f"{name}.jpg", tmp_path)
+    (tmp_path / "broken.jpg").write_bytes((EXAMPLES / "palace.jpg").read_bytes()[:3000])
+    return [str(tmp_path / f"{name}.jpg") for name in ("cows", "horses", "broken", "kitten", "room")]
+
+
+def run(handlers, batch, refiner="none", choice="masks", words=WORDS):
+    return handlers.run(batch, refiner, "prompts", choice, words, *FIELDS.values())
+
+
+def taken(handlers, batch) -> zipfile.ZipFile:
+    return zipfile.ZipFile(list(handlers.download(batch))[-1].file)
+
+
+def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(handlers, home, five):
+    view = list(handlers.add(None, five))[-1]
+    assert view.files is None, "the box is free for more"
+    assert view.queue.count("<img") == 4
+    done = list(run(handlers, view.batch))[-1]
+    assert [item.state for item in done.batch.items] == [DONE, DONE, FAILED, DONE, DONE]
+    assert done.queue.count('class="failed"') == 1
+    assert "expected a whole picture" in done.queue
+    assert "4 of 5 are done, 1 cannot be used" in done.news
+    archive = taken(handlers, done.batch)
+    assert archive.testzip() is None
+    coco = json.loads(archive.read("coco/annotations.json"))
+    assert [image["file_name"] for image in coco["images"]] == ["cows.jpg", "horses.jpg", "kitten.jpg", "room.jpg"]
+    assert {entry["name"] for entry in coco["categories"]} == {"cow", "grass", "horse"}
+    assert any(name.startswith("masks/cows/") for name in archive.namelist())
+    how = archive.read("HOW-TO.txt").decode()
+    assert how.count("broken.jpg: expected") == 1
+    assert str(home) not in how
+    assert f"--vocabulary={WORDS}" in how
+
+
+def test_it_goes_on_where_it_stopped(handlers, service, home, five, monkeypatch):
+    batch = list(handlers.add(None, five))[-1].batch
+    steps, newest = run(handlers, batch), None
+    for view in steps:
+        newest = view
+        if view.batch.count(DONE) == 2:
+            break
+    steps.close()  # as Stop does
+    stopped = handlers.stopped(newest.batch)
+    assert "2 of 5 are done" in stopped.news
+    assert "busy" not in stopped.news + stopped.queue
+    assert stopped.go.value == "Go on"
+    assert len(json.loads(taken(handlers, newest.batch).read("coco/annotations.json"))["images"]) == 2
+    asked = []
+    monkeypatch.setattr("demo.tabs.batch.segmented", lambda *a: (asked.append(a[2]), segmented(*a))[1])
+    done = list(run(handlers, newest.batch))[-1].batch
+    assert asked == [3, 4]
+    assert done.count(DONE) == 4
+    assert len(json.loads(taken(handlers, done).read("coco/annotations.json"))["images"]) == 4
+
+
+@pytest.mark.parametrize("change", [{"words": "cow; sky"}, {"refiner": "edges"}, {"choice": "labelme"}])
+def test_what_was_asked_otherwise_is_made_again(handlers, home, five, change):
+    first = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    assert list(run(handlers, first))[-1].batch == first, "nothing to do"
+    again = list(run(handlers, first, **change))
+    assert again[0].batch.count(WAITING) == 2
+    archive = taken(handlers, again[-1].batch)
+    masks = [name for name in archive.namelist() if name.startswith("masks/")]
+    assert bool(masks) == (change.get("choice", "masks") == "masks")
+    if "words" in change:
+        assert not any(name.endswith("/grass.png") for name in masks), "nothing is left of what was made before"
+    if "refiner" in change:
+        assert json.loads(archive.read("cows.json"))["refinement"]["refiner"] == "edges"
+
+
+def test_every_picture_has_a_name_of_its_own(tmp_path):
+    batch, left_out = added(Batch(str(tmp_path)), ["/a/dog.jpg", "/b/dog.jpg", "/c/Dog.png", "/d/dog-2.jpg"], 20)
+    assert [item.file for item in batch.items] == ["dog.jpg", "dog-2.jpg", "Dog-3.png", "dog-2-2.jpg"]
+    batch, left_out = added(batch, [f"/e/{number}.jpg" for number in range(30)], 20)
+    assert (len(batch.items), left_out) == (20, 14)
+
+
+def test_more_than_a_batch_takes_are_left_out_and_said(handlers, home, photo):
+    view = list(handlers.add(None, [photo] * (MAX_FILES + 3)))[-1]
+    assert len(view.batch.items) == MAX_FILES
+    assert "3 more were left out" in view.news
+
+
+def test_names_of_files_are_text(tmp_path):
+    batch, _ = added(Batch(str(tmp_path)), ["/a/<img src=x onerror=alert(1)>.jpg"], 20)
+    assert "<img src=x" not in queue_list(batch)
+
+
+def test_a_picture_that_goes_meanwhile_is_one_line(service, home, five):
+    batch = prepared(added(Batch(str(home / "out")), five[:2], 20)[0], REQUEST)
+    Path(five[0]).unlink()
+    item = segmented(service, batch, 0)
+    assert (item.state, "no longer here" in item.said) == (FAILED, True)
+    assert segmented(service, batch, 1).state == DONE
+
+
+def test_a_large_photograph_is_made_in_full(service, home):
+    large = home / "large.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (1500, 2000, 3)).astype(np.uint8)).save(large)
+    batch = prepared(added(Batch(str(home / "out")), [str(large)], 20)[0], REQUEST)
+    batch = batch.with_item(0, segmented(service, batch, 0))
+    packed(service, batch, home / "a.zip")
+    with zipfile.ZipFile(home / "a.zip") as archive:
+        assert json.loads(archive.read("large.json"))["size"] == [1500, 2000]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"words": ""}, "[Tt]ype at least one class|class"),
+        ({"refiner": "laser"}, "refiner: expected one of"),
+        ({"refiner": "vit_h"}, "refiner: expected one whose weights"),
+        ({"choice": "exe"}, "format: expected one of"),
+    ],
+)
+def test_what_suits_no_picture_is_said_before_the_first(handlers, home, five, change, said):
+    batch = list(handlers.add(None, five[:1]))[-1].batch
+    with pytest.raises(Error, match=said):
+        list(run(handlers, batch, **change))
+
+
+def test_an_empty_queue_is_explained(handlers, home):
+    with pytest.raises(Error, match="no pictures yet"):
+        list(run(handlers, None))
+    with pytest.raises(Error, match="no pictures yet"):
+        list(handlers.download(None))
+    batch = list(handlers.add(None, []))[-1].batch
+    with pytest.raises(Error, match="Nothing is done yet"):
+        list(handlers.download(batch))
+
+
+def test_emptying_removes_the_files(handlers, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch))[-1].batch
+    assert list(Path(batch.folder).iterdir())
+    assert handlers.clear(batch).batch is None
+    assert not Path(batch.folder).exists()
+
+
+def test_results_that_nobody_took_go_in_time(tmp_path):
+    old, young = (Path(new_folder(tmp_path)) for _ in range(2))
+    (old / "a.json").write_text("{}")
+    (tmp_path / "another").mkdir()
+    for path in (old, tmp_path / "another"):
+        os.utime(path, (0, 0))
+    new_folder(tmp_path)
+    assert not old.exists()
+    assert young.exists()
+    assert (tmp_path / "another").exists(), "not a batch's"
+
+
+def test_a_press_that_took_too_long_goes_on_with_the_next(handlers, home, five):
+    batch = list(handlers.add(None, five[:2]))[-1].batch
+    token = CancelToken(0)
+    with cancellable(token):
+        views = list(run(handlers, batch))
+    assert "Press Go on" in views[-1].news
+    assert list(run(handlers, views[-1].batch))[-1].batch.count(DONE) == 2
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}],
+        [{"url": "http://example.com/a.jpg"}],
+        ["/etc/passwd"],
+        [[{"path": "/etc/passwd"}]],
+        {"path": "/etc/passwd"},
+    ],
+)
+def test_only_uploads_reach_the_queue(payload):
+    with pytest.raises(gr.Error, match="expected an uploaded file"):
+        guard.uploads(payload)

@@ -1,0 +1,183 @@
+"""Coarse or refined, and fixes by hand: what is shown next, what the handler answers, what the download holds."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from cliptrase_core.io import export
+from cliptrase_core.refine import Fix
+from demo.service import Refinement, SegmentRequest, Shown, bundle, point_at
+from demo.service.download import FORMATS, formats_of
+from demo.settings import EXAMPLES
+from demo.tabs.result import ChangeView, SegmentHandlers
+
+COWS = str(EXAMPLES / "cows.jpg")
+WORDS = "cow; grass; trees"
+REFINING = ("sam-nano+edges", "prompts", None)
+STROKE = {"tool": "brush", "class": "trees", "points": [[0.1, 0.9], [0.3, 0.9]], "radius": 0.03}
+CLICK = {"tool": "click", "class": None, "points": [[0.5, 0.5]]}
+
+
+@pytest.fixture(scope="module")
+def cows(service):
+    return service.segment(COWS, SegmentRequest(WORDS))
+
+
+@pytest.fixture(scope="module")
+def handlers(service):
+    return SegmentHandlers(service)
+
+
+def change(handlers, cows, shown=None, refining=REFINING, **asked):
+    event = SimpleNamespace(_data={"of": cows.run.token, "seq": 1, **asked})
+    return list(handlers.change(cows.run, COWS, shown, *refining, event))
+
+
+def labels_of(view: ChangeView):
+    with Image.open(io.BytesIO(base64.b64decode(view.result["labels"].split(",")[1]))) as picture:
+        return np.asarray(picture)[..., 0]
+
+
+def skipped(value) -> bool:
+    return isinstance(value, dict) and value.get("__type__") == "update"
+
+
+# The handler
+
+
+def test_a_click_a_stroke_and_steps_back_and_forth(handlers, cows):
+    first = change(handlers, cows, fix=CLICK)[-1]
+    assert first.result["fixes"] == 1
+    assert "of the picture became" in first.result["said"]
+    assert first.shown.fixes[0].sam == "sam-nano", "the refiner that was chosen is no SAM alone"
+    assert "cow" in first.legend
+    second = change(handlers, cows, first.shown, fix=STROKE)[-1]
+    assert "became trees" in second.result["said"]
+    back = change(handlers, cows, second.shown, undo=True)[-1]
+    assert (back.result["fixes"], back.result["undone"]) == (1, 1)
+    np.testing.assert_array_equal(labels_of(back), labels_of(first))
+    forth = change(handlers, cows, back.shown, redo=True)[-1]
+    np.testing.assert_array_equal(labels_of(forth), labels_of(second))
+    none = change(handlers, cows, forth.shown, clear=True)[-1]
+    np.testing.assert_array_equal(labels_of(none), cows.labels)
+    assert not none.result["changed"]
+    again = change(handlers, cows, change(handlers, cows, none.shown, redo=True)[-1].shown, redo=True)[-1]
+    np.testing.assert_array_equal(labels_of(again), labels_of(second))
+
+
+def test_coarse_and_refined_keep_the_fixes(handlers, service, cows):
+    fixed = change(handlers, cows, fix=STROKE)[-1].shown
+    refined = change(handlers, cows, fixed, refined=True)[-1]
+    assert refined.result["kind"] == "refined"
+    assert refined.status.count("Refined by sam-nano+edges, 1 fix") == 1
+    rows, columns = cows.labels.shape
+    assert labels_of(refined)[int(0.9 * rows), int(0.2 * columns)] == 2
+    better = service.refine(Refinement(cows.run, "sam-nano+edges", "prompts"), COWS)
+    assert (labels_of(refined) == better.after.labels).mean() > 0.95
+    coarse = change(handlers, cows, refined.shown, refined=False)[-1]
+    assert coarse.shown == fixed
+
+
+def test_masks_that_were_chosen_on_the_refine_tab_are_shown(handlers, cows):
+    chosen = Refinement(cows.run, "sam-nano", "regions", keep=(0,))
+    shown = change(handlers, cows, refining=("sam-nano", "regions", chosen), refined=True)[-1].shown
+    assert shown.refinement == chosen
+    other = change(handlers, cows, refining=("edges", "regions", chosen), refined=True)[-1].shown
+    assert other.refinement == Refinement(cows.run, "edges", "prompts")
+
+
+def test_what_belongs_to_another_result_is_ignored(handlers, cows):
+    event = SimpleNamespace(_data={"of": "another", "seq": 1, "fix": CLICK})
+    assert all(map(skipped, next(handlers.change(cows.run, COWS, None, *REFINING, event))))
+    stale = Shown(Refinement(None, "edges", "prompts"), fixes=(Fix(((0.5, 0.5),), "x", radius=0.1),))
+    assert change(handlers, cows, stale, fix=STROKE)[-1].result["fixes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"fix": {**CLICK, "points": [[2, 0.5]]}}, "point: expected x and y"),
+        ({"fix": {**STROKE, "points": []}}, "points of a brush"),
+        ({"fix": {**STROKE, "points": [[0.5, 0.5]] * 10_000}}, "got 10000"),
+        ({"fix": {**STROKE, "class": "zebra"}}, "class: expected one of cow, grass, trees"),
+        ({"fix": {**STROKE, "radius": 7}}, "brush radius"),
+        ({"fix": None}, "fix: expected"),
+        ({"fix": [1, 2]}, "fix: expected"),
+        ({}, "fix: expected"),
+        ({"undo": "yes"}, "fix: expected"),
+    ],
+)
+def test_what_nobody_can_ask_for_is_explained_and_the_browser_waits_no_longer(handlers, cows, asked, said):
+    view = change(handlers, cows, **{"seq": 7, **asked})[-1]
+    assert said in html.unescape(view.status)
+    assert view.result["seq"] == 7
+    assert "labels" not in view.result
+    assert skipped(view.shown)
+
+
+@pytest.mark.parametrize("refiner", ["vit_b", "laser", None])
+def test_a_refiner_that_is_not_here_is_explained(handlers, cows, refiner):
+    view = change(handlers, cows, refining=(refiner, "prompts", None), refined=True)[-1]
+    assert "refiner: expected" in view.status
+    assert view.result["kind"] == "coarse"
+
+
+def test_a_spot_of_what_was_fixed_is_what_is_shown(service, cows):
+    rows, columns = cows.shown.shape[:2]
+    shown = Shown(cows.run, fixes=(Fix(((0.2, 0.9),), "trees", radius=0.05),))
+    place = (0.2 * columns, 0.9 * rows)
+    assert point_at(service, cows.run, COWS, *place).shown == "grass"
+    assert point_at(service, cows.run, COWS, *place, shown).shown == "trees"
+
+
+# The download
+
+
+def test_the_archive_holds_what_is_shown_in_coco_too(service, cows):
+    fixes = (Fix(((0.5, 0.5),), sam="sam-nano"), Fix(((0.1, 0.9), (0.3, 0.9)), "trees", radius=0.03))
+    undone = Fix(((0.7, 0.9),), "trees", radius=0.03)
+    shown = Shown(cows.run, Refinement(cows.run, "edges", "prompts"), fixes).fixed(undone).undo()
+    name, content = bundle(service, shown, COWS, choice="coco")
+    assert name == "cows-refined-fixed.zip"
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    coco = json.loads(archive.read("coco/annotations.json"))
+    names = {entry["id"]: entry["name"] for entry in coco["categories"]}
+    size = coco["images"][0]["height"], coco["images"][0]["width"]
+    found = np.full(size, "", object)
+    for entry in coco["annotations"]:
+        found[coco_mask.decode(entry["segmentation"]) > 0] = names[entry["category_id"]]
+    at = lambda x, y: found[int(y * size[0]), int(x * size[1])]  # noqa: E731
+    assert at(0.5, 0.5) != "cow", "excluded"
+    assert at(0.2, 0.9) == "trees", "painted"
+    assert at(0.7, 0.9) == "grass", "taken back"
+    record = json.loads(archive.read("cows-refined-fixed.json"))
+    assert [entry["tool"] for entry in record["settings"]["fixes"]] == ["click", "brush"]
+    assert "2 fixes were made by hand" in archive.read("HOW-TO.txt").decode()
+
+
+@pytest.mark.parametrize("choice", FORMATS)
+def test_every_format_of_the_menu_is_in_the_archive(service, cows, choice):
+    name, content = bundle(service, cows.run, COWS, choice=choice)
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    assert name == "cows.zip"
+    assert archive.testzip() is None
+    marks = {"png": "labels.png", "index": "index.png", "overlay": "overlay.png", "json": ".json", "npz": ".npz"}
+    for kind in formats_of(choice):
+        mark = marks.get(kind, f"{kind}/")
+        assert any(mark in entry for entry in archive.namelist()), kind
+        assert kind in archive.read("HOW-TO.txt").decode()
+
+
+def test_the_menu_names_the_core_s_formats():
+    assert set(FORMATS) - {"usual", "all"} == set(export.FORMATS) - {"json", "npz"}
+    assert set(formats_of("all")) == set(export.FORMATS)

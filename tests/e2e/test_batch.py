@@ -1,0 +1,108 @@
+"""Many pictures in a real browser: drop five of which one is corrupt, stop, go on, one zip."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from demo.settings import EXAMPLES, MAX_FILES
+from tests.e2e import steps
+from tests.photographs import photograph
+
+pytestmark = pytest.mark.e2e
+
+NAMES = ("cows", "horses", "kitten", "room")
+
+
+@pytest.fixture
+def five(tmp_path):
+    for name in NAMES:
+        shutil.copy(EXAMPLES / f"{name}.jpg", tmp_path)
+    (tmp_path / "broken.jpg").write_bytes((EXAMPLES / "palace.jpg").read_bytes()[:3000])
+    return [tmp_path / f"{name}.jpg" for name in ("cows", "broken", "horses", "kitten", "room")]
+
+
+def opened(page) -> None:
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+    page.get_by_role("tab", name="Batch").click()
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(open_page, artifacts, five, width):
+    page = open_page(width, 812)
+    opened(page)
+    page.locator("#batch-files input[type=file]").set_input_files(five)
+    lines = page.locator("#batch-queue li")
+    expect(page.locator("#batch-queue img")).to_have_count(4)
+    expect(lines).to_have_count(5)
+    expect(page.locator("#batch-news")).to_contain_text("1 cannot be used")
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(4)
+    expect(page.locator("#batch-news")).to_contain_text("4 of 5 are done")
+    failed = page.locator("#batch-queue li.failed")
+    expect(failed).to_have_count(1)
+    expect(failed).to_contain_text("broken.jpg")
+    page.screenshot(path=artifacts / f"batch_{width}.png", full_page=True)
+    with page.expect_download() as download:
+        page.locator("#batch-download").click()
+    assert download.value.suggested_filename == "cliptrase-batch.zip"
+    archive = zipfile.ZipFile(download.value.path())
+    assert len(json.loads(archive.read("coco/annotations.json"))["images"]) == 4
+    assert sum(name.startswith("masks/") for name in archive.namelist()) >= 4
+    steps.expect_no_sideways_scroll(page)
+    assert page.strangers == []
+
+
+def test_stop_and_go_on(open_page, five, tmp_path):
+    large = photograph(tmp_path / "large.jpg", 1, (2250, 3000))  # takes a second or two
+    page = open_page(1280, 800)
+    opened(page)
+    page.locator("#batch-refiner input").click()
+    page.get_by_role("option", name="sam-nano+edges").click()
+    page.locator("#batch-files input[type=file]").set_input_files([*five[:2], large])
+    expect(page.locator("#batch-queue img")).to_have_count(2)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(1)
+    with page.expect_response("**/reset"):
+        page.locator("#batch-stop").click()
+    expect(page.locator("#batch-queue li.busy")).to_have_count(0)
+    expect(page.locator("#batch-stop")).to_be_hidden()
+    expect(page.locator("#batch-download")).to_have_text("Download 1 result (zip)")
+    expect(page.locator("#batch-go")).to_have_text("Go on")
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    expect(page.locator("#batch-news")).to_contain_text("2 of 3 are done")
+    page.locator("#batch-clear").click()
+    expect(page.locator("#batch-queue li")).to_have_count(0)
+    expect(page.locator("#batch-download")).to_be_hidden()
+
+
+def test_several_pictures_dropped_on_the_page_make_a_batch(open_page, five):
+    page = open_page(1280, 800)
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+    page.evaluate(
+        """async urls => {
+          const carrier = new DataTransfer();
+          for (const [name, url] of urls)
+            carrier.items.add(new File([await (await fetch(url)).blob()], name, { type: "image/jpeg" }));
+          const how = { dataTransfer: carrier, bubbles: true, cancelable: true };
+          document.body.dispatchEvent(new DragEvent("drop", how));
+        }""",
+        [[f"{i}.jpg", page.locator("#examples img").nth(i).get_attribute("src")] for i in range(3)],
+    )
+    expect(page.locator("#batch-queue li")).to_have_count(3)
+    expect(page.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
+
+
+def test_too_many_at_once_are_explained(open_page, tmp_path):
+    page = open_page(1280, 800)
+    opened(page)
+    many = [shutil.copy(EXAMPLES / "cows.jpg", tmp_path / f"{i}.jpg") for i in range(MAX_FILES + 5)]
+    page.locator("#batch-files input[type=file]").set_input_files(many)
+    expect(page.locator("body")).to_contain_text(f"at most {MAX_FILES} files at once")

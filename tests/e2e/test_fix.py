@@ -1,0 +1,166 @@
+"""Coarse or refined, and fixing by hand, in a real browser: mouse, finger, keys, downloads."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from tests.e2e import steps
+
+pytestmark = pytest.mark.e2e
+
+STROKE = [(0.1, 0.85), (0.2, 0.9), (0.3, 0.85)]
+
+
+def open_bench(page) -> None:
+    steps.open_example(page, 1)
+    page.locator("#result .open-bench").click()
+    expect(page.locator("#result .bench")).to_be_visible()
+
+
+def tool(page, name: str) -> None:
+    page.locator(f"#result [name=tool][value={name}]").check()
+
+
+def at(page, x: float, y: float) -> tuple[float, float]:
+    box = page.locator("#result canvas").bounding_box()
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def expect_fixes(page, count: int) -> None:
+    text = "Coarse:" if not count else f"Coarse, {count} fix{'es' if count > 1 else ''}:"
+    expect(page.locator("#status")).to_contain_text(text)
+    expect(page.locator("#result .stage")).not_to_have_class("stage waiting")
+
+
+def draw_by_finger(page, points) -> None:
+    """A touch screen's own events, as no mouse makes them."""
+    browser = page.context.new_cdp_session(page)
+    places = [dict(zip("xy", at(page, *point), strict=True)) for point in points]
+    browser.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": places[:1]})
+    for place in places[1:]:
+        browser.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [place]})
+    browser.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def draw_by_mouse(page, points) -> None:
+    page.mouse.move(*at(page, *points[0]))
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*at(page, *point), steps=6)
+    page.mouse.up()
+
+
+def downloaded(page, choice: str) -> tuple[str, zipfile.ZipFile]:
+    page.locator("#formats input").click()
+    page.get_by_role("option", name=choice).click()
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    return download.value.suggested_filename, zipfile.ZipFile(download.value.path())
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["1280 mouse", "375 finger"])
+def test_an_exclude_click_a_stroke_and_an_undo_reach_the_coco_file(open_page, artifacts, touch):
+    page = open_page(375, 812, has_touch=True) if touch else open_page(1280, 800)
+    open_bench(page)
+    click = page.touchscreen.tap if touch else page.mouse.click
+    draw = draw_by_finger if touch else draw_by_mouse
+    tool(page, "exclude")
+    click(*at(page, 0.5, 0.5))
+    expect_fixes(page, 1)
+    expect(page.locator("#result .said")).to_contain_text("of the picture")
+    tool(page, "brush")
+    classes = page.locator("#result .bench select")
+    name = classes.locator("option").nth(1).inner_text()
+    classes.select_option(name)
+    draw(page, STROKE)
+    expect_fixes(page, 2)
+    expect(page.locator("#result .said")).to_contain_text(f"became {name}")
+    page.screenshot(path=artifacts / f"fix_{'375' if touch else '1280'}.png")
+    draw(page, [(0.7, 0.85), (0.9, 0.85)])
+    expect_fixes(page, 3)
+    page.locator("#result [data-do=undo]").click()
+    expect_fixes(page, 2)
+    expect(page.locator("#result [data-do=redo]")).to_be_enabled()
+    steps.expect_no_sideways_scroll(page)
+    for control in (
+        page.locator("#result .bench button, #result .bench label, #result .open-bench").all() if touch else ()
+    ):
+        assert control.bounding_box()["height"] >= 44
+    page.locator("#result .open-bench").click()
+    expect(page.locator("#result .bench")).to_be_hidden()
+
+    file, archive = downloaded(page, "COCO annotations")
+    assert file == "kitten-fixed.zip"
+    coco = json.loads(archive.read("coco/annotations.json"))
+    painted = next(entry["id"] for entry in coco["categories"] if entry["name"] == name)
+    image = coco["images"][0]
+    middles = [
+        ((left + width / 2) / image["width"], (top + height / 2) / image["height"])
+        for left, top, width, height in (e["bbox"] for e in coco["annotations"] if e["category_id"] == painted)
+    ]
+    assert any(abs(x - 0.2) < 0.05 and abs(y - 0.87) < 0.06 for x, y in middles), "the stroke"
+    assert not any(abs(x - 0.8) < 0.05 and abs(y - 0.85) < 0.03 for x, y in middles), "what was taken back"
+    record = json.loads(archive.read("kitten-fixed.json"))
+    assert [(fix["tool"], fix["class"]) for fix in record["settings"]["fixes"]] == [("click", None), ("brush", name)]
+    assert page.strangers == []
+
+
+def test_coarse_and_refined_are_one_switch_of_the_result_and_its_download(open_page):
+    page = open_page(1280, 800)
+    steps.open_example(page, 1)
+    legend = page.locator("#legend .legend").inner_text()
+    page.locator("#result [value=refined]").check()
+    expect(page.locator("#status")).to_contain_text("Refined by sam-nano+edges:")
+    expect(page.locator("#legend .legend")).not_to_have_text(legend)
+    file, archive = downloaded(page, "Overlay alone")
+    assert file == "kitten-refined.zip"
+    assert "kitten-refined.overlay.png" in archive.namelist()
+    page.locator("#result [value=coarse]").check()
+    expect(page.locator("#status")).to_contain_text("Coarse:")
+    page.locator("#result [value=refined]").check()
+    expect(page.locator("#status")).to_contain_text("Refined")
+    words = "zebra; mountain"
+    page.locator("#words textarea").fill(words)
+    page.locator("#segment").click()
+    steps.expect_result_of(page, words)
+    expect(page.locator("#result [value=coarse]")).to_be_checked()
+
+
+def test_the_keyboard_fixes_takes_back_and_leaves(open_page):
+    page = open_page(1280, 800)
+    open_bench(page)
+    tool(page, "brush")
+    page.locator("#result .bench select").select_option(index=1)
+    canvas = page.locator("#result canvas")
+    canvas.press("ArrowDown")
+    canvas.press("Enter")
+    expect_fixes(page, 1)
+    canvas.press("Control+z")
+    expect_fixes(page, 0)
+    canvas.press("Control+Shift+z")
+    expect_fixes(page, 1)
+    canvas.press("Escape")
+    expect(page.locator("#result .bench")).to_be_hidden()
+    expect(page.locator("#point")).to_be_empty()
+    canvas.press("Enter")  # asks why again
+    expect(page.locator("#point")).not_to_be_empty()
+
+
+def test_many_fast_clicks_are_all_done_and_what_fails_is_said(open_page):
+    page = open_page(1280, 800)
+    open_bench(page)
+    tool(page, "brush")
+    for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+        page.mouse.click(*at(page, share, 0.1))
+    expect_fixes(page, 5)
+    page.evaluate("document.querySelector('#result .bench select').replaceChildren(new Option('unicorn'))")
+    page.mouse.click(*at(page, 0.5, 0.5))
+    expect(page.locator("#status")).to_contain_text("Not possible. class: expected one of")
+    page.locator("#result [data-do=undo]").click()
+    expect_fixes(page, 4)

@@ -1,0 +1,274 @@
+"""Fixes by hand: clicks that the embedded SAM answers, strokes, undoing, what is written and read again, bad input."""
+
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+import cliptrase_core as cc
+from cliptrase_core.errors import InputError
+from cliptrase_core.refine import Fix, apply_fixes, read_fixes
+from cliptrase_core.refine.fixes import LARGEST_RADIUS, MOST_FIXES, MOST_POINTS, stroke
+from cliptrase_core.results import EVERYTHING_ELSE
+from tests.refine.test_refine import halves, painted, result_of
+
+CLICK = {"sam": "sam-nano"}
+
+
+def disc(height=120, width=160, at=(60, 100), radius=25):
+    """A map with one disc of class 1 on class 0."""
+    rows, columns = np.mgrid[:height, :width]
+    return ((rows - at[0]) ** 2 + (columns - at[1]) ** 2 < radius**2).astype(np.int32)
+
+
+THING = (100.5 / 160, 60.5 / 120)
+"""The middle of the disc."""
+
+
+def result_with(names, labels=None):
+    return result_of(disc() if labels is None else labels, names)
+
+
+# Clicks
+
+
+def test_a_click_includes_what_sam_finds_under_it_and_nothing_else():
+    thing = disc()
+    result = result_of(np.zeros_like(thing), ["wall", "ball"])
+    fixed = apply_fixes(result, painted(thing), [Fix((THING,), "ball", **CLICK)])
+    ball = fixed.labels == 1
+    assert (ball & (thing == 1)).sum() / (ball | (thing == 1)).sum() > 0.75
+    assert (result.labels == 0).all(), "the result before is not changed"
+    assert fixed.class_names == ("wall", "ball")
+
+
+@pytest.mark.parametrize(
+    ("names", "goes_to"),
+    [
+        (["wall", "ball"], "wall"),  # the nearest class
+        (["wall", "ball", "background"], "background"),
+        (["wall", "ball", EVERYTHING_ELSE], EVERYTHING_ELSE),
+        (["wall", "ball", "Background", EVERYTHING_ELSE], EVERYTHING_ELSE),
+        ([EVERYTHING_ELSE, "ball", "wall"], EVERYTHING_ELSE),
+    ],
+)
+def test_what_a_click_excludes_goes_where_it_is_said(names, goes_to):
+    result = result_with(names)
+    fixed = apply_fixes(result, painted(disc()), [Fix((THING,), **CLICK)])
+    changed = fixed.labels != result.labels
+    assert changed.sum() > 0.8 * disc().sum()
+    assert {fixed.class_names[label] for label in np.unique(fixed.labels[changed])} == {goes_to}
+    assert (result.labels[changed] == 1).all(), "only the class under the click loses"
+
+
+def test_one_class_over_the_whole_picture_leaves_to_everything_else():
+    result = result_of(np.zeros((120, 160), np.int32), ["ball"])
+    fixed = apply_fixes(result, painted(disc()), [Fix((THING,), **CLICK), Fix((THING,), "ball", radius=0.01)])
+    assert fixed.class_names == ("ball", EVERYTHING_ELSE)
+    assert 0 < fixed.areas[EVERYTHING_ELSE] < 0.5
+    assert fixed.to_coco(min_area=0)["categories"] == [{"id": 1, "name": "ball", "supercategory": ""}]
+
+
+def test_a_click_at_full_size_is_that_of_the_screen():
+    small, large = disc(), np.kron(disc(), np.ones((4, 4), np.int32))
+    one = Fix((THING,), "ball", **CLICK)
+    shown = apply_fixes(result_of(small * 0, ["wall", "ball"]), painted(small), [one]).labels
+    full = apply_fixes(result_of(large * 0, ["wall", "ball"]), painted(large), [one], seen=painted(small)).labels
+    assert (np.kron(shown, np.ones((4, 4), np.int32)) != full).mean() < 0.01
+
+
+def test_the_picture_is_embedded_once_for_all_clicks(monkeypatch):
+    from cliptrase_core.refine.refiners import loaded_sam
+
+    embedded, sam = [], loaded_sam("sam-nano").sam
+    embed = type(sam).embed
+    monkeypatch.setattr(type(sam), "embed", lambda *a: (embedded.append(1), embed(*a))[1])
+    image = painted(disc(at=(50, 50)))
+    for share in (0.3, 0.5, 0.7):
+        apply_fixes(result_with(["wall", "ball"]), image, [Fix(((share, 0.5),), "ball", **CLICK)])
+    assert len(embedded) == 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (3, 2)])
+@pytest.mark.parametrize("point", [(0.0, 0.0), (1.0, 1.0), (0.5, 0.5)])
+def test_odd_pictures_and_edges(size, point):
+    labels = np.zeros(size, np.int32)
+    labels.flat[: labels.size // 2] = 1
+    every = [
+        Fix((point,), "b", **CLICK),
+        Fix((point,), **CLICK),
+        Fix((point,), "a", radius=0.1),
+        Fix((point,), radius=0.2),
+    ]
+    fixed = apply_fixes(result_of(labels, ["a", "b"]), painted(labels), every)
+    assert fixed.labels.shape == size
+
+
+# Strokes
+
+
+def test_a_stroke_paints_a_band_of_its_width_with_round_ends():
+    box, mask = stroke([(0.25, 0.5), (0.75, 0.5)], 0.05, (100, 200))
+    whole = np.zeros((100, 200), bool)
+    whole[box] = mask
+    assert whole[50, 50:150].all()
+    assert abs(int(whole[:, 100].sum()) - 20) <= 1
+    assert whole[50, 41]
+    assert not whole[42, 41], "the corner is round"
+    assert not whole[:, :38].any()
+
+
+def test_a_stroke_is_the_same_at_every_size():
+    line = [(0.1, 0.2), (0.5, 0.9), (0.9, 0.3), (0.3, 0.3)]
+    shares = []
+    for size in ((150, 200), (600, 800), (1500, 2000)):
+        shares.append(stroke(line, 0.03, size)[1].sum() / (size[0] * size[1]))
+    assert max(shares) < 1.1 * min(shares)
+
+
+@pytest.mark.parametrize("points", [[(0.0, 0.0)], [(1.0, 1.0), (0.0, 0.0)], [(0.5, 0.5)] * 3])
+def test_a_stroke_stays_in_the_picture_and_marks_at_least_a_pixel(points):
+    box, mask = stroke(points, 0.0001, (30, 40))
+    assert mask.any()
+    assert box[0].stop <= 30
+    assert box[1].stop <= 40
+
+
+def test_the_eraser_takes_from_the_class_under_its_first_point_alone():
+    labels = halves(60, 90, 45)
+    result = result_of(labels, ["left", "right", EVERYTHING_ELSE])
+    fixed = apply_fixes(result, painted(labels), [Fix(((0.3, 0.5), (0.9, 0.5)), radius=0.05)])
+    assert (fixed.labels[labels == 1] == 1).all()
+    assert (fixed.labels[labels == 0] == 2).any()
+
+
+# Undo, exports, JSON
+
+
+def test_an_exclude_click_a_stroke_and_an_undo_are_in_the_coco_file(tmp_path):
+    result, image = result_with(["wall", "ball", EVERYTHING_ELSE]), painted(disc())
+    fixes = [
+        Fix((THING,), **CLICK),
+        Fix(((0.1, 0.1), (0.3, 0.1)), "ball", radius=0.04),
+        Fix(((0.1, 0.8), (0.3, 0.8)), "ball", radius=0.04),
+    ]
+    fixes.pop()  # undone
+    fixed = apply_fixes(result, image, fixes)
+    files = fixed.save(tmp_path, image, stem="disc", formats="json,npz")
+    cc.export({"disc": fixed}, tmp_path, ["coco", "json"], images=[image])
+    coco = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    numbers = {entry["name"]: entry["id"] for entry in coco["categories"]}
+    ball = np.zeros(result.size, bool)
+    for entry in coco["annotations"]:
+        if entry["category_id"] == numbers["ball"]:
+            ball |= coco_mask.decode(entry["segmentation"]).astype(bool)
+    assert ball[12, 20], "painted"
+    assert not ball[60, 100], "excluded"
+    assert not ball[96, 30], "undone"
+    assert [entry["tool"] for entry in cc.load_result(files.json).settings["fixes"]] == ["click", "brush"]
+
+
+def test_fixes_one_by_one_are_fixes_at_once_and_come_back_from_json():
+    result, image = result_with(["wall", "ball"]), painted(disc())
+    fixes = [
+        Fix((THING,), **CLICK),
+        Fix(((0.2, 0.2), (0.4, 0.4)), "ball", radius=0.05),
+        Fix(((0.3, 0.3),), radius=0.02),
+    ]
+    at_once = apply_fixes(result, image, fixes)
+    one_by_one = result
+    for one in fixes:
+        one_by_one = apply_fixes(one_by_one, image, [one])
+    assert np.array_equal(at_once.labels, one_by_one.labels)
+    assert at_once.settings == one_by_one.settings
+    again = read_fixes(json.loads(json.dumps(at_once.settings["fixes"])))
+    assert list(again) == fixes
+    assert np.array_equal(apply_fixes(result, image, again).labels, at_once.labels)
+
+
+def test_a_refined_result_stays_one_and_its_report_counts_anew():
+    coarse, image = result_with(["wall", "ball"]), painted(disc())
+    refined = cc.refine(coarse, image, "edges")
+    fixed = apply_fixes(refined, image, [Fix(((0.1, 0.1), (0.9, 0.1)), "ball", radius=0.05)])
+    assert isinstance(fixed, cc.Refined)
+    assert fixed.report.changed == (fixed.labels != coarse.labels).sum() > refined.report.changed
+    assert fixed.settings["refiner"] == "edges"
+
+
+def test_no_fix_changes_nothing():
+    result = result_with(["wall", "ball"])
+    assert apply_fixes(result, painted(disc()), []) is result
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"points": ((1.5, 0.5),)}, "point: expected x and y from 0 to 1"),
+        ({"points": ((0.5, float("nan")),)}, "point: expected"),
+        ({"points": ((0.5, float("inf")),)}, "point: expected"),
+        ({"points": ((-1, 10**400),)}, "point: expected"),
+        ({"points": (("0.5", 0.5),)}, "point: expected"),
+        ({"points": ((0.5,),)}, "point: expected"),
+        ({"points": ((True, False),)}, "point: expected"),
+        ({"points": ()}, "points of a brush: expected 1 to"),
+        ({"points": ((0.5, 0.5),) * 10_000}, f"expected 1 to {MOST_POINTS}, got 10000"),
+        ({"points": ((0.5, 0.5),) * 2, "radius": None, "sam": "sam-nano"}, "points of a click: expected 1"),
+        ({"radius": 0}, "brush radius"),
+        ({"radius": LARGEST_RADIUS * 2}, "brush radius"),
+        ({"radius": float("nan")}, "brush radius"),
+        ({"radius": "wide"}, "brush radius"),
+        ({"radius": None}, "a radius (a stroke) or a SAM"),
+        ({"sam": "sam-nano"}, "got both"),
+        ({"radius": None, "sam": "edges"}, "sam: expected one of"),
+        ({"class_name": 3}, "class: expected a name"),
+    ],
+)
+def test_what_is_no_fix_is_explained(how, said):
+    with pytest.raises(InputError) as error:
+        Fix(**{"points": ((0.5, 0.5),), "radius": 0.05, **how})
+    assert said in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        None,
+        "click",
+        {"tool": "click"},
+        [None],
+        [[]],
+        [{}],
+        [{"tool": "laser", "points": [[0.5, 0.5]]}],
+        [{"tool": "click", "points": [[0.5, 0.5]]}],
+        [{"tool": "brush", "points": [[0.5, 0.5]]}],
+        [{"tool": "brush", "points": "0.5", "radius": 0.1}],
+        [{"tool": "brush", "points": [0.5, 0.5], "radius": 0.1}],
+        [{"tool": "brush", "points": [[0.5, 0.5]] * 10_000, "radius": 0.1}],
+        [{"tool": "brush", "points": [[0.5, 0.5]], "radius": 0.1, "class": ["a"]}],
+        [{"tool": "brush", "points": [[0.5, 0.5]], "radius": 0.1}] * (MOST_FIXES + 1),
+    ],
+)
+def test_json_that_holds_no_fixes_is_explained(entries):
+    with pytest.raises(InputError, match="expected"):
+        read_fixes(entries)
+
+
+def test_an_unknown_class_another_picture_and_too_many_fixes_are_explained():
+    result, image, dot = result_with(["wall", "ball"]), painted(disc()), Fix(((0.5, 0.5),), "ball", radius=0.01)
+    with pytest.raises(InputError, match="class: expected one of wall, ball, got 'cup'"):
+        apply_fixes(result, image, [dot, Fix(((0.5, 0.5),), "cup", radius=0.01)])
+    with pytest.raises(InputError, match="picture: expected"):
+        apply_fixes(result, image[:50], [dot])
+    many = apply_fixes(result, image, [dot] * MOST_FIXES)
+    with pytest.raises(InputError, match="fixes: expected at most"):
+        apply_fixes(many, image, [dot])
+    long = [Fix(((0.5, 0.5),) * MOST_POINTS, "ball", radius=0.01)] * 5
+    with pytest.raises(InputError, match="points of all strokes: expected at most"):
+        apply_fixes(result, image, long)
+    with pytest.raises(InputError, match="points of all strokes"):
+        read_fixes([one.as_dict() for one in long])
