@@ -1,4 +1,4 @@
-"""What the stages hand to each other and to the caller: frozen, checked when made, never changed."""
+"""Results of every stage: frozen, checked when made, never changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods that change blocks before the last: one more forward pass of the picture serves all of them."""
+"""Methods that change blocks before the last one: they share one more forward pass of the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Components of a coarse result: what a promptable model is asked about, one component at a time."""
+"""Components of a coarse result: SAM is prompted with each of them on its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the methods of a result do: save it under its picture's name, show it in a notebook."""
+"""Methods of a result: save it under its picture's name, show it in a notebook."""
 
 from __future__ import annotations
 
