@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test e2e lint bench interop clean
+.PHONY: demo test e2e lint bench soak load interop clean
 
 demo: .venv/.ready  ## start the app on the embedded model: http://127.0.0.1:7860
 	CLIPTRASE_MODEL=$${CLIPTRASE_MODEL:-nano} $(BIN)/python app.py
@@ -23,9 +23,15 @@ lint: .venv/.ready  ## style, types, architecture
 bench: .venv/.ready  ## speed of core and page, a soak: measured here
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.page
-	$(BIN)/python -m tests.benchmarks.soak
+	$(BIN)/python -m tests.benchmarks.soak --requests 300
 	$(BIN)/python -m tests.benchmarks.refine
 	$(BIN)/python -m tests.benchmarks.folder
+
+soak: .venv/.ready  ## an hour of mixed requests: memory stays level, nothing is left
+	$(BIN)/python -m tests.benchmarks.soak
+
+load: .venv/.ready  ## four minutes of 1 to 16 visitors at once with photographs
+	$(BIN)/python -m tests.benchmarks.load
 
 # Half a gigabyte of other people's programs, in an environment of their own: they must not decide what is installed here.
 interop: .venv/.ready .venv-interop/.ready  ## exports, opened by pycocotools, supervision, labelme and ultralytics

@@ -25,7 +25,7 @@ from demo.errors import UserError, for_people
 from demo.handling import one_of, plainly, text, whole
 from demo.model_facts import offered
 from demo.service import Refinement, Run, SegmentRequest, SegmentView, Service
-from demo.service.compare import VARIANTS, Comparison, cuts, difference, variants
+from demo.service.compare import VARIANTS, Comparison, cuts, difference, in_full, variants
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, is_here
 from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, REFINE_MODES, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import ONE_AT_A_TIME
@@ -170,9 +170,11 @@ class Endpoints:
         others = _words("other_vocabulary", other_vocabulary)
         found = variants(asked, tuple(dict.fromkeys(names)) or VARIANTS, others)
         seen = self._service.open(image, found[0].asked.preset, model=found[0].asked.model, short_side=asked.short_side)
+        run = Run(seen, asked)
+        full = in_full(self._service.encoded(run, image)[1].encoding.frame.labels, len(found))
         first: SegmentView | None = None
         compared = []
-        for variant, cut in cuts(self._service, image, Comparison(Run(seen, asked), found), full=True):
+        for variant, cut in cuts(self._service, image, Comparison(run, found), full=full):
             first = first or cut  # of the others only the words stay: maps of a photograph take 150 MB
             compared.append(describe_compared(variant, cut, difference(first, cut)))
         return describe_comparison(first, compared)

@@ -19,14 +19,15 @@ class LRUCache(Generic[Value]):
     at a time, which suits a machine with one model.
     """
 
-    def __init__(self, capacity: int, weigh: Callable[[Value], int] = lambda _: 1) -> None:
+    def __init__(self, capacity: int | Callable[[], int], weigh: Callable[[Value], int] = lambda _: 1) -> None:
         """Keep values of at most `capacity` together; the newest stays even if it alone weighs more.
 
         Args:
-            capacity: in the unit of `weigh`.
+            capacity: in the unit of `weigh`; a function is asked anew for each value that comes.
             weigh: what a value takes, for example its bytes; by default each counts as one.
         """
-        self._capacity, self._weigh = capacity, weigh
+        self._capacity = capacity if callable(capacity) else lambda: capacity
+        self._weigh = weigh
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._weights: dict[Hashable, int] = {}
         self._lock = threading.Lock()
@@ -55,7 +56,8 @@ class LRUCache(Generic[Value]):
             value = make()
             with self._lock:
                 self._values[key], self._weights[key] = value, self._weigh(value)
-                while len(self._values) > 1 and sum(self._weights.values()) > self._capacity:
+                most = self._capacity()
+                while len(self._values) > 1 and sum(self._weights.values()) > most:
                     oldest, _ = self._values.popitem(last=False)
                     del self._weights[oldest]
             return value, False

@@ -1,4 +1,4 @@
-"""How the program ends: at Ctrl-C, at any moment, without a page of trace. Imports nothing that takes time."""
+"""End the program at Ctrl-C at any moment, without a trace. Imports nothing that takes time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person can mend, as one exception whose text is fit to be shown. Imports no Gradio."""
+"""Errors that a person can fix, with a text that may be shown. Imports no Gradio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundled pictures with words that suit them. Read when somebody opens the page, never at import."""
+"""Bundled pictures with words for them. Read when the page opens, never at import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every handler needs: errors become messages, and what came in is checked before anything is computed."""
+"""Helpers of every handler: errors become messages, arguments are checked before anything is computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long work that can be watched and left. Imports no Gradio."""
+"""Long work with progress, which can be cancelled. Imports no Gradio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How memory is given back to the system; how much is left is said by `cliptrase_core.io.memory`."""
+"""Give memory back to the system. How much is left, `cliptrase_core.io.memory` says."""
 
 from __future__ import annotations
 

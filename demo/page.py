@@ -236,13 +236,10 @@ def build(service: Service) -> gr.Blocks:
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
         words.wire(page.words, blocks, WordsHandlers())
-        running = [
-            *_wire_segmenting(page, PageHandlers(service), handlers, ReopenHandlers(service, handlers)),
-            changing,
-        ]
-        pictures = [page.ask.image, page.ask.opening]
-        deleting = MineHandlers(service, result.NO_RESULT)
-        mine.wire(page.mine, pictures, result.result_outputs(page.result), running, deleting)
+        reopening = ReopenHandlers(service, handlers)
+        running = [*_wire_segmenting(page, PageHandlers(service), handlers, reopening), changing]
+        gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
+        mine.wire(page.mine, gone, running, MineHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
         ask.wire(page.ask)

@@ -1,4 +1,4 @@
-"""Numbers and names that the page is built with, and what the environment asks for. Imports nothing heavy."""
+"""Constants of the page, and settings from the environment. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -65,7 +65,8 @@ def evaluate(segmenter: Segmenter, output: Path, group: Group, source: Seven, **
     """A whole run."""
     predictor = PresetPredictor(segmenter, "auto", SegmentOptions(templates="simple7"))
     with only_writer(output, group):
-        return run(Job(source, predictor, readers=1), HEADER, output, 2, group, **settings)
+        header = {**HEADER, "pictures": len(source.keys)}
+        return run(Job(source, predictor, readers=1), header, output, 2, group, **settings)
 
 
 def die_late(output: Path) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from cliptrase_core.cli.arguments import add_options, expect_no_model_arguments, given_options
-from cliptrase_core.cli.word_files import words_of_argument
+from cliptrase_core.cli.arguments import add_options, expect_no_model_arguments, given_options, words_of_argument
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.between import chain, steps, to_lines
@@ -30,7 +29,7 @@ from cliptrase_core.evaluation.readers.base import ReadSet, with_words
 from cliptrase_core.evaluation.readers.registry import LAYOUTS, recognised
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import PROTOCOLS, OwnSet, Request
-from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run
+from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run, started_by
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.evaluation.word_lists import WORD_LISTS
 from cliptrase_core.io.files import expect_ours, write_all
@@ -138,8 +137,8 @@ def execute(options: argparse.Namespace, load: Load) -> int:
     if options.output is None or options.output.suffix != ".json":
         got = "nothing" if options.output is None else options.output.name
         raise InputError(explain("output", expected="a file that ends in .json", got=got, remedy="Give --output."))
-    with joined() as group:
-        options.device = options.device or own_device()
+    with joined(options.device) as group:
+        options.device = own_device(options.device)
         if options.between is not None:
             return _run_between(options, load, group)
         return _run(_request(options), options, load, group)
@@ -316,23 +315,22 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
     """Write the report and say what it says; False if no picture could be used."""
     output: Path = options.output
     report = make_report(found.records, plan.job.source.names, plan.rule, plan.header)
-    start = ["torchrun", f"--nproc-per-node={group.world}"] if group.world > 1 else ["python"]
-    command = shlex.join([*start, "-m", "cliptrase_core", *sys.argv[1:]])
+    command = shlex.join([*started_by(), "-m", "cliptrase_core", *sys.argv[1:]])
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
-    looks = sheets.all_looks(plan.job, found.records)
+    shown = sheets.shown_pictures(plan.job, found.records)
     files = {kind: path.name for kind, path in _files(output).items()}
     write_all(
         output.parent,
         {
-            **{files[title]: sheets.to_png(rows) for title, rows in looks.items()},
-            files["markdown"]: to_markdown(report, {title: files[title] for title in looks}),
-            files["page"]: to_html(report, looks),
+            **{files[title]: sheets.to_png(rows) for title, rows in shown.items()},
+            files["markdown"]: to_markdown(report, {title: files[title] for title in shown}),
+            files["page"]: to_html(report, shown),
             files["json"]: to_json(report),
         },
     )
     for title in sheets.TITLES:
-        if title not in looks:  # of an earlier run with more pictures
+        if title not in shown:  # of an earlier run with more pictures
             output.with_name(files[title]).unlink(missing_ok=True)
     problems = report["pictures"]["problems"]
     if problems:

@@ -1,4 +1,4 @@
-"""Pictures through a model at speed: read ahead, those of one size together, results written beside; memory bounded."""
+"""Run pictures through a model at speed: read ahead, batch pictures of one size, write results beside."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def choose(
         setting: of a benchmark; None for pictures of one's own.
         options: method and residual.
         values: in place of the protocol's; None leaves one as it is.
-        short_side: likewise.
+        short_side: in place of the protocol's too.
 
     Raises:
         InputError: a setting that the protocol does not know, or a value that nothing would heed.

@@ -18,8 +18,9 @@ import numpy as np
 from PIL import Image
 
 from cliptrase_core.evaluation.report import FORMAT, NO_CLASS, Report, by_loss
-from cliptrase_core.evaluation.sheets import PARTS, Look
+from cliptrase_core.evaluation.sheets import PARTS, ShownPicture
 from cliptrase_core.evaluation.sources import Pixels
+from cliptrase_core.viz.names import TURNING
 from cliptrase_core.viz.palette import Colour, class_colours, to_hex
 
 HEADLINE = "mIoU"
@@ -28,7 +29,7 @@ _LISTED = 200
 """Pictures that could not be used, or were left out, of which the page speaks; the report names all."""
 
 
-def to_html(report: Report, sheets: Mapping[str, Sequence[Look]]) -> bytes:
+def to_html(report: Report, sheets: Mapping[str, Sequence[ShownPicture]]) -> bytes:
     """The page.
 
     Args:
@@ -43,7 +44,7 @@ def to_html(report: Report, sheets: Mapping[str, Sequence[Look]]) -> bytes:
         *_facts(report),
         *_classes(report),
         *_confusions(report),
-        *(line for title, looks in sheets.items() for line in _sheet(title, looks)),
+        *(line for title, shown in sheets.items() for line in _sheet(title, shown)),
         *_problems(report),
         *_everything(report),
     ]
@@ -78,12 +79,16 @@ def _style() -> str:
 
 def text(value: object) -> str:
     """Any value as text of a page or of an attribute; what cannot stand in a page is written as its code."""
-    plain = "".join(_code(letter) if unicodedata.category(letter) in _UNSEEN else letter for letter in str(value))
+    plain = "".join(_code(letter) if _hidden(letter) else letter for letter in str(value))
     return html.escape(plain, quote=True)
 
 
 _UNSEEN = {"Cc", "Cs", "Cn"}
 """Control characters, halves of characters (names of files that are no UTF-8) and what is no character."""
+
+
+def _hidden(letter: str) -> bool:
+    return unicodedata.category(letter) in _UNSEEN or unicodedata.bidirectional(letter) in TURNING
 
 
 def _code(letter: str) -> str:
@@ -305,29 +310,29 @@ def _confusions(report: Report) -> Iterator[str]:
         given = text(NO_CLASS) if pair["given"] is None else name(pair["given"])
         bar = f"<div class='bar'><i class='missed' style='width:{100 * pair['pixels'] / most:.2f}%'></i></div>"
         yield (
-            f"<tr><td>{name(pair['true'])}</td><td>{given}</td><td>{bar}</td><td class='n'>{pair['pixels']:,}</td>"
-            f"<td class='n'>{pair['share']:.1f} %</td></tr>"
+            f"<tr><td>{name(pair['true'])}</td><td class='name'>{given}</td><td>{bar}</td>"
+            f"<td class='n'>{pair['pixels']:,}</td><td class='n'>{pair['share']:.1f} %</td></tr>"
         )
     yield "</tbody></table></div>"
 
 
-def _sheet(title: str, looks: Iterable[Look]) -> Iterator[str]:
+def _sheet(title: str, shown: Iterable[ShownPicture]) -> Iterator[str]:
     yield f"<h2>{text(title)}</h2>"
     yield "<p class='note'>As scored, the truth, the labels; numbers beside classes are their IoU in this picture.</p>"
-    for look in looks:
-        yield f"<figure class='look'><figcaption><b>{name(look.key)}</b>, mIoU {look.score:.1f} %</figcaption>"
-        if not look.tiles:
+    for one in shown:
+        yield f"<figure class='shown'><figcaption><b>{name(one.key)}</b>, mIoU {one.score:.1f} %</figcaption>"
+        if not one.tiles:
             yield "<p class='note'>It could not be read again.</p></figure>"
             continue
         yield "<div class='tiles'>"
-        for part, tile in zip(PARTS, look.tiles, strict=True):
-            described = f"{part} of {look.key}"
+        for part, tile in zip(PARTS, one.tiles, strict=True):
+            described = f"{part} of {one.key}"
             yield f"<p class='tile'><span>{part}</span><img alt='{text(described)}' src='{data_url(tile)}'></p>"
         yield "<ul class='legend'>"
-        for entry in look.legend:
+        for entry in one.legend:
             score = "" if entry.iou is None else f"<b>{entry.iou:.0f}</b>"
             yield f"<li>{_chip(entry.colour)}{name(entry.name)}{score}</li>"
-        yield f"<li class='soft'>and {look.more} more</li>" if look.more else ""
+        yield f"<li class='soft'>and {one.more} more</li>" if one.more else ""
         yield "</ul></div></figure>"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from cliptrase_core.errors import CliptraseError, InputError, explain
 from cliptrase_core.evaluation.batches import Batch, Job, make_batches, run_batches
-from cliptrase_core.evaluation.records import Header, Ledger, Record, forget, part_path, read_ledgers
+from cliptrase_core.evaluation.records import Header, Ledger, Record, every_record, forget, part_path, read_ledgers
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fre
     if not group.first:
         return None
     new = {record.key: record for part, _ in gathered for record in part}
+    _keep_others(folder, new, header)
     pace = Pace(
         images=len(new),
         resumed=len(keys) - len(new),
@@ -119,6 +120,14 @@ def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fre
     )
     everything = new | known
     return Finished([everything[key] for key in keys], pace)
+
+
+def _keep_others(folder: Path, new: Mapping[str, Record], header: Header) -> None:
+    """Keep what processes wrote whose files lie elsewhere: machines need not share a file system."""
+    here = every_record(folder)
+    if others := [record for key, record in new.items() if here.get(key) != record]:
+        with Ledger(part_path(folder, 0), header) as ledger:
+            ledger.append(others)
 
 
 def _known(folder: Path, header: Header, job: Job, fresh: bool) -> dict[str, Record]:
@@ -201,26 +210,91 @@ class Group:
         return [part for part in everyone or [] if part is not None]
 
 
+GLOO, NCCL = "gloo", "nccl"
+
+
 @contextmanager
-def joined() -> Iterator[Group]:
+def joined(device: str | None = None) -> Iterator[Group]:
     """Join the processes that `torchrun` started, and leave them at the end.
 
-    Gloo on every machine: only records travel, a few kilobytes a picture, and never what is on a GPU.
+    Only records travel, a few kilobytes a picture: by nccl where every process has a GPU to itself, else by gloo. nccl
+    refuses two processes on one GPU, and processes that do not all take the same way wait for each other without end;
+    so each says what it has, in the store that `torchrun` keeps, before any chooses.
+
+    Args:
+        device: that was asked for; None for the best.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Group()
         return
-    distributed.init_process_group("gloo", timeout=_PATIENCE)
+    store, rank, world = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+    backend = common_backend(store, rank, world, has_own_gpu(device))
+    if backend == NCCL:
+        torch.cuda.set_device(own_device(device))
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_PATIENCE)
     try:
-        yield Group(distributed.get_rank(), world)
+        yield Group(rank, world)
     finally:
         distributed.destroy_process_group()
 
 
-def own_device() -> str | None:
-    """The GPU of this process among those of its machine; None where there is none, or one process."""
+class Store(Protocol):
+    """What all processes reach; `torchrun` keeps it."""
+
+    def set(self, key: str, value: str) -> None:
+        """Put a value there for all."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Wait until a value is there."""
+        ...
+
+
+def common_backend(store: Store, rank: int, world: int, own_gpu: bool) -> str:
+    """How records travel, the same answer in every process.
+
+    Args:
+        store: that all processes reach.
+        rank: of this process.
+        world: how many there are.
+        own_gpu: whether this one has a GPU to itself.
+    """
+    store.set(f"cliptrase/own_gpu/{rank}", "yes" if own_gpu else "no")
+    answers = [store.get(f"cliptrase/own_gpu/{other}") for other in range(world)]  # waits for each
+    return NCCL if all(answer == b"yes" for answer in answers) else GLOO
+
+
+def has_own_gpu(device: str | None) -> bool:
+    """Whether each process of this machine gets a GPU that no other one uses, and nccl is there to reach it.
+
+    Args:
+        device: that was asked for; None for the best.
+    """
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return (
+        device in (None, "cuda")
+        and torch.cuda.is_available()
+        and distributed.is_nccl_available()
+        and together <= torch.cuda.device_count()
+    )
+
+
+def own_device(device: str | None) -> str | None:
+    """The device of this process: its own among the GPUs of its machine, unless another was asked for.
+
+    Args:
+        device: that was asked for; None for the best, "cuda" for any GPU.
+    """
     local = os.environ.get("LOCAL_RANK")
-    if local is None or not torch.cuda.is_available():
-        return None
+    if device not in (None, "cuda") or local is None or not torch.cuda.is_available():
+        return device
     return f"cuda:{int(local) % torch.cuda.device_count()}"
+
+
+def started_by() -> list[str]:
+    """How the processes of this run are started, as a command line begins: "torchrun", "--nproc-per-node=2"."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return ["python"]
+    machines = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
+    several = [f"--nnodes={machines}"] if machines > 1 else []
+    return ["torchrun", *several, f"--nproc-per-node={os.environ.get('LOCAL_WORLD_SIZE', '1')}"]

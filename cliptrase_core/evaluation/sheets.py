@@ -53,7 +53,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ShownPicture:
     """One picture to look at.
 
     Attributes:
@@ -91,7 +91,7 @@ def grouped(order: Sequence[tuple[str, float]]) -> dict[str, list[tuple[str, flo
     return {title: list(chosen) for title, chosen in found.items() if chosen}
 
 
-def looks(job: Job, chosen: Sequence[tuple[str, float]]) -> list[Look]:
+def shown(job: Job, chosen: Sequence[tuple[str, float]]) -> list[ShownPicture]:
     """Label pictures again, to be looked at. Pixels that do not count are grey in the truth.
 
     Args:
@@ -101,17 +101,17 @@ def looks(job: Job, chosen: Sequence[tuple[str, float]]) -> list[Look]:
     by_name = class_colours(job.source.names)
     colours = [by_name[name] for name in job.source.names]
     places = {key: index for index, key in enumerate(job.source.keys)}
-    return [_look(job, places[key], score, colours) for key, score in chosen]
+    return [_shown_picture(job, places[key], score, colours) for key, score in chosen]
 
 
-def _look(job: Job, place: int, score: float, colours: Sequence[Colour]) -> Look:
+def _shown_picture(job: Job, place: int, score: float, colours: Sequence[Colour]) -> ShownPicture:
     key, names = job.source.keys[place], job.source.names
     try:
         sample, labels = job.outcome(place)
     except CliptraseError:  # the file has gone since it was scored
-        return Look(key, score, (), ())
+        return ShownPicture(key, score, (), ())
     if isinstance(labels, CliptraseError):
-        return Look(key, score, (), ())
+        return ShownPicture(key, score, (), ())
     if sample.labels is not None:
         labels = sample.labels[labels]
     legend = _legend(sample.truth, labels, names, colours)
@@ -119,7 +119,7 @@ def _look(job: Job, place: int, score: float, colours: Sequence[Colour]) -> Look
     table = np.array([*colours, NO_REGION_COLOUR], np.uint8)
     image = np.asarray(Image.fromarray(sample.image).resize(size[::-1]))
     maps = [_mixed(image, nearest(one, size), table) for one in (sample.truth, labels)]
-    return Look(key, score, (image, *maps), legend[:_ENTRIES], max(0, len(legend) - _ENTRIES))
+    return ShownPicture(key, score, (image, *maps), legend[:_ENTRIES], max(0, len(legend) - _ENTRIES))
 
 
 def _legend(truth: Labels, labels: Labels, names: Sequence[str], colours: Sequence[Colour]) -> tuple[Entry, ...]:
@@ -147,50 +147,50 @@ _LEGEND = 216
 _LETTERS = 12
 
 
-def to_png(rows: Sequence[Look]) -> bytes:
+def to_png(rows: Sequence[ShownPicture]) -> bytes:
     """A sheet: each picture as it was scored, its truth, its labels, and beside them what the colours mean."""
-    heights = [_row_size(look)[0] for look in rows]
-    width = max(_row_size(look)[1] for look in rows)
+    heights = [_row_size(one)[0] for one in rows]
+    width = max(_row_size(one)[1] for one in rows)
     canvas = Image.new("RGB", (width, sum(heights)), "white")
     draw, top = ImageDraw.Draw(canvas), 0
-    for number, (look, height) in enumerate(zip(rows, heights, strict=True), 1):
-        _draw_row(canvas, draw, top, look, number)
+    for number, (one, height) in enumerate(zip(rows, heights, strict=True), 1):
+        _draw_row(canvas, draw, top, one, number)
         top += height
     out = io.BytesIO()
     canvas.save(out, "PNG", pnginfo=marked_png())
     return out.getvalue()
 
 
-def _tiles_size(look: Look) -> Size:
+def _tiles_size(one: ShownPicture) -> Size:
     """Of the tiles side by side."""
-    if not look.tiles:
+    if not one.tiles:
         return 0, 0
-    height, width = look.tiles[0].shape[:2]
-    return height, len(look.tiles) * (width + _GAP)
+    height, width = one.tiles[0].shape[:2]
+    return height, len(one.tiles) * (width + _GAP)
 
 
-def _row_size(look: Look) -> Size:
-    height, width = _tiles_size(look)
-    lines = len(look.legend) + bool(look.more)
+def _row_size(one: ShownPicture) -> Size:
+    height, width = _tiles_size(one)
+    lines = len(one.legend) + bool(one.more)
     return _LINE + max(height, lines * _LINE) + 2 * _GAP, max(width + _LEGEND, 2 * _LEGEND)
 
 
-def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, look: Look, number: int) -> None:
-    written(draw, (_GAP, top + 2), f"{shown_name(look.key, number)}   mIoU {look.score:.1f}", _LETTERS)
+def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, one: ShownPicture, number: int) -> None:
+    written(draw, (_GAP, top + 2), f"{shown_name(one.key, number)}   mIoU {one.score:.1f}", _LETTERS)
     top += _LINE + _GAP
-    for place, tile in enumerate(look.tiles):
+    for place, tile in enumerate(one.tiles):
         canvas.paste(Image.fromarray(tile), (place * (tile.shape[1] + _GAP), top))
-    left = _tiles_size(look)[1] + _GAP
-    for line, entry in enumerate(look.legend):
+    left = _tiles_size(one)[1] + _GAP
+    for line, entry in enumerate(one.legend):
         y = top + line * _LINE
         draw.rectangle((left, y + 2, left + 11, y + 13), fill=entry.colour, outline="black")
         score = "" if entry.iou is None else f"  {entry.iou:.0f}"
         written(draw, (left + 18, y + 1), f"{shown_name(entry.name, line + 1)}{score}", _LETTERS)
-    if look.more:
-        written(draw, (left + 18, top + len(look.legend) * _LINE + 1), f"and {look.more} more", _LETTERS)
+    if one.more:
+        written(draw, (left + 18, top + len(one.legend) * _LINE + 1), f"and {one.more} more", _LETTERS)
 
 
-def all_looks(job: Job, records: Sequence[Record]) -> Mapping[str, Sequence[Look]]:
+def shown_pictures(job: Job, records: Sequence[Record]) -> Mapping[str, Sequence[ShownPicture]]:
     """Title to the pictures of each sheet, labelled again."""
     order = ranked(records, len(job.source.names))
-    return {title: looks(job, chosen) for title, chosen in grouped(order).items()} if ROWS else {}
+    return {title: shown(job, chosen) for title, chosen in grouped(order).items()} if ROWS else {}

@@ -1,4 +1,4 @@
-"""open_clip's architectures: their names and tags, which of them fit, and how one is built around its weights."""
+"""open_clip's architectures: names and tags, which of them fit, and building one around its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refiner says it did."""
+"""The report of a refinement: what changed, and why something did not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where SAM's weights come from: the repository, a file, the hub's cache or the hub."""
+"""SAM's weights: from the repository, a file, the hub's cache or the hub."""
 
 from __future__ import annotations
 

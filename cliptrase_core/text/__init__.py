@@ -1,1 +1,1 @@
-"""From what a person types to classes, and from classes to vectors."""
+"""Words to classes, and classes to vectors."""

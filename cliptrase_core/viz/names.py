@@ -36,6 +36,8 @@ LEAST_SIZE = 9
 """Pixels below which nobody reads a letter."""
 CORE = 0.6
 """Share of a name's width that must lie within its component."""
+TURNING = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
+"""Kinds of characters that cannot be seen and turn the direction of what follows; no script needs them in a name."""
 _PLACED_AT = 640
 """Long side, in pixels, of the map on which places are looked for."""
 
@@ -112,6 +114,8 @@ def shown_name(name: str, number: int, font: str | None = None) -> str:
 
 def readable(text: str, font: str | None = None) -> bool:
     """Whether the font has every letter, and letters that join or run to the left can be laid out."""
+    if any(unicodedata.bidirectional(letter) in TURNING for letter in text):
+        return False  # it would be drawn as another name
     plain = features.check("raqm") or all(unicodedata.bidirectional(letter) not in {"R", "AL"} for letter in text)
     return plain and all(_has(letter, font) for letter in text)
 

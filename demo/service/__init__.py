@@ -1,4 +1,4 @@
-"""Between the page and the core: what is asked, what comes back, what is kept meanwhile. Imports no Gradio."""
+"""The service between page and core: requests, results and caches. Imports no Gradio."""
 
 from demo.errors import UserError
 from demo.models import Status

@@ -1,4 +1,4 @@
-"""What denoising did to the regions of a picture, and which class each of them voted for. Imports no Gradio."""
+"""Clusters before and after denoising, and the class that each region voted for. Imports no Gradio."""
 
 from __future__ import annotations
 

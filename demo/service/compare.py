@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
 from demo.settings import METHODS
 
+if TYPE_CHECKING:
+    from cliptrase_core.io.geometry import Size
+
 STEPS = {
     "clip": ("CLIP", {"method": "clip"}),
     "recovery": ("+ recovery", {"method": "cliptrase", "vote": False}),
@@ -24,6 +28,8 @@ STEPS = {
 """CLIPtrase step by step: name -> (title, what is asked); each adds one thing to the one before."""
 VARIANTS = (*STEPS, *(name for name in METHODS if name not in STEPS))
 """Everything that is compared unless less is asked for: the steps, then the other methods."""
+MOST_COMPARED = 50_000_000
+"""Pixels of all results of a call together: a tenth of a second and 12 MB each million. Beyond, the page's own size."""
 OWN, OTHER_WORDS = "yours", "other words"
 _SHARED_STAGES = ("read", "encode")
 
@@ -93,6 +99,11 @@ def own_name(asked: SegmentRequest, among: Sequence[Variant]) -> str | None:
     return next((one.name for one in among if _settled(one.asked) == _settled(asked)), None)
 
 
+def in_full(size: Size, results: int) -> bool:
+    """Whether so many results are compared in the picture's own size (H, W), or at the size at which they are shown."""
+    return size[0] * size[1] * results <= MOST_COMPARED
+
+
 def cuts(
     service: Service, path: str | None, comparison: Comparison, *, full: bool = False
 ) -> Iterator[tuple[Variant, SegmentView]]:
@@ -141,9 +152,6 @@ def _settled(asked: SegmentRequest) -> SegmentRequest:
     return dataclasses.replace(asked, vote=False, denoise="cls", eps=None, min_samples=None)
 
 
-Labels = npt.NDArray[np.int32]
-
-
 @dataclass(frozen=True)
 class Change:
     """One class in two results.
@@ -188,15 +196,23 @@ def difference(before: SegmentView, after: SegmentView) -> Difference:
         before: first result.
         after: second, in the same frame.
     """
-    all_names, first, second = by_name(before, after)
-    size = len(all_names)
+    all_names, tables = by_name(before, after)
+    labels = before.result.labels, after.result.labels
+    there = np.zeros(len(all_names), bool)
+    for table, one in zip(tables, labels, strict=True):
+        for rows in core.io.geometry.strips(one.shape):  # strips: a photograph's maps would take a gigabyte together
+            there[table[np.bincount(one[rows].ravel(), minlength=len(table)) > 0]] = True
     # Only classes that are there: a table of all pairs of a thousand words would be large.
-    used = np.flatnonzero(np.bincount(first.ravel(), minlength=size) + np.bincount(second.ravel(), minlength=size))
+    used = np.flatnonzero(there)
     names, count = [all_names[i] for i in used], len(used)
-    compact = np.zeros(size, dtype=np.int64)
+    compact = np.zeros(len(all_names), dtype=np.int64)
     compact[used] = np.arange(count)
-    pairs = np.bincount((compact[first] * count + compact[second]).ravel(), minlength=count * count)
-    table = pairs.reshape(count, count) / first.size  # rows before, columns after
+    pairs, changed = np.zeros(count * count, np.int64), np.empty(labels[0].shape, bool)
+    for rows in core.io.geometry.strips(changed.shape):
+        first, second = (compact[table][one[rows]] for table, one in zip(tables, labels, strict=True))
+        np.not_equal(first, second, out=changed[rows])
+        pairs += np.bincount((first * count + second).ravel(), minlength=count * count)
+    table = pairs.reshape(count, count) / changed.size  # rows before, columns after
     known = [{fold(name) for name in cut.result.class_names} for cut in (before, after)]
     classes = [
         Change(
@@ -208,7 +224,6 @@ def difference(before: SegmentView, after: SegmentView) -> Difference:
     ]
     moved = table - np.diag(np.diag(table))
     order = [divmod(int(i), count) for i in np.argsort(-moved, axis=None, kind="stable") if moved.flat[i] > 0]
-    changed = first != second
     return Difference(
         changed=changed,
         share=float(changed.mean()),
@@ -217,8 +232,8 @@ def difference(before: SegmentView, after: SegmentView) -> Difference:
     )
 
 
-def by_name(before: SegmentView, after: SegmentView) -> tuple[list[str], Labels, Labels]:
-    """One list of names for two results, and the labels of both as indices into it."""
+def by_name(before: SegmentView, after: SegmentView) -> tuple[list[str], list[npt.NDArray[np.int64]]]:
+    """One list of names for two results, and for each result the places of its labels in it."""
     places: dict[str, int] = {}
     names: list[str] = []
     tables = []
@@ -227,8 +242,8 @@ def by_name(before: SegmentView, after: SegmentView) -> tuple[list[str], Labels,
             if fold(name) not in places:
                 places[fold(name)] = len(names)
                 names.append(name)
-        tables.append(np.array([places[fold(name)] for name in cut.result.class_names], dtype=np.int32))
-    return names, tables[0][before.result.labels], tables[1][after.result.labels]
+        tables.append(np.array([places[fold(name)] for name in cut.result.class_names], dtype=np.int64))
+    return names, tables
 
 
 def fold(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A person's own ground truth, and how well results agree with it. Imports no Gradio."""
+"""Score results against a ground truth that a person brings. Imports no Gradio."""
 
 from __future__ import annotations
 

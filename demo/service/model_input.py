@@ -1,4 +1,4 @@
-"""What a model is given of a picture: its pixels, and where they came from. Imports no Gradio."""
+"""The model input of a picture: its pixels, and the area that they come from. Imports no Gradio."""
 
 from __future__ import annotations
 

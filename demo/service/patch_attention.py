@@ -1,4 +1,4 @@
-"""What one patch looks at, before and after recovery. Imports no Gradio."""
+"""Attention of one patch, before and after recovery. Imports no Gradio."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,13 +35,35 @@ FULL_BYTES = 30
 """Memory that each pixel takes while a result is made and packed in full: three maps, the picture, and copies."""
 
 
-def expect_room_in_full(size: Size) -> None:
+REFINED_BYTES = 50
+"""The same where boundaries are refined beside it: 47 were measured at 16 megapixels."""
+
+
+KEPT_SHARE = 8
+"""A store takes at most one part in so many of the memory that is left: on a small machine it keeps less."""
+
+
+def as_memory_allows(most: int) -> Callable[[], int]:
+    """Bytes that a store may keep: `most`, or less where little memory is left."""
+
+    def capacity() -> int:
+        left = core.io.memory.available()
+        return most if left is None else min(most, left // KEPT_SHARE)
+
+    return capacity
+
+
+def expect_room_in_full(size: Size, each: int = FULL_BYTES) -> None:
     """Refuse to make a result of (H, W) pixels that would take more memory than is left.
+
+    Args:
+        size: (H, W).
+        each: bytes that a pixel takes.
 
     Raises:
         UserError: with a way out.
     """
-    needed, left = FULL_BYTES * size[0] * size[1], core.io.memory.available()
+    needed, left = each * size[0] * size[1], core.io.memory.available()
     if left is not None and needed > left:
         raise UserError(
             f"In full, {size[0]} x {size[1]} pixels take about {needed / 1e9:.1f} GB of memory, and "
@@ -58,7 +80,7 @@ def expect_few_sentences(words: str, preset: str, templates: str | None) -> None
     """
     prompts = len(core.text.vocabulary.parse_vocabulary(words).prompts)
     chosen = templates or core.presets.preset_by_name(preset).templates
-    each = len(core.text.templates.templates_by_name(chosen))
+    each = len(core.text.encoder.templates_by_name(chosen))
     if prompts * each > MOST_SENTENCES:
         raise UserError(
             f"Words: {prompts} words in {each} sentences each are more than the {MOST_SENTENCES} sentences that "
@@ -254,7 +276,7 @@ class Pictures:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._kept: LRUCache[Entry] = LRUCache(KEPT_PICTURE_BYTES, lambda entry: entry.nbytes)
+        self._kept: LRUCache[Entry] = LRUCache(as_memory_allows(KEPT_PICTURE_BYTES), lambda entry: entry.nbytes)
 
     def encoded(
         self, segmenter: Segmenter, path: str | None, preset: str, short_side: int | None

@@ -1,4 +1,4 @@
-"""What is at a point of a segmented picture, and why. Imports no Gradio."""
+"""Classes at a point of a segmented picture, best first, with their reasons. Imports no Gradio."""
 
 from __future__ import annotations
 

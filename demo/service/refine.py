@@ -1,4 +1,4 @@
-"""Better boundaries for a result: which refiners can run here, one run of one of them. Imports no Gradio."""
+"""Refine a result: the refiners that can run here, and one run of one of them. Imports no Gradio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person asks for and gets: a picture divided among words. Imports no Gradio."""
+"""A request to segment, and its result. Imports no Gradio."""
 
 from __future__ import annotations
 

@@ -18,10 +18,12 @@ from demo.errors import UserError, for_people
 from demo.models import ModelRegistry, Status
 from demo.service.patch_attention import Matrix, PatchAttention, make_look, make_matrix
 from demo.service.pictures import (
+    REFINED_BYTES,
     Entry,
     Packed,
     PictureKey,
     Pictures,
+    as_memory_allows,
     digest,
     expect_few_sentences,
     expect_room_in_full,
@@ -56,11 +58,19 @@ class Service:
         """Remember what to run; nothing is loaded before `start` or the first request."""
         self.holder = holder or ModelRegistry(settings)
         self._pictures = Pictures()
-        self._results: LRUCache[Packed[Segmentation]] = LRUCache(KEPT_RESULT_BYTES, lambda packed: packed.nbytes)
-        self._refined: LRUCache[Packed[Refined]] = LRUCache(KEPT_REFINED_BYTES, lambda packed: packed.nbytes)
-        self._fixed: LRUCache[Packed[Segmentation]] = LRUCache(KEPT_FIXED_BYTES, lambda packed: packed.nbytes)
+        self._results: LRUCache[Packed[Segmentation]] = LRUCache(
+            as_memory_allows(KEPT_RESULT_BYTES), lambda packed: packed.nbytes
+        )
+        self._refined: LRUCache[Packed[Refined]] = LRUCache(
+            as_memory_allows(KEPT_REFINED_BYTES), lambda packed: packed.nbytes
+        )
+        self._fixed: LRUCache[Packed[Segmentation]] = LRUCache(
+            as_memory_allows(KEPT_FIXED_BYTES), lambda packed: packed.nbytes
+        )
         self._captures: LRUCache[Any] = LRUCache(KEPT_CAPTURES)
-        self._maps: LRUCache[AttentionMaps] = LRUCache(KEPT_MAP_BYTES, lambda maps: 3 * maps.affinity.nbytes)
+        self._maps: LRUCache[AttentionMaps] = LRUCache(
+            as_memory_allows(KEPT_MAP_BYTES), lambda maps: 3 * maps.affinity.nbytes
+        )
         self._matrices: LRUCache[Matrix] = LRUCache(KEPT_MATRICES)
         self._depths: LRUCache[list[LayerGlobals]] = LRUCache(KEPT_DEPTHS)
 
@@ -154,6 +164,7 @@ class Service:
         before, device = self.again(asked.run, path), str(segmenter.device)
         with for_people():
             if full and not entry.complete:
+                expect_room_in_full(entry.encoding.frame.labels, REFINED_BYTES)
                 coarse, pixels = self.again(asked.run, path, full=True), labelled_pixels(entry, asked.run.seen, path)
                 shown = (before.result, entry.pixels)
                 result = make_refined(coarse, pixels, asked, device=device, step=step, shown=shown)
@@ -306,6 +317,14 @@ class Service:
             return segmenter.capture(self._pictures.again(segmenter, seen, path).encoding)
 
         return self._captures.get(seen, make)[0]
+
+
+def _weight(packed: Packed[Any]) -> int:
+    return packed.nbytes
+
+
+def _weight_of_maps(maps: AttentionMaps) -> int:
+    return 3 * int(maps.affinity.nbytes)
 
 
 def _picture_of(key: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""What the browser runs, as files of their own."""
+"""Files that the browser runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What every tab is drawn and wired with."""
+"""Components and settings of events that all tabs share."""
 
 from __future__ import annotations
 

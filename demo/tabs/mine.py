@@ -32,10 +32,9 @@ def deleted(files: int, shared: int, made: int) -> str:
     """
     if not files + shared + made:
         return NOTHING
-    said = f"Deleted: {_several(files, 'file')}, and {_several(made, 'thing')} that this page had computed from them."
-    if shared:
-        said += f" {_several(shared, 'file')} stayed: another tab has the same, such as an example."
-    return said
+    went = f"Deleted: {_several(files, 'file')}, and {_several(made, 'thing')} that this page had computed from them."
+    stayed = f"{_several(shared, 'file')} stayed: another tab has the same, such as an example."
+    return " ".join([*([went] if files + made else []), *([stayed] if shared else [])])
 
 
 def _several(count: int, what: str) -> str:
@@ -54,7 +53,12 @@ class MineHandlers:
     """One method for each event; keeps nothing of any visitor."""
 
     def __init__(self, service: Service, no_result: tuple[Any, ...]) -> None:
-        """Serve pages from one service; `no_result` is what the result's components show then."""
+        """Serve pages from one service.
+
+        Args:
+            service: whose stores forget.
+            no_result: new values of what shows a result, once there is none.
+        """
         self._service, self._no_result = service, no_result
 
     @plainly
@@ -88,14 +92,13 @@ def draw() -> Mine:
     return Mine(mine, delete)
 
 
-def wire(mine: Mine, pictures: list[Any], results: list[Any], running: list[Any], handlers: MineHandlers) -> None:
+def wire(mine: Mine, gone: list[Any], running: list[Any], handlers: MineHandlers) -> None:
     """Wire the button.
 
     Args:
         mine: of `draw`.
-        pictures: the visitor's picture, and the one that the page opened with.
-        results: where a result goes.
+        gone: what is empty afterwards: the visitor's picture, the one that the page opened with, the result's parts.
         running: events that work on the picture: they end first.
         handlers: of these events.
     """
-    mine.delete.click(handlers.delete, None, [mine.mine, *pictures, *results], cancels=running, **CHEAP)
+    mine.delete.click(handlers.delete, None, [mine.mine, *gone], cancels=running, **CHEAP)

@@ -1,8 +1,9 @@
-"""`python -m tests.benchmarks.soak [--requests 300]`: mixed requests, then memory and the temp folder.
+"""`python -m tests.benchmarks.soak [--requests 5000]`: mixed requests, then memory and the temp folder.
 
-What a busy day brings: new words, new pictures, photographs of 12 megapixels, clicks on pictures and patches, mistakes,
-hostile files, tabs that close before their answer. What the app keeps on purpose is kept small here, and the warm-up
-fills it: what grows after that is lost.
+What a busy day brings: new words, new pictures, a tenth of them photographs of 12 megapixels, clicks on pictures and
+patches, mistakes, hostile files, tabs that close before their answer. What the app keeps on purpose is kept small here,
+and the warm-up fills it: what grows after that is lost. The exit code is 1 where memory grew by more than a tenth, an
+answer was not what it should be, or files were left.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.visitor import API, Visitor
 
 HOSTILE = sorted((ROOT / "tests" / "data" / "images").iterdir())
 WARM_UP = 100
+MOST_GROWTH = 0.1
 SMALL_STORES = """
 import runpy, demo.settings as settings
 settings.KEPT_PICTURE_BYTES = settings.KEPT_RESULT_BYTES = 20_000_000
@@ -39,28 +41,47 @@ class Soaked:
     Attributes:
         requests: how many were made after the warm-up.
         unexpected: messages that no request of this kind should bring.
-        before: bytes of the server after the warm-up.
-        after: bytes of the server at the end.
+        resident: bytes of the server after the warm-up, and after each tenth of the requests.
         left: files in its temp folder after it has stopped.
     """
 
     requests: int
     unexpected: list[str]
-    before: int
-    after: int
+    resident: list[int]
     left: int
 
+    @property
+    def growth(self) -> float:
+        """By what share memory grew since the warm-up."""
+        return self.resident[-1] / self.resident[0] - 1
 
-def soak(folder: Path, requests: int, warm_up: int = WARM_UP) -> Soaked:
-    """Start a server in a folder, ask it, stop it, look what is left."""
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost, left or surprising."""
+        return self.growth <= MOST_GROWTH and not self.unexpected and not self.left
+
+
+def soak(folder: Path, requests: int, warm_up: int = WARM_UP, told: Callable[[int, int], None] | None = None) -> Soaked:
+    """Start a server in a folder, ask it, stop it, look what is left.
+
+    Args:
+        folder: for its files.
+        requests: after the warm-up.
+        warm_up: requests that do not count.
+        told: after each tenth, (requests so far, bytes of the server).
+    """
     with serving(folder, ("-c", SMALL_STORES)) as server:
         unexpected = _ask(server, folder, range(warm_up))
-        before = server.memory()
-        unexpected += _ask(server, folder, range(warm_up, warm_up + requests))
-        after = server.memory()
+        resident = [server.memory()]
+        for part in range(10):
+            first, last = (warm_up + requests * end // 10 for end in (part, part + 1))
+            unexpected += _ask(server, folder, range(first, last))
+            resident.append(server.memory())
+            if told:
+                told(last - warm_up, resident[-1])
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(timeout=30)
-        return Soaked(requests, unexpected, before, after, len(server.files()))
+        return Soaked(requests, unexpected, resident, len(server.files()))
 
 
 def _ask(server: Server, folder: Path, numbers: range) -> list[str]:
@@ -147,18 +168,23 @@ KINDS: tuple[Callable[[Visitor, Path, int], str | None], ...] = (
 )
 
 
-def main() -> None:
-    """Print what was seen."""
+def main() -> int:
+    """Print what was seen; 1 where something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
-    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--requests", type=int, default=5000)
     options = parser.parse_args()
+
+    def tell(requests: int, size: int) -> None:
+        print(f"{requests} requests: {size / 1e6:.0f} MB", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
-        seen = soak(Path(folder), options.requests)
-    before, after = seen.before / 1e6, seen.after / 1e6
-    print(f"{seen.requests} mixed requests after {WARM_UP} to warm up: memory {before:.0f} MB, then {after:.0f} MB; ")
-    print(f"{len(seen.unexpected)} unexpected answers; {seen.left} files left.")
+        seen = soak(Path(folder), options.requests, told=tell)
+    before, after = seen.resident[0] / 1e6, seen.resident[-1] / 1e6
+    print(f"{seen.requests} mixed requests after {WARM_UP} to warm up: memory {before:.0f} MB, then {after:.0f} MB")
+    print(f"({seen.growth:+.1%}); {len(seen.unexpected)} unexpected answers; {seen.left} files left.")
     print("\n".join(seen.unexpected))
+    return 0 if seen.passed else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -204,17 +204,22 @@ def test_a_picture_that_lies_in_the_place_of_a_copy_is_kept(tmp_path, capsys):
 def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_path, monkeypatch, nano):
     for place in range(6):
         write(tmp_path / f"in/{place}.png", place)
-    save, count = export.save, iter(range(99))
+    save, count, heard = export.save, iter(range(99)), threading.Event()
+
+    def interrupt(*_):
+        heard.set()
+        raise KeyboardInterrupt
 
     def third(*arguments, **settings):
         if next(count) == 2:
             os.kill(os.getpid(), 2)  # as Ctrl-C does, in the middle of the work
-            time.sleep(0.05)
+            assert heard.wait(60)
+            time.sleep(0.2)
         return save(*arguments, **settings)
 
     monkeypatch.setattr(export, "save", third)
     line = (tmp_path / "in", *WORDS, *DATA_SETS, "--output", tmp_path / "out", "--jobs", "1")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of the test run ignore it
+    before = signal.signal(signal.SIGINT, interrupt)  # workers of the test run ignore it
     try:
         assert run(*line) == 1
     finally:

@@ -58,23 +58,30 @@ def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(open_pa
     assert page.strangers == []
 
 
-def test_stop_and_go_on(open_page, five):
-    page = open_page(1280, 800)
-    opened(page)
-    page.locator("#words textarea").fill("cow; grass; horse; cat; sky; drum")  # so that nothing is cached
+def choose_refiner(page, name: str) -> None:
     page.locator("#batch-refiner input").click()
-    page.get_by_role("option", name="sam-nano+edges").click()
-    page.locator("#batch-files input[type=file]").set_input_files(five)
-    expect(page.locator("#batch-queue li")).to_have_count(5)
+    page.get_by_role("option", name=name).first.click()
+
+
+def test_stop_ends_the_slowest_work_and_the_next_press_goes_on(open_page, five):
+    page = open_page(1280, 800)
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+    page.get_by_role("tab", name="Refine").click()
+    page.locator("#refine-mode").get_by_text("everything:").click()
+    page.get_by_role("tab", name="Batch").click()
+    choose_refiner(page, "sam-nano")
+    page.locator("#batch-files input[type=file]").set_input_files(five[:3])
+    expect(page.locator("#batch-queue img")).to_have_count(2)
     page.locator("#batch-go").click()
     expect(page.locator("#batch-queue li.busy")).to_have_count(1)
     with page.expect_response("**/reset"):
         page.locator("#batch-stop").click()
     expect(page.locator("#batch-queue li.busy")).to_have_count(0)
     expect(page.locator("#batch-stop")).to_be_hidden()
+    choose_refiner(page, "coarse")
     page.locator("#batch-go").click()
-    expect(page.locator("#batch-queue li.done")).to_have_count(4)
-    expect(page.locator("#batch-news")).to_contain_text("4 of 5 are done")
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    expect(page.locator("#batch-news")).to_contain_text("2 of 3 are done")
     page.locator("#batch-clear").click()
     expect(page.locator("#batch-queue li")).to_have_count(0)
     expect(page.locator("#batch-download")).to_be_hidden()

@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import itertools
 import json
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +183,17 @@ def test_without_its_words_the_background_is_what_is_unlikely(least_area):
     wanted = np.where(classes.max(0) < 0.45, 2, classes.argmax(0))
     np.testing.assert_array_equal(got, wanted)
     assert 2 in wanted
+
+
+def test_the_two_commands_of_the_docs_ask_for_the_same():
+    docs = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    block = docs.partition("#### Every value is an option")[2].partition("```bash\n")[2].partition("```")[0]
+    lines = [line for line in block.replace("\\\n", " ").splitlines() if line]
+    found = []
+    for line in lines:
+        request = command._request(parsed(*shlex.split(line)[4:]))
+        profile = PROFILES[request.protocol]
+        words = request.words or usual_words("voc21", profile.words)
+        found.append((choose(profile, "voc21", request.options, request.values, request.short_side), words))
+    assert len(found) == 2
+    assert found[0] == found[1]

@@ -167,6 +167,18 @@ def test_a_run_goes_on_where_a_prediction_is_missing_and_refuses_another_run_s(t
     evaluate(tmp_path, *arguments, "--method", "clip", "--limit", 1, "--fresh", name="other.json")
 
 
+def test_labels_of_a_growing_limit_are_made_once(tmp_path):
+    root, kept = voc_prepared(tmp_path), tmp_path / "kept"
+    paces, times = [], []
+    for limit in (1, 2, 3):
+        report = evaluate(tmp_path, *VOC20, root, "--batch", 1, "--limit", limit, "--save-predictions", kept)
+        paces.append((report["run"]["images"], report["run"]["resumed"]))
+        times.append((kept / "a.png").stat().st_mtime_ns)
+    assert paces == [(1, 0), (1, 1), (1, 2)]
+    assert len(set(times)) == 1
+    assert {path.name for path in kept.glob("*.png")} == {"a.png", "b.png", "c.png"}
+
+
 @pytest.mark.parametrize("name", ["b.png", "predictions.json"])
 def test_a_file_of_another_program_is_never_replaced(tmp_path, capsys, name):
     root, kept = voc_prepared(tmp_path), tmp_path / "kept"

@@ -16,9 +16,10 @@ from filelock import FileLock
 
 from cliptrase_core import cli
 from cliptrase_core.errors import InputError
+from cliptrase_core.evaluation import run as running
 from cliptrase_core.evaluation.batches import make_batches
-from cliptrase_core.evaluation.records import Ledger, Record, part_path, read_ledgers, record_of
-from cliptrase_core.evaluation.run import Group, records_folder
+from cliptrase_core.evaluation.records import Ledger, Record, every_record, part_path, read_ledgers, record_of
+from cliptrase_core.evaluation.run import Group, common_backend, has_own_gpu, own_device, records_folder, started_by
 from tests.evaluation_worker import HEADER, STAMPS, Seven, evaluate
 
 ROOT = Path(__file__).parents[2]
@@ -202,3 +203,137 @@ def test_a_full_disk_is_one_line_and_the_records_before_are_whole(tmp_path, monk
         with pytest.raises(InputError, match="expected room to write, got No space left on device"):
             ledger.append([Record("b")])
     assert list(read_ledgers(tmp_path, {"setting": "x"}, {"a": (), "b": ()})) == ["a"]
+
+
+class Store(dict):
+    """What torchrun keeps for its processes, as if all others had answered."""
+
+    def __init__(self, *others):
+        super().__init__({f"cliptrase/own_gpu/{rank}": answer for rank, answer in enumerate(others, 1)})
+
+    def set(self, key, value):
+        self[key] = value.encode()
+
+    get = dict.__getitem__
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with GPUs, of which this process is one of several."""
+
+    def made(gpus, together, *, nccl=True, rank=0):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(running.distributed, "is_nccl_available", lambda: nccl)
+        for name, value in (("WORLD_SIZE", together), ("LOCAL_WORLD_SIZE", together), ("LOCAL_RANK", rank)):
+            monkeypatch.setenv(name, str(value))
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("gpus", "together", "nccl", "device", "own"),
+    [
+        (4, 4, True, None, True),
+        (4, 2, True, "cuda", True),
+        (0, 2, True, None, False),
+        (1, 2, True, None, False),
+        (4, 4, False, None, False),
+        (4, 4, True, "cpu", False),
+        (4, 4, True, "cuda:1", False),
+    ],
+)
+@pytest.mark.parametrize("other", [b"yes", b"no"])
+def test_nccl_carries_records_where_every_process_has_a_gpu_of_its_own(
+    machine, monkeypatch, gpus, together, nccl, device, own, other
+):
+    machine(gpus, together, nccl=nccl, rank=1)
+    assert has_own_gpu(device) is own
+    said, gpu = [], []
+    monkeypatch.setattr(running.distributed, "rendezvous", lambda url: iter([(Store(other), 0, 2)]))
+    monkeypatch.setattr(running.distributed, "init_process_group", lambda backend, **facts: said.append(backend))
+    monkeypatch.setattr(running.distributed, "destroy_process_group", lambda: said.append("left"))
+    monkeypatch.setattr(torch.cuda, "set_device", gpu.append)
+    with running.joined(device) as group:
+        assert (group.rank, group.world) == (0, 2)
+    every = own and other == b"yes"
+    assert said == ["nccl" if every else "gloo", "left"], "never two ways in one run"
+    assert gpu == (["cuda:1"] if every else [])
+
+
+def test_every_process_finds_the_same_way():
+    store = Store(b"yes", b"no")
+    assert common_backend(store, 0, 3, True) == "gloo"
+    assert store["cliptrase/own_gpu/0"] == b"yes"
+    assert common_backend(Store(b"yes"), 0, 2, True) == "nccl"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "rank", "device", "used"),
+    [
+        (2, 0, None, "cuda:0"),
+        (2, 1, None, "cuda:1"),
+        (2, 1, "cuda", "cuda:1"),
+        (2, 3, None, "cuda:1"),
+        (2, 1, "cuda:0", "cuda:0"),
+        (2, 1, "cpu", "cpu"),
+        (0, 1, None, None),
+    ],
+)
+def test_each_process_takes_its_own_gpu_unless_another_device_is_asked_for(machine, gpus, rank, device, used):
+    machine(gpus, 4, rank=rank)
+    assert own_device(device) == used
+
+
+def test_one_process_joins_nobody(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with running.joined("cuda") as group:
+        assert (group.world, own_device("cuda"), started_by()) == (1, "cuda", ["python"])
+
+
+def test_a_report_says_how_processes_on_several_machines_are_started(monkeypatch):
+    for name, value in (("WORLD_SIZE", 8), ("LOCAL_WORLD_SIZE", 4), ("GROUP_WORLD_SIZE", 2)):
+        monkeypatch.setenv(name, str(value))
+    assert started_by() == ["torchrun", "--nnodes=2", "--nproc-per-node=4"]
+
+
+class Machine(Group):
+    """One of two machines with no file system in common: the second hands over what it did, the first gets it."""
+
+    handed = None
+
+    def by_first(self, action):
+        return action()
+
+    def gather(self, mine):
+        if not self.first:
+            Machine.handed = mine
+            return []
+        return [mine, Machine.handed]
+
+
+def test_what_other_machines_did_is_known_on_the_first_one_afterwards(segmenter, tmp_path):
+    whole, _ = records(segmenter, tmp_path / "whole.json")
+    first, second = tmp_path / "first" / "r.json", tmp_path / "second" / "r.json"
+    assert evaluate(segmenter, second, Machine(1, 2), Seven()) is None
+    found = evaluate(segmenter, first, Machine(0, 2), Seven())
+    assert list(found.records) == whole
+    assert every_record(records_folder(first)) == {record.key: record for record in whole}
+    again, pace = records(segmenter, first)
+    assert (again, pace.images, pace.resumed) == (whole, 0, 7)
+
+
+def test_a_growing_limit_on_another_number_of_processes_goes_on(segmenter, tmp_path):
+    class Five(Seven):
+        keys = tuple("abcde")
+
+    output = tmp_path / "r.json"
+    whole, _ = records(segmenter, tmp_path / "whole.json")
+    evaluate(segmenter, tmp_path / "elsewhere" / "r.json", Machine(1, 2), Five())
+    evaluate(segmenter, output, Machine(0, 2), Five())
+    source = Seven()
+    grown, pace = records(segmenter, output, source)
+    assert grown == whole
+    assert pace.resumed == 4, "the fifth was alone in its batch"
+    assert source.loaded == [5, 6]

@@ -93,6 +93,11 @@ def test_names_that_the_font_lacks_become_their_number(name):
     assert shown_name(name, 3) == "3"
 
 
+@pytest.mark.parametrize("turn", "\u202a\u202b\u202d\u202e\u2066\u2067\u2068")
+def test_a_name_that_would_be_drawn_as_another_becomes_its_number(turn):
+    assert shown_name(f"{turn}god", 3) == "3"
+
+
 def test_a_name_is_one_line_of_limited_length():
     assert shown_name("a\nb\t c", 0) == "a b c"
     assert shown_name("word " * 40, 0).endswith("…")

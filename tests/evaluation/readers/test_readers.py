@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +68,13 @@ def test_check_counts_pictures_and_says_of_other_layouts_what_is_missing(tmp_pat
     assert len(others) >= len(READERS) - 3
     if case.own:
         assert "3 pictures, complete" in list(check_folders(recognised(tmp_path, None)))[1]
+
+
+def test_the_documentation_has_every_layout():
+    text = (Path(__file__).parents[3] / "docs/evaluation.md").read_text(encoding="utf-8")
+    assert [name for name in READERS if f"| `{name}` |" not in text] == []
+    trees = text.split("| `ade-full` |")[1].split("```")[1]
+    assert [name for name in READERS if name not in trees] == []
 
 
 def test_a_set_of_one_s_own_is_a_read_set(tmp_path):
