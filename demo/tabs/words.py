@@ -44,7 +44,7 @@ class WordsHandlers:
     @plainly
     def lists(self) -> list[dict[str, Any]]:
         """Page opened: the classes of every data set. Not earlier: the core that has them takes seconds to import."""
-        found = core.text.datasets.dataset_entries()
+        found = core.text.vocabulary.dataset_entries()
         return [{"name": name, "title": title, "classes": found[name]["classes"]} for name, title in TITLES.items()]
 
 
