@@ -172,7 +172,13 @@
   document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 1em"), true);
   document.addEventListener("load", event => preview(event, "", ""), true);
 
-  // --- the bar of a phone, and what is said aloud ---
+  // --- the bar of a phone, the way past the examples, and what is said aloud ---
+
+  document.addEventListener("click", event => {
+    if (!event.target.closest(".skip")) return;
+    event.preventDefault(); // the frame around the words takes no focus
+    $("#words textarea, #words input")?.focus();
+  });
 
   document.addEventListener("click", event => {
     const button = event.target.closest("#bar [data-go]");
