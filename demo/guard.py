@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from asyncio import CancelledError
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,6 @@ class SafeHeaders:
 
 
 NO_UPLOAD = "The picture: expected an uploaded file, got something else. Upload the file first, then send its path."
-TAKERS = (gr.Image, gr.File, gr.UploadButton)
-"""Components that a person gives pictures to."""
 _CALL = re.compile(r"/gradio_api/(?:call(?:/v2)?|run|api)/([^/]+)")
 
 
@@ -115,10 +114,8 @@ class GuardedBlocks(gr.Blocks):
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
         """Hand uploads on untouched (Gradio would open them, and fail with a message of its own); refuse the rest."""
-        takers = [isinstance(block, TAKERS) for block in block_fn.inputs]
-        paths: dict[int, Any] = {
-            i: uploads(value) for i, (value, yes) in enumerate(zip(inputs, takers, strict=False)) if yes
-        }
+        read = {i: _reader_of(block) for i, block in enumerate(block_fn.inputs)}
+        paths: dict[int, Any] = {i: reader(inputs[i]) for i, reader in read.items() if reader and i < len(inputs)}
         others = [None if i in paths else value for i, value in enumerate(inputs)]
         if _holds_file(others):
             raise gr.Error(NO_UPLOAD, print_exception=False)
@@ -172,12 +169,17 @@ def uploaded(payload: Any) -> str | None:
     return path
 
 
-def uploads(payload: Any) -> str | list[str] | None:
-    """The path of an upload, or of each where there are several; errors as `uploaded`."""
-    if not isinstance(payload, list):
-        return uploaded(payload)
-    found = [uploaded(one) for one in payload]
+def uploads(payload: Any) -> list[str]:
+    """The paths of one upload or of several; errors as `uploaded`."""
+    found = map(uploaded, payload if isinstance(payload, list) else [payload])
     return [path for path in found if path is not None]
+
+
+def _reader_of(block: Any) -> Callable[[Any], Any] | None:
+    """Who reads what a person gives to a component, where that is files."""
+    if isinstance(block, gr.Image):
+        return uploaded
+    return uploads if isinstance(block, (gr.File, gr.UploadButton)) else None
 
 
 def _holds_file(value: Any) -> bool:

@@ -130,11 +130,11 @@ class BatchHandlers:
         self._service = service
 
     @plainly
-    def add(self, batch: Batch | None, paths: Any) -> Iterator[QueueView]:
+    def add(self, batch: Batch | None, paths: list[str]) -> Iterator[QueueView]:
         """Pictures were dropped: they join the queue, one after the other with its thumbnail."""
         batch = batch or Batch(_new_folder())
         known = len(batch.items)
-        batch, left_out = added(batch, [paths] if isinstance(paths, str) else paths or [], MAX_FILES)
+        batch, left_out = added(batch, paths, MAX_FILES)
         for index in range(known, len(batch.items)):
             batch = batch.with_item(index, looked_at(batch.items[index]))
             yield _queue_view(batch)

@@ -13,7 +13,6 @@ from playwright.sync_api import expect
 
 from demo.settings import EXAMPLES, MAX_FILES
 from tests.e2e import steps
-from tests.photographs import photograph
 
 pytestmark = pytest.mark.e2e
 
@@ -59,22 +58,27 @@ def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(open_pa
     assert page.strangers == []
 
 
-def test_stop_and_go_on(open_page, five, tmp_path):
-    large = photograph(tmp_path / "large.jpg", 1, (2250, 3000))  # takes a second or two
-    page = open_page(1280, 800)
-    opened(page)
+def choose_refiner(page, name: str) -> None:
     page.locator("#batch-refiner input").click()
-    page.get_by_role("option", name="sam-nano+edges").click()
-    page.locator("#batch-files input[type=file]").set_input_files([*five[:2], large])
+    page.get_by_role("option", name=name).first.click()
+
+
+def test_stop_ends_the_slowest_work_and_the_next_press_goes_on(open_page, five):
+    page = open_page(1280, 800)
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+    page.get_by_role("tab", name="Refine").click()
+    page.locator("#refine-mode").get_by_text("everything:").click()
+    page.get_by_role("tab", name="Batch").click()
+    choose_refiner(page, "sam-nano")
+    page.locator("#batch-files input[type=file]").set_input_files(five[:3])
     expect(page.locator("#batch-queue img")).to_have_count(2)
     page.locator("#batch-go").click()
-    expect(page.locator("#batch-queue li.done")).to_have_count(1)
+    expect(page.locator("#batch-queue li.busy")).to_have_count(1)
     with page.expect_response("**/reset"):
         page.locator("#batch-stop").click()
     expect(page.locator("#batch-queue li.busy")).to_have_count(0)
     expect(page.locator("#batch-stop")).to_be_hidden()
-    expect(page.locator("#batch-download")).to_have_text("Download 1 result (zip)")
-    expect(page.locator("#batch-go")).to_have_text("Go on")
+    choose_refiner(page, "coarse")
     page.locator("#batch-go").click()
     expect(page.locator("#batch-queue li.done")).to_have_count(2)
     expect(page.locator("#batch-news")).to_contain_text("2 of 3 are done")
