@@ -287,7 +287,7 @@ class Segmentation:
             InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written,
                 or a file of another program in the way.
         """
-        from cliptrase_core.io.export.convenience import save_result
+        from cliptrase_core.io.export.saving import save_result
 
         return save_result(self, folder, image, stem, formats, min_area, per_class)
 
@@ -338,13 +338,13 @@ class Segmentation:
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the overlay, small."""
-        from cliptrase_core.io.export.convenience import notebook_png
+        from cliptrase_core.io.export.saving import notebook_png
 
         return notebook_png(self)
 
     def _repr_html_(self) -> str:
         """The overlay with its legend, for a notebook."""
-        from cliptrase_core.io.export.convenience import notebook_html
+        from cliptrase_core.io.export.saving import notebook_html
 
         return notebook_html(self)
 

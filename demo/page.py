@@ -67,7 +67,7 @@ def theme() -> gr.themes.Base:
     )
 
 
-CSS = static("app.css")
+CSS = static("app.css") + static("phone.css")
 
 
 FIRST = "shepherd"

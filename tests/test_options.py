@@ -27,7 +27,7 @@ from cliptrase_core.options import (
     options_of,
     table_of,
 )
-from cliptrase_core.text.templates import TEMPLATES
+from cliptrase_core.text.encoder import TEMPLATES
 from demo.service.segmentation import SegmentRequest
 from tests.api_schema import schema
 

@@ -61,11 +61,11 @@ def call(address: str, name: str, **arguments: Any) -> Any:
 class Visitor:
     """One tab of one person."""
 
-    def __init__(self, address: str) -> None:
-        """Open the page."""
+    def __init__(self, address: str, **client: Any) -> None:
+        """Open the page; `client` is what `httpx.Client` takes besides."""
         # A kept connection may be closed by the server just when it is used again.
         fresh = httpx.Limits(max_keepalive_connections=0)
-        self.http = httpx.Client(base_url=address, timeout=120, limits=fresh)
+        self.http = httpx.Client(base_url=address, timeout=120, limits=fresh, **client)
         self.session = secrets.token_hex(8)
         self.config = self.http.get("/config").json()
         self._parts = {part["id"]: part for part in self.config["components"]}

@@ -29,7 +29,7 @@ from assets.training.teachers import PictureTeacher
 from assets.training.text import Sentences, embed
 from assets.training.tower import cls_of, new_model, new_visual, read_visual, shipped_text, shipped_visual
 from assets.training.words import token_ids
-from cliptrase_core.text.templates import TEMPLATES
+from cliptrase_core.text.encoder import TEMPLATES
 
 FASTER = 4.0  # the projection's rate by the others'
 SHARPNESS = 30.0  # factor of cosines in every softmax here

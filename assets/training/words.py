@@ -18,7 +18,7 @@ from torch import Tensor
 
 from assets.training import wordnet
 from assets.training.teachers import WordTeacher
-from cliptrase_core.text.templates import TEMPLATES
+from cliptrase_core.text.encoder import TEMPLATES
 
 CLASS_LISTS = Path(__file__).resolve().parents[2] / "cliptrase_core" / "text" / "classes.json"
 START, END = 49406, 49407  # tokens

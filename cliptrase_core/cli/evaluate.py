@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from cliptrase_core.cli.arguments import add_options, expect_no_model_arguments, given_options
-from cliptrase_core.cli.word_files import words_of_argument
+from cliptrase_core.cli.arguments import add_options, expect_no_model_arguments, given_options, words_of_argument
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.between import chain, steps, to_lines

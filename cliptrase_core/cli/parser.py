@@ -14,10 +14,9 @@ from typing import NoReturn
 
 from cliptrase_core.cli import doctor
 from cliptrase_core.cli import evaluate as evaluation
-from cliptrase_core.cli.arguments import add_model_arguments, add_options
+from cliptrase_core.cli.arguments import add_model_arguments, add_options, words_of_argument
 from cliptrase_core.cli.inspect import inspect_picture
 from cliptrase_core.cli.segment import find_tasks, gather_results, segment_pictures
-from cliptrase_core.cli.word_files import words_of_argument
 from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.export import DEFAULT_FORMATS, FORMATS, OVERLAY_SIDE
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS

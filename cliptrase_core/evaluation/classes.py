@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.results import BACKGROUND
-from cliptrase_core.text.datasets import DATASETS
-from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
+from cliptrase_core.text.vocabulary import DATASETS, Vocabulary, parse_vocabulary
 
 _KEY = re.compile(rf"\s*{BACKGROUND}\s*:", re.IGNORECASE)
 _FEWER = re.compile(r"as a class (?:more than once|and the background)")

@@ -13,9 +13,8 @@ from torch import Tensor
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import ClusterSettings
-from cliptrase_core.regions.clustering import cluster_means, cluster_patches
+from cliptrase_core.regions.clustering import cluster_means, cluster_patches, clustering_rows, drop_global_clusters
 from cliptrase_core.regions.decode import largest_at_pixels, region_maps
-from cliptrase_core.regions.denoise import clustering_rows, drop_global_clusters
 from cliptrase_core.results import NOISE, ImageEncoding
 
 MOST_CLUSTERS = 256

@@ -1,4 +1,4 @@
-"""Encode words as unit vectors: prompts are cut to their length, and the prefix of a template is computed once.
+"""Encode words in prompt templates as unit vectors: prompts are cut to their length, prefixes computed once.
 
 The text transformer of CLIP is causal, so the result at the end-of-text token does not depend on what
 follows it, and the keys and values of a template's beginning do not depend on the word. Both cuts are exact.
@@ -11,16 +11,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+import open_clip
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.models.blocks import finish_block, project
-from cliptrase_core.text.templates import fill, templates_by_name
 
 CACHED_WORDS = 20_000
 """Embeddings that are kept: 40 MB at D = 512; the ones unused for longest go first."""
@@ -286,3 +287,28 @@ def _is_causal(tower: Any) -> bool:
     looks_ahead = torch.isfinite(mask).triu(1).any()
     packed = all(getattr(block.attn, "in_proj_weight", None) is not None for block in tower.transformer.resblocks)
     return packed and not bool(looks_ahead)
+
+
+TEMPLATES = MappingProxyType(
+    {
+        # open_clip keeps functions; with the place holder itself as the word they give plain sentences.
+        "simple7": tuple(template("{}") for template in open_clip.SIMPLE_IMAGENET_TEMPLATES),
+        "openai80": tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES),
+    }
+)
+"""Template sets by name; every template holds "{}" once."""
+
+
+def templates_by_name(name: str) -> tuple[str, ...]:
+    """The sentences of a set.
+
+    Raises:
+        InputError: unknown name.
+    """
+    expect_one_of("templates", name, TEMPLATES)
+    return TEMPLATES[name]
+
+
+def fill(template: str, word: str) -> str:
+    """Put a word into a template. Never `str.format`: words may hold braces."""
+    return template.replace("{}", word, 1)

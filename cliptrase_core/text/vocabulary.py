@@ -1,4 +1,4 @@
-"""Vocabularies: classes, their synonyms, and background words.
+"""Vocabularies: classes, their synonyms, background words, and those of data sets that come with the package.
 
 Grammar: `;` or a new line separates classes, `,` inside a class separates synonyms (the first is shown); in a
 text with neither, `,` separates classes. `| background: a, b` after the classes, or an entry that starts with
@@ -8,15 +8,16 @@ the classes stands for its words. Other layouts, as people paste them, are taken
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from importlib import resources
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.results import BACKGROUND, is_background
-from cliptrase_core.text.datasets import DATASETS, dataset_called, dataset_entries
 from cliptrase_core.text.parsing import EXAMPLE, VERBATIM, clean, quoted, read_typed, refuse, western
 
 MAX_CHARACTERS = 200_000
@@ -333,3 +334,34 @@ def _alone(group: WordGroup) -> str:
 def _shorten(notes: tuple[str, ...]) -> tuple[str, ...]:
     more = len(notes) - MAX_NOTES
     return notes if more <= 0 else (*notes[:MAX_NOTES], f"... and {more} more notes of this kind.")
+
+
+DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
+"""Data sets whose words come with the package."""
+
+_ALSO_CALLED = {
+    "voc20": "voc pascalvoc voc2007 voc2012 pascalvoc2007 pascalvoc2012 pascalvoc20",
+    "voc21": "pascalvoc21",
+    "pc59": "pascalcontext context59 pascalcontext59",
+    "pc60": "context60 pascalcontext60",
+    "pc459": "context459 pascalcontext459 pascalcontextfull",
+    "ade150": "ade ade20k ade20k150",
+    "ade847": "adefull ade20kfull ade20k847",
+    "coco171": "cocostuff cocostuff171 cocostuff164k cocostuff10k",
+    "coco80": "coco mscoco coco2014 coco2017 cocoobject cocoobject80 coco81",
+    "cityscapes": "",
+}
+_DATASET_CALLED = {alias: name for name, aliases in _ALSO_CALLED.items() for alias in (name, *aliases.split())}
+
+
+def dataset_called(text: str) -> str | None:
+    """The data set that people call so, whatever the case and the signs between: "VOC-20", "ADE 20K"."""
+    return _DATASET_CALLED.get(re.sub(r"[\s._-]+", "", text.casefold())) if len(text) < 40 else None
+
+
+@cache
+def dataset_entries() -> dict[str, dict[str, list[str]]]:
+    """Classes and background words of each data set, as published."""
+    source = resources.files("cliptrase_core.text").joinpath("classes.json")
+    data: dict[str, dict[str, list[str]]] = json.loads(source.read_text(encoding="utf-8"))
+    return data

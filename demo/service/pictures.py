@@ -80,7 +80,7 @@ def expect_few_sentences(words: str, preset: str, templates: str | None) -> None
     """
     prompts = len(core.text.vocabulary.parse_vocabulary(words).prompts)
     chosen = templates or core.presets.preset_by_name(preset).templates
-    each = len(core.text.templates.templates_by_name(chosen))
+    each = len(core.text.encoder.templates_by_name(chosen))
     if prompts * each > MOST_SENTENCES:
         raise UserError(
             f"Words: {prompts} words in {each} sentences each are more than the {MOST_SENTENCES} sentences that "

@@ -10,6 +10,7 @@ const root = $(".lens"), row = $(".lens-panes"), live = $(".lens-live"), kind = 
 const panes = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, pane]));
 const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
 const crosses = $$(".lens-cross");
+const was = $(".lens-was"), wipe = $(".lens-wipe input"); // on a phone: before and after in one frame
 const CELL = 12; // pixels of a patch where lines are drawn
 const MARKED = 16; // global patches with a frame, strongest first: more would hide the map
 const HEAT = ["before", "after"], GROUPS = ["clusters", "denoised"];
@@ -110,6 +111,7 @@ function setUpResult() {
 
 function setUpLayer() {
   const { h, w, heat, most, layers, global_patches: found } = data;
+  [was.width, was.height] = [w, h];
   for (const view of HEAT) {
     const map = $(".lens-map", panes[view]), marks = $(".lens-marks", panes[view]);
     [map.width, map.height, marks.width, marks.height] = [w, h, w * CELL, h * CELL];
@@ -224,8 +226,10 @@ function drawLens() {
     cross.style.top = `${y / h * 100}%`;
   }
   const here = [drawHeat("before", "before"), drawHeat("after", kind.value)].every(Boolean);
+  was.getContext("2d").drawImage($(".lens-map", panes.before), 0, 0);
   for (const view of GROUPS) choose(view);
   say(x, y);
+  saySlide();
   if (!here) askRow();
 }
 
@@ -374,6 +378,7 @@ document.addEventListener("lab:patch", ({ detail: { row: down, column, from } })
 document.addEventListener("lab:layer", ({ detail }) => askLayer(detail, head));
 
 function picked() {
+  if (slides.open) return; // a presentation asks the server nothing
   const index = [Math.floor(at / data.w), at % data.w];
   trigger("select", { index, value: data.names[data.classes[at]], selected: true });
 }
@@ -397,7 +402,7 @@ for (const [view, pane] of Object.entries(panes)) {
   });
   pane.addEventListener("focus", () => { for (const one of Object.values(panes)) one.tabIndex = one === pane ? 0 : -1; });
 }
-panes.picture.tabIndex = 0; // one stop for the tab key; a click moves it
+panes.before.tabIndex = 0; // one stop for the tab key; a click moves it. Not the picture: a phone has it above
 
 row.addEventListener("keydown", event => {
   if (!data || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -417,30 +422,34 @@ function choosing() {
   picked();
 }
 
+// Narrow: one pane at a time; what is not shown then does not count.
+const turning = () => {
+  const shown = [...row.children].filter(figure => figure.offsetWidth);
+  return [shown, clamp(Math.round(row.scrollLeft / Math.max(1, row.clientWidth)), shown.length)];
+};
 const turn = by => {
-  const count = row.children.length, next = clamp(Math.round(row.scrollLeft / row.clientWidth) + by, count);
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  row.scrollTo({ left: next * row.clientWidth, behavior: calm ? "auto" : "smooth" });
+  const [shown, place] = turning(), calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  row.scrollTo({ left: clamp(place + by, shown.length) * row.clientWidth, behavior: calm ? "auto" : "smooth" });
 };
 function sayPane() {
-  const place = clamp(Math.round(row.scrollLeft / Math.max(1, row.clientWidth)), row.children.length);
-  set($(".lens-which"), `${$(".lens-title", row.children[place]).textContent} \u00b7 ${place + 1}/${row.children.length}`);
+  const [shown, place] = turning();
+  if (!shown.length) return;
+  set($(".lens-which"), `${$(".lens-title", shown[place]).textContent} \u00b7 ${place + 1}/${shown.length}`);
   $("[data-do=previous]").disabled = place === 0;
-  $("[data-do=next]").disabled = place === row.children.length - 1;
+  $("[data-do=next]").disabled = place === shown.length - 1;
 }
+const smear = () => row.style.setProperty("--wipe", `${wipe.value}%`);
+wipe.addEventListener("input", smear);
+smear();
 row.addEventListener("scroll", sayPane, { passive: true });
-sayPane();
+new ResizeObserver(sayPane).observe(row);
 
 const actions = {
   shallower: () => askLayer(layer - 1, head), deeper: () => askLayer(layer + 1, head),
   home: () => data && pin(data.start), previous: () => turn(-1), next: () => turn(1),
 };
-for (const button of $$("[data-do]")) button.addEventListener("click", actions[button.dataset.do]);
+for (const [name, act] of Object.entries(actions)) $(`[data-do=${name}]`).addEventListener("click", act);
 $(".lens-head").addEventListener("change", event => askLayer(layer, event.target.value === "" ? null : Number(event.target.value)));
 kind.addEventListener("change", () => data && show(at));
 $(".lens-smooth").addEventListener("change", event => root.classList.toggle("lens-even", event.target.checked));
 $(".lens-large").addEventListener("change", event => root.classList.toggle("lens-wider", event.target.checked));
-
-watch("value", read);
-watch(/rows/.source, takeRows); // not in quotes: Gradio takes every quoted name in here for an event of the component
-read();

@@ -20,7 +20,6 @@ one row of panes from 1,000 pixels on, one pane at a time below 560.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -28,9 +27,9 @@ import gradio as gr
 from demo.handling import plainly, whole
 from demo.service import Run, Service
 from demo.service.lens import lens_rows, lens_value
+from demo.static import static
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE
 
-STATIC = Path(__file__).resolve().parent.parent / "static"
 QUIET: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
 
 PANES = (
@@ -49,8 +48,8 @@ def draw() -> gr.HTML:
     return gr.HTML(
         value=None,
         html_template=_template(),
-        css_template=(STATIC / "lens.css").read_text(encoding="utf-8"),
-        js_on_load=(STATIC / "lens.js").read_text(encoding="utf-8"),
+        css_template=static("lens.css"),
+        js_on_load=static("lens.js") + static("present.js"),
         apply_default_css=False,
         elem_id="lens",
         padding=False,
@@ -90,10 +89,13 @@ def wire(lens: gr.HTML, run: gr.State, image: gr.Image, handlers: LensHandlers) 
 
 def _template() -> str:
     """The lens without a picture: fixed text only; what people typed is added by the script, as text."""
-    panes = "".join(_PANE.format(view=view, title=title, about=about) for view, title, about in PANES)
+    panes = "".join(
+        _PANE.format(view=view, title=title, about=about, **(_WIPED if view == "after" else _PLAIN))
+        for view, title, about in PANES
+    )
     return (
         f'<section class="lens" aria-label="The lens: one patch in every step">{_WAIT}{_BAR}{_TURN}'
-        f'<div class="lens-panes">{panes}</div>{_FOOT}</section>'
+        f'<div class="lens-panes">{panes}</div>{_FOOT}{_SLIDES}</section>'
     )
 
 
@@ -111,11 +113,12 @@ _BAR = """
   </span>
   <label>Head <select class="lens-head"></select></label>
   <label>After <select class="lens-kind">
-    <option value="after">recovered attention</option><option value="affinity">affinity</option>
+    <option value="after">recovered</option><option value="affinity">affinity</option>
   </select></label>
   <label><input type="checkbox" class="lens-smooth"> Smooth</label>
   <label class="lens-wide"><input type="checkbox" class="lens-large"> Large</label>
-  <button type="button" data-do="home" title="Where recovery changed most (key Home)">Most telling patch</button>
+  <button type="button" data-do="home" title="The patch where recovery changed most (key Home)">Most telling</button>
+  <button type="button" data-do="present" title="One step a screen; arrow keys turn, Escape leaves">Present</button>
 </div>"""
 _TURN = """
 <div class="lens-turn">
@@ -126,9 +129,16 @@ _PANE = """
 <figure><p class="lens-title" title="{about}">{title}</p>
   <div class="lens-pane" data-view="{view}" role="application" tabindex="-1" aria-label="{title}. {about}">
     <img alt="" draggable="false"><canvas class="lens-map"></canvas><canvas class="lens-marks"></canvas>
-    <i class="lens-cross"></i>
+    {in_pane}<i class="lens-cross"></i>
   </div>
-<figcaption></figcaption></figure>"""
+<figcaption></figcaption>{below}</figure>"""
+_PLAIN = {"in_pane": "", "below": ""}
+_WIPED = {
+    "in_pane": '<canvas class="lens-was"></canvas><i class="lens-edge"></i>',
+    "below": '<label class="lens-wipe">before <input type="range" min="0" max="100" value="50" '
+    'aria-label="How much of the frame shows before"> after</label>',
+}
+"""On a narrow screen: before and after in one frame, and where one ends."""
 _FOOT = """
 <div class="lens-foot">
   <div class="lens-scale"><span>0</span><canvas width="256" height="1"></canvas><span class="lens-end"></span></div>
@@ -137,3 +147,14 @@ _FOOT = """
   <p class="lens-note"></p>
   <p class="lens-live" aria-live="polite"></p>
 </div>"""
+_SLIDES = """
+<dialog class="lens-slides" aria-label="The steps, one a screen">
+  <div class="lens-screen" tabindex="-1">
+    <div class="lens-head-line"><h2 class="lens-step"></h2><span class="lens-count"></span>
+      <button type="button" data-go="out" aria-label="Leave the presentation (Escape)">&times;</button></div>
+    <div class="lens-stand"></div>
+    <div aria-live="polite"><p class="lens-point"></p><p class="lens-about"></p></div>
+    <div class="lens-turns"><button type="button" data-go="back">&lsaquo; Back</button><div class="lens-ruler"></div>
+      <button type="button" data-go="on">Next &rsaquo;</button></div>
+  </div>
+</dialog>"""

@@ -32,10 +32,9 @@ def deleted(files: int, shared: int, made: int) -> str:
     """
     if not files + shared + made:
         return NOTHING
-    said = f"Deleted: {_several(files, 'file')}, and {_several(made, 'thing')} that this page had computed from them."
-    if shared:
-        said += f" {_several(shared, 'file')} stayed: another tab has the same, such as an example."
-    return said
+    went = f"Deleted: {_several(files, 'file')}, and {_several(made, 'thing')} that this page had computed from them."
+    stayed = f"{_several(shared, 'file')} stayed: another tab has the same, such as an example."
+    return " ".join([*([went] if files + made else []), *([stayed] if shared else [])])
 
 
 def _several(count: int, what: str) -> str:

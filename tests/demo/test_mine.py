@@ -139,11 +139,13 @@ def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
         (0, 0, 0, NOTHING),
         (1, 0, 2, "1 file, and 2 things"),
         (3, 1, 0, "3 files, and 0 things"),
+        (1, 1, 1, "1 file, and 1 thing that this page had computed from them. 1 file stayed"),
         (0, 2, 0, "2 files stayed"),
     ],
 )
 def test_what_deleting_says(files, shared, made, said):
     assert said in deleted(files, shared, made)
+    assert "0 file" not in deleted(files, shared, made)
 
 
 def test_an_emptied_store_weighs_nothing():

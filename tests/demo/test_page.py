@@ -14,7 +14,7 @@ from PIL import Image
 
 from cliptrase_core import METHODS, PRESETS
 from cliptrase_core.options import DENOISE
-from cliptrase_core.text.templates import TEMPLATES
+from cliptrase_core.text.encoder import TEMPLATES
 from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
 from demo.cache import LRUCache

@@ -20,6 +20,7 @@ from tests.server import serving
 pytestmark = pytest.mark.e2e
 
 VIEWS = ("picture", "before", "after", "clusters", "denoised", "words")
+STEPS = ("1 Before", "2 After", "3 Clusters", "4 Denoised", "5 Words")
 MOST_MS = 4.0
 COUNT_DRAWINGS = """() => {
   const original = requestAnimationFrame;
@@ -224,27 +225,89 @@ def test_a_large_grid_asks_for_one_row_where_the_pointer_rests(open_lens):
     assert page.complaints == page.strangers == []
 
 
+def test_a_presentation_shows_one_step_a_screen_and_asks_nothing(open_lens):
+    page = open_lens(1280, height=720)
+    open_slides, point = page.locator("dialog[open]"), page.locator(".lens-point")
+    told = {view: page.locator(f"[data-view={view}] ~ figcaption").inner_text() for view in VIEWS[1:]}
+    page.requests.clear()
+    page.get_by_role("button", name="Present").click()
+    for number, (view, title) in enumerate(zip(VIEWS[1:], STEPS, strict=True), 1):
+        expect(page.get_by_role("heading", name=title)).to_be_visible()
+        expect(page.locator(".lens-count")).to_have_text(f"{number} / 5")
+        expect(point).to_have_text(told[view])
+        assert point.evaluate("one => parseFloat(getComputedStyle(one).fontSize)") > 24
+        for shown in (view, "picture"):
+            expect(open_slides.locator(f"[data-view={shown}]")).to_be_in_viewport(ratio=1)
+        assert open_slides.locator("[data-view]").count() == 2
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".lens-count")).to_have_text("5 / 5")
+    page.keyboard.press("Home")
+    box = open_slides.locator("[data-view=picture]").bounding_box()
+    page.mouse.click(box["x"] + 3, box["y"] + 3)
+    for key, number in (("PageDown", 2), (" ", 3), ("ArrowLeft", 2), ("PageUp", 1), ("ArrowLeft", 1)):
+        page.keyboard.press(key)
+        expect(page.locator(".lens-count")).to_have_text(f"{number} / 5")
+    assert page.requests == []
+    page.keyboard.press("Escape")
+    expect(open_slides).to_have_count(0)
+    expect(page.get_by_role("button", name="Present")).to_be_focused()
+    assert page.evaluate("document.fullscreenElement") is None
+    assert page.locator(".lens-panes [data-view]").evaluate_all("all => all.map(one => one.dataset.view)") == list(
+        VIEWS
+    )
+    assert place(page)[:2] == (0, 0)
+    expect(page.locator("#heard textarea")).to_have_value(re.compile(r"^\[0, 0\] "))  # asked once, at the end
+    assert page.complaints == page.strangers == []
+
+
+@pytest.mark.parametrize("way", ["refused", "missing"])
+def test_a_presentation_works_without_full_screen(open_lens, way):
+    page = open_lens(375, height=812, has_touch=True)
+    refusing = "() => { Element.prototype.requestFullscreen = () => Promise.reject(new Error('no')); }"
+    page.evaluate(refusing if way == "refused" else "() => delete Element.prototype.requestFullscreen")
+    page.get_by_role("button", name="Present").tap()
+    for number in (2, 3, 4, 5):
+        page.locator("[data-go=on]").tap()
+        expect(page.locator(".lens-count")).to_have_text(f"{number} / 5")
+    expect(page.locator("[data-go=on]")).to_be_disabled()
+    screen = page.locator(".lens-screen")
+    assert screen.evaluate("one => one.scrollWidth") <= 375
+    assert screen.bounding_box()["height"] == 812
+    page.get_by_role("button", name="Leave").tap()
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    assert page.complaints == []
+
+
 def test_on_a_phone_a_tap_chooses_and_a_drag_moves(open_lens, artifacts):
     page = open_lens(375, height=812, has_touch=True, reduced_motion="reduce")
     expect_no_sideways_scroll(page)
     for control in page.locator("#lens button:visible, #lens select:visible").all():
         box = control.bounding_box()
         assert min(box["width"], box["height"]) >= 44
-    box = pane(page, "picture").bounding_box()
-    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    h, w = place(page)[2:]
+    expect(pane(page, "picture")).to_be_hidden()  # the result above is the picture
+    box = pane(page, "before").bounding_box()
+    _, _, h, w = place(page)
+    page.touchscreen.tap(box["x"] + (w // 2 + 0.5) / w * box["width"], box["y"] + (h // 2 + 0.5) / h * box["height"])
     expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {h // 2}, column {w // 2} of")
     expect(page.locator("#heard textarea")).to_have_value(re.compile(rf"^\[{h // 2}, {w // 2}\] "))
     page.screenshot(path=artifacts / "lens_375.png", full_page=True)
-    for position in (2, 3, 4, 5, 6):
+    for position in (2, 3, 4, 5):
         page.locator("[data-do=next]").tap()
-        expect(page.locator(".lens-which")).to_contain_text(f"{position}/6")
+        expect(page.locator(".lens-which")).to_contain_text(f"{position}/5")
     expect(page.locator("[data-do=next]")).to_be_disabled()
     expect(pane(page, "words")).to_be_in_viewport(ratio=0.9)
-    for position in (5, 4, 3, 2):
+    for position in (4, 3, 2):
         page.locator("[data-do=previous]").tap()
-        expect(page.locator(".lens-which")).to_contain_text(f"{position}/6")
-    expect(page.locator(".lens-which")).to_have_text("1 Before · 2/6")
+        expect(page.locator(".lens-which")).to_contain_text(f"{position}/5")
+    expect(page.locator(".lens-which")).to_have_text("2 After \u00b7 2/5")
+    wiped = page.locator(".lens-was")
+    assert wiped.evaluate(PIXELS) == pane(page, "before").locator(".lens-map").evaluate(PIXELS)
+    for share in (0, 30, 100):  # before and after in one frame
+        page.get_by_label("How much of the frame shows before").fill(str(share))
+        assert wiped.evaluate("one => getComputedStyle(one).clipPath") == f"inset(0px {100 - share}% 0px 0px)"
+    page.locator("[data-do=previous]").tap()
+    expect(page.locator(".lens-which")).to_have_text("1 Before \u00b7 1/5")
+    expect(page.locator("[data-do=previous]")).to_be_disabled()
     expect(pane(page, "before")).to_be_in_viewport(ratio=0.9)
 
     box = pane(page, "before").bounding_box()

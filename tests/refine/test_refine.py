@@ -12,9 +12,8 @@ import cliptrase_core as cc
 from cliptrase_core.errors import InputError
 from cliptrase_core.refine import load_refiner
 from cliptrase_core.refine.by_sam import vote
-from cliptrase_core.refine.components import split
 from cliptrase_core.refine.guided_filter import RADIUS, _mean, follow_edges
-from cliptrase_core.refine.prompting import Answers, agreement, merge, prompts_of, reports
+from cliptrase_core.refine.prompting import Answers, agreement, merge, prompts_of, reports, split
 from cliptrase_core.results import Segmentation
 
 

@@ -12,9 +12,8 @@ from cliptrase_core.errors import InputError, WeightsError
 from cliptrase_core.models import hub
 from cliptrase_core.refine import by_sam, is_here, load_refiner, sam_checkpoints
 from cliptrase_core.refine.by_sam import SamRefiner
-from cliptrase_core.refine.components import split
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.refine.prompting import cover_of, full_size, prompts_of
+from cliptrase_core.refine.prompting import cover_of, full_size, prompts_of, split
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
 from cliptrase_core.refine.sam_checkpoints import load_sam
 from tests.refine.test_refine import halves, painted, result_of

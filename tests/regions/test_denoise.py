@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cliptrase_core.regions.denoise import clustering_rows, drop_global_clusters, suppress_global_patches
+from cliptrase_core.regions.clustering import clustering_rows, drop_global_clusters, suppress_global_patches
 
 
 def test_patch_close_to_cls_stops_attracting_the_others():

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from cliptrase_core import InputError
 from cliptrase_core.text import encoder as encoder_module
-from cliptrase_core.text.encoder import TextEncoder
-from cliptrase_core.text.templates import TEMPLATES, fill
+from cliptrase_core.text.encoder import TEMPLATES, TextEncoder, fill
 from tests.conftest import tiny_clip
 
 WORDS = ["cat", "a very long description of a striped tabby", "犬", "dog's", "{0} {}", "\U0001f408", "T-shirt & hat"]

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from cliptrase_core import cli
-from cliptrase_core.cli.word_files import words_of_argument
+from cliptrase_core.cli.arguments import words_of_argument
 from cliptrase_core.errors import InputError
 from cliptrase_core.text.vocabulary import parse_vocabulary
 

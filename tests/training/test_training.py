@@ -35,7 +35,7 @@ from assets.training.photographs import (
 )
 from cliptrase_core.models.blocks import project
 from cliptrase_core.models.embedded import EMBEDDING, unpack
-from cliptrase_core.text.templates import TEMPLATES
+from cliptrase_core.text.encoder import TEMPLATES
 
 DOG, GRASS, SKY = (
     next(i for i, group in enumerate(SCENE_CLASSES) if group[0] == name) for name in ("dog", "grass", "sky")

@@ -1,13 +1,15 @@
-"""Writing one result in any of the formats, each file whole or not at all."""
+"""Write one result in any of the formats, each file whole or not at all; and the methods of a result that do so."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,13 @@ from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.export import images, labelme, yolo
 from cliptrase_core.io.export.components import Component, ComponentRule
+from cliptrase_core.io.export.images import overlay_png
 from cliptrase_core.io.export.npz import to_npz
 from cliptrase_core.io.export.record import describe, objects, to_json
 from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
+from cliptrase_core.io.image import ImageInput
 from cliptrase_core.results import Segmentation
+from cliptrase_core.viz.palette import legend
 
 FORMATS = ("png", "index", "overlay", "json", "npz", "coco", "yolo", "labelme", "masks", "cutouts")
 """Indexed labels, grey labels, picture with colours, description, arrays; COCO, YOLO and labelme for annotation tools;
@@ -255,3 +260,50 @@ def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str
             for component in components
         ],
     }
+
+
+NEED_PICTURE = ("yolo", "labelme", "cutouts")
+NOTEBOOK_SIDE = 640
+"""Longest side in pixels of the picture that a notebook shows."""
+
+
+def save_result(
+    result: Segmentation,
+    folder: str | os.PathLike[str],
+    image: ImageInput | None,
+    stem: str | None,
+    formats: str | Iterable[str] | None,
+    min_area: int,
+    per_class: bool,
+) -> SavedFiles:
+    """What `Segmentation.save` does; takes and raises the same."""
+    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
+    source = image if isinstance(image, (str, os.PathLike)) else None
+    name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
+    needing = [each for each in chosen if each in NEED_PICTURE]
+    if needing and image is None:
+        got = "none: a result keeps only the small one that the model was given"
+        raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass it as image."))
+    stem = stem if stem is not None else PureWindowsPath(name).stem or "picture"
+    about = {"picture": name or stem}
+    return save(result, result.canvas(image), folder, stem, formats=chosen, about=about, rule=rule, source=source)
+
+
+def notebook_png(result: Segmentation) -> bytes:
+    """The overlay, small."""
+    return overlay_png(result.canvas(), result, NOTEBOOK_SIDE)
+
+
+def notebook_html(result: Segmentation) -> str:
+    """The overlay and its legend; names are text, whatever they hold."""
+    rows = "".join(
+        f'<div><span style="display:inline-block;width:1em;height:1em;background:{row.colour}"></span> '
+        f"{html.escape(row.name)} {row.area:.1%}</div>"
+        for row in legend(result)
+    )
+    picture = base64.b64encode(notebook_png(result)).decode("ascii")
+    alt = html.escape(repr(result), quote=True)
+    return (
+        '<div style="display:flex;flex-wrap:wrap;gap:1em">'
+        f'<img alt="{alt}" src="data:image/png;base64,{picture}"><div>{rows}</div></div>'
+    )

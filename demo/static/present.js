@@ -1,0 +1,75 @@
+
+// --- Present: the steps one a screen, in large type, for a projector. Runs in the scope of lens.js; asks the server nothing. ---
+
+const STEPS = ["before", "after", ...GROUPS, "words"];
+const slides = $(".lens-slides"), screenful = $(".lens-screen"), stand = $(".lens-stand"), ruler = $(".lens-ruler");
+const lent = []; // what stands on the slide, and the mark of its place in the lens
+let step = 0, before = 0; // `before`: the patch that was chosen when the presentation began
+
+function lend(node, to) {
+  const mark = document.createComment("");
+  node.replaceWith(mark);
+  lent.push([node, mark]);
+  to.append(node);
+}
+
+function giveBack() {
+  for (const [node, mark] of lent.splice(0)) mark.replaceWith(node);
+}
+
+function goTo(next) {
+  step = clamp(next, STEPS.length);
+  giveBack();
+  lend(panes.picture.parentNode, stand);
+  lend(panes[STEPS[step]].parentNode, stand);
+  if (HEAT.includes(STEPS[step])) for (const node of [$(".lens-scale"), $(".lens-globals")]) lend(node, ruler);
+  $("[data-go=back]").disabled = step === 0;
+  $("[data-go=on]").disabled = step === STEPS.length - 1;
+  screenful.focus(); // a button that was disabled just now would keep the keys to itself
+  saySlide();
+}
+
+function saySlide() {
+  if (!slides.open) return;
+  const view = STEPS[step], title = $(".lens-title", panes[view].parentNode);
+  set($(".lens-step"), title.textContent);
+  set($(".lens-count"), `${step + 1} / ${STEPS.length}`);
+  set($(".lens-point"), says[view].textContent);
+  set($(".lens-about"), title.title);
+}
+
+function present() {
+  if (!data || slides.open) return;
+  before = pinned;
+  slides.showModal();
+  screenful.requestFullscreen?.().catch(() => {}); // refused in some frames: the slide fills the window then
+  goTo(0);
+}
+
+async function leave() {
+  giveBack();
+  if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
+  $("[data-do=present]").focus(); // not before: what leaves the full screen takes the focus along
+  if (pinned !== before) picked(); // asked once, not at every click of the presentation
+}
+
+const moves = {
+  ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1, // pointers in the hand send pages
+  Home: -STEPS.length, End: STEPS.length,
+};
+slides.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.altKey || event.metaKey || !(event.key in moves)) return;
+  if (event.key === " " && event.target.closest("button")) return;
+  event.preventDefault();
+  goTo(step + moves[event.key]);
+});
+slides.addEventListener("close", leave);
+document.addEventListener("fullscreenchange", () => { if (!document.fullscreenElement && slides.open) slides.close(); });
+for (const [name, act] of [["back", () => goTo(step - 1)], ["on", () => goTo(step + 1)], ["out", () => slides.close()]]) {
+  $(`[data-go=${name}]`).addEventListener("click", act);
+}
+$("[data-do=present]").addEventListener("click", present);
+
+watch("value", read);
+watch(/rows/.source, takeRows); // not in quotes: Gradio takes every quoted name in here for an event of the component
+read();
