@@ -10,19 +10,21 @@ from typing import Any, NamedTuple
 import gradio as gr
 from starlette.middleware import Middleware
 
+from demo import reopen
 from demo.api import Endpoints, publish
 from demo.drawing import thumbnail
 from demo.errors import UserError
 from demo.examples import Example, read_examples
 from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
-from demo.handling import plainly, spoken
+from demo.handling import further_options, plainly, spoken
 from demo.installable import Installable
+from demo.reopen import ReopenHandlers
 from demo.security import Gate
 from demo.service import Service
 from demo.service.tour import tour_example
 from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE
 from demo.static import static
-from demo.tabs import ask, attention, batch, clusters, compare, lens, mine, model, refine, result, tour
+from demo.tabs import ask, attention, batch, clusters, compare, lens, mine, model, refine, result, tour, words
 from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.batch import BatchHandlers
@@ -34,6 +36,7 @@ from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import ResultView, SegmentHandlers
 from demo.tabs.tour import TourHandlers
+from demo.tabs.words import WordsHandlers
 from demo.visitors import Departures
 
 
@@ -52,6 +55,8 @@ def theme() -> gr.themes.Base:
         block_title_text_color="*body_text_color",
         block_title_text_color_dark="*body_text_color",
         block_title_text_weight="600",
+        block_label_text_color="*body_text_color",
+        block_label_text_color_dark="*body_text_color",
         # Gradio's own greys and teals stay below the contrast that WCAG asks for (4.5 : 1).
         block_info_text_color="*body_text_color_subdued",
         body_text_color_subdued="*neutral_600",
@@ -182,6 +187,8 @@ class Page:
     batch: batch.BatchTab
     tour: tour.Tour
     mine: mine.Mine
+    reopen: gr.UploadButton
+    words: gr.HTML
     tabs: gr.Tabs
     chosen: model.Model
     shared: Shared
@@ -195,6 +202,13 @@ class Page:
             *(a.templates, a.image_prior, a.everything_else, a.everything_else_chosen, a.skip_missing),
             *(c.denoise, c.automatic, c.eps, c.min_samples, self.head.model, *a.further),
         ]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that a saved result fills in, by name."""
+        places = {**vars(self.clusters), **vars(self.ask)}
+        further = zip(further_options(), self.ask.further, strict=True)
+        return {**{name: places[name] for name in reopen.SETTINGS}, **{one.name: place for one, place in further}}
 
     @property
     def remembered(self) -> list[Any]:
@@ -221,7 +235,9 @@ def build(service: Service) -> gr.Blocks:
         for name, tab in opened.items():
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
-        running = [*_wire_segmenting(page, PageHandlers(service), handlers), changing]
+        words.wire(page.words, blocks, WordsHandlers())
+        reopening = ReopenHandlers(service, handlers)
+        running = [*_wire_segmenting(page, PageHandlers(service), handlers, reopening), changing]
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
         mine.wire(page.mine, gone, running, MineHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
@@ -276,7 +292,9 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
     why = lens.draw()
     with gr.Tabs(elem_id="tabs") as tabs:
         with gr.Tab("Settings", id=ask.NAME) as opened[ask.NAME]:
+            listed = words.draw()
             parts.update(ask.draw_settings())
+            saved = reopen.draw()
         with gr.Tab("Attention", id=attention.NAME) as opened[attention.NAME]:
             looked = attention.draw()
         with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
@@ -308,6 +326,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         batch=many,
         tour=told,
         mine=own,
+        reopen=saved,
+        words=listed,
         tabs=tabs,
         chosen=chosen,
         shared=shared,
@@ -335,7 +355,9 @@ def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
     shared.token.change(handlers.show, [shared.run, shared.image], page.lens, **lens.QUIET)  # another result, or none
 
 
-def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> list[Any]:
+def _wire_segmenting(
+    page: Page, opening: PageHandlers, handlers: SegmentHandlers, reopening: ReopenHandlers
+) -> list[Any]:
     """Wire what makes results; the events that may run long."""
     out = result.result_outputs(page.result)
     inputs = [page.shared.image, *page.asked]
@@ -368,8 +390,9 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
         ],
         **again,
     )
-    running = [pressed, followed, told, changed]
-    for event in (pressed, followed, told):
+    reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, page.result, page.shared, reopening)
+    running = [pressed, followed, told, changed, reopened]
+    for event in (pressed, followed, told, reopened):
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
     for event in running:
         event.then(None, page.remembered, None, js=REMEMBER, **PRIVATE)
@@ -390,4 +413,4 @@ def _wire_segmenting(page: Page, opening: PageHandlers, handlers: SegmentHandler
     page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
     # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
     page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
-    return running
+    return [*running, restored]

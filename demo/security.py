@@ -1,4 +1,5 @@
-"""What reaches the page: known hosts, known routes, bodies of a bounded size, uploads that are pictures.
+"""What reaches the page: known hosts, known routes, bodies of a bounded size, uploads that are pictures or
+archives.
 
 One ASGI middleware stands before Gradio. What it refuses costs nothing: it is refused by its first bytes. The figures
 behind the limits stand in docs/deployment.md, "What a stranger can do". Imports no Gradio.
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.addresses import listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
 from demo.installable import ICON_SIZES
+from demo.kinds import is_archive, is_picture
 from demo.settings import MAX_FILES, MAX_UPLOAD_BYTES
 
 MAX_BODY = 1_000_000
@@ -60,12 +62,9 @@ ROUTES = tuple(
 RELOAD_ROUTE = re.compile(r"/gradio_api/dev/reload")
 """Only with `gradio app.py`, which watches the sources."""
 
-FORWARDED = (b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for", b"x-gradio-server", b"forwarded")
+EXPECTED = "JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP, or a result of this page (zip)"
 
-PICTURES = (*(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),)
-"""How picture files begin; WebP, HEIC and AVIF name their kind a few bytes later."""
-_KINDS_AT_8 = (b"WEBP",)
-_KINDS_AT_4 = (b"ftyp",)
+FORWARDED = (b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for", b"x-gradio-server", b"forwarded")
 
 
 class Gate:
@@ -167,11 +166,6 @@ def host_name(host: str) -> str:
         return ""
 
 
-def is_picture(start: bytes) -> bool:
-    """Whether a file that starts so is of a kind that the page reads."""
-    return start.startswith(PICTURES) or start[8:12] in _KINDS_AT_8 or start[4:8] in _KINDS_AT_4
-
-
 def make_room(folder: Path, quota: int = UPLOAD_QUOTA) -> None:
     """Delete the oldest files of a folder until the rest takes at most `quota` bytes."""
     files = []
@@ -262,7 +256,7 @@ class _Once:
 
 
 class _Uploads(_Once):
-    """Checks what was uploaded before the visitor gets its path: a large file that is no picture goes at once."""
+    """Checks what was uploaded before the visitor gets its path: large files of other kinds go at once."""
 
     def __init__(self, send: Send) -> None:
         super().__init__(send)
@@ -284,19 +278,20 @@ class _Uploads(_Once):
             names = (
                 "The file is no picture." if len(paths) == 1 else f"{refused} of {len(paths)} files are no pictures."
             )
-            await _answer(self._send, 415, f"{names} Expected JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP.")
+            await _answer(self._send, 415, f"{names} Expected {EXPECTED}.")
             return
         await self._send(start)
         await self._send({"type": "http.response.body", "body": bytes(self._body)})
 
 
 def _sorted_out(paths: list[Path]) -> int:
-    """How many files are large and no pictures; if any, the whole upload goes: nobody gets the paths of the rest."""
+    """How many files are large and of other kinds; if any, the whole upload goes, with the paths of the rest."""
     wrong = 0
     for path in paths:
         try:
             with path.open("rb") as file:
-                wrong += not is_picture(file.read(16)) and path.stat().st_size > MAX_OTHER
+                start = file.read(16)
+            wrong += not (is_picture(start) or is_archive(start)) and path.stat().st_size > MAX_OTHER
         except OSError:
             continue
     if wrong:

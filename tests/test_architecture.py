@@ -50,17 +50,17 @@ ONLY_IN = {
 }
 # The page's floors, lowest first, in the same way; `core` is the one door to the library.
 PAGE_FLOORS: tuple[set[str], ...] = (
-    {"settings", "addresses", "static", "ending", "memory", "cache", "jobs", "installable", "core"},
+    {"settings", "addresses", "static", "ending", "memory", "cache", "jobs", "installable", "core", "kinds"},
     {"errors", "examples", "zerogpu", "wanted", "connections", "visitors"},
     {"environment", "zerogpu_model", "drawing", "model_facts"},
     {"models"},
     {"service"},
     {"html", "answers", "handling"},
     {"tabs"},
-    {"api", "guard", "security"},
+    {"api", "guard", "security", "reopen"},
     {"page"},
 )
-WITH_GRADIO = {"handling", "tabs", "api", "guard", "visitors", "page"}
+WITH_GRADIO = {"handling", "tabs", "api", "guard", "visitors", "reopen", "page"}
 
 
 @cache

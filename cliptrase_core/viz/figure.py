@@ -46,6 +46,9 @@ BY_DEFAULT = ("picture", "before", "after", "difference", "regions", "coarse", "
 
 PANEL = 3.2
 """Inches of a panel's longer side."""
+SHEET_COLUMNS = 6
+"""Layers beside each other in `layer_sheet`."""
+UNIT = "\u00d7 uniform (1/N)"
 _MOST_SIDE = 2048
 """Pixels of a picture's long side that are embedded."""
 _MOST_NAMES = 12
@@ -133,6 +136,50 @@ def figure(
     return row
 
 
+def layer_sheet(
+    layers: Sequence[AttentionMaps], *, image: ImageInput | None = None, patch: Patch | None = None
+) -> Figure:
+    """Draw what one patch looks at in every layer, before and after recovery, all maps on one scale.
+
+    Args:
+        layers: maps of one picture, for instance of layer 1 to L; each one is a panel above (before) and one below.
+        image: as for `figure`.
+        patch: as for `figure`.
+
+    Returns:
+        As for `figure`.
+
+    Raises:
+        InputError: no maps, or no such patch.
+    """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+
+    given = [_given((one,), image, patch, None) for one in layers]
+    if not given:
+        _given((), image, patch, None)  # refuses nothing
+    shares = [dict(zip(("before", "after"), _even_shares(one), strict=True)) for one in given]
+    others = np.ones(shares[0]["before"].shape, bool)
+    if patch is not None:
+        others[patch] = others.size == 1
+    most = max(float(values[others].max()) for pair in shares for values in pair.values())
+    height, width = (0.6 * PANEL * side / max(given[0].size) for side in given[0].size)
+    across = min(SHEET_COLUMNS, len(given))
+    rows = 2 * -(-len(given) // across)
+    sheet = Figure(figsize=(across * (width + 0.1) + 1, rows * (height + 0.3) + 0.5), layout="constrained")
+    grid = sheet.subplots(rows, across, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for place, (one, pair) in enumerate(zip(given, shares, strict=True)):
+        for down, (name, values) in enumerate(pair.items()):
+            axes = grid[2 * (place // across) + down, place % across]
+            drawn = _lay(axes, one, values, (0.0, most), ListedColormap(HEAT_TABLE / 255))
+            axes.set_title(f"layer {layers[place].layer} {name}", fontsize="small")
+    sheet.colorbar(drawn, ax=grid, shrink=0.4, label=UNIT)
+    sheet.suptitle(_title(given[0], OF_MAPS, with_layer=False), fontsize="medium", parse_math=False)
+    return sheet
+
+
 def _given(
     shown: Sequence[Segmentation | AttentionMaps], image: ImageInput | None, patch: Patch | None, font: str | None
 ) -> _Shown:
@@ -208,8 +255,7 @@ def _attention(axes: Axes, given: _Shown, *, part: str) -> None:
         values = before if part == "before" else after
         ends, colours = (0.0, float(max(before[others].max(), after[others].max()))), HEAT_TABLE
     names = {"before": "before: query-key attention", "after": "after: recovered attention"}
-    unit = "\u00d7 uniform (1/N)"
-    label = f"after - before, {unit}" if part == "difference" else unit
+    label = f"after - before, {UNIT}" if part == "difference" else UNIT
     _heat(axes, given, values, ends, ListedColormap(colours / 255), label)
     axes.set_title(names.get(part, part))
 
@@ -294,6 +340,11 @@ _PAINTERS: dict[str, Callable[[Axes, _Shown], None]] = {
 
 def _heat(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], colours: Colormap, label: str) -> None:
     """A map over the picture in grey, with its colour bar."""
+    _bar(axes, _lay(axes, given, values, ends, colours), label)
+
+
+def _lay(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], colours: Colormap) -> AxesImage:
+    """A map over the picture in grey."""
     alpha = 1.0
     if given.image is not None:
         axes.imshow(_small(in_grey(given.image)), extent=_extent(given))
@@ -302,8 +353,8 @@ def _heat(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], 
     shown = axes.imshow(
         values, colours, vmin=low, vmax=high, alpha=alpha, extent=_extent(given), interpolation="nearest"
     )
-    _bar(axes, shown, label)
     _mark(axes, given)
+    return shown
 
 
 def _bar(axes: Axes, shown: AxesImage, label: str) -> None:
@@ -373,12 +424,12 @@ def _word(name: str, index: int, font: str | None) -> str:
     return line if line and readable(line, font) else f"class {index}"
 
 
-def _title(given: _Shown, chosen: Sequence[str]) -> str:
+def _title(given: _Shown, chosen: Sequence[str], *, with_layer: bool = True) -> str:
     maps, result = given.maps, given.result
     model = (maps.model if maps is not None else "") or (str(result.settings.get("model", "")) if result else "")
     parts = [model] if model else []
     if maps is not None and not set(OF_MAPS).isdisjoint(chosen):
-        parts.append(f"layer {maps.layer}")
+        parts += [f"layer {maps.layer}"] if with_layer else []
         parts.append("mean of heads" if maps.head is None else f"head {maps.head}")
         parts.append("[CLS]" if given.patch is None else f"patch: row {given.patch[0]}, column {given.patch[1]}")
     return " · ".join(parts)

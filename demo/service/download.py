@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shlex
+import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from demo.service.lens import NUMBERS as COLUMNS
 from demo.service.lens import patch_numbers
 from demo.service.pictures import expect_same
 from demo.service.refine import NO_MODEL, Step, quietly
+from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
 from demo.service.shown import Shown
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 
 README = "HOW-TO.txt"
+MOST_PICTURE = 10_000_000
+"""Bytes of a picture's file that goes along; a larger one is asked for when the archive is opened."""
+BACK = (
+    "Drop this archive on the page, and the result is there again. The picture is in it as it was given, with all\n"
+    "that its file says of camera, time and place: take it out before you hand the archive on, if that is private."
+)
 USUAL, ALL = "usual", "all"
 FORMATS = {
     USUAL: "Labels, overlay, JSON, npz",
@@ -102,8 +110,11 @@ def bundle(
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )
         core.io.export.gather(folder, formats, core.io.export.ComponentRule())
-        buffer = io.BytesIO()
-        zip_folder(Path(folder), how_to(Path(path).name, what, segmenter.info, formats), buffer)
+        buffer, readme = io.BytesIO(), how_to(Path(path).name, what, segmenter.info, formats)
+        if Path(path).stat().st_size <= MOST_PICTURE:
+            shutil.copyfile(path, Path(folder) / packed_name(path))
+            readme = f"{BACK}\n\n{readme}"
+        zip_folder(Path(folder), readme, buffer)
         del cut, pixels
     memory.return_free()
     return f"{stem}.zip", buffer.getvalue()
@@ -166,12 +177,13 @@ def command_line(
     return shlex.join(["python", "-m", "cliptrase_core", "segment", *parts, "--output=out", "--", file])
 
 
-STEPS, HEAT, NUMBERS = "steps", "heat", "numbers"
+STEPS, HEAT, LAYERS, NUMBERS = "steps", "heat", "layers", "numbers"
 KINDS = {
     "png": ("All steps, PNG", STEPS),
     "svg": ("All steps, SVG", STEPS),
     "pdf": ("All steps, PDF", STEPS),
     "heat": ("Heat maps with scale, PNG", HEAT),
+    "layers": ("All layers of the patch, PNG", LAYERS),
     "csv": ("Numbers of all patches, CSV", NUMBERS),
 }
 """File by name: (title, what is in it)."""
@@ -201,15 +213,20 @@ def figure_file(
     if kind not in KINDS:
         raise UserError(f"figure: expected one of {', '.join(KINDS)}. Pick one.")
     what, result = KINDS[kind][1], shown if isinstance(shown, Shown) else Shown(shown)
-    stem = core.io.export.safe_stem(Path(path or "picture").stem) + (result.suffix if what != HEAT else "")
+    stem = core.io.export.safe_stem(Path(path or "picture").stem) + (result.suffix if what in (STEPS, NUMBERS) else "")
     with for_people():
         if what == NUMBERS:
             return f"{stem}.{NUMBERS}.csv", _numbers(service, result, path, layer)
-        maps, (_, entry) = service.maps(result.run.seen, path, layer), service.encoded(result.run, path)
-        about = (maps,) if what == HEAT else (maps, service.shown(result, path)[0].result)
-        parts = _HEAT_PARTS if what == HEAT else None
-        drawn = core.viz.figure(*about, parts=parts, image=entry.pixels, patch=patch)
-    ending, file = "png" if what == HEAT else kind, io.BytesIO()
+        seen, (_, entry) = result.run.seen, service.encoded(result.run, path)
+        if what == LAYERS:
+            layers = [service.maps(seen, path, one) for one in range(1, seen.layers + 1)]
+            drawn = core.viz.layer_sheet(layers, image=entry.pixels, patch=patch)
+        else:
+            maps = service.maps(seen, path, layer)
+            about = (maps,) if what == HEAT else (maps, service.shown(result, path)[0].result)
+            parts = _HEAT_PARTS if what == HEAT else None
+            drawn = core.viz.figure(*about, parts=parts, image=entry.pixels, patch=patch)
+    ending, file = kind if what == STEPS else "png", io.BytesIO()
     drawn.savefig(file, format=ending, dpi=DPI)
     return f"{stem}.{what}.{ending}", file.getvalue()
 

@@ -61,9 +61,7 @@ def lens_value(
     bare, clusters = clusterings(service, cut, path)
     maps = service.maps(run.seen, path, layer, head=head)
     grid, count = run.seen.grid, run.seen.grid[0] * run.seen.grid[1]
-    start = core.inspection.statistics.most_telling_patch(
-        maps.attention, maps.recovered, maps.global_patches, clusters.reshape(-1)
-    )
+    start = _telling(maps, clusters)
     exact = patch_numbers(maps)
     return {
         "run": run.token,
@@ -82,6 +80,17 @@ def lens_value(
         "denoise": run.asked.denoise,
         **_picture(cut),
     }
+
+
+def telling_patch(service: Service, run: Run, path: str | None) -> int:
+    """The patch, 0 to N-1, whose attention recovery moved most, in the clustered layer; errors as `lens_value`."""
+    _, clusters = clusterings(service, service.again(run, path), path)
+    return _telling(service.maps(run.seen, path), clusters)
+
+
+def _telling(maps: AttentionMaps, clusters: npt.NDArray[np.integer]) -> int:
+    most = core.inspection.statistics.most_telling_patch
+    return int(most(maps.attention, maps.recovered, maps.global_patches, clusters.reshape(-1)))
 
 
 def patch_numbers(maps: AttentionMaps) -> dict[str, PatchMeasures]:

@@ -118,7 +118,7 @@
     head.ariaSort = rising ? "ascending" : "descending";
   });
 
-  // --- a picture may be dropped or pasted anywhere ---
+  // --- a picture, or a saved result, may be dropped or pasted anywhere ---
 
   const isPicture = file => file.type.startsWith("image/") || /\.(heic|heif|tiff?|avif)$/i.test(file.name);
   const into = (input, files) => {
@@ -134,7 +134,10 @@
     if (input) { into(input, files); $("#tabs").scrollIntoView({ behavior: "smooth", block: "start" }); }
     else if (tries) setTimeout(() => giveMany(files, tries - 1), 50);
   };
+  const saved = files => [...files].find(file => /zip/.test(file.type) || /\.zip$/i.test(file.name)); // a result, to be opened again
   const give = files => {
+    const opener = $("#reopen-place input[type=file]");
+    if (saved(files) && opener) { into(opener, [saved(files)]); return true; }
     const found = [...files].filter(isPicture), input = $("#picture input[type=file]");
     if (found.length > 1) { openTab("Batch"); giveMany(found); return true; }
     if (!found.length || !input) return false;
@@ -146,6 +149,13 @@
     if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }
   });
   for (const end of ["dragleave", "drop", "dragend"]) document.addEventListener(end, () => document.body.classList.remove("dropping"));
+  document.addEventListener("drop", event => { // on the picture's own box too, which would refuse it
+    if (!event.dataTransfer || !saved(event.dataTransfer.files) || event.target.closest?.("#batch-files")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    give(event.dataTransfer.files);
+    document.body.classList.remove("dropping");
+  }, true);
   document.addEventListener("drop", event => {
     if (outside(event) && event.dataTransfer?.files.length) { event.preventDefault(); give(event.dataTransfer.files); }
   });

@@ -102,7 +102,6 @@ class Ask:
 
     image: gr.Image
     words: gr.Textbox
-    word_list: gr.Dropdown
     go: gr.Button
     stop: gr.Button
     status: gr.HTML
@@ -224,13 +223,9 @@ def wire(ask: Ask) -> None:
     rest, chosen = ask.everything_else, ask.everything_else_chosen
     # One class would fill the picture: beside it, everything else is a class too, unless the person has decided.
     ask.words.change(None, [ask.words, rest, chosen], rest, js=ONE_CLASS, api_visibility="private")
-    ask.word_list.input(None, ask.word_list, ask.words, js="name => name", api_visibility="private")
 
 
 def _about_words() -> dict[str, Any]:
-    word_list = gr.Dropdown(
-        list(DATASETS), value=None, label="Words of a data set", info="Puts its name into the words."
-    )
     background = gr.Radio(
         list(BACKGROUNDS), value=BACKGROUNDS[0], label="Background", info="What becomes of all the rest."
     )
@@ -250,7 +245,6 @@ def _about_words() -> dict[str, Any]:
         False, label="Leave out what is not there", info="Classes that suit nowhere as well as general words do."
     )
     return {
-        "word_list": word_list,
         "skip_missing": skip_missing,
         "background": background,
         "background_words": background_words,

@@ -15,7 +15,7 @@ from demo.drawing import Range, difference_map, heat_map, matrix_picture, own_ra
 from demo.handling import inside, one_of, plainly, point_of, whole
 from demo.html import percent
 from demo.service import Matrix, PatchAttention, Run, Service
-from demo.service.lens import MOST
+from demo.service.lens import MOST, telling_patch
 from demo.settings import DIRECTIONS, INCOMING, OUTGOING
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
 
@@ -28,7 +28,6 @@ OUTLINED = 8
 SAME_SCALE, OWN_SCALE = SCALES = ("one scale for all", "each its own")
 
 EMPTY_PATCH = '<p class="hint">Segment a picture, then click one of its patches.</p>'
-PICK_PATCH = '<p class="hint">Click a patch of the picture, or give its row and column.</p>'
 _NUMBERS = (
     ("entropy", "Spread (entropy, 100% is even)"),
     ("on_global", "Goes to global patches"),
@@ -187,22 +186,23 @@ class AttentionHandlers:
         self._service = service
 
     @plainly
-    def refresh(self, run: Run | None, looked: Any, path: str | None) -> LookView:
-        """The tab was opened, or another result is there: its picture, unless it is shown already."""
+    def refresh(
+        self, run: Run | None, looked: Any, path: str | None, direction: Any = OUTGOING, subject: Any = PATCH,
+        scale: Any = SAME_SCALE,
+    ) -> LookView:  # fmt: skip
+        """The tab was opened, or another result is there: the patch that tells most, unless it is shown already."""
         if run is None:
             return _empty(patch_facts=EMPTY_PATCH, row=0, column=0)
         if looked == run.seen:
             return _unchanged()
-        cut, (h, w) = self._service.again(run, path), run.seen.grid
+        (h, w), layer = run.seen.grid, max(1, run.seen.layers - 1)
+        row, column = divmod(telling_patch(self._service, run, path), w)
         heads = [("mean of all heads", ALL_HEADS), *((f"head {head}", head) for head in range(1, run.seen.heads + 1))]
-        return _empty(
-            patches=drawing.with_grid(cut.patches, drawing.cell_side(run.seen.grid)),
-            patch_facts=PICK_PATCH,
-            row=gr.Number(0, maximum=h - 1, label=f"Row (0 to {h - 1})"),
-            column=gr.Number(0, maximum=w - 1, label=f"Column (0 to {w - 1})"),
-            layer=gr.Slider(maximum=run.seen.layers, value=max(1, run.seen.layers - 1)),
+        return self._show(run, path, row, column, layer, ALL_HEADS, direction, subject, scale)._replace(
+            row=gr.Number(row, maximum=h - 1, label=f"Row (0 to {h - 1})"),
+            column=gr.Number(column, maximum=w - 1, label=f"Column (0 to {w - 1})"),
+            layer=gr.Slider(maximum=run.seen.layers, value=layer),
             head=gr.Dropdown(heads, value=ALL_HEADS),
-            looked=run.seen,
         )
 
     @plainly
@@ -431,13 +431,14 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHand
     """Events of this tab."""
     out = outputs(tab, LookView)
 
-    def when_active(active: str, run: Any, looked: Any, path: str | None) -> Any:
+    def when_active(active: str, *asked: Any) -> Any:
         """A new result is there: shown at once only where somebody looks."""
-        return handlers.refresh(run, looked, path) if active == NAME else LookView(*(gr.skip() for _ in out))
+        return handlers.refresh(*asked) if active == NAME else LookView(*(gr.skip() for _ in out))
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.patches], **ONE_AT_A_TIME, **PRIVATE}
-    opened.select(handlers.refresh, [shared.run, tab.looked, shared.image], **quiet)
-    shared.token.change(when_active, [shared.active, shared.run, tab.looked, shared.image], **quiet)
+    asked = [shared.run, tab.looked, shared.image, tab.direction, tab.subject, tab.scale]
+    opened.select(handlers.refresh, asked, **quiet)
+    shared.token.change(when_active, [shared.active, *asked], **quiet)
 
     look: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}
     where = [shared.run, shared.image, tab.row, tab.column, *tab.fields]

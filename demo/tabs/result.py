@@ -235,12 +235,12 @@ class SegmentHandlers:
     @plainly
     def segment(self, path: str | None, *fields: Any) -> ResultView:
         """Segment pressed."""
-        return self._view(self._service.segment(path, read_asked(*fields)), path)
+        return self.view(self._service.segment(path, read_asked(*fields)), path)
 
     @plainly
     def resegment(self, run: Run | None, path: str | None, *fields: Any) -> ResultView:
         """A setting changed: the same as pressing Segment, but nothing happens before the first result."""
-        return same(ResultView) if run is None else self._view(self._service.segment(path, read_asked(*fields)), path)
+        return same(ResultView) if run is None else self.view(self._service.segment(path, read_asked(*fields)), path)
 
     @plainly
     def forget(self, path: str | None) -> ResultView:
@@ -298,8 +298,7 @@ class SegmentHandlers:
             raise UserError("There is no result yet. Press Segment first.")
         found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
         patch, layer = (tuple(found[:2]), found[2]) if len(found) == 3 else (None, None)
-        chosen = one_of("figure", kind, tuple(KINDS))
-        what = _of(run, shown)
+        chosen, what = one_of("figure", kind, tuple(KINDS)), _of(run, shown)
         yield from downloaded(lambda _: figure_file(self._service, what, path, chosen, patch, layer), SAVE)
 
     @plainly
@@ -324,7 +323,8 @@ class SegmentHandlers:
         x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
         return point_facts(point_at(self._service, run, path, x, y, _of(run, shown)))
 
-    def _view(self, cut: SegmentView, path: str | None) -> ResultView:
+    def view(self, cut: SegmentView, path: str | None) -> ResultView:
+        """What shows a result."""
         return ResultView(
             result=self._drawn(cut, path),
             legend=legend_table(cut),
@@ -388,12 +388,12 @@ class SegmentHandlers:
                 lambda share, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
             )
         except (UserError, Cancelled) as error:  # said beside the result: a toast would go again
-            unchanged = {**_state(before), "seq": seq}
+            unchanged = {**state_of(before), "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
         said = "" if "refined" in asked else became(self._service.shown(before, path)[0], cut)
         yield ChangeView(
-            result={**drawn(cut), **_state(after), "seq": seq, "said": said},
+            result={**drawn(cut), **state_of(after), "seq": seq, "said": said},
             legend=legend_table(cut),
             point="",
             status=strip("calm", how(after), f"{shares(cut)}."),
@@ -406,7 +406,7 @@ def _of(run: Run, shown: Shown | None) -> Shown:
     return shown if shown is not None and shown.run == run else Shown(run)
 
 
-def _state(shown: Shown) -> dict[str, Any]:
+def state_of(shown: Shown) -> dict[str, Any]:
     """What the browser must know of what is shown, besides its labels."""
     return {
         "of": shown.run.token,
@@ -455,7 +455,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
         picture = gr.HTML(
             None,
             html_template=static("result.html"),
-            js_on_load=static("result.js") + static("fix.js"),
+            js_on_load=static("result.js") + static("fix.js") + static("copy.js"),
             apply_default_css=False,
             elem_id="result",
         )

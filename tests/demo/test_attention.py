@@ -11,6 +11,7 @@ from demo.answers import sentence
 from demo.drawing import difference_map, heat_map, matrix_picture
 from demo.examples import read_examples
 from demo.service import SegmentRequest, Service
+from demo.service.lens import lens_value
 from demo.settings import INCOMING, OUTGOING, Settings
 from demo.tabs import attention as tab
 from demo.tabs.attention import ALL_HEADS, AttentionHandlers
@@ -197,9 +198,15 @@ def test_what_belongs_to_an_older_picture_is_ignored_or_refused(handlers, run, p
         step(fresh, run, str(other))
 
 
-def test_opening_the_tab_offers_the_model_s_layers_and_heads(handlers, run, photo):
+def test_opening_the_tab_shows_the_most_telling_patch_and_offers_layers_and_heads(handlers, run, photo):
     view = handlers.refresh(run, None, photo)
     assert view.looked == run.seen
+    start = lens_value(handlers._service, run, photo)["start"]
+    assert (view.row._constructor_args[0]["value"], view.column._constructor_args[0]["value"]) == divmod(
+        start, run.seen.grid[1]
+    )
+    for name in ("before", "after", "difference", "affinity"):  # no blank frames
+        assert getattr(view, name) is not None
     assert len(view.head._constructor_args[0]["choices"]) == run.seen.heads + 1
     assert unchanged(handlers.refresh(run, run.seen, photo))
     assert handlers.refresh(None, run.seen, photo).before is None

@@ -14,6 +14,7 @@ from PIL import Image
 from cliptrase_core import cli
 from demo.errors import UserError
 from demo.service import SegmentRequest, bundle
+from demo.service.saved import packed_name
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def test_the_archive_holds_masks_picture_settings_and_the_way_back(service, phot
     result, name, archive = opened(service, photo, SegmentRequest("cat, kitten; dog | background: wall"))
     assert archive.testzip() is None
     kinds = sorted(Path(entry).suffixes[-2:] for entry in archive.namelist())
-    assert len(kinds) == 5
+    assert len(kinds) == 6
+    assert archive.read(packed_name(photo)) == Path(photo).read_bytes()
     assert "/" not in name
     assert name.endswith(".zip")
     labels = next(entry for entry in archive.namelist() if entry.endswith(".labels.png"))

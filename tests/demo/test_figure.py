@@ -24,7 +24,8 @@ def run(service):
 
 
 @pytest.mark.parametrize(
-    ("kind", "start"), [("png", b"\x89PNG"), ("heat", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+    ("kind", "start"),
+    [("png", b"\x89PNG"), ("heat", b"\x89PNG"), ("layers", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")],
 )
 def test_every_figure_is_a_file_of_its_kind(service, run, kind, start):
     name, content = figure_file(service, run, PATH, kind, (1, 2), None)

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from demo import security
-from demo.security import MAX_BODY, MAX_DEPTH, MAX_FILES, Gate, allowed_hosts, is_allowed, is_picture, make_room
+from demo.kinds import is_archive, is_picture
+from demo.security import MAX_BODY, MAX_DEPTH, MAX_FILES, Gate, allowed_hosts, is_allowed, make_room
 from tests.visitor import API
 
 
@@ -181,6 +182,13 @@ def test_pictures_are_known_by_their_first_bytes(kind):
     assert is_picture(encoded(kind)[:16])
 
 
+@pytest.mark.parametrize(
+    ("start", "yes"), [(b"PK\x03\x04", True), (b"PK\x05\x06", False), (b"PK", False), (b"Rar!\x1a", False)]
+)
+def test_archives_are_known_by_their_first_bytes(start, yes):
+    assert is_archive(start + bytes(8)) is yes
+
+
 @pytest.mark.parametrize("start", [b"", b"%PDF-1.7", b"PK\x03\x04", b"\x7fELF", b"<svg xmlns", b"RIFF0000WAVE"])
 def test_other_files_are_not(start):
     assert not is_picture(start)
@@ -218,11 +226,13 @@ def test_a_large_file_that_is_no_picture_is_not_kept(server, tmp_path):
         refused = http.post(f"{API}/upload", files={"files": ("a.png", b"no picture" * 200_000)})
         mixed = [("files", ("a.png", encoded("PNG"))), ("files", ("b.bin", bytes(2_000_000)))]
         both = http.post(f"{API}/upload", files=mixed)
+        archive = http.post(f"{API}/upload", files={"files": ("a.zip", b"PK\x03\x04" + bytes(1_200_000))})
         small = http.post(f"{API}/upload", files={"files": ("a.pdf", b"%PDF-1.7 small")})
         good = http.post(f"{API}/upload", files={"files": ("a.png", encoded("PNG"))})
     assert (refused.status_code, both.status_code, small.status_code, good.status_code) == (415, 415, 200, 200)
     assert "1 of 2 files" in both.text
-    assert sum(path.stat().st_size for path in set(server.files()) - before) < 1_000_000
+    assert archive.status_code == 200  # read before anything of it is unpacked: tests/demo/test_reopen.py
+    assert sum(path.stat().st_size for path in set(server.files()) - before) < 1_000_000 + 1_200_004
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example"])

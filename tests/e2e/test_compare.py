@@ -51,6 +51,8 @@ def test_a_person_compares_steps_words_and_a_ground_truth(open_page, mask, artif
     expect(page.locator("#compare-share")).to_contain_text("of the pixels have another name", timeout=PATIENCE)
     expect(page.locator("#compare-news")).to_contain_text("not encoded again")
     expect(page.locator("#compare-gallery button img")).to_have_count(len(VARIANTS))
+    widths = page.locator("#compare-gallery .thumbnail-item").evaluate_all("all => all.map(one => one.offsetWidth)")
+    assert min(widths) >= 200, "results are compared, not stamps"
     page.locator("#compare-slider").scroll_into_view_if_needed()
     expect(page.locator("#compare-slider img").first).to_be_visible()
     expect(page.locator("#compare-areas tbody tr", has_text="cow")).to_be_visible()

@@ -212,3 +212,24 @@ def test_threads_draw_at_once():
         thread.join()
     assert len(set(found)) == 1
     assert len(found) == 6
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (2, 1)), (2, (2, 2)), (6, (2, 6)), (12, (4, 6)), (13, (6, 6))])
+@pytest.mark.parametrize("patch", [None, (1, 2)])
+def test_a_sheet_shows_every_layer_before_and_after_on_one_scale(drawn, count, shape, patch):
+    image, _, _, maps = drawn
+    layers = [replace(maps, layer=number) for number in range(1, count + 1)]
+    sheet = cc.viz.layer_sheet(layers, image=image, patch=patch)
+    panels = [axes for axes in sheet.axes if axes.get_title()]
+    assert sorted(axes.get_title() for axes in panels) == sorted(
+        f"layer {number} {side}" for number in range(1, count + 1) for side in ("before", "after")
+    )
+    assert panels[0].get_subplotspec().get_gridspec().get_geometry() == shape
+    assert len({axes.images[-1].get_clim() for axes in panels}) == 1
+    assert save(sheet).startswith(b"\x89PNG")
+
+
+def test_a_sheet_of_nothing_and_a_patch_outside_are_refused(drawn):
+    for layers, patch in (((), None), ((drawn[3],), (99, 0))):
+        with pytest.raises(InputError):
+            cc.viz.layer_sheet(layers, patch=patch)

@@ -1,0 +1,225 @@
+"""Opening a downloaded archive again: words, settings, picture and result come back, and what was fixed by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from demo.errors import UserError
+from demo.handling import (
+    AUTO,
+    BY_THRESHOLD,
+    NO,
+    NO_BACKGROUND,
+    YES,
+    followed,
+    further_options,
+    plainly,
+    same,
+    save_archive,
+)
+from demo.html import strip
+from demo.service import Run, SegmentRequest, SegmentView, Service
+from demo.service.saved import Saved, packed_name, read_archive
+from demo.tabs import result
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs
+from demo.tabs.result import ChangeView, ResultView, SegmentHandlers, drawn, failed, legend_table, state_of
+
+OPEN = "Open a saved result (zip)"
+NEARLY = 0.005
+"""Shares of a class that differ by less are the same: other machines round otherwise."""
+SETTINGS = (
+    *("words", "background", "background_words", "threshold", "method", "preset", "short_side", "templates"),
+    *("image_prior", "everything_else", "everything_else_chosen", "skip_missing", "denoise", "automatic"),
+    *("eps", "min_samples", "example"),
+)
+"""Components of the page that a record has new values for, by their names."""
+
+
+def values_of(asked: SegmentRequest, *, automatic: bool) -> dict[str, Any]:
+    """What the fields of the page must hold so that they ask for the same."""
+    locked = {"interactive": not automatic}
+    further = {one.name: getattr(asked, one.name) for one in further_options()}
+    return {
+        "words": asked.words,
+        "background": BY_THRESHOLD if asked.threshold else NO_BACKGROUND,
+        "background_words": "",
+        "threshold": asked.threshold or gr.skip(),
+        "method": asked.method,
+        "preset": asked.preset,
+        "short_side": AUTO if asked.short_side is None else str(asked.short_side),
+        "templates": asked.templates or AUTO,
+        "image_prior": asked.image_prior,
+        "everything_else": asked.everything_else,
+        "everything_else_chosen": "yes",
+        "skip_missing": asked.skip_missing,
+        "denoise": asked.denoise,
+        "automatic": automatic,
+        "eps": gr.Slider(**locked) if automatic else gr.Slider(value=asked.eps, **locked),
+        "min_samples": gr.Slider(**locked) if automatic else gr.Slider(value=asked.min_samples, **locked),
+        "example": "",
+        **{name: {True: YES, False: NO, None: AUTO}.get(value, value) for name, value in further.items()},
+    }
+
+
+def told(saved: Saved, areas: dict[str, float], model: str) -> str:
+    """HTML: what was opened, and whether the result is the saved one.
+
+    Args:
+        saved: what the archive says.
+        areas: share of the picture of each class that is shown now.
+        model: key of the one that answered now.
+    """
+    parts = ["words", "settings", *(["refined boundaries"] if saved.refiner else [])]
+    parts += [f"{len(saved.fixes)} fixes" if len(saved.fixes) > 1 else "1 fix"] if saved.fixes else []
+    what = f"{saved.picture} with its {', '.join(parts)}."
+    names = {*saved.areas, *areas}
+    off = max((abs(saved.areas.get(name, 0.0) - areas.get(name, 0.0)) for name in names), default=0.0)
+    if off <= NEARLY:
+        return strip("calm", "Opened:", f"{what} The result is the saved one.")
+    why = (
+        f"It was made by {saved.model}, this page runs {model}." if model != saved.model else "Other versions made it."
+    )
+    return strip("note", "Opened:", f"{what} Classes differ by up to {off:.0%} of the picture. {why}")
+
+
+class ReopenHandlers:
+    """One method for each event; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service, results: SegmentHandlers) -> None:
+        """Serve pages from one service; `results` shows what it makes."""
+        self._service, self._results = service, results
+
+    @plainly
+    def open(self, archive: str | None, current: str | None, model: str | None) -> dict[str, Any]:
+        """An archive was dropped or chosen: new values by the components' names; errors stand in the status.
+
+        Args:
+            archive: path of the upload.
+            current: path of the picture that is on the page.
+            model: key of the one that the visitor chose, or None.
+        """
+        try:
+            saved = read_archive(archive)
+            path = _picture(saved, current)
+            cut, automatic = self._made(saved, path, model)
+        except UserError as error:
+            return {"status": failed(str(error)), "saved": None}
+        return {
+            **values_of(saved.asked, automatic=automatic),
+            **self._results.view(cut, path)._asdict(),
+            "image": path,
+            "status": told(saved, _areas(cut), cut.run.seen.model) if not _changed(saved) else _busy(),
+            "saved": saved if _changed(saved) else None,
+        }
+
+    def _made(self, saved: Saved, path: str, model: str | None) -> tuple[SegmentView, bool]:
+        """The result, and whether its clustering values are those that suit picture and model by themselves."""
+        cut = self._service.segment(path, _on(saved.automatic, model))
+        found, asked = cut.result.settings, saved.asked
+        if tuple(found["original_size"]) != saved.size:
+            raise _missing(saved)
+        if asked.eps is None or asked.min_samples is None:
+            return cut, True
+        own = math.isclose(found["eps"], asked.eps, rel_tol=1e-6) and found["min_samples"] == asked.min_samples
+        return (cut, True) if own else (self._service.segment(path, _on(asked, model)), False)
+
+    @plainly
+    def change(self, run: Run | None, path: str | None, saved: Saved | None) -> Iterator[ChangeView]:
+        """After the result: its boundaries are refined and its fixes applied, where the record holds any."""
+        if run is None or saved is None:
+            yield same(ChangeView)
+            return
+        what = saved.shown(run)
+        try:
+            cut, _ = yield from followed(
+                lambda tell: self._service.shown(what, path, tell),
+                lambda share, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
+            )
+        except UserError as error:
+            text = f"Words and settings are here, the result is coarse and as it was before it was fixed. {error}"
+            yield same(ChangeView)._replace(status=failed(text))
+            return
+        yield ChangeView(
+            result={**drawn(cut), **state_of(what), "seq": 0},
+            legend=legend_table(cut),
+            point="",
+            status=told(saved, _areas(cut), run.seen.model),
+            shown=what,
+        )
+
+
+def draw() -> gr.UploadButton:
+    """Put the button where the caller stands."""
+    with gr.Row(elem_id="reopen-place"):
+        return gr.UploadButton(OPEN, file_types=[".zip"], size="sm", type="filepath", elem_id="reopen")
+
+
+def wire(
+    button: gr.UploadButton, settings: dict[str, Any], model: gr.State, shown: result.Result, shared: Shared,
+    handlers: ReopenHandlers,
+) -> list[Any]:  # fmt: skip
+    """Wire the button; the events that may run long.
+
+    Args:
+        button: of `draw`.
+        settings: components by the names of `SETTINGS` and of `further_options`.
+        model: key of the one that the visitor chose.
+        shown: components of the result.
+        shared: picture and run.
+        handlers: of these events.
+    """
+    saved = gr.State(None)
+    places = {
+        **settings,
+        **{name: getattr(shown, name) for name in ResultView._fields},
+        "image": shared.image,
+        "saved": saved,
+    }
+
+    def opened(*asked: Any) -> dict[Any, Any]:
+        return {places[name]: value for name, value in handlers.open(*asked).items()}
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
+    button.upload(None, None, shown.status, js=f"() => {json.dumps(_busy())}", **PRIVATE)
+    reopened = button.upload(opened, [button, shared.image, model], [*places.values()], **quiet)
+    changed = reopened.success(handlers.change, [shared.run, shared.image, saved], outputs(shown, ChangeView), **quiet)
+    return [reopened, changed]
+
+
+def _picture(saved: Saved, current: str | None) -> str:
+    """Path of the picture: out of the archive, or the page's own of that name."""
+    if saved.content is not None:
+        return save_archive(packed_name(saved.picture), saved.content)
+    if current is not None and packed_name(current) == packed_name(saved.picture):
+        return current
+    raise _missing(saved)
+
+
+def _missing(saved: Saved) -> UserError:
+    height, width = saved.size
+    return UserError(
+        f"The archive does not hold its picture. Choose {saved.picture} ({width} x {height} pixels), then open the "
+        "archive again."
+    )
+
+
+def _on(asked: SegmentRequest, model: str | None) -> SegmentRequest:
+    return replace(asked, model=model)
+
+
+def _changed(saved: Saved) -> bool:
+    return saved.refiner is not None or bool(saved.fixes)
+
+
+def _areas(cut: SegmentView) -> dict[str, float]:
+    return {row.name: row.area for row in cut.legend}
+
+
+def _busy() -> str:
+    return strip("busy", "Opening.", "The picture is being divided again.")

@@ -1,0 +1,38 @@
+
+// Copy image: the result as it is drawn, with its names, into the clipboard; where a browser lends none, as a file.
+const copier = $(".copy-image");
+
+function asDrawn() {
+  const sheet = new OffscreenCanvas(data.width, data.height), pen = sheet.getContext("2d");
+  const frame = stage.getBoundingClientRect(), scale = data.width / frame.width;
+  pen.drawImage(canvas, 0, 0);
+  for (const name of names.hidden ? [] : names.children) {
+    if (name.hidden || name.classList.contains("off")) continue;
+    const box = name.getBoundingClientRect(), style = getComputedStyle(name), [x, y] = [scale * (box.left - frame.left), scale * (box.top - frame.top)];
+    pen.fillStyle = style.backgroundColor;
+    pen.fillRect(x, y, scale * box.width, scale * box.height);
+    pen.fillStyle = style.getPropertyValue("--colour");
+    pen.fillRect(x, y, scale * 5, scale * box.height);
+    pen.fillStyle = style.color;
+    pen.font = `${style.fontWeight} ${scale * parseFloat(style.fontSize)}px ${style.fontFamily}`;
+    [pen.textAlign, pen.textBaseline, pen.direction] = ["center", "middle", style.direction];
+    pen.fillText(name.textContent, x + scale * (box.width + 5) / 2, y + scale * box.height / 2);
+  }
+  return sheet.convertToBlob({ type: "image/png" });
+}
+
+async function copyImage() {
+  if (!data) { said.textContent = "There is no result yet."; return; }
+  try {
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": asDrawn() })]);
+    said.textContent = "Copied.";
+  } catch { // no clipboard: browsers lend it to safe addresses only, and to those who may
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await asDrawn());
+    link.download = "result.png";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    said.textContent = "This browser lends no clipboard here: saved as result.png.";
+  }
+}
+copier.addEventListener("click", copyImage);

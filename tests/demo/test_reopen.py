@@ -1,0 +1,275 @@
+"""A downloaded archive opened again: what comes back, what is refused, and that nothing is unpacked unseen."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import struct
+import tracemalloc
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo import reopen
+from demo.errors import UserError
+from demo.handling import further_options, read_asked
+from demo.reopen import ReopenHandlers, values_of
+from demo.service import Refinement, SegmentRequest, bundle
+from demo.service import saved as saving
+from demo.service.saved import packed_name, read_archive
+from demo.service.shown import Shown
+from demo.tabs.result import SegmentHandlers
+
+WORDS = "cat, kitten; dog | background: wall"
+FIX = {"tool": "brush", "class": "dog", "points": [[0.5, 0.5], [0.6, 0.5]], "radius": 0.1}
+
+
+def packed(tmp_path, files, name="result.zip", **options):
+    """An archive of these files, by their names."""
+    path = tmp_path / name
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for entry, content in files.items():
+            archive.writestr(entry, content)
+    return str(path)
+
+
+@pytest.fixture
+def made(service, photo):
+    """Name and content of a download, by the request."""
+
+    def make(asked=None, **shown):
+        run = service.segment(photo, asked or SegmentRequest(WORDS)).run
+        return bundle(service, Shown(run, **shown), photo)
+
+    return make
+
+
+@pytest.fixture
+def downloaded(made, tmp_path):
+    """Path of a download."""
+
+    def make(*asked, **shown):
+        name, content = made(*asked, **shown)
+        (tmp_path / name).write_bytes(content)
+        return str(tmp_path / name)
+
+    return make
+
+
+@pytest.fixture
+def handlers(service, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    return ReopenHandlers(service, SegmentHandlers(service))
+
+
+def files_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def changed(files, **settings):
+    """The same files with other settings in their record."""
+    name = next(name for name in files if name.endswith(".json"))
+    record = json.loads(files[name])
+    record["settings"].update(settings)
+    return {**files, name: json.dumps(record)}
+
+
+def asked_by(values):
+    """What the page would ask for with these values in its fields."""
+    order = [
+        *("words", "background", "background_words", "threshold", "method", "preset", "short_side", "templates"),
+        *("image_prior", "everything_else", "everything_else_chosen", "skip_missing", "denoise", "automatic"),
+    ]
+    clustering = [values[name].value for name in ("eps", "min_samples")]
+    usual = [values[name] if not isinstance(values[name], dict) else 0.3 for name in order]
+    return read_asked(*usual, *clustering, None, *(values[one.name] for one in further_options()))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        SegmentRequest(WORDS),
+        SegmentRequest("cat; dog", preset="paper-224", method="clip"),
+        SegmentRequest("dog", everything_else=True, short_side=160),
+        SegmentRequest("cat; dog; tree", eps=0.61, min_samples=2, denoise="dice", threshold=0.4),
+        SegmentRequest("cat; dog", templates="openai80", image_prior=True, vote=False, skip_missing=True),
+    ],
+    ids=lambda asked: repr(asked)[:60],
+)
+def test_words_settings_picture_and_result_come_back(service, handlers, downloaded, photo, asked):
+    before = service.segment(photo, asked)
+    values = handlers.open(downloaded(asked), None, None)
+    assert "The result is the saved one." in values["status"]
+    assert Path(values["image"]).read_bytes() == Path(photo).read_bytes()
+    after = service.again(values["run"], values["image"])
+    np.testing.assert_array_equal(after.labels, before.labels)
+    assert values["automatic"] is (asked.eps is None)
+    again = service.segment(values["image"], asked_by(values))
+    np.testing.assert_array_equal(again.labels, before.labels)
+    assert asked_by(values).words == asked.words
+
+
+def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, photo):
+    from cliptrase_core.refine import read_fixes
+
+    run = service.segment(photo, SegmentRequest(WORDS)).run
+    what = Shown(run, Refinement(run, "edges", "prompts"), read_fixes([FIX]))
+    path = downloaded(refinement=what.refinement, fixes=what.fixes)
+    values = handlers.open(path, None, None)
+    assert "Opening." in values["status"]
+    *_, view = handlers.change(values["run"], values["image"], values["saved"])
+    cut, _ = service.shown(view.shown, values["image"])
+    np.testing.assert_array_equal(cut.labels, service.shown(what, photo)[0].labels)
+    assert (view.shown.fixes, view.shown.refinement.refiner) == (what.fixes, "edges")
+    assert "1 fix" in view.status
+    assert "The result is the saved one." in view.status
+    assert view.result["kind"] == "refined"
+
+
+def test_without_its_picture_the_one_on_the_page_is_taken_if_it_is_that_one(handlers, downloaded, photo, tmp_path):
+    files = files_of(downloaded())
+    del files[packed_name(photo)]
+    path = packed(tmp_path, files)
+    assert handlers.open(path, photo, None)["image"] == photo
+    (tmp_path / "other").mkdir()
+    smaller, renamed = tmp_path / "other" / "photo.png", tmp_path / "another.png"
+    Image.open(photo).resize((40, 40)).save(smaller)
+    Image.open(photo).save(renamed)
+    for current in (None, str(smaller), str(renamed)):
+        values = handlers.open(path, current, None)
+        assert set(values) == {"status", "saved"}  # nothing else changes
+        assert "does not hold its picture. Choose photo.png" in values["status"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"method": "magic"}, "method"),
+        ({"threshold": 7}, "threshold"),
+        ({"eps": "<b>"}, "eps"),
+        ({"vocabulary": 5}, "does not hold what it should"),
+        ({"original_size": [1]}, "does not hold what it should"),
+        ({"original_size": ["a", 2]}, "does not hold what it should"),
+        ({"model_size": None}, "does not hold what it should"),
+        ({"refiner": "/etc/passwd"}, "does not hold what it should"),
+        ({"fixes": [{"tool": "axe"}]}, "fix"),
+        ({"fixes": "all"}, "fixes"),
+        ({"preset": ["auto"]}, "does not hold what it should"),
+    ],
+    ids=repr,
+)
+def test_a_record_that_was_tampered_with_is_refused(handlers, downloaded, tmp_path, settings, reason):
+    values = handlers.open(packed(tmp_path, changed(files_of(downloaded()), **settings)), None, None)
+    assert set(values) == {"status", "saved"}
+    assert reason in values["status"]
+    assert "<b>" not in values["status"].removeprefix('<div class="strip bad" role="status"><b>Not possible.</b>')
+
+
+def test_another_model_and_other_names_are_said_and_escaped(handlers, downloaded, tmp_path):
+    files = files_of(downloaded())
+    name = next(name for name in files if name.endswith(".json"))
+    record = json.loads(files[name])
+    record["settings"].update(model="<img src=x>", pretrained="openai")
+    for entry, area in zip(record["classes"], (0.9, 0.1, 0.0), strict=True):
+        entry["area"] = area
+    status = handlers.open(packed(tmp_path, {**files, name: json.dumps(record)}), None, None)["status"]
+    assert "It was made by &lt;img src=x&gt;:openai, this page runs nano." in status
+    assert "Classes differ by up to" in status
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04",
+        b"PK\x03\x04" + bytes(100),
+        b"\x89PNG" + bytes(200),
+        b"PK\x05\x06" + bytes(18),
+        struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 60000, 60000, 40_000_000, 0, 0),
+    ],
+    ids=["empty", "cut", "zeros", "picture", "no files", "a long list"],
+)
+def test_what_is_no_archive_is_refused(content, tmp_path):
+    path = tmp_path / "a.zip"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="expected a result that was downloaded from this page"):
+        read_archive(str(path))
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7, 0.9, 0.99])
+def test_a_damaged_archive_is_refused_or_read_as_it_was(downloaded, tmp_path, place):
+    path = downloaded()
+    whole = read_archive(path)
+    content = bytearray(Path(path).read_bytes())
+    content[int(place * len(content))] ^= 0xFF
+    (tmp_path / "b.zip").write_bytes(content)
+    with suppress(UserError):
+        assert dataclasses.replace(read_archive(str(tmp_path / "b.zip")), content=whole.content) == whole
+
+
+def bombs():
+    record = b'{"format": "x", "pad": "' + bytes(50_000_000) + b'"}'
+    yield "a large record", {"a.json": record}
+    yield "many records", {f"{i}.json": b"{}" for i in range(40)}
+    yield "no record", {"readme.txt": b"hello"}
+    yield "records below folders", {"../a.json": b"{}", "/etc/a.json": b"{}", "x/a.json": b"{}"}
+    yield "nested", {"a.json": b"[" * 100_000}
+    yield "numbers", {"a.json": b'{"format": ' + b"9" * 10_000 + b"}"}
+
+
+@pytest.mark.parametrize(("files"), [one for _, one in bombs()], ids=[name for name, _ in bombs()])
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, files):
+    path = packed(tmp_path, files, compression=zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="expected a result"):
+            read_archive(path)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_than_any_result_unpacks_to_is_refused_unread(downloaded, tmp_path, monkeypatch):
+    monkeypatch.setattr(saving, "MOST_UNPACKED", 1_000)
+    with pytest.raises(UserError, match="unpacks to more"):
+        read_archive(downloaded())
+
+
+def test_two_results_are_not_guessed_between(downloaded, tmp_path):
+    files = files_of(downloaded())
+    name = next(name for name in files if name.endswith(".json"))
+    with pytest.raises(UserError, match="an archive with 2 results"):
+        read_archive(packed(tmp_path, {**files, "second.json": files[name]}))
+
+
+def test_a_picture_is_taken_by_its_content_and_never_by_a_path(downloaded, tmp_path, photo):
+    files = files_of(downloaded())
+    files[packed_name(photo)] = b"#!/bin/sh"
+    assert read_archive(packed(tmp_path, files)).content is None
+    record = next(name for name in files if name.endswith(".json"))
+    entries = json.loads(files[record]) | {"picture": "../../../etc/passwd.png"}
+    hostile = read_archive(packed(tmp_path, {**files, record: json.dumps(entries)}))
+    assert (hostile.picture, hostile.content) == ("passwd.png", None)
+
+
+def test_a_large_picture_stays_out_of_the_archive(made, monkeypatch, photo):
+    from demo.service import download
+
+    monkeypatch.setattr(download, "MOST_PICTURE", 10)
+    _, content = made()
+    assert packed_name(photo) not in zipfile.ZipFile(io.BytesIO(content)).namelist()
+
+
+def test_every_setting_of_the_page_has_its_value():
+    names = {*reopen.SETTINGS, *(one.name for one in further_options())}
+    values = values_of(SegmentRequest("cat; dog", vote=True), automatic=True)
+    assert set(values) == names
+    assert isinstance(values["eps"], gr.Slider)
+    assert values["vote"] == "yes"
