@@ -210,7 +210,7 @@ def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
     reason = "not asked for" if not requested else "fetching" if hub_answers(timeout) else silent
     what = f"{name} ({pretrained})"
     here = "Until then" if reason == "fetching" else "For now"
-    nano = f"{here} the small embedded model nano runs; it reads everyday things, less well."
+    nano = f"{here} nano runs: small, for everyday things."
     by_file = f"or start with a weights file: {name}:path/to/file.safetensors."
     banner = {
         "not asked for": f"{what} is not on this computer. {nano}",

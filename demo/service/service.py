@@ -319,14 +319,6 @@ class Service:
         return self._captures.get(seen, make)[0]
 
 
-def _weight(packed: Packed[Any]) -> int:
-    return packed.nbytes
-
-
-def _weight_of_maps(maps: AttentionMaps) -> int:
-    return 3 * int(maps.affinity.nbytes)
-
-
 def _picture_of(key: Any) -> str | None:
     """Digest of the picture that a key of a store is about."""
     key = key[0] if isinstance(key, tuple) else key

@@ -46,7 +46,7 @@ START = hint(
     "The picture and words of your result, divided by each step from CLIP to CLIPtrase, then by every other method, "
     "in the same colours."
 )
-EMPTY = hint("Segment a picture, then press Compare.")
+EMPTY = hint("Press Compare: the results appear here.")
 STOPPED = strip("note", "Stopped.", "What was made so far is kept; the next time goes on from there.")
 TRUTH_TEXT = hint(
     "A palette or grey PNG in the picture's size. Each pixel holds the number of its class: 0 for the first of your "

@@ -26,7 +26,7 @@ START = hint(
     "end. SAM, Segment Anything, is a model that cuts out whatever one points at, without knowing what it is."
 )
 DOWNLOAD = "Download the refined result (zip)"
-EMPTY = hint("Segment a picture, then press Refine.")
+EMPTY = hint("Press Refine: the result appears here.")
 STOPPED = strip("note", "Stopped.", "Nothing was changed.")
 FETCH_STOPPED = strip("note", "Stopped.", "Nothing was fetched.")
 KEY = (

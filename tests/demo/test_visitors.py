@@ -359,7 +359,7 @@ def test_many_tabs_behind_one_address_keep_nobody_else_s_result_from_him(strict,
     assert ann.segment(picture=ann.upload(EXAMPLES / "shepherd.jpg"), words="dog; road") is None
     stranger = behind_a_proxy(strict, address)
     listener = stranger.event("result", "select")
-    for i in range(40):
+    for i in range(25):
         stranger.session = f"{address} {i}".replace(":", "").replace(".", "").replace(" ", "")
         stranger.send(listener["id"], stranger.data(listener), {"index": [1, 1], "value": None})
     clicked = ann.do("result", "select", at=[100, 100])
