@@ -177,9 +177,9 @@ def uploads(payload: Any) -> list[str]:
 
 def _reader_of(block: Any) -> Callable[[Any], Any] | None:
     """Who reads what a person gives to a component, where that is files."""
-    if isinstance(block, gr.Image):
-        return uploaded
-    return uploads if isinstance(block, (gr.File, gr.UploadButton)) else None
+    if isinstance(block, (gr.File, gr.UploadButton)) and block.file_count != "single":
+        return uploads
+    return uploaded if isinstance(block, (gr.Image, gr.File, gr.UploadButton)) else None
 
 
 def _holds_file(value: Any) -> bool:
