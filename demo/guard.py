@@ -19,8 +19,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cliptrase_core.cancel import cancellable
+from demo.cancelling import Tokens, limit_of
 from demo.visitors import Sessions, asked_at, files_in
-from demo.wanted import Wanted, limit_of
 
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "strict-origin-when-cross-origin"}
 
@@ -55,7 +55,7 @@ class GuardedBlocks(gr.Blocks):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what `gr.Blocks` takes."""
         super().__init__(*args, **kwargs)
-        self.wanted = Wanted()
+        self.tokens = Tokens()
 
     async def process_api(
         self,
@@ -94,7 +94,7 @@ class GuardedBlocks(gr.Blocks):
     ) -> Any:
         """Run a listener, or the next step of one, under the token of its event."""
         session = getattr(requests, "session_hash", None)
-        token = self.wanted.token(event_id, session, asked_at(requests), limit_of(block_fn.fn))
+        token = self.tokens.token(event_id, session, asked_at(requests), limit_of(block_fn.fn))
         going_on = False
         try:
             with cancellable(token):
@@ -108,7 +108,7 @@ class GuardedBlocks(gr.Blocks):
             raise
         finally:
             if not going_on:
-                self.wanted.done(event_id)
+                self.tokens.done(event_id)
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False

@@ -24,15 +24,15 @@ from demo.service import Service
 from demo.service.tour import tour_example
 from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE
 from demo.static import static
-from demo.tabs import ask, attention, batch, clusters, compare, lens, mine, model, refine, result, tour, words
+from demo.tabs import ask, attention, batch, clusters, compare, lens, model, my_pictures, refine, result, tour, words
 from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
-from demo.tabs.mine import MineHandlers
 from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
+from demo.tabs.my_pictures import MyPicturesHandlers
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import ResultView, SegmentHandlers
 from demo.tabs.tour import TourHandlers
@@ -186,7 +186,7 @@ class Page:
     compare: compare.Compare
     batch: batch.BatchTab
     tour: tour.Tour
-    mine: mine.Mine
+    mine: my_pictures.MyPictures
     reopen: gr.UploadButton
     words: gr.HTML
     tabs: gr.Tabs
@@ -239,7 +239,7 @@ def build(service: Service) -> gr.Blocks:
         reopening = ReopenHandlers(service, handlers)
         running = [*_wire_segmenting(page, PageHandlers(service), handlers, reopening), changing]
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
-        mine.wire(page.mine, gone, running, MineHandlers(service, result.NO_RESULT))
+        my_pictures.wire(page.mine, gone, running, MyPicturesHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
         ask.wire(page.ask)
@@ -309,7 +309,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
             chosen = model.draw(top.banner, top.model)
         with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
             told = tour.draw()
-    own = mine.draw()
+    own = my_pictures.draw()
     gr.HTML(BAR, padding=False, elem_id="bar-place")
     asked = ask.Ask(**parts)
     shared = Shared(asked.image, run, token, hidden_text("active", ask.NAME))

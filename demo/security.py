@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.addresses import listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
+from demo.file_kinds import is_archive, is_picture
 from demo.installable import ICON_SIZES
-from demo.kinds import is_archive, is_picture
 from demo.settings import MAX_FILES, MAX_UPLOAD_BYTES
 
 MAX_BODY = 1_000_000

@@ -120,7 +120,7 @@ class Departures:
         if reader is None:
             await self._app(scope, receive, send)
             return
-        wanted, ended = scope["app"].get_blocks().wanted, False
+        wanted, ended = scope["app"].get_blocks().tokens, False
 
         async def sending(message: Message) -> None:
             nonlocal ended

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from cliptrase_core.options import SegmentOptions, options_of
 from demo import core
 from demo.errors import UserError, for_people
-from demo.kinds import is_picture
+from demo.file_kinds import is_picture
 from demo.model_facts import NANO
 from demo.service.refine import MEGABYTES, NO_MODEL, Refinement
 from demo.service.segmentation import Run, SegmentRequest

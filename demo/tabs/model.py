@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from demo.cancelling import takes_its_time
 from demo.drawing import model_pixels
 from demo.errors import UserError
 from demo.handling import AUTO, followed, one_of, plainly
@@ -19,7 +20,6 @@ from demo.service import Service
 from demo.service.model_input import ModelInput, what_it_saw
 from demo.settings import OFFERED, PRESETS, SHORT_SIDES
 from demo.tabs.common import PRIVATE, Shared, outputs, shown
-from demo.wanted import takes_its_time
 
 NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
 OWN_CHOICE = "Your choice, on this page only."

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from demo import core
+from demo.cancelling import takes_its_time
 from demo.drawing import boundaries, outlined
 from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, one_of, plainly, text, whole
@@ -19,7 +20,6 @@ from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here
 from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, fetch_file, hidden_text, outputs, shown
-from demo.wanted import takes_its_time
 
 START = hint(
     "Classes come from patches of many pixels, so their boundaries are coarse. A refiner moves them to where things "

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from demo import security
-from demo.kinds import is_archive, is_picture
+from demo.file_kinds import is_archive, is_picture
 from demo.security import MAX_BODY, MAX_DEPTH, MAX_FILES, Gate, allowed_hosts, is_allowed, make_room
 from tests.visitor import API
 

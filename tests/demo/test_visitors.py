@@ -20,6 +20,7 @@ import pytest
 from cliptrase_core import Cancelled, CancelToken, cancellable
 from demo.addresses import group_of, trusted_proxies, visitor_address
 from demo.cache import LRUCache
+from demo.cancelling import Tokens, limit_of
 from demo.handling import TOOK_TOO_LONG, plainly
 from demo.jobs import watched
 from demo.settings import EXAMPLES, TIME_LIMIT_S
@@ -27,7 +28,6 @@ from demo.tabs.model import ModelHandlers
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import SegmentHandlers
 from demo.visitors import Sessions, files_in
-from demo.wanted import Wanted, limit_of
 from tests.server import serving
 from tests.visitor import API, Visitor
 
@@ -124,7 +124,7 @@ def test_a_program_that_hangs_up_is_not_worked_for_either(server, visitor):
 
 
 def test_a_token_is_the_same_for_all_steps_of_an_event_and_goes_with_it():
-    wanted = Wanted()
+    wanted = Tokens()
     first = wanted.token("a", "tab", 0.0)
     assert wanted.token("a", "tab", 0.0) is first
     assert wanted.token("b", "tab", 0.0) is not first
@@ -136,7 +136,7 @@ def test_a_token_is_the_same_for_all_steps_of_an_event_and_goes_with_it():
 
 @pytest.mark.parametrize(("name", "ended"), [("tab 1", {"a", "b"}), ("c", {"c"}), ("tab 3", set()), ("a", {"a"})])
 def test_who_goes_ends_his_own_work_only(name, ended):
-    wanted = Wanted()
+    wanted = Tokens()
     tokens = {event: wanted.token(event, tab, 0.0) for event, tab in (("a", "tab 1"), ("b", "tab 1"), ("c", "tab 2"))}
     wanted.left(name)
     assert {event for event, token in tokens.items() if token.cancelled} == ended
@@ -144,7 +144,7 @@ def test_who_goes_ends_his_own_work_only(name, ended):
 
 @pytest.mark.parametrize("name", ["a", "tab"])
 def test_who_goes_before_his_work_has_begun_does_not_want_it_but_may_come_back(name):
-    wanted = Wanted()
+    wanted = Tokens()
     asked = time.monotonic() - 1
     wanted.left(name)
     assert wanted.token("a", "tab", asked).cancelled
@@ -153,7 +153,7 @@ def test_who_goes_before_his_work_has_begun_does_not_want_it_but_may_come_back(n
 
 
 def test_tokens_of_events_that_ended_without_a_word_are_dropped(monkeypatch):
-    wanted, now = Wanted(), [0.0]
+    wanted, now = Tokens(), [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     wanted.token("a", None, 0.0)
     wanted.left("x")

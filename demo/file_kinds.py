@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: a picture that the page reads, or an archive that it may have made itself."""
+"""Kinds of files by their first bytes: pictures that the page reads, archives that it may have made. No Gradio."""
 
 from __future__ import annotations
 

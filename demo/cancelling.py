@@ -1,4 +1,4 @@
-"""Which work is still wanted: a token for each event, cancelled once nobody waits for its answer. Imports no Gradio."""
+"""Cancel the work that nobody waits for: a token for each event that runs. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Asked:
     since: float
 
 
-class Wanted:
+class Tokens:
     """The tokens of all events that run now; threads share one."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from cliptrase_core.refine import Fix
 from demo.cache import LRUCache
 from demo.service import Refinement, Run, SegmentRequest, Shown
 from demo.settings import EXAMPLES
-from demo.tabs.mine import NOTHING, deleted
+from demo.tabs.my_pictures import NOTHING, deleted
 from tests.visitor import API, Visitor
 
 

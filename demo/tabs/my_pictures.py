@@ -49,7 +49,7 @@ class DeletedView(NamedTuple):
     opening: Any
 
 
-class MineHandlers:
+class MyPicturesHandlers:
     """One method for each event; keeps nothing of any visitor."""
 
     def __init__(self, service: Service, no_result: tuple[Any, ...]) -> None:
@@ -77,22 +77,22 @@ class MineHandlers:
 
 
 @dataclass(frozen=True)
-class Mine:
+class MyPictures:
     """The line and its button."""
 
     mine: gr.HTML
     delete: gr.Button
 
 
-def draw() -> Mine:
+def draw() -> MyPictures:
     """Draw both where the caller stands."""
     with gr.Row(elem_id="mine-row"):
         mine = gr.HTML(hint(WHERE), elem_id="mine", padding=False)
         delete = gr.Button("Delete my pictures", size="sm", elem_id="delete-mine", scale=0, min_width=160)
-    return Mine(mine, delete)
+    return MyPictures(mine, delete)
 
 
-def wire(mine: Mine, gone: list[Any], running: list[Any], handlers: MineHandlers) -> None:
+def wire(mine: MyPictures, gone: list[Any], running: list[Any], handlers: MyPicturesHandlers) -> None:
     """Wire the button.
 
     Args:
