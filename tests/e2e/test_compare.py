@@ -87,7 +87,7 @@ def test_a_result_beside_itself_has_no_changes_and_new_words_take_all_away(open_
     page.locator("#segment").click()
     expect(page.locator("#compare-gallery")).to_be_hidden(timeout=PATIENCE)
     expect(page.locator("#compare-share")).to_be_hidden()
-    expect(page.locator("#compare-news")).to_contain_text("press Compare")
+    expect(page.locator("#compare-news")).to_contain_text("Press Compare")
 
 
 def test_a_mask_of_another_size_is_said_with_both_sizes(open_page, tmp_path):

@@ -113,7 +113,7 @@ def test_new_words_take_the_refined_result_away_and_another_can_be_made(open_pag
     page.locator("#words textarea").fill("zebra; mountain")
     page.locator("#segment").click()
     expect(page.locator("#refine-share")).to_be_hidden(timeout=PATIENCE)
-    expect(page.locator("#refine-news")).to_contain_text("press Refine")
+    expect(page.locator("#refine-news")).to_contain_text("Press Refine")
     page.locator("#refine-go").click()
     expect(page.locator("#refine-component-table")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Remove Image").click()
