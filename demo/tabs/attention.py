@@ -80,8 +80,8 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
     )
     return (
         '<p class="caption">How global patches grow with depth</p>'
-        f'<ol class="depth" tabindex="0">{bars}</ol><p class="hint">Bar: share of the attention that goes to global patches, up to '
-        "100%. Above it their number, below it the layer; the marked layer is shown.</p>"
+        f'<ol class="depth" tabindex="0">{bars}</ol><p class="hint">Bar: share of the attention that goes to global '
+        "patches, up to 100%. Above it their number, below it the layer; the marked layer is shown.</p>"
     )
 
 
