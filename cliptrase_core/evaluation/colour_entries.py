@@ -8,12 +8,11 @@ from typing import Any
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.classes import read_classes
 from cliptrase_core.evaluation.colours import Colour, Colours, colour_of
-from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.numbers import VOID_16, Numbers
 from cliptrase_core.results import BACKGROUND
 from cliptrase_core.text.vocabulary import Vocabulary
 
 IGNORED_KEY = "ignored"
-_NOT_COUNTED = 65535
 _INSTEAD = ("first", "ignored", "background")
 
 
@@ -43,7 +42,7 @@ def read_colour_entries(entries: Mapping[str, Any]) -> tuple[Vocabulary, Numbers
     if own is not None:
         raise _refused("classes without numbers", "a number for each class")
     places = {name.casefold(): place for place, name in enumerate(group.name for group in words.classes)}
-    places |= {IGNORED_KEY: _NOT_COUNTED, **({BACKGROUND: len(places)} if words.background else {})}
+    places |= {IGNORED_KEY: VOID_16, **({BACKGROUND: len(places)} if words.background else {})}
     return words, _numbers(words), Colours(_by_colour(colours, places), "`colours`")
 
 
@@ -54,7 +53,7 @@ def _with_background(names: list[str], colours: Mapping[str, Colour]) -> list[st
 
 
 def _numbers(words: Vocabulary) -> Numbers:
-    return Numbers(ignored=(_NOT_COUNTED,), background=(len(words.classes),) if words.background else ())
+    return Numbers(ignored=(VOID_16,), background=(len(words.classes),) if words.background else ())
 
 
 def _by_colour(colours: Mapping[str, Colour], places: Mapping[str, int]) -> dict[Colour, int]:

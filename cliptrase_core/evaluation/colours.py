@@ -42,7 +42,10 @@ class Colours:
         Raises:
             InputError: no such mask, or one with colours that are not in the list.
         """
-        colours, kind = read_colours(path)
+        return self.meant(path, *read_colours(path))
+
+    def meant(self, path: Path, colours: npt.NDArray[np.uint8], kind: str) -> tuple[Raw, str]:
+        """What `look` gives, of a mask that `read_colours` has read already."""
         places = self.indexed and kind.startswith(("grey", "palette"))
         if colours.ndim == 3:
             found, foreign = self._found(colours)
@@ -129,4 +132,4 @@ def look_at_voc(path: Path) -> tuple[Raw, str]:
             raise error from None
         if colours.ndim == 2 or kind.startswith("palette"):
             raise
-        return VOC_COLOURS.look(path)
+        return VOC_COLOURS.meant(path, colours, kind)

@@ -17,7 +17,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cliptrase_core.evaluation.report import FORMAT, NO_CLASS, Report, by_loss
+from cliptrase_core.evaluation.report import (
+    FORMAT,
+    LEVEL,
+    NO_CLASS,
+    UNUSED,
+    Report,
+    by_loss,
+    digits,
+    negative,
+    span,
+)
 from cliptrase_core.evaluation.sheets import PARTS, ShownPicture
 from cliptrase_core.evaluation.sources import Pixels
 from cliptrase_core.viz.names import TURNING
@@ -100,10 +110,6 @@ def name(value: object) -> str:
     return f"<bdi>{text(value)}</bdi>"
 
 
-def _number(value: float | None, form: str = ".2f") -> str:
-    return "-" if value is None else format(value, form)
-
-
 def _in_short(report: Report) -> str:
     """Column, method, model and number of pictures."""
     pictures, setup = report["pictures"], report["setup"]
@@ -124,22 +130,18 @@ def _headline(report: Report) -> Iterator[str]:
     entry, interval = figures[first], report["interval"]
     yield "<div class='headline'>"
     yield f"<div><div class='soft'>{text(first)}</div>"
-    yield f"<div class='value number'>{_number(entry['value'])}<small> %</small></div></div>"
+    yield f"<div class='value number'>{digits(entry['value'])}<small> %</small></div></div>"
     yield f"<div class='about'>{_axis(entry)}</div></div>"
     yield "<table><thead><tr><th>Figure</th><th class='n'>Per cent</th>"
     yield f"<th class='n'>{interval['level']} % interval</th></tr></thead><tbody>"
     for title, one in figures.items():
-        yield f"<tr><td>{text(title)}</td><td class='n'>{_number(one['value'])}</td>"
-        yield f"<td class='n'>{_span(one)}</td></tr>"
+        yield f"<tr><td>{text(title)}</td><td class='n'>{digits(one['value'])}</td>"
+        yield f"<td class='n'>{span(one, 'none')}</td></tr>"
     yield "</tbody></table>"
     yield (
         f"<p class='note'>Intervals: {text(interval['method'])}, {interval['n']:,} resamples. Figures of another "
         "protocol do not belong in the same column.</p>"
     )
-
-
-def _span(entry: Mapping[str, float | None]) -> str:
-    return "none" if entry["low"] is None else f"{_number(entry['low'])} to {_number(entry['high'])}"
 
 
 def _axis(entry: Mapping[str, float | None]) -> str:
@@ -148,12 +150,12 @@ def _axis(entry: Mapping[str, float | None]) -> str:
         return "No pixel counts, so there is no figure."
     low, high = entry["low"], entry["high"]
     if low is None or high is None:
-        span, said = "", "No interval: it takes two pictures in which something counts."
+        line, said = "", "No interval: it takes two pictures in which something counts."
     else:
-        span = f"<div class='span' style='left:{low:.2f}%;width:{max(high - low, 0.3):.2f}%'></div>"
-        said = f"95 % interval over pictures: <b class='number'>{low:.2f} to {high:.2f}</b>"
+        line = f"<div class='span' style='left:{low:.2f}%;width:{max(high - low, 0.3):.2f}%'></div>"
+        said = f"{LEVEL} % interval over pictures: <b class='number'>{low:.2f} to {high:.2f}</b>"
     mark = f"<div class='mark' style='left:{entry['value']:.2f}%'></div>"
-    return f"{said}<div class='axis'>{span}{mark}</div><div class='ends'><span>0</span><span>100 %</span></div>"
+    return f"{said}<div class='axis'>{line}{mark}</div><div class='ends'><span>0</span><span>100 %</span></div>"
 
 
 def _facts(report: Report) -> Iterator[str]:
@@ -262,7 +264,7 @@ def _classes(report: Report) -> Iterator[str]:
     colours = class_colours([row["name"] for row in rows])
     yield "<h2>Classes</h2>"
     yield (
-        f"<p class='note'>Those that lose most against the mean of classes ({_number(mean)} %) come first. A bar is "
+        f"<p class='note'>Those that lose most against the mean of classes ({digits(mean)} %) come first. A bar is "
         "all pixels that are the class or were given it; its part that is right is the IoU.</p>"
     )
     yield (
@@ -284,12 +286,12 @@ def _class_row(row: Report, colour: Colour, mean: float | None) -> str:
     shares = {"right": row["hit"], "missed": missed, "wrong": wrong}
     bar = "".join(f"<i class='{part}' style='width:{100 * n / union:.2f}%'></i>" for part, n in shares.items() if n)
     line = "" if mean is None else f"<span class='mean' style='left:{mean:.2f}%'></span>"
-    lost = None if row["lost"] is None else -row["lost"]
+    lost = negative(row["lost"])
     cells = (
         f"<td>{_chip(colour)}{name(row['name'])}</td><td><div class='bar'>{bar}{line}</div></td>"
-        f"<td class='n'>{_number(row['iou'])}</td>"
-        f"<td class='n{' worse' if lost is not None and lost < 0 else ''}'>{_number(lost, '+.2f')}</td>"
-        f"<td class='n'>{_number(row['accuracy'])}</td><td class='n'>{missed:,}</td><td class='n'>{wrong:,}</td>"
+        f"<td class='n'>{digits(row['iou'])}</td>"
+        f"<td class='n{' worse' if lost is not None and lost < 0 else ''}'>{digits(lost, '+.2f')}</td>"
+        f"<td class='n'>{digits(row['accuracy'])}</td><td class='n'>{missed:,}</td><td class='n'>{wrong:,}</td>"
     )
     return f"<tr>{cells}</tr>"
 
@@ -344,7 +346,7 @@ def data_url(pixels: Pixels) -> str:
 
 
 def _problems(report: Report) -> Iterator[str]:
-    for part, title in (("problems", "Pictures that could not be used"), ("left_out", "Pictures left out")):
+    for part, title in UNUSED:
         entries = report["pictures"][part]
         if entries:
             yield f"<h2>{title}: {len(entries):,}</h2><table><tbody>"

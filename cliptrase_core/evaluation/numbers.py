@@ -16,6 +16,8 @@ Raw = npt.NDArray[np.int32]
 
 VOID = 255
 """What most data sets of 8 bits write where a pixel does not count."""
+VOID_16 = 65535
+"""The same with 16 bits."""
 
 _OUTSIDE = -2
 _MOST = 65_536
@@ -127,7 +129,7 @@ CITY = Numbers(
 ZERO_IS_NOTHING = Numbers(first=1, ignored=(0, 255))
 ZERO_IS_BACKGROUND = Numbers(first=1, background=(0,))
 PLAIN = Numbers()
-BITS_16 = Numbers(ignored=(65535,))
+BITS_16 = Numbers(ignored=(VOID_16,))
 # Quirk B2: what is background and what is void cannot be told apart, both are scored as background.
 VOID_IS_BACKGROUND = Numbers(ignored=(), background=(255,))
 # COCO's stuff is background of its things; its quirk B1 scores "banner" and void as background, other stuff not.

@@ -1,4 +1,4 @@
-"""The report: JSON for programs, Markdown for people; `page` makes it a page."""
+"""The report: JSON for programs, Markdown for people; `html_report` makes it a page."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from cliptrase_core.evaluation.records import Header, Record
 from cliptrase_core.evaluation.run import Pace
 from cliptrase_core.io.files import MARK
 from cliptrase_core.version import VERSION
+
+UNUSED = (("problems", "Pictures that could not be used"), ("left_out", "Pictures left out"))
+"""Parts of a report that name pictures without a score, and their titles."""
 
 Report = dict[str, Any]
 
@@ -98,8 +101,8 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
     setup, run, pictures = report["setup"], report["run"], report["pictures"]
     lines = [f"# {setup['title']}: {report['column']}", ""]
     lines += [f"{pictures['scored']} of {pictures['listed']} pictures scored.", ""]
-    lines += ["| figure | per cent | 95 % interval over pictures |", "|---|---|---|"]
-    lines += [f"| {name} | {_shown(entry['value'])} | {_span(entry)} |" for name, entry in report["figures"].items()]
+    lines += [f"| figure | per cent | {LEVEL} % interval over pictures |", "|---|---|---|"]
+    lines += [f"| {name} | {digits(entry['value'])} | {span(entry)} |" for name, entry in report["figures"].items()]
     lines += ["", "Figures of another protocol do not belong in the same column.", ""]
     lines += ["## How it was made", "", "```", run["command"], "```", ""]
     lines += [f"- {name}: {_one_line(value)}" for name, value in setup.items() if value is not None]
@@ -111,7 +114,7 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
     lines += [f"- versions: {', '.join(f'{name} {value}' for name, value in run['versions'].items())}"]
     for title, name in sheets.items():
         lines += ["", f"## {title}", "", f"![{title}]({name})"]
-    for part, title in (("problems", "Pictures that could not be used"), ("left_out", "Pictures left out")):
+    for part, title in UNUSED:
         if pictures[part]:
             lines += ["", f"## {title}: {len(pictures[part])}", ""]
             lines += [f"- `{entry['key']}`: {_one_line(entry['why'])}" for entry in pictures[part]]
@@ -119,8 +122,8 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
     lines += ["| class | IoU | against the mean | accuracy | true pixels | missed | given wrongly |"]
     lines += ["|---|---|---|---|---|---|---|"]
     lines += [
-        f"| {_one_line(row['name'])} | {_shown(row['iou'])} | {_shown(negative(row['lost']), '+.2f')} | "
-        f"{_shown(row['accuracy'])} | {row['true']} | {row['true'] - row['hit']} | {row['given'] - row['hit']} |"
+        f"| {_one_line(row['name'])} | {digits(row['iou'])} | {digits(negative(row['lost']), '+.2f')} | "
+        f"{digits(row['accuracy'])} | {row['true']} | {row['true'] - row['hit']} | {row['given'] - row['hit']} |"
         for row in by_loss(report)
     ]
     if report["confusions"]:
@@ -136,7 +139,7 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
 
 def headline(report: Report) -> str:
     """The figures in one line."""
-    return ", ".join(f"{name} {_shown(entry['value'])} [{_span(entry)}]" for name, entry in report["figures"].items())
+    return ", ".join(f"{name} {digits(entry['value'])} [{span(entry)}]" for name, entry in report["figures"].items())
 
 
 def by_loss(report: Report) -> list[Report]:
@@ -194,13 +197,14 @@ def negative(value: float | None) -> float | None:
     return None if value is None else -value
 
 
-def _shown(value: float | None, form: str = ".2f") -> str:
+def digits(value: float | None, form: str = ".2f") -> str:
+    """A figure for people; "-" where there is none."""
     return "-" if value is None else format(value, form)
 
 
-def _span(entry: Mapping[str, float | None]) -> str:
+def span(entry: Mapping[str, float | None], none: str = "no interval") -> str:
     """The interval of a figure; there is none from a single picture."""
-    return "no interval" if entry["low"] is None else f"{_shown(entry['low'])} to {_shown(entry['high'])}"
+    return none if entry["low"] is None else f"{digits(entry['low'])} to {digits(entry['high'])}"
 
 
 def _one_line(value: object) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from cliptrase_core.errors import CliptraseError
@@ -118,7 +117,8 @@ def _shown_picture(job: Job, place: int, score: float, colours: Sequence[Colour]
     size = fitted((labels.shape[0], labels.shape[1]), _SIDE)
     table = np.array([*colours, NO_REGION_COLOUR], np.uint8)
     image = np.asarray(Image.fromarray(sample.image).resize(size[::-1]))
-    maps = [_mixed(image, nearest(one, size), table) for one in (sample.truth, labels)]
+    # `IGNORED` picks the last colour.
+    maps = [blend(image, paint(nearest(one, size), table), _MIX) for one in (sample.truth, labels)]
     return ShownPicture(key, score, (image, *maps), legend[:_ENTRIES], max(0, len(legend) - _ENTRIES))
 
 
@@ -132,11 +132,6 @@ def _legend(truth: Labels, labels: Labels, names: Sequence[str], colours: Sequen
     ]
     grey = [(UNCOUNTED, (truth == IGNORED).any()), (NO_CLASS, (labels == IGNORED).any())]
     return (*entries, *(Entry(name, NO_REGION_COLOUR) for name, there in grey if there))
-
-
-def _mixed(image: Pixels, labels: npt.NDArray[np.integer], colours: Pixels) -> Pixels:
-    painted = paint(np.where(labels == IGNORED, len(colours) - 1, labels), colours)
-    return blend(image, painted, _MIX)
 
 
 _GAP = 4

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.evaluation.layouts import Pair
-from cliptrase_core.evaluation.numbers import BITS_16, Raw
+from cliptrase_core.evaluation.numbers import BITS_16, VOID_16, Raw
 from cliptrase_core.evaluation.readers.base import Found, absent, damaged, expect_distinct, files_below
 from cliptrase_core.io.masks import read_colours
 
 _PICTURE, _MASK = ".jpg", "_seg.png"
 _PLACES = ("images/ADE/validation", "images/validation", "validation", ".")
-_NOT_COUNTED = 65535
 _MOST = 26 * 256
 
 
@@ -61,6 +60,6 @@ def look_at_objects(path: Path) -> tuple[Raw, str]:
 def _table() -> npt.NDArray[np.int32]:
     """Label of each number of an object, as prepare_ade20k_full_sem_seg.py of facebookresearch/MaskFormer has them."""
     numbers = json.loads(resources.files(__package__).joinpath("ade847.json").read_text(encoding="utf-8"))
-    table = np.full(_MOST, _NOT_COUNTED, np.int32)
+    table = np.full(_MOST, VOID_16, np.int32)
     table[numbers] = np.arange(len(numbers))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.classes import expect_each_once, read_classes
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.mask_check import Convention
-from cliptrase_core.evaluation.numbers import Numbers
+from cliptrase_core.evaluation.numbers import VOID_16, Numbers
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.files import read_text
@@ -199,7 +200,9 @@ def _plain(name: str) -> str:
     return _ALIASES.get(letters, letters)
 
 
-UNDRAWN, NOT_COUNTED = 0, 65535
+FEWEST_NUMBERS = 6
+"""Coordinates of a triangle."""
+UNDRAWN, NOT_COUNTED = 0, VOID_16
 """Numbers of what no shape covers, and of shapes that do not count, in masks that a reader draws."""
 
 
@@ -226,6 +229,25 @@ def absent(what: str) -> AbsentError:
 def damaged(path: Path, expected: str, got: str) -> InputError:
     """A file of the right layout that cannot be read."""
     return InputError(explain(f"file {path.name!r}", expected=expected, got=got, remedy="Export or unpack it again."))
+
+
+def json_of(path: Path, what: str) -> dict[str, Any]:
+    """Entries of a JSON file.
+
+    Args:
+        path: of the file.
+        what: it should be, for messages.
+
+    Raises:
+        InputError: it does not parse, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, what, "one that does not parse") from error
+    if not isinstance(content, dict):
+        raise damaged(path, what, type(content).__name__)
+    return content
 
 
 def text_of(path: Path) -> str:

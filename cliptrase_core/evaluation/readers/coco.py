@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,14 @@ from cliptrase_core.evaluation.colours import packed
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Raw
 from cliptrase_core.evaluation.readers.base import (
+    FEWEST_NUMBERS,
     SPLITS,
     UNDRAWN,
     Found,
     absent,
     damaged,
     expect_distinct,
+    json_of,
     key_of,
     picture_called,
 )
@@ -32,8 +33,6 @@ from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, expect_pixels
 from cliptrase_core.io.masks import read_colours
 
 _OTHER_JSON = ("captions_", "person_keypoints_", "stuff_", "image_info_")
-_FEWEST_NUMBERS = 6
-"""Coordinates of a triangle."""
 
 Entry = Mapping[str, Any]
 
@@ -151,7 +150,7 @@ def _runs(entry: Entry, height: int, width: int, path: Path) -> Any:
             raise damaged(path, expected, f"run lengths of size {size!r}"[:60])
         return _checked(drawn, counts, height * width, path)
     parts = drawn if isinstance(drawn, list) else []
-    polygons = [part for part in parts if isinstance(part, list) and len(part) >= _FEWEST_NUMBERS]
+    polygons = [part for part in parts if isinstance(part, list) and len(part) >= FEWEST_NUMBERS]
     try:
         points: list[npt.NDArray[np.float64]] = [np.array(part[: len(part) // 2 * 2], np.float64) for part in polygons]
     except (TypeError, ValueError) as error:
@@ -214,12 +213,7 @@ def _listed(path: Path, start: str) -> Listed:
     Raises:
         InputError: it does not parse, or has no such entries.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, "a JSON of COCO's", "one that does not parse") from error
-    if not isinstance(content, dict):
-        raise damaged(path, "a JSON of COCO's", type(content).__name__)
+    content = json_of(path, "a JSON of COCO's")
     images, annotations, categories = (_each(content.get(key), key, path) for key in _PARTS)
     names = {place: str(entry.get("name") or "").strip() for place, entry in enumerate(categories, 1)}
     if not all(names.values()) or not names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, explain
@@ -54,16 +54,7 @@ class ColourList:
     def found(self, title: str, layout: Layout, root: Path) -> Found:
         """The data set that has these colours."""
         colours = Colours({colour: place for place, colour in enumerate(self.colours)}, self.path.name, indexed=True)
-        used = Layout(
-            title,
-            layout.images,
-            layout.masks,
-            None,
-            mask_end=layout.mask_end,
-            listing=layout.listing,
-            look=colours.look,
-            besides=(self.path,),
-        )
+        used = replace(layout, title=title, look=colours.look, besides=(self.path,))
         names = {place: _WORDS.get(name, name) for place, name in enumerate(self.names)}
         return Found(title, find_pairs(used, root), names, self.path.name)
 

@@ -16,6 +16,7 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Raw
 from cliptrase_core.evaluation.readers.base import (
+    FEWEST_NUMBERS,
     UNDRAWN,
     Found,
     absent,
@@ -32,8 +33,6 @@ _SHAPES = ("polygon", "box", "ellipse", "mask")
 
 Shape = Mapping[str, str]
 """Attributes of a shape, and its kind as "shape"."""
-_FEWEST_NUMBERS = 6
-"""Coordinates of a triangle."""
 
 
 class _Plain(ElementTree.TreeBuilder):
@@ -105,7 +104,7 @@ def _drawn(shape: Shape, height: int, width: int) -> npt.NDArray[np.bool_]:
     else:
         pairs = [pair.split(",") for pair in shape["points"].split(";")]
         points = _floats(part for x, y in pairs for part in (x, y))  # ValueError where a pair is none
-    if len(points) < _FEWEST_NUMBERS or max(map(abs, points)) > 2 * max(height, width):
+    if len(points) < FEWEST_NUMBERS or max(map(abs, points)) > 2 * max(height, width):
         raise ValueError("points")
     drawn: npt.NDArray[np.bool_] = run_lengths.decode(run_lengths.frPyObjects([points], height, width))[..., 0] > 0
     return drawn

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,6 +23,7 @@ from cliptrase_core.evaluation.readers.base import (
     drawn_numbers,
     expect_distinct,
     files_below,
+    json_of,
     picture_called,
     text_of,
 )
@@ -34,6 +34,7 @@ from cliptrase_core.io.masks import read_numbers
 _SIGN = b'"shapes"'
 _SNIFFED = 1 << 16
 _NAMES = "labels.txt"
+_WHAT = "a JSON of labelme"
 _NOTHING = ("point", "line", "linestrip", "points")
 """Shapes that enclose no pixels."""
 _POLYGONS = ("polygon", "rectangle", "oriented_rectangle")
@@ -76,20 +77,10 @@ def _read_names(path: Path) -> list[str]:
 def _head(path: Path) -> tuple[set[str], Any]:
     """Labels of a JSON, and the picture that it names; nothing of a damaged one, which is said where it is read."""
     try:
-        content = _content(path)
+        content = json_of(path, _WHAT)
         return {shape["label"].strip() for shape in _shapes(content, path)}, content.get("imagePath")
     except InputError:
         return set(), None
-
-
-def _content(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise damaged(path, "a JSON of labelme", "one that does not parse") from error
-    if not isinstance(content, dict):
-        raise damaged(path, "a JSON of labelme", type(content).__name__)
-    return content
 
 
 def _shapes(content: Mapping[str, Any], path: Path) -> Sequence[Mapping[str, Any]]:
@@ -110,7 +101,7 @@ def _picture(name: Any, path: Path, root: Path) -> Path:
 
 def _look_at_shapes(path: Path, picture: Path, numbers: Mapping[str, int]) -> tuple[Raw, str]:
     """Numbers (H, W) of the shapes, later ones over earlier ones, as labelme itself draws them; see `layouts.Look`."""
-    content = _content(path)
+    content = json_of(path, _WHAT)
     shapes = _shapes(content, path)
     height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))
     if height is None and width is None:  # as its first versions wrote

@@ -46,7 +46,7 @@ _MOST_FOLDERS = 50
 Hit = tuple[Reader, Path, Found]
 
 
-def search(root: Path, layout: str | None) -> tuple[list[Hit], list[InputError]]:
+def search(root: Path, layout: str | None) -> tuple[list[Hit], list[InputError], list[AbsentError]]:
     """Data sets that readers find in a folder, or if there are none in the folders below it.
 
     Args:
@@ -54,32 +54,32 @@ def search(root: Path, layout: str | None) -> tuple[list[Hit], list[InputError]]
         layout: name of the one reader that is asked; None asks all.
 
     Returns:
-        What was found, and what was recognised but cannot be read.
+        What was found, what was recognised but cannot be read, and what readers missed in the folder itself.
     """
     if layout is not None:
         expect_one_of("layout", layout, LAYOUTS)
     readers = [READERS[layout]] if layout is not None else list(READERS.values())
-    hits, problems = _ask(readers, root)
+    hits, problems, missed = _ask(readers, root)
     if hits or problems:
-        return hits, problems
+        return hits, problems, missed
     below = [place for place in sorted(root.iterdir()) if place.is_dir() and not place.name.startswith(".")]
     for place in below[:_MOST_FOLDERS]:
-        more, bad = _ask(readers, place)
+        more, bad, _ = _ask(readers, place)
         hits += more
         problems += bad
-    return hits, problems
+    return hits, problems, missed
 
 
-def _ask(readers: list[Reader], place: Path) -> tuple[list[Hit], list[InputError]]:
-    hits, problems = [], []
+def _ask(readers: list[Reader], place: Path) -> tuple[list[Hit], list[InputError], list[AbsentError]]:
+    hits, problems, missed = [], [], []
     for reader in readers:
         try:
             hits.append((reader, place, reader.find(place)))
-        except AbsentError:
-            continue
+        except AbsentError as error:
+            missed.append(error)
         except InputError as error:
             problems.append(error)
-    return hits, problems
+    return hits, problems, missed
 
 
 def recognised(root: Path, layout: str | None) -> ReadSet | str:
@@ -88,7 +88,7 @@ def recognised(root: Path, layout: str | None) -> ReadSet | str:
     Raises:
         InputError: none, several, or one that cannot be read.
     """
-    hits, problems = search(root, layout)
+    hits, problems, _ = search(root, layout)
     own = {f"{reader.name} in {place.name}": (place, found) for reader, place, found in hits if found.names}
     settings = {name: None for _, _, found in hits if not found.names for name in found.benchmarks}
     if layout is None:
@@ -130,7 +130,7 @@ def serving(setting: str, root: Path, protocol: str, layout: str | None) -> tupl
     Raises:
         InputError: a layout that was asked for is not there, has other classes, or cannot be read.
     """
-    hits, problems = search(root, layout)
+    hits, problems, _ = search(root, layout)
     reasons = []
     for _, _, found in hits:
         try:
@@ -156,7 +156,7 @@ def states(root: Path, setting: str | None) -> Iterator[tuple[str, Found | None]
         setting: name of a benchmark whose classes are wanted; None takes any.
     """
     for reader in READERS.values():
-        hits, problems = search(root, reader.name)
+        hits, problems, missed = search(root, reader.name)
         for _, _, found in hits:
             try:
                 if setting is not None:
@@ -167,12 +167,4 @@ def states(root: Path, setting: str | None) -> Iterator[tuple[str, Found | None]
         for problem in problems:
             yield f"{reader.name}: {one_line(problem)}", None
         if not hits and not problems:
-            yield f"{reader.name}: {_missing(reader, root)}", None
-
-
-def _missing(reader: Reader, root: Path) -> str:
-    try:
-        reader.find(root)
-    except (AbsentError, InputError) as error:
-        return one_line(error)
-    return ""
+            yield f"{reader.name}: {one_line(missed[0])}", None
