@@ -12,6 +12,11 @@ def trusted_proxies(environment: Mapping[str, str]) -> frozenset[str]:
     return frozenset([*named, "*"] if environment.get("SPACE_ID") else named)
 
 
+def is_trusted(peer: str, proxies: Collection[str]) -> bool:
+    """Whether a connection comes from a proxy whose forwarded headers count; `proxies` of `trusted_proxies`."""
+    return "*" in proxies or peer in proxies
+
+
 def visitor_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
     """The address of the visitor behind a connection.
 
@@ -23,7 +28,7 @@ def visitor_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
         forwarded: the header's value; may be empty.
         proxies: of `trusted_proxies`.
     """
-    if "*" not in proxies and peer not in proxies:
+    if not is_trusted(peer, proxies):
         return peer
     for entry in reversed(listed(forwarded)):
         try:

@@ -16,7 +16,7 @@ import h11
 from uvicorn import config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from demo.addresses import group_of, trusted_proxies
+from demo.addresses import group_of, is_trusted, trusted_proxies
 from demo.settings import CONNECTIONS, CONNECTIONS_EACH, HEAD_TIMEOUT_S
 
 
@@ -39,7 +39,7 @@ class BoundedConnection(H11Protocol):
         """Count it; one too many is closed before anything is read."""
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
-        trusted = "*" in self.proxies or address in self.proxies
+        trusted = is_trusted(address, self.proxies)
         self._group = "" if trusted else group_of(address)
         self.open_at[self._group] += 1
         if self.open_at.total() > CONNECTIONS or (not trusted and self.open_at[self._group] > CONNECTIONS_EACH):

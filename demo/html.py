@@ -17,6 +17,22 @@ def strip(kind: str, title: str, text: str) -> str:
     return f'<div class="strip {kind}" role="status"><b>{html.escape(title)}</b> {html.escape(text)}</div>'
 
 
+def working(title: str, share: float, text: str, label: str = "") -> str:
+    """A line on work that goes on, with a bar.
+
+    Args:
+        title: plain text, in bold.
+        share: of the work that is done, 0 to 1.
+        text: plain text.
+        label: of the bar, plain text; empty takes the title.
+    """
+    named = html.escape(label or title)
+    return (
+        f'<div class="strip busy" role="status"><b>{html.escape(title)}</b> {html.escape(text)}'
+        f'<progress class="wide" max="1" value="{share:.3f}" aria-label="{named}"></progress></div>'
+    )
+
+
 def hint(text: str) -> str:
     """A paragraph in small grey letters; `text` is plain."""
     return f'<p class="hint">{html.escape(text)}</p>'

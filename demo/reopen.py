@@ -114,20 +114,20 @@ class ReopenHandlers:
             **values_of(saved.asked, automatic=automatic),
             **self._results.view(cut, path)._asdict(),
             "image": path,
-            "status": told(saved, _areas(cut), cut.run.seen.model) if not _changed(saved) else _busy(),
-            "saved": saved if _changed(saved) else None,
+            "status": told(saved, _areas(cut), cut.run.seen.model) if not saved.changed else _busy(),
+            "saved": saved if saved.changed else None,
         }
 
     def _made(self, saved: Saved, path: str, model: str | None) -> tuple[SegmentView, bool]:
         """The result, and whether its clustering values are those that suit picture and model by themselves."""
-        cut = self._service.segment(path, _on(saved.automatic, model))
+        cut = self._service.segment(path, replace(saved.automatic, model=model))
         found, asked = cut.result.settings, saved.asked
         if tuple(found["original_size"]) != saved.size:
             raise _missing(saved)
         if asked.eps is None or asked.min_samples is None:
             return cut, True
         own = math.isclose(found["eps"], asked.eps, rel_tol=1e-6) and found["min_samples"] == asked.min_samples
-        return (cut, True) if own else (self._service.segment(path, _on(asked, model)), False)
+        return (cut, True) if own else (self._service.segment(path, replace(asked, model=model)), False)
 
     @plainly
     def change(self, run: Run | None, path: str | None, saved: Saved | None) -> Iterator[ChangeView]:
@@ -207,14 +207,6 @@ def _missing(saved: Saved) -> UserError:
         f"The archive does not hold its picture. Choose {saved.picture} ({width} x {height} pixels), then open the "
         "archive again."
     )
-
-
-def _on(asked: SegmentRequest, model: str | None) -> SegmentRequest:
-    return replace(asked, model=model)
-
-
-def _changed(saved: Saved) -> bool:
-    return saved.refiner is not None or bool(saved.fixes)
 
 
 def _areas(cut: SegmentView) -> dict[str, float]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.addresses import listed, trusted_proxies, visitor_address
+from demo.addresses import is_trusted, listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
 from demo.file_kinds import is_archive, is_picture
 from demo.installable import ICON_SIZES
@@ -131,7 +131,7 @@ class Gate:
         client = scope.get("client") or ("", 0)
         forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
         scope["client"] = (visitor_address(client[0], forwarded, self._proxies), client[1])
-        if "*" not in self._proxies and client[0] not in self._proxies:
+        if not is_trusted(client[0], self._proxies):
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in FORWARDED]
 
 

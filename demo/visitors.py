@@ -34,7 +34,6 @@ class Sessions(StateHolder):
             each: of them at one address.
         """
         super().__init__()
-        self.capacity = 10**9  # Gradio's own rule, the oldest of all, never applies
         self._most, self._each = most, each
         self._address: dict[str, str] = {}
         self._files: dict[str, set[str]] = {}
@@ -44,7 +43,6 @@ class Sessions(StateHolder):
         """Take over from Gradio's own."""
         sessions = cls()
         sessions.set_blocks(holder.blocks)
-        sessions.capacity = 10**9
         sessions.session_data.update(holder.session_data)
         return sessions
 
@@ -56,7 +54,7 @@ class Sessions(StateHolder):
             self._make_room(session)
 
     def update(self, session_id: str) -> None:
-        """A session is used: it is the newest now, and others may have to go."""
+        """A session is used: it is the newest now, and others may have to go; Gradio's own rule never applies."""
         with self.lock:
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)

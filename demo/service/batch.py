@@ -16,11 +16,11 @@ from demo.drawing import small_url
 from demo.errors import UserError, for_people
 from demo.service.download import command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
-from demo.service.refine import NO_MODEL, Refinement, Step, quietly
+from demo.service.refine import Refinement, Step, mode_of, quietly
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
 from demo.service.shown import Shown
-from demo.settings import DELETE_CACHE, REFINE_MODES
+from demo.settings import DELETE_CACHE
 
 if TYPE_CHECKING:
     from cliptrase_core.models.loading import LoadedModel
@@ -57,8 +57,7 @@ class BatchRequest:
 
     def refinement(self, run: Run) -> Refinement | None:
         """Of one picture."""
-        mode = REFINE_MODES[0] if self.refiner == NO_MODEL else self.mode
-        return None if self.refiner == COARSE else Refinement(run, self.refiner, mode)
+        return None if self.refiner == COARSE else Refinement(run, self.refiner, mode_of(self.refiner, self.mode))
 
 
 @dataclass(frozen=True)

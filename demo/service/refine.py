@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demo import core
 from demo.errors import UserError, for_people
 from demo.service.segmentation import Run, SegmentView
-from demo.settings import REFINERS
+from demo.settings import REFINE_MODES, REFINERS
 
 if TYPE_CHECKING:
     from cliptrase_core import Refined, Segmentation
@@ -21,6 +21,11 @@ NO_MODEL = "edges"
 MEGABYTES = {name: megabytes for name, megabytes, _ in REFINERS}
 WORKING_BYTES = 4_000_000_000
 """What Meta's models take at work beside their weights: they always see 1024 x 1024 pixels."""
+
+
+def mode_of(refiner: str, mode: Any) -> Any:
+    """The mode that counts: a refiner without a model has one only."""
+    return REFINE_MODES[0] if refiner == NO_MODEL else mode
 
 
 @dataclass(frozen=True)

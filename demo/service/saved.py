@@ -17,7 +17,7 @@ from demo import core
 from demo.errors import UserError, for_people
 from demo.file_kinds import is_picture
 from demo.model_facts import NANO
-from demo.service.refine import MEGABYTES, NO_MODEL, Refinement
+from demo.service.refine import MEGABYTES, NO_MODEL, Refinement, mode_of
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.shown import Shown
 from demo.settings import MAX_UPLOAD_BYTES, REFINE_MODES, SHORT_SIDES
@@ -66,6 +66,11 @@ class Saved:
     def automatic(self) -> SegmentRequest:
         """The same with clustering values that suit picture and model."""
         return replace(self.asked, eps=None, min_samples=None)
+
+    @property
+    def changed(self) -> bool:
+        """Whether boundaries were refined, or something fixed by hand."""
+        return self.refiner is not None or bool(self.fixes)
 
     def shown(self, run: Run) -> Shown:
         """What was shown of a run: coarse or refined, fixed by hand."""
@@ -158,7 +163,7 @@ def _understood(record: Mapping[str, Any]) -> Saved:
         short = min(int(side) for side in settings["model_size"])
         preset, words = settings["preset"], settings["vocabulary"]
         refiner = settings.get("refiner")
-        mode = settings.get("refine_mode") if refiner not in (None, NO_MODEL) else REFINE_MODES[0]
+        mode = mode_of(refiner or NO_MODEL, settings.get("refine_mode"))
         areas = {str(one["name"]): float(one["area"]) for one in record["classes"]}
         named = isinstance(words, str) and isinstance(record["picture"], str) and isinstance(preset, str)
         if len(shape) != 2 or not named or refiner not in (None, *MEGABYTES) or mode not in REFINE_MODES:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from demo import core
 from demo.errors import for_people
-from demo.service.refine import NO_MODEL, Refinement, expect_here
+from demo.service.refine import Refinement, expect_here, mode_of
 from demo.service.segmentation import Run
-from demo.settings import REFINE_MODES
 
 if TYPE_CHECKING:
     from cliptrase_core.refine import Fix
@@ -80,7 +79,7 @@ def stepped(shown: Shown, asked: Mapping[str, Any], refiner: str, mode: str, ref
         if asked["refined"] is not True:
             return replace(shown, refinement=None)
         expect_here(refiner)
-        new = Refinement(shown.run, refiner, REFINE_MODES[0] if refiner == NO_MODEL else mode)
+        new = Refinement(shown.run, refiner, mode_of(refiner, mode))
         known = refinement is not None and replace(refinement, keep=None) == new
         return replace(shown, refinement=refinement if known else new)
     sam = refiner if refiner in core.refine.SAMS else core.refine.SAMS[0]

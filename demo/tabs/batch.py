@@ -12,8 +12,8 @@ from gradio.utils import get_upload_folder
 
 from cliptrase_core.cancel import Cancelled
 from demo.errors import UserError
-from demo.handling import followed, one_of, plainly, read_asked
-from demo.html import hint, strip
+from demo.handling import DownloadView, followed, one_of, plainly, read_asked
+from demo.html import hint, strip, working
 from demo.service import Service
 from demo.service.batch import (
     COARSE,
@@ -87,9 +87,7 @@ def news(batch: Batch, *, running: bool = False, left_out: int = 0) -> str:
         parts.append(f"{left_out} more were left out: a batch takes {MAX_FILES}")
     said = ", ".join(parts) + "."
     if running:
-        share = (done + failed) / max(1, total)
-        bar = f'<progress class="wide" max="1" value="{share:.3f}" aria-label="The whole batch"></progress>'
-        return f'<div class="strip busy" role="status"><b>Working.</b> {said}{bar}</div>'
+        return working("Working.", (done + failed) / max(1, total), said, "The whole batch")
     return strip("note" if failed or left_out else "calm", "Batch:", said)
 
 
@@ -113,13 +111,6 @@ class RunView(NamedTuple):
     go: Any
     download: Any
     batch: Any
-
-
-class TakeView(NamedTuple):
-    """New values while the archive is made, and once it is."""
-
-    download: Any
-    file: Any
 
 
 class BatchHandlers:
@@ -181,18 +172,18 @@ class BatchHandlers:
         return QueueView(None, None, EMPTY, "", gr.Button(GO), gr.Button(visible=False), None)
 
     @plainly
-    def download(self, batch: Batch | None) -> Iterator[TakeView]:
+    def download(self, batch: Batch | None) -> Iterator[DownloadView]:
         """Download pressed: one archive of what is done."""
         if batch is None:
             raise UserError(NO_PICTURES)
         target = Path(_new_folder()) / ARCHIVE
-        yield TakeView(gr.Button("Packing", interactive=False), gr.skip())
+        yield DownloadView(gr.Button("Packing", interactive=False), gr.skip())
         try:
             packed(self._service, batch, target)
         except Exception:
-            yield TakeView(_download(batch), gr.skip())
+            yield DownloadView(_download(batch), gr.skip())
             raise
-        yield TakeView(_download(batch), str(target))
+        yield DownloadView(_download(batch), str(target))
 
 
 def remove(batch: Batch | None) -> None:
@@ -290,5 +281,5 @@ def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers
     tab.stop.click(handlers.stopped, tab.batch, outputs(tab, RunView), cancels=[running], **CHEAP)
     gone = [tab.clear.click, delete.click]
     gr.on(gone, handlers.clear, tab.batch, outputs(tab, QueueView), cancels=[running], **CHEAP)
-    made = tab.download.click(handlers.download, tab.batch, outputs(tab, TakeView), **line)
+    made = tab.download.click(handlers.download, tab.batch, outputs(tab, DownloadView), **line)
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)

@@ -17,7 +17,7 @@ from demo import core, drawing
 from demo.drawing import marked
 from demo.errors import UserError
 from demo.handling import plainly, text
-from demo.html import hint, percent, seconds, strip, swatch, word
+from demo.html import hint, percent, seconds, strip, swatch, word, working
 from demo.service import Run, SegmentView, Service
 from demo.service.compare import (
     OTHER_WORDS,
@@ -58,10 +58,7 @@ Pair = tuple[Variant, SegmentView]
 
 def progress(done: int, count: int, title: str) -> str:
     """HTML: how far a comparison has come."""
-    return (
-        f'<div class="strip busy" role="status"><b>Comparing</b> {done + 1} of {count}: {html.escape(title)}'
-        f'<progress class="wide" max="{count}" value="{done}" aria-label="comparing"></progress></div>'
-    )
+    return working("Comparing", done / count, f"{done + 1} of {count}: {title}", "comparing")
 
 
 def news(pairs: Sequence[Pair]) -> str:

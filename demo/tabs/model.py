@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from demo.cancelling import takes_its_time
 from demo.drawing import model_pixels
 from demo.errors import UserError
 from demo.handling import AUTO, followed, one_of, plainly
-from demo.html import hint, sheet, strip
+from demo.html import hint, sheet, strip, working
 from demo.model_facts import NANO, ModelFacts, Offered, offered
 from demo.models import Status
 from demo.service import Service
@@ -83,10 +82,7 @@ def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
 
 def loading(key: str, share: float, text: str) -> str:
     """HTML: how far a model has come."""
-    return (
-        f'<div class="strip busy" role="status"><b>Loading {html.escape(key)}</b> {share:.0%}, {html.escape(text)}'
-        f'<progress class="wide" max="1" value="{share:.3f}" aria-label="loading"></progress></div>'
-    )
+    return working(f"Loading {key}", share, f"{share:.0%}, {text}", "loading")
 
 
 def loaded(facts: ModelFacts) -> str:

@@ -15,9 +15,9 @@ from demo.cancelling import takes_its_time
 from demo.drawing import boundaries, outlined
 from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, one_of, plainly, text, whole
-from demo.html import hint, percent, seconds, sort_head, strip, swatch, word
+from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
-from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here
+from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here, mode_of
 from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, fetch_file, hidden_text, outputs, shown
 
@@ -72,14 +72,6 @@ def modes() -> list[tuple[str, str]]:
 def fetch_label(name: str, megabytes: int) -> str:
     """Plain text on the button that fetches weights."""
     return f"Fetch {name} ({megabytes} MB)"
-
-
-def working(title: str, share: float, text: str) -> str:
-    """HTML: how far something has come; all texts are plain."""
-    return (
-        f'<div class="strip busy" role="status"><b>{html.escape(title)}</b> {html.escape(text)}'
-        f'<progress class="wide" max="1" value="{share:.3f}" aria-label="{html.escape(title)}"></progress></div>'
-    )
 
 
 def fetched(name: str) -> str:
@@ -254,7 +246,7 @@ class RefineHandlers:
             raise UserError("There is no result yet. Press Segment first.")
         name, way = one_of("refiner", refiner, NAMES), one_of("mode", mode, REFINE_MODES)
         expect_here(name)
-        asked = Refinement(run, name, REFINE_MODES[0] if name == NO_MODEL else way)
+        asked = Refinement(run, name, mode_of(name, way))
         hidden = RefineView(gr.skip(), gr.Column(visible=False), gr.CheckboxGroup(visible=False), "")
         try:
             better: RefinedView = yield from followed(

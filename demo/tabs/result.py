@@ -84,9 +84,7 @@ def done(cut: SegmentView) -> str:
 
 def shares(cut: SegmentView) -> str:
     """Plain text: the largest classes and their shares of the picture."""
-    named = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:MOST_SAID])
-    more = len(cut.legend) - MOST_SAID
-    return f"{named}{f' and {more} more' if more > 0 else ''}"
+    return some([f"{row.name} {row.area:.0%}" for row in cut.legend], MOST_SAID)
 
 
 def how(shown: Shown) -> str:
