@@ -9,16 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assets.training.photographs import CANVAS, CELL, CELLS, SCENE_CLASSES, SIDE, Photographs
+from assets.training.photographs import CANVAS, SCENE_CLASSES, SIDE, Photographs
 
 RARE = 0.35  # classes are drawn by this power of how many photographs show them
 BETTER = {"cow": 2.0, "sheep": 2.0, "bird": 2.0, "boat": 2.0, "chair": 1.5, "cat": 1.5, "building": 1.5, "face": 1.5}
 LEAST_SHARE = 0.01  # of a photograph, for its class to be drawn from it
 HOLDS = 0.15  # share of a crop that the drawn class has
 TRIES = 6
+LOOKED_AT = 32  # points along each side of a crop that say how much of it the drawn class has
 SEEN = 0.02  # a class that covers less of a crop is not named
 LEAST_CROP = 0.03  # share of a photograph with a mask that a crop takes at least, before the power of 1.5
-ZOOM = (0.7, 1.5)  # pixels of the photograph to a pixel of a window
+PATCH = 16
+CLASSES = 1 + len(SCENE_CLASSES)  # 0 is not known
+GROUND = torch.tensor(
+    [group[0] in ("building", "grass", "sea", "sky", "road", "table", "tree") for group in SCENE_CLASSES]
+)
+PASTED = 0.5  # share of crops of scenes that get a thing of another
+MIXED = 1 / 3  # share of photographs that are mixed with another, and as many get a piece of another
 MEAN, STD = torch.tensor(open_clip.OPENAI_DATASET_MEAN), torch.tensor(open_clip.OPENAI_DATASET_STD)
 
 
@@ -27,18 +34,25 @@ class Crops:
     """B crops.
 
     Attributes:
-        pixels: (B, 3, s, s) in [0, 1].
+        pixels: (B, 3, 224, 224) in [0, 1].
         index: (B,) photograph.
-        shares: (B, C) of the crop that each scene class covers, 0 below `SEEN` and where nothing is known.
-        whole: (B,) whether any pixel may have had a class, else only faces are known.
-        unknown: (B,) share of the crop that has no class.
     """
 
     pixels: Tensor
     index: Tensor
-    shares: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SceneCrops(Crops):
+    """Crops of photographs with masks.
+
+    Attributes:
+        cells: (B, 1 + C, g, g) share of each patch that each class covers; 0 is not known.
+        whole: (B,) whether any pixel may have had a class, else only faces are known.
+    """
+
+    cells: Tensor
     whole: Tensor
-    unknown: Tensor
 
 
 class CropSource:
@@ -52,35 +66,35 @@ class CropSource:
         self.plain = torch.nonzero(usable & ((p.masked < 0) | ~has_whole_mask(p.whole, p.masked)))[:, 0]
         self.said = torch.nonzero(usable & (p.words[:, 0] >= 0))[:, 0]
         scenes = torch.nonzero(usable & (p.masked >= 0))[:, 0]
-        total = p.counts[p.masked[scenes], :, -1, -1].float()
-        shares = total[:, 1:] / total.sum(1, keepdim=True).clamp_min(1)
-        self.of_class = [scenes[shares[:, c] > LEAST_SHARE] for c in range(len(SCENE_CLASSES))]
+        counts = [torch.bincount(p.masks[row].flatten(), minlength=CLASSES) for row in p.masked[scenes].tolist()]
+        areas = p.sizes[scenes].prod(1, keepdim=True)
+        shares = torch.stack(counts) / areas if counts else torch.zeros(0, CLASSES, device=device)
+        self.of_class = [scenes[shares[:, 1 + c] > LEAST_SHARE] for c in range(len(SCENE_CLASSES))]
         wanted = [BETTER.get(synonyms[0], 1.0) for synonyms in SCENE_CLASSES]
         self.chances = torch.tensor(
             [more * len(found) ** RARE for more, found in zip(wanted, self.of_class, strict=True)]
         )
 
-    def scenes(self, count: int) -> Crops:
-        """Crops of photographs with masks: a class is drawn, a photograph that shows it, a crop that holds it."""
-        classes, index = self._draw(count)
-        sizes = self.photographs.sizes[index].float()
-        area = (torch.rand(count, TRIES, device=index.device) * (1 - LEAST_CROP) + LEAST_CROP) ** 1.5
-        return self._choose(index, classes, self._boxes(sizes, area), SIDE)
+    def scenes(self, count: int) -> SceneCrops:
+        """Crops of photographs with masks: a class is drawn, a photograph that shows it, a crop that holds it.
 
-    def windows(self, count: int, side: int) -> Crops:
-        """Small crops of photographs with masks, about as large as they stand in the photograph: `side` pixels."""
+        Half of them get what was drawn for another one, cut out along its mask: things are learned apart from what
+        they stand on.
+        """
+        p = self.photographs
         classes, index = self._draw(count)
-        sizes = self.photographs.sizes[index].float()
-        scale = torch.rand(count, TRIES, 1, device=index.device) * (ZOOM[1] - ZOOM[0]) + ZOOM[0]
-        extent = (scale * side).expand(-1, -1, 2).minimum(sizes[:, None])
-        return self._choose(index, classes, self._place(sizes, extent), side)
+        area = (torch.rand(count, TRIES, device=index.device) * (1 - LEAST_CROP) + LEAST_CROP) ** 1.5
+        box = self._choose(index, classes, self._boxes(p.sizes[index].float(), area))
+        flip = torch.rand(count, 1, device=index.device) < 0.5
+        labels = self._labels(index, box[:, None], flip, SIDE)[:, 0]
+        pixels, labels = paste(_jitter(self._cut(index, box, flip)), labels, classes)
+        return SceneCrops(pixels, index, cell_shares(labels, PATCH), has_whole_mask(p.whole, p.masked[index]))
 
     def of(self, index: Tensor, least: float) -> Crops:
         """One crop of each of these photographs, at least a share `least` of them."""
-        sizes = self.photographs.sizes[index].float()
         area = torch.rand(len(index), 1, device=index.device) * (1 - least) + least
-        none = torch.zeros(len(index), dtype=torch.long, device=index.device)
-        return self._choose(index, none, self._boxes(sizes, area), SIDE)
+        box = self._boxes(self.photographs.sizes[index].float(), area)[:, 0]
+        return Crops(_jitter(self._cut(index, box, torch.rand(len(index), 1, device=index.device) < 0.5)), index)
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:
         """(count,) classes, rare ones more often than they stand there, and a photograph that shows each."""
@@ -95,60 +109,83 @@ class CropSource:
 
     @staticmethod
     def _boxes(sizes: Tensor, area: Tensor) -> Tensor:
-        """(B, T, 4) boxes of a share (B, T) of photographs, up to 1.4 times as wide as high or the reverse."""
+        """(B, T, 4) top, left, height, width of a share (B, T) of photographs, up to 1.4 times as wide as high."""
         ratio = torch.exp(torch.rand_like(area) * 0.7 - 0.35)
         pixels = area * sizes.prod(1, keepdim=True)
         extent = torch.stack([(pixels / ratio).sqrt(), (pixels * ratio).sqrt()], -1).minimum(sizes[:, None])
-        return CropSource._place(sizes, extent)
-
-    @staticmethod
-    def _place(sizes: Tensor, extent: Tensor) -> Tensor:
-        """(B, T, 4) top, left, height, width: (B, T, 2) extents somewhere in photographs of (B, 2)."""
         return torch.cat([torch.rand_like(extent) * (sizes[:, None] - extent), extent], -1)
 
-    def _choose(self, index: Tensor, classes: Tensor, boxes: Tensor, side: int) -> Crops:
-        """The first box that holds enough of the class, else the last."""
-        p = self.photographs
-        shares = self._shares(index, boxes)  # (B, T, C)
-        wanted = shares.gather(2, classes[:, None, None].expand(-1, boxes.shape[1], 1))[..., 0] > HOLDS
-        wanted[:, -1] = True
-        rows = torch.arange(len(index), device=index.device)
-        best = wanted.float().argmax(1)
-        box, shares = boxes[rows, best], shares[rows, best]
-        return Crops(
-            pixels=_jitter(self._cut(index, box, side)),
-            index=index,
-            shares=torch.where(shares < SEEN, 0, shares),
-            whole=has_whole_mask(p.whole, p.masked[index]),
-            unknown=1 - shares.sum(1),
-        )
+    def _choose(self, index: Tensor, classes: Tensor, boxes: Tensor) -> Tensor:
+        """(B, 4) the first of the boxes (B, T, 4) that holds enough of the class, else the last."""
+        unflipped = torch.zeros(len(index), 1, dtype=torch.bool, device=index.device)
+        labels = self._labels(index, boxes, unflipped, LOOKED_AT)
+        held = (labels == 1 + classes[:, None, None, None]).float().mean((2, 3)) > HOLDS
+        held[:, -1] = True
+        return boxes[torch.arange(len(index), device=index.device), held.float().argmax(1)]
 
-    def _shares(self, index: Tensor, boxes: Tensor) -> Tensor:
-        """(B, T, C) share of boxes that each class covers; 0 where a photograph has no mask."""
-        p = self.photographs
-        if not p.counts.numel():
-            return boxes.new_zeros(*boxes.shape[:2], len(SCENE_CLASSES))
-        row = p.masked[index].clamp_min(0)[:, None].expand(boxes.shape[:2])
-        start = (boxes[..., :2] / CELL).round().long().clamp(0, CELLS - 1)
-        end = ((boxes[..., :2] + boxes[..., 2:]) / CELL).round().long().clamp(max=CELLS).maximum(start + 1)
-        (y0, x0), (y1, x1) = start.unbind(-1), end.unbind(-1)
-        counts = p.counts.permute(0, 2, 3, 1)
-        inside = (counts[row, y1, x1] - counts[row, y0, x1] - counts[row, y1, x0] + counts[row, y0, x0]).float()
-        shares = inside[..., 1:] / inside.sum(-1, keepdim=True).clamp_min(1)
-        return shares * (p.masked[index] >= 0).float()[:, None, None]
+    @staticmethod
+    def _places(box: Tensor, flip: Tensor, side: int) -> tuple[Tensor, Tensor]:
+        """(..., side) rows and columns of the photograph at which boxes (..., 4) are looked at; (..., 1) mirrored."""
+        steps = (torch.arange(side, device=box.device) + 0.5) / side
+        across = torch.where(flip, 1 - steps, steps)
+        return box[..., :1] + box[..., 2:3] * steps, box[..., 1:2] + box[..., 3:] * across
 
-    def _cut(self, index: Tensor, box: Tensor, side: int) -> Tensor:
-        """(B, 3, side, side) in [0, 1], half of them mirrored."""
+    def _labels(self, index: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
+        """(B, T, side, side) uint8 labels of boxes (B, T, 4)."""
+        rows, columns = (x.long().clamp(0, CANVAS - 1) for x in self._places(boxes, flip[:, None], side))
+        row = self.photographs.masked[index][:, None, None, None]
+        return self.photographs.masks[row, rows[..., :, None], columns[..., None, :]]
+
+    def _cut(self, index: Tensor, box: Tensor, flip: Tensor) -> Tensor:
+        """(B, 3, 224, 224) in [0, 1], mirrored where `flip` (B, 1) says so."""
         pixels = self.photographs.pixels[index]
         pixels = pixels.half() if pixels.is_cuda else pixels.float()
-        steps = (torch.arange(side, device=index.device) + 0.5) / side
-        flip = (torch.rand(len(index), 1, device=index.device) < 0.5).float()
-        across = flip * (1 - steps) + (1 - flip) * steps  # (B, side)
-        x = (box[:, 1:2] + box[:, 3:] * across) / CANVAS * 2 - 1
-        y = (box[:, :1] + box[:, 2:3] * steps) / CANVAS * 2 - 1
-        grid = torch.stack([x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], -1)
+        y, x = (places / CANVAS * 2 - 1 for places in self._places(box, flip, SIDE))
+        grid = torch.stack([x[:, None].expand(-1, SIDE, -1), y[:, :, None].expand(-1, -1, SIDE)], -1)
         cut = F.grid_sample(pixels, grid.to(pixels.dtype), mode="bilinear", padding_mode="border", align_corners=False)
         return cut.float() / 255
+
+
+def cell_shares(labels: Tensor, cell: int) -> Tensor:
+    """(B, H, W) labels -> (B, 1 + C, H / cell, W / cell) share of each cell that has each label."""
+    batch, height, width = labels.shape
+    rows, columns = height // cell, width // cell
+    place = torch.arange(batch * rows * columns, device=labels.device).view(batch, rows, 1, columns, 1)
+    where = place * CLASSES + labels.long().view(batch, rows, cell, columns, cell)
+    counts = torch.bincount(where.flatten(), minlength=batch * rows * columns * CLASSES)
+    return counts.view(batch, rows, columns, CLASSES).permute(0, 3, 1, 2).float() / cell**2
+
+
+def paste(pixels: Tensor, labels: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Put what was drawn for the crop before into a share `PASTED` of crops, unless it is ground.
+
+    Args:
+        pixels: (B, 3, H, W).
+        labels: (B, H, W) uint8.
+        classes: (B,) what was drawn for each.
+    """
+    drawn, other = classes.roll(1), labels.roll(1, 0)
+    chosen = ~GROUND.to(drawn.device)[drawn] & (torch.rand(len(drawn), device=drawn.device) < PASTED)
+    thing = (other == 1 + drawn[:, None, None]) & chosen[:, None, None]
+    soft = F.avg_pool2d(thing[:, None].float(), 3, 1, 1)
+    return soft * pixels.roll(1, 0) + (1 - soft) * pixels, torch.where(thing, other, labels)
+
+
+def mix(pixels: Tensor) -> Tensor:
+    """Mix a share `MIXED` of pictures (B, 3, s, s) with the one before, and put a piece of it into as many."""
+    other, (batch, _, side, _) = pixels.roll(1, 0), pixels.shape
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(batch, *shape, device=pixels.device)
+
+    extent = (rand(2) * 0.6 + 0.3) * side
+    start = rand(2) * (side - extent)
+    along = torch.arange(side, device=pixels.device)
+    inside = (along >= start[..., None]) & (along < (start + extent)[..., None])  # (B, 2, s)
+    piece = (inside[:, 0, :, None] & inside[:, 1, None]).float()[:, None]
+    kind, whole = rand(1, 1, 1), rand(1, 1, 1)
+    share = torch.where(kind < MIXED, whole, torch.where(kind < 2 * MIXED, piece, 0))
+    return share * other + (1 - share) * pixels
 
 
 def has_whole_mask(whole: Tensor, masked: Tensor) -> Tensor:

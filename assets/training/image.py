@@ -21,26 +21,36 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from assets.training import wordnet
-from assets.training.crops import Crops, CropSource, normalised
+from assets.training.crops import GROUND, SEEN, Crops, CropSource, SceneCrops, mix, normalised
 from assets.training.ladder import QuickLadder
 from assets.training.photographs import FACE, PERSON, SCENE_CLASSES, Photographs, read
 from assets.training.schedule import cosine_rate, follow, set_rate, show
 from assets.training.teachers import PictureTeacher
 from assets.training.text import Sentences, embed
-from assets.training.tower import cls_of, new_model, new_visual, read_visual, shipped_text, shipped_visual
+from assets.training.tower import (
+    cls_of,
+    last_tokens,
+    new_model,
+    new_visual,
+    read_visual,
+    shipped_text,
+    shipped_visual,
+)
 from assets.training.words import token_ids
 from cliptrase_core.text.encoder import TEMPLATES
 
 FASTER = 4.0  # the projection's rate by the others'
 SHARPNESS = 30.0  # factor of cosines in every softmax here
-WINDOW = 128  # pixels of small crops: 8 x 8 patches
+PARTS = {"plain": (1, 5, 10), "scenes": (4, 3, 10)}
+"""Parts of a crop that [CLS] is asked for as well: how many, and patches along their sides."""
+TAUGHT = 192  # pixels of the sides of a part that the teacher looks at
 PRIOR = 0.5  # share of the teacher's prior that is taken out: 118 of its 1,000 names are breeds of dogs
 TRUE_AS_WELL = 0.45  # a word whose cosine with a true word is higher is no negative
-WEIGHTS = {"exact": 0.35, "levelled": 0.45, "scenes": 0.8, "windows": 0.4, "said": 0.2}
+WEIGHTS = {
+    "exact": 0.35, "levelled": 0.45, "scenes": 0.8, "said": 0.2,
+    "part_exact": 0.2, "part_levelled": 0.3, "part_scenes": 0.8,
+}  # fmt: skip
 UNKNOWN = 0.15  # of a crop without a class: more, and ground may be there all the same
-GROUND = torch.tensor(
-    [group[0] in ("building", "grass", "sea", "sky", "road", "table", "tree") for group in SCENE_CLASSES]
-)
 GENERAL = 60  # a hypernym of more classes says little
 OFTEN, RARELY = 0.25, 0.02  # how often a hypernym takes the place of its classes, and a general one does
 RIVALS = 96  # of ImageNet's names, beside the classes of the scenes
@@ -94,16 +104,23 @@ class Losses:
         prior = self.prior.new_zeros(len(vectors)).index_add_(0, owner, self.prior)
         return exact, _divergence(cls @ vectors.T, prior, merged)
 
-    def scenes(self, cls: Tensor, crops: Crops) -> Tensor:
-        """The classes of a crop, by the root of what they cover, against the other classes and some names."""
+    def scenes(self, cls: Tensor, shares: Tensor, whole: Tensor) -> Tensor:
+        """The classes of crops or of parts of them, by the root of what they cover, against the others and some names.
+
+        Args:
+            cls: (B, D) unit rows.
+            shares: (B, 1 + C) what each class covers; 0 is not known.
+            whole: (B,) whether any pixel may have had a class, else only faces are known.
+        """
         words = self.words
+        unknown, shares = shares[:, 0], torch.where(shares[:, 1:] < SEEN, 0, shares[:, 1:])
         one = torch.stack([group[random.randrange(len(group))] for group in words.scene])  # a synonym of each
         other = words.names[torch.randperm(len(words.names), device=cls.device)[:RIVALS]]
-        true = crops.shares > 0
+        true = shares > 0
         means_the_same = true.float() @ (one @ other.T > TRUE_AS_WELL).float() > 0
-        no_rival = torch.cat([maybe_there(crops), means_the_same], 1)
+        no_rival = torch.cat([maybe_there(true, unknown, whole), means_the_same], 1)
         logits = SHARPNESS * cls @ torch.cat([one, other]).T + NEVER * no_rival
-        wanted = crops.shares.sqrt()
+        wanted = shares.sqrt()
         wanted = wanted / wanted.sum(1, keepdim=True).clamp_min(1e-6)
         losses = -(wanted * logits.log_softmax(1)[:, : len(one)]).sum(1)
         has = true.any(1).float()
@@ -121,14 +138,42 @@ class Losses:
         return -(true / true.sum(1, keepdim=True).clamp_min(1) * logits.log_softmax(1)).sum(1).mean()
 
 
-def maybe_there(crops: Crops) -> Tensor:
-    """(B, C) classes that nobody said of crops, and that may be there all the same."""
-    true = crops.shares > 0
+def maybe_there(true: Tensor, unknown: Tensor, whole: Tensor) -> Tensor:
+    """(B, C) classes that nobody said of crops, and that may be there all the same.
+
+    Args:
+        true: (B, C) classes that are there.
+        unknown: (B,) share of the crop that has no class.
+        whole: (B,) whether any pixel may have had a class, else only faces are known.
+    """
     # Masks leave much unlabelled, ground above all.
-    found = GROUND.to(true.device) & (crops.unknown[:, None] > UNKNOWN)
-    found[:, PERSON] = ~crops.whole  # only faces are known here: whoever has a face is a person as well
+    found = GROUND.to(true.device) & (unknown[:, None] > UNKNOWN)
+    found[:, PERSON] = ~whole  # only faces are known here: whoever has a face is a person as well
     found[:, FACE] = true[:, PERSON]  # not every face was found
     return found & ~true
+
+
+def parts(count: int, times: int, least: int, most: int, grid: int, device: torch.device) -> Tensor:
+    """(count, times, 4) top, left, height, width in patches of boxes on a square grid."""
+    extent = torch.randint(least, most + 1, (count, times, 2), device=device)
+    start = (torch.rand(count, times, 2, device=device) * (grid + 1 - extent)).long()
+    return torch.cat([start, extent], -1)
+
+
+def inside(box: Tensor, grid: int) -> Tensor:
+    """(B, K, 4) boxes in patches -> (B, K, grid * grid) bool."""
+    along = torch.arange(grid, device=box.device)
+    start, end = box[..., :2, None], (box[..., :2] + box[..., 2:])[..., None]
+    within = (along >= start) & (along < end)  # (B, K, 2, grid)
+    return (within[:, :, 0, :, None] & within[:, :, 1, None]).flatten(2)
+
+
+def cut_out(pixels: Tensor, box: Tensor, grid: int, side: int) -> Tensor:
+    """(B, 3, s, s) pictures, (B, 4) boxes in patches -> (B, 3, side, side)."""
+    steps = (torch.arange(side, device=pixels.device) + 0.5) / side
+    places = (box[:, :2, None] + box[:, 2:, None] * steps) / grid * 2 - 1  # (B, 2, side)
+    y, x = places[:, 0, :, None].expand(-1, -1, side), places[:, 1, None].expand(-1, side, -1)
+    return F.grid_sample(pixels, torch.stack([x, y], -1), mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _divergence(cosines: Tensor, prior: Tensor, wanted: Tensor) -> Tensor:
@@ -137,14 +182,13 @@ def _divergence(cosines: Tensor, prior: Tensor, wanted: Tensor) -> Tensor:
     return F.kl_div(logits.log_softmax(-1), wanted, reduction="none").sum(-1).mean()
 
 
-def draw(source: CropSource, batch: int, windows: bool) -> dict[str, Crops]:
+def draw(source: CropSource, batch: int) -> dict[str, Crops]:
     """Crops of one step, by what is known of them.
 
     Args:
         source: what can be drawn.
         batch: crops of scenes, and as many of photographs whose words only the teacher knows; a quarter as many of
             photographs that words are said of.
-        windows: draw half as many small crops of scenes as well.
     """
 
     def some(index: Tensor, count: int) -> Tensor:
@@ -152,38 +196,47 @@ def draw(source: CropSource, batch: int, windows: bool) -> dict[str, Crops]:
 
     found = {}
     if len(source.plain):
-        found["plain"] = source.of(some(source.plain, batch), 0.12)
+        crops = source.of(some(source.plain, batch), 0.12)
+        found["plain"] = Crops(mix(crops.pixels), crops.index)
     if len(source.said):
         found["said"] = source.of(some(source.said, max(1, batch // 4)), 0.4)
     if float(source.chances.sum()):
         found["scenes"] = source.scenes(batch)
-        if windows and batch > 1:
-            found["windows"] = source.windows(batch // 2, WINDOW)
     return found
 
 
 def step_losses(
     visual: Any, losses: Losses, teacher: nn.Module, crops: dict[str, Crops], mixed: bool
 ) -> dict[str, Tensor]:
-    """Losses of one step by the names of `WEIGHTS`; `mixed`: in bf16."""
-    whole = [name for name in crops if name != "windows"]
-    pixels = torch.cat([crops[name].pixels for name in whole])
-    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=mixed):
-        answers = teacher(crops["plain"].pixels).float() if "plain" in crops else None
-        cls = cls_of(visual, normalised(pixels))
-        said = dict(zip(whole, cls.split([len(crops[name].index) for name in whole]), strict=True))
-        if "windows" in crops:
-            most = visual.grid_size[0] - WINDOW // visual.patch_size[0]
-            corner = (random.randint(0, most), random.randint(0, most))
-            said["windows"] = cls_of(visual, normalised(crops["windows"].pixels), corner)
+    """Losses of one step by the names of `WEIGHTS`; `mixed`: in bf16.
+
+    [CLS] is asked for whole crops, and for parts: boxes of patches, outside of which it sees nothing in the last block.
+    """
+    pixels = torch.cat([found.pixels for found in crops.values()])
+    grid, device = visual.grid_size[0], pixels.device
+    part = {name: parts(len(found.index), *PARTS[name], grid, device) for name, found in crops.items() if name in PARTS}
+    seen = {name: inside(boxes, grid) for name, boxes in part.items()}
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+        tokens = last_tokens(visual, normalised(pixels)).split([len(found.index) for found in crops.values()])
+        of = dict(zip(crops, tokens, strict=True))
+        cls = {name: cls_of(visual, of[name]) for name in crops}
+        cls |= {f"part_{name}": cls_of(visual, of[name], where) for name, where in seen.items()}
+        if "plain" in crops:
+            shown = crops["plain"].pixels
+            answers = {"": teacher(shown), "part_": teacher(cut_out(shown, part["plain"][:, 0], grid, TAUGHT))}
     found = {}
-    if answers is not None:
-        found["exact"], found["levelled"] = losses.taught(said["plain"], answers)
-    for name in ("scenes", "windows"):
-        if name in crops:
-            found[name] = losses.scenes(said[name], crops[name])
+    if "plain" in crops:
+        for name, wanted in answers.items():
+            taught = losses.taught(cls[f"{name}plain"][:, 0], wanted.float())
+            found[f"{name}exact"], found[f"{name}levelled"] = taught
     if "said" in crops:
-        found["said"] = losses.said(said["said"], crops["said"].index)
+        found["said"] = losses.said(cls["said"][:, 0], crops["said"].index)
+    if isinstance(scenes := crops.get("scenes"), SceneCrops):
+        all_of_it = torch.ones_like(seen["scenes"][:, :1])
+        for name, where in (("scenes", all_of_it), ("part_scenes", seen["scenes"])):
+            shares = where.float() @ scenes.cells.flatten(2).transpose(1, 2) / where.sum(-1, keepdim=True)
+            whole = scenes.whole.repeat_interleave(where.shape[1])
+            found[name] = losses.scenes(cls[name].flatten(0, 1), shares.flatten(0, 1), whole)
     return found
 
 
@@ -223,6 +276,9 @@ def train(arguments: argparse.Namespace, photographs: Photographs, text: Any) ->
         new_visual(read_visual(arguments.start) if arguments.start else shipped_visual()).to(device), arguments.rate
     )
     photographs = photographs.to(device)
+    if device.startswith("cuda"):
+        for block in learner.visual.transformer.resblocks[:-1]:
+            block.compile()
     losses = Losses(Words(text.to(device), photographs.vocabulary, device), photographs)
     source, teacher = CropSource(photographs), PictureTeacher(arguments.teacher).to(device)
     if not len(source.plain) and not float(source.chances.sum()):
@@ -231,7 +287,7 @@ def train(arguments: argparse.Namespace, photographs: Photographs, text: Any) ->
     mean: dict[str, float] = {}  # of the losses of late
     begin, shown, mixed = time.monotonic(), 0.0, bf16_pays(device)
     while (spent := (time.monotonic() - begin) / (60 * arguments.minutes)) < 1:
-        crops = draw(source, arguments.batch, not arguments.no_windows)
+        crops = draw(source, arguments.batch)
         found = step_losses(learner.visual, losses, teacher, crops, mixed)
         learner.step(found, spent)
         if learner.steps % 5 == 0 or not mean:
@@ -274,7 +330,6 @@ def main() -> None:
     )
     parser.add_argument("--rate", type=float, default=6e-5, help="3e-4 with 320 crops")
     parser.add_argument("--every", type=float, default=0.1, help="share of the schedule between checks")
-    parser.add_argument("--no-windows", action="store_true", help="no small crops")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)

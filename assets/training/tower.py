@@ -70,24 +70,39 @@ def rescaled(visual: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
     return {name: value * factor if written(name) else value for name, value in visual.items()}
 
 
-def stream(visual: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
-    """(B, 3, s, s) normalised pixels -> (B, 1 + N, width) tokens before the first block.
-
-    A picture of fewer patches than the model's grid lies as a window at `corner` (row, column) of it.
-    """
-    tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)
-    side, grid = int(tokens.shape[1] ** 0.5), visual.grid_size[0]
-    square = visual.positional_embedding[1:].unflatten(0, (grid, grid))
-    row, column = corner
-    tokens = tokens + square[row : row + side, column : column + side].flatten(0, 1)
+def first_tokens(visual: Any, pixels: Tensor) -> Tensor:
+    """(B, 3, 224, 224) normalised pixels -> (B, 1 + N, width) tokens before the first block."""
+    tokens = visual.conv1(pixels).flatten(2).transpose(1, 2) + visual.positional_embedding[1:]
     cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(tokens), 1, -1)
     return visual.ln_pre(torch.cat([cls.to(tokens.dtype), tokens], 1))
 
 
-def cls_of(visual: Any, pixels: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
-    """(B, 3, s, s) -> (B, D) unit rows, what [CLS] says."""
-    tokens = visual.transformer(stream(visual, pixels, corner))
-    return F.normalize((visual.ln_post(tokens[:, 0]) @ visual.proj).float(), dim=-1)
+def last_tokens(visual: Any, pixels: Tensor) -> Tensor:
+    """(B, 3, 224, 224) normalised pixels -> (B, 1 + N, width) tokens before the last block."""
+    tokens = first_tokens(visual, pixels)
+    for block in visual.transformer.resblocks[:-1]:
+        tokens = block(tokens)
+    return tokens
+
+
+def cls_of(visual: Any, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
+    """What [CLS] says, of the whole picture or of parts of it.
+
+    Args:
+        visual: the tower.
+        tokens: (B, 1 + N, width) before the last block.
+        seen: (B, K, N) bool, the patches that [CLS] looks at in the last block, K times; None: all, once.
+
+    Returns:
+        (B, K, D) unit rows; K is 1 without `seen`.
+    """
+    last = visual.transformer.resblocks[-1]
+    p = project(last, tokens)
+    mask = None if seen is None else F.pad(seen, (1, 0), value=True)[:, None]  # [CLS] always sees itself
+    q = p.q[:, :, :1].expand(-1, -1, 1 if seen is None else seen.shape[1], -1)
+    out = tokens[:, :1] + attention_branch(last, F.scaled_dot_product_attention(q, p.k, p.v, attn_mask=mask))
+    out = out + last.ls_2(last.mlp(last.ln_2(out)))  # not the core's MLP, which computes in place
+    return F.normalize((visual.ln_post(out) @ visual.proj).float(), dim=-1)
 
 
 @torch.no_grad()
@@ -97,10 +112,7 @@ def rungs(visual: Any, pixels: Tensor) -> dict[str, Tensor]:
     Returns:
         (B, N, D) unit rows by name.
     """
-    tokens = stream(visual, pixels)
-    *blocks, last = visual.transformer.resblocks
-    for block in blocks:
-        tokens = block(tokens)
+    tokens, last = last_tokens(visual, pixels), visual.transformer.resblocks[-1]
     p = project(last, tokens)
     out = {
         "clip": finish_block(last, tokens, F.scaled_dot_product_attention(p.q, p.k, p.v)),

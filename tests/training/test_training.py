@@ -22,7 +22,6 @@ from torch.nn import functional as F
 from assets.training import crops, image, ladder, mask_losses, prompting, schedule, text, tower, wordnet, words
 from assets.training import pack as packing
 from assets.training.photographs import (
-    CELL,
     FACE,
     PERSON,
     SCENE_CLASSES,
@@ -225,7 +224,8 @@ def test_a_folder_is_read_without_the_set_that_evaluate_scores(photographs):
     assert said["catsdogs/7_cat_1"] == ["cat"]
     assert p.whole[p.masked[p.names.index("scenes/21")]]
     assert not p.whole[p.masked[place]]  # a face is known, the rest is not
-    assert p.counts[p.masked[place], FACE + 1, -1, -1] > 100
+    assert p.masks.shape == (5, 320, 320)
+    assert p.masks[p.masked[place]].unique().tolist() == [0, FACE + 1]
 
 
 def test_tar_files_are_read_as_if_unpacked(photographs, tmp_path):
@@ -240,7 +240,7 @@ def test_tar_files_are_read_as_if_unpacked(photographs, tmp_path):
     packed = read(write(tmp_path, files), threads=1)
     assert packed.names == photographs.names
     assert torch.equal(packed.pixels, photographs.pixels)
-    assert torch.equal(packed.counts, photographs.counts)
+    assert torch.equal(packed.masks, photographs.masks)
     assert len(read_scenes(tmp_path)) == 2
 
 
@@ -303,68 +303,87 @@ def plain_light(monkeypatch):
     monkeypatch.setattr(crops, "_jitter", lambda pixels: pixels)
 
 
-def test_shares_of_boxes_agree_with_a_plain_count(photographs, folder):
-    source, rng = crops.CropSource(photographs), np.random.default_rng(0)
-    for name in ("scenes/3", "scenes/21"):
-        mask = class_map(decode((folder / f"{name}.jpg").read_bytes()), (folder / f"{name}.png").read_bytes(), [])
-        index = photographs.names.index(name)
-        for _ in range(8):
-            top, left = rng.integers(0, 15, 2) * CELL
-            height, width = rng.integers(2, 13, 2) * CELL
-            shares = source._shares(torch.tensor([index]), torch.tensor([[[top, left, height, width]]]).float())[0, 0]
-            inside = mask[top : top + height, left : left + width]
-            if name == "scenes/3":
-                plain = np.bincount(inside[::2, ::2].ravel(), minlength=39)[1:] / inside[::2, ::2].size
-                np.testing.assert_allclose(shares.numpy(), plain, atol=1e-6)
-            else:  # faces.json gives this one a face: it takes the person's pixels
-                assert float(shares[[PERSON, FACE]].sum()) == pytest.approx((inside == PERSON + 1).mean(), abs=0.02)
+def test_shares_of_cells_are_a_plain_count():
+    labels = np.random.default_rng(0).integers(0, 38, (2, 48, 32)).astype(np.uint8)
+    found = crops.cell_shares(torch.from_numpy(labels), 16)
+    assert found.shape == (2, 39, 3, 2)
+    for picture, row, column in np.ndindex(2, 3, 2):
+        cell = labels[picture, row * 16 : row * 16 + 16, column * 16 : column * 16 + 16]
+        plain = np.bincount(cell.ravel(), minlength=39) / 256
+        np.testing.assert_allclose(found[picture, :, row, column].numpy(), plain, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["scenes", "windows", "of"])
-def test_crops_show_what_is_said_of_them(photographs, plain_light, kind):
+def colours_of(pixels: torch.Tensor) -> torch.Tensor:
+    """(B, 3) shares of red, green and blue."""
+    return F.one_hot(pixels.argmax(1), 3).float().mean((1, 2))
+
+
+@pytest.mark.parametrize("pasted", [0.0, 1.0])
+def test_crops_of_scenes_show_what_is_said_of_them(photographs, plain_light, monkeypatch, pasted):
+    monkeypatch.setattr(crops, "PASTED", pasted)
     torch.manual_seed(0)
-    source = crops.CropSource(photographs)
-    if kind == "of":
-        found = source.of(torch.tensor([photographs.names.index("scenes/3")] * 24), 0.1)
-    else:
-        found = source.scenes(24) if kind == "scenes" else source.windows(24, 128)
-    side = 128 if kind == "windows" else 224
-    assert found.pixels.shape == (24, 3, side, side)
+    found = crops.CropSource(photographs).scenes(24)
+    assert found.pixels.shape == (24, 3, 224, 224)
     assert 0 <= found.pixels.min() <= found.pixels.max() <= 1
-    main = F.one_hot(found.pixels.argmax(1), 3).float().mean((1, 2))  # shares of red, green, blue
-    things = found.shares[:, [DOG, PERSON, FACE]].sum(1)
-    said = torch.stack([things, found.shares[:, GRASS], found.shares[:, SKY]], 1)
+    shares = found.cells.mean((2, 3))
+    torch.testing.assert_close(shares.sum(1), torch.ones(24))
+    said = torch.stack([shares[:, [1 + DOG, 1 + PERSON, 1 + FACE]].sum(1), shares[:, 1 + GRASS], shares[:, 1 + SKY]], 1)
     whole = torch.tensor([photographs.names[i].startswith("scenes/") for i in found.index.tolist()])
     assert torch.equal(found.whole, whole)
     assert whole.sum() > 12
-    assert (said - main)[whole].abs().max() < 0.12  # boxes are rounded to cells, small shares are not named
-    assert (said - main)[whole].abs().mean() < 0.03
-    torch.testing.assert_close(found.unknown[whole], torch.zeros(int(whole.sum())), atol=1e-5, rtol=0)
+    assert (said - colours_of(found.pixels))[whole].abs().max() < 0.03
 
 
-@pytest.mark.parametrize("kind", ["scenes", "windows"])
-def test_crops_hold_the_class_that_was_drawn(photographs, kind):
+def test_crops_of_photographs_are_a_part_of_them(photographs, plain_light):
+    torch.manual_seed(0)
+    place = photographs.names.index("imagenet1000/" + wordnet.wnids()[8] + "_4")  # darker to lighter, from the left
+    found = crops.CropSource(photographs).of(torch.tensor([place] * 24), 0.1)
+    row = found.pixels[:, 0, 100]
+    wide = (row[:, -1] - row[:, 0]).abs()
+    whole = (photographs.pixels[place, 0, 100].float() / 255).aminmax()
+    assert (whole.min - 0.01 <= row).all()
+    assert (row <= whole.max + 0.01).all()
+    assert 0.2 * (whole.max - whole.min) < wide.min() < wide.max()
+    assert 0 < (row[:, -1] < row[:, 0]).sum() < 24  # some are mirrored
+
+
+def test_crops_hold_the_class_that_was_drawn(photographs, monkeypatch):
+    monkeypatch.setattr(crops, "PASTED", 0.0)
     source = crops.CropSource(photographs)
     torch.manual_seed(1)
     classes, index = source._draw(60)
     torch.manual_seed(1)
-    found = source.scenes(60) if kind == "scenes" else source.windows(60, 128)
+    found = source.scenes(60)
     assert torch.equal(found.index, index)
-    held = found.shares[torch.arange(60), classes] > crops.HOLDS
+    held = found.cells.mean((2, 3))[torch.arange(60), 1 + classes] > crops.HOLDS - 0.02
     big = classes != FACE  # the one face covers too little to fill a share of most crops
     assert held[big].float().mean() > 0.9
 
 
-def test_windows_are_about_as_large_as_they_stand_in_the_photograph(photographs, plain_light):
+def test_a_thing_is_pasted_along_its_mask_and_ground_is_not(monkeypatch):
+    monkeypatch.setattr(crops, "PASTED", 1.0)
+    labels = torch.full((3, 8, 8), 1 + GRASS, dtype=torch.uint8)
+    labels[0, 2:6, 2:6] = 1 + DOG
+    pixels = torch.stack([torch.full((3, 8, 8), value) for value in (0.1, 0.5, 0.9)])
+    shown, said = crops.paste(pixels, labels, torch.tensor([DOG, GRASS, GRASS]))
+    assert torch.equal(said[1], labels[0])  # the dog, on the grass of the second
+    assert torch.equal(shown[1, :, 3:5, 3:5], pixels[0, :, 3:5, 3:5])
+    assert torch.equal(shown[1, :, :, 0], pixels[1, :, :, 0])
+    assert torch.equal(shown[[0, 2]], pixels[[0, 2]])
+    assert torch.equal(said[[0, 2]], labels[[0, 2]])
+
+
+def test_photographs_are_mixed_with_the_one_before_or_get_a_piece_of_it():
     torch.manual_seed(0)
-    p = photographs
-    pixels = torch.arange(320, dtype=torch.float32).div(320).mul(255).byte()
-    across = type(p)(**{**vars(p), "pixels": pixels.expand(len(p.pixels), 3, 320, 320).contiguous()})
-    found = crops.CropSource(across).windows(32, 128)
-    row = found.pixels[:, 0, 64] * 320
-    wide = row.amax(1) - row.amin(1)  # pixels of the photograph
-    assert wide.min() > crops.ZOOM[0] * 127 - 4
-    assert wide.max() < crops.ZOOM[1] * 127 + 4
+    pixels = torch.zeros(300, 3, 16, 16)
+    pixels[::2] = 1.0
+    mixed = crops.mix(pixels)
+    changed = (mixed - pixels).abs().amax((1, 2, 3)) > 0
+    blended = ((mixed > 0) & (mixed < 1)).any(1).any(1).any(1)
+    assert 0.5 < changed.float().mean() < 0.8
+    assert 0.2 < blended.float().mean() < 0.45
+    pieces = (mixed != pixels)[changed & ~blended].float().mean((1, 2, 3))
+    assert 0.05 < pieces.min() < pieces.max() < 0.9
 
 
 def test_light_and_colours_change_shapes_do_not():
@@ -477,8 +496,8 @@ def test_one_step_changes_the_image_tower_and_nothing_else(photographs, losses, 
     vectors = {name: value.clone() for name, value in vars(losses.words).items() if isinstance(value, torch.Tensor)}
     fixed = {"teacher": teacher.rows.weight.clone(), "pixels": photographs.pixels.clone()}
     before = {name: value.detach().clone() for name, value in visual.named_parameters()}
-    drawn = image.draw(crops.CropSource(photographs), 2, windows=True)
-    assert {name: len(part.index) for name, part in drawn.items()} == {"plain": 2, "said": 1, "scenes": 2, "windows": 1}
+    drawn = image.draw(crops.CropSource(photographs), 2)
+    assert {name: len(part.index) for name, part in drawn.items()} == {"plain": 2, "said": 1, "scenes": 2}
     found = image.step_losses(visual, losses, teacher, drawn, mixed=False)
     assert set(found) == set(image.WEIGHTS)
     assert all(torch.isfinite(value) and value >= 0 for value in found.values())
@@ -491,24 +510,49 @@ def test_one_step_changes_the_image_tower_and_nothing_else(photographs, losses, 
     assert torch.equal(fixed["pixels"], photographs.pixels)
 
 
-def test_patches_are_never_supervised(photographs, losses, seeded, shipped):
-    visual, outputs = tower.new_visual(shipped), []
-    visual.transformer.resblocks[-1].register_forward_hook(
-        lambda *call: outputs.append(call[2]) or call[2].retain_grad()
-    )
-    drawn = image.draw(crops.CropSource(photographs), 2, windows=True)
-    sum(image.step_losses(visual, losses, Teacher(), drawn, mixed=False).values()).backward()
-    assert [out.shape[1] for out in outputs] == [1 + 14 * 14, 1 + 8 * 8]
-    for out in outputs:
-        assert out.grad[:, 0].abs().sum() > 0
-        assert not out.grad[:, 1:].any()
+def test_only_cls_answers(photographs, losses, seeded, shipped, monkeypatch):
+    asked = []
+    monkeypatch.setattr(image, "cls_of", lambda *given: asked.append(tower.cls_of(*given)) or asked[-1])
+    drawn = image.draw(crops.CropSource(photographs), 2)
+    image.step_losses(tower.new_visual(shipped), losses, Teacher(), drawn, mixed=False)
+    # Of each crop as a whole, and of one part of a photograph and four of a scene.
+    assert sorted(tuple(rows.shape[:2]) for rows in asked) == [(1, 1), (2, 1), (2, 1), (2, 1), (2, 4)]
+
+
+def test_cls_is_what_the_tower_says_and_of_a_part_only_that_part(shipped):
+    torch.manual_seed(0)
+    visual, pixels = tower.new_visual(shipped).eval(), torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        tokens = tower.last_tokens(visual, pixels)
+        whole = tower.cls_of(visual, tokens)
+        torch.testing.assert_close(whole[:, 0], F.normalize(visual(pixels), dim=-1), atol=1e-5, rtol=1e-4)
+        box = torch.tensor([[[0, 0, 14, 14], [2, 3, 4, 5]]]).expand(2, -1, -1)
+        seen = image.inside(box, 14)
+        assert seen.sum(-1).tolist() == [[196, 20]] * 2
+        assert seen[0, 1].view(14, 14)[2:6, 3:8].all()
+        both = tower.cls_of(visual, tokens, seen)
+        torch.testing.assert_close(both[:, :1], whole, atol=1e-5, rtol=1e-4)
+        tokens[:, 1:][~seen[:, 1]] += 1.0  # nothing outside of the part is seen
+        torch.testing.assert_close(tower.cls_of(visual, tokens, seen[:, 1:]), both[:, 1:], atol=1e-5, rtol=1e-4)
+
+
+def test_parts_lie_on_the_grid_and_are_cut_out_of_pictures():
+    torch.manual_seed(0)
+    box = image.parts(200, 3, 3, 10, 14, torch.device("cpu"))
+    assert box[..., 2:].min() == 3
+    assert box[..., 2:].max() == 10
+    assert box[..., :2].min() == 0
+    assert (box[..., :2] + box[..., 2:]).max() == 14
+    across = torch.arange(224.0).expand(1, 3, 224, 224)
+    found = image.cut_out(across, torch.tensor([[2, 3, 4, 5]]), 14, 80)
+    torch.testing.assert_close(found[0, 0, 0], torch.arange(48.0, 128.0), atol=1e-3, rtol=0)
 
 
 def test_what_nobody_said_may_be_there_all_the_same():
     shares = torch.zeros(4, len(SCENE_CLASSES))
     shares[0, DOG], shares[1, PERSON], shares[2, FACE], shares[3, GRASS] = 0.6, 0.95, 0.3, 0.5
     whole = torch.tensor([True, True, False, True])
-    found = image.maybe_there(crops.Crops(torch.zeros(4), torch.arange(4), shares, whole, 1 - shares.sum(1)))
+    found = image.maybe_there(shares > 0, 1 - shares.sum(1), whole)
     assert found[0, [GRASS, SKY]].all()  # much of the crop is unlabelled: ground may be there
     assert not found[0, [PERSON, FACE, DOG]].any()
     assert found[1].nonzero()[:, 0].tolist() == [FACE]
@@ -543,7 +587,7 @@ def test_a_short_run_writes_an_image_tower(losses, monkeypatch, capsys, tmp_path
     monkeypatch.setattr(image, "PictureTeacher", Teacher)
     monkeypatch.setattr(image, "shipped_visual", lambda: shipped)
     monkeypatch.setattr(image, "embed", lambda m, s, index, t: F.normalize(torch.randn(len(index), 256), dim=-1))
-    arguments = argparse.Namespace(**SHORT, every=0.0, no_windows=True, output=tmp_path / "visual.pt")
+    arguments = argparse.Namespace(**SHORT, every=0.0, output=tmp_path / "visual.pt")
     state = image.train(arguments, photographs, torch.nn.Identity())
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["end"]
@@ -558,27 +602,9 @@ def test_photographs_that_are_all_held_out_teach_nothing(monkeypatch, tmp_path, 
     monkeypatch.setattr(image, "PictureTeacher", Teacher)
     monkeypatch.setattr(image, "shipped_visual", lambda: shipped)
     monkeypatch.setattr(image, "embed", lambda m, s, index, t: torch.zeros(len(index), 256))
-    arguments = argparse.Namespace(**SHORT, every=0.1, no_windows=False, output=tmp_path / "visual.pt")
+    arguments = argparse.Namespace(**SHORT, every=0.1, output=tmp_path / "visual.pt")
     with pytest.raises(SystemExit, match="held out"):
         image.train(arguments, read(write(tmp_path, files)), torch.nn.Identity())
-
-
-@pytest.mark.parametrize(("side", "corner"), [(224, (0, 0)), (128, (2, 5)), (128, (6, 6)), (32, (13 - 1, 0))])
-def test_a_window_takes_the_positions_of_its_place(side, corner, shipped):
-    torch.manual_seed(0)
-    visual, pixels = tower.new_visual(shipped).eval(), torch.randn(1, 3, side, side)
-    with torch.no_grad():
-        tokens = tower.stream(visual, pixels, corner)[0, 1:] - visual.conv1(pixels)[0].flatten(1).T
-        count = side // 16
-        for row, column in ((0, 0), (count - 1, 0), (count // 2, count - 1)):
-            place = 1 + (corner[0] + row) * 14 + corner[1] + column
-            torch.testing.assert_close(
-                tokens[row * count + column], visual.positional_embedding[place], atol=1e-4, rtol=1e-4
-            )
-        if side == 224:
-            torch.testing.assert_close(
-                tower.cls_of(visual, pixels), F.normalize(visual(pixels), dim=-1), atol=1e-5, rtol=1e-4
-            )
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.7, 2.0])
@@ -589,7 +615,7 @@ def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor, shipped):
     for weights in (state, tower.rescaled(state, factor)):
         visual = tower.new_visual(weights).eval()
         with torch.no_grad():
-            tokens, found = tower.stream(visual, pixels), []
+            tokens, found = tower.first_tokens(visual, pixels), []
             for block in visual.transformer.resblocks:
                 p = project(block, tokens)
                 found.append((p.q @ p.k.transpose(-1, -2) * p.q.shape[-1] ** -0.5).softmax(-1))
