@@ -7,6 +7,7 @@ import html
 import inspect
 import logging
 import math
+import string
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -33,6 +34,7 @@ TOOK_TOO_LONG = (
     f"This took longer than {TIME_LIMIT_S} seconds, and others wait. Choose a smaller short side under Settings, fewer "
     "words, or a smaller model."
 )
+NO_WORDS = "Type at least one class, for example: cat; sofa."
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
 AUTO, YES, NO = "auto", "yes", "no"
 MADE_BY_HAND = frozenset(
@@ -51,6 +53,8 @@ MADE_BY_HAND = frozenset(
 """Options of the core that have a control of their own on the page."""
 LARGEST = sys.float_info.max
 """Beyond it are infinities, and whole numbers of hundreds of digits, which JSON may hold."""
+_SEPARATORS = ",;|" + string.whitespace
+"""Of classes: a text of nothing else names none. The library says so too, in more words than fit beside the field."""
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 View = TypeVar("View")
 Result = TypeVar("Result")
@@ -200,6 +204,8 @@ def read_asked(
     """
     background = one_of("background", background, BACKGROUNDS)
     typed = text("words", words)
+    if not typed.strip(_SEPARATORS):
+        raise UserError(NO_WORDS)
     extra = text("background words", background_words).strip() if background == BY_WORDS else ""
     sides = (AUTO, *map(str, SHORT_SIDES))
     side = one_of("short side", str(short_side), sides)
