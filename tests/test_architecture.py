@@ -40,7 +40,7 @@ FLOORS: tuple[set[str], ...] = (
 
 ONLY_IN = {
     "open_clip": {"models", "text"},
-    "sklearn": {"regions"},
+    "sklearn": set(),  # in tests only: it takes more than a second to import
     "segment_anything": {"refine"},
     "huggingface_hub": {"models"},
     "cv2": {"viz", "io", "refine", "regions", "evaluation"},
@@ -192,7 +192,7 @@ def test_gradio_stays_above_the_service(path):
 
 LIGHT = ("cliptrase_core.options", "cliptrase_core.cancel")
 """Modules of the core that the page imports as any others: they bring no torch."""
-BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "sklearn", "segment_anything", "importlib"}
+BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "segment_anything", "importlib"}
 THE_DOOR, BROUGHT_BY_IT = "core", "zerogpu_model"
 
 
