@@ -50,7 +50,19 @@ ONLY_IN = {
 }
 # The page's floors, lowest first, in the same way; `core` is the one door to the library.
 PAGE_FLOORS: tuple[set[str], ...] = (
-    {"settings", "addresses", "static", "ending", "memory", "cache", "jobs", "installable", "core", "file_kinds"},
+    {
+        "settings",
+        "addresses",
+        "static",
+        "ending",
+        "memory",
+        "cache",
+        "jobs",
+        "installable",
+        "core",
+        "file_kinds",
+        "quick",
+    },
     {"errors", "examples", "zerogpu", "cancelling", "connections", "visitors"},
     {"environment", "zerogpu_model", "drawing", "model_facts"},
     {"models"},

@@ -131,6 +131,27 @@ def test_what_open_clip_brings_along_is_there_for_who_asks_and_for_nobody_before
     assert done.returncode == 0, done.stderr
 
 
+NO_STUBS = """
+import ast, inspect
+from demo import quick
+
+getfile, cut, parsed = inspect.getfile, ast.get_source_segment, []
+ast.get_source_segment = lambda *asked, **how: parsed.append(asked) or cut(*asked, **how)
+with quick.classes_without_files():
+    import gradio
+assert not parsed
+assert inspect.getfile is getfile
+assert inspect.getfile(gradio.Image).endswith("image.py")
+with gradio.Blocks():
+    gradio.Image().upload(print)
+"""
+
+
+def test_gradio_is_imported_without_writing_files_for_editors():
+    done = subprocess.run([sys.executable, "-c", NO_STUBS], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
 # --- a model that cannot run ends with nano ---
 
 
