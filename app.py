@@ -7,12 +7,14 @@ if __name__ == "__main__":
 
 import argparse
 
-from demo import environment
+from demo import environment, quick
 
 environment.settle()  # before Gradio is imported, which reads the environment then
 
 from demo import connections  # noqa: E402
-from demo.page import build, launch_options  # noqa: E402
+
+with quick.classes_without_files():
+    from demo.page import build, launch_options
 from demo.service import Service  # noqa: E402
 from demo.settings import Settings  # noqa: E402
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from demo.settings import EXAMPLES
 
+FIRST = "shepherd"
+"""The example that a page opens with."""
 _log = logging.getLogger(__name__)
 
 

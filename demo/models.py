@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import numpy as np
 from demo import core, zerogpu
 from demo.cache import LRUCache
 from demo.errors import UserError, for_people, out_of_memory
+from demo.examples import FIRST, read_examples
 from demo.model_facts import NANO, REAL, ModelFacts, facts_of, key_of, model_bytes, read_key, weighed
 from demo.settings import KEPT_MODEL_BYTES, Settings
 
@@ -80,17 +82,19 @@ def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
     build = core.segmenter.Segmenter.from_pretrained
     segmenter = build(name, pretrained, device=settings.device, precision=settings.precision)
     _expect_finite(segmenter)
-    side = segmenter.info.short_side
+    # Few patches do; the words are those that the page opens with, so that they are known when its first visitor comes.
+    side = 4 * max(segmenter.backbone.patch)
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    segmenter.segment(segmenter.encode(picture), "tree; sky")
-    segmenter.capture(picture).maps()
+    encoding = segmenter.encode(picture, short_side=side)
+    segmenter.segment(encoding, next((one.words for one in read_examples() if one.name == FIRST), "tree; sky"))
+    segmenter.capture(encoding).maps()
     return segmenter
 
 
 def _expect_finite(segmenter: Segmenter) -> None:
     """One NaN makes every answer NaN, and libraries say so in words that help nobody."""
     for name, weight in segmenter.info.model.named_parameters():
-        if not core.torch.isfinite(weight).all():
+        if not all(math.isfinite(end) for end in core.torch.aminmax(weight)):  # in one pass, without a copy
             raise UserError(
                 f"weights {segmenter.info.pretrained}: expected finite numbers, got NaN or infinity in {name}. "
                 "The file is damaged, or its training failed: take another."

@@ -14,7 +14,7 @@ from demo import reopen
 from demo.api import Endpoints, publish
 from demo.drawing import thumbnail
 from demo.errors import UserError
-from demo.examples import Example, read_examples
+from demo.examples import FIRST, Example, read_examples
 from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
 from demo.handling import further_options, plainly, spoken
 from demo.installable import Installable
@@ -73,10 +73,6 @@ def theme() -> gr.themes.Base:
 
 
 CSS = static("app.css") + static("phone.css")
-
-
-FIRST = "shepherd"
-"""The example that a page opens with."""
 
 
 class GreetView(NamedTuple):

@@ -40,7 +40,7 @@ FLOORS: tuple[set[str], ...] = (
 
 ONLY_IN = {
     "open_clip": {"models", "text"},
-    "sklearn": {"regions"},
+    "sklearn": set(),  # in tests only: it takes more than a second to import
     "segment_anything": {"refine"},
     "huggingface_hub": {"models"},
     "cv2": {"viz", "io", "refine", "regions", "evaluation"},
@@ -50,7 +50,19 @@ ONLY_IN = {
 }
 # The page's floors, lowest first, in the same way; `core` is the one door to the library.
 PAGE_FLOORS: tuple[set[str], ...] = (
-    {"settings", "addresses", "static", "ending", "memory", "cache", "jobs", "installable", "core", "file_kinds"},
+    {
+        "settings",
+        "addresses",
+        "static",
+        "ending",
+        "memory",
+        "cache",
+        "jobs",
+        "installable",
+        "core",
+        "file_kinds",
+        "quick",
+    },
     {"errors", "examples", "zerogpu", "cancelling", "connections", "visitors"},
     {"environment", "zerogpu_model", "drawing", "model_facts"},
     {"models"},
@@ -192,7 +204,7 @@ def test_gradio_stays_above_the_service(path):
 
 LIGHT = ("cliptrase_core.options", "cliptrase_core.cancel")
 """Modules of the core that the page imports as any others: they bring no torch."""
-BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "sklearn", "segment_anything", "importlib"}
+BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "segment_anything", "importlib"}
 THE_DOOR, BROUGHT_BY_IT = "core", "zerogpu_model"
 
 

@@ -25,7 +25,6 @@ PACKAGES = (
     "torch",
     "torchvision",
     "open_clip_torch",
-    "scikit-learn",
     "segment-anything",
     "scipy",
     "numpy",

@@ -28,7 +28,7 @@ NO_CLASS = "none of the classes"
 CONFUSIONS = 20
 """Pairs of classes that a report lists, those of most pixels."""
 
-_PACKAGES = ("torch", "open_clip_torch", "scikit-learn", "scipy", "numpy", "pillow")
+_PACKAGES = ("torch", "open_clip_torch", "scipy", "numpy", "pillow")
 
 
 def make_report(records: Sequence[Record], names: Sequence[str], rule: Rule, header: Header) -> Report:

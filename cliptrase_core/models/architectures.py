@@ -12,6 +12,7 @@ import torch
 from open_clip.model import convert_to_custom_text_state_dict
 from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from cliptrase_core.errors import InputError, UnsupportedBackboneError, WeightsError, explain
 
@@ -98,16 +99,14 @@ def tokenizer_for(name: str) -> Callable[..., Tensor]:
 
 
 def build(name: str, config: Mapping[str, Any]) -> nn.Module:
-    """Make the model of `config` on the meta device: no memory, no random numbers. `settle` brings it to life."""
+    """Make the model of `config` with whatever lies in fresh memory for weights, which `settle` replaces."""
     settings = {key: value for key, value in config.items() if key != "custom_text"}
     foreign_text = bool(config["text_cfg"].get("hf_model_name"))
     kind = open_clip.CustomTextCLIP if config.get("custom_text") or foreign_text else open_clip.CLIP
     if not foreign_text:
-        with torch.device("meta"):
+        with _NoRandomNumbers():
             model: nn.Module = kind(**settings)
-        # Buffers that no weight file has must be made again; this one is known, others are left to open_clip.
-        made = {key for key, _ in model.named_buffers()} - model.state_dict().keys()
-        return model if all(key.endswith("attn_mask") for key in made) else kind(**settings)
+        return model
     try:
         settings["text_cfg"] = {**settings["text_cfg"], "hf_model_pretrained": False}
         model = kind(**settings)
@@ -116,13 +115,26 @@ def build(name: str, config: Mapping[str, Any]) -> nn.Module:
     return model
 
 
+class _NoRandomNumbers(TorchFunctionMode):
+    """Draws none for the weights of a new model: that takes longer than reading them, and touches all their memory.
+
+    Torch's own way, the meta device, imports its compiler for two seconds.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if (
+            func in (torch.Tensor.normal_, torch.Tensor.uniform_)
+            or getattr(func, "__module__", None) == nn.init.__name__
+        ):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
 def settle(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give a built model its weights (names and shapes already checked) and make it fit for use."""
     model.load_state_dict(dict(tensors), assign=True)
-    for module in model.modules():
-        for key, buffer in module.named_buffers(recurse=False):
-            if buffer.is_meta:  # the causal mask of the text tower, as open_clip makes it
-                module.register_buffer(key, torch.full(buffer.shape, -math.inf).triu_(1), persistent=False)
     model.float().eval().requires_grad_(False)
 
 

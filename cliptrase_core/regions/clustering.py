@@ -9,19 +9,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
-from sklearn.cluster import DBSCAN
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from cliptrase_core.cancel import check, steps
+from cliptrase_core.cancel import steps
 from cliptrase_core.presets import ClusterSettings
 
-AT_ONCE_UP_TO = 2048
-"""Patches that DBSCAN takes in one go, a second; 6,144 take it twenty, within which nobody could leave."""
-
 ROWS_AT_ONCE = 512
-"""Patches whose neighbours are looked for together, a multiple of scikit-learn's own 256: the sums stay the same."""
+"""Patches whose neighbours are looked for together: little memory, and nobody waits long who wants to leave."""
 
 
 def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:
@@ -34,26 +28,34 @@ def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:
     Returns:
         (N,) int64 on the CPU, 0..K-1 or -1 for noise. K = 0 is a normal outcome.
     """
-    check()
-    points = rows.detach().cpu().numpy()
-    if len(points) > AT_ONCE_UP_TO:
-        labels = DBSCAN(eps=1, min_samples=settings.min_samples, metric="precomputed").fit_predict(
-            _neighbours(points, settings.eps)
-        )
-    else:
-        labels = DBSCAN(eps=settings.eps, min_samples=settings.min_samples).fit_predict(points)
-    check()
-    return torch.from_numpy(labels.astype(np.int64))
+    near = _neighbours(rows.detach().cpu().numpy(), settings.eps)
+    core = near.sum(axis=1) >= settings.min_samples
+    labels = np.full(len(near), -1, dtype=np.int64)
+    for seed in np.flatnonzero(core):
+        if labels[seed] >= 0:
+            continue
+        # A cluster is all that core patches reach from one another; what others only touch belongs to the first.
+        cluster, reached = labels.max() + 1, np.array([seed])
+        labels[seed] = cluster
+        while len(reached):
+            touched = near[reached].any(axis=0) & (labels < 0)
+            labels[touched] = cluster
+            reached = np.flatnonzero(touched & core)
+    return torch.from_numpy(labels)
 
 
-def _neighbours(points: npt.NDArray[np.floating], eps: float) -> sparse.csr_matrix:
-    """(N, N) ones where two points lie within eps, found as DBSCAN itself would find them, but in steps."""
-    search = NearestNeighbors(radius=eps).fit(points)
-    parts = [
-        search.radius_neighbors_graph(points[start : start + ROWS_AT_ONCE], mode="connectivity")
-        for start in steps(range(0, len(points), ROWS_AT_ONCE))
-    ]
-    return sparse.vstack(parts, format="csr")
+def _neighbours(points: npt.NDArray[np.floating], eps: float) -> npt.NDArray[np.bool_]:
+    """(N, N), whether two points lie within eps of each other; in double precision: a hair can join two clusters."""
+    near = np.empty((len(points), len(points)), dtype=bool)
+    strips = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(points), ROWS_AT_ONCE)]
+    squares = np.concatenate([np.square(points[strip], dtype=np.float64).sum(axis=1) for strip in strips])
+    for number, rows in enumerate(steps(strips)):
+        own = points[rows].astype(np.float64)
+        for columns in strips[: number + 1]:
+            products = own @ points[columns].astype(np.float64).T
+            near[rows, columns] = squares[rows, None] + squares[columns] - 2 * products <= eps**2
+            near[columns, rows] = near[rows, columns].T
+    return near
 
 
 def cluster_means(rows: Tensor, labels: Tensor) -> Tensor:

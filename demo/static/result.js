@@ -5,7 +5,11 @@ const canvas = $("canvas"), stage = $(".stage"), names = $(".names"), cross = $(
 const MOST_SIDE = 200; // of the small map on which places for names are sought
 let data = null, whole = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null;
 
-const share = value => value > 0 && value < 0.005 ? "< 1 %" : `${Math.round(100 * value)} %`;
+// Thousandths in whole percent: the next class's are rounded down, so that a spot's two never add to more than 100.
+const percent = (thousandths, round) => {
+  const whole = Math.min(round(thousandths / 10), thousandths < 1000 ? 99 : 100);
+  return whole || !thousandths ? `${whole} %` : "< 1 %";
+};
 
 async function pixels(url) {
   const blob = await (await fetch(url)).blob();
@@ -187,15 +191,16 @@ function say(x, y) {
   const [h, w] = data.grid, label = data.labels[y * data.width + x];
   const patch = Math.min(h - 1, Math.floor(y / data.height * h)) * w + Math.min(w - 1, Math.floor(x / data.width * w));
   const [first, sure, second, less] = data.spots.slice(4 * patch, 4 * patch + 4);
-  const next = second >= 0 ? `, next ${data.names[second]} ${share(less / 1000)}` : "";
+  const part = percent(sure, Math.round);
+  const next = second >= 0 ? `, next ${data.names[second]} ${percent(less, Math.floor)}` : "";
   const shown = data.names[label];
   tell(label >= data.scored
-    ? `This spot: ${shown}; of the classes ${data.names[first]} ${share(sure / 1000)}${next}.`
+    ? `This spot: ${shown}; of the classes ${data.names[first]} ${part}${next}.`
     : data.changed && first !== label
-    ? `This spot: ${shown}, as refined or fixed; the patch alone ${data.names[first]} ${share(sure / 1000)}.`
+    ? `This spot: ${shown}, as refined or fixed; the patch alone ${data.names[first]} ${part}.`
     : first === label
-    ? `This spot: ${shown} ${share(sure / 1000)}${next}.`
-    : `This spot: ${shown}, as most of its region; alone ${data.names[first]} ${share(sure / 1000)}${next}.`);
+    ? `This spot: ${shown} ${part}${next}.`
+    : `This spot: ${shown}, as most of its region; alone ${data.names[first]} ${part}${next}.`);
 }
 
 function tell(text) {

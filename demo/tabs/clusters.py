@@ -11,7 +11,7 @@ import gradio as gr
 from demo import core, drawing
 from demo.drawing import region_map
 from demo.errors import UserError
-from demo.handling import inside, plainly, point_of, whole
+from demo.handling import inside, plainly, point_of, save_picture, whole
 from demo.html import hint, percent, sort_head, swatch, word
 from demo.service import Run, Service
 from demo.service.clusters import Clusters, Ids, RegionVote, clusters_of
@@ -197,7 +197,8 @@ def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | N
 
     colours, asked = core.viz.palette.region_colours(found.count), found.cut.run.asked
     before, after = (
-        region_map(found.cut.patches, ids, colours, found.changed, chosen) for ids in (found.before, found.after)
+        save_picture(region_map(found.cut.patches, ids, colours, found.changed, chosen))
+        for ids in (found.before, found.after)
     )
     return ClustersView(
         before=before,

@@ -162,7 +162,7 @@ def test_a_large_photograph_is_made_in_full(service, home):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"words": ""}, "[Tt]ype at least one class|class"),
+        ({"words": ""}, "Type at least one class, for example: cat; sofa."),
         ({"refiner": "laser"}, "refiner: expected one of"),
         ({"refiner": "vit_h"}, "refiner: expected one whose weights"),
         ({"choice": "exe"}, "format: expected one of"),

@@ -18,7 +18,7 @@ from cliptrase_core.text.encoder import TEMPLATES
 from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
 from demo.cache import LRUCache
-from demo.handling import spoken
+from demo.handling import NO_WORDS, spoken
 from demo.models import ModelRegistry
 from demo.page import build, launch_options
 from demo.service import SegmentRequest, Service, scores_of
@@ -173,7 +173,7 @@ def test_the_browser_is_given_the_result_s_own_labels_and_likeliest_classes(hand
 
 def test_an_error_is_said_in_the_status_and_the_last_result_stays(handlers, photo):
     speaking = spoken(handlers.segment, ResultView, "status", tab.failed)
-    for words, said in {"": "vocabulary", "cat | <img src=x>": "background", "; ;": "class"}.items():
+    for words, said in {"": NO_WORDS, "cat | <img src=x>": "background", " ; ;\n": NO_WORDS}.items():
         view = speaking(photo, words, *FIELDS.values())
         assert said in view.status
         assert "<img" not in view.status
@@ -264,7 +264,9 @@ def test_words_that_mean_the_same_are_found(handlers, photo):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"words": ""}, "vocabulary"),
+        ({"words": ""}, NO_WORDS),
+        ({"words": None, "background": "words", "background_words": "sky"}, NO_WORDS),
+        ({"words": "background: sky"}, "at least one class, got only background words"),
         ({"words": "cat | floor"}, "background"),
         ({"method": "magic"}, "method: expected one of"),
         ({"preset": "../../etc"}, "preset: expected one of"),

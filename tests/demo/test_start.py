@@ -30,7 +30,7 @@ from tests.server import ROOT
 RACE = r"""
 import json, os, sys, time
 from types import SimpleNamespace
-import torch, open_clip, sklearn.cluster, scipy.ndimage, pycocotools.mask, huggingface_hub, gradio
+import torch, open_clip, scipy.ndimage, pycocotools.mask, huggingface_hub, gradio
 import numpy as np
 from demo import models
 from demo.api import Endpoints
@@ -108,6 +108,48 @@ def test_the_door_gives_the_core_s_own_modules_and_names_what_it_lacks():
     with pytest.raises(ModuleNotFoundError, match="no_such_room"):
         core.no_such_room  # noqa: B018
     assert not hasattr(core, "__path__")
+
+
+# --- what the first result does not need is not imported for it ---
+
+LEFT_OUT = r"""
+import sys
+from demo import core
+
+segmenter = core.segmenter.Segmenter.from_pretrained("nano")
+segmenter.segment(segmenter.encode("assets/examples/shepherd.jpg"), "dog; grass")
+assert not {"timm", "torch._dynamo", "torch._dynamo.utils", "sympy", "sklearn", "scipy.stats"} & set(sys.modules)
+from torchvision.ops.roi_align import is_compile_supported
+assert is_compile_supported("cpu") in (True, False)
+import timm, torch
+assert torch._dynamo.utils.is_compile_supported is not is_compile_supported
+"""
+
+
+def test_what_open_clip_brings_along_is_there_for_who_asks_and_for_nobody_before():
+    done = subprocess.run([sys.executable, "-c", LEFT_OUT], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
+NO_STUBS = """
+import ast, inspect
+from demo import quick
+
+getfile, cut, parsed = inspect.getfile, ast.get_source_segment, []
+ast.get_source_segment = lambda *asked, **how: parsed.append(asked) or cut(*asked, **how)
+with quick.classes_without_files():
+    import gradio
+assert not parsed
+assert inspect.getfile is getfile
+assert inspect.getfile(gradio.Image).endswith("image.py")
+with gradio.Blocks():
+    gradio.Image().upload(print)
+"""
+
+
+def test_gradio_is_imported_without_writing_files_for_editors():
+    done = subprocess.run([sys.executable, "-c", NO_STUBS], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
 
 
 # --- a model that cannot run ends with nano ---

@@ -10,8 +10,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
-from demo.examples import read_examples
-from demo.page import FIRST
+from demo.examples import FIRST, read_examples
 
 WORDS = "dog; grass; bushes; sky"
 FIRST_WORDS = next(example.words for example in read_examples() if example.name == FIRST)

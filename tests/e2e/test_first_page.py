@@ -183,8 +183,35 @@ def test_an_error_stands_in_the_status_and_the_last_result_stays(open_page):
     page.locator("#words textarea").fill("cat | floor")
     page.locator("#words textarea").press("Enter")
     expect(page.locator("#status .bad")).to_contain_text("background:", timeout=PATIENCE)
+    page.locator("#words textarea").fill("")
+    page.locator("#segment").click()
+    said = page.locator("#status .bad")
+    expect(said).to_contain_text("Type at least one class, for example: cat; sofa.", timeout=PATIENCE)
+    assert said.evaluate("strip => strip.scrollHeight <= strip.clientHeight"), "cut off"
     expect_result_of(page, FIRST_WORDS)
     expect(page.locator("#stop")).to_be_hidden()
+
+
+def test_the_two_shares_of_a_spot_never_add_to_more_than_100(open_page):
+    page = open_page(1280)
+    words = page.locator("#words textarea")
+    expect_result_of(page, FIRST_WORDS)
+    words.fill("dog; grass")
+    words.press("Enter")
+    expect_result_of(page, "dog; grass")
+    spots = page.evaluate(
+        """() => {
+          const canvas = document.querySelector("#result canvas"), box = canvas.getBoundingClientRect(), said = [];
+          for (let y = 0.01; y < 1; y += 0.02) for (let x = 0.01; x < 1; x += 0.02) {
+            const at = { clientX: box.left + x * box.width, clientY: box.top + y * box.height };
+            canvas.dispatchEvent(new PointerEvent("pointermove", at));
+            said.push(document.querySelector("#spot .now").textContent);
+          }
+          return said;
+        }"""
+    )
+    shares = [[int(share) for share in re.findall(r"(\d+) %", spot)] for spot in spots]
+    assert all(len(two) == 2 and 99 <= sum(two) <= 100 for two in shares)
 
 
 def test_a_row_of_the_legend_isolates_its_class_and_the_keys_ask_a_spot(open_page):

@@ -1,10 +1,11 @@
-"""Clusters of block-structured rows are the blocks; means leave noise out; settings are checked."""
+"""Clusters of block-structured rows are the blocks, and all others scikit-learn's; means leave noise out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import DBSCAN
 
 from cliptrase_core import Cancelled, cancellable
 from cliptrase_core.errors import InputError
@@ -49,21 +50,28 @@ def test_wrong_settings_say_which_and_why(eps, min_samples, named):
 
 
 @pytest.mark.parametrize(("count", "noise"), [(600, 0.0), (600, 0.05), (257, 0.2), (900, 0.5)])
-@pytest.mark.parametrize("rows_at_once", [256, 512])
-def test_in_steps_the_same_clusters_are_found_as_in_one_go(count, noise, rows_at_once, monkeypatch):
+@pytest.mark.parametrize("rows_at_once", [64, 250, 1000])
+def test_clusters_are_those_of_scikit_learn_in_their_order(count, noise, rows_at_once, monkeypatch):
     rng = np.random.default_rng(count)
     centres = rng.normal(size=(7, count)).astype(np.float32)
     rows = centres[rng.integers(0, 7, count)] + noise * rng.normal(size=(count, count)).astype(np.float32)
     settings = ClusterSettings(eps=max(0.01, 1.41 * noise * count**0.5), min_samples=5)
-    whole = cluster_patches(torch.from_numpy(rows), settings)
-    assert len(set(whole.tolist())) > 1
-    monkeypatch.setattr(clustering, "AT_ONCE_UP_TO", 0)
     monkeypatch.setattr(clustering, "ROWS_AT_ONCE", rows_at_once)
-    assert cluster_patches(torch.from_numpy(rows), settings).equal(whole)
+    found = cluster_patches(torch.from_numpy(rows), settings)
+    assert len(set(found.tolist())) > 1
+    assert found.tolist() == DBSCAN(eps=settings.eps, min_samples=settings.min_samples).fit_predict(rows).tolist()
 
 
-def test_a_large_clustering_can_be_left_between_its_steps(monkeypatch):
-    monkeypatch.setattr(clustering, "AT_ONCE_UP_TO", 0)
+@pytest.mark.parametrize("seed", range(40))
+def test_a_patch_between_clusters_belongs_where_scikit_learn_puts_it(seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, 9, (60, 2)).astype(np.float32)  # distances of exactly eps, and patches that two cores touch
+    settings = ClusterSettings(eps=(1.0, 2**0.5, 2.0)[seed % 3], min_samples=int(rng.integers(1, 9)))
+    found = cluster_patches(torch.from_numpy(rows), settings)
+    assert found.tolist() == DBSCAN(eps=settings.eps, min_samples=settings.min_samples).fit_predict(rows).tolist()
+
+
+def test_a_clustering_can_be_left_between_its_steps(monkeypatch):
     monkeypatch.setattr(clustering, "ROWS_AT_ONCE", 64)
     token = CountingToken(end_at=5)
     with cancellable(token), pytest.raises(Cancelled):
