@@ -73,7 +73,7 @@ def _tell_allocator(wanted: Mapping[int, int]) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library
         return False
-    return all([mallopt(*one) == 1 for one in wanted.items()])
+    return all(mallopt(*one) == 1 for one in wanted.items())
 
 
 def _of_machine() -> int | None:
