@@ -55,7 +55,7 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.ND
     Args:
         maps: (C, h, w).
         size: (H, W).
-        names: (C,).
+        names: (C,), uint8 or int32.
     """
     out = np.empty(size, names.dtype)
     bands, columns = _bands_and_columns((maps.shape[1], maps.shape[2]), size)
@@ -72,7 +72,8 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.ND
             tile = np.full(best.shape, names[first])
             for index in others:
                 values = lines[index, :, column.patches] @ across
-                np.putmask(tile, values > best, names[index])
+                # Where it is larger; `np.putmask` and `np.copyto` take two and six times as long.
+                cv2.copyTo(np.full(best.shape, names[index]), (values > best).view(np.uint8), tile)
                 np.maximum(best, values, out=best)
             out[band.pixels, column.pixels] = tile
     return out
