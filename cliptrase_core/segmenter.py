@@ -30,7 +30,7 @@ from cliptrase_core.options import SegmentOptions, read_options, takes
 from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
 from cliptrase_core.regions.decode import label_pixels, word_logits
-from cliptrase_core.results import ImageEncoding, Segmentation
+from cliptrase_core.results import NOISE, ImageEncoding, Segmentation
 from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary
 from cliptrase_core.text.words import Words, read_text_features, read_words
@@ -207,7 +207,7 @@ class Segmenter:
                 labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
         return Segmentation(
             labels=labels,
-            regions=regions,
+            regions=np.full(size, NOISE, np.int32) if regions is None else regions.astype(np.int32),
             confidence=confidence,
             class_names=names,
             patch_clusters=found.patch_clusters,

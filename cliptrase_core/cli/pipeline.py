@@ -102,7 +102,8 @@ class Pipeline(Generic[Task, Read, Done]):
                     while flow.reading and flow.reading[0].done():
                         flow.take(flow.reading.popleft().result())
                     while len(flow.working) < self._jobs and flow.groups:
-                        group = flow.next_group(self._batch)
+                        # Towards the end smaller ones, so that no thread works on four while the others have nothing.
+                        group = flow.next_group(min(self._batch, max(1, flow.left // (2 * self._jobs))))
                         flow.working[workers.submit(self._work, group)] = sum(picture.pixels for picture in group)
                         del group
                     first: list[Future[Any]] = [*list(flow.reading)[:1], *flow.working]
@@ -134,13 +135,21 @@ class _Flow(Generic[Task, Read, Done]):
         self.working: dict[Future[Sequence[Done]], int] = {}
         self.held = self._largest = 0
 
+    @property
+    def left(self) -> int:
+        """Pictures that no thread works on yet."""
+        return len(self.waiting) + self._read
+
+    @property
+    def _read(self) -> int:
+        return len(self.reading) + sum(map(len, self.groups.values()))
+
     def may_read(self, ahead: int) -> bool:
         """Whether one more picture may be read: as large as the largest so far, it would not fill the memory."""
         if not self.waiting:
             return False
-        read = len(self.reading) + sum(map(len, self.groups.values()))
         nothing = not self.reading and not self.held
-        return nothing or (read < ahead and self.held + (len(self.reading) + 1) * self._largest <= self._room)
+        return nothing or (self._read < ahead and self.held + (len(self.reading) + 1) * self._largest <= self._room)
 
     def take(self, picture: Read) -> None:
         """Put a picture that was read to those of its kind."""

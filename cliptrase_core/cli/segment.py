@@ -24,7 +24,7 @@ from cliptrase_core.io.files import expect_ours
 from cliptrase_core.io.geometry import Frame
 from cliptrase_core.io.image import ReducedImage, opened_file, read_image
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
-from cliptrase_core.io.memory import expect_room
+from cliptrase_core.io.memory import blocks_kept, expect_room
 from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.options import SegmentOptions, options_of
@@ -133,7 +133,7 @@ def segment_pictures(
     bar = tqdm(total=len(tasks), unit="image", disable=len(tasks) < 2)
     pipeline: Pipeline[Task, _Picture, _Outcome] = Pipeline(run.read, run.work, options.jobs, BATCH)
     try:
-        with threads_shared(options.jobs):
+        with threads_shared(options.jobs), blocks_kept():
             for outcome in pipeline.run(tasks):
                 bar.update()
                 failed += outcome.failed

@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
@@ -15,7 +16,7 @@ from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import ClusterSettings
 from cliptrase_core.regions.clustering import cluster_means, cluster_patches, clustering_rows, drop_global_clusters
 from cliptrase_core.regions.decode import largest_at_pixels, region_maps
-from cliptrase_core.results import NOISE, ImageEncoding
+from cliptrase_core.results import ImageEncoding
 
 MOST_CLUSTERS = 256
 """More are no regions but single patches, and their maps would fill the memory."""
@@ -39,16 +40,16 @@ class Regions:
         # A byte a pixel: `MOST_CLUSTERS` fit. The last size only: whoever changes words does not change the size.
         self._last: npt.NDArray[np.uint8] | None = None
 
-    def at(self, size: Size) -> npt.NDArray[np.int32]:
-        """(H, W), cluster that claims each pixel, -1 everywhere when there is no cluster."""
+    def at(self, size: Size) -> npt.NDArray[np.uint8] | None:
+        """(H, W), cluster that claims each pixel; None where there is no cluster. Read-only, for it is kept."""
         if self._maps is None:
-            return np.full(size, NOISE, dtype=np.int32)
+            return None
         last = self._last
         if last is None or last.shape != tuple(size):
-            claimed = largest_at_pixels(self._maps, size).cpu().numpy()
-            self._last = claimed.astype(np.uint8)
-            return claimed
-        return last.astype(np.int32)
+            clusters = torch.arange(len(self._maps), dtype=torch.uint8)
+            self._last = last = largest_at_pixels(self._maps, size, clusters).cpu().numpy()
+            last.flags.writeable = False
+        return last
 
 
 def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: str) -> Regions:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +24,7 @@ TILES = 600
 LEAST_SIDE = 64
 
 Maps = npt.NDArray[np.float32]
+Name = TypeVar("Name", bound=np.integer[Any])
 
 
 _ROUNDING = 1e-5
@@ -36,8 +39,8 @@ class _Span:
         pixels: of the side.
         patches: that are mixed.
         weights: (pixels, patches), how much each pixel takes of each patch.
-        ends: (E, patches), the same for places between which values are bilinear: the first pixel, the last, and
-            centres of patches between them. There a map is largest and smallest within the span.
+        ends: (E, all patches of the side), the same for the first pixel, the centres of patches between, and the last:
+            from each to the next, values are linear.
     """
 
     pixels: slice
@@ -46,43 +49,56 @@ class _Span:
     ends: Maps
 
 
-def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.NDArray[Name]:
     """(H, W), name of the largest map at each pixel, that of the lowest index on ties.
 
     Args:
         maps: (C, h, w).
         size: (H, W).
-        names: (C,).
+        names: (C,), uint8 or int32.
     """
-    out = np.empty(size, np.int32)
-    bands, columns = _tiles((maps.shape[1], maps.shape[2]), size)
+    out = np.empty(size, names.dtype)
+    bands, columns = _bands_and_columns((maps.shape[1], maps.shape[2]), size)
     for band in steps(bands):
         competing = _contenders(maps, band, columns)
         lines = band.weights @ maps[:, band.patches]  # (C, rows, w)
-        for column, first, others in zip(columns, competing.argmax(axis=1), competing, strict=True):
-            tile = out[band.pixels, column.pixels]
-            tile[:] = names[first]
-            indices = np.flatnonzero(others)[1:]
-            if not len(indices):
+        for column, here in zip(columns, competing, strict=True):
+            first, *others = np.flatnonzero(here).tolist()
+            if not others:
+                out[band.pixels, column.pixels] = names[first]
                 continue
             across = column.weights.T
             best = lines[first, :, column.patches] @ across
-            for index in indices:
+            tile = np.full(best.shape, names[first])
+            for index in others:
                 values = lines[index, :, column.patches] @ across
-                np.copyto(tile, names[index], where=values > best)
+                # Where it is larger; `np.putmask` and `np.copyto` take two and six times as long.
+                cv2.copyTo(np.full(best.shape, names[index]), (values > best).view(np.uint8), tile)
                 np.maximum(best, values, out=best)
+            out[band.pixels, column.pixels] = tile
     return out
 
 
 def _contenders(maps: Maps, band: _Span, columns: list[_Span]) -> npt.NDArray[np.bool_]:
-    """(tiles of a band, C), which maps can be the largest somewhere: those not always below another's least value."""
-    lines = band.ends @ maps[:, band.patches]  # (C, E, w)
+    """(tiles of a band, C), which maps can be the largest somewhere.
+
+    Between four ends a map is bilinear: one whose best corner is below another's worst corner loses all of it.
+    """
+    across = np.concatenate([column.ends for column in columns]).T
+    corners = (band.ends @ maps) @ across  # (C, E, ends of all columns)
+    best = _of_four(np.maximum, corners)
+    worst = _of_four(np.minimum, corners).max(axis=0)
+    winning = (best >= worst - _ROUNDING * np.abs(corners).max()).any(axis=1)
     starts = np.cumsum([0, *(len(column.ends) for column in columns[:-1])])
-    at_ends = np.concatenate([lines[:, :, column.patches] @ column.ends.T for column in columns], axis=2)
-    best = np.maximum.reduceat(at_ends.max(axis=1), starts, axis=1)  # (C, tiles)
-    worst = np.minimum.reduceat(at_ends.min(axis=1), starts, axis=1).max(axis=0)
-    found: npt.NDArray[np.bool_] = (best >= worst - _ROUNDING * np.abs(at_ends).max()).T
+    found: npt.NDArray[np.bool_] = np.logical_or.reduceat(winning, starts, axis=1).T
     return found
+
+
+def _of_four(choose: np.ufunc, corners: Maps) -> Maps:
+    """(C, E-1, F-1), of values (C, E, F), the one of four neighbours that is chosen."""
+    rows = choose(corners[:, 1:], corners[:, :-1])
+    four: Maps = choose(rows[:, :, 1:], rows[:, :, :-1])
+    return four
 
 
 def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
@@ -90,23 +106,30 @@ def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
 
     Args:
         maps: (C, h, w).
-        chosen: (H, W), index of a map.
+        chosen: (H, W), uint8 or int32, index of a map.
     """
     out = np.empty(chosen.shape, np.float32)
-    bands, columns = _tiles((maps.shape[1], maps.shape[2]), (chosen.shape[0], chosen.shape[1]))
+    bands, columns = _bands_and_columns((maps.shape[1], maps.shape[2]), (chosen.shape[0], chosen.shape[1]))
     for band in steps(bands):
         lines = band.weights @ maps[:, band.patches]  # (C, rows, w)
         for column in columns:
             labels, across = chosen[band.pixels, column.pixels], column.weights.T
-            first, *others = np.flatnonzero(np.bincount(labels.ravel())).tolist()
+            first, *others = _present(labels)
             values = lines[first, :, column.patches] @ across
             for index in others:
-                np.copyto(values, lines[index, :, column.patches] @ across, where=labels == index)
+                cv2.copyTo(lines[index, :, column.patches] @ across, (labels == index).view(np.uint8), values)
             out[band.pixels, column.pixels] = values
     return out
 
 
-def _tiles(grid: Size, size: Size) -> tuple[list[_Span], list[_Span]]:
+def _present(labels: npt.NDArray[np.integer[Any]]) -> list[int]:
+    """The values of a tile, most of which have one."""
+    low, high, *_ = cv2.minMaxLoc(labels)
+    return [int(low)] if low == high else np.flatnonzero(np.bincount(labels.ravel())).tolist()
+
+
+@lru_cache(maxsize=16)  # three times for each picture, and pictures of a folder are of a few sizes
+def _bands_and_columns(grid: Size, size: Size) -> tuple[list[_Span], list[_Span]]:
     """Bands of rows, and the columns that cut each of them into tiles."""
     side = max(LEAST_SIDE, round((size[0] * size[1] / TILES) ** 0.5))
     rows, columns = (list(_spans(source, target, side)) for source, target in zip(grid, size, strict=True))
@@ -120,10 +143,12 @@ def _spans(source: int, target: int, side: int) -> Iterator[_Span]:
     share = (position - before).astype(np.float32)
     for start in range(0, target, side):
         span = slice(start, min(start + side, target))
-        low, high = int(before[start]), int(after[span.stop - 1])
-        weights = np.zeros((span.stop - start, high - low + 1), np.float32)
+        weights = np.zeros((span.stop - start, source), np.float32)
         pixels = np.arange(span.stop - start)
-        weights[pixels, before[span] - low] += 1 - share[span]
-        weights[pixels, after[span] - low] += share[span]
-        between = np.eye(high - low + 1, dtype=np.float32)[1 : int(before[span.stop - 1]) - low + 1]
-        yield _Span(span, slice(low, high + 1), weights, np.concatenate([weights[[0, -1]], between]))
+        weights[pixels, before[span]] += 1 - share[span]
+        weights[pixels, after[span]] += share[span]
+        low, high = int(before[start]), int(before[span.stop - 1])
+        between = np.eye(source, dtype=np.float32)[low + 1 : high + 1]
+        patches = slice(low, int(after[span.stop - 1]) + 1)
+        ends = np.concatenate([weights[:1], between, weights[-1:]])
+        yield _Span(span, patches, np.ascontiguousarray(weights[:, patches]), ends)

@@ -90,9 +90,9 @@ def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "f
     if style == "contour":
         # The root: a line covers so little that it may be stronger than an area.
         width = max(2, max(labels.shape) // 300)
-        return _outlined(picture, labels, colours.take(labels, axis=0), opacity**0.5, width)
+        return _outlined(picture, labels, coloured(labels, colours), opacity**0.5, width)
     if style == "hatch":
-        painted = colours.take(labels, axis=0)
+        painted = coloured(labels, colours)
         out = blend(picture, painted, 0.45 * opacity)
         put(out, blend(out, painted, opacity), _hatching(labels))
         return _outlined(out, labels, painted, opacity, 1)
@@ -122,6 +122,16 @@ def put(picture: Picture, other: Picture, where: npt.NDArray[np.bool_]) -> None:
     cv2.copyTo(other, where.view(np.uint8), picture)
 
 
+def coloured(labels: Labels, colours: Picture) -> Picture:
+    """(H, W, 3), the colour of each label; -1 picks the last."""
+    if len(colours) > 255:
+        return colours.take(labels, axis=0)
+    table = np.empty((256, 1, 3), np.uint8)
+    table[: len(colours), 0], table[255] = colours, colours[-1]
+    index = labels.astype(np.uint8)  # -1 becomes 255
+    return np.asarray(cv2.LUT(cv2.merge([index, index, index]), table), np.uint8)
+
+
 def edges(labels: Labels, width: int = 1) -> npt.NDArray[np.bool_]:
     """Pixels near a boundary.
 
@@ -142,7 +152,7 @@ def edges(labels: Labels, width: int = 1) -> npt.NDArray[np.bool_]:
 def _filled(picture: Picture, labels: Labels, colours: Picture, opacity: float) -> Picture:
     out = np.empty_like(picture)
     for rows in strips(labels.shape):  # the colours of a whole photograph would take as much as itself
-        out[rows] = blend(picture[rows], colours.take(labels[rows], axis=0), opacity)
+        out[rows] = blend(picture[rows], coloured(labels[rows], colours), opacity)
     return out
 
 

@@ -298,6 +298,20 @@ def test_the_memory_is_bounded_and_pictures_of_one_kind_go_together(monkeypatch)
     assert all(len(set(group)) == 1 and len(group) <= 3 for group in groups)
 
 
+def test_towards_the_end_groups_are_small_so_that_all_threads_end_together():
+    groups = []
+
+    def work(pictures):
+        groups.append(len(pictures))
+        time.sleep(0.01 * len(pictures))
+        return [picture.task for picture in pictures]
+
+    done = list(Pipeline(lambda task: Picture(task, 0, 1), work, jobs=2, batch=4).run(range(40)))
+    assert sorted(done) == list(range(40))
+    assert max(groups) == 4
+    assert groups[-2:] == [1, 1]
+
+
 def test_whoever_stops_asking_stops_the_run():
     begun = []
 

@@ -23,7 +23,7 @@ def test_tiles_give_what_strips_give(monkeypatch, count, grid, size):
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(1, count, max(1, grid[0] // 3), max(1, grid[1] // 3), generator=generator)
     maps = F.interpolate(coarse, size=grid, mode="bilinear")[0].contiguous()
-    names = torch.randint(0, 3, (count,), generator=generator)
+    names = torch.randint(0, 3, (count,), dtype=torch.uint8, generator=generator)
     assert size[0] * size[1] > decode.TILED_PIXELS
     largest, named = decode.largest_at_pixels(maps, size), decode.largest_at_pixels(maps, size, names)
     values = decode.value_of_chosen(maps, largest)
@@ -31,7 +31,7 @@ def test_tiles_give_what_strips_give(monkeypatch, count, grid, size):
     assert torch.equal(decode.largest_at_pixels(maps, size), largest)
     assert torch.equal(decode.largest_at_pixels(maps, size, names), named)
     assert torch.allclose(decode.value_of_chosen(maps, largest), values, atol=1e-5)
-    assert (largest.dtype, named.dtype, values.dtype) == (torch.int32, torch.int32, torch.float32)
+    assert (largest.dtype, named.dtype, values.dtype) == (torch.int32, torch.uint8, torch.float32)
 
 
 def test_on_ties_the_lowest_index_wins():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 import struct
@@ -22,7 +21,7 @@ from cliptrase_core.io.export.record import foreground
 from cliptrase_core.io.files import MARK, marked_png, safe_stem
 from cliptrase_core.io.geometry import fitted, nearest
 from cliptrase_core.results import Segmentation
-from cliptrase_core.viz.overlay import overlay
+from cliptrase_core.viz.overlay import lay_over, overlay
 from cliptrase_core.viz.palette import label_colours
 
 RUNS = 3
@@ -66,21 +65,19 @@ def overlay_png(image: npt.NDArray[np.uint8], result: Segmentation, longest: int
         longest: side in pixels to which a larger picture is reduced; None or 0 keeps its size.
     """
     if longest and max(result.size) > longest:
-        image, result = shrunk(image, result, longest)
+        return _photograph_png(lay_over(*_shrunk(image, result.labels, longest), label_colours(result)))
     return _photograph_png(overlay(image, result))
 
 
-def shrunk(
-    image: npt.NDArray[np.uint8], result: Segmentation, longest: int
-) -> tuple[npt.NDArray[np.uint8], Segmentation]:
-    """Picture (H, W, 3) and result for the eye, with a long side of `longest` pixels."""
-    size = fitted(result.size, longest)
-    skip = max(1, max(result.size) // (2 * longest))  # what is left is two to four times as long as what is shown
+def _shrunk(
+    image: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32], longest: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """Picture (H, W, 3) and labels (H, W) for the eye, with a long side of `longest` pixels."""
+    size = fitted((labels.shape[0], labels.shape[1]), longest)
+    skip = max(1, max(labels.shape) // (2 * longest))  # what is left is two to four times as long as what is shown
     near = np.ascontiguousarray(image[::skip, ::skip])
     small = cv2.resize(near, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    maps = {name: nearest(getattr(result, name), size) for name in ("labels", "regions", "confidence")}
-    plain = {field.name: getattr(result, field.name) for field in dataclasses.fields(Segmentation)}
-    return small, Segmentation(**{**plain, **maps})
+    return small, nearest(labels, size)
 
 
 def mask_pngs(result: Segmentation) -> Iterator[tuple[str, bytes]]:
