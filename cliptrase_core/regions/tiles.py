@@ -72,7 +72,7 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.ND
             tile = np.full(best.shape, names[first])
             for index in others:
                 values = lines[index, :, column.patches] @ across
-                # Where it is larger; `np.putmask` and `np.copyto` take two and six times as long.
+                # Where it is larger; `np.putmask` and `np.copyto` take longer.
                 cv2.copyTo(np.full(best.shape, names[index]), (values > best).view(np.uint8), tile)
                 np.maximum(best, values, out=best)
             out[band.pixels, column.pixels] = tile
