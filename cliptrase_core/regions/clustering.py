@@ -53,7 +53,8 @@ def _neighbours(points: npt.NDArray[np.floating], eps: float) -> npt.NDArray[np.
         own = points[rows].astype(np.float64)
         for columns in strips[: number + 1]:
             products = own @ points[columns].astype(np.float64).T
-            near[rows, columns] = squares[rows, None] + squares[columns] - 2 * products <= eps**2
+            # A product is infinite where a power would raise.
+            near[rows, columns] = squares[rows, None] + squares[columns] - 2 * products <= eps * eps
             near[columns, rows] = near[rows, columns].T
     return near
 

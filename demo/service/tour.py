@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from demo import core, drawing
 from demo.drawing import heat_map
@@ -97,7 +98,7 @@ def _clusters(service: Service) -> Pair:
 
 def _denoising(service: Service) -> Pair:
     before, after = _cut(service, denoise="none"), _cut(service)
-    moved = float((before.result.patch_clusters != after.result.patch_clusters).mean())
+    moved = _moved(before.result.patch_clusters, after.result.patch_clusters)
     return _regions(before), _regions(after), {**_counts(after), "before": _counts(before)["regions"], "moved": moved}
 
 
@@ -126,6 +127,12 @@ def _regions(cut: SegmentView) -> drawing.Picture:
 
     colours = core.viz.palette.paint(cut.regions, core.viz.palette.region_colours(int(cut.result.regions.max()) + 1))
     return core.viz.overlay.blend(cut.shown, colours, 0.75)
+
+
+def _moved(before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> float:
+    """Share of patches that do not go where most of their cluster goes; clusters are numbered anew."""
+    stayed = sum(np.unique(after[before == cluster], return_counts=True)[1].max() for cluster in np.unique(before))
+    return 1 - float(stayed) / len(before)
 
 
 def _counts(cut: SegmentView) -> dict[str, float]:

@@ -44,6 +44,10 @@ def step_text(step: TourStep) -> str:
     )
 
 
+LITTLE = 0.02
+"""Share of patches below which denoising is said to change little."""
+
+
 def _attention(f: dict[str, float]) -> str:
     return (
         f"CLIP cuts the picture into {f['patches']:.0f} patches, and in every layer each patch looks at all others. "
@@ -71,10 +75,11 @@ def _clusters(f: dict[str, float]) -> str:
 
 
 def _denoising(f: dict[str, float]) -> str:
+    little = " In this picture there was little to undo." if f["moved"] < LITTLE else ""
     return (
         "What a patch pair shares only because both resemble the whole picture is subtracted, so that global patches "
-        f"do not merge regions: {f['before']:.0f} regions become <b>{f['regions']:.0f}</b>, and "
-        f"{percent(f['moved'])} of the patches change their region or leave one."
+        f"do not merge regions: {f['before']:.0f} regions before, <b>{f['regions']:.0f}</b> after; "
+        f"{percent(f['moved'])} of the patches change their region or leave one.{little}"
     )
 
 

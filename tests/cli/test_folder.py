@@ -24,7 +24,7 @@ from cliptrase_core.io.files import is_ours
 from cliptrase_core.io.inputs import data_set_names
 from cliptrase_core.segmenter import Segmenter
 
-WORDS = ("--vocabulary", "cat; dog | background: wall")
+WORDS = ("--vocabulary", "cat; dog | background: trumpet")
 DATA_SETS = ("--formats", "coco,yolo", "--min-area", "0")
 
 
