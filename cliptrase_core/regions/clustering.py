@@ -7,7 +7,6 @@ ways of the paper, and none. What the published code runs is `suppress_global_pa
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -28,7 +27,7 @@ def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:
     Returns:
         (N,) int64 on the CPU, 0..K-1 or -1 for noise. K = 0 is a normal outcome.
     """
-    near = _neighbours(rows.detach().cpu().numpy(), settings.eps)
+    near = _neighbours(rows.detach().cpu(), settings.eps).numpy()
     core = near.sum(axis=1) >= settings.min_samples
     labels = np.full(len(near), -1, dtype=np.int64)
     for seed in np.flatnonzero(core):
@@ -44,18 +43,21 @@ def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:
     return torch.from_numpy(labels)
 
 
-def _neighbours(points: npt.NDArray[np.floating], eps: float) -> npt.NDArray[np.bool_]:
-    """(N, N), whether two points lie within eps of each other; in double precision: a hair can join two clusters."""
-    near = np.empty((len(points), len(points)), dtype=bool)
+def _neighbours(points: Tensor, eps: float) -> Tensor:
+    """(N, N), whether two points lie within eps of each other; in double precision: a hair can join two clusters.
+
+    By torch, whose threads a run divides among its pictures: numpy's own would wait for them.
+    """
+    near = torch.empty(len(points), len(points), dtype=torch.bool)
     strips = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(points), ROWS_AT_ONCE)]
-    squares = np.concatenate([np.square(points[strip], dtype=np.float64).sum(axis=1) for strip in strips])
+    squares = torch.cat([points[strip].double().square().sum(1) for strip in strips])
     for number, rows in enumerate(steps(strips)):
-        own = points[rows].astype(np.float64)
+        own = points[rows].double()
         for columns in strips[: number + 1]:
-            products = own @ points[columns].astype(np.float64).T
+            products = own @ points[columns].double().T
             # A product is infinite where a power would raise.
-            near[rows, columns] = squares[rows, None] + squares[columns] - 2 * products <= eps * eps
-            near[columns, rows] = near[rows, columns].T
+            block = squares[rows, None] + squares[columns] - 2 * products <= eps * eps
+            near[rows, columns], near[columns, rows] = block, block.T
     return near
 
 
