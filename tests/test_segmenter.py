@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import median_filter
+from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -17,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary
 from cliptrase_core.io.files import asset
 from cliptrase_core.models.encoder import normalise, resize_and_crop
-from cliptrase_core.regions import cache
+from cliptrase_core.regions import cache, clustering
 from cliptrase_core.regions.decode import vote
 from cliptrase_core.results import EVERYTHING_ELSE
 from cliptrase_core.text.linter import lint
@@ -358,7 +359,12 @@ class NoDoubles(TorchDispatchMode):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("preset", ["auto", "paper-224"])
-def test_nothing_needs_float64_on_the_device(model, picture, method, preset):
+def test_nothing_needs_float64_on_the_device(model, picture, method, preset, monkeypatch):
+    def on_the_cpu(points, eps):
+        assert points.device.type == "cpu"  # which has float64, whatever the model runs on
+        return torch.from_numpy(cdist(points.numpy(), points.numpy()) <= eps)
+
+    monkeypatch.setattr(clustering, "_neighbours", on_the_cpu)
     segmenter = Segmenter.from_open_clip(model)  # a new one: nothing is cached
     with NoDoubles():
         encoding = segmenter.encode(picture, preset)
