@@ -123,27 +123,46 @@ class CropSource:
         held[:, -1] = True
         return boxes[torch.arange(len(index), device=index.device), held.float().argmax(1)]
 
-    @staticmethod
-    def _places(box: Tensor, flip: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        """(..., side) rows and columns of the photograph at which boxes (..., 4) are looked at; (..., 1) mirrored."""
-        steps = (torch.arange(side, device=box.device) + 0.5) / side
-        across = torch.where(flip, 1 - steps, steps)
-        return box[..., :1] + box[..., 2:3] * steps, box[..., 1:2] + box[..., 3:] * across
-
     def _labels(self, index: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
         """(B, T, side, side) uint8 labels of boxes (B, T, 4)."""
-        rows, columns = (x.long().clamp(0, CANVAS - 1) for x in self._places(boxes, flip[:, None], side))
+        rows, columns = (x.long().clamp(0, CANVAS - 1) for x in places(boxes, side, flip[:, None]))
         row = self.photographs.masked[index][:, None, None, None]
         return self.photographs.masks[row, rows[..., :, None], columns[..., None, :]]
 
     def _cut(self, index: Tensor, box: Tensor, flip: Tensor) -> Tensor:
         """(B, 3, 224, 224) in [0, 1], mirrored where `flip` (B, 1) says so."""
         pixels = self.photographs.pixels[index]
-        pixels = pixels.half() if pixels.is_cuda else pixels.float()
-        y, x = (places / CANVAS * 2 - 1 for places in self._places(box, flip, SIDE))
-        grid = torch.stack([x[:, None].expand(-1, SIDE, -1), y[:, :, None].expand(-1, -1, SIDE)], -1)
-        cut = F.grid_sample(pixels, grid.to(pixels.dtype), mode="bilinear", padding_mode="border", align_corners=False)
-        return cut.float() / 255
+        return cut(pixels.half() if pixels.is_cuda else pixels.float(), box, SIDE, flip).float() / 255
+
+
+def places(box: Tensor, side: int, flip: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(..., side) rows and columns at which boxes (..., 4) are looked at, mirrored where `flip` (..., 1) says so."""
+    steps = (torch.arange(side, device=box.device) + 0.5) / side
+    across = steps if flip is None else torch.where(flip, 1 - steps, steps)
+    return box[..., :1] + box[..., 2:3] * steps, box[..., 1:2] + box[..., 3:] * across
+
+
+def cut(pixels: Tensor, box: Tensor, side: int, flip: Tensor | None = None) -> Tensor:
+    """(B, 3, s, s) pictures, (B, 4) top, left, height, width in pixels -> (B, 3, side, side)."""
+    y, x = (found / pixels.shape[-1] * 2 - 1 for found in places(box, side, flip))
+    grid = torch.stack([x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], -1)
+    grid = grid.to(pixels.dtype)
+    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def parts(count: int, times: int, least: int, most: int, grid: int, device: torch.device) -> Tensor:
+    """(count, times, 4) top, left, height, width in patches of boxes on a square grid."""
+    extent = torch.randint(least, most + 1, (count, times, 2), device=device)
+    start = (torch.rand(count, times, 2, device=device) * (grid + 1 - extent)).long()
+    return torch.cat([start, extent], -1)
+
+
+def inside(box: Tensor, side: int) -> Tensor:
+    """(B, K, 4) boxes -> (B, K, side * side) bool, what of a square lies in each."""
+    along = torch.arange(side, device=box.device)
+    start, end = box[..., :2, None], (box[..., :2] + box[..., 2:])[..., None]
+    within = (along >= start) & (along < end)  # (B, K, 2, side)
+    return (within[:, :, 0, :, None] & within[:, :, 1, None]).flatten(2)
 
 
 def cell_shares(labels: Tensor, cell: int) -> Tensor:
@@ -180,9 +199,7 @@ def mix(pixels: Tensor) -> Tensor:
 
     extent = (rand(2) * 0.6 + 0.3) * side
     start = rand(2) * (side - extent)
-    along = torch.arange(side, device=pixels.device)
-    inside = (along >= start[..., None]) & (along < (start + extent)[..., None])  # (B, 2, s)
-    piece = (inside[:, 0, :, None] & inside[:, 1, None]).float()[:, None]
+    piece = inside(torch.cat([start, extent], -1)[:, None], side).unflatten(2, (side, side)).float()
     kind, whole = rand(1, 1, 1), rand(1, 1, 1)
     share = torch.where(kind < MIXED, whole, torch.where(kind < 2 * MIXED, piece, 0))
     return share * other + (1 - share) * pixels

@@ -21,7 +21,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from assets.training import wordnet
-from assets.training.crops import GROUND, SEEN, Crops, CropSource, SceneCrops, mix, normalised
+from assets.training.crops import (
+    GROUND,
+    PATCH,
+    SEEN,
+    Crops,
+    CropSource,
+    SceneCrops,
+    cut,
+    inside,
+    mix,
+    normalised,
+    parts,
+)
 from assets.training.ladder import QuickLadder
 from assets.training.photographs import FACE, PERSON, SCENE_CLASSES, Photographs, read
 from assets.training.schedule import cosine_rate, follow, set_rate, show
@@ -153,29 +165,6 @@ def maybe_there(true: Tensor, unknown: Tensor, whole: Tensor) -> Tensor:
     return found & ~true
 
 
-def parts(count: int, times: int, least: int, most: int, grid: int, device: torch.device) -> Tensor:
-    """(count, times, 4) top, left, height, width in patches of boxes on a square grid."""
-    extent = torch.randint(least, most + 1, (count, times, 2), device=device)
-    start = (torch.rand(count, times, 2, device=device) * (grid + 1 - extent)).long()
-    return torch.cat([start, extent], -1)
-
-
-def inside(box: Tensor, grid: int) -> Tensor:
-    """(B, K, 4) boxes in patches -> (B, K, grid * grid) bool."""
-    along = torch.arange(grid, device=box.device)
-    start, end = box[..., :2, None], (box[..., :2] + box[..., 2:])[..., None]
-    within = (along >= start) & (along < end)  # (B, K, 2, grid)
-    return (within[:, :, 0, :, None] & within[:, :, 1, None]).flatten(2)
-
-
-def cut_out(pixels: Tensor, box: Tensor, grid: int, side: int) -> Tensor:
-    """(B, 3, s, s) pictures, (B, 4) boxes in patches -> (B, 3, side, side)."""
-    steps = (torch.arange(side, device=pixels.device) + 0.5) / side
-    places = (box[:, :2, None] + box[:, 2:, None] * steps) / grid * 2 - 1  # (B, 2, side)
-    y, x = places[:, 0, :, None].expand(-1, -1, side), places[:, 1, None].expand(-1, side, -1)
-    return F.grid_sample(pixels, torch.stack([x, y], -1), mode="bilinear", padding_mode="border", align_corners=False)
-
-
 def _divergence(cosines: Tensor, prior: Tensor, wanted: Tensor) -> Tensor:
     """Mean over rows of KL(wanted || what [CLS] says), which is free of a part of the prior."""
     logits = SHARPNESS * cosines + PRIOR * prior.clamp_min(1e-8).log()
@@ -223,7 +212,7 @@ def step_losses(
         cls |= {f"part_{name}": cls_of(visual, of[name], where) for name, where in seen.items()}
         if "plain" in crops:
             shown = crops["plain"].pixels
-            answers = {"": teacher(shown), "part_": teacher(cut_out(shown, part["plain"][:, 0], grid, TAUGHT))}
+            answers = {"": teacher(shown), "part_": teacher(cut(shown, PATCH * part["plain"][:, 0], TAUGHT))}
     found = {}
     if "plain" in crops:
         for name, wanted in answers.items():

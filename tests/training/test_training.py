@@ -527,7 +527,7 @@ def test_cls_is_what_the_tower_says_and_of_a_part_only_that_part(shipped):
         whole = tower.cls_of(visual, tokens)
         torch.testing.assert_close(whole[:, 0], F.normalize(visual(pixels), dim=-1), atol=1e-5, rtol=1e-4)
         box = torch.tensor([[[0, 0, 14, 14], [2, 3, 4, 5]]]).expand(2, -1, -1)
-        seen = image.inside(box, 14)
+        seen = crops.inside(box, 14)
         assert seen.sum(-1).tolist() == [[196, 20]] * 2
         assert seen[0, 1].view(14, 14)[2:6, 3:8].all()
         both = tower.cls_of(visual, tokens, seen)
@@ -538,13 +538,13 @@ def test_cls_is_what_the_tower_says_and_of_a_part_only_that_part(shipped):
 
 def test_parts_lie_on_the_grid_and_are_cut_out_of_pictures():
     torch.manual_seed(0)
-    box = image.parts(200, 3, 3, 10, 14, torch.device("cpu"))
+    box = crops.parts(200, 3, 3, 10, 14, torch.device("cpu"))
     assert box[..., 2:].min() == 3
     assert box[..., 2:].max() == 10
     assert box[..., :2].min() == 0
     assert (box[..., :2] + box[..., 2:]).max() == 14
     across = torch.arange(224.0).expand(1, 3, 224, 224)
-    found = image.cut_out(across, torch.tensor([[2, 3, 4, 5]]), 14, 80)
+    found = crops.cut(across, 16 * torch.tensor([[2, 3, 4, 5]]), 80)
     torch.testing.assert_close(found[0, 0, 0], torch.arange(48.0, 128.0), atol=1e-3, rtol=0)
 
 
