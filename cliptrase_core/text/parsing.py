@@ -19,6 +19,7 @@ the first of these rules that applies; rules 3 to 7 leave a note wherever a pers
    spaces, twice or more ("tic-tac-toe" has no spaces); `#` before every word; spaces between words of scripts that
    have none within a word (Chinese, Japanese, Thai, ...).
 7. In a list, a full stop after the last word goes ("Washington D.C." keeps it), and so do "and" before it, and "etc.".
+8. An element of a list or a part of a line that begins with `background:` names background words.
 
 Every rule takes time in proportion to the text.
 """
@@ -113,9 +114,11 @@ def read_typed(text: str) -> Typed:
     classes, background = _sections(text)
     listed = word_lists.read_list(classes)
     if listed:
-        return Typed([_listed(words) for words in listed.classes], [*_listed(listed.background), *_flat(background)])
-    typed = Typed([], _flat(background), alone=classes)
-    typed.classes = list(_by_layout(classes, typed.notes, bar=_BAR.search(text) is not None))
+        typed = Typed([_listed(words) for words in listed.classes], [*_listed(listed.background), *_flat(background)])
+    else:
+        typed = Typed([], _flat(background), alone=classes)
+        typed.classes = list(_by_layout(classes, typed.notes, bar=_BAR.search(text) is not None))
+    _take_background(typed)
     return typed
 
 
@@ -177,6 +180,14 @@ def _without_bar(part: str) -> str:
     return part
 
 
+def _take_background(typed: Typed) -> None:
+    """Rule 8: words of classes from a key on are background words."""
+    for words in typed.classes:
+        first = next((index for index, word in enumerate(words) if _KEY.match(word)), len(words))
+        typed.background += [_KEY.sub("", word) for word in words[first:]]
+        del words[first:]
+
+
 def _by_layout(text: str, notes: list[str], *, bar: bool) -> Iterator[list[str]]:
     """Words of each class by rules 4 to 7; `bar`: a bar before the background leaves no doubt about others."""
     text = word_lists.without_numbers(word_lists.without_marks(text, notes), notes).strip()
@@ -189,8 +200,10 @@ def _by_layout(text: str, notes: list[str], *, bar: bool) -> Iterator[list[str]]
     if not re.search(r"[;,\n]", text):
         parts, sign = _parts(text, bars=1 if bar else 2)
         if len(parts) > 1:
-            shown = "; ".join(" ".join(part.split()) for part in parts[:4]) + ("; ..." if len(parts) > 4 else "")
-            notes.append(f"Read as {len(parts)} classes, separated by {sign}: {shown}")
+            named = [" ".join(part.split()) for part in parts if not _KEY.match(part)]
+            shown = "; ".join(named[:4]) + ("; ..." if len(named) > 4 else "")
+            if len(named) > 1:
+                notes.append(f"Read as {len(named)} classes, separated by {sign}: {shown}")
             yield from ([part.replace("|", " ")] for part in parts)
             return
     _doubts(text, notes)

@@ -3,7 +3,7 @@
 # ruff: noqa: E501, RUF001
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cliptrase_core.errors import InputError
@@ -270,6 +270,7 @@ PASTED = st.lists(
 
 
 @settings(max_examples=600, deadline=None)
+@example("0 / BACKGROUND:")
 @given(st.one_of(TRICKY, PASTED, st.text(alphabet=st.characters(exclude_categories=()))))
 def test_any_text_is_read_stably_or_refused(text):
     try:
@@ -285,6 +286,23 @@ def test_any_text_is_read_stably_or_refused(text):
     assert again == vocabulary
     assert beside_alone(again) == ()
     assert again.text == vocabulary.text
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "background"),
+    [
+        ("cat / dog / background: wall", ("cat", "dog"), ("wall",)),
+        ("cat / background:", ("cat",), ()),
+        ("cat\tbackground: wall", ("cat",), ("wall",)),
+        ('"cat" "background: wall, floor"', ("cat",), ("wall", "floor")),
+        ('["cat", "background: wall"]', ("cat",), ("wall",)),
+    ],
+)
+def test_a_part_of_any_layout_may_name_background_words(text, classes, background):
+    vocabulary = parse_vocabulary(text)
+    assert tuple(group.name for group in vocabulary.classes) == classes
+    assert vocabulary.background == background
+    assert parse_vocabulary(vocabulary.text) == vocabulary
 
 
 def test_a_data_set_s_name_takes_further_background_words():
