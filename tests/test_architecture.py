@@ -55,7 +55,6 @@ PAGE_FLOORS: tuple[set[str], ...] = (
         "addresses",
         "static",
         "ending",
-        "memory",
         "cache",
         "jobs",
         "installable",
@@ -202,7 +201,7 @@ def test_gradio_stays_above_the_service(path):
     assert "gradio" not in packages(path)
 
 
-LIGHT = ("cliptrase_core.options", "cliptrase_core.cancel")
+LIGHT = ("cliptrase_core.options", "cliptrase_core.cancel", "cliptrase_core.io.allocator")
 """Modules of the core that the page imports as any others: they bring no torch."""
 BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "segment_anything", "importlib"}
 THE_DOOR, BROUGHT_BY_IT = "core", "zerogpu_model"

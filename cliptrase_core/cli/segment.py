@@ -19,12 +19,13 @@ from tqdm import tqdm
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, read_jobs, threads_shared
 from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line
 from cliptrase_core.io import export
+from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.saving import planned
 from cliptrase_core.io.files import expect_ours
 from cliptrase_core.io.geometry import Frame
 from cliptrase_core.io.image import ReducedImage, opened_file, read_image
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
-from cliptrase_core.io.memory import blocks_kept, expect_room
+from cliptrase_core.io.memory import expect_room
 from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.options import SegmentOptions, options_of

@@ -1,12 +1,7 @@
-"""Query available memory (host and cgroup): a process that takes more is killed without a message. And keep it, where
-large blocks are taken again and again."""
+"""Query available memory (host and cgroup): a process that takes more is killed without a message."""
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, explain
@@ -19,12 +14,6 @@ a pixel (3 and 12 megapixels, 3 to 40 words, with and without refinement), 5 GB 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may use."""
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
-"""Of glibc's mallopt(3)."""
-_KEPT = {_MMAP_MAX: 0, _ARENA_MAX: 1, _TRIM_THRESHOLD: 2**31 - 1}
-_USUAL = {_MMAP_MAX: 65_536, _ARENA_MAX: 0, _TRIM_THRESHOLD: 64 * 2**20, _MMAP_THRESHOLD: 32 * 2**20}
-"""What glibc arrives at by itself in a process that frees large blocks."""
 
 
 def expect_room(what: str, frame: Frame) -> None:
@@ -48,32 +37,6 @@ def available() -> int | None:
     """Bytes that can still be taken: the machine's or the container's, whichever is less; None if unknown."""
     found = [size for size in (_of_machine(), _of_container()) if size is not None]
     return min(found) if found else None
-
-
-@contextmanager
-def blocks_kept() -> Iterator[bool]:
-    """Within, glibc keeps freed blocks of any size for the next one; whether this system knows how.
-
-    By itself it gives all above 32 MB back at once. The system clears each page that is taken anew: of a folder of
-    12-megapixel photographs, whose every map is larger, that was a quarter of the work.
-    """
-    known = _tell_allocator(_KEPT)
-    try:
-        yield known
-    finally:
-        if known:
-            _tell_allocator(_USUAL)
-            ctypes.CDLL(None).malloc_trim(0)
-
-
-def _tell_allocator(wanted: Mapping[int, int]) -> bool:
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library
-        return False
-    return all(mallopt(*one) == 1 for one in wanted.items())
 
 
 def _of_machine() -> int | None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo import core, memory
+from cliptrase_core.io.allocator import return_free
+from demo import core
 from demo.drawing import small_url
 from demo.errors import UserError, for_people
 from demo.service.download import command_line, contents_of, formats_of, zip_folder
@@ -180,7 +181,7 @@ def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) 
     except UserError as error:
         return _failed(item, error)
     finally:
-        memory.return_free()
+        return_free()
     areas = list(cut.result.areas.items())
     more = f" and {len(areas) - MOST_NAMED} more" if len(areas) > MOST_NAMED else ""
     return replace(item, state=DONE, said=", ".join(f"{name} {share:.0%}" for name, share in areas[:MOST_NAMED]) + more)

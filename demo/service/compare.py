@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from demo import core, memory
+from cliptrase_core.io.allocator import return_free
+from demo import core
 from demo.errors import UserError, for_people
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
@@ -120,7 +121,7 @@ def cuts(
     """
     for one in comparison.variants:
         yield one, service.again(Run(comparison.run.seen, one.asked), path, full=full)
-    memory.return_free()
+    return_free()
 
 
 def class_names(comparison: Comparison) -> list[str]:

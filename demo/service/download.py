@@ -12,8 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
+from cliptrase_core.io.allocator import return_free
 from cliptrase_core.options import arguments_of
-from demo import core, memory
+from demo import core
 from demo.errors import UserError, for_people
 from demo.service.lens import NUMBERS as COLUMNS
 from demo.service.lens import patch_numbers
@@ -116,7 +117,7 @@ def bundle(
             readme = f"{BACK}\n\n{readme}"
         zip_folder(Path(folder), readme, buffer)
         del cut, pixels
-    memory.return_free()
+    return_free()
     return f"{stem}.zip", buffer.getvalue()
 
 

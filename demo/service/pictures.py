@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from demo import core, drawing, memory
+from cliptrase_core.io.allocator import return_free
+from demo import core, drawing
 from demo.cache import LRUCache
 from demo.errors import UserError
 from demo.model_facts import key_of
@@ -383,7 +384,7 @@ def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None
         patches=drawing.view(read.pixels, (frame.grid[0] * side, frame.grid[1] * side), box),
     )
     del read
-    memory.return_free()
+    return_free()
     return entry
 
 

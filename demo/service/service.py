@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from demo import core, drawing, memory
+from cliptrase_core.io.allocator import return_large_blocks
+from demo import core, drawing
 from demo.cache import LRUCache
 from demo.errors import UserError, for_people
 from demo.models import ModelRegistry, Status
@@ -76,7 +77,7 @@ class Service:
 
     def start(self) -> None:
         """Begin to load in the background; calling it again does nothing."""
-        memory.return_large_blocks()
+        return_large_blocks()
         self.holder.start()
 
     def status(self) -> Status:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import subprocess
-import sys
 import zipfile
 from collections import Counter
 from types import SimpleNamespace
@@ -27,7 +25,7 @@ from cliptrase_core.regions.cache import KEPT_FOR_EACH
 from cliptrase_core.regions.decode import count_votes, vote
 from cliptrase_core.viz import palette
 from cliptrase_core.viz.overlay import overlay
-from demo import memory, settings
+from demo import settings
 from demo.api import Endpoints
 from demo.cache import LRUCache
 from demo.drawing import LONGEST_SHOWN
@@ -43,7 +41,6 @@ from demo.tabs.model import ModelHandlers
 from demo.tabs.result import SegmentHandlers
 from tests.demo.test_page import Click
 from tests.photographs import MEGAPIXELS_12, MEGAPIXELS_50, WORDS, photograph
-from tests.server import ROOT
 
 HEIGHT, WIDTH = MEGAPIXELS_12
 SHOWN = (960, 1280)
@@ -409,35 +406,6 @@ def test_a_capture_of_an_encoding_is_that_of_its_picture(segmenter, picture):
     other = Segmenter.from_pretrained("nano", device="cpu")
     with pytest.raises(image.InputError, match="one made by this model"):
         other.capture(encoding)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")
-def test_large_blocks_go_back_to_the_system():
-    """In a process of its own: what glibc learned cannot be unlearned."""
-    script = (
-        "import numpy as np\n"
-        "from demo import memory\n"
-        "from tests.benchmarks.measure import resident\n"
-        "assert memory.return_large_blocks() and memory.return_free() in (True, False)\n"
-        "def use(): return [np.ones(20_000_000, np.uint8) for _ in range(10)]\n"
-        "use()\n"  # from here on glibc would keep blocks of this size
-        "before = resident()\n"
-        "kept = use()[::3]\n"
-        "held = sum(part.nbytes for part in kept)\n"
-        "assert resident() - before < held + 10_000_000, (resident() - before, held)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("system", ["darwin", "win32", "another C library"])
-def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch, system):
-    if system == "another C library":
-        monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
-    else:
-        monkeypatch.setattr(memory.sys, "platform", system)
-    assert memory.return_large_blocks() is False
-    assert memory.return_free() is False
 
 
 STRIPPED = {

@@ -1,0 +1,64 @@
+"""What glibc keeps and gives back. In processes of their own: what it is told counts for all of one."""
+
+import subprocess
+import sys
+
+import pytest
+
+from cliptrase_core.io import allocator
+
+KEPT = """
+import resource
+import numpy as np
+from cliptrase_core.io.allocator import blocks_kept
+from tests.benchmarks.measure import resident
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        np.ones(50_000_000, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with blocks_kept() as known:
+    assert known
+    faults()
+    assert faults() < 20
+    held = resident()
+assert resident() < held - 40_000_000
+assert faults() > 200  # pages of 2 MB, or many more of 4 kB
+"""
+
+RETURNED = """
+import numpy as np
+from cliptrase_core.io import allocator
+from tests.benchmarks.measure import resident
+
+def use():
+    return [np.ones(20_000_000, np.uint8) for _ in range(10)]
+
+assert allocator.return_large_blocks() and allocator.return_free() in (True, False)
+use()  # from here on glibc would keep blocks of this size
+before = resident()
+kept = use()[::3]
+held = sum(part.nbytes for part in kept)
+assert resident() - before < held + 10_000_000, (resident() - before, held)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")
+@pytest.mark.parametrize("script", [KEPT, RETURNED], ids=["kept", "returned"])
+def test_glibc_does_as_it_is_told(script):
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32", "another C library"])
+def test_elsewhere_nothing_happens(monkeypatch, system):
+    if system == "another C library":
+        monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
+    else:
+        monkeypatch.setattr(allocator.sys, "platform", system)
+    assert allocator.return_large_blocks() is False
+    assert allocator.return_free() is False
+    with allocator.blocks_kept() as known:
+        assert known is False
