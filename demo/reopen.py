@@ -76,6 +76,7 @@ def told(saved: Saved, areas: dict[str, float], model: str) -> str:
         model: key of the one that answered now.
     """
     parts = ["words", "settings", *(["refined boundaries"] if saved.refiner else [])]
+    parts += ["masks taken by hand"] if saved.keep is not None else []
     parts += [f"{len(saved.fixes)} fixes" if len(saved.fixes) > 1 else "1 fix"] if saved.fixes else []
     what = f"{saved.picture} with its {', '.join(parts)}."
     names = {*saved.areas, *areas}

@@ -48,6 +48,7 @@ class Saved:
         areas: share of the picture, by class.
         refiner: of the boundaries, or None.
         mode: of that refiner.
+        keep: numbers of the components whose masks a person took; None left it to their quality.
         fixes: made by hand.
         content: the picture's file, or None.
     """
@@ -59,6 +60,7 @@ class Saved:
     areas: Mapping[str, float]
     refiner: str | None
     mode: str
+    keep: tuple[int, ...] | None
     fixes: tuple[Fix, ...]
     content: bytes | None
 
@@ -74,7 +76,7 @@ class Saved:
 
     def shown(self, run: Run) -> Shown:
         """What was shown of a run: coarse or refined, fixed by hand."""
-        refinement = None if self.refiner is None else Refinement(run, self.refiner, self.mode)
+        refinement = None if self.refiner is None else Refinement(run, self.refiner, self.mode, self.keep)
         return Shown(run, refinement, self.fixes)
 
 
@@ -172,12 +174,15 @@ def _understood(record: Mapping[str, Any]) -> Saved:
             side = short if preset == "auto" and short in SHORT_SIDES else None
             asked = SegmentRequest(words=words, preset=preset, short_side=side, **given)
             fixes = core.refine.read_fixes(settings.get("fixes", []))
+            keep = None if "keep" not in settings else tuple(settings["keep"])
+            if not all(type(number) is int for number in keep or ()):
+                raise ValueError("masks are known by whole numbers")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise _refusal("a result whose record does not hold what it should") from None
     model, weights = str(settings.get("model")), settings.get("pretrained")
     key = NANO if model == NANO else f"{model}:{weights}"
     size = (shape[0], shape[1])
-    return Saved(Path(record["picture"]).name, size, asked, key, areas, refiner, mode, fixes, None)
+    return Saved(Path(record["picture"]).name, size, asked, key, areas, refiner, mode, keep, fixes, None)
 
 
 def _refusal(what: str) -> UserError:

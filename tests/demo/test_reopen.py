@@ -133,6 +133,28 @@ def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, ph
     assert view.result["kind"] == "refined"
 
 
+def test_masks_that_were_taken_by_hand_come_back(service, handlers, downloaded, photo):
+    run = service.segment(photo, SegmentRequest(WORDS)).run
+    found = service.refine(Refinement(run, "sam-nano", "prompts"), photo).refined.report.components
+    other = tuple(index for index, component in enumerate(found) if not component.accepted)
+    assert other
+    what = Shown(run, Refinement(run, "sam-nano", "prompts", keep=other))
+    values = handlers.open(downloaded(refinement=what.refinement), None, None)
+    *_, view = handlers.change(values["run"], values["image"], values["saved"])
+    assert view.shown.refinement.keep == other
+    np.testing.assert_array_equal(
+        service.shown(view.shown, values["image"])[0].labels, service.shown(what, photo)[0].labels
+    )
+    assert "masks taken by hand. The result is the saved one." in view.status
+
+
+def test_masks_that_do_not_exist_here_leave_the_coarse_result(handlers, downloaded, tmp_path):
+    files = changed(files_of(downloaded()), refiner="sam-nano", refine_mode="prompts", keep=[999])
+    values = handlers.open(packed(tmp_path, files), None, None)
+    *_, view = handlers.change(values["run"], values["image"], values["saved"])
+    assert "the result is coarse" in view.status
+
+
 def test_without_its_picture_the_one_on_the_page_is_taken_if_it_is_that_one(handlers, downloaded, photo, tmp_path):
     files = files_of(downloaded())
     del files[packed_name(photo)]
@@ -161,6 +183,8 @@ def test_without_its_picture_the_one_on_the_page_is_taken_if_it_is_that_one(hand
         ({"refiner": "/etc/passwd"}, "does not hold what it should"),
         ({"fixes": [{"tool": "axe"}]}, "fix"),
         ({"fixes": "all"}, "fixes"),
+        ({"keep": ["<b>"]}, "does not hold what it should"),
+        ({"keep": 3}, "does not hold what it should"),
         ({"preset": ["auto"]}, "does not hold what it should"),
     ],
     ids=repr,
