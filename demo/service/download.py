@@ -26,6 +26,7 @@ from demo.service.service import Service
 from demo.service.shown import Shown
 
 if TYPE_CHECKING:
+    from cliptrase_core import AttentionMaps
     from cliptrase_core.models.loading import LoadedModel
 
 
@@ -196,7 +197,13 @@ Patch = tuple[int, int]
 
 
 def figure_file(
-    service: Service, shown: Run | Shown, path: str | None, kind: str, patch: Patch | None, layer: int | None
+    service: Service,
+    shown: Run | Shown,
+    path: str | None,
+    kind: str,
+    patch: Patch | None = None,
+    layer: int | None = None,
+    head: int | None = None,
 ) -> tuple[str, bytes]:
     """Name and content of a file about a result.
 
@@ -207,9 +214,10 @@ def figure_file(
         kind: one of `KINDS`.
         patch: (row, column) whose attention is drawn; None takes [CLS].
         layer: from 1; None takes the last but one.
+        head: from 1; None takes the mean of all.
 
     Raises:
-        UserError: no such kind, patch or layer, or the picture or the model is another one by now.
+        UserError: no such kind, patch, layer or head, or the picture or the model is another one by now.
     """
     if kind not in KINDS:
         raise UserError(f"figure: expected one of {', '.join(KINDS)}. Pick one.")
@@ -217,13 +225,15 @@ def figure_file(
     stem = core.io.export.safe_stem(Path(path or "picture").stem) + (result.suffix if what in (STEPS, NUMBERS) else "")
     with for_people():
         if what == NUMBERS:
-            return f"{stem}.{NUMBERS}.csv", _numbers(service, result, path, layer)
+            return f"{stem}.{NUMBERS}.csv", _numbers(
+                service, result, service.maps(result.run.seen, path, layer, head=head), path
+            )
         seen, (_, entry) = result.run.seen, service.encoded(result.run, path)
         if what == LAYERS:
-            layers = [service.maps(seen, path, one) for one in range(1, seen.layers + 1)]
+            layers = [service.maps(seen, path, one, head=head) for one in range(1, seen.layers + 1)]
             drawn = core.viz.layer_sheet(layers, image=entry.pixels, patch=patch)
         else:
-            maps = service.maps(seen, path, layer)
+            maps = service.maps(seen, path, layer, head=head)
             about = (maps,) if what == HEAT else (maps, service.shown(result, path)[0].result)
             parts = _HEAT_PARTS if what == HEAT else None
             drawn = core.viz.figure(*about, parts=parts, image=entry.pixels, patch=patch)
@@ -232,9 +242,9 @@ def figure_file(
     return f"{stem}.{what}.{ending}", file.getvalue()
 
 
-def _numbers(service: Service, shown: Shown, path: str | None, layer: int | None) -> bytes:
+def _numbers(service: Service, shown: Shown, maps: AttentionMaps, path: str | None) -> bytes:
     """One line for each patch: shares of attention before and after recovery, its cluster, its class."""
-    maps, result = service.maps(shown.run.seen, path, layer), service.shown(shown, path)[0].result
+    result = service.shown(shown, path)[0].result
     sides = patch_numbers(maps)
     (h, w), nearest = maps.grid, core.io.geometry.nearest
     labels, sure = nearest(result.labels, (h, w)).ravel(), nearest(result.confidence, (h, w)).ravel()
@@ -242,11 +252,11 @@ def _numbers(service: Service, shown: Shown, path: str | None, layer: int | None
     text = io.StringIO()
     table = csv.writer(text)
     heads = [f"{column}_{side}" for column in COLUMNS for side in sides]
-    table.writerow(["row", "column", "layer", *heads, "is_global", "cluster", "class", "confidence"])
+    table.writerow(["row", "column", "layer", "head", *heads, "is_global", "cluster", "class", "confidence"])
     for i in range(h * w):
         shares = [f"{float(getattr(one, column)[i]):.6f}" for column in COLUMNS for one in sides.values()]
         name = result.class_names[labels[i]]
         safe = f"'{name}" if name.startswith(("=", "+", "-", "@")) else name  # a spreadsheet would compute it
-        place = [*divmod(i, w), maps.layer]
+        place = [*divmod(i, w), maps.layer, maps.head or "mean"]
         table.writerow([*place, *shares, int(i in found), int(result.patch_clusters[i]), safe, f"{sure[i]:.4f}"])
     return text.getvalue().encode("utf-8")

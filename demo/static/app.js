@@ -58,7 +58,7 @@
   document.addEventListener("lab:empty", () => { shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
-  // --- the patch and the layer that are looked at: in the address, and for figures ---
+  // --- the patch, the layer and the head that are looked at: in the address (but the head), and for figures ---
 
   const asked = new URLSearchParams(location.search);
   let wanted = { patch: asked.get("patch"), layer: Number(asked.get("layer")) }, at = {};
@@ -70,11 +70,11 @@
     history.replaceState(history.state, "", address);
     const place = $("#place textarea, #place input");
     if (!place) return;
-    place.value = `${at.row},${at.column},${at.layer}`;
+    place.value = `${at.row},${at.column},${at.layer},${at.head ?? 0}`;
     place.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  document.addEventListener("lab:patch", ({ detail: { row, column, layer, fresh, from } }) => {
-    at = { ...at, row, column, layer: layer ?? at.layer, chosen: !fresh && (from !== "lens" || layer === at.layer || at.chosen) };
+  document.addEventListener("lab:patch", ({ detail: { row, column, layer, head, fresh, from } }) => {
+    at = { ...at, row, column, layer: layer ?? at.layer, head: from === "lens" ? head : at.head, chosen: !fresh && (from !== "lens" || layer === at.layer || at.chosen) };
     if (fresh) at.first = layer;
     note();
     if (!fresh) return;

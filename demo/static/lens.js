@@ -367,7 +367,7 @@ function pin(patch) {
 
 // The result above shows the same patch, and the other way round: within the browser, no request.
 function announce(fresh = false) {
-  const detail = { row: Math.floor(pinned / data.w), column: pinned % data.w, layer: data.layer, fresh, from: "lens" };
+  const detail = { row: Math.floor(pinned / data.w), column: pinned % data.w, layer: data.layer, head: data.head, fresh, from: "lens" };
   document.dispatchEvent(new CustomEvent("lab:patch", { detail }));
 }
 document.addEventListener("lab:patch", ({ detail: { row: down, column, from } }) => {

@@ -283,21 +283,21 @@ class SegmentHandlers:
     def figure(
         self, run: Run | None, path: str | None, kind: Any, place: Any, shown: Shown | None = None
     ) -> Iterator[DownloadView]:
-        """Save pressed: the chosen figure or table, for the patch and layer that the lens shows.
+        """Save pressed: the chosen figure or table, for the patch, layer and head that the lens shows.
 
         Args:
             run: of what is shown.
             path: the picture's file.
             kind: one of `demo.service.download.KINDS`.
-            place: "row,column,layer" as the browser noted it; empty before a patch was shown.
+            place: "row,column,layer,head" as the browser noted it, head 0 for the mean; empty before a patch was shown.
             shown: what became of the run.
         """
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
-        patch, layer = (tuple(found[:2]), found[2]) if len(found) == 3 else (None, None)
+        patch, layer, head = (tuple(found[:2]), found[2], found[3] or None) if len(found) == 4 else (None,) * 3
         chosen, what = one_of("figure", kind, tuple(KINDS)), _of(run, shown)
-        yield from downloaded(lambda _: figure_file(self._service, what, path, chosen, patch, layer), SAVE)
+        yield from downloaded(lambda _: figure_file(self._service, what, path, chosen, patch, layer, head), SAVE)
 
     @plainly
     def point(

@@ -28,7 +28,7 @@ def run(service):
     [("png", b"\x89PNG"), ("heat", b"\x89PNG"), ("layers", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")],
 )
 def test_every_figure_is_a_file_of_its_kind(service, run, kind, start):
-    name, content = figure_file(service, run, PATH, kind, (1, 2), None)
+    name, content = figure_file(service, run, PATH, kind, (1, 2))
     assert name.startswith("shepherd.")
     assert content.startswith(start)
     if start == b"\x89PNG":
@@ -39,7 +39,7 @@ def test_every_figure_is_a_file_of_its_kind(service, run, kind, start):
 
 @pytest.mark.parametrize("layer", [None, 3])
 def test_the_table_holds_each_patch_s_own_numbers(service, run, layer):
-    name, content = figure_file(service, run, PATH, "csv", None, layer)
+    name, content = figure_file(service, run, PATH, "csv", layer=layer)
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     (h, w), maps = run.seen.grid, service.maps(run.seen, PATH, layer)
     assert len(rows) == h * w
@@ -52,6 +52,16 @@ def test_the_table_holds_each_patch_s_own_numbers(service, run, layer):
     assert name == "shepherd.numbers.csv"
 
 
+def test_figures_and_numbers_are_of_the_head_that_is_shown(service, run):
+    mean, second = (figure_file(service, run, PATH, "csv", head=head)[1].decode() for head in (None, 2))
+    assert [next(csv.DictReader(io.StringIO(text)))["head"] for text in (mean, second)] == ["mean", "2"]
+    assert mean.splitlines()[1:] != second.splitlines()[1:]
+    for kind in ("heat", "layers"):
+        assert (
+            figure_file(service, run, PATH, kind, (1, 2))[1] != figure_file(service, run, PATH, kind, (1, 2), head=2)[1]
+        )
+
+
 @pytest.mark.parametrize(
     ("kind", "place", "said"),
     [
@@ -60,8 +70,9 @@ def test_the_table_holds_each_patch_s_own_numbers(service, run, layer):
         ("csv", "a,b,c", "patch"),
         ("csv", "1.5,2,3", "patch"),
         ("csv", {"row": 1}, "patch"),
-        ("csv", "1,2,99", "layer"),
-        ("heat", "999,2,3", "row"),
+        ("csv", "1,2,99,0", "layer"),
+        ("csv", "1,2,3,99", "head"),
+        ("heat", "999,2,3,0", "row"),
         ("csv", "9" * 5000, "patch"),
     ],
 )

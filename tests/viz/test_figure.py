@@ -12,11 +12,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 import cliptrase_core as cc
 from cliptrase_core import InputError
-from cliptrase_core.viz.figure import BY_DEFAULT, OF_MAPS, PARTS
+from cliptrase_core.viz.figure import BY_DEFAULT, OF_MAPS, PARTS, SHEET_MOST
 from tests.conftest import DATA
 from tests.test_architecture import ROOT
 from tests.viz.results import result_4x4
@@ -227,6 +228,15 @@ def test_a_sheet_shows_every_layer_before_and_after_on_one_scale(drawn, count, s
     assert panels[0].get_subplotspec().get_gridspec().get_geometry() == shape
     assert len({axes.images[-1].get_clim() for axes in panels}) == 1
     assert save(sheet).startswith(b"\x89PNG")
+
+
+def test_one_very_bright_layer_does_not_darken_the_others(drawn):
+    image, _, _, maps = drawn
+    spike = torch.zeros_like(maps.attention)
+    spike[:, 1] = 1
+    sheet = cc.viz.layer_sheet([maps, replace(maps, layer=1, attention=spike)], image=image)
+    panels = [axes for axes in sheet.axes if axes.get_title()]
+    assert {axes.images[-1].get_clim() for axes in panels} == {(0.0, SHEET_MOST)}
 
 
 def test_a_sheet_of_nothing_and_a_patch_outside_are_refused(drawn):
