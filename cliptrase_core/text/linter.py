@@ -1,4 +1,4 @@
-"""Check a vocabulary: near-synonyms that the model mixes up, and words that never win."""
+"""Check a vocabulary: misspelt words, near-synonyms that the model mixes up, and words that never win."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from cliptrase_core.text.spelling import corrections
 from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 
 MOST_FINDINGS = 8
@@ -27,7 +28,14 @@ def lint(vocabulary: Vocabulary, embed: Embed, winners: Sequence[str] | None = N
         embed: of the model that reads them.
         winners: words that were the best somewhere in a picture, to find those that never were.
     """
-    return [*near_synonyms(vocabulary, embed), *(idle_words(vocabulary, winners) if winners is not None else [])]
+    found = [*misspelt(vocabulary), *near_synonyms(vocabulary, embed)]
+    return found if winners is None else [*found, *idle_words(vocabulary, winners)]
+
+
+def misspelt(vocabulary: Vocabulary) -> list[str]:
+    """Words that are probably another one with a letter wrong."""
+    found = corrections(vocabulary.prompts)
+    return [f'Did you mean "{better}" by "{word}"?' for word, better in found.items()][:MOST_FINDINGS]
 
 
 def near_synonyms(vocabulary: Vocabulary, embed: Embed) -> list[str]:

@@ -159,12 +159,22 @@ def alt_text(cut: SegmentView) -> str:
     return f"The picture divided among words: {shares}. The legend has every class."
 
 
-def absent(missing: Sequence[str]) -> str:
-    """HTML: classes that the picture does not seem to show; empty where there are none."""
+def absent(missing: Sequence[str], *, everything_else: bool) -> str:
+    """HTML: classes that the picture does not seem to show; empty where there are none.
+
+    Args:
+        missing: their names.
+        everything_else: whether what resembles no class has one of its own.
+    """
     if not missing:
         return ""
     names = some([f'"{name}"' for name in missing], MOST_MISSING)
-    return strip("note", "Probably not in this picture", f"or not known to this model: {names}.")
+    advice = (
+        ""
+        if everything_else
+        else f' Tick "{core.results.EVERYTHING_ELSE}" so that what is no class is painted as none.'
+    )
+    return strip("note", "Probably not in this picture", f"or not known to this model: {names}.{advice}")
 
 
 def findings(texts: Sequence[str]) -> str:
@@ -267,7 +277,7 @@ class SegmentHandlers:
         segmenter, entry = self._service.encoded(run, path)
         with for_people():
             missing = segmenter.missing(entry.encoding, run.asked.words, templates=run.asked.templates)
-        return absent(missing)
+        return absent(missing, everything_else=run.asked.everything_else)
 
     @plainly
     def download(

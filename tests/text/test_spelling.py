@@ -1,0 +1,43 @@
+"""What is probably meant by a misspelt word, and what is left alone."""
+
+import pytest
+
+from cliptrase_core.text.linter import lint
+from cliptrase_core.text.spelling import corrections
+from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary, parse_vocabulary
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *(("hors", "horse"), ("gras", "grass"), ("trctor", "tractor"), ("umbrela", "umbrella"), ("skye", "sky")),
+        *(("wimdow", "window"), ("treee", "tree"), ("mountian", "mountain"), ("tabel", "table"), ("GIRAFF", "giraffe")),
+    ],
+)
+def test_a_slip_of_the_finger_is_recognised(typed, meant):
+    assert corrections([f"old {typed}"]) == {typed.lower(): meant}
+
+
+def test_words_that_are_right_are_left_alone():
+    right = (
+        "alpaca axolotl badger barn beanie bride canoe cheetah courgette croissant dachshund dungarees eggplant ferret "
+        "fjord gondola graffiti haystack heather hedgehog hydrant kayak kimchi kingfisher lighthouse lynx meerkat "
+        "mitten moped nurse otter paddock pagoda penguin pretzel raccoon rosemary sandal scarecrow scarf spatula sushi "
+        "tarmac thistle thyme toddler tram undergrowth waffle windmill wool yarn zucchini horses benches cats"
+    )
+    assert corrections(right.split()) == {}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_words_of_data_sets_are_left_alone(name):
+    assert corrections(dataset_vocabulary(name).prompts) == {}
+
+
+@pytest.mark.parametrize("typed", ["", "猫", "\U0001f408", "a" * 300, "кошка", "x1y2z3", "tv"])
+def test_other_scripts_and_odd_texts_are_no_errors(typed):
+    assert corrections([typed]) == {}
+
+
+def test_the_linter_asks(segmenter):
+    said = lint(parse_vocabulary("hors; gras; sky"), segmenter.embed_words)
+    assert said[:2] == ['Did you mean "horse" by "hors"?', 'Did you mean "grass" by "gras"?']
