@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import gradio as gr
 from starlette.middleware import Middleware
 
-from demo import reopen
+from demo import changing, reopen
 from demo.api import Endpoints, publish
+from demo.changing import ChangeHandlers
 from demo.drawing import thumbnail
 from demo.errors import UserError
 from demo.examples import FIRST, Example, read_examples
@@ -220,7 +221,8 @@ def build(service: Service) -> gr.Blocks:
         page, opened = _draw(service)
         handlers = SegmentHandlers(service)
         refining = [page.refine.refiner, page.refine.mode, page.refine.refinement]
-        changing = result.wire(page.result, page.lens, page.shared, refining, handlers)
+        result.wire(page.result, page.lens, page.shared, handlers)
+        fixing = changing.wire(page.result, page.shared, refining, ChangeHandlers(service))
         _wire_lens(page, lens.LensHandlers(service))
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
@@ -233,7 +235,7 @@ def build(service: Service) -> gr.Blocks:
         _wire_opening(page, PageHandlers(service), blocks)
         words.wire(page.words, blocks, WordsHandlers())
         reopening = ReopenHandlers(service, handlers)
-        running = [*_wire_segmenting(page, PageHandlers(service), handlers, reopening), changing]
+        running = [*_wire_segmenting(page, PageHandlers(service), handlers, reopening), fixing]
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
         my_pictures.wire(page.mine, gone, running, MyPicturesHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from demo.changing import ChangeView, changed, working
 from demo.errors import UserError
 from demo.handling import (
     AUTO,
@@ -28,7 +29,7 @@ from demo.service import Run, SegmentRequest, SegmentView, Service
 from demo.service.saved import Saved, packed_name, read_archive
 from demo.tabs import result
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs
-from demo.tabs.result import ChangeView, ResultView, SegmentHandlers, drawn, failed, legend_table, state_of
+from demo.tabs.result import ResultView, SegmentHandlers, failed
 
 OPEN = "Open a saved result (zip)"
 NEARLY = 0.005
@@ -139,20 +140,13 @@ class ReopenHandlers:
         what = saved.shown(run)
         try:
             cut, _ = yield from followed(
-                lambda tell: self._service.shown(what, path, tell),
-                lambda share, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
+                lambda tell: self._service.shown(what, path, tell), lambda _, said: working(said)
             )
         except UserError as error:
             text = f"Words and settings are here, the result is coarse and as it was before it was fixed. {error}"
             yield same(ChangeView)._replace(status=failed(text))
             return
-        yield ChangeView(
-            result={**drawn(cut), **state_of(what), "seq": 0},
-            legend=legend_table(cut),
-            point="",
-            status=told(saved, _areas(cut), run.seen.model),
-            shown=what,
-        )
+        yield changed(cut, what, told(saved, _areas(cut), run.seen.model))
 
 
 def draw() -> gr.UploadButton:
@@ -189,8 +183,8 @@ def wire(
     quiet: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
     button.upload(None, None, shown.status, js=f"() => {json.dumps(_busy())}", **PRIVATE)
     reopened = button.upload(opened, [button, shared.image, model], [*places.values()], **quiet)
-    changed = reopened.success(handlers.change, [shared.run, shared.image, saved], outputs(shown, ChangeView), **quiet)
-    return [reopened, changed]
+    restored = reopened.success(handlers.change, [shared.run, shared.image, saved], outputs(shown, ChangeView), **quiet)
+    return [reopened, restored]
 
 
 def _picture(saved: Saved, current: str | None) -> str:

@@ -68,10 +68,11 @@ PAGE_FLOORS: tuple[set[str], ...] = (
     {"service"},
     {"html", "answers", "handling"},
     {"tabs"},
+    {"changing"},
     {"api", "guard", "security", "reopen"},
     {"page"},
 )
-WITH_GRADIO = {"handling", "tabs", "api", "guard", "visitors", "reopen", "page"}
+WITH_GRADIO = {"handling", "tabs", "api", "guard", "visitors", "changing", "reopen", "page"}
 
 
 @cache

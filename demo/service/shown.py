@@ -58,6 +58,11 @@ class Shown:
         return replace(self, fixes=(), undone=(*self.undone, *reversed(self.fixes)))
 
 
+def shown_of(run: Run, shown: Shown | None) -> Shown:
+    """What is shown of a run: its own result, until something was done to it."""
+    return shown if shown is not None and shown.run == run else Shown(run)
+
+
 def stepped(shown: Shown, asked: Mapping[str, Any], refiner: str, mode: str, refinement: Refinement | None) -> Shown:
     """What is to be shown next.
 

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gradio as gr
-import numpy as np
 
-from cliptrase_core.cancel import Cancelled
 from demo import core
 from demo.drawing import labels_url, picture_url, spots_code
 from demo.errors import UserError, for_people
 from demo.handling import (
     DownloadView,
     downloaded,
-    followed,
     inside,
     one_of,
     plainly,
@@ -28,11 +25,9 @@ from demo.handling import (
     whole,
 )
 from demo.html import hint, percent, seconds, some, sort_head, strip, swatch, word
-from demo.service import Point, Refinement, Run, SegmentView, Service, Shown, bundle, point_at, scores_of
+from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, scores_of
 from demo.service.download import FORMATS, KINDS, USUAL, figure_file
-from demo.service.refine import MEGABYTES
-from demo.service.shown import stepped
-from demo.settings import REFINE_MODES
+from demo.service.shown import shown_of
 from demo.static import static
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, hidden_text, outputs
 
@@ -85,23 +80,6 @@ def done(cut: SegmentView) -> str:
 def shares(cut: SegmentView) -> str:
     """Plain text: the largest classes and their shares of the picture."""
     return some([f"{row.name} {row.area:.0%}" for row in cut.legend], MOST_SAID)
-
-
-def how(shown: Shown) -> str:
-    """Plain text: what is shown."""
-    fixes = len(shown.fixes)
-    base = f"Refined by {shown.refinement.refiner}" if shown.refinement else "Coarse"
-    return f"{base}{f', {fixes} fix' + ('es' if fixes > 1 else '') if fixes else ''}:"
-
-
-def became(before: SegmentView, after: SegmentView) -> str:
-    """Plain text: what the last step changed."""
-    moved = before.labels != after.labels
-    if not moved.any():
-        return "Nothing changed."
-    part = html.unescape(percent(float(moved.mean())))  # plain text
-    new = {after.result.class_names[label] for label in np.unique(after.labels[moved])}
-    return f"{part} of the picture became {new.pop()}." if len(new) == 1 else f"{part} of the picture changed."
 
 
 def failed(text: str) -> str:
@@ -219,16 +197,6 @@ class ResultView(NamedTuple):
     shown: Any
 
 
-class ChangeView(NamedTuple):
-    """New values while what is shown changes, and once it has, by the components' names."""
-
-    result: Any
-    legend: Any
-    point: Any
-    status: Any
-    shown: Any
-
-
 NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "", None)
 """What stands there before there is a result."""
 
@@ -286,7 +254,7 @@ class SegmentHandlers:
         """Download pressed: steps of the work, then what is shown as one archive."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        name, what = one_of("format", choice, tuple(FORMATS)), _of(run, shown)
+        name, what = one_of("format", choice, tuple(FORMATS)), shown_of(run, shown)
         yield from downloaded(lambda tell: bundle(self._service, what, path, tell, choice=name), DOWNLOAD)
 
     @plainly
@@ -306,7 +274,7 @@ class SegmentHandlers:
             raise UserError("There is no result yet. Press Segment first.")
         found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
         patch, layer, head = (tuple(found[:2]), found[2], found[3] or None) if len(found) == 4 else (None,) * 3
-        chosen, what = one_of("figure", kind, tuple(KINDS)), _of(run, shown)
+        chosen, what = one_of("figure", kind, tuple(KINDS)), shown_of(run, shown)
         yield from downloaded(lambda _: figure_file(self._service, what, path, chosen, patch, layer, head), SAVE)
 
     @plainly
@@ -317,7 +285,7 @@ class SegmentHandlers:
         if run is None or token != run.token:
             return gr.skip()
         x, y = inside(*point_of(event), self._service.again(run, path).shown.shape[:2])
-        return point_facts(point_at(self._service, run, path, x, y, _of(run, shown)))
+        return point_facts(point_at(self._service, run, path, x, y, shown_of(run, shown)))
 
     @plainly
     def patch(
@@ -329,7 +297,7 @@ class SegmentHandlers:
         (row, column), (h, w) = point_of(event), run.seen.grid
         height, width = self._service.again(run, path).shown.shape[:2]
         x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
-        return point_facts(point_at(self._service, run, path, x, y, _of(run, shown)))
+        return point_facts(point_at(self._service, run, path, x, y, shown_of(run, shown)))
 
     def view(self, cut: SegmentView, path: str | None) -> ResultView:
         """What shows a result."""
@@ -359,65 +327,10 @@ class SegmentHandlers:
             "spots": spots_code(probabilities),
         }
 
-    @plainly
-    def change(
-        self,
-        run: Run | None,
-        path: str | None,
-        shown: Shown | None,
-        refiner: Any,
-        mode: Any,
-        refinement: Refinement | None,
-        event: gr.EventData,
-    ) -> Iterator[ChangeView]:
-        """Coarse or refined was chosen, or something was fixed or taken back.
-
-        What belongs to a result that is no longer shown is ignored.
-
-        Args:
-            run: what was segmented.
-            path: the picture's file.
-            shown: what became of it so far.
-            refiner: as the Refine tab has it.
-            mode: as that tab has it.
-            refinement: what that tab shows, with masks that were chosen by hand.
-            event: what the browser asks; see static/fix.js.
-        """
-        asked = event._data if isinstance(event._data, dict) else {}
-        if run is None or asked.get("of") != run.token:
-            yield same(ChangeView)
-            return
-        before, seq = _of(run, shown), whole("seq", asked.get("seq"), 0)
-        try:
-            name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, REFINE_MODES)
-            after = stepped(before, asked, name, way, refinement)
-            cut, _ = yield from followed(
-                lambda tell: self._service.shown(after, path, tell),
-                lambda share, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
-            )
-        except (UserError, Cancelled) as error:  # said beside the result: a toast would go again
-            unchanged = {**state_of(before), "seq": seq}
-            yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
-            return
-        said = "" if "refined" in asked else became(self._service.shown(before, path)[0], cut)
-        yield ChangeView(
-            result={**drawn(cut), **state_of(after), "seq": seq, "said": said},
-            legend=legend_table(cut),
-            point="",
-            status=strip("calm", how(after), f"{shares(cut)}."),
-            shown=after,
-        )
-
-
-def _of(run: Run, shown: Shown | None) -> Shown:
-    """What is shown of a run: its own result, until something was done to it."""
-    return shown if shown is not None and shown.run == run else Shown(run)
-
 
 def state_of(shown: Shown) -> dict[str, Any]:
     """What the browser must know of what is shown, besides its labels."""
     return {
-        "of": shown.run.token,
         "kind": "refined" if shown.refinement else "coarse",
         "fixes": len(shown.fixes),
         "undone": len(shown.undone),
@@ -496,12 +409,8 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     )  # fmt: skip
 
 
-def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], handlers: SegmentHandlers) -> Any:
-    """Events of the result; a patch that is chosen in the lens is asked about here too.
-
-    `refining` are the Refine tab's refiner, mode and State of what it made. Returns the event that changes what is
-    shown, for whoever must end it.
-    """
+def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandlers) -> None:
+    """Events of the result; a patch that is chosen in the lens is asked about here too."""
     for asking, handler in ((lens, handlers.patch), (result.result, handlers.point)):
         asking.select(
             handler,
@@ -511,16 +420,6 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], han
             **ONE_AT_A_TIME,
             **PRIVATE,
         )
-    changing = result.result.apply(
-        handlers.change,
-        [shared.run, shared.image, result.shown, *refining],
-        outputs(result, ChangeView),
-        show_progress="hidden",
-        trigger_mode="multiple",  # in line: who clicks fast loses no click
-        **ONE_AT_A_TIME,
-        **PRIVATE,
-    )
-    shared.image.input(None, None, None, cancels=[changing], **PRIVATE)
     made = result.download.click(
         handlers.download,
         [shared.run, shared.image, result.formats, result.shown],
@@ -540,7 +439,6 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], han
     saved.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
     # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
-    return changing
 
 
 def result_outputs(result: Result) -> list[Any]:

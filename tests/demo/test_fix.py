@@ -16,10 +16,10 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.io import export
 from cliptrase_core.refine import Fix
+from demo.changing import ChangeHandlers, ChangeView
 from demo.service import Refinement, SegmentRequest, Shown, bundle, point_at
 from demo.service.download import FORMATS, formats_of
 from demo.settings import EXAMPLES
-from demo.tabs.result import ChangeView, SegmentHandlers
 
 COWS = str(EXAMPLES / "cows.jpg")
 WORDS = "cow; grass; trees"
@@ -35,7 +35,7 @@ def cows(service):
 
 @pytest.fixture(scope="module")
 def handlers(service):
-    return SegmentHandlers(service)
+    return ChangeHandlers(service)
 
 
 def change(handlers, cows, shown=None, refining=REFINING, **asked):

@@ -1,0 +1,147 @@
+"""What is shown of a result changes: coarse or refined, and what a person fixes by hand."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gradio as gr
+import numpy as np
+
+from cliptrase_core.cancel import Cancelled
+from demo.errors import UserError
+from demo.handling import followed, one_of, plainly, same, whole
+from demo.html import percent, strip
+from demo.service import Refinement, Run, SegmentView, Service, Shown
+from demo.service.refine import MEGABYTES
+from demo.service.shown import shown_of, stepped
+from demo.settings import REFINE_MODES
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs
+from demo.tabs.result import Result, drawn, failed, legend_table, shares, state_of
+
+
+class ChangeView(NamedTuple):
+    """New values while what is shown changes, and once it has, by the components' names."""
+
+    result: Any
+    legend: Any
+    point: Any
+    status: Any
+    shown: Any
+
+
+def how(shown: Shown) -> str:
+    """Plain text: what is shown."""
+    fixes = len(shown.fixes)
+    base = f"Refined by {shown.refinement.refiner}" if shown.refinement else "Coarse"
+    return f"{base}{f', {fixes} fix' + ('es' if fixes > 1 else '') if fixes else ''}:"
+
+
+def became(before: SegmentView, after: SegmentView) -> str:
+    """Plain text: what the last step changed."""
+    moved = before.labels != after.labels
+    if not moved.any():
+        return "Nothing changed."
+    part = html.unescape(percent(float(moved.mean())))  # plain text
+    new = {after.result.class_names[label] for label in np.unique(after.labels[moved])}
+    return f"{part} of the picture became {new.pop()}." if len(new) == 1 else f"{part} of the picture changed."
+
+
+def working(said: str) -> ChangeView:
+    """A step of the work."""
+    return same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}."))
+
+
+def changed(cut: SegmentView, what: Shown, status: str, *, seq: int = 0, said: str = "") -> ChangeView:
+    """What shows a changed result.
+
+    Args:
+        cut: as it is now.
+        what: it is.
+        status: HTML.
+        seq: number of the browser's question that is answered.
+        said: plain text beside the result.
+    """
+    return ChangeView(
+        result={**drawn(cut), **state_of(what), "of": what.run.token, "seq": seq, "said": said},
+        legend=legend_table(cut),
+        point="",
+        status=status,
+        shown=what,
+    )
+
+
+class ChangeHandlers:
+    """One method for each event that changes what is shown; keeps nothing of any visitor."""
+
+    def __init__(self, service: Service) -> None:
+        """Serve pages from one service."""
+        self._service = service
+
+    @plainly
+    def change(
+        self,
+        run: Run | None,
+        path: str | None,
+        shown: Shown | None,
+        refiner: Any,
+        mode: Any,
+        refinement: Refinement | None,
+        event: gr.EventData,
+    ) -> Iterator[ChangeView]:
+        """Coarse or refined was chosen, or something was fixed or taken back.
+
+        What belongs to a result that is no longer shown is ignored.
+
+        Args:
+            run: what was segmented.
+            path: the picture's file.
+            shown: what became of it so far.
+            refiner: as the Refine tab has it.
+            mode: as that tab has it.
+            refinement: what that tab shows, with masks that were chosen by hand.
+            event: what the browser asks; see static/fix.js.
+        """
+        asked = event._data if isinstance(event._data, dict) else {}
+        if run is None or asked.get("of") != run.token:
+            yield same(ChangeView)
+            return
+        before, seq = shown_of(run, shown), whole("seq", asked.get("seq"), 0)
+        try:
+            name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, REFINE_MODES)
+            after = stepped(before, asked, name, way, refinement)
+            cut, _ = yield from followed(
+                lambda tell: self._service.shown(after, path, tell), lambda _, said: working(said)
+            )
+        except (UserError, Cancelled) as error:  # said beside the result: a toast would go again
+            unchanged = {**state_of(before), "of": run.token, "seq": seq}
+            yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
+            return
+        said = "" if "refined" in asked else became(self._service.shown(before, path)[0], cut)
+        yield changed(cut, after, strip("calm", how(after), f"{shares(cut)}."), seq=seq, said=said)
+
+
+def wire(result: Result, shared: Shared, refining: list[Any], handlers: ChangeHandlers) -> Any:
+    """Wire what the browser asks of the result.
+
+    Args:
+        result: whose components change.
+        shared: picture and run.
+        refining: the Refine tab's refiner, mode and State of what it made.
+        handlers: of these events.
+
+    Returns:
+        The event, for whoever must end it.
+    """
+    changing = result.result.apply(
+        handlers.change,
+        [shared.run, shared.image, result.shown, *refining],
+        outputs(result, ChangeView),
+        show_progress="hidden",
+        trigger_mode="multiple",  # in line: who clicks fast loses no click
+        **ONE_AT_A_TIME,
+        **PRIVATE,
+    )
+    shared.image.input(None, None, None, cancels=[changing], **PRIVATE)
+    return changing
