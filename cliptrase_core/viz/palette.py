@@ -35,6 +35,19 @@ PALETTE: tuple[Colour, ...] = tuple(
 )
 """The 32 colours that are given out first."""
 
+_CUSTOMARY_NAMES = {
+    "56B4E9": "sky",
+    "0072B2": "water sea ocean lake river",
+    "69B45A": "grass lawn meadow",
+    "3C694B": "tree trees forest bush bushes",
+    "5A2D1E": "soil earth ground dirt",
+}
+CUSTOMARY: dict[str, Colour] = {
+    name: PALETTE[_PALETTE.split().index(code)] for code, names in _CUSTOMARY_NAMES.items() for name in names.split()
+}
+"""Colours that everybody gives to a thing: blue grass would mislead. Other names take them last."""
+_KEPT = frozenset(CUSTOMARY.values())
+
 _LIKE = 180  # whatever comes first, some eight colours of the palette are this far apart
 
 # When the palette is used up: steps of 17, neither dark nor greyish, about 3,500 colours.
@@ -69,9 +82,10 @@ class LegendRow:
 def class_colours(names: Iterable[str]) -> dict[str, Colour]:
     """A distinct colour for each name, the same in every order and every run.
 
-    A name keeps its colour among other names unless one with a smaller hash has the same or one much like it: then it
-    takes its next choice that is unlike all, or, where none is, its next choice. Up to 32 names and the background stay
-    well apart, also for colour-blind people; more names are still distinct, but some are close.
+    A name has its `CUSTOMARY` colour, or one by its hash. It keeps that among other names unless one with a smaller
+    hash has the same or one much like it: then it takes its next choice that is unlike all, or, where none is, its next
+    choice. Up to 32 names and the background stay well apart, also for colour-blind people; more names are still
+    distinct, but some are close.
 
     Args:
         names: shown names; "background", in any case, always has the same dark grey, "everything else" a lighter one.
@@ -80,16 +94,21 @@ def class_colours(names: Iterable[str]) -> dict[str, Colour]:
     free = set(PALETTE)
     used = {BACKGROUND_COLOUR, EVERYTHING_ELSE_COLOUR, NO_REGION_COLOUR, *PALETTE}
     # By hash, so that the order in which words were typed does not matter.
-    for digest, name in sorted((_digest(name.casefold()), name) for name in set(names)):
+    ranked = sorted((name.casefold() not in CUSTOMARY, _digest(name.casefold()), name) for name in set(names))
+    for _, digest, name in ranked:
         if is_background(name) and BACKGROUND_COLOUR not in colours.values():
             colours[name] = BACKGROUND_COLOUR
         elif name == EVERYTHING_ELSE:
             colours[name] = EVERYTHING_ELSE_COLOUR
+        elif (own := CUSTOMARY.get(name.casefold())) in free:
+            colours[name] = own
+            free.remove(own)
         elif free:
             # An odd stride visits all 32 places.
             places = ((digest[0] + k * (digest[1] | 1)) % len(PALETTE) for k in range(len(PALETTE)))
-            choices = [PALETTE[place] for place in places if PALETTE[place] in free]
-            taken = list(colours.values())
+            # Sorted stably: customary colours are other names' last choices.
+            choices = sorted((PALETTE[place] for place in places if PALETTE[place] in free), key=_KEPT.__contains__)
+            taken = [*colours.values(), *_KEPT]
             colours[name] = next((colour for colour in choices if _unlike(colour, taken)), choices[0])
             free.remove(colours[name])
         else:

@@ -9,6 +9,7 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.text.vocabulary import dataset_vocabulary, parse_vocabulary
 from cliptrase_core.viz.palette import (
     BACKGROUND_COLOUR,
+    CUSTOMARY,
     NO_REGION_COLOUR,
     PALETTE,
     class_colours,
@@ -69,10 +70,21 @@ def test_colour_follows_the_name_in_any_order_and_case():
 def test_colour_is_the_same_in_every_run():
     # Written down: a change would recolour everybody's saved pictures.
     assert {name: to_hex(c) for name, c in class_colours(["cat", "dog", "background"]).items()} == {
-        "cat": "#5a2d1e",
-        "dog": "#69b45a",
+        "cat": "#cc79a7",
+        "dog": "#0000c3",
         "background": "#404040",
     }
+
+
+def test_grass_is_green_and_sky_is_blue_and_others_keep_away():
+    few = class_colours(["dog", "sheep", "Sky", "grass", "water", "tree"])
+    strongest = {name: "rgb"[int(np.argmax(colour))] for name, colour in few.items() if name.casefold() in CUSTOMARY}
+    assert strongest == {"Sky": "b", "water": "b", "grass": "g", "tree": "g"}
+    assert class_colours(["dog", "sheep"]).items() <= few.items()
+    two = class_colours(["sea", "river"])
+    assert two["sea"] != two["river"]
+    names = [f"class {i}" for i in range(20)]
+    assert not set(class_colours(names).values()) & set(CUSTOMARY.values())
 
 
 def test_most_words_keep_their_colour_when_another_comes():
