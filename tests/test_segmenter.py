@@ -370,7 +370,7 @@ def test_nothing_needs_float64_on_the_device(model, picture, method, preset, mon
         encoding = segmenter.encode(picture, preset)
         for denoise in ("cls", "dice", "none"):
             segmenter.segment(encoding, "cat, tom; dog | background: sky", method=method, denoise=denoise, vote=True)
-        segmenter.scores(encoding, "cat; dog", method=method, image_prior=True).words_that_win()
+        segmenter.scores(encoding, "cat; dog", method=method, image_prior=True)
 
 
 def test_looking_needs_no_float64_either(model, picture):

@@ -146,11 +146,6 @@ class PatchScores:
         order = probabilities.argsort(descending=True, stable=True).tolist()
         return [Candidate(i, names[i], prompts[best[i]], float(probabilities[i])) for i in order]
 
-    def words_that_win(self) -> list[str]:
-        """Words that are the best of all at some patch, in the vocabulary's order."""
-        winners = set(self.logits.flatten(1).argmax(dim=0).tolist())
-        return [word for index, word in enumerate(self.vocabulary.prompts) if index in winners]
-
 
 def _bilinear(maps: Tensor, size: Size, row: int, column: int) -> Tensor:
     """(C,) values at a pixel centre, edges repeated (align_corners=False)."""

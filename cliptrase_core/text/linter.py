@@ -1,4 +1,4 @@
-"""Check a vocabulary: misspelt words, near-synonyms that the model mixes up, and words that never win."""
+"""Check a vocabulary: misspelt words, and near-synonyms that the model mixes up."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ Embed = Callable[[Sequence[str]], Tensor]
 """Words -> (P, D) unit vectors."""
 
 
-def lint(vocabulary: Vocabulary, embed: Embed, winners: Sequence[str] | None = None) -> list[str]:
+def lint(vocabulary: Vocabulary, embed: Embed) -> list[str]:
     """Warnings about a vocabulary, most important first; empty for a good one.
 
     Args:
         vocabulary: whose words are looked at.
         embed: of the model that reads them.
-        winners: words that were the best somewhere in a picture, to find those that never were.
     """
-    found = [*misspelt(vocabulary), *near_synonyms(vocabulary, embed)]
-    return found if winners is None else [*found, *idle_words(vocabulary, winners)]
+    return [*misspelt(vocabulary), *near_synonyms(vocabulary, embed)]
 
 
 def misspelt(vocabulary: Vocabulary) -> list[str]:
@@ -62,17 +60,6 @@ def near_synonyms(vocabulary: Vocabulary, embed: Embed) -> list[str]:
             f"{float(alike[one, other]):.2f}): it may mix them up. Unite them with a comma, or leave one out.",
         )
     return list(found.values())[:MOST_FINDINGS]
-
-
-def idle_words(vocabulary: Vocabulary, winners: Sequence[str]) -> list[str]:
-    """Synonyms and background words that were the best word nowhere, while their class has others."""
-    idle = [word for group in vocabulary.classes if len(group.prompts) > 1 for word in group.prompts]
-    idle = [word for word in (*idle, *vocabulary.background) if word not in winners]
-    if not idle:
-        return []
-    shown = ", ".join(f'"{word}"' for word in idle[:MOST_FINDINGS])
-    more = f" and {len(idle) - MOST_FINDINGS} more" if len(idle) > MOST_FINDINGS else ""
-    return [f"Never the best word anywhere in this picture: {shown}{more}."]
 
 
 def _pairs(vectors: Tensor) -> Tensor:

@@ -231,8 +231,8 @@ class SegmentHandlers:
             return ""
         segmenter, _ = self._service.encoded(run, path)
         with for_people():
-            words, winners = core.text.vocabulary.parse_vocabulary(run.asked.words), scores_of(self._service, run, path)
-            return findings(core.text.linter.lint(words, segmenter.embed_words, winners.words_that_win()))
+            words = core.text.vocabulary.parse_vocabulary(run.asked.words)
+            return findings(core.text.linter.lint(words, segmenter.embed_words))
 
     @plainly
     def absent(self, run: Run | None, path: str | None) -> Any:

@@ -48,11 +48,6 @@ def test_probabilities_of_a_patch_are_a_softmax_of_the_best_words(scores):
     np.testing.assert_allclose(scores.class_probabilities[:, 1, 2], expected, rtol=1e-5)
 
 
-def test_words_that_win_are_those_with_the_largest_score_somewhere(scores):
-    winners = np.unique(scores.logits.flatten(1).numpy().argmax(axis=0))
-    assert scores.words_that_win() == [scores.vocabulary.prompts[i] for i in winners]
-
-
 @pytest.mark.parametrize("point", [(-1, 0), (24, 0), (0, 40), (1.5, 0), (True, 0), (None, 1)])
 def test_a_point_outside_is_refused(scores, point):
     with pytest.raises(InputError, match="pixel"):
