@@ -103,12 +103,8 @@ def _denoising(service: Service) -> Pair:
 
 
 def _words(service: Service) -> Pair:
-
     plain, cut = _cut(service, method="clip"), _cut(service)
-    left, right = (
-        core.viz.overlay.lay_over(c.shown, c.labels, core.viz.palette.label_colours(c.result), "fill", 0.6)
-        for c in (plain, cut)
-    )
+    left, right = _named(plain), _named(cut)
     return left, right, {"changed": float((plain.result.labels != cut.result.labels).mean())}
 
 
@@ -123,8 +119,13 @@ def _cut(service: Service, **changes: str) -> SegmentView:
     return service.segment(str(example.path), SegmentRequest(example.words, **changes))  # type: ignore[arg-type]
 
 
-def _regions(cut: SegmentView) -> drawing.Picture:
+def _named(cut: SegmentView) -> drawing.Picture:
+    colours = core.viz.palette.label_colours(cut.result)
+    painted = core.viz.overlay.lay_over(cut.shown, cut.labels, colours, "fill", 0.6)
+    return core.viz.names.draw_names(painted, cut.labels, cut.result.class_names)
 
+
+def _regions(cut: SegmentView) -> drawing.Picture:
     colours = core.viz.palette.paint(cut.regions, core.viz.palette.region_colours(int(cut.result.regions.max()) + 1))
     return core.viz.overlay.blend(cut.shown, colours, 0.75)
 
