@@ -16,9 +16,9 @@ from demo.service.patch_attention import PatchAttention
 from demo.service.segmentation import SegmentRequest, SegmentView
 from demo.service.service import Service
 
-EXAMPLE = "horses"
-POINT = (0.2, 0.5)
-"""Where the tour looks: (down, across) as shares of the picture; a patch of the sky, much like its neighbours."""
+EXAMPLE = "mountains"
+POINT = (0.75, 0.2)
+"""Where the tour looks: (down, across) as shares of the picture; a patch of the meadow, much like its neighbours."""
 AROUND = 2
 """Patches count as near within this many rows and columns."""
 STEPS = 5

@@ -51,7 +51,7 @@ LITTLE = 0.02
 def _attention(f: dict[str, float]) -> str:
     return (
         f"CLIP cuts the picture into {f['patches']:.0f} patches, and in every layer each patch looks at all others. "
-        "The patch outlined in red lies in the sky, like its neighbours. Yet in layer "
+        "The patch outlined in red lies in the meadow, like its neighbours. Yet in layer "
         f"{f['layer']:.0f} it gives <b>{percent(f['before_global'])}</b> of its attention to {f['global']:.0f} "
         "<b>global patches</b> elsewhere (the strongest outlined in white), at which nearly every other patch looks "
         "too. Such attention says little about what belongs together."
