@@ -26,5 +26,5 @@ def test_a_newcomer_walks_the_tour_and_takes_the_picture_over(open_page, artifac
             page.locator("#tour-next").press("Enter")
     expect(page.locator("#tour-next")).to_be_disabled()
     page.locator("#tour-take").click()
-    expect_result_of(page, "horse; grass, meadow; sky")
-    expect(page.locator("#words textarea")).to_have_value("horse; grass, meadow; sky")
+    expect_result_of(page, "mountain, rock; sky; grass; path; snow")
+    expect(page.locator("#words textarea")).to_have_value("mountain, rock; sky; grass; path; snow")
