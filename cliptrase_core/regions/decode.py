@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, strips
+from cliptrase_core.maps import runs
 from cliptrase_core.regions.tiles import Name, chosen_in_tiles, largest_in_tiles
-from cliptrase_core.results import runs
 
 STRIP_VALUES = 2_000_000
 """Interpolated scores that stand in memory at once: 8 MB in float32; more are no faster."""
