@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ def labels_png(result: Segmentation) -> bytes:
     """
     if len(result.class_names) > 256:
         return index_png(result)
-    picture = Image.fromarray(result.labels.astype(np.uint8))
+    picture = Image.fromarray(result.small_labels)
     picture.putpalette(label_colours(result).tobytes())  # "L" becomes "P"
     return png(picture, bits=8, compress_level=FAST, compress_type=RUNS)
 
@@ -53,7 +54,7 @@ def index_png(result: Segmentation) -> bytes:
         remedy = "Leave out classes that are absent."
         raise InputError(explain("class names", expected="at most 65536", got=str(count), remedy=remedy))
     kind = np.uint8 if count <= 256 else np.uint16
-    return png(Image.fromarray(result.labels.astype(kind)), compress_level=FAST, compress_type=RUNS)
+    return png(Image.fromarray(result.small_labels.astype(kind, copy=False)), compress_level=FAST, compress_type=RUNS)
 
 
 def overlay_png(image: npt.NDArray[np.uint8], result: Segmentation, longest: int | None = None) -> bytes:
@@ -65,13 +66,13 @@ def overlay_png(image: npt.NDArray[np.uint8], result: Segmentation, longest: int
         longest: side in pixels to which a larger picture is reduced; None or 0 keeps its size.
     """
     if longest and max(result.size) > longest:
-        return _photograph_png(lay_over(*_shrunk(image, result.labels, longest), label_colours(result)))
+        return _photograph_png(lay_over(*_shrunk(image, result.small_labels, longest), label_colours(result)))
     return _photograph_png(overlay(image, result))
 
 
 def _shrunk(
-    image: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32], longest: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    image: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer[Any]], longest: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer[Any]]]:
     """Picture (H, W, 3) and labels (H, W) for the eye, with a long side of `longest` pixels."""
     size = fitted((labels.shape[0], labels.shape[1]), longest)
     skip = max(1, max(labels.shape) // (2 * longest))  # what is left is two to four times as long as what is shown
@@ -83,14 +84,14 @@ def _shrunk(
 def mask_pngs(result: Segmentation) -> Iterator[tuple[str, bytes]]:
     """File name and content of each present class: 255 where it is, 0 elsewhere."""
     for label, name in present(result):
-        mask = np.where(result.labels == label, np.uint8(255), np.uint8(0))
+        mask = np.where(result.small_labels == label, np.uint8(255), np.uint8(0))
         yield name, png(Image.fromarray(mask), compress_level=FAST, compress_type=RUNS)
 
 
 def cutout_pngs(image: npt.NDArray[np.uint8], result: Segmentation) -> Iterator[tuple[str, bytes]]:
     """File name and content of each present class: its pixels of the picture (H, W, 3), all else transparent black."""
     for label, name in present(result):
-        mask = result.labels == label
+        mask = result.small_labels == label
         rgba = np.zeros((*result.size, 4), np.uint8)
         rgba[mask, :3] = image[mask]
         rgba[..., 3][mask] = 255
@@ -99,7 +100,7 @@ def cutout_pngs(image: npt.NDArray[np.uint8], result: Segmentation) -> Iterator[
 
 def present(result: Segmentation) -> Iterator[tuple[int, str]]:
     """Label and file name of each class that has pixels; the background has none."""
-    here = np.bincount(result.labels.ravel(), minlength=len(result.class_names)) > 0
+    here = np.bincount(result.small_labels.ravel(), minlength=len(result.class_names)) > 0
     names = class_files(result.class_names)
     return ((label, names[label]) for label in foreground(result.class_names) if here[label])
 
