@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, strips
-from cliptrase_core.maps import runs
 from cliptrase_core.regions.tiles import Name, chosen_in_tiles, largest_in_tiles
 
 STRIP_VALUES = 2_000_000
@@ -317,18 +316,14 @@ def count_votes(
 ) -> npt.NDArray[np.int64]:
     """(K, classes) pixels of each label in each region; arguments as `vote`."""
     count = int(regions.max()) + 1
-    votes = np.zeros((count, classes), dtype=np.int64)
-    small = max(count, classes) <= 256
-    wide = np.int32 if votes.size < 2**31 else np.int64
+    votes = np.zeros(count * classes, dtype=np.int64)
     for rows in strips(labels.shape):
-        if small:
-            pair = [part[rows].astype(np.uint8, copy=False) for part in (regions, labels)]
-            counted = cv2.calcHist(pair, [0, 1], None, [count, classes], [0, count, 0, classes])
-            votes += counted.astype(np.int64)  # float32, exact for the pixels of a strip
-            continue
-        _, lengths, kinds = runs(regions[rows].astype(wide, copy=False) * wide(classes) + labels[rows])
-        np.add.at(votes.reshape(-1), kinds, lengths)
-    return votes
+        flat = [part[rows].ravel() for part in (regions, labels)]
+        changes = np.logical_or(*(part[1:] != part[:-1] for part in flat))  # neighbours are nearly always alike
+        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+        region, label = (part[starts].astype(np.int64) for part in flat)
+        np.add.at(votes, region * classes + label, np.diff(starts, append=changes.size + 1))
+    return votes.reshape(count, classes)
 
 
 def _can_win(maps: Tensor) -> Tensor:
