@@ -205,10 +205,10 @@ class Segmenter:
                     logits.T.reshape(-1, *encoding.grid), words, missing, asked.everything_else
                 )
                 labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
+        regions = np.full(size, NOISE, np.int32) if regions is None else regions
+        shown: dict[str, Any] = {"labels": labels, "regions": regions, "confidence": confidence}  # see `maps`
         return Segmentation(
-            labels=labels,
-            regions=np.full(size, NOISE, np.int32) if regions is None else regions.astype(np.int32),
-            confidence=confidence,
+            **shown,
             class_names=names,
             patch_clusters=found.patch_clusters,
             grid=encoding.grid,

@@ -73,6 +73,16 @@ def test_a_picture_of_another_size_is_refused(result):
             result.overlay(np.zeros(shape, np.uint8))
 
 
+def test_maps_take_their_full_size_only_once_they_are_asked_for(segmenter, encoding, photo, tmp_path):
+    made = segmenter.segment(encoding, "grass; tractor; sky")
+    made.save(tmp_path, photo)
+    assert not {"labels", "regions", "confidence"} & vars(made).keys()
+    assert [made.labels.dtype, made.regions.dtype, made.confidence.dtype] == [np.int32, np.int32, np.float32]
+    assert made.labels is made.labels
+    mean = [float(made.confidence[made.labels == label].mean()) for label in np.unique(made.labels)]
+    np.testing.assert_allclose(mean, [value for value in made.shares[1] if not np.isnan(value)], rtol=1e-5)
+
+
 def test_a_result_keeps_no_picture_of_full_size(segmenter):
     large = segmenter.segment(segmenter.encode(np.zeros((600, 800, 3), np.uint8)), WORDS)
     assert large.model_input.nbytes < 600 * 800 * 3 / 50

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
+import cv2
 import torch
 
 from cliptrase_core.errors import InputError, explain
@@ -62,13 +63,15 @@ def usable_cores() -> int:
 @contextmanager
 def threads_shared(jobs: int) -> Iterator[None]:
     """Let every job compute on its share of the cores: small models gain more from pictures side by side than from
-    threads within one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // jobs))
+    threads within one, and OpenCV's threads wait for each other by spinning."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(max(1, before[0] // jobs))
+    cv2.setNumThreads(max(1, before[1] // jobs))
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 class Pipeline(Generic[Task, Read, Done]):

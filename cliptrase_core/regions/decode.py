@@ -20,7 +20,6 @@ from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, strips
 from cliptrase_core.regions.tiles import Name, chosen_in_tiles, largest_in_tiles
-from cliptrase_core.results import runs
 
 STRIP_VALUES = 2_000_000
 """Interpolated scores that stand in memory at once: 8 MB in float32; more are no faster."""
@@ -41,7 +40,7 @@ MEDIAN_SIZE = 7
 
 def label_pixels(
     maps: Tensor, label_of: Tensor, size: Size, regions: npt.NDArray[np.integer[Any]] | None
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.integer[Any]], Confidence]:
     """Labels by the best prompt at each pixel, then by vote, and how likely the shown label is.
 
     Args:
@@ -51,8 +50,7 @@ def label_pixels(
         regions: (H, W) regions that vote; None for none.
 
     Returns:
-        (H, W) labels, and (H, W) confidence in [0, 1]: softmax over labels at each patch, a label as likely
-        as its likeliest prompt, interpolated between patches.
+        (H, W) labels in uint8 or int32, and their confidence.
     """
     label_of = label_of.to(maps.device)
     count = int(label_of.max()) + 1
@@ -60,9 +58,55 @@ def label_pixels(
     labels = largest_at_pixels(maps, size, names).cpu().numpy()
     if regions is not None:
         labels = vote(labels, regions, count)
-    probabilities = label_probabilities(maps, label_of)
-    confidence = value_of_chosen(probabilities, torch.from_numpy(labels).to(maps.device))
-    return labels.astype(np.int32, copy=False), confidence.clamp_(0, 1).float().cpu().numpy()
+    return labels, Confidence(label_probabilities(maps, label_of), labels)
+
+
+class Confidence:
+    """How likely the shown label is, in [0, 1]: softmax over labels at each patch, a label as likely as its likeliest
+    prompt, interpolated between patches. Computed when it is asked for: `np.asarray` makes the map (H, W) in float32.
+
+    Attributes:
+        shape: (H, W).
+    """
+
+    def __init__(self, probabilities: Tensor, labels: npt.NDArray[np.integer[Any]]) -> None:
+        """Take what is interpolated, (C, h, w), and the label of each pixel."""
+        self._probabilities, self._labels = probabilities, labels
+        self.shape = labels.shape
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        with torch.inference_mode():
+            chosen = torch.from_numpy(self._labels).to(self._probabilities.device)
+            values = value_of_chosen(self._probabilities, chosen).clamp_(0, 1).float().cpu().numpy()
+        return np.asarray(values, dtype)
+
+    def sums(
+        self,
+        starts: npt.NDArray[np.intp],
+        lengths: npt.NDArray[np.intp],
+        labels: npt.NDArray[np.integer[Any]],
+        count: int,
+    ) -> npt.NDArray[np.float64]:
+        """(count,), sum over the pixels of each label, of whose runs the arguments are; no pixel is looked at."""
+        maps = self._probabilities.detach().double().cpu()
+        height, width = self.shape
+        down = _mixing_matrix(maps.shape[1], height, maps).T.numpy()  # (H, h)
+        across = _mixing_matrix(maps.shape[2], width, maps).numpy()  # (w, W)
+        # Of each column, what all before it in a row take of the patches: a run is a difference of two of these.
+        before = np.concatenate([np.zeros((1, len(across))), across.T.cumsum(axis=0)])  # (W+1, w)
+        order = np.argsort(labels, kind="stable")
+        bounds = np.searchsorted(labels[order], np.arange(count + 1))
+        sums = np.zeros(count)
+        for label in np.flatnonzero(np.diff(bounds)).tolist():
+            own = order[bounds[label] : bounds[label + 1]]
+            lines = down @ maps[label].numpy()  # (H, w)
+            above = np.concatenate([[0.0], (lines @ before[-1]).cumsum()])
+            sums[label] = 0.0
+            for ends, sign in ((starts[own] + lengths[own], 1), (starts[own], -1)):
+                row, column = np.divmod(ends, width)
+                within = np.einsum("rw,rw->r", lines[np.minimum(row, height - 1)], before[column])
+                sums[label] += sign * (above[row] + within).sum()
+        return sums
 
 
 def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:
@@ -272,18 +316,14 @@ def count_votes(
 ) -> npt.NDArray[np.int64]:
     """(K, classes) pixels of each label in each region; arguments as `vote`."""
     count = int(regions.max()) + 1
-    votes = np.zeros((count, classes), dtype=np.int64)
-    small = max(count, classes) <= 256
-    wide = np.int32 if votes.size < 2**31 else np.int64
+    votes = np.zeros(count * classes, dtype=np.int64)
     for rows in strips(labels.shape):
-        if small:
-            pair = [part[rows].astype(np.uint8, copy=False) for part in (regions, labels)]
-            counted = cv2.calcHist(pair, [0, 1], None, [count, classes], [0, count, 0, classes])
-            votes += counted.astype(np.int64)  # float32, exact for the pixels of a strip
-            continue
-        _, lengths, kinds = runs(regions[rows].astype(wide, copy=False) * wide(classes) + labels[rows])
-        np.add.at(votes.reshape(-1), kinds, lengths)
-    return votes
+        flat = [part[rows].ravel() for part in (regions, labels)]
+        changes = np.logical_or(*(part[1:] != part[:-1] for part in flat))  # neighbours are nearly always alike
+        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+        region, label = (part[starts].astype(np.int64) for part in flat)
+        np.add.at(votes, region * classes + label, np.diff(starts, append=changes.size + 1))
+    return votes.reshape(count, classes)
 
 
 def _can_win(maps: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def overlay(
             )
         )
     below = in_grey(pixels) if grey else pixels
-    out = lay_over(below, result.labels, label_colours(result), style, opacity)
+    out = lay_over(below, result.small_labels, label_colours(result), style, opacity)
     return draw_names(out, result.labels, result.class_names, font=font) if names else out
 
 
@@ -128,7 +128,7 @@ def coloured(labels: Labels, colours: Picture) -> Picture:
         return colours.take(labels, axis=0)
     table = np.empty((256, 1, 3), np.uint8)
     table[: len(colours), 0], table[255] = colours, colours[-1]
-    index = labels.astype(np.uint8)  # -1 becomes 255
+    index = labels.astype(np.uint8, copy=False)  # -1 becomes 255
     return np.asarray(cv2.LUT(cv2.merge([index, index, index]), table), np.uint8)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.geometry import strips
 from cliptrase_core.results import EVERYTHING_ELSE, Segmentation, is_background
 
 Colour = tuple[int, int, int]
@@ -185,23 +184,11 @@ def _colour_table(names: tuple[str, ...]) -> tuple[Colour, ...]:
 
 def legend(result: Segmentation) -> list[LegendRow]:
     """The classes that are present, largest first, equal ones in the order of their labels."""
-    count = len(result.class_names)
-    pixels, certainty = np.zeros(count, dtype=np.int64), np.zeros(count)
-    for rows in strips(result.size):
-        flat = result.labels[rows].ravel()
-        pixels += np.bincount(flat, minlength=count)
-        certainty += np.bincount(flat, weights=result.confidence[rows].ravel(), minlength=count)
-    colours = label_colours(result)
+    (shares, certainties), colours = result.shares, label_colours(result)
     return [
-        LegendRow(
-            index=int(i),
-            name=result.class_names[i],
-            colour=to_hex(colours[i]),
-            area=float(pixels[i] / result.labels.size),
-            confidence=float(certainty[i] / pixels[i]),
-        )
-        for i in np.argsort(-pixels, kind="stable")
-        if pixels[i]
+        LegendRow(int(i), result.class_names[i], to_hex(colours[i]), float(shares[i]), float(certainties[i]))
+        for i in np.argsort(-shares, kind="stable")
+        if shares[i]
     ]
 
 

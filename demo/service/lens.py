@@ -117,7 +117,7 @@ def lens_rows(
 
 def run_lengths(values: npt.NDArray[np.integer]) -> list[int]:
     """Length and value of each run of equal values, in turn: [3, 0, 2, 5] is 0 0 0 5 5."""
-    _, lengths, found = core.results.runs(values)
+    _, lengths, found = core.maps.runs(values)
     return np.stack([lengths, found], axis=1).reshape(-1).tolist()  # type: ignore[no-any-return]
 
 

@@ -8,8 +8,16 @@ import torch
 from scipy.ndimage import median_filter
 from torch.nn import functional as F
 
+from cliptrase_core.maps import runs
 from cliptrase_core.regions import decode
-from cliptrase_core.regions.decode import largest_at_pixels, median_where_contested, region_maps, value_of_chosen, vote
+from cliptrase_core.regions.decode import (
+    Confidence,
+    largest_at_pixels,
+    median_where_contested,
+    region_maps,
+    value_of_chosen,
+    vote,
+)
 
 
 def random_maps(count, h, w, seed=0):
@@ -55,6 +63,17 @@ def test_value_of_the_chosen_map_equals_full_interpolation(monkeypatch, budget):
     chosen = torch.randint(0, 4, (20, 31), generator=torch.Generator().manual_seed(1))
     whole = F.interpolate(maps[None], size=(20, 31), mode="bilinear")[0]
     torch.testing.assert_close(value_of_chosen(maps, chosen), whole.gather(0, chosen[None])[0])
+
+
+@pytest.mark.parametrize("size", [(20, 31), (1, 90), (90, 1), (500, 700)])
+@pytest.mark.parametrize("alike", [True, False])
+def test_confidence_is_summed_by_runs_as_by_pixels(size, alike):
+    maps = random_maps(4, 3, 5).softmax(0)
+    random = torch.randint(0, 4, size, generator=torch.Generator().manual_seed(1)).numpy().astype(np.uint8)
+    labels = largest_at_pixels(maps, size).numpy() if alike else random  # runs of pixels, that go over rows' ends
+    confidence = Confidence(maps, labels)
+    sums = np.bincount(labels.ravel(), weights=np.asarray(confidence).ravel(), minlength=6)
+    np.testing.assert_allclose(confidence.sums(*runs(labels), 6), sums, rtol=1e-5)
 
 
 CONTESTED = {

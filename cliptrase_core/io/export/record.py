@@ -18,7 +18,8 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.io.export.components import Component, ComponentRule, counts_text, find_components
 from cliptrase_core.io.files import MARK
-from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, is_background, runs
+from cliptrase_core.maps import runs
+from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, is_background
 from cliptrase_core.version import VERSION
 from cliptrase_core.viz.palette import label_colours, to_hex
 
@@ -63,24 +64,19 @@ def describe(
 
 
 def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
-    count, total = len(result.class_names), result.labels.size
-    starts, lengths, labels = runs(result.labels)
-    pixels = np.bincount(labels, weights=lengths, minlength=count)
-    certainty = np.add.reduceat(result.confidence.ravel(), starts)  # in pairs: exact enough, and fast
-    certainties = np.bincount(labels, weights=certainty, minlength=count)
-    # Run lengths go down columns: turned once, not for each class.
-    starts, lengths, labels = runs(_turned(result.labels, count))
+    # Run lengths go down columns: turned once, not for each class; NumPy's own way takes five times as long.
+    starts, lengths, labels = runs(np.asarray(cv2.transpose(result.small_labels)))
     order = np.argsort(labels, kind="stable")
     ends = np.stack([starts, starts + lengths], axis=1)[order]
-    bounds = np.searchsorted(labels[order], np.arange(count + 1))
-    colours = label_colours(result)
+    bounds = np.searchsorted(labels[order], np.arange(len(result.class_names) + 1))
+    (shares, certainties), colours = result.shares, label_colours(result)
     return [
         {
             "index": index,
             "name": name,
             "colour": to_hex(colours[index]),
-            "area": float(pixels[index] / total),
-            "confidence": float(certainties[index] / pixels[index]) if pixels[index] else None,
+            "area": float(shares[index]),
+            "confidence": float(certainties[index]),  # no number where it has no pixel
             "rle": {
                 "size": list(result.size),
                 "counts": counts_text(ends[bounds[index] : bounds[index + 1]].ravel(), result.size),
@@ -88,12 +84,6 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
         }
         for index, name in enumerate(result.class_names)
     ]
-
-
-def _turned(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.integer[Any]]:
-    """(W, H), columns as rows; NumPy's own way takes five times as long."""
-    small = labels.astype(np.uint8 if count <= 256 else np.int32, copy=False)
-    return np.asarray(cv2.transpose(small), dtype=small.dtype)
 
 
 def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
