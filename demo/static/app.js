@@ -14,6 +14,8 @@
     // Between a press of Segment and its answer; Stop is seen only then.
     started: () => { document.body.classList.add("running"); return []; },
     ended: () => { document.body.classList.remove("running"); return []; },
+    // Stop was pressed: what was asked and not answered never will be.
+    halted: () => { send("lab:halted"); return lab.ended(); },
     // On a phone the result stands above, the words below it.
     showResult: () => { if (innerWidth < 768 && shows++) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
     // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.
