@@ -140,6 +140,24 @@ class ChangeHandlers:
         return dataclasses.replace(after, fixes=(*others, aimed))
 
     @plainly
+    def take(
+        self, run: Run | None, path: str | None, shown: Shown | None, refinement: Refinement | None
+    ) -> Iterator[ChangeView]:
+        """The Refine tab has made something: that is what is shown now, and fixed as before."""
+        if run is None or refinement is None or refinement.run != run:
+            yield same(ChangeView)
+            return
+        what = dataclasses.replace(carried(shown, self._service.again(run, path))[0], refinement=refinement)
+        try:
+            cut, _ = yield from followed(
+                lambda tell: self._service.shown(what, path, tell), lambda _, said: working(said)
+            )
+        except (UserError, Cancelled) as error:
+            yield same(ChangeView)._replace(status=failed(str(error)))
+            return
+        yield changed(cut, what, strip("calm", how(what), f"{shares(cut)}."))
+
+    @plainly
     def restore(self, run: Run | None, path: str | None, shown: Shown | None, due: bool) -> Iterator[ChangeView]:
         """After a result: it is refined and fixed as the last one of the same picture was.
 
@@ -194,3 +212,9 @@ def wire_restoring(made: Any, result: Result, shared: Shared, handlers: ChangeHa
     """What follows a result that an event has made; the event, for whoever must end it."""
     places = [shared.run, shared.image, result.shown, result.due]
     return made.success(handlers.restore, places, outputs(result, ChangeView), trigger_mode="always_last", **QUIET)
+
+
+def wire_taking(made: Any, result: Result, shared: Shared, refinement: gr.State, handlers: ChangeHandlers) -> Any:
+    """What follows an event of the Refine tab that has made `refinement`; the event, for whoever must end it."""
+    places = [shared.run, shared.image, result.shown, refinement]
+    return made.success(handlers.take, places, outputs(result, ChangeView), trigger_mode="always_last", **QUIET)

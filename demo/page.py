@@ -242,7 +242,9 @@ def build(service: Service) -> gr.Blocks:
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
         ask.wire(page.ask)
-        refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
+        refined = refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
+        for event in refined:
+            changing.wire_taking(event, page.result, page.shared, page.refine.refinement, changes)
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
         batch.wire(page.batch, page.asked, page.refine.mode, page.mine.delete, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)

@@ -97,6 +97,20 @@ def test_masks_that_were_chosen_on_the_refine_tab_are_shown(handlers, cows):
     assert other.refinement == Refinement(cows.run, "edges", "prompts")
 
 
+def test_what_the_refine_tab_made_is_what_is_shown_and_keeps_the_fixes(handlers, cows):
+    fixed = change(handlers, cows, fix=STROKE)[-1].shown
+    chosen = Refinement(cows.run, "sam-nano", "prompts", keep=(0,))
+    view = list(handlers.take(cows.run, COWS, fixed, chosen))[-1]
+    assert view.shown == replace(fixed, refinement=chosen)
+    assert (view.result["kind"], view.result["fixes"]) == ("refined", 1)
+    assert "Refined by sam-nano, 1 fix:" in view.status
+    for run, refinement in ((cows.run, None), (None, chosen), (replace(cows.run, asked=None), chosen)):
+        assert all(map(skipped, next(handlers.take(run, COWS, fixed, refinement))))
+    failing = list(handlers.take(cows.run, COWS, fixed, replace(chosen, keep=(999,))))[-1]
+    assert "Not possible" in failing.status
+    assert skipped(failing.shown)
+
+
 def test_what_belongs_to_another_result_is_ignored(handlers, cows):
     event = SimpleNamespace(_data={"of": "another", "seq": 1, "fix": CLICK})
     assert all(map(skipped, next(handlers.change(cows.run, COWS, None, *REFINING, event))))
