@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -43,12 +43,18 @@ def how(shown: Shown) -> str:
     return f"{base}{f', {fixes} fix' + ('es' if fixes > 1 else '') if fixes else ''}:"
 
 
-def became(before: SegmentView, after: SegmentView) -> str:
-    """Plain text: what the last step changed."""
+_BACK = {"undo": "Fix taken back", "clear": "All fixes taken back"}
+
+
+def became(before: SegmentView, after: SegmentView, asked: Mapping[str, Any]) -> str:
+    """Plain text: what the last step, as the browser asked for it, changed."""
     moved = before.labels != after.labels
+    back = next((said for name, said in _BACK.items() if asked.get(name) is True), "")
     if not moved.any():
-        return "Nothing changed."
+        return f"{back}: nothing changed." if back else "Nothing changed."
     part = html.unescape(percent(float(moved.mean())))  # plain text
+    if back:
+        return f"{back}: {part} of the picture changed."
     new = {after.result.class_names[label] for label in np.unique(after.labels[moved])}
     return f"{part} of the picture became {new.pop()}." if len(new) == 1 else f"{part} of the picture changed."
 
@@ -127,7 +133,7 @@ class ChangeHandlers:
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
-        said = "" if "refined" in asked else became(self._service.shown(before, path)[0], cut)
+        said = "" if "refined" in asked else became(self._service.shown(before, path)[0], cut, asked)
         yield changed(cut, after, strip("calm", how(after), f"{shares(cut)}."), seq=seq, said=said)
 
     @staticmethod

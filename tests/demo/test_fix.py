@@ -65,6 +65,8 @@ def test_a_click_a_stroke_and_steps_back_and_forth(handlers, cows):
     second = change(handlers, cows, first.shown, fix=STROKE)[-1]
     assert "became trees" in second.result["said"]
     back = change(handlers, cows, second.shown, undo=True)[-1]
+    assert back.result["said"].startswith("Fix taken back: ")
+    assert "became" not in back.result["said"]
     assert (back.result["fixes"], back.result["undone"]) == (1, 1)
     np.testing.assert_array_equal(labels_of(back), labels_of(first))
     forth = change(handlers, cows, back.shown, redo=True)[-1]
@@ -270,7 +272,13 @@ def test_the_archive_holds_what_is_shown_in_coco_too(service, cows):
     assert at(0.7, 0.9) == "grass", "taken back"
     record = json.loads(archive.read("cows-refined-fixed.json"))
     assert [entry["tool"] for entry in record["settings"]["fixes"]] == ["click", "brush"]
-    assert "2 fixes were made by hand" in archive.read("HOW-TO.txt").decode()
+    assert "2 fixes were made by hand. They are in settings.fixes" in archive.read("HOW-TO.txt").decode()
+
+
+def test_one_fix_is_told_as_one(service, cows):
+    _, content = bundle(service, Shown(cows.run, fixes=(Fix(((0.1, 0.9),), "trees", radius=0.03),)), COWS)
+    how_to = zipfile.ZipFile(io.BytesIO(content)).read("HOW-TO.txt").decode()
+    assert "Then 1 fix was made by hand. It is in settings.fixes" in how_to
 
 
 @pytest.mark.parametrize("choice", FORMATS)
