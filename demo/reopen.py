@@ -184,7 +184,7 @@ def wire(
 
     quiet: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
     button.upload(
-        None, None, shown.status, js=f"() => {json.dumps(_busy())}", **PRIVATE
+        None, None, shown.status, js=f"() => {{ lab.showOpened(); return {json.dumps(_busy())}; }}", **PRIVATE
     )
     reopened = button.upload(opened, [button, shared.image, model], [*places.values()], **quiet)
     restored = reopened.success(handlers.change, [shared.run, shared.image, saved], outputs(shown, ChangeView), **quiet)
