@@ -106,7 +106,7 @@ def bundle(
             folder,
             stem,
             formats=formats,
-            about={"picture": Path(path).name},
+            about={"picture": Path(path).name, "automatic": what.run.asked.automatic},
             source=path,
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )
