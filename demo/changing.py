@@ -17,7 +17,7 @@ from demo.handling import followed, one_of, plainly, same, whole
 from demo.html import percent, strip
 from demo.service import Refinement, Run, SegmentView, Service, Shown
 from demo.service.refine import MEGABYTES
-from demo.service.shown import carried, stepped
+from demo.service.shown import carried, shown_of, stepped
 from demo.settings import REFINE_MODES
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs
 from demo.tabs.result import Result, drawn, failed, legend_table, shares, state_of
@@ -120,8 +120,9 @@ class ChangeHandlers:
             yield same(ChangeView)
             return
         seq = whole("seq", asked.get("seq"), 0)
-        before, _ = carried(shown, self._service.again(run, path))
+        before = shown_of(run, shown)
         try:
+            before, _ = carried(shown, self._service.again(run, path))
             name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, REFINE_MODES)
             after = stepped(before, asked, name, way, refinement)
             if "fix" in asked:
