@@ -163,7 +163,7 @@ BAR = (
     '<button type="button" data-go="#tabs">More</button></nav>'
 )
 """What a phone shows at its lower edge."""
-STARTED, ENDED = "() => lab.started()", "() => lab.ended()"
+STARTED, ENDED, HALTED = "() => lab.started()", "() => lab.ended()", "() => lab.halted()"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
 REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
@@ -222,7 +222,8 @@ def build(service: Service) -> gr.Blocks:
         handlers = SegmentHandlers(service)
         refining = [page.refine.refiner, page.refine.mode, page.refine.refinement]
         result.wire(page.result, page.lens, page.shared, handlers)
-        fixing = changing.wire(page.result, page.shared, refining, ChangeHandlers(service))
+        changes = ChangeHandlers(service)
+        fixing = changing.wire(page.result, page.shared, refining, changes)
         _wire_lens(page, lens.LensHandlers(service))
         attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
@@ -235,13 +236,15 @@ def build(service: Service) -> gr.Blocks:
         _wire_opening(page, PageHandlers(service), blocks)
         words.wire(page.words, blocks, WordsHandlers())
         reopening = ReopenHandlers(service, handlers)
-        running = [*_wire_segmenting(page, PageHandlers(service), handlers, reopening), fixing]
+        running = _wire_segmenting(page, PageHandlers(service), handlers, reopening, changes, fixing)
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
         my_pictures.wire(page.mine, gone, running, MyPicturesHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
         ask.wire(page.ask)
-        refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
+        refined = refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
+        for event in refined:
+            changing.wire_taking(event, page.result, page.shared, page.refine.refinement, changes)
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
         batch.wire(page.batch, page.asked, page.refine.mode, page.mine.delete, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
@@ -354,9 +357,10 @@ def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
 
 
 def _wire_segmenting(
-    page: Page, opening: PageHandlers, handlers: SegmentHandlers, reopening: ReopenHandlers
-) -> list[Any]:
-    """Wire what makes results; the events that may run long."""
+    page: Page, opening: PageHandlers, handlers: SegmentHandlers, reopening: ReopenHandlers, changes: ChangeHandlers,
+    fixing: Any,
+) -> list[Any]:  # fmt: skip
+    """Wire what makes results, and what ends it: these events, those that follow them, and `fixing`, may run long."""
     out = result.result_outputs(page.result)
     inputs = [page.shared.image, *page.asked]
     common: dict[str, Any] = {"outputs": out, "show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
@@ -389,10 +393,24 @@ def _wire_segmenting(
         **again,
     )
     reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, page.result, page.shared, reopening)
-    running = [pressed, followed, told, changed, reopened]
+    making = [pressed, followed, told, changed]
+    restoring = [changing.wire_restoring(event, page.result, page.shared, changes) for event in making]
     for event in (pressed, followed, told, reopened):
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
-    for event in running:
+    _wire_after([*making, reopened], page, opening, handlers)
+    running = [*making, reopened, *restoring, restored, fixing]
+    a.stop.click(lambda: result.STOPPED, None, page.ask.status, cancels=running, js=HALTED, **CHEAP)
+    # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
+    # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
+    page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
+    # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
+    page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
+    return running
+
+
+def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
+    """What follows each event that has made a result."""
+    for event in made:
         event.then(None, page.remembered, None, js=REMEMBER, **PRIVATE)
         # Another model may have come meanwhile: what is said to run is what made this result, or runs next.
         event.success(opening.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
@@ -405,10 +423,3 @@ def _wire_segmenting(
                 **ONE_AT_A_TIME,
                 **PRIVATE,
             )
-    a.stop.click(lambda: result.STOPPED, None, page.ask.status, cancels=running, js=ENDED, **CHEAP)
-    # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
-    # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
-    page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
-    # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
-    page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
-    return [*running, restored]

@@ -116,6 +116,8 @@ class ReopenHandlers:
             **values_of(saved.asked, automatic=automatic),
             **self._results.view(cut, path)._asdict(),
             "image": path,
+            "shown": None,
+            "due": False,
             "status": told(saved, _areas(cut), cut.run.seen.model) if not saved.changed else _busy(),
             "saved": saved if saved.changed else None,
         }
@@ -181,7 +183,9 @@ def wire(
         return {places[name]: value for name, value in handlers.open(*asked).items()}
 
     quiet: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
-    button.upload(None, None, shown.status, js=f"() => {json.dumps(_busy())}", **PRIVATE)
+    button.upload(
+        None, None, shown.status, js=f"() => {{ lab.showOpened(); return {json.dumps(_busy())}; }}", **PRIVATE
+    )
     reopened = button.upload(opened, [button, shared.image, model], [*places.values()], **quiet)
     restored = reopened.success(handlers.change, [shared.run, shared.image, saved], outputs(shown, ChangeView), **quiet)
     return [reopened, restored]

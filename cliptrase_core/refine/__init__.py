@@ -8,7 +8,7 @@ al., Segment Anything, ICCV 2023), asked about every component of the coarse res
 import sys
 from types import ModuleType
 
-from cliptrase_core.refine.fixes import Fix, apply_fixes, read_fixes
+from cliptrase_core.refine.fixes import Fix, apply_fixes, class_at, read_fixes
 from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
 from cliptrase_core.refine.report import MODES, Refiner
 from cliptrase_core.results import ComponentReport, Refined, RefineReport
@@ -25,6 +25,7 @@ __all__ = [
     "Refined",
     "Refiner",
     "apply_fixes",
+    "class_at",
     "is_here",
     "load_refiner",
     "read_fixes",

@@ -5,7 +5,7 @@ undoing is to leave out the last of the list.
 
 Whatever is taken away from a class goes to "everything else", or to the background, where the result has one; else to
 the nearest other class; where the whole picture is one class, a new "everything else" takes it. A click that excludes
-and an eraser take from one class alone, the one that lies under their first point.
+and an eraser take from one class alone, the one that they name, or that lies under their first point.
 """
 
 from __future__ import annotations
@@ -51,17 +51,23 @@ class Fix:
         class_name: what is there; None says that what the result shows under the first point is not there.
         radius: of the brush, in shares of the picture's longer side; None for a click.
         sam: who is asked what lies under a click, one of `SAMS`; None for a brush.
+        from_class: what is not there, where `class_name` is None: applied to another result, the fix takes from no
+            other class; None takes from what lies under the first point.
     """
 
     points: tuple[tuple[float, float], ...]
     class_name: str | None = None
     radius: float | None = None
     sam: str | None = None
+    from_class: str | None = None
 
     def __post_init__(self) -> None:
         """Raise InputError for what is neither click nor stroke."""
-        if self.class_name is not None and not isinstance(self.class_name, str):
-            _refuse("class", "a name, or nothing", repr(self.class_name)[:80], "Name one of the result's classes.")
+        for name in (self.class_name, self.from_class):
+            if name is not None and not isinstance(name, str):
+                _refuse("class", "a name, or nothing", repr(name)[:80], "Name one of the result's classes.")
+        if self.class_name is not None and self.from_class is not None:
+            _refuse("fix", "a class that is there, or one that is not", "both", "Give one of them.")
         if (self.radius is None) == (self.sam is None):
             got = "neither" if self.sam is None else "both"
             _refuse("fix", "a radius (a stroke) or a SAM (a click)", got, "Give one of them.")
@@ -85,7 +91,8 @@ class Fix:
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON-able values; `read_fixes` reads them."""
         how = {"sam": self.sam} if self.sam is not None else {"radius": self.radius}
-        return {"tool": self.tool, **how, "class": self.class_name, "points": [list(point) for point in self.points]}
+        whose = {"class": self.class_name} | ({"from": self.from_class} if self.from_class is not None else {})
+        return {"tool": self.tool, **how, **whose, "points": [list(point) for point in self.points]}
 
 
 def read_fixes(entries: Any) -> tuple[Fix, ...]:
@@ -117,7 +124,7 @@ def _read(entry: Any) -> Fix:
     how = {"sam": entry.get("sam")} if entry["tool"] == CLICK else {"radius": entry.get("radius")}
     if None in how.values():
         _refuse(entry["tool"], f"its {next(iter(how))}", "none", "Add it.")
-    return Fix(pairs, entry.get("class"), **how)
+    return Fix(pairs, entry.get("class"), **how, from_class=entry.get("from"))
 
 
 def apply_fixes(
@@ -173,6 +180,11 @@ def apply_fixes(
     return dataclasses.replace(result, **changes)
 
 
+def class_at(result: Segmentation, point: tuple[float, float]) -> str:
+    """The class that a result shows at a point, in shares of its width and height."""
+    return result.class_names[int(result.labels[_pixel(point, result.size)])]
+
+
 def _meant(one: Fix, seen: Pixels, size: Size, device: str, step: Step) -> Masked:
     """The pixels of a map of (H, W) that a fix speaks of."""
     if one.sam is None:
@@ -183,9 +195,12 @@ def _meant(one: Fix, seen: Pixels, size: Size, device: str, step: Step) -> Maske
 def _take_away(
     labels: npt.NDArray[np.int32], names: list[str], one: Fix, box: tuple[slice, slice], mask: npt.NDArray[np.bool_]
 ) -> None:
-    """Give what is meant, and shows the class under the first point, to something else; changes labels and names."""
-    row, column = _pixel(one.points[0], (labels.shape[0], labels.shape[1]))
-    old = int(labels[row, column])
+    """Give what is meant, and shows the class that is not there, to something else; changes labels and names."""
+    if one.from_class is None:
+        old = int(labels[_pixel(one.points[0], (labels.shape[0], labels.shape[1]))])
+    else:
+        expect_one_of("class", one.from_class, names)
+        old = names.index(one.from_class)
     released = mask & (labels[box] == old)
     heir = _heir(names, old)
     if heir is None and (labels == old).all():

@@ -107,7 +107,7 @@ def bundle(
             folder,
             stem,
             formats=formats,
-            about={"picture": Path(path).name},
+            about={"picture": Path(path).name, "automatic": what.run.asked.automatic},
             source=path,
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )
@@ -138,8 +138,10 @@ def how_to(file: str, what: Shown, model: LoadedModel, formats: Sequence[str]) -
     if what.refinement is not None and what.refinement.keep is not None:
         hints += "\nWhich masks were taken was chosen by hand: the command decides by their quality.\n"
     if what.fixes:
+        several = len(what.fixes) > 1
         hints += (
-            f"\nThen {len(what.fixes)} fixes were made by hand. They are settings.fixes of the JSON, and applied by\n"
+            f"\nThen {len(what.fixes)} {'fixes were' if several else 'fix was'} made by hand. "
+            f"{'They are' if several else 'It is'} in settings.fixes of the JSON, and applied by\n"
             "cliptrase_core.refine.apply_fixes(result, picture, cliptrase_core.refine.read_fixes(settings['fixes'])).\n"
         )
     refining = None if what.refinement is None else (what.refinement.refiner, what.refinement.mode)

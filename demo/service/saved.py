@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from cliptrase_core.options import SegmentOptions, options_of
+from cliptrase_core.options import LayoutOptions, SegmentOptions, options_of
 from demo import core
 from demo.errors import UserError, for_people
 from demo.file_kinds import is_picture
@@ -173,6 +173,7 @@ def _understood(record: Mapping[str, Any]) -> Saved:
         with for_people():
             side = short if preset == "auto" and short in SHORT_SIDES else None
             asked = SegmentRequest(words=words, preset=preset, short_side=side, **given)
+            asked = _as_chosen(asked, record.get("automatic"))
             fixes = core.refine.read_fixes(settings.get("fixes", []))
             keep = None if "keep" not in settings else tuple(settings["keep"])
             if not all(type(number) is int for number in keep or ()):
@@ -183,6 +184,22 @@ def _understood(record: Mapping[str, Any]) -> Saved:
     key = NANO if model == NANO else f"{model}:{weights}"
     size = (shape[0], shape[1])
     return Saved(Path(record["picture"]).name, size, asked, key, areas, refiner, mode, keep, fixes, None)
+
+
+def _as_chosen(asked: SegmentRequest, automatic: Any) -> SegmentRequest:
+    """The same, with what was left to preset, method and model left to them again.
+
+    Args:
+        asked: every option as it was in effect.
+        automatic: names of those that were left; None in older records and those of the command line: then what equals
+            that choice counts as left to it.
+    """
+    if automatic is None:
+        method, preset = core.methods.registry.method_by_name(asked.method), core.presets.preset_by_name(asked.preset)
+        usual = {"templates": preset.templates, "vote": method.regions_vote, "residual": method.residual}
+        automatic = [name for name, value in usual.items() if getattr(asked, name) == value]
+    unset = {one.name for one in (*options_of(LayoutOptions), *options_of(SegmentOptions)) if one.unset}
+    return replace(asked, **dict.fromkeys(unset.intersection(automatic)))
 
 
 def _refusal(what: str) -> UserError:

@@ -40,6 +40,12 @@ class SegmentRequest(SegmentOptions, LayoutOptions):
         return {name: getattr(self, name) for name in names}
 
     @property
+    def automatic(self) -> list[str]:
+        """Names of the options that are left to preset, method and model."""
+        unset = [one.name for one in (*options_of(LayoutOptions), *options_of(SegmentOptions)) if one.unset]
+        return [name for name in unset if getattr(self, name) is None]
+
+    @property
     def before_vote(self) -> SegmentRequest:
         """What pixels say by themselves: the same for every clustering, so that it is made once."""
         return replace(self, vote=False, threshold=0.0, denoise="cls", eps=None, min_samples=None)

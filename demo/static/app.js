@@ -14,8 +14,12 @@
     // Between a press of Segment and its answer; Stop is seen only then.
     started: () => { document.body.classList.add("running"); return []; },
     ended: () => { document.body.classList.remove("running"); return []; },
+    // Stop was pressed: what was asked and not answered never will be.
+    halted: () => { send("lab:halted"); return lab.ended(); },
     // On a phone the result stands above, the words below it.
     showResult: () => { if (innerWidth < 768 && shows++) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
+    // A saved result is opened far below: what becomes of it is said and shown above.
+    showOpened: () => $(innerWidth < 768 ? "#result" : ".gradio-container").scrollIntoView({ behavior: "smooth", block: "start" }),
     // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.
     remember: (names, plain, values) => {
       const address = new URL(location.href), decided = values[names.length] === "yes";

@@ -41,7 +41,7 @@ function waiting() {
 function settled(fresh) {
   pending = fresh ? [] : pending.filter(mark => mark.seq > (data.seq ?? 0));
   if (fresh) stroke = null;
-  for (const one of element.querySelectorAll("[name=kind]")) one.checked = one.value === (data.kind ?? "coarse");
+  asShown();
   said.textContent = data.said ?? "";
   const chosenClass = classes.value;
   classes.replaceChildren(...data.names.map(name => new Option(name, name)));
@@ -50,6 +50,19 @@ function settled(fresh) {
   waiting();
   hint();
 }
+
+// The switch says what is shown, not what was asked for.
+function asShown() {
+  for (const one of element.querySelectorAll("[name=kind]")) one.checked = one.value === (data.kind ?? "coarse");
+}
+
+document.addEventListener("lab:halted", () => {
+  if (!data || !pending.length) return;
+  pending = [];
+  asShown();
+  waiting();
+  paint();
+});
 
 function nothing() {
   pending = [];

@@ -17,6 +17,7 @@ const HEAT = ["before", "after"], GROUPS = ["clusters", "denoised"];
 
 let data = null; // the value, decoded
 let at = 0; // patch that is shown
+let reworked = false; // whether the result above was refined or fixed since: the lens shows what CLIPtrase itself says
 let pinned = 0; // patch that was clicked or reached by keys: when the pointer leaves, the lens goes back to it
 let due = false; // whether the next frame draws
 let layer = 0, head = null; // what is asked for; `data.layer` and `data.head` are what is shown
@@ -303,8 +304,9 @@ function say(x, y) {
   const from = own ? "" : ` (always of layer ${clustered}, all heads)`;
   set(says.clusters, `Without denoising${from}: ${group("clusters")}.`);
   set(says.denoised, `${denoise === "none" ? "Denoising is off" : "With denoising"}${from}: ${group("denoised")}.`);
-  set(says.words, `This spot: ${spot}.`);
-  later("live", 600, () => set(live, `Row ${y}, column ${x}. ${$(".lens-tell").textContent} This spot: ${spot}.`));
+  const said = `${reworked ? "Before refinement and fixes" : "This spot"}: ${spot}.`;
+  set(says.words, said);
+  later("live", 600, () => set(live, `Row ${y}, column ${x}. ${$(".lens-tell").textContent} ${said}`));
 }
 
 function group(view) {
@@ -449,6 +451,10 @@ const actions = {
   home: () => data && pin(data.start), previous: () => turn(-1), next: () => turn(1),
 };
 for (const [name, act] of Object.entries(actions)) $(`[data-do=${name}]`).addEventListener("click", act);
+document.addEventListener("lab:changed", event => {
+  reworked = event.detail;
+  if (data) show(at);
+});
 $(".lens-head").addEventListener("change", event => askLayer(layer, event.target.value === "" ? null : Number(event.target.value)));
 kind.addEventListener("change", () => data && show(at));
 $(".lens-smooth").addEventListener("change", event => root.classList.toggle("lens-even", event.target.checked));

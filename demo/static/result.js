@@ -36,6 +36,7 @@ async function read() {
   const spots = new Int16Array(Uint8Array.from(atob(value.spots), c => c.charCodeAt(0)).buffer);
   data = { ...value, picture, labels, spots, width: picture.width, height: picture.height };
   $("img").alt = canvas.ariaLabel = value.alt;
+  document.dispatchEvent(new CustomEvent("lab:changed", { detail: Boolean(data.changed) }));
   if (!fresh) {
     if (!data.classes.some(one => one.index === isolated)) isolated = null;
     settled(false);

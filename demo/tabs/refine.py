@@ -371,8 +371,11 @@ def draw() -> Refine:
     )
 
 
-def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers: RefineHandlers) -> None:
-    """Events of this tab; `stop` is the page's own button, which ends what runs here too."""
+def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers: RefineHandlers) -> list[Any]:
+    """Events of this tab; `stop` is the page's own button, which ends what runs here too.
+
+    Returns those that make a refined result.
+    """
     offer: dict[str, Any] = {"fn": handlers.offer, "inputs": tab.refiner, "outputs": outputs(tab, OfferView), **CHEAP}
     gr.on([opened.select, tab.refiner.input], **offer)
     fetching = tab.fetch.click(
@@ -418,6 +421,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
     # A refined result belongs to what was shown when it was made. Nothing is cancelled here: this event may come late,
     # when Refine has been pressed for the new result.
     shared.token.change(handlers.forget, [tab.refinement, shared.run], everything, **CHEAP)
+    return [running, choosing]
 
 
 def _results() -> dict[str, Any]:

@@ -195,9 +195,10 @@ class ResultView(NamedTuple):
     run: Any
     token: Any
     shown: Any
+    due: Any
 
 
-NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "", None)
+NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "", None, False)
 """What stands there before there is a result."""
 
 
@@ -311,7 +312,8 @@ class SegmentHandlers:
             status=done(cut),
             run=cut.run,
             token=cut.run.token,
-            shown=None,
+            shown=gr.skip(),  # what became of the result before
+            due=True,  # becomes of this one too, by `demo.changing`
         )
 
     def _drawn(self, cut: SegmentView, path: str | None) -> dict[str, Any]:
@@ -350,7 +352,7 @@ SPOT_HTML = '<p class="now">Point at the picture: it says what is there, and wha
 
 @dataclass(frozen=True)
 class Result:
-    """Components of the result, and the two values that say which one is shown."""
+    """Components of the result, and the values that say which one is shown, and whether fixes are due."""
 
     result: gr.HTML
     legend: gr.HTML
@@ -368,6 +370,7 @@ class Result:
     run: gr.State
     token: gr.Textbox
     shown: gr.State
+    due: gr.State
 
 
 def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
@@ -405,7 +408,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(
         picture, legend, point, absent, findings, status, costs, formats, download, figure, save, place, file, run,
-        token, gr.State(None),
+        token, gr.State(None), gr.State(False),
     )  # fmt: skip
 
 

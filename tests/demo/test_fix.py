@@ -7,6 +7,7 @@ import html
 import io
 import json
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,6 +65,8 @@ def test_a_click_a_stroke_and_steps_back_and_forth(handlers, cows):
     second = change(handlers, cows, first.shown, fix=STROKE)[-1]
     assert "became trees" in second.result["said"]
     back = change(handlers, cows, second.shown, undo=True)[-1]
+    assert back.result["said"].startswith("Fix taken back: ")
+    assert "became" not in back.result["said"]
     assert (back.result["fixes"], back.result["undone"]) == (1, 1)
     np.testing.assert_array_equal(labels_of(back), labels_of(first))
     forth = change(handlers, cows, back.shown, redo=True)[-1]
@@ -96,10 +99,25 @@ def test_masks_that_were_chosen_on_the_refine_tab_are_shown(handlers, cows):
     assert other.refinement == Refinement(cows.run, "edges", "prompts")
 
 
+def test_what_the_refine_tab_made_is_what_is_shown_and_keeps_the_fixes(handlers, cows):
+    fixed = change(handlers, cows, fix=STROKE)[-1].shown
+    chosen = Refinement(cows.run, "sam-nano", "prompts", keep=(0,))
+    view = list(handlers.take(cows.run, COWS, fixed, chosen))[-1]
+    assert view.shown == replace(fixed, refinement=chosen)
+    assert (view.result["kind"], view.result["fixes"]) == ("refined", 1)
+    assert "Refined by sam-nano, 1 fix:" in view.status
+    for run, refinement in ((cows.run, None), (None, chosen), (replace(cows.run, asked=None), chosen)):
+        assert all(map(skipped, next(handlers.take(run, COWS, fixed, refinement))))
+    failing = list(handlers.take(cows.run, COWS, fixed, replace(chosen, keep=(999,))))[-1]
+    assert "Not possible" in failing.status
+    assert skipped(failing.shown)
+
+
 def test_what_belongs_to_another_result_is_ignored(handlers, cows):
     event = SimpleNamespace(_data={"of": "another", "seq": 1, "fix": CLICK})
     assert all(map(skipped, next(handlers.change(cows.run, COWS, None, *REFINING, event))))
-    stale = Shown(Refinement(None, "edges", "prompts"), fixes=(Fix(((0.5, 0.5),), "x", radius=0.1),))
+    elsewhere = replace(cows.run, seen=replace(cows.run.seen, picture="another"))
+    stale = Shown(elsewhere, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
     assert change(handlers, cows, stale, fix=STROKE)[-1].result["fixes"] == 1
 
 
@@ -140,6 +158,98 @@ def test_a_spot_of_what_was_fixed_is_what_is_shown(service, cows):
     assert point_at(service, cows.run, COWS, *place, shown).shown == "trees"
 
 
+# The next result
+
+
+@pytest.fixture
+def restored(service, handlers):
+    """What is shown of the result of other words or settings, after something was shown."""
+
+    def then(shown, words=WORDS, **settings):
+        run = service.segment(COWS, SegmentRequest(words, **settings)).run
+        return run, list(handlers.restore(run, COWS, shown, True))[-1]
+
+    return then
+
+
+def test_fixes_stay_when_words_or_settings_change_and_can_be_taken_back(handlers, cows, restored):
+    first = change(handlers, cows, fix={**STROKE, "tool": "click", "points": [[0.5, 0.5]]})[-1]
+    second = change(handlers, cows, first.shown, fix=STROKE)[-1]
+    third = change(handlers, cows, change(handlers, cows, second.shown, fix=STROKE)[-1].shown, undo=True)[-1]
+    for words, settings in ((WORDS, {"image_prior": True}), ("trees; sky; cow; grass", {}), (WORDS, {})):
+        run, view = restored(third.shown, words, **settings)
+        assert (view.shown.run, view.shown.fixes, len(view.shown.undone)) == (run, second.shown.fixes, 1)
+        assert (view.result["of"], view.result["fixes"], view.result["undone"]) == (run.token, 2, 1)
+        assert "Coarse, 2 fixes:" in view.status
+        rows, columns = labels_of(view).shape
+        shown = view.result["names"][labels_of(view)[int(0.9 * rows), int(0.2 * columns)]]
+        assert shown == "trees"
+        back = change(handlers, SimpleNamespace(run=run), view.shown, undo=True)[-1]
+        assert (back.result["fixes"], back.result["undone"]) == (1, 2)
+
+
+def test_a_fix_whose_class_is_gone_is_dropped_and_that_is_said(handlers, cows, restored):
+    grass = {**STROKE, "class": "grass"}
+    shown = change(handlers, cows, change(handlers, cows, fix=STROKE)[-1].shown, fix=grass)[-1].shown
+    _, view = restored(shown, "cow; grass; sky")
+    assert [one.class_name for one in view.shown.fixes] == ["grass"]
+    assert "1 fix of 'trees' was dropped: it is no class any more." in html.unescape(view.status)
+    _, view = restored(shown, "sky; sand")
+    assert not view.shown.changed
+    assert "2 fixes of 'trees', 'grass' were dropped: they are no classes any more." in html.unescape(view.status)
+    assert view.result["fixes"] == 0
+
+
+def test_a_word_that_became_a_synonym_keeps_its_fixes(handlers, cows, restored):
+    shown = change(handlers, cows, fix=STROKE)[-1].shown
+    _, view = restored(shown, "cow; grass; forest, Trees")
+    assert [one.class_name for one in view.shown.fixes] == ["forest"]
+
+
+def test_what_was_excluded_takes_from_its_own_class_alone(service, handlers, cows, restored):
+    first = change(handlers, cows, fix=CLICK)[-1]
+    assert first.shown.fixes[0].from_class == "cow"
+    run, view = restored(first.shown, "trees; cow; grass")
+    assert view.shown.fixes[0].from_class == "cow"
+    taken = labels_of(view) != service.again(run, COWS).labels
+    assert set(service.again(run, COWS).labels[taken]) <= {1}
+    _, view = restored(first.shown, "horse; grass")
+    assert "1 fix of 'cow' was dropped" in html.unescape(view.status)
+
+
+def test_the_switch_stays_and_masks_chosen_by_hand_are_said_to_go(cows, restored):
+    _, view = restored(Shown(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,))), "cow; grass; sky")
+    assert view.result["kind"] == "refined"
+    assert (view.shown.refinement.refiner, view.shown.refinement.keep) == ("sam-nano", None)
+    assert "no longer as you chose" in view.status
+    same = Shown(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,)))
+    assert restored(same)[1].shown == same
+
+
+def test_weights_that_are_gone_are_said(cows, restored):
+    fixes = (Fix(((0.5, 0.5),), "cow", sam="vit_b"), Fix(((0.5, 0.1),), "trees", radius=0.03))
+    _, view = restored(Shown(cows.run, Refinement(cows.run, "vit_b", "prompts"), fixes), image_prior=True)
+    assert (view.shown.refinement, view.shown.fixes) == (None, fixes[1:])
+    assert "The weights of vit_b are no longer here" in view.status
+    assert "1 fix was dropped: SAM's weights are no longer here." in html.unescape(view.status)
+    same = list(restored(Shown(cows.run, None, fixes)))[-1]
+    assert "Not possible" in same.status
+    assert same.shown == Shown(cows.run)
+
+
+def test_another_picture_another_part_of_it_and_a_failure_bring_nothing_back(service, handlers, cows, restored):
+    shown = change(handlers, cows, fix=STROKE)[-1].shown
+    run, view = restored(shown, preset="paper-224")
+    assert view.shown == Shown(run)
+    assert "1 fix was dropped: another part of the picture is divided." in view.status
+    other = service.segment(str(EXAMPLES / "kitten.jpg"), SegmentRequest(WORDS)).run
+    view = list(handlers.restore(other, str(EXAMPLES / "kitten.jpg"), shown, True))[-1]
+    assert skipped(view.result)
+    assert view.shown == Shown(other)
+    for run, due in ((cows.run, False), (None, True)):
+        assert all(map(skipped, next(handlers.restore(run, COWS, shown, due))))
+
+
 # The download
 
 
@@ -162,7 +272,13 @@ def test_the_archive_holds_what_is_shown_in_coco_too(service, cows):
     assert at(0.7, 0.9) == "grass", "taken back"
     record = json.loads(archive.read("cows-refined-fixed.json"))
     assert [entry["tool"] for entry in record["settings"]["fixes"]] == ["click", "brush"]
-    assert "2 fixes were made by hand" in archive.read("HOW-TO.txt").decode()
+    assert "2 fixes were made by hand. They are in settings.fixes" in archive.read("HOW-TO.txt").decode()
+
+
+def test_one_fix_is_told_as_one(service, cows):
+    _, content = bundle(service, Shown(cows.run, fixes=(Fix(((0.1, 0.9),), "trees", radius=0.03),)), COWS)
+    how_to = zipfile.ZipFile(io.BytesIO(content)).read("HOW-TO.txt").decode()
+    assert "Then 1 fix was made by hand. It is in settings.fixes" in how_to
 
 
 @pytest.mark.parametrize("choice", FORMATS)

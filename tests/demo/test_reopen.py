@@ -113,7 +113,21 @@ def test_words_settings_picture_and_result_come_back(service, handlers, download
     assert values["automatic"] is (asked.eps is None)
     again = service.segment(values["image"], asked_by(values))
     np.testing.assert_array_equal(again.labels, before.labels)
+    assert asked_by(values) == dataclasses.replace(asked, words=asked_by(values).words), "what was auto is auto again"
     assert asked_by(values).words == asked.words
+
+
+def test_older_records_say_what_was_in_effect_and_what_suits_is_auto_again(handlers, downloaded, tmp_path):
+    files = files_of(downloaded(SegmentRequest("cat; dog", vote=False)))
+    name = next(name for name in files if name.endswith(".json"))
+    record = json.loads(files[name])
+    assert record.pop("automatic") == ["short_side", "eps", "min_samples", "templates", "residual"]
+    values = handlers.open(packed(tmp_path, {**files, name: json.dumps(record)}), None, None)
+    assert (values["templates"], values["residual"], values["vote"]) == ("auto", "auto", "no")
+    assert "The result is the saved one." in values["status"]
+    for hostile in (7, {"eps": 1}, ["<b>", None, "words"], [[]]):
+        files[name] = json.dumps({**record, "automatic": hostile})
+        assert "<b>" not in handlers.open(packed(tmp_path, files), None, None)["status"].replace("<b>", "", 1)
 
 
 def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, photo):

@@ -111,6 +111,41 @@ def test_an_exclude_click_a_stroke_and_an_undo_reach_the_coco_file(open_page, ar
     assert page.strangers == []
 
 
+def test_fixes_outlast_a_second_segment_another_word_and_a_setting(open_page, artifacts):
+    page = open_page(1280, 800)
+    open_bench(page)
+    words = page.locator("#words textarea").input_value()
+    tool(page, "brush")
+    classes = page.locator("#result .bench select")
+    name = classes.locator("option").nth(1).inner_text()
+    classes.select_option(name)
+    draw_by_mouse(page, STROKE)
+    expect_fixes(page, 1)
+    page.locator("#result .open-bench").click()
+
+    page.locator("#segment").click()
+    expect(page.locator("#status")).to_contain_text("Done:")
+    expect_fixes(page, 1)
+    page.locator("#words textarea").fill(f"zebra, {words}" if ";" not in words else f"zebra; {words}")
+    page.locator("#words textarea").press("Enter")
+    steps.expect_result_of(page, page.locator("#words textarea").input_value())
+    expect_fixes(page, 1)
+    page.get_by_label("Image prior").check()
+    expect_fixes(page, 1)
+    page.locator("#words textarea").fill(",")
+    page.locator("#segment").click()
+    expect(page.locator("#status")).to_contain_text("Type at least one class")
+    page.locator("#result .open-bench").click()
+    page.locator("#result [data-do=undo]").click()
+    expect_fixes(page, 0)
+    page.locator("#result [data-do=redo]").click()
+    expect_fixes(page, 1)
+    page.locator("#words textarea").fill("zebra; mountain")
+    page.locator("#words textarea").press("Enter")
+    expect(page.locator("#status")).to_contain_text(f"1 fix of '{name}' was dropped: it is no class any more.")
+    page.screenshot(path=artifacts / "fix_1280_dropped.png")
+
+
 def test_coarse_and_refined_are_one_switch_of_the_result_and_its_download(open_page):
     page = open_page(1280, 800)
     steps.open_example(page, 1)
@@ -129,6 +164,10 @@ def test_coarse_and_refined_are_one_switch_of_the_result_and_its_download(open_p
     page.locator("#words textarea").fill(words)
     page.locator("#segment").click()
     steps.expect_result_of(page, words)
+    expect(page.locator("#status")).to_contain_text("Refined by sam-nano+edges:")
+    expect(page.locator("#result [value=refined]")).to_be_checked()
+    steps.open_example(page, 2)
+    expect(page.locator("#status")).to_contain_text("Done:")
     expect(page.locator("#result [value=coarse]")).to_be_checked()
 
 

@@ -36,6 +36,9 @@ def test_a_person_refines_boundaries_and_decides_about_components(open_page, art
     share = page.locator("#refine-share")
     expect(share).to_contain_text("pixels changed their class", timeout=PATIENCE)
     expect(page.locator("#refine-news")).to_contain_text("components have a new mask")
+    expect(page.locator("#status")).to_contain_text("Refined by sam-nano+edges:")
+    expect(page.locator("#result [value=refined]")).to_be_checked()
+    expect(page.locator("#lens [data-view=words]").locator("..")).to_contain_text("Before refinement and fixes:")
     expect(page.locator("#refine-classes tbody tr").first).to_be_visible()
     for name in ("#refine-slider", "#refine-boundaries"):
         page.locator(name).scroll_into_view_if_needed()

@@ -44,9 +44,12 @@ def test_a_downloaded_result_opens_again(open_page):
     open_example(page, 4)
     code = base64.b64encode(archive.read_bytes()).decode()
     for place, name in (("#legend", "a.zip"), ("#picture", "b.zip")):  # anywhere, and on the box of the picture
+        page.locator("#reopen").scroll_into_view_if_needed()
         page.evaluate(DROP, [place, name, code])
         expect(page.locator("#status")).to_contain_text("Opened: cows.jpg", timeout=PATIENCE)
         expect(page.locator("#status")).to_contain_text("The result is the saved one.")
+        for part in ("#status", "#result canvas"):
+            expect(page.locator(part)).to_be_in_viewport()
         expect_result_of(page, "cow; grass; sky")
         expect(page.locator("#words textarea")).to_have_value("cow; grass; sky")
         expect(page.locator("#legend tbody")).to_have_text(legend, use_inner_text=True)
@@ -61,6 +64,8 @@ def test_a_downloaded_result_opens_again(open_page):
 def test_what_is_no_result_is_said_and_the_page_stays(open_page, content):
     page = open_page(1280, 800)
     expect_result_of(page, FIRST_WORDS)
+    page.locator("#reopen").scroll_into_view_if_needed()
     page.evaluate(DROP, ["#legend", "a.zip", base64.b64encode(content).decode()])
     expect(page.locator("#status")).to_contain_text("expected a result that was downloaded", timeout=PATIENCE)
+    expect(page.locator("#status")).to_be_in_viewport()
     expect_result_of(page, FIRST_WORDS)

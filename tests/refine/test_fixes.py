@@ -143,6 +143,19 @@ def test_the_eraser_takes_from_the_class_under_its_first_point_alone():
     assert (fixed.labels[labels == 0] == 2).any()
 
 
+def test_an_eraser_that_names_its_class_takes_from_that_one_alone_and_comes_back_from_json():
+    labels, dot = halves(60, 90, 45), ((0.3, 0.5),)
+    result = result_of(labels, ["left", "right", EVERYTHING_ELSE])
+    (one,) = read_fixes([Fix(dot, radius=0.05, from_class="right").as_dict()])
+    assert (apply_fixes(result, painted(labels), [one]).labels == labels).all(), "left lies there"
+    swapped = result_of(1 - labels, ["left", "right", EVERYTHING_ELSE])
+    assert (apply_fixes(swapped, painted(labels), [one]).labels == 2).any()
+    pair = result_of(labels, ["left", "right"])
+    assert (apply_fixes(pair, painted(labels), [one]).labels == labels).all(), "nothing to give away"
+    with pytest.raises(InputError, match="class: expected one of left, right, got 'cup'"):
+        apply_fixes(pair, painted(labels), [Fix(dot, radius=0.05, from_class="cup")])
+
+
 # Undo, exports, JSON
 
 
@@ -225,6 +238,8 @@ def test_no_fix_changes_nothing():
         ({"sam": "sam-nano"}, "got both"),
         ({"radius": None, "sam": "edges"}, "sam: expected one of"),
         ({"class_name": 3}, "class: expected a name"),
+        ({"from_class": 3}, "class: expected a name"),
+        ({"class_name": "a", "from_class": "b"}, "one that is not, got both"),
     ],
 )
 def test_what_is_no_fix_is_explained(how, said):
