@@ -342,7 +342,7 @@ def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
 
     Returns:
         base64 of (h*w, 4) int16, little-endian: class, its probability in thousandths, the next class and its own;
-        -1 where there is one class only.
+        -1 where there is one class only. The two never add to more than 1000.
     """
     flat = probabilities.reshape(len(probabilities), -1)
     columns = np.arange(flat.shape[1])
@@ -353,7 +353,8 @@ def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
         rest = flat.copy()
         rest[first, columns] = -1
         second = rest.argmax(axis=0)
-        spots[:, 2], spots[:, 3] = second, np.rint(1000 * flat[second, columns])
+        spots[:, 2] = second
+        spots[:, 3] = np.minimum(np.rint(1000 * flat[second, columns]), 1000 - spots[:, 1])
     return base64.b64encode(spots.tobytes()).decode("ascii")
 
 

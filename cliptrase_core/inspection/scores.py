@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -136,8 +136,25 @@ class PatchScores:
             InputError: outside the labels' frame.
         """
         expect_place("pixel", row, column, self.size, "Pick a pixel of the labels.")
-        probabilities = _bilinear(self.class_probabilities, self.size, row, column)
-        words = _bilinear(self.logits, self.size, row, column)
+        return self._ranked(lambda maps: _bilinear(maps, self.size, row, column))
+
+    def of_patch(self, row: int, column: int) -> list[Candidate]:
+        """Every class at a patch, likeliest first, as the patch says it by itself.
+
+        Args:
+            row: of the patch, from 0.
+            column: of the patch, from 0.
+
+        Raises:
+            InputError: outside the grid.
+        """
+        h, w = self.logits.shape[1:]
+        expect_place("patch", row, column, (h, w), "Pick a patch of the grid.")
+        return self._ranked(lambda maps: maps[:, row, column])
+
+    def _ranked(self, at: Callable[[Tensor], Tensor]) -> list[Candidate]:
+        """Every class, likeliest first; `at` takes the (C,) values of a place out of (C, h, w) maps."""
+        probabilities, words = at(self.class_probabilities), at(self.logits)
         best: dict[int, int] = {}  # label -> its best prompt
         for prompt, label in enumerate(self.vocabulary.prompt_labels):
             if label not in best or words[prompt] > words[best[label]]:

@@ -55,7 +55,7 @@ function read() {
     heat: Uint32Array.from({ length: 256 }, (_, i) => colour(...heat.subarray(3 * i, 3 * i + 3))),
     labels: unrolled(value.labels.runs, tall * wide),
     classes: unrolled(value.classes, n),
-    confidence: bytes(value.confidence),
+    spots: spotsOf(value.spots),
     clusters: unrolled(value.clusters.before, n),
     denoised: unrolled(value.clusters.after, n),
   };
@@ -283,8 +283,8 @@ for (const [name, text] of [
 }
 
 function say(x, y) {
-  const { h, w, numbers: { before, after }, global_patches: { length: count }, names, classes, confidence, denoise } = data;
-  const spot = `${names[classes[at]]} ${confidence[at]}\u00a0%`;
+  const { h, w, numbers: { before, after }, global_patches: { length: count }, classes, denoise } = data;
+  const spot = spotSaid(data, classes[at], at);
   for (const name of ["on_global", "entropy", "near"]) for (const side of HEAT) {
     set(cells[`${name}.${side}`], percent(data.numbers[side][name][at]));
   }

@@ -49,7 +49,7 @@ def draw() -> gr.HTML:
         value=None,
         html_template=_template(),
         css_template=static("lens.css"),
-        js_on_load=static("lens.js") + static("present.js"),
+        js_on_load=static("spot.js") + static("lens.js") + static("present.js"),
         apply_default_css=False,
         elem_id="lens",
         padding=False,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from demo import core
-from demo.drawing import labels_url, picture_url, spots_code
+from demo.drawing import labels_url, picture_url
 from demo.errors import UserError, for_people
 from demo.handling import (
     DownloadView,
@@ -25,7 +25,7 @@ from demo.handling import (
     whole,
 )
 from demo.html import hint, percent, seconds, some, sort_head, strip, swatch, word
-from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, scores_of
+from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, scores_of, spots_of
 from demo.service.download import FORMATS, KINDS, USUAL, figure_file
 from demo.service.shown import shown_of
 from demo.static import static
@@ -168,12 +168,14 @@ def point_facts(point: Point) -> str:
     shown, (first, *others) = point.shown, point.candidates
     lines = [f"<b>{swatch(point.colour)} {word(shown)}</b> at column {point.column}, row {point.row}"]
     lines.append(
-        f"The patch itself says {word(first.name)} ({percent(first.probability)}), by the word {word(first.word)}"
+        f"This patch alone says {word(first.name)} ({percent(first.probability)}), by the word {word(first.word)}"
         + (f"; then {word(others[0].name)} ({percent(others[0].probability)})" if others else "")
         + (f", a margin of {percent(first.probability - others[0].probability)}" if others else "")
     )
     if point.abstained:
         lines.append("It is less sure than the threshold, so the pixel is background.")
+    elif point.mixed:
+        lines.append(f"Between patches their scores are mixed: here {word(shown)} comes first.")
     elif point.region is not None:
         lines.append(
             f"Region {point.region} ({percent(point.region_area)} of the picture) voted for "
@@ -316,15 +318,13 @@ class SegmentHandlers:
 
     def _drawn(self, cut: SegmentView, path: str | None) -> dict[str, Any]:
         """What the browser draws the result from."""
-        probabilities = scores_of(self._service, cut.run, path).class_probabilities.numpy()
         return {
             **drawn(cut),
+            **spots_of(self._service, cut.run, path),
             "token": cut.run.token,
             "words": cut.run.asked.words,
             "grid": list(cut.run.seen.grid),
-            "scored": len(probabilities),  # classes that patches were compared with
             "picture": picture_url(cut.shown),
-            "spots": spots_code(probabilities),
         }
 
 
@@ -376,7 +376,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
         picture = gr.HTML(
             None,
             html_template=static("result.html"),
-            js_on_load=static("result.js") + static("fix.js") + static("copy.js"),
+            js_on_load=static("spot.js") + static("result.js") + static("fix.js") + static("copy.js"),
             apply_default_css=False,
             elem_id="result",
         )

@@ -41,6 +41,14 @@ def test_candidates_are_every_class_likeliest_first_with_its_best_word(scores):
     assert words["background"] in {"wall", "floor"}
 
 
+def test_candidates_of_a_patch_are_what_it_says_by_itself(scores):
+    found = scores.of_patch(1, 2)
+    assert [c.probability for c in found] == sorted(scores.class_probabilities[:, 1, 2].tolist(), reverse=True)
+    assert found[0].label == int(scores.class_probabilities[:, 1, 2].argmax())
+    with pytest.raises(InputError, match="patch"):
+        scores.of_patch(scores.logits.shape[1], 0)
+
+
 def test_probabilities_of_a_patch_are_a_softmax_of_the_best_words(scores):
     logits = scores.logits[:, 1, 2].double().numpy()
     best = np.array([max(logits[0], logits[1]), logits[2], logits[3], max(logits[4], logits[5])])
