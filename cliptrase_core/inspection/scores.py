@@ -113,17 +113,23 @@ class PatchScores:
         scale: what the method multiplies cosines by.
         vocabulary: whose prompts the rows are.
         size: (H0, W0) of the labels' frame.
+        missing: labels that do not compete, see `missing_classes`.
+        everything_else: whether what resembles no class is a class of its own, the last.
     """
 
     logits: Tensor
     scale: float
     vocabulary: Vocabulary
     size: Size
+    missing: tuple[int, ...] = ()
+    everything_else: bool = False
 
     @property
     def class_probabilities(self) -> Tensor:
-        """(C, h, w) softmax over labels, each as likely as its likeliest word; adds to 1."""
-        return label_probabilities(self.logits, torch.tensor(self.vocabulary.prompt_labels))
+        """(C, h, w) softmax over the labels that compete, each as likely as its likeliest word; adds to 1."""
+        maps, label_of, names = competing(self.logits, self.vocabulary, self.missing, self.everything_else)
+        found = label_probabilities(maps, label_of)
+        return torch.cat([found, found.new_zeros(len(names) - len(found), *found.shape[1:])])  # the last may be missing
 
     def at(self, row: int, column: int) -> list[Candidate]:
         """Every class at a pixel, likeliest first; the probability is interpolated between patches.
@@ -160,6 +166,8 @@ class PatchScores:
             if label not in best or words[prompt] > words[best[label]]:
                 best[label] = prompt
         prompts, names = self.vocabulary.prompts, self.vocabulary.class_names
+        if self.everything_else:
+            best[len(names)], prompts, names = len(prompts), (*prompts, EVERYTHING_ELSE), (*names, EVERYTHING_ELSE)
         order = probabilities.argsort(descending=True, stable=True).tolist()
         return [Candidate(i, names[i], prompts[best[i]], float(probabilities[i])) for i in order]
 

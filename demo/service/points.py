@@ -62,6 +62,8 @@ def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
             templates=asked.templates,
             image_prior=asked.image_prior,
             residual=asked.residual,
+            everything_else=asked.everything_else,
+            skip_missing=asked.skip_missing,
         )
 
 

@@ -6,6 +6,7 @@ const spotsOf = text => new Int16Array(Uint8Array.from(atob(text), letter => let
 function spotSaid({ names, spots, scored, vote, changed }, label, patch) {
   const [first, sure, second, less] = spots.subarray(4 * patch, 4 * patch + 4);
   const share = thousandths => thousandths ? `${(thousandths / 10).toFixed(1)}\u00a0%` : "< 0.1\u00a0%";
+  if (scored === 1 && label === 0) return `${names[0]}, the only class`; // it has nothing to be compared with
   const own = `${names[first]} ${share(sure)}${second >= 0 ? `, next ${names[second]} ${share(less)}` : ""}`;
   if (label === first) return own;
   const why = changed ? ", as refined or fixed" : label >= scored ? ", less sure than the threshold" : vote ? ", as most of its region" : "";

@@ -167,11 +167,12 @@ def point_facts(point: Point) -> str:
     """HTML: what is at a point of the picture, what came second, and which region voted."""
     shown, (first, *others) = point.shown, point.candidates
     lines = [f"<b>{swatch(point.colour)} {word(shown)}</b> at column {point.column}, row {point.row}"]
-    lines.append(
-        f"This patch alone says {word(first.name)} ({percent(first.probability)}), by the word {word(first.word)}"
-        + (f"; then {word(others[0].name)} ({percent(others[0].probability)})" if others else "")
-        + (f", a margin of {percent(first.probability - others[0].probability)}" if others else "")
-    )
+    if others:
+        by = f", by the word {word(first.word)}" if first.word != first.name else ""
+        lines.append(
+            f"This patch alone says {word(first.name)} ({percent(first.probability)}){by}; then {word(others[0].name)} "
+            f"({percent(others[0].probability)}), a margin of {percent(first.probability - others[0].probability)}"
+        )
     if point.abstained:
         lines.append("It is less sure than the threshold, so the pixel is background.")
     elif point.mixed:

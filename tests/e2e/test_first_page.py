@@ -228,10 +228,30 @@ def test_the_line_the_facts_and_the_lens_say_the_same_of_a_spot(open_page, width
         expect(page.locator("#point .facts:not(.old)")).to_contain_text("alone says")
         line, facts = page.locator("#spot .now").text_content(), page.locator("#point").inner_text()
         lens = page.locator("[data-view=words] ~ figcaption").text_content()
-        told = re.search(r"alone says (.+?) \((.+?)%\), by the word .+?; then (.+?) \((.+?)%\)", facts).groups()
+        told = re.search(r"alone says (.+?) \((.+?)%\)(?:, by the word .+?)?; then (.+?) \((.+?)%\)", facts).groups()
         for said in (line, lens):
             own = re.search(r"(?:alone|spot): (?!.*alone:)(.+) (\S+)\s%, next (.+) (\S+)\s%\.$", said).groups()
             assert own == told, said
+
+
+def test_beside_one_class_a_spot_is_compared_with_everything_else(open_page):
+    page = open_page(1280)
+    words, line = page.locator("#words textarea"), page.locator("#spot .now")
+    expect_result_of(page, FIRST_WORDS)
+    words.fill("dog")
+    words.press("Enter")
+    expect_result_of(page, "dog")
+    for place in ({"x": 5, "y": 5}, {"x": 200, "y": 150}):
+        page.locator("#result canvas").hover(position=place)
+        expect(line).to_contain_text(re.compile(r"dog \d+\.\d\s%"))
+        expect(line).to_contain_text(re.compile(r"everything else \d+\.\d\s%"))
+    page.locator("#everything-else").get_by_text("everything else").click()
+    expect(page.locator("#legend tbody tr")).to_have_count(1)
+    page.locator("#result canvas").hover(position={"x": 9, "y": 9})
+    expect(line).to_have_text("This spot: dog, the only class.")
+    page.locator("#result canvas").click(position={"x": 9, "y": 9})
+    expect(page.locator("#point .facts")).to_contain_text("dog at column")
+    expect(page.locator("#point")).not_to_contain_text("alone says")
 
 
 def test_a_row_of_the_legend_isolates_its_class_and_the_keys_ask_a_spot(open_page):
