@@ -79,6 +79,7 @@ def lens_value(
         "most": MOST,
         "clusters": {"before": run_lengths(bare), "after": run_lengths(clusters)},
         "denoise": run.asked.denoise,
+        "method": run.asked.other_method,
         **_picture(cut),
         **spots_of(service, run, path),
     }

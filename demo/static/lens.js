@@ -6,9 +6,11 @@
 
 const $ = (selector, from = element) => from.querySelector(selector);
 const $$ = (selector, from = element) => [...from.querySelectorAll(selector)];
+const each = (object, work) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, work(value)]));
 const root = $(".lens"), row = $(".lens-panes"), live = $(".lens-live"), kind = $(".lens-kind");
 const panes = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, pane]));
 const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
+const titles = each(panes, pane => [$(".lens-title", pane.parentNode), $(".lens-title", pane.parentNode).textContent]);
 const crosses = $$(".lens-cross");
 const was = $(".lens-was"), wipe = $(".lens-wipe input"); // on a phone: before and after in one frame
 const CELL = 12; // pixels of a patch where lines are drawn
@@ -29,7 +31,6 @@ const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);
 
 const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
 const floats = text => new Float32Array(bytes(text).buffer);
-const each = (object, work) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, work(value)]));
 const decoded = maps => each(maps, ({ codes, largest }) => ({ codes: bytes(codes), largest: floats(largest) }));
 const colour = (r, g, b, alpha = 255) => ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0; // as canvases keep it
 
@@ -105,8 +106,19 @@ function setUpResult() {
   for (const view of GROUPS) drawClusters(view);
   const means = new Option(`mean of ${heads}`, "");
   $(".lens-head").replaceChildren(means, ...Array.from({ length: heads }, (_, i) => new Option(i + 1, i + 1)));
-  $(".lens-note").textContent = maps ? "" :
-    `${h} \u00d7 ${w} patches are too many to be sent at once: a patch's maps come when the pointer rests on it.`;
+  const late = `${h} \u00d7 ${w} patches are too many to be sent at once: a patch's maps come when the pointer rests on it.`;
+  $(".lens-note").textContent = [whose(), maps ? "" : late].filter(Boolean).join(" ");
+}
+
+// Whose steps these are, where another method than CLIPtrase made the words.
+function whose() {
+  const { method, vote } = data, beside = !method ? [] : vote ? ["after"] : ["after", ...GROUPS];
+  for (const [view, [node, title]] of Object.entries(titles)) {
+    set(node, view === "words" && method ? `${title} by ${method}` : beside.includes(view) ? `${title} (CLIPtrase)` : title);
+  }
+  sayPane();
+  const of = beside.map(view => titles[view][1].slice(0, 1)).join(", ");
+  return method && `The words are ${method}'s. What CLIPtrase does in ${vote ? "step" : "steps"} ${of} is for comparison.`;
 }
 
 function setUpLayer() {
@@ -284,7 +296,7 @@ for (const [name, text] of [
 
 function say(x, y) {
   const { h, w, numbers: { before, after }, global_patches: { length: count }, classes, denoise } = data;
-  const spot = spotSaid(data, classes[at], at);
+  const spot = spotSaid(data, classes[at], at, true);
   for (const name of ["on_global", "entropy", "near"]) for (const side of HEAT) {
     set(cells[`${name}.${side}`], percent(data.numbers[side][name][at]));
   }

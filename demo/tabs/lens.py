@@ -38,7 +38,7 @@ PANES = (
     ("after", "2 After", "What it looks at once CLIPtrase has recovered who resembles whom."),
     ("clusters", "3 Clusters", "Patches that resemble each other, without denoising."),
     ("denoised", "4 Denoised", "The same with denoising: global patches no longer join what differs."),
-    ("words", "5 Words", "Every cluster takes the class that most of it says."),
+    ("words", "5 Words", "The class of each spot: where clusters vote, each takes the class that most of it says."),
 )
 """Name, title and one sentence of each pane."""
 

@@ -74,7 +74,8 @@ def done(cut: SegmentView) -> str:
     took = sum(value for stage, value in cut.result.timings.items() if not (cut.reused and stage in _ENCODING))
     cost = "Instant (cached)." if cut.kept else f"{seconds(took)}."
     advice = one_class(cut)
-    return strip("note" if advice else "calm", "Done:", f"{shares(cut)}. {advice or cost}")
+    by = f"Done by {cut.run.asked.other_method}:" if cut.run.asked.other_method else "Done:"
+    return strip("note" if advice else "calm", by, f"{shares(cut)}. {advice or cost}")
 
 
 def shares(cut: SegmentView) -> str:
@@ -127,7 +128,7 @@ def costs(cut: SegmentView) -> str:
     h, w = cut.run.seen.grid
     return (
         f'<p class="facts">{stages}<br>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} patches'
-        f" · eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
+        f" · {settings['method']}, eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
     )
 
 

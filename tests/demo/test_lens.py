@@ -113,6 +113,12 @@ def test_numbers_and_maps_are_the_core_s_to_one_percent(service, run, path, laye
             assert sent[patch][near.numpy()].sum() == pytest.approx(exact.near, abs=0.01)
 
 
+def test_another_method_is_named_and_cliptrase_is_not(service, path, value):
+    other = service.segment(path, SegmentRequest("dog; grass", method="clearclip")).run
+    assert (value["method"], lens_value(service, other, path)["method"]) == ("", "ClearCLIP")
+    assert (value["vote"], lens_value(service, other, path)["vote"]) == (True, False)
+
+
 def test_clusters_are_the_result_s_and_start_is_inside_one(service, run, path, value):
     after = service.again(run, path).result.patch_clusters
     assert unrolled(value["clusters"]["after"]).tolist() == after.tolist()
