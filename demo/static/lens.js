@@ -167,6 +167,21 @@ function middles(map, h, w) {
   return found;
 }
 
+// Names stay inside the frame, at whatever size it is shown.
+function keepInside(pane) {
+  const frame = pane.getBoundingClientRect();
+  if (!frame.width) return;
+  for (const tag of $$("span", pane)) {
+    tag.style.translate = "none";
+    const box = tag.getBoundingClientRect();
+    const across = Math.max(0, frame.left + 2 - box.left) - Math.max(0, box.right - frame.right + 2);
+    const down = Math.max(0, frame.top + 2 - box.top) - Math.max(0, box.bottom - frame.bottom + 2);
+    tag.style.translate = `${across}px ${down}px`;
+  }
+}
+const sized = new ResizeObserver(changes => changes.forEach(({ target }) => keepInside(target)));
+for (const view of [...GROUPS, "words"]) sized.observe(panes[view]);
+
 function label(pane, text, place, h, w, kindOf) {
   const tag = document.createElement("span");
   tag.className = kindOf;
@@ -188,6 +203,7 @@ function drawLabels() {
   const small = Int32Array.from({ length: h * w }, (_, i) => labels[Math.floor(i / w) * step * wide + i % w * step]);
   const largest = [...middles(small, h, w)].sort(([, a], [, b]) => b.count - a.count).slice(0, 8);
   for (const [name, { place, count }] of largest) if (count > 0.015 * h * w) label(pane, names[name], place, h, w, "lens-name");
+  keepInside(pane);
 }
 
 function drawClusters(view) {
@@ -217,6 +233,7 @@ function drawClusters(view) {
   for (const [id, { place, count, depth }] of middles(ids, h, w)) {
     if (id >= 0 && (depth > 1 || count > 3)) label(pane, id, place, h, w, "lens-number");
   }
+  keepInside(pane);
   [$(".lens-marks", pane).width, $(".lens-marks", pane).height] = [w * CELL, h * CELL];
   data[`${view}Sizes`] = ids.reduce((sizes, id) => sizes.set(id, (sizes.get(id) ?? 0) + 1), new Map());
   data[`${view}Chosen`] = null;

@@ -225,6 +225,22 @@ def test_another_method_has_its_name_on_the_words_and_cliptrase_on_its_steps(ope
     expect(page.locator(".lens-note")).to_be_hidden()
 
 
+@pytest.mark.parametrize("width", [1280, 375])
+def test_names_stay_inside_the_frame(open_lens, artifacts, width):
+    page = open_lens(
+        width, example="cows", words="an umbrella in the rain; everything green that grows; sky above it; cow"
+    )
+    cut_off = """() => [...document.querySelectorAll("#lens .lens-pane span")].filter(tag => {
+      const box = tag.getBoundingClientRect(), frame = tag.parentNode.getBoundingClientRect();
+      return box.left < frame.left || box.right > frame.right || box.top < frame.top || box.bottom > frame.bottom;
+    }).map(tag => tag.textContent)"""
+    assert page.locator("#lens .lens-name").count() > 1
+    assert page.evaluate(cut_off) == []
+    page.screenshot(path=artifacts / f"lens_names_{width}.png", full_page=True)
+    page.set_viewport_size({"width": 600 if width > 600 else 320, "height": 800})
+    page.wait_for_function(f"() => !({cut_off})().length")
+
+
 def test_a_large_grid_asks_for_one_row_where_the_pointer_rests(open_lens):
     page = open_lens(example="cows", side=448)
     expect(page.locator(".lens-note")).to_contain_text("too many to be sent at once")
