@@ -303,8 +303,8 @@ def marked(picture: Picture, where: Mask, left_out: Mask | None = None) -> Pictu
 PICTURE_QUALITY = 88
 THUMBNAIL = (184, 128)
 """(width, height) of an example in the strip: twice its size on the page, for sharp screens."""
-QUEUED = (96, 72)
-"""(width, height) of a picture in the queue, likewise."""
+QUEUED = (144, 108)
+"""(width, height) of a picture in the queue, half as large again as on the page."""
 LABEL_COMPRESSION = 1
 """Of a PNG: label maps are large areas, so that little effort is enough."""
 
@@ -325,6 +325,18 @@ def thumbnail(path: Path) -> str:
 def small_url(pixels: Picture) -> str:
     """A picture (H, W, 3) as a thumbnail in a data URL."""
     return _url(np.asarray(ImageOps.fit(Image.fromarray(pixels), QUEUED)), "JPEG", quality=70)
+
+
+def small_overlay_url(pixels: Picture, labels: npt.NDArray[np.int32], colours: Picture) -> str:
+    """Classes over a picture (H, W, 3) as a thumbnail in a data URL; made small first, whatever its size.
+
+    Args:
+        pixels: (H, W, 3).
+        labels: (H, W), 0..C-1.
+        colours: (C, 3) uint8.
+    """
+    size = core.io.geometry.fitted(labels.shape, 2 * max(QUEUED))
+    return small_url(core.viz.overlay.lay_over(view(pixels, size), core.io.geometry.nearest(labels, size), colours))
 
 
 def labels_url(labels: npt.NDArray[np.int32]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cliptrase_core.io.allocator import return_free
 from demo import core
-from demo.drawing import small_url
+from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
 from demo.service.download import command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
@@ -71,6 +71,7 @@ class Item:
         thumbnail: a data URL; empty where it cannot be read.
         state: WAITING, DONE or FAILED.
         said: what was found in it, or why it cannot be used; plain text.
+        overlay: its result as a thumbnail, a data URL; empty before it is done.
     """
 
     path: str
@@ -78,6 +79,7 @@ class Item:
     thumbnail: str = ""
     state: str = WAITING
     said: str = ""
+    overlay: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
     if batch.request == request:
         return batch
     empty(batch)
-    items = tuple(replace(item, state=WAITING, said="") if item.thumbnail else item for item in batch.items)
+    items = tuple(replace(item, state=WAITING, said="", overlay="") if item.thumbnail else item for item in batch.items)
     return replace(batch, items=items, request=request)
 
 
@@ -178,13 +180,16 @@ def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) 
                 source=item.path,
                 step=lambda share, text: step(0.8 + 0.2 * share, text),
             )
+            colours = core.viz.palette.label_colours(cut.result)
+            overlay = small_overlay_url(pixels, cut.result.labels, colours)
     except UserError as error:
         return _failed(item, error)
     finally:
         return_free()
     areas = list(cut.result.areas.items())
     more = f" and {len(areas) - MOST_NAMED} more" if len(areas) > MOST_NAMED else ""
-    return replace(item, state=DONE, said=", ".join(f"{name} {share:.0%}" for name, share in areas[:MOST_NAMED]) + more)
+    said = ", ".join(f"{name} {share:.0%}" for name, share in areas[:MOST_NAMED]) + more
+    return replace(item, state=DONE, said=said, overlay=overlay)
 
 
 def _failed(item: Item, error: UserError) -> Item:

@@ -65,7 +65,7 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
     for index, item in enumerate(batch.items):
         state, said = ("busy", doing) if index == busy else (item.state, item.said)
         picture = (
-            f'<img src="{item.thumbnail}" alt="">'
+            f'<img src="{item.overlay or item.thumbnail}" alt="">'
             if item.thumbnail
             else '<span class="none" aria-hidden="true"></span>'
         )

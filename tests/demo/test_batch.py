@@ -75,6 +75,12 @@ def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(handler
     assert done.queue.count('class="failed"') == 1
     assert "expected a whole picture" in done.queue
     assert "4 of 5 are done, 1 cannot be used" in done.news
+    for item in done.batch.items:
+        assert bool(item.overlay) == (item.state == DONE)
+        if item.overlay:
+            assert item.overlay in done.queue, "the queue shows what was made"
+            assert item.thumbnail not in done.queue
+            assert len(item.overlay) < 20_000
     archive = taken(handlers, done.batch)
     assert archive.testzip() is None
     coco = json.loads(archive.read("coco/annotations.json"))
@@ -114,6 +120,7 @@ def test_what_was_asked_otherwise_is_made_again(handlers, home, five, change):
     assert list(run(handlers, first))[-1].batch == first, "nothing to do"
     again = list(run(handlers, first, **change))
     assert again[0].batch.count(WAITING) == 2
+    assert not any(item.overlay for item in again[0].batch.items)
     archive = taken(handlers, again[-1].batch)
     masks = [name for name in archive.namelist() if name.startswith("masks/")]
     assert bool(masks) == (change.get("choice", "masks") == "masks")
