@@ -15,9 +15,10 @@ from cliptrase_core.io.allocator import return_free
 from demo import core
 from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
-from demo.service.download import command_line, contents_of, formats_of, zip_folder
+from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
 from demo.service.refine import Refinement, Step, mode_of, quietly
+from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
 from demo.service.shown import Shown
@@ -30,6 +31,11 @@ PREFIX = "batch-"
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 COARSE = "none"
 """Instead of a refiner."""
+GO_ALONG = (
+    "The pictures are in the archive as they were given, with all that their files say of camera, time and place:\n"
+    "take them out before you hand the archive on, if that is private."
+)
+TOO_LARGE = f"Results without their pictures, which have gone or are larger than {MOST_PICTURE // 1_000_000} MB:"
 MOST_NAMED = 3
 """Classes that the line of a picture names."""
 
@@ -198,7 +204,7 @@ def _failed(item: Item, error: UserError) -> Item:
 
 
 def packed(service: Service, batch: Batch, target: Path) -> None:
-    """Write one archive of everything that is done: files of each picture, COCO for all, and how to get them again.
+    """Write one archive of all that is done: each picture and its files, COCO for all, and how to get them again.
 
     Raises:
         UserError: nothing is done, or its files have gone.
@@ -209,17 +215,38 @@ def packed(service: Service, batch: Batch, target: Path) -> None:
     with for_people():
         core.io.export.gather(folder, request.formats, core.io.export.ComponentRule())
     model = service.holder.segmenter(request.asked.model).info
-    zip_folder(folder, how_to(batch, request, model), target)
+    pictures = _pictures(batch)
+    left_out = [item.file for item in batch.items if item.state == DONE and packed_name(item.file) not in pictures]
+    zip_folder(folder, how_to(batch, request, model, left_out), target, pictures)
 
 
-def how_to(batch: Batch, request: BatchRequest, model: LoadedModel) -> str:
-    """What is in the archive, what is not, and how to get the same again; plain text."""
+def _pictures(batch: Batch) -> dict[str, Path]:
+    """Files of the pictures that are done, by their names in the archive; not those that are large, or have gone."""
+    found = {}
+    for item in batch.items:
+        path, name = Path(item.path), packed_name(item.file)
+        free = not (Path(batch.folder) / name).exists()  # a picture may be called as a file of another's result
+        if item.state == DONE and free and path.is_file() and path.stat().st_size <= MOST_PICTURE:
+            found[name] = path
+    return found
+
+
+def how_to(batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Sequence[str] = ()) -> str:
+    """What is in the archive, what is not, and how to get the same again; plain text.
+
+    Args:
+        batch: that is packed.
+        request: by which it was made.
+        model: that made it.
+        left_out: names of pictures whose results are there and that do not go along themselves.
+    """
     failed = [f"{item.file}: {item.said}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
     run = None if request.refiner == COARSE else (request.refiner, request.mode)
     command = command_line("PICTURES", request.asked, model, run, request.formats)
     return (
-        f"{contents_of(request.formats)}\n\nThe same from the command line:\n\n{command}\n"
+        f"{GO_ALONG}\n\n{contents_of(request.formats)}\n\nThe same from the command line:\n\n{command}\n"
+        + (f"\n{TOO_LARGE}\n\n" + "\n".join(left_out) + "\n" if left_out else "")
         + ("\nCannot be used:\n\n" + "\n".join(failed) + "\n" if failed else "")
         + ("\nNot done yet:\n\n" + "\n".join(waiting) + "\n" if waiting else "")
     )

@@ -87,7 +87,10 @@ def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(handler
     assert [image["file_name"] for image in coco["images"]] == ["cows.jpg", "horses.jpg", "kitten.jpg", "room.jpg"]
     assert {entry["name"] for entry in coco["categories"]} == {"cow", "grass", "horse"}
     assert any(name.startswith("masks/cows/") for name in archive.namelist())
+    for image in coco["images"]:
+        assert archive.read(image["file_name"]) == (home / image["file_name"]).read_bytes(), "COCO has its pictures"
     how = archive.read("HOW-TO.txt").decode()
+    assert "without their pictures" not in how
     assert how.count("broken.jpg: expected") == 1
     assert str(home) not in how
     assert f"--vocabulary={WORDS}" in how
@@ -128,6 +131,20 @@ def test_what_was_asked_otherwise_is_made_again(handlers, home, five, change):
         assert not any(name.endswith("/grass.png") for name in masks), "nothing is left of what was made before"
     if "refiner" in change:
         assert json.loads(archive.read("cows.json"))["refinement"]["refiner"] == "edges"
+
+
+def test_a_large_picture_stays_behind_and_that_is_said(service, home, five, monkeypatch):
+    batch = prepared(added(Batch(str(home / "out")), five[:2], 20)[0], REQUEST)
+    for index in (0, 1):
+        batch = batch.with_item(index, segmented(service, batch, index))
+    monkeypatch.setattr("demo.service.batch.MOST_PICTURE", max(Path(path).stat().st_size for path in five[:2]) - 1)
+    packed(service, batch, home / "a.zip")
+    with zipfile.ZipFile(home / "a.zip") as archive:
+        there = {"cows.jpg", "horses.jpg"} & set(archive.namelist())
+        how = archive.read("HOW-TO.txt").decode()
+    assert len(there) == 1
+    (gone,) = {"cows.jpg", "horses.jpg"} - there
+    assert f"larger than 10 MB:\n\n{gone}\n" in how
 
 
 def test_every_picture_has_a_name_of_its_own(tmp_path):
