@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from starlette.middleware import Middleware
 
-from demo import changing, reopen
+from demo import changing, reopen, review
 from demo.api import Endpoints, publish
 from demo.changing import ChangeHandlers
 from demo.drawing import thumbnail
@@ -20,6 +20,7 @@ from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
 from demo.handling import further_options, plainly, spoken
 from demo.installable import Installable
 from demo.reopen import ReopenHandlers
+from demo.review import ReviewHandlers
 from demo.security import Gate
 from demo.service import Service
 from demo.service.tour import tour_example
@@ -234,8 +235,8 @@ def build(service: Service) -> gr.Blocks:
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
         words.wire(page.words, blocks, WordsHandlers())
-        reopening = ReopenHandlers(service, handlers)
-        running = [*_wire_segmenting(page, PageHandlers(service), handlers, reopening), fixing]
+        bringing = ReopenHandlers(service, handlers), ReviewHandlers(service, handlers)
+        running = [*_wire_segmenting(page, PageHandlers(service), handlers, *bringing), fixing]
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
         my_pictures.wire(page.mine, gone, running, MyPicturesHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
@@ -354,7 +355,7 @@ def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
 
 
 def _wire_segmenting(
-    page: Page, opening: PageHandlers, handlers: SegmentHandlers, reopening: ReopenHandlers
+    page: Page, opening: PageHandlers, handlers: SegmentHandlers, reopening: ReopenHandlers, reviewing: ReviewHandlers
 ) -> list[Any]:
     """Wire what makes results; the events that may run long."""
     out = result.result_outputs(page.result)
@@ -370,12 +371,7 @@ def _wire_segmenting(
     followed = picked.success(**run)
     taken = page.tour.take.click(opening.take_over, None, example, js=STARTED, **CHEAP)
     told = taken.success(**run)
-    again: dict[str, Any] = {
-        "fn": spoken(handlers.resegment, *said),
-        "inputs": [page.shared.run, *inputs],
-        "trigger_mode": "always_last",
-        **common,
-    }
+    again: dict[str, Any] = {"fn": spoken(handlers.resegment, *said), "inputs": [page.shared.run, *inputs], **common}
     c, a = page.clusters, page.ask
     # First: what follows is decided by it, and listeners of one event run in turn, each to its end.
     a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
@@ -386,11 +382,15 @@ def _wire_segmenting(
             *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
             *(a.everything_else.input, a.skip_missing.input, *(one.input for one in a.further)),
         ],
+        trigger_mode="always_last",
         **again,
     )
-    reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, page.result, page.shared, reopening)
-    running = [pressed, followed, told, changed, reopened]
-    for event in (pressed, followed, told, reopened):
+    places = page.result, page.shared
+    reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, *places, reopening)
+    reviewed, refined = review.wire(page.batch, page.settings, *places, reviewing)
+    made = [pressed, followed, told, reopened, reviewed]
+    running = [*made, changed]
+    for event in made:
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
     for event in running:
         event.then(None, page.remembered, None, js=REMEMBER, **PRIVATE)
@@ -411,4 +411,4 @@ def _wire_segmenting(
     page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
     # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
     page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
-    return [*running, restored]
+    return [*running, restored, refined]

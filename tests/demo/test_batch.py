@@ -16,6 +16,9 @@ from PIL import Image
 
 from cliptrase_core.cancel import CancelToken, cancellable
 from demo import guard
+from demo.changing import ChangeView
+from demo.handling import same
+from demo.review import ReviewHandlers
 from demo.service import SegmentRequest
 from demo.service.batch import (
     DONE,
@@ -31,6 +34,8 @@ from demo.service.batch import (
 )
 from demo.settings import EXAMPLES, MAX_FILES
 from demo.tabs.batch import BatchHandlers, queue_list
+from demo.tabs.result import SegmentHandlers
+from tests.demo.conftest import Click
 from tests.demo.test_page import FIELDS
 
 WORDS = "cow; grass; horse"
@@ -145,6 +150,34 @@ def test_a_large_picture_stays_behind_and_that_is_said(service, home, five, monk
     assert len(there) == 1
     (gone,) = {"cows.jpg", "horses.jpg"} - there
     assert f"larger than 10 MB:\n\n{gone}\n" in how
+
+
+@pytest.mark.parametrize("refiner", ["none", "edges"])
+def test_a_finished_picture_is_shown_as_the_batch_made_it(service, handlers, home, five, refiner):
+    batch = list(run(handlers, list(handlers.add(None, five[:3]))[-1].batch, refiner))[-1].batch
+    reviewing = ReviewHandlers(service, SegmentHandlers(service))
+    shown = reviewing.open(batch, Click(1))
+    assert (shown["image"], shown["words"]) == (five[1], batch.request.asked.words)
+    assert shown["run"].asked == batch.request.asked
+    assert ("horses.jpg" in shown["status"]) == (refiner == "none")
+    last = list(reviewing.refine(shown["run"], shown["image"], shown["wanted"]))[-1]
+    if refiner == "none":
+        assert last == same(ChangeView)
+    else:
+        assert last.shown.refinement == batch.request.refinement(shown["run"])
+        assert "horses.jpg" in last.status
+    assert list(reviewing.refine(None, None, shown["wanted"])) == [same(ChangeView)], "another picture came meanwhile"
+
+
+@pytest.mark.parametrize("index", [2, 9, -1, "1", None, [0], 1.5, float("nan")])
+def test_what_is_not_done_is_not_shown(service, home, five, index):
+    batch = prepared(added(Batch(str(home / "out")), five, 20)[0], REQUEST)
+    batch = batch.with_item(1, segmented(service, batch, 1))
+    reviewing = ReviewHandlers(service, SegmentHandlers(service))
+    for asked in (batch, None):
+        answer = reviewing.open(asked, Click(index))
+        assert set(answer) == {"status", "wanted"}
+        assert "Not possible" in answer["status"]
 
 
 def test_every_picture_has_a_name_of_its_own(tmp_path):
