@@ -25,7 +25,7 @@ from demo.handling import (
     whole,
 )
 from demo.html import hint, percent, seconds, some, sort_head, strip, swatch, word
-from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, scores_of, spots_of
+from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
 from demo.service.download import FORMATS, KINDS, USUAL, figure_file
 from demo.service.shown import shown_of
 from demo.static import static
