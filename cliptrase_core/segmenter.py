@@ -251,6 +251,8 @@ class Segmenter:
         templates: str | None = None,
         image_prior: bool = False,
         residual: str | None = None,
+        everything_else: bool = False,
+        skip_missing: bool = False,
     ) -> PatchScores:
         """How well each word suits each patch, for whoever asks why a label is what it is.
 
@@ -266,8 +268,9 @@ class Segmenter:
             cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             scale = self._features.scale(chosen)
             logits = word_logits(scale, cls, patches, text, image_prior)
+            missing = self._missing(encoding, words, text, asked.templates or preset.templates) if skip_missing else []
         maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
-        return PatchScores(maps, scale, words, encoding.frame.labels)
+        return PatchScores(maps, scale, words, encoding.frame.labels, tuple(missing), everything_else)
 
     def missing(self, encoding: ImageEncoding, vocabulary: Words, *, templates: str | None = None) -> list[str]:
         """Names of classes that the picture does not seem to show, as `skip_missing` finds them.

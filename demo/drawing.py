@@ -303,8 +303,8 @@ def marked(picture: Picture, where: Mask, left_out: Mask | None = None) -> Pictu
 PICTURE_QUALITY = 88
 THUMBNAIL = (184, 128)
 """(width, height) of an example in the strip: twice its size on the page, for sharp screens."""
-QUEUED = (96, 72)
-"""(width, height) of a picture in the queue, likewise."""
+QUEUED = (144, 108)
+"""(width, height) of a picture in the queue, half as large again as on the page."""
 LABEL_COMPRESSION = 1
 """Of a PNG: label maps are large areas, so that little effort is enough."""
 
@@ -327,6 +327,18 @@ def small_url(pixels: Picture) -> str:
     return _url(np.asarray(ImageOps.fit(Image.fromarray(pixels), QUEUED)), "JPEG", quality=70)
 
 
+def small_overlay_url(pixels: Picture, labels: npt.NDArray[np.int32], colours: Picture) -> str:
+    """Classes over a picture (H, W, 3) as a thumbnail in a data URL; made small first, whatever its size.
+
+    Args:
+        pixels: (H, W, 3).
+        labels: (H, W), 0..C-1.
+        colours: (C, 3) uint8.
+    """
+    size = core.io.geometry.fitted(labels.shape, 2 * max(QUEUED))
+    return small_url(core.viz.overlay.lay_over(view(pixels, size), core.io.geometry.nearest(labels, size), colours))
+
+
 def labels_url(labels: npt.NDArray[np.int32]) -> str:
     """Labels (H, W) as a PNG in a data URL: red holds the low byte, green the high one."""
     coded = np.zeros((*labels.shape, 3), dtype=np.uint8)
@@ -342,7 +354,7 @@ def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
 
     Returns:
         base64 of (h*w, 4) int16, little-endian: class, its probability in thousandths, the next class and its own;
-        -1 where there is one class only.
+        -1 where there is one class only. The two never add to more than 1000.
     """
     flat = probabilities.reshape(len(probabilities), -1)
     columns = np.arange(flat.shape[1])
@@ -353,7 +365,8 @@ def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
         rest = flat.copy()
         rest[first, columns] = -1
         second = rest.argmax(axis=0)
-        spots[:, 2], spots[:, 3] = second, np.rint(1000 * flat[second, columns])
+        spots[:, 2] = second
+        spots[:, 3] = np.minimum(np.rint(1000 * flat[second, columns]), 1000 - spots[:, 1])
     return base64.b64encode(spots.tobytes()).decode("ascii")
 
 

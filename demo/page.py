@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from starlette.middleware import Middleware
 
-from demo import changing, reopen
+from demo import changing, reopen, review
 from demo.api import Endpoints, publish
 from demo.changing import ChangeHandlers
 from demo.drawing import thumbnail
@@ -20,6 +20,7 @@ from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
 from demo.handling import further_options, plainly, spoken
 from demo.installable import Installable
 from demo.reopen import ReopenHandlers
+from demo.review import ReviewHandlers
 from demo.security import Gate
 from demo.service import Service
 from demo.service.tour import tour_example
@@ -235,8 +236,8 @@ def build(service: Service) -> gr.Blocks:
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
         words.wire(page.words, blocks, WordsHandlers())
-        reopening = ReopenHandlers(service, handlers)
-        running = _wire_segmenting(page, PageHandlers(service), handlers, reopening, changes, fixing)
+        bringing = ReopenHandlers(service, handlers), ReviewHandlers(service, handlers)
+        running = _wire_segmenting(page, PageHandlers(service), handlers, bringing, changes, fixing)
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
         my_pictures.wire(page.mine, gone, running, MyPicturesHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
@@ -357,9 +358,13 @@ def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
 
 
 def _wire_segmenting(
-    page: Page, opening: PageHandlers, handlers: SegmentHandlers, reopening: ReopenHandlers, changes: ChangeHandlers,
+    page: Page,
+    opening: PageHandlers,
+    handlers: SegmentHandlers,
+    bringing: tuple[ReopenHandlers, ReviewHandlers],
+    changes: ChangeHandlers,
     fixing: Any,
-) -> list[Any]:  # fmt: skip
+) -> list[Any]:
     """Wire what makes results, and what ends it: these events, those that follow them, and `fixing`, may run long."""
     out = result.result_outputs(page.result)
     inputs = [page.shared.image, *page.asked]
@@ -374,12 +379,7 @@ def _wire_segmenting(
     followed = picked.success(**run)
     taken = page.tour.take.click(opening.take_over, None, example, js=STARTED, **CHEAP)
     told = taken.success(**run)
-    again: dict[str, Any] = {
-        "fn": spoken(handlers.resegment, *said),
-        "inputs": [page.shared.run, *inputs],
-        "trigger_mode": "always_last",
-        **common,
-    }
+    again: dict[str, Any] = {"fn": spoken(handlers.resegment, *said), "inputs": [page.shared.run, *inputs], **common}
     c, a = page.clusters, page.ask
     # First: what follows is decided by it, and listeners of one event run in turn, each to its end.
     a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
@@ -390,15 +390,18 @@ def _wire_segmenting(
             *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
             *(a.everything_else.input, a.skip_missing.input, *(one.input for one in a.further)),
         ],
+        trigger_mode="always_last",
         **again,
     )
-    reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, page.result, page.shared, reopening)
+    places = page.result, page.shared
+    reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, *places, bringing[0])
+    reviewed, refined = review.wire(page.batch, page.settings, *places, bringing[1])
     making = [pressed, followed, told, changed]
-    restoring = [changing.wire_restoring(event, page.result, page.shared, changes) for event in making]
-    for event in (pressed, followed, told, reopened):
+    restoring = [changing.wire_restoring(event, *places, changes) for event in making]
+    for event in (pressed, followed, told, reopened, reviewed):
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
-    _wire_after([*making, reopened], page, opening, handlers)
-    running = [*making, reopened, *restoring, restored, fixing]
+    _wire_after([*making, reopened, reviewed], page, opening, handlers)
+    running = [*making, *restoring, reopened, restored, reviewed, refined, fixing]
     a.stop.click(lambda: result.STOPPED, None, page.ask.status, cancels=running, js=HALTED, **CHEAP)
     # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
     # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.

@@ -70,9 +70,10 @@ PAGE_FLOORS: tuple[set[str], ...] = (
     {"tabs"},
     {"changing"},
     {"api", "guard", "security", "reopen"},
+    {"review"},
     {"page"},
 )
-WITH_GRADIO = {"handling", "tabs", "api", "guard", "visitors", "changing", "reopen", "page"}
+WITH_GRADIO = {"handling", "tabs", "api", "guard", "visitors", "changing", "reopen", "review", "page"}
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -113,17 +113,23 @@ class PatchScores:
         scale: what the method multiplies cosines by.
         vocabulary: whose prompts the rows are.
         size: (H0, W0) of the labels' frame.
+        missing: labels that do not compete, see `missing_classes`.
+        everything_else: whether what resembles no class is a class of its own, the last.
     """
 
     logits: Tensor
     scale: float
     vocabulary: Vocabulary
     size: Size
+    missing: tuple[int, ...] = ()
+    everything_else: bool = False
 
     @property
     def class_probabilities(self) -> Tensor:
-        """(C, h, w) softmax over labels, each as likely as its likeliest word; adds to 1."""
-        return label_probabilities(self.logits, torch.tensor(self.vocabulary.prompt_labels))
+        """(C, h, w) softmax over the labels that compete, each as likely as its likeliest word; adds to 1."""
+        maps, label_of, names = competing(self.logits, self.vocabulary, self.missing, self.everything_else)
+        found = label_probabilities(maps, label_of)
+        return torch.cat([found, found.new_zeros(len(names) - len(found), *found.shape[1:])])  # the last may be missing
 
     def at(self, row: int, column: int) -> list[Candidate]:
         """Every class at a pixel, likeliest first; the probability is interpolated between patches.
@@ -136,13 +142,32 @@ class PatchScores:
             InputError: outside the labels' frame.
         """
         expect_place("pixel", row, column, self.size, "Pick a pixel of the labels.")
-        probabilities = _bilinear(self.class_probabilities, self.size, row, column)
-        words = _bilinear(self.logits, self.size, row, column)
+        return self._ranked(lambda maps: _bilinear(maps, self.size, row, column))
+
+    def of_patch(self, row: int, column: int) -> list[Candidate]:
+        """Every class at a patch, likeliest first, as the patch says it by itself.
+
+        Args:
+            row: of the patch, from 0.
+            column: of the patch, from 0.
+
+        Raises:
+            InputError: outside the grid.
+        """
+        h, w = self.logits.shape[1:]
+        expect_place("patch", row, column, (h, w), "Pick a patch of the grid.")
+        return self._ranked(lambda maps: maps[:, row, column])
+
+    def _ranked(self, at: Callable[[Tensor], Tensor]) -> list[Candidate]:
+        """Every class, likeliest first; `at` takes the (C,) values of a place out of (C, h, w) maps."""
+        probabilities, words = at(self.class_probabilities), at(self.logits)
         best: dict[int, int] = {}  # label -> its best prompt
         for prompt, label in enumerate(self.vocabulary.prompt_labels):
             if label not in best or words[prompt] > words[best[label]]:
                 best[label] = prompt
         prompts, names = self.vocabulary.prompts, self.vocabulary.class_names
+        if self.everything_else:
+            best[len(names)], prompts, names = len(prompts), (*prompts, EVERYTHING_ELSE), (*names, EVERYTHING_ELSE)
         order = probabilities.argsort(descending=True, stable=True).tolist()
         return [Candidate(i, names[i], prompts[best[i]], float(probabilities[i])) for i in order]
 

@@ -433,6 +433,8 @@ def _title(given: _Shown, chosen: Sequence[str], *, with_layer: bool = True) -> 
     maps, result = given.maps, given.result
     model = (maps.model if maps is not None else "") or (str(result.settings.get("model", "")) if result else "")
     parts = [model] if model else []
+    if result is not None and result.settings.get("method", "cliptrase") != "cliptrase":
+        parts.append(str(result.settings["method"]))
     if maps is not None and not set(OF_MAPS).isdisjoint(chosen):
         parts += [f"layer {maps.layer}"] if with_layer else []
         parts.append("mean of heads" if maps.head is None else f"head {maps.head}")

@@ -5,7 +5,7 @@ from demo.models import Status
 from demo.service.download import bundle
 from demo.service.patch_attention import Matrix, PatchAttention
 from demo.service.pictures import PictureKey
-from demo.service.points import Point, point_at, scores_of
+from demo.service.points import Point, point_at, scores_of, spots_of
 from demo.service.refine import RefinedView, Refinement
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
@@ -28,4 +28,5 @@ __all__ = [
     "bundle",
     "point_at",
     "scores_of",
+    "spots_of",
 ]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from cliptrase_core.io.allocator import return_free
 from demo import core
-from demo.drawing import small_url
+from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
-from demo.service.download import command_line, contents_of, formats_of, zip_folder
+from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
 from demo.service.refine import Refinement, Step, mode_of, quietly
+from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
 from demo.service.shown import Shown
@@ -30,6 +31,11 @@ PREFIX = "batch-"
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 COARSE = "none"
 """Instead of a refiner."""
+GO_ALONG = (
+    "The pictures are in the archive as they were given, with all that their files say of camera, time and place:\n"
+    "take them out before you hand the archive on, if that is private."
+)
+TOO_LARGE = f"Results without their pictures, which have gone or are larger than {MOST_PICTURE // 1_000_000} MB:"
 MOST_NAMED = 3
 """Classes that the line of a picture names."""
 
@@ -71,6 +77,7 @@ class Item:
         thumbnail: a data URL; empty where it cannot be read.
         state: WAITING, DONE or FAILED.
         said: what was found in it, or why it cannot be used; plain text.
+        overlay: its result as a thumbnail, a data URL; empty before it is done.
     """
 
     path: str
@@ -78,6 +85,7 @@ class Item:
     thumbnail: str = ""
     state: str = WAITING
     said: str = ""
+    overlay: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
     if batch.request == request:
         return batch
     empty(batch)
-    items = tuple(replace(item, state=WAITING, said="") if item.thumbnail else item for item in batch.items)
+    items = tuple(replace(item, state=WAITING, said="", overlay="") if item.thumbnail else item for item in batch.items)
     return replace(batch, items=items, request=request)
 
 
@@ -178,13 +186,16 @@ def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) 
                 source=item.path,
                 step=lambda share, text: step(0.8 + 0.2 * share, text),
             )
+            colours = core.viz.palette.label_colours(cut.result)
+            overlay = small_overlay_url(pixels, cut.result.labels, colours)
     except UserError as error:
         return _failed(item, error)
     finally:
         return_free()
     areas = list(cut.result.areas.items())
     more = f" and {len(areas) - MOST_NAMED} more" if len(areas) > MOST_NAMED else ""
-    return replace(item, state=DONE, said=", ".join(f"{name} {share:.0%}" for name, share in areas[:MOST_NAMED]) + more)
+    said = ", ".join(f"{name} {share:.0%}" for name, share in areas[:MOST_NAMED]) + more
+    return replace(item, state=DONE, said=said, overlay=overlay)
 
 
 def _failed(item: Item, error: UserError) -> Item:
@@ -193,7 +204,7 @@ def _failed(item: Item, error: UserError) -> Item:
 
 
 def packed(service: Service, batch: Batch, target: Path) -> None:
-    """Write one archive of everything that is done: files of each picture, COCO for all, and how to get them again.
+    """Write one archive of all that is done: each picture and its files, COCO for all, and how to get them again.
 
     Raises:
         UserError: nothing is done, or its files have gone.
@@ -204,17 +215,38 @@ def packed(service: Service, batch: Batch, target: Path) -> None:
     with for_people():
         core.io.export.gather(folder, request.formats, core.io.export.ComponentRule())
     model = service.holder.segmenter(request.asked.model).info
-    zip_folder(folder, how_to(batch, request, model), target)
+    pictures = _pictures(batch)
+    left_out = [item.file for item in batch.items if item.state == DONE and packed_name(item.file) not in pictures]
+    zip_folder(folder, how_to(batch, request, model, left_out), target, pictures)
 
 
-def how_to(batch: Batch, request: BatchRequest, model: LoadedModel) -> str:
-    """What is in the archive, what is not, and how to get the same again; plain text."""
+def _pictures(batch: Batch) -> dict[str, Path]:
+    """Files of the pictures that are done, by their names in the archive; not those that are large, or have gone."""
+    found = {}
+    for item in batch.items:
+        path, name = Path(item.path), packed_name(item.file)
+        free = not (Path(batch.folder) / name).exists()  # a picture may be called as a file of another's result
+        if item.state == DONE and free and path.is_file() and path.stat().st_size <= MOST_PICTURE:
+            found[name] = path
+    return found
+
+
+def how_to(batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Sequence[str] = ()) -> str:
+    """What is in the archive, what is not, and how to get the same again; plain text.
+
+    Args:
+        batch: that is packed.
+        request: by which it was made.
+        model: that made it.
+        left_out: names of pictures whose results are there and that do not go along themselves.
+    """
     failed = [f"{item.file}: {item.said}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
     run = None if request.refiner == COARSE else (request.refiner, request.mode)
     command = command_line("PICTURES", request.asked, model, run, request.formats)
     return (
-        f"{contents_of(request.formats)}\n\nThe same from the command line:\n\n{command}\n"
+        f"{GO_ALONG}\n\n{contents_of(request.formats)}\n\nThe same from the command line:\n\n{command}\n"
+        + (f"\n{TOO_LARGE}\n\n" + "\n".join(left_out) + "\n" if left_out else "")
         + ("\nCannot be used:\n\n" + "\n".join(failed) + "\n" if failed else "")
         + ("\nNot done yet:\n\n" + "\n".join(waiting) + "\n" if waiting else "")
     )

@@ -7,9 +7,10 @@ import io
 import shlex
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
 
 from cliptrase_core.io.allocator import return_free
@@ -122,13 +123,17 @@ def bundle(
     return f"{stem}.zip", buffer.getvalue()
 
 
-def zip_folder(folder: Path, readme: str, target: Path | IO[bytes]) -> None:
-    """Write every file below a folder, and a text about them, as one archive."""
+def zip_folder(
+    folder: Path, readme: str, target: Path | IO[bytes], beside: Mapping[str, Path] = MappingProxyType({})
+) -> None:
+    """Write every file below a folder, a text about them, and files from elsewhere by new names, as one archive."""
     with zipfile.ZipFile(target, "w") as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             packed = file.suffix not in (".json", ".txt", ".yaml")  # pictures and arrays are compressed already
             name = file.relative_to(folder).as_posix()
             archive.write(file, name, zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED)
+        for name, path in beside.items():
+            archive.write(path, name, zipfile.ZIP_STORED)
         archive.writestr(README, readme)
 
 

@@ -22,6 +22,7 @@ from demo import core, drawing
 from demo.drawing import picture_url
 from demo.errors import UserError
 from demo.service.clusters import clusterings
+from demo.service.points import spots_of
 from demo.service.segmentation import Run, SegmentView
 from demo.service.service import Service
 
@@ -78,7 +79,9 @@ def lens_value(
         "most": MOST,
         "clusters": {"before": run_lengths(bare), "after": run_lengths(clusters)},
         "denoise": run.asked.denoise,
+        "method": run.asked.other_method,
         **_picture(cut),
+        **spots_of(service, run, path),
     }
 
 
@@ -149,11 +152,10 @@ def _rows(maps: AttentionMaps, rows: slice) -> Mapping[str, Mapping[str, str]]:
 
 
 def _picture(cut: SegmentView) -> Mapping[str, Any]:
-    """The picture, and its result in class colours; classes and confidence at the middle of each patch."""
+    """The picture, and its result in class colours; the class at the middle of each patch."""
     result, palette = cut.result, core.viz.palette
     whole = cut.shown.shape[:2]
     size = core.io.geometry.fitted(whole, min(max(whole), LABELS_SIDE))
-    middles = core.io.geometry.nearest(result.confidence, cut.run.seen.grid)
     return {
         "picture": picture_url(drawing.view(cut.shown, drawing.shown_size(whole)), QUALITY),
         "size": list(whole),
@@ -161,5 +163,4 @@ def _picture(cut: SegmentView) -> Mapping[str, Any]:
         "colours": [palette.to_hex(colour) for colour in palette.label_colours(result)],
         "labels": {"size": list(size), "runs": run_lengths(core.io.geometry.nearest(result.labels, size))},
         "classes": run_lengths(core.io.geometry.nearest(result.labels, cut.run.seen.grid)),
-        "confidence": packed(np.rint(middles * 100).astype(np.uint8)),
     }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from demo import core
+from demo.drawing import spots_code
 from demo.errors import for_people
 from demo.service.segmentation import Run
 from demo.service.service import Service
@@ -27,7 +28,8 @@ class Point:
         column: of the pixel, from 0.
         shown: class that the picture shows there.
         colour: of that class, as CSS writes it.
-        candidates: classes by their own probability there, likeliest first.
+        candidates: classes by the probability that the patch there gives them by itself, likeliest first.
+        mixed: whether another class is shown because scores are mixed between patches.
         abstained: whether the threshold made it background.
         region: which region claims the pixel; None where there is none, or where regions do not vote.
         region_area: its share of the picture.
@@ -40,6 +42,7 @@ class Point:
     shown: str
     colour: str
     candidates: list[Candidate]
+    mixed: bool
     abstained: bool
     region: int | None
     region_area: float
@@ -59,7 +62,19 @@ def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
             templates=asked.templates,
             image_prior=asked.image_prior,
             residual=asked.residual,
+            everything_else=asked.everything_else,
+            skip_missing=asked.skip_missing,
         )
+
+
+def spots_of(service: Service, run: Run, path: str | None) -> dict[str, Any]:
+    """What every patch says by itself, for the browser (static/spot.js); errors as in `point_at`."""
+    probabilities, result = scores_of(service, run, path).class_probabilities.numpy(), service.again(run, path).result
+    return {
+        "spots": spots_code(probabilities),
+        "scored": len(probabilities),  # classes that patches were compared with
+        "vote": bool(result.settings["vote"] and result.patch_clusters.max() >= 0),
+    }
 
 
 def point_at(service: Service, run: Run, path: str | None, x: float, y: float, shown: Shown | None = None) -> Point:
@@ -83,7 +98,8 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
     row, column = _pixel((y, x), cut.shown.shape[:2], scores.size)
     place = _pixel((y, x), cut.shown.shape[:2], result.size)
     with for_people():
-        candidates = scores.at(row, column)
+        # Of the patch and not of the pixel: the browser says the same numbers while the pointer moves.
+        candidates = scores.of_patch(*core.io.geometry.patch_at(y, x, cut.shown.shape[:2], run.seen.grid))
     labels, names = result.labels, result.class_names
     if shown is not None and shown.changed:
         seen = service.shown(shown, path)[0].result
@@ -100,6 +116,7 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
         shown=names[label],
         colour=core.viz.palette.to_hex(core.viz.palette.class_colours(names)[names[label]]),
         candidates=candidates,
+        mixed=not total and (shown is None or not shown.changed) and label != candidates[0].label,
         abstained=bool(asked.threshold and result.confidence[place] < asked.threshold)
         and names[label] == result.class_names[int(result.labels[place])],
         region=region if total else None,

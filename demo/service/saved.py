@@ -126,10 +126,12 @@ def _read(archive: zipfile.ZipFile) -> Saved:
         raise _refusal(f"an archive that unpacks to more than {MOST_UNPACKED // 1_000_000_000} GB")
     texts = [one for one in entries if one.filename.endswith(".json") and "/" not in one.filename]
     if sum(one.file_size for one in texts) > MOST_RECORD or len(texts) > MOST_RECORDS:
-        raise _refusal("an archive of many results" if len(texts) > 1 else "an archive with a record too large")
+        raise _of_a_batch(len(texts)) if len(texts) > 1 else _refusal("an archive with a record too large")
     records = [record for one in texts if (record := _record(_unpacked(archive, one)))]
-    if len(records) != 1:
-        raise _refusal(f"an archive with {len(records) or 'no'} result{'s' if len(records) != 1 else ''}")
+    if len(records) > 1:
+        raise _of_a_batch(len(records))
+    if not records:
+        raise _refusal("an archive with no result")
     saved = _understood(records[0])
     wanted = packed_name(saved.picture)
     found = next((one for one in entries if one.filename == wanted and one.file_size <= MAX_UPLOAD_BYTES), None)
@@ -200,6 +202,13 @@ def _as_chosen(asked: SegmentRequest, automatic: Any) -> SegmentRequest:
         automatic = [name for name, value in usual.items() if getattr(asked, name) == value]
     unset = {one.name for one in (*options_of(LayoutOptions), *options_of(SegmentOptions)) if one.unset}
     return replace(asked, **dict.fromkeys(unset.intersection(automatic)))
+
+
+def _of_a_batch(count: int) -> UserError:
+    return UserError(
+        f"The archive: expected one result, got {count}, of a batch. Unpack it and drop its pictures into the tab "
+        "Batch with the same words: a click on a finished one shows it here."
+    )
 
 
 def _refusal(what: str) -> UserError:

@@ -46,6 +46,12 @@ class SegmentRequest(SegmentOptions, LayoutOptions):
         return [name for name in unset if getattr(self, name) is None]
 
     @property
+    def other_method(self) -> str:
+        """Title of the method; empty for CLIPtrase, whose steps the page shows."""
+        method = core.methods.registry.METHODS[self.method]
+        return "" if method is core.methods.registry.CLIPTRASE else method.title
+
+    @property
     def before_vote(self) -> SegmentRequest:
         """What pixels say by themselves: the same for every clustering, so that it is made once."""
         return replace(self, vote=False, threshold=0.0, denoise="cls", eps=None, min_samples=None)

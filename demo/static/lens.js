@@ -6,9 +6,11 @@
 
 const $ = (selector, from = element) => from.querySelector(selector);
 const $$ = (selector, from = element) => [...from.querySelectorAll(selector)];
+const each = (object, work) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, work(value)]));
 const root = $(".lens"), row = $(".lens-panes"), live = $(".lens-live"), kind = $(".lens-kind");
 const panes = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, pane]));
 const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
+const titles = each(panes, pane => [$(".lens-title", pane.parentNode), $(".lens-title", pane.parentNode).textContent]);
 const crosses = $$(".lens-cross");
 const was = $(".lens-was"), wipe = $(".lens-wipe input"); // on a phone: before and after in one frame
 const CELL = 12; // pixels of a patch where lines are drawn
@@ -30,7 +32,6 @@ const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);
 
 const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
 const floats = text => new Float32Array(bytes(text).buffer);
-const each = (object, work) => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, work(value)]));
 const decoded = maps => each(maps, ({ codes, largest }) => ({ codes: bytes(codes), largest: floats(largest) }));
 const colour = (r, g, b, alpha = 255) => ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0; // as canvases keep it
 
@@ -56,7 +57,7 @@ function read() {
     heat: Uint32Array.from({ length: 256 }, (_, i) => colour(...heat.subarray(3 * i, 3 * i + 3))),
     labels: unrolled(value.labels.runs, tall * wide),
     classes: unrolled(value.classes, n),
-    confidence: bytes(value.confidence),
+    spots: spotsOf(value.spots),
     clusters: unrolled(value.clusters.before, n),
     denoised: unrolled(value.clusters.after, n),
   };
@@ -106,8 +107,19 @@ function setUpResult() {
   for (const view of GROUPS) drawClusters(view);
   const means = new Option(`mean of ${heads}`, "");
   $(".lens-head").replaceChildren(means, ...Array.from({ length: heads }, (_, i) => new Option(i + 1, i + 1)));
-  $(".lens-note").textContent = maps ? "" :
-    `${h} \u00d7 ${w} patches are too many to be sent at once: a patch's maps come when the pointer rests on it.`;
+  const late = `${h} \u00d7 ${w} patches are too many to be sent at once: a patch's maps come when the pointer rests on it.`;
+  $(".lens-note").textContent = [whose(), maps ? "" : late].filter(Boolean).join(" ");
+}
+
+// Whose steps these are, where another method than CLIPtrase made the words.
+function whose() {
+  const { method, vote } = data, beside = !method ? [] : vote ? ["after"] : ["after", ...GROUPS];
+  for (const [view, [node, title]] of Object.entries(titles)) {
+    set(node, view === "words" && method ? `${title} by ${method}` : beside.includes(view) ? `${title} (CLIPtrase)` : title);
+  }
+  sayPane();
+  const of = beside.map(view => titles[view][1].slice(0, 1)).join(", ");
+  return method && `The words are ${method}'s. What CLIPtrase does in ${vote ? "step" : "steps"} ${of} is for comparison.`;
 }
 
 function setUpLayer() {
@@ -156,6 +168,21 @@ function middles(map, h, w) {
   return found;
 }
 
+// Names stay inside the frame, at whatever size it is shown.
+function keepInside(pane) {
+  const frame = pane.getBoundingClientRect();
+  if (!frame.width) return;
+  for (const tag of $$("span", pane)) {
+    tag.style.translate = "none";
+    const box = tag.getBoundingClientRect();
+    const across = Math.max(0, frame.left + 2 - box.left) - Math.max(0, box.right - frame.right + 2);
+    const down = Math.max(0, frame.top + 2 - box.top) - Math.max(0, box.bottom - frame.bottom + 2);
+    tag.style.translate = `${across}px ${down}px`;
+  }
+}
+const sized = new ResizeObserver(changes => changes.forEach(({ target }) => keepInside(target)));
+for (const view of [...GROUPS, "words"]) sized.observe(panes[view]);
+
 function label(pane, text, place, h, w, kindOf) {
   const tag = document.createElement("span");
   tag.className = kindOf;
@@ -177,6 +204,7 @@ function drawLabels() {
   const small = Int32Array.from({ length: h * w }, (_, i) => labels[Math.floor(i / w) * step * wide + i % w * step]);
   const largest = [...middles(small, h, w)].sort(([, a], [, b]) => b.count - a.count).slice(0, 8);
   for (const [name, { place, count }] of largest) if (count > 0.015 * h * w) label(pane, names[name], place, h, w, "lens-name");
+  keepInside(pane);
 }
 
 function drawClusters(view) {
@@ -206,6 +234,7 @@ function drawClusters(view) {
   for (const [id, { place, count, depth }] of middles(ids, h, w)) {
     if (id >= 0 && (depth > 1 || count > 3)) label(pane, id, place, h, w, "lens-number");
   }
+  keepInside(pane);
   [$(".lens-marks", pane).width, $(".lens-marks", pane).height] = [w * CELL, h * CELL];
   data[`${view}Sizes`] = ids.reduce((sizes, id) => sizes.set(id, (sizes.get(id) ?? 0) + 1), new Map());
   data[`${view}Chosen`] = null;
@@ -284,8 +313,8 @@ for (const [name, text] of [
 }
 
 function say(x, y) {
-  const { h, w, numbers: { before, after }, global_patches: { length: count }, names, classes, confidence, denoise } = data;
-  const spot = `${names[classes[at]]} ${confidence[at]}\u00a0%`;
+  const { h, w, numbers: { before, after }, global_patches: { length: count }, classes, denoise } = data;
+  const spot = spotSaid(data, classes[at], at, true);
   for (const name of ["on_global", "entropy", "near"]) for (const side of HEAT) {
     set(cells[`${name}.${side}`], percent(data.numbers[side][name][at]));
   }

@@ -5,12 +5,6 @@ const canvas = $("canvas"), stage = $(".stage"), names = $(".names"), cross = $(
 const MOST_SIDE = 200; // of the small map on which places for names are sought
 let data = null, whole = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null;
 
-// Thousandths in whole percent: the next class's are rounded down, so that a spot's two never add to more than 100.
-const percent = (thousandths, round) => {
-  const whole = Math.min(round(thousandths / 10), thousandths < 1000 ? 99 : 100);
-  return whole || !thousandths ? `${whole} %` : "< 1 %";
-};
-
 async function pixels(url) {
   const blob = await (await fetch(url)).blob();
   // Labels are numbers: no colour management may touch them.
@@ -33,8 +27,7 @@ async function read() {
   if (mine !== turn) return; // a newer one came meanwhile
   const labels = new Uint16Array(picture.width * picture.height);
   for (let i = 0; i < labels.length; i++) labels[i] = coded.data[4 * i] + 256 * coded.data[4 * i + 1];
-  const spots = new Int16Array(Uint8Array.from(atob(value.spots), c => c.charCodeAt(0)).buffer);
-  data = { ...value, picture, labels, spots, width: picture.width, height: picture.height };
+  data = { ...value, picture, labels, spots: spotsOf(value.spots), width: picture.width, height: picture.height };
   $("img").alt = canvas.ariaLabel = value.alt;
   document.dispatchEvent(new CustomEvent("lab:changed", { detail: Boolean(data.changed) }));
   if (!fresh) {
@@ -190,18 +183,8 @@ const middle = ([row, column]) =>
 
 function say(x, y) {
   const [h, w] = data.grid, label = data.labels[y * data.width + x];
-  const patch = Math.min(h - 1, Math.floor(y / data.height * h)) * w + Math.min(w - 1, Math.floor(x / data.width * w));
-  const [first, sure, second, less] = data.spots.slice(4 * patch, 4 * patch + 4);
-  const part = percent(sure, Math.round);
-  const next = second >= 0 ? `, next ${data.names[second]} ${percent(less, Math.floor)}` : "";
-  const shown = data.names[label];
-  tell(label >= data.scored
-    ? `This spot: ${shown}; of the classes ${data.names[first]} ${part}${next}.`
-    : data.changed && first !== label
-    ? `This spot: ${shown}, as refined or fixed; the patch alone ${data.names[first]} ${part}.`
-    : first === label
-    ? `This spot: ${shown} ${part}${next}.`
-    : `This spot: ${shown}, as most of its region; alone ${data.names[first]} ${part}${next}.`);
+  const patch = Math.min(h - 1, Math.floor(y * h / data.height)) * w + Math.min(w - 1, Math.floor(x * w / data.width));
+  tell(`This spot: ${spotSaid(data, label, patch)}.`);
 }
 
 function tell(text) {
@@ -244,7 +227,7 @@ canvas.addEventListener("pointerleave", () => {
 canvas.addEventListener("click", event => {
   if (!data || open) return;
   const [x, y] = under(event), [h, w] = data.grid;
-  choose(Math.floor(y / data.height * h), Math.floor(x / data.width * w), x, y);
+  choose(Math.floor(y * h / data.height), Math.floor(x * w / data.width), x, y);
   trigger("select", { index: [x, y], value: null });
 });
 canvas.addEventListener("keydown", event => {

@@ -50,6 +50,16 @@ TIME_IS_OVER = strip("note", "A pause.", f"One press works for {TIME_LIMIT_S // 
 _SIGNS = {WAITING: "waits", DONE: "done", FAILED: "not possible", "busy": "works"}
 
 
+QUEUE_JS = """
+element.addEventListener("click", event => {
+  const done = event.target.closest("li.done");
+  if (!done) return;
+  trigger("select", { index: Number(done.dataset.index), value: null });
+  document.querySelector("#result").scrollIntoView({ behavior: "smooth", block: "start" });
+});"""
+"""A finished picture goes to the result above, which comes into view; `demo/review.py` answers."""
+
+
 def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0, doing: str = "") -> str:
     """HTML: a line for each picture.
 
@@ -65,14 +75,15 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
     for index, item in enumerate(batch.items):
         state, said = ("busy", doing) if index == busy else (item.state, item.said)
         picture = (
-            f'<img src="{item.thumbnail}" alt="">'
+            f'<img src="{item.overlay or item.thumbnail}" alt="">'
             if item.thumbnail
             else '<span class="none" aria-hidden="true"></span>'
         )
         bar = f'<progress max="1" value="{share:.2f}" aria-label="Progress"></progress>' if state == "busy" else ""
+        show = '<button type="button">Show above</button>' if state == DONE else ""
         lines.append(
-            f'<li class="{state}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
-            f"<i>{_SIGNS[state]}</i>{bar}<p>{html.escape(said)}</p></div></li>"
+            f'<li class="{state}" data-index="{index}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
+            f"<i>{_SIGNS[state]}</i>{bar}<p>{html.escape(said)}</p>{show}</div></li>"
         )
     return f'<ol class="queue">{"".join(lines)}</ol>'
 
@@ -256,7 +267,7 @@ def draw() -> BatchTab:
         clear = gr.Button("Empty the queue", elem_id="batch-clear", scale=1, min_width=110)
     said = gr.HTML("", elem_id="batch-news", padding=False)
     download = gr.Button("Download", visible=False, variant="primary", elem_id="batch-download")
-    queue = gr.HTML(EMPTY, elem_id="batch-queue", padding=False)
+    queue = gr.HTML(EMPTY, js_on_load=QUEUE_JS, elem_id="batch-queue", padding=False)
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     state = gr.State(None, delete_callback=remove)
     return BatchTab(files, folder, refiner, formats, go, stop, clear, said, queue, download, file, state)

@@ -38,7 +38,7 @@ PANES = (
     ("after", "2 After", "What it looks at once CLIPtrase has recovered who resembles whom."),
     ("clusters", "3 Clusters", "Patches that resemble each other, without denoising."),
     ("denoised", "4 Denoised", "The same with denoising: global patches no longer join what differs."),
-    ("words", "5 Words", "Every cluster takes the class that most of it says."),
+    ("words", "5 Words", "The class of each spot: where clusters vote, each takes the class that most of it says."),
 )
 """Name, title and one sentence of each pane."""
 
@@ -49,7 +49,7 @@ def draw() -> gr.HTML:
         value=None,
         html_template=_template(),
         css_template=static("lens.css"),
-        js_on_load=static("lens.js") + static("present.js"),
+        js_on_load=static("spot.js") + static("lens.js") + static("present.js"),
         apply_default_css=False,
         elem_id="lens",
         padding=False,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from demo import core
-from demo.drawing import labels_url, picture_url, spots_code
+from demo.drawing import labels_url, picture_url
 from demo.errors import UserError, for_people
 from demo.handling import (
     DownloadView,
@@ -25,7 +25,7 @@ from demo.handling import (
     whole,
 )
 from demo.html import hint, percent, seconds, some, sort_head, strip, swatch, word
-from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, scores_of
+from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
 from demo.service.download import FORMATS, KINDS, USUAL, figure_file
 from demo.service.shown import shown_of
 from demo.static import static
@@ -74,7 +74,8 @@ def done(cut: SegmentView) -> str:
     took = sum(value for stage, value in cut.result.timings.items() if not (cut.reused and stage in _ENCODING))
     cost = "Instant (cached)." if cut.kept else f"{seconds(took)}."
     advice = one_class(cut)
-    return strip("note" if advice else "calm", "Done:", f"{shares(cut)}. {advice or cost}")
+    by = f"Done by {cut.run.asked.other_method}:" if cut.run.asked.other_method else "Done:"
+    return strip("note" if advice else "calm", by, f"{shares(cut)}. {advice or cost}")
 
 
 def shares(cut: SegmentView) -> str:
@@ -127,7 +128,7 @@ def costs(cut: SegmentView) -> str:
     h, w = cut.run.seen.grid
     return (
         f'<p class="facts">{stages}<br>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} patches'
-        f" · eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
+        f" · {settings['method']}, eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
     )
 
 
@@ -167,13 +168,16 @@ def point_facts(point: Point) -> str:
     """HTML: what is at a point of the picture, what came second, and which region voted."""
     shown, (first, *others) = point.shown, point.candidates
     lines = [f"<b>{swatch(point.colour)} {word(shown)}</b> at column {point.column}, row {point.row}"]
-    lines.append(
-        f"The patch itself says {word(first.name)} ({percent(first.probability)}), by the word {word(first.word)}"
-        + (f"; then {word(others[0].name)} ({percent(others[0].probability)})" if others else "")
-        + (f", a margin of {percent(first.probability - others[0].probability)}" if others else "")
-    )
+    if others:
+        by = f", by the word {word(first.word)}" if first.word != first.name else ""
+        lines.append(
+            f"This patch alone says {word(first.name)} ({percent(first.probability)}){by}; then {word(others[0].name)} "
+            f"({percent(others[0].probability)}), a margin of {percent(first.probability - others[0].probability)}"
+        )
     if point.abstained:
         lines.append("It is less sure than the threshold, so the pixel is background.")
+    elif point.mixed:
+        lines.append(f"Between patches their scores are mixed: here {word(shown)} comes first.")
     elif point.region is not None:
         lines.append(
             f"Region {point.region} ({percent(point.region_area)} of the picture) voted for "
@@ -318,15 +322,13 @@ class SegmentHandlers:
 
     def _drawn(self, cut: SegmentView, path: str | None) -> dict[str, Any]:
         """What the browser draws the result from."""
-        probabilities = scores_of(self._service, cut.run, path).class_probabilities.numpy()
         return {
             **drawn(cut),
+            **spots_of(self._service, cut.run, path),
             "token": cut.run.token,
             "words": cut.run.asked.words,
             "grid": list(cut.run.seen.grid),
-            "scored": len(probabilities),  # classes that patches were compared with
             "picture": picture_url(cut.shown),
-            "spots": spots_code(probabilities),
         }
 
 
@@ -379,7 +381,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
         picture = gr.HTML(
             None,
             html_template=static("result.html"),
-            js_on_load=static("result.js") + static("fix.js") + static("copy.js"),
+            js_on_load=static("spot.js") + static("result.js") + static("fix.js") + static("copy.js"),
             apply_default_css=False,
             elem_id="result",
         )

@@ -16,6 +16,9 @@ from PIL import Image
 
 from cliptrase_core.cancel import CancelToken, cancellable
 from demo import guard
+from demo.changing import ChangeView
+from demo.handling import same
+from demo.review import ReviewHandlers
 from demo.service import SegmentRequest
 from demo.service.batch import (
     DONE,
@@ -31,6 +34,8 @@ from demo.service.batch import (
 )
 from demo.settings import EXAMPLES, MAX_FILES
 from demo.tabs.batch import BatchHandlers, queue_list
+from demo.tabs.result import SegmentHandlers
+from tests.demo.conftest import Click
 from tests.demo.test_page import FIELDS
 
 WORDS = "cow; grass; horse"
@@ -75,13 +80,22 @@ def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(handler
     assert done.queue.count('class="failed"') == 1
     assert "expected a whole picture" in done.queue
     assert "4 of 5 are done, 1 cannot be used" in done.news
+    for item in done.batch.items:
+        assert bool(item.overlay) == (item.state == DONE)
+        if item.overlay:
+            assert item.overlay in done.queue, "the queue shows what was made"
+            assert item.thumbnail not in done.queue
+            assert len(item.overlay) < 20_000
     archive = taken(handlers, done.batch)
     assert archive.testzip() is None
     coco = json.loads(archive.read("coco/annotations.json"))
     assert [image["file_name"] for image in coco["images"]] == ["cows.jpg", "horses.jpg", "kitten.jpg", "room.jpg"]
     assert {entry["name"] for entry in coco["categories"]} == {"cow", "grass", "horse"}
     assert any(name.startswith("masks/cows/") for name in archive.namelist())
+    for image in coco["images"]:
+        assert archive.read(image["file_name"]) == (home / image["file_name"]).read_bytes(), "COCO has its pictures"
     how = archive.read("HOW-TO.txt").decode()
+    assert "without their pictures" not in how
     assert how.count("broken.jpg: expected") == 1
     assert str(home) not in how
     assert f"--vocabulary={WORDS}" in how
@@ -114,6 +128,7 @@ def test_what_was_asked_otherwise_is_made_again(handlers, home, five, change):
     assert list(run(handlers, first))[-1].batch == first, "nothing to do"
     again = list(run(handlers, first, **change))
     assert again[0].batch.count(WAITING) == 2
+    assert not any(item.overlay for item in again[0].batch.items)
     archive = taken(handlers, again[-1].batch)
     masks = [name for name in archive.namelist() if name.startswith("masks/")]
     assert bool(masks) == (change.get("choice", "masks") == "masks")
@@ -121,6 +136,48 @@ def test_what_was_asked_otherwise_is_made_again(handlers, home, five, change):
         assert not any(name.endswith("/grass.png") for name in masks), "nothing is left of what was made before"
     if "refiner" in change:
         assert json.loads(archive.read("cows.json"))["refinement"]["refiner"] == "edges"
+
+
+def test_a_large_picture_stays_behind_and_that_is_said(service, home, five, monkeypatch):
+    batch = prepared(added(Batch(str(home / "out")), five[:2], 20)[0], REQUEST)
+    for index in (0, 1):
+        batch = batch.with_item(index, segmented(service, batch, index))
+    monkeypatch.setattr("demo.service.batch.MOST_PICTURE", max(Path(path).stat().st_size for path in five[:2]) - 1)
+    packed(service, batch, home / "a.zip")
+    with zipfile.ZipFile(home / "a.zip") as archive:
+        there = {"cows.jpg", "horses.jpg"} & set(archive.namelist())
+        how = archive.read("HOW-TO.txt").decode()
+    assert len(there) == 1
+    (gone,) = {"cows.jpg", "horses.jpg"} - there
+    assert f"larger than 10 MB:\n\n{gone}\n" in how
+
+
+@pytest.mark.parametrize("refiner", ["none", "edges"])
+def test_a_finished_picture_is_shown_as_the_batch_made_it(service, handlers, home, five, refiner):
+    batch = list(run(handlers, list(handlers.add(None, five[:3]))[-1].batch, refiner))[-1].batch
+    reviewing = ReviewHandlers(service, SegmentHandlers(service))
+    shown = reviewing.open(batch, Click(1))
+    assert (shown["image"], shown["words"]) == (five[1], batch.request.asked.words)
+    assert shown["run"].asked == batch.request.asked
+    assert ("horses.jpg" in shown["status"]) == (refiner == "none")
+    last = list(reviewing.refine(shown["run"], shown["image"], shown["wanted"]))[-1]
+    if refiner == "none":
+        assert last == same(ChangeView)
+    else:
+        assert last.shown.refinement == batch.request.refinement(shown["run"])
+        assert "horses.jpg" in last.status
+    assert list(reviewing.refine(None, None, shown["wanted"])) == [same(ChangeView)], "another picture came meanwhile"
+
+
+@pytest.mark.parametrize("index", [2, 9, -1, "1", None, [0], 1.5, float("nan")])
+def test_what_is_not_done_is_not_shown(service, home, five, index):
+    batch = prepared(added(Batch(str(home / "out")), five, 20)[0], REQUEST)
+    batch = batch.with_item(1, segmented(service, batch, 1))
+    reviewing = ReviewHandlers(service, SegmentHandlers(service))
+    for asked in (batch, None):
+        answer = reviewing.open(asked, Click(index))
+        assert set(answer) == {"status", "wanted"}
+        assert "Not possible" in answer["status"]
 
 
 def test_every_picture_has_a_name_of_its_own(tmp_path):

@@ -93,8 +93,7 @@ def test_the_value_is_plain_json_of_the_size_that_was_planned(value, run):
     assert unrolled(value["labels"]["runs"]).size == np.prod(value["labels"]["size"])
     for name in ("before", "after"):
         assert unrolled(value["clusters"][name]).size == count
-    assert unrolled(value["classes"]).size == bytes_of(value["confidence"]).size == count
-    assert bytes_of(value["confidence"]).max() <= 100
+    assert unrolled(value["classes"]).size == bytes_of(value["spots"]).size // 8 == count
 
 
 @pytest.mark.parametrize(("layer", "head"), [(None, None), (1, None), (12, 2), (6, 1)])
@@ -112,6 +111,12 @@ def test_numbers_and_maps_are_the_core_s_to_one_percent(service, run, path, laye
                 assert found == pytest.approx(getattr(exact, number), rel=0.01, abs=1e-6)
             assert sent[patch][maps.global_patches.numpy()].sum() == pytest.approx(exact.on_global, abs=0.01)
             assert sent[patch][near.numpy()].sum() == pytest.approx(exact.near, abs=0.01)
+
+
+def test_another_method_is_named_and_cliptrase_is_not(service, path, value):
+    other = service.segment(path, SegmentRequest("dog; grass", method="clearclip")).run
+    assert (value["method"], lens_value(service, other, path)["method"]) == ("", "ClearCLIP")
+    assert (value["vote"], lens_value(service, other, path)["vote"]) == (True, False)
 
 
 def test_clusters_are_the_result_s_and_start_is_inside_one(service, run, path, value):

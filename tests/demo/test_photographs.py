@@ -159,7 +159,8 @@ def test_a_click_on_the_shown_picture_means_the_same_place_of_the_photograph(ser
     assert abs((point.row + 0.5) / HEIGHT - (y + 0.5) / SHOWN[0]) < 1 / SHOWN[0]
     assert abs((point.column + 0.5) / WIDTH - (x + 0.5) / SHOWN[1]) < 1 / SHOWN[1]
     own = service.holder.segmenter(None)
-    expected = own.scores(own.encode(photo), WORDS).at(point.row, point.column)
+    h, w = run.seen.grid
+    expected = own.scores(own.encode(photo), WORDS).of_patch(point.row * h // HEIGHT, point.column * w // WIDTH)
     assert [one.name for one in point.candidates] == [one.name for one in expected]
     assert point.candidates[0].probability == pytest.approx(expected[0].probability, abs=1e-5)
 

@@ -283,7 +283,7 @@ def test_more_than_any_result_unpacks_to_is_refused_unread(downloaded, tmp_path,
 def test_two_results_are_not_guessed_between(downloaded, tmp_path):
     files = files_of(downloaded())
     name = next(name for name in files if name.endswith(".json"))
-    with pytest.raises(UserError, match="an archive with 2 results"):
+    with pytest.raises(UserError, match="expected one result, got 2, of a batch. Unpack it"):
         read_archive(packed(tmp_path, {**files, "second.json": files[name]}))
 
 

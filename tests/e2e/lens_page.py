@@ -26,10 +26,10 @@ service = Service(Settings(model="nano", device="cpu"))
 EXAMPLES = {example.name: example for example in read_examples()}
 
 
-def segment(name: str, words: str, side: float):
+def segment(name: str, words: str, side: float, method: str):
     """A result as the page makes it: the run, and the picture's path."""
     path = str(EXAMPLES[name].path)
-    asked = SegmentRequest(words or EXAMPLES[name].words, short_side=int(side) or None)
+    asked = SegmentRequest(words or EXAMPLES[name].words, short_side=int(side) or None, method=method or "cliptrase")
     return service.segment(path, asked).run, path
 
 
@@ -47,9 +47,10 @@ with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
         name = gr.Dropdown(list(EXAMPLES), value="kitten", label="Example", elem_id="example")
         words = gr.Textbox("", label="Words", elem_id="words")
         side = gr.Number(0, label="Short side", elem_id="side")
+        method = gr.Textbox("", label="Method", elem_id="method")
         go, clear = gr.Button("Segment", elem_id="go"), gr.Button("Clear", elem_id="clear")
     said = gr.Textbox("", label="Heard", elem_id="heard")
-    done = go.click(segment, [name, words, side], [run, image], **PRIVATE)
+    done = go.click(segment, [name, words, side, method], [run, image], **PRIVATE)
     done.success(handlers.show, [run, image], part, **lens.QUIET)
     clear.click(lambda: None, None, part, **CHEAP)
     part.select(heard, None, said, **CHEAP)

@@ -57,6 +57,31 @@ def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(open_pa
     assert page.strangers == []
 
 
+@pytest.mark.parametrize("width", [1280, 375])
+def test_a_finished_picture_is_opened_above_and_can_be_fixed(open_page, artifacts, five, width):
+    page = open_page(width, 800 if width > 600 else 812)
+    opened(page)
+    page.locator("#words textarea").fill("cow; grass; horse")
+    page.locator("#batch-files input[type=file]").set_input_files(five[:3])
+    expect(page.locator("#batch-queue img")).to_have_count(2)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    page.locator("#batch-queue").screenshot(path=artifacts / f"batch_queue_{width}.png")
+    page.locator("#words textarea").fill("something else")
+    page.get_by_role("button", name="Show above").nth(1).press("Enter")
+    steps.expect_result_of(page, "cow; grass; horse")
+    expect(page.locator("#status")).to_contain_text("From the batch: horses.jpg")
+    expect(page.locator("#words textarea")).to_have_value("cow; grass; horse")
+    expect(page.locator("#result .stage")).to_be_in_viewport()
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#result .open-bench")).to_be_enabled()
+    page.screenshot(path=artifacts / f"batch_shown_{width}.png")
+    page.locator("#batch-queue li.done img").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+    steps.expect_no_sideways_scroll(page)
+    assert page.strangers == []
+
+
 def choose_refiner(page, name: str) -> None:
     page.locator("#batch-refiner input").click()
     page.get_by_role("option", name=name).first.click()

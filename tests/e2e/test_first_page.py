@@ -67,7 +67,7 @@ def test_a_person_segments_a_picture_and_looks_at_a_patch(open_page, picture, ar
     expect(page.locator("#legend")).to_contain_text("%")
     expect(page.locator("#costs")).to_contain_text(re.compile("encoded|reused"))
     page.locator("#result canvas").click()
-    expect(page.locator("#point")).to_contain_text("The patch itself says", timeout=PATIENCE)
+    expect(page.locator("#point")).to_contain_text("This patch alone says", timeout=PATIENCE)
     page.screenshot(path=artifacts / f"first_page_{width}_2_segmented.png", full_page=True)
     grid = grid_of(page)
 
@@ -210,8 +210,48 @@ def test_the_two_shares_of_a_spot_never_add_to_more_than_100(open_page):
           return said;
         }"""
     )
-    shares = [[int(share) for share in re.findall(r"(\d+) %", spot)] for spot in spots]
-    assert all(len(two) == 2 and 99 <= sum(two) <= 100 for two in shares)
+    for spot in spots:
+        two = [float(share) for share in re.findall(r"(\d+\.\d)\s%", spot)]
+        assert len(two) == 2, spot
+        assert 99.85 <= sum(two) <= 100.05 + 0.1 * ("< 0.1" in spot), spot
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_the_line_the_facts_and_the_lens_say_the_same_of_a_spot(open_page, width):
+    page = open_page(width)
+    expect_result_of(page, FIRST_WORDS)
+    expect(page.locator("#lens .lens-tell")).to_contain_text("attention", timeout=PATIENCE)
+    box = page.locator("#result canvas").bounding_box()
+    for across, down in ((0.21, 0.33), (0.55, 0.52), (0.83, 0.71), (0.4, 0.9)):
+        page.locator("#point").evaluate("point => point.querySelector('.facts')?.classList.add('old')")
+        page.locator("#result canvas").click(position={"x": across * box["width"], "y": down * box["height"]})
+        expect(page.locator("#point .facts:not(.old)")).to_contain_text("alone says")
+        line, facts = page.locator("#spot .now").text_content(), page.locator("#point").inner_text()
+        lens = page.locator("[data-view=words] ~ figcaption").text_content()
+        told = re.search(r"alone says (.+?) \((.+?)%\)(?:, by the word .+?)?; then (.+?) \((.+?)%\)", facts).groups()
+        for said in (line, lens):  # the lens has room for one class where the region's is shown
+            own = re.search(r"(?:alone|spot): (?!.*alone:)(.+?) (\S+)\s%(?:, next (.+) (\S+)\s%)?\.$", said).groups()
+            assert own in (told, (*told[:2], None, None)), said
+
+
+def test_beside_one_class_a_spot_is_compared_with_everything_else(open_page):
+    page = open_page(1280)
+    words, line = page.locator("#words textarea"), page.locator("#spot .now")
+    expect_result_of(page, FIRST_WORDS)
+    words.fill("dog")
+    words.press("Enter")
+    expect_result_of(page, "dog")
+    for place in ({"x": 5, "y": 5}, {"x": 200, "y": 150}):
+        page.locator("#result canvas").hover(position=place)
+        expect(line).to_contain_text(re.compile(r"dog \d+\.\d\s%"))
+        expect(line).to_contain_text(re.compile(r"everything else \d+\.\d\s%"))
+    page.locator("#everything-else").get_by_text("everything else").click()
+    expect(page.locator("#legend tbody tr")).to_have_count(1)
+    page.locator("#result canvas").hover(position={"x": 9, "y": 9})
+    expect(line).to_have_text("This spot: dog, the only class.")
+    page.locator("#result canvas").click(position={"x": 9, "y": 9})
+    expect(page.locator("#point .facts")).to_contain_text("dog at column")
+    expect(page.locator("#point")).not_to_contain_text("alone says")
 
 
 def test_a_row_of_the_legend_isolates_its_class_and_the_keys_ask_a_spot(open_page):
@@ -229,7 +269,7 @@ def test_a_row_of_the_legend_isolates_its_class_and_the_keys_ask_a_spot(open_pag
     page.locator("#result canvas").press("ArrowRight")
     expect(place).not_to_have_text(before)
     page.locator("#result canvas").press("Enter")
-    expect(page.locator("#point")).to_contain_text("The patch itself says", timeout=PATIENCE)
+    expect(page.locator("#point")).to_contain_text("This patch alone says", timeout=PATIENCE)
 
 
 def test_one_class_has_everything_else_beside_it_unless_the_person_has_chosen(open_page):

@@ -208,6 +208,39 @@ def test_another_value_redraws_everything_and_none_empties_the_lens(open_lens):
     assert page.complaints == []
 
 
+def test_another_method_has_its_name_on_the_words_and_cliptrase_on_its_steps(open_lens, artifacts):
+    page = open_lens()
+    title = lambda view: page.locator(f"#lens figure:has([data-view={view}]) .lens-title")  # noqa: E731
+    assert [title(view).inner_text() for view in VIEWS[1:]] == list(STEPS)
+    page.locator("#method textarea, #method input").fill("clearclip")
+    segment(page, "kitten")
+    expect(title("words")).to_have_text("5 Words by ClearCLIP")
+    for view, step in zip(VIEWS[2:5], STEPS[1:4], strict=True):
+        expect(title(view)).to_have_text(f"{step} (CLIPtrase)")
+    expect(page.locator(".lens-note")).to_contain_text("The words are ClearCLIP's")
+    page.screenshot(path=artifacts / "lens_method_1280.png", full_page=True)
+    page.locator("#method textarea, #method input").fill("")
+    segment(page, "kitten")
+    assert [title(view).inner_text() for view in VIEWS[1:]] == list(STEPS)
+    expect(page.locator(".lens-note")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_names_stay_inside_the_frame(open_lens, artifacts, width):
+    page = open_lens(
+        width, example="cows", words="an umbrella in the rain; everything green that grows; sky above it; cow"
+    )
+    cut_off = """() => [...document.querySelectorAll("#lens .lens-pane span")].filter(tag => {
+      const box = tag.getBoundingClientRect(), frame = tag.parentNode.getBoundingClientRect();
+      return box.left < frame.left || box.right > frame.right || box.top < frame.top || box.bottom > frame.bottom;
+    }).map(tag => tag.textContent)"""
+    assert page.locator("#lens .lens-name").count() > 1
+    assert page.evaluate(cut_off) == []
+    page.screenshot(path=artifacts / f"lens_names_{width}.png", full_page=True)
+    page.set_viewport_size({"width": 600 if width > 600 else 320, "height": 800})
+    page.wait_for_function(f"() => !({cut_off})().length")
+
+
 def test_a_large_grid_asks_for_one_row_where_the_pointer_rests(open_lens):
     page = open_lens(example="cows", side=448)
     expect(page.locator(".lens-note")).to_contain_text("too many to be sent at once")

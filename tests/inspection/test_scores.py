@@ -41,6 +41,33 @@ def test_candidates_are_every_class_likeliest_first_with_its_best_word(scores):
     assert words["background"] in {"wall", "floor"}
 
 
+@pytest.mark.parametrize("words", ["cat", "cat; dog", WORDS])
+@pytest.mark.parametrize("options", [{"everything_else": True}, {"skip_missing": True}], ids=str)
+def test_what_competes_for_pixels_is_what_scores_compare(segmenter, encoding, words, options):
+    result, scores = (
+        segmenter.segment(encoding, words, vote=False, **options),
+        segmenter.scores(encoding, words, **options),
+    )
+    assert len(scores.class_probabilities) == len(result.class_names)
+    assert scores.class_probabilities.sum(dim=0).allclose(torch.ones(result.grid), atol=1e-5)
+    missing = set(result.settings.get("missing", ()))
+    for row, column in [(0, 0), (23, 39), (11, 17), (5, 39)]:
+        candidates = {c.name: c for c in scores.at(row, column)}
+        assert set(candidates) == set(result.class_names)
+        shown = candidates[result.class_names[result.labels[row, column]]]
+        assert shown.probability == pytest.approx(float(result.confidence[row, column]), abs=1e-5)
+        if missing < set(candidates):  # where all are missing, all compete
+            assert all(candidates[name].probability == 0 for name in missing)
+
+
+def test_candidates_of_a_patch_are_what_it_says_by_itself(scores):
+    found = scores.of_patch(1, 2)
+    assert [c.probability for c in found] == sorted(scores.class_probabilities[:, 1, 2].tolist(), reverse=True)
+    assert found[0].label == int(scores.class_probabilities[:, 1, 2].argmax())
+    with pytest.raises(InputError, match="patch"):
+        scores.of_patch(scores.logits.shape[1], 0)
+
+
 def test_probabilities_of_a_patch_are_a_softmax_of_the_best_words(scores):
     logits = scores.logits[:, 1, 2].double().numpy()
     best = np.array([max(logits[0], logits[1]), logits[2], logits[3], max(logits[4], logits[5])])

@@ -118,6 +118,8 @@ def test_the_title_says_model_layer_head_and_patch(drawn, segmenter):
     one = segmenter.capture(image).maps(layer=3, head=1)
     assert cc.viz.figure(one, result).get_suptitle() == f"{name} · layer 3 · head 1 · [CLS]"
     assert cc.viz.figure(one, result, parts="result").get_suptitle() == name
+    other = replace(result, settings={**result.settings, "method": "clearclip"})
+    assert cc.viz.figure(other, image=image).get_suptitle() == f"{name} · clearclip"
     assert cc.viz.figure(one, title="Figure 2").get_suptitle() == "Figure 2"
     assert cc.viz.figure(one, title="").get_suptitle() == ""
 
