@@ -168,8 +168,8 @@
   const preview = (event, alt, style) => {
     if (event.target.matches?.("#picture img")) Object.assign(event.target, { alt, style });
   };
-  const unseen = "This browser cannot show a picture of this kind. It is read all the same: press Segment.";
-  document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 1em"), true);
+  const unseen = "No preview of this kind here. It is read all the same.";
+  document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 0 2em 0 0; font-size: 0.7rem; line-height: 1.2; white-space: normal"), true);
   document.addEventListener("load", event => preview(event, "", ""), true);
 
   // --- the bar of a phone, the way past the examples, and what is said aloud ---
@@ -187,4 +187,6 @@
     $(button.dataset.go)?.scrollIntoView({ behavior: "smooth", block: "start" });
   });
   $("#status")?.setAttribute("aria-live", "polite");
+  // A phone's page ends where the words begin, however much is said beside them.
+  new ResizeObserver(([{ target }]) => document.body.style.setProperty("--ask", `${target.offsetHeight}px`)).observe($("#ask"));
 }

@@ -1,0 +1,38 @@
+"""What the page says about a run, in a real browser: whole, at once, and never of a run that has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from tests.e2e.steps import FIRST_WORDS, expect_result_of, upload
+
+pytestmark = pytest.mark.e2e
+
+CUT = """strip => {
+  const box = strip.getBoundingClientRect();
+  return strip.scrollHeight > strip.clientHeight + 1 || box.top < 0 || box.bottom > innerHeight;
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (375, 812)])
+def test_what_is_said_can_be_read_whole(open_page, tmp_path, width, height):
+    page = open_page(width, height)
+    expect_result_of(page, FIRST_WORDS)
+    banner, said = page.locator("#banner .strip"), page.locator("#status .strip")
+    expect(banner).to_contain_text("a real CLIP reads them better.")
+    assert not banner.evaluate(CUT)
+    page.locator("#words textarea").fill("dog; a class of a long name that nobody has typed yet")
+    assert not said.evaluate(CUT), "out of date"
+    no_picture = tmp_path / "text.jpg"
+    no_picture.write_text("This is no picture.\n" * 9, encoding="utf-8")
+    upload(page, no_picture)
+    expect(said).to_contain_text("Your picture is here")
+    page.locator("#segment").click()
+    expect(said).to_contain_text("save it as PNG or JPEG")
+    assert not said.evaluate(CUT), "an error"
+    if width < 640:  # the page scrolls above the words: its end is not under them
+        ends = page.locator(".gradio-container").first.evaluate("frame => frame.getBoundingClientRect().bottom")
+        assert ends <= page.locator("#ask").bounding_box()["y"] + 1
