@@ -17,6 +17,7 @@ from demo.errors import UserError
 from demo.examples import FIRST, Example, read_examples
 from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
 from demo.handling import further_options, plainly, spoken
+from demo.html import strip
 from demo.installable import Installable
 from demo.reopen import ReopenHandlers
 from demo.security import Gate
@@ -162,7 +163,11 @@ BAR = (
     '<button type="button" data-go="#tabs">More</button></nav>'
 )
 """What a phone shows at its lower edge."""
-STARTED, ENDED = "() => lab.started()", "() => lab.ended()"
+WORKING = strip("busy", "Working:", "the picture is being divided among the words.")
+STARTED = f"() => lab.started({json.dumps(WORKING)})"
+STOPPED = f"() => lab.ended({json.dumps(result.STOPPED)})"
+PICTURE = f"picture => lab.ended(picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)})"
+UNANSWERED = f"status => lab.unanswered(status, {json.dumps(result.failed('There is no new result. Try again.'))})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
 REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
@@ -361,12 +366,13 @@ def _wire_segmenting(
     said = (ResultView, "status", result.failed)
     run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **common}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
-    gr.on(pressing, None, None, None, js=STARTED, **PRIVATE)
+    giving = [page.ask.examples.select, page.tour.take.click]
+    gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
     pressed = gr.on(pressing, **run)
     example = [page.ask.image, page.ask.words, page.ask.example]
-    picked = page.ask.examples.select(opening.pick_example, None, example, js=STARTED, **CHEAP)
+    picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP)
     followed = picked.success(**run)
-    taken = page.tour.take.click(opening.take_over, None, example, js=STARTED, **CHEAP)
+    taken = page.tour.take.click(opening.take_over, None, example, **CHEAP)
     told = taken.success(**run)
     again: dict[str, Any] = {
         "fn": spoken(handlers.resegment, *said),
@@ -388,6 +394,8 @@ def _wire_segmenting(
     )
     reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, page.result, page.shared, reopening)
     running = [pressed, followed, told, changed, reopened]
+    for event in (picked, taken, *running):
+        event.failure(None, a.status, a.status, js=UNANSWERED, **PRIVATE)
     for event in (pressed, followed, told, reopened):
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
     for event in running:
@@ -403,10 +411,15 @@ def _wire_segmenting(
                 **ONE_AT_A_TIME,
                 **PRIVATE,
             )
-    a.stop.click(lambda: result.STOPPED, None, page.ask.status, cancels=running, js=ENDED, **CHEAP)
+    _wire_endings(page, running, handlers, common)
+    return [*running, restored]
+
+
+def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers, common: dict[str, Any]) -> None:
+    """Wire what ends a run: Stop, and another picture."""
+    page.ask.stop.click(None, None, page.ask.status, cancels=running, js=STOPPED, **PRIVATE)
     # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
     # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
-    page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
+    page.shared.image.input(None, page.shared.image, page.ask.status, cancels=running, js=PICTURE, **PRIVATE)
     # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
     page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
-    return [*running, restored]

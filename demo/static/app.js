@@ -11,9 +11,11 @@
   };
 
   window.lab = {
-    // Between a press of Segment and its answer; Stop is seen only then.
-    started: () => { document.body.classList.add("running"); return []; },
-    ended: () => { document.body.classList.remove("running"); return []; },
+    // Between a press of Segment and its answer; Stop is seen only then. What is returned is what the status says.
+    started: working => { document.body.classList.add("running"); return working; },
+    ended: (said = []) => { document.body.classList.remove("running"); return said; },
+    // No answer came that says how things stand.
+    unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone the result stands above, the words below it.
     showResult: () => { if (innerWidth < 768 && shows++) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
     // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.

@@ -36,3 +36,42 @@ def test_what_is_said_can_be_read_whole(open_page, tmp_path, width, height):
     if width < 640:  # the page scrolls above the words: its end is not under them
         ends = page.locator(".gradio-container").first.evaluate("frame => frame.getBoundingClientRect().bottom")
         assert ends <= page.locator("#ask").bounding_box()["y"] + 1
+
+
+def test_what_runs_is_said_at_once_and_no_longer_than_it_runs(open_page, tmp_path):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    said, words, held = page.locator("#status"), page.locator("#words textarea"), []
+    full = {"status": 503, "json": {"detail": "Queue is full."}}
+
+    def hold(route) -> None:  # a server that takes its time
+        held.append(route)
+
+    page.route("**/queue/join?*", hold)
+
+    def ask(text: str) -> None:
+        words.fill(text)
+        words.press("Enter")
+        expect(said).to_contain_text("Working:", timeout=2_000)
+        expect(said.locator(".busy")).not_to_contain_text("Done")
+        page.wait_for_timeout(200)  # the request is under way
+
+    ask("dog; road")
+    expect(page.locator("#stop")).to_be_visible()
+    page.locator("#stop").click()
+    expect(said).to_contain_text("Stopped.")
+    page.wait_for_timeout(500)
+    expect(said).to_contain_text("Stopped.")
+    held.pop().fulfill(**full)
+    ask("dog; hill")
+    held.pop().fulfill(**full)
+    expect(said.locator(".bad")).to_contain_text("There is no new result.")
+    expect(page.locator("#stop")).to_be_hidden()
+    page.unroute("**/queue/join?*")
+    ask("dog; lake")
+    expect_result_of(page, "dog; lake")
+    expect(said).to_contain_text("Done:")
+    page.locator("#examples button").nth(3).click()
+    expect(said).to_contain_text("Working:", timeout=2_000)
+    expect(said).to_contain_text("Done:")
+    expect(page.locator("#stop")).to_be_hidden()
