@@ -165,6 +165,10 @@
     if (event.clipboardData?.files.length && give(event.clipboardData.files)) event.preventDefault();
   });
 
+  document.addEventListener("click", event => {
+    if (event.target.closest("#upload button, #picture img")) $("#picture input[type=file]")?.click();
+  });
+
   // --- a picture that only the server can read (HEIC in most browsers) is not shown as a broken one ---
 
   const preview = (event, alt, style) => {
