@@ -30,5 +30,6 @@ def test_there_is_always_a_button_that_uploads(open_page, width, height):
     expect_no_sideways_scroll(page)
     page.get_by_role("button", name="Remove Image").click()
     expect(page.locator("#status")).to_contain_text("No picture")
+    expect(page.locator("#result .stage img")).to_be_hidden()
     with page.expect_file_chooser():
         button.click()
