@@ -115,6 +115,8 @@ class PageHandlers:
         asked = dict(request.query_params) if request else {}
         named = {example.name: example for example in found}
         example = named.get(asked.get("example", ""), named.get(FIRST, found[0] if found else None))
+        if "own" in asked:  # words of a picture of one's own, which the browser brings back: they suit no example
+            example = None
         words = asked.get("words", "")[:MOST_WORDS] or (example.words if example else "")
         return GreetView(
             banner=head.banner,
@@ -169,6 +171,8 @@ STOPPED = f"() => lab.ended({json.dumps(result.STOPPED)})"
 PICTURE = f"picture => lab.ended(picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)})"
 UNANSWERED = f"status => lab.unanswered(status, {json.dumps(result.failed('There is no new result. Try again.'))})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
+GONE = strip("note", "Your picture is not here any more.", "Upload it again; your words are in the field.")
+OPENED = f"(...values) => lab.opened({json.dumps(GONE)}, ...values)"
 REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
 
@@ -213,9 +217,10 @@ class Page:
 
     @property
     def remembered(self) -> list[Any]:
-        """What the page's address holds: example, words, the settings of `PLAIN`, and who chose everything else."""
+        """What the address holds: example, words, settings of `PLAIN`, who chose everything else; then the picture."""
         places = {**vars(self.clusters), **vars(self.ask)}
-        return [self.ask.example, self.ask.words, *(places[name] for name in PLAIN), self.ask.everything_else_chosen]
+        asked = [places[name] for name in PLAIN]
+        return [self.ask.example, self.ask.words, *asked, self.ask.everything_else_chosen, self.ask.image]
 
 
 def build(service: Service) -> gr.Blocks:
@@ -346,7 +351,7 @@ def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None
     a = page.ask
     greeted = blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
     opening, mine = [a.opening, a.opening_words, a.opening_example], [a.image, a.words]
-    greeted.then(None, [*opening, *mine], [*mine, a.example, a.linked], js="(...v) => lab.opened(...v)", **PRIVATE)
+    greeted.then(None, [*opening, *mine, a.status], [*mine, a.example, a.linked, a.status], js=OPENED, **PRIVATE)
     page.timer.tick(handlers.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
 
 

@@ -18,21 +18,30 @@
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone the result stands above, the words below it.
     showResult: () => { if (innerWidth < 768 && shows++) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
-    // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.
+    // The address says what is shown: a reload, a bookmark or a link brings it back. Of a picture of one's own it says
+    // only that there was one: where it lies, and words too long for an address, are this browser's own to remember.
     remember: (names, plain, values) => {
-      const address = new URL(location.href), decided = values[names.length] === "yes";
+      const address = new URL(location.href), [decided, picture] = [values[names.length] === "yes", values[names.length + 1]];
+      const own = picture && !values[0];
       names.forEach((name, i) => {
         const now = values[i] === null || values[i] === undefined ? "" : String(values[i]);
         // Everything else follows the words, until the person decides: then either way is worth remembering.
         const usual = name === "everything_else" ? !decided : now === plain[i];
         if (now === "" || usual || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
       });
-      history.replaceState(history.state, "", address);
+      if (own) address.searchParams.set("own", "yes"); else address.searchParams.delete("own");
+      const kept = { picture: own ? JSON.parse(JSON.stringify(picture)) : null, words: values[names.indexOf("words")] };
+      history.replaceState({ ...history.state, kept }, "", address);
       return lab.ended();
     },
     // What the page opens with gives way to what a person has brought meanwhile.
-    opened: (picture, words, example, mine, typed) =>
-      mine ? [mine, typed, "", ""] : [picture, typed || words, example, example],
+    opened: async (gone, picture, words, example, mine, typed, status) => {
+      if (mine) return [mine, typed, "", "", status];
+      const kept = history.state?.kept, text = typed || kept?.words || words;
+      if (picture || !new URLSearchParams(location.search).has("own")) return [picture, text, example, example, status];
+      const there = kept?.picture && await fetch(kept.picture.url, { method: "HEAD" }).then(answer => answer.ok, () => false);
+      return there ? [kept.picture, text, "", kept.picture.path, status] : [null, text, "", "", gone];
+    },
     // Whether everything else is a class of its own: with one class yes, unless the person has chosen.
     oneClass: (words, now, chosen, dataSets) => {
       if (/background\s*:/i.test(words)) return chosen === "yes" ? now : false;
