@@ -31,7 +31,14 @@
       });
       if (own) address.searchParams.set("own", "yes"); else address.searchParams.delete("own");
       const kept = { picture: own ? JSON.parse(JSON.stringify(picture)) : null, words: values[names.indexOf("words")] };
-      history.replaceState({ ...history.state, kept }, "", address);
+      // Another result is another entry, so that Back leads to the one before; the first stands for the page itself.
+      const shown = (url, of) => {
+        const plainly = new URL(url);
+        for (const name of ["patch", "layer"]) plainly.searchParams.delete(name);
+        return JSON.stringify([plainly.href, of.picture?.path, of.words]);
+      };
+      const was = history.state?.kept, same = !was || shown(address, kept) === shown(location.href, was);
+      history[same ? "replaceState" : "pushState"]({ ...history.state, kept }, "", address);
       return lab.ended();
     },
     // What the page opens with gives way to what a person has brought meanwhile.
@@ -52,6 +59,7 @@
       const button = $("#copy-link");
       const say = text => { button.textContent = text; setTimeout(() => button.textContent = "Copy link", 4000); };
       if (!example) { say("A link cannot hold your own picture"); return []; }
+      if (value("#words").length > MOST) { say("These words are too long for a link"); return []; }
       const link = new URL(location.href);
       link.searchParams.set("example", example);
       link.searchParams.set("words", value("#words"));
@@ -61,6 +69,7 @@
     },
   };
 
+  addEventListener("popstate", () => location.reload());
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
 
   // --- the result's words and the typed ones ---
