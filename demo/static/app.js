@@ -17,7 +17,7 @@
     // No answer came that says how things stand.
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone the result stands above, the words below it.
-    showResult: () => { if (innerWidth < 768 && shows++) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
+    showResult: () => { if (innerWidth < 768 && shows++) show("#result"); return []; },
     // The address says what is shown: a reload, a bookmark or a link brings it back. Of a picture of one's own it says
     // only that there was one: where it lies, and words too long for an address, are this browser's own to remember.
     remember: (names, plain, values) => {
@@ -147,11 +147,15 @@
     input.files = carrier.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
+  const show = selector => {
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+    $(selector)?.scrollIntoView({ behavior, block: "start" });
+  };
   const openTab = name => [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === name)?.click();
   // Several make a batch; its box is not there before its tab was opened.
   const giveMany = (files, tries = 40) => {
     const input = $("#batch-files input[type=file]");
-    if (input) { into(input, files); $("#tabs").scrollIntoView({ behavior: "smooth", block: "start" }); }
+    if (input) { into(input, files); show("#tabs"); }
     else if (tries) setTimeout(() => giveMany(files, tries - 1), 50);
   };
   const saved = files => [...files].find(file => /zip/.test(file.type) || /\.zip$/i.test(file.name)); // a result, to be opened again
@@ -208,7 +212,12 @@
     const button = event.target.closest("#bar [data-go]");
     if (!button) return;
     if (button.dataset.tab) openTab(button.dataset.tab);
-    $(button.dataset.go)?.scrollIntoView({ behavior: "smooth", block: "start" });
+    show(button.dataset.go);
+  });
+
+  // Who opens a tab sees what it opens, once it is there: on a usual screen the tabs are the last line.
+  document.addEventListener("click", event => {
+    if (event.isTrusted && event.target.closest("#tabs [role=tab]")) setTimeout(show, 50, "#tabs");
   });
   $("#status")?.setAttribute("aria-live", "polite");
   // A phone's page ends where the words begin, however much is said beside them.

@@ -148,8 +148,8 @@ def costs(cut: SegmentView) -> str:
     regions = int(cut.result.patch_clusters.max()) + 1
     h, w = cut.run.seen.grid
     return (
-        f'<p class="facts">{stages}<br>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} patches'
-        f" · eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
+        f'<details class="facts"><summary>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} '
+        f"patches</summary>{stages} · eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</details>"
     )
 
 
