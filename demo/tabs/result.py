@@ -422,6 +422,7 @@ def _as_number(part: str) -> Any:
 
 
 FILE = "file"
+ANY_RESULT = "token => Array(2).fill({ __type__: 'update', interactive: Boolean(token) })"
 SPOT_HTML = '<p class="now">Point at the picture: it says what is there, and what came second.</p>'
 
 
@@ -470,14 +471,14 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
                     [(title, name) for name, title in FORMATS.items()], value=USUAL, label="Formats", show_label=False,
                     container=False, filterable=False, min_width=170, elem_id="formats",
                 )  # fmt: skip
-                download = gr.Button(DOWNLOAD, elem_id="download", size="sm", scale=0, min_width=90)
+                download = gr.Button(DOWNLOAD, interactive=False, elem_id="download", size="sm", scale=0, min_width=90)
             with gr.Row(elem_classes="take"):
                 kinds = [(title, name) for name, (title, _) in KINDS.items()]
                 figure = gr.Dropdown(
                     kinds, value="png", label="Figure", show_label=False, container=False, filterable=False,
                     min_width=170, elem_id="figure",
                 )  # fmt: skip
-                save = gr.Button(SAVE, elem_id="save", size="sm", scale=0, min_width=90)
+                save = gr.Button(SAVE, interactive=False, elem_id="save", size="sm", scale=0, min_width=90)
     place = hidden_text("place")
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(
@@ -511,6 +512,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], han
         **PRIVATE,
     )
     shared.image.input(None, None, None, cancels=[changing], **PRIVATE)
+    result.token.change(None, result.token, [result.download, result.save], js=ANY_RESULT, **PRIVATE)
     made = result.download.click(
         handlers.download,
         [shared.run, shared.image, result.formats, result.shown],

@@ -75,3 +75,19 @@ def test_what_runs_is_said_at_once_and_no_longer_than_it_runs(open_page, tmp_pat
     expect(said).to_contain_text("Working:", timeout=2_000)
     expect(said).to_contain_text("Done:")
     expect(page.locator("#stop")).to_be_hidden()
+
+
+def test_what_a_result_is_taken_with_waits_for_one(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    takers = [page.locator("#download"), page.locator("#save"), page.get_by_role("button", name="Copy image")]
+    for one in takers:
+        expect(one).to_be_enabled()
+    page.get_by_role("button", name="Remove Image").click()
+    for one in takers:
+        expect(one).to_be_disabled()
+    page.locator("#examples button").nth(3).click()
+    for one in takers:
+        expect(one).to_be_enabled()
+    with page.expect_download():
+        takers[0].click()
