@@ -20,7 +20,7 @@ from demo.service.refine import MEGABYTES
 from demo.service.shown import carried, shown_of, stepped
 from demo.settings import REFINE_MODES
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs
-from demo.tabs.result import Result, drawn, failed, legend_table, shares, state_of
+from demo.tabs.result import Result, drawn, failed, legend_table, shares
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
 
@@ -57,6 +57,17 @@ def became(before: SegmentView, after: SegmentView, asked: Mapping[str, Any]) ->
         return f"{back}: {part} of the picture changed."
     new = {after.result.class_names[label] for label in np.unique(after.labels[moved])}
     return f"{part} of the picture became {new.pop()}." if len(new) == 1 else f"{part} of the picture changed."
+
+
+def state_of(shown: Shown) -> dict[str, Any]:
+    """What the browser must know of what is shown, besides its labels."""
+    return {
+        "kind": "refined" if shown.refinement else "coarse",
+        "fixes": len(shown.fixes),
+        "undone": len(shown.undone),
+        "changed": shown.changed,
+        "said": "",
+    }
 
 
 def working(said: str) -> ChangeView:

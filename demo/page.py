@@ -18,6 +18,7 @@ from demo.errors import UserError
 from demo.examples import FIRST, Example, read_examples
 from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
 from demo.handling import further_options, plainly, spoken
+from demo.html import strip
 from demo.installable import Installable
 from demo.reopen import ReopenHandlers
 from demo.review import ReviewHandlers
@@ -116,6 +117,8 @@ class PageHandlers:
         asked = dict(request.query_params) if request else {}
         named = {example.name: example for example in found}
         example = named.get(asked.get("example", ""), named.get(FIRST, found[0] if found else None))
+        if "own" in asked:  # words of a picture of one's own, which the browser brings back: they suit no example
+            example = None
         words = asked.get("words", "")[:MOST_WORDS] or (example.words if example else "")
         return GreetView(
             banner=head.banner,
@@ -164,8 +167,14 @@ BAR = (
     '<button type="button" data-go="#tabs">More</button></nav>'
 )
 """What a phone shows at its lower edge."""
-STARTED, ENDED, HALTED = "() => lab.started()", "() => lab.ended()", "() => lab.halted()"
+WORKING = strip("busy", "Working:", "the picture is being divided among the words.")
+STARTED = f"() => lab.started({json.dumps(WORKING)})"
+STOPPED = f"() => lab.halted({json.dumps(result.STOPPED)})"
+PICTURE = f"picture => lab.ended(picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)})"
+UNANSWERED = f"status => lab.unanswered(status, {json.dumps(result.failed('There is no new result. Try again.'))})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
+GONE = strip("note", "Your picture is not here any more.", "Upload it again; your words are in the field.")
+OPENED = f"(...values) => lab.opened({json.dumps(GONE)}, ...values)"
 REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
 
@@ -210,9 +219,10 @@ class Page:
 
     @property
     def remembered(self) -> list[Any]:
-        """What the page's address holds: example, words, the settings of `PLAIN`, and who chose everything else."""
+        """What the address holds: example, words, settings of `PLAIN`, who chose everything else; then the picture."""
         places = {**vars(self.clusters), **vars(self.ask)}
-        return [self.ask.example, self.ask.words, *(places[name] for name in PLAIN), self.ask.everything_else_chosen]
+        asked = [places[name] for name in PLAIN]
+        return [self.ask.example, self.ask.words, *asked, self.ask.everything_else_chosen, self.ask.image]
 
 
 def build(service: Service) -> gr.Blocks:
@@ -347,7 +357,7 @@ def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None
     a = page.ask
     greeted = blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
     opening, mine = [a.opening, a.opening_words, a.opening_example], [a.image, a.words]
-    greeted.then(None, [*opening, *mine], [*mine, a.example, a.linked], js="(...v) => lab.opened(...v)", **PRIVATE)
+    greeted.then(None, [*opening, *mine, a.status], [*mine, a.example, a.linked, a.status], js=OPENED, **PRIVATE)
     page.timer.tick(handlers.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
 
 
@@ -372,12 +382,13 @@ def _wire_segmenting(
     said = (ResultView, "status", result.failed)
     run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **common}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
-    gr.on(pressing, None, None, None, js=STARTED, **PRIVATE)
+    giving = [page.ask.examples.select, page.tour.take.click]
+    gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
     pressed = gr.on(pressing, **run)
     example = [page.ask.image, page.ask.words, page.ask.example]
-    picked = page.ask.examples.select(opening.pick_example, None, example, js=STARTED, **CHEAP)
+    picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP)
     followed = picked.success(**run)
-    taken = page.tour.take.click(opening.take_over, None, example, js=STARTED, **CHEAP)
+    taken = page.tour.take.click(opening.take_over, None, example, **CHEAP)
     told = taken.success(**run)
     again: dict[str, Any] = {"fn": spoken(handlers.resegment, *said), "inputs": [page.shared.run, *inputs], **common}
     c, a = page.clusters, page.ask
@@ -396,18 +407,15 @@ def _wire_segmenting(
     places = page.result, page.shared
     reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, *places, bringing[0])
     reviewed, refined = review.wire(page.batch, page.settings, *places, bringing[1])
-    making = [pressed, followed, told, changed]
+    making, brought = [pressed, followed, told, changed], [reopened, reviewed]
     restoring = [changing.wire_restoring(event, *places, changes) for event in making]
-    for event in (pressed, followed, told, reopened, reviewed):
+    for event in (picked, taken, *making, *brought):
+        event.failure(None, a.status, a.status, js=UNANSWERED, **PRIVATE)
+    for event in (pressed, followed, told, *brought):
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
-    _wire_after([*making, reopened, reviewed], page, opening, handlers)
-    running = [*making, *restoring, reopened, restored, reviewed, refined, fixing]
-    a.stop.click(lambda: result.STOPPED, None, page.ask.status, cancels=running, js=HALTED, **CHEAP)
-    # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
-    # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
-    page.shared.image.input(None, None, None, cancels=running, js=ENDED, **PRIVATE)
-    # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
-    page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
+    _wire_after([*making, *brought], page, opening, handlers)
+    running = [*making, *restoring, *brought, restored, refined, fixing]
+    _wire_endings(page, running, handlers, common)
     return running
 
 
@@ -426,3 +434,13 @@ def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: Se
                 **ONE_AT_A_TIME,
                 **PRIVATE,
             )
+
+
+def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers, common: dict[str, Any]) -> None:
+    """Wire what ends a run: Stop, and another picture."""
+    page.ask.stop.click(None, None, page.ask.status, cancels=running, js=STOPPED, **PRIVATE)
+    # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
+    # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
+    page.shared.image.input(None, page.shared.image, page.ask.status, cancels=running, js=PICTURE, **PRIVATE)
+    # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
+    page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)

@@ -11,30 +11,48 @@
   };
 
   window.lab = {
-    // Between a press of Segment and its answer; Stop is seen only then.
-    started: () => { document.body.classList.add("running"); return []; },
-    ended: () => { document.body.classList.remove("running"); return []; },
+    // Between a press of Segment and its answer; Stop is seen only then. What is returned is what the status says.
+    started: working => { document.body.classList.add("running"); return working; },
+    ended: (said = []) => { document.body.classList.remove("running"); return said; },
     // Stop was pressed: what was asked and not answered never will be.
-    halted: () => { send("lab:halted"); return lab.ended(); },
+    halted: said => { send("lab:halted"); return lab.ended(said); },
+    // No answer came that says how things stand.
+    unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone the result stands above, the words below it.
-    showResult: () => { if (innerWidth < 768 && shows++) $("#result").scrollIntoView({ behavior: "smooth", block: "start" }); return []; },
+    showResult: () => { if (innerWidth < 768 && shows++) show("#result"); return []; },
     // A saved result is opened far below: what becomes of it is said and shown above.
-    showOpened: () => $(innerWidth < 768 ? "#result" : ".gradio-container").scrollIntoView({ behavior: "smooth", block: "start" }),
-    // The address says what is shown: a reload, a bookmark or a link brings it back. A picture of one's own stays here.
+    showOpened: () => show(innerWidth < 768 ? "#result" : ".gradio-container"),
+    // The address says what is shown: a reload, a bookmark or a link brings it back. Of a picture of one's own it says
+    // only that there was one: where it lies, and words too long for an address, are this browser's own to remember.
     remember: (names, plain, values) => {
-      const address = new URL(location.href), decided = values[names.length] === "yes";
+      const address = new URL(location.href), [decided, picture] = [values[names.length] === "yes", values[names.length + 1]];
+      const own = picture && !values[0];
       names.forEach((name, i) => {
         const now = values[i] === null || values[i] === undefined ? "" : String(values[i]);
         // Everything else follows the words, until the person decides: then either way is worth remembering.
         const usual = name === "everything_else" ? !decided : now === plain[i];
         if (now === "" || usual || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
       });
-      history.replaceState(history.state, "", address);
+      if (own) address.searchParams.set("own", "yes"); else address.searchParams.delete("own");
+      const kept = { picture: own ? JSON.parse(JSON.stringify(picture)) : null, words: values[names.indexOf("words")] };
+      // Another result is another entry, so that Back leads to the one before; the first stands for the page itself.
+      const shown = (url, of) => {
+        const plainly = new URL(url);
+        for (const name of ["patch", "layer"]) plainly.searchParams.delete(name);
+        return JSON.stringify([plainly.href, of.picture?.path, of.words]);
+      };
+      const was = history.state?.kept, same = !was || shown(address, kept) === shown(location.href, was);
+      history[same ? "replaceState" : "pushState"]({ ...history.state, kept }, "", address);
       return lab.ended();
     },
     // What the page opens with gives way to what a person has brought meanwhile.
-    opened: (picture, words, example, mine, typed) =>
-      mine ? [mine, typed, "", ""] : [picture, typed || words, example, example],
+    opened: async (gone, picture, words, example, mine, typed, status) => {
+      if (mine) return [mine, typed, "", "", status];
+      const kept = history.state?.kept, text = typed || kept?.words || words;
+      if (picture || !new URLSearchParams(location.search).has("own")) return [picture, text, example, example, status];
+      const there = kept?.picture && await fetch(kept.picture.url, { method: "HEAD" }).then(answer => answer.ok, () => false);
+      return there ? [kept.picture, text, "", kept.picture.path, status] : [null, text, "", "", gone];
+    },
     // Whether everything else is a class of its own: with one class yes, unless the person has chosen.
     oneClass: (words, now, chosen, dataSets) => {
       if (/background\s*:/i.test(words)) return chosen === "yes" ? now : false;
@@ -45,6 +63,7 @@
       const button = $("#copy-link");
       const say = text => { button.textContent = text; setTimeout(() => button.textContent = "Copy link", 4000); };
       if (!example) { say("A link cannot hold your own picture"); return []; }
+      if (value("#words").length > MOST) { say("These words are too long for a link"); return []; }
       const link = new URL(location.href);
       link.searchParams.set("example", example);
       link.searchParams.set("words", value("#words"));
@@ -54,6 +73,7 @@
     },
   };
 
+  addEventListener("popstate", () => location.reload());
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
 
   // --- the result's words and the typed ones ---
@@ -131,11 +151,15 @@
     input.files = carrier.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
+  const show = selector => {
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+    $(selector)?.scrollIntoView({ behavior, block: "start" });
+  };
   const openTab = name => [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === name)?.click();
   // Several make a batch; its box is not there before its tab was opened.
   const giveMany = (files, tries = 40) => {
     const input = $("#batch-files input[type=file]");
-    if (input) { into(input, files); $("#tabs").scrollIntoView({ behavior: "smooth", block: "start" }); }
+    if (input) { into(input, files); show("#tabs"); }
     else if (tries) setTimeout(() => giveMany(files, tries - 1), 50);
   };
   const saved = files => [...files].find(file => /zip/.test(file.type) || /\.zip$/i.test(file.name)); // a result, to be opened again
@@ -167,13 +191,17 @@
     if (event.clipboardData?.files.length && give(event.clipboardData.files)) event.preventDefault();
   });
 
+  document.addEventListener("click", event => {
+    if (event.target.closest("#upload button, #picture img")) $("#picture input[type=file]")?.click();
+  });
+
   // --- a picture that only the server can read (HEIC in most browsers) is not shown as a broken one ---
 
   const preview = (event, alt, style) => {
     if (event.target.matches?.("#picture img")) Object.assign(event.target, { alt, style });
   };
-  const unseen = "This browser cannot show a picture of this kind. It is read all the same: press Segment.";
-  document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 1em"), true);
+  const unseen = "No preview of this kind here. It is read all the same.";
+  document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 0 2em 0 0; font-size: 0.7rem; line-height: 1.2; white-space: normal"), true);
   document.addEventListener("load", event => preview(event, "", ""), true);
 
   // --- the bar of a phone, the way past the examples, and what is said aloud ---
@@ -188,7 +216,14 @@
     const button = event.target.closest("#bar [data-go]");
     if (!button) return;
     if (button.dataset.tab) openTab(button.dataset.tab);
-    $(button.dataset.go)?.scrollIntoView({ behavior: "smooth", block: "start" });
+    show(button.dataset.go);
+  });
+
+  // Who opens a tab sees what it opens, once it is there: on a usual screen the tabs are the last line.
+  document.addEventListener("click", event => {
+    if (event.isTrusted && event.target.closest("#tabs [role=tab]")) setTimeout(show, 50, "#tabs");
   });
   $("#status")?.setAttribute("aria-live", "polite");
+  // A phone's page ends where the words begin, however much is said beside them.
+  new ResizeObserver(([{ target }]) => document.body.style.setProperty("--ask", `${target.offsetHeight}px`)).observe($("#ask"));
 }

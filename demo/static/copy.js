@@ -22,7 +22,6 @@ function asDrawn() {
 }
 
 async function copyImage() {
-  if (!data) { said.textContent = "There is no result yet."; return; }
   try {
     await navigator.clipboard.write([new ClipboardItem({ "image/png": asDrawn() })]);
     said.textContent = "Copied.";
@@ -36,3 +35,5 @@ async function copyImage() {
   }
 }
 copier.addEventListener("click", copyImage);
+document.addEventListener("lab:result", () => { copier.disabled = false; });
+document.addEventListener("lab:empty", () => { copier.disabled = true; });

@@ -71,6 +71,9 @@ function preview() {
   document.dispatchEvent(new CustomEvent("lab:empty"));
 }
 document.addEventListener("load", event => { if (!data && event.target.matches?.("#picture img")) preview(); }, true);
+// Taken away again before there was a result, it leaves no value that would change.
+new MutationObserver(() => { if (!data && !document.querySelector("#picture img")) preview(); })
+  .observe(document.querySelector("#picture"), { childList: true, subtree: true });
 
 // --- painting ---
 

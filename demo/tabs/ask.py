@@ -89,6 +89,7 @@ EXAMPLES_HTML = """
   {{#each value}}<button type="button" data-index="{{@index}}"><img src="{{this.thumbnail}}" alt="{{this.alt}}">
   <span>{{this.title}}</span></button>{{/each}}
 </div>"""
+UPLOAD_HTML = '<button type="button">Upload</button><span>or drop / paste</span>'
 EXAMPLES_JS = """
 element.addEventListener("click", event => {
   const button = event.target.closest("button[data-index]");
@@ -137,12 +138,13 @@ def draw_top() -> dict[str, Any]:
             elem_id="examples",
             container=False,
         )
+        gr.HTML(UPLOAD_HTML, padding=False, elem_id="upload")
         image = gr.Image(
             label="Picture",
             show_label=False,
             type="filepath",
             sources=["upload"],
-            placeholder="Upload a picture",
+            placeholder="No picture",
             height=60,
             scale=0,
             min_width=150,

@@ -127,8 +127,9 @@ def costs(cut: SegmentView) -> str:
     regions = int(cut.result.patch_clusters.max()) + 1
     h, w = cut.run.seen.grid
     return (
-        f'<p class="facts">{stages}<br>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} patches'
-        f" · {settings['method']}, eps {settings['eps']:.3g}, min_samples {settings['min_samples']}</p>"
+        f'<details class="facts"><summary>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} '
+        f"patches</summary>{stages} · {settings['method']}, eps {settings['eps']:.3g}, "
+        f"min_samples {settings['min_samples']}</details>"
     )
 
 
@@ -332,23 +333,13 @@ class SegmentHandlers:
         }
 
 
-def state_of(shown: Shown) -> dict[str, Any]:
-    """What the browser must know of what is shown, besides its labels."""
-    return {
-        "kind": "refined" if shown.refinement else "coarse",
-        "fixes": len(shown.fixes),
-        "undone": len(shown.undone),
-        "changed": shown.changed,
-        "said": "",
-    }
-
-
 def _as_number(part: str) -> Any:
     """A whole number that the browser wrote; anything else stays text, and is refused as such."""
     return int(part) if part.isdecimal() and len(part) < 6 else part
 
 
 FILE = "file"
+ANY_RESULT = "token => Array(2).fill({ __type__: 'update', interactive: Boolean(token) })"
 SPOT_HTML = '<p class="now">Point at the picture: it says what is there, and what came second.</p>'
 
 
@@ -398,14 +389,14 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
                     [(title, name) for name, title in FORMATS.items()], value=USUAL, label="Formats", show_label=False,
                     container=False, filterable=False, min_width=170, elem_id="formats",
                 )  # fmt: skip
-                download = gr.Button(DOWNLOAD, elem_id="download", size="sm", scale=0, min_width=90)
+                download = gr.Button(DOWNLOAD, interactive=False, elem_id="download", size="sm", scale=0, min_width=90)
             with gr.Row(elem_classes="take"):
                 kinds = [(title, name) for name, (title, _) in KINDS.items()]
                 figure = gr.Dropdown(
                     kinds, value="png", label="Figure", show_label=False, container=False, filterable=False,
                     min_width=170, elem_id="figure",
                 )  # fmt: skip
-                save = gr.Button(SAVE, elem_id="save", size="sm", scale=0, min_width=90)
+                save = gr.Button(SAVE, interactive=False, elem_id="save", size="sm", scale=0, min_width=90)
     place = hidden_text("place")
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(
@@ -425,6 +416,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
             **ONE_AT_A_TIME,
             **PRIVATE,
         )
+    result.token.change(None, result.token, [result.download, result.save], js=ANY_RESULT, **PRIVATE)
     made = result.download.click(
         handlers.download,
         [shared.run, shared.image, result.formats, result.shown],

@@ -54,3 +54,23 @@ def test_the_button_copies_the_link_of_an_example_and_says_that_a_picture_of_one
     expect(page.locator("#picture img")).to_be_visible()
     page.locator("#copy-link").click()
     expect(page.locator("#copy-link")).to_have_text("A link cannot hold your own picture")
+
+
+def test_back_leads_to_the_result_before_and_words_too_long_for_a_link_are_said(open_page, server):
+    page = open_page(1280)
+    page.goto(f"{server.address}/?example=shepherd&words=dog%3B+road")
+    expect_result_of(page, "dog; road")
+    words = page.locator("#words textarea")
+    for typed in ("dog; grass", "; ".join(["dog", *(f"word {i}" for i in range(300))])):
+        words.fill(typed)
+        words.press("Enter")
+        expect_result_of(page, typed)
+    page.wait_for_function("!location.search.includes('words=')")
+    page.locator("#copy-link").click()
+    expect(page.locator("#copy-link")).to_have_text("These words are too long for a link")
+    page.reload()  # the browser remembers what the address cannot hold
+    expect_result_of(page, typed)
+    page.go_back()
+    expect_result_of(page, "dog; grass")
+    page.go_back()
+    expect_result_of(page, "dog; road")

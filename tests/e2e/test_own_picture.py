@@ -1,0 +1,61 @@
+"""A picture of one's own, in a real browser: how it comes, goes, and comes back."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from demo.settings import EXAMPLES
+from tests.e2e.steps import FIRST_WORDS, expect_no_sideways_scroll, expect_result_of, segment
+
+pytestmark = pytest.mark.e2e
+
+COWS = EXAMPLES / "cows.jpg"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (375, 812)])
+def test_there_is_always_a_button_that_uploads(open_page, width, height):
+    page = open_page(width, height)
+    expect_result_of(page, FIRST_WORDS)
+    button = page.locator("#upload button")
+    expect(page.locator("#upload")).to_contain_text("or drop / paste")
+    with page.expect_file_chooser():
+        page.locator("#picture img").click(position={"x": 8, "y": 30})  # beside the cross
+    with page.expect_file_chooser() as asked:
+        button.press("Enter")
+    asked.value.set_files(COWS)
+    expect(page.locator("#status")).to_contain_text("Your picture is here")
+    expect_no_sideways_scroll(page)
+    page.get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#status")).to_contain_text("No picture")
+    expect(page.locator("#result .stage img")).to_be_hidden()
+    with page.expect_file_chooser():
+        button.click()
+
+
+def test_a_picture_of_one_s_own_comes_back_with_a_reload_or_is_said_to_be_gone(open_page, server, tmp_path):
+    mine = tmp_path / "mine.jpg"
+    mine.write_bytes(COWS.read_bytes() + b"of this test")
+    page = open_page(1280, 800)
+    segment(page, mine, "cow; grass")
+    page.wait_for_url("**own=yes**")
+    page.reload()
+    expect_result_of(page, "cow; grass")
+    expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"mine\.jpg$"))
+
+    elsewhere = open_page(1280, 800)
+    elsewhere.goto(page.url)
+    next(path for path in server.files() if path.name == "mine.jpg").unlink()
+    page.reload()
+    for one in (page, elsewhere):
+        expect(one.locator("#status")).to_contain_text("Your picture is not here any more.")
+        expect(one.locator("#words textarea")).to_have_value("cow; grass")
+        expect(one.locator("#picture img")).to_have_count(0)
+        expect(one.locator("#result .names span")).to_have_count(0)
+    page.locator("#examples button").nth(2).click()
+    page.wait_for_url("**example=**")
+    assert "own=" not in page.url

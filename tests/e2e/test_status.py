@@ -1,0 +1,93 @@
+"""What the page says about a run, in a real browser: whole, at once, and never of a run that has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from tests.e2e.steps import FIRST_WORDS, expect_result_of, upload
+
+pytestmark = pytest.mark.e2e
+
+CUT = """strip => {
+  const box = strip.getBoundingClientRect();
+  return strip.scrollHeight > strip.clientHeight + 1 || box.top < 0 || box.bottom > innerHeight;
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (375, 812)])
+def test_what_is_said_can_be_read_whole(open_page, tmp_path, width, height):
+    page = open_page(width, height)
+    expect_result_of(page, FIRST_WORDS)
+    banner, said = page.locator("#banner .strip"), page.locator("#status .strip")
+    expect(banner).to_contain_text("a real CLIP reads them better.")
+    assert not banner.evaluate(CUT)
+    page.locator("#words textarea").fill("dog; a class of a long name that nobody has typed yet")
+    assert not said.evaluate(CUT), "out of date"
+    no_picture = tmp_path / "text.jpg"
+    no_picture.write_text("This is no picture.\n" * 9, encoding="utf-8")
+    upload(page, no_picture)
+    expect(said).to_contain_text("Your picture is here")
+    page.locator("#segment").click()
+    expect(said).to_contain_text("save it as PNG or JPEG")
+    assert not said.evaluate(CUT), "an error"
+    if width < 640:  # the page scrolls above the words: its end is not under them
+        ends = page.locator(".gradio-container").first.evaluate("frame => frame.getBoundingClientRect().bottom")
+        assert ends <= page.locator("#ask").bounding_box()["y"] + 1
+
+
+def test_what_runs_is_said_at_once_and_no_longer_than_it_runs(open_page, tmp_path):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    said, words, held = page.locator("#status"), page.locator("#words textarea"), []
+    full = {"status": 503, "json": {"detail": "Queue is full."}}
+
+    def hold(route) -> None:  # a server that takes its time
+        held.append(route)
+
+    page.route("**/queue/join?*", hold)
+
+    def ask(text: str) -> None:
+        words.fill(text)
+        words.press("Enter")
+        expect(said).to_contain_text("Working:", timeout=2_000)
+        expect(said.locator(".busy")).not_to_contain_text("Done")
+        page.wait_for_timeout(200)  # the request is under way
+
+    ask("dog; road")
+    expect(page.locator("#stop")).to_be_visible()
+    page.locator("#stop").click()
+    expect(said).to_contain_text("Stopped.")
+    page.wait_for_timeout(500)
+    expect(said).to_contain_text("Stopped.")
+    held.pop().fulfill(**full)
+    ask("dog; hill")
+    held.pop().fulfill(**full)
+    expect(said.locator(".bad")).to_contain_text("There is no new result.")
+    expect(page.locator("#stop")).to_be_hidden()
+    page.unroute("**/queue/join?*")
+    ask("dog; lake")
+    expect_result_of(page, "dog; lake")
+    expect(said).to_contain_text("Done:")
+    page.locator("#examples button").nth(3).click()
+    expect(said).to_contain_text("Working:", timeout=2_000)
+    expect(said).to_contain_text("Done:")
+    expect(page.locator("#stop")).to_be_hidden()
+
+
+def test_what_a_result_is_taken_with_waits_for_one(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    takers = [page.locator("#download"), page.locator("#save"), page.get_by_role("button", name="Copy image")]
+    for one in takers:
+        expect(one).to_be_enabled()
+    page.get_by_role("button", name="Remove Image").click()
+    for one in takers:
+        expect(one).to_be_disabled()
+    page.locator("#examples button").nth(3).click()
+    for one in takers:
+        expect(one).to_be_enabled()
+    with page.expect_download():
+        takers[0].click()

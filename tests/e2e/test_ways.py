@@ -1,0 +1,39 @@
+"""The ways through the page, in a real browser: tabs, and the four buttons of a phone."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from playwright.sync_api import expect
+
+from tests.e2e.steps import FIRST_WORDS, PATIENCE, expect_result_of
+
+pytestmark = pytest.mark.e2e
+
+TOP = "document.querySelector('#tabs').getBoundingClientRect().top"
+
+
+def test_a_tab_that_is_opened_comes_into_sight(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    expect(page.locator("#lens .lens-tell")).to_contain_text("attention", timeout=PATIENCE)
+    assert page.evaluate("scrollY") == 0
+    for name, how in (("Batch", "click"), ("Guided tour", "press"), ("Settings", "press")):
+        page.evaluate("scrollTo(0, 0)")
+        tab = page.get_by_role("tab", name=name, exact=True)
+        if how == "click":
+            tab.click()
+        else:
+            tab.press("Enter")
+        page.wait_for_function(f"{TOP} < innerHeight / 2")
+
+
+def test_a_click_on_the_picture_moves_nothing(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    expect(page.locator("#findings")).to_contain_text("About your words", timeout=PATIENCE)
+    before = page.locator("#lens").bounding_box()
+    page.locator("#result canvas").click()
+    expect(page.locator("#point")).to_contain_text("The patch itself says")
+    assert abs(page.locator("#lens").bounding_box()["y"] - before["y"]) < 2
