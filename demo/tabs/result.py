@@ -34,7 +34,7 @@ from demo.service.refine import MEGABYTES
 from demo.service.shown import stepped
 from demo.settings import REFINE_MODES
 from demo.static import static
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, hidden_text, outputs
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, fetch_file, hidden_text, outputs
 
 NOTES_SHOWN = 5
 
@@ -497,7 +497,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], han
             handler,
             [shared.run, shared.token, shared.image, result.shown],
             result.point,
-            show_progress="hidden",
+            **UNSEEN,
             **ONE_AT_A_TIME,
             **PRIVATE,
         )
@@ -505,7 +505,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], han
         handlers.change,
         [shared.run, shared.image, result.shown, *refining],
         outputs(result, ChangeView),
-        show_progress="hidden",
+        **UNSEEN,
         trigger_mode="multiple",  # in line: who clicks fast loses no click
         **ONE_AT_A_TIME,
         **PRIVATE,
@@ -515,7 +515,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], han
         handlers.download,
         [shared.run, shared.image, result.formats, result.shown],
         outputs(result, DownloadView),
-        show_progress="hidden",
+        **UNSEEN,
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
@@ -523,7 +523,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, refining: list[Any], han
         handlers.figure,
         [shared.run, shared.image, result.figure, result.place, result.shown],
         [result.save, result.file],
-        show_progress="hidden",
+        **UNSEEN,
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
