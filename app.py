@@ -1,9 +1,12 @@
 """The app: `python app.py`, then open the address that it prints; `--open` opens it."""
 
+import gc
+
 from demo import ending
 
-if __name__ == "__main__":
+if __name__ == "__main__" and ending.in_charge():
     ending.at_once()  # what follows takes seconds
+    gc.disable()  # until the model is there: what is imported stays
 
 import argparse
 
@@ -15,6 +18,7 @@ from demo import connections  # noqa: E402
 
 with quick.classes_without_files():
     from demo.page import build, launch_options
+quick.without_matplotlib()
 from demo.service import Service  # noqa: E402
 from demo.settings import Settings  # noqa: E402
 
@@ -30,6 +34,7 @@ def main() -> None:
     if others:
         environment.refuse(f"expected --open or nothing, got {' '.join(others)}. Try python app.py --help.")
     service.start()
+    quick.collect_after(service.holder.settled)
     connections.bound()
     try:
         demo.launch(

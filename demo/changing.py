@@ -19,10 +19,10 @@ from demo.service import Refinement, Run, SegmentView, Service, Shown
 from demo.service.refine import MEGABYTES
 from demo.service.shown import carried, shown_of, stepped
 from demo.settings import REFINE_MODES
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, outputs
 from demo.tabs.result import Result, drawn, failed, legend_table, shares
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
+QUIET: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
 
 
 class ChangeView(NamedTuple):

@@ -165,6 +165,10 @@ class ModelRegistry:
         """What runs now; never waits."""
         return self._status
 
+    def settled(self) -> None:
+        """Wait until a model is loaded, or until none could be."""
+        self._loaded.wait()
+
     def segmenter(self, key: str | None = None) -> Segmenter:
         """A loaded model; at the start it is waited for, and where loading had failed it is tried again.
 

@@ -32,7 +32,7 @@ from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, hidden_text
+from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
 from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
 from demo.tabs.my_pictures import MyPicturesHandlers
@@ -378,7 +378,7 @@ def _wire_segmenting(
     """Wire what makes results, and what ends it: these events, those that follow them, and `fixing`, may run long."""
     out = result.result_outputs(page.result)
     inputs = [page.shared.image, *page.asked]
-    common: dict[str, Any] = {"outputs": out, "show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
+    common: dict[str, Any] = {"outputs": out, **UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
     said = (ResultView, "status", result.failed)
     run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **common}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
@@ -430,7 +430,7 @@ def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: Se
                 handler,
                 [page.shared.run, page.shared.image],
                 place,
-                show_progress="hidden",
+                **UNSEEN,
                 **ONE_AT_A_TIME,
                 **PRIVATE,
             )

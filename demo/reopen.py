@@ -28,7 +28,7 @@ from demo.html import strip
 from demo.service import Run, SegmentRequest, SegmentView, Service
 from demo.service.saved import Saved, packed_name, read_archive
 from demo.tabs import result
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, outputs
 from demo.tabs.result import ResultView, SegmentHandlers, failed
 
 OPEN = "Open a saved result (zip)"
@@ -182,7 +182,7 @@ def wire(
     def opened(*asked: Any) -> dict[Any, Any]:
         return {places[name]: value for name, value in handlers.open(*asked).items()}
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
+    quiet: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
     button.upload(
         None, None, shown.status, js=f"() => {{ lab.showOpened(); return {json.dumps(_busy())}; }}", **PRIVATE
     )

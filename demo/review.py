@@ -17,7 +17,7 @@ from demo.service import Run, SegmentView, Service, Shown
 from demo.service.batch import DONE, Batch
 from demo.tabs import batch as queue
 from demo.tabs import result
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, outputs
 from demo.tabs.result import ResultView, SegmentHandlers, failed, shares
 
 OPENING = strip("busy", "Opening.", "The picture comes out of the queue.")
@@ -96,7 +96,7 @@ def wire(
     def opened(batch: Batch | None, event: gr.SelectData) -> dict[Any, Any]:
         return {places[name]: value for name, value in handlers.open(batch, event).items()}
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
+    quiet: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
     tab.queue.select(
         None, None, shown.status, js=f"() => {{ lab.started(); return {json.dumps(OPENING)}; }}", **PRIVATE
     )

@@ -33,7 +33,7 @@ from demo.service.batch import (
 from demo.service.download import FORMATS
 from demo.service.refine import MEGABYTES, expect_here
 from demo.settings import MAX_FILES, REFINE_MODES, REFINERS, TIME_LIMIT_S
-from demo.tabs.common import CHEAP, PRIVATE, fetch_file, outputs
+from demo.tabs.common import CHEAP, PRIVATE, UNSEEN, fetch_file, outputs
 
 NAME = "batch"
 FILE = "batch-file"
@@ -283,7 +283,7 @@ def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers
         delete: the button that deletes a visitor's pictures: those of the queue too.
         handlers: of these events.
     """
-    line: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "batch", **PRIVATE}
+    line: dict[str, Any] = {**UNSEEN, "concurrency_limit": 1, "concurrency_id": "batch", **PRIVATE}
     for place in (tab.files, tab.folder):
         place.upload(handlers.add, [tab.batch, place], outputs(tab, QueueView), **line)
     running = tab.go.click(

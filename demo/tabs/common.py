@@ -12,7 +12,10 @@ from demo import html
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 """Events that use a model share one place in the queue: two at once would each take twice as long."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-CHEAP: dict[str, Any] = {"queue": False, "show_progress": "hidden", **PRIVATE}
+UNSEEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
+"""Of events whose work Gradio does not show. They name no place for it: at every step of any event, Gradio copies what
+lies in each such place, were it hidden, and with it the pictures of a result."""
+CHEAP: dict[str, Any] = {"queue": False, **UNSEEN, **PRIVATE}
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from demo.service.compare import (
     with_own,
 )
 from demo.service.ground_truth import Score, Truth, read_truth, score
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, outputs, shown
+from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, caption, outputs, shown
 
 MOST_ROWS = 60
 MOST_MOVES = 4
@@ -455,7 +455,7 @@ def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandler
         handlers.compare,
         [shared.run, shared.image, tab.other_words],
         outputs(tab, CompareView),
-        show_progress="hidden",
+        **UNSEEN,
         **ONE_AT_A_TIME,
         **PRIVATE,
     )

@@ -28,9 +28,9 @@ from demo.handling import plainly, whole
 from demo.service import Run, Service
 from demo.service.lens import lens_rows, lens_value
 from demo.static import static
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", **ONE_AT_A_TIME, **PRIVATE}
+QUIET: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
 
 PANES = (
     ("picture", "The picture", "Choose a patch here or in any other pane."),

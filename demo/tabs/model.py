@@ -18,7 +18,7 @@ from demo.models import Status
 from demo.service import Service
 from demo.service.model_input import ModelInput, what_it_saw
 from demo.settings import OFFERED, PRESETS, SHORT_SIDES
-from demo.tabs.common import PRIVATE, Shared, outputs, shown
+from demo.tabs.common import PRIVATE, UNSEEN, Shared, outputs, shown
 
 NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
 OWN_CHOICE = "Your choice, on this page only."
@@ -295,14 +295,12 @@ def wire_head(head: Head, handlers: ModelHandlers) -> None:
         handlers.load_offered,
         head.model,
         outputs(head, OfferedView),
-        show_progress="hidden",
+        **UNSEEN,
         concurrency_limit=1,
         concurrency_id="load",  # beside the model's own place: a long download must not hold up results
         **PRIVATE,
     )
-    head.stop.click(
-        handlers.head_stopped, None, head.shown, cancels=[loading], queue=False, show_progress="hidden", **PRIVATE
-    )
+    head.stop.click(handlers.head_stopped, None, head.shown, cancels=[loading], queue=False, **UNSEEN, **PRIVATE)
 
 
 NAME = "model"
@@ -355,7 +353,7 @@ def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], han
         """Something changed: shown at once only where somebody looks."""
         return handlers.look(*fields) if active == NAME else SawView(gr.skip(), gr.skip())
 
-    opened.select(handlers.refresh, tab.model, outputs(tab, FactsView), show_progress="hidden", **PRIVATE)
+    opened.select(handlers.refresh, tab.model, outputs(tab, FactsView), **UNSEEN, **PRIVATE)
     opened.select(handlers.look, seen, **saw)
     changed = [component.change for component in seen]
     gr.on(changed, when_active, [shared.active, *seen], trigger_mode="always_last", **saw)
@@ -364,9 +362,9 @@ def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], han
         handlers.load,
         [tab.choice, tab.model],
         outputs(tab, LoadView),
-        show_progress="hidden",
+        **UNSEEN,
         concurrency_limit=1,
         concurrency_id="load",  # beside the model's own place: a long download must not hold up results
         **PRIVATE,
     )
-    tab.stop.click(handlers.stopped, None, tab.news, cancels=[loading], queue=False, show_progress="hidden", **PRIVATE)
+    tab.stop.click(handlers.stopped, None, tab.news, cancels=[loading], queue=False, **UNSEEN, **PRIVATE)

@@ -19,7 +19,18 @@ from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, wo
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here, mode_of
 from demo.settings import REFINE_MODES, REFINERS
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, caption, fetch_file, hidden_text, outputs, shown
+from demo.tabs.common import (
+    CHEAP,
+    ONE_AT_A_TIME,
+    PRIVATE,
+    UNSEEN,
+    Shared,
+    caption,
+    fetch_file,
+    hidden_text,
+    outputs,
+    shown,
+)
 
 START = hint(
     "Classes come from patches of many pixels, so their boundaries are coarse. A refiner moves them to where things "
@@ -382,7 +393,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         handlers.fetch,
         tab.refiner,
         tab.fetch_news,
-        show_progress="hidden",
+        **UNSEEN,
         concurrency_limit=1,
         concurrency_id="load",  # beside the model's own place: a long download must not hold up results
         **PRIVATE,
@@ -393,7 +404,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         handlers.refine,
         [shared.run, shared.image, tab.refiner, tab.mode],
         everything,
-        show_progress="hidden",
+        **UNSEEN,
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
@@ -402,7 +413,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         [tab.refinement, tab.token, shared.image, tab.components],
         outputs(tab, BetterView),
         trigger_mode="always_last",
-        show_progress="hidden",
+        **UNSEEN,
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
@@ -410,7 +421,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         handlers.download,
         [tab.refinement, shared.image],
         outputs(tab, DownloadView),
-        show_progress="hidden",
+        **UNSEEN,
         **ONE_AT_A_TIME,
         **PRIVATE,
     )

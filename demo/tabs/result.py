@@ -29,7 +29,7 @@ from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_
 from demo.service.download import FORMATS, KINDS, USUAL, figure_file
 from demo.service.shown import shown_of
 from demo.static import static
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, fetch_file, hidden_text, outputs
+from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, fetch_file, hidden_text, outputs
 
 NOTES_SHOWN = 5
 
@@ -412,7 +412,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
             handler,
             [shared.run, shared.token, shared.image, result.shown],
             result.point,
-            show_progress="hidden",
+            **UNSEEN,
             **ONE_AT_A_TIME,
             **PRIVATE,
         )
@@ -421,7 +421,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
         handlers.download,
         [shared.run, shared.image, result.formats, result.shown],
         outputs(result, DownloadView),
-        show_progress="hidden",
+        **UNSEEN,
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
@@ -429,7 +429,7 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
         handlers.figure,
         [shared.run, shared.image, result.figure, result.place, result.shown],
         [result.save, result.file],
-        show_progress="hidden",
+        **UNSEEN,
         **ONE_AT_A_TIME,
         **PRIVATE,
     )

@@ -84,6 +84,13 @@ def test_names_on_the_page_are_the_core_s():
     assert DATASETS == settings.DATASETS
 
 
+def test_events_whose_work_is_not_shown_name_no_place_for_it(service):
+    work = [one for one in build(service).get_config_file()["dependencies"] if one["backend_fn"] and one["outputs"]]
+    hidden = [one for one in work if one["show_progress"] == "hidden"]
+    assert len(hidden) > 20
+    assert all(one["show_progress_on"] == [] for one in hidden)
+
+
 def test_segment_fills_every_component(handlers, photo):
     view = cut(handlers, photo)
     assert isinstance(view, ResultView)

@@ -152,6 +152,31 @@ def test_gradio_is_imported_without_writing_files_for_editors():
     assert done.returncode == 0, done.stderr
 
 
+QUIET = """
+import gc, inspect, sys, threading
+from demo import quick
+
+from gradio import route_utils, utils
+quick.without_matplotlib()
+assert "with utils.MatplotlibBackendMananger():" in inspect.getsource(route_utils)
+with utils.MatplotlibBackendMananger():
+    assert "matplotlib" not in sys.modules
+loaded = threading.Event()
+gc.disable()
+quick.collect_after(loaded.wait)
+assert not gc.isenabled()
+loaded.set()
+next(one for one in threading.enumerate() if one.name == "garbage").join()
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000
+"""
+
+
+def test_requests_import_no_matplotlib_and_garbage_is_looked_for_once_a_model_is_there():
+    done = subprocess.run([sys.executable, "-c", QUIET], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
 # --- a model that cannot run ends with nano ---
 
 
