@@ -126,7 +126,7 @@ def _read(archive: zipfile.ZipFile) -> Saved:
         raise _refusal(f"an archive that unpacks to more than {MOST_UNPACKED // 1_000_000_000} GB")
     texts = [one for one in entries if one.filename.endswith(".json") and "/" not in one.filename]
     if sum(one.file_size for one in texts) > MOST_RECORD or len(texts) > MOST_RECORDS:
-        raise _of_a_batch(len(texts)) if len(texts) > 1 else _refusal("an archive with a record too large")
+        raise _refusal("an archive of many results" if len(texts) > 1 else "an archive with a record too large")
     records = [record for one in texts if (record := _record(_unpacked(archive, one)))]
     if len(records) > 1:
         raise _of_a_batch(len(records))
