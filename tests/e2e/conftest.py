@@ -24,7 +24,7 @@ BROWSER_ARGUMENTS = [
 ]
 
 
-def _find_chromium() -> str | None:
+def find_chromium() -> str | None:
     """Chromium's path: named by the person, installed on the system, or brought by Playwright."""
     named = os.environ.get("CHROMIUM_EXECUTABLE")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -49,14 +49,14 @@ def _install_chromium() -> str | None:
         subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], env=environment, **quiet)
     except subprocess.TimeoutExpired:
         return None
-    return _find_chromium()
+    return find_chromium()
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """A running browser."""
     api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
-    executable = _find_chromium() or _install_chromium()
+    executable = find_chromium() or _install_chromium()
     if executable is None:
         pytest.skip("needs Chromium: `apt-get install chromium`, or `playwright install chromium`")
     with api.sync_playwright() as playwright:
