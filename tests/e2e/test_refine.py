@@ -19,7 +19,7 @@ PATIENCE = 60_000
 
 
 def open_example(page) -> None:
-    steps.open_example(page, 1)
+    steps.open_example(page, 3)
     page.get_by_role("tab", name="Refine").click()
 
 
