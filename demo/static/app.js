@@ -218,6 +218,18 @@
     if (button.dataset.tab) openTab(button.dataset.tab);
     show(button.dataset.go);
   });
+  // Of the four, the one whose part begins in the upper half of the screen is marked.
+  const mark = () => {
+    const reached = selector => $(selector)?.getBoundingClientRect().top < innerHeight / 2;
+    const edges = $("#tabs [role=tab][aria-selected=true]")?.textContent.trim() === "Refine";
+    const here = reached("#tabs") ? (edges ? "Edges" : "More") : reached("#lens") ? "Why" : "Result";
+    for (const button of document.querySelectorAll("#bar button")) {
+      if (button.textContent === here) button.setAttribute("aria-current", "true"); else button.removeAttribute("aria-current");
+    }
+  };
+  document.addEventListener("scroll", mark, { capture: true, passive: true });
+  document.addEventListener("click", () => setTimeout(mark, 100));
+  mark();
 
   // Who opens a tab sees what it opens, once it is there: on a usual screen the tabs are the last line.
   document.addEventListener("click", event => {

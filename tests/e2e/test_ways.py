@@ -37,3 +37,19 @@ def test_a_click_on_the_picture_moves_nothing(open_page):
     page.locator("#result canvas").click()
     expect(page.locator("#point")).to_contain_text("The patch itself says")
     assert abs(page.locator("#lens").bounding_box()["y"] - before["y"]) < 2
+
+
+def test_a_phone_s_four_buttons_lead_to_four_parts_and_say_which_it_is(open_page):
+    page = open_page(375, 812, has_touch=True)
+    expect_result_of(page, FIRST_WORDS)
+    expect(page.locator("#lens .lens-tell")).to_contain_text("attention", timeout=PATIENCE)
+    buttons = page.locator("#bar button")
+    expect(buttons.nth(0)).to_have_attribute("aria-current", "true")
+    for number, tab in ((1, None), (2, "Refine"), (3, "Settings"), (2, "Refine"), (0, None)):
+        buttons.nth(number).click()
+        expect(page.locator("#bar [aria-current]")).to_have_text(buttons.nth(number).inner_text())
+        if tab:
+            expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
+            page.wait_for_function(f"{TOP} < innerHeight / 2")
+    heights = {box["y"] for box in (button.bounding_box() for button in buttons.all())}
+    assert len(heights) == 1
