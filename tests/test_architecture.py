@@ -43,7 +43,7 @@ ONLY_IN = {
     "sklearn": set(),  # in tests only: it takes more than a second to import
     "segment_anything": {"refine"},
     "huggingface_hub": {"models"},
-    "cv2": {"viz", "io", "refine", "regions", "evaluation", "cli"},
+    "cv2": {"viz", "io", "refine", "regions", "evaluation"},
     "matplotlib": {"viz"},
     "gradio": set(),
     "demo": set(),

@@ -9,10 +9,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
-import cv2
 import torch
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.export.images import opencv_threads_shared
 from cliptrase_core.io.memory import PIXEL_BYTES, available
 
 BATCH = 4
@@ -64,14 +64,13 @@ def usable_cores() -> int:
 def threads_shared(jobs: int) -> Iterator[None]:
     """Let every job compute on its share of the cores: small models gain more from pictures side by side than from
     threads within one, and OpenCV's threads wait for each other by spinning."""
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(max(1, before[0] // jobs))
-    cv2.setNumThreads(max(1, before[1] // jobs))
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // jobs))
     try:
-        yield
+        with opencv_threads_shared(jobs):
+            yield
     finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
+        torch.set_num_threads(before)
 
 
 class Pipeline(Generic[Task, Read, Done]):
