@@ -289,7 +289,9 @@ def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers
     running = tab.go.click(
         handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *asked], outputs(tab, RunView), **line
     )
-    tab.stop.click(handlers.stopped, tab.batch, outputs(tab, RunView), cancels=[running], **CHEAP)
+    # In this order: a step that came between what `stopped` shows and the end of the run would stay.
+    ended = tab.stop.click(None, None, None, cancels=[running], **PRIVATE)
+    ended.then(handlers.stopped, tab.batch, outputs(tab, RunView), **CHEAP)
     gone = [tab.clear.click, delete.click]
     gr.on(gone, handlers.clear, tab.batch, outputs(tab, QueueView), cancels=[running], **CHEAP)
     made = tab.download.click(handlers.download, tab.batch, outputs(tab, DownloadView), **line)

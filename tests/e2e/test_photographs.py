@@ -61,4 +61,5 @@ def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(open_page, 
     assert page.locator("#result img").evaluate(NATURAL) == [800, 600]
     upload(page, photograph(tmp_path / "phone.png", 2, (60, 80)))
     expect(preview).to_have_attribute("alt", "")
+    page.wait_for_function("document.querySelector('#picture img')?.naturalWidth")
     assert preview.evaluate(NATURAL) == [80, 60]

@@ -32,10 +32,10 @@ def test_a_tab_that_is_opened_comes_into_sight(open_page):
 def test_a_click_on_the_picture_moves_nothing(open_page):
     page = open_page(1280, 800)
     expect_result_of(page, FIRST_WORDS)
-    expect(page.locator("#findings")).to_contain_text("About your words", timeout=PATIENCE)
+    expect(page.locator("#lens .lens-numbers")).to_contain_text("%", timeout=PATIENCE)
     before = page.locator("#lens").bounding_box()
     page.locator("#result canvas").click()
-    expect(page.locator("#point")).to_contain_text("The patch itself says")
+    expect(page.locator("#point")).to_contain_text("This patch alone says")
     assert abs(page.locator("#lens").bounding_box()["y"] - before["y"]) < 2
 
 
