@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,16 +12,18 @@ import numpy.typing as npt
 Owner = TypeVar("Owner")
 
 
-def runs(
-    labels: npt.NDArray[np.integer[Any]],
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.integer[Any]]]:
-    """Where each run of one label begins in a map, row after row, its length, and its label.
+def runs(*maps: npt.NDArray[np.integer[Any]]) -> tuple[npt.NDArray[Any], ...]:
+    """Where each run of one label begins, row after row, its length, and its label in each map.
 
     Neighbours are nearly always alike: what is counted by runs takes a fifth of the time of counting pixels.
+
+    Args:
+        maps: (H, W) each, at least one; of several a run ends where any of them changes.
     """
-    flat = labels.ravel()
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    return starts, np.diff(starts, append=flat.size), flat[starts]
+    flat = [one.ravel() for one in maps]
+    changes = reduce(np.logical_or, (one[1:] != one[:-1] for one in flat))
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+    return starts, np.diff(starts, append=flat[0].size), *(one[starts] for one in flat)
 
 
 class _Map:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, strips
+from cliptrase_core.maps import runs
 from cliptrase_core.regions.tiles import Name, chosen_in_tiles, largest_in_tiles
 
 STRIP_VALUES = 2_000_000
@@ -101,7 +102,6 @@ class Confidence:
             own = order[bounds[label] : bounds[label + 1]]
             lines = down @ maps[label].numpy()  # (H, w)
             above = np.concatenate([[0.0], (lines @ before[-1]).cumsum()])
-            sums[label] = 0.0
             for ends, sign in ((starts[own] + lengths[own], 1), (starts[own], -1)):
                 row, column = np.divmod(ends, width)
                 within = np.einsum("rw,rw->r", lines[np.minimum(row, height - 1)], before[column])
@@ -318,11 +318,8 @@ def count_votes(
     count = int(regions.max()) + 1
     votes = np.zeros(count * classes, dtype=np.int64)
     for rows in strips(labels.shape):
-        flat = [part[rows].ravel() for part in (regions, labels)]
-        changes = np.logical_or(*(part[1:] != part[:-1] for part in flat))  # neighbours are nearly always alike
-        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
-        region, label = (part[starts].astype(np.int64) for part in flat)
-        np.add.at(votes, region * classes + label, np.diff(starts, append=changes.size + 1))
+        _, lengths, region, label = runs(regions[rows], labels[rows])
+        np.add.at(votes, region.astype(np.int64) * classes + label, lengths)
     return votes.reshape(count, classes)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from open_clip.tokenizer import SimpleTokenizer
+from open_clip import tokenize
 
 from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary
 
@@ -36,7 +36,7 @@ def corrections(texts: Iterable[str]) -> dict[str, str]:
 
 
 def _correction(word: str) -> str | None:
-    number, known = _number(word), _common()
+    number, known = _numbers([word]).get(word), _common()
     close = difflib.get_close_matches(word, known, n=3, cutoff=ALIKE if number is None else 0.75)
     close.sort(key=lambda other: sorted(other) != sorted(word))  # two letters that changed places come first
     if number is None:
@@ -58,8 +58,7 @@ def _singular(word: str) -> set[str]:
 @cache
 def _common() -> dict[str, int]:
     """Words of the data sets that the tokenizer has whole, with their numbers."""
-    numbers = {word: _number(word) for word in _of_datasets()}
-    return {word: number for word, number in numbers.items() if number is not None}
+    return _numbers(sorted(_of_datasets()))
 
 
 @cache
@@ -68,12 +67,7 @@ def _of_datasets() -> frozenset[str]:
     return frozenset(word for prompt in prompts for word in re.findall(r"[a-z]{3,}", prompt.casefold()))
 
 
-def _number(word: str) -> int | None:
-    """Number of the word's token; None where it is split."""
-    tokens = _tokenizer().encode(word)
-    return tokens[0] if len(tokens) == 1 else None
-
-
-@cache
-def _tokenizer() -> SimpleTokenizer:
-    return SimpleTokenizer()
+def _numbers(words: list[str]) -> dict[str, int]:
+    """Numbers of the words that are one token each."""
+    rows = tokenize(words, context_length=4).tolist()  # start, tokens, end; what is longer is cut
+    return {word: row[1] for word, row in zip(words, rows, strict=True) if row[3] == 0}

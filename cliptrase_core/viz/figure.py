@@ -23,7 +23,7 @@ from cliptrase_core.inspection.statistics import patch_shares
 from cliptrase_core.io.geometry import Size, fitted
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.results import Refined, Segmentation
-from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, SIGNED_TABLE
+from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, MOST, SIGNED_TABLE
 from cliptrase_core.viz.names import readable
 from cliptrase_core.viz.overlay import blend, in_grey, lay_over
 from cliptrase_core.viz.palette import label_colours, legend, paint, region_colours
@@ -48,8 +48,6 @@ PANEL = 3.2
 """Inches of a panel's longer side."""
 SHEET_COLUMNS = 6
 """Layers beside each other in `layer_sheet`."""
-SHEET_MOST = 4.0
-"""Multiples of uniform (1/N) at which the colours of `layer_sheet` end."""
 UNIT = "\u00d7 uniform (1/N)"
 _MOST_SIDE = 2048
 """Pixels of a picture's long side that are embedded."""
@@ -143,8 +141,8 @@ def layer_sheet(
 ) -> Figure:
     """Draw what one patch looks at in every layer, before and after recovery, all maps on one scale.
 
-    The scale ends at `SHEET_MOST` at the latest: in the first layers a patch looks at its neighbours only, and a scale
-    that held those would leave the last layers dark.
+    It ends at `heatmap.MOST` at the latest: in the first layers a patch looks at its neighbours only, and a scale that
+    held those would leave the last layers dark.
 
     Args:
         layers: maps of one picture, for instance of layer 1 to L; each one is a panel above (before) and one below.
@@ -178,9 +176,9 @@ def layer_sheet(
     for place, (one, pair) in enumerate(zip(given, shares, strict=True)):
         for down, (name, values) in enumerate(pair.items()):
             axes = grid[2 * (place // across) + down, place % across]
-            drawn = _lay(axes, one, values, (0.0, min(most, SHEET_MOST)), ListedColormap(HEAT_TABLE / 255))
+            drawn = _lay(axes, one, values, (0.0, min(most, MOST)), ListedColormap(HEAT_TABLE / 255))
             axes.set_title(f"layer {layers[place].layer} {name}", fontsize="small")
-    sheet.colorbar(drawn, ax=grid, shrink=0.4, label=UNIT, extend="max" if most > SHEET_MOST else "neither")
+    sheet.colorbar(drawn, ax=grid, shrink=0.4, label=UNIT, extend="max" if most > MOST else "neither")
     sheet.suptitle(_title(given[0], OF_MAPS, with_layer=False), fontsize="medium", parse_math=False)
     return sheet
 

@@ -32,6 +32,9 @@ SIGNED_TABLE: npt.NDArray[np.uint8] = np.rint(
 
 MARK = (255, 0, 0)
 
+MOST = 4.0
+"""Multiples of uniform (1/N) at which colours end where maps share a scale; see docs/decisions/014-one-scale.md."""
+
 HEAT_OPACITY = 0.75
 """Of a map over the picture it speaks of."""
 

@@ -37,8 +37,6 @@ MOST_SENT = 1024
 LABELS_SIDE = 640
 """Long side of the result in the lens, whose panes are a third of a screen wide at most."""
 QUALITY = 82
-MOST = 4.0
-"""Multiples of uniform (1/N) at which the colours of every map end; see docs/decisions/014-one-scale.md."""
 NUMBERS = ("on_global", "entropy", "near")
 KINDS = ("before", "after", "affinity")
 
@@ -76,7 +74,7 @@ def lens_value(
         "numbers": {kind: {name: packed(getattr(one, name)) for name in NUMBERS} for kind, one in exact.items()},
         "maps": _rows(maps, slice(None)) if count <= MOST_SENT else None,
         "heat": packed(core.viz.heatmap.heat_colours(np.linspace(0, 1, 256)[None], 0, 1)),
-        "most": MOST,
+        "most": core.viz.heatmap.MOST,
         "clusters": {"before": run_lengths(bare), "after": run_lengths(clusters)},
         "denoise": run.asked.denoise,
         "method": run.asked.other_method,

@@ -15,7 +15,7 @@ from demo.drawing import Range, difference_map, heat_map, matrix_picture, own_ra
 from demo.handling import inside, one_of, plainly, point_of, whole
 from demo.html import percent
 from demo.service import Matrix, PatchAttention, Run, Service
-from demo.service.lens import MOST, telling_patch
+from demo.service.lens import telling_patch
 from demo.settings import DIRECTIONS, INCOMING, OUTGOING
 from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
 
@@ -92,7 +92,9 @@ def scales(look: PatchAttention | Matrix, scale: str) -> str:
     end = f"{difference_end(look, scale):.1f}&times;"
     signed = _bar(core.viz.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
     if scale == SAME_SCALE:
-        heat = _bar(core.viz.heatmap.HEAT_STOPS, "0", "&times; uniform (1/N)", f"{MOST:.0f}&times; and more")
+        heat = _bar(
+            core.viz.heatmap.HEAT_STOPS, "0", "&times; uniform (1/N)", f"{core.viz.heatmap.MOST:.0f}&times; and more"
+        )
         note = (
             "Uniform (1/N) is what each patch would get if all got the same. The affinity, of which regions are made, "
             "counts as a share of its row here."
@@ -113,13 +115,13 @@ def scales(look: PatchAttention | Matrix, scale: str) -> str:
 
 def heat_ends(scale: str) -> Range | None:
     """Ends of the heat colours; None where each map has its own."""
-    return (0.0, MOST) if scale == SAME_SCALE else None
+    return (0.0, core.viz.heatmap.MOST) if scale == SAME_SCALE else None
 
 
 def difference_end(look: PatchAttention | Matrix, scale: str) -> float:
     """Difference at which the signed colours end, in multiples of uniform (1/N)."""
     widest = float(abs(look.even[1] - look.even[0]).max())
-    return MOST if scale == SAME_SCALE or widest == 0 else widest
+    return core.viz.heatmap.MOST if scale == SAME_SCALE or widest == 0 else widest
 
 
 def _ranks(look: PatchAttention | Matrix) -> str:

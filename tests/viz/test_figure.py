@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 import cliptrase_core as cc
 from cliptrase_core import InputError
-from cliptrase_core.viz.figure import BY_DEFAULT, OF_MAPS, PARTS, SHEET_MOST
+from cliptrase_core.viz.figure import BY_DEFAULT, OF_MAPS, PARTS
+from cliptrase_core.viz.heatmap import MOST
 from tests.conftest import DATA
 from tests.test_architecture import ROOT
 from tests.viz.results import result_4x4
@@ -238,7 +239,7 @@ def test_one_very_bright_layer_does_not_darken_the_others(drawn):
     spike[:, 1] = 1
     sheet = cc.viz.layer_sheet([maps, replace(maps, layer=1, attention=spike)], image=image)
     panels = [axes for axes in sheet.axes if axes.get_title()]
-    assert {axes.images[-1].get_clim() for axes in panels} == {(0.0, SHEET_MOST)}
+    assert {axes.images[-1].get_clim() for axes in panels} == {(0.0, MOST)}
 
 
 def test_a_sheet_of_nothing_and_a_patch_outside_are_refused(drawn):
