@@ -25,6 +25,7 @@ from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.refine import MODES, NONE, REFINERS
 from cliptrase_core.results import MIN_AREA
 from cliptrase_core.segmenter import Segmenter
+from cliptrase_core.text.linter import misspelt
 from cliptrase_core.text.vocabulary import parse_vocabulary
 from cliptrase_core.version import VERSION
 
@@ -65,6 +66,8 @@ def _segment(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     if not options.everything_else and vocabulary.notes_beside_others != vocabulary.notes:
         print("note: --everything-else keeps apart what does not resemble it.", file=sys.stderr)
+    for question in misspelt(vocabulary):
+        print(f"note: {question}", file=sys.stderr)
     tasks = find_tasks(vocabulary, options)  # before weights are fetched
     if not tasks:
         gather_results(options)

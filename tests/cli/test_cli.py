@@ -203,6 +203,11 @@ def test_refine_writes_the_refined_labels_and_what_became_of_each_component(phot
     assert export.load_result(tmp_path / "sam-nano" / "photo.json").size == (48, 64)
 
 
+def test_a_word_that_looks_misspelt_is_asked_about(photo, tmp_path, capsys):
+    assert run("segment", photo, "--vocabulary", "cat; trctor", "--output", tmp_path / "out") == 0
+    assert 'note: Did you mean "tractor" by "trctor"?' in capsys.readouterr().err.splitlines()
+
+
 def test_a_bad_sam_checkpoint_is_one_line_before_any_picture(photo, tmp_path, capsys):
     bad, out = tmp_path / "sam.pth", tmp_path / "out"
     bad.write_bytes(b"words")
