@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -19,10 +19,8 @@ from demo.service import Refinement, Run, SegmentView, Service, Shown
 from demo.service.refine import MEGABYTES
 from demo.service.shown import carried, shown_of, stepped
 from demo.settings import REFINE_MODES
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, outputs
-from demo.tabs.result import Result, drawn, failed, legend_table, shares
-
-QUIET: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
+from demo.tabs.common import QUIET, Shared, outputs
+from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, shares
 
 
 class ChangeView(NamedTuple):
@@ -70,9 +68,13 @@ def state_of(shown: Shown) -> dict[str, Any]:
     }
 
 
-def working(said: str) -> ChangeView:
-    """A step of the work."""
-    return same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}."))
+def made(service: Service, what: Shown, path: str | None) -> Generator[ChangeView, None, SegmentView]:
+    """Make what is to be shown, and yield what shows each step; errors as in `Service.shown`."""
+    cut, _ = yield from followed(
+        lambda tell: service.shown(what, path, tell),
+        lambda _, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
+    )
+    return cut
 
 
 def changed(cut: SegmentView, what: Shown, status: str, *, seq: int = 0, said: str = "") -> ChangeView:
@@ -138,9 +140,7 @@ class ChangeHandlers:
             after = stepped(before, asked, name, way, refinement)
             if "fix" in asked:
                 after = self._aimed(after, self._service.shown(before, path)[0])
-            cut, _ = yield from followed(
-                lambda tell: self._service.shown(after, path, tell), lambda _, said: working(said)
-            )
+            cut = yield from made(self._service, after, path)
         except (UserError, Cancelled) as error:  # said beside the result: a toast would go again
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
@@ -167,9 +167,7 @@ class ChangeHandlers:
             return
         what = dataclasses.replace(carried(shown, self._service.again(run, path))[0], refinement=refinement)
         try:
-            cut, _ = yield from followed(
-                lambda tell: self._service.shown(what, path, tell), lambda _, said: working(said)
-            )
+            cut = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
             yield same(ChangeView)._replace(status=failed(str(error)))
             return
@@ -193,14 +191,25 @@ class ChangeHandlers:
             yield same(ChangeView)._replace(shown=what, due=False)
             return
         try:
-            cut, _ = yield from followed(
-                lambda tell: self._service.shown(what, path, tell), lambda _, said: working(said)
-            )
+            cut = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
             text = f"The result is coarse, and as it was before it was fixed. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=Shown(run), due=False)
             return
         yield changed(cut, what, strip("note" if lost else "calm", how(what), f"{shares(cut)}. {lost}".strip()))
+
+
+def places_of(settings: Mapping[str, Any], result: Result, shared: Shared, **own: gr.State) -> dict[str, Any]:
+    """What has a new value where a result is brought back with its picture, words and settings.
+
+    Args:
+        settings: components by the names of `reopen.SETTINGS` and of `further_options`.
+        result: whose components change.
+        shared: picture and run.
+        own: further places, by their names.
+    """
+    shown = {name: getattr(result, name) for name in ResultView._fields}
+    return {**settings, **shown, "image": shared.image, **own}
 
 
 def wire(result: Result, shared: Shared, refining: list[Any], handlers: ChangeHandlers) -> Any:
@@ -215,15 +224,13 @@ def wire(result: Result, shared: Shared, refining: list[Any], handlers: ChangeHa
     Returns:
         The event, for whoever must end it.
     """
-    changing = result.result.apply(
+    return result.result.apply(
         handlers.change,
         [shared.run, shared.image, result.shown, *refining],
         outputs(result, ChangeView),
         trigger_mode="multiple",  # in line: who clicks fast loses no click
         **QUIET,
     )
-    shared.image.input(None, None, None, cancels=[changing], **PRIVATE)
-    return changing
 
 
 def wire_restoring(made: Any, result: Result, shared: Shared, handlers: ChangeHandlers) -> Any:

@@ -32,7 +32,7 @@ from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, hidden_text
+from demo.tabs.common import CHEAP, PRIVATE, QUIET, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
 from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
 from demo.tabs.my_pictures import MyPicturesHandlers
@@ -246,16 +246,20 @@ def build(service: Service) -> gr.Blocks:
             tab.select(None, None, page.shared.active, js=f"() => '{name}'", **PRIVATE)
         _wire_opening(page, PageHandlers(service), blocks)
         words.wire(page.words, blocks, WordsHandlers())
-        bringing = ReopenHandlers(service, handlers), ReviewHandlers(service, handlers)
-        running = _wire_segmenting(page, PageHandlers(service), handlers, bringing, changes, fixing)
+        settings, places = page.settings, (page.result, page.shared)
+        reopened = reopen.wire(page.reopen, settings, page.head.model, *places, ReopenHandlers(service, handlers))
+        reviewed = review.wire(page.batch, settings, *places, ReviewHandlers(service, handlers))
+        running = _wire_segmenting(page, PageHandlers(service), handlers, changes, [reopened, reviewed])
+        running.append(fixing)
+        _wire_endings(page, running, handlers)
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
         my_pictures.wire(page.mine, gone, running, MyPicturesHandlers(service, result.NO_RESULT))
         # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
         # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
         ask.wire(page.ask)
         refined = refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
-        for event in refined:
-            changing.wire_taking(event, page.result, page.shared, page.refine.refinement, changes)
+        taking = [changing.wire_taking(one, *places, page.refine.refinement, changes) for one in refined]
+        gr.on([page.ask.stop.click, page.shared.image.input], None, None, None, cancels=taking, **PRIVATE)
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
         batch.wire(page.batch, page.asked, page.refine.mode, page.mine.delete, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
@@ -371,16 +375,17 @@ def _wire_segmenting(
     page: Page,
     opening: PageHandlers,
     handlers: SegmentHandlers,
-    bringing: tuple[ReopenHandlers, ReviewHandlers],
     changes: ChangeHandlers,
-    fixing: Any,
+    brought: list[tuple[Any, Any]],
 ) -> list[Any]:
-    """Wire what makes results, and what ends it: these events, those that follow them, and `fixing`, may run long."""
-    out = result.result_outputs(page.result)
+    """Wire what makes results; the events that may run long, those in `brought` too.
+
+    Each pair of `brought` is an event that brings a result back, and the one that refines and fixes it.
+    """
     inputs = [page.shared.image, *page.asked]
-    common: dict[str, Any] = {"outputs": out, **UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
+    out: dict[str, Any] = {"outputs": result.result_outputs(page.result), **QUIET}
     said = (ResultView, "status", result.failed)
-    run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **common}
+    run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **out}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
     giving = [page.ask.examples.select, page.tour.take.click]
     gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
@@ -390,7 +395,6 @@ def _wire_segmenting(
     followed = picked.success(**run)
     taken = page.tour.take.click(opening.take_over, None, example, **CHEAP)
     told = taken.success(**run)
-    again: dict[str, Any] = {"fn": spoken(handlers.resegment, *said), "inputs": [page.shared.run, *inputs], **common}
     c, a = page.clusters, page.ask
     # First: what follows is decided by it, and listeners of one event run in turn, each to its end.
     a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
@@ -401,22 +405,19 @@ def _wire_segmenting(
             *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
             *(a.everything_else.input, a.skip_missing.input, *(one.input for one in a.further)),
         ],
+        spoken(handlers.resegment, *said),
+        [page.shared.run, *inputs],
         trigger_mode="always_last",
-        **again,
+        **out,
     )
-    places = page.result, page.shared
-    reopened, restored = reopen.wire(page.reopen, page.settings, page.head.model, *places, bringing[0])
-    reviewed, refined = review.wire(page.batch, page.settings, *places, bringing[1])
-    making, brought = [pressed, followed, told, changed], [reopened, reviewed]
-    restoring = [changing.wire_restoring(event, *places, changes) for event in making]
-    for event in (picked, taken, *making, *brought):
+    making, back = [pressed, followed, told, changed], [made for made, _ in brought]
+    restoring = [changing.wire_restoring(event, page.result, page.shared, changes) for event in making]
+    for event in (picked, taken, *making, *back):
         event.failure(None, a.status, a.status, js=UNANSWERED, **PRIVATE)
-    for event in (pressed, followed, told, *brought):
+    for event in (pressed, followed, told, *back):
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
-    _wire_after([*making, *brought], page, opening, handlers)
-    running = [*making, *restoring, *brought, restored, refined, fixing]
-    _wire_endings(page, running, handlers, common)
-    return running
+    _wire_after([*making, *back], page, opening, handlers)
+    return [*making, *restoring, *(event for pair in brought for event in pair)]
 
 
 def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
@@ -430,17 +431,16 @@ def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: Se
                 handler,
                 [page.shared.run, page.shared.image],
                 place,
-                **UNSEEN,
-                **ONE_AT_A_TIME,
-                **PRIVATE,
+                **QUIET,
             )
 
 
-def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers, common: dict[str, Any]) -> None:
+def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> None:
     """Wire what ends a run: Stop, and another picture."""
     page.ask.stop.click(None, None, page.ask.status, cancels=running, js=STOPPED, **PRIVATE)
     # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
     # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
     page.shared.image.input(None, page.shared.image, page.ask.status, cancels=running, js=PICTURE, **PRIVATE)
     # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
-    page.shared.image.input(handlers.forget, page.shared.image, trigger_mode="always_last", **common)
+    forgotten = result.result_outputs(page.result)
+    page.shared.image.input(handlers.forget, page.shared.image, forgotten, trigger_mode="always_last", **QUIET)

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.changing import ChangeView, changed, working
+from demo.changing import ChangeView, changed, made, places_of
 from demo.errors import UserError
 from demo.handling import (
     AUTO,
@@ -18,7 +18,6 @@ from demo.handling import (
     NO,
     NO_BACKGROUND,
     YES,
-    followed,
     further_options,
     plainly,
     same,
@@ -28,8 +27,8 @@ from demo.html import strip
 from demo.service import Run, SegmentRequest, SegmentView, Service
 from demo.service.saved import Saved, packed_name, read_archive
 from demo.tabs import result
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, outputs
-from demo.tabs.result import ResultView, SegmentHandlers, failed
+from demo.tabs.common import PRIVATE, QUIET, Shared, outputs
+from demo.tabs.result import SegmentHandlers, failed
 
 OPEN = "Open a saved result (zip)"
 NEARLY = 0.005
@@ -141,9 +140,7 @@ class ReopenHandlers:
             return
         what = saved.shown(run)
         try:
-            cut, _ = yield from followed(
-                lambda tell: self._service.shown(what, path, tell), lambda _, said: working(said)
-            )
+            cut = yield from made(self._service, what, path)
         except UserError as error:
             text = f"Words and settings are here, the result is coarse and as it was before it was fixed. {error}"
             yield same(ChangeView)._replace(status=failed(text))
@@ -160,7 +157,7 @@ def draw() -> gr.UploadButton:
 def wire(
     button: gr.UploadButton, settings: dict[str, Any], model: gr.State, shown: result.Result, shared: Shared,
     handlers: ReopenHandlers,
-) -> list[Any]:  # fmt: skip
+) -> tuple[Any, Any]:  # fmt: skip
     """Wire the button; the events that may run long.
 
     Args:
@@ -172,23 +169,17 @@ def wire(
         handlers: of these events.
     """
     saved = gr.State(None)
-    places = {
-        **settings,
-        **{name: getattr(shown, name) for name in ResultView._fields},
-        "image": shared.image,
-        "saved": saved,
-    }
+    places = places_of(settings, shown, shared, saved=saved)
 
     def opened(*asked: Any) -> dict[Any, Any]:
         return {places[name]: value for name, value in handlers.open(*asked).items()}
 
-    quiet: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
     button.upload(
         None, None, shown.status, js=f"() => {{ lab.showOpened(); return {json.dumps(_busy())}; }}", **PRIVATE
     )
-    reopened = button.upload(opened, [button, shared.image, model], [*places.values()], **quiet)
-    restored = reopened.success(handlers.change, [shared.run, shared.image, saved], outputs(shown, ChangeView), **quiet)
-    return [reopened, restored]
+    reopened = button.upload(opened, [button, shared.image, model], [*places.values()], **QUIET)
+    restored = reopened.success(handlers.change, [shared.run, shared.image, saved], outputs(shown, ChangeView), **QUIET)
+    return reopened, restored
 
 
 def _picture(saved: Saved, current: str | None) -> str:

@@ -8,17 +8,17 @@ from typing import Any
 
 import gradio as gr
 
-from demo.changing import ChangeView, changed, working
+from demo.changing import ChangeView, changed, made, places_of
 from demo.errors import UserError
-from demo.handling import followed, plainly, same, whole
+from demo.handling import plainly, same, whole
 from demo.html import strip
 from demo.reopen import values_of
 from demo.service import Run, SegmentView, Service, Shown
 from demo.service.batch import DONE, Batch
 from demo.tabs import batch as queue
 from demo.tabs import result
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, outputs
-from demo.tabs.result import ResultView, SegmentHandlers, failed, shares
+from demo.tabs.common import PRIVATE, QUIET, Shared, outputs
+from demo.tabs.result import SegmentHandlers, failed, shares
 
 OPENING = strip("busy", "Opening.", "The picture comes out of the queue.")
 GONE = "This picture is not done, or was taken out of the queue. Press Segment all."
@@ -59,9 +59,7 @@ class ReviewHandlers:
             return
         name, what = wanted
         try:
-            cut, _ = yield from followed(
-                lambda tell: self._service.shown(what, path, tell), lambda _, said: working(said)
-            )
+            cut = yield from made(self._service, what, path)
         except UserError as error:
             yield same(ChangeView)._replace(status=failed(f"The result is coarse. {error}"))
             return
@@ -75,7 +73,7 @@ def told(name: str, cut: SegmentView) -> str:
 
 def wire(
     tab: queue.BatchTab, settings: dict[str, Any], shown: result.Result, shared: Shared, handlers: ReviewHandlers
-) -> list[Any]:
+) -> tuple[Any, Any]:
     """Wire the queue's pictures; the events that may run long.
 
     Args:
@@ -86,20 +84,14 @@ def wire(
         handlers: of these events.
     """
     wanted = gr.State(None)
-    places = {
-        **settings,
-        **{name: getattr(shown, name) for name in ResultView._fields},
-        "image": shared.image,
-        "wanted": wanted,
-    }
+    places = places_of(settings, shown, shared, wanted=wanted)
 
     def opened(batch: Batch | None, event: gr.SelectData) -> dict[Any, Any]:
         return {places[name]: value for name, value in handlers.open(batch, event).items()}
 
-    quiet: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
     tab.queue.select(
         None, None, shown.status, js=f"() => {{ lab.started(); return {json.dumps(OPENING)}; }}", **PRIVATE
     )
-    reviewed = tab.queue.select(opened, tab.batch, [*places.values()], **quiet)
-    refined = reviewed.success(handlers.refine, [shared.run, shared.image, wanted], outputs(shown, ChangeView), **quiet)
-    return [reviewed, refined]
+    reviewed = tab.queue.select(opened, tab.batch, [*places.values()], **QUIET)
+    refined = reviewed.success(handlers.refine, [shared.run, shared.image, wanted], outputs(shown, ChangeView), **QUIET)
+    return reviewed, refined

@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
 
 from cliptrase_core.io.allocator import return_free
@@ -114,18 +112,15 @@ def bundle(
         )
         core.io.export.gather(folder, formats, core.io.export.ComponentRule())
         buffer, readme = io.BytesIO(), how_to(Path(path).name, what, segmenter.info, formats)
-        if Path(path).stat().st_size <= MOST_PICTURE:
-            shutil.copyfile(path, Path(folder) / packed_name(path))
-            readme = f"{BACK}\n\n{readme}"
-        zip_folder(Path(folder), readme, buffer)
+        goes_along = Path(path).stat().st_size <= MOST_PICTURE
+        beside = {packed_name(path): Path(path)} if goes_along else {}
+        zip_folder(Path(folder), f"{BACK}\n\n{readme}" if goes_along else readme, buffer, beside)
         del cut, pixels
     return_free()
     return f"{stem}.zip", buffer.getvalue()
 
 
-def zip_folder(
-    folder: Path, readme: str, target: Path | IO[bytes], beside: Mapping[str, Path] = MappingProxyType({})
-) -> None:
+def zip_folder(folder: Path, readme: str, target: Path | IO[bytes], beside: Mapping[str, Path]) -> None:
     """Write every file below a folder, a text about them, and files from elsewhere by new names, as one archive."""
     with zipfile.ZipFile(target, "w") as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):

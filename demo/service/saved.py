@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from cliptrase_core.options import LayoutOptions, SegmentOptions, options_of
+from cliptrase_core.options import SegmentOptions, options_of
 from demo import core
 from demo.errors import UserError, for_people
 from demo.file_kinds import is_picture
@@ -200,7 +200,7 @@ def _as_chosen(asked: SegmentRequest, automatic: Any) -> SegmentRequest:
         method, preset = core.methods.registry.method_by_name(asked.method), core.presets.preset_by_name(asked.preset)
         usual = {"templates": preset.templates, "vote": method.regions_vote, "residual": method.residual}
         automatic = [name for name, value in usual.items() if getattr(asked, name) == value]
-    unset = {one.name for one in (*options_of(LayoutOptions), *options_of(SegmentOptions)) if one.unset}
+    unset = {one.name for one in options_of(SegmentRequest) if one.unset}
     return replace(asked, **dict.fromkeys(unset.intersection(automatic)))
 
 

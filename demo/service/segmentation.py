@@ -42,8 +42,7 @@ class SegmentRequest(SegmentOptions, LayoutOptions):
     @property
     def automatic(self) -> list[str]:
         """Names of the options that are left to preset, method and model."""
-        unset = [one.name for one in (*options_of(LayoutOptions), *options_of(SegmentOptions)) if one.unset]
-        return [name for name in unset if getattr(self, name) is None]
+        return [one.name for one in options_of(type(self)) if one.unset and getattr(self, one.name) is None]
 
     @property
     def other_method(self) -> str:

@@ -20,6 +20,7 @@
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone the result stands above, the words below it.
     showResult: () => { if (innerWidth < 768 && shows++) show("#result"); return []; },
+    show: selector => show(selector),
     // A saved result is opened far below: what becomes of it is said and shown above.
     showOpened: () => show(innerWidth < 768 ? "#result" : ".gradio-container"),
     // The address says what is shown: a reload, a bookmark or a link brings it back. Of a picture of one's own it says

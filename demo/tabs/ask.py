@@ -14,7 +14,7 @@ from cliptrase_core.options import LayoutOptions, Option, SegmentOptions, option
 from demo.handling import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS, NO, YES, further_options
 from demo.html import hint, strip
 from demo.settings import DATASETS, DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
-from demo.tabs.common import UNSEEN, hidden_text
+from demo.tabs.common import CHEAP, hidden_text
 
 MOST_WORDS = 4_000
 """Characters of words that an address may carry."""
@@ -218,9 +218,7 @@ def wire(ask: Ask) -> None:
         lambda way: (gr.Textbox(visible=way == BY_WORDS), gr.Slider(visible=way == BY_THRESHOLD)),
         ask.background,
         [ask.background_words, ask.threshold],
-        queue=False,
-        **UNSEEN,
-        api_visibility="private",
+        **CHEAP,
     )
     rest, chosen = ask.everything_else, ask.everything_else_chosen
     # One class would fill the picture: beside it, everything else is a class too, unless the person has decided.

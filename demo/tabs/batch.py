@@ -33,7 +33,7 @@ from demo.service.batch import (
 from demo.service.download import FORMATS
 from demo.service.refine import MEGABYTES, expect_here
 from demo.settings import MAX_FILES, REFINE_MODES, REFINERS, TIME_LIMIT_S
-from demo.tabs.common import CHEAP, PRIVATE, UNSEEN, fetch_file, outputs
+from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, outputs, wire_end
 
 NAME = "batch"
 FILE = "batch-file"
@@ -55,7 +55,7 @@ element.addEventListener("click", event => {
   const done = event.target.closest("li.done");
   if (!done) return;
   trigger("select", { index: Number(done.dataset.index), value: null });
-  document.querySelector("#result").scrollIntoView({ behavior: "smooth", block: "start" });
+  lab.show("#result");
 });"""
 """A finished picture goes to the result above, which comes into view; `demo/review.py` answers."""
 
@@ -289,10 +289,7 @@ def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers
     running = tab.go.click(
         handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *asked], outputs(tab, RunView), **line
     )
-    # In this order: a step that came between what `stopped` shows and the end of the run would stay.
-    ended = tab.stop.click(None, None, None, cancels=[running], **PRIVATE)
-    ended.then(handlers.stopped, tab.batch, outputs(tab, RunView), **CHEAP)
-    gone = [tab.clear.click, delete.click]
-    gr.on(gone, handlers.clear, tab.batch, outputs(tab, QueueView), cancels=[running], **CHEAP)
+    wire_end([tab.stop.click], [running], handlers.stopped, tab.batch, outputs(tab, RunView))
+    wire_end([tab.clear.click, delete.click], [running], handlers.clear, tab.batch, outputs(tab, QueueView))
     made = tab.download.click(handlers.download, tab.batch, outputs(tab, DownloadView), **line)
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)

@@ -16,6 +16,8 @@ UNSEEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
 """Of events whose work Gradio does not show. They name no place for it: at every step of any event, Gradio copies what
 lies in each such place, were it hidden, and with it the pictures of a result."""
 CHEAP: dict[str, Any] = {"queue": False, **UNSEEN, **PRIVATE}
+QUIET: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
+"""Of events that use a model."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class Shared:
     run: gr.State
     token: gr.Textbox
     active: gr.Textbox
+
+
+def wire_end(triggers: list[Any], running: list[Any], handler: Any, inputs: Any, outputs: Any) -> None:
+    """Wire what ends other events and says so, in this order: a step that came between would stay on the page."""
+    ended = gr.on(triggers, None, None, None, cancels=running, **PRIVATE)
+    ended.then(handler, inputs, outputs, **CHEAP)
 
 
 def outputs(components: Any, view: type[Any]) -> list[Any]:

@@ -34,7 +34,7 @@ from demo.service.compare import (
     with_own,
 )
 from demo.service.ground_truth import Score, Truth, read_truth, score
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, caption, outputs, shown
+from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, QUIET, Shared, caption, outputs, shown, wire_end
 
 MOST_ROWS = 60
 MOST_MOVES = 4
@@ -455,21 +455,13 @@ def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandler
         handlers.compare,
         [shared.run, shared.image, tab.other_words],
         outputs(tab, CompareView),
-        **UNSEEN,
-        **ONE_AT_A_TIME,
-        **PRIVATE,
+        **QUIET,
     )
     paired = running.success(**pair)
     gr.on([tab.before.input, tab.after.input, tab.mask.upload, tab.mask.clear], **pair)
     tab.gallery.select(handlers.show, tab.comparison, tab.after, **CHEAP).success(**pair)
-    gr.on(
-        [tab.stop.click, stop.click, shared.image.input],
-        handlers.stopped,
-        tab.news,
-        outputs(tab, StoppedView),
-        cancels=[running, paired],
-        **CHEAP,
-    )
+    ending = [tab.stop.click, stop.click, shared.image.input]
+    wire_end(ending, [running, paired], handlers.stopped, tab.news, outputs(tab, StoppedView))
     # Results belong to what was shown when they were made. Nothing is cancelled here: new results wait in the same
     # line, and this event may come late, when Compare has been pressed for the new result.
     everything = [*outputs(tab, CompareView), *outputs(tab, PairView)]

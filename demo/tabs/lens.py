@@ -28,9 +28,7 @@ from demo.handling import plainly, whole
 from demo.service import Run, Service
 from demo.service.lens import lens_rows, lens_value
 from demo.static import static
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN
-
-QUIET: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
+from demo.tabs.common import QUIET
 
 PANES = (
     ("picture", "The picture", "Choose a patch here or in any other pane."),

@@ -18,7 +18,7 @@ from demo.models import Status
 from demo.service import Service
 from demo.service.model_input import ModelInput, what_it_saw
 from demo.settings import OFFERED, PRESETS, SHORT_SIDES
-from demo.tabs.common import PRIVATE, UNSEEN, Shared, outputs, shown
+from demo.tabs.common import PRIVATE, UNSEEN, Shared, outputs, shown, wire_end
 
 NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
 OWN_CHOICE = "Your choice, on this page only."
@@ -300,7 +300,7 @@ def wire_head(head: Head, handlers: ModelHandlers) -> None:
         concurrency_id="load",  # beside the model's own place: a long download must not hold up results
         **PRIVATE,
     )
-    head.stop.click(handlers.head_stopped, None, head.shown, cancels=[loading], queue=False, **UNSEEN, **PRIVATE)
+    wire_end([head.stop.click], [loading], handlers.head_stopped, None, head.shown)
 
 
 NAME = "model"
@@ -367,4 +367,4 @@ def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], han
         concurrency_id="load",  # beside the model's own place: a long download must not hold up results
         **PRIVATE,
     )
-    tab.stop.click(handlers.stopped, None, tab.news, cancels=[loading], queue=False, **UNSEEN, **PRIVATE)
+    wire_end([tab.stop.click], [loading], handlers.stopped, None, tab.news)

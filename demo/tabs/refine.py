@@ -21,8 +21,8 @@ from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here
 from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import (
     CHEAP,
-    ONE_AT_A_TIME,
     PRIVATE,
+    QUIET,
     UNSEEN,
     Shared,
     caption,
@@ -30,6 +30,7 @@ from demo.tabs.common import (
     hidden_text,
     outputs,
     shown,
+    wire_end,
 )
 
 START = hint(
@@ -404,31 +405,25 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         handlers.refine,
         [shared.run, shared.image, tab.refiner, tab.mode],
         everything,
-        **UNSEEN,
-        **ONE_AT_A_TIME,
-        **PRIVATE,
+        **QUIET,
     )
     choosing = tab.components.input(
         handlers.choose,
         [tab.refinement, tab.token, shared.image, tab.components],
         outputs(tab, BetterView),
         trigger_mode="always_last",
-        **UNSEEN,
-        **ONE_AT_A_TIME,
-        **PRIVATE,
+        **QUIET,
     )
     made = tab.download.click(
         handlers.download,
         [tab.refinement, shared.image],
         outputs(tab, DownloadView),
-        **UNSEEN,
-        **ONE_AT_A_TIME,
-        **PRIVATE,
+        **QUIET,
     )
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
-    tab.stop.click(handlers.fetch_stopped, tab.fetch_news, tab.fetch_news, cancels=[fetching], **CHEAP)
-    gr.on([tab.stop.click, stop.click], handlers.stopped, tab.news, tab.news, cancels=[running], **CHEAP)
-    shared.image.input(handlers.stopped, tab.news, tab.news, cancels=[running, choosing], **CHEAP)
+    wire_end([tab.stop.click], [fetching], handlers.fetch_stopped, tab.fetch_news, tab.fetch_news)
+    wire_end([tab.stop.click, stop.click], [running], handlers.stopped, tab.news, tab.news)
+    wire_end([shared.image.input], [running, choosing], handlers.stopped, tab.news, tab.news)
     # A refined result belongs to what was shown when it was made. Nothing is cancelled here: this event may come late,
     # when Refine has been pressed for the new result.
     shared.token.change(handlers.forget, [tab.refinement, shared.run], everything, **CHEAP)

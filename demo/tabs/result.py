@@ -29,7 +29,7 @@ from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_
 from demo.service.download import FORMATS, KINDS, USUAL, figure_file
 from demo.service.shown import shown_of
 from demo.static import static
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, UNSEEN, Shared, fetch_file, hidden_text, outputs
+from demo.tabs.common import PRIVATE, QUIET, Shared, fetch_file, hidden_text, outputs
 
 NOTES_SHOWN = 5
 
@@ -412,26 +412,20 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
             handler,
             [shared.run, shared.token, shared.image, result.shown],
             result.point,
-            **UNSEEN,
-            **ONE_AT_A_TIME,
-            **PRIVATE,
+            **QUIET,
         )
     result.token.change(None, result.token, [result.download, result.save], js=ANY_RESULT, **PRIVATE)
     made = result.download.click(
         handlers.download,
         [shared.run, shared.image, result.formats, result.shown],
         outputs(result, DownloadView),
-        **UNSEEN,
-        **ONE_AT_A_TIME,
-        **PRIVATE,
+        **QUIET,
     )
     saved = result.save.click(
         handlers.figure,
         [shared.run, shared.image, result.figure, result.place, result.shown],
         [result.save, result.file],
-        **UNSEEN,
-        **ONE_AT_A_TIME,
-        **PRIVATE,
+        **QUIET,
     )
     saved.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
     # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.

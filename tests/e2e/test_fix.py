@@ -56,6 +56,16 @@ def draw_by_mouse(page, points) -> None:
     page.mouse.up()
 
 
+def paint(page, draw) -> str:
+    """A stroke of the brush, in the second class of the list; its name."""
+    tool(page, "brush")
+    classes = page.locator("#result .bench select")
+    name = classes.locator("option").nth(1).inner_text()
+    classes.select_option(name)
+    draw(page, STROKE)
+    return name
+
+
 def downloaded(page, choice: str) -> tuple[str, zipfile.ZipFile]:
     page.locator("#formats input").click()
     page.get_by_role("option", name=choice).click()
@@ -74,11 +84,7 @@ def test_an_exclude_click_a_stroke_and_an_undo_reach_the_coco_file(open_page, ar
     click(*at(page, 0.5, 0.5))
     expect_fixes(page, 1)
     expect(page.locator("#result .said")).to_contain_text("of the picture")
-    tool(page, "brush")
-    classes = page.locator("#result .bench select")
-    name = classes.locator("option").nth(1).inner_text()
-    classes.select_option(name)
-    draw(page, STROKE)
+    name = paint(page, draw)
     expect_fixes(page, 2)
     expect(page.locator("#result .said")).to_contain_text(f"became {name}")
     page.screenshot(path=artifacts / f"fix_{'375' if touch else '1280'}.png")
@@ -115,11 +121,7 @@ def test_fixes_outlast_a_second_segment_another_word_and_a_setting(open_page, ar
     page = open_page(1280, 800)
     open_bench(page)
     words = page.locator("#words textarea").input_value()
-    tool(page, "brush")
-    classes = page.locator("#result .bench select")
-    name = classes.locator("option").nth(1).inner_text()
-    classes.select_option(name)
-    draw_by_mouse(page, STROKE)
+    name = paint(page, draw_by_mouse)
     expect_fixes(page, 1)
     page.locator("#result .open-bench").click()
 
