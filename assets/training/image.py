@@ -59,8 +59,8 @@ TAUGHT = 192  # pixels of the sides of a part that the teacher looks at
 PRIOR = 0.5  # share of the teacher's prior that is taken out: 118 of its 1,000 names are breeds of dogs
 TRUE_AS_WELL = 0.45  # a word whose cosine with a true word is higher is no negative
 WEIGHTS = {
-    "exact": 0.35, "levelled": 0.45, "scenes": 0.8, "said": 0.2,
-    "part_exact": 0.2, "part_levelled": 0.3, "part_scenes": 0.8,
+    "exact": 0.5, "levelled": 0.5, "scenes": 0.8, "said": 0.2,
+    "part_exact": 0.25, "part_levelled": 0.3, "part_scenes": 0.8,
 }  # fmt: skip
 UNKNOWN = 0.15  # of a crop without a class: more, and ground may be there all the same
 GENERAL = 60  # a hypernym of more classes says little

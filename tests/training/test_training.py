@@ -301,6 +301,7 @@ def test_a_face_is_drawn_over_nothing_but_a_person():
 @pytest.fixture
 def plain_light(monkeypatch):
     monkeypatch.setattr(crops, "_jitter", lambda pixels: pixels)
+    monkeypatch.setattr(crops, "TILED", 0.0)
 
 
 def test_shares_of_cells_are_a_plain_count():
@@ -349,6 +350,7 @@ def test_crops_of_photographs_are_a_part_of_them(photographs, plain_light):
 
 def test_crops_hold_the_class_that_was_drawn(photographs, monkeypatch):
     monkeypatch.setattr(crops, "PASTED", 0.0)
+    monkeypatch.setattr(crops, "TILED", 0.0)
     source = crops.CropSource(photographs)
     torch.manual_seed(1)
     classes, index = source._draw(60)
@@ -373,6 +375,20 @@ def test_a_thing_is_pasted_along_its_mask_and_ground_is_not(monkeypatch):
     assert torch.equal(said[[0, 2]], labels[[0, 2]])
 
 
+def test_four_crops_become_one_and_what_is_said_goes_with_them(monkeypatch):
+    monkeypatch.setattr(crops, "TILED", 1.0)
+    labels = torch.arange(5, dtype=torch.uint8)[:, None, None].expand(-1, 4, 4)
+    pixels, whole = labels[:, None].expand(-1, 3, -1, -1).float(), torch.tensor([True, True, True, True, False])
+    shown, said, all_whole = crops.tile(pixels, labels, whole)
+    assert said[3].tolist() == [[3, 3, 2, 2], [3, 3, 2, 2], [1, 1, 0, 0], [1, 1, 0, 0]]
+    assert torch.equal(shown, said[:, None].expand(-1, 3, -1, -1).float())
+    assert all_whole.tolist() == [False, False, False, True, False]
+    monkeypatch.setattr(crops, "TILED", 0.0)
+    assert all(
+        torch.equal(*pair) for pair in zip(crops.tile(pixels, labels, whole), (pixels, labels, whole), strict=True)
+    )
+
+
 def test_photographs_are_mixed_with_the_one_before_or_get_a_piece_of_it():
     torch.manual_seed(0)
     pixels = torch.zeros(300, 3, 16, 16)
@@ -388,14 +404,14 @@ def test_photographs_are_mixed_with_the_one_before_or_get_a_piece_of_it():
 
 def test_light_and_colours_change_shapes_do_not():
     torch.manual_seed(0)
-    pixels = torch.rand(64, 3, 8, 8)
-    other = crops._jitter(pixels)
-    grey = (other - other.mean((2, 3), keepdim=True)).std(1).mean((1, 2)) < 0.05
-    assert 0 < grey.sum() < 20
-    together = torch.stack([torch.corrcoef(torch.stack([a[0].flatten(), b[0].flatten()]))[0, 1]
-                            for a, b in zip(pixels[~grey], other[~grey], strict=True)])  # fmt: skip
-    assert together.min() > 0.999
-    assert not torch.equal(other[~grey], pixels[~grey])
+    ramp = torch.linspace(0, 1, 16).expand(200, 3, 16, 16) * torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1)
+    other = crops._jitter(ramp)
+    inner = other[..., 1:-1]  # a blurred ramp is the same one but for its ends
+    assert (inner.diff(dim=-1) > 0).all()
+    assert torch.allclose(inner.diff(dim=-2), torch.zeros(()), atol=1e-6)
+    hue = (inner - inner.mean(1, keepdim=True)).std((1, 2, 3)) / inner.std((1, 2, 3))
+    assert 5 < (hue < 0.3).sum() < 60
+    assert not torch.isclose(other, ramp).flatten(1).all(1).any()
 
 
 # --- words and the text tower ---
