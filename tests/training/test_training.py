@@ -638,7 +638,7 @@ def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor, shipped):
                 entered, tokens = tokens, block(tokens)
         maps.append(torch.stack(found))
         ends.append((entered, tokens))
-    torch.testing.assert_close(maps[0], maps[1], atol=2e-3, rtol=0)
+    torch.testing.assert_close(maps[0], maps[1], atol=5e-3, rtol=0)
     torch.testing.assert_close(ends[0][0] * factor, ends[1][0], atol=1e-2, rtol=1e-2)
     assert F.cosine_similarity(ends[0][1], ends[1][1], dim=-1).mean() < 0.999  # the last block does change
 

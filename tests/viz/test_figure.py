@@ -218,8 +218,9 @@ def test_threads_draw_at_once():
     assert len(found) == 6
 
 
-@pytest.mark.parametrize(("count", "shape"), [(1, (2, 1)), (2, (2, 2)), (6, (2, 6)), (12, (4, 6)), (13, (6, 6))])
-@pytest.mark.parametrize("patch", [None, (1, 2)])
+@pytest.mark.parametrize(
+    ("count", "shape", "patch"), [(1, (2, 1), None), (2, (2, 2), (1, 2)), (6, (2, 6), None), (13, (6, 6), (1, 2))]
+)
 def test_a_sheet_shows_every_layer_before_and_after_on_one_scale(drawn, count, shape, patch):
     image, _, _, maps = drawn
     layers = [replace(maps, layer=number) for number in range(1, count + 1)]
