@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from demo import core
+from demo.html import percent
 from demo.model_facts import ModelFacts, Offered, split_key
 from demo.service import Matrix, PatchAttention, PictureKey, RefinedView, SegmentView
 from demo.service.compare import Difference, Variant
@@ -120,7 +121,7 @@ def _patches(look: PatchAttention | Matrix) -> int:
 
 
 def _part(share: float | None) -> str:
-    return f"{share or 0:.0%}"
+    return percent(share or 0, 0)
 
 
 def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from cliptrase_core.options import Option, SegmentOptions, options_of
 from demo import core
 from demo.drawing import Picture
 from demo.errors import UserError, for_people
+from demo.html import percent
 from demo.jobs import Progress, watched
 from demo.service import SegmentRequest
 from demo.settings import SHORT_SIDES, TIME_LIMIT_S
@@ -162,7 +163,7 @@ def downloaded(work: Callable[[Progress], tuple[str, bytes]], label: str) -> Gen
     ready = gr.Button(label, interactive=True)
 
     def busy(share: float, text: str) -> DownloadView:
-        return DownloadView(gr.Button(f"{text} ({share:.0%})".capitalize(), interactive=False), gr.skip())
+        return DownloadView(gr.Button(f"{text} ({percent(share, 0)})".capitalize(), interactive=False), gr.skip())
 
     try:
         file = save_archive(*(yield from followed(work, busy)))

@@ -73,9 +73,11 @@ def sort_head(name: str, kind: str, *, falling: bool) -> str:
     )
 
 
-def percent(share: float) -> str:
-    """A share of 1, for people."""
-    return f"{share:.1%}" if share >= 0.001 or share == 0 else "&lt; 0.1%"
+def percent(share: float, digits: int = 1) -> str:
+    """A share of 1, for people: with a space at which no line breaks, as the browser's own sentences have it."""
+    if digits and 0 < share < 0.001:
+        return "&lt; 0.1\u00a0%"
+    return f"{100 * share:.{digits}f}\u00a0%"
 
 
 def seconds(duration: float) -> str:

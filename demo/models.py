@@ -17,6 +17,7 @@ from demo import core, zerogpu
 from demo.cache import LRUCache
 from demo.errors import UserError, for_people, out_of_memory
 from demo.examples import FIRST, read_examples
+from demo.html import percent
 from demo.model_facts import NANO, REAL, ModelFacts, facts_of, key_of, model_bytes, read_key, weighed
 from demo.settings import KEPT_MODEL_BYTES, Settings
 
@@ -274,7 +275,7 @@ class ModelRegistry:
         key = self._wanted or REAL  # only what a tag names is fetched
 
         def tell(share: float, text: str) -> None:
-            self._status = dataclasses.replace(self._status, notice=f"{plan.banner} {share:.0%}, {text}.")
+            self._status = dataclasses.replace(self._status, notice=f"{plan.banner} {percent(share, 0)}, {text}.")
 
         try:
             fetch(key, tell)

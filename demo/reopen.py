@@ -23,7 +23,7 @@ from demo.handling import (
     same,
     save_archive,
 )
-from demo.html import strip
+from demo.html import percent, strip
 from demo.service import Run, SegmentRequest, SegmentView, Service
 from demo.service.saved import Saved, packed_name, read_archive
 from demo.tabs import result
@@ -86,7 +86,7 @@ def told(saved: Saved, areas: dict[str, float], model: str) -> str:
     why = (
         f"It was made by {saved.model}, this page runs {model}." if model != saved.model else "Other versions made it."
     )
-    return strip("note", "Opened:", f"{what} Classes differ by up to {off:.0%} of the picture. {why}")
+    return strip("note", "Opened:", f"{what} Classes differ by up to {percent(off, 0)} of the picture. {why}")
 
 
 class ReopenHandlers:

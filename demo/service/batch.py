@@ -15,6 +15,7 @@ from cliptrase_core.io.allocator import return_free
 from demo import core
 from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
+from demo.html import percent
 from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
 from demo.service.refine import Refinement, Step, mode_of, quietly
@@ -194,7 +195,7 @@ def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) 
         return_free()
     areas = list(cut.result.areas.items())
     more = f" and {len(areas) - MOST_NAMED} more" if len(areas) > MOST_NAMED else ""
-    said = ", ".join(f"{name} {share:.0%}" for name, share in areas[:MOST_NAMED]) + more
+    said = ", ".join(f"{name} {percent(share, 0)}" for name, share in areas[:MOST_NAMED]) + more
     return replace(item, state=DONE, said=said, overlay=overlay)
 
 

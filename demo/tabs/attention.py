@@ -29,13 +29,13 @@ SAME_SCALE, OWN_SCALE = SCALES = ("one scale for all", "each its own")
 
 EMPTY_PATCH = '<p class="hint">Segment a picture, then click one of its patches.</p>'
 _NUMBERS = (
-    ("entropy", "Spread (entropy, 100% is even)"),
+    ("entropy", "Spread (entropy, 100\u00a0% is even)"),
     ("on_global", "Goes to global patches"),
     ("strongest", "Goes to the ten strongest"),
     ("near", "Stays within two patches"),
 )
 _NUMBERS_IN = (
-    ("entropy", "Spread (entropy, 100% is even)"),
+    ("entropy", "Spread (entropy, 100\u00a0% is even)"),
     ("on_global", "Comes from global patches"),
     ("strongest", "Comes from the ten strongest"),
     ("near", "Comes from within two patches"),
@@ -81,7 +81,7 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
     return (
         '<p class="caption">How global patches grow with depth</p>'
         f'<ol class="depth" tabindex="0">{bars}</ol><p class="hint">Bar: share of the attention that goes to global '
-        "patches, up to 100%. Above it their number, below it the layer; the marked layer is shown.</p>"
+        "patches, up to 100\u00a0%. Above it their number, below it the layer; the marked layer is shown.</p>"
     )
 
 

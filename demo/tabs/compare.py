@@ -129,7 +129,7 @@ def class_scores(truth: Truth, before: Score, after: Score, colours: Mapping[str
     table = _table(heads, "".join(rows[:MOST_ROWS]))
     return (
         table
-        + hint("IoU: overlap of found and true area, from 0 to 100%.")
+        + hint("IoU: overlap of found and true area, from 0 to 100\u00a0%.")
         + (hint(f"And {more} more classes.") if more > 0 else "")
     )
 
@@ -157,13 +157,13 @@ def _share(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    shown = round(value, 3)  # what the table shows decides the sign: no "-0.0%"
+    shown = round(value, 3)  # what the table shows decides the sign: no "-0.0 %"
     sign = "+" if shown > 0 else "\u2212" if shown < 0 else ""
     return sign + percent(abs(shown))
 
 
 def _score(value: float) -> str:
-    return NONE if math.isnan(value) else f"{value:.1%}"
+    return NONE if math.isnan(value) else percent(value)
 
 
 def _bold(text: str, yes: bool) -> str:

@@ -12,7 +12,7 @@ from demo.cancelling import takes_its_time
 from demo.drawing import model_pixels
 from demo.errors import UserError
 from demo.handling import AUTO, followed, one_of, plainly
-from demo.html import hint, sheet, strip, working
+from demo.html import hint, percent, sheet, strip, working
 from demo.model_facts import NANO, ModelFacts, Offered, offered
 from demo.models import Status
 from demo.service import Service
@@ -82,7 +82,7 @@ def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
 
 def loading(key: str, share: float, text: str) -> str:
     """HTML: how far a model has come."""
-    return working(f"Loading {key}", share, f"{share:.0%}, {text}", "loading")
+    return working(f"Loading {key}", share, f"{percent(share, 0)}, {text}", "loading")
 
 
 def loaded(facts: ModelFacts) -> str:

@@ -80,7 +80,7 @@ def done(cut: SegmentView) -> str:
 
 def shares(cut: SegmentView) -> str:
     """Plain text: the largest classes and their shares of the picture."""
-    return some([f"{row.name} {row.area:.0%}" for row in cut.legend], MOST_SAID)
+    return some([f"{row.name} {percent(row.area, 0)}" for row in cut.legend], MOST_SAID)
 
 
 def failed(text: str) -> str:
@@ -135,7 +135,7 @@ def costs(cut: SegmentView) -> str:
 
 def alt_text(cut: SegmentView) -> str:
     """The overlay for whoever does not see it; plain text."""
-    shares = ", ".join(f"{row.name} {row.area:.0%}" for row in cut.legend[:12])
+    shares = ", ".join(f"{row.name} {percent(row.area, 0)}" for row in cut.legend[:12])
     return f"The picture divided among words: {shares}. The legend has every class."
 
 

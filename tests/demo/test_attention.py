@@ -10,6 +10,7 @@ from demo import drawing
 from demo.answers import sentence
 from demo.drawing import difference_map, heat_map, matrix_picture
 from demo.examples import read_examples
+from demo.html import percent
 from demo.service import SegmentRequest, Service
 from demo.service.lens import lens_value
 from demo.settings import INCOMING, OUTGOING, Settings
@@ -115,7 +116,7 @@ def test_numbers_on_the_page_are_those_of_the_map(service, run, photo):
     assert found.numbers[1].on_global == pytest.approx(float(shares[cells].sum()), rel=1e-4)
     assert found.numbers[1].near == pytest.approx(float(shares[3:8, 1:6].sum()), rel=1e-4)
     text = sentence(found)
-    assert f"{found.numbers[0].on_global:.0%}" in text
+    assert percent(found.numbers[0].on_global, 0) in text
     assert f"{len(found.global_patches)} global patch" in text
 
 

@@ -205,7 +205,7 @@ def test_comparing_shows_progress_then_every_result_and_a_pair(handlers, horses)
     assert isinstance(view, PairView)
     assert view.slider[0].shape == view.slider[1].shape == view.changes.shape
     assert (view.slider[0] != view.slider[1]).any()
-    assert re.search(r"\d%</b> of the pixels", view.share)
+    assert re.search(r"\d\s%</b> of the pixels", view.share)
     assert "horse" in view.areas
 
 
@@ -216,14 +216,14 @@ def test_two_vocabularies_are_compared_and_escaped(handlers, horses):
     assert "<b>thing" not in view.areas + view.share
     assert "&lt;b&gt;thing" in view.areas
     assert "&lt;b&gt;thing" in view.share
-    assert "<b>100.0%</b> of the pixels" in view.share
+    assert "<b>100.0\u00a0%</b> of the pixels" in view.share
 
 
 def test_a_ground_truth_scores_every_result_and_shows_errors(handlers, horses, mask):
     last = compared(handlers, horses.run, None)
     view = handlers.pair(last.comparison, None, "clip", "cliptrase", mask(horses.result.labels))
     assert view.scores.count("<tr>") == 2 + len(VARIANTS) + len(horses.legend)
-    assert "<b>100.0%</b>" in view.scores
+    assert "<b>100.0\u00a0%</b>" in view.scores
     assert view.errors.visible is True
 
 

@@ -240,7 +240,7 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
     service.start()
     first = service.segment(photo, SegmentRequest("cat; dog"))
     assert service.holder.segmenter().info.name == "nano"
-    until(lambda: "40%" in (service.status().notice or ""))
+    until(lambda: "40\u00a0%" in (service.status().notice or ""))
     assert service.status().busy
     fake_hub.released.set()
     until(lambda: not service.status().busy)
