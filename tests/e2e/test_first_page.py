@@ -228,7 +228,9 @@ def test_the_line_the_facts_and_the_lens_say_the_same_of_a_spot(open_page, width
         expect(page.locator("#point .facts:not(.old)")).to_contain_text("alone says")
         line, facts = page.locator("#spot .now").text_content(), page.locator("#point").inner_text()
         lens = page.locator("[data-view=words] ~ figcaption").text_content()
-        told = re.search(r"alone says (.+?) \((.+?)%\)(?:, by the word .+?)?; then (.+?) \((.+?)%\)", facts).groups()
+        told = re.search(
+            r"alone says (.+?) \((.+?)\s%\)(?:, by the word .+?)?; then (.+?) \((.+?)\s%\)", facts
+        ).groups()
         for said in (line, lens):  # the lens has room for one class where the region's is shown
             own = re.search(r"(?:alone|spot): (?!.*alone:)(.+?) (\S+)\s%(?:, next (.+) (\S+)\s%)?\.$", said).groups()
             assert own in (told, (*told[:2], None, None)), said
