@@ -150,7 +150,8 @@ def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, ph
 def test_masks_that_were_taken_by_hand_come_back(service, handlers, downloaded, photo):
     run = service.segment(photo, SegmentRequest(WORDS)).run
     found = service.refine(Refinement(run, "sam-nano", "regions"), photo).refined.report.components
-    other = tuple(index for index, component in enumerate(found) if not component.accepted) or (len(found) - 1,)
+    other = tuple(index for index, component in enumerate(found) if not component.accepted)
+    assert other
     what = Shown(run, Refinement(run, "sam-nano", "regions", keep=other))
     values = handlers.open(downloaded(refinement=what.refinement), None, None)
     *_, view = handlers.change(values["run"], values["image"], values["saved"])

@@ -626,7 +626,8 @@ def test_photographs_that_are_all_held_out_teach_nothing(monkeypatch, tmp_path, 
 @pytest.mark.parametrize("factor", [0.4, 0.7, 2.0])
 def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor, shipped):
     torch.manual_seed(0)
-    state, pixels = shipped, torch.randn(1, 3, 224, 224)
+    state = tower.rescaled(shipped, 3)  # about DeiT's own scale: at nano's the epsilon of LayerNorm shows
+    pixels = torch.randn(1, 3, 224, 224)
     maps, ends = [], []
     for weights in (state, tower.rescaled(state, factor)):
         visual = tower.new_visual(weights).eval()
@@ -638,7 +639,7 @@ def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor, shipped):
                 entered, tokens = tokens, block(tokens)
         maps.append(torch.stack(found))
         ends.append((entered, tokens))
-    torch.testing.assert_close(maps[0], maps[1], atol=5e-3, rtol=0)
+    torch.testing.assert_close(maps[0], maps[1], atol=2e-3, rtol=0)
     torch.testing.assert_close(ends[0][0] * factor, ends[1][0], atol=1e-2, rtol=1e-2)
     assert F.cosine_similarity(ends[0][1], ends[1][1], dim=-1).mean() < 0.999  # the last block does change
 

@@ -219,7 +219,8 @@ def test_threads_draw_at_once():
 
 
 @pytest.mark.parametrize(
-    ("count", "shape", "patch"), [(1, (2, 1), None), (2, (2, 2), (1, 2)), (6, (2, 6), None), (13, (6, 6), (1, 2))]
+    ("count", "shape", "patch"),
+    [(1, (2, 1), None), (2, (2, 2), (1, 2)), (6, (2, 6), None), (12, (4, 6), (1, 2)), (13, (6, 6), None)],
 )
 def test_a_sheet_shows_every_layer_before_and_after_on_one_scale(drawn, count, shape, patch):
     image, _, _, maps = drawn
