@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assets.training.photographs import CANVAS, SCENE_CLASSES, SIDE, Photographs
+from assets.training.photographs import CANVAS, CLASSES, SCENE_CLASSES, SIDE, Photographs
 
 RARE = 0.35  # classes are drawn by this power of how many photographs show them
 BETTER = {
@@ -23,10 +23,15 @@ LOOKED_AT = 32  # points along each side of a crop that say how much of it the d
 SEEN = 0.02  # a class that covers less of a crop is not named
 LEAST_CROP = 0.03  # share of a photograph with a mask that a crop takes at least, before the power of 1.5
 PATCH = 16
-CLASSES = 1 + len(SCENE_CLASSES)  # 0 is not known
-GROUND = torch.tensor(
-    [group[0] in ("building", "grass", "sea", "sky", "road", "table", "tree") for group in SCENE_CLASSES]
-)
+LABELS = 1 + len(CLASSES)  # 0 is not known
+_GROUND = """
+building grass sea sky road table tree wall floor ceiling window curtain door cabinet counter shelf rug cloud plant bush
+leaf hedge fence sidewalk sand rock mountain snow ice dirt hill field ground roof bridge stairs blanket fabric forest
+"""
+GROUND = torch.tensor([group[0] in _GROUND.split() for group in CLASSES])
+UNTOLD = GROUND | (torch.arange(len(CLASSES)) >= len(SCENE_CLASSES))
+"""Classes that may well stand where masks of scenes say nothing."""
+SEEN_BY_EYE = 0.3  # share of crops of masks that are drawn by a word that only grids say
 PASTED = 0.5  # share of crops of scenes that get a thing of another
 TILED = 0.35  # share of crops of scenes that become four small ones
 MIXED = 1 / 3  # share of photographs that are mixed with another, and as many get a piece of another
@@ -67,17 +72,21 @@ class CropSource:
         self.photographs = p = photographs
         device = p.pixels.device
         usable = ~p.held_out().to(device)
-        self.plain = torch.nonzero(usable & ((p.masked < 0) | ~has_whole_mask(p.whole, p.masked)))[:, 0]
+        scene = torch.tensor([name.startswith("scenes/") for name in p.names], device=device)
+        self.plain = torch.nonzero(usable & ~scene)[:, 0]
         self.said = torch.nonzero(usable & (p.words[:, 0] >= 0))[:, 0]
         scenes = torch.nonzero(usable & (p.masked >= 0))[:, 0]
-        counts = [torch.bincount(p.masks[row].flatten(), minlength=CLASSES) for row in p.masked[scenes].tolist()]
+        counts = [torch.bincount(p.masks[row].flatten(), minlength=LABELS) for row in p.masked[scenes].tolist()]
         areas = p.sizes[scenes].prod(1, keepdim=True)
-        shares = torch.stack(counts) / areas if counts else torch.zeros(0, CLASSES, device=device)
-        self.of_class = [scenes[shares[:, 1 + c] > LEAST_SHARE] for c in range(len(SCENE_CLASSES))]
-        wanted = [BETTER.get(synonyms[0], 1.0) for synonyms in SCENE_CLASSES]
+        shares = torch.stack(counts) / areas if counts else torch.zeros(0, LABELS, device=device)
+        self.of_class = [scenes[shares[:, 1 + c] > LEAST_SHARE] for c in range(len(CLASSES))]
+        wanted = [BETTER.get(synonyms[0], 1.0) for synonyms in CLASSES]
         self.chances = torch.tensor(
             [more * len(found) ** RARE for more, found in zip(wanted, self.of_class, strict=True)]
         )
+        of_scenes, of_grids = self.chances.split([len(SCENE_CLASSES), len(CLASSES) - len(SCENE_CLASSES)])
+        if of_scenes.any() and of_grids.any():
+            of_grids *= SEEN_BY_EYE / (1 - SEEN_BY_EYE) * of_scenes.sum() / of_grids.sum()
 
     def scenes(self, count: int) -> SceneCrops:
         """Crops of photographs with masks: a class is drawn, a photograph that shows it, a crop that holds it.
@@ -175,9 +184,9 @@ def cell_shares(labels: Tensor, cell: int) -> Tensor:
     batch, height, width = labels.shape
     rows, columns = height // cell, width // cell
     place = torch.arange(batch * rows * columns, device=labels.device).view(batch, rows, 1, columns, 1)
-    where = place * CLASSES + labels.long().view(batch, rows, cell, columns, cell)
-    counts = torch.bincount(where.flatten(), minlength=batch * rows * columns * CLASSES)
-    return counts.view(batch, rows, columns, CLASSES).permute(0, 3, 1, 2).float() / cell**2
+    where = place * LABELS + labels.long().view(batch, rows, cell, columns, cell)
+    counts = torch.bincount(where.flatten(), minlength=batch * rows * columns * LABELS)
+    return counts.view(batch, rows, columns, LABELS).permute(0, 3, 1, 2).float() / cell**2
 
 
 def paste(pixels: Tensor, labels: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from assets.training import wordnet
 from assets.training.crops import (
-    GROUND,
     PATCH,
     SEEN,
+    UNTOLD,
     Crops,
     CropSource,
     SceneCrops,
@@ -35,7 +35,7 @@ from assets.training.crops import (
     parts,
 )
 from assets.training.ladder import QuickLadder
-from assets.training.photographs import FACE, PERSON, SCENE_CLASSES, Photographs, read
+from assets.training.photographs import CLASSES, FACE, PERSON, Photographs, read
 from assets.training.schedule import cosine_rate, follow, set_rate, show
 from assets.training.teachers import PictureTeacher
 from assets.training.text import Sentences, embed
@@ -81,7 +81,7 @@ class Words:
 
         self.levels = wordnet.levels()
         self.names, self.above = say(list(open_clip.IMAGENET_CLASSNAMES)), say([name for name, _ in self.levels])
-        self.scene = [say(group) for group in SCENE_CLASSES]
+        self.scene = [say(group) for group in CLASSES]
         self.said = say(vocabulary) if vocabulary else torch.zeros(0, self.names.shape[1], device=device)
 
     def cut(self) -> tuple[Tensor, Tensor]:
@@ -159,7 +159,7 @@ def maybe_there(true: Tensor, unknown: Tensor, whole: Tensor) -> Tensor:
         whole: (B,) whether any pixel may have had a class, else only faces are known.
     """
     # Masks leave much unlabelled, ground above all.
-    found = GROUND.to(true.device) & (unknown[:, None] > UNKNOWN)
+    found = UNTOLD.to(true.device) & (unknown[:, None] > UNKNOWN)
     found[:, PERSON] = ~whole  # only faces are known here: whoever has a face is a person as well
     found[:, FACE] = true[:, PERSON]  # not every face was found
     return found & ~true

@@ -2,7 +2,8 @@
 
 A folder holds `<set>/<name>.jpg` (or .webp); `scenes/<n>.png` beside `scenes/<n>.jpg` is a mask of classes (0 is not
 known, 1 to 37 as in `SCENE_CLASSES`); `captions.json` has sentences by "<set>/<name>" ("scene/<n>" for scenes),
-`faces.json` boxes of faces (x, y, width, height in pixels) by path. Tar files in it are read as if unpacked.
+`faces.json` boxes of faces (x, y, width, height in pixels) by path. Tar files in it are read as if unpacked. What some
+of the photographs show was also written down by eye (`grids.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import json
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from assets.training import wordnet
+from assets.training.grids import Grid, read_grids, spread
 
 _SCENE_CLASSES = """
 airplane,aeroplane,plane|bag,handbag,backpack|ball|bench|bicycle,bike|bird|boat,ship|bottle
@@ -33,6 +36,29 @@ umbrella|face,human face
 SCENE_CLASSES = [group.split(",") for line in _SCENE_CLASSES.split("\n") for group in line.split("|") if group]
 """Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces."""
 FACE, PERSON = 37, 23
+GRIDS = read_grids()
+_SYNONYMS = """
+bathtub,bath|cabinet,cupboard,wardrobe|curtain,drape|dirt,soil|floor,flooring|hill,hillside|lamp,light
+picture,painting,picture frame|pillow,cushion|plant,potted plant|refrigerator,fridge|rock,stone|rug,carpet
+sidewalk,pavement|stairs,staircase|stove,oven|flower,blossom|bush,shrub|forest,woods|cloud,clouds|mountain,mountains
+"""
+LEAST_SEEN = 3  # photographs of which grids say a word, for it to be a class
+
+
+def _classes() -> list[list[str]]:
+    """The classes of scenes, then what grids say besides and say often enough."""
+    groups = SCENE_CLASSES + [group.split(",") for line in _SYNONYMS.split("\n") for group in line.split("|") if group]
+    first = {word: group[0] for group in groups for word in group}
+    seen = Counter(word for grid in GRIDS.values() for word in {first.get(word, word) for word in grid.words})
+    known = {group[0]: group for group in groups}
+    others = sorted(word for word, count in seen.items() if count >= LEAST_SEEN)
+    return SCENE_CLASSES + [known.get(word, [word]) for word in others if known.get(word) not in SCENE_CLASSES]
+
+
+CLASSES = _classes()
+"""Synonyms of everything that masks of training say, in their order."""
+NUMBER = {word: number for number, group in enumerate(CLASSES, 1) for word in group}
+"""Label of a word in masks; words that grids say too rarely have none."""
 
 SIDE = 224
 CANVAS = 320  # photographs have a short side of 224 and are cut to this where they are longer
@@ -133,11 +159,13 @@ class Decoded:
     Attributes:
         pixels: (h, w, 3) uint8, at most `CANVAS` on the long side (its middle).
         factor: what it was scaled by.
+        size: (height, width) of the scaled photograph, before its middle was cut out.
         corner: (row, column) of its corner in the scaled photograph.
     """
 
     pixels: np.ndarray
     factor: float
+    size: tuple[int, int]
     corner: tuple[int, int]
 
 
@@ -150,7 +178,7 @@ def decode(data: bytes) -> Decoded:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (max(0, side - CANVAS) // 2 for side in (width, height))
     image = image.crop((left, top, left + min(width, CANVAS), top + min(height, CANVAS)))
-    return Decoded(np.asarray(image), factor, (top, left))
+    return Decoded(np.asarray(image), factor, (height, width), (top, left))
 
 
 @dataclass(eq=False)
@@ -162,7 +190,7 @@ class Photographs:
         sizes: (P, 2) height, width.
         names: "<set>/<stem>".
         masks: (S, CANVAS, CANVAS) uint8, of the photographs of which anything is known: 0 is not known, else 1 +
-            class.
+            class of `CLASSES`.
         masked: (P,) row of `masks`, or -1.
         whole: (S,) whether every pixel may have a class; False where only faces are known.
         words: (P, T) index into `vocabulary` of words that are true of a photograph, -1 where there are no more.
@@ -190,26 +218,29 @@ class Photographs:
         return int(digits or 0)
 
     def held_out(self) -> Tensor:
-        """(P,) bool: scenes whose number ends in 0, and every tenth ImageNet class of `imagenet1000`."""
+        """(P,) bool: scenes and photographs with a grid whose number ends in 0, every tenth class of `imagenet1000`."""
         out = [
-            (name.startswith("scenes/") and self.number(i) % 10 == 0)
+            ((name.startswith("scenes/") or name in GRIDS) and self.number(i) % 10 == 0)
             or (name.startswith("imagenet1000/") and int(self.classes[i]) % 10 == 7)
             for i, name in enumerate(self.names)
         ]
         return torch.tensor(out)
 
 
-def class_map(photograph: Decoded, mask: bytes | None, boxes: Iterable[Sequence[float]]) -> np.ndarray:
+def class_map(
+    photograph: Decoded, mask: bytes | None, boxes: Iterable[Sequence[float]], grid: Grid | None = None
+) -> np.ndarray:
     """What is known of every pixel.
 
     Args:
         photograph: decoded.
         mask: file of its classes, as large as the photograph was.
+        grid: what was seen in its cells, for pixels of which the mask says nothing.
         boxes: x, y, width, height of faces, in pixels of the photograph as it was. A face is the ellipse in its box,
             where nothing but a person is known to be.
 
     Returns:
-        (h, w) uint8, 0 where not known, else 1 + class.
+        (h, w) uint8, 0 where not known, else 1 + class of `CLASSES`.
     """
     height, width = photograph.pixels.shape[:2]
     factor, (top, left) = photograph.factor, photograph.corner
@@ -219,6 +250,10 @@ def class_map(photograph: Decoded, mask: bytes | None, boxes: Iterable[Sequence[
         size = [max(SIDE, round(side * factor)) for side in image.size]
         scaled = np.array(image.resize((size[0], size[1]), Image.Resampling.NEAREST))
         classes = scaled[top : top + height, left : left + width].copy()
+    if grid is not None:
+        of_word = np.array([0, *(NUMBER.get(word, 0) for word in grid.words)], np.uint8)
+        seen = of_word[spread(grid, photograph.pixels, photograph.size, photograph.corner)]
+        classes = np.where(classes == 0, seen, classes)
     rows, columns = np.ogrid[:height, :width]
     for box in boxes:
         x, y, w, h = (value * factor for value in box)
@@ -229,7 +264,7 @@ def class_map(photograph: Decoded, mask: bytes | None, boxes: Iterable[Sequence[
 
 
 def read_words(paths: list[str], captions: dict[str, str]) -> tuple[Tensor, list[str]]:
-    """Words that are true of photographs, from the names of their files and from captions by "<set>/<stem>".
+    """Words that are true of photographs, from names of files, captions by "<set>/<stem>", and rare words of grids.
 
     Returns:
         (P, `MOST_WORDS`) index into the vocabulary, -1 where there are no more; and the vocabulary.
@@ -238,7 +273,9 @@ def read_words(paths: list[str], captions: dict[str, str]) -> tuple[Tensor, list
     words = torch.full((len(paths), MOST_WORDS), -1)
     for index, path in enumerate(paths):
         caption = captions.get(re.sub("^scenes/", "scene/", stem_of(path)), "")
-        true = dict.fromkeys([*label(path), *nouns(caption)][:MOST_WORDS])
+        grid = GRIDS.get(stem_of(path))
+        rare = [word for word in grid.words if word not in NUMBER] if grid else []
+        true = dict.fromkeys([*label(path), *rare, *nouns(caption)][:MOST_WORDS])
         said = [vocabulary.setdefault(word, len(vocabulary)) for word in true]
         words[index, : len(said)] = torch.tensor(said)
     return words, list(vocabulary)
@@ -272,11 +309,11 @@ def read(folder: Path, threads: int = 2) -> Photographs:
         photograph = decode(files[paths[index]])
         height, width = sizes[index] = photograph.pixels.shape[:2]
         pixels[index, :height, :width] = photograph.pixels
-        mask, boxes = files.get(stem + ".png"), faces.get(stem, [])
-        if mask is None and not boxes:
+        mask, boxes, grid = files.get(stem + ".png"), faces.get(stem, []), GRIDS.get(stem)
+        if mask is None and grid is None and not boxes:
             return None
         classes = np.zeros((CANVAS, CANVAS), np.uint8)
-        classes[:height, :width] = class_map(photograph, mask, boxes)
+        classes[:height, :width] = class_map(photograph, mask, boxes, grid)
         return classes
 
     with ThreadPoolExecutor(threads) as pool:
@@ -292,7 +329,9 @@ def read(folder: Path, threads: int = 2) -> Photographs:
         names=[stem_of(path) for path in paths],
         masks=torch.from_numpy(np.stack([*known, np.zeros((CANVAS, CANVAS), np.uint8)]))[: len(known)],
         masked=masked,
-        whole=torch.tensor([stem_of(paths[index]) + ".png" in files for index in rows], dtype=torch.bool),
+        whole=torch.tensor(
+            [(stem := stem_of(paths[index])) + ".png" in files or stem in GRIDS for index in rows], dtype=torch.bool
+        ),
         words=words,
         vocabulary=vocabulary,
         classes=torch.tensor([imagenet_class(path) for path in paths]),

@@ -6,6 +6,7 @@ Teachers and WordNet are not installed where tests run: a small WordNet is writt
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import json
 import random
@@ -21,7 +22,9 @@ from torch.nn import functional as F
 
 from assets.training import crops, image, ladder, mask_losses, prompting, schedule, text, tower, wordnet, words
 from assets.training import pack as packing
+from assets.training import photographs as photographs_of_training
 from assets.training.photographs import (
+    CLASSES,
     FACE,
     PERSON,
     SCENE_CLASSES,
@@ -149,6 +152,14 @@ def test_the_real_wordnet_knows_breeds_sofas_and_mice(monkeypatch):
 
 
 # --- photographs ---
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_grids():
+    """What was written down of real photographs says nothing of generated ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(photographs_of_training, "GRIDS", {})
+        yield
 
 
 def as_bytes(pixels: np.ndarray, kind: str) -> bytes:
@@ -307,10 +318,10 @@ def plain_light(monkeypatch):
 def test_shares_of_cells_are_a_plain_count():
     labels = np.random.default_rng(0).integers(0, 38, (2, 48, 32)).astype(np.uint8)
     found = crops.cell_shares(torch.from_numpy(labels), 16)
-    assert found.shape == (2, 39, 3, 2)
+    assert found.shape == (2, crops.LABELS, 3, 2)
     for picture, row, column in np.ndindex(2, 3, 2):
         cell = labels[picture, row * 16 : row * 16 + 16, column * 16 : column * 16 + 16]
-        plain = np.bincount(cell.ravel(), minlength=39) / 256
+        plain = np.bincount(cell.ravel(), minlength=crops.LABELS) / 256
         np.testing.assert_allclose(found[picture, :, row, column].numpy(), plain, atol=1e-6)
 
 
@@ -387,6 +398,18 @@ def test_four_crops_become_one_and_what_is_said_goes_with_them(monkeypatch):
     assert all(
         torch.equal(*pair) for pair in zip(crops.tile(pixels, labels, whole), (pixels, labels, whole), strict=True)
     )
+
+
+def test_a_share_of_crops_is_drawn_by_words_that_only_grids_say(photographs, monkeypatch):
+    new = len(SCENE_CLASSES)
+    row = photographs.masked[photographs.names.index("scenes/3")]
+    masks = photographs.masks.clone()
+    masks[row][masks[row] == SKY + 1] = new + 1
+    source = crops.CropSource(dataclasses.replace(photographs, masks=masks))
+    assert source.chances[new:].sum() / source.chances.sum() == pytest.approx(crops.SEEN_BY_EYE)
+    assert len(source.of_class[new]) == 1
+    assert crops.UNTOLD[new]
+    assert not crops.CropSource(photographs).chances[new:].any()  # and none without such words
 
 
 def test_photographs_are_mixed_with_the_one_before_or_get_a_piece_of_it():
@@ -565,13 +588,14 @@ def test_parts_lie_on_the_grid_and_are_cut_out_of_pictures():
 
 
 def test_what_nobody_said_may_be_there_all_the_same():
-    shares = torch.zeros(4, len(SCENE_CLASSES))
+    shares = torch.zeros(4, len(CLASSES))
     shares[0, DOG], shares[1, PERSON], shares[2, FACE], shares[3, GRASS] = 0.6, 0.95, 0.3, 0.5
     whole = torch.tensor([True, True, False, True])
     found = image.maybe_there(shares > 0, 1 - shares.sum(1), whole)
     assert found[0, [GRASS, SKY]].all()  # much of the crop is unlabelled: ground may be there
     assert not found[0, [PERSON, FACE, DOG]].any()
     assert found[1].nonzero()[:, 0].tolist() == [FACE]
+    assert found[3, len(SCENE_CLASSES) :].all()  # nobody asked for these in scenes
     assert found[2, PERSON]
     assert not found[3, GRASS]
     assert found[3, SKY]
