@@ -30,7 +30,7 @@ _SCENE_CLASSES = """
 airplane,aeroplane,plane|bag,handbag,backpack|ball|bench|bicycle,bike|bird|boat,ship|bottle
 building,house|bus|camera|car,automobile|cat|cell phone,phone|chair|cow,cattle|cup,mug|dog|glasses
 grass,lawn,meadow|horse|laptop|motorcycle,motorbike|person,people,man,woman|racket|railway track
-sea,water,ocean|sheep|sky|sofa,couch|road,street|suitcase|table|train|tree,trees|television,tv,monitor
+sea,water,ocean,lake,river|sheep|sky|sofa,couch|road,street|suitcase|table|train|tree,trees|television,tv,monitor
 umbrella|face,human face
 """
 SCENE_CLASSES = [group.split(",") for line in _SCENE_CLASSES.split("\n") for group in line.split("|") if group]
