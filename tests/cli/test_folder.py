@@ -130,7 +130,7 @@ def test_results_of_other_formats_and_words_join_and_what_yolo_lacks_is_said(tmp
     write(tmp_path / "b.png", 1)
     out = tmp_path / "out"
     assert run(tmp_path / "a.png", "--vocabulary", "zebra; cat", "--output", out) == 0
-    assert run(tmp_path / "b.png", *WORDS, *DATA_SETS, "--output", out) == 0
+    assert run(tmp_path / "b.png", *CLASSES, *DATA_SETS, "--output", out) == 0
     assert "1 earlier results are not in yolo" in capsys.readouterr().err
     found = coco(out)
     assert [entry["file_name"] for entry in found["images"]] == ["a.png", "b.png"]
