@@ -26,9 +26,11 @@ PATCH = 16
 LABELS = 1 + len(CLASSES)  # 0 is not known
 _GROUND = """
 building grass sea sky road table tree wall floor ceiling window curtain door cabinet counter shelf rug cloud plant bush
-leaf hedge fence sidewalk sand rock mountain snow ice dirt hill field ground roof bridge stairs blanket fabric forest
+leaf hedge fence sidewalk sand rock mountain snow ice dirt hill field ground roof bridge stairs blanket mirror
+city cliff glacier waterfall gravel concrete driveway deck dock moss
 """
 GROUND = torch.tensor([group[0] in _GROUND.split() for group in CLASSES])
+"""What things stand on or in front of: it is never pasted."""
 UNTOLD = GROUND | (torch.arange(len(CLASSES)) >= len(SCENE_CLASSES))
 """Classes that may well stand where masks of scenes say nothing."""
 SEEN_BY_EYE = 0.3  # share of crops of masks that are drawn by a word that only grids say
@@ -73,7 +75,7 @@ class CropSource:
         device = p.pixels.device
         usable = ~p.held_out().to(device)
         scene = torch.tensor([name.startswith("scenes/") for name in p.names], device=device)
-        self.plain = torch.nonzero(usable & ~scene)[:, 0]
+        self.plain = torch.nonzero(usable & ~(scene & has_whole_mask(p.whole, p.masked)))[:, 0]
         self.said = torch.nonzero(usable & (p.words[:, 0] >= 0))[:, 0]
         scenes = torch.nonzero(usable & (p.masked >= 0))[:, 0]
         counts = [torch.bincount(p.masks[row].flatten(), minlength=LABELS) for row in p.masked[scenes].tolist()]

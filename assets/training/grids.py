@@ -1,4 +1,4 @@
-"""What a person saw in the cells of a coarse grid over a photograph, and what that says of its pixels.
+"""What was seen in the cells of a coarse grid over a photograph, and what that says of its pixels.
 
 `grids.txt` holds one record a photograph: "# <set>/<name>", a legend ("w wall"), then a line for each row of the grid
 with one letter a cell; a dot is a cell that is not known, mostly because an edge runs through it.

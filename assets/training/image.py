@@ -62,10 +62,10 @@ WEIGHTS = {
     "exact": 0.5, "levelled": 0.5, "scenes": 0.8, "said": 0.2,
     "part_exact": 0.25, "part_levelled": 0.3, "part_scenes": 0.8,
 }  # fmt: skip
-UNKNOWN = 0.15  # of a crop without a class: more, and ground may be there all the same
+UNKNOWN = 0.15  # of a crop without a class: more, and what masks do not say may be there all the same
 GENERAL = 60  # a hypernym of more classes says little
 OFTEN, RARELY = 0.25, 0.02  # how often a hypernym takes the place of its classes, and a general one does
-RIVALS = 96  # of ImageNet's names, beside the classes of the scenes
+RIVALS = 96  # of ImageNet's names, beside the classes of masks and grids
 NEVER = -100.0  # added to the logit of what is no rival
 
 
@@ -73,7 +73,7 @@ class Words:
     """Unit rows of every word that training says, by the text tower that nano ships."""
 
     def __init__(self, text: Any, vocabulary: list[str], device: str) -> None:
-        """Embed ImageNet's names, their hypernyms, the synonyms of scene classes, and the words said of photographs."""
+        """Embed the names of ImageNet, their hypernyms, classes of masks and grids, and words said of photographs."""
 
         def say(words: list[str]) -> Tensor:
             rows = torch.arange(len(words), device=device)
@@ -158,7 +158,7 @@ def maybe_there(true: Tensor, unknown: Tensor, whole: Tensor) -> Tensor:
         unknown: (B,) share of the crop that has no class.
         whole: (B,) whether any pixel may have had a class, else only faces are known.
     """
-    # Masks leave much unlabelled, ground above all.
+    # Masks leave much unlabelled: ground above all, and what only grids say.
     found = UNTOLD.to(true.device) & (unknown[:, None] > UNKNOWN)
     found[:, PERSON] = ~whole  # only faces are known here: whoever has a face is a person as well
     found[:, FACE] = true[:, PERSON]  # not every face was found

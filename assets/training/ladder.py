@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from assets.training.crops import cell_shares, normalised
-from assets.training.photographs import FACE, PERSON, SIDE, Photographs
+from assets.training.photographs import FACE, HELD_OUT_DIGIT, PERSON, SIDE, Photographs
 from assets.training.tower import cls_of, last_tokens, rungs
 
 GRID = SIDE // 16
@@ -36,7 +36,8 @@ class QuickLadder:
         self.pixels, truths = self._middles(p, scenes)
         self.truths = torch.stack(truths) if truths else torch.zeros(0)
         self.text = torch.stack([words[0] for words in scene_words[:FACE]]).to(p.pixels.device)
-        named = [i for i in torch.nonzero(held)[:, 0].tolist() if p.names[i].startswith("imagenet1000/")]
+        of_imagenet = [i for i in torch.nonzero(held)[:, 0].tolist() if p.names[i].startswith("imagenet1000/")]
+        named = [i for i in of_imagenet if int(p.classes[i]) % 10 == HELD_OUT_DIGIT]  # not for their grid
         self.named, _ = self._middles(p, named)
         self.classes = p.classes[named]
 

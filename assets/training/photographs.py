@@ -34,13 +34,16 @@ sea,water,ocean,lake,river|sheep|sky|sofa,couch|road,street|suitcase|table|train
 umbrella|face,human face
 """
 SCENE_CLASSES = [group.split(",") for line in _SCENE_CLASSES.split("\n") for group in line.split("|") if group]
-"""Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces."""
+"""Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces.
+
+Grids say "water" of the sea, lakes, rivers and pools alike, so all of them are one class.
+"""
 FACE, PERSON = 37, 23
 GRIDS = read_grids()
 _SYNONYMS = """
 bathtub,bath|cabinet,cupboard,wardrobe|curtain,drape|dirt,soil|floor,flooring|hill,hillside|lamp,light
 picture,painting,picture frame|pillow,cushion|plant,potted plant|refrigerator,fridge|rock,stone|rug,carpet
-sidewalk,pavement|stairs,staircase|stove,oven|flower,blossom|bush,shrub|forest,woods|cloud,clouds|mountain,mountains
+sidewalk,pavement|stairs,staircase|stove,oven|flower,blossom|bush,shrub|cloud,clouds|mountain,mountains|rhinoceros,rhino
 """
 LEAST_SEEN = 3  # photographs of which grids say a word, for it to be a class
 
@@ -65,6 +68,7 @@ CANVAS = 320  # photographs have a short side of 224 and are cut to this where t
 GREY = 124  # beyond the end of a photograph
 MOST_WORDS = 12  # that are said of a photograph
 ENDINGS = (".jpg", ".jpeg", ".webp")
+HELD_OUT_DIGIT = 7  # classes of ImageNet whose number ends in it are held out
 HELD_OUT_SET = "ade_val"  # ADE20K's validation pictures, which `evaluate` scores
 _APPLES = ("golden delicious", "granny smith", "pink lady", "red delicious", "royal gala")
 _PEARS = ("anjou", "conference", "kaiser")
@@ -213,15 +217,15 @@ class Photographs:
         return Photographs(**{**vars(self), **moved})
 
     def number(self, index: int) -> int:
-        """The number in the name of a scene or of another photograph, what decides whether it is held out."""
+        """All digits of a name as one number (0 without any): it decides what is held out."""
         digits = re.sub(r"\D", "", PurePosixPath(self.names[index]).name)
         return int(digits or 0)
 
     def held_out(self) -> Tensor:
-        """(P,) bool: scenes and photographs with a grid whose number ends in 0, every tenth class of `imagenet1000`."""
+        """(P,) bool: scenes and grids whose `number` ends in 0, every tenth class of `imagenet1000`."""
         out = [
             ((name.startswith("scenes/") or name in GRIDS) and self.number(i) % 10 == 0)
-            or (name.startswith("imagenet1000/") and int(self.classes[i]) % 10 == 7)
+            or (name.startswith("imagenet1000/") and int(self.classes[i]) % 10 == HELD_OUT_DIGIT)
             for i, name in enumerate(self.names)
         ]
         return torch.tensor(out)

@@ -1,13 +1,15 @@
-"""Grids: what a person saw in the cells over a photograph, and how it comes to pixels."""
+"""Grids: what was seen in the cells over a photograph, and how it comes to pixels."""
 
 import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from assets.training import photographs
+from assets.training import crops, photographs
 from assets.training.grids import FILE, Grid, read_grids, spread
+from assets.training.ladder import QuickLadder
 from assets.training.photographs import CLASSES, NUMBER, SCENE_CLASSES, class_map, decode, read
 
 RECORD = "# houses/9_bathroom\nw wall\nf floor\nwww.\nff..\n"
@@ -109,3 +111,25 @@ def test_a_photograph_with_a_grid_is_read_with_its_classes(monkeypatch, tmp_path
     assert found.whole.tolist() == [True]
     assert (found.masks[0, :224, :140] == NUMBER["wall"]).all()
     assert [found.vocabulary[i] for i in found.words[0] if i >= 0] == ["3", "zither"]  # too rare to be a class
+
+
+def test_photographs_with_a_grid_are_held_out_by_their_number_and_no_longer_name_a_class(monkeypatch, tmp_path):
+    tench = photographs.wordnet.wnids()[0]  # its class does not end in 7, its digits may end in 0
+    paths = ["houses/10", "houses/20", f"imagenet1000/{tench}_0"]
+    grid = Grid(["wall"], np.array([[1]], np.uint8))
+    monkeypatch.setattr(photographs, "GRIDS", {paths[0]: grid, paths[2]: grid})
+    monkeypatch.setattr(photographs.wordnet, "noun_reader", lambda: lambda caption: [])
+    for path in paths:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (224, 224)).save(tmp_path / f"{path}.jpg")
+    found = read(tmp_path)
+    assert dict(zip(found.names, found.held_out().tolist(), strict=True)) == {
+        paths[0]: True,
+        paths[1]: False,
+        paths[2]: True,
+    }
+    assert not len(QuickLadder(found, [torch.ones(1, 4)] * 38).named)
+
+
+def test_every_word_of_ground_is_a_class():
+    assert set(crops._GROUND.split()) <= set(NUMBER)
