@@ -33,7 +33,14 @@ grass,lawn,meadow|horse|laptop|motorcycle,motorbike|person,people,man,woman|rack
 sea,water,ocean,lake,river|sheep|sky|sofa,couch|road,street|suitcase|table|train|tree,trees|television,tv,monitor
 umbrella|face,human face
 """
-SCENE_CLASSES = [group.split(",") for line in _SCENE_CLASSES.split("\n") for group in line.split("|") if group]
+
+
+def _groups(text: str) -> list[list[str]]:
+    """Groups of synonyms: a bar or the end of a line ends a group, a comma a word."""
+    return [group.split(",") for line in text.strip().split("\n") for group in line.split("|")]
+
+
+SCENE_CLASSES = _groups(_SCENE_CLASSES)
 """Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces.
 
 Grids say "water" of the sea, lakes, rivers and pools alike, so all of them are one class.
@@ -50,12 +57,10 @@ LEAST_SEEN = 3  # photographs of which grids say a word, for it to be a class
 
 def _classes() -> list[list[str]]:
     """The classes of scenes, then what grids say besides and say often enough."""
-    groups = SCENE_CLASSES + [group.split(",") for line in _SYNONYMS.split("\n") for group in line.split("|") if group]
-    first = {word: group[0] for group in groups for word in group}
-    seen = Counter(word for grid in GRIDS.values() for word in {first.get(word, word) for word in grid.words})
-    known = {group[0]: group for group in groups}
-    others = sorted(word for word, count in seen.items() if count >= LEAST_SEEN)
-    return SCENE_CLASSES + [known.get(word, [word]) for word in others if known.get(word) not in SCENE_CLASSES]
+    group_of = {word: group for group in SCENE_CLASSES + _groups(_SYNONYMS) for word in group}
+    seen = Counter(word for grid in GRIDS.values() for word in {group_of.get(word, [word])[0] for word in grid.words})
+    groups = [group_of.get(word, [word]) for word, count in sorted(seen.items()) if count >= LEAST_SEEN]
+    return SCENE_CLASSES + [group for group in groups if group not in SCENE_CLASSES]
 
 
 CLASSES = _classes()
