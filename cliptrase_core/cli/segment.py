@@ -82,7 +82,8 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         saved = export.result_files(options.output, task.stem)
         expect_ours(planned(saved, options.formats, vocabulary.class_names))
         record = export.read_record(saved.json)
-        _expect_same_picture(record, task.path, saved.json)
+        if task.path.is_file():  # else it overwrites nothing, and its name is what to say something about
+            _expect_same_picture(record, task.path, saved.json)
         made = export.is_whole(options.output, record, options.formats)
         if not (options.skip_existing and made and _is_of(record, task.path, asked)):
             tasks.append(task)

@@ -121,6 +121,16 @@ def test_the_result_of_another_picture_is_not_lost(tmp_path, capsys, monkeypatch
     assert contents(out) == before
 
 
+def test_a_mistyped_name_is_told_so_whatever_lies_in_the_output(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    assert run(write(tmp_path / "dog.png"), *WORDS, "--output", out) == 0
+    before = contents(out)
+    monkeypatch.setattr(parser, "_load", None)
+    assert run(tmp_path / "dog.pn", *WORDS, "--output", out) == 2
+    assert "'dog.pn': expected a file that exists" in capsys.readouterr().err
+    assert contents(out) == before
+
+
 @pytest.mark.parametrize("end", ["patch.png", "before.png", "after.png", "npz"])
 def test_heat_maps_replace_their_own_kind_only(tmp_path, capsys, end):
     line = ["inspect", str(write(tmp_path / "dog.png")), "--row", "1", "--column", "1", "--output", str(tmp_path)]
