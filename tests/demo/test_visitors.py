@@ -343,7 +343,7 @@ def test_files_are_found_at_any_depth_and_only_below_the_folder():
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory):
     """A server with small limits, behind a proxy that it trusts."""
-    limits = "SESSIONS=20, SESSIONS_EACH=5, HEAD_TIMEOUT_S=0.7, CONNECTIONS_EACH=12"
+    limits = "SESSIONS=20, SESSIONS_EACH=5, HEAD_TIMEOUT_S=3, CONNECTIONS_EACH=12"
     code = f'import runpy, demo.settings as s; vars(s).update({limits}); runpy.run_path("app.py", run_name="__main__")'
     with serving(tmp_path_factory.mktemp("strict"), ("-c", code), CLIPTRASE_TRUSTED_PROXY="127.0.0.1") as server:
         yield server
