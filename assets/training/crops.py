@@ -33,6 +33,36 @@ GROUND = torch.tensor([group[0] in _GROUND.split() for group in CLASSES])
 """What things stand on or in front of: it is never pasted."""
 UNTOLD = GROUND | (torch.arange(len(CLASSES)) >= len(SCENE_CLASSES))
 """Classes that may well stand where masks of scenes say nothing."""
+_BESIDE = """
+person: face hair arm hand hat shirt jeans glasses | car: tire | truck: tire car | van: tire car | bus: tire
+tree: leaf branch wood log bush plant | plant: leaf flower bush tree | bush: leaf plant tree hedge
+hedge: leaf bush plant | flower: leaf plant | leaf: plant tree bush | branch: tree wood | log: wood tree
+stump: wood tree | wood: log | building: window door roof church temple city | church: building | temple: building
+city: building | window: glass | cabinet: drawer door | dresser: drawer cabinet | drawer: cabinet
+nightstand: drawer cabinet table | counter: table | bed: pillow blanket | sofa: pillow blanket | stool: chair
+desk: table | table: tablecloth desk | tablecloth: table cloth | rug: mat | mat: rug
+computer: laptop keyboard television | laptop: computer keyboard | towel: cloth | blanket: cloth
+road: driveway concrete gravel ground | driveway: road concrete ground | sidewalk: concrete ground
+dirt: ground gravel sand | moss: grass rock | ground: dirt gravel grass sand | gravel: ground dirt rock
+sand: ground dirt | field: grass ground | mountain: hill cliff rock | hill: mountain grass field
+cliff: rock mountain | rock: cliff mountain | coral: rock | snow: ice | ice: snow | glacier: ice snow mountain
+cloud: sky | sky: cloud | floor: wood | deck: wood floor | dock: wood
+"""
+
+
+def _beside() -> Tensor:
+    """(C, C) bool: parts of what is said, and other names for it, which nobody wrote down as well."""
+    number = {group[0]: index for index, group in enumerate(CLASSES)}
+    found = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.bool)
+    for entry in _BESIDE.replace("\n", "|").split("|"):
+        word, _, others = entry.partition(":")
+        for other in others.split():
+            found[number[word.strip()], number[other]] = True
+    return found
+
+
+BESIDE = _beside()
+"""Row: a class that is said. Column: whether another one may be there as well, though nobody said so."""
 SEEN_BY_EYE = 0.3  # share of crops of masks that are drawn by a word that only grids say
 PASTED = 0.5  # share of crops of scenes that get a thing of another
 TILED = 0.35  # share of crops of scenes that become four small ones

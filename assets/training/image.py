@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from assets.training import wordnet
 from assets.training.crops import (
+    BESIDE,
     PATCH,
     SEEN,
     UNTOLD,
@@ -35,7 +36,7 @@ from assets.training.crops import (
     parts,
 )
 from assets.training.ladder import QuickLadder
-from assets.training.photographs import CLASSES, FACE, PERSON, Photographs, read
+from assets.training.photographs import CLASSES, PERSON, Photographs, read
 from assets.training.schedule import cosine_rate, follow, set_rate, show
 from assets.training.teachers import PictureTeacher
 from assets.training.text import Sentences, embed
@@ -161,7 +162,7 @@ def maybe_there(true: Tensor, unknown: Tensor, whole: Tensor) -> Tensor:
     # Masks leave much unlabelled: ground above all, and what only grids say.
     found = UNTOLD.to(true.device) & (unknown[:, None] > UNKNOWN)
     found[:, PERSON] = ~whole  # only faces are known here: whoever has a face is a person as well
-    found[:, FACE] = true[:, PERSON]  # not every face was found
+    found |= true.float() @ BESIDE.to(true.device).float() > 0
     return found & ~true
 
 
