@@ -57,7 +57,8 @@ def _beside() -> Tensor:
     for entry in _BESIDE.replace("\n", "|").split("|"):
         word, _, others = entry.partition(":")
         for other in others.split():
-            found[number[word.strip()], number[other]] = True
+            if word.strip() in number and other in number:  # else it was seen too rarely to be a class
+                found[number[word.strip()], number[other]] = True
     return found
 
 
