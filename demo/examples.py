@@ -9,7 +9,7 @@ from pathlib import Path
 
 from demo.settings import EXAMPLES
 
-FIRST = "shepherd"
+FIRST = "kitten"
 """The example that a page opens with."""
 _log = logging.getLogger(__name__)
 
