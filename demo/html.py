@@ -81,8 +81,8 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def seconds(duration: float) -> str:
-    """A duration in seconds, for people."""
-    return f"{duration:.2f} s" if duration >= 0.1 else f"{duration * 1000:.0f} ms"
+    """A duration in seconds, for people; no line breaks before its unit."""
+    return f"{duration:.2f}\u00a0s" if duration >= 0.1 else f"{duration * 1000:.0f}\u00a0ms"
 
 
 def some(names: list[str], limit: int) -> str:
