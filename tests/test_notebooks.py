@@ -35,11 +35,11 @@ def test_every_cell_of_a_notebook_runs(path, tmp_path, monkeypatch):
     for cell in cells(path):
         exec("".join(cell["source"]), names)
     assert isinstance(names["figure"], Figure)
-    # The text says what is seen: the dog's patch looked at global patches before, at the dog after.
-    assert names["result"].areas["dog"] > 0.2
-    assert names["result"].labels[260, 400] == names["result"].class_names.index("dog")
+    # The text says what is seen: the cat's patch looked at global patches before, at the cat after.
+    assert names["result"].areas["cat"] > 0.2
+    assert names["result"].labels[321, 652] == names["result"].class_names.index("cat")
     before, after = (part[names["patch"]] for part in names["maps"].patch_maps(*names["patch"]))
     assert after > before
     written = {file.name for file in tmp_path.rglob("*") if file.is_file()}
-    assert {"shepherd.pdf", "shepherd.figure.png", "shepherd.json", "shepherd.labels.png"} <= written
-    assert cc.read_image(tmp_path / "shepherd.figure.png").shape[1] > 1000
+    assert {"kitten.pdf", "kitten.figure.png", "kitten.json", "kitten.labels.png"} <= written
+    assert cc.read_image(tmp_path / "kitten.figure.png").shape[1] > 1000
