@@ -27,24 +27,25 @@ LABELS = 1 + len(CLASSES)  # 0 is not known
 _GROUND = """
 building grass sea sky road table tree wall floor ceiling window curtain door cabinet counter shelf rug cloud plant bush
 leaf hedge fence sidewalk sand rock mountain snow ice dirt hill field ground roof bridge stairs blanket mirror
-cliff waterfall gravel driveway dock moss court platform smoke
+cliff waterfall driveway dock moss court platform smoke
 """
 GROUND = torch.tensor([group[0] in _GROUND.split() for group in CLASSES])
 """What things stand on or in front of: it is never pasted."""
 UNTOLD = GROUND | (torch.arange(len(CLASSES)) >= len(SCENE_CLASSES))
 """Classes that may well stand where masks of scenes say nothing."""
 _BESIDE = """
-person: face hair arm hand hat shirt glasses | truck: car | van: car | tree: leaf branch wood log bush plant
-plant: leaf flower bush tree | bush: leaf plant tree hedge | hedge: leaf bush plant | flower: leaf plant
-leaf: plant tree bush | branch: tree wood | log: wood tree | stump: wood tree | wood: log
+person: face hair hand hat shirt glasses helmet mask | truck: car wheel | van: car wheel
+tree: leaf branch wood log bush plant | plant: leaf flower bush tree | bush: leaf plant tree hedge
+hedge: leaf bush plant | flower: leaf plant | leaf: plant tree bush | branch: tree wood | log: wood tree | wood: log
 building: window door roof church temple | church: building | temple: building | window: glass | cabinet: drawer door
 dresser: drawer cabinet | drawer: cabinet | nightstand: drawer cabinet table | counter: table | bed: pillow blanket
 sofa: pillow blanket | desk: table | table: tablecloth desk | tablecloth: table cloth | rug: mat | mat: rug
 computer: laptop keyboard television | laptop: computer keyboard | towel: cloth | blanket: cloth
-road: driveway gravel ground | driveway: road ground | sidewalk: ground | dirt: ground gravel sand | moss: grass rock
-ground: dirt gravel grass sand | gravel: ground dirt rock | sand: ground dirt | field: grass ground
-mountain: hill cliff rock | hill: mountain grass field | cliff: rock mountain | rock: cliff mountain | coral: rock
-snow: ice | ice: snow | cloud: sky | sky: cloud | floor: wood | dock: wood
+road: driveway ground | driveway: road ground | sidewalk: ground | dirt: ground sand | moss: grass rock
+ground: dirt grass sand | sand: ground dirt | field: grass ground | mountain: hill cliff rock
+hill: mountain grass field | cliff: rock mountain | rock: cliff mountain | coral: rock | snow: ice | ice: snow
+cloud: sky | sky: cloud | floor: wood | dock: wood | car: wheel | bicycle: wheel | motorcycle: wheel | bus: wheel
+airplane: wheel
 """
 
 

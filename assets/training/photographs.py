@@ -52,7 +52,7 @@ bathtub,bath|cabinet,cupboard,wardrobe|curtain,drape|dirt,soil|floor,flooring|hi
 picture,painting,picture frame|pillow,cushion|plant,potted plant|refrigerator,fridge|rock,stone|rug,carpet
 sidewalk,pavement|stairs,staircase|stove,oven|flower,blossom|bush,shrub|cloud,clouds|mountain,mountains|rhinoceros,rhino
 """
-LEAST_SEEN = 4  # photographs of which grids say a word, for it to be a class
+LEAST_SEEN = 5  # photographs of which grids say a word, for it to be a class
 
 
 def _classes() -> list[list[str]]:

@@ -595,7 +595,7 @@ def test_what_nobody_said_may_be_there_all_the_same():
     assert found[0, [GRASS, SKY]].all()  # much of the crop is unlabelled: ground may be there
     assert not found[0, [PERSON, FACE, DOG]].any()
     beside = [CLASSES[index][0] for index in found[1].nonzero()[:, 0]]
-    assert set(beside) == {"face", "hair", "arm", "hand", "hat", "shirt", "glasses"}
+    assert set(beside) == {"face", "hair", "hand", "hat", "shirt", "glasses", "helmet", "mask"}
     assert found[3, len(SCENE_CLASSES) :].all()  # nobody asked for these in scenes
     assert found[2, PERSON]
     assert not found[3, GRASS]
