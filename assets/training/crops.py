@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assets.training.photographs import CANVAS, CLASSES, SCENE_CLASSES, SIDE, Photographs
+from assets.training.photographs import CANVAS, CLASSES, NUMBER, SCENE_CLASSES, SIDE, Photographs, word_groups
 
 RARE = 0.35  # classes are drawn by this power of how many photographs show them
 BETTER = {
@@ -34,29 +34,24 @@ GROUND = torch.tensor([group[0] in _GROUND.split() for group in CLASSES])
 UNTOLD = GROUND | (torch.arange(len(CLASSES)) >= len(SCENE_CLASSES))
 """Classes that may well stand where masks of scenes say nothing."""
 _BESIDE = """
-person: face hair hand hat shirt glasses helmet mask | truck: car wheel | van: car wheel
-tree: leaf branch wood log bush plant | plant: leaf flower bush tree | bush: leaf plant tree hedge
-hedge: leaf bush plant | flower: leaf plant | leaf: plant tree bush | branch: tree wood | log: wood tree | wood: log
-building: window door roof church temple | church: building | temple: building | window: glass | cabinet: drawer door
-dresser: drawer cabinet | drawer: cabinet | nightstand: drawer cabinet table | counter: table | bed: pillow blanket
-sofa: pillow blanket | desk: table | table: tablecloth desk | tablecloth: table cloth | rug: mat | mat: rug
-computer: laptop keyboard television | laptop: computer keyboard | towel: cloth | blanket: cloth
-road: driveway ground | driveway: road ground | sidewalk: ground | dirt: ground sand | moss: grass rock
-ground: dirt grass sand | sand: ground dirt | field: grass ground | mountain: hill cliff rock
-hill: mountain grass field | cliff: rock mountain | rock: cliff mountain | coral: rock | snow: ice | ice: snow
-cloud: sky | sky: cloud | floor: wood | dock: wood | car: wheel | bicycle: wheel | motorcycle: wheel | bus: wheel
-airplane: wheel
+person,face,hair,hand,hat,shirt,glasses,helmet,mask|truck,car,wheel|van,car,wheel|tree,leaf,branch,wood,log,bush,plant
+plant,leaf,flower,bush,tree|bush,leaf,plant,tree,hedge|hedge,leaf,bush,plant|flower,leaf,plant|leaf,plant,tree,bush
+branch,tree,wood|log,wood,tree|wood,log|building,window,door,roof,church,temple|church,building|temple,building
+window,glass|cabinet,drawer,door|dresser,drawer,cabinet|drawer,cabinet|nightstand,drawer,cabinet,table|counter,table
+bed,pillow,blanket|sofa,pillow,blanket|desk,table|table,tablecloth,desk|tablecloth,table,cloth|rug,mat|mat,rug
+computer,laptop,keyboard,television|laptop,computer,keyboard|towel,cloth|blanket,cloth|road,driveway,ground
+driveway,road,ground|sidewalk,ground|dirt,ground,sand|moss,grass,rock|ground,dirt,grass,sand|sand,ground,dirt
+field,grass,ground|mountain,hill,cliff,rock|hill,mountain,grass,field|cliff,rock,mountain|rock,cliff,mountain
+coral,rock|snow,ice|ice,snow|cloud,sky|sky,cloud|floor,wood|dock,wood|car,wheel|bicycle,wheel|motorcycle,wheel
+bus,wheel|airplane,wheel
 """
 
 
 def _beside() -> Tensor:
-    """(C, C) bool: parts of what is said, and other names for it, which nobody wrote down as well."""
-    number = {group[0]: index for index, group in enumerate(CLASSES)}
+    """(C, C) bool: after each word its parts and other names for it, which nobody wrote down as well."""
     found = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.bool)
-    for entry in _BESIDE.replace("\n", "|").split("|"):
-        word, _, others = entry.partition(":")
-        for other in others.split():
-            found[number[word.strip()], number[other]] = True
+    for word, *others in word_groups(_BESIDE):
+        found[NUMBER[word] - 1, [NUMBER[other] - 1 for other in others]] = True
     return found
 
 

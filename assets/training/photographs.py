@@ -35,12 +35,12 @@ umbrella|face,human face
 """
 
 
-def _groups(text: str) -> list[list[str]]:
-    """Groups of synonyms: a bar or the end of a line ends a group, a comma a word."""
+def word_groups(text: str) -> list[list[str]]:
+    """Groups of words, such as synonyms: a bar or the end of a line ends a group, a comma a word."""
     return [group.split(",") for line in text.strip().split("\n") for group in line.split("|")]
 
 
-SCENE_CLASSES = _groups(_SCENE_CLASSES)
+SCENE_CLASSES = word_groups(_SCENE_CLASSES)
 """Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces.
 
 Grids say "water" of the sea, lakes, rivers and pools alike, so all of them are one class.
@@ -57,7 +57,7 @@ LEAST_SEEN = 5  # photographs of which grids say a word, for it to be a class
 
 def _classes() -> list[list[str]]:
     """The classes of scenes, then what grids say besides and say often enough."""
-    group_of = {word: group for group in SCENE_CLASSES + _groups(_SYNONYMS) for word in group}
+    group_of = {word: group for group in SCENE_CLASSES + word_groups(_SYNONYMS) for word in group}
     seen = Counter(word for grid in GRIDS.values() for word in {group_of.get(word, [word])[0] for word in grid.words})
     groups = [group_of.get(word, [word]) for word, count in sorted(seen.items()) if count >= LEAST_SEEN]
     return SCENE_CLASSES + [group for group in groups if group not in SCENE_CLASSES]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +11,12 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
+from demo.settings import EXAMPLES
 from tests.e2e import steps
 
 pytestmark = pytest.mark.e2e
 
-EXAMPLE = Path(__file__).parents[2] / "assets/examples/kitten.jpg"
+KITTEN = EXAMPLES / "kitten.jpg"
 STROKE = [(0.1, 0.85), (0.2, 0.9), (0.3, 0.85)]
 
 
@@ -79,7 +79,7 @@ def downloaded(page, choice: str) -> tuple[str, zipfile.ZipFile]:
 
 def not_near_the_stroke(nano, words: str) -> str:
     """The class that is least near the stroke, which so stays a component of its own, whatever the model sees."""
-    found = nano.segment(nano.encode(EXAMPLE), words)
+    found = nano.segment(nano.encode(KITTEN), words)
     height, width = found.labels.shape
     near = found.labels[int(0.78 * height) : int(0.97 * height), int(0.03 * width) : int(0.37 * width)]
     return found.class_names[int(np.bincount(near.ravel(), minlength=len(found.class_names)).argmin())]
