@@ -169,6 +169,7 @@ BAR = (
 """What a phone shows at its lower edge."""
 WORKING = strip("busy", "Working:", "the picture is being divided among the words.")
 STARTED = f"() => lab.started({json.dumps(WORKING)})"
+AGAIN = f"(token, status) => token ? lab.started({json.dumps(WORKING)}) : status"  # nothing runs without a result
 STOPPED = f"() => lab.halted({json.dumps(result.STOPPED)})"
 PICTURE = f"picture => lab.ended(picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)})"
 UNANSWERED = f"status => lab.unanswered(status, {json.dumps(result.failed('There is no new result. Try again.'))})"
@@ -398,13 +399,15 @@ def _wire_segmenting(
     c, a = page.clusters, page.ask
     # First: what follows is decided by it, and listeners of one event run in turn, each to its end.
     a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
+    changing_it = [
+        *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
+        *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
+        *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
+        *(a.everything_else.input, a.skip_missing.input, *(one.input for one in a.further)),
+    ]
+    gr.on(changing_it, None, [page.shared.token, a.status], a.status, js=AGAIN, **PRIVATE)
     changed = gr.on(
-        [
-            *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
-            *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
-            *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
-            *(a.everything_else.input, a.skip_missing.input, *(one.input for one in a.further)),
-        ],
+        changing_it,
         spoken(handlers.resegment, *said),
         [page.shared.run, *inputs],
         trigger_mode="always_last",
@@ -427,12 +430,7 @@ def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: Se
         # Another model may have come meanwhile: what is said to run is what made this result, or runs next.
         event.success(opening.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
         for handler, place in ((handlers.absent, page.result.absent), (handlers.findings, page.result.findings)):
-            event.success(
-                handler,
-                [page.shared.run, page.shared.image],
-                place,
-                **QUIET,
-            )
+            event.success(handler, [page.shared.run, page.shared.image], place, **QUIET)
 
 
 def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> None:

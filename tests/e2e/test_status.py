@@ -75,6 +75,26 @@ def test_what_runs_is_said_at_once_and_no_longer_than_it_runs(open_page, tmp_pat
     expect(said).to_contain_text("Working:", timeout=2_000)
     expect(said).to_contain_text("Done:")
     expect(page.locator("#stop")).to_be_hidden()
+    page.route("**/queue/join?*", hold)
+    page.get_by_label("Image prior").click()  # a setting makes a result too
+    expect(said).to_contain_text("Working:", timeout=2_000)
+    expect(page.locator("#stop")).to_be_visible()
+    held.pop().continue_()
+    page.unroute("**/queue/join?*")
+    expect(said).to_contain_text("Done:")
+    expect(page.locator("#stop")).to_be_hidden()
+
+
+def test_a_setting_before_the_first_result_starts_nothing(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    page.get_by_role("button", name="Remove Image").click()
+    said = page.locator("#status")
+    expect(said).to_contain_text("No picture.")
+    page.get_by_label("Image prior").click()
+    page.wait_for_timeout(1_000)
+    expect(said).to_contain_text("No picture.")
+    expect(page.locator("#stop")).to_be_hidden()
 
 
 def test_what_a_result_is_taken_with_waits_for_one(open_page):
