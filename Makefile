@@ -23,6 +23,7 @@ lint: .venv/.ready  ## style, types, architecture
 bench: .venv/.ready  ## speed of core and page, a soak: measured here
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.page
+	$(BIN)/python -m tests.benchmarks.lens
 	$(BIN)/python -m tests.benchmarks.start
 	$(BIN)/python -m tests.benchmarks.soak --requests 300
 	$(BIN)/python -m tests.benchmarks.refine

@@ -21,17 +21,6 @@ pytestmark = pytest.mark.e2e
 
 VIEWS = ("picture", "before", "after", "clusters", "denoised", "words")
 STEPS = ("1 Before", "2 After", "3 Clusters", "4 Denoised", "5 Words")
-MOST_MS = 4.0
-COUNT_DRAWINGS = """() => {
-  const original = requestAnimationFrame;
-  window.costs = [];
-  window.requestAnimationFrame = work => original(now => {
-    const start = performance.now();
-    work(now);
-    document.documentElement.scrollWidth;  // style and layout count too
-    if (work.name === "drawLens") window.costs.push(performance.now() - start);
-  });
-}"""
 PIXELS = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.join()"
 
 
@@ -132,21 +121,17 @@ def test_hover_moves_every_pane_and_the_numbers_are_the_core_s(open_lens, servic
     assert page.complaints == page.strangers == []
 
 
-@pytest.mark.parametrize("side", [0, 384], ids=["280 patches", "768 patches"])
-def test_a_move_costs_no_request_and_little_time(open_lens, side):
-    page = open_lens(side=side)
+def test_a_move_costs_no_request(open_lens):
+    page = open_lens()
     box = pane(page, "before").bounding_box()
-    page.evaluate(COUNT_DRAWINGS)
     page.requests.clear()
-    for step in range(120):
+    seen = set()
+    for step in range(40):
         x, y = 4 + step * 37 % int(box["width"] - 8), 4 + step * 11 % int(box["height"] - 8)
         page.mouse.move(box["x"] + x, box["y"] + y)
-        if step % 2:  # every second one has its own frame
-            page.evaluate("new Promise(requestAnimationFrame)")
-    costs = sorted(page.evaluate("window.costs"))
-    print(f"{len(costs)} moves: median {costs[len(costs) // 2]:.2f} ms, worst {costs[-1]:.2f} ms")
-    assert len(costs) >= 50
-    assert costs[len(costs) // 2] <= MOST_MS
+        page.evaluate("new Promise(requestAnimationFrame)")
+        seen.add(place(page)[:2])
+    assert len(seen) > 20
     assert page.requests == []
     assert page.complaints == []
 

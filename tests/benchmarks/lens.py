@@ -1,0 +1,77 @@
+"""`python -m tests.benchmarks.lens`: what a move of the pointer over the lens costs a browser; needs Chromium.
+
+From a drawing's first line to the layout that it causes. Medians and the worst of a hundred moves.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from playwright.sync_api import expect, sync_playwright
+
+from tests.e2e.conftest import BROWSER_ARGUMENTS, find_chromium
+from tests.server import serving
+
+SIDES = (0, 384)
+"""Short sides that the model is given; 0 is its own."""
+MOVES = 120
+TIME_DRAWINGS = """() => {
+  const original = requestAnimationFrame;
+  window.costs = [];
+  window.requestAnimationFrame = work => original(now => {
+    const start = performance.now();
+    work(now);
+    document.documentElement.scrollWidth;  // style and layout count too
+    if (work.name === "drawLens") window.costs.push(performance.now() - start);
+  });
+}"""
+
+
+def costs(page: Any, side: int) -> tuple[int, list[float]]:
+    """Patches of the lens, and milliseconds of each drawing."""
+    page.locator("#side input").fill(str(side))
+    page.locator("#go").click()
+    expect(page.locator(".lens-ready")).to_be_visible(timeout=60_000)
+    pane = page.locator("#lens [data-view=before]")
+    box, patches = pane.bounding_box(), page.locator("[data-view=picture] + figcaption").inner_text()
+    page.evaluate(TIME_DRAWINGS)
+    for step in range(MOVES):
+        x, y = 4 + step * 37 % int(box["width"] - 8), 4 + step * 11 % int(box["height"] - 8)
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        if step % 2:  # every second one has its own frame
+            page.evaluate("new Promise(requestAnimationFrame)")
+    rows, columns = map(int, patches.partition(" of ")[2].rstrip(".").split(" \u00d7 "))
+    return rows * columns, page.evaluate("window.costs")
+
+
+def rows() -> Iterator[str]:
+    """A line of the table for each size."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder), ("tests/e2e/lens_page.py",)) as server,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=BROWSER_ARGUMENTS)
+        for side in SIDES:
+            page = browser.new_page()
+            page.goto(server.address)
+            patches, times = costs(page, side)
+            yield f"| {patches} patches, {len(times)} drawings | {median(times):.2f} ms | {max(times):.2f} ms |"
+        browser.close()
+
+
+def main() -> None:
+    """Print the table."""
+    if find_chromium() is None:
+        raise SystemExit("expected Chromium, found none: apt-get install chromium, or playwright install chromium")
+    print("| a move of the lens, target 4 ms | median | worst |\n|---|---|---|")
+    for row in rows():
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
