@@ -35,7 +35,7 @@ SAM_NANO = "sam-nano"
 
 
 class Endpoints:
-    """One method for each call; the first line of its docstring is what clients are told."""
+    """One method for each call; the first line of its docstring is the description that clients get."""
 
     def __init__(self, service: Service) -> None:
         """Answer from one service."""
@@ -56,12 +56,12 @@ class Endpoints:
         Args:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
-            model: which loaded model; None takes the one that the page started with.
+            model: key of a loaded model; None takes the one that the page started with.
             include_masks: whether each class carries its mask as COCO run lengths.
-            options: those of `SegmentOptions` and `LayoutOptions`.
+            options: fields of `SegmentOptions` and `LayoutOptions`.
 
         Raises:
-            gr.Error: an argument is not what it can be; the message says which and what is expected.
+            gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
         asked = _asked(vocabulary, model, options)
         masks = _yes("include_masks", include_masks)
@@ -85,15 +85,15 @@ class Endpoints:
         Args:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
-            refiner: one of `REFINERS` whose weights are here; a call fetches nothing.
+            refiner: one of `REFINERS` with weights on this computer; a call downloads nothing.
             mode: one of `REFINE_MODES`; edges has none.
-            keep: numbers, from 0, of the components whose masks are taken; None leaves it to their quality.
+            keep: numbers, from 0, of the components whose masks are used; None chooses by quality.
             model: as in `segment`.
             include_masks: as in `segment`.
             options: as in `segment`.
 
         Raises:
-            gr.Error: an argument is not what it can be; the message says which and what is expected.
+            gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
         asked = _asked(vocabulary, model, options)
         name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, REFINE_MODES)
@@ -117,20 +117,20 @@ class Endpoints:
         head: Any = None,
         direction: Any = OUTGOING,
     ) -> Any:
-        """What one patch of a picture looks at, before and after recovery, in maps, numbers and one sentence.
+        """Attention of one patch before and after recovery: maps, numbers and one sentence.
 
         Args:
             image: an uploaded picture.
-            row: whole number, of the patch, from 0 to h - 1.
-            column: whole number, of the patch, from 0 to w - 1.
-            layer: whole number, from 1 to the model's layers; None takes the last but one.
+            row: of the patch, from 0 to h - 1.
+            column: of the patch, from 0 to w - 1.
+            layer: from 1 to the number of layers; None takes the last but one.
             preset: one of `PRESETS`.
-            model: which loaded model; None takes the one that the page started with.
-            head: whole number, from 1 to the model's heads; None takes the mean of all.
-            direction: one of `DIRECTIONS`: what the patch looks at, or who looks at it.
+            model: key of a loaded model; None takes the one that the page started with.
+            head: from 1 to the number of heads; None takes the mean of all.
+            direction: one of `DIRECTIONS`: attention from the patch, or towards it.
 
         Raises:
-            gr.Error: an argument is not what it can be; the message says which and what is expected.
+            gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
         patch = whole("row", row), whole("column", column)
         chosen = None if layer is None else whole("layer", layer)
@@ -159,11 +159,11 @@ class Endpoints:
             vocabulary: as `parse_vocabulary` reads it.
             methods: names out of `VARIANTS`, separated by commas; empty takes all.
             other_vocabulary: further words for the same picture, compared as one more; may be empty.
-            model: which loaded model; None takes the one that the page started with.
-            options: those of `SegmentOptions` and `LayoutOptions` that are no variants.
+            model: key of a loaded model; None takes the one that the page started with.
+            options: fields of `SegmentOptions` and `LayoutOptions`, except those that the call varies.
 
         Raises:
-            gr.Error: an argument is not what it can be; the message says which and what is expected.
+            gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
         asked = _asked(vocabulary, model, options)
         names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
@@ -181,8 +181,8 @@ class Endpoints:
 
     @plainly
     def models(self) -> Any:
-        """What runs now and on what, loaded and offered models, and the names that the other calls take."""
-        # At once: while the first model is being loaded, what is on this computer is not known yet.
+        """Running model and device, loaded and offered models, and the names that the other calls accept."""
+        # Answers at once: while the first model loads, the downloaded models are not known yet.
         status, holder = self._service.status(), self._service.holder
         return {
             "ready": status.ready,
@@ -202,16 +202,16 @@ class Endpoints:
 
 
 def _asked(vocabulary: Any, model: Any, options: dict[str, Any]) -> SegmentRequest:
-    """What a call asks for; UserError if an argument holds what it cannot hold."""
+    """Build the request of a call; UserError if an argument is invalid."""
     words = _words("vocabulary", vocabulary)
-    if options.get("short_side") is not None:  # the page's own bounds: others share its memory
+    if options.get("short_side") is not None:  # the page's own bounds: other visitors share the memory
         whole("short_side", options["short_side"], SHORT_SIDES[0], SHORT_SIDES[-1])
     with for_people():
         return SegmentRequest(words, model=None if model is None else text("model", model), **options)
 
 
 def _words(what: str, value: Any) -> str:
-    """A vocabulary as text; a list of classes is one too."""
+    """Return a vocabulary as text; a list of classes is written as JSON."""
     return json.dumps(value) if isinstance(value, list) else text(what, value)
 
 
@@ -233,14 +233,14 @@ FIRST = (
     *("method", "preset", "denoise", "eps", "min_samples"),
     *("short_side", "templates", "threshold", "image_prior", "vote"),
 )
-"""Options in the order in which they were first published, since clients may call by position: others come last."""
+"""Options in the order of their first publication, since clients may call by position; newer ones come last."""
 VARIED = ("method", "denoise", "vote")
-"""Options that /compare varies by itself."""
+"""Options that /compare sets itself."""
 WORDS_EXAMPLE = "cat, kitten; dog | background: wall, floor"
 
 
 def publish(endpoints: Endpoints) -> None:
-    """Wire the calls to components that nobody sees: they carry the arguments' names, types and defaults."""
+    """Wire the calls to hidden components, which carry the arguments' names, types and defaults."""
     picture = gr.Image(render=False).api_info()
     with gr.Group(visible=False):
         image = gr.Image(label="image", type="filepath")
@@ -269,12 +269,12 @@ def publish(endpoints: Endpoints) -> None:
             options["preset"],
             model,
             _argument("head", "integer", None, "from 1; empty: the mean of all heads"),
-            _choice("direction", DIRECTIONS, OUTGOING, "what the patch looks at, or who looks at it"),
+            _choice("direction", DIRECTIONS, OUTGOING, "attention from the patch, or towards it"),
         ]
-        kept = "numbers of components whose masks are taken; empty: by quality"
+        kept = "numbers of components whose masks are used; empty: by quality"
         refined = [
-            *(image, words, _choice("refiner", REFINERS, SAM_NANO, "who moves boundaries; its weights must be here")),
-            _choice("mode", REFINE_MODES, REFINE_MODES[0], "how SAM is asked; edges has one way only"),
+            *(image, words, _choice("refiner", REFINERS, SAM_NANO, "refiner of boundaries; its weights must be on the server")),
+            _choice("mode", REFINE_MODES, REFINE_MODES[0], "prompts that SAM gets; edges has one way only"),
             _argument("keep", "array", None, kept, example=[0], items={"type": "integer"}),
             *one_way,
         ]
@@ -282,9 +282,9 @@ def publish(endpoints: Endpoints) -> None:
         looked = _result("attention, recovered and affinity as rows, numbers before and after, summary, global_patches")
         compared = _result("compared: each with classes, changed share against the first, class_changes, timings")
         better = _result(
-            "as /segment, and refinement: changed, gained, lost, components with why each was taken or not"
+            "as /segment, and refinement: changed, gained, lost, components with the reason why each was used or not"
         )
-        running = _result("what runs, and the names that the other calls take")
+        running = _result("running model, and the names that the other calls accept")
         call = gr.Button()
     for method, arguments, result in (
         (endpoints.segment, [image, words, *one_way], found),
@@ -297,7 +297,7 @@ def publish(endpoints: Endpoints) -> None:
 
 
 def _named(method: Callable[..., Any], arguments: Sequence[gr.components.Component]) -> Callable[..., Any]:
-    """The method as Gradio wants it: called by position, with a parameter for each component, of its name."""
+    """Adapt a method to Gradio: called by position, with one parameter for each component, named after it."""
     names = [str(component.label) for component in arguments]
 
     @functools.wraps(method)
@@ -320,7 +320,7 @@ def _named(method: Callable[..., Any], arguments: Sequence[gr.components.Compone
 
 
 def _option(one: Option) -> gr.Textbox:
-    """An option of the core as an argument."""
+    """Make an argument of an option of the core."""
     if one.name == "short_side":
         one = dataclasses.replace(one, least=SHORT_SIDES[0], most=SHORT_SIDES[-1])
     schema = one.schema()
@@ -332,13 +332,13 @@ def _option(one: Option) -> gr.Textbox:
 def _argument(
     name: str, kind: str, default: Any, description: str, *, example: Any = None, **schema: Any
 ) -> gr.Textbox:
-    """A component that hands an argument on as it came (the endpoints check it) and says what it is.
+    """Make a component that passes an argument on unchanged (the endpoints check it) and describes it.
 
     Args:
         name: of the argument.
         kind: its type in JSON Schema.
         default: None where the method has None, or has no default.
-        description: for people who write a client.
+        description: for authors of clients.
         example: value that Gradio's own documentation shows.
         schema: further keys of JSON Schema.
     """
