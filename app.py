@@ -1,18 +1,18 @@
-"""The app: `python app.py`, then open the address that it prints; `--open` opens it."""
+"""Entry point of the page: run `python app.py` and open the printed address; `--open` opens it in the browser."""
 
 import gc
 
 from demo import ending
 
 if __name__ == "__main__" and ending.in_charge():
-    ending.at_once()  # what follows takes seconds
-    gc.disable()  # until the model is there: what is imported stays
+    ending.at_once()  # before the imports below, which take seconds
+    gc.disable()  # until the model is loaded: imported objects are never freed
 
 import argparse
 
 from demo import environment, quick
 
-environment.settle()  # before Gradio is imported, which reads the environment then
+environment.settle()  # before the import of Gradio, which reads the environment
 
 from demo import connections  # noqa: E402
 
@@ -27,7 +27,7 @@ demo = build(service)
 
 
 def main() -> None:
-    """Start the page; the model is loaded in the background, so the page is there before it."""
+    """Start the page. The model is loaded in the background, so that the page is available earlier."""
     parser = argparse.ArgumentParser(description="CLIPtrase Lab; for settings see docs/deployment.md.")
     parser.add_argument("--open", action="store_true", help="open the page in the browser when it is up")
     known, others = parser.parse_known_args()
@@ -46,7 +46,7 @@ def main() -> None:
     except OSError:
         environment.refuse(environment.why_no_address())
     ending.wait()
-    demo.close(verbose=False)  # uploads and results are deleted
+    demo.close(verbose=False)  # deletes uploads and results
 
 
 if __name__ == "__main__" and ending.in_charge():

@@ -1,15 +1,15 @@
-"""CLIPtrase (ECCV 2024, arXiv 2407.08268) as a small library: a picture divided among any words, no training.
+"""CLIPtrase (ECCV 2024, arXiv 2407.08268) as a small library: segmentation of a picture by any words, without training.
 
     import cliptrase_core as cc
     segmenter = cc.Segmenter.from_pretrained("nano")
     encoding = segmenter.encode("picture.jpg")
     result = segmenter.segment(encoding, "cat, kitten; dog | background: wall, floor")
 
-Letters, in every file: B batch, C classes, P prompts, D embedding width, L layers, H W pixels, h w patch grid,
-N = h*w patches, T = 1+N tokens, K clusters. Sizes are always (height, width). Frames: *original* (the person's
-picture), *model* (the pixels given to the ViT), *grid* (patches). *affinity* is the recovered similarity of
-patches (1+N, 1+N), row and column 0 are [CLS]; *attention* the query-key softmax; a *region* is a cluster made
-into pixels; a *vocabulary* is classes, each a group of prompts.
+Letters in all files: B batch, C classes, P prompts, D embedding width, L layers, H W pixels, h w patch grid,
+N = h*w patches, T = 1+N tokens, K clusters. Sizes are always (height, width). Frames: *original* (the user's
+picture), *model* (pixels of the model input), *grid* (patches). The *affinity* is the recovered similarity of patches
+(1+N, 1+N); row and column 0 are [CLS]. The *attention* is the query-key softmax. A *region* is a cluster converted to
+pixels. A *vocabulary* is a list of classes, each with a group of prompts.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from cliptrase_core.text.vocabulary import dataset_vocabulary as dataset_vocabulary
     from cliptrase_core.text.vocabulary import parse_vocabulary as parse_vocabulary
 
-# Where each public name lives. Imported when it is first asked for: `options` and `errors` can then be had without
-# torch, which takes seconds. A test holds this against the list above.
+# Module of each public name, imported on first access. `options` and `errors` can therefore be imported without torch,
+# which takes seconds. A test compares this with the list above.
 _HOMES = {
     **dict.fromkeys(("CancelToken", "Cancelled", "cancellable"), "cancel"),
     **dict.fromkeys(("CliptraseError", "InputError", "UnsupportedBackboneError", "WeightsError"), "errors"),
@@ -67,7 +67,7 @@ _HOMES = {
     "read_image": "io.image",
 }
 _PACKAGES = ("refine", "viz")
-"""Packages that are public by themselves; `refine` can also be called."""
+"""Public packages; `refine` can also be called."""
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 
@@ -78,7 +78,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found  # the next time without this function
+    globals()[name] = found  # the next access does not call this function
     return found
 
 

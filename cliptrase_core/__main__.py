@@ -1,4 +1,4 @@
-"""`python -m cliptrase_core`: see `cli`."""
+"""Entry point of `python -m cliptrase_core`; see `cli`."""
 
 from cliptrase_core.cli import main
 

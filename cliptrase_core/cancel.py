@@ -1,14 +1,14 @@
-"""Work that can be left in its middle: one token for a request, looked at between the steps of whatever it asks for.
+"""Cancellation of running work: one token for each request, checked between the steps of the work.
 
     token = cc.CancelToken(seconds=60)
-    with cc.cancellable(token):           # in the thread that works
+    with cc.cancellable(token):           # in the working thread
         segmenter.encode("picture.jpg")   # raises cc.Cancelled soon after `token.cancel()` or a minute
     ...
     token.cancel()                        # from any thread
 
-Transformer blocks, batches of words, clusterings, methods, strips of labels and chunks of SAM each look once; where
-there is no token, a look costs less than a microsecond. The token is a context variable: a new thread has none, unless
-it runs in a copy of its maker's context (`contextvars.copy_context().run`).
+Each transformer block, batch of words, clustering, method, strip of labels and chunk of SAM checks once. Without a
+token, a check takes less than a microsecond. The token is a context variable: a new thread has none, unless it runs in
+a copy of the context that started it (`contextvars.copy_context().run`).
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 WAIT = 0.05
-"""Seconds from one look to the next while a lock is waited for."""
+"""Seconds between two checks while waiting for a lock."""
 
 
-class Cancelled(Exception):  # noqa: N818 - no error: nobody waits any longer
-    """Raised inside the work, at its next step, once its token says so. Nothing half-made is kept.
+class Cancelled(Exception):  # noqa: N818 - not an error: the result is no longer needed
+    """Exception raised at the next step of cancelled work. Incomplete results are discarded.
 
     Attributes:
-        late: whether the time limit ended it, and nobody asked for that.
+        late: True if the time limit ended the work, False if `cancel` was called.
     """
 
     def __init__(self, late: bool = False) -> None:
-        """Say why."""
+        """Set the message by the reason."""
         super().__init__("The time limit is over." if late else "The work was cancelled.")
         self.late = late
 
 
 class CancelToken:
-    """Says whether work is still wanted; any thread may ask or cancel."""
+    """State of work that can be cancelled or has a time limit; any thread may read or cancel it."""
 
     def __init__(self, seconds: float | None = None) -> None:
-        """Begin to count.
+        """Start the time limit.
 
         Args:
-            seconds: of the time limit, from now; None for none.
+            seconds: time limit in seconds from now; None for no limit.
         """
         self._cancelled = threading.Event()
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def cancel(self) -> None:
-        """Nobody wants the work any longer; again does nothing."""
+        """Cancel the work; further calls have no effect."""
         self._cancelled.set()
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody cancelled, or the time limit is over."""
+        """True if the work was cancelled, or the time limit is over."""
         return self._cancelled.is_set() or self._late
 
     def check(self) -> None:
-        """Raise Cancelled unless the work is still wanted."""
+        """Raise Cancelled if the work was cancelled, or the time limit is over."""
         if self._cancelled.is_set():
             raise Cancelled
         if self._late:
@@ -77,7 +77,7 @@ _current: ContextVar[CancelToken | None] = ContextVar("cancel_token", default=No
 
 @contextmanager
 def cancellable(token: CancelToken | None) -> Iterator[None]:
-    """What runs within, in this thread, heeds a token; None protects work that others need too, such as a download."""
+    """Apply a token to this thread within the context; None protects work that others need too, such as a download."""
     before = _current.set(token)
     try:
         yield
@@ -86,19 +86,19 @@ def cancellable(token: CancelToken | None) -> Iterator[None]:
 
 
 def current() -> CancelToken | None:
-    """The token that this thread's work heeds, to hand it to another thread."""
+    """Return the token of this thread, to pass it to another thread."""
     return _current.get()
 
 
 def check() -> None:
-    """Raise Cancelled if this thread's work is no longer wanted. Call it between steps of what takes long."""
+    """Raise Cancelled if the token of this thread requires it. Call it between the steps of long work."""
     token = _current.get()
     if token is not None:
         token.check()
 
 
 def steps(items: Iterable[Item]) -> Iterator[Item]:
-    """The items, with a `check` before each."""
+    """Yield the items, with a `check` before each."""
     for item in items:
         check()
         yield item
@@ -106,16 +106,16 @@ def steps(items: Iterable[Item]) -> Iterator[Item]:
 
 @contextmanager
 def holding(lock: threading.Lock) -> Iterator[None]:
-    """Hold a lock that others may hold for long; whoever is no longer wanted does not wait for it, or take it.
+    """Hold a lock that others may hold for a long time; cancelled work neither waits for it nor takes it.
 
     Raises:
-        Cancelled: before the lock was free.
+        Cancelled: the work was cancelled before the lock was free.
     """
     check()
     while not lock.acquire(timeout=-1 if _current.get() is None else WAIT):
         check()
     try:
-        check()  # it may have been set between the last look and the lock
+        check()  # the token may have been cancelled between the last check and the lock
         yield
     finally:
         lock.release()

@@ -1,4 +1,4 @@
-"""Maps (H, W) of a result: what is counted in them, and maps that cost their full size only once they are asked for."""
+"""Maps (H, W) of a result: runs of equal labels, and maps that are converted to their type on first access."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Owner = TypeVar("Owner")
 
 
 def runs(*maps: npt.NDArray[np.integer[Any]]) -> tuple[npt.NDArray[Any], ...]:
-    """Where each run of one label begins, row after row, its length, and its label in each map.
+    """Return the start index of each run of one label, row after row, its length, and its label in each map.
 
-    Neighbours are nearly always alike: what is counted by runs takes a fifth of the time of counting pixels.
+    Neighbouring pixels are nearly always equal: counting by runs takes a fifth of the time of counting pixels.
 
     Args:
-        maps: (H, W) each, at least one; of several a run ends where any of them changes.
+        maps: one or more maps (H, W); a run ends where any of them changes.
     """
     flat = [one.ravel() for one in maps]
     changes = reduce(np.logical_or, (one[1:] != one[:-1] for one in flat))
@@ -27,10 +27,10 @@ def runs(*maps: npt.NDArray[np.integer[Any]]) -> tuple[npt.NDArray[Any], ...]:
 
 
 class _Map:
-    """An attribute that keeps what it was given, and turns it into its type when it is first asked for.
+    """Attribute that stores a value as given, and converts it to its type on first access.
 
-    A photograph's labels are found in a byte a pixel and handed out in four, and most results are written without
-    anybody looking at the regions or the confidence of a pixel.
+    Labels of a photograph are computed with one byte per pixel and returned with four. Most results are written without
+    any access to the regions or the confidence of a pixel.
     """
 
     def __init__(self, name: str, kind: type[np.generic]) -> None:
@@ -38,7 +38,7 @@ class _Map:
 
     def __get__(self, owner: Any, of: type | None = None) -> npt.NDArray[Any]:
         if owner is None:
-            raise AttributeError(self._name)  # to a data class: there is no default
+            raise AttributeError(self._name)  # tells the data class that there is no default
         if self._name not in vars(owner):
             vars(owner)[self._name] = np.asarray(given(owner, self._name), self._kind)
         made: npt.NDArray[Any] = vars(owner)[self._name]
@@ -49,12 +49,12 @@ class _Map:
 
 
 def given(owner: Any, name: str) -> Any:
-    """What a map was made with: an array of any type, or what has a `shape` and becomes one by `__array__`."""
+    """Return the value that a map was set to: an array of any type, or an object with `shape` and `__array__`."""
     return vars(owner)[f"given {name}"]
 
 
 def made_when_asked(**kinds: type[np.generic]) -> Callable[[type[Owner]], type[Owner]]:
-    """Decorates a data class: these of its attributes are maps, each of one type, see `_Map`."""
+    """Return a decorator of a data class that turns these attributes into maps, each of one type; see `_Map`."""
 
     def decorate(owner: type[Owner]) -> type[Owner]:
         for name, kind in kinds.items():

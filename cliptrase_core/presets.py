@@ -12,16 +12,16 @@ from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
 
 PositionResize = Literal["published", "size"]
-"""How position embeddings reach another grid; see docs/decisions/003-position-embeddings.md."""
+"""Method to resize position embeddings to another grid; see docs/decisions/003-position-embeddings.md."""
 
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """DBSCAN's two numbers.
+    """Both parameters of DBSCAN.
 
     Attributes:
-        eps: neighbourhood radius, Euclidean, in the space of N-dimensional rows; so it grows with N.
-        min_samples: patches within `eps`, the patch itself included, that make a core patch.
+        eps: neighbourhood radius, Euclidean, in the space of N-dimensional rows; therefore it grows with N.
+        min_samples: minimum number of patches within `eps` of a core patch, the patch itself included.
     """
 
     eps: float
@@ -52,15 +52,16 @@ class ClusterSettings:
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to run CLIPtrase.
+    """Named settings of layout and clustering.
 
     Attributes:
-        name: as it is asked for.
-        short_side: pixels; None takes the size that the model was trained at.
-        crop: centre crop, labels in the model frame; else the whole picture, labels in the original frame.
-        positions: how position embeddings reach another grid.
-        clustering: DBSCAN's numbers; None follows the model's rule for N patches.
-        templates: template set for words.
+        name: name of the preset.
+        short_side: short side in pixels; None uses the size that the model was trained at.
+        crop: True for a centre crop with labels in the model frame, False for the whole picture with labels in the
+            original frame.
+        positions: method to resize position embeddings to another grid.
+        clustering: parameters of DBSCAN; None uses the model's rule for N patches.
+        templates: name of the template set for words.
     """
 
     name: str
@@ -71,14 +72,14 @@ class Preset:
     templates: str
 
     def side(self, asked: int | None, native: int) -> int:
-        """Pixels along the short side.
+        """Return the short side in pixels.
 
         Args:
-            asked: by the caller; None takes the preset's.
+            asked: requested short side in pixels; None uses the preset's.
             native: size that the model was trained at.
 
         Raises:
-            InputError: another size than that of a preset whose clustering belongs to its size.
+            InputError: the size differs from that of a preset whose clustering is tuned for its size.
         """
         if asked is None:
             return self.short_side or native
@@ -94,7 +95,7 @@ class Preset:
         return asked
 
     def frame(self, original: Size, short_side: int, patch: Size) -> Frame:
-        """Lay out one picture."""
+        """Return the layout of one picture."""
         layout = centre_crop_frame if self.crop else keep_aspect_frame
         return layout(original, short_side, patch)
 
@@ -113,11 +114,11 @@ PRESETS = MappingProxyType(
 
 
 WINDOWS = Preset("windows", None, crop=False, positions="published", clustering=None, templates="openai80")
-"""Windows and whole pictures as peers' programs give them to the model; not one to choose."""
+"""Preset for windows and whole pictures as in the programs of other methods; users cannot choose it."""
 
 
 def preset_by_name(name: str) -> Preset:
-    """Look a preset up.
+    """Return the preset of this name.
 
     Raises:
         InputError: unknown name.

@@ -1,4 +1,4 @@
-"""The pipeline: `encode` a picture once, `segment` it by any words, `inspect` its attention."""
+"""Pipeline: `encode` a picture once, `segment` it by any words, `inspect` its attention."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from cliptrase_core.version import VERSION
 
 
 class Segmenter:
-    """CLIPtrase on one frozen CLIP; keeps nothing of any picture, so threads and people can share one.
+    """CLIPtrase on one frozen CLIP model; stores no picture, so that threads and users can share one.
 
-    Make one with `from_pretrained` or `from_open_clip`.
+    Create one with `from_pretrained` or `from_open_clip`.
     """
 
     def __init__(self, loaded: loading.LoadedModel, *, precision: str = "fp32", device: str | None = None) -> None:
-        """Check the model and move a copy of it where it is asked for.
+        """Check the model and place it on the requested device with the requested precision.
 
         Args:
-            loaded: an open_clip model with its tokenizer; never changed, copied when it must be moved or cast.
+            loaded: open_clip model with its tokenizer; never changed, copied if it must be moved or cast.
             precision: "fp32", "bf16", "fp16" or "auto".
-            device: as torch names it; None keeps the model where it is.
+            device: torch device name; None leaves the model on its device.
 
         Raises:
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
@@ -66,7 +66,7 @@ class Segmenter:
         self._text = TextEncoder(model, loaded.tokenizer)
         scale = float(model.logit_scale.detach().float().exp())
         self._features = MethodFeatures(self.backbone, loaded.mean, loaded.std, scale)
-        # Encodings of other weights, another type or another device do not mix with this one's.
+        # An encoding is valid only for the same weights, precision and device.
         self.model_id = f"{loaded.digest}-{self.precision}-{target}"
         self._regions = RegionCache()
         self._encoder = Encoder(self.backbone, self.info, self.model_id)
@@ -84,8 +84,8 @@ class Segmenter:
 
         Args:
             name: "nano" or an architecture of open_clip, such as "ViT-B-16".
-            pretrained: open_clip's tag for its weights, or the path of a file; None takes OpenAI's.
-            device: as torch names it; None takes a GPU when there is one.
+            pretrained: open_clip's tag of the weights, or the path of a file; None uses OpenAI's weights.
+            device: torch device name; None uses a GPU if there is one.
             precision: "fp32", "bf16", "fp16" or "auto".
 
         Raises:
@@ -106,13 +106,13 @@ class Segmenter:
         device: str | None = None,
         precision: str | None = None,
     ) -> Segmenter:
-        """Use a model that is already built; it is read, never modified.
+        """Create a segmenter from an existing model, which is never modified.
 
         Args:
-            model: an open_clip model.
-            tokenizer: its tokenizer; None takes CLIP's own.
-            device: None keeps the model where it is.
-            precision: None keeps the model's type.
+            model: open_clip model.
+            tokenizer: tokenizer of the model; None uses CLIP's tokenizer.
+            device: torch device name; None leaves the model on its device.
+            precision: as for `from_pretrained`; None keeps the dtype of the model.
 
         Raises:
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
@@ -130,18 +130,18 @@ class Segmenter:
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> ImageEncoding:
-        """Everything about a picture that does not depend on words.
+        """Compute all features of a picture that do not depend on words.
 
         Args:
             image: a path, a PIL image, or (H, W, 3) uint8.
-            preset: "auto" labels the whole picture in its own size; "paper-224" and "paper-336" reproduce the
-                published script and label its centre crop.
-            short_side: pixels that the model sees along the short side; only "auto" takes another than its own.
-            max_pixels: a larger picture is refused before it is decoded; a larger JPEG is decoded at a reduced size,
-                see `read_reduced`.
+            preset: "auto" labels the whole picture at its own size; "paper-224" and "paper-336" reproduce the
+                published script and label the centre crop.
+            short_side: short side of the model input in pixels; None uses the preset's, and only "auto" accepts others.
+            max_pixels: largest number of pixels. A larger picture is rejected before decoding; a larger JPEG is decoded
+                at a reduced size, see `read_reduced`.
 
         Raises:
-            InputError: not a usable picture, unknown preset, or a short side that is not the preset's.
+            InputError: an unusable picture, an unknown preset, or a short side that the preset does not accept.
         """
         return self.encode_batch([image], preset, short_side=short_side, max_pixels=max_pixels)[0]
 
@@ -153,7 +153,7 @@ class Segmenter:
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> list[ImageEncoding]:
-        """`encode` of several pictures; those of equal model frame share a forward pass."""
+        """Encode several pictures, as `encode` does; pictures with the same model frame share a forward pass."""
         return self._encoder.encode(images, preset_by_name(preset), short_side, max_pixels)
 
     @takes(SegmentOptions)
@@ -167,17 +167,17 @@ class Segmenter:
         size: Size | None = None,
         **options: Any,
     ) -> Segmentation:
-        """Divide an encoded picture among words. The picture does not run through the model again.
+        """Segment an encoded picture by words. The picture is not encoded again.
 
         Args:
-            encoding: from `encode` of the same segmenter.
+            encoding: encoding from `encode` of the same segmenter.
             vocabulary: "cat, kitten; dog | background: wall, floor", a data set's name, a list such as
                 ["cat, kitten", "dog"], names with their synonyms, or a parsed vocabulary.
-            text_features: (P, D), instead of a vocabulary: skips the text tower, rows are used as they are.
+            text_features: (P, D), instead of a vocabulary: skips the text tower; rows are used unchanged.
             class_names: with `text_features`: names of its first rows; further rows are background words.
-            size: (H, W) at which the same part of the picture is labelled, for instance that of a screen; None takes
-                the frame's own, `encoding.frame.labels`.
-            options: those of `SegmentOptions`: method, denoise, eps, ...
+            size: (H, W) of the labels of the same area, for instance the size on a screen; None uses that of the frame,
+                `encoding.frame.labels`.
+            options: fields of `SegmentOptions`: method, denoise, eps, ...
 
         Raises:
             InputError: an encoding of another model, an unusable vocabulary, or an option out of range.
@@ -233,9 +233,9 @@ class Segmenter:
     def clusters(
         self, encoding: ImageEncoding, *, eps: float | None = None, min_samples: int | None = None, denoise: str = "cls"
     ) -> npt.NDArray[np.int64]:
-        """(N,), cluster of each patch as `segment` finds them, -1 = noise; without words, and no pixel is labelled.
+        """Return (N,), the cluster of each patch as in `segment`, -1 = noise. Needs no words and labels no pixel.
 
-        Takes and raises what `segment` does.
+        Arguments and errors as for `segment`.
         """
         asked = SegmentOptions(eps=eps, min_samples=min_samples, denoise=denoise)
         settings = self._cluster_settings(encoding, self._check_encoding(encoding), asked)
@@ -254,9 +254,9 @@ class Segmenter:
         everything_else: bool = False,
         skip_missing: bool = False,
     ) -> PatchScores:
-        """How well each word suits each patch, for whoever asks why a label is what it is.
+        """Compute the score of each word at each patch, to explain the labels.
 
-        Takes and raises what `segment` does; `method` may also be one of the registry with other switches.
+        Arguments and errors as for `segment`; `method` may also be a method of the registry with changed switches.
         """
         preset = self._check_encoding(encoding)
         name = method.name if isinstance(method, Method) else method
@@ -273,9 +273,9 @@ class Segmenter:
         return PatchScores(maps, scale, words, encoding.frame.labels, tuple(missing), everything_else)
 
     def missing(self, encoding: ImageEncoding, vocabulary: Words, *, templates: str | None = None) -> list[str]:
-        """Names of classes that the picture does not seem to show, as `skip_missing` finds them.
+        """Return the names of classes that the picture does not seem to show, as found by `skip_missing`.
 
-        Takes and raises what `segment` does.
+        Arguments and errors as for `segment`.
         """
         preset, words = self._check_encoding(encoding), read_words(vocabulary, None)
         templates = SegmentOptions(templates=templates).templates or preset.templates
@@ -284,7 +284,7 @@ class Segmenter:
         return [words.class_names[label] for label in found]
 
     def embed_words(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
-        """(P, D) unit vectors of words; those asked for before are not computed again.
+        """Return (P, D) unit vectors of words; the vectors are cached.
 
         Raises:
             InputError: no words, unknown templates, or a word too long for the model's context.
@@ -294,12 +294,12 @@ class Segmenter:
     def view(
         self, image: ImageInput, preset: str = "auto", *, short_side: int | None = None
     ) -> tuple[npt.NDArray[np.uint8], Frame]:
-        """What the model is given of a picture, before colours are normalised; runs nothing.
+        """Return the model input of a picture before normalisation; does not run the model.
 
-        Takes and raises what `encode` does.
+        Arguments and errors as for `encode`.
 
         Returns:
-            (H, W, 3) in the model frame, and how it was laid out.
+            (H, W, 3) uint8 in the model frame, and the layout of the picture.
         """
         return self._encoder.view(image, preset_by_name(preset), short_side, DEFAULT_MAX_PIXELS)
 
@@ -311,16 +311,16 @@ class Segmenter:
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Capture:
-        """One pass that serves the maps of every layer, head and patch.
+        """Run one forward pass for the maps of every layer, head and patch.
 
-        Takes what `encode` does, or an encoding of this segmenter, whose picture is then not read again.
+        Arguments as for `encode`, or an encoding of this segmenter, whose picture is then not read again.
         """
         plan = self._check_encoding(image) if isinstance(image, ImageEncoding) else preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
         return dataclasses.replace(self._capture(pixels, frame, plan.positions), model=self.info.name)
 
     def _capture(self, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
-        """The forward pass of `capture`: where it runs is a subclass's choice."""
+        """Run the forward pass of `capture`; a subclass may run it elsewhere."""
         return capture(self.backbone, pixels, frame, positions)
 
     def inspect(
@@ -332,19 +332,19 @@ class Segmenter:
         preset: str = "auto",
         short_side: int | None = None,
     ) -> AttentionMaps:
-        """Maps of one layer of one picture; for several, keep a `capture`.
+        """Compute the maps of one layer of one picture; for several layers, use `capture`.
 
         Args:
             image: a path, a PIL image, or (H, W, 3) uint8.
-            layer: block, counted from 1; None takes the last but one.
-            head: head, counted from 1; None takes the mean.
-            preset: how the picture is laid out.
-            short_side: pixels that the model sees along the short side, instead of the preset's.
+            layer: block, counted from 1; None selects the last but one.
+            head: head, counted from 1; None selects the mean of all heads.
+            preset: preset for the layout of the picture.
+            short_side: short side of the model input in pixels; None uses the preset's.
         """
         return self.capture(image, preset, short_side=short_side).maps(layer, head)
 
     def default_clustering(self, patches: int) -> ClusterSettings:
-        """The `auto` rule: eps grows with sqrt(N), min_samples with N, times the model's own factors."""
+        """Return the `auto` settings: eps grows with sqrt(N), min_samples with N, both times factors of the model."""
         rule = self.info.clustering
         return ClusterSettings(rule.eps_per_sqrt_n * patches**0.5, max(1, round(rule.min_samples_per_patch * patches)))
 
@@ -356,7 +356,7 @@ class Segmenter:
         templates: str,
         width: int,
     ) -> tuple[Vocabulary, Tensor]:
-        """The vocabulary and (P, D) features of its prompts."""
+        """Return the vocabulary and the (P, D) features of its prompts."""
         if text_features is None:
             words = read_words(vocabulary, class_names)
             return words, self._text.embed(words.prompts, templates)
@@ -405,27 +405,27 @@ class Segmenter:
 
 @contextmanager
 def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    """Write the seconds that the block took under the name of its stage."""
+    """Measure the duration of the block in seconds and store it under the name of its stage."""
     start = time.perf_counter()
     yield
     timings[stage] = time.perf_counter() - start
 
 
 _SIDE = 64
-"""Pixels of the picture that is tried: a few patches, a hundredth of a second."""
+"""Side of the test picture in pixels: a few patches, a hundredth of a second."""
 
 
 def try_out(
     segmenter: Segmenter, vocabulary: str | Vocabulary, preset: str, short_side: int | None, **settings: Any
 ) -> None:
-    """Lay out and segment an empty picture; the words stay embedded.
+    """Lay out and segment an empty picture, to check the options; the embedded words stay cached.
 
     Args:
-        segmenter: the model.
-        vocabulary: that all pictures share.
-        preset: a name.
+        segmenter: segmenter of the run.
+        vocabulary: vocabulary shared by all pictures.
+        preset: name of the preset.
         short_side: as for `Segmenter.encode`.
-        settings: of `Segmenter.segment`.
+        settings: arguments of `Segmenter.segment`.
 
     Raises:
         CliptraseError: an option that would fail on every picture.

@@ -1,3 +1,3 @@
-"""The version, in a file of its own so that packaging reads it without importing torch."""
+"""Version of the package, in a separate file so that packaging reads it without importing torch."""
 
 VERSION = "0.1.0"

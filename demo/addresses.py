@@ -1,4 +1,4 @@
-"""Who asks: the address of a visitor, behind a named proxy too. Imports no Gradio."""
+"""Address of a visitor, also behind a named proxy. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Collection, Mapping
 
 
 def trusted_proxies(environment: Mapping[str, str]) -> frozenset[str]:
-    """Addresses whose forwarded headers count; on a Space there is always a proxy, of unknown address."""
+    """Return the addresses of trusted proxies, also "*" on a Space: there is always a proxy, of unknown address."""
     named = listed(environment.get("CLIPTRASE_TRUSTED_PROXY", ""))
     return frozenset([*named, "*"] if environment.get("SPACE_ID") else named)
 
 
 def is_trusted(peer: str, proxies: Collection[str]) -> bool:
-    """Whether a connection comes from a proxy whose forwarded headers count; `proxies` of `trusted_proxies`."""
+    """Return whether a connection comes from a trusted proxy; `proxies` as from `trusted_proxies`."""
     return "*" in proxies or peer in proxies
 
 
 def visitor_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
-    """The address of the visitor behind a connection.
+    """Return the address of the visitor behind a connection.
 
-    Each proxy writes whom it was asked by at the end of X-Forwarded-For, so what a visitor wrote there himself stands
-    before. The last entry counts that is no proxy: none that is named, and where any is trusted none of a private net.
+    Each proxy appends the address of its client to X-Forwarded-For, so entries written by the visitor come first. The
+    result is the last entry that is not a named proxy; if all proxies are trusted ("*"), it must also be public.
 
     Args:
-        peer: who opened the connection.
-        forwarded: the header's value; may be empty.
-        proxies: of `trusted_proxies`.
+        peer: address of the other end of the connection.
+        forwarded: value of the header; may be empty.
+        proxies: trusted proxies, as from `trusted_proxies`.
     """
     if not is_trusted(peer, proxies):
         return peer
@@ -41,7 +41,7 @@ def visitor_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
 
 
 def group_of(address: str) -> str:
-    """What counts as one address: of IPv6, where a household has billions, the first 64 bits."""
+    """Return the key under which an address is counted: for IPv6 the first 64 bits, as one household has billions."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -54,5 +54,5 @@ def group_of(address: str) -> str:
 
 
 def listed(text: str) -> list[str]:
-    """Entries that commas separate, in lower case."""
+    """Return the comma-separated entries of a text, in lower case."""
     return [entry.strip().lower() for entry in text.split(",") if entry.strip()]

@@ -273,7 +273,11 @@ def publish(endpoints: Endpoints) -> None:
         ]
         kept = "numbers of components whose masks are used; empty: by quality"
         refined = [
-            *(image, words, _choice("refiner", REFINERS, SAM_NANO, "refiner of boundaries; its weights must be on the server")),
+            *(
+                image,
+                words,
+                _choice("refiner", REFINERS, SAM_NANO, "refiner of boundaries; its weights must be on the server"),
+            ),
             _choice("mode", REFINE_MODES, REFINE_MODES[0], "prompts that SAM gets; edges has one way only"),
             _argument("keep", "array", None, kept, example=[0], items={"type": "integer"}),
             *one_way,

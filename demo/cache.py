@@ -1,4 +1,4 @@
-"""A small store that keeps what was used last and makes each thing once."""
+"""Small cache of the most recently used values; each value is made only once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Value = TypeVar("Value")
 
 
 class LRUCache(Generic[Value]):
-    """The values of the last keys that were asked for; threads share one.
+    """Values of the most recently used keys; safe to share between threads.
 
-    Making happens under a lock: a key that two people ask for at once is made once, and only one thing is made
-    at a time, which suits a machine with one model.
+    Values are made under a lock: if two threads need the same key, its value is made once. Only one value is made at
+    a time, which suits a machine with one model.
     """
 
     def __init__(self, capacity: int | Callable[[], int], weigh: Callable[[Value], int] = lambda _: 1) -> None:
-        """Keep values of at most `capacity` together; the newest stays even if it alone weighs more.
+        """Limit the total weight of the values to `capacity`; the newest value stays even if it alone is heavier.
 
         Args:
-            capacity: in the unit of `weigh`; a function is asked anew for each value that comes.
-            weigh: what a value takes, for example its bytes; by default each counts as one.
+            capacity: limit in the unit of `weigh`; a function is called again for each new value.
+            weigh: function that returns the weight of a value, for example its bytes; by default each weighs 1.
         """
         self._capacity = capacity if callable(capacity) else lambda: capacity
         self._weigh = weigh
@@ -34,23 +34,23 @@ class LRUCache(Generic[Value]):
         self._making = threading.Lock()
 
     def peek(self, key: Hashable) -> Value | None:
-        """The value if it is kept."""
+        """Return the value if it is cached, else None."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> tuple[Value, bool]:
-        """The value, and whether it was kept; what `make` raises is passed on and nothing is kept.
+        """Return the value, and whether it was cached; errors of `make` are passed on, and then nothing is cached.
 
         Raises:
-            Cancelled: nobody waits for the value any longer, found out before it is made.
+            Cancelled: the request was cancelled before the value was made.
         """
         kept = self.peek(key)
         if kept is not None:
             return kept, True
-        with holding(self._making):  # whom nobody waits for by then makes nothing
-            kept = self.peek(key)  # somebody may have made it meanwhile
+        with holding(self._making):  # raises Cancelled if the request was cancelled meanwhile
+            kept = self.peek(key)  # another thread may have made it meanwhile
             if kept is not None:
                 return kept, True
             value = make()
@@ -63,7 +63,7 @@ class LRUCache(Generic[Value]):
             return value, False
 
     def discard(self, unwanted: Callable[[Hashable], bool]) -> int:
-        """Drop the values of some keys; how many there were."""
+        """Drop the values of all keys for which `unwanted` is true. Return their number."""
         with self._lock:
             gone = [key for key in self._values if unwanted(key)]
             for key in gone:
@@ -71,7 +71,7 @@ class LRUCache(Generic[Value]):
         return len(gone)
 
     def items(self) -> list[tuple[Hashable, Value]]:
-        """Everything that is kept, what was unused for longest first; counts as no use."""
+        """Return all keys and values, the least recently used first; does not count as use."""
         with self._lock:
             return list(self._values.items())
 

@@ -1,4 +1,4 @@
-"""Cancel the work that nobody waits for: a token for each event that runs. Imports no Gradio."""
+"""Cancellation of work whose result nobody waits for: one token per running event. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from demo.settings import TIME_LIMIT_S
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 FORGOTTEN_S = 2 * TIME_LIMIT_S
-"""Seconds after which a token is dropped whose event ended without a word."""
+"""Seconds after which the token of an event is dropped if the end of the event was never reported."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """One event that is being answered."""
+    """One event in progress."""
 
     token: CancelToken
     session: str | None
@@ -26,7 +26,7 @@ class _Asked:
 
 
 class Tokens:
-    """The tokens of all events that run now; threads share one."""
+    """Tokens of all running events; safe to share between threads."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -40,13 +40,13 @@ class Tokens:
     def token(
         self, event: str | None, session: str | None, asked_at: float, seconds: float | None = TIME_LIMIT_S
     ) -> CancelToken:
-        """The token of an event: the same one for all of its steps.
+        """Return the token of an event, the same one for all of its steps.
 
         Args:
-            event: its id; None for one that nobody can leave, because its answer is no stream.
-            session: of the visitor.
-            asked_at: when the event was asked for, by `time.monotonic`: who left after that does not want it.
-            seconds: time limit from the first step on; None for none.
+            event: id of the event; None if its reader cannot disconnect early, because the answer is not a stream.
+            session: id of the visitor's session.
+            asked_at: time of the request, by `time.monotonic`; a later disconnection of the reader cancels the token.
+            seconds: time limit, counted from the first step; None for no limit.
         """
         if event is None:
             return CancelToken(seconds)
@@ -58,18 +58,18 @@ class Tokens:
             return asked.token
 
     def _forget(self) -> None:
-        """Drop what is too old to matter."""
+        """Drop entries that are too old to matter."""
         old = time.monotonic() - FORGOTTEN_S
         self._asked = {event: one for event, one in self._asked.items() if one.since > old}
         self._left = {name: at for name, at in self._left.items() if at > old}
 
     def done(self, event: str | None) -> None:
-        """An event has been answered."""
+        """Drop the token of an event that has ended."""
         with self._lock:
             self._asked.pop(event or "", None)
 
     def left(self, name: str) -> None:
-        """Whoever read the answers of a session, or of one event, has gone: its work ends at its next step."""
+        """Cancel the work of a session, or of one event, whose reader has disconnected; it ends at its next step."""
         with self._lock:
             self._left[name] = time.monotonic()
             for event, one in self._asked.items():
@@ -78,11 +78,11 @@ class Tokens:
 
 
 def takes_its_time(handler: Handler) -> Handler:
-    """Mark a handler that has no time limit, for it waits for the network and not for this machine."""
+    """Mark a handler as having no time limit, because it waits for the network and not for this machine."""
     handler.takes_its_time = True  # type: ignore[attr-defined]
     return handler
 
 
 def limit_of(handler: Any) -> float | None:
-    """Seconds that a handler may take; None for any time."""
+    """Return the time limit of a handler in seconds; None for no limit."""
     return None if getattr(handler, "takes_its_time", False) else TIME_LIMIT_S

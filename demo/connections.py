@@ -1,8 +1,8 @@
-"""Connections that stay open for nothing: bounded in number for each address, and in time until a request has come.
+"""Limits on idle connections: their number per address, and the time until a request has arrived.
 
-The server below Gradio waits without end for the rest of a request's headers, and takes as many connections as the
-system does. Gradio starts that server itself, without a way to say more; `bound` names the protocol of this file in the
-table from which the server takes its own. Imports no Gradio.
+The server below Gradio waits for the rest of a request's headers without a time limit, and accepts as many connections
+as the system allows. Gradio starts that server itself and offers no option for this. `bound` enters the protocol of
+this file in the table from which the server takes its protocol. Imports no Gradio.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from demo.settings import CONNECTIONS, CONNECTIONS_EACH, HEAD_TIMEOUT_S
 
 
 def bound() -> None:
-    """Have servers that are started from now on take their connections by this file's protocol."""
+    """Make servers that start from now on use the protocol of this file."""
     config.HTTP_PROTOCOLS["auto"] = f"{__name__}:BoundedConnection"
 
 
 class BoundedConnection(H11Protocol):
-    """One connection: refused where its address has too many, closed where a request's headers do not end."""
+    """Connection that is refused if its address has too many, and closed if a request's headers do not end in time."""
 
     open_at: ClassVar[Counter[str]] = Counter()
-    """Connections of each address; of named proxies, whose visitors share theirs, under an empty name."""
+    """Number of connections by address. Named proxies, whose visitors share them, count under an empty name."""
     proxies: ClassVar[frozenset[str]] = trusted_proxies(os.environ)
 
     _group: str | None = None
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Count it; one too many is closed before anything is read."""
+        """Count the connection; one above the limit is closed before anything is read."""
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
         trusted = is_trusted(address, self.proxies)
@@ -48,7 +48,7 @@ class BoundedConnection(H11Protocol):
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it no longer."""
+        """Stop counting the connection."""
         super().connection_lost(exc)
         self._head_came()
         if self._group is not None:
@@ -58,7 +58,7 @@ class BoundedConnection(H11Protocol):
             self._group = None
 
     def data_received(self, data: bytes) -> None:
-        """A part of a request: the clock runs from its first byte until its headers are whole."""
+        """Handle part of a request. The time limit runs from its first byte until its headers are complete."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._head_came()

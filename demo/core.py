@@ -1,12 +1,13 @@
-"""The one door to the core: `core.viz` is `cliptrase_core.viz` with all its modules, imported when first asked for.
+"""Only access to the core: `core.viz` is `cliptrase_core.viz` with all its modules, imported at the first access.
 
-The core, and torch with it, takes seconds to import, so the page is drawn before it is there. Python lets two threads
-that import parts of one package at once see each other's half-made modules, and an import that failed so is not tried
-again by itself. Here one thread imports at a time, the whole package first; all others wait. Imports no Gradio.
+The import of the core, and of torch with it, takes seconds, so the page is drawn before. In Python, two threads that
+import modules of one package at the same time can see each other's incomplete modules, and an import that failed for
+this reason is not repeated. Here one thread imports at a time, the whole package first; all others wait. Imports no
+Gradio.
 
-open_clip brings two libraries along that take as long to import as torch itself, and that the page never runs: timm,
-whose image towers are refused, and torch's compiler, which torchvision asks one question. They are left out while
-open_clip is imported; whoever wants them afterwards gets them.
+open_clip imports two libraries that take as long to import as torch itself and that the page never uses: timm, whose
+image towers are refused, and torch's compiler, of which torchvision calls one function. They are left out while
+open_clip is imported, and can be imported as usual afterwards.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from typing import Any
 
 PACKAGE = "cliptrase_core"
 OTHERS = {"torch": "torch", "zerogpu_model": "demo.zerogpu_model"}
-"""What else must not be imported by two threads at once: it is large, or imports the core at its top."""
+"""Further modules that two threads must not import at the same time: they are large, or import the core at the top."""
 LIGHT = frozenset(["errors"])
-"""Parts of the core that bring nothing large."""
+"""Modules of the core that import nothing large."""
 COMPILER = "torch._dynamo.utils"
 
-_lock = threading.RLock()  # re-entrant: demo.zerogpu_model is imported here and asks for more of the core itself
+_lock = threading.RLock()  # re-entrant: demo.zerogpu_model is imported here and imports further modules of the core
 
 
 def __getattr__(name: str) -> ModuleType:
-    """A package of the core with all its modules, a module, or one of `OTHERS`; waits while another thread imports.
+    """Import a package of the core with all its modules, a module, or one of `OTHERS`; waits while another thread does.
 
     Raises:
-        ModuleNotFoundError: there is none of this name.
+        ModuleNotFoundError: there is no module of this name.
     """
-    if name.startswith("__"):  # what Python itself looks for in a module
+    if name.startswith("__"):  # looked up by Python itself
         raise AttributeError(name)
     with _lock:
         importlib.import_module(PACKAGE)
@@ -45,21 +46,21 @@ def __getattr__(name: str) -> ModuleType:
         if name not in OTHERS:
             for found in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{module.__name__}."):
                 importlib.import_module(found.name)
-    globals()[name] = module  # the next time without the lock, which a forked worker might find taken
+    globals()[name] = module  # later accesses need no lock, which may be held by another thread at a fork
     return module
 
 
 class _Compiler(ModuleType):
-    """Stands for torch's compiler until something of it is used, or asked for by whoever is not torchvision."""
+    """Placeholder for torch's compiler while open_clip is imported; the first use imports the real module."""
 
     @staticmethod
     def is_compile_supported(device: str) -> bool:
-        """The one question, answered by the compiler itself."""
+        """Call the same function of the real module; torchvision calls only this one."""
         answer: bool = _compiler().is_compile_supported(device)
         return answer
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what Python itself looks for in a module
+        if name.startswith("__"):  # looked up by Python itself
             raise AttributeError(name)
         return getattr(_compiler(), name)
 
@@ -71,7 +72,7 @@ def _compiler() -> ModuleType:
 
 
 def _import_open_clip() -> None:
-    """Import open_clip without timm and without torch's compiler; what goes wrong shows when the core is imported."""
+    """Import open_clip without timm and torch's compiler; import errors are raised later, by the import of the core."""
     if "open_clip" in sys.modules:
         return
     stand_ins = {"timm": None, COMPILER: _Compiler(COMPILER)}

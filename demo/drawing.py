@@ -1,4 +1,4 @@
-"""Arrays become pictures: views, grids, heat maps, regions, boundaries, data URLs. Pure functions; no Gradio."""
+"""Pictures made from arrays: views, grids, heat maps, regions, boundaries, data URLs. Pure functions; no Gradio."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ Box = tuple[float, float, float, float]
 PatchSize = tuple[float, float]
 
 SHORTEST_SHOWN, LONGEST_SHOWN = 640, 1280
-"""Long side of a shown picture: small ones are enlarged here because Gradio never enlarges."""
+"""Limits of the long side of a shown picture, in pixels; small pictures are enlarged here because Gradio does not."""
 INSPECT_SIDE = 768
-"""Long side of the picture with the patch grid, about: cells must be large enough to hit."""
+"""Approximate long side of the picture with the patch grid, in pixels: cells must be large enough to click."""
 
 MARK = (230, 0, 30)
 
 
 def shown_size(size: Size) -> Size:
-    """Size at which a picture of `size` is shown: same shape, long side within the limits."""
+    """Return the size at which a picture of `size` is shown: same aspect ratio, long side within the limits."""
     return core.io.geometry.fitted(size, min(max(max(size), SHORTEST_SHOWN), LONGEST_SHOWN))
 
 
 def cell_side(grid: Size) -> int:
-    """Pixels of a patch in the inspected picture."""
+    """Return the side of a patch in the picture with the patch grid, in pixels."""
     return max(4, INSPECT_SIDE // max(grid))
 
 
 def view(pixels: Picture, size: Size, box: Box | None = None) -> Picture:
-    """Part of a picture at another size.
+    """Return a picture, or part of it, at another size.
 
     Args:
         pixels: (H, W, 3).
-        size: of the result.
-        box: (left, top, right, bottom) in `pixels`; None takes all.
+        size: (height, width) of the result.
+        box: (left, top, right, bottom) in `pixels`; None for the whole picture.
 
     Returns:
         (*size, 3).
     """
     picture = Image.fromarray(np.ascontiguousarray(pixels))
-    # reducing_gap keeps a 40-megapixel photograph from costing a second.
+    # Without reducing_gap, a 40-megapixel photograph takes a second.
     scaled = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
     return np.asarray(scaled)
 
 
 def with_grid(picture: Picture, side: int) -> Picture:
-    """The picture with faint lines between patches of `side` pixels."""
+    """Return the picture with faint lines between patches of `side` pixels."""
     return with_lines(picture, side, side)
 
 
 def with_lines(picture: Picture, tall: int, wide: int) -> Picture:
-    """The picture with faint lines between cells of (tall, wide) pixels."""
+    """Return the picture with faint lines between cells of (tall, wide) pixels."""
     out = picture.copy()
     for lines in (out[tall::tall], out[:, wide::wide]):
         lines[:] = (lines.astype(np.uint16) * 5 + 255 * 3) // 8
@@ -70,7 +70,7 @@ def with_lines(picture: Picture, tall: int, wide: int) -> Picture:
 
 
 def mark(picture: Picture, patch: Cell, side: int) -> Picture:
-    """The picture with one patch outlined in red, with a white edge that parts it from any colour."""
+    """Return the picture with one patch outlined in red; a white edge separates the outline from any colour."""
     out = picture.copy()
     width = max(2, side // 8)
     outline(out, patch, side, (255, 255, 255), width + max(1, width // 2))
@@ -88,14 +88,14 @@ def outline(picture: Picture, patch: Cell, side: int, colour: tuple[int, int, in
 
 
 def model_pixels(pixels: Picture, patch: Size) -> Picture:
-    """What a model is given, each of its pixels a square of whole screen pixels, with lines between patches.
+    """Return the model input enlarged by a whole factor, with lines between patches.
 
     Args:
         pixels: (H, W, 3) in the model frame.
         patch: (height, width) of a patch in these pixels.
 
     Returns:
-        (H*k, W*k, 3), k the largest that keeps the long side within `views.INSPECT_SIDE`, at least 1.
+        (H*k, W*k, 3), k the largest factor that keeps the long side within `INSPECT_SIDE`, at least 1.
     """
     times = max(1, INSPECT_SIDE // max(pixels.shape[:2]))
     out = core.viz.heatmap.enlarge(pixels, (pixels.shape[0] * times, pixels.shape[1] * times))
@@ -114,14 +114,14 @@ def heat_map(
     global_patches: Iterable[Cell] = (),
     ends: Range | None = None,
 ) -> Picture:
-    """A map over the picture in grey; the chosen patch outlined in red, global patches in white.
+    """Return a map over the picture in grey; the chosen patch is outlined in red, global patches in white.
 
     Args:
         picture: (h*cell, w*cell, 3), the model input.
         values: (h, w).
-        patch: (row, column) that looks; None where no patch does.
+        patch: (row, column) of the chosen patch; None for none.
         global_patches: (row, column) of each.
-        ends: values of the first and the last colour; None takes the map's own range.
+        ends: values of the first and the last colour; None for the range of the map.
 
     Returns:
         (h*cell, w*cell, 3).
@@ -138,19 +138,19 @@ def difference_map(
     patch: Cell | None,
     global_patches: Iterable[Cell] = (),
 ) -> Picture:
-    """Signed values over the picture in grey: blue for less, orange for more; the rest as in `heat_map`."""
+    """Return signed values over the picture in grey: blue for less, orange for more; otherwise as `heat_map`."""
 
     return _over(picture, core.viz.heatmap.signed_colours(values, most), patch, global_patches)
 
 
 def matrix_picture(colours: Picture) -> Picture:
-    """A matrix's colours at a size that can be looked at, each entry a square of whole pixels."""
+    """Return the colours of a matrix enlarged for display, each entry a square of whole pixels."""
     side = max(1, INSPECT_SIDE // len(colours))
     return core.viz.heatmap.enlarge(colours, (colours.shape[0] * side, colours.shape[1] * side))
 
 
 def own_range(values: npt.NDArray[np.floating], patch: Cell | None) -> Range:
-    """Lowest and highest value, the chosen patch left out: it may resemble itself far more than the rest does."""
+    """Return the lowest and highest value without the chosen patch, as its similarity to itself may be far larger."""
 
     return core.viz.heatmap.heat_range(values, patch) if patch else (float(values.min()), float(values.max()))
 
@@ -166,7 +166,7 @@ def _over(picture: Picture, colours: Picture, patch: Cell | None, global_patches
 
 
 NOISE_LINE, NOISE_GROUND = (90, 90, 90), (208, 208, 208)
-"""Colours of the hatching that noise patches get; the page's legend shows the same."""
+"""Colours of the hatching of noise patches; the page's legend uses the same."""
 
 
 def region_map(
@@ -176,14 +176,14 @@ def region_map(
     changed: npt.NDArray[np.bool_],
     chosen: int | None = None,
 ) -> Picture:
-    """Each region in its colour over the picture in grey, noise hatched, changed patches dotted.
+    """Return the clusters in colour over the picture in grey, noise hatched, changed patches dotted.
 
     Args:
         picture: (h*cell, w*cell, 3), the model input.
-        clusters: (h, w), region of each patch, -1 = noise.
-        colours: (K, 3) uint8 for regions 0..K-1; further rows are not used.
-        changed: (h, w), patches that get a dot.
-        chosen: region that gets a red outline; -1 outlines the noise.
+        clusters: (h, w), cluster of each patch, -1 = noise.
+        colours: (K, 3) uint8 for clusters 0..K-1; further rows are not used.
+        changed: (h, w), True for patches that get a dot.
+        chosen: cluster that gets a red outline; -1 outlines the noise, None nothing.
 
     Returns:
         (h*cell, w*cell, 3).
@@ -210,7 +210,7 @@ def _painted(wide: npt.NDArray[np.integer], colours: Picture) -> Picture:
 
 
 def _dot(picture: Picture, cells: npt.NDArray[np.bool_], side: int) -> None:
-    """Draw a white dot with a dark rim into the middle of each cell."""
+    """Draw a white dot with a dark rim in the middle of each cell that is True."""
     place = np.arange(side) - (side - 1) / 2
     away = np.hypot(place[:, None], place[None, :])  # (side, side)
     for radius, level in ((0.22 * side, 0), (0.14 * side, 255)):
@@ -218,23 +218,23 @@ def _dot(picture: Picture, cells: npt.NDArray[np.bool_], side: int) -> None:
 
 
 SAME, BEFORE, AFTER = (255, 255, 255), (230, 130, 0), (90, 220, 255)
-"""White, orange and light blue: told apart by lightness too; the page's key shows the same."""
+"""White, orange and light blue, which also differ in lightness; the page's legend uses the same."""
 DARK = 0.45
 DASH = 7
-"""Pixels of a dash: the old boundary is dashed, for eyes that colours do not tell apart."""
+"""Length of a dash in pixels: the old boundary is dashed, for readers who cannot distinguish the colours."""
 
 Labels = npt.NDArray[np.int32]
 Numbered = Sequence[tuple[int, tuple[int, int]]]
 
 
 def outlined(picture: Picture, labels: Labels, colours: Picture, opacity: float) -> Picture:
-    """Classes over a picture with their boundaries drawn, (H, W, 3).
+    """Return classes over a picture with their boundaries drawn, (H, W, 3).
 
     Args:
         picture: (H, W, 3).
         labels: (H, W), 0..C-1.
         colours: (C, 3) uint8.
-        opacity: of the classes.
+        opacity: opacity of the classes, 0 to 1.
     """
     drawn = core.viz.overlay
     out: Picture = drawn.lay_over(picture, labels, colours, "fill", opacity)
@@ -244,16 +244,16 @@ def outlined(picture: Picture, labels: Labels, colours: Picture, opacity: float)
 
 
 def boundaries(picture: Picture, before: Labels, after: Labels, components: Numbered = ()) -> Picture:
-    """Boundaries that stayed in white, those that went dashed in orange, new ones in light blue.
+    """Draw unchanged boundaries in white, removed ones dashed in orange, and new ones in light blue.
 
     Args:
         picture: (H, W, 3).
-        before: (H, W), labels.
-        after: (H, W), labels.
-        components: (number, (x, y) in pixels of the picture) of what is to be pointed at.
+        before: (H, W), labels before the change.
+        after: (H, W), labels after the change.
+        components: (number, (x, y) in pixels of the picture) of components to mark.
 
     Returns:
-        (H', W', 3) with a long side that can be looked at.
+        (H', W', 3) at the size of `shown_size`.
     """
 
     size, drawn = shown_size(picture.shape[:2]), core.viz.overlay
@@ -272,20 +272,20 @@ def boundaries(picture: Picture, before: Labels, after: Labels, components: Numb
 
 
 MARKED = (240, 228, 66)
-"""Yellow: far from dark grey in lightness, which nobody's eyes mix up."""
+"""Yellow: differs from dark grey in lightness, so that all readers can distinguish them."""
 DIMMED = 0.55
-"""How far the picture goes towards black."""
+"""Degree of darkening of the picture: 0 leaves it unchanged, 1 makes it black."""
 
 Mask = npt.NDArray[np.bool_]
 
 
 def marked(picture: Picture, where: Mask, left_out: Mask | None = None) -> Picture:
-    """A picture in dark grey with some pixels marked.
+    """Return a picture in dark grey with some pixels marked.
 
     Args:
         picture: (H, W, 3).
-        where: (h, w), pixels to mark, at any size of the same shape.
-        left_out: (h, w), pixels that do not count: black.
+        where: (h, w), True for pixels to mark; any size of the same aspect ratio.
+        left_out: (h, w), True for pixels that do not count; these become black.
 
     Returns:
         (H, W, 3).
@@ -302,33 +302,33 @@ def marked(picture: Picture, where: Mask, left_out: Mask | None = None) -> Pictu
 
 PICTURE_QUALITY = 88
 THUMBNAIL = (184, 128)
-"""(width, height) of an example in the strip: twice its size on the page, for sharp screens."""
+"""(width, height) of an example in the strip: twice its size on the page, for high-resolution screens."""
 QUEUED = (144, 108)
-"""(width, height) of a picture in the queue, half as large again as on the page."""
+"""(width, height) of a picture in the queue: 1.5 times its size on the page."""
 LABEL_COMPRESSION = 1
-"""Of a PNG: label maps are large areas, so that little effort is enough."""
+"""PNG compression level of label maps; low, because large uniform areas compress easily."""
 
 
 def picture_url(picture: Picture, quality: int = PICTURE_QUALITY) -> str:
-    """A picture (H, W, 3) as a JPEG in a data URL."""
+    """Return a picture (H, W, 3) as a JPEG in a data URL."""
     return _url(picture, "JPEG", quality=quality)
 
 
 @lru_cache(maxsize=64)
 def thumbnail(path: Path) -> str:
-    """A bundled picture, small, in a data URL."""
+    """Return a thumbnail of a bundled picture in a data URL."""
     with Image.open(path) as file:
         file.draft("RGB", (2 * THUMBNAIL[0], 2 * THUMBNAIL[1]))
         return _url(np.asarray(ImageOps.fit(file.convert("RGB"), THUMBNAIL)), "JPEG", quality=80)
 
 
 def small_url(pixels: Picture) -> str:
-    """A picture (H, W, 3) as a thumbnail in a data URL."""
+    """Return a thumbnail of a picture (H, W, 3) in a data URL."""
     return _url(np.asarray(ImageOps.fit(Image.fromarray(pixels), QUEUED)), "JPEG", quality=70)
 
 
 def small_overlay_url(pixels: Picture, labels: npt.NDArray[np.int32], colours: Picture) -> str:
-    """Classes over a picture (H, W, 3) as a thumbnail in a data URL; made small first, whatever its size.
+    """Return a thumbnail of classes over a picture (H, W, 3) in a data URL; the picture is reduced first.
 
     Args:
         pixels: (H, W, 3).
@@ -340,21 +340,21 @@ def small_overlay_url(pixels: Picture, labels: npt.NDArray[np.int32], colours: P
 
 
 def labels_url(labels: npt.NDArray[np.int32]) -> str:
-    """Labels (H, W) as a PNG in a data URL: red holds the low byte, green the high one."""
+    """Return labels (H, W) as a PNG in a data URL: red holds the low byte, green the high one."""
     coded = np.zeros((*labels.shape, 3), dtype=np.uint8)
     coded[..., 0], coded[..., 1] = labels & 255, labels >> 8
     return _url(coded, "PNG", compress_level=LABEL_COMPRESSION)
 
 
 def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
-    """The two likeliest classes of every patch, for the browser.
+    """Encode the two likeliest classes of every patch for the browser.
 
     Args:
-        probabilities: (C, h, w), adding to 1 over classes.
+        probabilities: (C, h, w), sum 1 over classes.
 
     Returns:
-        base64 of (h*w, 4) int16, little-endian: class, its probability in thousandths, the next class and its own;
-        -1 where there is one class only. The two never add to more than 1000.
+        base64 of (h*w, 4) int16, little-endian: likeliest class, its probability in thousandths, second class, its
+        probability; -1 for the second if there is only one class. The two probabilities add to at most 1000.
     """
     flat = probabilities.reshape(len(probabilities), -1)
     columns = np.arange(flat.shape[1])

@@ -1,4 +1,4 @@
-"""End the program at Ctrl-C at any moment, without a trace. Imports nothing that takes time."""
+"""End of the program at Ctrl-C, at any moment and without a traceback. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import threading
 from typing import NoReturn
 
 INTERRUPTED = 130
-"""Exit code, as a shell gives it, of a program that Ctrl-C ended before it was up, or did not want to wait for."""
+"""Exit code, as in a shell, after Ctrl-C before the page is up, or after a second Ctrl-C."""
 
 
 def in_charge() -> bool:
-    """Whether this is the program itself: `gradio app.py` runs its file once more, in a thread, to watch it."""
+    """Return whether this is the main run: `gradio app.py` runs its file once more, in a thread, to watch it."""
     return threading.current_thread() is threading.main_thread()
 
 
 def at_once() -> None:
-    """From now on Ctrl-C ends the program at once: imports take seconds, and there is nothing to put away yet."""
+    """Make Ctrl-C end the program immediately: imports take seconds, and there is nothing to clean up yet."""
     if in_charge():
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 def wait() -> None:
-    """Return at Ctrl-C, or when the system asks the program to end; a second Ctrl-C ends it at once."""
+    """Wait until Ctrl-C or a termination signal; a second one ends the program immediately."""
     asked = threading.Event()
 
     def end(*_: object) -> None:
@@ -34,12 +34,12 @@ def wait() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    while not asked.wait(0.5):  # on Windows, Ctrl-C is not heard during an endless wait
+    while not asked.wait(0.5):  # on Windows, a wait without a timeout does not react to Ctrl-C
         pass
 
 
 def now() -> NoReturn:
-    """End well. A thread may still be loading a model: what it would say at the end of Python helps nobody."""
+    """End the program with exit code 0, without errors of a thread that may still be loading a model."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

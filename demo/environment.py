@@ -1,6 +1,6 @@
-"""Variables that keep a page from starting: put right where that is possible, else refused in one line.
+"""Environment variables that can prevent the start: corrected if possible, else refused with one line.
 
-Gradio reads them while it is imported, and ends with a page of trace on some: `settle` comes before. Imports no Gradio.
+Gradio reads them at import and ends with a long traceback on some, so `settle` runs before. Imports no Gradio.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import httpx
 from demo.errors import UserError
 
 BAD_INPUT = 2
-"""Exit code for what the person can fix, as everywhere in this project."""
+"""Exit code for errors that the user can fix, as everywhere in this project."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("", "0.0.0.0", "::")
 PORTS = (1, 65535)
@@ -30,13 +30,13 @@ NUMBERS = {
     "GRADIO_ANALYTICS_MAX_EVENTS": (1, 10**9),
     "GRADIO_DEBUG": (0, 1),
 }
-"""Variables that Gradio takes for whole numbers without a look, with the least and the most that make sense."""
+"""Variables that Gradio converts to integers without a check, with the smallest and largest sensible value."""
 
 
 def settle() -> None:
-    """Make the environment one that the page can start in; what cannot be put right ends the program with one line."""
+    """Correct the environment so that the page can start; end the program with one line if this is not possible."""
     try:
-        os.environ["FORWARDED_ALLOW_IPS"] = ""  # of the server below Gradio: demo/security.py decides who is believed
+        os.environ["FORWARDED_ALLOW_IPS"] = ""  # of the server below Gradio; demo/security.py checks proxies instead
         for put_right in (_numbers, _home, _temporary_folder, _certificates, _proxies):
             put_right()
     except UserError as error:
@@ -50,13 +50,13 @@ def refuse(text: str) -> NoReturn:
 
 
 def port() -> int | None:
-    """The port that was asked for, and no other; None takes the first free one."""
+    """Return the requested port, the only one to use; None for the first free one."""
     asked = os.environ.get("GRADIO_SERVER_PORT")
     return int(asked) if asked else None
 
 
 def why_no_address() -> str:
-    """Why the page cannot listen where it was told to; plain text."""
+    """Return the reason why the page cannot listen on its address and port; plain text."""
     name, asked = os.environ.get("GRADIO_SERVER_NAME") or LOOPBACK[1], port()
     try:
         with socket.socket() as probe:
@@ -86,9 +86,9 @@ def _numbers() -> None:
 
 
 def _home() -> None:
-    """Libraries keep what they fetch below the home folder; without one they would make a folder called "~"."""
+    """Set a home folder if there is none: libraries store downloads below it, and would create a folder "~" instead."""
     if not os.environ.get("HOME"):
-        os.environ.pop("HOME", None)  # empty counts as not set: the list of users is asked then
+        os.environ.pop("HOME", None)  # empty counts as not set: the user database is read then
     if os.path.expanduser("~") == "~":
         os.environ["HOME"] = str(Path(_temporary(), "cliptrase-home"))
 
@@ -101,7 +101,7 @@ def _temporary() -> str:
 
 
 def _temporary_folder() -> None:
-    """Where uploads lie: on a shared machine, the usual one may be another user's."""
+    """Choose a writable folder for uploads: on a shared machine, the usual one may belong to another user."""
     given = os.environ.get("GRADIO_TEMP_DIR")
     if _can_write(Path(given or Path(_temporary(), "gradio"))):
         return
@@ -121,7 +121,7 @@ def _can_write(folder: Path) -> bool:
 
 
 def _certificates() -> None:
-    """A network with a proxy often brings its own certificates."""
+    """Check the file of certificates: a network with a proxy often has its own."""
     try:
         httpx.create_ssl_context()
     except OSError as error:
@@ -130,13 +130,13 @@ def _certificates() -> None:
 
 
 def _proxies() -> None:
-    """The page asks itself whether it is up: that must never go through a proxy. The model hub may."""
+    """Exclude this machine from proxies: the page checks over HTTP that it is up. The model hub may use a proxy."""
     found = {scheme: address for scheme, address in urllib.request.getproxies().items() if address and scheme != "no"}
     if not found:
         return
     for scheme, address in found.items():
         variable = next((n for n in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY") if os.environ.get(n)), None)
-        if variable is None:  # of the system's settings, which count no longer once a variable is there
+        if variable is None:  # from the system's settings, which are ignored once a variable is set
             os.environ[f"{scheme}_proxy"] = address
         if scheme in ("http", "https", "all"):
             _expect_proxy(variable or f"{scheme}_proxy", address)

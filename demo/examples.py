@@ -1,4 +1,4 @@
-"""Bundled pictures with words for them. Read when the page opens, never at import."""
+"""Bundled pictures with suitable words. Read when the page opens, never at import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from demo.settings import EXAMPLES
 
 FIRST = "kitten"
-"""The example that a page opens with."""
+"""Name of the example that is shown when the page opens."""
 _log = logging.getLogger(__name__)
 
 
@@ -19,11 +19,11 @@ class Example:
     """One bundled picture.
 
     Attributes:
-        path: of the picture.
-        words: vocabulary that suits it.
-        title: for people; may be empty.
-        alt: what it shows, for whoever does not see it.
-        credit: who made it; may be empty.
+        path: file of the picture.
+        words: vocabulary that suits the picture.
+        title: title for people; may be empty.
+        alt: description of the picture, for people who cannot see it.
+        credit: author of the picture; may be empty.
     """
 
     path: Path
@@ -34,12 +34,12 @@ class Example:
 
     @property
     def name(self) -> str:
-        """What a link calls it."""
+        """Name of the example in a link."""
         return self.path.stem
 
 
 def read_examples(folder: Path = EXAMPLES) -> list[Example]:
-    """Examples that `examples.json` lists and that exist; none without the folder."""
+    """Read the examples that `examples.json` lists and that exist; none without the folder."""
     try:
         entries = json.loads((folder / "examples.json").read_text(encoding="utf-8"))
         found = [

@@ -1,8 +1,8 @@
-"""What Gradio leaves open and this page closes: files that nobody uploaded, links, private listeners, old files.
+"""Protection that Gradio lacks: against files that nobody uploaded, links, calls of private listeners, old files.
 
-Gradio checks the path of a picture only where the request says that it is a file; without that word, any file of
-the server would be read. It also fetches links for whoever asks. And a private listener is not listed, but answers
-to its name. Tests in `tests/demo/test_safety.py` hold each of these against the real server.
+Gradio checks the path of a picture only if the request declares it a file; without this declaration, any file of the
+server would be read. It also downloads links for any client. And a private listener is not listed, but can be called
+by its name. Tests in `tests/demo/test_safety.py` check each of these against the real server.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "strict-origi
 
 
 class SafeHeaders:
-    """Adds `HEADERS` to every answer."""
+    """ASGI middleware that adds `HEADERS` to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stand before an application."""
+        """Wrap an application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; answers get the headers on their way out."""
+        """Pass everything on; add the headers to each response."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -50,10 +50,10 @@ _CALL = re.compile(r"/gradio_api/(?:call(?:/v2)?|run|api)/([^/]+)")
 
 
 class GuardedBlocks(gr.Blocks):
-    """Blocks whose listeners get a picture as the path of an upload, no other file, and work while it is wanted."""
+    """Blocks whose listeners get pictures as paths of uploads, refuse other files, and stop work that is cancelled."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what `gr.Blocks` takes."""
+        """Accept the arguments of `gr.Blocks`."""
         super().__init__(*args, **kwargs)
         self.tokens = Tokens()
 
@@ -68,7 +68,7 @@ class GuardedBlocks(gr.Blocks):
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Note whose the files are that come and go."""
+        """Run an event; note the session of all files in its inputs and outputs."""
         self._note(session_hash, request, inputs)
         answer: dict[str, Any] = await super().process_api(
             block_fn, inputs, state, request, iterator, session_hash, *args, **kwargs
@@ -92,7 +92,7 @@ class GuardedBlocks(gr.Blocks):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """Run a listener, or the next step of one, under the token of its event."""
+        """Run a listener, or its next step, under the token of its event."""
         session = getattr(requests, "session_hash", None)
         token = self.tokens.token(event_id, session, asked_at(requests), limit_of(block_fn.fn))
         going_on = False
@@ -103,7 +103,7 @@ class GuardedBlocks(gr.Blocks):
                 )
             going_on = bool(answer["is_generating"])
             return answer
-        except CancelledError:  # Stop, or the end of the server: a thread may still be at work
+        except CancelledError:  # Stop, or end of the server: a thread may still be working
             token.cancel()
             raise
         finally:
@@ -113,7 +113,7 @@ class GuardedBlocks(gr.Blocks):
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
-        """Hand uploads on untouched (Gradio would open them, and fail with a message of its own); refuse the rest."""
+        """Pass uploads on unopened (Gradio would open them, and fail with a message of its own); refuse other files."""
         read = {i: _reader_of(block) for i, block in enumerate(block_fn.inputs)}
         paths: dict[int, Any] = {i: reader(inputs[i]) for i, reader in read.items() if reader and i < len(inputs)}
         others = [None if i in paths else value for i, value in enumerate(inputs)]
@@ -123,7 +123,7 @@ class GuardedBlocks(gr.Blocks):
         return [paths.get(i, value) for i, value in enumerate(ready)]
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> Any:
-        """Let a session's copies of components note their files where `delete_cache` looks: theirs would stay."""
+        """Make a session's copies of components share the file list of `delete_cache`: else their files would stay."""
         for block in block_fn.outputs:
             if state is not None and not block.stateful and block._id in state:
                 state[block._id].temp_files = block.temp_files
@@ -131,16 +131,16 @@ class GuardedBlocks(gr.Blocks):
 
 
 class OnlyPublicCalls:
-    """ASGI middleware: calls by name reach public endpoints only."""
+    """ASGI middleware that limits calls by name to public endpoints."""
 
     def __init__(self, app: Any) -> None:
-        """Stand before an app."""
+        """Wrap an app."""
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer 404 to a call of anything else."""
+        """Answer 404 to calls of anything else."""
         found = _CALL.search(scope["path"]) if scope["type"] == "http" else None
-        # "predict" is how the page itself calls listeners that do not queue, by number.
+        # The page itself calls listeners without a queue through "predict", by number.
         if found and found[1] not in {"predict", *_public_names(scope["app"].get_blocks())}:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
             await send({"type": "http.response.body", "body": b"There is no such endpoint. GET /gradio_api/info."})
@@ -149,20 +149,20 @@ class OnlyPublicCalls:
 
 
 def uploaded(payload: Any) -> str | None:
-    """The path of an uploaded picture.
+    """Return the path of an uploaded picture.
 
     Args:
-        payload: what the browser or a client sent for an image; None where there is none.
+        payload: value that the browser or a client sent for an image; None if there is none.
 
     Raises:
-        gr.Error: it names a link, a file elsewhere, or no file.
+        gr.Error: the value is a link, a file elsewhere, or no file.
     """
     if payload is None:
         return None
     path = payload.get("path") if isinstance(payload, dict) else None
     try:
         inside = isinstance(path, str) and Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
-    except (OSError, ValueError):  # too long, or holds what no path can
+    except (OSError, ValueError):  # too long, or with characters that no path can have
         inside = False
     if not inside:
         raise gr.Error(NO_UPLOAD, print_exception=False)
@@ -170,20 +170,20 @@ def uploaded(payload: Any) -> str | None:
 
 
 def uploads(payload: Any) -> list[str]:
-    """The paths of one upload or of several; errors as `uploaded`."""
+    """Return the paths of one upload or of several; raises the errors of `uploaded`."""
     found = map(uploaded, payload if isinstance(payload, list) else [payload])
     return [path for path in found if path is not None]
 
 
 def _reader_of(block: Any) -> Callable[[Any], Any] | None:
-    """Who reads what a person gives to a component, where that is files."""
+    """Return the function that reads the uploads of a component; None if the component takes no files."""
     if isinstance(block, (gr.File, gr.UploadButton)) and block.file_count != "single":
         return uploads
     return uploaded if isinstance(block, (gr.Image, gr.File, gr.UploadButton)) else None
 
 
 def _holds_file(value: Any) -> bool:
-    """Whether there is, at any depth, what Gradio takes for a file."""
+    """Return whether a value contains, at any depth, anything that Gradio treats as a file."""
     if isinstance(value, dict):
         return isinstance(value.get("path"), str) or any(map(_holds_file, value.values()))
     return isinstance(value, (list, tuple)) and any(map(_holds_file, value))

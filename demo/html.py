@@ -1,4 +1,4 @@
-"""Pieces of HTML and of plain text that every tab uses. Whatever a person typed is escaped by these. No Gradio."""
+"""HTML and plain text that every tab uses. These functions escape everything that a user typed. No Gradio."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def strip(kind: str, title: str, text: str) -> str:
-    """A line that stands out.
+    """Return a highlighted line.
 
     Args:
         kind: "calm", "busy", "note" or "bad".
@@ -18,13 +18,13 @@ def strip(kind: str, title: str, text: str) -> str:
 
 
 def working(title: str, share: float, text: str, label: str = "") -> str:
-    """A line on work that goes on, with a bar.
+    """Return a line about work in progress, with a progress bar.
 
     Args:
         title: plain text, in bold.
-        share: of the work that is done, 0 to 1.
+        share: completed share of the work, 0 to 1.
         text: plain text.
-        label: of the bar, plain text; empty takes the title.
+        label: label of the bar, plain text; the title if empty.
     """
     named = html.escape(label or title)
     return (
@@ -34,38 +34,38 @@ def working(title: str, share: float, text: str, label: str = "") -> str:
 
 
 def hint(text: str) -> str:
-    """A paragraph in small grey letters; `text` is plain."""
+    """Return a paragraph in small grey letters; `text` is plain text."""
     return f'<p class="hint">{html.escape(text)}</p>'
 
 
 def caption(text: str) -> str:
-    """A line above a picture; `text` is plain."""
+    """Return a line above a picture; `text` is plain text."""
     return f'<p class="caption">{html.escape(text)}</p>'
 
 
 def sheet(rows: Sequence[tuple[str, str]]) -> str:
-    """Pairs of a name and a value, one below the other; both are plain."""
+    """Return a list of pairs of a name and a value, one below the other; both are plain text."""
     pairs = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows)
     return f'<dl class="sheet">{pairs}</dl>'
 
 
 def word(text: str) -> str:
-    """What a person typed, kept from turning the text around it (right-to-left scripts)."""
+    """Return text of the user, isolated so that right-to-left scripts do not reorder the text around it."""
     return f"<bdi>{html.escape(text)}</bdi>"
 
 
 def swatch(colour: str) -> str:
-    """A small square; `colour` as CSS writes it."""
+    """Return a small coloured square; `colour` in CSS notation."""
     return f'<span class="swatch" style="background:{colour}"></span>'
 
 
 def sort_head(name: str, kind: str, *, falling: bool) -> str:
-    """Head of a table's column; it is a button that sorts.
+    """Return the head of a table's column, a button that sorts the table.
 
     Args:
-        name: of the column, plain text.
+        name: name of the column, plain text.
         kind: "text" or "number".
-        falling: whether the table comes sorted by this column, largest first.
+        falling: True if the table is sorted by this column at first, largest value on top.
     """
     return (
         f'<th scope="col" aria-sort="{"descending" if falling else "none"}">'
@@ -74,17 +74,17 @@ def sort_head(name: str, kind: str, *, falling: bool) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share of 1, for people: with a space at which no line breaks, as the browser's own sentences have it."""
+    """Return a share of 1 as a percentage with a no-break space, in the format of the sentences of the browser code."""
     if digits and 0 < share < 0.001:
         return "&lt; 0.1\u00a0%"
     return f"{100 * share:.{digits}f}\u00a0%"
 
 
 def seconds(duration: float) -> str:
-    """A duration in seconds, for people; no line breaks before its unit."""
+    """Return a duration in seconds as text, with a no-break space before the unit."""
     return f"{duration:.2f}\u00a0s" if duration >= 0.1 else f"{duration * 1000:.0f}\u00a0ms"
 
 
 def some(names: list[str], limit: int) -> str:
-    """The first names, and how many more there are; plain text."""
+    """Return the first names, and the number of the others; plain text."""
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

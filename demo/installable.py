@@ -1,4 +1,4 @@
-"""What makes the page installable, wherever a proxy shows it: Gradio's own addresses begin at the top of the site."""
+"""Web app manifest that works at any path of a proxy; the addresses in Gradio's own begin at the top of the site."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MANIFEST = "manifest.json"
 ICON_SIZES = (192, 512)
-"""Others are not answered (`demo.security`): Gradio would make any."""
+"""Sides of icons in pixels. Other sizes are refused (`demo.security`): Gradio would make any."""
 
 
 def manifest(name: str, root: str) -> bytes:
-    """The manifest of an installable page, as JSON.
+    """Return the manifest of an installable page, as JSON.
 
     Args:
-        name: of the page.
-        root: what GRADIO_ROOT_PATH says: the path, or the whole address, below which the page is shown.
+        name: name of the page.
+        root: value of GRADIO_ROOT_PATH: the path, or the whole address, below which the page is shown.
     """
     below = root.rstrip("/") if root.startswith("http") else "".join(f"/{part}" for part in root.split("/") if part)
     icons = [
@@ -29,14 +29,14 @@ def manifest(name: str, root: str) -> bytes:
 
 
 class Installable:
-    """ASGI middleware: a manifest that a proxy may put anywhere, and a page that finds it."""
+    """ASGI middleware that serves a manifest at any path, and makes the page link to it."""
 
     def __init__(self, app: ASGIApp, name: str) -> None:
-        """Stand before an application whose page is called `name`."""
+        """Wrap an application whose page is called `name`."""
         self._app, self._name = app, name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer for the manifest, pass on everything else."""
+        """Answer requests for the manifest, pass on everything else."""
         path = scope["path"] if scope["type"] == "http" else ""
         if path.endswith(f"/{MANIFEST}"):
             content = manifest(self._name, scope["app"].get_blocks().root_path)
@@ -48,11 +48,11 @@ class Installable:
 
 
 class _Rewriting:
-    """Sends a page on whole, its link to the manifest made relative; anything else as it comes."""
+    """Sender that makes the link to the manifest in HTML pages relative; passes everything else on unchanged."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._start: Message | None = None  # of a page, held back until its length is known
+        self._start: Message | None = None  # of a page, delayed until its length is known
         self._body = bytearray()
 
     async def __call__(self, message: Message) -> None:

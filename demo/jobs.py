@@ -14,22 +14,22 @@ Step = tuple[float, str]
 Progress = Callable[[float, str], None]
 
 EVERY = 0.25
-"""Seconds from one look at the work to the next."""
+"""Interval between two checks of the work, in seconds."""
 
 
 def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]:
-    """Run work in a thread of its own and yield its steps; closing the generator ends the work at its next step.
+    """Run work in its own thread and yield its steps; closing the generator ends the work at its next step.
 
-    The work heeds the token that this generator was begun under.
+    The work can be cancelled by the token that is current when the generator starts.
 
     Args:
-        work: is given a callable that it tells (share in [0, 1], what happens).
+        work: function that gets a callable to report its steps, (share in [0, 1], description).
 
     Yields:
         The newest step when there is a new one, a few times a second.
 
     Returns:
-        What the work returns; what it raises is raised.
+        The result of the work; an error of the work is raised here.
     """
     newest: list[Step] = []
     token = current() or CancelToken()
@@ -44,7 +44,7 @@ def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]
         try:
             with cancellable(token):
                 done.append(work(tell))
-        except BaseException as error:  # handed to whoever waits
+        except BaseException as error:  # raised in the waiting thread below
             failed.append(error)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True, name="watched")
@@ -57,7 +57,7 @@ def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]
                 shown = newest[:]
                 yield shown[0]
     finally:
-        if thread.is_alive():  # left: of what is done, nothing more needs to end
+        if thread.is_alive():  # the generator was closed early; finished work needs no cancelling
             token.cancel()
     if failed:
         raise failed[0]

@@ -1,4 +1,4 @@
-"""Names of models as pages and clients give them, facts about a loaded one, and which are offered. No Gradio."""
+"""Names of models from pages and clients, facts about a loaded model, and the list of offered models. No Gradio."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 NANO = "nano"
 REAL = "ViT-B-16:openai"
-"""What nano stands in for: the paper's backbone, good for photographs; a test compares it with the core's."""
+"""Model that nano replaces when needed: the paper's backbone, good for photographs; a test compares it to the core."""
 
 LONGEST = 120
-"""Characters of a name: the longest that open_clip knows have some 60."""
+"""Maximum characters of a name; the longest names in open_clip have about 60."""
 
-# What names and tags are made of. No slash or backslash: nothing that a page sends may name a file.
+# Characters of names and tags. No slash or backslash: no value from a page may be the path of a file.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(:[A-Za-z0-9][A-Za-z0-9_.+-]*)?")
 
 
 def read_key(text: Any) -> str:
-    """The one way to write a model: "nano", "ViT-B-16:openai".
+    """Return the canonical name of a model, such as "nano" or "ViT-B-16:openai".
 
     Args:
         text: "ViT-B-16" for the usual weights, or "ViT-B-16:tag".
 
     Raises:
-        UserError: no name that open_clip knows, a model that CLIPtrase cannot run on, or anything like a file.
+        UserError: a name unknown to open_clip, a model that CLIPtrase cannot run on, or a text that resembles a file.
     """
 
     plain = text.strip() if isinstance(text, str) else ""
@@ -60,41 +60,41 @@ def read_key(text: Any) -> str:
 
 
 def key_of(segmenter: Segmenter) -> str:
-    """The key of a loaded model."""
+    """Return the key of a loaded model."""
     info = segmenter.info
     return NANO if info.name == NANO else f"{info.name}:{info.pretrained}"
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """Architecture and weights of a key."""
+    """Return the architecture and the weights of a key."""
     name, _, pretrained = key.partition(":")
     return name, pretrained or "embedded"
 
 
 def _folded(tag: str) -> str:
-    """Open_clip does not tell these apart."""
+    """Return a tag in the form that open_clip compares: it ignores case, and "-" equals "_"."""
     return tag.lower().replace("-", "_")
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """A loaded model, for people and for clients.
+    """Facts about a loaded model, for people and for clients.
 
     Attributes:
-        key: how it is asked for.
+        key: canonical name, as from `read_key`.
         name: architecture, or "nano".
         pretrained: tag, file name, or "embedded".
-        source: where its weights came from.
+        source: origin of the weights.
         digest: start of the SHA-256 of the weight file.
-        parameters: numbers that it has learned.
-        nbytes: memory that they take.
-        device: as torch names it.
+        parameters: number of learned values.
+        nbytes: memory of the weights, in bytes.
+        device: name of the device as in torch.
         precision: "fp32", "bf16" or "fp16".
-        threads: of the processor, that one request uses.
+        threads: number of processor threads of one request.
         short_side: native input size in pixels.
-        patch: (height, width) of a patch in pixels of the model.
-        layers: blocks of the image tower.
-        heads: heads of each block.
+        patch: (height, width) of a patch in pixels of the model input.
+        layers: number of blocks of the image tower.
+        heads: number of heads of each block.
     """
 
     key: str
@@ -115,13 +115,13 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Offered:
-    """A model that the page proposes.
+    """Model that the page proposes.
 
     Attributes:
-        key: how it is asked for.
-        megabytes: what it takes in memory, and about what is fetched.
-        remark: what it is good for.
-        here: whether its weights are on this computer; None while that is not known yet.
+        key: canonical name, as from `read_key`.
+        megabytes: memory of the weights in MB, about the size of the download.
+        remark: advice on its use.
+        here: True if its weights are on this computer; None if that is not known yet.
     """
 
     key: str
@@ -131,16 +131,16 @@ class Offered:
 
 
 def offered(*, look: bool) -> list[Offered]:
-    """The models that the page proposes.
+    """Return the models that the page proposes.
 
     Args:
-        look: also find out which are on this computer, which needs the core and reads the Hub cache.
+        look: True also checks which are on this computer, which needs the core and reads the Hub cache.
     """
     return [Offered(key, megabytes, remark, _is_here(key) if look else None) for key, megabytes, remark in OFFERED]
 
 
 def facts_of(key: str, segmenter: Segmenter) -> ModelFacts:
-    """Everything about a loaded model."""
+    """Return the facts about a loaded model."""
 
     info, backbone = segmenter.info, segmenter.backbone
     return ModelFacts(
@@ -162,16 +162,16 @@ def facts_of(key: str, segmenter: Segmenter) -> ModelFacts:
 
 
 def model_bytes(segmenter: Segmenter) -> int:
-    """Memory that a model's weights take."""
+    """Return the memory of a model's weights, in bytes."""
     return sum(p.numel() * p.element_size() for p in segmenter.info.model.parameters())
 
 
 def weighed(name: str) -> int:
-    """Bytes that an architecture's weights take in float32, before any are loaded; 0 where that cannot be told."""
+    """Return the size of an architecture's weights in float32, in bytes, before any are loaded; 0 if it is unknown."""
 
     config = core.models.architectures.configuration(name)
     if config["text_cfg"].get("hf_model_name"):
-        return 0  # its text tower is another library's: only building it in full would tell
+        return 0  # the text tower comes from another library: only a full build would show its size
     return 4 * sum(p.numel() for p in core.models.architectures.build(name, config).parameters())
 
 

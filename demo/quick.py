@@ -1,9 +1,9 @@
-"""What Gradio and Python do at every start and the page has no use for.
+"""Removal of work that Gradio and Python do at every start and that the page does not need.
 
-While its components are made, Gradio parses the source of each and writes a file beside it that helps editors, anew at
-every start. For a class that lies in no file it leaves that out. Around every request it has matplotlib draw into
-memory, which imports all of it at the first one; this page never draws through matplotlib's own state. And Python looks
-for garbage again and again while a million objects are made that all stay. Imports no Gradio itself.
+At every start, Gradio parses the source of each component class and writes a file beside it that helps editors. It
+skips classes without a source file. Around every request it makes matplotlib draw into memory, which imports all of
+matplotlib at the first request; this page never uses matplotlib's global state. And Python runs its garbage collector
+many times while a million permanent objects are created. Imports no Gradio itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 @contextmanager
 def classes_without_files() -> Iterator[None]:
-    """As long as this lasts, Gradio's classes seem to lie in no file."""
+    """Make Gradio's classes appear to have no source file within this context."""
     getfile = inspect.getfile
 
     def no_file_of_classes(thing: Any) -> str:
@@ -35,12 +35,12 @@ def classes_without_files() -> Iterator[None]:
 
 
 def without_matplotlib() -> None:
-    """Have Gradio, which is imported by now, answer requests without importing matplotlib."""
+    """Make Gradio answer requests without importing matplotlib; Gradio must already be imported."""
     vars(sys.modules["gradio.utils"])["MatplotlibBackendMananger"] = nullcontext
 
 
 def collect_after(loaded: Callable[[], None]) -> None:
-    """Let Python look for garbage again once `loaded` returns; what is there by then is not looked at any more."""
+    """Enable garbage collection again once `loaded` returns; objects that exist by then are never collected."""
 
     def go_on() -> None:
         loaded()

@@ -1,4 +1,4 @@
-"""A finished picture of the queue in the result above, with the words and settings that made it: to look at, to fix."""
+"""Review of a finished picture of the queue: shows its result for fixing, with the words and settings that made it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ GONE = "This picture is not done, or was taken out of the queue. Press Segment a
 
 
 class ReviewHandlers:
-    """One method for each event; keeps nothing of any visitor."""
+    """Handlers of the events of reviewing, one method per event; stores no data of visitors."""
 
     def __init__(self, service: Service, results: SegmentHandlers) -> None:
-        """Serve pages from one service; `results` shows what it makes."""
+        """Serve pages from one service; `results` makes the views of its results."""
         self._service, self._results = service, results
 
     @plainly
     def open(self, batch: Batch | None, event: gr.SelectData) -> dict[str, Any]:
-        """A picture of the queue was clicked: new values by the components' names; errors stand in the status."""
+        """Open a clicked picture of the queue. Return new values by component name; errors appear in the status."""
         try:
             index = whole("picture", event.index, 0)
             if batch is None or batch.request is None or index >= len(batch.items) or batch.items[index].state != DONE:
@@ -53,7 +53,7 @@ class ReviewHandlers:
 
     @plainly
     def refine(self, run: Run | None, path: str | None, wanted: tuple[str, Shown] | None) -> Iterator[ChangeView]:
-        """After the result: its boundaries are refined, where those of the batch were."""
+        """Refine the boundaries of the result, if the batch was refined."""
         if run is None or wanted is None or wanted[1].run != run:
             yield same(ChangeView)
             return
@@ -67,21 +67,21 @@ class ReviewHandlers:
 
 
 def told(name: str, cut: SegmentView) -> str:
-    """HTML: which picture of the batch is shown, and its classes."""
+    """Return HTML with the name of the shown picture of the batch, and its classes."""
     return strip("calm", "From the batch:", f"{name}. {shares(cut)}.")
 
 
 def wire(
     tab: queue.BatchTab, settings: dict[str, Any], shown: result.Result, shared: Shared, handlers: ReviewHandlers
 ) -> tuple[Any, Any]:
-    """Wire the queue's pictures; the events that may run long.
+    """Wire the queue's pictures. Return the events that may run long.
 
     Args:
-        tab: whose queue it is.
+        tab: tab with the queue.
         settings: components by the names of `reopen.SETTINGS` and of `further_options`.
         shown: components of the result.
-        shared: picture and run.
-        handlers: of these events.
+        shared: components of the picture and the run.
+        handlers: handlers of these events.
     """
     wanted = gr.State(None)
     places = places_of(settings, shown, shared, wanted=wanted)

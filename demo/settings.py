@@ -12,57 +12,57 @@ from cliptrase_core import options
 METHODS, PRESETS = tuple(options.METHODS), tuple(options.PRESETS)
 DENOISE, TEMPLATES = options.DENOISE, options.TEMPLATES
 OUTGOING, INCOMING = DIRECTIONS = ("outgoing", "incoming")
-"""What a patch looks at; who looks at it."""
+"""Directions of attention: from the chosen patch to others, and from others to it."""
 DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
 
 MAX_UPLOAD_BYTES = 40_000_000
-"""What phones make of 50 megapixels."""
+"""Maximum bytes of a picture: enough for a photograph of 50 megapixels from a phone."""
 MAX_FILES = 20
-"""Files of one upload, and pictures of one batch."""
+"""Maximum number of files of one upload, and of pictures of one batch."""
 QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
-"""Every 10 minutes, remove uploads and results that are older than 2 hours."""
+"""Interval and age in seconds: every 10 minutes, uploads and results older than 2 hours are removed."""
 
 TIME_LIMIT_S = 300
-"""Seconds that one event may take: Meta's largest SAM on two cores stays below."""
+"""Time limit of one event in seconds; Meta's largest SAM on two cores stays below it."""
 
 SESSIONS = 500
-"""Visitors whose last result is remembered: Gradio keeps about 1 MB for each, until an hour after they left."""
+"""Maximum visitors whose last result is stored: Gradio stores about 1 MB for each, until an hour after they left."""
 SESSIONS_EACH = 100
-"""Of them at one address: a class behind one router, several tabs each."""
+"""Maximum of these per address: enough for a school class behind one router, with several tabs each."""
 CONNECTIONS = 1000
-"""That are open at once: a browser opens six."""
+"""Maximum number of open connections; a browser opens six."""
 CONNECTIONS_EACH = 250
-"""Of them from one address that is no named proxy."""
+"""Maximum number of open connections from one address that is not a named proxy."""
 HEAD_TIMEOUT_S = 15.0
-"""Seconds within which a request's headers must come to their end."""
+"""Seconds within which the headers of a request must be complete."""
 
 KEPT_PICTURE_BYTES = 100_000_000
-"""Encoded pictures that stay in memory, for everyone together: at 224 pixels 12 MB each, most of it what is shown."""
+"""Maximum bytes of cached encoded pictures, for all visitors: 12 MB each at 224 pixels, most of it for display."""
 KEPT_RESULT_BYTES = 60_000_000
-"""Results that stay in memory: two bytes for each pixel that is shown, so two Compares of large photographs."""
+"""Maximum bytes of cached results: two bytes per shown pixel, so enough for two Compares of large photographs."""
 KEPT_REFINED_BYTES = 25_000_000
-"""Refined results that stay in memory, likewise."""
+"""Maximum bytes of cached refined results, likewise."""
 KEPT_FIXED_BYTES = 25_000_000
-"""Results that were fixed by hand, likewise: the last steps of those who are at it."""
+"""Maximum bytes of cached results fixed by hand, likewise: the last steps of the visitors who are fixing."""
 KEPT_FOR_EACH = 4
-"""Clusterings of one picture that the core keeps; a test compares it."""
+"""Number of clusterings of one picture that the core caches; a test compares this value with the core's."""
 KEPT_DIGESTS = 1024
-"""Files whose hash is remembered: a few hundred bytes each."""
+"""Number of files whose hash is cached: a few hundred bytes each."""
 KEPT_CAPTURES = 4
-"""Pictures whose queries, keys and values stay in memory: tens of MB each for a large model."""
+"""Number of pictures whose queries, keys and values are cached: tens of MB each for a large model."""
 KEPT_MAP_BYTES = 300_000_000
-"""Layers and heads whose N x N maps stay in memory: 0.8 MB each at 224 pixels, 200 MB at 4096 patches."""
+"""Maximum bytes of cached N x N maps of layers and heads: 0.8 MB each at 224 pixels, 200 MB at 4096 patches."""
 KEPT_MATRICES = 8
-"""Whole matrices, small enough to be shown: 4 MB each at most."""
+"""Number of cached whole matrices at the size of display: at most 4 MB each."""
 KEPT_DEPTHS = 256
-"""Pictures whose global patches of every layer are remembered: a few numbers each."""
+"""Number of pictures whose global patches of every layer are cached: a few numbers each."""
 
 KEPT_MODEL_BYTES = 2_000_000_000
-"""Models that stay in memory besides nano and the one from the start: three of the size of ViT-B-16."""
+"""Maximum bytes of cached models besides nano and the one from the start: three of the size of ViT-B-16."""
 
 MOST_PATCHES = 6144
-"""Patches of one picture: 1024 x 1536 pixels. Time grows with their square, and others wait meanwhile."""
+"""Maximum patches of one picture: 1024 x 1536 pixels. Time grows with their square, and other visitors wait."""
 
 OFFERED = (
     ("nano", 86, "embedded: small, for everyday things"),
@@ -72,7 +72,7 @@ OFFERED = (
     ("ViT-B-32:openai", 605, "larger patches: faster and coarser"),
     ("ViT-L-14:openai", 1710, "larger and slower, seldom better here"),
 )
-"""Models that the page proposes: key, megabytes of weights in memory, what each is good for; a test weighs them."""
+"""Models that the page proposes: key, megabytes of weights in memory, advice on use; a test checks the sizes."""
 
 REFINERS = (
     ("edges", 0, "follows the picture's own edges; no model"),
@@ -82,11 +82,11 @@ REFINERS = (
     ("vit_l", 1250, "larger and slower"),
     ("vit_h", 2564, "the largest and slowest"),
 )
-"""What may refine boundaries: name, megabytes of weights, what it is; a test compares them with the core's."""
+"""Refiners of boundaries: name, megabytes of weights, description; a test compares them with the core's."""
 REFINE_MODES = ("prompts", "regions", "everything")
 
 SHORT_SIDES = (160, 224, 288, 336, 448, 560, 672, 896, 1024)
-"""Pixels that the model may be given along the short side."""
+"""Available short sides of the model input, in pixels."""
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 EXAMPLES, ICON = ASSETS / "examples", ASSETS / "icon" / "icon.png"
@@ -94,11 +94,11 @@ EXAMPLES, ICON = ASSETS / "examples", ASSETS / "icon" / "icon.png"
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run.
+    """Settings of the model.
 
     Attributes:
         model: "nano", "ViT-B-16", "ViT-B-16:tag" or "ViT-B-16:file"; None leaves the choice to the start-up rule.
-        device: as torch names it; None takes a GPU when there is one.
+        device: name of the device as in torch; None uses a GPU if there is one.
         precision: "fp32", "bf16", "fp16" or "auto".
     """
 

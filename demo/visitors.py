@@ -1,7 +1,7 @@
-"""Visitors as the server sees them: how many tabs an address may keep open, whose files are whose, and who has gone.
+"""Visitors on the server: limits on open tabs per address, owners of files, and readers who disconnect.
 
-Gradio keeps what each tab looks at, the newest few hundred of them whoever they belong to: one stranger with many tabs
-would push out everybody else's results. It also notices that a reader has gone, and works on for him.
+Gradio stores the state of the newest few hundred tabs, regardless of their address: one stranger with many tabs would
+push out the results of all others. It also notices that a reader has disconnected, but continues the work.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _STREAM = re.compile(r"/gradio_api/(?:queue/data|call/(?:v2/)?\w+/(?P<event>\w+)
 
 
 class Sessions(StateHolder):
-    """What tabs look at; where it is too much, the address with most tabs gives one up, the longest idle one first."""
+    """States of tabs; above the limits, the address with the most tabs loses one, the longest idle first."""
 
     def __init__(self, most: int = SESSIONS, each: int = SESSIONS_EACH) -> None:
         """Start empty.
 
         Args:
-            most: sessions that are kept.
-            each: of them at one address.
+            most: maximum number of sessions.
+            each: maximum number of sessions of one address.
         """
         super().__init__()
         self._most, self._each = most, each
@@ -40,21 +40,21 @@ class Sessions(StateHolder):
 
     @classmethod
     def instead_of(cls, holder: StateHolder) -> Sessions:
-        """Take over from Gradio's own."""
+        """Return a replacement for Gradio's own holder, with the same content."""
         sessions = cls()
         sessions.set_blocks(holder.blocks)
         sessions.session_data.update(holder.session_data)
         return sessions
 
     def note(self, session: str, address: str, files: Iterable[str] = ()) -> None:
-        """Remember where a session is from, and files that it uploaded or was shown."""
+        """Record the address of a session, and files that it uploaded or was shown."""
         with self.lock:
             self._address[session] = group_of(address)
             self._files.setdefault(session, set()).update(files)
             self._make_room(session)
 
     def update(self, session_id: str) -> None:
-        """A session is used: it is the newest now, and others may have to go; Gradio's own rule never applies."""
+        """Mark a session as the newest, and drop others above the limits; Gradio's own rule never applies."""
         with self.lock:
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)
@@ -64,8 +64,8 @@ class Sessions(StateHolder):
         """Forget the files of a session.
 
         Returns:
-            Those that are nobody else's, and how many others stay because another session has them too: files of equal
-            content are one file.
+            Paths of the files that no other session has, and the number of files that stay because another session has
+            them too: files of equal content are one file.
         """
         with self.lock:
             mine = self._files.pop(session, set())
@@ -73,7 +73,7 @@ class Sessions(StateHolder):
         return sorted(mine - others), len(mine & others)
 
     def _make_room(self, used: str) -> None:
-        """Give up sessions until nobody has too many; called with the lock held."""
+        """Drop sessions until all limits are met; the caller holds the lock."""
         counts = Counter(self._address.get(session, "") for session in self.session_data)
         while counts:
             address, count = counts.most_common(1)[0]
@@ -82,7 +82,7 @@ class Sessions(StateHolder):
             theirs = [one for one in self.session_data if self._address.get(one, "") == address and one != used]
             if not theirs:
                 return
-            # Closed tabs first; then those unused for longest, in which order they are kept.
+            # Closed tabs first; then the least recently used, in the order in which they are stored.
             gone = min(theirs, key=lambda one: not self.session_data[one].is_closed)
             for kept in (self.session_data, self.time_last_used, self._address, self._files):
                 kept.pop(gone, None)  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ class Sessions(StateHolder):
 
 
 def files_in(value: Any, folder: str) -> Iterator[str]:
-    """Paths below a folder, at any depth of what Gradio was sent or sends."""
+    """Yield the paths below a folder, at any depth of a value that Gradio received or sends."""
     if isinstance(value, str):
         if value.startswith(folder) and "\0" not in value and ".." not in value:
             yield value
@@ -103,10 +103,10 @@ def files_in(value: Any, folder: str) -> Iterator[str]:
 
 
 class Departures:
-    """ASGI middleware: tells the page's `wanted` who stopped reading answers before their end."""
+    """ASGI middleware that cancels the work of readers who disconnect before the end of their answers."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stand before an app."""
+        """Wrap an app."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +135,7 @@ class Departures:
 
 
 def asked_at(request: Any) -> float:
-    """When a request reached this server, by `time.monotonic`; now for what did not come through `Departures`.
+    """Return the arrival time of a request, by `time.monotonic`; the current time if it did not pass `Departures`.
 
     Args:
         request: a `gr.Request`.
@@ -145,7 +145,7 @@ def asked_at(request: Any) -> float:
 
 
 def _reader(scope: Scope) -> str | None:
-    """Session or event whose answers a request reads; None for other requests."""
+    """Return the session or event whose answers a request reads; None for other requests."""
     found = _STREAM.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
     if found is None:
         return None

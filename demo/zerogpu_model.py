@@ -1,7 +1,7 @@
-"""A model whose towers run in a worker with a lent GPU, while everything that is kept stays here.
+"""Model whose towers run in a worker with a GPU of ZeroGPU, while all caches stay in this process.
 
-Pictures are read, words are remembered, regions and labels are made in this process; only pixels and new words go to
-the worker, and tensors on the CPU come back. Imported late, since it needs the core. Imports no Gradio.
+This process reads pictures, caches words, and makes regions and labels. It sends only pixels and new words to the
+worker, and gets tensors on the CPU back. Imported late, since it needs the core. Imports no Gradio.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from cliptrase_core.text.encoder import TextEncoder
 from demo import zerogpu
 
 DEVICE = "cuda"
-"""Of the worker."""
+"""Device of the worker."""
 
 KEPT_THERE = 3
-"""Models that a worker keeps on its GPU."""
+"""Maximum number of models on the GPU of a worker."""
 
 _here: weakref.WeakValueDictionary[str, Segmenter] = weakref.WeakValueDictionary()
 """Models of this process by id: a worker inherits them when it is forked."""
@@ -37,10 +37,10 @@ _there: dict[str, Segmenter] = {}
 
 
 class ZeroGPUSegmenter(Segmenter):
-    """A segmenter on the CPU that sends the work of its towers to the worker."""
+    """Segmenter on the CPU that sends the work of its towers to the worker."""
 
     def __init__(self, name: str, pretrained: str | None, precision: str) -> None:
-        """Load the weights here; the worker makes its own copy of them."""
+        """Load the weights in this process; the worker makes its own copy of them."""
         super().__init__(loading.load(name, pretrained), precision=precision, device="cpu")
         _here[self.model_id] = self
         self._encoder = _LentEncoder(self)
@@ -51,11 +51,11 @@ class ZeroGPUSegmenter(Segmenter):
         return done
 
     def ask(self, task: str, *arguments: Any) -> Any:
-        """Have a task done by the worker.
+        """Run a task in the worker.
 
         Raises:
-            CliptraseError: what the worker's own model refused.
-            RuntimeError: what failed there, memory included.
+            CliptraseError: the worker's model refused the task.
+            RuntimeError: any other failure in the worker, including lack of memory.
         """
         info = self.info
         request = pickle.dumps((self.model_id, info.name, info.pretrained, self.precision, task, arguments))
@@ -86,7 +86,7 @@ class _LentText(TextEncoder):
 
 
 def answer(request: bytes) -> bytes:
-    """What the worker does: one task, its result on the CPU, or the error as a value that survives the way back."""
+    """Run one task in the worker. Return its result on the CPU, or an error that can be pickled, as bytes."""
     model_id, name, pretrained, precision, task, arguments = pickle.loads(request)
     try:
         segmenter = _on_gpu(model_id, name, pretrained, precision)
@@ -101,17 +101,17 @@ def answer(request: bytes) -> bytes:
 
 
 def home(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-    """Tensors on the CPU: one on a GPU cannot leave the process that made it."""
+    """Return the tensors on the CPU: a tensor on a GPU cannot leave the process that made it."""
     return tuple(part.cpu() for part in result) if isinstance(result, tuple) else result.cpu()
 
 
 def _on_gpu(model_id: str, name: str, pretrained: str, precision: str) -> Segmenter:
     if model_id not in _there:
-        # Threads do not survive a fork: a second one would be waited for without end.
+        # Threads do not survive a fork: with a second one, torch would wait forever.
         torch.set_num_threads(1)
         if len(_there) >= KEPT_THERE:
             del _there[next(iter(_there))]
-        inherited = _here.get(model_id)  # not there if the model was loaded after the fork
+        inherited = _here.get(model_id)  # missing if the model was loaded after the fork
         loaded = inherited.info if inherited is not None else loading.load(name, pretrained)
         _there[model_id] = Segmenter(loaded, precision=precision, device=DEVICE)
     return _there[model_id]

@@ -1,4 +1,4 @@
-"""Draws icon.png: a grid of patches in three regions, and one that is looked at. `python assets/icon/make_icon.py`."""
+"""Draw icon.png: a grid of patches in three colours, one of them outlined. `python assets/icon/make_icon.py`."""
 
 from pathlib import Path
 

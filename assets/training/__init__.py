@@ -1,1 +1,1 @@
-"""Training of the embedded models: what it reads, what teaches, how it is measured. The program uses none of it."""
+"""Training of the embedded models: data, teachers, losses and metrics. The program itself does not import it."""

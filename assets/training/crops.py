@@ -1,4 +1,4 @@
-"""Crops of photographs, drawn and cut on the device that trains; masks, labels and captions say what is in them."""
+"""Random crops of photographs, sampled and cut on the training device, with the classes of their masks."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch import Tensor
 
 from assets.training.photographs import CANVAS, CLASSES, NUMBER, SCENE_CLASSES, SIDE, Photographs, word_groups
 
-RARE = 0.35  # classes are drawn by this power of how many photographs show them
+RARE = 0.35  # a class is drawn with a weight of (number of photographs that show it) ** RARE
 BETTER = {
     "cow": 2.0, "sheep": 2.0, "bird": 2.0, "boat": 2.0, "chair": 2.0, "bottle": 2.0, "bag": 2.0,
     "cat": 1.5, "bicycle": 1.5, "building": 1.5, "cell phone": 1.5, "cup": 1.5, "face": 1.5, "racket": 1.5,
 }  # fmt: skip
-LEAST_SHARE = 0.01  # of a photograph, for its class to be drawn from it
-HOLDS = 0.15  # share of a crop that the drawn class has
-TRIES = 6
-LOOKED_AT = 32  # points along each side of a crop that say how much of it the drawn class has
-SEEN = 0.02  # a class that covers less of a crop is not named
-LEAST_CROP = 0.03  # share of a photograph with a mask that a crop takes at least, before the power of 1.5
+LEAST_SHARE = 0.01  # a photograph is drawn for a class only if the class covers more than this share of it
+HOLDS = 0.15  # the drawn class must cover more than this share of a crop
+TRIES = 6  # candidate boxes per crop
+LOOKED_AT = 32  # sample points along each side of a crop, to measure the share of the drawn class
+SEEN = 0.02  # a class that covers less of a crop is ignored
+LEAST_CROP = 0.03  # minimum share of a photograph with a mask that a crop covers, before the power of 1.5
 PATCH = 16
-LABELS = 1 + len(CLASSES)  # 0 is not known
+LABELS = 1 + len(CLASSES)  # label 0 is unknown
 _GROUND = """
 building grass sea sky road table tree wall floor ceiling window curtain door cabinet counter shelf rug cloud plant bush
 leaf hedge fence sidewalk sand rock mountain snow ice dirt hill field ground roof bridge stairs blanket mirror
 cliff waterfall driveway dock moss court platform smoke
 """
 GROUND = torch.tensor([group[0] in _GROUND.split() for group in CLASSES])
-"""What things stand on or in front of: it is never pasted."""
+"""(C,) bool: classes of ground and background, which are never pasted."""
 UNTOLD = GROUND | (torch.arange(len(CLASSES)) >= len(SCENE_CLASSES))
-"""Classes that may well stand where masks of scenes say nothing."""
+"""(C,) bool: classes that may be present in the unlabelled pixels of scene masks."""
 _BESIDE = """
 person,face,hair,hand,hat,shirt,glasses,helmet,mask|truck,car,wheel|van,car,wheel|tree,leaf,branch,wood,log,bush,plant
 plant,leaf,flower,bush,tree|bush,leaf,plant,tree,hedge|hedge,leaf,bush,plant|flower,leaf,plant|leaf,plant,tree,bush
@@ -48,7 +48,7 @@ bus,wheel|airplane,wheel
 
 
 def _beside() -> Tensor:
-    """(C, C) bool: after each word its parts and other names for it, which nobody wrote down as well."""
+    """Return a (C, C) bool table; each row marks a class's parts and other names, which are often not labelled."""
     found = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.bool)
     for word, *others in word_groups(_BESIDE):
         found[NUMBER[word] - 1, [NUMBER[other] - 1 for other in others]] = True
@@ -56,21 +56,21 @@ def _beside() -> Tensor:
 
 
 BESIDE = _beside()
-"""Row: a class that is said. Column: whether another one may be there as well, though nobody said so."""
-SEEN_BY_EYE = 0.3  # share of crops of masks that are drawn by a word that only grids say
-PASTED = 0.5  # share of crops of scenes that get a thing of another
-TILED = 0.35  # share of crops of scenes that become four small ones
-MIXED = 1 / 3  # share of photographs that are mixed with another, and as many get a piece of another
+"""(C, C) bool. Row: a labelled class. Column: a class that may be present too, although it is not labelled."""
+SEEN_BY_EYE = 0.3  # share of the crops with masks that are drawn for a class that only grids have
+PASTED = 0.5  # share of scene crops into which an object of another crop is pasted
+TILED = 0.35  # share of scene crops that are replaced by a 2 x 2 square of four crops
+MIXED = 1 / 3  # share of photographs blended with another; the same share gets a rectangle of another
 MEAN, STD = torch.tensor(open_clip.OPENAI_DATASET_MEAN), torch.tensor(open_clip.OPENAI_DATASET_STD)
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """B crops.
+    """Batch of B crops.
 
     Attributes:
         pixels: (B, 3, 224, 224) in [0, 1].
-        index: (B,) photograph.
+        index: (B,) index of the photograph.
     """
 
     pixels: Tensor
@@ -79,11 +79,11 @@ class Crops:
 
 @dataclass(frozen=True, eq=False)
 class SceneCrops(Crops):
-    """Crops of photographs with masks.
+    """Batch of crops of photographs with masks.
 
     Attributes:
-        cells: (B, 1 + C, g, g) share of each patch that each class covers; 0 is not known.
-        whole: (B,) whether any pixel may have had a class, else only faces are known.
+        cells: (B, 1 + C, g, g) share of each patch that each class covers; channel 0 is unknown.
+        whole: (B,) bool, True if every pixel may have a label, False if only faces are labelled.
     """
 
     cells: Tensor
@@ -91,10 +91,10 @@ class SceneCrops(Crops):
 
 
 class CropSource:
-    """Draws crops of photographs that are not held out."""
+    """Sampler of crops of the photographs that are not held out."""
 
     def __init__(self, photographs: Photographs) -> None:
-        """List what can be drawn."""
+        """Group the photographs by available labels and compute the weight of each class."""
         self.photographs = p = photographs
         device = p.pixels.device
         usable = ~p.held_out().to(device)
@@ -115,10 +115,10 @@ class CropSource:
             of_grids *= SEEN_BY_EYE / (1 - SEEN_BY_EYE) * of_scenes.sum() / of_grids.sum()
 
     def scenes(self, count: int) -> SceneCrops:
-        """Crops of photographs with masks: a class is drawn, a photograph that shows it, a crop that holds it.
+        """Sample crops of photographs with masks: draw a class, then a photograph that shows it, then a crop of it.
 
-        Half of them get what was drawn for another one, cut out along its mask: things are learned apart from what
-        they stand on.
+        In half of them the object of another crop is pasted, cut out along its mask. The model then learns objects
+        independently of their background.
         """
         p = self.photographs
         classes, index = self._draw(count)
@@ -131,13 +131,13 @@ class CropSource:
         return SceneCrops(pixels, index, cell_shares(labels, PATCH), whole)
 
     def of(self, index: Tensor, least: float) -> Crops:
-        """One crop of each of these photographs, at least a share `least` of them."""
+        """Sample one crop of each photograph in `index`; a crop covers at least the share `least` of its area."""
         area = torch.rand(len(index), 1, device=index.device) * (1 - least) + least
         box = self._boxes(self.photographs.sizes[index].float(), area)[:, 0]
         return Crops(_jitter(self._cut(index, box, torch.rand(len(index), 1, device=index.device) < 0.5)), index)
 
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:
-        """(count,) classes, rare ones more often than they stand there, and a photograph that shows each."""
+        """Draw (count,) classes, with rare ones over-represented, and (count,) photographs that show them."""
         classes = torch.multinomial(self.chances, count, replacement=True)
         device = self.plain.device
         drawn = torch.empty(count, dtype=torch.long, device=device)
@@ -149,14 +149,17 @@ class CropSource:
 
     @staticmethod
     def _boxes(sizes: Tensor, area: Tensor) -> Tensor:
-        """(B, T, 4) top, left, height, width of a share (B, T) of photographs, up to 1.4 times as wide as high."""
+        """Sample (B, T, 4) boxes (top, left, height, width) that cover shares `area` (B, T) of photographs.
+
+        The ratio of width to height is between 1 / 1.4 and 1.4.
+        """
         ratio = torch.exp(torch.rand_like(area) * 0.7 - 0.35)
         pixels = area * sizes.prod(1, keepdim=True)
         extent = torch.stack([(pixels / ratio).sqrt(), (pixels * ratio).sqrt()], -1).minimum(sizes[:, None])
         return torch.cat([torch.rand_like(extent) * (sizes[:, None] - extent), extent], -1)
 
     def _choose(self, index: Tensor, classes: Tensor, boxes: Tensor) -> Tensor:
-        """(B, 4) the first of the boxes (B, T, 4) that holds enough of the class, else the last."""
+        """Return (B, 4): the first of the boxes (B, T, 4) with enough of the class, else the last one."""
         unflipped = torch.zeros(len(index), 1, dtype=torch.bool, device=index.device)
         labels = self._labels(index, boxes, unflipped, LOOKED_AT)
         held = (labels == 1 + classes[:, None, None, None]).float().mean((2, 3)) > HOLDS
@@ -164,26 +167,26 @@ class CropSource:
         return boxes[torch.arange(len(index), device=index.device), held.float().argmax(1)]
 
     def _labels(self, index: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
-        """(B, T, side, side) uint8 labels of boxes (B, T, 4)."""
+        """Return the (B, T, side, side) uint8 labels in boxes (B, T, 4)."""
         rows, columns = (x.long().clamp(0, CANVAS - 1) for x in places(boxes, side, flip[:, None]))
         row = self.photographs.masked[index][:, None, None, None]
         return self.photographs.masks[row, rows[..., :, None], columns[..., None, :]]
 
     def _cut(self, index: Tensor, box: Tensor, flip: Tensor) -> Tensor:
-        """(B, 3, 224, 224) in [0, 1], mirrored where `flip` (B, 1) says so."""
+        """Return the (B, 3, 224, 224) pixels in [0, 1] of boxes, mirrored where `flip` (B, 1) is True."""
         pixels = self.photographs.pixels[index]
         return cut(pixels.half() if pixels.is_cuda else pixels.float(), box, SIDE, flip).float() / 255
 
 
 def places(box: Tensor, side: int, flip: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """(..., side) rows and columns at which boxes (..., 4) are looked at, mirrored where `flip` (..., 1) says so."""
+    """Return (..., side) rows and columns of sample points in boxes (..., 4), mirrored where `flip` (..., 1) is set."""
     steps = (torch.arange(side, device=box.device) + 0.5) / side
     across = steps if flip is None else torch.where(flip, 1 - steps, steps)
     return box[..., :1] + box[..., 2:3] * steps, box[..., 1:2] + box[..., 3:] * across
 
 
 def cut(pixels: Tensor, box: Tensor, side: int, flip: Tensor | None = None) -> Tensor:
-    """(B, 3, s, s) pictures, (B, 4) top, left, height, width in pixels -> (B, 3, side, side)."""
+    """Resample boxes of pictures: (B, 3, s, s), (B, 4) top, left, height, width in pixels -> (B, 3, side, side)."""
     y, x = (found / pixels.shape[-1] * 2 - 1 for found in places(box, side, flip))
     grid = torch.stack([x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], -1)
     grid = grid.to(pixels.dtype)
@@ -191,14 +194,14 @@ def cut(pixels: Tensor, box: Tensor, side: int, flip: Tensor | None = None) -> T
 
 
 def parts(count: int, times: int, least: int, most: int, grid: int, device: torch.device) -> Tensor:
-    """(count, times, 4) top, left, height, width in patches of boxes on a square grid."""
+    """Sample boxes on a square grid: (count, times, 4) top, left, height, width in patches."""
     extent = torch.randint(least, most + 1, (count, times, 2), device=device)
     start = (torch.rand(count, times, 2, device=device) * (grid + 1 - extent)).long()
     return torch.cat([start, extent], -1)
 
 
 def inside(box: Tensor, side: int) -> Tensor:
-    """(B, K, 4) boxes -> (B, K, side * side) bool, what of a square lies in each."""
+    """Rasterise boxes on a square grid: (B, K, 4) -> (B, K, side * side) bool, True inside the box."""
     along = torch.arange(side, device=box.device)
     start, end = box[..., :2, None], (box[..., :2] + box[..., 2:])[..., None]
     within = (along >= start) & (along < end)  # (B, K, 2, side)
@@ -206,7 +209,7 @@ def inside(box: Tensor, side: int) -> Tensor:
 
 
 def cell_shares(labels: Tensor, cell: int) -> Tensor:
-    """(B, H, W) labels -> (B, 1 + C, H / cell, W / cell) share of each cell that has each label."""
+    """Return the share of each label in each cell: (B, H, W) -> (B, 1 + C, H / cell, W / cell)."""
     batch, height, width = labels.shape
     rows, columns = height // cell, width // cell
     place = torch.arange(batch * rows * columns, device=labels.device).view(batch, rows, 1, columns, 1)
@@ -216,12 +219,12 @@ def cell_shares(labels: Tensor, cell: int) -> Tensor:
 
 
 def paste(pixels: Tensor, labels: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Put what was drawn for the crop before into a share `PASTED` of crops, unless it is ground.
+    """Paste the object of the previous crop into a share `PASTED` of crops, unless its class is ground.
 
     Args:
         pixels: (B, 3, H, W).
         labels: (B, H, W) uint8.
-        classes: (B,) what was drawn for each.
+        classes: (B,) class drawn for each crop.
     """
     drawn, other = classes.roll(1), labels.roll(1, 0)
     chosen = ~GROUND.to(drawn.device)[drawn] & (torch.rand(len(drawn), device=drawn.device) < PASTED)
@@ -231,12 +234,12 @@ def paste(pixels: Tensor, labels: Tensor, classes: Tensor) -> tuple[Tensor, Tens
 
 
 def tile(pixels: Tensor, labels: Tensor, whole: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Make of a share `TILED` of crops a square of four, half as large: itself and the three before it.
+    """Replace a share `TILED` of crops by a 2 x 2 square of half-size crops: the crop and the three before it.
 
     Args:
         pixels: (B, 3, H, W).
         labels: (B, H, W) uint8.
-        whole: (B,) whether any pixel may have had a class; of four only if it is so of each.
+        whole: (B,) bool, True if every pixel may have a label; a square is whole if all four crops are.
     """
 
     def square(small: Tensor) -> Tensor:
@@ -253,7 +256,7 @@ def tile(pixels: Tensor, labels: Tensor, whole: Tensor) -> tuple[Tensor, Tensor,
 
 
 def mix(pixels: Tensor) -> Tensor:
-    """Mix a share `MIXED` of pictures (B, 3, s, s) with the one before, and put a piece of it into as many."""
+    """Blend a share `MIXED` of pictures (B, 3, s, s) with the previous one; paste a rectangle of it into as many."""
     other, (batch, _, side, _) = pixels.roll(1, 0), pixels.shape
 
     def rand(*shape: int) -> Tensor:
@@ -268,14 +271,14 @@ def mix(pixels: Tensor) -> Tensor:
 
 
 def has_whole_mask(whole: Tensor, masked: Tensor) -> Tensor:
-    """Whether photographs have a whole mask, by their row of masks (-1: none)."""
+    """Return (B,) bool: whether photographs have a whole mask, given their rows in `masks` (-1: none)."""
     if not whole.numel():
         return torch.zeros_like(masked, dtype=torch.bool)
     return whole[masked.clamp_min(0)] & (masked >= 0)
 
 
 def _jitter(pixels: Tensor) -> Tensor:
-    """Other light, contrast and colours; a tenth without colour, a tenth blurred."""
+    """Vary brightness, contrast and colours at random; make a tenth of the crops grey and blur a tenth."""
     count, device = len(pixels), pixels.device
 
     def rand(low: float, high: float, *shape: int) -> Tensor:
@@ -289,6 +292,6 @@ def _jitter(pixels: Tensor) -> Tensor:
 
 
 def normalised(pixels: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1] -> as CLIP wants its pictures."""
+    """Normalise pixels (B, 3, H, W) in [0, 1] with CLIP's mean and standard deviation."""
     mean, std = (values.to(pixels).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (pixels - mean) / std

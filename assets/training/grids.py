@@ -1,7 +1,7 @@
-"""What was seen in the cells of a coarse grid over a photograph, and what that says of its pixels.
+"""Labels of the cells of coarse grids over photographs, assigned by eye, and their extension to pixels.
 
-`grids.txt` holds one record a photograph: "# <set>/<name>", a legend ("w wall"), then a line for each row of the grid
-with one letter a cell; a dot is a cell that is not known, mostly because an edge runs through it.
+`grids.txt` has one record per photograph: "# <set>/<name>", a legend ("w wall"), then one line for each row of the
+grid with one letter per cell. A dot is an unknown cell, mostly because an edge runs through it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import cv2
 import numpy as np
 
 FILE = Path(__file__).with_name("grids.txt")
-CERTAIN = 0.2  # of a cell: so far from another one its pixels are surely what the cell is
-FAR = 0.9  # of a cell: pixels without a letter that are farther from one are left unknown
+CERTAIN = 0.2  # in cell sides: pixels at least this far from a cell of another word surely have the word of their cell
+FAR = 0.9  # in cell sides: pixels of unknown cells that are farther from a labelled cell stay unknown
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Words of a photograph's cells.
+    """Labels of the cells of a photograph.
 
     Attributes:
-        words: what was seen.
-        cells: (rows, columns) of the whole photograph, uint8: 0 is not known, else 1 + place in `words`.
+        words: words of the legend.
+        cells: (rows, columns) uint8, covering the whole photograph: 0 is unknown, else 1 + index in `words`.
     """
 
     words: list[str]
@@ -32,7 +32,7 @@ class Grid:
 
 
 def read_grids(path: Path = FILE) -> dict[str, Grid]:
-    """Grids by "<set>/<name>".
+    """Read the grids, by "<set>/<name>".
 
     Raises:
         SystemExit: a record has rows of different lengths or a letter without a word.
@@ -51,16 +51,16 @@ def read_grids(path: Path = FILE) -> dict[str, Grid]:
 
 
 def spread(grid: Grid, pixels: np.ndarray, size: tuple[int, int], corner: tuple[int, int]) -> np.ndarray:
-    """Bring what was seen in cells to pixels: between cells a watershed of the photograph's edges decides.
+    """Extend the labels of cells to pixels; a watershed on the edges of the photograph finds the borders.
 
     Args:
-        grid: of the whole photograph.
-        pixels: (h, w, 3) uint8, a part of it.
+        grid: grid of the whole photograph.
+        pixels: (h, w, 3) uint8, a crop of the photograph.
         size: (height, width) of the whole photograph, in the same pixels.
-        corner: (row, column) of the part.
+        corner: (row, column) of the crop's upper left corner in the photograph.
 
     Returns:
-        (h, w) uint8, 0 where not known, else 1 + place in the grid's words.
+        (h, w) uint8, 0 where unknown, else 1 + index in the grid's words.
     """
     height, width = pixels.shape[:2]
     rows, columns = (
@@ -76,7 +76,7 @@ def spread(grid: Grid, pixels: np.ndarray, size: tuple[int, int], corner: tuple[
     markers = np.where(certain, labels, np.where(far, unknown, 0)).astype(np.int32)
     if not markers.any():
         return labels
-    # OpenCV leaves the frame of a picture and the lines between basins at -1.
+    # OpenCV marks the frame of a picture and the lines between basins with -1.
     framed, frame = cv2.copyMakeBorder(pixels, 1, 1, 1, 1, cv2.BORDER_REPLICATE), ((1, 1), (1, 1))
     found = cv2.watershed(framed, np.pad(markers, frame, mode="edge"))[1:-1, 1:-1].astype(np.int16)
     found = np.where(found > 0, found, cv2.dilate(found, np.ones((3, 3), np.uint8)))

@@ -1,9 +1,9 @@
-"""Train nano's image tower on photographs. Only [CLS] learns, from words of a picture or of a crop; never a patch.
+"""Train nano's image tower on photographs. All losses are on [CLS] of a picture or of a crop, none on a patch.
 
 python -m assets.training.image --photos FOLDER --text text.pt --output visual.pt [--start visual.npz] [--minutes 90]
 
 One run is one schedule. It starts from the weights in the repository, or from --start, and writes an exponential
-average of what it learned.
+average of the weights.
 """
 
 from __future__ import annotations
@@ -52,29 +52,29 @@ from assets.training.tower import (
 from assets.training.words import token_ids
 from cliptrase_core.text.encoder import TEMPLATES
 
-FASTER = 4.0  # the projection's rate by the others'
+FASTER = 4.0  # learning rate of the projection, relative to that of the other weights
 SHARPNESS = 30.0  # factor of cosines in every softmax here
 PARTS = {"plain": (1, 5, 10), "scenes": (4, 3, 10)}
-"""Parts of a crop that [CLS] is asked for as well: how many, and patches along their sides."""
-TAUGHT = 192  # pixels of the sides of a part that the teacher looks at
-PRIOR = 0.5  # share of the teacher's prior that is taken out: 118 of its 1,000 names are breeds of dogs
-TRUE_AS_WELL = 0.45  # a word whose cosine with a true word is higher is no negative
+"""Boxes of a crop for which [CLS] is trained as well: their number, and the least and most patches along a side."""
+TAUGHT = 192  # side of a box in the input of the teacher, in pixels
+PRIOR = 0.5  # share of the teacher's prior that is removed: 118 of its 1,000 names are breeds of dogs
+TRUE_AS_WELL = 0.45  # a word whose cosine with a true word is higher is not used as a negative
 WEIGHTS = {
     "exact": 0.5, "levelled": 0.5, "scenes": 0.8, "said": 0.2,
     "part_exact": 0.25, "part_levelled": 0.3, "part_scenes": 0.8,
 }  # fmt: skip
-UNKNOWN = 0.15  # of a crop without a class: more, and what masks do not say may be there all the same
-GENERAL = 60  # a hypernym of more classes says little
-OFTEN, RARELY = 0.25, 0.02  # how often a hypernym takes the place of its classes, and a general one does
-RIVALS = 96  # of ImageNet's names, beside the classes of masks and grids
-NEVER = -100.0  # added to the logit of what is no rival
+UNKNOWN = 0.15  # with a larger share of unlabelled pixels, a crop may contain classes that its mask lacks
+GENERAL = 60  # a hypernym of more classes than this is general and carries little information
+OFTEN, RARELY = 0.25, 0.02  # probability that a hypernym replaces its classes; RARELY is for general ones
+RIVALS = 96  # ImageNet names used as negatives, besides the classes of masks and grids
+NEVER = -100.0  # added to the logits of words that must not be negatives
 
 
 class Words:
-    """Unit rows of every word that training says, by the text tower that nano ships."""
+    """Text embeddings (unit rows) of all words of the training, computed with nano's text tower."""
 
     def __init__(self, text: Any, vocabulary: list[str], device: str) -> None:
-        """Embed the names of ImageNet, their hypernyms, classes of masks and grids, and words said of photographs."""
+        """Embed the names of ImageNet, their hypernyms, the classes of masks and grids, and `vocabulary`."""
 
         def say(words: list[str]) -> Tensor:
             rows = torch.arange(len(words), device=device)
@@ -86,10 +86,10 @@ class Words:
         self.said = say(vocabulary) if vocabulary else torch.zeros(0, self.names.shape[1], device=device)
 
     def cut(self) -> tuple[Tensor, Tensor]:
-        """A random cut through WordNet: some hypernyms take the place of their classes.
+        """Draw a random cut through WordNet: some hypernyms replace their classes.
 
         Returns:
-            (1000,) which word of the cut each class belongs to, and (K, D) the words of the cut.
+            (1000,) index of each class's word in the cut, and (K, D) embeddings of the words of the cut.
         """
         owner = torch.arange(1000)
         chances = [RARELY if len(below) > GENERAL else OFTEN for _, below in self.levels]
@@ -101,15 +101,15 @@ class Words:
 
 
 class Losses:
-    """What [CLS] is told of crops."""
+    """Losses on the [CLS] embedding of crops."""
 
     def __init__(self, words: Words, photographs: Photographs) -> None:
-        """Nothing is known of the teacher's prior yet."""
+        """Start from a uniform prior of the teacher."""
         self.words, self.photographs = words, photographs
         self.prior = torch.full((1000,), 1e-3, device=words.names.device)
 
     def taught(self, cls: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-        """The teacher's soft answers over 1,000 names, and over a random cut through their hypernyms."""
+        """Return two distillation losses: over the teacher's 1,000 names, and over a random cut of their hypernyms."""
         self.prior = 0.99 * self.prior + 0.01 * answers.mean(0)
         exact = _divergence(cls @ self.words.names.T, self.prior, answers)
         owner, vectors = self.words.cut()
@@ -118,12 +118,15 @@ class Losses:
         return exact, _divergence(cls @ vectors.T, prior, merged)
 
     def scenes(self, cls: Tensor, shares: Tensor, whole: Tensor) -> Tensor:
-        """The classes of crops or of parts of them, by the root of what they cover, against the others and some names.
+        """Return the classification loss of crops or of boxes in them.
+
+        The target of a class is proportional to the square root of its share. The negatives are the other classes
+        and some names of ImageNet.
 
         Args:
             cls: (B, D) unit rows.
-            shares: (B, 1 + C) what each class covers; 0 is not known.
-            whole: (B,) whether any pixel may have had a class, else only faces are known.
+            shares: (B, 1 + C) share that each class covers; column 0 is unknown.
+            whole: (B,) bool, True if every pixel may have a label, False if only faces are labelled.
         """
         words = self.words
         unknown, shares = shares[:, 0], torch.where(shares[:, 1:] < SEEN, 0, shares[:, 1:])
@@ -140,7 +143,7 @@ class Losses:
         return (losses * has).sum() / has.sum().clamp_min(1)
 
     def said(self, cls: Tensor, index: Tensor) -> Tensor:
-        """Words of captions and of names of files, against those of the other photographs."""
+        """Return the loss of words from captions, file names and grids, against those of the other photographs."""
         words = self.photographs.words[index]  # (B, T)
         pool, place = words.unique(return_inverse=True)
         true = cls.new_zeros(len(index), len(pool)).scatter_(1, place, 1.0)
@@ -152,33 +155,33 @@ class Losses:
 
 
 def maybe_there(true: Tensor, unknown: Tensor, whole: Tensor) -> Tensor:
-    """(B, C) classes that nobody said of crops, and that may be there all the same.
+    """Return (B, C) bool: classes that are not labelled in crops but may be present.
 
     Args:
-        true: (B, C) classes that are there.
+        true: (B, C) bool, classes that are present.
         unknown: (B,) share of the crop that has no class.
-        whole: (B,) whether any pixel may have had a class, else only faces are known.
+        whole: (B,) bool, True if every pixel may have a label, False if only faces are labelled.
     """
-    # Masks leave much unlabelled: ground above all, and what only grids say.
+    # Masks leave much unlabelled, mainly ground and the classes that only grids have.
     found = UNTOLD.to(true.device) & (unknown[:, None] > UNKNOWN)
-    found[:, PERSON] = ~whole  # only faces are known here: whoever has a face is a person as well
+    found[:, PERSON] = ~whole  # only faces are labelled here, and a face belongs to a person
     found |= true.float() @ BESIDE.to(true.device).float() > 0
     return found & ~true
 
 
 def _divergence(cosines: Tensor, prior: Tensor, wanted: Tensor) -> Tensor:
-    """Mean over rows of KL(wanted || what [CLS] says), which is free of a part of the prior."""
+    """Return the mean over rows of KL(wanted || prediction of [CLS]), with a share of the prior removed."""
     logits = SHARPNESS * cosines + PRIOR * prior.clamp_min(1e-8).log()
     return F.kl_div(logits.log_softmax(-1), wanted, reduction="none").sum(-1).mean()
 
 
 def draw(source: CropSource, batch: int) -> dict[str, Crops]:
-    """Crops of one step, by what is known of them.
+    """Draw the crops of one step, by kind of label: "plain", "said", "scenes".
 
     Args:
-        source: what can be drawn.
-        batch: crops of scenes, and as many of photographs whose words only the teacher knows; a quarter as many of
-            photographs that words are said of.
+        source: sampler of crops.
+        batch: number of "scenes" crops (with masks), and of "plain" crops (labelled only by the teacher); there are a
+            quarter as many "said" crops (with words).
     """
 
     def some(index: Tensor, count: int) -> Tensor:
@@ -198,9 +201,10 @@ def draw(source: CropSource, batch: int) -> dict[str, Crops]:
 def step_losses(
     visual: Any, losses: Losses, teacher: nn.Module, crops: dict[str, Crops], mixed: bool
 ) -> dict[str, Tensor]:
-    """Losses of one step by the names of `WEIGHTS`; `mixed`: in bf16.
+    """Return the losses of one step, with the keys of `WEIGHTS`; `mixed` uses bf16.
 
-    [CLS] is asked for whole crops, and for parts: boxes of patches, outside of which it sees nothing in the last block.
+    [CLS] is computed for whole crops and for boxes of patches. For a box, it attends in the last block only to the
+    patches of the box and to itself.
     """
     pixels = torch.cat([found.pixels for found in crops.values()])
     grid, device = visual.grid_size[0], pixels.device
@@ -231,17 +235,17 @@ def step_losses(
 
 
 class Learner:
-    """An image tower that learns, and its exponential average."""
+    """Image tower in training, its optimizer and its exponential average."""
 
     def __init__(self, visual: Any, rate: float) -> None:
-        """Nothing is learned yet; `rate` is the highest, the projection learns faster."""
+        """Create the optimizer; `rate` is the highest learning rate, the projection uses `FASTER` times as much."""
         self.visual, self.average, self.rate, self.steps = visual, copy.deepcopy(visual), rate, 0
         self.weights = [visual.proj, *(value for name, value in visual.named_parameters() if name != "proj")]
         groups = [{"params": self.weights[:1]}, {"params": self.weights[1:]}]
         self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.05)
 
     def step(self, found: dict[str, Tensor], spent: float) -> None:
-        """Follow the losses, at a share `spent` of the schedule."""
+        """Make one optimizer step on the weighted losses, at a share `spent` of the schedule."""
         set_rate(self.optimizer, cosine_rate(self.rate, spent, self.steps))
         self.optimizer.param_groups[0]["lr"] *= FASTER
         loss = torch.stack([WEIGHTS[name] * value for name, value in found.items()]).sum()
@@ -254,7 +258,7 @@ class Learner:
 
 
 def train(arguments: argparse.Namespace, photographs: Photographs, text: Any) -> dict[str, Tensor]:
-    """One schedule; the averaged weights.
+    """Run one schedule and return the averaged weights.
 
     Raises:
         SystemExit: every photograph is held out.
@@ -274,7 +278,7 @@ def train(arguments: argparse.Namespace, photographs: Photographs, text: Any) ->
     if not len(source.plain) and not float(source.chances.sum()):
         raise SystemExit("expected photographs to learn from, got only such as are held out")
     check = QuickLadder(photographs, losses.words.scene)
-    mean: dict[str, float] = {}  # of the losses of late
+    mean: dict[str, float] = {}  # moving average of the losses
     begin, shown, mixed = time.monotonic(), 0.0, bf16_pays(device)
     while (spent := (time.monotonic() - begin) / (60 * arguments.minutes)) < 1:
         crops = draw(source, arguments.batch)
@@ -294,21 +298,21 @@ def train(arguments: argparse.Namespace, photographs: Photographs, text: Any) ->
 
 
 def bf16_pays(device: str) -> bool:
-    """Whether bf16 is faster: on a GPU, and on processors that multiply in it. Others take twenty times as long."""
+    """Return whether bf16 is faster: True on a GPU and on CPUs with bf16 multiplication. Other CPUs are 20x slower."""
     if device.startswith("cuda"):
         return True
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def read_text(path: Path) -> Any:
-    """The text tower that text.py wrote, in an open_clip CLIP."""
+    """Load the text tower written by text.py into an open_clip CLIP."""
     model = new_model()
     model.load_state_dict(torch.load(path, weights_only=True), strict=False)
     return model.eval()
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--text", type=Path, help="what text.py wrote; without it the text tower in the repository")

@@ -1,4 +1,4 @@
-"""The rungs of the ladder that need no clustering, on held-out scenes: plain CLIP, recovery, ClearCLIP."""
+"""Quick evaluation on held-out scenes, without clustering: plain CLIP, recovered attention, ClearCLIP."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from assets.training.photographs import FACE, HELD_OUT_DIGIT, PERSON, SIDE, Phot
 from assets.training.tower import cls_of, last_tokens, rungs
 
 GRID = SIDE // 16
-CELL = 8  # pixels of a cell that has one class
+CELL = 8  # side of a cell with one class, in pixels
 
 
 class QuickLadder:
-    """Rungs on the middles of held-out scenes, and top-1 on held-out classes of ImageNet.
+    """Scores of three variants on centre crops of held-out scenes, and top-1 on held-out classes of ImageNet.
 
-    Scenes whose tens digit is even choose between weights; figures are reported on the odd ones.
+    The scenes with an even tens digit serve to choose between weights; figures are reported on the odd ones.
     """
 
     def __init__(self, photographs: Photographs, scene_words: list[Tensor], odd: bool = False) -> None:
-        """Cut the pictures once.
+        """Cut the centre crops once.
 
         Args:
-            photographs: with their masks.
-            scene_words: synonyms of each class; the first is asked for.
-            odd: take the scenes whose tens digit is odd.
+            photographs: photographs with their masks.
+            scene_words: (synonyms, D) unit rows of the synonyms of each class; only the first synonym is used.
+            odd: use the scenes whose tens digit is odd, instead of even.
         """
         p, held = photographs, photographs.held_out()
         scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.names[i].startswith("scenes/")]
@@ -37,13 +37,14 @@ class QuickLadder:
         self.truths = torch.stack(truths) if truths else torch.zeros(0)
         self.text = torch.stack([words[0] for words in scene_words[:FACE]]).to(p.pixels.device)
         of_imagenet = [i for i in torch.nonzero(held)[:, 0].tolist() if p.names[i].startswith("imagenet1000/")]
-        named = [i for i in of_imagenet if int(p.classes[i]) % 10 == HELD_OUT_DIGIT]  # not for their grid
+        # Leave out photographs that are held out only because of their grid.
+        named = [i for i in of_imagenet if int(p.classes[i]) % 10 == HELD_OUT_DIGIT]
         self.named, _ = self._middles(p, named)
         self.classes = p.classes[named]
 
     @staticmethod
     def _middles(p: Photographs, index: list[int]) -> tuple[Tensor, list[Tensor]]:
-        """(B, 3, 224, 224) in [0, 1], and the class that most of a cell of 8 pixels is, -1 where not known."""
+        """Return (B, 3, 224, 224) in [0, 1], and the most frequent class of each 8 x 8 cell, -1 where unknown."""
         pixels, truths = [], []
         for i in index:
             top, left = (int(side - SIDE) // 2 // CELL * CELL for side in p.sizes[i])
@@ -58,7 +59,7 @@ class QuickLadder:
 
     @torch.no_grad()
     def __call__(self, visual: Any, names: Tensor | None = None) -> dict[str, float]:
-        """Pixels right and mIoU of every rung in per cent; top-1 where the (1000, D) names are given."""
+        """Return pixel accuracy and mIoU of every variant, and top-1 if `names` (1000, D) is given, all in per cent."""
         if not len(self.pixels):
             return {}
         said: dict[str, list[Tensor]] = {}
@@ -81,7 +82,7 @@ class QuickLadder:
 
 
 def scores(labels: Tensor, truths: Tensor, classes: int) -> tuple[float, float]:
-    """Pixel accuracy and mIoU over the classes that occur, in per cent; -1 in `truths` is left out."""
+    """Return pixel accuracy and mIoU over the classes that occur, in per cent; -1 in `truths` is ignored."""
     known = truths >= 0
     pairs = truths[known] * classes + labels[known]
     counted = torch.bincount(pairs, minlength=classes**2).view(classes, classes).double()

@@ -1,4 +1,4 @@
-"""SAM's objectives: focal and dice of the mask, squared error of the predicted IoU; of three answers only the best."""
+"""Loss of SAM: focal and dice loss of the mask, squared error of the predicted IoU; of three masks only the best."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def mask_losses(logits: Tensor, truth: Tensor) -> Tensor:
-    """20 x focal + dice of every answer, (P, M, h, w) logits and (P, h, w) in [0, 1] -> (P, M)."""
+    """Return 20 x focal + dice loss of every mask: (P, M, h, w) logits, (P, h, w) in [0, 1] -> (P, M)."""
     target = truth[:, None].expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     chance = logits.sigmoid()
@@ -21,22 +21,22 @@ def mask_losses(logits: Tensor, truth: Tensor) -> Tensor:
 
 @torch.no_grad()
 def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
-    """IoU of every answer, (P, M, h, w) and (P, h, w) -> (P, M)."""
+    """Return the IoU of every mask with the ground truth: (P, M, h, w) logits, (P, h, w) -> (P, M)."""
     answer, wanted = logits > 0, truth[:, None] > 0.5
     return (answer & wanted).sum((2, 3)) / (answer | wanted).sum((2, 3)).clamp_min(1)
 
 
 def answer_loss(logits: Tensor, predicted: Tensor, truth: Tensor, several: bool) -> tuple[Tensor, Tensor]:
-    """Loss of the answers to one round of prompts.
+    """Compute the loss of the masks for one round of prompts.
 
     Args:
-        logits: (P, 4, h, w), the single answer first.
+        logits: (P, 4, h, w), the single mask first, then the three alternatives.
         predicted: (P, 4) predicted IoU.
-        truth: (P, h, w) share of each cell that is covered.
-        several: the prompt may mean several things: the best of the three other answers counts.
+        truth: (P, h, w) covered share of each cell, in [0, 1].
+        several: True if the prompts are ambiguous: the best of the three alternatives counts, not the single mask.
 
     Returns:
-        scalar, and (P,) which answer counts.
+        The scalar loss, and the (P,) index of the mask that counts.
     """
     losses = mask_losses(logits, truth)
     chosen = losses[:, 1:].argmin(1) + 1 if several else losses.new_zeros(len(losses), dtype=torch.long)

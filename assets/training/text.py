@@ -1,4 +1,4 @@
-"""Distil nano's text tower: it learns to say, from CLIP's own tokens, what the word targets say.
+"""Distil nano's text tower: learn to predict the target embeddings of words from CLIP's tokens.
 
 python -m assets.training.text --words words.pt --output text.pt [--minutes 60] [--device cuda]
 """
@@ -19,25 +19,25 @@ from assets.training.tower import new_model
 from assets.training.words import END, SENTENCES, START, token_ids
 
 RATE = 1.5e-3
-UNSEEN = 100  # nouns that measure how well words that were never seen are understood
-SHARPNESS = 20.0
-TOGETHER = 4096  # sentences that are embedded at a time
+UNSEEN = 100  # phrases left out of training, to measure the quality on unseen words
+SHARPNESS = 20.0  # factor of cosines in the softmax
+TOGETHER = 4096  # sentences per batch of `embed`
 
 
 class Sentences:
-    """Tokens of every template, and of every word put into one."""
+    """Token ids of templates and words, combined on demand."""
 
     def __init__(self, ids: Tensor, device: str) -> None:
-        """Split the templates around the word; `ids` (P, T) are the tokens of the words, 0 where there is none."""
+        """Split the templates around the word; `ids` (P, T) are the tokens of the words, padded with 0."""
         halves = [sentence.split("{}") for sentence in SENTENCES]
         self.before, self.after = (token_ids([half[side] for half in halves])[:, :16].to(device) for side in (0, 1))
         self.words = ids.to(device)
         self.lengths = [(part != 0).sum(1) for part in (self.before, self.words, self.after)]
 
     def __call__(self, index: Tensor, sentence: Tensor) -> Tensor:
-        """(P,) words and (P,) templates -> (P, T) token ids, cut to the longest."""
+        """Put words into templates: (P,) words and (P,) templates -> (P, T) token ids, cut to the longest."""
         before, word, after = (n[i] for n, i in zip(self.lengths, (sentence, index, sentence), strict=True))
-        rest = 1 + before + word  # where what follows the word begins
+        rest = 1 + before + word  # position after the word
         end = rest + after
         place = torch.arange(int(end.max()) + 1, device=index.device)[None]  # (1, T)
 
@@ -53,7 +53,7 @@ class Sentences:
 
 
 def encode(model: Any, tokens: Tensor) -> Tensor:
-    """(P, T) token ids, cut to the longest prompt -> (P, D) unit rows."""
+    """Embed sentences: (P, T) token ids, cut to the longest sentence -> (P, D) unit rows."""
     length = tokens.shape[1]
     hidden = model.token_embedding(tokens) + model.positional_embedding[:length]
     hidden = model.ln_final(model.transformer(hidden, attn_mask=model.attn_mask[:length, :length]))
@@ -62,12 +62,12 @@ def encode(model: Any, tokens: Tensor) -> Tensor:
 
 
 def distil_loss(said: Tensor, wanted: Tensor, ids: Tensor) -> Tensor:
-    """Be close to the target, and closer to it than to other words' targets.
+    """Compute the distillation loss: cosine distance to the target, and contrast with the targets of other words.
 
     Args:
-        said: (P, D) unit rows of the tower.
+        said: (P, D) unit rows, output of the tower.
         wanted: (P, D) unit rows, targets.
-        ids: (P,) which word each row is; equal words are no rivals.
+        ids: (P,) word of each row; rows of the same word are not negatives.
     """
     same = (ids[:, None] == ids[None]).float()
     contrast = -((same / same.sum(1, keepdim=True)) * (SHARPNESS * said @ wanted.T).log_softmax(1)).sum(1).mean()
@@ -76,7 +76,7 @@ def distil_loss(said: Tensor, wanted: Tensor, ids: Tensor) -> Tensor:
 
 @torch.no_grad()
 def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str, ...]) -> Tensor:
-    """(P,) words -> (P, D) unit rows, the mean over templates, as the program embeds words."""
+    """Embed words as the program does: (P,) words -> (P, D) unit rows, the mean over templates."""
     rows = []
     for part in index.split(TOGETHER):
         parts = [encode(model, sentences(part, torch.full_like(part, SENTENCES.index(t)))) for t in templates]
@@ -85,7 +85,7 @@ def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str,
 
 
 def train(words: dict[str, Any], minutes: float, device: str, batch: int) -> Any:
-    """One schedule of so many minutes, from random weights; an open_clip CLIP whose text tower is trained."""
+    """Train for `minutes` from random weights; return an open_clip CLIP with the trained text tower."""
     torch.manual_seed(0)
     model = new_model().to(device)
     weights = [value for name, value in model.named_parameters() if not name.startswith(("visual", "logit_scale"))]
@@ -114,7 +114,7 @@ def train(words: dict[str, Any], minutes: float, device: str, batch: int) -> Any
 
 
 def understood(model: Any, sentences: Sentences, targets: Tensor, unseen: Tensor) -> dict[str, float]:
-    """Mean cosine to the targets: common words (the first of the list) and words that were never seen."""
+    """Return the mean cosine to the targets, for common words (the first of the list) and for unseen words."""
     seen = torch.arange(0, min(4000, len(targets)), 4, device=targets.device)
     template = ("a photo of a {}.",)
     cosines = [(embed(model, sentences, index, template) * targets[index]).sum(1) for index in (seen, unseen)]
@@ -122,7 +122,7 @@ def understood(model: Any, sentences: Sentences, targets: Tensor, unseen: Tensor
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
     parser.add_argument("--output", type=Path, required=True)

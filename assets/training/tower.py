@@ -1,4 +1,4 @@
-"""nano's image tower as training runs it, how it starts, and what its patches say on each rung of the ladder."""
+"""nano's towers for training: construction, initial weights, forward pass, and patch embeddings for evaluation."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ CONFIG = Path(__file__).resolve().parents[1] / "nano" / "config.json"
 
 
 def new_model() -> Any:
-    """An open_clip CLIP of nano's shape."""
+    """Create an open_clip CLIP with the architecture of nano."""
     config = json.loads(CONFIG.read_text(encoding="utf-8"))
     return open_clip.CLIP(**{name: config[name] for name in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")})
 
 
 def new_visual(state: dict[str, Tensor]) -> Any:
-    """An open_clip VisionTransformer of nano's shape with these weights."""
+    """Create an open_clip VisionTransformer with the architecture of nano and the given weights."""
     visual = new_model().visual
     visual.load_state_dict(state)
     return visual
 
 
 def shipped_text() -> Any:
-    """nano as it lies in the repository."""
+    """Load nano with the weights in the repository."""
     model = new_model()
     model.load_state_dict(read_nano()[0], strict=False)
     return model.eval()
 
 
 def shipped_visual() -> dict[str, Tensor]:
-    """State of the image tower in the repository."""
+    """Return the state of the image tower in the repository."""
     state, _, _ = read_nano()
     return {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
 
 
 def read_visual(path: Path) -> dict[str, Tensor]:
-    """A state of the image tower: `.npz`, or a checkpoint of image.py."""
+    """Read a state of the image tower from an `.npz` file or a checkpoint of image.py."""
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             return {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays}
@@ -54,10 +54,10 @@ def read_visual(path: Path) -> dict[str, Tensor]:
 
 
 def rescaled(visual: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
-    """Everything that is written into the stream before the last block, times `factor`.
+    """Multiply all weights that write to the residual stream before the last block by `factor`.
 
-    Every LayerNorm takes it away again, so no block changes but the last, whose attention then weighs 1 / factor
-    against the stream that enters it.
+    Every LayerNorm removes the factor, so only the last block changes: relative to the residual stream that enters
+    it, its attention is then scaled by 1 / factor.
     """
     last = max(int(name.split(".")[2]) for name in visual if name.startswith("transformer.resblocks."))
 
@@ -71,14 +71,14 @@ def rescaled(visual: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
 
 
 def first_tokens(visual: Any, pixels: Tensor) -> Tensor:
-    """(B, 3, 224, 224) normalised pixels -> (B, 1 + N, width) tokens before the first block."""
+    """Return the tokens before the first block: (B, 3, 224, 224) normalised pixels -> (B, 1 + N, width)."""
     tokens = visual.conv1(pixels).flatten(2).transpose(1, 2) + visual.positional_embedding[1:]
     cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(tokens), 1, -1)
     return visual.ln_pre(torch.cat([cls.to(tokens.dtype), tokens], 1))
 
 
 def last_tokens(visual: Any, pixels: Tensor) -> Tensor:
-    """(B, 3, 224, 224) normalised pixels -> (B, 1 + N, width) tokens before the last block."""
+    """Return the tokens before the last block: (B, 3, 224, 224) normalised pixels -> (B, 1 + N, width)."""
     tokens = first_tokens(visual, pixels)
     for block in visual.transformer.resblocks[:-1]:
         tokens = block(tokens)
@@ -86,19 +86,19 @@ def last_tokens(visual: Any, pixels: Tensor) -> Tensor:
 
 
 def cls_of(visual: Any, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
-    """What [CLS] says, of the whole picture or of parts of it.
+    """Return the [CLS] embedding of the whole picture or of sets of patches.
 
     Args:
-        visual: the tower.
+        visual: image tower.
         tokens: (B, 1 + N, width) before the last block.
-        seen: (B, K, N) bool, the patches that [CLS] looks at in the last block, K times; None: all, once.
+        seen: (B, K, N) bool, K sets of patches that [CLS] attends to in the last block; None: all patches, once.
 
     Returns:
         (B, K, D) unit rows; K is 1 without `seen`.
     """
     last = visual.transformer.resblocks[-1]
     p = project(last, tokens)
-    mask = None if seen is None else F.pad(seen, (1, 0), value=True)[:, None]  # [CLS] always sees itself
+    mask = None if seen is None else F.pad(seen, (1, 0), value=True)[:, None]  # [CLS] always attends to itself
     q = p.q[:, :, :1].expand(-1, -1, 1 if seen is None else seen.shape[1], -1)
     out = tokens[:, :1] + attention_branch(last, F.scaled_dot_product_attention(q, p.k, p.v, attn_mask=mask))
     out = out + last.ls_2(last.mlp(last.ln_2(out)))  # not the core's MLP, which computes in place
@@ -107,10 +107,10 @@ def cls_of(visual: Any, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
 
 @torch.no_grad()
 def rungs(visual: Any, pixels: Tensor) -> dict[str, Tensor]:
-    """What patches say by plain CLIP, after recovery, and by ClearCLIP.
+    """Return the patch embeddings of plain CLIP, with recovered attention, and of ClearCLIP.
 
     Returns:
-        (B, N, D) unit rows by name.
+        (B, N, D) unit rows by name: "clip", "recovery", "clearclip".
     """
     tokens, last = last_tokens(visual, pixels), visual.transformer.resblocks[-1]
     p = project(last, tokens)

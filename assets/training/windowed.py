@@ -1,4 +1,4 @@
-"""SAM on a window of its frame: small pictures train the very positions that whole pictures use."""
+"""SAM on a window of its frame: small pictures train the same position embeddings that whole pictures use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATCH = 16
 
 @dataclass(frozen=True)
 class Window:
-    """Where a small picture lies in the model's square frame, in patches."""
+    """Position of a small picture in the model's square frame, in patches."""
 
     top: int
     left: int
@@ -21,23 +21,23 @@ class Window:
 
     @property
     def offset(self) -> Tensor:
-        """(2,) x, y in pixels, to be added to prompts."""
+        """Offset (2,) x, y in pixels, to add to prompts."""
         return torch.tensor([self.left, self.top]) * float(PATCH)
 
     def cut(self, grid: Tensor) -> Tensor:
-        """(..., g, g) -> (..., side, side)."""
+        """Crop a grid to the window: (..., g, g) -> (..., side, side)."""
         return grid[..., self.top : self.top + self.side, self.left : self.left + self.side]
 
 
 def random_window(sam: Any, size: int) -> Window:
-    """Any place for a picture of `size` pixels."""
+    """Draw a random window for a picture of `size` pixels."""
     side, grid = size // PATCH, sam.image_encoder.img_size // PATCH
     top, left = (int(torch.randint(grid - side + 1, ())) for _ in range(2))
     return Window(top, left, side)
 
 
 def encode(sam: Any, images: Tensor, window: Window) -> Tensor:
-    """(B, H, H, 3) uint8 pictures -> (B, decoder width, side, side)."""
+    """Encode pictures: (B, H, H, 3) uint8 -> (B, decoder width, side, side)."""
     encoder = sam.image_encoder
     pixels = (images.float().permute(0, 3, 1, 2) - sam.pixel_mean) / sam.pixel_std
     positions = window.cut(encoder.pos_embed.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -56,18 +56,18 @@ def decode(
     box: Tensor | None,
     mask: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Answer the prompts of several pictures, the same number for each, those of the first picture first.
+    """Predict masks for the prompts of several pictures, the same number for each, ordered by picture.
 
     Args:
-        sam: the model.
+        sam: SAM model.
         embedding: (B, decoder width, side, side).
-        window: of these pictures.
+        window: position of the pictures in the model's frame.
         points: (P, n, 2) x, y and (P, n) labels, pixels of the small pictures.
         box: (P, 4), in pixels of the picture.
         mask: (P, 1, 4 side, 4 side) logits.
 
     Returns:
-        (P, 4, 4 side, 4 side) logits, the single answer first, and (P, 4) predicted IoU.
+        (P, 4, 4 side, 4 side) logits, the single mask first, and (P, 4) predicted IoU.
     """
     offset = window.offset.to(embedding.device)
     moved = None if points is None else (points[0] + offset, points[1])
@@ -76,8 +76,8 @@ def decode(
     sparse, dense = prompts(points=moved, boxes=moved_box, masks=mask)
     if mask is None:
         dense = window.cut(dense)
-    # The decoder takes one picture's embedding and adds it to every prompt's: with nothing for that one, and each
-    # prompt's own picture added here, it answers for many pictures at once.
+    # The decoder accepts one picture's embedding and adds it to every dense prompt. Here it gets zeros, and each
+    # prompt already includes the embedding of its own picture, so one call handles many pictures.
     dense = dense + embedding.repeat_interleave(len(dense) // len(embedding), dim=0)
     return sam.mask_decoder.predict_masks(
         image_embeddings=torch.zeros_like(embedding[:1]),

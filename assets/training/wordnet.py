@@ -1,6 +1,6 @@
-"""Words of WordNet 3.0: nouns and how common they are, synonyms, ImageNet's classes at every level, nouns of a caption.
+"""Words of WordNet 3.0: nouns and their counts, synonyms, hypernyms of ImageNet's classes, nouns of a caption.
 
-Needs WordNet's files (Debian: wordnet-base); the folder is named by the environment variable WORDNET.
+Needs WordNet's files (Debian: wordnet-base); the environment variable WORDNET gives their folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ structure_element device implement way area equipment conveyance container commo
 creation product solid artefact
 """
 ABSTRACT = frozenset(_ABSTRACT.split())
-"""Hypernyms that nobody says of a thing in a picture."""
+"""Hypernyms that people do not use for objects in a picture."""
 
 _NO_NOUNS = """
 a an the in is it its at on of one two three four five several many lot group front side top back background
@@ -31,13 +31,13 @@ foreground shot bunch pair set piece part number first second day time way line 
 something someone area place do can have has no i he she his her next
 """
 NO_NOUNS = frozenset(_NO_NOUNS.split())
-"""Words of captions that WordNet has as nouns and that name nothing in the picture."""
+"""Words of captions that are nouns in WordNet but name no object in the picture."""
 
-FEWEST, MOST = 2, 420  # ImageNet classes below a hypernym that is used
+FEWEST, MOST = 2, 420  # range of the number of ImageNet classes below a usable hypernym
 
 
 def _lines(name: str) -> list[str]:
-    """Lines of one of WordNet's files, without its licence.
+    """Read the lines of one of WordNet's files, without its licence.
 
     Raises:
         SystemExit: there is no such file.
@@ -52,13 +52,13 @@ def _lines(name: str) -> list[str]:
 
 @cache
 def wnids() -> list[str]:
-    """Synsets of ImageNet's 1,000 classes, in their order."""
+    """Return the synset ids of ImageNet's 1,000 classes, in order."""
     return WNIDS.read_text(encoding="utf-8").split()
 
 
 @cache
 def synsets() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Lemmas and hypernyms of every noun synset, by id ("n02084071")."""
+    """Return the lemmas and hypernyms of every noun synset, by id ("n02084071")."""
     lemmas, above = {}, {}
     for line in _lines("data.noun"):
         head = line.split(" | ")[0].split()
@@ -72,7 +72,7 @@ def synsets() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
 
 
 def nouns() -> list[str]:
-    """Every noun of up to three plain words, sorted."""
+    """Return all nouns of up to three plain words, sorted."""
     found = set()
     for line in _lines("index.noun"):
         word = line.split(" ", 1)[0].replace("_", " ")
@@ -82,7 +82,7 @@ def nouns() -> list[str]:
 
 
 def counts() -> dict[str, int]:
-    """How often a noun stands in WordNet's tagged texts; nouns that do not stand there are left out."""
+    """Return the counts of nouns in WordNet's tagged texts; nouns that do not occur are left out."""
     found: dict[str, int] = defaultdict(int)
     for line in _lines("cntlist.rev"):
         key, _, count = line.split()
@@ -93,7 +93,7 @@ def counts() -> dict[str, int]:
 
 
 def synonyms() -> dict[str, list[str]]:
-    """Other nouns whose first meaning is the first meaning of a noun: sofa, couch, lounge."""
+    """Return, for each noun, the other nouns with the same first meaning: sofa, couch, lounge."""
     groups: dict[str, list[str]] = defaultdict(list)
     for line in _lines("index.noun"):
         fields = line.split()
@@ -102,7 +102,7 @@ def synonyms() -> dict[str, list[str]]:
 
 
 def plural(noun: str) -> str:
-    """The regular plural of a noun, or WordNet's irregular one."""
+    """Return the regular plural of a noun, or WordNet's irregular one."""
     *first, last = noun.split(" ")
     if last in irregular_plurals():
         end = irregular_plurals()[last]
@@ -117,7 +117,7 @@ def plural(noun: str) -> str:
 
 @cache
 def irregular_plurals() -> dict[str, str]:
-    """Singular -> plural of WordNet's exceptions; of two plurals the first."""
+    """Return a map from singular to plural of WordNet's exceptions; of two plurals the first."""
     found: dict[str, str] = {}
     for line in _lines("noun.exc"):
         many, one = line.split()[:2]
@@ -126,7 +126,7 @@ def irregular_plurals() -> dict[str, str]:
 
 
 def levels() -> list[tuple[str, list[int]]]:
-    """(name, ImageNet classes below it) of every hypernym that a person might say and that covers several classes."""
+    """Return (name, ImageNet classes below it) of every hypernym in common use with `FEWEST` to `MOST` classes."""
     lemmas, above = synsets()
     below: dict[str, set[int]] = defaultdict(set)
     for index, wnid in enumerate(wnids()):
@@ -146,13 +146,13 @@ def levels() -> list[tuple[str, list[int]]]:
 
 
 def noun_reader() -> Callable[[str], list[str]]:
-    """A function: the nouns of a caption, singular, each once."""
+    """Return a function from a caption to its distinct nouns, in the singular."""
     known = {line.split(" ", 1)[0] for line in _lines("index.noun")}
     exceptions = dict(line.split()[:2] for line in _lines("noun.exc"))
     endings = (("", ""), ("ies", "y"), ("ses", "s"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", ""))
 
     def other(word: str) -> bool:
-        """Whether a word is rather a form of a verb or the plural of a noun, though WordNet may have it as it is."""
+        """Return whether a word is probably a verb form or a plural, even if WordNet has it as a noun."""
         return word.endswith("ing") or (word.endswith("s") and word[:-1] in known)
 
     def singular(word: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Words and what they mean: nouns, plurals, things of a colour or a material, in nano's 256 dimensions.
+"""Phrases (nouns, plurals, nouns with a colour or a material) and their target embeddings in nano's 256 dimensions.
 
 python -m assets.training.words --output words.pt
 """
@@ -21,7 +21,7 @@ from assets.training.teachers import WordTeacher
 from cliptrase_core.text.encoder import TEMPLATES
 
 CLASS_LISTS = Path(__file__).resolve().parents[2] / "cliptrase_core" / "text" / "classes.json"
-START, END = 49406, 49407  # tokens
+START, END = 49406, 49407  # token ids
 SENTENCES = ("{}", "a {}.", "the {}", "a photo of a {}", *TEMPLATES["simple7"], *TEMPLATES["openai80"])
 
 _ADJECTIVES = """
@@ -34,11 +34,11 @@ wild baby adult male female
 ADJECTIVES = _ADJECTIVES.split()
 JOINED = ("{} on a {}", "{} in a {}", "{} with a {}", "{} and {}", "{} next to a {}", "{} under a {}", "{} of a {}")
 SYNONYMS_SHARE = 0.3
-"""How much of a noun's meaning comes from the nouns that share its first meaning: the sofa and the couch are one."""
+"""Weight of the synonyms (nouns with the same first meaning, as sofa and couch) in the target of a noun."""
 
 
 def everyday(index: list[str]) -> dict[str, float]:
-    """How common a word is, the root of its count in tagged texts; names of classes that data sets use are common."""
+    """Return word frequencies: the root of (1 + count in tagged texts), at least 4 for class names of data sets."""
     known = set(index)
     found = {word: (1 + count) ** 0.5 for word, count in wordnet.counts().items() if word in known}
     names = [name.lower() for name in open_clip.IMAGENET_CLASSNAMES]
@@ -50,18 +50,18 @@ def everyday(index: list[str]) -> dict[str, float]:
 
 
 def _words(group: object) -> list[str]:
-    """The words of a class as classes.json has them: one, or several synonyms."""
+    """Return the words of a class in classes.json: one, or several synonyms."""
     return group.split(", ") if isinstance(group, str) else [str(word) for word in group]  # type: ignore[attr-defined]
 
 
 def phrases(composed: int) -> tuple[list[str], list[float]]:
-    """What the text tower learns, and how often each is drawn (weights, not normalised).
+    """Return the training phrases of the text tower and their sampling weights (not normalised).
 
     Args:
-        composed: how many phrases of several words are made ("red car", "dog on a sofa").
+        composed: number of phrases of several words to generate ("red car", "dog on a sofa").
 
     Returns:
-        Distinct phrases; nouns first.
+        Distinct phrases, nouns first; and their weights.
     """
     rng = random.Random(0)
     nouns = wordnet.nouns()
@@ -82,7 +82,7 @@ def phrases(composed: int) -> tuple[list[str], list[float]]:
 
 
 def meanings(words: list[str], teacher: WordTeacher) -> Tensor:
-    """(P, 256) unit rows: what the teacher says, moved towards the synonyms of a noun."""
+    """Return (P, 256) unit rows: the teacher's embeddings, moved towards those of a noun's synonyms."""
     said = teacher(words)
     place = {word: index for index, word in enumerate(words)}
     moved = said.clone()
@@ -94,7 +94,7 @@ def meanings(words: list[str], teacher: WordTeacher) -> Tensor:
 
 
 def token_ids(texts: list[str]) -> Tensor:
-    """(P, 77) uint16 as int32 token ids, without start and end."""
+    """Tokenize texts: (P, 76) int32 token ids in the range of uint16, without start and end, padded with 0."""
     tokens = torch.cat([open_clip.tokenize(texts[at : at + 8192]) for at in range(0, len(texts), 8192)])
     tokens = tokens[:, 1:]
     tokens[tokens == END] = 0
@@ -102,7 +102,7 @@ def token_ids(texts: list[str]) -> Tensor:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--composed", type=int, default=300_000, help="phrases of several words")

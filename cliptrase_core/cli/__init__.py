@@ -1,4 +1,4 @@
-"""The command line: one file for each command."""
+"""Command line interface."""
 
 from cliptrase_core.cli.parser import main
 

@@ -1,6 +1,6 @@
-"""Arguments that commands share: the options of `options.py`, and which model, which words.
+"""Arguments shared by several commands: the options of `options.py`, the model, the vocabulary.
 
-`--vocabulary @FILE` is read here: a web page must never open a file that a visitor names.
+`--vocabulary @FILE` is read only here, because a web page must never open a file named by a visitor.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def add_options(
     """Add a flag for each option of a class.
 
     Args:
-        parser: or a group of one.
-        kind: a class of `options.py`.
-        without: names of options that the command has no use for.
-        unset: options that are None here where they are not given, and what that stands for.
+        parser: parser or argument group.
+        kind: class of `options.py`.
+        without: names of options to leave out.
+        unset: options whose default is None in this command, with the meaning of None for the help text.
     """
     for one in options_of(kind):
         if one.name not in without:
@@ -54,7 +54,7 @@ def _add_option(parser: Group, one: Option, unset: str | None) -> None:
 
 
 def given_options(kind: type[Options], parsed: argparse.Namespace) -> dict[str, Any]:
-    """The options of a class that a command has, by name; those that were not given and mean nothing are left out."""
+    """Return the parsed options of a class by name, without those that are None where None has no meaning."""
     return {
         one.name: value
         for one in options_of(kind)
@@ -89,7 +89,7 @@ def _usual_model() -> dict[str, str | None]:
 
 
 def expect_no_model_arguments(options: argparse.Namespace) -> None:
-    """Raise InputError for a model where none runs."""
+    """Raise InputError if a model argument is given although no model runs."""
     for name, usual in _usual_model().items():
         if (got := getattr(options, name)) != usual:
             remedy = f"Leave out --{name}."
@@ -97,7 +97,7 @@ def expect_no_model_arguments(options: argparse.Namespace) -> None:
 
 
 ENDINGS = (".txt", ".json", ".csv", ".tsv", ".yaml", ".yml", ".names", ".pbtxt", ".md", ".list", ".labels")
-"""Endings of files that hold words: an argument that ends so and is no file is a mistake, not a class."""
+"""Extensions of word files. An argument with such an extension that is not a file is a mistake, not a class."""
 
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -109,18 +109,18 @@ _ENCODINGS = (
 
 
 def words_of_argument(argument: str) -> str:
-    """The text of a vocabulary: what was typed, or what stands in the file that was named.
+    """Return the text of a vocabulary: the argument itself, or the content of the file that it names.
 
     A file is named by `@` before its path, by a path with a folder in it, or by a name with one of `ENDINGS`.
 
     Args:
-        argument: of the command line.
+        argument: command line argument.
 
     Returns:
-        For `parse_vocabulary`, which knows the formats of such files.
+        Text for `parse_vocabulary`, which handles the formats of such files.
 
     Raises:
-        InputError: a file that is missing, too large, or no text.
+        InputError: the file is missing, too large, or not a text file.
     """
     name = argument.strip()
     asked = name.startswith("@")
@@ -131,7 +131,7 @@ def words_of_argument(argument: str) -> str:
     if asked or ((ends or path.name != name) and _is_file(path)):
         return _read(path)
     if ends and not set(" ,;|") & set(name):
-        return _read(path)  # says that it is missing
+        return _read(path)  # raises the error for a missing file
     return argument
 
 

@@ -39,7 +39,7 @@ PAGE = Path(__file__).resolve().parents[2] / "app.py"
 
 
 def report() -> Iterator[str]:
-    """Lines for people. Takes up to 3 s when the hub does not answer."""
+    """Yield the lines of the report. Takes up to 3 s if the hub does not answer."""
     yield f"cliptrase-lab {VERSION}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     for package in PACKAGES:
         yield f"  {package} {_version(package)}"
@@ -63,7 +63,7 @@ def report() -> Iterator[str]:
 
 
 def _embedded(found: bool, read: Callable[[], object]) -> str:
-    """What becomes of a bundled model when it is read, which takes a moment: nothing else shows that it is whole."""
+    """Return the state of a bundled model. Reads the whole model: nothing else shows that its files are intact."""
     if not found:
         return "not here: the program is incomplete, install it again"
     try:

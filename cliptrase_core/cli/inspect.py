@@ -24,14 +24,14 @@ FIGURE_DPI = 200
 
 
 def inspect_picture(segmenter: Segmenter, options: argparse.Namespace) -> Iterator[str]:
-    """Write the maps of one patch and yield what the command says.
+    """Write the attention maps of one patch and yield the lines to print.
 
     Args:
-        segmenter: that looks.
-        options: of the command.
+        segmenter: model to inspect.
+        options: parsed arguments of the command.
 
     Raises:
-        InputError: no usable picture, no such patch, layer or head, or a folder that cannot be written.
+        InputError: the picture is not usable, the patch, layer or head does not exist, or the folder is not writable.
     """
     image = read_image(options.image, max_pixels=options.max_pixels)
     captured = segmenter.capture(image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels)

@@ -1,4 +1,4 @@
-"""Run pictures through a model at speed: read ahead, batch pictures of one size, write results beside."""
+"""Fast processing of many pictures: read ahead, batch pictures of one size, write results in parallel."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from cliptrase_core.io.export.images import opencv_threads_shared
 from cliptrase_core.io.memory import PIXEL_BYTES, available
 
 BATCH = 4
-"""Pictures that share a forward pass: more gain nothing on a CPU, and wait for each other."""
+"""Maximum number of pictures in a forward pass. More are not faster on a CPU and wait for each other."""
 
 MOST_JOBS = 16
 IN_FLIGHT_PIXELS = 64_000_000
-"""Of all pictures that were read and whose results are not written yet: five of 12 megapixels, some gigabytes."""
+"""Maximum total pixels of pictures between reading and writing: five of 12 megapixels, some gigabytes of memory."""
 
 
 class Work(Protocol):
-    """A picture that was read."""
+    """Picture that has been read."""
 
     @property
     def kind(self) -> Hashable:
-        """What pictures that can share a forward pass have in common."""
+        """Group key; pictures with the same key can share a forward pass."""
 
     @property
     def pixels(self) -> int:
-        """Of the picture."""
+        """Number of pixels of the picture."""
 
 
 Task = TypeVar("Task")
@@ -41,7 +41,7 @@ Done = TypeVar("Done")
 
 
 def read_jobs(text: str) -> int:
-    """How many pictures are worked on at once: "auto" is one for each core that may be used.
+    """Return the number of pictures to process in parallel: "auto" is one for each usable core, at most `MOST_JOBS`.
 
     Raises:
         InputError: neither "auto" nor a number from 1 to 64.
@@ -54,7 +54,7 @@ def read_jobs(text: str) -> int:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
@@ -62,8 +62,11 @@ def usable_cores() -> int:
 
 @contextmanager
 def threads_shared(jobs: int) -> Iterator[None]:
-    """Let every job compute on its share of the cores: small models gain more from pictures side by side than from
-    threads within one, and OpenCV's threads wait for each other by spinning."""
+    """Limit every job to its share of the cores.
+
+    Small models gain more from parallel pictures than from threads within one picture. OpenCV's threads wait for each
+    other by spinning.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, before // jobs))
     try:
@@ -74,26 +77,26 @@ def threads_shared(jobs: int) -> Iterator[None]:
 
 
 class Pipeline(Generic[Task, Read, Done]):
-    """Runs tasks through `read`, then groups of one kind through `work`.
+    """Pipeline of two stages: `read` processes single tasks, `work` processes groups of one kind.
 
     Args:
-        read: makes a picture of a task; called ahead, by threads.
-        work: finishes some pictures of one kind; called by threads.
-        jobs: threads for each.
-        batch: most pictures of a group.
+        read: function that reads the picture of a task; runs ahead, in threads.
+        work: function that processes pictures of one kind; runs in threads.
+        jobs: number of threads for each stage.
+        batch: maximum number of pictures in a group.
     """
 
     def __init__(
         self, read: Callable[[Task], Read], work: Callable[[Sequence[Read]], Sequence[Done]], jobs: int, batch: int
     ) -> None:
-        """Start nothing yet."""
+        """Store the settings; `run` starts the threads."""
         self._read, self._work = read, work
         self._jobs, self._batch = jobs, batch
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Done]:
-        """What became of each task, as it is finished; of one kind in their order.
+        """Yield the result of each task as soon as its group is finished; a group keeps the order of its tasks.
 
-        Whoever stops asking stops the run: what is being written is finished, nothing else is begun.
+        If the caller stops the iteration, the run stops: groups in progress are finished, no others are started.
         """
         flow: _Flow[Task, Read, Done] = _Flow(deque(tasks), _room())
         with ThreadPoolExecutor(self._jobs, "read") as readers, ThreadPoolExecutor(self._jobs, "work") as workers:
@@ -104,7 +107,7 @@ class Pipeline(Generic[Task, Read, Done]):
                     while flow.reading and flow.reading[0].done():
                         flow.take(flow.reading.popleft().result())
                     while len(flow.working) < self._jobs and flow.groups:
-                        # Towards the end smaller ones, so that no thread works on four while the others have nothing.
+                        # Use smaller groups near the end, so that no thread is left idle.
                         group = flow.next_group(min(self._batch, max(1, flow.left // (2 * self._jobs))))
                         flow.working[workers.submit(self._work, group)] = sum(picture.pixels for picture in group)
                         del group
@@ -120,14 +123,14 @@ class Pipeline(Generic[Task, Read, Done]):
 
 
 class _Flow(Generic[Task, Read, Done]):
-    """Where every picture of a run is.
+    """State of all pictures of a run.
 
     Attributes:
-        waiting: not begun.
-        reading: in their order.
-        groups: read, by kind.
-        working: groups at work, with their pixels.
-        held: pixels that were read and are not finished.
+        waiting: tasks that have not started.
+        reading: pictures being read, in the order of the tasks.
+        groups: pictures ready for work, by kind.
+        working: groups in progress, with their number of pixels.
+        held: total pixels of pictures that are read but not finished.
     """
 
     def __init__(self, waiting: deque[Task], room: int) -> None:
@@ -139,7 +142,7 @@ class _Flow(Generic[Task, Read, Done]):
 
     @property
     def left(self) -> int:
-        """Pictures that no thread works on yet."""
+        """Number of pictures that are not in a group in progress."""
         return len(self.waiting) + self._read
 
     @property
@@ -147,20 +150,20 @@ class _Flow(Generic[Task, Read, Done]):
         return len(self.reading) + sum(map(len, self.groups.values()))
 
     def may_read(self, ahead: int) -> bool:
-        """Whether one more picture may be read: as large as the largest so far, it would not fill the memory."""
+        """Return whether one more picture, assumed as large as the largest so far, may be read within the limits."""
         if not self.waiting:
             return False
         nothing = not self.reading and not self.held
         return nothing or (self._read < ahead and self.held + (len(self.reading) + 1) * self._largest <= self._room)
 
     def take(self, picture: Read) -> None:
-        """Put a picture that was read to those of its kind."""
+        """Add a picture to the group of its kind."""
         self.groups.setdefault(picture.kind, []).append(picture)
         self.held += picture.pixels
         self._largest = max(self._largest, picture.pixels)
 
     def next_group(self, batch: int) -> list[Read]:
-        """A full group if there is one, else the first: a thread without work is worse than a small group."""
+        """Remove and return a full group, else the first one: a small group is better than an idle thread."""
         kind = next((kind for kind, group in self.groups.items() if len(group) >= batch), next(iter(self.groups)))
         group = self.groups.pop(kind)
         if len(group) > batch:

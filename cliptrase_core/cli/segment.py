@@ -1,4 +1,4 @@
-"""`segment`: segment pictures and write the results; a picture that cannot be read does not stop the run."""
+"""`segment`: segment pictures and write the results. A picture that cannot be read does not stop the run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from cliptrase_core.segmenter import Segmenter, try_out
 from cliptrase_core.text.vocabulary import Vocabulary
 
 _SETTINGS = tuple(one.name for one in options_of(SegmentOptions))
-# What a result depends on; --skip-existing makes a result again where one of them differs.
+# Options that affect a result; --skip-existing segments a picture again if one of them differs.
 _ASKED = (
     *("model", "pretrained", "precision", "preset", "short_side", *_SETTINGS),
     *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
@@ -47,12 +47,12 @@ _FILES = ("model", "pretrained", "sam_checkpoint")
 
 @dataclass(frozen=True)
 class Task:
-    """One picture, and what the files of its result are called.
+    """One picture and the names of its result.
 
     Attributes:
-        path: of the picture.
-        stem: of the result's files.
-        file: how a data set calls the picture, see `data_set_names`.
+        path: path of the picture.
+        stem: stem of the result's files.
+        file: name of the picture in a data set, see `data_set_names`.
     """
 
     path: Path
@@ -61,10 +61,10 @@ class Task:
 
 
 def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task]:
-    """What there is to do, found out before any model is loaded; `options` are put in order.
+    """List the pictures to segment and validate all options before a model is loaded. Normalises `options` in place.
 
     Raises:
-        InputError: no pictures, a folder that cannot be written, or a file in the way that would be lost.
+        InputError: there are no pictures, the folder is not writable, or an existing file would be lost.
     """
     options.formats = export.read_formats([*options.formats.split(","), *(["npz"] if options.intermediates else [])])
     options.jobs = read_jobs(options.jobs)
@@ -82,7 +82,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         saved = export.result_files(options.output, task.stem)
         expect_ours(planned(saved, options.formats, vocabulary.class_names))
         record = export.read_record(saved.json)
-        if task.path.is_file():  # else it overwrites nothing, and its name is what to say something about
+        if task.path.is_file():  # a missing picture overwrites nothing; its own error comes later
             _expect_same_picture(record, task.path, saved.json)
         made = export.is_whole(options.output, record, options.formats)
         if not (options.skip_existing and made and _is_of(record, task.path, asked)):
@@ -91,25 +91,25 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         _note(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before")
     _expect_folder(Path(options.output))
     if tasks and not any(task.path.is_file() for task in tasks):
-        with opened_file(tasks[0].path, "a picture"):  # says why: no model is loaded for a name that was mistyped
+        with opened_file(tasks[0].path, "a picture"):  # raises the error before a model is loaded for a mistyped name
             pass
     return tasks
 
 
 def _asked(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
-    """What a result depends on besides its picture. Of files the name: a result says nothing about folders."""
+    """Return everything that affects a result except its picture; files by name only, since results omit folders."""
     asked = {name: getattr(options, name) for name in _ASKED}
     asked |= {name: PureWindowsPath(asked[name]).name for name in _FILES if asked[name]}
     return {**asked, "vocabulary": vocabulary.text}
 
 
 def _about(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """What the JSON of a result says besides the result."""
+    """Return the JSON entries that describe the source of a result: picture, checksum, options."""
     return {"picture": path.name, "picture_sha256": sha256(path), "asked": asked}
 
 
 def _is_of(record: dict[str, Any], path: Path, asked: dict[str, Any]) -> bool:
-    """Whether an earlier result is what is asked for now, of the picture as it is now."""
+    """Return whether an earlier result has the current options and the current content of the picture."""
     if record.get("asked") != export.plain(asked) or not path.is_file():
         return False
     return {**record, **export.plain(_about(path, asked))} == record
@@ -118,13 +118,13 @@ def _is_of(record: dict[str, Any], path: Path, asked: dict[str, Any]) -> bool:
 def segment_pictures(
     tasks: Sequence[Task], vocabulary: Vocabulary, segmenter: Segmenter, options: argparse.Namespace
 ) -> int:
-    """Write a result for each picture and say where; then what speaks of all results in the folder, also if stopped.
+    """Write a result for each picture and print its path; then write the files about all results, even if interrupted.
 
     Returns:
-        How many pictures could not be used; each is said on stderr, with its reason.
+        Number of pictures that could not be used; each is printed on stderr with its reason.
 
     Raises:
-        CliptraseError: an option that suits no picture, before the first one.
+        CliptraseError: an option would fail on every picture; raised before the first picture.
     """
     refiner = load_refiner(
         options.refine, mode=options.refine_mode, checkpoint=options.sam_checkpoint, device=str(segmenter.device)
@@ -149,7 +149,7 @@ def segment_pictures(
 
 
 def gather_results(options: argparse.Namespace) -> None:
-    """Write the files that speak of all results in the folder, for the formats that have such."""
+    """Write the files about all results in the folder, for the formats with such files."""
     without = export.gather(options.output, options.formats, options.rule, polygons=options.polygons)
     if without:
         _note(f"{without} earlier results are not in yolo: segment their pictures with --formats yolo")
@@ -157,17 +157,17 @@ def gather_results(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class _Picture:
-    """A picture that was read, or why it was not.
+    """Picture that has been read, or the reason why it cannot be used.
 
     Attributes:
-        task: what it is.
-        image: (H, W, 3) in full.
-        frame: how it is laid out.
-        small: what the model is given, before the crop.
+        task: task of the picture.
+        image: (H, W, 3) picture in full size.
+        frame: geometry of the model input.
+        small: picture resized for the model, before the crop.
         about: entries of the JSON.
-        error: why it cannot be used.
-        kind: pictures of one size share a forward pass.
-        pixels: of the picture.
+        error: reason why the picture cannot be used, else empty.
+        kind: size of the model input; pictures of one size share a forward pass.
+        pixels: number of pixels of the picture.
     """
 
     task: Task
@@ -188,7 +188,7 @@ class _Outcome:
 
 @dataclass(frozen=True)
 class _Run:
-    """What all pictures share; threads share it too."""
+    """State shared by all pictures and threads of a run."""
 
     segmenter: Segmenter
     refiner: Refiner | None
@@ -202,7 +202,7 @@ class _Run:
         try_out(self.segmenter, self.vocabulary, options.preset, options.short_side, **self._settings())
 
     def read(self, task: Task) -> _Picture:
-        """A picture in full and as the model is given it."""
+        """Read a picture in full size and resize it for the model."""
         try:
             with memory_explained(f"picture {task.path.name!r}"):
                 image = read_image(task.path, max_pixels=self.options.max_pixels)
@@ -210,7 +210,7 @@ class _Run:
                 preset = preset_by_name(self.options.preset)
                 side = preset.side(self.options.short_side, self.segmenter.info.short_side)
                 frame = preset.frame((height, width), side, self.segmenter.backbone.patch)
-                # Before the system ends the whole process for taking too much memory.
+                # Check first: if memory runs out, the operating system kills the whole process.
                 expect_room(f"picture {task.path.name!r}", frame)
                 resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
                 small = ReducedImage(np.asarray(resized), (height, width))
@@ -220,13 +220,13 @@ class _Run:
         return _Picture(task, image, frame, small, about, kind=frame.model, pixels=height * width)
 
     def work(self, pictures: Sequence[_Picture]) -> list[_Outcome]:
-        """Encode pictures of one size together, and write the result of each."""
+        """Encode pictures of one size together and write the result of each."""
         usable = [picture.small for picture in pictures if picture.small is not None]
         try:
             with memory_explained("pictures"):
                 encodings = self._encode(usable)
         except CliptraseError as error:
-            if len(usable) > 1:  # one of them may be the reason
+            if len(usable) > 1:  # a single picture may be the cause
                 return [outcome for picture in pictures for outcome in self.work([picture])]
             reason = one_line(error).replace("pictures:", f"picture {pictures[0].task.path.name!r}:")
             return [_Outcome(f"{pictures[0].task.path}: {reason}", failed=True)]
@@ -252,7 +252,7 @@ class _Run:
             return _Outcome(f"{path}: {one_line(error)}", failed=True)
 
     def _write(self, picture: _Picture, image: npt.NDArray[np.uint8], encoding: ImageEncoding) -> str:
-        """Write one result; what to say about it."""
+        """Write one result and return the line to print."""
         options, path = self.options, picture.task.path
         result = self.segmenter.segment(encoding, self.vocabulary, **self._settings())
         shown = image if result.size == image.shape[:2] else resize_and_crop(image, encoding.frame)
@@ -278,7 +278,7 @@ class _Run:
 
 
 def _expect_same_picture(record: dict[str, Any], path: Path, json: Path) -> None:
-    """Raise InputError if a result is of another picture: it would be lost."""
+    """Raise InputError if an existing result belongs to another picture, because it would be lost."""
     if record and record.get("picture") != export.plain(path.name):
         raise InputError(
             explain(
@@ -291,12 +291,12 @@ def _expect_same_picture(record: dict[str, Any], path: Path, json: Path) -> None
 
 
 def _expect_folder(folder: Path) -> None:
-    """Raise InputError unless the output folder takes files, or could be made; leaves nothing behind."""
+    """Raise InputError unless the output folder is writable or can be created; leaves no file behind."""
     try:
         place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
         with TemporaryFile(dir=place):
             pass
-    except (OSError, ValueError) as error:  # ValueError: a zero byte
+    except (OSError, ValueError) as error:  # ValueError: a null byte
         got = f"{str(folder)!r} ({error.strerror if isinstance(error, OSError) else error})"
         remedy = "Choose another --output."
         raise InputError(

@@ -1,4 +1,4 @@
-"""Segment a data set in batches: read ahead in threads, run the model, count pixels, time each part."""
+"""Segment a data set in batches: read ahead in threads, run the model, count pixels, time each batch."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from cliptrase_core.evaluation.records import Record, record_of
 from cliptrase_core.evaluation.sources import Sample, Source
 
 Batch = tuple[int, ...]
-"""Indices of pictures that share a forward pass."""
+"""Indices of the pictures of one forward pass."""
 
 _PUBLISHED_VOID = 255
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is done with every picture.
+    """Work to do for each picture.
 
     Attributes:
-        source: the data set.
-        predictor: the protocol on a model.
-        quirks: leave out what the published script leaves out.
-        readers: threads that read ahead, and as many that turn encodings into labels.
-        saver: keeps the labels; None keeps nothing but counts.
+        source: data set.
+        predictor: protocol together with its model.
+        quirks: True skips the pictures that the published script skips.
+        readers: number of threads that read ahead; the same number of threads turns encodings into labels.
+        saver: writer of the label files; None saves counts only.
     """
 
     source: Source
@@ -43,11 +43,11 @@ class Job:
     saver: Saver | None = None
 
     def stamp(self, index: int) -> tuple[int, ...]:
-        """Numbers that change when a file does that a picture's record follows from."""
+        """Return numbers that change when a file on which the record of this picture depends changes."""
         return (*self.source.stamp(index), *self.predictor.stamp(self.source.keys[index]))
 
     def read(self, index: int) -> Sample | CliptraseError:
-        """A prepared sample, or why there is none."""
+        """Read and prepare a sample; return the error if that fails."""
         try:
             with memory_explained(f"picture {self.source.keys[index]!r}"):
                 return self.predictor.prepare(self.source.load(index))
@@ -55,7 +55,7 @@ class Job:
             return error
 
     def outcome(self, index: int) -> tuple[Sample, Outcome]:
-        """One picture by itself, for whoever wants to look at it."""
+        """Read and segment one picture alone, for inspection; raises the error if that fails."""
         sample = self.read(index)
         if isinstance(sample, CliptraseError):
             raise sample
@@ -63,16 +63,16 @@ class Job:
 
 
 def make_batches(count: int, size: int) -> list[Batch]:
-    """Pictures 0..count-1 in order, `size` together.
+    """Divide pictures 0..count-1 into batches of `size`, in order.
 
-    Batches depend on nothing else: products of matrices differ in the last bits with the size of a batch, so
-    whoever shares or resumes work must share or repeat whole batches to get equal labels.
+    Batches depend on nothing else. The last bits of matrix products depend on the batch size. Code that distributes
+    or resumes a run must therefore distribute or repeat whole batches to get equal labels.
     """
     return [tuple(range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
 def run_batches(job: Job, batches: Sequence[Batch]) -> Iterator[tuple[list[Record], float]]:
-    """Records of each batch in order, and the seconds that the image tower took for it."""
+    """Yield the records of each batch in order, and the time of its forward pass through the image tower in seconds."""
     ahead = max(2, -(-2 * job.readers // max(1, len(batches[0]) if batches else 1)))
     with ThreadPoolExecutor(job.readers) as readers, ThreadPoolExecutor(job.readers) as finishers:
         waiting: deque[list[Future[Sample | CliptraseError]]] = deque()
@@ -83,7 +83,7 @@ def run_batches(job: Job, batches: Sequence[Batch]) -> Iterator[tuple[list[Recor
                 waiting.append([readers.submit(job.read, index) for index in more])
             samples = [future.result() for future in waiting.popleft()]
             finishing.append(_start(job, batch, samples, finishers))
-            if len(finishing) > 1:  # the batch before is labelled while this one was encoded
+            if len(finishing) > 1:  # finish the previous batch after this one has started, so that both overlap
                 yield _finished(finishing.popleft())
         while finishing:
             yield _finished(finishing.popleft())
@@ -126,7 +126,7 @@ def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) 
     if isinstance(outcome, CliptraseError):
         return _problem(job, index, outcome)
     labels = np.asarray(outcome) if sample.labels is None else sample.labels[np.asarray(outcome)]
-    if job.saver is not None:  # before the record, so that a record has its file
+    if job.saver is not None:  # save before the record is made, so that each record has its file
         job.saver.save(sample.key, labels)
     extra = job.source.extra(sample.truth, labels) if job.source.extra else {}
     return record_of(sample.key, stamp, confusion_matrix(sample.truth, labels, len(job.source.names)), extra)

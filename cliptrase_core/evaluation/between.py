@@ -1,4 +1,4 @@
-"""What moved the number: the chain of single differences between two profiles."""
+"""Chain of runs between two profiles, one change at a time, to find the cause of a difference in mIoU."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _FIGURE = "mIoU"
 
 _PICTURE = (("short_side",), ("window", "stride"), ("positions",))
 _SCORES = (("temperature",), ("threshold",), ("least_area",), ("pamr",))
-"""Fields of `Slide` that change together, before and after the method."""
+"""Fields of `Slide` that change together: `_PICTURE` before the method changes, `_SCORES` after it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A run on the way from one profile to another; it differs from the one before in one thing.
+    """One run of the chain from one profile to another; it differs from the previous run in one change.
 
     Attributes:
-        title: what changed; the first profile's name for the first.
-        before: its value before; "" for the first.
-        after: its value now.
-        slide: the windows of this run.
-        method: with the switches of this run.
-        words: whose words; None for pictures of one's own.
+        title: name of the change; for the first run the name of the first profile.
+        before: previous value; "" for the first run.
+        after: new value; "" for the first run.
+        slide: sliding-window settings of this run.
+        method: method with the switches of this run.
+        words: name of the word list; None for a custom data set.
     """
 
     title: str
@@ -46,15 +46,15 @@ class Step:
 
 
 def steps(first: str, second: str, setting: str | None) -> list[Step]:
-    """The runs, from the first profile to the second: words, picture, windows, method, then what is done with scores.
+    """List the runs from the first profile to the second: words, picture size, windows, method, then score processing.
 
     Args:
-        first: name of a profile.
-        second: name of another.
-        setting: of a benchmark; None for pictures of one's own.
+        first: name of the first profile.
+        second: name of the second profile.
+        setting: name of a benchmark; None for a custom data set.
 
     Raises:
-        InputError: a profile that does not know the setting, or two that do the same on it.
+        InputError: a profile does not support the setting, or both profiles are equal on it.
     """
     a, b = PROFILES[first], PROFILES[second]
     wanted = b.slide_of(setting)
@@ -83,7 +83,7 @@ def _words(words: str, setting: str | None) -> str | None:
 
 
 def _slides(now: Step, wanted: Slide, groups: Sequence[tuple[str, ...]]) -> list[Step]:
-    """A step for each group of values that differs."""
+    """Return one step for each group of fields with different values."""
     found: list[Step] = []
     for group in groups:
         old, new = ([getattr(slide, name) for name in group] for slide in (now.slide, wanted))
@@ -102,14 +102,14 @@ def _shown(values: Sequence[Any]) -> str:
 
 
 def chain(found: Sequence[Step], reports: Sequence[Path]) -> list[dict[str, Any]]:
-    """mIoU after each step, and what the step changed, with intervals; JSON-able.
+    """Return mIoU after each step and the change that the step caused, with intervals; the rows are JSON-able.
 
     Args:
-        found: from `steps`.
-        reports: of each of their runs, written.
+        found: steps from `steps`.
+        reports: paths of the report files, one for each step.
 
     Raises:
-        InputError: a report that cannot be read, or runs that did not score the same pictures.
+        InputError: a report cannot be read, or the runs did not score the same pictures.
     """
     rows: list[dict[str, Any]] = []
     for place, (step, path) in enumerate(zip(found, reports, strict=True)):
@@ -123,13 +123,13 @@ def chain(found: Sequence[Step], reports: Sequence[Path]) -> list[dict[str, Any]
 
 
 def to_json(first: str, second: str, rows: Sequence[dict[str, Any]]) -> bytes:
-    """The chain for programs; figures that do not exist are null."""
+    """Format the chain as JSON; undefined figures are null."""
     entry = {"format": FORMAT, "between": [first, second], "figure": _FIGURE, "steps": list(rows)}
     return json.dumps(entry, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def to_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The chain for people, as a table in Markdown."""
+    """Yield the lines of the chain as a Markdown table."""
     yield f"| step | from | to | {_FIGURE} | 95 % interval | change | 95 % interval |"
     yield "|---|---|---|---|---|---|---|"
     for row in rows:

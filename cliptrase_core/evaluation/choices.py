@@ -1,4 +1,4 @@
-"""What runs under a protocol of windows: its program's values, and those that were given in their place."""
+"""Settings of a run under a sliding-window protocol: the values of its program, replaced by the user's values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cliptrase_core.methods.registry import Method, method_by_name, with_residua
 from cliptrase_core.options import ProtocolOptions, SegmentOptions
 
 SWITCHES = ("blocks", "pairs", "residual", "mlp", "smoothing", "neighbours", "resclip")
-"""What a report says of a method: programs may run it otherwise than its paper."""
+"""Attributes of a method that a report lists, because a program may run a method differently from its paper."""
 
 _OF_SLIDE = tuple(field.name for field in dataclasses.fields(Slide))
 _RESCLIP = "resclip_"
@@ -21,7 +21,7 @@ _RESCLIP = "resclip_"
 
 @dataclass(frozen=True)
 class Choices:
-    """Windows and method of a run; equal ones give equal labels of equal words."""
+    """Windows and method of a run; equal choices and equal words give equal labels."""
 
     slide: Slide
     method: Method
@@ -34,17 +34,17 @@ def choose(
     values: ProtocolOptions,
     short_side: int | None = None,
 ) -> Choices:
-    """A protocol's windows and method, with the values that were given.
+    """Return a protocol's windows and method, with the user's values in place of the protocol's.
 
     Args:
-        profile: the protocol.
-        setting: of a benchmark; None for pictures of one's own.
-        options: method and residual.
-        values: in place of the protocol's; None leaves one as it is.
-        short_side: in place of the protocol's too.
+        profile: profile of the protocol.
+        setting: name of a benchmark; None for a custom data set.
+        options: options with the method and the residual.
+        values: user's values; None uses the value of the protocol.
+        short_side: user's short side in pixels; None uses the value of the protocol.
 
     Raises:
-        InputError: a setting that the protocol does not know, or a value that nothing would heed.
+        InputError: the protocol does not support the setting, or a value would have no effect.
     """
     given = {name: value for name, value in values.options.items() if value is not None}
     return Choices(
@@ -61,7 +61,7 @@ def _slide(slide: Slide, given: Mapping[str, Any], short_side: int | None) -> Sl
     if slide.window is None:
         if "stride" in given:
             raise _refused("stride", "none, since the model sees the whole picture", given["stride"])
-        return dataclasses.replace(slide, stride=Slide.stride)  # of no windows: one value, so that equal runs are equal
+        return dataclasses.replace(slide, stride=Slide.stride)  # unused: one value, so that equal runs compare equal
     if slide.stride > slide.window:
         raise _refused("stride", f"at most the window's {slide.window} pixels, to leave no gaps", slide.stride)
     return slide
@@ -82,12 +82,12 @@ def _method(method: Method, given: Mapping[str, Any]) -> Method:
 
 
 def expect_background(slide: Slide, values: ProtocolOptions, background: bool) -> None:
-    """Raise InputError for values about a background where there is none, or a background that nothing could get.
+    """Raise InputError for background options on data without a background, or a background that no pixel can get.
 
     Args:
-        slide: of the run.
-        values: as they were given.
-        background: whether the data have one.
+        slide: sliding-window settings of the run.
+        values: user's values.
+        background: True if the data have a background.
     """
     asked = {"threshold": values.threshold, "least_area": values.least_area}
     unheeded = {name: str(value) for name, value in asked.items() if value}
@@ -101,7 +101,7 @@ def expect_background(slide: Slide, values: ProtocolOptions, background: bool) -
 
 
 def differences(profile: Profile, setting: str | None, chosen: Choices) -> Iterator[str]:
-    """What of a run is not the protocol's own, in words: "method clip", "window 448"."""
+    """Yield the differences between a run and its protocol as text: "method clip", "window 448"."""
     method, usual = chosen.method, profile.method_of(setting, chosen.method.name)
     if method.name != profile.method:
         yield f"method {method.name}"
@@ -120,7 +120,7 @@ def _unused(name: str, slide: Slide) -> bool:
 
 
 def _each(name: str, old: Any, new: Any) -> Iterator[str]:
-    """One switch, or each of ResCLIP's numbers that differs."""
+    """Yield the text of one changed switch, or of each changed ResCLIP number."""
     if name != "resclip":
         yield _worded(name, new)
         return

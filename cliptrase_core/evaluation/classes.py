@@ -11,21 +11,22 @@ from cliptrase_core.text.vocabulary import DATASETS, Vocabulary, parse_vocabular
 
 _KEY = re.compile(rf"\s*{BACKGROUND}\s*:", re.IGNORECASE)
 _FEWER = re.compile(r"as a class (?:more than once|and the background)")
-"""Of a vocabulary's notes: after which it has fewer classes than were written."""
+"""Pattern of vocabulary notes that report fewer classes than entries."""
 
 
 def read_classes(value: object) -> tuple[Vocabulary, tuple[int, ...] | None]:
-    """Classes as a person writes them into YAML.
+    """Parse the classes of a YAML file or an argument.
 
     Args:
-        value: a vocabulary as text; a list with a class an entry, "cat, kitten"; or numbers in masks to classes. An
-            entry "background: wall, floor" of a list, or a key `background`, names background words.
+        value: vocabulary as text; or a list with one class in each entry, such as "cat, kitten"; or a mapping from
+            mask numbers to classes. A list entry "background: wall, floor" or a key `background` gives background
+            words.
 
     Returns:
-        The vocabulary, and the number of each class where numbers were given.
+        The vocabulary, and the number of each class, or None if `value` has no numbers.
 
     Raises:
-        InputError: anything else, or a class that stands twice: which number would be its own?
+        InputError: any other value, or a duplicate class, since its number would be ambiguous.
     """
     if isinstance(value, Mapping):
         return _from_numbers(value)
@@ -37,7 +38,7 @@ def read_classes(value: object) -> tuple[Vocabulary, tuple[int, ...] | None]:
 
 
 def expect_each_once(vocabulary: Vocabulary) -> None:
-    """Raise InputError if classes were united: those after them would have another number than in the masks."""
+    """Raise InputError if classes were merged: the numbers of later classes would not match the masks."""
     for note in vocabulary.notes:
         if _FEWER.search(note):
             raise _refused("each class once, since its place is its number in the masks", note.rstrip("."))
@@ -76,9 +77,9 @@ def _from_numbers(entries: Mapping[object, object]) -> tuple[Vocabulary, tuple[i
 
 
 def _joined(classes: Sequence[str], background: Sequence[str]) -> Vocabulary:
-    """One class an entry, however it is written."""
+    """Return the vocabulary with one class for each entry; commas separate synonyms."""
     end = f" | {BACKGROUND}: {', '.join(background)}" if background else ""
-    # ";;" ends a text that means what it says: one entry with commas is one class with synonyms.
+    # ";;" makes the parser apply the grammar literally: one entry with commas is one class with synonyms.
     vocabulary = parse_vocabulary(";\n".join(classes) + ";;" + end)
     expect_each_once(vocabulary)
     if len(vocabulary.classes) != len(classes):

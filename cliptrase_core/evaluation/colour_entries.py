@@ -1,4 +1,4 @@
-"""`colours:` of a data set's description: which colour in its masks is which class."""
+"""Entry `colours` of a data set's YAML file: the class of each colour in its masks."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _INSTEAD = ("first", "ignored", "background")
 
 
 def read_colour_entries(entries: Mapping[str, Any]) -> tuple[Vocabulary, Numbers, Colours]:
-    """What colours mean.
+    """Read the meaning of the colours of a data set's masks.
 
     Args:
-        entries: `colours` gives each class, `background` and `ignored` a colour, see `colour_of`; `vocabulary` the
-            classes, which otherwise are those that have colours, in that order.
+        entries: `colours` maps each class, `background` and `ignored` to a colour, see `colour_of`; `vocabulary`
+            lists the classes and is optional: the default is the keys of `colours`, in their order.
 
     Returns:
-        Classes; the numbers that colours become (those of the classes from 0 on); and the list of colours.
+        Classes; the numbers for the colours (classes from 0 on); and the list of colours.
 
     Raises:
-        InputError: a class without a colour, a colour without a class or twice, or numbers beside colours.
+        InputError: a class without a colour, a colour without a class, a duplicate colour, or numbers beside colours.
     """
     given = entries["colours"]
     if not isinstance(given, Mapping) or not given:
@@ -47,7 +47,7 @@ def read_colour_entries(entries: Mapping[str, Any]) -> tuple[Vocabulary, Numbers
 
 
 def _with_background(names: list[str], colours: Mapping[str, Colour]) -> list[str]:
-    """Classes as `read_classes` takes them, one for each colour."""
+    """Return the classes as input for `read_classes`, one for each colour."""
     background = [f"{BACKGROUND}: {BACKGROUND}"] if BACKGROUND in map(str.casefold, colours) else []
     return [*names, *background]
 

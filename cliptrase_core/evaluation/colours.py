@@ -1,4 +1,4 @@
-"""Masks in colours: each colour stands for a number."""
+"""Colour masks: conversion of colours to numbers."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Colours:
     """A list of colours.
 
     Attributes:
-        numbers: of each colour.
-        source: where the list stands, for messages.
-        indexed: pixels of a grey mask, and of one whose palette has other colours, are places in the list.
+        numbers: number of each colour.
+        source: origin of the list, for messages.
+        indexed: True if the values of a grey mask, or of a palette mask with other colours, are indices into the list.
     """
 
     numbers: Mapping[Colour, int]
@@ -37,15 +37,15 @@ class Colours:
     indexed: bool = False
 
     def look(self, path: Path) -> tuple[Raw, str]:
-        """Numbers (H, W) of a mask, and its kind; see `layouts.Look`.
+        """Read the numbers (H, W) of a mask, and its kind; see `layouts.Look`.
 
         Raises:
-            InputError: no such mask, or one with colours that are not in the list.
+            InputError: no such mask, or it has colours that are not in the list.
         """
         return self.meant(path, *read_colours(path))
 
     def meant(self, path: Path, colours: npt.NDArray[np.uint8], kind: str) -> tuple[Raw, str]:
-        """What `look` gives, of a mask that `read_colours` has read already."""
+        """Return the result of `look`, given the output of `read_colours` for the same file."""
         places = self.indexed and kind.startswith(("grey", "palette"))
         if colours.ndim == 3:
             found, foreign = self._found(colours)
@@ -62,7 +62,7 @@ class Colours:
         return table[raw], f"{kind}, places in {self.source}"
 
     def _found(self, colours: npt.NDArray[np.uint8]) -> tuple[Raw, str]:
-        """Numbers (H, W), and colours that are not in the list, for people."""
+        """Return the numbers (H, W), and a readable text of the colours that are not in the list."""
         known = np.array(sorted(map(_packed, self.numbers)), np.int32)
         numbers = np.array([self.numbers[_unpacked(colour)] for colour in known.tolist()], np.int32)
         given = packed(colours)
@@ -78,7 +78,7 @@ class Colours:
 
 
 def packed(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-    """One number for each colour of (H, W, 3): red * 65536 + green * 256 + blue."""
+    """Pack colours (H, W, 3) into numbers (H, W): red * 65536 + green * 256 + blue."""
     wide = colours.astype(np.int32)
     joined: npt.NDArray[np.int32] = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
     return joined
@@ -93,7 +93,7 @@ def _unpacked(colour: int) -> Colour:
 
 
 def colour_of(value: Any, what: str) -> Colour:
-    """A colour as people write it: "#ff8000", "255 128 0", "255,128,0" or a list of three.
+    """Parse a colour: "#ff8000", "255 128 0", "255,128,0" or a list of three numbers.
 
     Raises:
         InputError: anything else.
@@ -112,7 +112,7 @@ def colour_of(value: Any, what: str) -> Colour:
 
 
 def voc_colour(number: int) -> Colour:
-    """What VOC's palette has at a number, 0 to 255: its bits, spread over the three bands from the top."""
+    """Return colour 0 to 255 of VOC's palette: the bits of the number, spread over the three bands from the top."""
     bits = [[number >> (3 * place + band) & 1 for place in range(3)] for band in range(3)]
     red, green, blue = (sum(bit << (7 - place) for place, bit in enumerate(band)) for band in bits)
     return red, green, blue
@@ -122,7 +122,7 @@ VOC_COLOURS = Colours({**{voc_colour(number): number for number in range(21)}, v
 
 
 def look_at_voc(path: Path) -> tuple[Raw, str]:
-    """A mask of VOC: numbers in a palette as it is published, or colours that such a palette was turned into."""
+    """Read a VOC mask: the published palette file, or a copy that was converted to RGB colours."""
     try:
         return look_at_numbers(path)
     except InputError as error:

@@ -32,14 +32,14 @@ _SEE = "See docs/evaluation.md."
 
 @dataclass(frozen=True)
 class FolderSet:
-    """A data set of one's own.
+    """A custom data set.
 
     Attributes:
-        name: as reports call it.
-        layout: where pictures and masks are, absolute.
+        name: name for reports.
+        layout: folders of pictures and masks, absolute.
         words: classes, and background words if any.
-        numbers: what numbers in masks mean.
-        ignored_given: a person has said which numbers do not count.
+        numbers: meaning of the numbers in masks.
+        ignored_given: True if the user has given the ignored numbers.
     """
 
     name: str
@@ -50,16 +50,16 @@ class FolderSet:
 
     @property
     def title(self) -> str:
-        """How reports call the layout."""
+        """Name of the layout for reports."""
         return self.layout.title
 
     def pairs(self) -> list[Pair]:
-        """Every picture with its mask; raises what `find_pairs` does."""
+        """Return every picture with its mask; raises the errors of `find_pairs`."""
         return find_pairs(self.layout, Path())
 
     @property
     def convention(self) -> Convention:
-        """What numbers in masks should mean, and what they mean in a benchmark of the same words."""
+        """Expected meaning of the numbers in masks, and their meaning in benchmarks with the same words."""
         names = self.words.class_names
         alike = [one for one in SETTINGS.values() if setting_words(one.name).classes == self.words.classes]
         others = {layout.title: layout.numbers for one in alike for layout in one.layouts if layout.numbers is not None}
@@ -67,17 +67,17 @@ class FolderSet:
 
 
 def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
-    """A data set from its entries.
+    """Build a data set from the entries of its description.
 
     Args:
-        entries: `images`, `masks` (folders), `vocabulary` (see `read_classes`) are needed; `name`; `first` (number of
-            the first class, 0), `ignored` (numbers, [255] where that is no class), `background` (numbers, []),
-            `image_end`, `mask_end` (".png"), `listing` (file that names the pictures, one a line); `colours` in place
-            of numbers, see `colour_entries`. Numbers may be given as text.
-        base: folder that relative paths start from.
+        entries: required: `images`, `masks` (folders), `vocabulary` (see `read_classes`). Optional, with defaults:
+            `name`; `first` (number of the first class, 0), `ignored` (numbers, [255] if 255 is not a class),
+            `background` (numbers, []), `image_end`, `mask_end` (".png"), `listing` (file with one picture name per
+            line); `colours` instead of numbers, see `colour_entries`. Numbers may be given as text.
+        base: base folder of relative paths.
 
     Raises:
-        InputError: an entry that is missing, unknown or of the wrong kind, or a folder that is not there.
+        InputError: an entry is missing, unknown or of the wrong type, or a folder does not exist.
     """
     entries = {key: value for key, value in entries.items() if value not in (None, "")}
     unknown = sorted(set(map(str, entries)) - _KEYS)
@@ -98,7 +98,7 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
 
 
 def folder_layout(entries: Mapping[str, Any], base: Path) -> Layout:
-    """Where pictures and masks are; takes and raises what `folder_set` does, but needs no vocabulary."""
+    """Return the folders of pictures and masks; arguments and errors as for `folder_set`, but without a vocabulary."""
     images, masks = (_folder(entries, key, base) for key in ("images", "masks"))
     return Layout(
         f"folders {images.name} and {masks.name}",
@@ -112,7 +112,7 @@ def folder_layout(entries: Mapping[str, Any], base: Path) -> Layout:
 
 
 def _convention(entries: Mapping[str, Any], words: Vocabulary, own: tuple[int, ...] | None) -> Numbers:
-    """What numbers in masks mean."""
+    """Return the meaning of the numbers in masks."""
     if own is not None and "first" in entries:
         expected = "no number of the first class, since each class has its own"
         raise InputError(explain("first", expected=expected, got=repr(entries["first"]), remedy="Leave it out."))
@@ -133,10 +133,10 @@ def _convention(entries: Mapping[str, Any], words: Vocabulary, own: tuple[int, .
 
 
 class _Texts(yaml.BaseLoader):  # type: ignore[misc]
-    """Everything as the text that stands there: YAML's own reading takes `no` and `on` for truth values."""
+    """YAML loader that keeps every value as text; the standard loader turns `no` and `on` into booleans."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice: of `1: cat` and `1: dog` the first would be lost."""
+        """Refuse duplicate keys: with `1: cat` and `1: dog` the first would be lost."""
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
@@ -146,10 +146,10 @@ class _Texts(yaml.BaseLoader):  # type: ignore[misc]
 
 
 def read_folder_set(path: str | os.PathLike[str]) -> FolderSet:
-    """A data set from a YAML file; folders are relative to the file.
+    """Read a data set from a YAML file; folders are relative to the file.
 
     Raises:
-        InputError: no such file, or not what `folder_set` takes.
+        InputError: no such file, or its content is not valid for `folder_set`.
     """
     file = Path(path)
     try:
@@ -183,7 +183,7 @@ def _text(entries: Mapping[str, Any], key: str, default: str) -> str:
 
 
 def _alone(value: Any) -> Any:
-    """What stands in a list of one entry."""
+    """Return the entry of a list with one entry; any other value is unchanged."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
@@ -193,5 +193,5 @@ def _numbers(entries: Mapping[str, Any], key: str, default: tuple[int, ...]) -> 
 
 
 def _number(value: Any) -> Any:
-    """A whole number that is written out; anything else as it is, for `Numbers` to refuse."""
+    """Convert the text of a whole number to int; anything else is unchanged, so that `Numbers` refuses it."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,9}\s*", value) else value

@@ -15,26 +15,26 @@ from cliptrase_core.io.files import PICTURE_ENDS, read_text
 from cliptrase_core.io.masks import look_at_numbers
 
 Look = Callable[[Path], tuple[Raw, str]]
-"""How a mask is read: its file to (H, W) numbers, and what kind of mask it is, for people. InputError where it cannot
-be. Safe in threads."""
+"""Mask reader: path of a mask -> (H, W) numbers and a readable file kind. Raises InputError if the mask cannot be read.
+Thread-safe."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one way to unpack a data set puts things, below the folder that holds the data sets.
+    """Folder layout of an unpacked data set, relative to the root folder of all data sets.
 
     Attributes:
-        title: how reports call it.
+        title: name for reports.
         images: folder of the pictures.
         masks: folder of the masks.
-        numbers: what numbers in masks mean; None where these masks cannot be read the right way.
-        quirk_numbers: what the published script takes them for; None where it does not read this layout.
-        slide_numbers: what protocols of `profiles` take them for, where that differs from `numbers`.
-        image_end: what follows the common name in a picture's file; "" for any picture's ending.
-        mask_end: what follows it in a mask's file.
-        listing: file that names the pictures, see `Listing`; None takes every picture.
-        look: how masks are read.
-        besides: files besides its own that a mask follows from, such as a list of colours.
+        numbers: meaning of the numbers in masks; None if these masks cannot be read correctly.
+        quirk_numbers: their meaning in the published script; None if the script does not read this layout.
+        slide_numbers: their meaning in the protocols of `profiles`; None if it is the same as `numbers`.
+        image_end: suffix after the common name in a picture's file name; "" for any picture file extension.
+        mask_end: suffix after the common name in a mask's file name.
+        listing: file with the names of the pictures, see `Listing`; None uses every picture.
+        look: reader of the masks.
+        besides: additional files on which a mask depends, such as a list of colours.
     """
 
     title: str
@@ -50,7 +50,7 @@ class Layout:
     besides: tuple[Path, ...] = ()
 
     def numbers_under(self, protocol: str, quirks: bool) -> Numbers | None:
-        """The convention in force."""
+        """Return the meaning of the numbers under a protocol, or in the published script if `quirks`."""
         if quirks:
             return self.quirk_numbers
         return self.slide_numbers or self.numbers if protocol in PROFILES else self.numbers
@@ -58,15 +58,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and its mask; neither need exist yet.
+    """A picture and its mask; the files need not exist yet.
 
     Attributes:
         key: common name, unique in the data set.
-        image: file.
-        mask: file.
-        look: how the mask is read.
-        besides: files besides its own that the mask follows from.
-        picture: content of the picture's file, where `image` is a container of many.
+        image: picture file.
+        mask: mask file.
+        look: reader of the mask.
+        besides: additional files on which the mask depends.
+        picture: function that returns the content of the picture's file if `image` is a container of many; else None.
     """
 
     key: str
@@ -78,7 +78,7 @@ class Pair:
 
 
 def missing_folders(layout: Layout, root: Path) -> list[Path]:
-    """What a layout needs below `root` and does not find there."""
+    """List the folders and files that a layout needs but that are missing below `root`."""
     base = _base(layout, root)
     places = [base / layout.images, base / layout.masks]
     missing = [place for place in places if not place.is_dir()]
@@ -88,20 +88,20 @@ def missing_folders(layout: Layout, root: Path) -> list[Path]:
         return missing
     try:
         pairs = find_pairs(layout, root)
-    except InputError:  # said by whoever wants the pairs
+    except InputError:  # reported by the caller that needs the pairs
         return []
-    # Layouts may share folders: Cityscapes keeps masks of several numberings in one.
+    # Layouts may share folders: one folder of Cityscapes contains masks in several numberings.
     return [] if any(pair.mask.is_file() for pair in pairs) else [places[1] / f"*{layout.mask_end}"]
 
 
 def find_pairs(layout: Layout, root: Path) -> list[Pair]:
-    """Every picture of a layout with the mask that it should have, in the order of their names.
+    """Pair every picture of a layout with its expected mask, sorted by name.
 
-    Endings count in any case. Of a folder that holds both, masks are those whose picture is there too.
+    File extensions match in upper and lower case. In a folder with both, a file is a mask if its picture is there too.
 
     Raises:
-        InputError: no picture, two pictures of one name, a picture without any other file as its mask, or a listing
-            that says something else than names.
+        InputError: no picture, two pictures of the same name, a picture that would be its own mask, or a listing
+            with lines that are not names.
     """
     base = _base(layout, root)
     images, masks = base / layout.images, base / layout.masks
@@ -132,19 +132,19 @@ def find_pairs(layout: Layout, root: Path) -> list[Pair]:
 
 
 def mask_of(key: str, layout: Layout, masks: Path, drawn: Mapping[str, Path]) -> Path:
-    """The mask of a common name, whatever the case of its ending; where it should be if it is not there."""
+    """Return the mask of a common name, in upper or lower case; the expected path if no such file exists."""
     wanted = f"{key}{layout.mask_end}"
     exact = masks / wanted
     return exact if exact.is_file() else drawn.get(wanted.casefold(), exact)
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Every file below a folder by its name from there on, in lower case."""
+    """Return all files below a folder by their relative path in lower case."""
     return {path.relative_to(folder).as_posix().casefold(): path for path in sorted(folder.rglob("*"))}
 
 
 def _pictures(layout: Layout, images: Path, masks: Path) -> list[tuple[str, Path]]:
-    """Common names and files of the pictures; masks that lie among them are none."""
+    """Return common names and files of the pictures; masks in the same folder are left out."""
     apart = masks != images and images in masks.parents
     files = [path for path in sorted(images.rglob("*")) if not (apart and masks in path.parents)]
     found = [(key, path) for path in files if (key := _key(path, images, layout.image_end))]
@@ -161,13 +161,13 @@ def _pictures(layout: Layout, images: Path, masks: Path) -> list[tuple[str, Path
 
 
 def _base(layout: Layout, root: Path) -> Path:
-    """`root`, or the folder above it when `root` is itself the first folder that the layout names."""
+    """Return `root`, or its parent if `root` is itself the first folder of the layout's paths."""
     first = Path(layout.images).parts[0] if layout.images else ""
     return root.parent if root.name == first and not (root / first).is_dir() else root
 
 
 def _key(path: Path, folder: Path, end: str) -> str:
-    """Common name of a picture's file; "" for other files, hidden ones too (macOS leaves `._a.jpg` beside a.jpg)."""
+    """Return the common name of a picture; "" for other and hidden files (macOS writes `._a.jpg` beside a.jpg)."""
     if path.name.startswith("."):
         return ""
     name = path.relative_to(folder).as_posix()
@@ -177,20 +177,20 @@ def _key(path: Path, folder: Path, end: str) -> str:
 
 
 def _without(name: str, end: str) -> str | None:
-    """A name without an ending, in any case; None if it has another."""
+    """Return a name without a suffix, in upper or lower case; None if the name ends differently."""
     return name[: len(name) - len(end)] if name.casefold().endswith(end.casefold()) else None
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A file that names the pictures of a data set, one a line, perhaps with the mask of each.
+    """A file with the picture names of a data set, one per line, optionally followed by the mask.
 
-    A name may have its ending, folders before it, or a slash at its start, as the lists of several programs do; a
-    line that begins with # and names no picture is a remark.
+    A name may have a file extension, folders before it, or a leading slash, as in the lists of several programs. A
+    line that begins with # and does not match a picture is a comment.
 
     Attributes:
-        path: of the file.
-        layout: of the data set.
+        path: listing file.
+        layout: layout of the data set.
         images: folder of the pictures.
         masks: folder of the masks.
     """
@@ -201,14 +201,14 @@ class Listing:
     masks: Path
 
     def pairs(self, found: Sequence[tuple[str, Path]], drawn: Mapping[str, Path]) -> list[Pair]:
-        """What is listed; a picture or mask need not be there.
+        """Return the listed pairs; pictures and masks need not exist.
 
         Args:
-            found: common names and files of the pictures that are there.
-            drawn: masks that are there.
+            found: common names and files of the existing pictures.
+            drawn: existing masks, by relative path in lower case.
 
         Raises:
-            InputError: no such file, or a second column that names no mask.
+            InputError: no such file, or the second column is not a mask file.
         """
         there = dict(found)
         lines = [line for line in self._lines() if not line.startswith("#") or self._key(line, there)]
@@ -230,14 +230,14 @@ class Listing:
         first = self._key(columns[0], there) if len(columns) > 1 else None
         if key is None and first is not None:
             return Pair(first, there[first], self._mask(line, columns))
-        if key is None:  # listed, and not there
+        if key is None:  # listed, but missing
             key = self._bare(line)
             image = self.images / f"{key}{self.layout.image_end or Path(line).suffix or '.jpg'}"
             return Pair(key, image, mask_of(key, self.layout, self.masks, drawn))
         return Pair(key, there[key], mask_of(key, self.layout, self.masks, drawn))
 
     def _key(self, name: str, there: Mapping[str, Path]) -> str | None:
-        """The common name that is meant, if such a picture is there."""
+        """Return the common name of the listed picture, or None if it does not exist."""
         names = _tails(name, self.images)
         return next((key for name in names for key in (name, self._bare(name)) if key in there), None)
 
@@ -264,7 +264,7 @@ class Listing:
 
 
 def _tails(name: str, folder: Path) -> list[str]:
-    """A name as it is listed, and what of it lies below a folder that it also names."""
+    """Return a listed name, and its part below `folder` if the name contains that folder."""
     plain = name.replace("\\", "/").lstrip("/").removeprefix("./")
     parts = plain.split("/")
     if folder.name not in parts:

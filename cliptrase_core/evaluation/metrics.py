@@ -10,22 +10,22 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.masks import IGNORED
 
 BOUNDARY_TOLERANCE = 3 / 224
-"""How far a boundary may be off, as a share of the short side: three pixels of what CLIP sees."""
+"""Tolerance of boundaries, as a share of the short side: three pixels of a CLIP input of 224 pixels."""
 
 Labels = npt.NDArray[np.integer]
 Matrix = npt.NDArray[np.int64]
 
 
 def confusion_matrix(truth: Labels, labels: Labels, classes: int) -> Matrix:
-    """Count pixels by true and by given class; matrices of several pictures add up.
+    """Count pixels by true class and predicted class. Matrices of several pictures can be added.
 
     Args:
-        truth: (H, W), 0..C-1, or `IGNORED` where a pixel does not count.
-        labels: (H, W), 0..C-1, or `IGNORED` where a pixel got none of these classes.
+        truth: (H, W) ground truth, 0..C-1, or `IGNORED` for a pixel that does not count.
+        labels: (H, W) prediction, 0..C-1, or `IGNORED` for a pixel with none of these classes.
         classes: C.
 
     Returns:
-        (C, C+1); rows are true classes, columns given ones, the last column is "none of these".
+        (C, C+1) int64; rows are true classes, columns are predicted classes, the last column is "none of these".
 
     Raises:
         InputError: maps of different size, or classes out of range.
@@ -56,7 +56,7 @@ def confusion_matrix(truth: Labels, labels: Labels, classes: int) -> Matrix:
 
 
 def class_iou(matrix: Matrix) -> npt.NDArray[np.float64]:
-    """Intersection over union of each class: (C,) in [0, 1], NaN for a class that is in neither map."""
+    """Return the intersection over union of each class: (C,) in [0, 1], NaN for a class that is in neither map."""
     hit = np.diagonal(matrix)
     union = matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0) - hit
     iou: npt.NDArray[np.float64] = np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
@@ -64,29 +64,29 @@ def class_iou(matrix: Matrix) -> npt.NDArray[np.float64]:
 
 
 def mean_iou(matrix: Matrix) -> float:
-    """Mean over the classes that are in the truth, so that it is the same mean for all labels; NaN without any."""
+    """Return mean IoU over classes in the ground truth, the same ones for every prediction; NaN without classes."""
     known = class_iou(matrix)[matrix.sum(axis=1) > 0]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def pixel_accuracy(matrix: Matrix) -> float:
-    """Share of the counted pixels that got their true class; NaN when none counts."""
+    """Return the share of counted pixels with the true class; NaN if no pixel counts."""
     total = int(matrix.sum())
     return float(np.trace(matrix) / total) if total else float("nan")
 
 
 def boundary_f(truth: Labels, labels: Labels, tolerance: int | None = None) -> float:
-    """F-score of boundaries: are they where the truth's are, and are all of the truth's there?
+    """Return the F-score of boundaries, from the precision and the recall of boundary pixels.
 
-    Boundaries within reach of a pixel that does not count are left out, since nobody knows whether they are right.
+    Boundaries within the tolerance of a pixel that does not count are left out, since their correctness is unknown.
 
     Args:
-        truth: (H, W), `IGNORED` where a pixel does not count.
-        labels: (H, W).
-        tolerance: pixels that a boundary may be off, diagonal steps counting as one; None: `BOUNDARY_TOLERANCE`.
+        truth: (H, W) ground truth, `IGNORED` for a pixel that does not count.
+        labels: (H, W) prediction.
+        tolerance: maximal offset in pixels, a diagonal step counts as one; None takes `BOUNDARY_TOLERANCE`.
 
     Returns:
-        0 to 1; 1 where neither map has a boundary.
+        F-score in [0, 1]; 1 if neither map has a boundary.
     """
     reach = round(BOUNDARY_TOLERANCE * min(truth.shape)) if tolerance is None else tolerance
     known = ~_grown(truth == IGNORED, reach)
@@ -100,7 +100,7 @@ def boundary_f(truth: Labels, labels: Labels, tolerance: int | None = None) -> f
 
 
 def _boundaries(labels: Labels) -> npt.NDArray[np.bool_]:
-    """(H, W): pixels whose right or lower neighbour is of another class."""
+    """Return a mask (H, W) of pixels whose right or lower neighbour has another class."""
     edge = np.zeros(labels.shape, bool)
     edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edge[:-1] |= labels[:-1] != labels[1:]
@@ -108,6 +108,6 @@ def _boundaries(labels: Labels) -> npt.NDArray[np.bool_]:
 
 
 def _grown(mask: npt.NDArray[np.bool_], by: int) -> npt.NDArray[np.bool_]:
-    """(H, W): everything within `by` pixels, diagonal steps counting as one."""
+    """Return the mask (H, W), dilated by `by` pixels; a diagonal step counts as one."""
     side = 2 * by + 1
     return cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)

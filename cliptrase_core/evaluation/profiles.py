@@ -1,9 +1,10 @@
-"""Profiles: how each paper's own program scores a picture, as data. One row a program; the docs print them as a table.
+"""Profiles: settings of each paper's own program, as data. One row for each program; the docs print them as a table.
 
-Facts are read from each repository's configurations (November 2026). All of them take the whole picture, its short side
-brought to a number of pixels and its long one to at most 2048; cut windows, average the cosines of those that overlap,
-bring them to the picture's own size, multiply by the temperature and take the softmax over all words; a class's chance
-is that of its best word; where the best class is less likely than a threshold the background stands.
+The values are from each repository's configurations (November 2026). All programs resize the whole picture: its short
+side to a number of pixels, its long side to at most 2048. They crop windows, average the cosine similarities of
+overlapping windows, interpolate them to the size of the picture, multiply by the temperature and take the softmax over
+all words. The probability of a class is that of its best word. A pixel becomes background if the probability of its
+best class is below a threshold.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from cliptrase_core.presets import PositionResize
 
 @dataclass(frozen=True)
 class Slide:
-    """The sliding window of one setting.
+    """Sliding window of one setting.
 
     Attributes:
-        short_side: pixels that the picture's short side is brought to.
-        temperature: what cosines are multiplied by before the softmax.
-        threshold: pixels whose best class is less likely become background.
-        least_area: classes with a smaller share of all foreground pixels lose them.
-        window: side of a window in pixels; None gives the model the whole picture.
-        stride: pixels from one window to the next.
-        positions: how position embeddings reach another grid than the trained one.
-        pamr: scores are smoothed along colours, ten steps with neighbours at 8 and 16 pixels (PAMR).
-        background_words: the background's words compete; else it has only what the threshold leaves.
+        short_side: short side of the resized picture, in pixels.
+        temperature: factor of the cosine similarities before the softmax.
+        threshold: minimal probability of the best class; pixels below it become background.
+        least_area: minimal share of a class in all foreground pixels; classes below it are removed.
+        window: side of a window in pixels; None uses the whole picture as model input.
+        stride: distance from one window to the next, in pixels.
+        positions: way to resize position embeddings to another grid than the trained one.
+        pamr: smooth scores along colours, ten steps with neighbours at 8 and 16 pixels (PAMR).
+        background_words: include the words of the background in the softmax; else only the threshold gives background.
     """
 
     short_side: int = 336
@@ -47,26 +48,26 @@ class Slide:
 
 
 Changes = Mapping[str, Mapping[str, Any]]
-"""Setting to fields that differ there."""
+"""Fields of `Slide` that differ in a setting, by name of the setting."""
 
 _SETTINGS = ("coco171", "voc20", "pc59", "ade150", "coco80", "voc21", "pc60", "cityscapes")
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One program.
+    """Settings of one program.
 
     Attributes:
-        name: of the protocol.
-        source: repository that the values come from.
-        method: that it runs.
-        words: whose words, see `word_lists`.
-        slide: its windows where `sets` says nothing else.
-        sets: what settings change in `slide`.
-        switches: what differs from the method as its paper has it.
-        resclip: numbers of ResCLIP that it has for each setting.
-        settings: that it knows.
-        note: what a person who compares figures should know; may be empty.
+        name: name of the protocol.
+        source: repository that the values are from.
+        method: name of its method.
+        words: name of its word list, see `word_lists`.
+        slide: default sliding window.
+        sets: changes to `slide` for single settings.
+        switches: differences from the method of the paper.
+        resclip: values of ResCLIP for each setting.
+        settings: names of the supported settings.
+        note: information for the comparison of figures; may be empty.
     """
 
     name: str
@@ -81,10 +82,10 @@ class Profile:
     note: str = ""
 
     def slide_of(self, setting: str | None) -> Slide:
-        """Windows of a setting; None for pictures of one's own.
+        """Return the sliding window of a setting, or the default one for None (the user's own pictures).
 
         Raises:
-            InputError: the program has no values for it.
+            InputError: the program has no values for this setting.
         """
         if setting is None:
             return self.slide
@@ -92,7 +93,7 @@ class Profile:
         return dataclasses.replace(self.slide, **self.sets.get(setting, {}))
 
     def method_of(self, setting: str | None, method: str) -> Method:
-        """The method as it runs: with the program's switches where it is the program's own.
+        """Return a method by its name, with the program's switches if it is the program's own method.
 
         Raises:
             InputError: unknown method.
@@ -153,7 +154,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "sclip",
                 Slide(positions="published"),
                 _NACLIP_SETS,
-                resclip={  # the last number is the label that stands first in its files
+                resclip={  # the last number is the label of the first class in its files
                     "ade150": ResclipSettings(0.25, 2.0, 0.3, 2.1, 0.7, 0),
                     "cityscapes": ResclipSettings(0.10, 2.0, 0.2, 2.1, 0.6, 0),
                     "coco80": ResclipSettings(0.11, 2.0, 0.4, 1.8, 0.7, 80),
@@ -172,7 +173,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "clearclip",
                 dataclasses.replace(_CLEARCLIP, positions="size"),
                 _CLEARCLIP_SETS,
-                # Without residuals nothing of the blocks before reaches the last one's result.
+                # Without residuals, only the last changed block has an effect on the result.
                 switches={**_BARE, "blocks": 1},
                 note=f"{_AS_CLEARCLIP}, so that only the last block counts",
             ),
@@ -189,11 +190,11 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
         )
     }
 )
-"""By name of the protocol; `mmseg-slide` is the one that is nobody's own."""
+"""Profiles by name of the protocol; all but `mmseg-slide` belong to a paper."""
 
 
 def table() -> str:
-    """The profiles as a table in Markdown: docs/evaluation.md holds it, and a test compares."""
+    """Return the profiles as a Markdown table; a test compares it with the table in docs/evaluation.md."""
     titles = (
         "protocol",
         "from",
@@ -214,7 +215,7 @@ def _cells(profile: Profile) -> tuple[str, ...]:
     slides = {None: profile.slide} | {name: profile.slide_of(name) for name in profile.settings}
 
     def several(show: Any) -> str:
-        """The usual value, then those of settings that differ."""
+        """Return the default value, then the values of settings that differ."""
         usual = show(profile.slide)
         parts: dict[str, list[str]] = {}
         for name, slide in slides.items():

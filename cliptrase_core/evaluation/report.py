@@ -1,4 +1,4 @@
-"""The report: JSON for programs, Markdown for people; `html_report` makes it a page."""
+"""The report: JSON for programs, Markdown for people; `html_report` creates the HTML page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cliptrase_core.io.files import MARK
 from cliptrase_core.version import VERSION
 
 UNUSED = (("problems", "Pictures that could not be used"), ("left_out", "Pictures left out"))
-"""Parts of a report that name pictures without a score, and their titles."""
+"""Report entries that list pictures without a score, and their titles."""
 
 Report = dict[str, Any]
 
@@ -26,25 +26,25 @@ FORMAT = f"{MARK} evaluation"
 
 NO_CLASS = "none of the classes"
 CONFUSIONS = 20
-"""Pairs of classes that a report lists, those of most pixels."""
+"""Number of confused pairs of classes in a report, those with the most pixels."""
 
 _PACKAGES = ("torch", "open_clip_torch", "scipy", "numpy", "pillow")
 
 
 def make_report(records: Sequence[Record], names: Sequence[str], rule: Rule, header: Header) -> Report:
-    """Everything that follows from records and header alone: equal records give equal reports.
+    """Create the report from records and header alone, so that equal records give equal reports.
 
     Args:
-        records: of every picture, in the order of the data set.
-        names: of every label.
-        rule: how counts become figures.
-        header: what was evaluated and how.
+        records: records of all pictures, in the order of the data set.
+        names: names of all labels.
+        rule: rule to compute figures from counts.
+        header: settings of the evaluation.
     """
     used = [record for record in records if record.problem is None and record.left_out is None]
     counts = counts_of(used, len(names))
     whole, extra = total(counts), means(used)
     class_mean = float(figures(whole, rule)["mIoU"])
-    # Where a benchmark is defined by means over pictures, figures of all pixels would only be mistaken for them.
+    # A benchmark defined by means over pictures has no figures over all pixels, to avoid confusion of the two.
     found = {name: float(value.mean()) for name, value in extra.items()}
     found = found or {name: float(value) for name, value in figures(whole, rule).items()}
     bounds = intervals(counts, rule, extra)
@@ -73,7 +73,7 @@ def make_report(records: Sequence[Record], names: Sequence[str], rule: Rule, hea
 
 
 def run_facts(pace: Pace, command: str, processes: int, device: str, threads: int) -> Report:
-    """What may differ between two runs of equal result."""
+    """Return facts of a run that may differ between two runs with equal results."""
     return {
         "command": command,
         "processes": processes,
@@ -87,16 +87,16 @@ def run_facts(pace: Pace, command: str, processes: int, device: str, threads: in
 
 
 def to_json(report: Report) -> bytes:
-    """ASCII, since names of files need not be UTF-8; figures that do not exist are null."""
+    """Convert a report to JSON, in ASCII because file names need not be UTF-8; missing figures are null."""
     return json.dumps(report, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
-    """The same for people.
+    """Convert a report to Markdown.
 
     Args:
-        report: with its `run`.
-        sheets: title to file name of pictures to show.
+        report: report with its entry `run`.
+        sheets: file names of the sheets of pictures, by title.
     """
     setup, run, pictures = report["setup"], report["run"], report["pictures"]
     lines = [f"# {setup['title']}: {report['column']}", ""]
@@ -138,12 +138,12 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
 
 
 def headline(report: Report) -> str:
-    """The figures in one line."""
+    """Return the figures with their intervals in one line."""
     return ", ".join(f"{name} {digits(entry['value'])} [{span(entry)}]" for name, entry in report["figures"].items())
 
 
 def by_loss(report: Report) -> list[Report]:
-    """The classes: what loses most against the mean first, of equal ones what loses more pixels; others at the end."""
+    """Sort classes by loss against the mean, then by wrong pixels, largest first; classes without a loss are last."""
 
     def loss(row: Report) -> tuple[bool, float, int]:
         pixels = row["true"] + row["given"] - 2 * row["hit"]
@@ -155,7 +155,7 @@ def by_loss(report: Report) -> list[Report]:
 def _class_rows(whole: ClassCounts, names: Sequence[str], rule: Rule, mean: float) -> list[Report]:
     smooth = 0.01 if rule == "published" else 0.0
     iou, accuracy = 100 * whole.iou(smooth), 100 * whole.accuracy(smooth)
-    # Those that the mean is of: see `figures`.
+    # Classes included in the mean: see `figures`.
     counted = (whole.true + whole.given if rule == "mmseg" else whole.true) > 0
     return [
         {
@@ -172,7 +172,7 @@ def _class_rows(whole: ClassCounts, names: Sequence[str], rule: Rule, mean: floa
 
 
 def _confusions(records: Sequence[Record], names: Sequence[str], whole: ClassCounts) -> list[Report]:
-    """Pairs of true and given class of most pixels; None where the pixels got none of the classes."""
+    """Return the most confused pairs of true and predicted class; a predicted None means none of the classes."""
     columns = len(names) + 1
     pixels = np.zeros(len(names) * columns, np.int64)
     for record in records:
@@ -193,17 +193,17 @@ def _plain(value: float) -> float | None:
 
 
 def negative(value: float | None) -> float | None:
-    """Minus a value that may not exist."""
+    """Negate a value that may be None."""
     return None if value is None else -value
 
 
 def digits(value: float | None, form: str = ".2f") -> str:
-    """A figure for people; "-" where there is none."""
+    """Format a figure; "-" for None."""
     return "-" if value is None else format(value, form)
 
 
 def span(entry: Mapping[str, float | None], none: str = "no interval") -> str:
-    """The interval of a figure; there is none from a single picture."""
+    """Format the interval of a figure, or return `none`: a single picture gives no interval."""
     return none if entry["low"] is None else f"{digits(entry['low'])} to {digits(entry['high'])}"
 
 
@@ -212,27 +212,27 @@ def _one_line(value: object) -> str:
 
 
 Rule = Literal["published", "paper", "mmseg"]
-"""How counts become figures, see `figures`."""
+"""Rule to compute figures from counts, see `figures`."""
 
 Counts = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
 SEED = 2407
 LEVEL = 95
-"""Per cent of resamples within an interval."""
+"""Share of resamples within an interval, in per cent."""
 
 _SMOOTH = 0.01
-"""The published script adds it to denominators (quirk B6)."""
+"""Constant that the published script adds to denominators (quirk B6)."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassCounts:
-    """Pixels of each class.
+    """Numbers of pixels of each class.
 
     Attributes:
-        hit: (..., C) pixels of the class that got it.
-        true: (..., C) pixels of the class.
-        given: (..., C) pixels that got the class, among those that count.
+        hit: (..., C) pixels of the class with a correct prediction.
+        true: (..., C) pixels of the class in the ground truth.
+        given: (..., C) counted pixels with the class in the prediction.
     """
 
     hit: Counts
@@ -240,16 +240,16 @@ class ClassCounts:
     given: Counts
 
     def iou(self, smooth: float = 0.0) -> Counts:
-        """(..., C) intersection over union, NaN for a class in neither map."""
+        """Return the (..., C) intersection over union, NaN for a class in neither map."""
         return _ratio(self.hit, self.true + self.given - self.hit + smooth)
 
     def accuracy(self, smooth: float = 0.0) -> Counts:
-        """(..., C) share of the class's pixels that are right, NaN for a class that is not in the truth."""
+        """Return the (..., C) share of correct pixels in each class, NaN for a class not in the ground truth."""
         return _ratio(self.hit, self.true + smooth)
 
 
 def counts_of(records: Sequence[Record], classes: int) -> ClassCounts:
-    """Counts of every picture: (n, C) each; exact, since float64 holds whole numbers up to 2^53."""
+    """Return the counts of all pictures, (n, C) each; float64 is exact for whole numbers up to 2^53."""
     parts = np.zeros((3, len(records), classes))
     for row, record in enumerate(records):
         true, given = np.divmod(np.asarray(record.cells, np.int64), classes + 1)
@@ -262,22 +262,22 @@ def counts_of(records: Sequence[Record], classes: int) -> ClassCounts:
 
 
 def total(counts: ClassCounts) -> ClassCounts:
-    """(C,) counts of all pictures."""
+    """Return the sum of the counts over all pictures, (C,) each."""
     return ClassCounts(counts.hit.sum(0), counts.true.sum(0), counts.given.sum(0))
 
 
 def figures(counts: ClassCounts, rule: Rule) -> dict[str, Counts]:
-    """Per cent.
+    """Compute the figures in per cent.
 
-    `published`: 0.01 is added to denominators, and classes that are not in the truth add 0 to mAcc (quirk B6).
-    `paper`: the same figures without either. `mmseg`: mIoU also counts, as 0, classes that were only given.
+    `published`: 0.01 is added to denominators, and classes that are not in the ground truth add 0 to mAcc (quirk B6).
+    `paper`: the same figures without these two. `mmseg`: mIoU also includes, as 0, classes that are only predicted.
 
     Args:
-        counts: of a data set, (..., C) each.
-        rule: which of the three.
+        counts: counts of a data set, (..., C) each.
+        rule: one of the three rules.
 
     Returns:
-        Name to (...); NaN where nothing counts.
+        Figures (...) by name; NaN if no pixel counts.
     """
     smooth = _SMOOTH if rule == "published" else 0.0
     iou, accuracy = counts.iou(smooth), counts.accuracy(smooth)
@@ -296,22 +296,22 @@ def figures(counts: ClassCounts, rule: Rule) -> dict[str, Counts]:
 
 
 def means(records: Sequence[Record]) -> Mapping[str, Counts]:
-    """(n,) of each figure that was measured picture by picture, in per cent."""
+    """Return the values of each figure that is measured per picture: (n,) in per cent, by name."""
     names = sorted({name for record in records for name in record.extra})
     return {name: np.array([record.extra[name] for record in records]) for name in names}
 
 
 def intervals(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap over pictures, the same for the same pictures in the same order.
+    """Compute intervals by percentile bootstrap over pictures; deterministic for the same pictures in the same order.
 
     Args:
-        counts: of each picture, (n, C) each.
+        counts: counts of each picture, (n, C) each.
         rule: see `figures`.
-        extra: name to (n,), figures whose mean is reported.
+        extra: figures (n,) by name, whose mean is reported.
 
     Returns:
-        Name to (low, high), in per cent; nothing where fewer than two pictures have pixels that count, for one says
-        nothing about how much pictures differ.
+        (low, high) in per cent, by name. Empty if fewer than two pictures have pixels that count, since one picture
+        gives no information about the variation between pictures.
     """
     if np.count_nonzero(counts.true.sum(-1)) < 2:
         return {}
@@ -319,21 +319,21 @@ def intervals(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> d
 
 
 def bounds_of(values: Counts) -> tuple[float, float]:
-    """Low and high of the values of resamples (R,)."""
+    """Return the lower and upper bound of the values (R,) of resamples."""
     tail = (100 - LEVEL) / 2
     low, high = np.nanpercentile(values, (tail, 100 - tail))
     return float(low), float(high)
 
 
 def resampled_figures(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> dict[str, Counts]:
-    """Name to (R,) of each figure in resamples of n pictures: the same ones for whatever has as many pictures.
+    """Return the (R,) values of each figure in resamples of n pictures, by name; equal n gives equal resamples.
 
-    Takes what `intervals` does.
+    Takes the arguments of `intervals`.
     """
     n = len(counts.hit)
     rng = np.random.default_rng(SEED)
     values: dict[str, list[Counts]] = {}
-    for share in np.array_split(np.arange(RESAMPLES), 10):  # a tenth at a time: ade847 would fill memory
+    for share in np.array_split(np.arange(RESAMPLES), 10):  # ten groups: all of ade847 would fill the memory
         weights = rng.multinomial(n, np.full(n, 1 / n), size=len(share)).astype(np.float64)  # (R, n)
         resampled = ClassCounts(weights @ counts.hit, weights @ counts.true, weights @ counts.given)
         found = figures(resampled, rule) | {name: (weights * value).sum(1) / n for name, value in extra.items()}
@@ -349,5 +349,5 @@ def _ratio(part: Counts, whole: Counts) -> Counts:
 
 
 def _mean(values: Counts, chosen: npt.NDArray[np.bool_]) -> Counts:
-    """Mean over the last axis of the chosen values, NaN where none is chosen."""
+    """Return the mean of the chosen values over the last axis, NaN if none is chosen."""
     return _ratio(np.where(chosen, np.nan_to_num(values), 0).sum(-1), chosen.sum(-1).astype(np.float64))

@@ -1,4 +1,4 @@
-"""The request: everything a user can set for an evaluation."""
+"""The request: all settings of an evaluation."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from cliptrase_core.evaluation.settings import EXAMPLES
 from cliptrase_core.options import ProtocolOptions, SegmentOptions
 
 OwnSet = FolderSet | ReadSet
-"""A data set of one's own: folders that a person described, or what a reader found."""
+"""The user's own data set: folders described by the user, or a data set found by a reader."""
 
 PROTOCOLS = ("paper", *PROFILES, "whole")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """Settings of an evaluation.
 
     Attributes:
-        data: a setting's name, or a data set of one's own.
-        root: folder that holds the data sets; None for the bundled examples and one's own.
-        layout: name of the one reader that looks for a setting's data; None takes what is there.
-        protocol: one of `PROTOCOLS`; None takes what suits the data.
-        preset: None takes what suits the protocol.
-        short_side: pixels that the model sees, instead of the preset's or the setting's.
-        values: in place of a protocol's, where windows slide.
-        options: of `Segmenter.segment`; `image_prior` None takes the published script's where quirks are asked for.
-        image_prior: see above.
-        vocabulary: words instead of the setting's, as many classes.
+        data: name of a setting, or the user's own data set.
+        root: folder of the data sets; None for the bundled examples and the user's own data set.
+        layout: name of the reader for the data of a setting; None tries all known layouts and readers.
+        protocol: one of `PROTOCOLS`; None takes the default for the data.
+        preset: name of the preset; None takes the default of the protocol.
+        short_side: short side of the model input in pixels, instead of the preset's or the setting's.
+        values: values of sliding windows, instead of the protocol's.
+        options: options of `Segmenter.segment`, except `image_prior`.
+        image_prior: use of the image prior; None takes the published script's value with `quirks`, else no prior.
+        vocabulary: words instead of the setting's, for the same number of classes.
         words: one of `word_lists.WORD_LISTS` for a benchmark; None takes the protocol's.
-        limit: only the first so many pictures.
-        batch: pictures that share a forward pass.
-        readers: threads that read ahead.
-        quirks: reproduce the published script's.
-        predictions: folder of predictions that are scored instead of a model's.
-        predicted_background: see `predictions.FilePredictor`.
-        save_predictions: folder for the labels of a run.
-        step: windows, method and words in place of a profile's, on the way to another.
+        limit: number of pictures to use, from the first on; None uses all.
+        batch: number of pictures in one forward pass.
+        readers: number of threads that read pictures ahead.
+        quirks: reproduce the quirks of the published script.
+        predictions: folder of predictions to score instead of the model's.
+        predicted_background: position of the background's number, see `predictions.FilePredictor`.
+        save_predictions: folder to save the labels of the run.
+        step: windows, method and words instead of a profile's, for a run between two profiles.
     """
 
     data: str | OwnSet
@@ -66,17 +66,17 @@ class Request:
     step: Step | None = None
 
     def __post_init__(self) -> None:
-        """Check what does not depend on the data."""
+        """Check the values that do not depend on the data."""
         for name, value in (("limit", self.limit), ("batch", self.batch), ("readers", self.readers)):
             if value is not None and value < 1:
                 raise InputError(explain(name, expected="at least 1", got=str(value), remedy="Give a larger number."))
 
 
 def chosen_protocol(request: Request) -> str:
-    """The protocol asked for, or the one that suits the data.
+    """Return the requested protocol, or the default for the data.
 
     Raises:
-        InputError: unknown, or one that does not suit the data.
+        InputError: an unknown protocol, or one that does not suit the data.
     """
     own = not isinstance(request.data, str)
     examples = request.data == EXAMPLES

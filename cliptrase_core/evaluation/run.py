@@ -1,4 +1,4 @@
-"""Run an evaluation: lock the report, resume, share work among processes, collect."""
+"""Run an evaluation: lock the report, resume earlier work, distribute work to processes, collect records."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from cliptrase_core.evaluation.records import Header, Ledger, Record, every_reco
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a run was.
+    """Speed of a run.
 
     Attributes:
-        images: pictures that this run labelled itself, all processes together.
-        resumed: pictures that earlier runs had labelled.
-        seconds: of the whole loop, by the clock.
-        encoder_seconds: that one process on average spent in the image tower.
+        images: number of pictures segmented by this run, in all processes together.
+        resumed: number of pictures segmented by earlier runs.
+        seconds: wall-clock time of the whole loop, in seconds.
+        encoder_seconds: mean time per process in the image encoder, in seconds.
     """
 
     images: int
@@ -40,23 +40,23 @@ class Pace:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run found: a record of every picture in the order of the data set, and how fast."""
+    """Result of a run: the records of all pictures in the order of the data set, and the speed."""
 
     records: Sequence[Record]
     pace: Pace
 
 
 def records_folder(output: Path) -> Path:
-    """Where the records behind a report are kept."""
+    """Return the folder of the records of a report."""
     return output.with_name(f"{output.stem}.records")
 
 
 @contextmanager
 def only_writer(output: Path, group: Group) -> Iterator[None]:
-    """Hold a report's lock; the system frees it when the process dies.
+    """Hold the lock of a report; the operating system releases it if the process dies.
 
     Raises:
-        InputError: another process writes this report, or its folder cannot be written.
+        InputError: another process writes this report, or its folder is not writable.
     """
     lock = FileLock(output.with_name(f"{output.name}.lock"))
 
@@ -85,21 +85,21 @@ def only_writer(output: Path, group: Group) -> Iterator[None]:
 
 
 def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fresh: bool = False) -> Finished | None:
-    """Evaluate what earlier runs have not; call it while `only_writer` is held.
+    """Evaluate the pictures that have no record of an earlier run; call this function inside `only_writer`.
 
     Args:
-        job: what is done with every picture.
-        header: what is evaluated and how; earlier records of another header are refused.
-        output: the report's file; records are kept beside it.
-        batch: pictures that share a forward pass.
-        group: the processes that share the work.
-        fresh: forget earlier records.
+        job: data set, predictor and options to process each picture.
+        header: settings of the evaluation; earlier records with another header are refused.
+        output: file of the report; the records are in a folder beside it.
+        batch: number of pictures in one forward pass.
+        group: processes that share the work.
+        fresh: remove earlier records first.
 
     Returns:
-        In the first process what was found, in the others None.
+        The result in the first process, None in the others.
 
     Raises:
-        InputError: earlier records are of something else, or damaged.
+        InputError: earlier records have other settings, or are damaged.
     """
     folder = records_folder(output)
     keys = job.source.keys
@@ -123,7 +123,7 @@ def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fre
 
 
 def _keep_others(folder: Path, new: Mapping[str, Record], header: Header) -> None:
-    """Keep what processes wrote whose files lie elsewhere: machines need not share a file system."""
+    """Store records of processes on other machines too, since machines need not share a file system."""
     here = every_record(folder)
     if others := [record for key, record in new.items() if here.get(key) != record]:
         with Ledger(part_path(folder, 0), header) as ledger:
@@ -143,14 +143,14 @@ def _known(folder: Path, header: Header, job: Job, fresh: bool) -> dict[str, Rec
 def _work(
     job: Job, batches: Sequence[Batch], known: dict[str, Record], path: Path, header: Header
 ) -> tuple[list[Record], float]:
-    """This process's own new records, and seconds in the image tower."""
+    """Process the batches of this process; return the new records and the seconds in the image encoder."""
     done: list[Record] = []
     encoder_seconds = 0.0
-    quiet = path.name != part_path(path.parent, 0).name  # one bar is enough
+    quiet = path.name != part_path(path.parent, 0).name  # only one process shows a progress bar
     pictures = sum(map(len, batches))
     with Ledger(path, header) as ledger, tqdm(total=pictures, unit="image", disable=quiet) as bar:
         for records, seconds in run_batches(job, batches):
-            # A batch is repeated whole; what is known of its pictures stays.
+            # A batch is always repeated as a whole; pictures that have a record keep it.
             new = [record for record in records if record.key not in known]
             ledger.append(new)
             done += new
@@ -162,31 +162,31 @@ def _work(
 T = TypeVar("T")
 
 _PATIENCE = timedelta(hours=12)
-"""How long the fastest process waits for the slowest."""
+"""Maximal time that the fastest process waits for the slowest."""
 
 
 class Group:
-    """The processes that share one evaluation; alone unless `torchrun` started more.
+    """Group of processes that share one evaluation; a single process unless `torchrun` started more.
 
     Args:
-        rank: of this process, from 0.
-        world: how many there are.
+        rank: rank of this process, from 0.
+        world: number of processes.
     """
 
     def __init__(self, rank: int = 0, world: int = 1) -> None:
-        """Remember who this is."""
+        """Store rank and number of processes."""
         self.rank, self.world = rank, world
 
     @property
     def first(self) -> bool:
-        """Whether this process writes the report."""
+        """True in the first process, which writes the report."""
         return self.rank == 0
 
     def by_first(self, action: Callable[[], T]) -> T:
-        """What the first process's action gave, in every process.
+        """Run an action in the first process, and return its result in every process.
 
         Raises:
-            CliptraseError: what it raised, in every process.
+            CliptraseError: error of the action, raised in every process.
         """
         answer: list[tuple[T | None, CliptraseError | None]] = [(None, None)]
         if self.first:
@@ -202,7 +202,7 @@ class Group:
         return value  # type: ignore[return-value]
 
     def gather(self, mine: T) -> list[T]:
-        """What every process brings, in the order of ranks; only the first gets it, the others an empty list."""
+        """Return the values of all processes, by rank, in the first process, and an empty list in the others."""
         if self.world == 1:
             return [mine]
         everyone: list[T | None] | None = [None] * self.world if self.first else None
@@ -215,14 +215,14 @@ GLOO, NCCL = "gloo", "nccl"
 
 @contextmanager
 def joined(device: str | None = None) -> Iterator[Group]:
-    """Join the processes that `torchrun` started, and leave them at the end.
+    """Join the group of processes that `torchrun` started, and leave it at the end.
 
-    Only records travel, a few kilobytes a picture: by nccl where every process has a GPU to itself, else by gloo. nccl
-    refuses two processes on one GPU, and processes that do not all take the same way wait for each other without end;
-    so each says what it has, in the store that `torchrun` keeps, before any chooses.
+    Processes exchange only records, a few kilobytes for each picture: by nccl if every process has its own GPU, else by
+    gloo. nccl refuses two processes on one GPU, and processes with different backends wait for each other without end.
+    So each process first writes to the store of `torchrun` whether it has its own GPU; then all choose one backend.
 
     Args:
-        device: that was asked for; None for the best.
+        device: requested device; None for the best one.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Group()
@@ -239,36 +239,36 @@ def joined(device: str | None = None) -> Iterator[Group]:
 
 
 class Store(Protocol):
-    """What all processes reach; `torchrun` keeps it."""
+    """Interface of the key-value store that `torchrun` provides to all processes."""
 
     def set(self, key: str, value: str) -> None:
-        """Put a value there for all."""
+        """Set a value for all processes."""
         ...
 
     def get(self, key: str) -> bytes:
-        """Wait until a value is there."""
+        """Wait until a value exists, and return it."""
         ...
 
 
 def common_backend(store: Store, rank: int, world: int, own_gpu: bool) -> str:
-    """How records travel, the same answer in every process.
+    """Return the backend for the exchange of records, the same one in every process.
 
     Args:
-        store: that all processes reach.
-        rank: of this process.
-        world: how many there are.
-        own_gpu: whether this one has a GPU to itself.
+        store: store shared by all processes.
+        rank: rank of this process.
+        world: number of processes.
+        own_gpu: True if this process has its own GPU.
     """
     store.set(f"cliptrase/own_gpu/{rank}", "yes" if own_gpu else "no")
-    answers = [store.get(f"cliptrase/own_gpu/{other}") for other in range(world)]  # waits for each
+    answers = [store.get(f"cliptrase/own_gpu/{other}") for other in range(world)]  # waits for each process
     return NCCL if all(answer == b"yes" for answer in answers) else GLOO
 
 
 def has_own_gpu(device: str | None) -> bool:
-    """Whether each process of this machine gets a GPU that no other one uses, and nccl is there to reach it.
+    """Return whether each process of this machine gets a GPU of its own, and nccl is available.
 
     Args:
-        device: that was asked for; None for the best.
+        device: requested device; None for the best one.
     """
     together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return (
@@ -280,10 +280,10 @@ def has_own_gpu(device: str | None) -> bool:
 
 
 def own_device(device: str | None) -> str | None:
-    """The device of this process: its own among the GPUs of its machine, unless another was asked for.
+    """Return the device of this process: one GPU of its machine by local rank, unless another device is requested.
 
     Args:
-        device: that was asked for; None for the best, "cuda" for any GPU.
+        device: requested device; None for the best one, "cuda" for any GPU.
     """
     local = os.environ.get("LOCAL_RANK")
     if device not in (None, "cuda") or local is None or not torch.cuda.is_available():
@@ -292,7 +292,7 @@ def own_device(device: str | None) -> str | None:
 
 
 def started_by() -> list[str]:
-    """How the processes of this run are started, as a command line begins: "torchrun", "--nproc-per-node=2"."""
+    """Return the first words of the command line that starts this run, such as ["torchrun", "--nproc-per-node=2"]."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ["python"]
     machines = int(os.environ.get("GROUP_WORLD_SIZE", "1"))

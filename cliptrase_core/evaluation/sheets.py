@@ -1,4 +1,4 @@
-"""Sheets of the best, the median and the worst pictures: picture, ground truth, labels, and what the colours mean."""
+"""Sheets of the best, median and worst pictures: picture, ground truth, labels, and a legend of the colours."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from cliptrase_core.viz.overlay import blend
 from cliptrase_core.viz.palette import NO_REGION_COLOUR, Colour, class_colours, paint
 
 ROWS = 6
-"""Pictures of a sheet."""
+"""Maximal number of pictures on a sheet."""
 BEST, MEDIAN, WORST = TITLES = ("Best pictures", "Median pictures", "Worst pictures")
 PARTS = ("picture", "truth", "labels")
 UNCOUNTED = "does not count"
 
 _SIDE = 320
-"""Pixels of the longest side of a tile."""
+"""Longest side of a tile, in pixels."""
 _ENTRIES = 10
-"""Classes that a legend names; the others are counted."""
+"""Maximal number of classes in a legend; for the others, it shows only their number."""
 _MIX = 0.6
-"""How much of a class's colour covers the picture."""
+"""Opacity of the class colours over the picture, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one colour of a picture means.
+    """Meaning of one colour of a picture.
 
     Attributes:
-        name: of the class.
+        name: name of the class.
         colour: (red, green, blue).
-        iou: of the class in this picture, in per cent; None for what is no class.
+        iou: IoU of the class in this picture, in per cent; None if the colour is not of a class.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class ShownPicture:
-    """One picture to look at.
+    """One picture on a sheet.
 
     Attributes:
-        key: its name in the data set.
-        score: its mIoU in per cent.
-        tiles: (h, w, 3) uint8 each, of one size: see `PARTS`; none where the picture could not be labelled again.
-        legend: of the classes that are in truth or labels, largest first.
-        more: classes that the legend leaves out.
+        key: name of the picture in the data set.
+        score: mIoU in per cent.
+        tiles: (h, w, 3) uint8 images of equal size, see `PARTS`; empty if the picture could not be segmented again.
+        legend: entries of the classes in ground truth or labels, largest area first.
+        more: number of classes that the legend leaves out.
     """
 
     key: str
@@ -71,7 +71,7 @@ class ShownPicture:
 
 
 def ranked(records: Sequence[Record], classes: int) -> list[tuple[str, float]]:
-    """Keys of pictures that were scored with their mIoU in per cent, best first, equal ones by key."""
+    """Return keys of scored pictures with their mIoU in per cent, sorted from best to worst, then by key."""
     used = [record for record in records if record.cells]
     scores = figures(counts_of(used, classes), "paper")["mIoU"]
     return sorted(
@@ -81,7 +81,7 @@ def ranked(records: Sequence[Record], classes: int) -> list[tuple[str, float]]:
 
 
 def grouped(order: Sequence[tuple[str, float]]) -> dict[str, list[tuple[str, float]]]:
-    """Title to the pictures of a sheet, from `ranked`; each picture stands in one at most, and no sheet is empty."""
+    """Divide the result of `ranked` into sheets by title; a picture is on one sheet at most, and no sheet is empty."""
     rows = min(ROWS, -(-len(order) // 3))
     best, worst = order[:rows], order[rows:][::-1][:rows]
     between = order[rows : len(order) - len(worst)]
@@ -91,10 +91,10 @@ def grouped(order: Sequence[tuple[str, float]]) -> dict[str, list[tuple[str, flo
 
 
 def shown(job: Job, chosen: Sequence[tuple[str, float]]) -> list[ShownPicture]:
-    """Label pictures again, to be looked at. Pixels that do not count are grey in the truth.
+    """Segment pictures again to show them. Pixels that do not count are grey in the ground truth.
 
     Args:
-        job: labels the pictures.
+        job: job that segments the pictures.
         chosen: keys and mIoU, from `ranked`.
     """
     by_name = class_colours(job.source.names)
@@ -107,7 +107,7 @@ def _shown_picture(job: Job, place: int, score: float, colours: Sequence[Colour]
     key, names = job.source.keys[place], job.source.names
     try:
         sample, labels = job.outcome(place)
-    except CliptraseError:  # the file has gone since it was scored
+    except CliptraseError:  # the file was removed after it was scored
         return ShownPicture(key, score, (), ())
     if isinstance(labels, CliptraseError):
         return ShownPicture(key, score, (), ())
@@ -117,7 +117,7 @@ def _shown_picture(job: Job, place: int, score: float, colours: Sequence[Colour]
     size = fitted((labels.shape[0], labels.shape[1]), _SIDE)
     table = np.array([*colours, NO_REGION_COLOUR], np.uint8)
     image = np.asarray(Image.fromarray(sample.image).resize(size[::-1]))
-    # `IGNORED` picks the last colour.
+    # `IGNORED` (-1) selects the last colour.
     maps = [blend(image, paint(nearest(one, size), table), _MIX) for one in (sample.truth, labels)]
     return ShownPicture(key, score, (image, *maps), legend[:_ENTRIES], max(0, len(legend) - _ENTRIES))
 
@@ -136,14 +136,14 @@ def _legend(truth: Labels, labels: Labels, names: Sequence[str], colours: Sequen
 
 _GAP = 4
 _LINE = 17
-"""Pixels from one line of text to the next."""
+"""Height of a line of text, in pixels."""
 _LEGEND = 216
-"""Pixels that a legend is wide."""
+"""Width of a legend, in pixels."""
 _LETTERS = 12
 
 
 def to_png(rows: Sequence[ShownPicture]) -> bytes:
-    """A sheet: each picture as it was scored, its truth, its labels, and beside them what the colours mean."""
+    """Draw a PNG sheet: each scored picture, its ground truth and labels, and beside them a legend of the colours."""
     heights = [_row_size(one)[0] for one in rows]
     width = max(_row_size(one)[1] for one in rows)
     canvas = Image.new("RGB", (width, sum(heights)), "white")
@@ -157,7 +157,7 @@ def to_png(rows: Sequence[ShownPicture]) -> bytes:
 
 
 def _tiles_size(one: ShownPicture) -> Size:
-    """Of the tiles side by side."""
+    """Return (height, width) of the tiles side by side, in pixels."""
     if not one.tiles:
         return 0, 0
     height, width = one.tiles[0].shape[:2]
@@ -186,6 +186,6 @@ def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, one: Sho
 
 
 def shown_pictures(job: Job, records: Sequence[Record]) -> Mapping[str, Sequence[ShownPicture]]:
-    """Title to the pictures of each sheet, labelled again."""
+    """Return the pictures of each sheet by title, segmented again."""
     order = ranked(records, len(job.source.names))
     return {title: shown(job, chosen) for title, chosen in grouped(order).items()} if ROWS else {}

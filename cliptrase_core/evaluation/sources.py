@@ -25,21 +25,21 @@ from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
 Extra = Callable[[Labels, Labels], dict[str, float]]
-"""Truth and labels (H, W) -> figures of this picture alone, in per cent."""
+"""Function from ground truth and labels, (H, W) each, to the figures of this picture alone, in per cent."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A picture with its truth.
+    """A picture with its ground truth.
 
     Attributes:
-        key: its name in the data set.
-        image: (H, W, 3), sRGB.
-        truth: (H, W) labels of the data set, `IGNORED` where a pixel does not count.
-        raw: (H, W) numbers as they stand in the mask's file; None where there is none.
-        words: what this picture is divided among.
-        labels: (C,) label in the data set of each label of `words`; None where they are the same.
-        given: (H, W) labels of the data set that a file holds, beside `truth`; None where a model makes them.
+        key: name of the picture in the data set.
+        image: (H, W, 3) uint8, sRGB.
+        truth: (H, W) ground truth in labels of the data set, `IGNORED` for a pixel that does not count.
+        raw: (H, W) numbers of the mask file; None if there is no mask file.
+        words: vocabulary to segment this picture.
+        labels: (C,) label in the data set of each label of `words`; None if both are the same.
+        given: (H, W) prediction from a file, in labels of the data set; None if a model predicts.
     """
 
     key: str
@@ -52,45 +52,45 @@ class Sample:
 
 
 class Source(Protocol):
-    """A data set."""
+    """Interface of a data set."""
 
     @property
     def keys(self) -> Sequence[str]:
-        """Name of every picture, in the order in which they are evaluated."""
+        """Names of all pictures, in the order of the evaluation."""
         ...
 
     @property
     def names(self) -> Sequence[str]:
-        """Shown name of every label."""
+        """Names of all labels, for display."""
         ...
 
     @property
     def reading(self) -> Mapping[str, Any] | None:
-        """How numbers in masks are read, JSON-able; None where there are none."""
+        """Convention of the numbers in masks, JSON-serialisable; None if there are no numbers."""
         ...
 
     @property
     def extra(self) -> Extra | None:
-        """What is measured of each picture besides counts."""
+        """Function that computes figures of single pictures, besides the counts; None if there are none."""
         ...
 
     def stamp(self, index: int) -> tuple[int, ...]:
-        """Numbers that change when the files of a picture do; none where it has no files."""
+        """Return numbers that change with the files of a picture; an empty tuple if it has no files."""
         ...
 
     def load(self, index: int) -> Sample:
-        """Read one picture. InputError where it cannot be used. Safe in threads."""
+        """Read one picture. Raises InputError if it cannot be used. Thread-safe."""
         ...
 
 
 class Folders:
-    """Pictures and masks as files.
+    """Data set with pictures and masks in files.
 
     Args:
-        pairs: from a layout.
-        numbers: what numbers in masks mean.
+        pairs: pictures and masks of a layout.
+        numbers: convention of the numbers in masks.
         words: classes, and background words if any.
-        read: picture from a file, (H, W, 3).
+        read: function that reads a picture from a file, as (H, W, 3).
     """
 
     extra: Extra | None = None
@@ -98,17 +98,17 @@ class Folders:
     def __init__(
         self, pairs: Sequence[Pair], numbers: Numbers, words: Vocabulary, read: Callable[[Path], Pixels]
     ) -> None:
-        """Keep names; nothing is read."""
+        """Store the names; no file is read."""
         self.keys: Sequence[str] = tuple(pair.key for pair in pairs)
         self.names: Sequence[str] = words.class_names
         self.reading: Mapping[str, Any] | None = {
             **dataclasses.asdict(numbers),
-            "single": [list(pair) for pair in sorted(numbers.single.items())],  # JSON has no whole numbers for keys
+            "single": [list(pair) for pair in sorted(numbers.single.items())],  # keys of JSON objects cannot be numbers
         }
         self._pairs, self._numbers, self._words, self._read = pairs, numbers, words, read
 
     def stamp(self, index: int) -> tuple[int, ...]:
-        """Size and time of picture, mask and what the mask follows from; zeros where one is missing."""
+        """Return size and time of picture, mask and files that the mask depends on; zeros for a missing file."""
         pair = self._pairs[index]
         return tuple(number for path in (pair.image, pair.mask, *pair.besides) for number in size_and_time(path))
 
@@ -150,21 +150,21 @@ class Folders:
 
 
 class Examples:
-    """Photographs with masks drawn by hand: each is divided among its own words.
+    """Bundled photographs with masks drawn by hand; each is segmented by its own words.
 
     Args:
-        examples: from `read_examples`.
+        examples: result of `read_examples`.
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        """Keep names; nothing is read."""
+        """Store the names; no file is read."""
         self.reading: Mapping[str, Any] | None = None
         self.keys: Sequence[str] = tuple(example.name for example in examples)
         self.names: Sequence[str] = tuple(dict.fromkeys(name for example in examples for name in example.classes))
         self._examples = examples
 
     def stamp(self, index: int) -> tuple[int, ...]:
-        """Size and time of picture and mask; zeros where one is missing."""
+        """Return size and time of picture and mask; zeros for a missing file."""
         example = self._examples[index]
         return (*size_and_time(example.path), *size_and_time(example.mask_path))
 
@@ -183,7 +183,7 @@ class Examples:
 
     @staticmethod
     def extra(truth: Labels, labels: Labels) -> dict[str, float]:
-        """Figures of one photograph, whose means are reported: the words of two photographs are not the same task."""
+        """Return the figures of one photograph. Their means are reported, since each photograph has its own words."""
         classes = 1 + max(int(truth.max()), int(labels.max()))
         matrix = confusion_matrix(truth, labels, classes)
         return {
@@ -194,7 +194,7 @@ class Examples:
 
 
 def size_and_time(path: Path) -> tuple[int, int]:
-    """What changes when a file does; zeros where it is missing."""
+    """Return size in bytes and modification time in ns of a file, to detect a change; zeros if it is missing."""
     try:
         found = path.stat()
     except OSError:
@@ -203,22 +203,22 @@ def size_and_time(path: Path) -> tuple[int, int]:
 
 
 def read_turned(path: Path) -> Pixels:
-    """A picture as OpenCV reads it: turned upright, not colour managed. Returns and raises what `read_stored` does."""
+    """Read a picture as OpenCV does: turned upright, not colour managed. Returns and raises as `read_stored`."""
     return read_stored(path, turned=True)
 
 
 def read_stored(path: Path, turned: bool = False) -> Pixels:
-    """A picture exactly as it is stored, as the published script reads it: neither turned nor colour managed.
+    """Read a picture exactly as stored, as the published script does: neither turned nor colour managed.
 
-    Greys of 16 bits, 32 bits and floats are brought to 8 bits as `read_image` does, for the script's own way of
-    reading makes almost all of them white.
+    Grey pictures of 16 bits, 32 bits and floats are converted to 8 bits as in `read_image`, because the script's own
+    conversion makes almost all of their pixels white.
 
     Args:
-        path: file.
-        turned: turn it upright as its EXIF says.
+        path: file of the picture.
+        turned: turn the picture upright, according to its EXIF data.
 
     Returns:
-        (H, W, 3).
+        (H, W, 3) uint8.
 
     Raises:
         InputError: no such picture, or one that cannot be read.
@@ -231,5 +231,5 @@ def read_stored(path: Path, turned: bool = False) -> Pixels:
             upright = ImageOps.exif_transpose(image) if turned else image
             if not upright.mode.startswith(("I", "F")):
                 return np.array(upright.convert("RGB"))
-            grey = Image.fromarray(np.array(upright))  # without EXIF, which would turn it
+            grey = Image.fromarray(np.array(upright))  # drops EXIF, so that `read_image` does not turn it
         return read_image(grey)

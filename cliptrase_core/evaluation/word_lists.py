@@ -1,4 +1,4 @@
-"""Words of the benchmarks: as CLIPtrase published them, and as its peers' files have them."""
+"""Words of the benchmarks: the published lists of CLIPtrase, and the lists of other methods."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, dataset_vocabu
 
 PUBLISHED = "published"
 WORD_LISTS = (PUBLISHED, "sclip", "clearclip", "proxyclip")
-"""Whose words: CLIPtrase's, or those of the files `cls_*.txt` of wangf3014/SCLIP, mc-lan/ClearCLIP, mc-lan/ProxyCLIP.
+"""Names of word lists: CLIPtrase's, and the files `cls_*.txt` of wangf3014/SCLIP, mc-lan/ClearCLIP, mc-lan/ProxyCLIP.
 
-Peers run many names together ("trafficlight") and have other words for some classes and for the background."""
+The other lists write many names without a space ("trafficlight"), and use other words for some classes and for the
+background."""
 
 
 def setting_words(setting: str, words: str = PUBLISHED) -> Vocabulary:
-    """Words of a benchmark. Classes keep their published names and order, whatever words stand for them.
+    """Return the words of a benchmark. Classes keep their published names and order with every list.
 
     Args:
-        setting: its name.
+        setting: name of the benchmark.
         words: one of `WORD_LISTS`.
 
     Raises:
-        InputError: this list has no words for this benchmark.
+        InputError: the list has no words for this benchmark.
     """
     published = dataset_vocabulary(setting)
     if words == PUBLISHED:
@@ -42,12 +43,12 @@ def setting_words(setting: str, words: str = PUBLISHED) -> Vocabulary:
 
 
 def usual_words(setting: str, wanted: str) -> str:
-    """A protocol's own list, or the published one where that list does not know the benchmark."""
+    """Return the name of the wanted list, or `PUBLISHED` if that list does not have the benchmark."""
     return wanted if wanted in _peer_lists(setting) else PUBLISHED
 
 
 def _peer_lists(setting: str) -> dict[str, Sequence[str]]:
-    """Whose list to its lines: one a class, words separated by ", "; where there is a background it is the first."""
+    """Return the lines of each list by name: one line per class, words separated by ", "; any background is first."""
     return {who: entry["words"] for entry in _peer_words().get(setting, ()) for who in entry["by"]}
 
 

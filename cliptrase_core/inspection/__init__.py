@@ -1,1 +1,1 @@
-"""Attention of any layer, head and patch, before and after recovery; its statistics; scores at a point."""
+"""Attention maps of any layer, head and patch, before and after recovery; their statistics; class scores at a point."""

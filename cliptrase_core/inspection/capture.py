@@ -1,7 +1,7 @@
 """Attention maps of any layer, head and patch, before and after recovery.
 
-One capturing pass keeps q, k and v of every block in half precision; every map is made from those, so that
-a click costs no forward pass. `Segmenter.encode` captures nothing.
+One forward pass stores q, k and v of every block in half precision. All maps are computed from them, so that
+a click needs no further forward pass. `Segmenter.encode` does not store them.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from cliptrase_core.models.blocks import project, vanilla_block
 from cliptrase_core.presets import PositionResize
 
 OUTLIER_SCORE = 3.5
-"""Modified z-score of an outlier (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
+"""Modified z-score above which a value is an outlier (Iglewicz, Hoaglin: How to Detect and Handle Outliers, 1993)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttentionMaps:
-    """The attention matrices of one layer.
+    """Attention matrices of one layer.
 
     Attributes:
         attention: (1+N, 1+N) float32, query-key softmax, rows add to 1; mean of all heads or one head.
-        recovered: (1+N, 1+N) float32, self-correlation softmax, rows add to 1; what stands for the attention in
-            CLIPtrase's last block, here made for any layer.
-        affinity: (1+N, 1+N) float32, cosine in [-1, 1]; what is clustered.
-        incoming_attention: (N,), mean attention that each patch gets from the other patches.
+        recovered: (1+N, 1+N) float32, self-correlation softmax, rows add to 1. It replaces the attention in
+            CLIPtrase's last block; here it is computed for any layer.
+        affinity: (1+N, 1+N) float32, cosine in [-1, 1]; input of the clustering.
+        incoming_attention: (N,), mean attention that each patch receives from the other patches.
         incoming_recovered: (N,), the same for the recovered attention.
         global_patches: (M,) int64, patches whose incoming attention is an outlier, strongest first.
         layer: block, counted from 1.
         head: head, counted from 1; None for the mean.
         grid: (h, w).
-        model: name of the model, empty where nobody said it.
+        model: name of the model; empty if unknown.
     """
 
     attention: Tensor
@@ -66,36 +66,36 @@ class AttentionMaps:
 
     @property
     def global_ranks(self) -> list[tuple[int, int]]:
-        """Rank (1 = most looked at) of each global patch before and after recovery."""
+        """Ranks of each global patch by incoming attention, before and after recovery; 1 is the largest."""
         before, after = (_ranks(values) for values in (self.incoming_attention, self.incoming_recovered))
         return [(int(before[patch]), int(after[patch])) for patch in self.global_patches]
 
     def patch_maps(self, row: int, column: int) -> tuple[Tensor, Tensor]:
-        """Attention of one patch before (query-key) and after recovery.
+        """Return the attention of one patch before (query-key) and after recovery.
 
         Args:
-            row: of the patch, from 0.
-            column: of the patch, from 0.
+            row: row of the patch, from 0.
+            column: column of the patch, from 0.
 
         Returns:
             Two (h, w) maps.
 
         Raises:
-            InputError: outside the grid.
+            InputError: the patch is outside the grid.
         """
         h, w = self.grid
         token = self.token(row, column)
         return self.attention[token, 1:].reshape(h, w), self.recovered[token, 1:].reshape(h, w)
 
     def token(self, row: int, column: int) -> int:
-        """Place of a patch in the matrices, where 0 is [CLS].
+        """Return the index of a patch in the matrices; index 0 is [CLS].
 
         Args:
-            row: of the patch, from 0.
-            column: of the patch, from 0.
+            row: row of the patch, from 0.
+            column: column of the patch, from 0.
 
         Raises:
-            InputError: outside the grid.
+            InputError: the patch is outside the grid.
         """
         expect_place("patch", row, column, self.grid, "Pick a patch of the grid.")
         return 1 + row * self.grid[1] + column
@@ -103,12 +103,12 @@ class AttentionMaps:
 
 @dataclass(frozen=True)
 class LayerGlobals:
-    """How far global patches rule one layer.
+    """Number of global patches in one layer, and the attention that they receive.
 
     Attributes:
         layer: block, counted from 1.
         count: number of global patches.
-        share: of what an average patch gives to patches, how much goes to them; in [0, 1].
+        share: share of a patch's attention that goes to global patches, [CLS] left out, mean over patches; in [0, 1].
     """
 
     layer: int
@@ -118,14 +118,14 @@ class LayerGlobals:
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """q, k and v of every block of one picture.
+    """Queries, keys and values of every block for one picture.
 
     Attributes:
         q: (L, heads, T, d) float16, on the CPU.
         k: (L, heads, T, d) float16.
         v: (L, heads, T, d) float16.
-        frame: how the picture was laid out.
-        model: name of the model, empty where nobody said it.
+        frame: layout of the picture for the model.
+        model: name of the model; empty if unknown.
     """
 
     q: Tensor
@@ -145,14 +145,14 @@ class Capture:
         return int(self.q.shape[1])
 
     def maps(self, layer: int | None = None, head: int | None = None) -> AttentionMaps:
-        """Maps of one layer.
+        """Compute the maps of one layer.
 
         Args:
-            layer: block, counted from 1; None takes the last but one, whose affinity is clustered.
-            head: head, counted from 1; None takes the mean. The affinity is of the same head or mean.
+            layer: block, counted from 1; None selects the last but one, whose affinity is clustered.
+            head: head, counted from 1; None selects the mean of all heads. The affinity is of the same head or mean.
 
         Raises:
-            InputError: no such layer or head.
+            InputError: there is no such layer or head.
         """
         layer = max(1, self.layers - 1) if layer is None else layer
         _check_choice("layer", layer, self.layers)
@@ -161,7 +161,7 @@ class Capture:
         chosen = slice(None) if head is None else slice(head - 1, head)
         q, k, v = (part[layer - 1, chosen].float() for part in (self.q, self.k, self.v))
         attention, recovered = torch.zeros(2, q.shape[1], q.shape[1])
-        for head_q, head_k, head_v in steps(zip(q, k, v, strict=True)):  # few (T, T) at a time
+        for head_q, head_k, head_v in steps(zip(q, k, v, strict=True)):  # few (T, T) matrices in memory
             attention += query_key_attention(head_q, head_k)
             recovered += recovered_weights(head_q, head_k, head_v)
         attention /= len(q)
@@ -181,7 +181,7 @@ class Capture:
         )
 
     def depth(self) -> list[LayerGlobals]:
-        """Global patches of every layer, first to last; mean of all heads, query-key attention."""
+        """Find the global patches of every layer, first to last, in the query-key attention, mean of all heads."""
         found = []
         for layer, (q, k) in enumerate(zip(self.q, self.k, strict=True), start=1):
             attention = torch.zeros(q.shape[1], q.shape[1])
@@ -195,13 +195,13 @@ class Capture:
 
 @torch.no_grad()
 def capture(backbone: Backbone, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
-    """Run all blocks once, vanilla, and keep their projections.
+    """Run all blocks once, unmodified, and store their q, k and v.
 
     Args:
-        backbone: the image tower.
+        backbone: image tower.
         pixels: (3, H, W), normalised.
-        frame: how the picture was laid out.
-        positions: how position embeddings reach the grid.
+        frame: layout of the picture for the model.
+        positions: resize method for the position embeddings.
     """
     tokens = backbone.embed(pixels[None], positions)
     kept: list[list[Tensor]] = [[], [], []]
@@ -215,7 +215,7 @@ def capture(backbone: Backbone, pixels: Tensor, frame: Frame, positions: Positio
 
 
 def incoming_mean(matrix: Tensor) -> Tensor:
-    """Mean of each patch's column over the other patches.
+    """Return the mean attention that each patch receives from the other patches.
 
     Args:
         matrix: (1+N, 1+N), row i attends to column j; row and column 0 are [CLS].
@@ -228,10 +228,10 @@ def incoming_mean(matrix: Tensor) -> Tensor:
 
 
 def outliers(values: Tensor) -> Tensor:
-    """Indices of values far above the median, largest first.
+    """Return the indices of values far above the median, largest value first.
 
-    Modified z-score: 0.6745 (x - median) / MAD, where the median absolute deviation is 0 the mean absolute
-    deviation times 1.2533 stands in (Iglewicz and Hoaglin).
+    The modified z-score is 0.6745 (x - median) / MAD, with the median absolute deviation MAD. If MAD is 0, the score
+    is (x - median) / (1.2533 * mean absolute deviation) (Iglewicz and Hoaglin).
 
     Args:
         values: (N,).

@@ -1,4 +1,4 @@
-"""Scores of every word at every patch: the classes at a pixel, best first, and classes that are not there."""
+"""Scores of every word at every patch: ranked classes at a pixel, and detection of missing classes."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from cliptrase_core.results import EVERYTHING_ELSE
 from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 
 MISSING_ABOVE = 0.12
-"""Share of the general words that may suit better than a class at its own best patch, until it counts as missing.
+"""Share of the general words with a higher score than a class at its best patch, above which the class is missing.
 
-On the bundled photographs with nano, of the classes that cover 5 % or more 6 % are called missing, and of things that
-are not there 53 % (docs/decisions/025-everything-else.md); rather painted wrongly than left out wrongly."""
+On the bundled photographs with nano, 6 % of the classes that cover 5 % or more are reported as missing, and 53 % of the
+absent things (docs/decisions/025-everything-else.md). Painting a class wrongly is better than omitting one wrongly."""
 
 
 @cache
 def general_words() -> tuple[str, ...]:
-    """What pictures show in general: every second class of COCO-Stuff, 86 words."""
+    """Return words for common picture content: every second class of COCO-Stuff, 86 words."""
     return dataset_vocabulary("coco171").prompts[::2]
 
 
 def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: int, general: Tensor) -> list[int]:
-    """Classes that a picture does not show: even at their best patch, many general words suit better.
+    """Find the classes that a picture does not show: even at their best patch, many general words score higher.
 
     Args:
         patches: (N, D), unit rows: patch features of the recovered last block.
         text: (P, D), unit rows: prompts.
         label_of: (P,) int64, label of each prompt.
-        classes: labels 0..C-1 are classes; further ones are background words and never missing.
+        classes: number C of classes, labels 0 to C-1; further labels are background words and never missing.
         general: (G, D), unit rows: `general_words`.
 
     Returns:
-        Labels, in order.
+        Labels of the missing classes, in ascending order.
     """
     similarity, others = patches @ text.to(patches).T, patches @ general.to(patches).T
     missing = []
@@ -54,19 +54,19 @@ def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: in
 def competing(
     maps: Tensor, words: Vocabulary, missing: Sequence[int], with_rest: bool
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Maps (P, h, w) that compete for pixels, the label of each, and the names of all labels.
+    """Return the maps (P, h, w) that compete for pixels, the label of each map, and the names of all labels.
 
-    Classes that are missing keep their label and their name, but do not compete; where none is left, all do, unless
-    everything else is there to win.
+    Missing classes keep their label and their name, but do not compete. If no prompt would be left, all compete,
+    unless `with_rest` is set.
 
     Args:
         maps: (P, h, w) logits of each prompt.
-        words: whose prompts the maps are.
+        words: vocabulary with these prompts.
         missing: labels, from `missing_classes`.
-        with_rest: everything else is a class too, the last.
+        with_rest: True adds "everything else" as the last class.
 
     Raises:
-        InputError: a class is called everything else.
+        InputError: a class is named "everything else".
     """
     label_of, names = torch.tensor(words.prompt_labels), words.class_names
     kept = ~torch.isin(label_of, torch.tensor(missing, dtype=label_of.dtype))
@@ -89,13 +89,13 @@ def competing(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A class at a point.
+    """Score of one class at a point.
 
     Attributes:
         label: index into the class names.
-        name: of the class.
-        word: the class's word that suits the point best.
-        probability: of the class among all classes, in [0, 1].
+        name: class name.
+        word: word of the class with the highest score at the point.
+        probability: probability of the class among all classes, in [0, 1].
     """
 
     label: int
@@ -106,15 +106,15 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class PatchScores:
-    """Scores of every word at every patch, before regions vote.
+    """Scores of every word at every patch, before the vote of the regions.
 
     Attributes:
         logits: (P, h, w) float32, on the CPU: cosines times `scale`.
-        scale: what the method multiplies cosines by.
-        vocabulary: whose prompts the rows are.
+        scale: factor of the cosines, set by the method.
+        vocabulary: vocabulary with the P prompts.
         size: (H0, W0) of the labels' frame.
         missing: labels that do not compete, see `missing_classes`.
-        everything_else: whether what resembles no class is a class of its own, the last.
+        everything_else: True if "everything else", for pixels that resemble no class, is added as the last class.
     """
 
     logits: Tensor
@@ -126,40 +126,40 @@ class PatchScores:
 
     @property
     def class_probabilities(self) -> Tensor:
-        """(C, h, w) softmax over the labels that compete, each as likely as its likeliest word; adds to 1."""
+        """(C, h, w) softmax over the competing labels, each with the logit of its best word; adds to 1."""
         maps, label_of, names = competing(self.logits, self.vocabulary, self.missing, self.everything_else)
         found = label_probabilities(maps, label_of)
-        return torch.cat([found, found.new_zeros(len(names) - len(found), *found.shape[1:])])  # the last may be missing
+        return torch.cat([found, found.new_zeros(len(names) - len(found), *found.shape[1:])])  # missing last labels
 
     def at(self, row: int, column: int) -> list[Candidate]:
-        """Every class at a pixel, likeliest first; the probability is interpolated between patches.
+        """Rank all classes at a pixel, likeliest first; probabilities are interpolated between patches.
 
         Args:
-            row: of the pixel in the labels' frame, from 0.
-            column: of the pixel, from 0.
+            row: row of the pixel in the labels' frame, from 0.
+            column: column of the pixel, from 0.
 
         Raises:
-            InputError: outside the labels' frame.
+            InputError: the pixel is outside the labels' frame.
         """
         expect_place("pixel", row, column, self.size, "Pick a pixel of the labels.")
         return self._ranked(lambda maps: _bilinear(maps, self.size, row, column))
 
     def of_patch(self, row: int, column: int) -> list[Candidate]:
-        """Every class at a patch, likeliest first, as the patch says it by itself.
+        """Rank all classes at a patch, likeliest first, without interpolation.
 
         Args:
-            row: of the patch, from 0.
-            column: of the patch, from 0.
+            row: row of the patch, from 0.
+            column: column of the patch, from 0.
 
         Raises:
-            InputError: outside the grid.
+            InputError: the patch is outside the grid.
         """
         h, w = self.logits.shape[1:]
         expect_place("patch", row, column, (h, w), "Pick a patch of the grid.")
         return self._ranked(lambda maps: maps[:, row, column])
 
     def _ranked(self, at: Callable[[Tensor], Tensor]) -> list[Candidate]:
-        """Every class, likeliest first; `at` takes the (C,) values of a place out of (C, h, w) maps."""
+        """Rank all classes, likeliest first; `at` extracts the (C,) values at one place from (C, h, w) maps."""
         probabilities, words = at(self.class_probabilities), at(self.logits)
         best: dict[int, int] = {}  # label -> its best prompt
         for prompt, label in enumerate(self.vocabulary.prompt_labels):
@@ -173,7 +173,7 @@ class PatchScores:
 
 
 def _bilinear(maps: Tensor, size: Size, row: int, column: int) -> Tensor:
-    """(C,) values at a pixel centre, edges repeated (align_corners=False)."""
+    """Return the (C,) bilinear values at a pixel centre, with repeated edges (align_corners=False)."""
     (y0, y1, dy), (x0, x1, dx) = (
         _neighbours(maps.shape[axis + 1], size[axis], place) for axis, place in enumerate((row, column))
     )
@@ -183,7 +183,7 @@ def _bilinear(maps: Tensor, size: Size, row: int, column: int) -> Tensor:
 
 
 def _neighbours(source: int, target: int, place: int) -> tuple[int, int, float]:
-    """The two source indices around a target index and the weight of the second."""
+    """Return the two source indices around a target index and the weight of the second."""
     position = max((place + 0.5) * source / target - 0.5, 0.0)
     first = min(int(position), source - 1)
     return first, min(first + 1, source - 1), position - first

@@ -1,6 +1,6 @@
 """Statistics of attention: share on global patches, spread, share near the patch. Pure functions.
 
-A *share* is what one patch gets of what all patches get together; [CLS] is left out. An *even* share is 1 / N.
+A *share* is the attention to one patch divided by the sum over all patches, without [CLS]. A *uniform* share is 1 / N.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torch import Tensor
 from cliptrase_core.io.geometry import Size
 
 STRONGEST = 10
-"""How many patches count as the strongest."""
+"""Number of patches that count as the strongest."""
 _ROWS = 64
-"""Rows of a matrix that are worked on at once: temporary memory stays small, and in the cache."""
+"""Matrix rows processed at once, so that temporary arrays are small and fit into the cache."""
 RADIUS = 2
-"""Steps, diagonal ones included, that count as a patch's surroundings: 5 x 5 patches with itself."""
+"""Radius of a patch's surroundings in steps, diagonal ones included: 5 x 5 patches with the patch itself."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """One distribution over patches in numbers, all in [0, 1].
+    """Statistics of one distribution over patches, all in [0, 1].
 
     Attributes:
-        entropy: how even it is; 1 where all patches get the same, 0 where one gets everything.
-        strongest: share of the ten patches that get most.
-        near: share of the patch's surroundings, itself included; None where there is no patch.
-        on_global: share of the global patches.
+        entropy: entropy divided by its maximum; 1 if all patches have equal shares, 0 if one patch has everything.
+        strongest: total share of the ten patches with the largest shares.
+        near: total share of the patch's surroundings, itself included; None if there is no patch.
+        on_global: total share of the global patches.
     """
 
     entropy: float
@@ -41,7 +41,7 @@ class Measures:
 
 
 def patch_shares(values: Tensor) -> Tensor:
-    """Values as shares of their row; what is negative counts as nothing, an empty row as even.
+    """Convert values to shares of their row; negative values count as 0, a row without positive values is uniform.
 
     Args:
         values: (..., N).
@@ -55,13 +55,13 @@ def patch_shares(values: Tensor) -> Tensor:
 
 
 def entropy_share(shares: Tensor) -> Tensor:
-    """Entropy as a share of the largest that N patches allow.
+    """Return the entropy divided by its maximum for N patches.
 
     Args:
         shares: (..., N), rows add to 1.
 
     Returns:
-        (...,) in [0, 1]; 1 for a single patch, which is as even as it can be.
+        (...,) in [0, 1]; 1 for a single patch, which is always uniform.
     """
     count = shares.shape[-1]
     if count == 1:
@@ -70,11 +70,11 @@ def entropy_share(shares: Tensor) -> Tensor:
 
 
 def strongest_share(shares: Tensor, count: int = STRONGEST) -> Tensor:
-    """What the `count` largest shares of each row add up to.
+    """Return the sum of the `count` largest shares of each row.
 
     Args:
         shares: (..., N), rows add to 1.
-        count: how many; all where there are fewer.
+        count: number of shares; all if a row has fewer.
 
     Returns:
         (...,) in [0, 1].
@@ -83,13 +83,13 @@ def strongest_share(shares: Tensor, count: int = STRONGEST) -> Tensor:
 
 
 def surroundings(grid: Size, row: int, column: int, radius: int = RADIUS) -> Tensor:
-    """Which patches lie within `radius` steps of one, diagonal steps and itself included.
+    """Return a mask of the patches within `radius` steps of one patch, diagonal steps and the patch itself included.
 
     Args:
         grid: (h, w).
-        row: of the patch, from 0.
-        column: of the patch, from 0.
-        radius: in patches.
+        row: row of the patch, from 0.
+        column: column of the patch, from 0.
+        radius: radius in patches.
 
     Returns:
         (N,) bool.
@@ -101,12 +101,12 @@ def surroundings(grid: Size, row: int, column: int, radius: int = RADIUS) -> Ten
 
 
 def measure(shares: Tensor, global_patches: Tensor, near: Tensor | None = None) -> Measures:
-    """All numbers of one distribution, or their means over several.
+    """Compute all statistics of one distribution, or their means over several.
 
     Args:
         shares: (N,) or (R, N), rows add to 1.
-        global_patches: (M,) int64, places of global patches.
-        near: (N,) bool, the surroundings of a patch.
+        global_patches: (M,) int64, indices of the global patches.
+        near: (N,) bool, surroundings of a patch.
     """
     return Measures(
         entropy=float(entropy_share(shares).mean()),
@@ -118,12 +118,12 @@ def measure(shares: Tensor, global_patches: Tensor, near: Tensor | None = None) 
 
 @dataclass(frozen=True, eq=False)
 class PatchMeasures:
-    """Numbers of every patch of a grid, as `measure` gives them one by one; each (N,) float32 in [0, 1].
+    """Statistics of every patch of a grid, with the values of `measure`; each (N,) float32 in [0, 1].
 
     Attributes:
         entropy: as in `Measures`.
-        near: as in `measure`; each patch has surroundings.
-        on_global: as in `measure`.
+        near: as in `Measures`, for the surroundings of each patch.
+        on_global: as in `Measures`.
     """
 
     entropy: Tensor
@@ -132,11 +132,11 @@ class PatchMeasures:
 
 
 def measure_patches(matrix: Tensor, global_patches: Tensor, grid: Size) -> PatchMeasures:
-    """Numbers of every patch of a layer; a row of the grid at a time, so that memory stays w * N.
+    """Compute the statistics of every patch of a layer, one grid row at a time, so that memory stays w * N.
 
     Args:
-        matrix: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
-        global_patches: (M,) int64, places of global patches.
+        matrix: (1+N, 1+N), row i attends to column j; row and column 0 are [CLS].
+        global_patches: (M,) int64, indices of the global patches.
         grid: (h, w).
     """
     h, w = grid
@@ -153,20 +153,20 @@ def measure_patches(matrix: Tensor, global_patches: Tensor, grid: Size) -> Patch
 def most_telling_patch(
     before: Tensor, after: Tensor, global_patches: Tensor, clusters: npt.NDArray[np.integer] | None = None
 ) -> int:
-    """The patch whose attention recovery changed most: where to look first.
+    """Return the patch whose attention is changed most by recovery: a good first patch to show.
 
-    The change is the share of its attention that went elsewhere (half the sum of absolute differences). A global patch
-    tells little, since the others look at it, and so does one that belongs to no cluster: both come only where nothing
-    else is left.
+    The change is the share of its attention that moved to other patches (half the sum of absolute differences). Global
+    patches show little, since the other patches attend to them, and so do patches without a cluster. Both are used only
+    if there is no other patch.
 
     Args:
-        before: (1+N, 1+N), row i looks at column j; row and column 0 are [CLS].
-        after: of the recovered attention, in the same form.
-        global_patches: (M,) int64, places of global patches.
-        clusters: (N,), cluster of each patch, negative = none; None where clusters do not matter.
+        before: (1+N, 1+N), row i attends to column j; row and column 0 are [CLS].
+        after: recovered attention in the same form.
+        global_patches: (M,) int64, indices of the global patches.
+        clusters: (N,), cluster of each patch, negative = none; None ignores clusters.
 
     Returns:
-        Its place, 0 to N-1; the first of equal ones.
+        Index of the patch, 0 to N-1; the first of equal ones.
     """
     some = [slice(start, start + _ROWS) for start in range(1, len(before), _ROWS)]
     shares = ((patch_shares(before[rows, 1:]), patch_shares(after[rows, 1:])) for rows in some)

@@ -1,1 +1,1 @@
-"""Pictures and masks in, frames of pixels, files that are written whole or not at all, results out."""
+"""Reading of pictures and masks, geometry of frames, atomic writing of files, and export of results."""

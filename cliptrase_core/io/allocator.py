@@ -1,4 +1,4 @@
-"""Tell glibc's allocator what to keep and what to give back; on other systems nothing happens. Imports no numpy."""
+"""Settings of glibc's memory allocator; without effect on other systems. Imports no numpy."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 LARGE_BLOCK = 4 * 1024 * 1024
-"""Bytes from which a block is a photograph's: the layers of a ViT-B-16 at 224 pixels stay below."""
+"""Size in bytes from which a block counts as a photograph's: the layers of a ViT-B-16 at 224 pixels need less."""
 KEPT_FREE = 32 * 1024 * 1024
-"""Free bytes that are kept at hand for small blocks."""
+"""Free bytes that the process keeps for small blocks."""
 HEAPS = 2
-"""Heaps that threads share: each of its own would keep what its thread freed, and Gradio has forty threads."""
+"""Heaps shared by all threads: with one heap per thread, each would keep freed memory, and Gradio has forty threads."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
-"""Of glibc's mallopt(3)."""
+"""Parameter numbers of glibc's mallopt(3)."""
 _RETURNED = {_MMAP_THRESHOLD: LARGE_BLOCK, _TRIM_THRESHOLD: KEPT_FREE, _ARENA_MAX: HEAPS}
 _KEPT = {_MMAP_MAX: 0, _ARENA_MAX: 1, _TRIM_THRESHOLD: 2**31 - 1}
 _USUAL = {_MMAP_MAX: 65_536, _ARENA_MAX: 0, _TRIM_THRESHOLD: 64 * 2**20, _MMAP_THRESHOLD: 32 * 2**20}
-"""What glibc arrives at by itself in a process that frees large blocks."""
+"""Values that glibc reaches by itself in a process that frees large blocks."""
 
 
 def return_large_blocks() -> bool:
-    """Have large blocks of memory go back to the system as soon as they are free; whether this system knows how.
+    """Make glibc return large blocks to the system as soon as they are freed. Return whether the system supports it.
 
-    By itself glibc learns from every large block that was freed to keep the next one: a page that has made one picture
-    at full size would hold hundreds of megabytes for good.
+    By default glibc adapts to every large block that is freed and keeps the next one: a page that has made one picture
+    at full size would then occupy hundreds of megabytes for good.
     """
     return _tell(_RETURNED)
 
 
 def return_free() -> bool:
-    """Give small blocks that are free back too, some 15 ms of work; whether any were."""
+    """Return free small blocks to the system too, which takes about 15 ms. Return whether any memory was released."""
     try:
         return bool(_glibc().malloc_trim(0))
     except (OSError, AttributeError):
@@ -41,10 +41,10 @@ def return_free() -> bool:
 
 @contextmanager
 def blocks_kept() -> Iterator[bool]:
-    """Within, glibc keeps freed blocks of any size for the next one; whether this system knows how.
+    """Make glibc keep freed blocks of any size for reuse within the context. Yield whether the system supports it.
 
-    By itself it gives all above 32 MB back at once. The system clears each page that is taken anew: of a folder of
-    12-megapixel photographs, whose every map is larger, that was a quarter of the work.
+    By default it returns all blocks above 32 MB immediately, and the system clears each page that is allocated again.
+    For a folder of 12-megapixel photographs, whose maps are all larger than that, this took a quarter of the time.
     """
     known = _tell(_KEPT)
     try:
@@ -64,7 +64,7 @@ def _tell(wanted: Mapping[int, int]) -> bool:
 
 
 def _glibc() -> ctypes.CDLL:
-    """The C library; AttributeError at the first call where it is another one than glibc."""
+    """Return the C library; if it is not glibc, the first call raises AttributeError."""
     if not sys.platform.startswith("linux"):
         raise OSError("no glibc")
     return ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""Recognise files that are not pictures (raw photos, PDF, video, ...), so that the error can name them."""
+"""Recognition of files that are not pictures (raw photos, PDF, video, ...), so that the error can name them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _TEXTS = ((b"<svg", "an SVG drawing"), (b"<html", "a web page"), (b"<!doctype", 
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _RAW_MAKERS = ((b"CR\x02", 8, "CR2"), (b"IIRO", 0, "ORF"), (b"IIRS", 0, "ORF"), (b"IIU\0", 0, "RW2"))
 _BITS, _COMPRESSION, _COLOURS, _BANDS, _SAMPLES, _DNG = 258, 259, 262, 277, 339, 50706
-_SUBFILE, _OTHERS = 254, 330  # whether a picture is a reduced one, and where others stand
-_RAW_COLOURS = (32803, 34892)  # a colour filter array, and what is left of one
+_SUBFILE, _OTHERS = 254, 330  # flags of a reduced picture, and offsets of other pictures
+_RAW_COLOURS = (32803, 34892)  # colour filter array, and linear raw data
 _RAW_COMPRESSIONS = (32767, 32769, 34713)  # Sony's, Epson's, Nikon's
 _SAMPLE_KINDS = {2: "whole numbers with a sign", 3: "floats", 5: "complex numbers", 6: "complex numbers"}
 _TYPES = {1: "B", 3: "H", 4: "I"}
 
 
 def foreign_kind(start: bytes) -> str:
-    """What a file is whose first bytes are no picture's that is read.
+    """Return the kind of a file whose first bytes match no supported picture format.
 
     Args:
-        start: at least 132 bytes, fewer where the file has fewer.
+        start: first bytes of the file: at least 132, or all of a shorter file.
     """
     for place, mark, kind in _MARKS:
         if start[place:].startswith(mark):
@@ -56,7 +56,7 @@ def foreign_kind(start: bytes) -> str:
 
 
 def raw_kind(file: IO[bytes]) -> str | None:
-    """Which raw photo a file is; many are TIFFs whose first picture is a thumbnail. None for any other file."""
+    """Return the kind of a raw photo, or None for any other file. Many are TIFFs whose first picture is a thumbnail."""
     tags = _tags(file)
     file.seek(0)
     if mark := _raw_mark(file.read(16)):
@@ -68,7 +68,7 @@ def raw_kind(file: IO[bytes]) -> str | None:
 
 
 def unreadable_kind(file: IO[bytes]) -> str | None:
-    """What a TIFF is that no reader takes, by its first directory; None where it is damaged or no TIFF."""
+    """Describe a TIFF that no reader supports, from its first directory; None for a damaged or any other file."""
     tags = _tags(file)
     if _BITS not in tags:
         return None
@@ -83,7 +83,7 @@ def _raw_mark(start: bytes) -> str | None:
 
 
 def _tags(file: IO[bytes]) -> dict[int, int]:
-    """Tags of a TIFF's first directory with the first value of each; none for any other file."""
+    """Return the tags of a TIFF's first directory with the first value of each; empty for any other file."""
     file.seek(0)
     start = file.read(8)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(start[:4])
@@ -104,7 +104,7 @@ def _first_directory(file: IO[bytes], start: bytes, order: str) -> dict[int, int
         if code is None or values < 1:
             continue
         size, value = struct.calcsize(code), entries[place + 8 : place + 12]
-        if size * values > 4:  # they stand elsewhere
+        if size * values > 4:  # the entry has their offset
             file.seek(struct.unpack(order + "I", value)[0])
             value = file.read(size)
         tags[tag] = int(struct.unpack(order + code, value[:size])[0])

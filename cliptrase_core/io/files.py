@@ -1,6 +1,6 @@
 """Files: bundled assets, text of any encoding, portable names, and atomic writing.
 
-A file is written whole or not at all, and never over one that this program did not write: each carries a mark.
+A file is written whole or not at all. It never replaces a file of another program: own files have a mark.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from PIL import PngImagePlugin
 from cliptrase_core.errors import InputError, explain
 
 MARK = "cliptrase-lab"
-"""Stands in every file that this program writes: as PNG's `Software`, at the start of a JSON's `format`, as comment of
-a NumPy archive, in a comment at the end of Markdown and HTML; in files for other programs, which people correct there,
-with the SHA-256 of all that stands before it: see `seal`."""
+"""Mark in every file that this program writes: `Software` of a PNG, start of `format` in a JSON, comment of a NumPy
+archive, comment at the end of Markdown and HTML. Files for other programs, in which people correct them, contain it
+with the SHA-256 of all content before it: see `seal`."""
 
 _SEAL = re.compile(rb"cliptrase-lab ([0-9a-f]{64})")
 
@@ -33,7 +33,7 @@ PICTURE_ENDS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif"),
     *(".heic", ".heif", ".hif", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
 )
-"""Endings, in lower case, by which pictures are found in a folder; reading goes by content."""
+"""Endings, in lower case, by which pictures are found in a folder; reading depends on content only."""
 
 MAX_STEM = 100
 _MAX_STEM_BYTES = 200
@@ -43,10 +43,10 @@ _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?: *\
 
 
 def asset(*parts: str) -> Path:
-    """A bundled file or folder: below `assets/` of the repository, and of the package where it is installed.
+    """Return the path of a bundled file or folder: below `assets/` of the repository, or of the installed package.
 
     Args:
-        parts: its path below `assets`, for example "nano", "config.json"; it need not exist.
+        parts: path below `assets`, for example "nano", "config.json"; it need not exist.
     """
     package = Path(__file__).resolve().parents[1]
     installed = package / "assets"  # in a wheel only: pyproject.toml puts it there
@@ -54,10 +54,10 @@ def asset(*parts: str) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Text of a file in UTF-8, or in what the mark at its start says: editors and shells of Windows write both.
+    """Read a text file in UTF-8, or in UTF-16 if it starts with such a mark: Windows editors and shells write both.
 
     Raises:
-        OSError: no such file, or one that may not be read.
+        OSError: no such file, or no permission to read it.
         UnicodeDecodeError: another encoding.
     """
     content = path.read_bytes()
@@ -67,11 +67,11 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def as_file(content: bytes, name: str) -> Iterator[Path]:
-    """Content as a file for whoever reads paths only; it goes at the end.
+    """Provide content as a temporary file, for code that reads paths only. The file is removed at the end.
 
     Args:
-        content: of the file.
-        name: how messages call it, see `safe_stem`.
+        content: content of the file.
+        name: name of the file, which appears in messages; made safe by `safe_stem`.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / safe_stem(name)
@@ -80,10 +80,10 @@ def as_file(content: bytes, name: str) -> Iterator[Path]:
 
 
 def safe_stem(stem: str) -> str:
-    """A file name without endings that every common file system takes; letters of all scripts are kept.
+    """Return a file name without endings that is valid on every common file system; letters of all scripts remain.
 
-    Separators, wild cards, quotes and characters that cannot be seen become "_"; leading dots and outer spaces
-    go; names that Windows reserves get a "_" in front; at most 100 characters (200 bytes). An empty name becomes
+    Separators, wild cards, quotes and invisible characters become "_". Leading dots and outer spaces are removed. Names
+    that Windows reserves get a "_" in front. The result has at most 100 characters (200 bytes). An empty name becomes
     "picture".
     """
     if not isinstance(stem, str):
@@ -104,15 +104,15 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 
 def _cut(text: str) -> str:
     short = text[:MAX_STEM].encode("utf-8")[:_MAX_STEM_BYTES]
-    return short.decode("utf-8", "ignore").rstrip(". ")  # a character that was cut in two goes
+    return short.decode("utf-8", "ignore").rstrip(". ")  # drops a character that was cut in two
 
 
 def write_all(folder: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> None:
-    """Write every file beside its place first, then move all: nobody sees half a file.
+    """Write every file under a temporary name first, then move all, so that no incomplete file is visible.
 
     Args:
-        folder: there already.
-        contents: of files by their path below it, with "/"; their folders are made. A content may come in parts.
+        folder: existing folder.
+        contents: content by path below `folder`, with "/"; parent folders are created. A content may come in chunks.
     """
     waiting: list[tuple[Path, Path]] = []
     try:
@@ -131,19 +131,19 @@ def write_all(folder: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> 
 
 
 def marked_png() -> PngImagePlugin.PngInfo:
-    """What `Image.save(..., pnginfo=)` takes, so that `is_ours` knows the picture again."""
+    """Return the argument `pnginfo` of `Image.save` by which `is_ours` recognises the picture."""
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", MARK)
     return info
 
 
 def seal(parts: Iterable[bytes], *, before: bytes = b"", after: bytes = b"") -> Iterator[bytes]:
-    """The parts of a text, which end with a line, and a last line by which `is_ours` sees that nobody changed them.
+    """Yield the parts of a text, then a last line with its digest, by which `is_ours` detects changes.
 
     Args:
-        parts: of the text.
-        before: what stands in the last line before the mark, for example what opens a comment.
-        after: what stands after it.
+        parts: parts of the text; the last one ends with a line break.
+        before: text before the mark in the last line, for example the start of a comment.
+        after: text after the mark in the last line.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -159,10 +159,10 @@ def _is_sealed(content: bytes) -> bool:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether this program wrote a file: a PNG, JSON, YAML, Markdown, HTML or NumPy archive with its mark in it."""
+    """Return whether this program wrote a file: a PNG, JSON, YAML, Markdown, HTML or NumPy archive with its mark."""
     try:
         if path.suffix == ".png":
-            with PngImagePlugin.PngImageFile(path) as picture:  # its header only, of any size
+            with PngImagePlugin.PngImageFile(path) as picture:  # reads the header only, so any size is allowed
                 return bool(picture.info.get("Software") == MARK)
         if path.suffix == ".npz":
             with zipfile.ZipFile(path) as archive:
@@ -172,19 +172,19 @@ def is_ours(path: Path) -> bool:
             return True
         text = content.decode("utf-8")
         if path.suffix != ".json":
-            return text.rstrip().rpartition("\n")[2].startswith(f"<!-- {MARK} ")  # other text may speak of us
+            return text.rstrip().rpartition("\n")[2].startswith(f"<!-- {MARK} ")  # other text may contain the mark
         record = json.loads(text)
         return isinstance(record, dict) and str(record.get("format")).startswith(MARK)
-    except Exception:  # broken in one of the dozens of ways that readers let through, so not ours
+    except Exception:  # readers raise dozens of kinds for broken files, which are not ours
         return False
 
 
 def expect_ours(paths: Iterable[Path], option: str = "--output") -> None:
-    """Raise InputError for the first file that is there and was not written by this program.
+    """Raise InputError for the first existing file that was not written by this program.
 
     Args:
-        paths: to be written.
-        option: that says where, for the message.
+        paths: paths to be written.
+        option: command-line option of the path, for the message.
     """
     for path in paths:
         if os.path.lexists(path) and not is_ours(path):

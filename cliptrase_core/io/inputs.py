@@ -1,4 +1,4 @@
-"""Find the pictures of a command (files, folders, patterns) and name their results."""
+"""Search for the pictures of a command (files, folders, patterns), and names of their results."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _WILD = "*?["
 
 
 def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple[list[Path], int]:
-    """Every picture that is meant, each once, in the order of the arguments, those of a folder by name.
+    """Find all pictures named by the arguments, each once, in the order of the arguments; those of a folder by name.
 
     Args:
-        arguments: files; folders, whose pictures are found by their endings; patterns such as "*.jpg", which a shell
-            has left as they are. A file that is not there is kept: who reads it says so.
-        recursive: search folders within a folder too, hidden ones never.
+        arguments: files; folders, whose pictures are found by their endings; patterns such as "*.jpg" that a shell did
+            not expand. A missing file stays in the list: the error is raised when it is read.
+        recursive: search subfolders too, except hidden ones.
 
     Returns:
-        The pictures, and how many results of this program were left out.
+        Pictures, and the number of results of this program that were left out.
 
     Raises:
-        InputError: a folder or a pattern without pictures, or nothing but results of this program.
+        InputError: a folder or a pattern without pictures, or only results of this program.
     """
     found: dict[str, Path] = {}
     for argument in arguments:
@@ -65,10 +65,10 @@ def _below(folder: Path, recursive: bool) -> Iterator[Path]:
 
 
 def result_stems(pictures: Sequence[Path]) -> list[str]:
-    """What the results of each picture are called, all different also where case does not count.
+    """Return the stem of each picture's result files, all different even if case is ignored.
 
-    `street.jpg` gives "street"; where another picture has that stem, each keeps its ending ("street.jpg"), then is
-    called by its folders too ("july_street.jpg"). Nothing depends on the order of the pictures.
+    `street.jpg` gives "street". If another picture has the same stem, each keeps its ending ("street.jpg"); if that is
+    not enough, its folders are added ("july_street.jpg"). The stems do not depend on the order of the pictures.
 
     Args:
         pictures: paths, all different.
@@ -83,9 +83,9 @@ def result_stems(pictures: Sequence[Path]) -> list[str]:
 
 
 def data_set_names(pictures: Sequence[Path]) -> list[str]:
-    """How a data set calls each picture: its path from the folder that holds all of them, with "/".
+    """Return the name of each picture in a data set: its path relative to the common folder of all, with "/".
 
-    `photos/june/dog.jpg` beside `photos/july/dog.jpg` is "june/dog.jpg"; pictures of one folder go by their names.
+    `photos/june/dog.jpg` beside `photos/july/dog.jpg` is "june/dog.jpg"; pictures of one folder have their file names.
 
     Args:
         pictures: paths.
@@ -105,6 +105,6 @@ def _called(path: Path, rung: int) -> str:
     names = full.parts[1:]
     if rung <= len(names):
         return safe_stem("_".join(names[-rung:]))
-    # Names that differ only beyond what a file's name may hold, or in signs that it may not hold.
+    # The names differ only beyond the maximum length, or in characters that file names cannot contain.
     digest = hashlib.sha256(os.fsencode(full)).hexdigest()[:8]
     return safe_stem(f"{safe_stem(path.stem).encode()[:180].decode(errors='ignore')[:80]}-{digest}")

@@ -1,4 +1,4 @@
-"""Read a mask: a PNG or TIFF whose pixels are class numbers. Recognised by content, refused when too large."""
+"""Reading of masks: PNG or TIFF files whose pixels are class numbers. Recognised by content, refused if too large."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
 
 IGNORED = -1
-"""In a truth: a pixel that does not count. In labels: a pixel that got none of the truth's classes."""
+"""In a ground truth: pixel that is not evaluated. In labels: pixel without any class of the ground truth."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*")
 _DEPTH_AT = 24
-"""Where a PNG's header says how many bits a pixel has: after the signature, a chunk's head, width and height."""
+"""Offset of the bit depth in a PNG: after the signature, a chunk's head, width and height."""
 _EXPECTED = "a PNG with one number for each pixel (palette or grey)"
 _IN_COLOURS = "a PNG, TIFF or BMP in colours"
 _COLOUR_KINDS = (
@@ -31,30 +31,30 @@ _REMEDY = "Save the class numbers as a palette or grey PNG."
 
 
 def connected_parts(mask: npt.NDArray[np.uint8], least: float = 0) -> Iterator[tuple[npt.NDArray[np.uint8], int, int]]:
-    """Parts of a mask that hang together, by sides or corners.
+    """Yield the connected parts of a mask; pixels connect by sides or corners.
 
     Args:
         mask: (H, W), 0 and 1.
-        least: pixels; smaller parts are left out.
+        least: minimum area in pixels; smaller parts are left out.
 
     Yields:
-        Each part cut out, (h, w) of 0 and 1, with its left and its top.
+        Each part cropped to its bounding box, (h, w) of 0 and 1, with its left and its top.
     """
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     for number, (left, top, width, height, area) in enumerate(stats.tolist()):
-        if number and area >= least:  # the first is what is outside
+        if number and area >= least:  # number 0 is the background
             yield (numbers[top : top + height, left : left + width] == number).view(np.uint8), left, top
 
 
 def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.int32]:
-    """Read class numbers; a palette's colours do not matter.
+    """Read class numbers; the colours of a palette are ignored.
 
     Args:
-        path: of a PNG in palette or grey mode, 1 to 16 bits.
+        path: path of a PNG in palette or grey mode, 1 to 16 bits.
         max_pixels: largest H * W; checked before anything is decoded.
 
     Returns:
-        (H, W), class numbers; `IGNORED` where the file holds 255, or 65535 in one of 16 bits.
+        (H, W), class numbers; `IGNORED` where the file has 255, or 65535 in a file of 16 bits.
 
     Raises:
         InputError: no such PNG, a damaged one, one in colours, or one that is too large.
@@ -65,9 +65,9 @@ def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray
 
 
 def read_numbers(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.int32]:
-    """Read the numbers of a data set's mask as they stand in the file: a PNG, or a TIFF of 8 or 16 bits.
+    """Read the numbers of a data set's mask unchanged: a PNG, or a TIFF of 8 or 16 bits.
 
-    Takes and raises what `read_mask` does.
+    Same parameters and errors as `read_mask`.
 
     Returns:
         (H, W), 0 to 65535.
@@ -78,7 +78,7 @@ def read_numbers(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_
 def look_at_numbers(
     path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[npt.NDArray[np.int32], str]:
-    """What `read_numbers` gives, and the kind of file, such as "palette PNG of 8 bits"."""
+    """Return the numbers as `read_numbers` does, and the kind of file, such as "palette PNG of 8 bits"."""
     with opened_file(path, _EXPECTED) as (file, name):
         head = file.read(4)
         if head not in _TIFF:
@@ -98,12 +98,12 @@ def look_at_numbers(
 def read_colours(
     path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[npt.NDArray[np.uint8], str]:
-    """Read a mask whose pixels are colours: a PNG, TIFF or BMP in colours or with a palette. Transparency is left out.
+    """Read a mask whose pixels are colours: a PNG, TIFF or BMP in colours or with a palette. Transparency is ignored.
 
-    Takes and raises what `read_mask` does.
+    Same parameters and errors as `read_mask`.
 
     Returns:
-        Colours (H, W, 3) as they are stored, and the kind of file, such as "RGB PNG"; of a grey one its levels (H, W).
+        Colours (H, W, 3) as stored, or levels (H, W) of a grey file; and the kind of file, such as "RGB PNG".
     """
     with opened_file(path, _IN_COLOURS) as (file, name):
         head = file.read(len(_SIGNATURE))
@@ -124,7 +124,7 @@ def read_colours(
 
 
 def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArray[np.int32], int, str]:
-    """(H, W) numbers as they stand in a PNG, its bits a pixel, and PIL's mode."""
+    """Read a PNG: its numbers (H, W) unchanged, its bits per pixel, and PIL's mode."""
     with opened_file(path, _EXPECTED) as (file, name):
         head = file.read(_DEPTH_AT + 1)
         if not head.startswith(_SIGNATURE) or len(head) <= _DEPTH_AT:
@@ -140,7 +140,7 @@ def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArra
             values: npt.NDArray[np.int32] = np.array(image).astype(np.int32)
     depth = head[_DEPTH_AT]
     if image.mode == "L" and depth < 8:
-        values //= 255 // (2**depth - 1)  # PIL has stretched greys of 2 and 4 bits over 0 to 255
+        values //= 255 // (2**depth - 1)  # PIL scales greys of 2 and 4 bits to 0 to 255
     return values, depth, image.mode
 
 

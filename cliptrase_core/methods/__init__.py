@@ -1,1 +1,1 @@
-"""The segmentation methods: a registry (data), and the patch features that an entry describes."""
+"""Segmentation methods: their registry, and the patch features computed from a registry entry."""

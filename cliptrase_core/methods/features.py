@@ -1,6 +1,6 @@
-"""Patch features of a method, computed from an encoding as its registry entry describes.
+"""Patch features of a method, computed from an encoding and the method's registry entry.
 
-Methods that change blocks before the last one share one more forward pass of the picture.
+Methods that change blocks before the last one share one extra forward pass of the picture.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from cliptrase_core.results import ImageEncoding
 
 
 class MethodFeatures:
-    """Features of methods on one image tower; safe to share between threads.
+    """Patch features of all methods on one image tower; safe to share between threads.
 
-    The pass that a few methods need is made once for each picture and kept while its encoding lives.
+    Some methods need the extra pass. It runs once per picture, and its result is cached as long as the encoding exists.
     """
 
     def __init__(self, backbone: Backbone, mean: Sequence[float], std: Sequence[float], scale: float) -> None:
-        """Keep what every picture needs.
+        """Store the image tower and the constants of the model.
 
         Args:
             backbone: the image tower.
-            mean: of each channel, as the model was trained.
-            std: per channel, of pixels in [0, 1].
+            mean: mean of each channel in training, of pixels in [0, 1].
+            std: standard deviation of each channel, of pixels in [0, 1].
             scale: exp(logit_scale) of the model.
         """
         self._backbone = backbone
@@ -47,25 +47,25 @@ class MethodFeatures:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Pictures whose pass is kept."""
+        """Return the number of pictures with a cached pass."""
         return len(self._deep)
 
     def scale(self, method: Method) -> float:
-        """Factor of cosines before softmax."""
+        """Return the factor of cosines before softmax."""
         return self._scale if method.temperature is None else method.temperature
 
     def get(
         self, encoding: ImageEncoding, method: Method, text: Tensor, prompt_labels: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """[CLS] (D,) and patch (N, D) features of a method, unit rows.
+        """Return [CLS] features (D,) and patch features (N, D) of a method, unit rows.
 
         Args:
-            encoding: of this image tower.
-            method: any.
+            encoding: encoding by this image tower.
+            method: any method.
             text: (P, D), unit rows; used only by a method with `resclip`.
-            prompt_labels: class of each of the P words.
+            prompt_labels: class index of each of the P prompts.
         """
-        if method == CLIPTRASE:  # these were made with the encoding
+        if method == CLIPTRASE:  # already computed with the encoding
             return encoding.cls, encoding.patches
         if method.own_path:
             features = self._own_path(encoding, method)
@@ -88,7 +88,7 @@ class MethodFeatures:
         text: Tensor,
         prompt_labels: Sequence[int],
     ) -> Tensor:
-        """ResCLIP: a first division among the words, then a second one that its structure guides."""
+        """Return ResCLIP's features (1+N, D): a first labelling of the patches, then one guided by its structure."""
         last, tokens = self._backbone.blocks[-1], encoding.last_input[None]
         p, middle = project(last, tokens), self._parts(encoding).middle_values
         bias = _neighbours(encoding, method)
@@ -111,7 +111,7 @@ class MethodFeatures:
     def _own_path(self, encoding: ImageEncoding, method: Method) -> Tensor:
         if method in METHODS.values():
             return self._parts(encoding).features[method]
-        return self._pass(encoding, [method]).features[method]  # with other switches: not kept
+        return self._pass(encoding, [method]).features[method]  # not in the registry: not cached
 
     def _parts(self, encoding: ImageEncoding) -> DeepParts:
         with self._lock:
@@ -129,7 +129,7 @@ class MethodFeatures:
 
 
 def _neighbours(encoding: ImageEncoding, method: Method) -> Tensor | None:
-    """What makes neighbours attract each other (1+N, 1+N), in the tokens' type; None if nothing does."""
+    """Return the bias (1+N, 1+N) between neighbouring patches, in the tokens' dtype; None if the method has none."""
     if method.neighbours is None:
         return None
     return neighbour_bias(encoding.grid, method.neighbours).to(encoding.last_input)
@@ -137,10 +137,10 @@ def _neighbours(encoding: ImageEncoding, method: Method) -> Tensor | None:
 
 @dataclass(frozen=True, eq=False)
 class DeepParts:
-    """What the pass leaves of one picture.
+    """Result of the extra forward pass for one picture.
 
     Attributes:
-        features: by method, of those with a path of their own: (1+N, D), unit rows, row 0 is the unchanged [CLS].
+        features: (1+N, D) by method, for methods with a separate path; unit rows, row 0 is the unchanged [CLS].
         middle_values: (1, heads, T, d), values of the last block mixed by the middle blocks' mean attention.
     """
 
@@ -149,13 +149,13 @@ class DeepParts:
 
 
 def deep_parts(backbone: Backbone, tokens: Tensor, last_input: Tensor, methods: Sequence[Method]) -> DeepParts:
-    """Run all blocks unchanged, and beside them the paths of methods.
+    """Run all blocks unchanged, together with the separate paths of the methods.
 
     Args:
         backbone: the image tower.
-        tokens: (1, 1+N, width), what enters the first block.
-        last_input: (1, 1+N, width), what enters the last.
-        methods: those with a path of their own.
+        tokens: (1, 1+N, width), input of the first block.
+        last_input: (1, 1+N, width), input of the last block.
+        methods: methods with a separate path.
     """
     blocks = backbone.blocks
     middle = middle_blocks(len(blocks))
@@ -165,7 +165,7 @@ def deep_parts(backbone: Backbone, tokens: Tensor, last_input: Tensor, methods: 
     for index, block in enumerate(blocks):
         p = project(block, tokens)
         if index in middle:
-            # Mean attention times values is the mean of attention times values: no (T, T) matrix stands in memory.
+            # Mean attention times values is the mean of attention times values: no (T, T) matrix is stored.
             mixed += F.scaled_dot_product_attention(p.q, p.k, last_values) / len(middle)
         for method in methods:
             if index >= len(blocks) - method.blocks:
@@ -180,14 +180,14 @@ def deep_parts(backbone: Backbone, tokens: Tensor, last_input: Tensor, methods: 
 def mixed_values(
     block: Any, tokens: Tensor, p: Projections, method: Method, neighbours: Tensor | None = None
 ) -> Tensor:
-    """Values of a changed block, mixed as the method says; ResCLIP's corrections apart.
+    """Mix the values of a changed block as the method specifies, without ResCLIP's corrections.
 
     Args:
-        block: of the image tower.
-        tokens: (1, T, width), what enters it on the unchanged path.
-        p: its projections of these.
-        method: any.
-        neighbours: (T, T), added to scaled correlations.
+        block: a block of the image tower.
+        tokens: (1, T, width), input of the block on the unchanged path.
+        p: projections of these tokens by the block.
+        method: any method.
+        neighbours: (T, T), added to the scaled correlations; None for none.
 
     Returns:
         (1, heads, T, d).
@@ -199,7 +199,7 @@ def mixed_values(
 
 
 def changed_block(block: Any, tokens: Tensor, mixed: Tensor, method: Method) -> Tensor:
-    """What leaves a block (1, T, width), with residual and MLP as the method says."""
+    """Return the output of a changed block (1, T, width), with the residual and MLP of the method."""
     out = attention_branch(block, mixed)
     if method.residual != "none":
         out = out + (tokens if method.residual == "patch" else tokens[:, :1])

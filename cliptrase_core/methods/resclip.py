@@ -1,7 +1,7 @@
-"""ResCLIP (arXiv 2411.15851): attention of middle blocks, and structure from a first division, correct the last.
+"""ResCLIP (arXiv 2411.15851): correction of the last block by middle blocks and by a first labelling.
 
-Pure functions; the paper's names are RCS (residual cross-correlation self-attention) for what middle blocks give
-and SFR (semantic feedback refinement) for what the first division gives.
+Pure functions. The paper calls the attention from middle blocks RCS (residual cross-correlation self-attention)
+and the structure from the first labelling SFR (semantic feedback refinement).
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from cliptrase_core.io.geometry import Size
 from cliptrase_core.methods.registry import ResclipSettings
 
 BLUR = 5.0
-"""Deviation of the blur of structure rows, in places of the raster."""
+"""Standard deviation of the blur of structure rows, in patches along the raster."""
 PAIRS_AT_ONCE = 2_000_000
-"""Pairs of patches whose lines are followed together: bounds the memory, 16 bytes each."""
+"""Pairs of patches processed together: limits the memory, 16 bytes each."""
 
 
 def middle_blocks(layers: int) -> range:
-    """Indices of the blocks whose attention is taken: 5 to 8 of 12, the same share of other depths."""
+    """Return the indices of the blocks whose attention is used: 5 to 8 of 12, in proportion for other depths."""
     return range(layers * 5 // 12, max(layers * 9 // 12, layers * 5 // 12 + 1))
 
 
 def residual_values(
     k: Tensor, v: Tensor, middle: Tensor, neighbours: Tensor | None, settings: ResclipSettings, structure: Tensor | None
 ) -> Tensor:
-    """gain ((1 - middle) softmax(Z) v + middle M v).
+    """Return gain ((1 - middle) softmax(Z) v + middle M v) with s = d ** -0.5.
 
-    Z = s k k^T + neighbours in the first division, and
-    Z = structure_gain ((1 - structure) s k k^T + structure S) + neighbours once there is a structure S.
+    Z = s k k^T + neighbours in the first labelling, and
+    Z = structure_gain ((1 - structure) s k k^T + structure S) + neighbours with a structure S.
 
     Args:
-        k: (B, heads, T, d), of the last block.
-        v: (B, heads, T, d), of the last block.
+        k: (B, heads, T, d), keys of the last block.
+        v: (B, heads, T, d), values of the last block.
         middle: (B, heads, T, d), M v: values of the last block mixed by the middle blocks' mean attention.
         neighbours: (T, T), see `attention.neighbour_bias`; None for none.
-        settings: shares and factors.
-        structure: (T, T) from `label_structure`; None in the first division.
+        settings: parameters of ResCLIP.
+        structure: (T, T) from `label_structure`; None in the first labelling.
 
     Returns:
         (B, heads, T, d).
@@ -56,14 +56,14 @@ def residual_values(
 def first_labels(
     logits: Tensor, prompt_labels: Tensor, colours: Tensor, patch: Size, settings: ResclipSettings
 ) -> Tensor:
-    """Label of each patch in the first division: the most frequent label of its pixels.
+    """Return the label of each patch in the first labelling: the most frequent label of its pixels.
 
     Args:
         logits: (P, h, w), scaled.
-        prompt_labels: (P,), class of each word.
-        colours: (3, H, W), pixels of the model frame on any scale; H = h * patch height.
+        prompt_labels: (P,), class index of each prompt.
+        colours: (3, H, W), pixels of the model frame in any value range; H = h * patch height.
         patch: size of a patch in pixels.
-        settings: how sure a pixel must be, and what label it has otherwise.
+        settings: probability below which a pixel is unsure, and the label of unsure pixels.
 
     Returns:
         (h, w) int64.
@@ -77,17 +77,18 @@ def first_labels(
 
 
 def label_structure(labels: Tensor) -> Tensor:
-    """How far patches belong together by a division into labels.
+    """Return the strength with which patches belong together, from the labels of a first labelling.
 
-    Patches of one label hold 1, times exp(-distance / largest distance) if the straight line between them leaves
-    the label (distances are Chebyshev's, lines begin at the patch that comes first in the raster); others hold 0.
-    Rows are then blurred along the raster and add to 1, and the whole is divided by its maximum.
+    A pair of patches of one label has the value 1, or exp(-distance / largest distance) if the straight line between
+    them leaves the label; other pairs have 0. Distances are Chebyshev distances. Lines begin at the patch that comes
+    first in the raster. Rows are then blurred along the raster and scaled to sum 1. The matrix is divided by its
+    maximum.
 
     Args:
-        labels: (h, w).
+        labels: (h, w), label of each patch.
 
     Returns:
-        (1+N, 1+N) float32 in [0, 1]; row and column 0 are [CLS] and hold 0.
+        (1+N, 1+N) float32 in [0, 1]; row and column 0 belong to [CLS] and are 0.
     """
     h, w = labels.shape
     count, longest = h * w, max(h - 1, w - 1, 1)
@@ -105,12 +106,12 @@ def label_structure(labels: Tensor) -> Tensor:
 
 
 def _lines(labels: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Chebyshev distance of pairs of places in the raster, and whether the line between them stays in its label.
+    """Return the Chebyshev distance of pairs of patches, and whether the line between them stays in their label.
 
     Args:
-        labels: (h, w).
-        first: (M,) int32, place where a line begins.
-        second: (M,) int32, place where it ends, of the same label.
+        labels: (h, w), label of each patch.
+        first: (M,) int32, raster index of the patch at the start of each line.
+        second: (M,) int32, raster index of the patch at its end, of the same label.
 
     Returns:
         (M,) int32 and (M,) bool.
@@ -130,31 +131,31 @@ def _lines(labels: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tenso
 
 
 def _blurred(rows: Tensor) -> Tensor:
-    """Rows (N, N) blurred by a Gaussian that is cut at three deviations; nothing lies beyond the ends."""
+    """Blur rows (N, N) by a Gaussian truncated at three standard deviations; values beyond the ends are 0."""
     reach = int(3 * BLUR)
     kernel = torch.exp(torch.arange(-reach, reach + 1, device=rows.device).square() / (-2 * BLUR**2))
     kernel = kernel / kernel.sum()
-    # In parts: the convolution unfolds what it is given, 31 times its size.
+    # In parts, because the convolution unfolds its input to 31 times the size.
     parts = torch.split(rows, max(1, PAIRS_AT_ONCE // len(rows)))
     return torch.cat([F.conv1d(part[:, None], kernel[None, None], padding=reach)[:, 0] for part in parts])
 
 
 ITERATIONS = 10
 DILATIONS = (8, 16)
-"""Distances of the eight neighbours in pixels; these and the iterations as NACLIP and ResCLIP set them."""
+"""Distances of the eight neighbours in pixels; these and `ITERATIONS` have the values of NACLIP and ResCLIP."""
 VALUES_AT_ONCE = 2**24
-"""Pixels times words that are smoothed together: 64 MB in float32."""
+"""Pixels times prompts that are smoothed together: 64 MB in float32."""
 
 
 def smoothed_winners(logits: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
-    """Best word of each pixel after smoothing, and its probability among all words.
+    """Return the best prompt of each pixel after smoothing, and its probability among all prompts.
 
     Args:
-        logits: (P, h, w), scaled; brought to the pixels bilinearly (align_corners=False).
-        colours: (3, H, W), on any scale.
+        logits: (P, h, w), scaled; interpolated to pixels bilinearly (align_corners=False).
+        colours: (3, H, W), in any value range.
 
     Returns:
-        (H, W) int64 index of a word, lowest on ties, and (H, W) float32 in (0, 1].
+        (H, W) int64 index of a prompt, the lowest on ties, and (H, W) float32 in (0, 1].
     """
     size = colours.shape[1:]
     places, shares = colour_neighbours(colours)
@@ -163,7 +164,7 @@ def smoothed_winners(logits: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
     step = max(1, VALUES_AT_ONCE // len(places))
     for start in range(0, len(logits), step):
         part = F.interpolate(logits[None, start : start + step].float(), size=tuple(size), mode="bilinear")[0]
-        scores = smooth(part.flatten(1).T.contiguous(), places, shares)  # (H*W, words of this part)
+        scores = smooth(part.flatten(1).T.contiguous(), places, shares)  # (H*W, prompts of this part)
         top, at = scores.max(dim=1)
         index = torch.where(top > best, at + start, index)
         best, total = torch.maximum(best, top), torch.logaddexp(total, scores.logsumexp(dim=1))
@@ -171,17 +172,17 @@ def smoothed_winners(logits: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def colour_neighbours(colours: Tensor) -> tuple[Tensor, Tensor]:
-    """Neighbours of each pixel and how much each counts.
+    """Return the neighbours of each pixel and their weights.
 
-    softmax over neighbours of the mean over channels of -|difference| / (0.1 deviation), where the deviation is
-    that of the neighbours and the pixel itself, which counts once for each dilation. Beyond the edge stands the
-    edge's pixel.
+    Weights are the softmax over neighbours of the mean over channels of -|difference| / (0.1 deviation). The
+    standard deviation is that of the neighbours and the pixel itself, which counts once for each dilation. Pixels
+    beyond the edge have the colour of the edge.
 
     Args:
-        colours: (3, H, W).
+        colours: (3, H, W), in any value range.
 
     Returns:
-        (H*W, 8 * dilations) int64 indices of pixels, and float32 shares that add to 1.
+        (H*W, 8 * dilations) int64 indices of pixels, and float32 weights that sum to 1.
     """
     _, height, width = colours.shape
     device = colours.device

@@ -1,1 +1,1 @@
-"""From a model's name to a vision transformer that runs: weights, architecture, blocks, pixels in, features out."""
+"""Models: loading of weights, construction of architectures, and the vision transformer from pixels to features."""

@@ -1,6 +1,6 @@
-"""Attention functions: query-key, CLIPtrase's recovered attention (paper, section 3.2), and those of its peers.
+"""Attention functions: query-key, CLIPtrase's recovered attention (paper, section 3.2), and those of other methods.
 
-Pure functions on per-head projections. Letters: B batch, heads, T = 1+N tokens ([CLS] first), d head width.
+Pure functions on per-head projections. Dimensions: B batch, heads, T = 1+N tokens ([CLS] first), d head width.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from cliptrase_core.io.geometry import Size
 
 
 def recovered_affinity(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Mean over heads of (cos(q, q') + cos(k, k') + cos(v, v')) / 3.
+    """Return the mean over heads of (cos(q, q') + cos(k, k') + cos(v, v')) / 3.
 
-    One matrix product: each projection is normalised per head and all are laid side by side, so that the
+    Computed as one matrix product: each projection is normalised per head and all are concatenated, so that the
     inner product of two rows is the sum of all 3 * heads cosines.
 
     Args:
@@ -37,10 +37,10 @@ def recovered_affinity(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def recovered_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """(softmax(s qq^T) + softmax(s kk^T) + softmax(s vv^T)) v with s = d ** -0.5.
+    """Return (softmax(s qq^T) + softmax(s kk^T) + softmax(s vv^T)) v with s = d ** -0.5.
 
-    A sum, not a mean: rows of the attention add to 3. It matters because the block keeps its residual
-    (published code, last block). Three fused calls, so no (T, T) matrix stands in memory.
+    A sum, not a mean: rows of the attention sum to 3. This matters because the block keeps its residual
+    (published code, last block). Three fused calls are used, so that no (T, T) matrix is stored.
 
     Args:
         q: (B, heads, T, d).
@@ -54,13 +54,13 @@ def recovered_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def correlated_values(q: Tensor, k: Tensor, v: Tensor, pairs: Sequence[str], bias: Tensor | None = None) -> Tensor:
-    """Sum over pairs ab of softmax(s a b^T + bias) v with s = d ** -0.5.
+    """Return the sum over pairs ab of softmax(s a b^T + bias) v with s = d ** -0.5.
 
     Args:
         q: (B, heads, T, d).
         k: (B, heads, T, d).
         v: (B, heads, T, d).
-        pairs: of "q", "k" and "v", such as "qk", the vanilla attention; none: each token keeps its own value.
+        pairs: pairs of "q", "k" and "v", such as "qk", the vanilla attention; if empty, each token keeps its value.
         bias: (T, T), added after scaling, the same for all heads; None for none.
 
     Returns:
@@ -76,7 +76,7 @@ def correlated_values(q: Tensor, k: Tensor, v: Tensor, pairs: Sequence[str], bia
 
 
 def smoothed_values(q: Tensor, k: Tensor, v: Tensor, beta: float, steps: int) -> Tensor:
-    """GEM's self-self attention: mean over p in {q, k, v} of softmax(beta p p^T) v (arXiv 2312.00878, section 3).
+    """Return GEM's self-self attention: mean of softmax(beta p p^T) v over p in {q, k, v} (arXiv 2312.00878, sec. 3).
 
     Rows of p are normalised; each step replaces p by softmax(beta p p^T) p, normalised again.
 
@@ -85,7 +85,7 @@ def smoothed_values(q: Tensor, k: Tensor, v: Tensor, beta: float, steps: int) ->
         k: (B, heads, T, d).
         v: (B, heads, T, d).
         beta: inverse temperature of cosines.
-        steps: of smoothing, 0 or more.
+        steps: number of smoothing steps, 0 or more.
 
     Returns:
         (B, heads, T, d).
@@ -100,14 +100,14 @@ def smoothed_values(q: Tensor, k: Tensor, v: Tensor, beta: float, steps: int) ->
 
 
 def neighbour_bias(grid: Size, deviation: float) -> Tensor:
-    """exp(-(drow^2 + dcolumn^2) / (2 deviation^2)) between patches (NACLIP, arXiv 2404.08181, section 3).
+    """Return exp(-(drow^2 + dcolumn^2) / (2 deviation^2)) between patches (NACLIP, arXiv 2404.08181, section 3).
 
     Args:
         grid: (h, w).
-        deviation: in patches.
+        deviation: standard deviation in patches.
 
     Returns:
-        (1+N, 1+N) float32; row and column 0 are [CLS] and hold 0.
+        (1+N, 1+N) float32; row and column 0 belong to [CLS] and are 0.
     """
     along = []
     for length in grid:
@@ -117,7 +117,7 @@ def neighbour_bias(grid: Size, deviation: float) -> Tensor:
 
 
 def query_key_attention(q: Tensor, k: Tensor) -> Tensor:
-    """softmax(s q k^T), as a vanilla block uses it.
+    """Return softmax(s q k^T) with s = d ** -0.5, the attention of a vanilla block.
 
     Args:
         q: (..., T, d), any subset of the queries.
@@ -133,9 +133,9 @@ def query_key_attention(q: Tensor, k: Tensor) -> Tensor:
 
 
 def recovered_weights(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """(softmax(s qq^T) + softmax(s kk^T) + softmax(s vv^T)) / 3: the weights of `recovered_attention`.
+    """Return (softmax(s qq^T) + softmax(s kk^T) + softmax(s vv^T)) / 3, the weights of `recovered_attention`.
 
-    A mean, so that it has the unit of the query-key attention that it stands for.
+    A mean, so that it has the same unit as the query-key attention that it replaces.
 
     Args:
         q: (..., T, d).

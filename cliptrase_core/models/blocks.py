@@ -1,7 +1,7 @@
-"""One residual block of an open_clip transformer, run from its parts: its weights are read, never changed.
+"""Functions that run one residual block of an open_clip transformer in steps; weights are read, never changed.
 
-CLIPtrase needs q, k and v, which the blocks themselves do not give. Both classes of attention that open_clip
-has used (torch's MultiheadAttention and its own `Attention`) keep one packed `in_proj_weight`, read here.
+CLIPtrase needs q, k and v, which the blocks do not return. Both attention classes that open_clip has used
+(torch's MultiheadAttention and its own `Attention`) have one packed `in_proj_weight`, which is read here.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Projections:
 
 
 def project(block: Any, tokens: Tensor) -> Projections:
-    """q, k, v of LN1(tokens) per head.
+    """Return q, k and v of LN1(tokens) per head.
 
     Args:
         block: a residual block of open_clip.
-        tokens: (B, T, width), what enters the block.
+        tokens: (B, T, width), input of the block.
 
     Raises:
-        Cancelled: nobody waits any longer; every block of every tower begins here.
+        Cancelled: the work was cancelled; every block of every tower is checked here.
     """
     check()
     attn = block.attn
@@ -54,7 +54,7 @@ def project(block: Any, tokens: Tensor) -> Projections:
 
 
 def attention_branch(block: Any, mixed: Tensor) -> Tensor:
-    """What the block's attention adds to its tokens: the out-projection, with its bias.
+    """Return the attention's term of the residual sum: the out-projection with its bias.
 
     Args:
         block: a residual block of open_clip.
@@ -69,17 +69,17 @@ def attention_branch(block: Any, mixed: Tensor) -> Tensor:
 
 
 def mlp_branch(block: Any, tokens: Tensor) -> Tensor:
-    """What the block's MLP adds to tokens (B, T, width)."""
+    """Return the MLP's term of the residual sum (B, T, width)."""
     out: Tensor = block.ls_2(_mlp(block.mlp, block.ln_2(tokens)))
     return out
 
 
 def finish_block(block: Any, tokens: Tensor, mixed: Tensor) -> Tensor:
-    """Out-projection, residual, MLP, residual.
+    """Apply out-projection, residual, MLP and residual.
 
     Args:
         block: a residual block of open_clip.
-        tokens: (B, T, width), what entered the block.
+        tokens: (B, T, width), input of the block.
         mixed: (B, heads, T, d), values mixed by any attention.
     """
     tokens = tokens + attention_branch(block, mixed)
@@ -87,15 +87,15 @@ def finish_block(block: Any, tokens: Tensor, mixed: Tensor) -> Tensor:
 
 
 def vanilla_block(block: Any, tokens: Tensor, projections: Projections | None = None) -> Tensor:
-    """One block as it was trained, with fused attention."""
+    """Run one block as it was trained, with fused attention."""
     p = projections or project(block, tokens)
     return finish_block(block, tokens, F.scaled_dot_product_attention(p.q, p.k, p.v))
 
 
 def _mlp(mlp: Any, tokens: Tensor) -> Tensor:
-    """The block's MLP; QuickGELU in one pass over the hidden units instead of three.
+    """Apply the block's MLP, with QuickGELU in one pass over the hidden units instead of three.
 
-    x sigmoid(a x) = silu(a x) / a with a = 1.702; the division goes into the product with c_proj.
+    x sigmoid(a x) = silu(a x) / a with a = 1.702; the division is included in the product with c_proj.
     """
     if len(mlp) != 3 or type(mlp.gelu).__name__ != "QuickGELU":
         plain: Tensor = mlp(tokens)
@@ -106,7 +106,7 @@ def _mlp(mlp: Any, tokens: Tensor) -> Tensor:
 
 
 def _apply(owner: Any, name: str, value: Tensor) -> Tensor:
-    """Run an optional part that only open_clip's own classes of block and attention have."""
+    """Apply an optional module that only open_clip's own classes of block and attention have."""
     part = getattr(owner, name, None)
     out: Tensor = value if part is None else part(value)
     return out

@@ -1,4 +1,4 @@
-"""Pictures to encodings: read, lay out, run the image tower once."""
+"""Encoding of pictures: read, resize and crop, run the image tower once."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from cliptrase_core.results import ImageEncoding
 
 
 class Encoder:
-    """Encodes pictures with one image tower; keeps nothing of them.
+    """Encoder of pictures with one image tower; stores no pictures.
 
     Args:
         backbone: the image tower.
-        info: the model's mean, deviation and native size.
-        model_id: written into every encoding.
+        info: the loaded model, for its mean, standard deviation and native size.
+        model_id: identifier of the model, written into every encoding.
     """
 
     def __init__(self, backbone: Backbone, info: LoadedModel, model_id: str) -> None:
-        """Keep what every picture needs."""
+        """Store the image tower and the constants of the model."""
         self._backbone = backbone
         self._info = info
         self._colours = info.mean, info.std
@@ -41,9 +41,9 @@ class Encoder:
     def prepare(
         self, image: ImageInput | ImageEncoding, preset: Preset, short_side: int | None, max_pixels: int
     ) -> tuple[Tensor, Frame]:
-        """Read and lay out one picture: (3, H, W) normalised pixels and where they came from.
+        """Read, resize and crop one picture; return normalised pixels (3, H, W) and their frame.
 
-        An encoding of this model stands for its picture, which then is neither read nor laid out again.
+        For an encoding of this model, the stored model input is used and no picture is read.
         """
         if isinstance(image, ImageEncoding):
             return normalise(image.model_input, *self._colours), image.frame
@@ -53,7 +53,7 @@ class Encoder:
     def view(
         self, image: ImageInput, preset: Preset, short_side: int | None, max_pixels: int
     ) -> tuple[npt.NDArray[np.uint8], Frame]:
-        """The same pixels while they are still colours: (H, W, 3) in the model frame."""
+        """Read, resize and crop one picture; return colours (H, W, 3) in the model frame, and their frame."""
         side = preset.side(short_side, self._info.short_side)
         pixels, size = read_reduced(image, max_pixels=max_pixels)
         frame = preset.frame(size, side, self._backbone.patch)
@@ -62,7 +62,7 @@ class Encoder:
     def encode(
         self, images: Sequence[ImageInput], preset: Preset, short_side: int | None, max_pixels: int
     ) -> list[ImageEncoding]:
-        """Encode pictures; those of equal model frame share a forward pass."""
+        """Encode pictures; pictures with the same size of the model frame share a forward pass."""
         if not isinstance(images, (list, tuple)):
             raise InputError(
                 explain(
@@ -74,7 +74,7 @@ class Encoder:
             )
         start = time.perf_counter()
         views = [self.view(image, preset, short_side, max_pixels) for image in images]
-        # Copies, so that a centre does not keep the picture that it was cut out of.
+        # Copies, so that a cropped view does not hold its whole picture in memory.
         prepared = [(normalise(seen, *self._colours), seen.copy(), frame) for seen, frame in views]
         read_seconds = (time.perf_counter() - start) / max(1, len(prepared))
         by_size: dict[Size, list[int]] = {}
@@ -86,7 +86,7 @@ class Encoder:
             parts = self.run(torch.stack([prepared[index][0] for index in members]), preset.positions)
             seconds = (time.perf_counter() - start) / len(members)
             for place, index in enumerate(members):
-                # Copies, so that one encoding that is kept does not keep its whole batch.
+                # Copies, so that one stored encoding does not hold its whole batch in memory.
                 features, affinity, last_input = (
                     part[place].clone() if len(members) > 1 else part[0] for part in parts
                 )
@@ -104,9 +104,9 @@ class Encoder:
                 )
         return [out[index] for index in range(len(prepared))]
 
-    @torch.no_grad()  # not inference_mode: callers may go on computing with an encoding
+    @torch.no_grad()  # not inference_mode: callers may use an encoding in further computations
     def run(self, pixels: Tensor, positions: PositionResize) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (B, 1+N, D), affinity (B, 1+N, 1+N) and last block's input (B, 1+N, width)."""
+        """Return features (B, 1+N, D), affinity (B, 1+N, 1+N) and last block's input (B, 1+N, width)."""
         *early, before_last, last = self._backbone.blocks
         tokens = self._backbone.embed(pixels, positions)
         for block in early:
@@ -120,17 +120,17 @@ class Encoder:
 
 
 def resize_and_crop(image: npt.NDArray[np.uint8], frame: Frame) -> npt.NDArray[np.uint8]:
-    """What the model will see, still as colours.
+    """Resize and crop a picture to the model frame.
 
-    PIL's bicubic filter, because the published script resizes PIL pictures: tensor resizing differs in
-    the last bits and so in labels near ties.
+    Uses PIL's bicubic filter, because the published script resizes PIL pictures: tensor resizing differs in
+    the last bits and therefore in labels near ties.
 
     Args:
-        image: (H, W, 3) in the original frame.
-        frame: where to put it.
+        image: (H, W, 3) colours in the original frame.
+        frame: geometry of the resizing and the crop.
 
     Returns:
-        (H, W, 3) in the model frame.
+        (H, W, 3) colours in the model frame.
     """
     height, width = frame.resized
     resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
@@ -139,12 +139,12 @@ def resize_and_crop(image: npt.NDArray[np.uint8], frame: Frame) -> npt.NDArray[n
 
 
 def normalise(seen: npt.NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Scale colours to [0, 1], subtract the mean and divide by the deviation of the model's training data.
+    """Scale colours to [0, 1], subtract the mean and divide by the standard deviation of the training data.
 
     Args:
-        seen: (H, W, 3) in the model frame.
-        mean: of each channel, in [0, 1].
-        std: of each channel.
+        seen: (H, W, 3) colours in the model frame.
+        mean: mean of each channel, in [0, 1].
+        std: standard deviation of each channel.
 
     Returns:
         (3, H, W) float32.

@@ -1,4 +1,4 @@
-"""Device and float type; half precision only where a measurement shows that it is faster."""
+"""Choice of device and float type; half precision only where a measurement shows that it is faster."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 AUTO = "auto"
 
 WORTH_IT = 1.5
-"""Below this gain the loss of exactness buys nothing."""
+"""Least gain in speed that justifies the lower precision of bf16."""
 HOPELESS = 0.5
-"""Three products in bf16 that all take twice as long settle it."""
+"""Gain below which measuring stops early: if each of three products takes more than twice as long in bf16."""
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """Float type for a name.
+    """Return the float type for a name.
 
     Args:
-        name: "fp32", "bf16", "fp16", "fp64", or "auto": bf16 where a probe on this device finds it faster, else fp32.
-        device: where the model will run.
+        name: "fp32", "bf16", "fp16", "fp64", or "auto": bf16 if a measurement on `device` finds it faster, else fp32.
+        device: device of the model.
 
     Raises:
         InputError: unknown name.
@@ -42,13 +42,13 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
 @functools.lru_cache
 def bf16_gain(device_type: str) -> float:
-    """How many times faster a ViT-B sized matrix product is in bf16; CPUs without bf16 units are slower.
+    """Return the speed-up of a ViT-B sized matrix product by bf16; CPUs without bf16 units become slower.
 
-    Takes less than 0.1 s, up to a second on a CPU without bf16 units; once in a process for each kind of device.
+    Takes less than 0.1 s, or up to a second on a CPU without bf16 units; runs once per process and type of device.
     """
     gains: list[float] = []
     while len(gains) < 9 and not (len(gains) == 3 and max(gains) < HOPELESS):
-        # In turn, so that a busy machine slows both.
+        # Measured in turn, so that a busy machine slows both.
         full, half = (_seconds(dtype, device_type) for dtype in (torch.float32, torch.bfloat16))
         gains.append(full / half)
     return statistics.median(gains)
@@ -63,22 +63,22 @@ def _seconds(dtype: torch.dtype, device_type: str) -> float:
 
 
 def placed(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
-    """The model itself where it already fits, else a copy: the caller's model is never changed."""
+    """Return the model itself if it already fits, else a converted copy: the caller's model is never changed."""
     if not model.training and all(p.device == device and p.dtype == dtype for p in model.parameters()):
         return model
     return copy.deepcopy(model).to(device=device, dtype=dtype).eval()
 
 
 def device_by_name(name: str) -> torch.device:
-    """Look a device up.
+    """Return the torch device with this name.
 
     Raises:
-        InputError: torch does not have it here.
+        InputError: torch cannot use this device here.
     """
     try:
         device = torch.device(name)
         torch.ones(1, device=device).item()
-    except Exception as error:  # torch raises many kinds, down to ModuleNotFoundError
+    except Exception as error:  # torch raises many kinds, even ModuleNotFoundError
         raise InputError(
             explain("device", expected="one that torch has here", got=repr(name), remedy='"cpu" works everywhere.')
         ) from error

@@ -1,4 +1,4 @@
-"""Weights in 8 bits: matrices as int8 with one fp16 scale per row, everything else in fp16."""
+"""Storage of weights in 8 bits: matrices as int8 with one fp16 scale per row, everything else in fp16."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 SCALE = ".scale"
-SMALLEST = 4096  # numbers; below it 8 bits save nothing worth their error
+SMALLEST = 4096  # elements; for smaller tensors, 8 bits save too little to justify their error
 
 
 def pack(
     state: Mapping[str, Tensor], whole: tuple[str, ...] = ("positional", "pos_embed", "pe_layer")
 ) -> dict[str, Tensor]:
-    """Bring a state dict into storage form.
+    """Convert a state dict to the storage format.
 
     Args:
-        state: any floating tensors.
-        whole: names that contain one of these stay in fp16: positions are added to everything.
+        state: floating-point tensors by name.
+        whole: parts of names whose tensors stay in fp16, because positions are added to everything.
     """
     packed = {}
     for name, tensor in state.items():
@@ -35,7 +35,7 @@ def pack(
 
 
 def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo `pack`: float32 tensors."""
+    """Undo `pack`; return float32 tensors."""
     state = {}
     for name, tensor in packed.items():
         if name.endswith(SCALE):
@@ -43,5 +43,5 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         state[name] = tensor.to(torch.float32, copy=True)
         scale = packed.get(name + SCALE)
         if scale is not None:
-            state[name] *= scale.float().reshape(-1, *[1] * (tensor.ndim - 1))  # one per row
+            state[name] *= scale.float().reshape(-1, *[1] * (tensor.ndim - 1))  # one scale per row
     return state

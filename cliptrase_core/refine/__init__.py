@@ -1,8 +1,8 @@
 """Boundary refinement: a coarse result and its picture in, the same classes with better boundaries out.
 
-`none` changes nothing; `edges` follows the picture's own edges and needs no weights; the others are SAM (A. Kirillov et
-al., Segment Anything, ICCV 2023), asked about every component of the coarse result, or for everything in the picture;
-`sam-nano+edges` is one after the other. `apply_fixes` does what a person says: clicks and strokes.
+`none` changes nothing. `edges` follows the edges of the picture and needs no weights. The others use SAM (A. Kirillov
+et al., Segment Anything, ICCV 2023), with prompts for every component of the coarse result, or for all masks of the
+picture. `sam-nano+edges` runs both, one after the other. `apply_fixes` applies clicks and strokes of a person.
 """
 
 import sys
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class _Callable(ModuleType):
-    """`cc.refine(...)`: the name of the package is the name of its one function, and Python binds it to the package."""
+    """Callable package, for `cc.refine(...)`: package and function share a name, which Python binds to the package."""
 
     __call__ = staticmethod(refine)
 

@@ -1,8 +1,8 @@
-"""Boundaries that follow the picture's own edges, without any model: the colour guided filter.
+"""Colour guided filter: moves boundaries to the edges of the picture, without any model.
 
-Every class's map is replaced, in each neighbourhood, by the linear function of the colours that fits it best
-(K. He, J. Sun, X. Tang, Guided Image Filtering, PAMI 2013; the subsampled form is arXiv 1505.00996); each pixel then
-takes the class whose filtered map is largest.
+In each neighbourhood, the map of every class is replaced by the linear function of the colours that fits it best
+(K. He, J. Sun, X. Tang, Guided Image Filtering, PAMI 2013; the subsampled form is arXiv 1505.00996). Each pixel then
+takes the class with the largest filtered map.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from cliptrase_core.io.geometry import Size, nearest, strips
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
 
-CELL = 16  # a patch has this many pixels while maps are fitted, however large the picture is
-RADIUS = 24  # one and a half patches: as far as a coarse boundary may be wrong
+CELL = 16  # largest side of a patch in pixels while maps are fitted, for any size of the picture
+RADIUS = 24  # pixels: one and a half patches, the largest error of a coarse boundary
 EPSILON = 1e-4  # variance of colours, in [0, 1], below which a neighbourhood counts as flat
 ROUNDS = 2
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -37,11 +37,11 @@ def follow_edges(
     Args:
         image: (H, W, 3).
         labels: (H, W).
-        grid: (h, w) patches that the labels came from; says how coarse they are.
-        step: told the share of the work that is done, in [0, 1], before each class's map; what it raises ends it.
+        grid: (h, w) of the patches that the labels came from; gives the coarseness of the labels.
+        step: progress callback (share in [0, 1]), called before each class's map; an exception ends the work.
 
     Returns:
-        (H, W), only classes that were there before.
+        (H, W), with no new classes.
     """
     present = np.unique(labels)
     if len(present) == 1:
@@ -71,10 +71,10 @@ def follow_edges(
 
 
 class _Fit:
-    """Least squares of maps on the three colours of one picture, in every neighbourhood at once."""
+    """Least-squares fit of maps to the three colours of one picture, in every neighbourhood."""
 
     def __init__(self, guide: Floats) -> None:
-        """Take (3, H, W) in [0, 1]."""
+        """Precompute local means and inverse covariances of the guide, (3, H, W) in [0, 1]."""
         self.guide = guide
         self.means = [_mean(plane) for plane in guide]
         covariance = np.empty((*guide.shape[1:], 3, 3), np.float32)
@@ -84,7 +84,7 @@ class _Fit:
         self.inverse = np.linalg.inv(covariance + EPSILON * np.eye(3, dtype=np.float32))
 
     def line(self, values: Floats) -> Floats:
-        """(H, W) -> (4, H, W): smoothed slope for each colour, and offset."""
+        """Fit a map: (H, W) -> (4, H, W), the smoothed slope for each colour, and the offset."""
         mean = _mean(values)
         with_colour = [_mean(self.guide[c] * values) - self.means[c] * mean for c in range(3)]
         slope = np.einsum("hwij,jhw->ihw", self.inverse, np.stack(with_colour))
@@ -92,7 +92,7 @@ class _Fit:
         return np.stack([_mean(plane) for plane in (*slope, offset)])
 
     def values(self, line: Floats) -> Floats:
-        """(4, H, W) -> (H, W)."""
+        """Evaluate a fit at the colours of the guide: (4, H, W) -> (H, W)."""
         return _apply(line, self.guide)
 
 
@@ -110,13 +110,13 @@ def _apply(line: Floats, guide: Floats) -> Floats:
 
 
 def _planes(image: npt.NDArray[np.uint8]) -> Floats:
-    """(H, W, 3) -> (3, H, W) in [0, 1]."""
+    """Convert (H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
     planes: Floats = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)
     return planes
 
 
 def _enlarged(line: Floats, size: tuple[int, ...], rows: slice) -> Floats:
-    """Some rows of maps (4, h, w) enlarged bilinearly to (H, W): (4, rows, W)."""
+    """Return some rows of maps (4, h, w) enlarged bilinearly to (H, W): (4, rows, W)."""
     place = ((np.arange(rows.start, rows.stop) + 0.5) * line.shape[1] / size[0] - 0.5).clip(0)
     above = place.astype(np.intp).clip(max=line.shape[1] - 1)
     share = (place - above).astype(np.float32)[:, None]
@@ -126,7 +126,7 @@ def _enlarged(line: Floats, size: tuple[int, ...], rows: slice) -> Floats:
 
 
 def _strongest(present: Labels, maps: Iterable[Floats]) -> Labels:
-    """Label whose map is largest, maps one after another so that only two are in memory."""
+    """Return the label with the largest map at each pixel; reads one map at a time, so that only two are in memory."""
     best: Floats | None = None
     for label, values in zip(present, maps, strict=True):
         if best is None:

@@ -1,4 +1,4 @@
-"""The report of a refinement: what changed, and why something did not."""
+"""Report of a refinement: changed pixels, and reasons for rejected masks."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def refined(
     seconds: float,
     components: tuple[ComponentReport, ...] = (),
 ) -> Refined:
-    """Join a coarse result and new labels (H0, W0) of the same classes.
+    """Combine a coarse result and new labels (H0, W0) of the same classes.
 
     Args:
-        result: coarse.
-        labels: new.
-        refiner: name for report and settings.
-        mode: how it works, one of `MODES`.
-        settings: what a second run needs besides.
-        seconds: that it took.
-        components: for the report.
+        result: coarse result.
+        labels: new labels.
+        refiner: name of the refiner, for report and settings.
+        mode: mode of the refiner; for SAM, one of `MODES`.
+        settings: further settings that are needed to repeat the run.
+        seconds: duration.
+        components: component reports.
     """
     names = result.class_names
     counts = counted(result.labels, labels, names)
@@ -55,31 +55,31 @@ def refined(
 
 PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
 MODES = (PROMPTS, REGIONS, EVERYTHING)
-"""How SAM works: asked about every component of a class, about every region of the clustering, or for everything."""
+"""Modes of SAM: prompts for every component of a class, prompts for every region of the clustering, or all masks."""
 
 Pixels = npt.NDArray[np.uint8]
 Working = tuple[Segmentation, Pixels]
 """A result and its picture at a smaller size."""
 Step = Callable[[float, str], None]
-"""Told (share in [0, 1], what happens) now and then; what it raises stops the work."""
+"""Progress callback (share in [0, 1], text); an exception that it raises stops the work."""
 
 
 def quietly(share: float, text: str) -> None:
-    """The step that tells nobody."""
+    """Ignore progress; the default `Step`."""
 
 
 class Refiner(Protocol):
-    """One way to refine boundaries; threads may share it."""
+    """Interface of a refiner; threads may share one."""
 
     def __call__(
         self, result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
     ) -> Refined:
-        """Refine.
+        """Refine the boundaries of a result.
 
         Args:
-            result: coarse.
+            result: coarse result.
             image: (H, W, 3), in the frame of the labels.
-            keep: numbers of the components whose masks are taken, in the order of the report; None decides by quality.
+            keep: numbers of the components whose masks are used, in the order of the report; None decides by quality.
             step: see `Step`.
 
         Raises:
@@ -88,7 +88,7 @@ class Refiner(Protocol):
 
 
 def expect_frame(result: Segmentation, image: Pixels) -> None:
-    """Raise InputError unless the picture is what the labels were made for."""
+    """Raise InputError unless the picture is uint8 and has the size of the labels."""
     if image.shape != (*result.size, 3) or image.dtype != np.uint8:
         raise InputError(
             explain(

@@ -1,1 +1,1 @@
-"""From patches to pixels: denoising, clustering, upsampling, the vote of each region."""
+"""Labels of pixels from patches: denoising, clustering, upsampling, the vote of each region."""

@@ -1,4 +1,4 @@
-"""Clusters and regions of an encoding, cached while it lives: they do not depend on words."""
+"""Clusters and regions of an encoding, cached as long as it exists, since they do not depend on words."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from cliptrase_core.regions.decode import largest_at_pixels, region_maps
 from cliptrase_core.results import ImageEncoding
 
 MOST_CLUSTERS = 256
-"""More are no regions but single patches, and their maps would fill the memory."""
+"""Limit of clusters per picture. With more, clusters are single patches, and their maps would fill the memory."""
 
 KEPT_FOR_EACH = 4
-"""Clusterings of one picture that are kept: what sliders go back and forth between."""
+"""Clusterings cached for one picture, for sliders that are moved back and forth."""
 
 
 class Regions:
-    """A picture's clusters, and the pixels that they claim at any size.
+    """Clusters of a picture, and the regions that they form at any size.
 
     Attributes:
-        patch_clusters: (N,) int64, -1 = noise; read-only, for results share it.
+        patch_clusters: (N,) int64, cluster of each patch, -1 = noise; read-only, because results share it.
     """
 
     def __init__(self, patch_clusters: npt.NDArray[np.int64], maps: Tensor | None) -> None:
-        """Take the clusters and the maps (K, h', w') by which they compete for pixels; None where there are none."""
+        """Store the clusters and their maps (K, h', w'), whose maximum decides each pixel; None without clusters."""
         self.patch_clusters = patch_clusters
         self.patch_clusters.flags.writeable = False
         self._maps = maps
-        # A byte a pixel: `MOST_CLUSTERS` fit. The last size only: whoever changes words does not change the size.
+        # One byte per pixel is enough for `MOST_CLUSTERS`. Only the last size: new words do not change the size.
         self._last: npt.NDArray[np.uint8] | None = None
 
     def at(self, size: Size) -> npt.NDArray[np.uint8] | None:
-        """(H, W), cluster that claims each pixel; None where there is no cluster. Read-only, for it is kept."""
+        """Return the cluster of each pixel (H, W), or None without clusters; read-only, because it is cached."""
         if self._maps is None:
             return None
         last = self._last
@@ -53,7 +53,7 @@ class Regions:
 
 
 def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: str) -> Regions:
-    """cluster, and make the maps by which clusters compete for pixels."""
+    """Cluster the patches and compute the maps that assign pixels to clusters."""
     rows = clustering_rows(encoding.affinity, denoise)
     clusters = cluster_patches(rows, settings)
     if denoise == "dice":
@@ -72,10 +72,10 @@ def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: st
 
 
 class RegionCache:
-    """`find_regions` that remembers; safe to share between threads, empties itself as encodings go."""
+    """Cache of `find_regions`; safe to share between threads. An entry is removed with its encoding."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Create an empty cache."""
         self._kept: weakref.WeakKeyDictionary[ImageEncoding, OrderedDict[tuple[ClusterSettings, str], Regions]]
         self._kept = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -84,7 +84,7 @@ class RegionCache:
         return len(self._kept)
 
     def get(self, encoding: ImageEncoding, settings: ClusterSettings, denoise: str) -> Regions:
-        """Regions of an encoding, found now or before."""
+        """Return the regions of an encoding, cached or computed now."""
         key = (settings, denoise)
         with self._lock:
             kept = self._kept.setdefault(encoding, OrderedDict())

@@ -1,7 +1,7 @@
 """Clusters of patches: DBSCAN on denoised rows of the recovered affinity (paper, sections 3.3 and 3.4).
 
-Denoising keeps global patches, those that resemble [CLS] and so everything, from merging clusters. There are the two
-ways of the paper, and none. What the published code runs is `suppress_global_patches`.
+Denoising prevents global patches from merging clusters. Global patches resemble [CLS] and therefore all patches. The
+modes are the two of the paper, and none; the published code uses `suppress_global_patches`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from cliptrase_core.cancel import steps
 from cliptrase_core.presets import ClusterSettings
 
 ROWS_AT_ONCE = 512
-"""Patches whose neighbours are looked for together: little memory, and nobody waits long who wants to leave."""
+"""Patches whose neighbours are computed together: needs little memory and allows a quick cancellation."""
 
 
 def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:
-    """Cluster patches by their rows.
+    """Cluster patches by their rows with DBSCAN.
 
     Args:
         rows: (N, F), a feature vector for each patch.
-        settings: DBSCAN's radius and core size.
+        settings: eps and min_samples of DBSCAN.
 
     Returns:
         (N,) int64 on the CPU, 0..K-1 or -1 for noise. K = 0 is a normal outcome.
@@ -33,7 +33,7 @@ def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:
     for seed in np.flatnonzero(core):
         if labels[seed] >= 0:
             continue
-        # A cluster is all that core patches reach from one another; what others only touch belongs to the first.
+        # A cluster: core patches that reach one another, and their neighbours. A border patch joins its first cluster.
         cluster, reached = labels.max() + 1, np.array([seed])
         labels[seed] = cluster
         while len(reached):
@@ -44,9 +44,9 @@ def cluster_patches(rows: Tensor, settings: ClusterSettings) -> Tensor:
 
 
 def _neighbours(points: Tensor, eps: float) -> Tensor:
-    """(N, N), whether two points lie within eps of each other; in double precision: a hair can join two clusters.
+    """Return (N, N) bool, True within eps; in double precision, because a tiny difference can join two clusters.
 
-    By torch, whose threads a run divides among its pictures: numpy's own would wait for them.
+    Uses torch, because a run divides torch's threads among its pictures; numpy's own threads would wait for them.
     """
     near = torch.empty(len(points), len(points), dtype=torch.bool)
     strips = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(points), ROWS_AT_ONCE)]
@@ -55,21 +55,21 @@ def _neighbours(points: Tensor, eps: float) -> Tensor:
         own = points[rows].double()
         for columns in strips[: number + 1]:
             products = own @ points[columns].double().T
-            # A product is infinite where a power would raise.
+            # For a huge eps the product is infinite, but eps ** 2 would raise.
             block = squares[rows, None] + squares[columns] - 2 * products <= eps * eps
             near[rows, columns], near[columns, rows] = block, block.T
     return near
 
 
 def cluster_means(rows: Tensor, labels: Tensor) -> Tensor:
-    """Mean row of each cluster; noise patches belong to none.
+    """Return the mean row of each cluster, without noise patches.
 
     Args:
         rows: (N, F).
         labels: (N,) int64, 0..K-1 or -1 for noise.
 
     Returns:
-        (K, F); K = 0 when every patch is noise.
+        (K, F); K = 0 if every patch is noise.
     """
     member = labels >= 0
     count = int(labels.max()) + 1 if bool(member.any()) else 0
@@ -79,11 +79,11 @@ def cluster_means(rows: Tensor, labels: Tensor) -> Tensor:
 
 
 DICE_LIMIT = 0.8
-"""Clusters whose map overlaps the [CLS] map by more are dropped; see docs/decisions/006-denoise-dice.md."""
+"""Dice overlap with the [CLS] map above which a cluster is dropped; see docs/decisions/006-denoise-dice.md."""
 
 
 def suppress_global_patches(affinity: Tensor) -> Tensor:
-    """Keep only the affinity a patch pair has beyond what the target patch has with [CLS].
+    """Subtract each target patch's affinity with [CLS] from its affinity with all patches; clip at 0.
 
     Args:
         affinity: (1+N, 1+N), cosine in [-1, 1]; row and column 0 are [CLS].
@@ -96,11 +96,11 @@ def suppress_global_patches(affinity: Tensor) -> Tensor:
 
 
 def clustering_rows(affinity: Tensor, mode: str) -> Tensor:
-    """Rows that DBSCAN clusters and that become region maps: one feature vector for each patch.
+    """Return the rows for DBSCAN and for region maps: one feature vector for each patch.
 
     Args:
         affinity: (1+N, 1+N), cosine in [-1, 1].
-        mode: "cls" subtracts; "dice" and "none" take the patch-to-patch part as it is.
+        mode: "cls" subtracts the affinity with [CLS]; "dice" and "none" use the affinity between patches unchanged.
 
     Returns:
         (N, N).
@@ -109,9 +109,9 @@ def clustering_rows(affinity: Tensor, mode: str) -> Tensor:
 
 
 def drop_global_clusters(labels: Tensor, affinity: Tensor, limit: float = DICE_LIMIT) -> Tensor:
-    """Turn clusters that look like the [CLS] map into noise (the paper's Dice way).
+    """Turn clusters that resemble the [CLS] map into noise (the paper's Dice variant).
 
-    A map is made a set by its own mean, so that neither contrast nor offset of a map counts;
+    Each map is thresholded at its own mean, so that contrast and offset of a map have no effect;
     Dice = 2 |A and B| / (|A| + |B|).
 
     Args:

@@ -1,7 +1,7 @@
-"""Decode patch scores to pixel labels: upsample, choose the best, vote by region.
+"""Decoding of patch scores to pixel labels: upsample, choose the best, vote by region.
 
-Everything is made in strips of rows, so that a (C, H, W) block never stands in memory, and only classes
-that can win somewhere in a strip are interpolated. Both change nothing in the result.
+Pixels are computed in strips of rows, so that no (C, H, W) array is stored, and only classes that can win
+somewhere in a strip are interpolated. Neither changes the result.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from cliptrase_core.maps import runs
 from cliptrase_core.regions.tiles import Name, chosen_in_tiles, largest_in_tiles
 
 STRIP_VALUES = 2_000_000
-"""Interpolated scores that stand in memory at once: 8 MB in float32; more are no faster."""
+"""Interpolated scores stored at the same time: 8 MB in float32; more are no faster."""
 
 WINDOWS_AT_ONCE = 150_000
-"""Median windows that stand in memory at once: 29 MB in float32."""
+"""Median windows stored at the same time: 29 MB in float32."""
 
 TILED_PIXELS = 150_000
-"""Larger pictures are made tile by tile on a CPU; those of the paper presets are smaller, and stay equal to the last
-bit to the published script's."""
+"""Larger pictures are processed tile by tile on a CPU. Pictures of the paper presets are smaller; their results equal
+those of the published script to the last bit."""
 
 MAP_ZOOM = 4
 """Region maps are smoothed at four times the grid (published code)."""
@@ -42,20 +42,20 @@ MEDIAN_SIZE = 7
 def label_pixels(
     maps: Tensor, label_of: Tensor, size: Size, regions: npt.NDArray[np.integer[Any]] | None
 ) -> tuple[npt.NDArray[np.integer[Any]], Confidence]:
-    """Labels by the best prompt at each pixel, then by vote, and how likely the shown label is.
+    """Return labels by the best prompt at each pixel and then by region vote, and the confidence of these labels.
 
     Args:
         maps: (P, h, w) logits of each prompt.
         label_of: (P,) int64, label of each prompt.
         size: (H, W) of the labels' frame.
-        regions: (H, W) regions that vote; None for none.
+        regions: (H, W), region of each pixel for the vote; None for no vote.
 
     Returns:
         (H, W) labels in uint8 or int32, and their confidence.
     """
     label_of = label_of.to(maps.device)
     count = int(label_of.max()) + 1
-    names = label_of.to(torch.uint8 if count <= 256 else torch.int32)  # a quarter of the memory to go through
+    names = label_of.to(torch.uint8 if count <= 256 else torch.int32)  # uint8: a quarter of the memory
     labels = largest_at_pixels(maps, size, names).cpu().numpy()
     if regions is not None:
         labels = vote(labels, regions, count)
@@ -63,15 +63,16 @@ def label_pixels(
 
 
 class Confidence:
-    """How likely the shown label is, in [0, 1]: softmax over labels at each patch, a label as likely as its likeliest
-    prompt, interpolated between patches. Computed when it is asked for: `np.asarray` makes the map (H, W) in float32.
+    """Confidence of each pixel's label, in [0, 1], computed on demand: `np.asarray` gives the map (H, W) in float32.
+
+    It is the softmax over labels at each patch (the best prompt of each label counts), interpolated between patches.
 
     Attributes:
         shape: (H, W).
     """
 
     def __init__(self, probabilities: Tensor, labels: npt.NDArray[np.integer[Any]]) -> None:
-        """Take what is interpolated, (C, h, w), and the label of each pixel."""
+        """Store the probabilities (C, h, w), to be interpolated, and the label (H, W) of each pixel."""
         self._probabilities, self._labels = probabilities, labels
         self.shape = labels.shape
 
@@ -88,12 +89,12 @@ class Confidence:
         labels: npt.NDArray[np.integer[Any]],
         count: int,
     ) -> npt.NDArray[np.float64]:
-        """(count,), sum over the pixels of each label, of whose runs the arguments are; no pixel is looked at."""
+        """Return the sum of confidence of each label (count,), from runs of equal labels instead of single pixels."""
         maps = self._probabilities.detach().double().cpu()
         height, width = self.shape
         down = _mixing_matrix(maps.shape[1], height, maps).T.numpy()  # (H, h)
         across = _mixing_matrix(maps.shape[2], width, maps).numpy()  # (w, W)
-        # Of each column, what all before it in a row take of the patches: a run is a difference of two of these.
+        # Weights of patches, summed over all columns before each column: a run is the difference of two of these sums.
         before = np.concatenate([np.zeros((1, len(across))), across.T.cumsum(axis=0)])  # (W+1, w)
         order = np.argsort(labels, kind="stable")
         bounds = np.searchsorted(labels[order], np.arange(count + 1))
@@ -110,16 +111,16 @@ class Confidence:
 
 
 def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:
-    """A map that wins where no class passes its own threshold: Otsu's, on the class's similarity at all patches.
+    """Return a map that wins where no class exceeds its own threshold: Otsu's, on its similarity at all patches.
 
-    Otsu's method (IEEE Trans. SMC 9(1), 1979) parts the patches of one class into those that resemble it and the rest,
-    with no other words to compare with. It always finds two parts: whether a class is in the picture at all is the
-    question of `inspection.scores.missing_classes`.
+    Otsu's method (IEEE Trans. SMC 9(1), 1979) divides the patches for one class into those that resemble it and the
+    rest, without other words for comparison. It always finds two groups; `inspection.scores.missing_classes` decides
+    whether a class is in the picture at all.
 
     Args:
         maps: (P, h, w) logits of each prompt.
         label_of: (P,) int64, label of each prompt.
-        classes: labels 0..C-1 are classes; further ones (background words) have no threshold.
+        classes: number of classes C; labels from C on (background words) have no threshold.
 
     Returns:
         (h, w) logits: above the best class exactly where every class is below its threshold.
@@ -129,13 +130,13 @@ def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:
         similarity = maps[label_of == label].amax(dim=0)
         best.append(similarity)
         margin.append(similarity - otsu_threshold(similarity))
-    if not best:  # no class is left: everything is something else
+    if not best:  # no class: the map wins everywhere
         return maps.new_full(maps.shape[1:], float(maps.max()) + 1 if len(maps) else 0.0)
     return torch.stack(best).amax(dim=0) - torch.stack(margin).amax(dim=0)
 
 
 def otsu_threshold(values: Tensor) -> float:
-    """Otsu's threshold of any number of values; below all of them where they are equal."""
+    """Return Otsu's threshold of any number of values; below all of them if they are equal."""
     low, high = float(values.min()), float(values.max())
     if not high > low:
         return low - 1.0
@@ -145,14 +146,14 @@ def otsu_threshold(values: Tensor) -> float:
 
 
 def label_probabilities(maps: Tensor, label_of: Tensor) -> Tensor:
-    """Softmax over labels at each patch, a label as likely as its likeliest prompt.
+    """Return the softmax over labels at each patch; the score of a label is that of its best prompt.
 
     Args:
         maps: (P, h, w) logits of each prompt.
         label_of: (P,) int64, label of each prompt, 0..C-1.
 
     Returns:
-        (C, h, w), adds to 1 over labels.
+        (C, h, w), sums to 1 over labels.
     """
     scores = maps.new_full((int(label_of.max()) + 1, *maps.shape[1:]), -torch.inf)
     scores.scatter_reduce_(0, label_of[:, None, None].expand_as(maps), maps, "amax")
@@ -160,14 +161,14 @@ def label_probabilities(maps: Tensor, label_of: Tensor) -> Tensor:
 
 
 def region_maps(means: Tensor, grid: Size) -> Tensor:
-    """Cluster maps as they compete for pixels: bilinear x4, then a 7x7 median that mirrors at the edge.
+    """Return the cluster maps that decide the region of pixels: bilinear x4, then a 7x7 median with mirrored edges.
 
     Args:
         means: (K, N), mean row of each cluster.
         grid: (h, w).
 
     Returns:
-        (K, 4h, 4w). Exact wherever two clusters compete; elsewhere near enough not to change who wins.
+        (K, 4h, 4w). Exact wherever two clusters compete; elsewhere close enough not to change the winner.
     """
     h, w = grid
     maps = F.interpolate(means.reshape(1, -1, h, w), scale_factor=MAP_ZOOM, mode="bilinear", align_corners=False)[0]
@@ -175,11 +176,11 @@ def region_maps(means: Tensor, grid: Size) -> Tensor:
 
 
 def median_where_contested(maps: Tensor) -> Tensor:
-    """7x7 median of each map, exact only where its value can matter to an argmax over bilinear mixes of the maps.
+    """Return the 7x7 median of each map, exact only where it can affect an argmax over bilinear mixes of the maps.
 
-    The median of values sorted into bins is the bin of their median, so an 8-bit median tells which of 256 bins every
-    median lies in. Of four neighbours, a map whose largest bin is two below another's least loses every mix: where it
-    wins none, it keeps the middle of its bin, which stands on the right side of every other bin.
+    The median of binned values is the bin of their median, so an 8-bit median gives the bin (of 256) of every median.
+    Among four neighbours, a map whose largest bin is two below the smallest bin of another map loses every mix. Where
+    a map wins no mix, it gets the middle of its bin, which compares correctly with every other bin.
 
     Args:
         maps: (K, H, W).
@@ -188,10 +189,10 @@ def median_where_contested(maps: Tensor) -> Tensor:
         (K, H, W).
     """
     bins, low, width = _median_bins(maps)
-    four = np.ones((2, 2), np.uint8)  # pixels are mixed from four neighbours: here the upper left stands for them
+    four = np.ones((2, 2), np.uint8)  # a pixel is mixed from four neighbours, indexed here by the upper left one
     most = np.stack([cv2.dilate(plane, four, anchor=(0, 0)) for plane in bins])
     least = np.stack([cv2.erode(plane, four, anchor=(0, 0)) for plane in bins])
-    # A whole bin between two medians is more than what rounding can turn while they are mixed.
+    # A whole bin between two medians is more than the rounding error of mixing.
     contender = most >= np.maximum(least.max(axis=0), 1) - 1
     open_cells = (contender & (contender.sum(axis=0) > 1)).view(np.uint8)
     contested = np.stack([cv2.dilate(plane, four, anchor=(1, 1)) for plane in open_cells]).view(np.bool_)
@@ -205,10 +206,10 @@ def median_where_contested(maps: Tensor) -> Tensor:
 
 
 def _median_bins(maps: Tensor) -> tuple[npt.NDArray[np.uint8], float, float]:
-    """(K, H, W), which of 256 bins of one width the 7x7 median of each map lies in; where they begin, their width."""
+    """Return the bin (of 256) of the 7x7 median of each map, (K, H, W), the lower end of the bins and their width."""
     values = maps.float().cpu().numpy()
     low, high = float(values.min()), float(values.max())
-    steps = np.finfo(np.float32)  # bins of fewer rounding steps could not be told apart
+    steps = np.finfo(np.float32)  # bins of fewer rounding steps could not be distinguished
     width = float(max((high - low) / 255, 16 * steps.eps * max(abs(low), abs(high)), steps.tiny))
     reach = MEDIAN_SIZE // 2
     bins = np.empty(values.shape, np.uint8)
@@ -220,8 +221,8 @@ def _median_bins(maps: Tensor) -> tuple[npt.NDArray[np.uint8], float, float]:
 
 
 def _medians(windows: Tensor, at: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """(M,) middle value of each window (7, 7) of (K, H, W, 7, 7): NumPy finds it in a fifth of the time that torch
-    takes on a CPU."""
+    """Return the median (M,) of selected windows (7, 7) of (K, H, W, 7, 7); on a CPU, NumPy takes a fifth of the time
+    of torch."""
     middle = MEDIAN_SIZE**2 // 2
     if windows.device.type != "cpu" or windows.dtype != torch.float32:
         return windows[at].flatten(1).median(dim=1).values
@@ -230,20 +231,20 @@ def _medians(windows: Tensor, at: tuple[Tensor, Tensor, Tensor]) -> Tensor:
 
 
 def _in_tiles(maps: Tensor, size: tuple[int, ...]) -> bool:
-    """Whether a picture is better made tile by tile."""
+    """Return whether a picture is processed tile by tile."""
     return size[0] * size[1] > TILED_PIXELS and maps.device.type == "cpu" and maps.dtype == torch.float32
 
 
 def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> Tensor:
-    """Index of the largest map at each pixel, maps interpolated bilinearly (align_corners=False).
+    """Return the name of the largest map at each pixel; maps are interpolated bilinearly (align_corners=False).
 
     Args:
         maps: (C, h, w) scores.
-        size: (H, W) of the frame that is wanted.
-        names: (C,) whole numbers that stand for the maps; None takes their indices, in int32.
+        size: (H, W) of the output.
+        names: (C,) integer names of the maps; None takes their indices, in int32.
 
     Returns:
-        (H, W) of the type of the names, the map of the lowest index on ties.
+        (H, W) in the dtype of the names; on ties the map of the lowest index.
     """
     names = torch.arange(len(maps), dtype=torch.int32) if names is None else names
     if _in_tiles(maps, size):
@@ -263,7 +264,7 @@ def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> 
 
 
 def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
-    """Interpolated value of the chosen map at each pixel; the others are not interpolated.
+    """Return the interpolated value of the chosen map at each pixel; the others are not interpolated.
 
     Args:
         maps: (C, h, w).
@@ -300,11 +301,11 @@ def vote(labels: npt.NDArray[Name], regions: npt.NDArray[np.integer[Any]], class
         classes: number of labels.
 
     Returns:
-        (H, W), of the type of the labels.
+        (H, W), in the dtype of the labels.
     """
     winner = count_votes(labels, regions, classes).argmax(axis=1).astype(labels.dtype)
     if regions.dtype == labels.dtype == np.uint8:
-        return np.asarray(cv2.LUT(regions, np.resize(winner, 256)), labels.dtype)  # a fifth of the time of the below
+        return np.asarray(cv2.LUT(regions, np.resize(winner, 256)), labels.dtype)  # a fifth of the time of the loop
     voted = np.empty_like(labels)
     for rows in strips(labels.shape):
         np.take(winner, regions[rows], out=voted[rows], mode="clip")  # "raise" would make a copy
@@ -314,7 +315,7 @@ def vote(labels: npt.NDArray[Name], regions: npt.NDArray[np.integer[Any]], class
 def count_votes(
     labels: npt.NDArray[np.integer[Any]], regions: npt.NDArray[np.integer[Any]], classes: int
 ) -> npt.NDArray[np.int64]:
-    """(K, classes) pixels of each label in each region; arguments as `vote`."""
+    """Count the pixels of each label in each region, (K, classes); arguments as in `vote`."""
     count = int(regions.max()) + 1
     votes = np.zeros(count * classes, dtype=np.int64)
     for rows in strips(labels.shape):
@@ -324,7 +325,7 @@ def count_votes(
 
 
 def _can_win(maps: Tensor) -> Tensor:
-    """Indices of maps that can be the largest somewhere between these grid rows.
+    """Return the indices of maps that can be the largest somewhere between these grid rows.
 
     In a cell between four patches, a map whose best corner is below another's worst corner always loses.
     """
@@ -335,9 +336,9 @@ def _can_win(maps: Tensor) -> Tensor:
 
 
 def _source_rows(source: int, target: int, rows: slice, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The two source rows and the weight of the second for each target row (align_corners=False)."""
-    # In float64, since positions of the 40 million columns of a strip are not whole numbers in float32; not on the
-    # device, since Apple's GPUs have no float64.
+    """Return the two source rows and the weight of the second for each target row (align_corners=False)."""
+    # In float64, because float32 cannot represent the positions of the 40 million columns of a strip; not on the
+    # device, because Apple's GPUs have no float64.
     position = np.maximum((np.arange(rows.start, rows.stop) + 0.5) * (source / target) - 0.5, 0)
     above = np.minimum(position.astype(np.int64), source - 1)
     weight = torch.from_numpy((position - above).astype(np.float32)).to(like.device, like.dtype)
@@ -346,7 +347,7 @@ def _source_rows(source: int, target: int, rows: slice, like: Tensor) -> tuple[T
 
 
 def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:
-    """(w, W): how much of each source column each target column takes (align_corners=False)."""
+    """Return the weight of each source column in each target column, (w, W) (align_corners=False)."""
     left, right, weight = _source_rows(source, target, slice(0, target), like)
     columns = torch.arange(target, device=like.device)
     matrix = like.new_zeros(source, target)
@@ -356,7 +357,7 @@ def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:
 
 
 def _mirror_pad(maps: Tensor, reach: int) -> Tensor:
-    """Repeat the edge pixel, then its neighbour, and so on (d c b a | a b c d | d c b a)."""
+    """Pad by mirroring at the edge, edge pixel included (d c b a | a b c d | d c b a)."""
     for dim in (1, 2):
         indices = _mirrored(maps.shape[dim], reach)
         maps = maps.index_select(dim, torch.tensor(indices, device=maps.device))
@@ -369,11 +370,11 @@ def _mirrored(length: int, reach: int) -> list[int]:
 
 
 def word_logits(scale: float, cls: Tensor, patches: Tensor, text: Tensor, image_prior: bool) -> Tensor:
-    """Scores of words at patches, times the picture's own scores where the prior is asked for.
+    """Return the scores of prompts at patches; with `image_prior`, multiplied by the scores of the whole picture.
 
     Args:
         scale: factor of cosines, see `features.MethodFeatures.scale`.
-        cls: (D,), unit.
+        cls: (D,), [CLS] feature of unit length.
         patches: (N, D), unit rows.
         text: (P, D), unit rows.
         image_prior: see `Segmenter.segment`.

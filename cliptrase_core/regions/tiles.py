@@ -1,7 +1,7 @@
-"""Large pictures tile by tile: only maps that can win in a tile, or whose label is there, are interpolated.
+"""Decoding of large pictures tile by tile: only maps that can win, or are chosen, in a tile are interpolated.
 
-A photograph of 12 megapixels has some 300 patches: over nearly all of a tile the same few classes compete. The results
-are those of `decode`, but for the last bits of what is interpolated.
+A photograph of 12 megapixels has about 300 patches, so that only a few classes compete in most tiles. The results equal
+those of `decode`, except for the last bits of interpolated values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cliptrase_core.cancel import steps
 from cliptrase_core.io.geometry import Size
 
 TILES = 600
-"""About as many are made of a picture: more cost calls, fewer hold more classes."""
+"""Approximate number of tiles per picture: more tiles need more calls, fewer tiles contain more classes each."""
 
 LEAST_SIDE = 64
 
@@ -28,19 +28,19 @@ Name = TypeVar("Name", bound=np.integer[Any])
 
 
 _ROUNDING = 1e-5
-"""Of the largest value: far more than what is lost in mixing in float32."""
+"""Tolerance relative to the largest value: far more than the rounding error of mixing in float32."""
 
 
 @dataclass(frozen=True)
 class _Span:
-    """Consecutive pixels of one side of a picture, and the patches that they are interpolated from.
+    """Consecutive pixels along one side of a picture, and the patches from which they are interpolated.
 
     Attributes:
-        pixels: of the side.
-        patches: that are mixed.
-        weights: (pixels, patches), how much each pixel takes of each patch.
-        ends: (E, all patches of the side), the same for the first pixel, the centres of patches between, and the last:
-            from each to the next, values are linear.
+        pixels: range of pixels along the side.
+        patches: range of patches along the side that are mixed.
+        weights: (pixels, patches), weight of each patch in each pixel.
+        ends: (E, all patches of the side), weights at the first pixel, at the centres of the patches between, and at
+            the last pixel; values are linear from each to the next.
     """
 
     pixels: slice
@@ -50,7 +50,7 @@ class _Span:
 
 
 def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.NDArray[Name]:
-    """(H, W), name of the largest map at each pixel, that of the lowest index on ties.
+    """Return the name of the largest map at each pixel, (H, W); on ties the map of the lowest index.
 
     Args:
         maps: (C, h, w).
@@ -72,7 +72,7 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.ND
             tile = np.full(best.shape, names[first])
             for index in others:
                 values = lines[index, :, column.patches] @ across
-                # Where it is larger; `np.putmask` and `np.copyto` take longer.
+                # Copy where the map is larger; `np.putmask` and `np.copyto` take longer.
                 cv2.copyTo(np.full(best.shape, names[index]), (values > best).view(np.uint8), tile)
                 np.maximum(best, values, out=best)
             out[band.pixels, column.pixels] = tile
@@ -80,9 +80,9 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.ND
 
 
 def _contenders(maps: Maps, band: _Span, columns: list[_Span]) -> npt.NDArray[np.bool_]:
-    """(tiles of a band, C), which maps can be the largest somewhere.
+    """Return which maps can be the largest somewhere in each tile of a band, (tiles, C).
 
-    Between four ends a map is bilinear: one whose best corner is below another's worst corner loses all of it.
+    Between four ends a map is bilinear: a map whose best corner is below another's worst corner always loses.
     """
     across = np.concatenate([column.ends for column in columns]).T
     corners = (band.ends @ maps) @ across  # (C, E, ends of all columns)
@@ -95,14 +95,14 @@ def _contenders(maps: Maps, band: _Span, columns: list[_Span]) -> npt.NDArray[np
 
 
 def _of_four(choose: np.ufunc, corners: Maps) -> Maps:
-    """(C, E-1, F-1), of values (C, E, F), the one of four neighbours that is chosen."""
+    """Reduce each four neighbours of values (C, E, F) with `choose` (maximum or minimum), to (C, E-1, F-1)."""
     rows = choose(corners[:, 1:], corners[:, :-1])
     four: Maps = choose(rows[:, :, 1:], rows[:, :, :-1])
     return four
 
 
 def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
-    """(H, W), interpolated value of the chosen map at each pixel.
+    """Return the interpolated value of the chosen map at each pixel, (H, W).
 
     Args:
         maps: (C, h, w).
@@ -123,14 +123,14 @@ def chosen_in_tiles(maps: Maps, chosen: npt.NDArray[np.integer[Any]]) -> Maps:
 
 
 def _present(labels: npt.NDArray[np.integer[Any]]) -> list[int]:
-    """The values of a tile, most of which have one."""
+    """Return the different values of a tile; most tiles have only one."""
     low, high, *_ = cv2.minMaxLoc(labels)
     return [int(low)] if low == high else np.flatnonzero(np.bincount(labels.ravel())).tolist()
 
 
-@lru_cache(maxsize=16)  # three times for each picture, and pictures of a folder are of a few sizes
+@lru_cache(maxsize=16)  # called three times per picture; the pictures of a folder have only a few sizes
 def _bands_and_columns(grid: Size, size: Size) -> tuple[list[_Span], list[_Span]]:
-    """Bands of rows, and the columns that cut each of them into tiles."""
+    """Return the bands of rows, and the columns that divide each band into tiles."""
     side = max(LEAST_SIDE, round((size[0] * size[1] / TILES) ** 0.5))
     rows, columns = (list(_spans(source, target, side)) for source, target in zip(grid, size, strict=True))
     return rows, columns

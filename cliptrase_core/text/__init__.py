@@ -1,1 +1,1 @@
-"""Words to classes, and classes to vectors."""
+"""Parsing of words into classes, and encoding of classes as vectors."""

@@ -1,8 +1,8 @@
-"""Encode words in prompt templates as unit vectors: prompts are cut to their length, prefixes computed once.
+"""Encoding of words in prompt templates as unit vectors, without padding and with each prefix computed once.
 
-The text transformer of CLIP is causal, so the result at the end-of-text token does not depend on what
-follows it, and the keys and values of a template's beginning do not depend on the word. Both cuts are exact.
-Towers that are not causal get neither and run as they are.
+The text transformer of CLIP is causal, so the result at the end-of-text token does not depend on later tokens, and
+the keys and values of a template's prefix do not depend on the word. Both savings are exact. Towers that are not
+causal run unchanged, without these savings.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.models.blocks import finish_block, project
 
 CACHED_WORDS = 20_000
-"""Embeddings that are kept: 40 MB at D = 512; the ones unused for longest go first."""
+"""Limit of cached embeddings: 40 MB at D = 512; the least recently used are removed first."""
 
 PROMPTS_AT_ONCE = 256
-"""Prompts of one pass: enough to keep the cores busy, few enough for little memory."""
+"""Prompts of one pass: enough to use all cores, few enough to need little memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """What a template's beginning leaves behind.
+    """Keys and values of a template's prefix, the text before the word.
 
     Attributes:
-        ids: token ids, start-of-text first.
+        ids: n token ids, start-of-text first.
         keys: (L, heads, n, d).
         values: (L, heads, n, d).
     """
@@ -47,7 +47,7 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One sentence, cut: `ids` are the tokens after the prefix up to end-of-text."""
+    """One prompt: its index, its prefix, and the token ids after the prefix up to end-of-text."""
 
     index: int
     prefix: Prefix
@@ -55,7 +55,7 @@ class Prompt:
 
 
 class TextEncoder:
-    """Embeds words with the text tower of an open_clip model; safe to share between threads.
+    """Encoder of words with the text tower of an open_clip model; safe to share between threads.
 
     Args:
         model: an open_clip model in eval mode; read, never changed.
@@ -63,7 +63,7 @@ class TextEncoder:
     """
 
     def __init__(self, model: nn.Module, tokenizer: Callable[..., Tensor]) -> None:
-        """Find the tower and whether it is causal; nothing is computed yet."""
+        """Find the text tower and check whether it is causal; nothing is computed yet."""
         self._model: Any = model
         self._tower: Any = model if hasattr(model, "token_embedding") else getattr(model, "text", None)
         self._tokenizer: Any = tokenizer
@@ -73,11 +73,11 @@ class TextEncoder:
         self._lock = threading.Lock()
 
     def embed(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
-        """One unit vector for each word: the normalised mean of its normalised sentences.
+        """Return one unit vector for each word: the normalised mean of the unit vectors of its prompts.
 
         Args:
-            words: any text; case and spelling as given.
-            templates: name of a template set.
+            words: any text; case and spelling are not changed.
+            templates: name of a set of prompt templates.
 
         Returns:
             (P, D) float32, on the device of the model.
@@ -114,7 +114,7 @@ class TextEncoder:
 
     @torch.inference_mode()
     def embed_new(self, words: Sequence[str], sentences: Sequence[str]) -> Tensor:
-        """Vectors (P, D) of words in these sentences, computed now; `embed` asks for what it does not know yet."""
+        """Compute the vectors (P, D) of words in these sentences; `embed` calls it for words that are not cached."""
         prompts = [fill(sentence, word) for word in words for sentence in sentences]
         self._check_length(prompts)
         ids = torch.cat([self._tokenizer(part) for part in _batches(prompts)])  # (P, context)
@@ -140,7 +140,7 @@ class TextEncoder:
                 )
 
     def _encode_whole(self, ids: Tensor, sentences: Sequence[str]) -> Tensor:
-        del sentences  # a tower without a causal mask has no reusable beginnings
+        del sentences  # a tower without a causal mask has no reusable prefixes
         device = next(self._model.parameters()).device
         return torch.cat([self._model.encode_text(part.to(device)) for part in _batches(ids, 64)])
 
@@ -150,7 +150,7 @@ class TextEncoder:
         for index, row in enumerate(ids.tolist()):
             prefix = prefixes[index % len(sentences)]
             cut = len(prefix.ids)
-            if tuple(row[:cut]) != prefix.ids:  # the word has merged with what stands before it
+            if tuple(row[:cut]) != prefix.ids:  # the tokenizer merged the word with the text before it
                 prefix, cut = self._run_prefix(()), 0
             prompts.append(Prompt(index, prefix, tuple(row[cut : self._end_of_text(row) + 1])))
         out: list[Tensor] = [ids.new_empty(0)] * len(prompts)
@@ -164,7 +164,7 @@ class TextEncoder:
         return row.index(end if pool == "eos" and end is not None else max(row))
 
     def _prefix(self, sentence: str) -> Prefix:
-        """Keys and values of what stands before the word, computed once for each template."""
+        """Return the keys and values of the text before the word, computed once for each template."""
         row = self._tokenizer([sentence.split("{}")[0].rstrip()])[0].tolist()
         ids = tuple(row[: self._end_of_text(row)])
         with self._lock:
@@ -191,10 +191,10 @@ class TextEncoder:
         return Prefix(ids, torch.stack(keys), torch.stack(values))
 
     def _run_prompts(self, batch: Sequence[Prompt]) -> Tensor:
-        """Run what follows the prefixes, in one pass; (len(batch), D).
+        """Run the tokens after the prefixes in one pass; return (len(batch), D).
 
         Tokens of all prompts are packed into one row of length R, so that no layer spends time on padding;
-        only attention lays them out as (B, S).
+        only attention uses the padded layout (B, S).
         """
         tower, device = self._tower, self._tower.token_embedding.weight.device
         prefixes = list({id(p.prefix): p.prefix for p in batch}.values())
@@ -221,7 +221,7 @@ class TextEncoder:
 
 
 def _packing(lengths: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Where packed tokens belong: prompt (R,), place in it (R,), and packed index of each place (B, S)."""
+    """Return the prompt of each packed token (R,), its position there (R,), and the packed index by position (B, S)."""
     row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     first = torch.tensor([0, *lengths[:-1]]).cumsum(0)
     place = torch.arange(len(row)) - first[row]
@@ -231,12 +231,12 @@ def _packing(lengths: Sequence[int], device: torch.device) -> tuple[Tensor, Tens
 
 
 def _unpacked(packed: Tensor, unpack: Tensor) -> Tensor:
-    """(1, heads, R, d) -> (B, heads, S, d)."""
+    """Unpack (1, heads, R, d) to (B, heads, S, d)."""
     return packed[0][:, unpack].transpose(0, 1)
 
 
 def _visible(starts: Tensor, before: int, longest: int) -> Tensor:
-    """Which keys each token may attend to: its own prefix (padded on the left) and what precedes it."""
+    """Return the mask of keys for each token: its own prefix (padded on the left), earlier tokens and itself."""
     place = torch.arange(before, device=starts.device)
     prefix = place >= before - starts[:, None]  # (B, n)
     causal = torch.ones(longest, longest, dtype=torch.bool, device=starts.device).tril()
@@ -260,12 +260,12 @@ def _read_out(tower: Any, tokens: Tensor) -> Tensor:
 
 
 def _similar_lengths(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
-    """Batches in order of length, so that attention pads little."""
+    """Return batches in order of length, so that attention needs little padding."""
     return _batches(sorted(prompts, key=lambda p: len(p.ids)))
 
 
 def _batches(prompts: Any, at_once: int = PROMPTS_AT_ONCE) -> Iterator[Any]:
-    """Parts of a list or tensor of prompts, in order; Cancelled between them."""
+    """Yield batches of a list or tensor of prompts, in order; Cancelled may be raised between them."""
     for start in steps(range(0, len(prompts), at_once)):
         yield prompts[start : start + at_once]
 
@@ -276,7 +276,7 @@ def _pooling(tower: Any) -> tuple[str, int | None]:
 
 
 def _is_causal(tower: Any) -> bool:
-    """True for CLIP's own kind of text tower: causal mask, read at end-of-text, packed q/k/v."""
+    """Return whether a text tower is like CLIP's own: causal mask, read at end-of-text, packed q/k/v."""
     mask = getattr(tower, "attn_mask", None)
     if not isinstance(mask, Tensor) or not hasattr(tower, "token_embedding"):
         return False
@@ -291,16 +291,16 @@ def _is_causal(tower: Any) -> bool:
 
 TEMPLATES = MappingProxyType(
     {
-        # open_clip keeps functions; with the place holder itself as the word they give plain sentences.
+        # open_clip stores templates as functions; with the placeholder as the word they return plain templates.
         "simple7": tuple(template("{}") for template in open_clip.SIMPLE_IMAGENET_TEMPLATES),
         "openai80": tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES),
     }
 )
-"""Template sets by name; every template holds "{}" once."""
+"""Template sets by name; every template contains "{}" once."""
 
 
 def templates_by_name(name: str) -> tuple[str, ...]:
-    """The sentences of a set.
+    """Return the templates of a set.
 
     Raises:
         InputError: unknown name.
@@ -310,5 +310,5 @@ def templates_by_name(name: str) -> tuple[str, ...]:
 
 
 def fill(template: str, word: str) -> str:
-    """Put a word into a template. Never `str.format`: words may hold braces."""
+    """Put a word into a template. Never uses `str.format`, because words may contain braces."""
     return template.replace("{}", word, 1)

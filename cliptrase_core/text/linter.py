@@ -1,4 +1,4 @@
-"""Check a vocabulary: misspelt words, and near-synonyms that the model mixes up."""
+"""Checks of a vocabulary: misspelt words, and near-synonyms that the model confuses."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 
 MOST_FINDINGS = 8
 MOST_COMPARED = 400
-"""Words that are compared with each other: more would cost more than the answer is worth."""
+"""Limit of words that are compared with each other; a comparison of more would take too long."""
 SPREADS = 3.0
-"""How far above the usual likeness of unrelated things, in standard deviations, two words count as near."""
+"""Standard deviations above the mean similarity of unrelated things, from which two words are near-synonyms."""
 
 Embed = Callable[[Sequence[str]], Tensor]
-"""Words -> (P, D) unit vectors."""
+"""Function from words to (P, D) unit vectors."""
 
 
 def lint(vocabulary: Vocabulary, embed: Embed) -> list[str]:
-    """Warnings about a vocabulary, most important first; empty for a good one.
+    """Return warnings about a vocabulary, most important first; empty for a good one.
 
     Args:
-        vocabulary: whose words are looked at.
-        embed: of the model that reads them.
+        vocabulary: vocabulary to check.
+        embed: text encoder of the model in use.
     """
     return [*misspelt(vocabulary), *near_synonyms(vocabulary, embed)]
 
 
 def misspelt(vocabulary: Vocabulary) -> list[str]:
-    """Words that are probably another one with a letter wrong."""
+    """Return warnings about words that are probably misspelt."""
     found = corrections(vocabulary.prompts)
     return [f'Did you mean "{better}" by "{word}"?' for word, better in found.items()][:MOST_FINDINGS]
 
 
 def near_synonyms(vocabulary: Vocabulary, embed: Embed) -> list[str]:
-    """Pairs of different classes whose words the model reads as nearly the same.
+    """Return warnings about pairs of classes whose words have nearly the same vectors.
 
-    Near means: more alike than the things of PASCAL VOC are to each other, by `SPREADS` standard deviations. The
-    measure thus fits the model, since some place all words close together and others far apart.
+    The limit is the mean similarity of different classes of PASCAL VOC plus `SPREADS` standard deviations. It thus
+    adapts to the model, since the vectors of all words are close together in some models and far apart in others.
     """
     words, labels = vocabulary.prompts[:MOST_COMPARED], vocabulary.prompt_labels[:MOST_COMPARED]
     if len(words) < 2:
@@ -63,6 +63,6 @@ def near_synonyms(vocabulary: Vocabulary, embed: Embed) -> list[str]:
 
 
 def _pairs(vectors: Tensor) -> Tensor:
-    """Cosines of all pairs of different rows, on the CPU."""
+    """Return the cosines of all pairs of different rows, on the CPU."""
     alike = (vectors @ vectors.T).float().cpu()
     return alike[torch.ones_like(alike).triu(1).bool()]

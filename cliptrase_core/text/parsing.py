@@ -1,27 +1,27 @@
-r"""Parse words as people type or paste them: which layout a text has.
+r"""Parser of words as people type or paste them: detects the layout of a text.
 
-The grammar of `vocabulary` comes first: a text that is written in it means what it says. Everything else is read by
-the first of these rules that applies; rules 3 to 7 leave a note wherever a person could have meant something else.
+The grammar of `vocabulary` has precedence: a text written in it is read by it. Any other text is read by the first of
+these rules that applies. Rules 3 to 7 add a note wherever the user may have meant something else.
 
-1. A text with `;;` is read by the grammar alone, as it stands. (`Vocabulary.text` uses it for words that look like a
-   layout; nobody types it.)
-2. Commas, semicolons, bars and full stops of other scripts, by their Unicode names, are `,` `;` `|` `.`. A typed `\n`,
-   `\r` or `<br>` is a new line, a typed `\t` a tab.
-3. A list of a program or a file (`word_lists.read_list`): all its words are quoted and in brackets, or stand under
-   `names:`, or in `item { }`. Each element is a class; a comma or a list within it separates synonyms.
-4. Marks of lists and tables (`word_lists.without_marks`, `without_numbers`): only where *every* line, or every entry
-   of a text of one line, has one.
-5. Quotes around a *whole* entry go, and a comma within them separates synonyms. Single quotes count only where every
-   entry has them ("rock'n'roll", "'70s car" stay).
+1. A text with `;;` is read by the grammar alone, without changes. (`Vocabulary.text` uses it for words that look like a
+   layout; users do not type it.)
+2. Commas, semicolons, bars and full stops of other scripts, found by their Unicode names, become `,` `;` `|` `.`. A
+   typed `\n`, `\r` or `<br>` becomes a new line, a typed `\t` a tab.
+3. A list of a program or a file (`word_lists.read_list`): all words are quoted and in brackets, or under `names:`, or
+   in `item { }`. Each element is a class; a comma or a list within it separates synonyms.
+4. Marks of lists and tables (`word_lists.without_marks`, `without_numbers`) are removed, but only if *every* line, or
+   every entry of a text of one line, has one.
+5. Quotes around a *whole* entry are removed, and a comma within them separates synonyms. Single quotes count only if
+   every entry has them ("rock'n'roll" and "'70s car" are not changed).
 6. In one line without `;` and `,`, the first of these that gives two or more parts separates classes: a tab; two or
-   more `|`; ` . `, or `. ` in a text that closes with a full stop or has three parts ("St. Bernard" and "U.S. flag" are
-   no parts); ` / `, or `/` between words of three letters or more ("24/7 shop" and "AC/DC" stay); another sign between
-   spaces, twice or more ("tic-tac-toe" has no spaces); `#` before every word; spaces between words of scripts that
-   have none within a word (Chinese, Japanese, Thai, ...).
-7. In a list, a full stop after the last word goes ("Washington D.C." keeps it), and so do "and" before it, and "etc.".
-8. An element of a list or a part of a line that begins with `background:` names background words.
+   more `|`; ` . `, or `. ` in a text that ends with a full stop or has three parts ("St. Bernard" and "U.S. flag" are
+   not divided); ` / `, or `/` between words of three letters or more ("24/7 shop" and "AC/DC" are not divided); another
+   sign between spaces, twice or more ("tic-tac-toe" has no spaces); `#` before every word; spaces between words of
+   scripts that have none within a word (Chinese, Japanese, Thai, ...).
+7. In a list, these are removed: a full stop after the last word (not in "Washington D.C."), "and" before it, "etc.".
+8. An element of a list or a part of a line that begins with `background:` contains background words.
 
-Every rule takes time in proportion to the text.
+The time of every rule is proportional to the length of the text.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from cliptrase_core.text import word_lists
 EXAMPLE = 'Write for example "cat, kitten; dog | background: wall, floor".'
 VERBATIM = ";;"
 MOST_DOUBTS = 3
-"""Words that may get a note of their own; the rest look alike."""
+"""Limit of notes on single words; further ones would be similar."""
 
 MAX_MARKS = 30
 _LINE_ENDS = re.compile("\r\n|[\r\u0085\u2028\u2029]")
-# Control characters but tab and line feed, lone surrogates, soft hyphen, bidi marks and isolates, zero-width marks,
+# Control characters except tab and line feed, lone surrogates, soft hyphen, bidi marks and isolates, zero-width marks,
 # tag characters.
 _UNWANTED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
@@ -50,21 +50,21 @@ _UNWANTED = re.compile(
 )
 _CODE = re.compile(r"\s*[\[{(]")
 _TYPED_LINE, _TYPED_TAB = re.compile(r"(?<!\\)(?:\\+r)?\\+[nr]|<br ?/?>", re.I), re.compile(r"(?<!\\)\\+t")
-# The key may stand twice by mistake; it opens an entry, so it follows a separator or nothing, or the mark of a list.
+# The key may be repeated by mistake. It opens an entry, so it follows a separator, the mark of a list, or nothing.
 _KEY = re.compile(
     rf"(?:^|(?<=[;,\n]))[ \t]*(?:[-*•][ \t]+)?(?:{BACKGROUND}[ \t]*[:\uff1a][ \t]*)+",
     re.IGNORECASE,
 )
 _KEY_LINE = re.compile(_KEY.pattern + r"([^\n]*)", re.IGNORECASE)
 _BAR = re.compile(rf"\|(?=\s*{BACKGROUND}[ \t]*[:\uff1a])", re.IGNORECASE)
-# An opening quote is no content either: else many of them without an end would be read many times over.
+# An opening quote is not allowed as content: otherwise many unclosed quotes would be scanned again and again.
 _DOUBLE = r'"(?:[^"\\\n]|\\.)*"|“[^“”\n]*”|„[^„“”\n]*[“”]|«[^«»\n]*»|「[^「」\n]*」|『[^『』\n]*』'
 _SINGLE = r"'(?!\d)[^'\n]*'|‘[^‘’\n]*’|`[^`\n]*`|‹[^‹›\n]*›"  # noqa: RUF001
-_CSV = r'"(?:[^"\n]|"")*"'  # only here: repeated, it could be read in more ways than time allows
+_CSV = r'"(?:[^"\n]|"")*"'  # only here: in a repetition its ambiguity would cost too much time
 _ENTRY_QUOTED = re.compile(rf"(?:^|(?<=[,;\n]))[ \t]*({_CSV}|{_DOUBLE})[ \t]*(?=[,;\n]|$)")
 _ANY_QUOTED = re.compile(f"{_DOUBLE}|{_SINGLE}")
 _ALL_QUOTED = re.compile(rf"[\s,;]*(?:(?:{_DOUBLE}|{_SINGLE})[\s,;]*)+")
-_INNER_COMMA = "\x00"  # no text holds it: `vocabulary` takes control characters away
+_INNER_COMMA = "\x00"  # no text contains it: `clean` removes control characters
 _NO_WORDS = re.compile(r"[\d_.:@&#%$\\]")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]|\{([^{}]*)\}|\(([^()]*)\)")
 _SIGNS = "·・•–—-+>→~"  # noqa: RUF001
@@ -79,13 +79,13 @@ _SPACELESS = ("CJK ", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 @dataclass
 class Typed:
-    """A text, taken apart.
+    """Parsed text.
 
     Attributes:
-        classes: words of each class as written, may hold empty ones.
-        background: background words, as they stand.
-        alone: what was written for the classes, unless it is a list of a program: it may name a data set.
-        notes: what was taken for what.
+        classes: words of each class as written, some may be empty.
+        background: background words as written.
+        alone: text of the classes, which may be the name of a data set; empty for a list of a program.
+        notes: remarks on the interpretation of the text.
     """
 
     classes: list[list[str]]
@@ -95,13 +95,13 @@ class Typed:
 
 
 def read_typed(text: str) -> Typed:
-    """Take a text apart by the rules at the top of this file.
+    """Parse a text by the rules at the top of this file.
 
     Args:
-        text: from `clean`.
+        text: output of `clean`.
 
     Raises:
-        InputError: a `|` that separates nothing.
+        InputError: a `|` that is not a separator.
     """
     if VERBATIM in text:
         classes, background = _sections(text)
@@ -123,7 +123,7 @@ def read_typed(text: str) -> Typed:
 
 
 def clean(text: str) -> str:
-    """NFC, line ends as "\\n", other white space but tabs as " ", without characters that cannot be seen."""
+    """Convert to NFC, line ends to "\\n", other white space except tabs to " "; remove invisible characters."""
     text = re.sub(r"[^\S\n\t]", " ", _LINE_ENDS.sub("\n", text))
     _expect_few_marks(text)
     # NFC comes before splitting: it makes a separator of U+037E, the Greek question mark.
@@ -131,9 +131,9 @@ def clean(text: str) -> str:
 
 
 def _expect_few_marks(text: str) -> None:
-    """Raise InputError for long runs of combining marks: NFC sorts each run, and 100,000 marks take it a minute.
+    """Raise InputError for long runs of combining marks: NFC sorts each run, which takes a minute for 100,000 marks.
 
-    Unicode's own Stream-Safe Text Format allows 30 in a row (UAX 15, section 13); no language uses more than five.
+    Unicode's Stream-Safe Text Format allows 30 in a row (UAX 15, section 13); no language uses more than five.
     """
     marks = 0
     for sign in "" if text.isascii() else text:
@@ -143,7 +143,7 @@ def _expect_few_marks(text: str) -> None:
 
 
 def western(text: str) -> str:
-    """Commas, semicolons, bars and full stops of other scripts as those of ASCII."""
+    """Replace commas, semicolons, bars and full stops of other scripts by those of ASCII."""
     table = {ord("\uff5c"): "|", ord("\u2758"): "|"}
     for sign in set(text):
         if sign > "\x7f" and unicodedata.category(sign) == "Po":
@@ -155,18 +155,18 @@ def western(text: str) -> str:
 
 
 def refuse(expected: str, got: str, remedy: str) -> InputError:
-    """What is wrong with a vocabulary."""
+    """Return the error for an invalid vocabulary."""
     return InputError(explain("vocabulary", expected=expected, got=got, remedy=remedy))
 
 
 def quoted(text: str) -> str:
-    """Words as messages show them: short, in quotes."""
+    """Return words as shown in messages: shortened, in quotes."""
     text = " ".join(text.split())
     return f'"{text}"' if len(text) <= 40 else f'"{text[:40]}..."'
 
 
 def _sections(text: str) -> tuple[str, str]:
-    """(class part, background part), keys removed."""
+    """Return the text of the classes and the text of the background words, without the keys."""
     class_text, *rest = _BAR.split(text)
     if len(rest) > 1:
         raise refuse("at most one |", str(text.count("|")), f"Put all background words after one |. {EXAMPLE}")
@@ -181,7 +181,7 @@ def _without_bar(part: str) -> str:
 
 
 def _take_background(typed: Typed) -> None:
-    """Rule 8: words of classes from a key on are background words."""
+    """Apply rule 8: move the words of a class from a key on to the background words."""
     for words in typed.classes:
         first = next((index for index, word in enumerate(words) if _KEY.match(word)), len(words))
         typed.background += [_KEY.sub("", word) for word in words[first:]]
@@ -189,7 +189,7 @@ def _take_background(typed: Typed) -> None:
 
 
 def _by_layout(text: str, notes: list[str], *, bar: bool) -> Iterator[list[str]]:
-    """Words of each class by rules 4 to 7; `bar`: a bar before the background leaves no doubt about others."""
+    """Yield words of each class by rules 4 to 7. With `bar` (before the background), other bars separate classes."""
     text = word_lists.without_numbers(word_lists.without_marks(text, notes), notes).strip()
     wrapped = _BRACKETS.fullmatch(text)
     if wrapped and re.search(r"[;,\n]", text):
@@ -219,12 +219,12 @@ def _by_grammar(class_text: str) -> list[list[str]]:
 
 
 def _listed(words: Iterable[str]) -> list[str]:
-    """Words of a list of a program: an escape can stand for any character, so all is cleaned again."""
+    """Return the words of a program's list, cleaned again, because an escape can produce any character."""
     return re.sub(r"[;|\n]", " ", western(clean(",".join(words)))).split(",")
 
 
 def _flat(background: str) -> list[str]:
-    """Background words, however they are separated."""
+    """Return the background words of a text with any separators."""
     found = word_lists.read_list(background)
     if found:
         return [word for words in found.classes for word in _listed(words)]
@@ -239,13 +239,13 @@ def _unquoted(string: str) -> str:
 
 
 def _without_quotes(text: str, notes: list[str]) -> str:
-    """Rule 5."""
+    """Apply rule 5: remove quotes around whole entries."""
 
     def kept(string: str) -> str:
         return re.sub(r"[;|\n]", " ", _unquoted(string)).replace(",", _INNER_COMMA)
 
     if _ALL_QUOTED.fullmatch(text):
-        text = _ANY_QUOTED.sub(lambda match: "," + kept(match.group()) + ",", text)  # perhaps only spaces between them
+        text = _ANY_QUOTED.sub(lambda match: "," + kept(match.group()) + ",", text)  # maybe only spaces between them
         text = "\n".join(";".join(entry.strip(" \t,") for entry in line.split(";")) for line in text.split("\n"))
     else:
         text = _ENTRY_QUOTED.sub(lambda match: kept(match.group(1)), text)
@@ -258,7 +258,7 @@ def _without_quotes(text: str, notes: list[str]) -> str:
 
 
 def _parts(text: str, bars: int = 2) -> tuple[list[str], str]:
-    """Classes in a text without `;`, `,` and new lines, and how the sign between them is called; rule 6."""
+    """Return the classes in a text without `;`, `,` and new lines, and the name of their separator; rule 6."""
     rules = (
         (_cut(r"\t", text), "tabs"),
         (_cut(r"\|", text, bars), "|"),
@@ -273,7 +273,7 @@ def _parts(text: str, bars: int = 2) -> tuple[list[str], str]:
 
 
 def _cut(pattern: str, text: str, least: int = 1) -> list[str]:
-    """Parts that are not empty, where the pattern separates at least so often."""
+    """Split by a pattern and return the parts that are not empty; [] if it occurs less than `least` times."""
     parts = re.split(pattern, text)
     return [part for part in parts if part.strip()] if len(parts) > least else []
 
@@ -295,7 +295,7 @@ def _by_full_stops(text: str) -> list[str]:
 
 
 def _shortened(piece: str) -> bool:
-    """Whether a full stop after this belongs to its last word: an abbreviation, an initial, a number."""
+    """Return whether a full stop after the text belongs to its last word: an abbreviation, an initial, a number."""
     last = (piece.split() or [""])[-1]
     initial = len(last) == 1 and last.lower() != last.upper()
     return "." in last or initial or last.isdigit() or last.casefold() in _ABBREVIATIONS
@@ -321,7 +321,7 @@ def _is_spaceless(text: str) -> bool:
 
 
 def _doubts(text: str, notes: list[str]) -> None:
-    """Notes on what the grammar reads in one way and a person may have meant in another."""
+    """Add notes on text that the user may have meant in another way than the grammar reads it."""
     words = re.split(r"[;,\n]", text)
     for word in [word for word in words if re.search(r"[/|.·・•+>~\t]", word)][:100]:
         if len(notes) < MOST_DOUBTS and len(words) > 1 and len(_parts(word)[0]) > 1:
@@ -334,7 +334,7 @@ def _doubts(text: str, notes: list[str]) -> None:
 
 
 def _last(words: list[str], *, after_comma: bool) -> list[str]:
-    """Rule 7, for the last class of several."""
+    """Apply rule 7 to the last class of several."""
     *others, last = [word.strip() for word in words if word.strip()]
     if last.endswith(".") and not _shortened(last.rstrip(". ")):
         last = last.rstrip(". ")

@@ -1,4 +1,4 @@
-r"""Parse lists of words: JSON, Python, YAML, label maps, numbered lines, tables."""
+r"""Parsers for lists of words: JSON, Python, YAML, label maps, numbered lines, tables."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NAME_KEYS = ("name", "label", "class", "class_name", "category", "title", "disp
 _HEADS = frozenset(
     (*_NAMES, *_NAME_KEYS, "id", "idx", "index", "class_id", "label_id", "category_id", "synonyms", "supercategory")
 )
-_ID_KEY = re.compile(r"-?\d{1,9}|n\d{8}")  # WordNet's ids too
-# A string without an end is one too: else each of its quotes would be read to the end of the text.
+_ID_KEY = re.compile(r"-?\d{1,9}|n\d{8}")  # or a WordNet id
+# An unclosed string matches too: otherwise each of its quotes would be scanned to the end of the text.
 _STRING = r"\"(?:[^\"\\\n]|\\.)*\\?(?:\"|(?=\n)|\Z)|'(?:[^'\\\n]|\\.)*\\?(?:'|(?=\n)|\Z)"
 _TOKEN = re.compile(rf"({_STRING})|-?\d+(?:\.\d+)?(?=\s*:)|\b(?:None|True|False)\b|[(){{}}]|,(?=\s*[\])}}])")
 _LITERALS = {"None": "null", "True": "true", "False": "false", "(": "[", ")": "]"}
-# What may stand before the bracket: `names = `, `c`, `np.array(`, `const labels: string[] = `.
+# Text allowed before the bracket: `names = `, `c`, `np.array(`, `const labels: string[] = `.
 _ASSIGNED = re.compile(r"[\w .:<>\[\]]{0,80}?(?:[=:]\s*|(?<=[\w])(?=\())(?:[\w.]{1,40}(?=\())?(?=[\[{(])")
 _YAML = re.compile(rf"(?:^|(?<=\n))[ \t]*[\"']?(?:{'|'.join(_NAMES)})[\"']?[ \t]*:[ \t]*", re.IGNORECASE)
 _LABEL_MAP = re.compile(r"\bitem\s*\{([^{}]*)\}")
@@ -38,14 +38,14 @@ _NUMERIC = re.compile(r"\s*(?:[-+]?\d[\d.,]*%?|#[0-9a-fA-F]{6}|)\s*")
 
 @dataclass
 class Listed:
-    """Words of a list: of each class, and of the background."""
+    """Words of a list: the words of each class, and the background words."""
 
     classes: list[Sequence[str]]
     background: list[str]
 
 
 def read_list(text: str) -> Listed | None:
-    """The words of a list that a program wrote; None for any other text. Runs nothing of it."""
+    """Return the words of a list written by a program, or None for any other text. Never executes the text."""
     text = text.strip()
     items = [_item_name(item) for item in _LABEL_MAP.findall(text)]
     if items and all(items):
@@ -59,17 +59,17 @@ def read_list(text: str) -> Listed | None:
     at = start.end() if start.group() not in ("[", "{", "(") else 0
     value = _as_json(text[at:].rstrip(" \t\n;,"))
     alone = isinstance(value, list) and len(value) == 1 and isinstance(value[0], list)
-    return _found(value[0] if alone and text[at] == "(" else value)  # a bracket that only groups, or calls
+    return _found(value[0] if alone and text[at] == "(" else value)  # a bracket for grouping or of a call
 
 
 def _item_name(item: str) -> str | None:
-    """The name in an item of TensorFlow's label maps; the one for people first."""
+    """Return the name in an item of a TensorFlow label map; `display_name` has precedence over `name`."""
     names = sorted(_LABEL_MAP_NAME.findall(item), reverse=True)
     return names[0][1][1:-1] if names else None
 
 
 def _under_names(text: str) -> Listed | None:
-    """What stands under `names:` in a YAML file."""
+    """Return the words under `names:` in a YAML file."""
     if text[:1] in ("[", "{"):
         end = text.find("]" if text[0] == "[" else "}") + 1
         found = _found(_as_json(text[:end]))
@@ -85,7 +85,7 @@ def _under_names(text: str) -> Listed | None:
 
 
 def _as_json(text: str) -> Any:
-    """The value of a literal of JSON, Python, JavaScript or R; None for anything else."""
+    """Return the value of a literal of JSON, Python, JavaScript or R; None for anything else."""
     for curly in ("{", "["):
 
         def replaced(match: re.Match[str], curly: str = curly) -> str:
@@ -109,7 +109,7 @@ def _as_json(text: str) -> Any:
 
 
 def _found(value: Any, depth: int = 0) -> Listed | None:
-    """Classes in a value of JSON."""
+    """Return the classes in a JSON value, or None."""
     if isinstance(value, dict) and depth < 3:
         for key in _NAMES:
             inner = _found(value.get(key), depth + 1) if isinstance(value.get(key), (list, dict)) else None
@@ -125,7 +125,7 @@ def _found(value: Any, depth: int = 0) -> Listed | None:
 
 
 def _element(value: Any) -> Sequence[str]:
-    """Words of one class."""
+    """Return the words of one class."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):
@@ -137,7 +137,7 @@ def _element(value: Any) -> Sequence[str]:
 
 
 def _of_mapping(value: dict[str, Any]) -> Listed | None:
-    """`{"0": "cat"}`, `{"cat": 0}` or `{"cat": ["kitten"]}`."""
+    """Return the classes of `{"0": "cat"}`, `{"cat": 0}` or `{"cat": ["kitten"]}`."""
     if not value:
         return None
     if all(_ID_KEY.fullmatch(key) for key in value):
@@ -150,7 +150,7 @@ def _of_mapping(value: dict[str, Any]) -> Listed | None:
 
 
 def without_marks(text: str, notes: list[str]) -> str:
-    """Lines, or entries of one line, without the bullets, numbers or letters that all of them begin or end with."""
+    """Remove bullets, numbers or letters that all lines, or all entries of one line, begin or end with."""
     lines = [line for line in text.split("\n") if line.strip()]
     comments = [line for line in lines if re.match(r"\s*(?:#|//)(?:\s|$)", line)]
     if 0 < len(comments) < len(lines):
@@ -168,7 +168,7 @@ def without_marks(text: str, notes: list[str]) -> str:
 
 
 def _one_line(text: str, notes: list[str]) -> str:
-    """`1. cat 2. dog`, or `* cat * dog`."""
+    """Split `1. cat 2. dog` or `* cat * dog` into entries."""
     pieces = re.split(r"(?:^|\s)\(?(\d{1,3})[.)]\s+", text)
     numbers, words = pieces[1::2], [piece.strip(" ,;") for piece in pieces[2::2]]
     if len(words) > 1 and not pieces[0].strip() and _rise(numbers) and len(set(words)) == len(words):
@@ -181,7 +181,7 @@ def _one_line(text: str, notes: list[str]) -> str:
 
 
 def _unmarked(lines: Sequence[str], notes: list[str]) -> list[str] | None:
-    """The lines without marks; None where not all have one."""
+    """Return the lines without marks; None if not all have one."""
     for pattern in (_BULLET, _CIRCLED, _LETTER, _NUMBER):
         marks = [pattern.match(line) for line in lines]
         if len(lines) < 2 or not all(marks):
@@ -203,7 +203,7 @@ def _unmarked(lines: Sequence[str], notes: list[str]) -> list[str] | None:
 
 
 def _without_last_number(lines: Sequence[str], notes: list[str]) -> list[str] | None:
-    """`cat 0`, `dog: 1`; also CVAT's `cat:128,0,0::`."""
+    """Return the names in `cat 0`, `dog: 1`, or in CVAT's `cat:128,0,0::`; None for other lines."""
     if len(lines) < 2:
         return None
     palette = [_PALETTE_LINE.fullmatch(line.strip()) for line in lines]
@@ -219,7 +219,7 @@ def _without_last_number(lines: Sequence[str], notes: list[str]) -> list[str] | 
 
 
 def without_numbers(text: str, notes: list[str]) -> str:
-    """A table (two or more lines of equally many cells) without its columns of numbers and its head."""
+    """Remove the columns of numbers and the header of a table (two or more lines with the same number of cells)."""
     lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) > 1 and all(line.strip().startswith("|") for line in lines):  # Markdown
         lines = [line.strip().strip("|").replace("|", "\t") for line in lines if not re.fullmatch(r"[\s|:-]+", line)]
@@ -256,7 +256,7 @@ def _rise(numbers: Sequence[str]) -> bool:
 
 
 def _counts(numbers: Sequence[str]) -> bool:
-    """From 0 or 1, one by one."""
+    """Return whether the numbers count up from 0 or 1 by one."""
     first = int(numbers[0])
     return first in (0, 1) and [int(number) for number in numbers] == list(range(first, first + len(numbers)))
 

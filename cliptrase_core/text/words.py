@@ -1,4 +1,4 @@
-"""Read the classes given to `segment`: a vocabulary, a list, or precomputed text features."""
+"""Reading of the classes given to `segment`: a vocabulary, a list, or precomputed text features."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cliptrase_core.results import BACKGROUND
 from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, parse_vocabulary, vocabulary_of
 
 Words: TypeAlias = str | Vocabulary | Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]]
-"""A vocabulary: as text, parsed, a list of classes, or names with their synonyms."""
+"""Vocabulary as a text, a parsed `Vocabulary`, a list of classes, or names with their synonyms."""
 
 
 def read_words(vocabulary: Words | None, class_names: Sequence[str] | None) -> Vocabulary:
     """Parse the vocabulary.
 
     Raises:
-        InputError: none, one that cannot be read, or class names without text features.
+        InputError: no vocabulary, one that cannot be read, or class names without text features.
     """
     if vocabulary is None or class_names is not None:
         raise InputError(
@@ -50,16 +50,16 @@ def read_text_features(
     *,
     width: int,
 ) -> tuple[Vocabulary, Tensor]:
-    """Text features from outside, with a vocabulary that names their rows.
+    """Check precomputed text features; return a vocabulary that names their rows, and the features.
 
     Args:
-        features: (P, width), used as they are.
-        names: of the first rows; further rows are background words.
+        features: (P, width), used unchanged.
+        names: names of the first rows; further rows are background words.
         vocabulary: must be None.
-        width: D of the model.
+        width: feature width D of the model.
 
     Raises:
-        InputError: a vocabulary too, another shape, values that are not finite, or names that do not fit.
+        InputError: a vocabulary as well, another shape, values that are not finite, or names that do not fit.
     """
     if vocabulary is not None:
         raise InputError(

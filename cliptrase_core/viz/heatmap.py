@@ -1,4 +1,4 @@
-"""Heat maps as pictures: values to colours, patches to squares, one patch marked."""
+"""Heat maps as pictures: colours of values, enlarged patches, and a marked patch."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from cliptrase_core.viz.overlay import blend, in_grey
 
 _VIRIDIS = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_VIRIDIS).reshape(256, 3)
 HEAT_TABLE: npt.NDArray[np.uint8] = np.ascontiguousarray(_VIRIDIS[:, ::-1], np.uint8)  # OpenCV: blue, green, red
-"""(256, 3) viridis, as matplotlib has it: dark to bright at an even pace, readable without red-green vision."""
+"""(256, 3) viridis, as in matplotlib: evenly from dark to bright, readable without red-green vision."""
 
 HEAT_STOPS = tuple(f"#{bytes(colour).hex()}" for colour in HEAT_TABLE[::5])
-"""The heat colours from lowest to highest, as CSS writes them; what it mixes in between is right within 1 of 255."""
+"""Heat colours from lowest to highest, in CSS notation; CSS interpolation between them is exact within 1 of 255."""
 
-# Blue for less, orange for more, pale for no change: told apart without red-green vision.
+# Blue for less, orange for more, pale for no change: distinguishable without red-green vision.
 _SIGNED_ANCHORS = np.array(
     [(33, 102, 172), (128, 177, 211), (247, 247, 247), (253, 184, 99), (179, 88, 6)],
     dtype=np.float64,
 )
 SIGNED_STOPS = tuple("#{:02x}{:02x}{:02x}".format(*(int(value) for value in anchor)) for anchor in _SIGNED_ANCHORS)
-"""The colours of a difference from most negative to most positive, 0 in the middle, as CSS writes them."""
+"""Colours of a difference from most negative to most positive, with 0 in the middle, in CSS notation."""
 
 _PLACES = np.linspace(0, len(_SIGNED_ANCHORS) - 1, 255)
 SIGNED_TABLE: npt.NDArray[np.uint8] = np.rint(
     np.stack([np.interp(_PLACES, range(len(_SIGNED_ANCHORS)), channel) for channel in _SIGNED_ANCHORS.T], axis=1)
 ).astype(np.uint8)
-"""(255, 3), the colours of a difference; an odd number, so that one stands for no change."""
+"""(255, 3), colours of a difference; an odd number, so that the middle colour means no change."""
 
 MARK = (255, 0, 0)
 
 MOST = 4.0
-"""Multiples of uniform (1/N) at which colours end where maps share a scale; see docs/decisions/014-one-scale.md."""
+"""Multiple of uniform (1/N) at which the colours of a shared scale end; see docs/decisions/014-one-scale.md."""
 
 HEAT_OPACITY = 0.75
-"""Of a map over the picture it speaks of."""
+"""Opacity of a map over its picture."""
 
 
 def heat_range(values: npt.NDArray[np.floating], patch: tuple[int, int]) -> tuple[float, float]:
-    """Lowest and highest value of a map without the chosen patch, which always resembles itself most.
+    """Return the lowest and highest value of a map without the chosen patch, which is always most similar to itself.
 
     Args:
         values: (h, w).
@@ -51,7 +51,7 @@ def heat_range(values: npt.NDArray[np.floating], patch: tuple[int, int]) -> tupl
 
 
 def heat_colours(values: npt.NDArray[np.floating], low: float, high: float) -> npt.NDArray[np.uint8]:
-    """Colours of values: `low` and below darkest, `high` and above brightest; a flat map is dark.
+    """Convert values to colours: darkest at `low` and below, brightest at `high` and above; a flat map is dark.
 
     Args:
         values: (h, w).
@@ -65,11 +65,11 @@ def heat_colours(values: npt.NDArray[np.floating], low: float, high: float) -> n
 
 
 def signed_colours(values: npt.NDArray[np.floating], most: float) -> npt.NDArray[np.uint8]:
-    """Colours of differences: 0 in the middle, `-most` and below, `most` and above at the ends.
+    """Convert differences to colours: 0 in the middle, `-most` and below, `most` and above at the ends.
 
     Args:
         values: (h, w).
-        most: positive.
+        most: largest absolute difference of the scale, positive.
 
     Returns:
         (h, w, 3).
@@ -78,15 +78,15 @@ def signed_colours(values: npt.NDArray[np.floating], most: float) -> npt.NDArray
 
 
 def _colours(table: npt.NDArray[np.uint8], place: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """Colours at places from 0 (first) to 1 (last), the nearest end outside; equal steps, as matplotlib does it."""
+    """Return the colours at places from 0 (first) to 1 (last), clipped; with equal steps, as in matplotlib."""
     return table.take((place * len(table)).clip(0, len(table) - 1).astype(np.uint8), axis=0)
 
 
 def over_picture(picture: npt.NDArray[np.uint8], colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Colours of patches over a picture in grey, which shows through.
+    """Blend the colours of patches over the picture in grey.
 
     Args:
-        picture: (H, W, 3) that covers the whole grid.
+        picture: (H, W, 3), covers the whole grid.
         colours: (h, w, 3) in the grid frame.
 
     Returns:
@@ -96,11 +96,11 @@ def over_picture(picture: npt.NDArray[np.uint8], colours: npt.NDArray[np.uint8])
 
 
 def enlarge(colours: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
-    """Blow every patch up to a rectangle, edges kept sharp.
+    """Enlarge every patch to a rectangle with sharp edges.
 
     Args:
         colours: (h, w, 3) in the grid frame.
-        size: (H, W) wanted.
+        size: (H, W) of the output.
 
     Returns:
         (H, W, 3).
@@ -112,16 +112,16 @@ def mark_patch(picture: npt.NDArray[np.uint8], grid: Size, row: int, column: int
     """Outline one patch in red.
 
     Args:
-        picture: (H, W, 3) that covers the whole grid.
+        picture: (H, W, 3), covers the whole grid.
         grid: (h, w).
-        row: of the patch, from 0.
-        column: of the patch, from 0.
+        row: row of the patch, from 0.
+        column: column of the patch, from 0.
 
     Returns:
         (H, W, 3), a copy.
     """
     height, width = picture.shape[:2]
-    # `enlarge` gives a row the pixels whose centres lie in it: (y + 1/2) * h / H >= row, as whole numbers.
+    # In `enlarge`, a row gets the pixels whose centres lie in it: (y + 1/2) * h / H >= row, here in integers.
     top, bottom = ((2 * edge * height + grid[0] - 1) // (2 * grid[0]) for edge in (row, row + 1))
     left, right = ((2 * edge * width + grid[1] - 1) // (2 * grid[1]) for edge in (column, column + 1))
     line = max(1, min(height, width) // 160)

@@ -1,7 +1,7 @@
-"""Words on pictures: names of classes in their regions, numbers at points. The font is DejaVu Sans of matplotlib.
+"""Text on pictures: class names in their components, numbers at points. The default font is matplotlib's DejaVu Sans.
 
-That font knows Latin, Greek, Cyrillic, Arabic, Armenian, Georgian and more, but no Chinese, Japanese, Korean or
-emoji. A name that the font cannot write is never drawn as boxes: its number stands there instead.
+That font has Latin, Greek, Cyrillic, Arabic, Armenian, Georgian and more, but no Chinese, Japanese, Korean or
+emoji. A name that the font cannot write is replaced by its number and never drawn as boxes.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from cliptrase_core.io.masks import connected_parts
 
 Picture = npt.NDArray[np.uint8]
 Mark = tuple[str, tuple[float, float], float]
-"""Text, (x, y) of its middle in pixels, height of its letters in pixels."""
+"""Text, (x, y) of its centre in pixels, height of its letters in pixels."""
 
 SMALLEST = 0.004
-"""Share of the picture below which a component gets no name."""
+"""Minimum area of a component with a name, as a share of the picture."""
 LONGEST = 28
-"""Letters of a name that are drawn; the rest becomes an ellipsis."""
+"""Most letters of a name; a longer name ends with an ellipsis."""
 SIZES = (1.0, 0.75, 0.55)
-"""Sizes that are tried one after another, as shares of a fortieth of the picture's long side."""
+"""Letter heights to try one after another, as shares of 1/40 of the picture's long side."""
 LEAST_SIZE = 9
-"""Pixels below which nobody reads a letter."""
+"""Minimum letter height in pixels; smaller letters are not readable."""
 CORE = 0.6
 """Share of a name's width that must lie within its component."""
 TURNING = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
-"""Kinds of characters that cannot be seen and turn the direction of what follows; no script needs them in a name."""
+"""Bidirectional classes of invisible characters that change the text direction; no script needs them in a name."""
 _PLACED_AT = 640
-"""Long side, in pixels, of the map on which places are looked for."""
+"""Long side, in pixels, of the reduced map on which the positions of names are computed."""
 
 
 def draw_names(
@@ -51,14 +51,14 @@ def draw_names(
 ) -> Picture:
     """Write each class's name into its components, at the innermost point where it fits.
 
-    Names do not overlap and are white with a dark rim. Where a name fits in no size, nothing is written. A name that
-    the font cannot write becomes its number, the value of its pixels in `labels`.
+    Names do not overlap and are white with a dark rim. A name that fits in no size is not written. A name that the font
+    cannot write is replaced by its number, the value of its pixels in `labels`.
 
     Args:
         picture: (H, W, 3).
-        labels: (h, w) at any size of the same shape, index into `names`; -1 gets no name.
-        names: of the classes.
-        font: path of a TrueType or OpenType file; None takes the bundled one.
+        labels: (h, w), at any size with the same aspect ratio, index into `names`; -1 gets no name.
+        names: class names.
+        font: path of a TrueType or OpenType file; None uses the bundled font.
 
     Returns:
         (H, W, 3), a copy.
@@ -70,11 +70,11 @@ def draw_names(
 
 
 def write(picture: Picture, marks: Iterable[Mark], *, font: str | None = None) -> Picture:
-    """Write texts at points, white with a dark rim, moved into the picture where they would leave it.
+    """Write texts at points, white with a dark rim; texts that would leave the picture are moved inside.
 
     Args:
         picture: (H, W, 3).
-        marks: text, (x, y) of its middle, height of its letters, all in pixels.
+        marks: text, (x, y) of its centre, and height of its letters, in pixels.
         font: as in `draw_names`.
 
     Returns:
@@ -94,18 +94,18 @@ def write(picture: Picture, marks: Iterable[Mark], *, font: str | None = None) -
 
 
 def written(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, height: float) -> None:
-    """Draw a text in black, without a rim, its upper left corner at (x, y)."""
+    """Draw a text in black, without a rim, with its upper left corner at (x, y)."""
     draw.text(place, text, "black", _font(None, height), "la")
 
 
 def text_size(text: str, height: float, font: str | None = None) -> tuple[int, int]:
-    """(width, height) in pixels of a text as `write` draws it, rim included."""
+    """Return (width, height) in pixels of a text as `write` draws it, with the rim."""
     left, top, right, bottom = _font(font, height).getbbox(text, anchor="mm", stroke_width=_rim(height))
     return math.ceil(right - left), math.ceil(bottom - top)
 
 
 def shown_name(name: str, number: int, font: str | None = None) -> str:
-    """A name as it is drawn: on one line, not too long; its number where the font lacks a letter."""
+    """Return the text to draw for a name: on one line and shortened; its number if the font lacks a letter."""
     line = " ".join(name.split())
     if len(line) > LONGEST:
         line = line[: LONGEST - 1].rstrip() + "…"
@@ -113,7 +113,7 @@ def shown_name(name: str, number: int, font: str | None = None) -> str:
 
 
 def readable(text: str, font: str | None = None) -> bool:
-    """Whether the font has every letter, and letters that join or run to the left can be laid out."""
+    """Return whether the font has every letter, and joining or right-to-left letters can be laid out."""
     if any(unicodedata.bidirectional(letter) in TURNING for letter in text):
         return False  # it would be drawn as another name
     plain = features.check("raqm") or all(unicodedata.bidirectional(letter) not in {"R", "AL"} for letter in text)
@@ -123,13 +123,13 @@ def readable(text: str, font: str | None = None) -> bool:
 def name_marks(
     size: Size, labels: npt.NDArray[np.integer], names: Sequence[str], *, font: str | None = None
 ) -> Iterator[Mark]:
-    """Where `draw_names` writes what.
+    """Compute texts, positions and sizes of the names that `draw_names` writes.
 
     Args:
         size: (H, W) of the picture.
         labels: as in `draw_names`.
-        names: of the labels.
-        font: path of a font file; None takes DejaVu Sans.
+        names: class names.
+        font: path of a font file; None uses DejaVu Sans.
     """
     small = nearest(labels, fitted(size, min(max(size), _PLACED_AT)))
     scale = size[0] / small.shape[0]
@@ -140,7 +140,7 @@ def name_marks(
         for share in SIZES:
             height = max(LEAST_SIZE, share * max(size) / 40)
             wide, tall = (math.ceil(side / scale) for side in text_size(text, height, font))
-            # The core of the text lies within its component, and all of it where nothing else is written.
+            # The core of the text must lie within its component, and the whole text must not overlap another.
             depth_there = depth * _middles(mask, math.ceil(CORE * wide), tall) * _middles(1 - taken, wide, tall)
             if depth_there.any():
                 y, x = divmod(int(depth_there.argmax()), small.shape[1])
@@ -150,7 +150,7 @@ def name_marks(
 
 
 def _components(labels: npt.NDArray[np.integer]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    """Label and (h, w) mask of each component that is large enough, largest first."""
+    """Return label and (h, w) mask of each component that is large enough, largest first."""
     found = []
     for label in np.unique(labels[labels >= 0]).tolist():
         of_label = (labels == label).astype(np.uint8)
@@ -163,7 +163,7 @@ def _components(labels: npt.NDArray[np.integer]) -> Iterator[tuple[int, npt.NDAr
 
 
 def _middles(room: npt.NDArray[np.uint8], wide: int, tall: int) -> npt.NDArray[np.uint8]:
-    """(h, w): 1 at the middle of each box, of odd sides, that lies wholly within `room`."""
+    """Return (h, w) with 1 at the centre of each box, with odd sides, that lies completely within the mask `room`."""
     box = np.ones((tall | 1, wide | 1), np.uint8)
     return np.asarray(cv2.erode(room, box, borderType=cv2.BORDER_CONSTANT, borderValue=0), np.uint8)
 
@@ -175,7 +175,7 @@ def _rim(height: float) -> int:
 @lru_cache(maxsize=64)
 def _font(path: str | None, height: float) -> ImageFont.FreeTypeFont:
     if path is None:
-        # Found, not imported: drawing a name must not cost the import of a plotting library.
+        # Locate matplotlib without importing it: drawing a name must not import a plotting library.
         spec = find_spec("matplotlib")
         places = (spec and spec.submodule_search_locations) or [""]
         path = str(Path(places[0], "mpl-data", "fonts", "ttf", "DejaVuSans.ttf"))
@@ -194,8 +194,8 @@ def _font(path: str | None, height: float) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=4096)
 def _has(letter: str, path: str | None) -> bool:
-    """Whether a font has a letter: what it lacks, it draws like a code that no script uses."""
-    if letter == " " or unicodedata.category(letter) in {"Cc", "Cs", "Co", "Cn"}:  # no letters at all, but a space
+    """Return whether a font has a letter; a missing letter is drawn like a code point that no script uses."""
+    if letter == " " or unicodedata.category(letter) in {"Cc", "Cs", "Co", "Cn"}:  # not printable, or a space
         return letter == " "
     font = _font(path, 20)
     return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))

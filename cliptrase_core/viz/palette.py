@@ -1,4 +1,4 @@
-"""A colour for each class that follows its name."""
+"""Colours of classes, derived from their names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.results import EVERYTHING_ELSE, Segmentation, is_background
 
 Colour = tuple[int, int, int]
-"""(red, green, blue), each 0 to 255"""
+"""(red, green, blue), each 0 to 255."""
 
 BACKGROUND_COLOUR: Colour = (64, 64, 64)
 EVERYTHING_ELSE_COLOUR: Colour = (128, 128, 128)
 NO_REGION_COLOUR: Colour = (208, 208, 208)
 
-# Okabe and Ito's seven colours, then those that were farthest (CIE76) from all before and from the two greys,
-# in the worst of normal sight, protanopia and deuteranopia (Machado et al. 2009): each pair is at least 13 apart.
+# The seven colours of Okabe and Ito, then the colours with the largest distance (CIE76) from all before and from the
+# two greys, in the worst case of normal vision, protanopia and deuteranopia (Machado et al. 2009). Each pair has a
+# distance of at least 13.
 _PALETTE = (
     "E69F00 56B4E9 009E73 F0E442 0072B2 D55E00 CC79A7 0000FF "
     "C3F096 2D1EA5 871E00 5A78FF 690F69 69B45A 78D296 3C4BF0 "
@@ -32,7 +33,7 @@ _PALETTE = (
 PALETTE: tuple[Colour, ...] = tuple(
     (int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)) for code in _PALETTE.split()
 )
-"""The 32 colours that are given out first."""
+"""The 32 colours that are assigned first."""
 
 _CUSTOMARY_NAMES = {
     "56B4E9": "sky",
@@ -44,12 +45,12 @@ _CUSTOMARY_NAMES = {
 CUSTOMARY: dict[str, Colour] = {
     name: PALETTE[_PALETTE.split().index(code)] for code, names in _CUSTOMARY_NAMES.items() for name in names.split()
 }
-"""Colours that everybody gives to a thing: blue grass would mislead. Other names take them last."""
+"""Customary colours of common names: blue grass would mislead. Other names get these colours last."""
 _KEPT = frozenset(CUSTOMARY.values())
 
-_LIKE = 180  # whatever comes first, some eight colours of the palette are this far apart
+_LIKE = 180  # distance of `_unlike`; from any first colour, about eight colours of the palette are this far apart
 
-# When the palette is used up: steps of 17, neither dark nor greyish, about 3,500 colours.
+# Colours for use after the palette: steps of 17, neither dark nor greyish, about 3,500 colours.
 _STEPS = range(0, 256, 17)
 _LATTICE: tuple[Colour, ...] = tuple(
     (r, g, b)
@@ -61,14 +62,14 @@ _LATTICE_TRIES = 64
 
 @dataclass(frozen=True)
 class LegendRow:
-    """One class that is present.
+    """Legend entry of one class that is present.
 
     Attributes:
-        index: its label.
-        name: as shown.
+        index: label of the class.
+        name: shown name.
         colour: "#rrggbb".
         area: share of the picture, in (0, 1].
-        confidence: mean over its pixels, in [0, 1].
+        confidence: mean confidence of its pixels, in [0, 1].
     """
 
     index: int
@@ -79,20 +80,21 @@ class LegendRow:
 
 
 def class_colours(names: Iterable[str]) -> dict[str, Colour]:
-    """A distinct colour for each name, the same in every order and every run.
+    """Assign a distinct colour to each name, the same in every order and every run.
 
-    A name has its `CUSTOMARY` colour, or one by its hash. It keeps that among other names unless one with a smaller
-    hash has the same or one much like it: then it takes its next choice that is unlike all, or, where none is, its next
-    choice. Up to 32 names and the background stay well apart, also for colour-blind people; more names are still
-    distinct, but some are close.
+    A name gets its `CUSTOMARY` colour, or a colour by its hash. If a name with a smaller hash has the same or a similar
+    colour, it gets its next choice that differs clearly from all others or, if there is none, its next choice. Up to 32
+    names and the background are well distinguishable, also for colour-blind people. More names still get distinct
+    colours, but some are similar.
 
     Args:
-        names: shown names; "background", in any case, always has the same dark grey, "everything else" a lighter one.
+        names: shown names; "background", in upper or lower case, always has the same dark grey, "everything else" a
+            lighter one.
     """
     colours: dict[str, Colour] = {}
     free = set(PALETTE)
     used = {BACKGROUND_COLOUR, EVERYTHING_ELSE_COLOUR, NO_REGION_COLOUR, *PALETTE}
-    # By hash, so that the order in which words were typed does not matter.
+    # Sorted by hash, so that the order of the words does not matter.
     ranked = sorted((name.casefold() not in CUSTOMARY, _digest(name.casefold()), name) for name in set(names))
     for _, digest, name in ranked:
         if is_background(name) and BACKGROUND_COLOUR not in colours.values():
@@ -105,7 +107,7 @@ def class_colours(names: Iterable[str]) -> dict[str, Colour]:
         elif free:
             # An odd stride visits all 32 places.
             places = ((digest[0] + k * (digest[1] | 1)) % len(PALETTE) for k in range(len(PALETTE)))
-            # Sorted stably: customary colours are other names' last choices.
+            # Stable sort: customary colours are the last choices of other names.
             choices = sorted((PALETTE[place] for place in places if PALETTE[place] in free), key=_KEPT.__contains__)
             taken = [*colours.values(), *_KEPT]
             colours[name] = next((colour for colour in choices if _unlike(colour, taken)), choices[0])
@@ -117,11 +119,11 @@ def class_colours(names: Iterable[str]) -> dict[str, Colour]:
 
 
 def region_colours(count: int) -> npt.NDArray[np.uint8]:
-    """Colours of a region map: `region_colours(count)[regions]` is its picture.
+    """Return the colours of a region map: `region_colours(count)[regions]` is its picture.
 
     Returns:
-        (count + 1, 3); the last row, which index -1 picks, is the light grey of "no region". Colours repeat
-        only beyond some 3,500 regions, never between consecutive ones.
+        (count + 1, 3); the last row, for index -1, is the light grey of "no region". Colours repeat only beyond about
+        3,500 regions, and never for consecutive ones.
     """
     if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
         raise InputError(
@@ -139,10 +141,10 @@ def region_colours(count: int) -> npt.NDArray[np.uint8]:
 
 
 def paint(labels: npt.NDArray[np.integer], colours: Sequence[Colour] | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Picture of a label or region map.
+    """Convert a label or region map to a picture.
 
     Args:
-        labels: (H, W), index into `colours`; -1 picks the last row.
+        labels: (H, W), index into `colours`; -1 selects the last row.
         colours: (C, 3), 0 to 255.
 
     Returns:
@@ -171,19 +173,19 @@ def paint(labels: npt.NDArray[np.integer], colours: Sequence[Colour] | npt.NDArr
 
 
 def label_colours(result: Segmentation) -> npt.NDArray[np.uint8]:
-    """Colour of each label of a result: (C, 3)."""
+    """Return the colour of each label of a result: (C, 3)."""
     return np.array(_colour_table(result.class_names), dtype=np.uint8)
 
 
 @lru_cache(maxsize=64)
 def _colour_table(names: tuple[str, ...]) -> tuple[Colour, ...]:
-    """The same for names: a folder's results all have the same, and each asks several times."""
+    """Return the colour of each name; cached, since all results of a folder have the same names."""
     by_name = class_colours(names)
     return tuple(by_name[name] for name in names)
 
 
 def legend(result: Segmentation) -> list[LegendRow]:
-    """The classes that are present, largest first, equal ones in the order of their labels."""
+    """Return the classes that are present, largest first, equal ones in the order of their labels."""
     (shares, certainties), colours = result.shares, label_colours(result)
     return [
         LegendRow(int(i), result.class_names[i], to_hex(colours[i]), float(shares[i]), float(certainties[i]))
@@ -193,17 +195,17 @@ def legend(result: Segmentation) -> list[LegendRow]:
 
 
 def to_hex(colour: Sequence[int] | npt.NDArray[np.uint8]) -> str:
-    """A colour as CSS writes it, for example #e69f00."""
+    """Return a colour in CSS notation, for example #e69f00."""
     return "#" + "".join(f"{int(channel):02x}" for channel in colour)
 
 
 def _digest(text: str) -> bytes:
-    # Not hash(): that changes from run to run.
+    # Not hash(), which differs between runs.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _unlike(colour: Colour, others: Iterable[Colour]) -> bool:
-    """Whether no other looks much the same, by the "redmean" approximation of perceived difference (T. Riemersma)."""
+    """Return whether no other colour is similar, by the "redmean" approximation of perception (T. Riemersma)."""
     r, g, b = colour
     for red, green, blue in others:
         mean = (r + red) / 2 / 256

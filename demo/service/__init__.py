@@ -1,4 +1,4 @@
-"""The service between page and core: requests, results and caches. Imports no Gradio."""
+"""Service between page and core: requests, results and caches. Imports no Gradio."""
 
 from demo.errors import UserError
 from demo.models import Status

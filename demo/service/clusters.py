@@ -23,16 +23,16 @@ NOISE = -1
 
 @dataclass(frozen=True)
 class RegionVote:
-    """What one region says.
+    """Vote of one region for its class.
 
     Attributes:
-        region: its number in the result.
-        patches: that belong to it.
-        area: share of the picture that it claims, in [0, 1].
-        winner: label that most of its pixels have by themselves; None where it claims no pixel.
-        share: how many of its pixels, in [0, 1].
-        second: label that comes next; None where all pixels agree.
-        second_share: how many of its pixels, in [0, 1].
+        region: number of the region in the result.
+        patches: number of patches of its cluster.
+        area: share of the picture that it covers, in [0, 1].
+        winner: most frequent label of its pixels before the vote; None if it covers no pixel.
+        share: share of its pixels with the label `winner`, in [0, 1].
+        second: second most frequent label; None if all pixels agree.
+        second_share: share of its pixels with the label `second`, in [0, 1].
     """
 
     region: int
@@ -46,15 +46,15 @@ class RegionVote:
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """Regions of one result, with and without denoising.
+    """Clusters of one result, with and without denoising.
 
     Attributes:
-        cut: the result that is shown.
-        before: (h, w), region of each patch without denoising, numbered like the region after it that it shares most
-            patches with; regions that have no partner get further numbers; -1 = noise.
-        after: (h, w), region of each patch in the result, -1 = noise.
-        votes: one for each region of the result, in their order.
-        automatic: eps and min_samples of this picture where the person gives none.
+        cut: displayed result.
+        before: (h, w), cluster of each patch without denoising, -1 = noise. A cluster has the number of the cluster in
+            `after` that shares most patches with it; clusters without such a partner get further numbers.
+        after: (h, w), cluster of each patch in the result, -1 = noise.
+        votes: one vote for each region of the result, in the order of their numbers.
+        automatic: eps and min_samples for this picture if the user sets none.
     """
 
     cut: SegmentView
@@ -65,31 +65,31 @@ class Clusters:
 
     @property
     def changed(self) -> npt.NDArray[np.bool_]:
-        """(h, w), patches that denoising gave to another region, or took out of the noise or into it."""
+        """(h, w), patches that denoising moved to another cluster, out of the noise or into it."""
         different: npt.NDArray[np.bool_] = self.before != self.after
         return different
 
     @property
     def count(self) -> int:
-        """One more than the largest number in both maps: how many colours they need."""
+        """Number of colours for both maps: one more than the largest cluster number."""
         return int(max(self.before.max(), self.after.max())) + 1
 
     @property
     def denoised(self) -> bool:
-        """Whether the result was denoised at all."""
+        """True if the result was denoised."""
         return self.cut.run.asked.denoise != "none"
 
 
 def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
-    """Regions of a result that is shown; the picture is not encoded again.
+    """Return the clusters and votes of a displayed result; the picture is not encoded again.
 
     Args:
-        service: that made the run.
-        run: what is shown.
-        path: the picture's file, for when it is no longer in memory.
+        service: service that made the run.
+        run: displayed run.
+        path: file of the picture, in case it is no longer in memory.
 
     Raises:
-        UserError: the picture or the model is another one by now, or there would be too many regions.
+        UserError: the picture or the model has been replaced, or there would be too many regions.
     """
     cut = service.again(run, path)
     own = service.again(Run(run.seen, run.asked.before_vote), path).result
@@ -104,28 +104,28 @@ def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
 
 
 def clusterings(service: Service, cut: SegmentView, path: str | None) -> tuple[Ids, Ids]:
-    """Cluster of each patch without denoising and as in the result, numbered as in `Clusters`; two (h, w).
+    """Return the cluster of each patch without denoising and as in the result, numbered as in `Clusters`; two (h, w).
 
-    Takes and raises what `clusters_of` does; `cut` is the result that is shown.
+    `cut` is the displayed result. The other arguments and the errors are those of `clusters_of`.
     """
     run = cut.run
     segmenter, entry = service.encoded(run, path)
     with for_people():
         bare = segmenter.clusters(entry.encoding, eps=run.asked.eps, min_samples=run.asked.min_samples, denoise="none")
     after = cut.result.patch_clusters
-    before = np.append(partners(bare, after), NOISE)[bare]  # the last one is for -1
+    before = np.append(partners(bare, after), NOISE)[bare]  # the last entry keeps -1 (noise) as -1
     return before.reshape(run.seen.grid), after.reshape(run.seen.grid)
 
 
 def partners(before: Ids, after: Ids) -> Ids:
-    """Pair regions of two clusterings of the same patches, those that share most patches first, each at most once.
+    """Pair clusters of two clusterings of the same patches, largest overlap first, each cluster at most once.
 
     Args:
         before: (N,), 0..K-1 or -1 for noise.
         after: (N,), 0..M-1 or -1 for noise.
 
     Returns:
-        (K,), for each region of `before` its partner in `after`; those without one get M, M+1, and so on.
+        (K,), partner in `after` of each cluster of `before`; clusters without a partner get M, M+1, and so on.
     """
     count, others = int(before.max()) + 1, int(after.max()) + 1
     both = (before >= 0) & (after >= 0)
@@ -144,12 +144,12 @@ def partners(before: Ids, after: Ids) -> Ids:
 def region_votes(
     labels: npt.NDArray[np.int32], regions: npt.NDArray[np.int32], patches: Ids, classes: int
 ) -> list[RegionVote]:
-    """What each region's pixels say before any vote.
+    """Count the labels of each region's pixels before the vote.
 
     Args:
         labels: (H, W), 0..classes-1.
-        regions: (H, W), -1 throughout where there are no regions.
-        patches: (N,), region of each patch, -1 = noise.
+        regions: (H, W), -1 everywhere if there are no regions.
+        patches: (N,), cluster of each patch, -1 = noise.
         classes: number of labels.
     """
 
@@ -157,7 +157,7 @@ def region_votes(
     votes = np.zeros((len(sizes), classes), dtype=np.int64)
     if len(sizes):
         counted = core.regions.decode.count_votes(labels, regions, classes)
-        votes[: len(counted)] = counted  # a region that won no pixel may be missing at the end
+        votes[: len(counted)] = counted  # regions without pixels may be missing at the end
     return [_vote(region, int(size), votes[region], labels.size) for region, size in enumerate(sizes)]
 
 
@@ -168,7 +168,7 @@ def _automatic(segmenter: Segmenter, seen: PictureKey) -> ClusterSettings:
 
 def _vote(region: int, patches: int, votes: Ids, pixels: int) -> RegionVote:
     total = int(votes.sum())
-    order = np.argsort(-votes, kind="stable")  # the lowest label on ties, like the vote itself
+    order = np.argsort(-votes, kind="stable")  # on ties the lowest label, as in the vote itself
     first, second = int(order[0]), int(order[1]) if len(order) > 1 else None
     if second is not None and not votes[second]:
         second = None

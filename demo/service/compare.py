@@ -1,4 +1,4 @@
-"""One picture divided in several ways, by steps, methods and words, and what differs between two results. No Gradio."""
+"""Results of one picture with several steps, methods or words, and their differences. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ STEPS = {
     "clustering": ("+ clustering", {"method": "cliptrase", "vote": True, "denoise": "none"}),
     "cliptrase": ("+ denoising", {"method": "cliptrase", "vote": True, "denoise": "cls"}),
 }
-"""CLIPtrase step by step: name -> (title, what is asked); each adds one thing to the one before."""
+"""CLIPtrase step by step: name -> (title, options); each entry adds one step to the one before."""
 VARIANTS = (*STEPS, *(name for name in METHODS if name not in STEPS))
-"""Everything that is compared unless less is asked for: the steps, then the other methods."""
+"""All variants, compared by default: the steps, then the other methods."""
 MOST_COMPARED = 50_000_000
-"""Pixels of all results of a call together: a tenth of a second and 12 MB each million. Beyond, the page's own size."""
+"""Maximum pixels of all results of a call at full size: 0.1 s and 12 MB per million. Above it, the display size."""
 OWN, OTHER_WORDS = "yours", "other words"
 _SHARED_STAGES = ("read", "encode")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to divide the picture.
+    """One way to segment the picture.
 
     Attributes:
-        name: stable, for programs.
-        title: for people.
-        asked: everything that decides its result.
+        name: stable name for programs.
+        title: title for people.
+        asked: request with everything that decides its result.
     """
 
     name: str
@@ -52,13 +52,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a visitor compares: small enough to keep for each of them."""
+    """Comparison of a visitor; small enough to store for each of them."""
 
     run: Run
     variants: tuple[Variant, ...]
 
     def variant(self, name: str) -> Variant:
-        """The variant of a name; UserError if there is none."""
+        """Return the variant of a name; raise UserError if there is none."""
         for one in self.variants:
             if one.name == name:
                 return one
@@ -66,15 +66,15 @@ class Comparison:
 
 
 def variants(asked: SegmentRequest, names: Sequence[str] = VARIANTS, other_words: str = "") -> tuple[Variant, ...]:
-    """The ways to divide a picture that differ from `asked` in method and steps only.
+    """Return variants of a request that differ from it in method and steps only, and one with other words.
 
     Args:
-        asked: what they share.
-        names: of `VARIANTS`.
-        other_words: a second vocabulary; may be empty.
+        asked: common request.
+        names: names from `VARIANTS`.
+        other_words: second vocabulary; empty for no such variant.
 
     Raises:
-        UserError: an unknown name.
+        UserError: unknown name.
     """
 
     found = []
@@ -83,7 +83,7 @@ def variants(asked: SegmentRequest, names: Sequence[str] = VARIANTS, other_words
             raise UserError(f"methods: expected names out of {', '.join(VARIANTS)}, got {name[:40]!r}. Pick some.")
         title, changes = STEPS[name] if name in STEPS else (core.methods.registry.METHODS[name].title, {"method": name})
         other = dataclasses.replace(asked, **{"vote": None, **changes})  # type: ignore[arg-type]
-        # The same request in the same words is found among the results that are kept.
+        # For an equivalent request use `asked` itself, so that its cached result is found.
         found.append(Variant(name, title, asked if _settled(other) == _settled(asked) else other))
     if other_words.strip():
         found.append(Variant(OTHER_WORDS, "Other words", dataclasses.replace(asked, words=other_words)))
@@ -91,33 +91,33 @@ def variants(asked: SegmentRequest, names: Sequence[str] = VARIANTS, other_words
 
 
 def with_own(asked: SegmentRequest, others: tuple[Variant, ...]) -> tuple[Variant, ...]:
-    """The variants, and the person's own result unless it is one of them."""
+    """Return the variants, and the user's own result unless it is one of them."""
     return others if own_name(asked, others) else (*others, Variant(OWN, "Your settings", asked))
 
 
 def own_name(asked: SegmentRequest, among: Sequence[Variant]) -> str | None:
-    """Which variant is what the person sees now; None if none is."""
+    """Return the name of the variant that equals the user's own result, or None."""
     return next((one.name for one in among if _settled(one.asked) == _settled(asked)), None)
 
 
 def in_full(size: Size, results: int) -> bool:
-    """Whether so many results are compared in the picture's own size (H, W), or at the size at which they are shown."""
+    """Return whether this many results are compared at the picture's own size (H, W); else at display size."""
     return size[0] * size[1] * results <= MOST_COMPARED
 
 
 def cuts(
     service: Service, path: str | None, comparison: Comparison, *, full: bool = False
 ) -> Iterator[tuple[Variant, SegmentView]]:
-    """Each variant with its result, made now or kept from before; the picture is never encoded again.
+    """Yield each variant with its result, computed or cached; the picture is never encoded again.
 
     Args:
-        service: that made the run.
-        path: the picture's file.
-        comparison: what is compared.
+        service: service that made the run.
+        path: file of the picture.
+        comparison: variants to segment.
         full: as for `Service.segment`.
 
     Raises:
-        UserError: the picture or the model is another one by now, or the other words are unusable.
+        UserError: the picture or the model has been replaced, or the other words are unusable.
     """
     for one in comparison.variants:
         yield one, service.again(Run(comparison.run.seen, one.asked), path, full=full)
@@ -125,7 +125,7 @@ def cuts(
 
 
 def class_names(comparison: Comparison) -> list[str]:
-    """Every name that a class of any variant may have, before any result is made.
+    """Return every class name that a variant may have, before any result is computed.
 
     Raises:
         UserError: the other words are unusable.
@@ -134,17 +134,17 @@ def class_names(comparison: Comparison) -> list[str]:
     with for_people():
         asked = {one.asked.words for one in comparison.variants}
         named = [core.text.words.read_words(words, None).class_names for words in asked]
-    # A threshold adds one of these, the option everything_else the other.
+    # A threshold adds the class BACKGROUND, the option everything_else adds EVERYTHING_ELSE.
     return [*(name for names in named for name in names), core.results.BACKGROUND, core.results.EVERYTHING_ELSE]
 
 
 def cost(cut: SegmentView) -> float:
-    """Seconds that a result took beyond reading and encoding the picture, which all share."""
+    """Return the seconds of a result without reading and encoding the picture, which all variants share."""
     return float(sum(took for stage, took in cut.result.timings.items() if stage not in _SHARED_STAGES))
 
 
 def _settled(asked: SegmentRequest) -> SegmentRequest:
-    """The same request with everything said, and without what does not change its labels."""
+    """Return an equivalent request with defaults filled in and without options that do not change its labels."""
 
     method = core.methods.registry.METHODS[asked.method]
     asked = dataclasses.replace(asked, residual=asked.residual or method.residual)
@@ -155,12 +155,12 @@ def _settled(asked: SegmentRequest) -> SegmentRequest:
 
 @dataclass(frozen=True)
 class Change:
-    """One class in two results.
+    """Area of one class in two results.
 
     Attributes:
-        name: of the class.
+        name: name of the class.
         before: share of the picture in the first result; None if its words lack the class.
-        after: likewise in the second.
+        after: the same in the second result.
     """
 
     name: str
@@ -169,18 +169,18 @@ class Change:
 
     @property
     def delta(self) -> float:
-        """What the class gained."""
+        """Gain of the class, as a share of the picture."""
         return (self.after or 0.0) - (self.before or 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """What differs between two results of one picture.
+    """Difference between two results of one picture.
 
     Attributes:
         changed: (H, W), pixels whose class has another name.
-        share: of such pixels.
-        classes: every class of either, largest gain or loss first.
+        share: share of such pixels.
+        classes: all classes of either result, largest gain or loss first.
         moves: (name before, name after, share of the picture), largest first.
     """
 
@@ -195,15 +195,15 @@ def difference(before: SegmentView, after: SegmentView) -> Difference:
 
     Args:
         before: first result.
-        after: second, in the same frame.
+        after: second result, in the same frame.
     """
     all_names, tables = by_name(before, after)
     labels = before.result.labels, after.result.labels
     there = np.zeros(len(all_names), bool)
     for table, one in zip(tables, labels, strict=True):
-        for rows in core.io.geometry.strips(one.shape):  # strips: a photograph's maps would take a gigabyte together
+        for rows in core.io.geometry.strips(one.shape):  # whole maps of a photograph would take 1 GB
             there[table[np.bincount(one[rows].ravel(), minlength=len(table)) > 0]] = True
-    # Only classes that are there: a table of all pairs of a thousand words would be large.
+    # Only classes that occur: a table of all pairs of a thousand words would be large.
     used = np.flatnonzero(there)
     names, count = [all_names[i] for i in used], len(used)
     compact = np.zeros(len(all_names), dtype=np.int64)
@@ -234,7 +234,7 @@ def difference(before: SegmentView, after: SegmentView) -> Difference:
 
 
 def by_name(before: SegmentView, after: SegmentView) -> tuple[list[str], list[npt.NDArray[np.int64]]]:
-    """One list of names for two results, and for each result the places of its labels in it."""
+    """Return one list of names for two results, and for each result the indices of its labels in the list."""
     places: dict[str, int] = {}
     names: list[str] = []
     tables = []
@@ -248,5 +248,5 @@ def by_name(before: SegmentView, after: SegmentView) -> tuple[list[str], list[np
 
 
 def fold(name: str) -> str:
-    """What makes two names one."""
+    """Return the form in which two names are compared: without case."""
     return name.casefold()

@@ -1,12 +1,12 @@
-"""The lens's value: one picture, all its steps, and who looks at whom, for the browser. Imports no Gradio.
+"""Data of the lens for the browser: one picture, all steps and all attention maps. Imports no Gradio.
 
-What the browser gets once it never asks for again: moving over the picture costs no request. `demo/tabs/lens.py` says
-how the lens is placed and wired.
+The browser gets the data once, so moving over the picture needs no further request. `demo/tabs/lens.py` describes how
+to place and wire the lens.
 
-An N x N map travels as one byte for each pair: the square root of a share, between 0 and the largest of its row. Linear
-bytes lose the small shares, and a scale for the whole map loses whole rows; the sums that are read as numbers are
-computed here, from the exact maps, and travel beside. Beyond `MOST_SENT` patches the maps would weigh many megabytes:
-the browser asks for the rows that it shows (`lens_rows`).
+An N x N map is sent as one byte for each pair: the square root of a share, scaled from 0 to the largest of its row.
+Linear bytes would lose small shares, and one scale for the whole map would lose whole rows. The sums displayed as
+numbers are computed here from the exact maps and sent with them. Beyond `MOST_SENT` patches the maps would need many
+megabytes: then the browser requests single rows (`lens_rows`).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from cliptrase_core.inspection.statistics import PatchMeasures
 
 MOST_SENT = 1024
-"""Patches up to which the maps travel whole: 3 MB then."""
+"""Maximum number of patches for which whole maps are sent: 3 MB then."""
 LABELS_SIDE = 640
-"""Long side of the result in the lens, whose panes are a third of a screen wide at most."""
+"""Long side of the result in the lens, in pixels; a pane is at most a third of a screen wide."""
 QUALITY = 82
 NUMBERS = ("on_global", "entropy", "near")
 KINDS = ("before", "after", "affinity")
@@ -44,17 +44,17 @@ KINDS = ("before", "after", "affinity")
 def lens_value(
     service: Service, run: Run, path: str | None, layer: int | None = None, *, head: int | None = None
 ) -> dict[str, Any]:
-    """Everything that the lens shows of one result, in one layer and head; plain JSON.
+    """Return all data of the lens for one result, in one layer and head; plain JSON.
 
     Args:
-        service: that made the run.
-        run: what is shown.
-        path: the picture's file, for when it is no longer in memory.
-        layer: from 1; None takes the last but one, whose affinity is clustered.
-        head: from 1; None takes the mean of all.
+        service: service that made the run.
+        run: displayed run.
+        path: file of the picture, in case it is no longer in memory.
+        layer: layer from 1; None for the last but one, whose affinity is clustered.
+        head: head from 1; None for the mean of all.
 
     Raises:
-        UserError: no such layer or head, or the picture or the model is another one by now.
+        UserError: unknown layer or head, or the picture or the model has been replaced.
     """
     cut = service.again(run, path)
     bare, clusters = clusterings(service, cut, path)
@@ -84,7 +84,7 @@ def lens_value(
 
 
 def telling_patch(service: Service, run: Run, path: str | None) -> int:
-    """The patch, 0 to N-1, whose attention recovery moved most, in the clustered layer; errors as `lens_value`."""
+    """Return the patch, 0 to N-1, that recovery changes most in the clustered layer; errors as `lens_value`."""
     _, clusters = clusterings(service, service.again(run, path), path)
     return _telling(service.maps(run.seen, path), clusters)
 
@@ -95,7 +95,7 @@ def _telling(maps: AttentionMaps, clusters: npt.NDArray[np.integer]) -> int:
 
 
 def patch_numbers(maps: AttentionMaps) -> dict[str, PatchMeasures]:
-    """The numbers of every patch, before and after recovery; `NUMBERS` names them."""
+    """Compute the numbers of every patch, before and after recovery; `NUMBERS` lists their names."""
     measure = core.inspection.statistics.measure_patches
     sides = {"before": maps.attention, "after": maps.recovered}
     return {side: measure(matrix, maps.global_patches, maps.grid) for side, matrix in sides.items()}
@@ -104,10 +104,10 @@ def patch_numbers(maps: AttentionMaps) -> dict[str, PatchMeasures]:
 def lens_rows(
     service: Service, run: Run, path: str | None, patch: int, layer: int | None = None, *, head: int | None = None
 ) -> dict[str, Any]:
-    """One patch's row of each map, for grids whose maps do not travel whole; arguments and errors as in `lens_value`.
+    """Return one patch's row of each map, for grids too large for whole maps; otherwise as `lens_value`.
 
     Args:
-        patch: its place, 0 to N-1.
+        patch: index of the patch, 0 to N-1.
     """
     if not 0 <= patch < run.seen.grid[0] * run.seen.grid[1]:
         raise UserError("patch: expected one of the picture's. Move inside the picture.")
@@ -117,24 +117,24 @@ def lens_rows(
 
 
 def run_lengths(values: npt.NDArray[np.integer]) -> list[int]:
-    """Length and value of each run of equal values, in turn: [3, 0, 2, 5] is 0 0 0 5 5."""
+    """Return the length and value of each run of equal values, in turn: [3, 0, 2, 5] is 0 0 0 5 5."""
     _, lengths, found = core.maps.runs(values)
     return np.stack([lengths, found], axis=1).reshape(-1).tolist()  # type: ignore[no-any-return]
 
 
 def packed(values: Any) -> str:
-    """Bytes of an array in base64: float32 and uint8 stay what they are, in the order of all machines of today."""
+    """Return the bytes of an array in base64; float32 and uint8 are unchanged, in the machine's own byte order."""
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
 def coded(shares: Tensor) -> tuple[str, str]:
-    """Shares of rows as bytes, and what the largest byte of each row stands for.
+    """Encode rows of shares as bytes, with the largest share of each row.
 
     Args:
         shares: (R, N), non-negative.
 
     Returns:
-        (R, N) uint8, the square root of each share of its row's largest in 255 steps; (R,) float32. Both packed.
+        (R, N) uint8, 255 times the square root of share / largest of its row; (R,) float32, the largest. Both packed.
     """
     largest = shares.max(dim=1).values
     codes = (shares / largest[:, None].clamp(min=1e-12)).sqrt().mul(255).round()
@@ -142,7 +142,7 @@ def coded(shares: Tensor) -> tuple[str, str]:
 
 
 def _rows(maps: AttentionMaps, rows: slice) -> Mapping[str, Mapping[str, str]]:
-    """Rows of the three maps, coded."""
+    """Return rows of the three maps, encoded by `coded`."""
     matrices = dict(zip(KINDS, (maps.attention, maps.recovered, maps.affinity), strict=True))
     shares = core.inspection.statistics.patch_shares
     found = {kind: coded(shares(matrix[1:, 1:][rows])) for kind, matrix in matrices.items()}
@@ -150,7 +150,7 @@ def _rows(maps: AttentionMaps, rows: slice) -> Mapping[str, Mapping[str, str]]:
 
 
 def _picture(cut: SegmentView) -> Mapping[str, Any]:
-    """The picture, and its result in class colours; the class at the middle of each patch."""
+    """Return the picture, its result with class colours, and the class at the middle of each patch."""
     result, palette = cut.result, core.viz.palette
     whole = cut.shown.shape[:2]
     size = core.io.geometry.fitted(whole, min(max(whole), LABELS_SIDE))

@@ -1,4 +1,4 @@
-"""The model input of a picture: its pixels, and the area that they come from. Imports no Gradio."""
+"""Model input of a picture: its pixels, and the area of the picture that they cover. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """What a model is given of a picture.
+    """Model input of one picture.
 
     Attributes:
         pixels: (H, W, 3) in the model frame.
-        frame: how the picture was laid out.
+        frame: layout of the picture for the model.
     """
 
     pixels: drawing.Picture
@@ -27,7 +27,7 @@ class ModelInput:
 
     @property
     def patch_in_picture(self) -> drawing.PatchSize:
-        """(height, width) of a patch in pixels of the person's picture."""
+        """(height, width) of a patch in pixels of the user's picture."""
         tall, wide = (old / new for old, new in zip(self.frame.original, self.frame.resized, strict=True))
         return self.frame.patch[0] * tall, self.frame.patch[1] * wide
 
@@ -35,17 +35,17 @@ class ModelInput:
 def what_it_saw(
     service: Service, path: str | None, preset: str, short_side: int | None, model: str | None
 ) -> ModelInput:
-    """Lay a picture out for a model; nothing runs through the model.
+    """Prepare a picture for a model; the model itself does not run.
 
     Args:
-        service: that has the model.
-        path: of the picture's file.
+        service: service that holds the model.
+        path: file of the picture.
         preset: as for `SegmentRequest`.
         short_side: as for `SegmentRequest`.
         model: as for `SegmentRequest`.
 
     Raises:
-        UserError: no picture, no usable one, or a model that is not loaded.
+        UserError: no picture, an unusable picture, or a model that is not loaded.
     """
     if not path:
         raise UserError("There is no picture yet. Upload one, or pick an example.")

@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 MATRIX_SIDE = 512
-"""Longest side of a shown N x N matrix: larger ones are averaged down."""
+"""Longest side of a displayed N x N matrix; larger matrices are averaged down."""
 
 
 @dataclass(frozen=True, eq=False)
 class PatchAttention:
-    """What one patch, or [CLS], looks at in one layer.
+    """Attention of one patch, or of [CLS], in one layer.
 
     Attributes:
-        seen: which picture.
+        seen: key of the picture.
         patch: (row, column), from 0; None for [CLS].
-        layer: from 1.
-        head: from 1; None for the mean of all.
-        direction: "outgoing" (what it looks at) or "incoming" (who looks at it).
+        layer: layer from 1.
+        head: head from 1; None for the mean of all.
+        direction: "outgoing" (the patch attends to others) or "incoming" (others attend to the patch).
         attention: (h, w), query-key softmax: shares of a sum of at most 1.
-        recovered: (h, w), the attention after recovery.
-        affinity: (h, w), what is clustered, cosine in [-1, 1].
-        even: three (h, w): attention, recovered and the affinity's positive part, each as a share of what the looking
-            token gives to patches, in multiples of uniform (1/N).
-        numbers: how concentrated the first two are, before and after.
-        received: what the patch gets from an average patch before and after, in multiples of uniform (1/N); None where
-            it looks itself.
+        recovered: (h, w), attention after recovery.
+        affinity: (h, w), input of the clustering, cosine in [-1, 1].
+        even: three (h, w): attention, recovered and the positive part of the affinity, each as a share of all that the
+            attending token gives to patches, in multiples of uniform (1/N).
+        numbers: concentration of the attention, before and after recovery.
+        received: mean attention that the patch receives from a patch before and after recovery, in multiples of
+            uniform (1/N); None if the direction is "outgoing".
         global_patches: (row, column) of patches that attract most others, strongest first.
-        ranks: rank of each of them before and after recovery, 1 = most looked at.
+        ranks: rank of each global patch before and after recovery, 1 = receives most attention.
         patches: (h*cell, w*cell, 3), the model input.
     """
 
@@ -64,18 +64,18 @@ class PatchAttention:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """Who looks at whom, all patches at once.
+    """Attention between all patches in one layer.
 
     Attributes:
-        seen: which picture.
-        layer: from 1.
-        head: from 1; None for the mean of all.
+        seen: key of the picture.
+        layer: layer from 1.
+        head: head from 1; None for the mean of all.
         affinity: (side, side), cosine.
-        even: three (side, side) as in `Look`; row i looks at column j; side is at most `MATRIX_SIDE`.
-        numbers: means over all patches, before and after.
-        global_patches: as in `Look`.
-        ranks: as in `Look`.
-        patches: as in `Look`.
+        even: three (side, side) as in `PatchAttention`; row i attends to column j; side is at most `MATRIX_SIDE`.
+        numbers: means over all patches, before and after recovery.
+        global_patches: as in `PatchAttention`.
+        ranks: as in `PatchAttention`.
+        patches: as in `PatchAttention`.
     """
 
     seen: PictureKey
@@ -96,17 +96,17 @@ def make_look(
     patch: tuple[int, int] | None,
     direction: str = OUTGOING,
 ) -> PatchAttention:
-    """One look from the maps of its layer.
+    """Build the attention of one patch, or of [CLS], from the maps of a layer.
 
     Args:
-        seen: which picture.
-        maps: of the layer.
-        patches: the model input.
+        seen: key of the picture.
+        maps: attention maps of the layer.
+        patches: (h*cell, w*cell, 3), the model input.
         patch: (row, column), or None for [CLS].
-        direction: [CLS] has only "outgoing".
+        direction: "outgoing" or "incoming"; only "outgoing" for [CLS].
 
     Raises:
-        InputError: no such patch.
+        InputError: patch outside the grid.
     """
 
     h, w = seen.grid
@@ -139,7 +139,7 @@ def make_look(
 
 
 def make_matrix(seen: PictureKey, maps: AttentionMaps, patches: drawing.Picture) -> Matrix:
-    """The whole matrix of a layer, for the eye."""
+    """Build the whole matrix of a layer for display."""
     statistics = core.inspection.statistics
     shares = [statistics.patch_shares(matrix[1:, 1:]) for matrix in (maps.attention, maps.recovered, maps.affinity)]
     before, after = (statistics.measure(share, maps.global_patches) for share in shares[:2])
@@ -157,7 +157,7 @@ def make_matrix(seen: PictureKey, maps: AttentionMaps, patches: drawing.Picture)
 
 
 def _column(matrix: Tensor, token: int) -> Tensor:
-    """What each patch gives to one patch, as a share of what it gives to patches; (N,)."""
+    """Return the attention that each patch gives to one patch, as a share of all that it gives to patches; (N,)."""
     return core.inspection.statistics.patch_shares(matrix[1:, 1:])[:, token - 1]
 
 

@@ -1,4 +1,4 @@
-"""Pictures that the model has seen: each is small enough, read and encoded once, known by its content. No Gradio."""
+"""Encoded pictures: checked for size, read and encoded once, and found by their content. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 
 PAIR_BYTES, PATCH_BYTES = 18, 100_000
-"""Memory that each pair of patches and each patch takes at the peak: 5 GB were measured at 16,384 patches."""
+"""Peak memory in bytes of each pair of patches and of each patch: 5 GB were measured at 16,384 patches."""
 
 MOST_SENTENCES = 40_000
-"""Words times prompt templates of one request."""
+"""Maximum number of words times prompt templates of one request."""
 
 FULL_BYTES = 30
-"""Memory that each pixel takes while a result is made and packed in full: three maps, the picture, and copies."""
+"""Bytes per pixel while a full-size result is made and packed: three maps, the picture, and copies."""
 
 
 REFINED_BYTES = 50
-"""The same where boundaries are refined beside it: 47 were measured at 16 megapixels."""
+"""The same with refinement of boundaries: 47 were measured at 16 megapixels."""
 
 
 KEPT_SHARE = 8
-"""A store takes at most one part in so many of the memory that is left: on a small machine it keeps less."""
+"""Divisor: a cache takes at most 1/8 of the available memory, so it is smaller on a small machine."""
 
 
 def as_memory_allows(most: int) -> Callable[[], int]:
-    """Bytes that a store may keep: `most`, or less where little memory is left."""
+    """Return a function for the capacity of a cache in bytes: `most`, or less if little memory is available."""
 
     def capacity() -> int:
         left = core.io.memory.available()
@@ -55,14 +55,14 @@ def as_memory_allows(most: int) -> Callable[[], int]:
 
 
 def expect_room_in_full(size: Size, each: int = FULL_BYTES) -> None:
-    """Refuse to make a result of (H, W) pixels that would take more memory than is left.
+    """Check that the available memory is enough for a full-size result.
 
     Args:
         size: (H, W).
-        each: bytes that a pixel takes.
+        each: bytes per pixel.
 
     Raises:
-        UserError: with a way out.
+        UserError: too little memory; the message contains a remedy.
     """
     needed, left = each * size[0] * size[1], core.io.memory.available()
     if left is not None and needed > left:
@@ -73,11 +73,11 @@ def expect_room_in_full(size: Size, each: int = FULL_BYTES) -> None:
 
 
 def expect_few_sentences(words: str, preset: str, templates: str | None) -> None:
-    """Refuse words that make more sentences than one visitor may have read: 40,000 take nano a minute.
+    """Check that words and templates make at most `MOST_SENTENCES` sentences: nano needs a minute for 40,000.
 
     Raises:
-        UserError: with a way out.
-        InputError: words that cannot be read, or an unknown preset.
+        UserError: too many sentences; the message contains a remedy.
+        InputError: unreadable words, or an unknown preset.
     """
     prompts = len(core.text.vocabulary.parse_vocabulary(words).prompts)
     chosen = templates or core.presets.preset_by_name(preset).templates
@@ -90,16 +90,16 @@ def expect_few_sentences(words: str, preset: str, templates: str | None) -> None
 
 
 def expect_room(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> None:
-    """Refuse a picture that would take too long or more memory than is left.
+    """Check that a picture does not take too long or more memory than is available.
 
     Args:
-        segmenter: that is to see it.
+        segmenter: segmenter for the picture.
         size: (H, W) of the picture.
-        preset: how it is to be laid out.
-        short_side: pixels along the short side; None for the preset's.
+        preset: preset of the layout.
+        short_side: pixels along the short side; None for the preset's value.
 
     Raises:
-        UserError: with a size that would do.
+        UserError: too many patches; the message contains a suitable size.
         InputError: more patches than the core accepts.
     """
     patches = _patches(segmenter, size, preset, short_side)
@@ -135,11 +135,11 @@ MAPS = ("labels", "regions", "confidence")
 
 @dataclass(frozen=True)
 class Squeezed:
-    """A map of whole numbers from 0, compressed.
+    """Compressed map of non-negative integers.
 
     Attributes:
-        data: by zlib.
-        kind: type of the numbers.
+        data: values compressed by zlib.
+        kind: type of the values.
         size: (H, W).
     """
 
@@ -149,32 +149,32 @@ class Squeezed:
 
     @classmethod
     def of(cls, values: npt.NDArray[np.int32]) -> Squeezed:
-        """Squeeze a map (H, W) in the smallest unsigned type that holds it."""
+        """Compress a map (H, W) in the smallest sufficient unsigned type."""
         most = int(values.max())
         kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
         return cls(zlib.compress(np.ascontiguousarray(values, kind), FAST), kind, values.shape)
 
     def values(self) -> npt.NDArray[np.int32]:
-        """The map as it was."""
+        """Return the original map."""
         flat = np.frombuffer(zlib.decompress(self.data), self.kind)
         return flat.reshape(self.size).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
 class Packed(Generic[Result]):
-    """A result with maps of little more than two (or four) bytes a pixel instead of twelve.
+    """Compact result: its maps take little more than two (or four) bytes per pixel instead of twelve.
 
-    Labels and regions, which are the same over wide areas, are compressed, and come back as they were. So does
-    confidence where the result is in the picture's own size and may leave the page as it is; of a larger picture it
-    comes back to three digits (float16): enough to be shown, and what leaves the page is made anew, see
+    Labels and regions are constant over wide areas; they are compressed without loss. Confidence is also exact if the
+    result has the picture's own size and may be exported as it is. For a larger picture, confidence is rounded to three
+    digits (float16): this is enough for display, and exports are computed again, see
     docs/decisions/021-display-size.md.
 
     Attributes:
         kind: class of the result.
-        labels: in the smallest unsigned type that holds all class names.
-        regions: likewise, one more than the region: 0 where there is none.
-        confidence: (H, W) float16, or float32 as it was.
-        rest: every other field, by name.
+        labels: labels, in the smallest sufficient unsigned type.
+        regions: number of the region plus one, in such a type; 0 = no region.
+        confidence: (H, W) float16, or float32 if exact.
+        rest: all other fields by name.
     """
 
     kind: type[Result]
@@ -185,7 +185,7 @@ class Packed(Generic[Result]):
 
     @classmethod
     def of(cls, result: Result, *, exact: bool) -> Packed[Result]:
-        """Pack a result, with its confidence as it is or to three digits; the result is not kept alive."""
+        """Pack a result, with exact confidence or three digits of it; the result object is not referenced."""
         fields = [field.name for field in dataclasses.fields(result)]
         return cls(
             kind=type(result),
@@ -196,7 +196,7 @@ class Packed(Generic[Result]):
         )
 
     def result(self) -> Result:
-        """The result, its maps as the core gives them: int32, int32, float32."""
+        """Return the result; its maps have the types of the core: int32, int32, float32."""
         return self.kind(
             labels=self.labels.values(),
             regions=self.regions.values() - 1,
@@ -206,23 +206,23 @@ class Packed(Generic[Result]):
 
     @property
     def nbytes(self) -> int:
-        """Memory that keeping it takes."""
+        """Memory of the maps, in bytes."""
         return len(self.labels.data) + len(self.regions.data) + self.confidence.nbytes
 
 
 @dataclass(frozen=True)
 class PictureKey:
-    """Which picture a result belongs to, and how the model saw it: small enough to keep for each visitor.
+    """Key of an encoded picture: its file, layout and model; small enough to store for each visitor.
 
     Attributes:
         picture: digest of the file.
-        preset: how it was laid out.
-        short_side: pixels that the model sees along the short side; None for the preset's.
-        model: key of the model that saw it: it stays that one when the page runs another.
-        model_id: its fingerprint.
+        preset: preset of the layout.
+        short_side: pixels of the model input along the short side; None for the preset's value.
+        model: key of the model that encoded it; unchanged when the page switches to another model.
+        model_id: fingerprint of that model.
         grid: (h, w) in patches.
-        layers: blocks of that model.
-        heads: heads of each block.
+        layers: number of blocks of that model.
+        heads: number of heads of each block.
     """
 
     picture: str
@@ -237,12 +237,12 @@ class PictureKey:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A picture that is ready for words.
+    """Encoded picture, ready to be segmented by words.
 
     Attributes:
-        encoding: of the core; its frame is the whole picture's.
-        pixels: (H, W, 3), the part that gets labels, at `size`.
-        shown: (H, W, 3), the same at the size at which it is shown: small pictures are enlarged.
+        encoding: encoding from the core; its frame is that of the whole picture.
+        pixels: (H, W, 3), labelled area of the picture, at `size`.
+        shown: (H, W, 3), the same area at display size; small pictures are enlarged.
         patches: (h*cell, w*cell, 3), the model input, a whole number of pixels for each patch.
     """
 
@@ -253,40 +253,40 @@ class Entry:
 
     @property
     def size(self) -> Size:
-        """(H, W) at which the page labels it: that of the picture, or what is shown of a larger one."""
+        """(H, W) of the page's labels: the picture's own size, or the display size of a larger picture."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
     @property
     def complete(self) -> bool:
-        """Whether that is the frame of the core's labels: then what the page shows may leave it as it is."""
+        """True if `size` is the frame of the core's labels: then the displayed result may be exported as it is."""
         return self.size == self.encoding.frame.labels
 
     @property
     def nbytes(self) -> int:
-        """Memory that keeping it takes, with the regions that the core keeps beside it."""
+        """Memory of the entry in bytes, with the regions that the core caches for it."""
         e = self.encoding
         tensors = (e.patches, e.cls, e.affinity, e.last_input)
         pictures = {id(picture): picture for picture in (e.model_input, self.pixels, self.shown, self.patches)}
-        regions = KEPT_FOR_EACH * self.pixels.size // 3  # a byte a pixel each
+        regions = KEPT_FOR_EACH * self.pixels.size // 3  # one byte per pixel each
         held = sum(picture.nbytes for picture in pictures.values())
         return regions + held + sum(t.numel() * t.element_size() for t in tensors)
 
 
 class Pictures:
-    """Encoded pictures of everybody, by content; threads share one."""
+    """Cache of encoded pictures by content, shared by all visitors and threads."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Create an empty cache."""
         self._kept: LRUCache[Entry] = LRUCache(as_memory_allows(KEPT_PICTURE_BYTES), lambda entry: entry.nbytes)
 
     def encoded(
         self, segmenter: Segmenter, path: str | None, preset: str, short_side: int | None
     ) -> tuple[PictureKey, Entry, bool]:
-        """A picture as the model sees it, and whether it had been encoded before.
+        """Return the key and the entry of a picture, and whether it was cached; encode it if it was not.
 
         Raises:
-            UserError: there is no picture, or its file has gone.
-            CliptraseError: the file is no usable picture.
+            UserError: there is no picture, or its file has been removed.
+            CliptraseError: the file is not a usable picture.
         """
         if not path:
             raise UserError("There is no picture yet. Upload one, or pick an example.")
@@ -298,18 +298,18 @@ class Pictures:
         return PictureKey(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, reused
 
     def forget(self, pictures: Collection[str]) -> int:
-        """Drop the entries of pictures, by their digests; how many there were."""
+        """Remove the entries of pictures by their digests; return the number of removed entries."""
         return self._kept.discard(lambda key: isinstance(key, tuple) and key[0] in pictures)
 
     def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
-        """The entry of a picture if it is in memory."""
+        """Return the entry of a picture if it is in memory, else None."""
         return self._kept.peek((digest(path), preset, short_side, key_of(segmenter), segmenter.model_id))
 
     def again(self, segmenter: Segmenter, seen: PictureKey, path: str | None) -> Entry:
-        """The entry of a picture that was seen: from memory, else from its file if that is still the same.
+        """Return the entry of a picture encoded before: from memory, else from its file if that is unchanged.
 
         Raises:
-            UserError: another picture is there by now.
+            UserError: the picture has been replaced.
         """
         kept = self._kept.peek((seen.picture, seen.preset, seen.short_side, seen.model, seen.model_id))
         if kept is not None:
@@ -319,16 +319,16 @@ class Pictures:
 
 
 def expect_same(seen: PictureKey, path: str | None) -> None:
-    """Raise UserError unless the file still holds the picture that was seen."""
+    """Raise UserError unless the file still contains the picture that was encoded."""
     if not path or digest(path) != seen.picture:
         raise UserError("This picture has been replaced. Press Segment to work on the new one.")
 
 
 def digest(path: str) -> str:
-    """Short hash of a file's content; a file that has not been touched since is not read again.
+    """Return a short hash of a file's content; an unchanged file is not read again.
 
     Raises:
-        UserError: the file has gone.
+        UserError: the file has been removed.
     """
     try:
         known = Path(path).stat()
@@ -340,14 +340,14 @@ def digest(path: str) -> str:
 @lru_cache(maxsize=KEPT_DIGESTS)
 def _digest(path: str, *_state: int) -> str:
     with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()[:24]  # at most the upload limit
+        return hashlib.sha256(file.read()).hexdigest()[:24]  # no larger than the upload limit
 
 
 def labelled_pixels(entry: Entry, seen: PictureKey, path: str | None) -> drawing.Picture:
-    """(H, W, 3), the part of a picture that gets labels, in full; a paper preset labels its centre.
+    """Return the labelled area of a picture at full size, (H, W, 3); a paper preset labels the centre.
 
     Raises:
-        UserError: the picture has been replaced or has gone.
+        UserError: the picture has been replaced or removed.
     """
 
     if path is None:
@@ -359,10 +359,10 @@ def labelled_pixels(entry: Entry, seen: PictureKey, path: str | None) -> drawing
 
 
 def seen_box(frame: Frame, size: Size) -> drawing.Box:
-    """The part of a picture that the model saw, as (left, top, right, bottom) in pixels of it at (H, W)."""
+    """Return the area of the model input as (left, top, right, bottom), in pixels of the picture at size (H, W)."""
     tall, wide = (whole / resized for whole, resized in zip(size, frame.resized, strict=True))
     top, left = frame.crop
-    # Clamped: rounding must not leave the picture by a hair.
+    # Clamp, so that rounding errors do not cross the edge of the picture.
     right = min((left + frame.model[1]) * wide, size[1])
     bottom = min((top + frame.model[0]) * tall, size[0])
     return left * wide, top * tall, right, bottom
@@ -389,6 +389,6 @@ def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None
 
 
 def _labelled(encoding: ImageEncoding, pixels: drawing.Picture, shown: drawing.Picture) -> drawing.Picture:
-    """A whole picture at the size at which the page labels it: what is shown, unless that was enlarged."""
+    """Return a whole picture at the size of the page's labels: the display size, unless that is enlarged."""
     smaller = max(encoding.frame.labels) < max(shown.shape[:2])
     return pixels if smaller else shown

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """One pixel's answer.
+    """Classes and region of one pixel.
 
     Attributes:
-        row: of the pixel in the picture's own size, from 0.
-        column: of the pixel, from 0.
-        shown: class that the picture shows there.
-        colour: of that class, as CSS writes it.
-        candidates: classes by the probability that the patch there gives them by itself, likeliest first.
-        mixed: whether another class is shown because scores are mixed between patches.
-        abstained: whether the threshold made it background.
-        region: which region claims the pixel; None where there is none, or where regions do not vote.
-        region_area: its share of the picture.
-        region_class: what most of its pixels are by themselves.
-        region_share: how many of them.
+        row: row of the pixel in the picture's own size, from 0.
+        column: column of the pixel, from 0.
+        shown: displayed class of the pixel.
+        colour: CSS colour of that class.
+        candidates: classes by their probability for the pixel's patch alone, likeliest first.
+        mixed: True if another class is displayed because scores are mixed between patches.
+        abstained: True if the threshold made the pixel background.
+        region: region of the pixel; None if there is none, or if regions do not vote.
+        region_area: share of the picture that the region covers.
+        region_class: most frequent class of the region's pixels before the vote.
+        region_share: share of the region's pixels with that class.
     """
 
     row: int
@@ -51,7 +51,7 @@ class Point:
 
 
 def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
-    """How well each word suits each patch; errors as in `point_at`."""
+    """Compute the scores of each word for each patch; errors as in `point_at`."""
     segmenter, entry = service.encoded(run, path)
     asked = run.asked
     with for_people():
@@ -68,28 +68,28 @@ def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
 
 
 def spots_of(service: Service, run: Run, path: str | None) -> dict[str, Any]:
-    """What every patch says by itself, for the browser (static/spot.js); errors as in `point_at`."""
+    """Return the class probabilities of every patch alone, for the browser (static/spot.js); errors as `point_at`."""
     probabilities, result = scores_of(service, run, path).class_probabilities.numpy(), service.again(run, path).result
     return {
         "spots": spots_code(probabilities),
-        "scored": len(probabilities),  # classes that patches were compared with
+        "scored": len(probabilities),  # number of classes that patches were compared with
         "vote": bool(result.settings["vote"] and result.patch_clusters.max() >= 0),
     }
 
 
 def point_at(service: Service, run: Run, path: str | None, x: float, y: float, shown: Shown | None = None) -> Point:
-    """Ask for a point of the shown picture.
+    """Return the classes and the region at a point of the displayed picture.
 
     Args:
-        service: that made the run.
-        run: what is shown.
-        path: the picture's file, for when it is no longer in memory.
-        x: column in pixels of the shown picture.
-        y: row in pixels of the shown picture.
-        shown: of the run, where something else is shown than its own result.
+        service: service that made the run.
+        run: displayed run.
+        path: file of the picture, in case it is no longer in memory.
+        x: column in pixels of the displayed picture.
+        y: row in pixels of the displayed picture.
+        shown: displayed state of the run, if it differs from the run's own result.
 
     Raises:
-        UserError: the picture or the model is another one by now.
+        UserError: the picture or the model has been replaced.
     """
 
     cut = service.again(run, path)
@@ -98,7 +98,7 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
     row, column = _pixel((y, x), cut.shown.shape[:2], scores.size)
     place = _pixel((y, x), cut.shown.shape[:2], result.size)
     with for_people():
-        # Of the patch and not of the pixel: the browser says the same numbers while the pointer moves.
+        # Scores of the patch, not of the pixel: the browser shows the same numbers while the pointer moves.
         candidates = scores.of_patch(*core.io.geometry.patch_at(y, x, cut.shown.shape[:2], run.seen.grid))
     labels, names = result.labels, result.class_names
     if shown is not None and shown.changed:
@@ -127,6 +127,6 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
 
 
 def _pixel(point: tuple[float, float], shown: Size, size: Size) -> tuple[int, int]:
-    """(row, column) at a size of the pixel under a point (down, across) of the shown picture."""
+    """Return the pixel (row, column) at another size under a point (down, across) of the displayed picture."""
     row, column = (min(int(at * to / of), to - 1) for at, of, to in zip(point, shown, size, strict=True))
     return row, column

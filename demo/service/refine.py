@@ -1,4 +1,4 @@
-"""Refine a result: the refiners that can run here, and one run of one of them. Imports no Gradio."""
+"""Refinement of a result: the available refiners, and one run of one of them. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Step = Callable[[float, str], None]
 NO_MODEL = "edges"
 MEGABYTES = {name: megabytes for name, megabytes, _ in REFINERS}
 WORKING_BYTES = 4_000_000_000
-"""What Meta's models take at work beside their weights: they always see 1024 x 1024 pixels."""
+"""Working memory of Meta's models beside their weights: their input is always 1024 x 1024 pixels."""
 
 
 def mode_of(refiner: str, mode: Any) -> Any:
-    """The mode that counts: a refiner without a model has one only."""
+    """Return the effective mode: a refiner without a model has only one."""
     return REFINE_MODES[0] if refiner == NO_MODEL else mode
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """What was asked of a refiner: enough to find or repeat it, small enough to keep for each visitor.
+    """Request to a refiner: enough to find or repeat its result, small enough to store for each visitor.
 
     Attributes:
-        run: whose boundaries.
+        run: run whose boundaries are refined.
         refiner: one of `REFINERS`.
-        mode: one of `REFINE_MODES`; says nothing where the refiner is no SAM.
-        keep: numbers of the components whose masks are taken; None leaves it to their quality.
+        mode: one of `REFINE_MODES`; without effect if the refiner is not a SAM.
+        keep: numbers of the components whose masks are used; None selects masks by their quality.
     """
 
     run: Run
@@ -46,19 +46,19 @@ class Refinement:
 
     @property
     def token(self) -> str:
-        """One short text that differs when anything but the choice of components does."""
+        """Short hash of run, refiner and mode, but not of the chosen components."""
         said = repr((self.run, self.refiner, self.mode))
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 @dataclass(frozen=True, eq=False)
 class RefinedView:
-    """A result before and after refinement, in one frame.
+    """Result before and after refinement, in one frame.
 
     Attributes:
-        asked: what was asked for.
-        before: coarse.
-        after: refined.
+        asked: request for the refinement.
+        before: coarse result.
+        after: refined result.
         pixels: (H, W, 3), the picture at the size of the labels.
         refined: `after.result`, with its report.
     """
@@ -71,17 +71,17 @@ class RefinedView:
 
 
 def quietly(share: float, text: str) -> None:
-    """The step that tells nobody."""
+    """Ignore the progress of a step."""
 
 
 def is_here(name: str) -> bool:
-    """Whether a refiner can run without a download."""
+    """Return whether a refiner can run without a download."""
 
     return core.refine.is_here(name)
 
 
 def expect_here(name: str) -> None:
-    """Raise UserError if a refiner's weights would have to be fetched."""
+    """Raise UserError if a refiner's weights would have to be downloaded."""
     if not is_here(name):
         here = ", ".join(known for known, *_ in REFINERS if is_here(known))
         raise UserError(
@@ -91,11 +91,11 @@ def expect_here(name: str) -> None:
 
 
 def fetch(name: str, step: Step) -> None:
-    """Bring the weights of one of Meta's models onto this machine; the next run loads them.
+    """Download the weights of one of Meta's models to this machine; the next run loads them.
 
     Args:
         name: one of `REFINERS`.
-        step: told (share in [0, 1], what happens); what it raises ends the download.
+        step: progress callback (share in [0, 1], description); an exception from it ends the download.
 
     Raises:
         UserError: no network, a full disk, or a file that is not Meta's.
@@ -119,16 +119,16 @@ def make_refined(
     """Refine one result.
 
     Args:
-        cut: coarse.
+        cut: coarse result.
         pixels: (H, W, 3), the picture in the frame of the labels.
-        asked: by whom, how, and which components.
-        device: for SAM.
-        step: told (share in [0, 1], what happens); what it raises ends the work.
-        shown: the same result and picture at the size at which the page shows them, where SAM is asked.
+        asked: refiner, mode and components.
+        device: device for SAM.
+        step: progress callback (share in [0, 1], description); an exception from it ends the work.
+        shown: the same result and picture at display size, as input for SAM.
 
     Raises:
-        UserError: the weights are not here, or there is too little memory for them.
-        CliptraseError: weights that do not fit, or no such component.
+        UserError: the weights are not on this machine, or there is too little memory for them.
+        CliptraseError: weights that do not fit, or an unknown component.
     """
 
     expect_here(asked.refiner)
@@ -140,7 +140,7 @@ def make_refined(
 
 
 def _expect_room(name: str, device: str) -> None:
-    """A process that takes more memory than there is would be ended without a word, with everybody's work."""
+    """Raise UserError if memory is too small: the system would end the process without a message, for all visitors."""
 
     left = core.io.memory.available()
     if name not in core.refine.sam_checkpoints.PUBLISHED or device != "cpu" or left is None:

@@ -1,5 +1,5 @@
-"""A downloaded archive back: its record and, where it holds it, the picture. Nothing is unpacked onto the disk, and
-nothing is unpacked before its size is known. Anybody may have written the archive. Imports no Gradio."""
+"""Reader of downloaded archives: the record of a result and, if included, the picture. An archive may come from
+anybody: nothing is unpacked to disk, and nothing is unpacked before its size is known. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from cliptrase_core.refine import Fix
 
 MOST_LISTED = 1_000_000
-"""Bytes of an archive's list of files: 5,000 masks are half of it. A list is read whole before anything else."""
+"""Maximum bytes of an archive's list of files: 5,000 masks need half of it. The whole list is read first."""
 MOST_UNPACKED = 4_000_000_000
-"""Bytes of all files together, as the list says; what is larger is no result of a picture that the page takes."""
+"""Maximum bytes of all files together, by the list; no picture that the page accepts has a larger result."""
 MOST_RECORD = 40_000_000
-"""Bytes of a record: the run lengths of a noisy result of 50 megapixels."""
+"""Maximum bytes of a record: the run lengths of a noisy result of 50 megapixels."""
 MOST_RECORDS = 20
 _END = struct.Struct("<4s4H2IH")
 _WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -38,19 +38,19 @@ _WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @dataclass(frozen=True)
 class Saved:
-    """What a record says, and the picture where the archive holds it.
+    """Content of a record, and the picture if the archive contains it.
 
     Attributes:
-        picture: name of its file.
-        size: (height, width) of it.
-        asked: for what, on the model that the page runs.
-        model: key of the one that answered then.
-        areas: share of the picture, by class.
-        refiner: of the boundaries, or None.
-        mode: of that refiner.
-        keep: numbers of the components whose masks a person took; None left it to their quality.
-        fixes: made by hand.
-        content: the picture's file, or None.
+        picture: file name of the picture.
+        size: (height, width) of the picture.
+        asked: request of the result, for the model that the page runs.
+        model: key of the model that made the result.
+        areas: share of the picture by class.
+        refiner: refiner of the boundaries, or None.
+        mode: mode of that refiner.
+        keep: numbers of the components whose masks the user chose; None if they were selected by quality.
+        fixes: fixes made by hand.
+        content: content of the picture's file, or None.
     """
 
     picture: str
@@ -66,34 +66,34 @@ class Saved:
 
     @property
     def automatic(self) -> SegmentRequest:
-        """The same with clustering values that suit picture and model."""
+        """The same request with automatic eps and min_samples, which suit picture and model."""
         return replace(self.asked, eps=None, min_samples=None)
 
     @property
     def changed(self) -> bool:
-        """Whether boundaries were refined, or something fixed by hand."""
+        """True if boundaries were refined or something was fixed by hand."""
         return self.refiner is not None or bool(self.fixes)
 
     def shown(self, run: Run) -> Shown:
-        """What was shown of a run: coarse or refined, fixed by hand."""
+        """Return the displayed state of a run: coarse or refined, with the fixes made by hand."""
         refinement = None if self.refiner is None else Refinement(run, self.refiner, self.mode, self.keep)
         return Shown(run, refinement, self.fixes)
 
 
 def packed_name(picture: str) -> str:
-    """What an archive calls the picture."""
+    """Return the name of a picture in an archive."""
     path = Path(picture)
     return core.io.export.safe_stem(path.stem) + path.suffix
 
 
 def read_archive(path: str | None) -> Saved:
-    """Read back what `demo.service.download.bundle` wrote.
+    """Read an archive written by `demo.service.download.bundle`.
 
     Args:
-        path: of the uploaded archive.
+        path: path of the uploaded archive.
 
     Raises:
-        UserError: no archive, a damaged or an unreasonable one, or one without exactly one record of ours.
+        UserError: not an archive, a damaged or unreasonable one, or one without exactly one record of this program.
     """
     if not path:
         raise _refusal("nothing")
@@ -107,14 +107,14 @@ def read_archive(path: str | None) -> Saved:
 
 
 def _expect_short_list(file: IO[bytes]) -> None:
-    """Refuse an archive by its last bytes, before its list is read: that takes a hundred times the list's memory."""
+    """Refuse an archive with a long list of files, by its last bytes: reading a list needs 100 times its memory."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 42))
     tail = file.read()
     if len(tail) < _END.size:
         raise _refusal("no archive")
     mark, *_, listed, _, comment = _END.unpack(tail[-_END.size :])
-    if mark != b"PK\5\6" or comment or tail[:4] == b"PK\6\7":  # with a comment, or of more than 4 GB: none of ours
+    if mark != b"PK\5\6" or comment or tail[:4] == b"PK\6\7":  # a comment or over 4 GB: another program's
         raise _refusal("no archive" if mark != b"PK\5\6" else "an archive of another program")
     if listed > MOST_LISTED:
         raise _refusal("an archive of too many files")
@@ -140,7 +140,7 @@ def _read(archive: zipfile.ZipFile) -> Saved:
 
 
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """A file of the archive; never more than the list says."""
+    """Read a file of the archive; never more bytes than the list states."""
     if entry.flag_bits & 1 or entry.compress_type not in _WAYS:
         raise _refusal("an archive of another program")
     with archive.open(entry) as file:
@@ -151,7 +151,7 @@ def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _record(content: bytes) -> dict[str, Any] | None:
-    """A record of ours, or None."""
+    """Return a record of this program, or None for other content."""
     try:
         record = json.loads(content)
     except (ValueError, RecursionError):
@@ -160,7 +160,7 @@ def _record(content: bytes) -> dict[str, Any] | None:
 
 
 def _understood(record: Mapping[str, Any]) -> Saved:
-    """What a record says; the core checks its options as it checks everybody's."""
+    """Convert a record; the core checks its options in the same way as those of any request."""
     try:
         settings, shape = record["settings"], [int(side) for side in record["settings"]["original_size"]]
         given = {one.name: settings[one.name] for one in options_of(SegmentOptions) if one.name in settings}
@@ -189,12 +189,12 @@ def _understood(record: Mapping[str, Any]) -> Saved:
 
 
 def _as_chosen(asked: SegmentRequest, automatic: Any) -> SegmentRequest:
-    """The same, with what was left to preset, method and model left to them again.
+    """Return the request with its automatic options unset, so that preset, method and model decide them again.
 
     Args:
-        asked: every option as it was in effect.
-        automatic: names of those that were left; None in older records and those of the command line: then what equals
-            that choice counts as left to it.
+        asked: request with the effective value of every option.
+        automatic: names of the automatic options; None in older records and those of the command line: then an option
+            counts as automatic if it equals the automatic choice.
     """
     if automatic is None:
         method, preset = core.methods.registry.method_by_name(asked.method), core.presets.preset_by_name(asked.preset)

@@ -1,4 +1,4 @@
-"""A request to segment, and its result. Imports no Gradio."""
+"""Request to segment a picture, and its result. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SegmentRequest(SegmentOptions, LayoutOptions):
-    """Everything that decides a result besides the picture; equal ones have equal results.
+    """Everything that decides a result besides the picture; equal requests have equal results.
 
     The options are those of `SegmentOptions` and `LayoutOptions`.
 
     Attributes:
-        words: vocabulary, as `parse_vocabulary` reads it.
-        model: which loaded model, by its key; None for the one that the page started with.
+        words: vocabulary in the syntax of `parse_vocabulary`.
+        model: key of a loaded model; None for the model that the page started with.
     """
 
     words: str
@@ -35,13 +35,13 @@ class SegmentRequest(SegmentOptions, LayoutOptions):
 
     @property
     def of_segment(self) -> dict[str, Any]:
-        """Keyword arguments of `Segmenter.segment`, the threshold apart."""
+        """Keyword arguments of `Segmenter.segment`, without the threshold."""
         names = [one.name for one in options_of(SegmentOptions) if one.name != "threshold"]
         return {name: getattr(self, name) for name in names}
 
     @property
     def automatic(self) -> list[str]:
-        """Names of the options that are left to preset, method and model."""
+        """Names of the unset options, which preset, method and model decide."""
         return [one.name for one in options_of(type(self)) if one.unset and getattr(self, one.name) is None]
 
     @property
@@ -52,34 +52,34 @@ class SegmentRequest(SegmentOptions, LayoutOptions):
 
     @property
     def before_vote(self) -> SegmentRequest:
-        """What pixels say by themselves: the same for every clustering, so that it is made once."""
+        """Request for the labels before the vote; the same for every clustering, so the result is computed once."""
         return replace(self, vote=False, threshold=0.0, denoise="cls", eps=None, min_samples=None)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One result that a visitor looks at: enough to find or repeat it, small enough to keep for each visitor."""
+    """One result of a visitor: enough to find or repeat it, small enough to store for each visitor."""
 
     seen: PictureKey
     asked: SegmentRequest
 
     @property
     def token(self) -> str:
-        """One short text that differs when anything differs."""
+        """Short hash of all fields."""
         return hashlib.sha256(repr(self).encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentView:
-    """A segmented picture, ready to be shown or to be handed on.
+    """Segmented picture, ready for display or export.
 
     Attributes:
-        run: which picture, and what was asked.
-        shown: (H, W, 3), the picture at the size at which it is shown.
+        run: key of the picture, and request.
+        shown: (H, W, 3), the picture at display size.
         patches: (h*cell, w*cell, 3), the model input.
-        result: its maps at `Entry.size` for the page, in the frame of `Frame.labels` for whatever leaves it.
-        reused: whether the picture had been encoded before.
-        kept: whether the whole result had been made before.
+        result: segmentation; its maps have `Entry.size` for the page, and the frame of `Frame.labels` for exports.
+        reused: True if the encoded picture was cached.
+        kept: True if the whole result was cached.
     """
 
     run: Run
@@ -91,18 +91,18 @@ class SegmentView:
 
     @cached_property
     def legend(self) -> list[LegendRow]:
-        """Classes that are present, largest first."""
+        """Present classes, largest first."""
 
         return core.viz.palette.legend(self.result)
 
     @property
     def labels(self) -> npt.NDArray[np.int32]:
-        """(H, W), labels at the size at which the picture is shown."""
+        """(H, W), labels at display size."""
         return self._as_shown(self.result.labels)
 
     @property
     def regions(self) -> npt.NDArray[np.int32]:
-        """(H, W), regions likewise."""
+        """(H, W), regions at display size."""
         return self._as_shown(self.result.regions)
 
     def _as_shown(self, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

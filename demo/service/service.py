@@ -1,8 +1,8 @@
-"""What the page asks the core for: loaded models, each picture encoded once. Imports no Gradio.
+"""Service for the page: calls the core with loaded models, and encodes each picture once. Imports no Gradio.
 
-The core (and torch with it) is imported inside functions, by the thread that loads the model: the page is drawn
-meanwhile. Results are kept by the content of the picture, never by person, at the size at which they are shown, and
-never changed once made; what leaves the page is made at full size when it is asked for.
+The core (and torch with it) is imported inside functions, by the thread that loads the model, so that the page is drawn
+meanwhile. Results are cached at display size, by the content of the picture and never by visitor; they are never
+changed. Exports are computed at full size on request.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """The models and what they have seen lately; threads and visitors share one."""
+    """Models and caches of recent results, shared by all threads and visitors."""
 
     def __init__(self, settings: Settings, holder: ModelRegistry | None = None) -> None:
-        """Remember what to run; nothing is loaded before `start` or the first request."""
+        """Create empty caches; no model is loaded before `start` or the first request."""
         self.holder = holder or ModelRegistry(settings)
         self._pictures = Pictures()
         self._results: LRUCache[Packed[Segmentation]] = LRUCache(
@@ -76,25 +76,25 @@ class Service:
         self._depths: LRUCache[list[LayerGlobals]] = LRUCache(KEPT_DEPTHS)
 
     def start(self) -> None:
-        """Begin to load in the background; calling it again does nothing."""
+        """Start loading the model in the background; further calls do nothing."""
         return_large_blocks()
         self.holder.start()
 
     def status(self) -> Status:
-        """What runs now, or what is being waited for; never waits itself."""
+        """Return the status of the running model, or of its loading, without waiting."""
         return self.holder.status()
 
     def segment(self, path: str | None, asked: SegmentRequest, *, full: bool = False) -> SegmentView:
-        """Divide a picture among words; a picture that was seen lately is not encoded again.
+        """Segment a picture by words; a cached picture is not encoded again.
 
         Args:
-            path: the picture's file.
+            path: file of the picture.
             asked: everything else that decides the result.
-            full: at the picture's own size, for what leaves the page: of a large picture it is made anew and not kept.
-                The page itself shows and keeps results at the size of a screen.
+            full: True for a result at the picture's own size, for exports: for a large picture it is computed again and
+                not cached. The page itself shows and caches results at display size.
 
         Raises:
-            UserError: something that the person can mend.
+            UserError: an error that the user can fix.
         """
         segmenter = self.holder.segmenter(asked.model)
         with for_people():
@@ -103,29 +103,29 @@ class Service:
             return self._cut(segmenter, Run(seen, asked), entry, reused, full)
 
     def again(self, run: Run, path: str | None, *, full: bool = False) -> SegmentView:
-        """A result that was shown before, from memory or made once more; `full` as for `segment`.
+        """Return a result that was shown before, from memory or computed again; `full` as for `segment`.
 
         Raises:
-            UserError: the picture or the model is another one by now.
+            UserError: the picture or the model has been replaced.
         """
         segmenter, entry = self.encoded(run, path)
         with for_people():
             return self._cut(segmenter, run, entry, reused=True, full=full)
 
     def forget(self, paths: Iterable[str]) -> int:
-        """Drop everything that was computed from pictures, before their files go.
+        """Remove everything that was computed from pictures, before their files are deleted.
 
         Args:
-            paths: of files; those that are no pictures, or have gone, do no harm.
+            paths: paths of files; missing files and files of other kinds are ignored.
 
         Returns:
-            How many encoded pictures, results and maps there were.
+            Number of removed encoded pictures, results and maps.
         """
         gone = set()
         for path in paths:
             with suppress(UserError):
                 gone.add(digest(path))
-        if self.status().ready:  # else the library is not there yet, and nothing was made
+        if self.status().ready:  # else the core is not loaded, and nothing was computed
             core.refine.refiners.forget_pictures()
         stores: tuple[LRUCache[Any], ...] = (
             *(self._results, self._refined, self._fixed, self._captures, self._maps, self._matrices, self._depths),
@@ -135,33 +135,33 @@ class Service:
         )
 
     def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
-        """A picture that a model has encoded lately; None if it has not."""
+        """Return the cached entry of a picture for a model, or None."""
         return self._pictures.known(segmenter, path, preset, short_side)
 
     def encoded(self, run: Run, path: str | None) -> tuple[Segmenter, Entry]:
-        """The model and the encoded picture of a run, for whoever asks the core for more.
+        """Return the model and the encoded picture of a run, for further calls of the core.
 
         Raises:
-            UserError: the picture or the model is another one by now.
+            UserError: the picture or the model has been replaced.
         """
         segmenter = self._same_model(run.seen)
         with for_people():
             return segmenter, self._pictures.again(segmenter, run.seen, path)
 
     def refine(self, asked: Refinement, path: str | None, step: Step = quietly, *, full: bool = False) -> RefinedView:
-        """A result with better boundaries; the picture is not encoded again.
+        """Refine the boundaries of a result; the picture is not encoded again.
 
         Args:
-            asked: whose boundaries, by whom, how.
-            path: the picture's file.
-            step: told (share in [0, 1], what happens); what it raises ends the work.
-            full: as for `segment`; SAM is asked about what is shown in either case, so its components are the same.
+            asked: run, refiner and mode.
+            path: file of the picture.
+            step: progress callback (share in [0, 1], description); an exception from it ends the work.
+            full: as for `segment`; SAM always gets the picture at display size, so its components are the same.
 
         Raises:
-            UserError: the picture or the model is another one by now, or the refiner cannot run.
+            UserError: the picture or the model has been replaced, or the refiner cannot run.
         """
         segmenter, entry = self.encoded(asked.run, path)
-        expect_same(asked.run.seen, path)  # what is refined is what the picture's box shows
+        expect_same(asked.run.seen, path)  # refine only the picture that the page shows
         before, device = self.again(asked.run, path), str(segmenter.device)
         with for_people():
             if full and not entry.complete:
@@ -180,7 +180,7 @@ class Service:
     def shown(
         self, what: Shown, path: str | None, step: Step = quietly, *, full: bool = False
     ) -> tuple[SegmentView, drawing.Picture]:
-        """A result as it is shown, and the picture in the frame of its labels; arguments and errors as for `refine`."""
+        """Return the displayed result, and the picture in the frame of its labels; otherwise as `refine`."""
         segmenter, entry = self.encoded(what.run, path)
         if what.refinement is not None:
             better = self.refine(what.refinement, path, step, full=full)
@@ -193,7 +193,7 @@ class Service:
 
         def make(coarse: Segmentation, fixes: tuple[Any, ...]) -> Segmentation:
             device = str(segmenter.device)
-            # In full, SAM is shown what it was shown on the page: its answers are the same.
+            # At full size, SAM gets the same picture as on the page, so that its masks are the same.
             return core.refine.apply_fixes(coarse, pixels, fixes, device=device, seen=entry.pixels, step=step)
 
         def one_more() -> Packed[Segmentation]:
@@ -226,19 +226,19 @@ class Service:
         head: int | None = None,
         direction: str = OUTGOING,
     ) -> PatchAttention:
-        """What one patch of a picture looks at, or who looks at it.
+        """Return the attention from one patch of a picture to all patches, or from all patches to this one.
 
         Args:
-            seen: from `segment` or `open`.
-            path: the picture's file, for when it is no longer in memory.
-            row: from 0.
-            column: from 0.
-            layer: from 1; None takes the last but one.
-            head: from 1; None takes the mean of all.
+            seen: key of the picture, from `segment` or `open`.
+            path: file of the picture, in case it is no longer in memory.
+            row: row of the patch, from 0.
+            column: column of the patch, from 0.
+            layer: layer from 1; None for the last but one.
+            head: head from 1; None for the mean of all.
             direction: one of `DIRECTIONS`.
 
         Raises:
-            UserError: no such patch, layer or head, or the picture or the model is another one by now.
+            UserError: unknown patch, layer or head, or the picture or the model has been replaced.
         """
         with for_people():
             maps, patches = self._maps_of(seen, path, layer, head)
@@ -247,7 +247,7 @@ class Service:
     def look_of_cls(
         self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> PatchAttention:
-        """What [CLS] looks at; arguments and errors as in `look`."""
+        """Return the attention of [CLS]; arguments and errors as in `look`."""
         with for_people():
             maps, patches = self._maps_of(seen, path, layer, head)
             return make_look(seen, maps, patches, None)
@@ -255,7 +255,7 @@ class Service:
     def matrix(
         self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> Matrix:
-        """Who looks at whom, all patches at once; arguments and errors as in `look`."""
+        """Return the attention between all patches, for display; arguments and errors as in `look`."""
         with for_people():
             maps, patches = self._maps_of(seen, path, layer, head)
             return self._matrices.get((seen, maps.layer, head), lambda: make_matrix(seen, maps, patches))[0]
@@ -263,22 +263,22 @@ class Service:
     def maps(
         self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> AttentionMaps:
-        """Who looks at whom in one layer and head; arguments and errors as in `look`."""
+        """Return the attention maps of one layer and head; arguments and errors as in `look`."""
         with for_people():
             return self._maps_of(seen, path, layer, head)[0]
 
     def depth(self, seen: PictureKey, path: str | None) -> list[LayerGlobals]:
-        """Global patches of every layer; computed once for each picture.
+        """Return the global patches of every layer; computed once for each picture.
 
         Raises:
-            UserError: the picture or the model is another one by now.
+            UserError: the picture or the model has been replaced.
         """
         segmenter = self._same_model(seen)
         with for_people():
             return self._depths.get(seen, lambda: self._capture(segmenter, seen, path).depth())[0]
 
     def patch_at(self, seen: PictureKey, x: float, y: float) -> tuple[int, int]:
-        """Patch (row, column) under a point of the inspected picture."""
+        """Return the patch (row, column) under a point of the inspected picture."""
 
         side = drawing.cell_side(seen.grid)
         return core.io.geometry.patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
@@ -300,14 +300,14 @@ class Service:
             expect_room_in_full(entry.encoding.frame.labels)
             result, kept = make(None), False
         else:
-            # A threshold costs nothing, so one kept result serves all of them.
+            # A threshold costs nothing, so one cached result serves all thresholds.
             plain = Run(run.seen, dataclasses.replace(run.asked, threshold=0.0))
             packed, kept = self._results.get(plain, lambda: Packed.of(make(entry.size), exact=entry.complete))
             result = packed.result()
         return SegmentView(run, entry.shown, entry.patches, result.above(run.asked.threshold), reused, kept)
 
     def _same_model(self, seen: PictureKey) -> Segmenter:
-        """The model that saw a picture, whatever the page runs by now."""
+        """Return the model that encoded a picture, even if the page runs another model now."""
         segmenter = self.holder.segmenter(seen.model)
         if seen.model_id != segmenter.model_id:
             raise UserError(f"{seen.model} was loaded anew, with other weights. Press Segment again.")
@@ -321,7 +321,7 @@ class Service:
 
 
 def _picture_of(key: Any) -> str | None:
-    """Digest of the picture that a key of a store is about."""
+    """Return the digest of the picture of a cache key, or None."""
     key = key[0] if isinstance(key, tuple) else key
     key = key.run if isinstance(key, Refinement) else key
     key = key.seen if isinstance(key, Run) else key

@@ -1,4 +1,4 @@
-"""The tour: five computations on one bundled picture that tell how CLIPtrase works. Imports no Gradio."""
+"""The tour: five computations on one bundled picture that explain how CLIPtrase works. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from demo.service.service import Service
 
 EXAMPLE = "mountains"
 POINT = (0.75, 0.2)
-"""Where the tour looks: (down, across) as shares of the picture; a patch of the meadow, much like its neighbours."""
+"""Inspected point, (down, across) in shares of the picture: a patch of the meadow, similar to its neighbours."""
 AROUND = 2
-"""Patches count as near within this many rows and columns."""
+"""Largest distance of near patches, in rows and columns."""
 STEPS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class TourStep:
-    """One step, computed now.
+    """Result of one step.
 
     Attributes:
-        number: from 1.
-        left: (H, W, 3), where the step starts from.
-        right: (H, W, 3), what it gives.
-        facts: numbers by name, for the sentence that goes with the step.
-        seconds: what computing it took.
+        number: number of the step, from 1.
+        left: (H, W, 3), input of the step.
+        right: (H, W, 3), output of the step.
+        facts: numbers by name, for the sentence about the step.
+        seconds: duration of the computation.
     """
 
     number: int
@@ -44,7 +44,7 @@ class TourStep:
 
 
 def tour_example() -> Example:
-    """The picture of the tour.
+    """Return the picture of the tour.
 
     Raises:
         UserError: the bundled examples are missing.
@@ -59,11 +59,11 @@ def tour_step(service: Service, number: int) -> TourStep:
     """Compute one step.
 
     Args:
-        service: whose first model is used.
-        number: 1 to `STEPS`.
+        service: service whose first model is used.
+        number: number of the step, 1 to `STEPS`.
 
     Raises:
-        UserError: no such step, or no model.
+        UserError: unknown step, or no model.
     """
     if not 1 <= number <= STEPS:
         raise UserError(f"The tour has {STEPS} steps.")
@@ -131,7 +131,7 @@ def _regions(cut: SegmentView) -> drawing.Picture:
 
 
 def _moved(before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> float:
-    """Share of patches that do not go where most of their cluster goes; clusters are numbered anew."""
+    """Return the share of patches that do not move with the majority of their cluster; cluster numbers may change."""
     stayed = sum(np.unique(after[before == cluster], return_counts=True)[1].max() for cluster in np.unique(before))
     return 1 - float(stayed) / len(before)
 
@@ -142,7 +142,7 @@ def _counts(cut: SegmentView) -> dict[str, float]:
 
 
 def _shares(look: PatchAttention) -> dict[str, float]:
-    """Where the patch's attention goes before and after recovery, as shares of its sum; the patch itself left out."""
+    """Return shares of attention to global and near patches, before and after recovery; without the patch itself."""
     h, w = look.seen.grid
     rows, columns = np.ogrid[:h, :w]
     own = np.zeros((h, w), dtype=bool)

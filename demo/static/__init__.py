@@ -1,8 +1,8 @@
-"""Files that the browser runs."""
+"""Scripts and styles for the browser."""
 
 from pathlib import Path
 
 
 def static(name: str) -> str:
-    """The text of a file of this folder."""
+    """Return the text of a file in this folder."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")

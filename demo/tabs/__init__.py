@@ -1,1 +1,1 @@
-"""The parts of the page: which components each has, where they stand, and which handler each event calls."""
+"""Sections and tabs of the page: components, layout, and wiring of events to handlers."""

@@ -1,4 +1,4 @@
-"""The Attention tab: what one patch looks at, before and after recovery."""
+"""The Attention tab: attention of one patch, before and after recovery."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 OUTLINED = 8
-"""Global patches that are outlined and listed: more would hide the map."""
+"""Maximum number of global patches that are outlined and listed: more would hide the map."""
 SAME_SCALE, OWN_SCALE = SCALES = ("one scale for all", "each its own")
 
 EMPTY_PATCH = '<p class="hint">Segment a picture, then click one of its patches.</p>'
@@ -43,7 +43,7 @@ _NUMBERS_IN = (
 
 
 def patch_facts(look: PatchAttention | Matrix) -> str:
-    """HTML: one sentence that says what recovery did, and which patch of which layer that is."""
+    """Return HTML: one sentence about the effect of recovery, and the layer, head and patch."""
     h, w = look.seen.grid
     head = "mean of all heads" if look.head is None else f"head {look.head} of {look.seen.heads}"
     where = f"Layer {look.layer} of {look.seen.layers} · {head}"
@@ -55,7 +55,7 @@ def patch_facts(look: PatchAttention | Matrix) -> str:
 
 
 def numbers_table(look: PatchAttention | Matrix) -> str:
-    """HTML: what changed, before and after, and the global patches with both ranks."""
+    """Return HTML: numbers before and after recovery, and the global patches with both ranks."""
     before, after = look.numbers
     incoming = isinstance(look, PatchAttention) and look.direction == INCOMING
     rows = "".join(
@@ -69,7 +69,7 @@ def numbers_table(look: PatchAttention | Matrix) -> str:
 
 
 def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
-    """HTML: for every layer, how much of the attention its global patches take, and how many they are."""
+    """Return HTML: the number of global patches of every layer, and their share of the attention."""
     bars = "".join(
         f"<li{' class=now aria-current=true' if one.layer == current else ''}>"
         f'<span class="count">{one.count}</span>'
@@ -86,7 +86,7 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
 
 
 def scales(look: PatchAttention | Matrix, scale: str) -> str:
-    """HTML: the colour scales under the maps, with the numbers at their ends."""
+    """Return HTML: the colour scales under the maps, with the numbers at their ends."""
 
     patch = look.patch if isinstance(look, PatchAttention) else None
     end = f"{difference_end(look, scale):.1f}&times;"
@@ -114,12 +114,12 @@ def scales(look: PatchAttention | Matrix, scale: str) -> str:
 
 
 def heat_ends(scale: str) -> Range | None:
-    """Ends of the heat colours; None where each map has its own."""
+    """Return the values at the ends of the heat colours; None if each map has its own."""
     return (0.0, core.viz.heatmap.MOST) if scale == SAME_SCALE else None
 
 
 def difference_end(look: PatchAttention | Matrix, scale: str) -> float:
-    """Difference at which the signed colours end, in multiples of uniform (1/N)."""
+    """Return the difference at the end of the signed colours, in multiples of uniform (1/N)."""
     widest = float(abs(look.even[1] - look.even[0]).max())
     return core.viz.heatmap.MOST if scale == SAME_SCALE or widest == 0 else widest
 
@@ -158,7 +158,7 @@ ALL_HEADS = 0
 
 
 class LookView(NamedTuple):
-    """New values of the components that show a look at a patch, by the components' names."""
+    """New values of the components that show attention, by component name."""
 
     patches: Any
     before: Any
@@ -178,13 +178,13 @@ class LookView(NamedTuple):
 
 
 class AttentionHandlers:
-    """One method for each event of the tab; keeps nothing of any visitor.
+    """Handlers of the tab's events, one method each; they store nothing about visitors.
 
-    `fields` are what the tab's controls hold, in the order of `_show`.
+    `fields` are the values of the tab's controls, in the order of `_show`.
     """
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Create handlers for one service."""
         self._service = service
 
     @plainly
@@ -192,7 +192,7 @@ class AttentionHandlers:
         self, run: Run | None, looked: Any, path: str | None, direction: Any = OUTGOING, subject: Any = PATCH,
         scale: Any = SAME_SCALE,
     ) -> LookView:  # fmt: skip
-        """The tab was opened, or another result is there: the patch that tells most, unless it is shown already."""
+        """Handle an opened tab or a new result: show the patch that recovery changes most, unless already shown."""
         if run is None:
             return _empty(patch_facts=EMPTY_PATCH, row=0, column=0)
         if looked == run.seen:
@@ -209,7 +209,7 @@ class AttentionHandlers:
 
     @plainly
     def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData, *fields: Any) -> LookView:
-        """A point of the picture was clicked; a click on a picture that is no longer shown is ignored."""
+        """Handle a click on the picture; ignore a click on a picture that is no longer shown."""
         if run is None or token != run.token:
             return _unchanged()
         side, (h, w) = drawing.cell_side(run.seen.grid), run.seen.grid
@@ -218,7 +218,7 @@ class AttentionHandlers:
 
     @plainly
     def step(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> LookView:
-        """Row, column or another control was changed: the same as a click, without a mouse."""
+        """Handle a change of row, column or another control: the same as a click, without a mouse."""
         if run is None:
             return _unchanged()
         return self._show(run, path, whole("row", row), whole("column", column), *fields)
@@ -227,7 +227,7 @@ class AttentionHandlers:
     def move(
         self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any, by: tuple[int, int]
     ) -> LookView:
-        """An arrow was pressed: the neighbouring patch, or the same one at the picture's edge."""
+        """Handle an arrow button: show the neighbouring patch, or the same one at the picture's edge."""
         if run is None:
             return _unchanged()
         place = (whole("row", row) + by[0], whole("column", column) + by[1])
@@ -299,7 +299,7 @@ def _matrix_maps(matrix: Matrix, scale: str) -> tuple[drawing.Picture, ...]:
 
 
 def _values(look: PatchAttention | Matrix, scale: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The maps to paint: on a common scale the affinity counts as a share too, on its own it is the cosine."""
+    """Return the maps to draw: on a common scale the affinity is a share too, on its own scale the cosine."""
     before, after, share = look.even
     return before, after, share if scale == SAME_SCALE else look.affinity
 
@@ -309,7 +309,7 @@ def _unchanged() -> LookView:
 
 
 def _empty(**values: Any) -> LookView:
-    """Nothing is shown, but for what `values` says; controls stay as they are."""
+    """Return an empty view with the given values; controls stay as they are."""
     kept = ("layer", "head", "direction")
     blank: dict[str, Any] = {name: gr.skip() if name in kept else None for name in LookView._fields}
     return LookView(**{**blank, "scales": "", "numbers": "", "depth": "", **values})
@@ -350,12 +350,12 @@ class Attention:
 
     @property
     def fields(self) -> list[Any]:
-        """The controls besides row and column, in the order in which the handlers take them."""
+        """Controls besides row and column, in the order of the handlers' arguments."""
         return [self.layer, self.head, self.direction, self.subject, self.scale]
 
 
 def draw() -> Attention:
-    """Put the components where the caller stands."""
+    """Draw the components in the caller's Gradio block."""
     parts: dict[str, Any] = {"patches": shown("Click a patch", "patches", height=340, buttons=[])}
     parts.update(_draw_steps())
     parts["patch_facts"] = gr.HTML(EMPTY_PATCH, elem_id="patch-facts", min_height=96, padding=False)
@@ -371,7 +371,7 @@ def draw() -> Attention:
 
 
 def _draw_steps() -> dict[str, Any]:
-    """Ways to a patch without a mouse, and what to ask of it."""
+    """Draw controls to select a patch without a mouse, and the choice of view and direction."""
     with gr.Row():
         row = gr.Number(0, label="Row", minimum=0, precision=0, min_width=100, elem_id="row")
         column = gr.Number(0, label="Column", minimum=0, precision=0, min_width=100, elem_id="column")
@@ -430,11 +430,11 @@ def _draw_maps() -> dict[str, Any]:
 
 
 def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHandlers) -> None:
-    """Events of this tab."""
+    """Wire the events of this tab."""
     out = outputs(tab, LookView)
 
     def when_active(active: str, *asked: Any) -> Any:
-        """A new result is there: shown at once only where somebody looks."""
+        """Handle a new result: update the view only if this tab is open."""
         return handlers.refresh(*asked) if active == NAME else LookView(*(gr.skip() for _ in out))
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.patches], **ONE_AT_A_TIME, **PRIVATE}
@@ -454,7 +454,7 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHand
 
 def _mover(handlers: AttentionHandlers, by: tuple[int, int]) -> Callable[..., LookView]:
     def move(*values: Any) -> LookView:
-        """An arrow was pressed."""
+        """Handle an arrow button."""
         return handlers.move(*values, by=by)
 
     return move

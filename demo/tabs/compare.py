@@ -1,4 +1,4 @@
-"""The Compare tab: one picture divided in several ways, two of them side by side, and a ground truth."""
+"""The Compare tab: one picture segmented by several methods, two results side by side, optional ground truth."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MOST_ROWS = 60
 MOST_MOVES = 4
 NOTES_SHOWN = 5
 NONE = "\u2013"
-"""A dash: there is no such number."""
+"""Dash shown for a missing number."""
 
 START = hint(
     "The picture and words of your result, divided by each step from CLIP to CLIPtrase, then by every other method, "
@@ -57,12 +57,12 @@ Pair = tuple[Variant, SegmentView]
 
 
 def progress(done: int, count: int, title: str) -> str:
-    """HTML: how far a comparison has come."""
+    """Return HTML: progress of a comparison."""
     return working("Comparing", done / count, f"{done + 1} of {count}: {title}", "comparing")
 
 
 def news(pairs: Sequence[Pair]) -> str:
-    """HTML: what was computed and what was reused."""
+    """Return HTML: numbers of computed and cached results, and their durations."""
     kept = sum(cut.kept for _, cut in pairs)
     spent = sum(cost(cut) for _, cut in pairs if not cut.kept)
     made = len(pairs) - kept
@@ -78,7 +78,7 @@ def news(pairs: Sequence[Pair]) -> str:
 
 
 def changed_share(before: Variant, after: Variant, found: Difference) -> str:
-    """HTML: how much differs, and which classes became which."""
+    """Return HTML: share of changed pixels, and the most frequent changes from class to class."""
     head = f"<b>{percent(found.share)}</b> of the pixels have another name"
     if before.name == after.name:
         head += ": it is the same result. Choose two different ones"
@@ -89,10 +89,10 @@ def changed_share(before: Variant, after: Variant, found: Difference) -> str:
 
 
 def area_table(found: Difference, colours: Mapping[str, str]) -> str:
-    """HTML table: each class's share in both results and what it gained, largest change first.
+    """Return an HTML table: area of each class in both results and its change, largest change first.
 
     Args:
-        found: what differs.
+        found: difference of the two results.
         colours: "#rrggbb" by folded name.
     """
     rows = "".join(
@@ -106,7 +106,7 @@ def area_table(found: Difference, colours: Mapping[str, str]) -> str:
 
 
 def scores(pairs: Sequence[tuple[Variant, Score]]) -> str:
-    """HTML table: every result against the ground truth."""
+    """Return an HTML table: scores of every result against the ground truth."""
     best = max((score.mean_iou for _, score in pairs if not math.isnan(score.mean_iou)), default=math.nan)
     rows = "".join(
         f'<tr><td></td><th scope="row">{html.escape(one.title)}</th>'
@@ -117,7 +117,7 @@ def scores(pairs: Sequence[tuple[Variant, Score]]) -> str:
 
 
 def class_scores(truth: Truth, before: Score, after: Score, colours: Mapping[str, str]) -> str:
-    """HTML table: IoU of each class in two results; classes in neither are left out."""
+    """Return an HTML table: IoU of each class in two results; classes with no IoU in either result are left out."""
     rows = [
         f'<tr><td>{swatch(colours[fold(name)])}</td><th scope="row">{word(name)}</th><td>{_score(first)}</td>'
         f"<td>{_score(second)}</td></tr>"
@@ -135,12 +135,12 @@ def class_scores(truth: Truth, before: Score, after: Score, colours: Mapping[str
 
 
 def slider_text(before: Variant, after: Variant) -> str:
-    """HTML: a line above the slider."""
+    """Return HTML: caption of the slider."""
     return f'<p class="caption">Left: {html.escape(before.title)} · right: {html.escape(after.title)}</p>'
 
 
 def errors_text(after: Variant) -> str:
-    """HTML: a line above the map of errors."""
+    """Return HTML: caption of the error map."""
     return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
 
 
@@ -157,7 +157,7 @@ def _share(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    shown = round(value, 3)  # what the table shows decides the sign: no "-0.0 %"
+    shown = round(value, 3)  # the rounded value decides the sign: no "-0.0 %"
     sign = "+" if shown > 0 else "\u2212" if shown < 0 else ""
     return sign + percent(abs(shown))
 
@@ -172,15 +172,15 @@ def _bold(text: str, yes: bool) -> str:
 
 OPACITY = 0.6
 THUMBNAIL = 480
-"""Long side of a picture of the gallery."""
+"""Long side of a gallery picture in pixels."""
 TELL_EVERY = 0.3
-"""Seconds between two signs of progress."""
+"""Seconds between two progress updates."""
 
 Pairs = list[tuple[Variant, SegmentView]]
 
 
 class PairView(NamedTuple):
-    """New values of the components that show two results, by the components' names."""
+    """New values of the components that show two results, by component name."""
 
     between: Any
     slider: Any
@@ -193,7 +193,7 @@ class PairView(NamedTuple):
 
 
 class CompareView(NamedTuple):
-    """New values while results are made, and once they are, by the components' names."""
+    """New values during and after a comparison, by component name."""
 
     news: Any
     gallery: Any
@@ -204,7 +204,7 @@ class CompareView(NamedTuple):
 
 
 class StoppedView(NamedTuple):
-    """New values once nothing is awaited any longer, by the components' names."""
+    """New values after a stop, by component name."""
 
     news: Any
     gallery: Any
@@ -215,15 +215,15 @@ NO_PAIR = PairView("", None, "", None, "", "", "", None)
 
 
 class CompareHandlers:
-    """One method for each event of the tab; keeps nothing of any visitor."""
+    """Event handlers of the tab, one method for each event; no visitor's data is stored."""
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Use one service for all pages."""
         self._service = service
 
     @plainly
     def compare(self, run: Run | None, path: str | None, other_words: Any) -> Iterator[CompareView]:
-        """Compare pressed: one result after the other, then two of them side by side."""
+        """Handle Compare: yield progress for each result, then the selection of two of them."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         mine = run.asked
@@ -263,7 +263,7 @@ class CompareHandlers:
     def pair(
         self, comparison: Comparison | None, path: str | None, before: Any, after: Any, mask: str | None
     ) -> PairView:
-        """Two results were chosen, or a ground truth came or went."""
+        """Handle a new choice of two results, or an added or removed ground truth."""
         if comparison is None:
             return NO_PAIR
         chosen = [comparison.variant(text("result", name)) for name in (before, after)]
@@ -285,7 +285,7 @@ class CompareHandlers:
 
     @plainly
     def show(self, comparison: Comparison | None, event: gr.SelectData) -> Any:
-        """A picture of the gallery was clicked: it becomes the right one."""
+        """Handle a click in the gallery: that result becomes the right one."""
         index = event.index
         if comparison is None:
             return gr.skip()
@@ -295,7 +295,7 @@ class CompareHandlers:
 
     @plainly
     def forget(self, comparison: Comparison | None, run: Run | None) -> tuple[Any, ...]:
-        """Another result is there: what was compared goes, unless nothing was, or it is of that result already."""
+        """Handle a new result: clear the comparison, unless there is none or it belongs to the new result."""
         if comparison is None or comparison.run == run:
             return tuple(gr.skip() for _ in (*CompareView._fields, *PairView._fields))
         none, hidden = gr.Dropdown([], value=None), gr.Column(visible=False)
@@ -303,7 +303,7 @@ class CompareHandlers:
 
     @plainly
     def stopped(self, news: Any) -> StoppedView:
-        """Stop was pressed, or another picture came: said only where something ran."""
+        """Handle Stop or a new picture: show a message only if a comparison was running."""
         ran = "busy" in text("news", news)
         return StoppedView(STOPPED, gr.Gallery(None, visible=False)) if ran else SAME
 
@@ -315,7 +315,7 @@ class CompareHandlers:
         chosen: list[Variant],
         mask: str,
     ) -> PairView:
-        """The pair with what a ground truth says of it."""
+        """Return the pair with its scores and errors against the ground truth."""
         own = self._service.again(comparison.run, path)
         truth = read_truth(self._service, path, mask, own)
         scored = [(variant, score(truth, cut)) for variant, cut in cuts(self._service, path, comparison)]
@@ -330,7 +330,7 @@ class CompareHandlers:
 
 
 def _palette(comparison: Comparison, *cuts: SegmentView) -> dict[str, tuple[int, int, int]]:
-    """One colour for each folded name of any result: "Dog" and "dog" are one class."""
+    """Return one colour for each folded name of all results: "Dog" and "dog" are one class."""
 
     further = (name for cut in cuts for name in cut.result.class_names)
     return core.viz.palette.class_colours(fold(name) for name in (*class_names(comparison), *further))
@@ -344,7 +344,7 @@ def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
 def _painted(
     cut: SegmentView, colours: dict[str, tuple[int, int, int]], picture: drawing.Picture | None = None
 ) -> drawing.Picture:
-    """A result over the shown picture, or over a smaller one."""
+    """Return a result drawn over the shown picture, or over the given smaller one."""
 
     table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)
     picture = cut.shown if picture is None else picture
@@ -366,7 +366,7 @@ NAME = "compare"
 
 @dataclass(frozen=True)
 class Compare:
-    """Components of the tab; `found` holds what is shown once there are results."""
+    """Components of the tab; `found` contains the components for results and is hidden until there are some."""
 
     other_words: gr.Textbox
     mask: gr.Image
@@ -389,7 +389,7 @@ class Compare:
 
 
 def draw() -> Compare:
-    """Put the components where the caller stands."""
+    """Create the components in the current Gradio layout context."""
     gr.HTML(START, padding=False)
     other_words = gr.Textbox(
         label="Other words (optional)",
@@ -441,7 +441,7 @@ def draw() -> Compare:
 
 
 def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandlers) -> None:
-    """Events of this tab; `stop` is the page's own button, which ends what runs here too."""
+    """Connect the events of this tab; `stop` is the page's Stop button, which also stops a comparison."""
     pair: dict[str, Any] = {
         "fn": handlers.pair,
         "inputs": [tab.comparison, shared.image, tab.before, tab.after, tab.mask],
@@ -462,15 +462,15 @@ def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandler
     tab.gallery.select(handlers.show, tab.comparison, tab.after, **CHEAP).success(**pair)
     ending = [tab.stop.click, stop.click, shared.image.input]
     wire_end(ending, [running, paired], handlers.stopped, tab.news, outputs(tab, StoppedView))
-    # Results belong to what was shown when they were made. Nothing is cancelled here: new results wait in the same
-    # line, and this event may come late, when Compare has been pressed for the new result.
+    # A comparison belongs to the result that was shown at its start. Nothing is cancelled here: new results wait in
+    # the same queue, and this event may arrive late, after Compare was pressed for the new result.
     everything = [*outputs(tab, CompareView), *outputs(tab, PairView)]
     shared.token.change(handlers.forget, [tab.comparison, shared.run], everything, **CHEAP)
     shared.image.change(None, None, tab.mask, js="() => null", **PRIVATE)
 
 
 def _results() -> dict[str, Any]:
-    """What is shown once there are results."""
+    """Create the components for results."""
     with gr.Row():
         before = gr.Dropdown([], label="Left", min_width=150, elem_id="compare-before")
         after = gr.Dropdown([], label="Right", min_width=150, elem_id="compare-after")

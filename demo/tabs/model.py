@@ -1,4 +1,4 @@
-"""The model: which one runs, one click to a better one, another in its place, and the model input."""
+"""The model: banner of the current model, button for a better one, choice of another, view of the model input."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ NOTHING_SEEN = hint("Choose a picture to see exactly what the model is given of 
 
 
 def banner(status: Status, chosen: ModelFacts | None = None) -> str:
-    """HTML: what runs and where, and why it is not what was asked for.
+    """Return HTML: model, device and precision, and the reason if it is not the requested model.
 
     Args:
-        status: what runs for whoever chose nothing.
-        chosen: the model that this visitor chose.
+        status: state of the default model.
+        chosen: model that this visitor chose; None for the default model.
     """
     if chosen is not None:
         return strip("calm", _runs(chosen.name, chosen.pretrained, chosen.device, chosen.precision), OWN_CHOICE)
@@ -51,13 +51,13 @@ def banner(status: Status, chosen: ModelFacts | None = None) -> str:
 
 
 def offer_label(key: str) -> str:
-    """Plain text on the button that loads a better model."""
+    """Return the plain text of the button that loads a better model."""
     megabytes = {known: size for known, size, _ in OFFERED}.get(key)
     return f"Load {key}" + (f" ({megabytes / 1000:.1f} GB)" if megabytes else "")
 
 
 def model_sheet(facts: ModelFacts) -> str:
-    """HTML: everything about a model, and the limits of the embedded one."""
+    """Return HTML: all facts about a model, and the limits of the embedded model."""
     tall, wide = facts.patch
     rows = [
         ("Model", facts.name),
@@ -72,7 +72,7 @@ def model_sheet(facts: ModelFacts) -> str:
 
 
 def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
-    """(label, key) of each model that the page proposes."""
+    """Return (label, key) of each offered model."""
     found = []
     for entry in offered:
         here = {True: " · here", False: " · not here yet", None: ""}[entry.here]
@@ -81,17 +81,17 @@ def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
 
 
 def loading(key: str, share: float, text: str) -> str:
-    """HTML: how far a model has come."""
+    """Return HTML: progress of loading a model."""
     return working(f"Loading {key}", share, f"{percent(share, 0)}, {text}", "loading")
 
 
 def loaded(facts: ModelFacts) -> str:
-    """HTML: a model has become this visitor's."""
+    """Return HTML: message that this visitor now uses a model."""
     return strip("calm", f"{facts.key} is in use.", "What is on the page is made anew with it.")
 
 
 def saw_sheet(saw: ModelInput) -> str:
-    """HTML: sizes in every frame, and how much of the picture a patch covers."""
+    """Return HTML: sizes in every frame, and the area of the picture that a patch covers."""
     frame = saw.frame
     tall, wide = saw.patch_in_picture
     cut = frame.resized != frame.model
@@ -116,21 +116,21 @@ def _size(size: tuple[int, int]) -> str:
 
 
 class FactsView(NamedTuple):
-    """New values of the components that say which model runs, by the components' names."""
+    """New values of the components that describe the model, by component name."""
 
     facts: Any
     choice: Any
 
 
 class SawView(NamedTuple):
-    """New values of the components that show the model input, by the components' names."""
+    """New values of the components that show the model input, by component name."""
 
     pixels: Any
     sizes: Any
 
 
 class LoadView(NamedTuple):
-    """New values while another model is loaded, by the components' names."""
+    """New values while another model is loaded, by component name."""
 
     news: Any
     facts: Any
@@ -140,7 +140,7 @@ class LoadView(NamedTuple):
 
 
 class HeadView(NamedTuple):
-    """New values of the components that say what runs and offer a better model, by the components' names."""
+    """New values of the components that show the current model and offer a better one, by component name."""
 
     banner: Any
     offer: Any
@@ -148,7 +148,7 @@ class HeadView(NamedTuple):
 
 
 class OfferedView(NamedTuple):
-    """New values while the offered model is loaded, by the components' names."""
+    """New values while the offered model is loaded, by component name."""
 
     banner: Any
     offer: Any
@@ -157,11 +157,11 @@ class OfferedView(NamedTuple):
 
 
 def head_view(status: Status, facts: ModelFacts | None = None) -> HeadView:
-    """What runs, and the button that loads a better model where there is one.
+    """Return the banner, and the button that loads a better model if there is one.
 
     Args:
-        status: what runs for whoever chose nothing.
-        facts: of the model that this visitor chose.
+        status: state of the default model.
+        facts: facts about the model that this visitor chose; None for the default model.
     """
     label = offer_label(status.offer) if status.offer else ""
     offered_now = status.offer is not None and facts is None
@@ -169,23 +169,23 @@ def head_view(status: Status, facts: ModelFacts | None = None) -> HeadView:
 
 
 class ModelHandlers:
-    """One method for each event of the tab; keeps nothing of any visitor."""
+    """Event handlers of the tab, one method for each event; no visitor's data is stored."""
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Use one service for all pages."""
         self._holder = service.holder
         self._service = service
 
     @plainly
     def refresh(self, model: str | None) -> FactsView:
-        """The tab was opened: the visitor's model, and what else there is."""
+        """Handle opening of the tab: show the visitor's model and the list of models."""
         facts = self._holder.facts(model)
         return FactsView(model_sheet(facts), _choices(facts.key))
 
     @takes_its_time
     @plainly
     def load(self, asked: Any, model: str | None) -> Iterator[LoadView]:
-        """Another model was asked for: steps of loading it, then the model as this visitor's own."""
+        """Handle the choice of another model: yield the loading progress, then the visitor's new model."""
         if not isinstance(asked, str) or not asked.strip():
             raise UserError("model: expected a name, got nothing. Pick one, or type one such as ViT-B-16:openai.")
         unchanged = LoadView(*(gr.skip() for _ in LoadView._fields))
@@ -209,9 +209,9 @@ class ModelHandlers:
     @takes_its_time
     @plainly
     def load_offered(self, model: str | None) -> Iterator[OfferedView]:
-        """The head's button was pressed: steps of loading the better model, which then is this visitor's."""
+        """Handle the button in the head: yield the loading progress, then the better model as this visitor's model."""
         key = self._holder.status().offer
-        if key is None:  # somebody else's press has loaded it meanwhile
+        if key is None:  # another visitor has loaded it meanwhile
             yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
             return
         busy = OfferedView("", gr.Button(visible=False), gr.Button(visible=True), gr.skip())
@@ -225,22 +225,22 @@ class ModelHandlers:
             yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
             raise
         status = self._holder.status()
-        own = None if loaded == status.key else self._holder.facts(loaded)  # None: it runs for everybody now
+        own = None if loaded == status.key else self._holder.facts(loaded)  # None: it is now the default model
         yield OfferedView(*head_view(status, own), model=loaded)
 
     @plainly
     def head_stopped(self) -> HeadView:
-        """Stop was pressed in the head."""
+        """Handle Stop in the head."""
         return head_view(self._holder.status())._replace(banner=STOPPED)
 
     @plainly
     def stopped(self) -> str:
-        """Stop was pressed."""
+        """Handle Stop."""
         return STOPPED
 
     @plainly
     def look(self, path: str | None, preset: Any, short_side: Any, model: str | None) -> SawView:
-        """The tab was opened, or another picture or size was chosen."""
+        """Handle opening of the tab, or a new picture or size: show the model input."""
         if not path:
             return SawView(None, NOTHING_SEEN)
         side = one_of("short side", str(short_side), (AUTO, *map(str, SHORT_SIDES)))
@@ -262,7 +262,7 @@ TITLE_HTML = (
 
 @dataclass(frozen=True)
 class Head:
-    """Components of the head; `model` is the page's own, which loading changes too."""
+    """Components of the head; `model` is the State of the page's model, which loading changes."""
 
     banner: gr.HTML
     offer: gr.Button
@@ -271,15 +271,15 @@ class Head:
 
     @property
     def shown(self) -> list[Any]:
-        """What says which model runs, in the order of `HeadView`."""
+        """Components that show the model, in the order of `HeadView`."""
         return outputs(self, HeadView)
 
 
 def draw_head(banner: str) -> Head:
-    """Put the components where the caller stands.
+    """Create the components in the current Gradio layout context.
 
     Args:
-        banner: HTML, what runs now.
+        banner: HTML of the banner with the current model.
     """
     with gr.Row(elem_id="head"):
         gr.HTML(TITLE_HTML, padding=False, elem_id="title")
@@ -290,14 +290,14 @@ def draw_head(banner: str) -> Head:
 
 
 def wire_head(head: Head, handlers: ModelHandlers) -> None:
-    """Events of the head; that another model makes a new result is wired where the page is."""
+    """Connect the events of the head; the page itself connects the new result after a change of the model."""
     loading = head.offer.click(
         handlers.load_offered,
         head.model,
         outputs(head, OfferedView),
         **UNSEEN,
         concurrency_limit=1,
-        concurrency_id="load",  # beside the model's own place: a long download must not hold up results
+        concurrency_id="load",  # a queue of its own: a long download must not delay results
         **PRIVATE,
     )
     wire_end([head.stop.click], [loading], handlers.head_stopped, None, head.shown)
@@ -308,7 +308,7 @@ NAME = "model"
 
 @dataclass(frozen=True)
 class Model:
-    """Components of the tab; `banner` and `model` are the page's own, which loading changes too."""
+    """Components of the tab; `banner` and `model` belong to the page, but loading changes them."""
 
     choice: gr.Dropdown
     load: gr.Button
@@ -322,7 +322,7 @@ class Model:
 
 
 def draw(banner: gr.HTML, model: gr.State) -> Model:
-    """Put the components where the caller stands."""
+    """Create the components in the current Gradio layout context."""
     choice = gr.Dropdown(
         choices(offered(look=False)),
         value=None,
@@ -342,15 +342,15 @@ def draw(banner: gr.HTML, model: gr.State) -> Model:
 
 
 def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], handlers: ModelHandlers) -> None:
-    """Events of this tab; `sizes` are the controls of preset and short side, which the model input depends on.
+    """Connect the events of this tab; `sizes` are the controls of preset and short side, which change the model input.
 
-    That another model makes a new result is wired where the page is.
+    The page itself connects the new result after a change of the model.
     """
     seen = [shared.image, *sizes, tab.model]
     saw: dict[str, Any] = {"outputs": outputs(tab, SawView), "show_progress_on": [tab.pixels], **PRIVATE}
 
     def when_active(active: str, *fields: Any) -> Any:
-        """Something changed: shown at once only where somebody looks."""
+        """Handle a change: update the view only if this tab is open."""
         return handlers.look(*fields) if active == NAME else SawView(gr.skip(), gr.skip())
 
     opened.select(handlers.refresh, tab.model, outputs(tab, FactsView), **UNSEEN, **PRIVATE)
@@ -364,7 +364,7 @@ def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], han
         outputs(tab, LoadView),
         **UNSEEN,
         concurrency_limit=1,
-        concurrency_id="load",  # beside the model's own place: a long download must not hold up results
+        concurrency_id="load",  # a queue of its own: a long download must not delay results
         **PRIVATE,
     )
     wire_end([tab.stop.click], [loading], handlers.stopped, None, tab.news)

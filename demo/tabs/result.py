@@ -1,4 +1,4 @@
-"""The result: the picture with its classes and their names, the legend, a spot, what it cost, downloads."""
+"""The result: picture with classes and their names, legend, facts about a point, durations, downloads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from demo.tabs.common import PRIVATE, QUIET, Shared, fetch_file, hidden_text, ou
 NOTES_SHOWN = 5
 
 MOST_SAID = 5
-"""Classes that the line above the result names."""
+"""Maximum number of classes in the line above the result."""
 
 DOWNLOAD = "Download"
 SAVE = "Save"
@@ -47,11 +47,11 @@ _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
 MOST_MISSING = 8
-"""Classes that are named; the rest is counted."""
+"""Maximum number of missing classes to name; the others are only counted."""
 
 
 def legend_table(cut: SegmentView) -> str:
-    """HTML table: class, share of the picture, mean confidence; heads sort it, a class's button isolates it."""
+    """Return an HTML table: class, area, mean confidence; column heads sort it, class buttons isolate a class."""
     heads = "".join(sort_head(name, kind, falling=name == "Area") for name, kind in _COLUMNS)
     rows = "".join(
         f'<tr data-label="{row.index}"><th scope="row" data-value="{html.escape(row.name, quote=True)}">'
@@ -70,7 +70,7 @@ def legend_table(cut: SegmentView) -> str:
 
 
 def done(cut: SegmentView) -> str:
-    """HTML: the result in one line, and what stands in the way of a better one."""
+    """Return HTML: the result in one line, with advice for a better result or the duration."""
     took = sum(value for stage, value in cut.result.timings.items() if not (cut.reused and stage in _ENCODING))
     cost = "Instant (cached)." if cut.kept else f"{seconds(took)}."
     advice = one_class(cut)
@@ -79,17 +79,17 @@ def done(cut: SegmentView) -> str:
 
 
 def shares(cut: SegmentView) -> str:
-    """Plain text: the largest classes and their shares of the picture."""
+    """Return plain text: the largest classes and their shares of the picture."""
     return some([f"{row.name} {percent(row.area, 0)}" for row in cut.legend], MOST_SAID)
 
 
 def failed(text: str) -> str:
-    """HTML: why there is no new result."""
+    """Return HTML: the reason why there is no new result."""
     return strip("bad", "Not possible.", text)
 
 
 def one_class(cut: SegmentView) -> str:
-    """Plain text: why one class fills the whole picture; empty where several were asked for."""
+    """Return plain text: advice if one class fills the whole picture; empty if the user gave several classes."""
     rest = cut.run.asked.everything_else
     if len(cut.result.class_names) != 1 + rest:
         return ""
@@ -100,7 +100,7 @@ def one_class(cut: SegmentView) -> str:
 
 
 def drawn(cut: SegmentView) -> dict[str, Any]:
-    """What the browser needs to draw labels over a picture that it has."""
+    """Return the data that the browser needs to draw labels over a picture that it already has."""
     colours = core.viz.palette.label_colours(cut.result)
     return {
         "alt": alt_text(cut),
@@ -112,7 +112,7 @@ def drawn(cut: SegmentView) -> dict[str, Any]:
 
 
 def costs(cut: SegmentView) -> str:
-    """HTML: what each stage took, and what was reused."""
+    """Return HTML: duration of each stage, and the cached stages."""
     took, settings = cut.result.timings, cut.result.settings
     if cut.kept:
         stages = "the whole result was <b>reused</b>: nothing was computed again"
@@ -134,17 +134,17 @@ def costs(cut: SegmentView) -> str:
 
 
 def alt_text(cut: SegmentView) -> str:
-    """The overlay for whoever does not see it; plain text."""
+    """Return the text alternative of the overlay for screen readers; plain text."""
     shares = ", ".join(f"{row.name} {percent(row.area, 0)}" for row in cut.legend[:12])
     return f"The picture divided among words: {shares}. The legend has every class."
 
 
 def absent(missing: Sequence[str], *, everything_else: bool) -> str:
-    """HTML: classes that the picture does not seem to show; empty where there are none.
+    """Return HTML: classes that the picture probably does not show; empty if there are none.
 
     Args:
-        missing: their names.
-        everything_else: whether what resembles no class has one of its own.
+        missing: names of these classes.
+        everything_else: True if the result has a class for everything else.
     """
     if not missing:
         return ""
@@ -158,7 +158,7 @@ def absent(missing: Sequence[str], *, everything_else: bool) -> str:
 
 
 def findings(texts: Sequence[str]) -> str:
-    """HTML list of what could be better about the words; empty without findings."""
+    """Return an HTML list of possible improvements of the words; empty without findings."""
     if not texts:
         return ""
     items = "".join(f"<li><bdi>{html.escape(text)}</bdi></li>" for text in texts)
@@ -166,7 +166,7 @@ def findings(texts: Sequence[str]) -> str:
 
 
 def point_facts(point: Point) -> str:
-    """HTML: what is at a point of the picture, what came second, and which region voted."""
+    """Return HTML: class at a point of the picture, the second candidate, and the region that voted."""
     shown, (first, *others) = point.shown, point.candidates
     lines = [f"<b>{swatch(point.colour)} {word(shown)}</b> at column {point.column}, row {point.row}"]
     if others:
@@ -188,7 +188,7 @@ def point_facts(point: Point) -> str:
 
 
 class ResultView(NamedTuple):
-    """New values of the components that show a result, by the components' names."""
+    """New values of the components that show a result, by component name."""
 
     result: Any
     legend: Any
@@ -204,35 +204,35 @@ class ResultView(NamedTuple):
 
 
 NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "", None, False)
-"""What stands there before there is a result."""
+"""Values of the components before the first result."""
 
 
 class SegmentHandlers:
-    """One method for each event around the result; keeps nothing of any visitor."""
+    """Event handlers of the result, one method for each event; no visitor's data is stored."""
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Use one service for all pages."""
         self._service = service
 
     @plainly
     def segment(self, path: str | None, *fields: Any) -> ResultView:
-        """Segment pressed."""
+        """Handle Segment: segment the picture."""
         return self.view(self._service.segment(path, read_asked(*fields)), path)
 
     @plainly
     def resegment(self, run: Run | None, path: str | None, *fields: Any) -> ResultView:
-        """A setting changed: the same as pressing Segment, but nothing happens before the first result."""
+        """Handle a changed setting: segment the picture again; no effect before the first result."""
         return same(ResultView) if run is None else self.view(self._service.segment(path, read_asked(*fields)), path)
 
     @plainly
     def forget(self, path: str | None) -> ResultView:
-        """Another picture was chosen, or none: results of the one before go."""
+        """Handle a new or removed picture: clear the results of the previous picture."""
         status = NEW_PICTURE if path else NO_PICTURE
         return NO_RESULT._replace(status=status)
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:
-        """After a result: what could be better about the words."""
+        """Return possible improvements of the words, after a result."""
         if run is None:
             return ""
         segmenter, _ = self._service.encoded(run, path)
@@ -242,9 +242,9 @@ class SegmentHandlers:
 
     @plainly
     def absent(self, run: Run | None, path: str | None) -> Any:
-        """After a result: classes that the picture does not seem to show, unless they were left out.
+        """Return classes that the picture probably does not show, after a result, unless the result leaves them out.
 
-        After, and not with it: the first look at the general words takes a model a second or two.
+        This is not part of the result: the first encoding of the general words takes a model a second or two.
         """
         if run is None or run.asked.skip_missing:
             return ""
@@ -257,7 +257,7 @@ class SegmentHandlers:
     def download(
         self, run: Run | None, path: str | None, choice: Any = USUAL, shown: Shown | None = None
     ) -> Iterator[DownloadView]:
-        """Download pressed: steps of the work, then what is shown as one archive."""
+        """Handle Download: yield the progress, then the shown result as one archive."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         name, what = one_of("format", choice, tuple(FORMATS)), shown_of(run, shown)
@@ -267,14 +267,14 @@ class SegmentHandlers:
     def figure(
         self, run: Run | None, path: str | None, kind: Any, place: Any, shown: Shown | None = None
     ) -> Iterator[DownloadView]:
-        """Save pressed: the chosen figure or table, for the patch, layer and head that the lens shows.
+        """Handle Save: make the chosen figure or table for the patch, layer and head that the lens shows.
 
         Args:
-            run: of what is shown.
-            path: the picture's file.
+            run: run of the shown result.
+            path: file of the picture.
             kind: one of `demo.service.download.KINDS`.
-            place: "row,column,layer,head" as the browser noted it, head 0 for the mean; empty before a patch was shown.
-            shown: what became of the run.
+            place: "row,column,layer,head" from the browser, head 0 for the mean; empty before a patch was shown.
+            shown: refinement and fixes of the shown result; None if there are none.
         """
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
@@ -287,7 +287,7 @@ class SegmentHandlers:
     def point(
         self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: Shown | None = None
     ) -> Any:
-        """A point of the result was clicked; a click on a result that is no longer shown is ignored."""
+        """Handle a click on a point of the result; a click on an older result is ignored."""
         if run is None or token != run.token:
             return gr.skip()
         x, y = inside(*point_of(event), self._service.again(run, path).shown.shape[:2])
@@ -297,7 +297,7 @@ class SegmentHandlers:
     def patch(
         self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: Shown | None = None
     ) -> Any:
-        """A patch was chosen in the lens, as (row, column): the same as a click on its middle."""
+        """Handle the choice of a patch (row, column) in the lens, like a click on its centre."""
         if run is None or token != run.token:
             return gr.skip()
         (row, column), (h, w) = point_of(event), run.seen.grid
@@ -306,7 +306,7 @@ class SegmentHandlers:
         return point_facts(point_at(self._service, run, path, x, y, shown_of(run, shown)))
 
     def view(self, cut: SegmentView, path: str | None) -> ResultView:
-        """What shows a result."""
+        """Return the values of the components for a result."""
         return ResultView(
             result=self._drawn(cut, path),
             legend=legend_table(cut),
@@ -317,12 +317,12 @@ class SegmentHandlers:
             status=done(cut),
             run=cut.run,
             token=cut.run.token,
-            shown=gr.skip(),  # what became of the result before
-            due=True,  # becomes of this one too, by `demo.changing`
+            shown=gr.skip(),  # keep the refinement and fixes of the previous result
+            due=True,  # `demo.changing` applies them to this result
         )
 
     def _drawn(self, cut: SegmentView, path: str | None) -> dict[str, Any]:
-        """What the browser draws the result from."""
+        """Return the data from which the browser draws the result."""
         return {
             **drawn(cut),
             **spots_of(self._service, cut.run, path),
@@ -334,7 +334,7 @@ class SegmentHandlers:
 
 
 def _as_number(part: str) -> Any:
-    """A whole number that the browser wrote; anything else stays text, and is refused as such."""
+    """Convert a whole number from the browser to int; anything else stays text, and is refused later."""
     return int(part) if part.isdecimal() and len(part) < 6 else part
 
 
@@ -345,7 +345,7 @@ SPOT_HTML = '<p class="now">Point at the picture: it says what is there, and wha
 
 @dataclass(frozen=True)
 class Result:
-    """Components of the result, and the values that say which one is shown, and whether fixes are due."""
+    """Components of the result, and the State of the shown result and of fixes that are due."""
 
     result: gr.HTML
     legend: gr.HTML
@@ -367,7 +367,7 @@ class Result:
 
 
 def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
-    """Put the components where the caller stands."""
+    """Create the components in the current Gradio layout context."""
     with gr.Row(elem_id="main"):
         picture = gr.HTML(
             None,
@@ -406,7 +406,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
 
 
 def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandlers) -> None:
-    """Events of the result; a patch that is chosen in the lens is asked about here too."""
+    """Connect the events of the result, including the choice of a patch in the lens."""
     for asking, handler in ((lens, handlers.patch), (result.result, handlers.point)):
         asking.select(
             handler,
@@ -428,10 +428,10 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
         **QUIET,
     )
     saved.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
-    # The archive is made when it is asked for; the browser then fetches it as if its link had been clicked.
+    # The archive is made on request; the browser then downloads it like a clicked link.
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
 
 
 def result_outputs(result: Result) -> list[Any]:
-    """Where a new result goes."""
+    """Return the components that receive a new result."""
     return outputs(result, ResultView)

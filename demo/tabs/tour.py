@@ -1,4 +1,4 @@
-"""The Guided tour tab: five steps, each computed when it is opened; each sentence carries the numbers just computed."""
+"""The Guided tour tab: five steps, each computed when it is opened; the text contains the computed numbers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ START = (
 
 
 def step_text(step: TourStep) -> str:
-    """HTML: title, two or three sentences with the numbers of this run, and what it took."""
+    """Return HTML: title, two or three sentences with the numbers of this run, and the duration."""
     body = (_attention, _recovery, _clusters, _denoising, _words)[step.number - 1](step.facts)
     return (
         f'<div class="tour"><p class="facts">Step {step.number} of {STEPS} · computed now in {seconds(step.seconds)}'
@@ -45,7 +45,7 @@ def step_text(step: TourStep) -> str:
 
 
 LITTLE = 0.02
-"""Share of patches below which denoising is said to change little."""
+"""Share of changed patches below which the text reports little change by denoising."""
 
 
 def _attention(f: dict[str, float]) -> str:
@@ -92,7 +92,7 @@ def _words(f: dict[str, float]) -> str:
 
 
 class TourView(NamedTuple):
-    """New values of the components of the tour, by the components' names."""
+    """New values of the components of the tour, by component name."""
 
     text: Any
     left_caption: Any
@@ -105,25 +105,25 @@ class TourView(NamedTuple):
 
 
 class TourHandlers:
-    """One method for each event of the tour; keeps nothing of any visitor."""
+    """Event handlers of the tour, one method for each event; no visitor's data is stored."""
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Use one service for all pages."""
         self._service = service
 
     @plainly
     def start(self, number: Any) -> TourView:
-        """The tab was opened: the step where the person left."""
+        """Handle opening of the tab: show the visitor's last step."""
         return self._show(max(1, whole("step", number)))
 
     @plainly
     def back(self, number: Any) -> TourView:
-        """Back pressed."""
+        """Handle Back: show the previous step."""
         return self._show(max(1, whole("step", number) - 1))
 
     @plainly
     def forward(self, number: Any) -> TourView:
-        """Next pressed."""
+        """Handle Next: show the next step."""
         return self._show(min(STEPS, whole("step", number) + 1))
 
     def _show(self, number: int) -> TourView:
@@ -160,7 +160,7 @@ class Tour:
 
 
 def draw() -> Tour:
-    """Put the components where the caller stands."""
+    """Create the components in the current Gradio layout context."""
     text = gr.HTML(START, elem_id="tour-text", min_height=150, padding=False)
     with gr.Row():
         with gr.Column(min_width=240):
@@ -175,7 +175,7 @@ def draw() -> Tour:
 
 
 def wire(tab: Tour, opened: gr.Tab, handlers: TourHandlers) -> None:
-    """Events of this tab alone; what taking the picture over leads to is wired where the page is."""
+    """Connect the events of this tab; the page itself connects the button "Take this picture over"."""
     show: dict[str, Any] = {
         "inputs": [tab.number],
         "outputs": outputs(tab, TourView),

@@ -1,4 +1,4 @@
-"""Words by the list: classes of data sets to tick, and vocabularies that a person keeps in the browser."""
+"""Word lists: classes of data sets with check boxes, and the user's own vocabularies, stored in the browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TITLES = {
     "pc459": "Pascal Context, all",
     "ade847": "ADE20K, all",
 }
-"""Data sets in the order in which they are offered; a test compares it with `DATASETS`."""
+"""Data sets in the order of the menu; a test compares the names with `DATASETS`."""
 WORDS_HTML = """
 <div class="word-lists">
   <div class="line"><label><span class="lead">Words of a data set</span> <select class="list"></select></label>
@@ -39,17 +39,17 @@ WORDS_HTML = """
 
 
 class WordsHandlers:
-    """One method for each event."""
+    """Event handlers, one method for each event."""
 
     @plainly
     def lists(self) -> list[dict[str, Any]]:
-        """Page opened: the classes of every data set. Not earlier: the core that has them takes seconds to import."""
+        """Return the classes of all data sets when the page opens; not earlier: the core takes seconds to import."""
         found = core.text.vocabulary.dataset_entries()
         return [{"name": name, "title": title, "classes": found[name]["classes"]} for name, title in TITLES.items()]
 
 
 def draw() -> gr.HTML:
-    """Put lists and vocabularies where the caller stands."""
+    """Create the word lists in the current Gradio layout context."""
     return gr.HTML(
         [],
         html_template=WORDS_HTML,

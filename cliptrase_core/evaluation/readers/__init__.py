@@ -1,5 +1,5 @@
-"""Layouts in which tools and archives hand out data sets, each recognised by its own files.
+"""Readers of data sets as exported by tools or published in archives; each layout is recognised by its own files.
 
-`registry` lists the readers and asks them; `base` says what one is. A reader gives pairs whose masks are read as
-numbers, with the owner's name of each number: everything after that is as for folders of masks.
+`registry` lists and calls the readers; `base` defines their interface. A reader returns pairs whose masks are read as
+numbers, and the data set's name of each number. All later steps are the same as for plain folders of masks.
 """

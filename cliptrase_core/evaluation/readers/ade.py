@@ -1,6 +1,6 @@
-"""ADE20K full as downloaded: the red and green of each picture's `_seg.png` number its objects.
+"""Reader of ADE20K full as downloaded: red and green of each picture's `_seg.png` encode the numbers of objects.
 
-Of its index nothing is needed, so `index_ade20k.pkl` is not read: a pickle may run code.
+`index_ade20k.pkl` is not needed and not read, because a pickle may run code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST = 26 * 256
 
 
 def find_ade(root: Path) -> Found:
-    """ADE20K_2021_17_01: pictures and masks of the validation, in folders of scenes."""
+    """Find ADE20K_2021_17_01: pictures and masks of the validation split, in folders of scenes."""
     folders = [root / name for name in _PLACES]
     drawn: list[Path] = []
     for folder in folders:
@@ -48,7 +48,7 @@ def find_ade(root: Path) -> Found:
 
 
 def look_at_objects(path: Path) -> tuple[Raw, str]:
-    """Labels (H, W) of ade847, 65535 for objects that it leaves out; see `layouts.Look`."""
+    """Read labels (H, W) of ade847, 65535 for objects that ade847 leaves out; see `layouts.Look`."""
     colours, kind = read_colours(path)
     if colours.ndim == 2:
         raise damaged(path, "objects as colours", "a grey PNG")
@@ -58,7 +58,7 @@ def look_at_objects(path: Path) -> tuple[Raw, str]:
 
 @cache
 def _table() -> npt.NDArray[np.int32]:
-    """Label of each number of an object, as prepare_ade20k_full_sem_seg.py of facebookresearch/MaskFormer has them."""
+    """Return the label of each object number, as in prepare_ade20k_full_sem_seg.py of facebookresearch/MaskFormer."""
     numbers = json.loads(resources.files(__package__).joinpath("ade847.json").read_text(encoding="utf-8"))
     table = np.full(_MOST, VOID_16, np.int32)
     table[numbers] = np.arange(len(numbers))

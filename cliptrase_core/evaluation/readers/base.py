@@ -1,4 +1,4 @@
-"""What a reader is, what it gives, and how an owner's classes become those of a benchmark."""
+"""Interface and result of a reader, mapping of a data set's classes to a benchmark, and helpers for readers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from cliptrase_core.results import BACKGROUND
 from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
 
 SPLITS = ("val", "validation", "valid", "test", "default", "trainval", "train")
-"""Parts of a data set, the one that is scored first."""
+"""Names of splits; the first one that exists is scored."""
 
 _BACKGROUND = {"background"}
 _NOT_COUNTED = {"void", "ignore", "ignored", "unlabelled", "unlabeled", "nodata", "dontcare"}
 _ALIASES = {"tvmonitor": "tv", "table": "diningtable", "pottedplant": "pottedplant"}
-"""VOC, PASCAL Context and COCO write these in several ways."""
+"""Class names that VOC, PASCAL Context and COCO spell in several ways."""
 _SHOWN = 3
 _DEEPEST = 6
 _DEEPEST_FOLDER = 4
@@ -35,19 +35,19 @@ _LONGEST = 200
 
 
 class AbsentError(Exception):
-    """A layout is not here; its text says what was looked for."""
+    """Error for a layout that is not present, or has other classes; the message names what is missing."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A data set in the layout of some reader.
+    """Data set found by a reader.
 
     Attributes:
-        title: how reports call it.
-        pairs: of the part that is scored.
-        names: owner's name of each number in masks; none where only `benchmarks` says what numbers mean.
-        source: file that holds the names, for messages.
-        benchmarks: name of a setting to what numbers mean in it, where that does not follow from names.
+        title: name in reports.
+        pairs: pairs of the split to score.
+        names: the data set's name of each number in masks; empty if only `benchmarks` defines the numbers.
+        source: file with the names, for messages.
+        benchmarks: meaning of the numbers by name of a setting, if it does not follow from the names.
     """
 
     title: str
@@ -57,13 +57,13 @@ class Found:
     benchmarks: Mapping[str, Numbers] = field(default_factory=dict)
 
     def numbers_in(self, setting: str, protocol: str) -> Numbers:
-        """What numbers in masks mean in a benchmark.
+        """Return the meaning of the numbers in masks for a benchmark.
 
-        Classes are matched by name. What the benchmark does not name is its background, where it has one, or does
-        not count; what the owner calls void never counts.
+        Classes are matched by name. Classes that the benchmark lacks become its background if it has one, else they
+        are ignored. Classes that the data set calls void are ignored.
 
         Raises:
-            AbsentError: these are other classes.
+            AbsentError: the data set has other classes than the benchmark.
         """
         if setting in self.benchmarks:
             return self.benchmarks[setting]
@@ -79,7 +79,8 @@ class Found:
             shown = f"no {lacking[0]!r}" + (f", and {strange[0]!r}" if strange else "")
             raise AbsentError(f"other classes than {setting}: {shown}")
         void = {number for number in others if is_void(self.names[number])}
-        if setting == "coco80" and protocol in PROFILES:  # SCLIP's cvt_coco_object.py: all that is no object
+        # SCLIP's cvt_coco_object.py turns everything that is no object into background.
+        if setting == "coco80" and protocol in PROFILES:
             void = set()
         background = sorted(others - void) if words.background else []
         ignored = sorted(others - set(background))
@@ -88,13 +89,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Reader:
-    """One layout.
+    """Reader of one layout.
 
     Attributes:
-        name: as `--layout` calls it.
-        title: for people.
-        find: the data set in a folder. AbsentError where that is another layout, InputError where it is this one and
-            cannot be read.
+        name: value of `--layout`.
+        title: readable description.
+        find: function that finds the data set in a folder. Raises AbsentError if the folder has another layout, and
+            InputError if it has this layout but cannot be read.
     """
 
     name: str
@@ -104,13 +105,13 @@ class Reader:
 
 @dataclass(frozen=True)
 class ReadSet:
-    """A data set of one's own that a reader found.
+    """User's own data set, found by a reader.
 
     Attributes:
-        name: as reports call it.
-        found: where it lies.
-        words: its own classes, or those that a person gave for them.
-        numbers: what numbers in masks mean.
+        name: name in reports.
+        found: result of the reader.
+        words: classes of the data set, or the user's words for them.
+        numbers: meaning of the numbers in masks.
     """
 
     name: str
@@ -120,24 +121,24 @@ class ReadSet:
 
     @property
     def title(self) -> str:
-        """How reports call the layout."""
+        """Name of the layout in reports."""
         return self.found.title
 
     @property
     def convention(self) -> Convention:
-        """What numbers in masks should mean."""
+        """Expected meaning of the numbers in masks."""
         return Convention(self.numbers, len(self.words.classes), self.words.class_names[0], {})
 
     def pairs(self) -> list[Pair]:
-        """Every picture with its mask."""
+        """Return all pairs of picture and mask."""
         return list(self.found.pairs)
 
 
 def own_set(found: Found, name: str) -> ReadSet:
-    """A data set by its owner's names.
+    """Create a data set with its own class names.
 
     Raises:
-        InputError: it has none, or names that are no classes.
+        InputError: there are no names of classes, or they are not valid.
     """
     classes = {n: text for n, text in found.names.items() if not is_void(text) and not is_background(text)}
     background = tuple(number for number, text in found.names.items() if is_background(text))
@@ -155,16 +156,16 @@ def own_set(found: Found, name: str) -> ReadSet:
 
 
 def with_words(data: ReadSet, text: str) -> ReadSet:
-    """The same data set, its classes named by a person: as many of them, in the same order.
+    """Return the data set with the user's words for its classes: the same number of classes, in the same order.
 
     Raises:
-        InputError: other classes, or background words where there is no background and none where there is.
+        InputError: the number of classes differs, or only one of the two has a background.
     """
     return replace(data, words=fitting_words(text, data.words))
 
 
 def fitting_words(text: str, own: Vocabulary) -> Vocabulary:
-    """Words in place of a data set's own, as many classes of them."""
+    """Parse words that replace a data set's own; the number of classes must be the same."""
     words = parse_vocabulary(text)
     expect_each_once(words)
     if len(words.classes) != len(own.classes) or bool(words.background) != bool(own.background):
@@ -176,17 +177,17 @@ def fitting_words(text: str, own: Vocabulary) -> Vocabulary:
 
 
 def is_void(name: str) -> bool:
-    """Whether pixels of this name do not count."""
+    """Return whether pixels with this name are ignored."""
     return _letters(name) in _NOT_COUNTED
 
 
 def is_background(name: str) -> bool:
-    """Whether this name is all that no class is drawn on."""
+    """Return whether this name means the background, that is all pixels without a class."""
     return _letters(name) in _BACKGROUND
 
 
 def readable(name: str) -> str:
-    """An owner's name as words: "traffic_light" and "TrafficLight" to "traffic light"."""
+    """Split a class name into words: "traffic_light" and "TrafficLight" become "traffic light"."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("_", " "))
     return " ".join(apart.split())
 
@@ -201,13 +202,13 @@ def _plain(name: str) -> str:
 
 
 FEWEST_NUMBERS = 6
-"""Coordinates of a triangle."""
+"""Minimum number of coordinates of a polygon: those of a triangle."""
 UNDRAWN, NOT_COUNTED = 0, VOID_16
-"""Numbers of what no shape covers, and of shapes that do not count, in masks that a reader draws."""
+"""Numbers in masks drawn by a reader: pixels outside all shapes, and shapes that are ignored."""
 
 
 def drawn_numbers(labels: Iterable[str]) -> tuple[dict[str, int], dict[int, str]]:
-    """Numbers for the labels of shapes, in their order from 1 on: label to number, and number to name."""
+    """Number the labels of shapes in their order, from 1; return label to number, and number to name."""
     names = {UNDRAWN: BACKGROUND, NOT_COUNTED: "ignored"}
     numbers = {}
     for label in dict.fromkeys(labels):
@@ -222,24 +223,24 @@ def drawn_numbers(labels: Iterable[str]) -> tuple[dict[str, int], dict[int, str]
 
 
 def absent(what: str) -> AbsentError:
-    """What was looked for, and is not there."""
+    """Create the error for a file or folder that is not present."""
     return AbsentError(f"no {what}")
 
 
 def damaged(path: Path, expected: str, got: str) -> InputError:
-    """A file of the right layout that cannot be read."""
+    """Create the error for a file of the right layout that cannot be read."""
     return InputError(explain(f"file {path.name!r}", expected=expected, got=got, remedy="Export or unpack it again."))
 
 
 def json_of(path: Path, what: str) -> dict[str, Any]:
-    """Entries of a JSON file.
+    """Read the entries of a JSON file.
 
     Args:
-        path: of the file.
-        what: it should be, for messages.
+        path: path of the file.
+        what: expected content, for messages.
 
     Raises:
-        InputError: it does not parse, or holds something else.
+        InputError: the file does not parse, or does not contain a JSON object.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -251,10 +252,10 @@ def json_of(path: Path, what: str) -> dict[str, Any]:
 
 
 def text_of(path: Path) -> str:
-    """Text of a file.
+    """Read a text file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         return read_text(path)
@@ -264,14 +265,17 @@ def text_of(path: Path) -> str:
 
 
 def first_split(there: Iterable[str]) -> str | None:
-    """The part that is scored: of those that are there, the first of `SPLITS`; a lone one whatever its name."""
+    """Return the split to score: the first of `SPLITS` in `there`, else the only one whatever its name, else None."""
     names = list(there)
     lone = names[0] if len(names) == 1 else None
     return next((name for split in SPLITS for name in names if name.casefold() == split), lone)
 
 
 def files_below(folder: Path, *ends: str) -> list[Path]:
-    """Files whose name ends so, in any case, in order; hidden ones are none, nor is what lies too deep for a layout."""
+    """List files with these endings (lower case, compared without case), sorted.
+
+    Hidden files and folders are skipped, and folders more than `_DEEPEST_FOLDER` levels down.
+    """
     found = []
     for place, below, names in os.walk(folder, followlinks=True):
         here = Path(place)
@@ -282,20 +286,20 @@ def files_below(folder: Path, *ends: str) -> list[Path]:
 
 
 def picture_called(name: Any, folders: Sequence[Path], file: Path) -> Path:
-    """The picture that a listing names, by the longest end of its path that lies in one of some folders.
+    """Find a picture by its name in a listing: the longest end of its path that exists in one of the folders.
 
-    Programs write paths of other machines, so what stands before is left out: no name leads out of the folders.
+    Programs write paths of other machines, so leading folders are left out. No name leads out of the folders.
 
     Args:
-        name: as it stands in the file.
-        folders: where pictures may be.
-        file: that names it, for messages.
+        name: name in the listing.
+        folders: candidate folders, the likeliest first.
+        file: the listing, for messages.
 
     Returns:
-        A file, or where it should be.
+        An existing file, or the expected path if there is none.
 
     Raises:
-        InputError: no name.
+        InputError: the name is not usable.
     """
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")] if isinstance(name, str) else []
     ends = [Path(*parts[start:]) for start in range(max(0, len(parts) - _DEEPEST), len(parts))]
@@ -306,16 +310,16 @@ def picture_called(name: Any, folders: Sequence[Path], file: Path) -> Path:
 
 
 def key_of(name: object) -> str:
-    """Name of a picture that a listing calls so: without ending, and without folders that lead nowhere."""
+    """Return the key of a picture from its name in a listing: without extension, and without "." and ".." folders."""
     parts = [part for part in re.split(r"[/\\]", str(name)) if part not in ("", ".", "..")]
     return "/".join([*parts[:-1], Path(parts[-1]).stem]) if parts else ""
 
 
 def expect_distinct(pairs: Sequence[Pair], what: str) -> tuple[Pair, ...]:
-    """Pairs in the order of their names.
+    """Return the pairs, sorted by key.
 
     Raises:
-        InputError: none, or two of one name.
+        InputError: there are no pairs, or two with the same key.
     """
     keys = [pair.key for pair in pairs]
     twice = next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) != len(keys) else None
@@ -327,6 +331,6 @@ def expect_distinct(pairs: Sequence[Pair], what: str) -> tuple[Pair, ...]:
 
 
 def shown(names: Iterable[str]) -> str:
-    """A few names, for messages."""
+    """Format the first names of a list, for messages."""
     listed = list(names)
     return ", ".join(map(repr, listed[:_SHOWN])) + (", ..." if len(listed) > _SHOWN else "")

@@ -1,4 +1,4 @@
-"""COCO's JSON: panoptic, and instances as many tools export them."""
+"""Readers of COCO's JSON: panoptic, and instances as many tools export them."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Listed:
-    """A JSON of COCO's.
+    """Content of a COCO JSON file.
 
     Attributes:
-        path: of the file.
-        part: "val2017" of "instances_val2017.json", or what else names a part.
-        images: entries of pictures by their id.
-        places: id of a category to its number here, from 1 on.
-        names: of each number.
-        annotations: by the id of their picture.
+        path: path of the file.
+        part: split: "val2017" for "instances_val2017.json", else the name of the file's folder.
+        images: entries of pictures by id.
+        places: category id to number in the mask, from 1.
+        names: name of each number.
+        annotations: entries of annotations by id of the picture.
     """
 
     path: Path
@@ -58,14 +58,14 @@ class Listed:
     annotations: Mapping[Any, Sequence[Entry]]
 
     def folders(self, root: Path) -> list[Path]:
-        """Where pictures may be, the likeliest first."""
+        """Return the existing candidate folders of pictures, the likeliest first."""
         names = [self.part, f"images/{self.part}", "images", "images/default", "train2017", "."]
         places = [root / name for name in names] + [self.path.parent]
         return [place for place in dict.fromkeys(places) if place.is_dir()]
 
 
 def find_panoptic(root: Path) -> Found:
-    """COCO panoptic: PNGs whose colours are segments, and a JSON that says what these are."""
+    """Find COCO panoptic: PNGs whose colours are segment ids, and a JSON with the category of each segment."""
     path = _first(root, "panoptic_", "panoptic.json")
     if path is None:
         raise absent("panoptic_*.json")
@@ -88,7 +88,7 @@ def find_panoptic(root: Path) -> Found:
 
 
 def _look_at_segments(path: Path, entry: Entry, listed: Listed) -> tuple[Raw, str]:
-    """Numbers (H, W) of the categories of a panoptic PNG; see `layouts.Look`."""
+    """Read a panoptic PNG as numbers (H, W) of categories; see `layouts.Look`."""
     colours, _ = read_colours(path)
     if colours.ndim == 2:
         raise damaged(path, "segments as colours", "a grey PNG")
@@ -106,7 +106,7 @@ def _look_at_segments(path: Path, entry: Entry, listed: Listed) -> tuple[Raw, st
 
 
 def find_instances(root: Path) -> Found:
-    """Objects as polygons or run lengths in a JSON of COCO's making."""
+    """Find a COCO JSON with objects as polygons or run lengths."""
     path = _first(root, "instances_", "_annotations.coco.json", "annotations.json", "result.json", "labels.json")
     if path is None:
         raise absent("annotations/instances_*.json or *_annotations.coco.json")
@@ -121,7 +121,7 @@ def find_instances(root: Path) -> Found:
 
 
 def _look_at_objects(path: Path, image: Entry, objects: Sequence[Entry], listed: Listed) -> tuple[Raw, str]:
-    """Numbers (H, W) of drawn objects, small ones over large ones; see `layouts.Look`."""
+    """Draw the objects of a picture as numbers (H, W), small ones over large ones; see `layouts.Look`."""
     size = image.get("height"), image.get("width")
     if not all(type(side) is int and side > 0 for side in size):
         raise damaged(path, f"height and width of {image.get('file_name')!r}", repr(size))
@@ -141,7 +141,7 @@ def _look_at_objects(path: Path, image: Entry, objects: Sequence[Entry], listed:
 
 
 def _runs(entry: Entry, height: int, width: int, path: Path) -> Any:
-    """An object as run lengths, from whatever the JSON has."""
+    """Convert an object to run lengths, from polygons or from run lengths in the JSON."""
     drawn = entry.get("segmentation")
     expected = "polygons or run lengths of each object"
     if isinstance(drawn, dict):
@@ -164,7 +164,7 @@ def _runs(entry: Entry, height: int, width: int, path: Path) -> Any:
 
 
 def _checked(drawn: Entry, counts: Any, pixels: int, path: Path) -> Any:
-    """Run lengths that fill the picture: where they end early, the library leaves what lies in memory."""
+    """Check that run lengths fill the picture: if they end early, the library leaves uninitialised memory."""
     if isinstance(counts, list):
         if not all(type(run) is int and run >= 0 for run in counts) or sum(counts) != pixels:
             raise damaged(path, f"run lengths of {pixels} pixels", "others")
@@ -176,7 +176,10 @@ def _checked(drawn: Entry, counts: Any, pixels: int, path: Path) -> Any:
 
 
 def _length(counts: bytes) -> int:
-    """Pixels of compressed run lengths: groups of five bits, runs after the third as differences; -1 if damaged."""
+    """Count the pixels of compressed run lengths (groups of five bits, runs after the third as differences).
+
+    Returns -1 if they are damaged.
+    """
     runs: list[int] = []
     value, shift = 0, 0
     for byte in counts:
@@ -194,7 +197,7 @@ def _length(counts: bytes) -> int:
 
 
 def _first(root: Path, start: str, *whole: str) -> Path | None:
-    """The JSON of the part that is scored, in `annotations` or in the folder itself or a part's."""
+    """Return the JSON of the split to score, from `annotations`, the folder itself or the folder of a split."""
     folders = [root / "annotations", root, *(root / split for split in SPLITS)]
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.json"))]
     named = [path for path in files if path.name.startswith(start) or path.name in whole]
@@ -208,10 +211,10 @@ def _first(root: Path, start: str, *whole: str) -> Path | None:
 
 
 def _listed(path: Path, start: str) -> Listed:
-    """A JSON's entries.
+    """Read a COCO JSON file.
 
     Raises:
-        InputError: it does not parse, or has no such entries.
+        InputError: the file does not parse, or lacks the expected entries.
     """
     content = json_of(path, "a JSON of COCO's")
     images, annotations, categories = (_each(content.get(key), key, path) for key in _PARTS)
@@ -230,7 +233,7 @@ _PARTS = ("images", "annotations", "categories")
 
 
 def _each(value: Any, what: str, path: Path) -> Sequence[Entry]:
-    """A list of entries."""
+    """Check that a value is a list of entries, and return it."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise damaged(path, f"a list of {what}", "none" if value is None else "something else")
     return value

@@ -1,4 +1,4 @@
-"""Masks in colours with a list of them: exports of CVAT and datumaro, CamVid as published, and what is kept like it."""
+"""Readers of colour masks with a list of colours: exports of CVAT and datumaro, CamVid as published, and the like."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MASK_NAMES = ("labels", "masks", "annotations")
 _MASK_ENDS = ("_L.png", ".png", "_mask.png", "_label.png", "_labels.png", ".tif", ".bmp")
 _PUBLISHED = ("701_StillsRaw_full", "LabeledApproved_full")
 _LINE = re.compile(r"\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*?)\s*")
-# CamVid's names that are no words.
+# CamVid's names that are not plain words.
 _WORDS = {
     "CartLuggagePram": "cart, luggage, pram",
     "Column_Pole": "column, pole",
@@ -36,14 +36,14 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class ColourList:
-    """A file of names and colours, in its order."""
+    """Names and colours of classes, in the order of their file."""
 
     path: Path
     names: tuple[str, ...]
     colours: tuple[Colour, ...]
 
     def __post_init__(self) -> None:
-        """Check that each colour means one class."""
+        """Check that there are colours, and that each belongs to one class."""
         if not self.colours:
             raise damaged(self.path, "names with their colours", "none")
         twice = next((colour for colour in self.colours if self.colours.count(colour) > 1), None)
@@ -52,7 +52,7 @@ class ColourList:
             raise damaged(self.path, "another colour for each class", got)
 
     def found(self, title: str, layout: Layout, root: Path) -> Found:
-        """The data set that has these colours."""
+        """Create the data set whose masks use these colours."""
         colours = Colours({colour: place for place, colour in enumerate(self.colours)}, self.path.name, indexed=True)
         used = replace(layout, title=title, look=colours.look, besides=(self.path,))
         names = {place: _WORDS.get(name, name) for place, name in enumerate(self.names)}
@@ -60,7 +60,7 @@ class ColourList:
 
 
 def find_labelmap(root: Path) -> Found:
-    """VOC's folders with masks in the colours of a labelmap.txt, as CVAT and datumaro export them."""
+    """Find VOC's folders with masks in the colours of a labelmap.txt, as CVAT and datumaro export them."""
     path, masks = root / _LABELMAP, root / "SegmentationClass"
     if not path.is_file():
         raise absent(_LABELMAP)
@@ -83,7 +83,7 @@ def find_labelmap(root: Path) -> Found:
 
 
 def _labelmap(path: Path) -> ColourList:
-    """Lines "name:red,green,blue:parts:actions"; a colour that is left out is VOC's of that place."""
+    """Read lines "name:red,green,blue:parts:actions"; a missing colour is VOC's colour of the same index."""
     names: list[str] = []
     colours = []
     for line in _lines(path):
@@ -102,7 +102,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def find_colour_list(root: Path) -> Found:
-    """Folders of pictures and masks with a label_colors.txt or class_dict.csv beside them, such as CamVid's."""
+    """Find folders of pictures and masks next to a label_colors.txt or class_dict.csv, such as CamVid's."""
     path = next((root / name for name in _LISTS if (root / name).is_file()), None)
     if path is None:
         raise absent(" or ".join(_LISTS[:2]))
@@ -113,7 +113,7 @@ def find_colour_list(root: Path) -> Found:
 
 
 def _folders(root: Path, path: Path) -> tuple[str, str]:
-    """The folders of pictures and of masks, of the part that is scored."""
+    """Return the folders of pictures and of masks of the split to score."""
     pairs = [pair for split in SPLITS for pair in _pairs_of(split)]
     pairs += [_PUBLISHED, *(("images", name) for name in _MASK_NAMES)]
     found = next((pair for pair in pairs if all((root / name).is_dir() for name in pair)), None)
@@ -133,14 +133,14 @@ def _pairs_of(split: str) -> list[tuple[str, str]]:
 
 
 def _mask_end(images: Path, masks: Path) -> str:
-    """What follows a picture's name in the names of most masks."""
+    """Return the most frequent suffix of mask names after the picture's stem."""
     drawn = {path.name.casefold() for path in files_below(masks, "")}
     stems = {path.stem.casefold() for path in files_below(images, "")}
     return max(_MASK_ENDS, key=lambda end: sum(f"{stem}{end}".casefold() in drawn for stem in stems))
 
 
 def _colour_lines(path: Path) -> ColourList:
-    """Lines "64 128 64 Animal"."""
+    """Read lines such as "64 128 64 Animal"."""
     names, colours = [], []
     for line in _lines(path):
         found = _LINE.fullmatch(line)
@@ -152,7 +152,7 @@ def _colour_lines(path: Path) -> ColourList:
 
 
 def _table(path: Path) -> ColourList:
-    """A table with the columns name, r, g, b."""
+    """Read a table with the columns name, r, g, b."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(_lines(path))]
     header = [cell.casefold() for cell in rows[0]] if rows else []
     places = [

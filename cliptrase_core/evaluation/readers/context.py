@@ -1,4 +1,4 @@
-"""PASCAL Context as downloaded: a .mat of 459 classes for each picture of VOC2010."""
+"""Reader of PASCAL Context as downloaded: a .mat of 459 classes for each picture of VOC2010."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LISTS = (
     "pascalcontext_val.txt",
     "ImageSets/Main/val.txt",
 )
-"""Of the 5,105 pictures that are scored; the last comes with VOC2010 and names the same."""
+"""Lists of the 5,105 pictures to score; the last list comes with VOC2010 and has the same pictures."""
 _VARIABLE = "LabelMap"
 _TABLE = {"diningtable": "table"}
-"""What 459 classes call one of the 59."""
+"""Names of the 59 classes that differ among the 459: name in pc59 to name in pc459."""
 
 
 def find_context(root: Path) -> Found:
-    """PASCAL Context's `trainval` of .mat files, in VOC2010 or beside it."""
+    """Find PASCAL Context's folder `trainval` of .mat files, in VOC2010 or next to it."""
     homes = [root, root / "VOC2010", root / "VOCdevkit" / "VOC2010"]
     home = next((place for place in homes if (place / "JPEGImages").is_dir()), None)
     places = [folder / "trainval" for folder in (*homes, root / "pascal-context")]
@@ -45,7 +45,7 @@ def find_context(root: Path) -> Found:
 
 
 def _benchmarks() -> dict[str, Numbers]:
-    """The 459 classes have numbers from 1 on, by the alphabet; 0 is none of them."""
+    """Return the meaning of the numbers by benchmark; the 459 classes are numbered alphabetically from 1, 0 is none."""
     every = {group.name: number for number, group in enumerate(setting_words("pc459").classes, 1)}
     few = [group.name for group in setting_words("pc59").classes]
     single = {every[_TABLE.get(name, name)]: label for label, name in enumerate(few)}
@@ -58,14 +58,14 @@ def _benchmarks() -> dict[str, Numbers]:
 
 
 def look_at_mat(path: Path) -> tuple[Raw, str]:
-    """Numbers (H, W) of a .mat; see `layouts.Look`.
+    """Read the numbers (H, W) of a .mat file; see `layouts.Look`.
 
     Raises:
-        InputError: no such file, or one without such a map.
+        InputError: the file is missing, damaged, or has no label map.
     """
     with opened_file(path, "a .mat of PASCAL Context") as (file, name):
         try:
-            # MATLAB's files hold data alone: nothing in them is run.
+            # MATLAB files contain only data; reading them runs no code.
             sizes = {entry: size for entry, size, _ in matlab.whosmat(file)}
             size = sizes.get(_VARIABLE, ())
             if len(size) == 2:
@@ -73,7 +73,7 @@ def look_at_mat(path: Path) -> tuple[Raw, str]:
                 values = matlab.loadmat(file, variable_names=[_VARIABLE])[_VARIABLE]
         except InputError:
             raise
-        except Exception as error:  # scipy's reader lets many kinds through
+        except Exception as error:  # scipy's reader raises errors of many types
             raise damaged(path, "a .mat of version 5", "one that is damaged, cut short or not readable") from error
     if len(size) != 2 or values.ndim != 2 or values.dtype.kind not in "iu":
         raise damaged(path, f"whole numbers (H, W) as {_VARIABLE}", ", ".join(sizes)[:60] or "nothing")

@@ -1,4 +1,4 @@
-"""CVAT's XML for images: polygons, boxes, ellipses and masks of each picture in one file."""
+"""Reader of CVAT's XML for images: polygons, boxes, ellipses and masks of all pictures in one file."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _FILE = "annotations.xml"
 _SHAPES = ("polygon", "box", "ellipse", "mask")
 
 Shape = Mapping[str, str]
-"""Attributes of a shape, and its kind as "shape"."""
+"""Attributes of a shape or an image; for a shape, the key "shape" is its kind."""
 
 
 class _Plain(ElementTree.TreeBuilder):
-    """Refuses a document type: CVAT writes none, and entities of one may grow without end."""
+    """Tree builder that rejects a document type: CVAT writes none, and its entities may expand without limit."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        """Called before anything of it is used."""
+        """Raise ValueError; called before any entity is used."""
         raise ValueError("a document type")
 
 
 def find_cvat(root: Path) -> Found:
-    """`annotations.xml` of CVAT for images, pictures in `images`."""
+    """Find `annotations.xml` of CVAT for images, with pictures in `images`."""
     path = root / _FILE
     if not path.is_file():
         raise absent(_FILE)
@@ -74,7 +74,7 @@ def _document(path: Path) -> ElementTree.Element:
 
 
 def _look_at_shapes(path: Path, image: Shape, shapes: Sequence[Shape], numbers: Mapping[str, int]) -> tuple[Raw, str]:
-    """Numbers (H, W) of the shapes, by z_order and then as they stand; see `layouts.Look`."""
+    """Draw the shapes as numbers (H, W), by z_order and then in file order; see `layouts.Look`."""
     try:
         height, width = int(image["height"]), int(image["width"])
         expect_pixels(height, width, f"file {path.name!r}", DEFAULT_MAX_PIXELS)
@@ -93,7 +93,7 @@ def _look_at_shapes(path: Path, image: Shape, shapes: Sequence[Shape], numbers: 
 
 
 def _drawn(shape: Shape, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """(H, W) where a shape lies."""
+    """Return the mask (H, W) of a shape."""
     if shape["shape"] == "mask":
         return _run_lengths(shape, height, width)
     if shape["shape"] == "ellipse":
@@ -103,7 +103,7 @@ def _drawn(shape: Shape, height: int, width: int) -> npt.NDArray[np.bool_]:
         points = [left, top, right, top, right, bottom, left, bottom]
     else:
         pairs = [pair.split(",") for pair in shape["points"].split(";")]
-        points = _floats(part for x, y in pairs for part in (x, y))  # ValueError where a pair is none
+        points = _floats(part for x, y in pairs for part in (x, y))  # ValueError if a pair is malformed
     if len(points) < FEWEST_NUMBERS or max(map(abs, points)) > 2 * max(height, width):
         raise ValueError("points")
     drawn: npt.NDArray[np.bool_] = run_lengths.decode(run_lengths.frPyObjects([points], height, width))[..., 0] > 0
@@ -111,7 +111,7 @@ def _drawn(shape: Shape, height: int, width: int) -> npt.NDArray[np.bool_]:
 
 
 def _run_lengths(shape: Shape, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Runs of 0 and 1 by turns, row by row within a box."""
+    """Decode alternating runs of 0 and 1, row by row within a box."""
     left, top, across, down = (int(shape[name]) for name in ("left", "top", "width", "height"))
     runs = [int(run) for run in shape["rle"].split(",")]
     if min(left, top, across, down, *runs) < 0 or left + across > width or top + down > height:
@@ -135,7 +135,7 @@ def _ellipse(shape: Shape, height: int, width: int) -> npt.NDArray[np.bool_]:
 
 
 def _floats(values: Iterable[str | int]) -> list[float]:
-    """Numbers, none of which is infinite or no number."""
+    """Convert to floats and check that all are finite."""
     found = [float(value) for value in values]
     if not np.isfinite(found).all():
         raise ValueError("numbers")

@@ -1,4 +1,4 @@
-"""labelme: a JSON of shapes beside each picture."""
+"""Reader of labelme: a JSON of shapes next to each picture."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _SNIFFED = 1 << 16
 _NAMES = "labels.txt"
 _WHAT = "a JSON of labelme"
 _NOTHING = ("point", "line", "linestrip", "points")
-"""Shapes that enclose no pixels."""
+"""Types of shapes that enclose no pixels."""
 _POLYGONS = ("polygon", "rectangle", "oriented_rectangle")
 
 
 def find_labelme(root: Path) -> Found:
-    """Pictures with labelme's JSON, beside each other or in folders below one folder."""
+    """Find pictures with labelme's JSON files, in one folder or in its subfolders."""
     files = [path for path in files_below(root, ".json") if _is_labelme(path)]
     if not files:
         raise absent("*.json of labelme, with shapes")
     listed = root / _NAMES
     heads = {path: _head(path) for path in files}
-    used = sorted({label for labels, _ in heads.values() for label in labels})  # their order in files says nothing
+    used = sorted({label for labels, _ in heads.values() for label in labels})  # the order in the files is arbitrary
     labels = _read_names(listed) if listed.is_file() else used
     numbers, names = drawn_numbers(labels)
     besides = (listed,) if listed.is_file() else ()
@@ -75,7 +75,7 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _head(path: Path) -> tuple[set[str], Any]:
-    """Labels of a JSON, and the picture that it names; nothing of a damaged one, which is said where it is read."""
+    """Return the labels of a JSON and its picture's name; empty if it is damaged: reading its mask raises the error."""
     try:
         content = json_of(path, _WHAT)
         return {shape["label"].strip() for shape in _shapes(content, path)}, content.get("imagePath")
@@ -93,18 +93,18 @@ def _shapes(content: Mapping[str, Any], path: Path) -> Sequence[Mapping[str, Any
 
 
 def _picture(name: Any, path: Path, root: Path) -> Path:
-    """The picture that a JSON names, or that has its name."""
+    """Return the picture that a JSON names, else the picture with the JSON's own stem."""
     named = [picture_called(name, [path.parent, root], path)] if isinstance(name, str) and name.strip() else []
     places = [*named, *(path.with_suffix(end) for end in PICTURE_ENDS)]
     return next((place for place in places if place.is_file()), places[0])
 
 
 def _look_at_shapes(path: Path, picture: Path, numbers: Mapping[str, int]) -> tuple[Raw, str]:
-    """Numbers (H, W) of the shapes, later ones over earlier ones, as labelme itself draws them; see `layouts.Look`."""
+    """Draw the shapes as numbers (H, W), later ones over earlier ones, as labelme does; see `layouts.Look`."""
     content = json_of(path, _WHAT)
     shapes = _shapes(content, path)
     height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))
-    if height is None and width is None:  # as its first versions wrote
+    if height is None and width is None:  # files of labelme's first versions
         height, width = read_image(picture).shape[:2]
     if not (type(height) is int and type(width) is int):
         raise damaged(path, "imageHeight and imageWidth", f"{height!r} and {width!r}"[:60])
@@ -140,12 +140,12 @@ def _draw(canvas: ImageDraw.ImageDraw, shape: Mapping[str, Any], number: int, pa
 def _paste(
     canvas: ImageDraw.ImageDraw, shape: Mapping[str, Any], corner: tuple[float, float], number: int, path: Path
 ) -> None:
-    """Draw a mask: a PNG in base64, laid at its upper left corner."""
+    """Draw a mask (a PNG in base64) with its upper left corner at `corner`."""
     try:
         content = base64.b64decode(shape["mask"])
         with as_file(content, "mask.png") as file:
             drawn = read_numbers(file) > 0
-    except (KeyError, TypeError, ValueError) as error:  # what a mask that cannot be read raises is one too
+    except (KeyError, TypeError, ValueError) as error:  # InputError of an unreadable mask is a ValueError
         raise damaged(path, "a PNG as mask of a shape", "something else") from error
     canvas.bitmap((round(corner[0]), round(corner[1])), Image.fromarray(drawn.astype(np.uint8) * 255), fill=number)
 
@@ -155,6 +155,6 @@ def _points(shape: Mapping[str, Any], path: Path) -> list[tuple[float, float]]:
         points = [(float(x), float(y)) for x, y in shape["points"]]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise damaged(path, "points as x, y", "something else") from error
-    if not all(abs(value) <= 1e5 for point in points for value in point):  # neither is what is no number
+    if not all(abs(value) <= 1e5 for point in points for value in point):  # also rejects NaN
         raise damaged(path, "points within the picture", "others")
     return points

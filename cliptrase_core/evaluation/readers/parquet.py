@@ -1,4 +1,4 @@
-"""A Hugging Face `datasets` folder in parquet: pictures and masks as files within its rows. Needs pyarrow."""
+"""Reader of a Hugging Face `datasets` folder in parquet, with pictures and masks as files in rows. Needs pyarrow."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _MASKS = (
 )
 _NAMES = ("id2label.json", "label2id.json")
 _VOID = {0: "ignored", 255: "ignored"}
-"""Numbers that do not count where a list of names leaves them out."""
+"""Numbers that are ignored unless the list of names contains them."""
 
 
 def find_parquet(root: Path) -> Found:
-    """Parquet files of one part, and the names of their classes in id2label.json."""
+    """Find the parquet files of one split, and the names of their classes in id2label.json or label2id.json."""
     files = files_below(root, ".parquet")
     if not files:
         raise absent("*.parquet")
@@ -62,18 +62,18 @@ def _arrow() -> Any:
 
 
 def _part(path: Path) -> str:
-    """ "validation" of "validation-00000-of-00001.parquet", or of a folder of this name."""
+    """Return the split of a file: "validation" for "validation-00000-of-00001.parquet" or "validation/0000.parquet"."""
     name = path.stem.split("-")[0]
     return name if not name.isdecimal() else path.parent.name
 
 
 def _pairs(path: Path, root: Path, arrow: Any) -> list[Pair]:
-    """A pair for each row; nothing of it is read."""
+    """Create a pair for each row, without reading the row."""
     try:
         file = arrow.ParquetFile(path)
         fields = [field.name for field in file.schema_arrow if _holds_files(field)]
         groups = [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)]
-    except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
+    except (OSError, ValueError) as error:  # pyarrow's own errors are subclasses of these
         raise damaged(path, "a parquet file", "one that does not parse") from error
     image = next((name for name in _IMAGES if name in fields), None)
     mask = next((name for name in _MASKS if name in fields and name != image), None)
@@ -95,20 +95,20 @@ def _pairs(path: Path, root: Path, arrow: Any) -> list[Pair]:
 
 
 def _holds_files(field: Any) -> bool:
-    """Whether a column has content of files, as `datasets.Image` stores it."""
+    """Return whether a column contains files, as `datasets.Image` stores them."""
     kind = field.type
     within = [kind.field(place).name for place in range(kind.num_fields)] if kind.num_fields else []
     return "bytes" in within or str(kind) in ("binary", "large_binary")
 
 
 def _look_at_row(path: Path, place: tuple[int, int], column: str) -> tuple[Raw, str]:
-    """Numbers (H, W) of a mask in a row; see `layouts.Look`."""
+    """Read the numbers (H, W) of the mask in a row; see `layouts.Look`."""
     with as_file(_content(path, place, column), f"{column} of row {place[1]}") as file:
         return look_at_numbers(file)
 
 
 def _content(path: Path, place: tuple[int, int], column: str) -> bytes:
-    """Content of a file in a row."""
+    """Return the content of a file in a row."""
     group, row = place
     value = _column(str(path), path.stat().st_mtime_ns, group, column)[row].as_py()
     content = value.get("bytes") if isinstance(value, dict) else value
@@ -119,7 +119,7 @@ def _content(path: Path, place: tuple[int, int], column: str) -> bytes:
 
 @lru_cache(maxsize=4)
 def _column(path: str, changed: int, group: int, column: str) -> Any:
-    """A column of a group of rows; kept, since rows are read in order."""
+    """Read a column of a row group; cached, because rows are read in order."""
     try:
         return _arrow().ParquetFile(path).read_row_group(group, columns=[column]).column(column)
     except (OSError, ValueError) as error:
@@ -127,7 +127,7 @@ def _column(path: str, changed: int, group: int, column: str) -> Any:
 
 
 def _names(path: Path) -> dict[int, str]:
-    """Number to name, from either way to write it."""
+    """Read number to name from an id2label.json or label2id.json."""
     try:
         content = json.loads(path.read_bytes())
         entries: Sequence[tuple[Any, Any]] = list(content.items()) if isinstance(content, Mapping) else []

@@ -1,4 +1,4 @@
-"""Every reader, and which of them knows a folder."""
+"""List of all readers, and detection of data sets in a folder."""
 
 from __future__ import annotations
 
@@ -41,20 +41,21 @@ READERS = MappingProxyType(
 )
 LAYOUTS = tuple(READERS)
 _MOST_FOLDERS = 50
-"""Folders below the one that is given in which a data set is looked for."""
+"""Maximum number of subfolders that are searched for a data set."""
 
 Hit = tuple[Reader, Path, Found]
 
 
 def search(root: Path, layout: str | None) -> tuple[list[Hit], list[InputError], list[AbsentError]]:
-    """Data sets that readers find in a folder, or if there are none in the folders below it.
+    """Find data sets in a folder, or in its subfolders if the folder itself has none.
 
     Args:
-        root: the folder.
-        layout: name of the one reader that is asked; None asks all.
+        root: folder to search.
+        layout: name of the only reader to use; None uses all.
 
     Returns:
-        What was found, what was recognised but cannot be read, and what readers missed in the folder itself.
+        The data sets found, the errors of those recognised but not readable, and the errors of readers that do not
+        recognise the folder itself.
     """
     if layout is not None:
         expect_one_of("layout", layout, LAYOUTS)
@@ -83,10 +84,10 @@ def _ask(readers: list[Reader], place: Path) -> tuple[list[Hit], list[InputError
 
 
 def recognised(root: Path, layout: str | None) -> ReadSet | str:
-    """A folder's one data set: by its owner's names, or the name of a benchmark's setting.
+    """Return the only data set of a folder with its own class names, or the name of a benchmark's setting.
 
     Raises:
-        InputError: none, several, or one that cannot be read.
+        InputError: there is no data set, there are several, or it cannot be read.
     """
     hits, problems, _ = search(root, layout)
     own = {f"{reader.name} in {place.name}": (place, found) for reader, place, found in hits if found.names}
@@ -108,7 +109,7 @@ def recognised(root: Path, layout: str | None) -> ReadSet | str:
 
 
 def _complete_settings(root: Path) -> list[str]:
-    """Settings one of whose own layouts lies there."""
+    """Return the settings with at least one of their own layouts complete in the folder."""
     return [
         setting.name
         for setting in SETTINGS.values()
@@ -125,10 +126,10 @@ def _unknown(root: Path, layout: str | None) -> InputError:
 
 
 def serving(setting: str, root: Path, protocol: str, layout: str | None) -> tuple[Found, Numbers] | None:
-    """The first data set that has a benchmark's classes, and what its numbers mean; None where there is none.
+    """Return the first data set with a benchmark's classes, and the meaning of its numbers; None if there is none.
 
     Raises:
-        InputError: a layout that was asked for is not there, has other classes, or cannot be read.
+        InputError: the requested layout is missing or has other classes, or a data set cannot be read.
     """
     hits, problems, _ = search(root, layout)
     reasons = []
@@ -149,11 +150,11 @@ def serving(setting: str, root: Path, protocol: str, layout: str | None) -> tupl
 
 
 def states(root: Path, setting: str | None) -> Iterator[tuple[str, Found | None]]:
-    """What each reader finds in a folder: a line for people, and the data set if there is one.
+    """Yield the result of each reader in a folder: a line to print, and the data set if there is one.
 
     Args:
-        root: the folder.
-        setting: name of a benchmark whose classes are wanted; None takes any.
+        root: folder to search.
+        setting: name of a benchmark whose classes are required; None accepts all classes.
     """
     for reader in READERS.values():
         hits, problems, missed = search(root, reader.name)

@@ -1,4 +1,4 @@
-"""Masks of numbers in folders of their own making: Cityscapes, CamVid of SegNet, LoveDA."""
+"""Readers of data sets with masks of numbers in folder layouts of their own: Cityscapes, CamVid of SegNet, LoveDA."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOVEDA = ("no-data", "background", "building", "road", "water", "barren", "fore
 
 
 def find_cityscapes(root: Path) -> Found:
-    """Cityscapes, in folders of cities or in one."""
+    """Find Cityscapes, in folders of cities or in one folder."""
     pictures = _by_stem(files_below(root, _PICTURE.casefold()), _PICTURE)
     if not pictures:
         raise absent(f"*{_PICTURE}")
@@ -45,13 +45,13 @@ def find_cityscapes(root: Path) -> Found:
 
 
 def _by_stem(paths: Sequence[Path], end: str) -> dict[str, Path]:
-    """Files by what stands before an ending, folded."""
+    """Return the files with an ending, by case-folded name without the ending."""
     folded = [(path.name.casefold(), path) for path in paths]
     return {name[: -len(end)]: path for name, path in folded if name.endswith(end.casefold())}
 
 
 def find_camvid(root: Path) -> Found:
-    """CamVid as SegNet's authors keep it: 11 classes, numbers in masks."""
+    """Find CamVid in the layout of SegNet's authors: 11 classes, numbers in masks."""
     split = next((name for name in ("test", "val", "train") if (root / f"{name}annot").is_dir()), None)
     if split is None or not (root / split).is_dir():
         raise absent("test with testannot")
@@ -63,7 +63,7 @@ def find_camvid(root: Path) -> Found:
 
 
 def find_loveda(root: Path) -> Found:
-    """LoveDA: Rural and Urban, each with images_png and masks_png."""
+    """Find LoveDA: Rural and Urban, each with images_png and masks_png."""
     split = next((name for name in ("Val", "val", "Train", "train") if (root / name).is_dir()), None)
     base = root / split if split else root
     domains = [name for name in ("Rural", "Urban") if (base / name / "images_png").is_dir()]
@@ -74,7 +74,7 @@ def find_loveda(root: Path) -> Found:
         layout = Layout("LoveDA", "images_png", "masks_png", None)
         try:
             own = find_pairs(layout, base / name)
-        except InputError:  # one of both may be empty
+        except InputError:  # one of the two may be empty
             continue
         pairs += [replace(pair, key=f"{name}/{pair.key}") for pair in own]
     title = f"LoveDA, {split or root.name}"

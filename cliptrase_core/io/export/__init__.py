@@ -1,4 +1,4 @@
-"""Results as files that other programs open, and back: one module a format."""
+"""Export of results to files for other programs, and loading of saved results: one module per format."""
 
 from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import expect_untouched, export, gather

@@ -1,4 +1,4 @@
-"""COCO's instance annotations, of one result or of all results in a folder."""
+"""COCO instance annotations of one result or of all results in a folder."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from cliptrase_core.io.files import MARK, seal
 from cliptrase_core.io.geometry import Size
 
 FILE = "coco/annotations.json"
-"""Where a run's annotations lie, below the folder of its results."""
+"""Path of a run's annotations, relative to the folder of its results."""
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """A picture and its components.
+    """Picture and its components.
 
     Attributes:
-        file: of the picture, relative to the folder of pictures, with "/".
+        file: path of the picture, relative to the folder of pictures, with "/".
         size: (H, W) of the labels.
-        names: of all classes.
-        labels: of the classes that are annotated.
-        components: of those classes.
-        stem: of the result's files.
-        copy: path of the picture's copy in the yolo folder; empty where there is none.
+        names: names of all classes.
+        labels: labels of the annotated classes.
+        components: components of the annotated classes.
+        stem: stem of the result's files.
+        copy: path of the picture's copy in the yolo folder; empty if there is none.
     """
 
     file: str
@@ -39,18 +39,18 @@ class Annotated:
 
 
 class Numbers:
-    """Numbers of class names, given in the order in which they are asked for."""
+    """Numbers of class names, assigned in the order of first use."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without names."""
         self.of: dict[str, int] = {}
 
     def __call__(self, name: str) -> int:
-        """The number of a name."""
+        """Return the number of a name; a new name gets the next number."""
         return self.of.setdefault(name, len(self.of))
 
     def know(self, picture: Annotated) -> None:
-        """Give a number to every annotated class of a picture, whether it has components or not."""
+        """Assign a number to every annotated class of a picture, with or without components."""
         for label in picture.labels:
             self(picture.names[label])
 
@@ -58,14 +58,14 @@ class Numbers:
 def entries(
     picture: Annotated, image_id: int, first: int, numbers: Numbers, *, polygons: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """COCO's annotations of one picture.
+    """Yield COCO's annotations of one picture.
 
     Args:
-        picture: and its components.
-        image_id: its number.
+        picture: picture and its components.
+        image_id: number of the picture.
         first: number of the first annotation.
-        numbers: of classes, from 0; COCO's ids are one more.
-        polygons: as `to_coco`.
+        numbers: numbers of the classes, from 0; COCO's ids are larger by one.
+        polygons: as in `to_coco`.
     """
     size = list(picture.size)
     for number, component in enumerate(picture.components, first):
@@ -82,28 +82,28 @@ def entries(
 
 
 def image_entry(picture: Annotated, image_id: int) -> dict[str, Any]:
-    """COCO's entry of one picture."""
+    """Return COCO's entry of one picture."""
     return {"id": image_id, "file_name": picture.file, "height": picture.size[0], "width": picture.size[1]}
 
 
 def categories(numbers: Numbers) -> list[dict[str, Any]]:
-    """COCO's entries of all classes."""
+    """Return COCO's entries of all classes."""
     return [{"id": number + 1, "name": name, "supercategory": ""} for name, number in numbers.of.items()]
 
 
 def info(version: str) -> dict[str, str]:
-    """What COCO says about a data set."""
+    """Return COCO's description of a data set."""
     return {"description": f"made by {MARK} {version}: components of zero-shot segmentations, not checked by a person"}
 
 
 def to_coco(picture: Annotated, version: str, *, polygons: bool = False) -> dict[str, Any]:
-    """COCO's description of one picture.
+    """Return COCO's document of one picture.
 
     Args:
-        picture: and its components.
-        version: of this program.
-        polygons: outlines instead of run lengths, for tools that read no others. COCO's polygons have no holes: the
-            line goes around a hole through a cut of no width, and `pycocotools` fills it to the same pixels.
+        picture: picture and its components.
+        version: version of this program.
+        polygons: outlines, for tools that do not read run lengths. COCO's polygons have no holes: a cut of zero
+            width joins each hole to the line, and `pycocotools` fills the polygon to the same pixels.
     """
     numbers = Numbers()
     numbers.know(picture)
@@ -120,7 +120,7 @@ def to_coco(picture: Annotated, version: str, *, polygons: bool = False) -> dict
 def coco_text(
     pictures: Iterable[Annotated], numbers: Numbers, version: str, *, polygons: bool = False
 ) -> Iterator[bytes]:
-    """COCO's file of many pictures in parts, one picture in memory at a time; sealed, see `files.seal`."""
+    """Yield COCO's file of many pictures in chunks, with one picture in memory at a time; sealed, see `files.seal`."""
 
     def parts() -> Iterator[bytes]:
         images, count = [], 0

@@ -1,4 +1,4 @@
-"""Connected components of a label map, as run lengths and as outlines: what annotation tools call objects."""
+"""Connected components of a label map (objects in annotation tools), as run lengths and as outlines."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from cliptrase_core.io.masks import connected_parts
 from cliptrase_core.results import MIN_AREA
 
 Outline = npt.NDArray[np.int32]
-"""(M, 2), x and y of pixels, M >= 3: a closed line through the outermost pixels of a component. A hole is part of it,
-reached by a cut of no width: filled by even and odd, its own pixels included, it gives the component back."""
+"""(M, 2), x and y in pixels, M >= 3: closed line through the outermost pixels of a component. A cut of zero width joins
+each hole to the line. Filling by the even-odd rule, with the pixels of the line itself, restores the component."""
 
 
 @dataclass(frozen=True)
 class ComponentRule:
-    """What counts as a component.
+    """Definition of a component.
 
     Attributes:
-        min_area: pixels; connected parts with fewer are left out.
-        per_class: all parts of a class are one component.
+        min_area: minimum area in pixels; smaller connected parts are left out.
+        per_class: all parts of a class form one component.
     """
 
     min_area: int = MIN_AREA
     per_class: bool = False
 
     def __post_init__(self) -> None:
-        """Raise InputError for an area that is no number of pixels."""
+        """Raise InputError unless `min_area` is a whole number of at least 0."""
         whole = isinstance(self.min_area, int) and not isinstance(self.min_area, bool)
         if not whole or self.min_area < 0:
             remedy = "0 keeps every pixel."
@@ -44,14 +44,14 @@ class ComponentRule:
 
 @dataclass(frozen=True, eq=False)
 class Component:
-    """A component of one class; its parts touch by sides or corners.
+    """Component of one class; pixels connect by sides or corners.
 
     Attributes:
-        label: of its class.
-        area: pixels.
+        label: label of the class.
+        area: number of pixels.
         box: (left, top, width, height) in pixels.
         counts: COCO run lengths as text.
-        outlines: one for each connected part.
+        outlines: one outline for each connected part.
     """
 
     label: int
@@ -64,12 +64,12 @@ class Component:
 def find_components(
     labels: npt.NDArray[np.integer[Any]], wanted: Iterable[int], rule: ComponentRule
 ) -> list[Component]:
-    """Components of the wanted labels, by label, then from top to bottom.
+    """Find the components of the wanted labels, ordered by label, then from top to bottom.
 
     Args:
-        labels: (H, W).
-        wanted: labels; those that are absent have no component.
-        rule: what counts as a component.
+        labels: label map (H, W).
+        wanted: labels to search for; an absent label has no component.
+        rule: definition of a component.
     """
     size = (labels.shape[0], labels.shape[1])
     found: list[Component] = []
@@ -104,7 +104,7 @@ def _joined(label: int, parts: list[tuple[npt.NDArray[np.uint8], int, int]], siz
 
 
 def run_lengths_at(mask: npt.NDArray[np.uint8], left: int, top: int, size: tuple[int, int]) -> str:
-    """COCO run lengths of a mask (h, w) that lies at (left, top) of a picture (H, W); nothing of that size is made."""
+    """Return COCO run lengths of a mask (h, w) at (left, top) of a picture (H, W), without an array of full size."""
     height = size[0]
     columns = np.zeros((mask.shape[1], mask.shape[0] + 2), np.int8)
     columns[:, 1:-1] = mask.T
@@ -113,12 +113,12 @@ def run_lengths_at(mask: npt.NDArray[np.uint8], left: int, top: int, size: tuple
     stop = np.nonzero(steps == -1)[1]
     first = (column + left) * height + top
     ends = np.stack([first + start, first + stop], axis=1).ravel()
-    touching = np.flatnonzero(ends[1:-1:2] == ends[2::2]) * 2 + 1  # from the foot of a column to the head of the next
+    touching = np.flatnonzero(ends[1:-1:2] == ends[2::2]) * 2 + 1  # from the bottom of a column to the top of the next
     return counts_text(np.delete(ends, np.concatenate([touching, touching + 1])), size)
 
 
 def counts_text(ends: npt.NDArray[np.integer[Any]], size: tuple[int, int]) -> str:
-    """COCO's text of runs: where each begins and ends, in columns from left to right."""
+    """Return COCO's text of runs, from their starts and ends as counted down the columns from left to right."""
     counts = np.diff(np.concatenate([[0], ends, [size[0] * size[1]]])).tolist()
     if len(counts) > 1 and counts[-1] == 0:
         counts.pop()
@@ -127,10 +127,10 @@ def counts_text(ends: npt.NDArray[np.integer[Any]], size: tuple[int, int]) -> st
 
 
 def _outline(part: npt.NDArray[np.uint8], left: int, top: int) -> Outline:
-    """The outline of one connected part (h, w), its holes cut open.
+    """Return the outline of one connected part (h, w), with its holes joined to it by cuts.
 
-    Each hole is reached along its row from the left: what lies there first is the outer line, or the line of a hole
-    that begins further left and so is part of the outline already. The cut runs within the part.
+    The cut runs along a row, from the leftmost pixel of the hole to the left, within the part. It meets the outer line,
+    or the line of a hole that begins further left and is therefore joined to the outline already.
     """
     found, levels = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     lines = [line[:, 0].astype(np.int32) for line in found]
@@ -149,7 +149,7 @@ def _outline(part: npt.NDArray[np.uint8], left: int, top: int) -> Outline:
 
 
 def _corners(line: Outline) -> Outline:
-    """A closed line without the pixels at which it goes straight on; at least three points."""
+    """Return a closed line without the pixels at which it goes straight on, but with at least three points."""
     after = np.roll(line, -1, axis=0) - line
     turns = (after != np.roll(after, 1, axis=0)).any(axis=1)
     corners = line[turns] if turns.any() else line
@@ -158,9 +158,9 @@ def _corners(line: Outline) -> Outline:
 
 
 def edges(outline: Outline) -> npt.NDArray[np.float64]:
-    """(M, 2), the outline a quarter of a pixel inside the outer edges of its pixels, from 0 at the picture's corner.
+    """Return the outline (M, 2) a quarter of a pixel inside the outer edges of its pixels; the picture's corner is 0.
 
-    This is what `pycocotools` fills to exactly the same pixels; the line through their centres would lose a row.
+    `pycocotools` fills this line to exactly the same pixels; with the line through their centres it would lose a row.
     """
     corner = outline.min(axis=0)
     width, height = (outline.max(axis=0) - corner + 1).tolist()

@@ -1,4 +1,4 @@
-"""Files that speak of all results in a folder, made from the JSON of each: COCO and YOLO; and `export`."""
+"""Files about all results in a folder (COCO and YOLO), made from the JSON of each result; and `export`."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def export(
 ) -> list[SavedFiles]:
     """Write results in formats that other programs open.
 
-    COCO and YOLO describe all results that are in the folder then, those of earlier calls too.
+    COCO and YOLO describe all results in the folder, including those of earlier calls.
 
     Args:
-        results: one; several, of which each is called after its picture ("dog", a second one "dog-2"); or names of
-            files to results.
-        folder: made if missing.
-        formats: names of `FORMATS`, as a list or with commas; "json" always comes along.
-        images: the picture of the one result, or of each in their order: a path, a PIL image or an array. A result
-            without one is shown on the small picture that the model was given; yolo, labelme and cutouts need more.
-        min_area: pixels; smaller components are left out of coco, yolo and labelme.
+        results: one result; several results, each named after its picture ("dog", a second one "dog-2"); or a mapping
+            from file names to results.
+        folder: output folder; created if missing.
+        formats: names of `FORMATS`, as a list or separated by commas; "json" is always added.
+        images: picture of the one result, or pictures of all results in order: paths, PIL images or arrays. A result
+            without a picture is shown on the small model input; yolo, labelme and cutouts need the picture itself.
+        min_area: minimum area in pixels; smaller components are left out of coco, yolo and labelme.
         per_class: one annotation for each class instead of one for each connected component.
-        polygons: COCO's outlines as polygons, for tools that read no run lengths; see `coco.to_coco`.
+        polygons: COCO's outlines as polygons, for tools that do not read run lengths; see `coco.to_coco`.
 
     Returns:
-        Where each result lies.
+        Paths of the files of each result.
 
     Raises:
-        InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written, or a
-            file of another program in the way.
+        InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written, or
+            another program's file of the same name.
     """
     formats, rule = read_formats(formats), ComponentRule(min_area, per_class)
     expect_untouched(folder, formats)
@@ -76,7 +76,7 @@ def export(
 
 
 def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> None:
-    """Raise InputError for a file of the whole folder that another program wrote or changed."""
+    """Raise InputError if another program wrote or changed a file about the whole folder."""
     if "coco" in formats:
         expect_ours([Path(folder) / coco.FILE])
     if "yolo" in formats:
@@ -86,21 +86,21 @@ def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> 
 def gather(
     folder: str | os.PathLike[str], formats: Iterable[str], rule: ComponentRule, *, polygons: bool = False
 ) -> int:
-    """Write the files that speak of all results in a folder; does nothing for other formats.
+    """Write the files about all results in a folder; other formats than coco and yolo are ignored.
 
-    The same results give the same files, whichever runs made them.
+    The same results give the same files, no matter which runs made them.
 
     Args:
-        folder: of results.
-        formats: that were asked for.
-        rule: what counts as a component.
-        polygons: of COCO, see `coco.to_coco`.
+        folder: folder of the results.
+        formats: requested formats.
+        rule: definition of a component.
+        polygons: polygons in COCO, see `coco.to_coco`.
 
     Returns:
-        Results that yolo leaves out, for their picture was never copied.
+        Number of results that yolo leaves out because their picture was never copied.
 
     Raises:
-        InputError: a file cannot be written, or is another program's.
+        InputError: a file cannot be written, or belongs to another program.
     """
     place, formats = Path(folder), set(formats) & {"coco", "yolo"}
     if not formats or not place.is_dir():
@@ -108,7 +108,7 @@ def gather(
     expect_untouched(place, formats)
     try:
         without: list[str] = []
-        pictures = annotated(place, rule)  # one walk: a run's JSONs are many
+        pictures = annotated(place, rule)  # read once for both formats: a run has many JSONs
         if "yolo" in formats:
             pictures = _noted(yolo.write_texts(place, pictures, Numbers()), without)
         if "coco" in formats:
@@ -121,7 +121,7 @@ def gather(
 
 
 def _noted(pictures: Iterable[Annotated], without: list[str]) -> Iterator[Annotated]:
-    """Pictures as they pass by; the results whose picture was never copied are noted."""
+    """Yield the pictures; add the results whose picture was never copied to `without`."""
     for picture in pictures:
         if not picture.copy:
             without.append(picture.stem)
@@ -129,14 +129,14 @@ def _noted(pictures: Iterable[Annotated], without: list[str]) -> Iterator[Annota
 
 
 def annotated(folder: Path, rule: ComponentRule) -> Iterator[Annotated]:
-    """Every result of a folder with its components, by name; files that are no results are passed over."""
+    """Yield every result of a folder with its components, by name; skip files that are not results."""
     for path in sorted(folder.glob("*.json")):
         record = read_record(path)
         try:
             if record:
                 yield _annotated(record, path.stem, rule)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError):
-            continue  # changed by hand; what it was is not known
+            continue  # changed by hand, so its content cannot be used
 
 
 def _annotated(record: Mapping[str, Any], stem: str, rule: ComponentRule) -> Annotated:

@@ -1,4 +1,4 @@
-"""Pictures of a result: labels as palette and as grey, overlay, one mask and one cut-out for each class."""
+"""Image files of a result: labels as palette and as grey, overlay, one mask and one cut-out for each class."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ from cliptrase_core.viz.overlay import lay_over, overlay
 from cliptrase_core.viz.palette import label_colours
 
 _OF_LABELS = cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER_NONE
-"""A map of labels is runs of equal values: looked for alone, a quarter of the time, and smaller."""
+"""PNG settings of label maps. These consist of runs of equal values: searching for runs only takes a quarter of the
+time and gives smaller files."""
 
 _OF_PHOTOGRAPHS = cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY, cv2.IMWRITE_PNG_FILTER_UP
-"""A photograph under colours hardly repeats itself: differences from the row above, by how frequent they are, take a
-third of the time that PIL takes and are a sixth larger."""
+"""PNG settings of photographs under colours. These have few repetitions: Huffman codes of the differences from the row
+above take a third of PIL's time, and the file is a sixth larger."""
 
 
 @contextmanager
 def opencv_threads_shared(jobs: int) -> Iterator[None]:
-    """Within, each of so many jobs has its share of OpenCV's threads: more would wait for each other by spinning."""
+    """Divide OpenCV's threads among the jobs within the context: more threads would wait for each other by spinning."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(max(1, before // jobs))
     try:
@@ -46,10 +47,10 @@ def opencv_threads_shared(jobs: int) -> Iterator[None]:
 
 
 def labels_png(result: Segmentation) -> bytes:
-    """Labels as an indexed PNG with its palette; 16-bit grey where there are more than 256 names.
+    """Return the labels as an indexed PNG with its palette, or as 16-bit grey if there are more than 256 names.
 
     Raises:
-        InputError: more names than 16 bits hold.
+        InputError: more names than 16 bits can number.
     """
     if len(result.class_names) > 256:
         return index_png(result)
@@ -57,11 +58,11 @@ def labels_png(result: Segmentation) -> bytes:
 
 
 def index_png(result: Segmentation) -> bytes:
-    """Labels as a grey PNG of 8 bits, or of 16 where there are more than 256 names: for readers that turn a palette
-    into colours, as cv2, imageio and skimage do.
+    """Return the labels as a grey PNG of 8 bits, or of 16 if there are more than 256 names. For readers that turn a
+    palette into colours, such as cv2, imageio and skimage.
 
     Raises:
-        InputError: more names than 16 bits hold.
+        InputError: more names than 16 bits can number.
     """
     count = len(result.class_names)
     if count > 65_536:
@@ -72,12 +73,12 @@ def index_png(result: Segmentation) -> bytes:
 
 
 def overlay_png(image: npt.NDArray[np.uint8], result: Segmentation, longest: int | None = None) -> bytes:
-    """The picture under its classes' colours.
+    """Return the picture under the colours of its classes, as a PNG.
 
     Args:
         image: (H, W, 3), in the frame of the labels.
-        result: that is shown.
-        longest: side in pixels to which a larger picture is reduced; None or 0 keeps its size.
+        result: result to show.
+        longest: longest side in pixels, to which a larger picture is reduced; None or 0 keeps its size.
     """
     if longest and max(result.size) > longest:
         return _photograph_png(lay_over(*_shrunk(image, result.small_labels, longest), label_colours(result)))
@@ -87,23 +88,23 @@ def overlay_png(image: npt.NDArray[np.uint8], result: Segmentation, longest: int
 def _shrunk(
     image: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer[Any]], longest: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer[Any]]]:
-    """Picture (H, W, 3) and labels (H, W) for the eye, with a long side of `longest` pixels."""
+    """Reduce picture (H, W, 3) and labels (H, W) for display, to a long side of `longest` pixels."""
     size = fitted((labels.shape[0], labels.shape[1]), longest)
-    skip = max(1, max(labels.shape) // (2 * longest))  # what is left is two to four times as long as what is shown
+    skip = max(1, max(labels.shape) // (2 * longest))  # leaves two to four times the length of the result
     near = np.ascontiguousarray(image[::skip, ::skip])
     small = cv2.resize(near, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
     return small, nearest(labels, size)
 
 
 def mask_pngs(result: Segmentation) -> Iterator[tuple[str, bytes]]:
-    """File name and content of each present class: 255 where it is, 0 elsewhere."""
+    """Yield file name and PNG of each present class: 255 inside the class, 0 elsewhere."""
     for label, name in present(result):
         mask = np.where(result.small_labels == label, np.uint8(255), np.uint8(0))
         yield name, _png(mask, *_OF_LABELS)
 
 
 def cutout_pngs(image: npt.NDArray[np.uint8], result: Segmentation) -> Iterator[tuple[str, bytes]]:
-    """File name and content of each present class: its pixels of the picture (H, W, 3), all else transparent black."""
+    """Yield file name and PNG of each present class: its pixels of the picture (H, W, 3), else transparent black."""
     for label, name in present(result):
         mask = result.small_labels == label
         rgba = np.zeros((*result.size, 4), np.uint8)
@@ -115,15 +116,15 @@ def cutout_pngs(image: npt.NDArray[np.uint8], result: Segmentation) -> Iterator[
 
 
 def present(result: Segmentation) -> Iterator[tuple[int, str]]:
-    """Label and file name of each class that has pixels; the background has none."""
+    """Yield label and file name of each class that has pixels, without the background."""
     here = np.bincount(result.small_labels.ravel(), minlength=len(result.class_names)) > 0
     names = class_files(result.class_names)
     return ((label, names[label]) for label in foreground(result.class_names) if here[label])
 
 
 def class_files(names: Sequence[str]) -> list[str]:
-    """Names of files for classes, all different also where case does not count: "cat.png", a second "Cat" "Cat-3.png"
-    after its label."""
+    """Return a file name for each class, all different even if case is ignored: "cat.png" and, for a second class "Cat"
+    with label 3, "Cat-3.png"."""
     taken: set[str] = set()
     files = []
     for label, name in enumerate(names):
@@ -136,18 +137,18 @@ def class_files(names: Sequence[str]) -> list[str]:
 
 
 def _photograph_png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """A PNG of (H, W, 3) with the program's mark."""
+    """Encode (H, W, 3) as a PNG with the program's mark."""
     return _png(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)), *_OF_PHOTOGRAPHS)
 
 
 def _png(pixels: npt.NDArray[Any], strategy: int, filters: int, palette: bytes = b"") -> bytes:
-    """A PNG with the program's mark.
+    """Encode pixels as a PNG with the program's mark.
 
     Args:
-        pixels: (H, W) of 8 or 16 bits, or (H, W, 3) of 8 as OpenCV orders colours.
-        strategy: of zlib, as OpenCV calls it.
-        filters: of rows, as OpenCV calls them.
-        palette: colours of grey pixels of 8 bits, which become indices; empty leaves them grey.
+        pixels: (H, W) of 8 or 16 bits, or (H, W, 3) of 8 bits in OpenCV's order of colours.
+        strategy: strategy of zlib, a constant of OpenCV.
+        filters: filters of rows, a constant of OpenCV.
+        palette: colours of 8-bit grey pixels, which become indices; empty leaves them grey.
     """
     how = cv2.IMWRITE_PNG_COMPRESSION, FAST, cv2.IMWRITE_PNG_STRATEGY, strategy, cv2.IMWRITE_PNG_FILTER, filters
     content = cv2.imencode(".png", pixels, how)[1].tobytes()
@@ -164,18 +165,18 @@ def _png(pixels: npt.NDArray[Any], strategy: int, filters: int, palette: bytes =
 
 
 _INDEXED = b"\3"
-"""A PNG's type of colours."""
+"""Colour type of an indexed PNG."""
 
 _KEPT = {"JPEG": ".jpg", "PNG": ".png"}
 
 
 def picture_file(pixels: npt.NDArray[np.uint8], source: str | os.PathLike[str] | None) -> tuple[str, bytes]:
-    """Ending and content of a picture that every annotation tool reads: the file itself, if it is an upright JPEG or
-    PNG of the labels' size, else a new JPEG.
+    """Return ending and content of a picture that every annotation tool reads: the file itself if it is an upright JPEG
+    or PNG of the labels' size, else a new JPEG.
 
     Args:
         pixels: (H, W, 3), in the frame of the labels.
-        source: the picture's file, if there is one.
+        source: file of the picture, if there is one.
     """
     if source is not None:
         content = Path(source).read_bytes()
@@ -185,7 +186,7 @@ def picture_file(pixels: npt.NDArray[np.uint8], source: str | os.PathLike[str] |
                 fits = header.size == pixels.shape[1::-1] and header.mode in ("RGB", "L")
                 kept = _KEPT.get(str(header.format), "") if upright and fits else ""
                 moves = isinstance(header, PngImageFile) and header.is_animated
-        except Exception:  # what PIL's own limits or damaged EXIF refuse was read all the same
+        except Exception:  # PIL's own limits and damaged EXIF do not prevent `read_image` from reading a file
             kept = ""
         if kept and not moves:
             return kept, content

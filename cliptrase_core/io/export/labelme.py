@@ -1,4 +1,4 @@
-"""labelme's JSON: a polygon for each connected component, the picture inside."""
+"""labelme's JSON: a polygon for each connected component, with the picture inside."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from cliptrase_core.io.files import seal
 from cliptrase_core.io.geometry import Size
 
 VERSION = "5.5.0"
-"""Of labelme's format; its later versions read it."""
+"""Version of labelme's format; later versions of labelme read it too."""
 
 
 def to_labelme(
     components: Sequence[Component], names: Sequence[str], size: Size, picture: tuple[str, bytes], rule: ComponentRule
 ) -> bytes:
-    """The file's content.
+    """Return the content of the file.
 
-    A polygon has no hole: its line goes around one through a cut of no width, which labelme fills to the same pixels.
-    With one component for each class, its polygons share a `group_id`.
+    A polygon has no holes: a cut of zero width joins each hole to its line, and labelme fills it to the same pixels.
+    With one component for each class, the polygons of a component share a `group_id`.
 
     Args:
-        components: of one result.
-        names: of all classes.
+        components: components of one result.
+        names: names of all classes.
         size: (H, W) of the labels.
-        picture: name and content of its file.
-        rule: that made the components.
+        picture: name and content of the picture's file.
+        rule: definition of a component that was used to find `components`.
     """
     shapes = [
         {

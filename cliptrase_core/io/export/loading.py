@@ -1,4 +1,4 @@
-"""A saved result back from its JSON, and the .npz beside it where there is one, or one clear error."""
+"""Loading of a saved result from its JSON and, if present, the .npz beside it; any failure is one clear error."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from cliptrase_core.io.files import safe_stem
 from cliptrase_core.results import NOISE, Segmentation
 
 MOST_PATCHES = 2**20
-"""Of a result that is read back without arrays."""
+"""Largest number of patches of a result that is read without arrays."""
 
 NOT_SAVED = "regions, patch clusters and confidence are unknown: the result was saved without its .npz"
-"""Note of a result that was read back from its JSON alone."""
+"""Note of a result that was read from its JSON alone."""
 
 
 def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
-    """Read back what `save` wrote.
+    """Read a result that `save` wrote.
 
-    Labels, names, settings and notes are in the JSON. Regions, patch clusters and confidence are in the .npz; where
-    that was not written, or is not there any more, regions and clusters are -1, confidence is NaN, and a note says so.
+    Labels, names, settings and notes are in the JSON. Regions, patch clusters and confidence are in the .npz. If that
+    was not written or no longer exists, regions and clusters are -1, confidence is NaN, and a note is added.
 
     Args:
-        json_path: of the JSON.
+        json_path: path of the JSON.
 
     Raises:
-        InputError: the JSON is missing, damaged or not one of ours, or its .npz was changed.
+        InputError: the JSON is missing, damaged or not written by this program, or its .npz was changed.
     """
     path = Path(json_path)
     try:
@@ -73,10 +73,10 @@ def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
 def _read_maps(
     folder: Path, record: dict[str, Any], grid: tuple[int, int]
 ) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
-    """The arrays, and what to say about them."""
+    """Return the arrays, and notes about them."""
     name = record["files"].get("npz")
     if name is not None:
-        # The name comes from a file that anyone may have written: it must not lead elsewhere.
+        # The name comes from a file that anyone may have written: it must not lead to another folder.
         if not name.endswith(".npz") or safe_stem(name[:-4]) != name[:-4]:
             raise ValueError(f"{name!r} is no file name of ours")
         if (folder / name).exists():

@@ -19,17 +19,17 @@ MAPS = ("labels", "regions", "confidence", "patch_clusters")
 """Arrays of every .npz."""
 
 FAST = 1
-"""Level of zlib: higher ones take five times as long for a tenth of the size."""
+"""Level of zlib: higher levels take five times as long and save a tenth of the size."""
 
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 def to_npz(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """The archive.
+    """Return the content of the archive.
 
     Args:
-        result: whose maps go in.
-        arrays: further ones, by name.
+        result: result whose maps are stored.
+        arrays: further arrays by name.
 
     Raises:
         InputError: an array cannot be stored.
@@ -47,7 +47,7 @@ def to_npz(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> byte
                 )
             )
     buffer = io.BytesIO()
-    # Not savez: it takes names as keyword arguments, and the time of day into the file.
+    # Not `savez`: it takes names as keyword arguments, and writes the current time into the file.
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in {**own, **arrays}.items():
             entry = zipfile.ZipInfo(f"{name}.npy")

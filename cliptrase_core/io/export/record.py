@@ -1,4 +1,4 @@
-"""A result's JSON: what its picture and files are, its classes, how it was made; strict, and the same in every run."""
+"""JSON of a result: its picture, files, classes and settings. Strict JSON, and the same in every run."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from cliptrase_core.viz.palette import label_colours, to_hex
 
 FORMAT = f"{MARK} segmentation"
 FORMAT_VERSION = 2
-"""Version 1 always named an .npz; its files are read as well."""
+"""Version 1 always named an .npz; its files can still be read."""
 
 
 def describe(
     result: Segmentation, files: Mapping[str, str], about: Mapping[str, Any], npz_sha256: str | None = None
 ) -> dict[str, Any]:
-    """The JSON's entries.
+    """Return the entries of the JSON.
 
     Args:
-        result: that is described.
-        files: names of the files beside it, by kind.
+        result: result to describe.
+        files: names of the files beside the JSON, by kind.
         about: further entries.
-        npz_sha256: of the .npz, where there is one.
+        npz_sha256: SHA-256 of the .npz, if there is one.
     """
     indexed = len(result.class_names) <= 256
     return {
@@ -64,7 +64,7 @@ def describe(
 
 
 def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
-    # Run lengths go down columns: turned once, not for each class; NumPy's own way takes five times as long.
+    # Run lengths go down columns: transpose once, not for each class. NumPy's transpose takes five times as long.
     starts, lengths, labels = runs(np.asarray(cv2.transpose(result.small_labels)))
     order = np.argsort(labels, kind="stable")
     ends = np.stack([starts, starts + lengths], axis=1)[order]
@@ -76,7 +76,7 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
             "name": name,
             "colour": to_hex(colours[index]),
             "area": float(shares[index]),
-            "confidence": float(certainties[index]),  # no number where it has no pixel
+            "confidence": float(certainties[index]),  # not a number for a class without pixels
             "rle": {
                 "size": list(result.size),
                 "counts": counts_text(ends[bounds[index] : bounds[index + 1]].ravel(), result.size),
@@ -87,21 +87,21 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
 
 
 def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO run lengths of a mask (H, W), counts as text."""
+    """Return COCO run lengths of a mask (H, W), with counts as text."""
     encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 
 MOST_PIXELS = 2**30
-"""Of a result that is read back: a few bytes of text can speak of any number."""
+"""Largest number of pixels of a result that is read: a few bytes of text can claim any number."""
 
 
 def labels_of(record: Mapping[str, Any]) -> npt.NDArray[np.int32]:
-    """(H, W), labels by the run lengths of a record's classes.
+    """Return the labels (H, W) from the run lengths of a record's classes.
 
     Raises:
-        ValueError: they do not give every pixel exactly one class.
-        KeyError, TypeError, IndexError: no such record.
+        ValueError: the run lengths do not assign exactly one class to every pixel.
+        KeyError, TypeError, IndexError: not a record of a result.
     """
     height, width = (int(side) for side in record["size"])
     found = []
@@ -122,11 +122,11 @@ def labels_of(record: Mapping[str, Any]) -> npt.NDArray[np.int32]:
 
 
 def read_counts(text: str) -> list[int]:
-    """Numbers of COCO's run-length text: those of nothing and of the class in turn. In Python, so that a damaged text
-    is an error and not a crash.
+    """Decode COCO's run-length text: numbers of pixels outside and inside the class in turn. This is done in Python, so
+    that a damaged text raises an error instead of a crash.
 
     Raises:
-        ValueError: no such text.
+        ValueError: not a run-length text.
     """
     counts: list[int] = []
     value = shift = 0
@@ -146,22 +146,22 @@ def read_counts(text: str) -> list[int]:
 
 
 def objects(result: Segmentation, rule: ComponentRule) -> list[Component]:
-    """Components of every class; the background is none."""
+    """Find the components of every class, without the background."""
     return find_components(result.labels, foreground(result.class_names), rule)
 
 
 def foreground(names: tuple[str, ...] | list[str]) -> list[int]:
-    """Labels of the classes: what is background, or none of the classes, is no object."""
+    """Return the labels of all classes except the background and everything else, which are not objects."""
     return [label for label, name in enumerate(names) if not is_background(name) and name != EVERYTHING_ELSE]
 
 
 def to_json(record: Mapping[str, Any]) -> bytes:
-    """The JSON as it is written."""
+    """Encode a record as the content of the JSON file."""
     return (json.dumps(plain(record), ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8")
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The JSON of a saved result; empty where there is none that this program wrote."""
+    """Read the JSON of a saved result; return an empty dict if it is missing or not written by this program."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -170,7 +170,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The same in types that strict JSON has, as `save` writes it."""
+    """Convert a value to types of strict JSON, as `save` writes it."""
     if isinstance(value, Mapping):
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -181,7 +181,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    # Lone surrogates come from file names that are not UTF-8, and have no place in it.
+    # Lone surrogates come from file names that are not UTF-8; UTF-8 cannot encode them.
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""YOLO's folder for segmentation: copies of pictures, one text of polygons for each, and data.yaml."""
+"""YOLO's folder for segmentation: copies of pictures, a text file of polygons for each, and data.yaml."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from cliptrase_core.io.files import MARK, write_all
 
 FOLDER = "yolo"
 WRITTEN = "files.sha256"
-"""Digests of all that was written below `FOLDER`: neither text nor picture has room for a mark. A file whose digest is
-not there was changed by a person."""
+"""Digests of all files written below `FOLDER`, because neither text nor picture can contain a mark. A file whose digest
+is missing was changed by a person."""
 
 _INSIDE = 0.25
-"""Of a pixel, from its corner: readers that cut off and readers that round give the same pixel."""
+"""Offset in pixels from the corner of a pixel: readers that truncate and readers that round get the same pixel."""
 
 
 def polygon_lines(picture: Annotated, numbers: Numbers) -> str:
-    """A line for each connected part: number of its class, then x and y in shares of width and height.
+    """Return a line of text for each connected part: number of its class, then x and y in shares of width and height.
 
-    YOLO has no holes: the line goes around one through a cut of no width. A class of several parts has several lines.
+    YOLO has no holes: a cut of zero width joins each hole to the outline. A class of several parts has several lines.
     """
     height, width = picture.size
     lines = []
@@ -39,8 +39,8 @@ def polygon_lines(picture: Annotated, numbers: Numbers) -> str:
 
 
 def data_yaml(numbers: Numbers) -> bytes:
-    """The description that ultralytics is given; training and validation are the same pictures until someone splits
-    them."""
+    """Return the data set's description for ultralytics; training and validation use the same pictures until a person
+    splits them."""
     names = {number: name for name, number in numbers.of.items()}
     entries = {"train": "images", "val": "images", "names": names}
     text = yaml.safe_dump(entries, allow_unicode=True, sort_keys=False)
@@ -48,16 +48,16 @@ def data_yaml(numbers: Numbers) -> bytes:
 
 
 def write_picture(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
-    """Put the copy of a picture below a folder of results; its path from there.
+    """Write the copy of a picture below a folder of results. Return its path relative to that folder.
 
     Args:
-        folder: of the results.
-        stem: of the result's files.
-        picture: ending and content.
+        folder: folder of the results.
+        stem: stem of the result's files.
+        picture: ending and content of the picture's file.
     """
     name = f"images/{stem}{picture[0]}"
     for other in sorted((folder / FOLDER / "images").glob(f"{_literal(stem)}.*")):
-        if other.stem == stem and other.name != Path(name).name:  # of an earlier picture with another ending
+        if other.stem == stem and other.name != Path(name).name:  # from an earlier picture with another ending
             _expect_written(folder, [f"images/{other.name}"])
             other.unlink()
     _write(folder, name, picture[1])
@@ -65,14 +65,14 @@ def write_picture(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
 
 
 def write_texts(folder: Path, pictures: Iterable[Annotated], numbers: Numbers) -> Iterator[Annotated]:
-    """Write the text of each picture as it passes by; of one without a copy there is none.
+    """Write the text file of each picture and yield the picture; a picture without a copy has no text file.
 
-    What this program wrote earlier for results that are there no more goes; data.yaml comes last.
+    data.yaml is written after all texts. Files that this program wrote for results that no longer exist are removed.
 
     Args:
-        folder: of the results.
-        pictures: of all of them.
-        numbers: of classes.
+        folder: folder of the results.
+        pictures: pictures of all results.
+        numbers: numbers of the classes.
     """
     kept = set()
     for picture in pictures:
@@ -90,7 +90,7 @@ def write_texts(folder: Path, pictures: Iterable[Annotated], numbers: Numbers) -
 
 
 def expect_untouched(folder: Path) -> None:
-    """Raise InputError for a description or text that this program did not write, or that was changed since."""
+    """Raise InputError if data.yaml or a text file was not written by this program, or was changed since."""
     below = folder / FOLDER
     texts = [f"labels/{path.name}" for path in sorted((below / "labels").glob("*.txt"))]
     _expect_written(folder, [name for name in ("data.yaml", *texts) if os.path.lexists(below / name)])
@@ -119,7 +119,7 @@ def _write(folder: Path, name: str, content: bytes) -> None:
         _expect_written(folder, [name])
     log = folder / FOLDER / WRITTEN
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:  # before the file itself: one that was cut off here is still known
+    with log.open("ab") as file:  # before the file itself, so that it is known even if the program stops here
         file.write(f"{_digest(content)}  {name}\n".encode())
     write_all(folder, {f"{FOLDER}/{name}": content})
 
