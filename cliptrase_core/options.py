@@ -1,8 +1,8 @@
-"""Every option once: its name, kind, range or choices, default and help. Imports no torch.
+"""Definition of every option: name, kind, range or choices, default and help. Imports no torch.
 
-From here come what `Segmenter.segment` and `encode` accept, the flags of the command line, the schema of the web
-endpoints, the controls of the page, the command line that a download brings, and the tables of docs/options.md.
-A new option is one more field here, and the code that heeds it.
+The definitions give the arguments of `Segmenter.segment` and `encode`, the flags of the command line, the schema of the
+web endpoints, the controls of the page, the command line in a download, and the tables of docs/options.md.
+A new option needs one more field here, and the code that uses it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from cliptrase_core.presets import PRESETS, PositionResize
 
 DENOISE = ("cls", "dice", "none")
 TEMPLATES = ("simple7", "openai80")
-"""Names of template sets; `text.templates` has the sentences."""
+"""Names of template sets; `text.templates` contains the sentences."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """Definition of one option.
 
     Attributes:
-        name: as a keyword argument.
+        name: name as a keyword argument.
         kind: str, float, int or bool.
-        default: what holds where it is not given; None has the meaning that `unset` names.
+        default: default value; `unset` describes None.
         help: one sentence, without a full stop.
-        choices: of a str; empty where any text will do.
+        choices: allowed values of a str; empty if any text is allowed.
         least: smallest value of a number; None for no bound.
         most: largest value of a number; None for no bound.
-        above: a number must be larger than this; None for no bound.
-        unset: what None stands for, for example "the preset's"; empty where None is no value.
+        above: exclusive lower bound of a number; None for no bound.
+        unset: meaning of None, for example "the preset's"; empty if None is not allowed.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As the command line has it: "--min-samples"."""
+        """Name on the command line, such as "--min-samples"."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
     def expected(self) -> str:
-        """What a message says that a value must be: "a whole number of at least 1, or nothing"."""
+        """Allowed values for messages, such as "a whole number of at least 1, or nothing"."""
         text = f"one of {', '.join(self.choices)}" if self.choices else _NOUNS[self.kind]
         if self.least is not None and self.most is not None:
             text += f" from {_plain(self.least)} to {_plain(self.most)}"
@@ -68,10 +68,10 @@ class Option:
         return f"{text}, or nothing ({self.unset})" if self.unset else text
 
     def check(self, value: Any) -> Any:
-        """The value as its kind.
+        """Return the value converted to the kind of the option.
 
         Raises:
-            InputError: not of this kind, not one of the choices, not finite or out of range.
+            InputError: the value is not of this kind, not one of the choices, not finite or out of range.
         """
         if value is None and self.unset:
             return None
@@ -81,7 +81,7 @@ class Option:
         return found
 
     def schema(self) -> dict[str, Any]:
-        """The same as JSON Schema."""
+        """Return the option as JSON Schema."""
         bounds = {"minimum": self.least, "maximum": self.most, "exclusiveMinimum": self.above}
         return {
             "type": _JSON_TYPES[self.kind],
@@ -112,7 +112,7 @@ def _number(value: Any) -> float | None:
         return None
     try:
         found = float(value)
-    except OverflowError:  # a whole number of 400 digits
+    except OverflowError:  # for example a whole number of 400 digits
         return None
     return found if math.isfinite(found) else None
 
@@ -137,39 +137,39 @@ def _shown(value: Any) -> str:
 
 
 def option(kind: type, default: Any, help: str, **facts: Any) -> Any:  # noqa: A002 - as argparse calls it
-    """A field of an options class; takes what `Option` has."""
+    """Return a field of an options class; `facts` are further attributes of `Option`."""
     return dataclasses.field(default=default, metadata={"kind": kind, "help": help, **facts})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Base of the options classes: checks every value when it is made."""
+    """Base of the options classes; checks every value on creation."""
 
     def __post_init__(self) -> None:
-        """Check every option; InputError names the first that is wrong."""
+        """Check every option; raise InputError for the first invalid one."""
         for known in options_of(type(self)):
             object.__setattr__(self, known.name, known.check(getattr(self, known.name)))
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options by name."""
+        """Values of the options by name."""
         return {known.name: getattr(self, known.name) for known in options_of(type(self))}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutOptions(Options):
-    """How a picture is laid out for the model: options of `Segmenter.encode`."""
+    """Layout of a picture for the model: options of `Segmenter.encode`."""
 
     preset: str = option(
         str,
         "auto",
-        "auto takes the whole picture in its own size; paper-* its centre, as the paper",
+        "auto uses the whole picture, labels in its size; paper-* use its centre, as the paper",
         choices=(*PRESETS,),
     )
     short_side: int | None = option(
         int,
         None,
-        "pixels that the model sees along the short side; only with preset auto",
+        "short side of the model input in pixels; only with preset auto",
         least=1,
         unset="the preset's",
     )
@@ -177,18 +177,18 @@ class LayoutOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions(Options):
-    """How an encoded picture is divided among words: options of `Segmenter.segment`."""
+    """Segmentation of an encoded picture by words: options of `Segmenter.segment`."""
 
-    method: str = option(str, "cliptrase", "how patches are compared with words", choices=(*METHODS,))
+    method: str = option(str, "cliptrase", "segmentation method", choices=(*METHODS,))
     denoise: str = option(
         str,
         "cls",
-        "what keeps global patches from merging clusters: cls subtracts what patches share with [CLS], dice drops "
-        "clusters that look like [CLS], none does nothing",
+        "denoising, so that global patches do not merge clusters: cls subtracts the similarity to [CLS], dice drops "
+        "clusters similar to [CLS], none is off",
         choices=DENOISE,
     )
     eps: float | None = option(
-        float, None, "DBSCAN's neighbourhood radius; larger merges more", above=0, unset="suits preset and model"
+        float, None, "DBSCAN's neighbourhood radius; larger merges more", above=0, unset="by preset and model"
     )
     min_samples: int | None = option(
         int,
@@ -196,30 +196,28 @@ class SegmentOptions(Options):
         "DBSCAN's minimum of neighbours; larger leaves more noise",
         least=1,
         most=100_000,
-        unset="suits preset and model",
+        unset="by preset and model",
     )
     templates: str | None = option(
         str, None, "prompt templates: the sentences around each word", choices=TEMPLATES, unset="the preset's"
     )
-    image_prior: bool = option(bool, False, "weigh words by how well they suit the whole picture")
+    image_prior: bool = option(bool, False, "weight words by their similarity to the whole picture")
     vote: bool | None = option(bool, None, "whether regions take their majority label", unset="the method's")
     everything_else: bool = option(
         bool,
         False,
-        "what resembles none of the classes becomes a class of its own (Otsu's threshold on each class's similarity); "
-        "background: in the words names what to compare with instead",
+        "add a class for all that resembles none of the classes (Otsu's threshold on each class's similarity); "
+        "background: in the words names classes to compare with instead",
     )
-    skip_missing: bool = option(
-        bool, False, "leave out classes that the picture does not show: nowhere do they suit as well as general words"
-    )
+    skip_missing: bool = option(bool, False, "leave out missing classes: those that general words beat at every patch")
     threshold: float = option(
         float, 0.0, "confidence threshold: pixels that are less sure become background", least=0, most=1
     )
     residual: str | None = option(
         str,
         None,
-        "what is added to the attention of each block that the method changes: patch is the patch's own stream, none "
-        "nothing, cls the stream of [CLS]",
+        "residual added to the attention of each block that the method changes: patch is the stream of the patch, none "
+        "is nothing, cls the stream of [CLS]",
         choices=RESIDUALS,
         unset="the method's",
     )
@@ -231,7 +229,7 @@ _RESCLIP = "of ResCLIP: "
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolOptions(Options):
-    """Values in place of those that a protocol of windows has: options of `evaluate`."""
+    """Values that replace those of a protocol with windows: options of `evaluate`."""
 
     window: int | None = option(
         int,
@@ -247,17 +245,17 @@ class ProtocolOptions(Options):
     positions: str | None = option(
         str,
         None,
-        "how position embeddings reach another grid: size as open_clip, published as peers' programs, with 0.1 added",
+        "resizing of position embeddings: size as in open_clip, published as in the peers' programs, which add 0.1",
         choices=get_args(PositionResize),
         unset=_PROTOCOLS,
     )
     temperature: float | None = option(
-        float, None, "what cosines are multiplied by before the softmax", above=0, most=1_000_000, unset=_PROTOCOLS
+        float, None, "factor of the cosines before the softmax", above=0, most=1_000_000, unset=_PROTOCOLS
     )
     threshold: float | None = option(
         float,
         None,
-        "pixels whose best class is less likely become background",
+        "confidence below which a pixel becomes background",
         least=0,
         most=1,
         unset=_PROTOCOLS,
@@ -265,13 +263,13 @@ class ProtocolOptions(Options):
     least_area: float | None = option(
         float,
         None,
-        "classes with no larger share of all pixels that are no background lose them",
+        "share of the foreground; classes up to it are removed",
         least=0,
         most=1,
         unset=_PROTOCOLS,
     )
     background_words: bool | None = option(
-        bool, None, "whether the background's words compete; without them it is what the threshold leaves", unset="yes"
+        bool, None, "whether background words compete; without them the threshold alone makes background", unset="yes"
     )
     pamr: bool | None = option(
         bool, None, "smooth scores along colours, ten steps with neighbours at 8 and 16 pixels", unset=_PROTOCOLS
@@ -280,14 +278,14 @@ class ProtocolOptions(Options):
     blocks: int | None = option(
         int,
         None,
-        "how many blocks are changed, counted from the last; of methods that change several",
+        "number of changed blocks, counted from the last; for methods that change several",
         least=1,
         unset=_PROTOCOLS,
     )
     resclip_least: float | None = option(
         float,
         None,
-        _RESCLIP + "pixels of the first division whose best word is less likely are unsure",
+        _RESCLIP + "confidence below which a pixel of the first segmentation is unsure",
         least=0,
         most=1,
         unset=_PROTOCOLS,
@@ -305,7 +303,7 @@ class ProtocolOptions(Options):
         float, None, _RESCLIP + "share of the structure", least=0, most=1, unset=_PROTOCOLS
     )
     resclip_unsure: int | None = option(
-        int, None, _RESCLIP + "label that unsure pixels get, -1 for one of their own", least=-1, unset=_PROTOCOLS
+        int, None, _RESCLIP + "label of unsure pixels, -1 for a separate one", least=-1, unset=_PROTOCOLS
     )
 
 
@@ -314,7 +312,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def options_of(kind: type[Options]) -> tuple[Option, ...]:
-    """The options of a class, in order; fields that are none are left out."""
+    """Return the options of a class, in order; other fields are left out."""
     return tuple(
         Option(name=field.name, default=None if field.default is MISSING else field.default, **field.metadata)
         for field in dataclasses.fields(kind)
@@ -323,11 +321,11 @@ def options_of(kind: type[Options]) -> tuple[Option, ...]:
 
 
 def read_options(kind: type[Chosen], given: Mapping[str, Any]) -> Chosen:
-    """Options from keyword arguments.
+    """Create options from keyword arguments.
 
     Raises:
-        InputError: a value that is wrong.
-        TypeError: a name that is no option; the message lists those there are.
+        InputError: an invalid value.
+        TypeError: an unknown option; the message lists the known ones.
     """
     known = [one.name for one in options_of(kind)]
     for name in given:
@@ -337,7 +335,7 @@ def read_options(kind: type[Chosen], given: Mapping[str, Any]) -> Chosen:
 
 
 def takes(kind: type[Options]) -> Callable[[Function], Function]:
-    """Decorator of a function with `**options`: `help` and notebooks list the options that stand behind it."""
+    """Return a decorator of a function with `**options`, so that `help` and notebooks list these options."""
 
     def listed(function: Function) -> Function:
         signature = inspect.signature(function)
@@ -352,12 +350,12 @@ def takes(kind: type[Options]) -> Callable[[Function], Function]:
 
 
 def changed(chosen: Options) -> dict[str, Any]:
-    """Options that are not at their default."""
+    """Return the options that differ from their default."""
     return {one.name: value for one in options_of(type(chosen)) if (value := getattr(chosen, one.name)) != one.default}
 
 
 def arguments_of(chosen: Options) -> list[str]:
-    """Options that are not at their default as the command line takes them: ["--eps=0.7", "--no-vote"]."""
+    """Return the options that differ from their default as command-line arguments: ["--eps=0.7", "--no-vote"]."""
     flags = {one.name: one.flag for one in options_of(type(chosen))}
     return [
         (flags[name] if value else flags[name].replace("--", "--no-", 1))
@@ -368,7 +366,7 @@ def arguments_of(chosen: Options) -> list[str]:
 
 
 def table_of(kind: type[Options]) -> str:
-    """The options as a table in Markdown: docs/options.md holds them, and a test compares."""
+    """Return the options as a table in Markdown. docs/options.md contains it, and a test compares them."""
     rows = ["| option | default | values | meaning |", "|---|---|---|---|"]
     for one in options_of(kind):
         default = one.unset if one.default is None else f"`{_literal(one.default)}`"

@@ -1,4 +1,4 @@
-"""Results of every stage: frozen, checked when made, never changed."""
+"""Results of every stage: frozen data classes, checked at creation and never changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind", bound="Segmentation")
 
 BACKGROUND = "background"
-"""Name of the label that all background words share."""
+"""Name of the label shared by all background words."""
 
 
 EVERYTHING_ELSE = "everything else"
@@ -35,15 +35,15 @@ EVERYTHING_ELSE = "everything else"
 
 
 def is_background(name: str) -> bool:
-    """Whether a class of this name, however it is written, is the background."""
+    """Return whether a class name is "background", in any letter case, spacing or Unicode form."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split()) == BACKGROUND
 
 
 MIN_AREA = 64
-"""Pixels; smaller components are crumbs that nobody wants to annotate."""
+"""Minimum component area in pixels; smaller components are not worth annotating."""
 
 NOISE = -1
-"""DBSCAN's label of a patch that belongs to no cluster; also 'no region' in a region map."""
+"""Label of DBSCAN for a patch without a cluster; also "no region" in a region map."""
 
 
 def _expect_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
@@ -55,20 +55,20 @@ def _expect_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) ->
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageEncoding:
-    """Everything about a picture that does not depend on words.
+    """Encoding of a picture: all its features that do not depend on words.
 
     Attributes:
         patches: (N, D) float32, unit rows: patch features of the recovered last block.
         cls: (D,) float32, unit: the [CLS] feature of the same block.
         affinity: (1+N, 1+N) float32, cosine in [-1, 1]; row and column 0 are [CLS].
-        last_input: (1+N, width), tokens that enter the last block: methods that change no other start from here.
-        model_input: (H, W, 3) uint8, in the model frame: methods that change earlier blocks start
-            from here, for colours are the smallest thing that gives every block's tokens again.
-        frame: how the picture was laid out.
-        preset: name of the preset that laid it out.
-        model_id: which model made it; a segmenter of another model refuses it.
+        last_input: (1+N, width), tokens that enter the last block: input of methods that change only this block.
+        model_input: (H, W, 3) uint8, in the model frame: input of methods that change earlier blocks. Pixels are the
+            smallest data from which the tokens of every block can be computed again.
+        frame: layout of the picture for the model.
+        preset: name of the preset of this layout.
+        model_id: identifier of the model; a segmenter of another model rejects the encoding.
         timings: seconds by stage.
-        name: file name of the picture, without folders; empty where it had none.
+        name: file name of the picture, without folders; empty if it has none.
     """
 
     patches: Tensor
@@ -88,7 +88,7 @@ class ImageEncoding:
         return f"<ImageEncoding{of}: {h} x {w} patches of {numbers} numbers, preset {self.preset}>"
 
     def __post_init__(self) -> None:
-        """Check that all parts speak of the same N patches."""
+        """Check that all arrays have the same N patches."""
         h, w = self.frame.grid
         n = h * w
         _expect_shape("patches", tuple(self.patches.shape), (n, int(self.patches.shape[-1])))
@@ -105,22 +105,22 @@ class ImageEncoding:
 @made_when_asked(labels=np.int32, regions=np.int32, confidence=np.float32)
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
-    """A picture divided among words.
+    """Segmentation of a picture by words.
 
     Attributes:
         labels: (H0, W0) int32, index into `class_names`.
-        regions: (H0, W0) int32, cluster that claims each pixel, -1 everywhere when there is no cluster.
+        regions: (H0, W0) int32, cluster of each pixel, -1 everywhere if there is no cluster.
         confidence: (H0, W0) float32 in [0, 1], probability of the shown class among all words, interpolated
             between patches.
-        class_names: shown names; the last is "background" when there are background words.
+        class_names: shown names; the last is "background" if there are background words.
         patch_clusters: (N,) int, cluster of each patch, -1 = noise.
         grid: (h, w) in patches.
-        settings: everything that a second run needs to give the same result; JSON-able.
+        settings: all settings that are needed to repeat the result; JSON values.
         timings: seconds by stage.
-        notes: what a person should know (words that were merged or dropped), may be empty.
-        model_input: (H, W, 3) uint8, the small picture that the model was given, of the same part as the labels; None
-            where it is not known. A result keeps no picture of full size: whoever wants one shown gives it.
-        name: file name of the picture, without folders; empty where it had none.
+        notes: notes for the user (words that were merged or dropped); may be empty.
+        model_input: (H, W, 3) uint8, model input, of the same area as the labels; None if unknown. A result does not
+            store the picture at full size: methods that show it take it as an argument.
+        name: file name of the picture, without folders; empty if it has none.
     """
 
     labels: npt.NDArray[np.int32]
@@ -156,13 +156,13 @@ class Segmentation:
             )
 
     def above(self: Kind, threshold: float) -> Kind:
-        """The same result with every pixel that is less likely than `threshold` given to the background.
+        """Return the result with all pixels below a confidence threshold assigned to the background.
 
-        The label is that of the background words, or a further one where there are none; confidence keeps
-        speaking of the class that was shown before.
+        The label is that of the background words, or a new last label if there are none. `confidence` still describes
+        the class that was shown before.
 
         Args:
-            threshold: 0 to 1; at 0 nothing changes.
+            threshold: confidence threshold, 0 to 1; at 0 nothing changes.
 
         Raises:
             InputError: a threshold out of range, or a result that was saved without its confidence.
@@ -175,9 +175,11 @@ class Segmentation:
             return self
         if np.isnan(self.confidence.min()):
             remedy = "Save results with npz among the formats, or segment the picture again."
-            raise InputError(explain("confidence", expected="numbers", got="none: it was not saved", remedy=remedy))
+            raise InputError(
+                explain("confidence", expected="a confidence map", got="none: it was not saved", remedy=remedy)
+            )
         names = self.class_names if any(map(is_background, self.class_names)) else (*self.class_names, BACKGROUND)
-        # The background's own label is the last; a person's class of that name may stand anywhere.
+        # The label of the background words is the last; a class with that name may have any label.
         label = max(place for place, name in enumerate(names) if is_background(name))
         labels = np.where(self.confidence < threshold, np.int32(label), self.labels)
         settings = {**self.settings, "threshold": float(threshold)}
@@ -191,17 +193,17 @@ class Segmentation:
 
     @cached_property
     def small_labels(self) -> npt.NDArray[np.integer[Any]]:
-        """(H0, W0), the labels in a byte a pixel where there are at most 256 names, else as they are."""
+        """(H0, W0), the labels as uint8 if there are at most 256 names, else unchanged."""
         labels: npt.NDArray[np.integer[Any]] = given(self, "labels")
         return labels.astype(np.uint8, copy=False) if len(self.class_names) <= 256 else labels
 
     @cached_property
     def shares(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Share of the picture, and mean confidence (NaN where it has no pixel), of each class: (C,) and (C,)."""
+        """Share of the picture, and mean confidence (NaN if it has no pixel), of each class: (C,) and (C,)."""
         starts, lengths, labels = runs(self.small_labels)
         count, confidence = len(self.class_names), given(self, "confidence")
         pixels = np.bincount(labels, weights=lengths, minlength=count)
-        if isinstance(confidence, np.ndarray):  # in pairs: exact enough, and fast
+        if isinstance(confidence, np.ndarray):  # pairwise sums: exact enough, and fast
             sums = np.bincount(labels, weights=np.add.reduceat(confidence.ravel(), starts), minlength=count)
         else:
             sums = confidence.sums(starts, lengths, labels, count)
@@ -215,14 +217,14 @@ class Segmentation:
         order = np.argsort(-shares, kind="stable")
         return {self.class_names[i]: float(shares[i]) for i in order if shares[i]}
 
-    # What follows is convenience: each calls viz or io.export, which stand above this module, as it runs.
+    # Convenience methods. Each imports viz or io.export when called, because these modules import this one.
 
     def canvas(self, image: ImageInput | None = None) -> npt.NDArray[np.uint8]:
-        """(H0, W0, 3), what the result is shown on.
+        """Return the picture for drawing the result on it, (H0, W0, 3).
 
         Args:
-            image: the picture, in the size of the labels; None takes the small one that the model was given, enlarged,
-                and grey where that is not known. For the crop of a paper preset the picture itself will do.
+            image: picture at the size of the labels. None uses the enlarged model input, or grey if that is unknown.
+                Under a paper preset, the whole picture is accepted too and replaced by its crop.
 
         Raises:
             InputError: no usable picture, or one of another size.
@@ -241,7 +243,7 @@ class Segmentation:
         return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))
 
     def overlay(self, image: ImageInput | None = None, **options: Any) -> npt.NDArray[np.uint8]:
-        """(H0, W0, 3), the picture under its classes' colours.
+        """Return the picture with the colours of its classes over it, (H0, W0, 3).
 
         Args:
             image: as for `canvas`.
@@ -260,9 +262,9 @@ class Segmentation:
         title: str | None = None,
         font: str | None = None,
     ) -> Any:
-        """A `matplotlib.figure.Figure` of the result, and of attention maps that are given; arguments as `viz.figure`.
+        """Draw a `matplotlib.figure.Figure` of the result and optional attention maps; arguments as for `viz.figure`.
 
-        `result.figure(image=picture).savefig("figure.pdf")`.
+        Example: `result.figure(image=picture).savefig("figure.pdf")`.
         """
         from cliptrase_core.viz.figure import figure
 
@@ -278,14 +280,14 @@ class Segmentation:
         min_area: int = MIN_AREA,
         per_class: bool = False,
     ) -> SavedFiles:
-        """Write files that other programs open; those of many results at once: `cliptrase_core.export`.
+        """Write the result in formats of other programs; for many results, use `cliptrase_core.export`.
 
         Args:
-            folder: made if missing.
+            folder: output folder; created if missing.
             image: as for `canvas`; yolo, labelme and cutouts need it.
-            stem: of the files' names; None takes the picture's.
-            formats: names of `io.export.FORMATS`; None takes png, overlay and json.
-            min_area: pixels; smaller components are left out of annotations.
+            stem: stem of the file names; None uses that of the picture.
+            formats: names from `io.export.FORMATS`; None writes png, overlay and json.
+            min_area: minimum area in pixels; smaller components are left out of annotations.
             per_class: one annotation for each class instead of one for each connected component.
 
         Raises:
@@ -300,13 +302,13 @@ class Segmentation:
         self, *, file_name: str | None = None, min_area: int = MIN_AREA, per_class: bool = False,
         polygons: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
-        """COCO's description of this picture: images, categories, annotations with RLE or polygons, bbox, area.
+        """Return the COCO data of this picture: images, categories, annotations with RLE or polygons, bbox, area.
 
         Args:
-            file_name: of the picture; None takes the result's own.
-            min_area: pixels; smaller components are left out.
+            file_name: file name of the picture; None uses that of the result.
+            min_area: minimum area in pixels; smaller components are left out.
             per_class: one annotation for each class instead of one for each connected component.
-            polygons: outlines instead of run lengths; around a hole they go through a cut of no width.
+            polygons: outlines instead of run lengths; a cut of zero width connects a hole to the outline.
         """
         from cliptrase_core.io.export import ComponentRule, coco, record
 
@@ -316,13 +318,13 @@ class Segmentation:
         return coco.to_coco(picture, VERSION, polygons=polygons)
 
     def to_polygons(self, *, min_area: int = MIN_AREA) -> dict[str, list[npt.NDArray[np.int32]]]:
-        """Outlines of the connected components of each class that is present; the background has none.
+        """Return the outlines of the connected components of each class that is present; the background has none.
 
-        Each is (M, 2), x and y of pixels, M >= 3, through the outermost pixels; a hole is reached by a cut of no width:
-        `cv2.fillPoly` gives the component back.
+        Each outline is (M, 2), x and y of pixels, M >= 3, through the outermost pixels. A cut of zero width connects a
+        hole to the outline, so that `cv2.fillPoly` restores the component.
 
         Args:
-            min_area: pixels; smaller components are left out.
+            min_area: minimum area in pixels; smaller components are left out.
         """
         from cliptrase_core.io.export import ComponentRule, record
 
@@ -342,36 +344,36 @@ class Segmentation:
         )
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows: the overlay, small."""
+        """Return a small overlay, for a notebook."""
         from cliptrase_core.io.export.saving import notebook_png
 
         return notebook_png(self)
 
     def _repr_html_(self) -> str:
-        """The overlay with its legend, for a notebook."""
+        """Return the overlay with its legend, for a notebook."""
         from cliptrase_core.io.export.saving import notebook_html
 
         return notebook_html(self)
 
 
 def _of(name: str, size: Size) -> str:
-    """How a `repr` calls a picture."""
+    """Return name and size of a picture, for a `repr`."""
     return f" of {name!r}, {size[0]} x {size[1]}" if name else f" of {size[0]} x {size[1]}"
 
 
 @dataclass(frozen=True)
 class ComponentReport:
-    """One component of the coarse result, and what became of it.
+    """Report on one component of the coarse result and its mask.
 
     Attributes:
-        class_name: whose component it is.
-        area: pixels of the coarse component.
-        point: (x, y) that was pointed at, in pixels of the labels.
+        class_name: class of the component.
+        area: area of the coarse component in pixels.
+        point: (x, y) of the point prompt, in pixels of the labels.
         box: (left, top, right, bottom), in pixels of the labels.
-        predicted_iou: what the model thinks of its mask.
+        predicted_iou: IoU of the mask, as predicted by the model.
         agreement: IoU of the mask with the coarse component, in [0, 1].
-        accepted: the mask was taken.
-        reason: why not; empty where it was.
+        accepted: True if the mask was used.
+        reason: reason for not using the mask; empty if it was used.
     """
 
     class_name: str
@@ -386,15 +388,15 @@ class ComponentReport:
 
 @dataclass(frozen=True)
 class RefineReport:
-    """What changed.
+    """Changes made by a refinement.
 
     Attributes:
-        refiner: its name.
-        mode: how it worked.
-        changed: pixels that have another class now.
-        gained: pixels that each class won; classes that won none are left out.
-        lost: pixels that each class lost; classes that lost none are left out.
-        components: components that were looked at; none where the refiner does not work by components.
+        refiner: name of the refiner.
+        mode: mode of the refiner.
+        changed: number of pixels whose class changed.
+        gained: number of pixels gained by each class; classes without any are left out.
+        lost: number of pixels lost by each class; classes without any are left out.
+        components: reports on the components; empty if the refiner does not work by components.
     """
 
     refiner: str
@@ -405,33 +407,33 @@ class RefineReport:
     components: tuple[ComponentReport, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON-able values."""
+        """Return the report as JSON values."""
         return asdict(self)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Refined(Segmentation):
-    """A result whose boundaries were refined.
+    """Result with refined boundaries.
 
-    `labels` are new; `regions` and `confidence` keep speaking of the coarse result.
+    `labels` are new; `regions` and `confidence` still describe the coarse result.
 
     Attributes:
-        report: what changed and why.
-        coarse: (H0, W0) int32, labels before: what the report compares with.
+        report: changes and their reasons.
+        coarse: (H0, W0) int32, labels before refinement; the report compares with them.
     """
 
     report: RefineReport = field()
     coarse: npt.NDArray[np.int32] = field()
 
     def above(self, threshold: float) -> Refined:
-        """As `Segmentation.above`; the report counts what differs from the coarse result then."""
+        """Apply `Segmentation.above`; the report counts the new differences from the coarse result."""
         shown = super().above(threshold)
         counts = counted(self.coarse, shown.labels, shown.class_names)
         return dataclasses.replace(shown, report=dataclasses.replace(self.report, **counts))
 
 
 def counted(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], names: tuple[str, ...]) -> dict[str, Any]:
-    """Pixels that changed, and what each class won and lost."""
+    """Count the changed pixels, and the pixels that each class gained and lost."""
     moved = after != before
     won, lost = (np.bincount(labels[moved], minlength=len(names)) for labels in (after, before))
     return {

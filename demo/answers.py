@@ -1,4 +1,4 @@
-"""Results as plain JSON, and the sentence that says what recovery did. Imports no Gradio."""
+"""Results as plain JSON, and the sentence about the effect of recovery. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 def describe_model(seen: PictureKey) -> Mapping[str, str]:
-    """The model that a result was made with, as plain JSON."""
+    """Return the model of a result as plain JSON."""
     return dict(zip(("model", "pretrained"), split_key(seen.model), strict=True))
 
 
 def describe(cut: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
-    """A result as plain JSON.
+    """Return a result as plain JSON.
 
     Args:
         cut: the result.
-        masks: whether each class carries its mask as COCO run lengths, in the frame of `size`.
+        masks: True adds the mask of each class as COCO run lengths, in the frame of `size`.
     """
 
     result = cut.result
-    columns = np.asfortranarray(result.labels) if masks else result.labels  # run lengths go down columns
+    columns = np.asfortranarray(result.labels) if masks else result.labels  # COCO run lengths are in column order
     return {
         **describe_model(cut.run.seen),
         "size": list(result.size),
@@ -60,7 +60,7 @@ def describe(cut: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
 
 
 def describe_models(loaded: Iterable[ModelFacts], offered: Iterable[Offered]) -> Mapping[str, Any]:
-    """Loaded and offered models as plain JSON."""
+    """Return the loaded and the offered models as plain JSON."""
     return {
         "loaded": [{**dataclasses.asdict(facts), "patch": list(facts.patch)} for facts in loaded],
         "offered": [dataclasses.asdict(entry) for entry in offered],
@@ -68,13 +68,13 @@ def describe_models(loaded: Iterable[ModelFacts], offered: Iterable[Offered]) ->
 
 
 def sentence(look: PatchAttention | Matrix) -> str:
-    """What recovery did here, in words that can be read aloud; carries no markup."""
+    """Return a sentence about the effect of recovery, suited to screen readers; it contains no markup."""
     before, after = look.numbers
     if isinstance(look, PatchAttention) and look.received is not None:
         was, became = (f"{value:.1f}" for value in look.received)
         return (
-            f"Before recovery the others gave this patch {was} &times; uniform of their attention, after it "
-            f"{became} times; {_part(before.near)} of that came from its surroundings, now {_part(after.near)}."
+            f"Before recovery this patch received {was} &times; uniform attention, {_part(before.near)} of it "
+            f"from its surroundings; after it {became} &times;, {_part(after.near)} of it from its surroundings."
         )
     whose = "an average patch's" if isinstance(look, Matrix) else "this patch's" if look.patch else "[CLS]'s"
     count = len(look.global_patches)
@@ -91,7 +91,7 @@ def sentence(look: PatchAttention | Matrix) -> str:
 
 
 def describe_look(look: PatchAttention) -> Mapping[str, Any]:
-    """One patch's maps and numbers as plain JSON."""
+    """Return the maps and numbers of one patch as plain JSON."""
     before, after = look.numbers
     row, column = look.patch or (None, None)
     return {
@@ -125,11 +125,11 @@ def _part(share: float | None) -> str:
 
 
 def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[str, Any]:
-    """A refined result as plain JSON.
+    """Return a refined result as plain JSON.
 
     Args:
-        better: the result before and after.
-        masks: whether each class carries its mask as COCO run lengths.
+        better: the result before and after refinement.
+        masks: True adds the mask of each class as COCO run lengths.
     """
     report = better.refined.report
     return {
@@ -158,16 +158,16 @@ def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[
 
 
 def describe_refiners(here: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """Which refiners there are, and which can run, as plain JSON; None where `here` does not say."""
+    """Return all refiners as plain JSON, and whether each can run; None if it is not in `here`."""
     return [{"name": name, "megabytes": megabytes, "here": here.get(name)} for name, megabytes, _ in REFINERS]
 
 
 def describe_comparison(first: SegmentView, compared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """A comparison as plain JSON.
+    """Return a comparison as plain JSON.
 
     Args:
-        first: result to which all are compared.
-        compared: of `describe_compared`, for each of them.
+        first: result with which the others are compared.
+        compared: the other results, each as from `describe_compared`.
     """
     return {
         **describe_model(first.run.seen),
@@ -178,7 +178,7 @@ def describe_comparison(first: SegmentView, compared: Sequence[Mapping[str, Any]
 
 
 def describe_compared(variant: Variant, cut: SegmentView, found: Difference) -> Mapping[str, Any]:
-    """One result of a comparison as plain JSON, and how it differs from the first."""
+    """Return one result of a comparison as plain JSON, with its differences from the first."""
     return {
         "name": variant.name,
         "title": variant.title,

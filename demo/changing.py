@@ -1,4 +1,4 @@
-"""What is shown of a result changes: coarse or refined, what a person fixes by hand, and both on the next result."""
+"""Changes of the shown result: coarse or refined, fixes by hand, and their transfer to the next result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, sh
 
 
 class ChangeView(NamedTuple):
-    """New values while what is shown changes, and once it has, by the components' names."""
+    """New values by component name, while the shown result changes and afterwards."""
 
     result: Any
     legend: Any
@@ -35,7 +35,7 @@ class ChangeView(NamedTuple):
 
 
 def how(shown: Shown) -> str:
-    """Plain text: what is shown."""
+    """Return plain text about the state of the shown result, for example "Coarse, 2 fixes:"."""
     fixes = len(shown.fixes)
     base = f"Refined by {shown.refinement.refiner}" if shown.refinement else "Coarse"
     return f"{base}{f', {fixes} fix' + ('es' if fixes > 1 else '') if fixes else ''}:"
@@ -45,7 +45,7 @@ _BACK = {"undo": "Fix taken back", "clear": "All fixes taken back"}
 
 
 def became(before: SegmentView, after: SegmentView, asked: Mapping[str, Any]) -> str:
-    """Plain text: what the last step, as the browser asked for it, changed."""
+    """Return plain text about the effect of the last step; `asked` is the request of the browser."""
     moved = before.labels != after.labels
     back = next((said for name, said in _BACK.items() if asked.get(name) is True), "")
     if not moved.any():
@@ -58,7 +58,7 @@ def became(before: SegmentView, after: SegmentView, asked: Mapping[str, Any]) ->
 
 
 def state_of(shown: Shown) -> dict[str, Any]:
-    """What the browser must know of what is shown, besides its labels."""
+    """Return the state of the shown result for the browser, without its labels."""
     return {
         "kind": "refined" if shown.refinement else "coarse",
         "fixes": len(shown.fixes),
@@ -69,7 +69,7 @@ def state_of(shown: Shown) -> dict[str, Any]:
 
 
 def made(service: Service, what: Shown, path: str | None) -> Generator[ChangeView, None, SegmentView]:
-    """Make what is to be shown, and yield what shows each step; errors as in `Service.shown`."""
+    """Compute the result to show and yield a view of each step; raises the errors of `Service.shown`."""
     cut, _ = yield from followed(
         lambda tell: service.shown(what, path, tell),
         lambda _, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
@@ -78,14 +78,14 @@ def made(service: Service, what: Shown, path: str | None) -> Generator[ChangeVie
 
 
 def changed(cut: SegmentView, what: Shown, status: str, *, seq: int = 0, said: str = "") -> ChangeView:
-    """What shows a changed result.
+    """Return the view of a changed result.
 
     Args:
-        cut: as it is now.
-        what: it is.
-        status: HTML.
-        seq: number of the browser's question that is answered.
-        said: plain text beside the result.
+        cut: result after the change.
+        what: state of the result: run, refinement and fixes.
+        status: text of the status line, HTML.
+        seq: number of the browser's request.
+        said: message beside the result, plain text.
     """
     return ChangeView(
         result={**drawn(cut), **state_of(what), "of": what.run.token, "seq": seq, "said": said},
@@ -98,7 +98,7 @@ def changed(cut: SegmentView, what: Shown, status: str, *, seq: int = 0, said: s
 
 
 class ChangeHandlers:
-    """One method for each event that changes what is shown; keeps nothing of any visitor."""
+    """Handlers of the events that change the shown result, one method per event; stores no data of visitors."""
 
     def __init__(self, service: Service) -> None:
         """Serve pages from one service."""
@@ -115,18 +115,18 @@ class ChangeHandlers:
         refinement: Refinement | None,
         event: gr.EventData,
     ) -> Iterator[ChangeView]:
-        """Coarse or refined was chosen, or something was fixed or taken back.
+        """Handle a choice of coarse or refined, a fix, or an undo.
 
-        What belongs to a result that is no longer shown is ignored.
+        Events of a result that is no longer shown are ignored.
 
         Args:
-            run: what was segmented.
-            path: the picture's file.
-            shown: what became of it so far.
-            refiner: as the Refine tab has it.
-            mode: as that tab has it.
-            refinement: what that tab shows, with masks that were chosen by hand.
-            event: what the browser asks; see static/fix.js.
+            run: run of the shown result.
+            path: file of the picture.
+            shown: state of the result before the event.
+            refiner: setting of the Refine tab.
+            mode: setting of the Refine tab.
+            refinement: refinement on the Refine tab, with masks that were chosen by hand.
+            event: request of the browser; see static/fix.js.
         """
         asked = event._data if isinstance(event._data, dict) else {}
         if run is None or asked.get("of") != run.token:
@@ -141,7 +141,7 @@ class ChangeHandlers:
             if "fix" in asked:
                 after = self._aimed(after, self._service.shown(before, path)[0])
             cut = yield from made(self._service, after, path)
-        except (UserError, Cancelled) as error:  # said beside the result: a toast would go again
+        except (UserError, Cancelled) as error:  # shown beside the result: a toast would disappear
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
@@ -150,7 +150,7 @@ class ChangeHandlers:
 
     @staticmethod
     def _aimed(after: Shown, cut: SegmentView) -> Shown:
-        """A last fix that takes something away names what it takes from: on another result it takes nothing else."""
+        """Add the removed class to a last fix that removes one, so that on another result it removes no other class."""
         *others, one = after.fixes
         if one.class_name is not None:
             return after
@@ -161,7 +161,7 @@ class ChangeHandlers:
     def take(
         self, run: Run | None, path: str | None, shown: Shown | None, refinement: Refinement | None
     ) -> Iterator[ChangeView]:
-        """The Refine tab has made something: that is what is shown now, and fixed as before."""
+        """Show the new refinement of the Refine tab, with the same fixes as before."""
         if run is None or refinement is None or refinement.run != run:
             yield same(ChangeView)
             return
@@ -175,13 +175,13 @@ class ChangeHandlers:
 
     @plainly
     def restore(self, run: Run | None, path: str | None, shown: Shown | None, due: bool) -> Iterator[ChangeView]:
-        """After a result: it is refined and fixed as the last one of the same picture was.
+        """Refine and fix a new result in the same way as the last result of the same picture.
 
         Args:
-            run: of the result, which is shown coarse.
-            path: the picture's file.
-            shown: what became of the last result.
-            due: whether the result is new; after words that cannot be read it is the last one.
+            run: run of the new result, which is shown coarse.
+            path: file of the picture.
+            shown: state of the last result.
+            due: True for a new result; words that cannot be parsed leave the last result in place.
         """
         if run is None or due is not True:
             yield same(ChangeView)
@@ -193,53 +193,53 @@ class ChangeHandlers:
         try:
             cut = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
-            text = f"The result is coarse, and as it was before it was fixed. {error}"
+            text = f"The result is shown with coarse boundaries and without your fixes. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=Shown(run), due=False)
             return
         yield changed(cut, what, strip("note" if lost else "calm", how(what), f"{shares(cut)}. {lost}".strip()))
 
 
 def places_of(settings: Mapping[str, Any], result: Result, shared: Shared, **own: gr.State) -> dict[str, Any]:
-    """What has a new value where a result is brought back with its picture, words and settings.
+    """Return the components that change when a result is restored with its picture, words and settings, by name.
 
     Args:
         settings: components by the names of `reopen.SETTINGS` and of `further_options`.
-        result: whose components change.
-        shared: picture and run.
-        own: further places, by their names.
+        result: components of the result.
+        shared: components of the picture and the run.
+        own: further components by name.
     """
     shown = {name: getattr(result, name) for name in ResultView._fields}
     return {**settings, **shown, "image": shared.image, **own}
 
 
 def wire(result: Result, shared: Shared, refining: list[Any], handlers: ChangeHandlers) -> Any:
-    """Wire what the browser asks of the result.
+    """Wire the browser's requests to change the result.
 
     Args:
-        result: whose components change.
-        shared: picture and run.
-        refining: the Refine tab's refiner, mode and State of what it made.
-        handlers: of these events.
+        result: components of the result.
+        shared: components of the picture and the run.
+        refining: refiner, mode and refinement State of the Refine tab.
+        handlers: handlers of these events.
 
     Returns:
-        The event, for whoever must end it.
+        The event, so that the caller can cancel it.
     """
     return result.result.apply(
         handlers.change,
         [shared.run, shared.image, result.shown, *refining],
         outputs(result, ChangeView),
-        trigger_mode="multiple",  # in line: who clicks fast loses no click
+        trigger_mode="multiple",  # queued, so that no fast click is lost
         **QUIET,
     )
 
 
 def wire_restoring(made: Any, result: Result, shared: Shared, handlers: ChangeHandlers) -> Any:
-    """What follows a result that an event has made; the event, for whoever must end it."""
+    """Wire the refining and fixing of a result after the event `made`; return the new event, which can be cancelled."""
     places = [shared.run, shared.image, result.shown, result.due]
     return made.success(handlers.restore, places, outputs(result, ChangeView), trigger_mode="always_last", **QUIET)
 
 
 def wire_taking(made: Any, result: Result, shared: Shared, refinement: gr.State, handlers: ChangeHandlers) -> Any:
-    """What follows an event of the Refine tab that has made `refinement`; the event, for whoever must end it."""
+    """Wire the display of a refinement after the Refine tab's event `made`; return the new event, to cancel it."""
     places = [shared.run, shared.image, result.shown, refinement]
     return made.success(handlers.take, places, outputs(result, ChangeView), trigger_mode="always_last", **QUIET)

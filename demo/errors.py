@@ -1,4 +1,4 @@
-"""Errors that a person can fix, with a text that may be shown. Imports no Gradio."""
+"""Errors that a user can fix, with a text that may be shown. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from demo import core
 
 
 class UserError(Exception):
-    """Something that the person can mend; its text is fit to be shown."""
+    """Error that the user can fix; its text may be shown."""
 
 
 @contextmanager
 def for_people() -> Iterator[None]:
-    """Turn the core's own errors, and memory that ran out, into text that helps."""
+    """Turn the core's own errors, and a lack of memory, into a `UserError` with a helpful text."""
     try:
         yield
     except core.errors.CliptraseError as error:
@@ -24,13 +24,13 @@ def for_people() -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise UserError(
-            "The memory of this machine does not suffice at this size. Choose a smaller short side under Settings, "
+            "This machine does not have enough memory for this size. Choose a smaller short side under Settings, "
             "for instance 224."
         ) from error
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed: numpy and a full GPU have classes for it, torch on the CPU says so in words."""
+    """Return whether an allocation failed: numpy and a full GPU raise special classes, torch on the CPU only a text."""
     text = str(error).lower()
     said = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM or any(s in text for s in said)

@@ -1,4 +1,4 @@
-"""Helpers of every handler: errors become messages, arguments are checked before anything is computed."""
+"""Helpers of all handlers: errors become messages, arguments are checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from demo.settings import SHORT_SIDES, TIME_LIMIT_S
 
 _log = logging.getLogger(__name__)
 
-UNEXPECTED = "Something went wrong on the server. Try again; if it stays, the server's log says more."
+UNEXPECTED = "Something went wrong on the server. Try again. If it persists, the server's log has the details."
 STOPPED = "Stopped."
 TOOK_TOO_LONG = (
-    f"This took longer than {TIME_LIMIT_S} seconds, and others wait. Choose a smaller short side under Settings, fewer "
-    "words, or a smaller model."
+    f"Stopped after {TIME_LIMIT_S} seconds, because other visitors wait. Choose a smaller short side under Settings, "
+    "fewer words, or a smaller model."
 )
 NO_WORDS = "Type at least one class, for example: cat; sofa."
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
@@ -57,16 +57,16 @@ MADE_BY_HAND = frozenset(
 )
 """Options of the core that have a control of their own on the page."""
 LARGEST = sys.float_info.max
-"""Beyond it are infinities, and whole numbers of hundreds of digits, which JSON may hold."""
+"""Limit that excludes infinities and integers of hundreds of digits, which JSON may contain."""
 _SEPARATORS = ",;|" + string.whitespace
-"""Of classes: a text of nothing else names none. The library says so too, in more words than fit beside the field."""
+"""Separators of classes; a text of only these has no class. The library's own message is too long for the page."""
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 View = TypeVar("View")
 Result = TypeVar("Result")
 
 
 def plainly(handler: Handler) -> Handler:
-    """Turn errors into messages: what a person can mend is said, anything else is logged and kept from them."""
+    """Turn errors of a handler into messages: errors that the user can fix are shown, others are logged and hidden."""
 
     @functools.wraps(handler)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -86,7 +86,7 @@ def _as_messages(name: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        # The browser renders messages as HTML, and this one may quote what was typed.
+        # The browser renders messages as HTML, and this one may quote user input.
         raise gr.Error(html.escape(str(error), quote=False), title="Not possible", print_exception=False) from None
     except Cancelled as ended:
         raise gr.Error(TOOK_TOO_LONG if ended.late else STOPPED, print_exception=False) from None
@@ -96,20 +96,20 @@ def _as_messages(name: str) -> Iterator[None]:
 
 
 def same(view: type[View]) -> View:
-    """A view (a NamedTuple) that changes nothing."""
+    """Return a view (a NamedTuple) that changes nothing."""
     return view(*(gr.skip() for _ in view._fields))  # type: ignore[attr-defined]
 
 
 def spoken(
     handler: Callable[..., View], view: type[View], place: str, say: Callable[[str], str]
 ) -> Callable[..., View]:
-    """A handler that says its errors at a place of the page, where the last result stays: a toast would go again.
+    """Return a handler that shows its errors in one field and leaves the others unchanged: a toast would disappear.
 
     Args:
-        handler: of `plainly`.
-        view: what it returns, a NamedTuple.
-        place: the field of the view that says it.
-        say: HTML from plain text.
+        handler: handler decorated with `plainly`.
+        view: type of its result, a NamedTuple.
+        place: field of the view that shows the error.
+        say: function that makes HTML of plain text.
     """
 
     @functools.wraps(handler)
@@ -124,14 +124,14 @@ def spoken(
 
 
 def followed(work: Callable[[Progress], Result], view: Callable[[float, str], View]) -> Generator[View, None, Result]:
-    """Run long work beside the page and yield what shows each of its steps; closing the generator ends the work.
+    """Run long work in the background and yield a view of each of its steps; closing the generator ends the work.
 
     Args:
-        work: as `demo.jobs.watched` takes it.
-        view: new values for a step, (share in [0, 1], what happens).
+        work: function as for `demo.jobs.watched`.
+        view: function that returns the new values for a step, (share in [0, 1], description).
 
     Returns:
-        What the work returns.
+        The result of the work.
     """
     steps = watched(work)
     try:
@@ -147,18 +147,18 @@ def followed(work: Callable[[Progress], Result], view: Callable[[float, str], Vi
 
 
 class DownloadView(NamedTuple):
-    """New values while an archive is made, and once it is: the button that was pressed, and the file."""
+    """New values while an archive is made and afterwards: the pressed button, and the file."""
 
     download: Any
     file: Any
 
 
 def downloaded(work: Callable[[Progress], tuple[str, bytes]], label: str) -> Generator[DownloadView, None, None]:
-    """Make an archive beside the page; the button says how far it is and cannot be pressed meanwhile.
+    """Make an archive in the background; meanwhile the button shows the progress and is disabled.
 
     Args:
-        work: gives a file's name and content; told as by `followed`.
-        label: of the button when nothing is made.
+        work: function as for `followed` that returns the name and the content of a file.
+        label: label of the button when no archive is being made.
     """
     ready = gr.Button(label, interactive=True)
 
@@ -174,7 +174,7 @@ def downloaded(work: Callable[[Progress], tuple[str, bytes]], label: str) -> Gen
 
 
 def save_archive(name: str, content: bytes) -> str:
-    """Path of a new file in the folder from which files are served and removed."""
+    """Write a new file in the folder from which files are served and removed. Return its path."""
     home = Path(get_upload_folder())
     home.mkdir(parents=True, exist_ok=True)
     file = Path(tempfile.mkdtemp(dir=home)) / name
@@ -183,7 +183,7 @@ def save_archive(name: str, content: bytes) -> str:
 
 
 def save_picture(pixels: Picture) -> str:
-    """Path of a PNG in that folder, the same for the same picture: packed in a third of the time that Gradio takes."""
+    """Write a PNG in that folder, in a third of Gradio's time. Return its path, the same for the same picture."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     content = file.getvalue()
@@ -214,10 +214,10 @@ def read_asked(
     model: Any,
     *further: Any,
 ) -> SegmentRequest:
-    """What the fields of the page ask for, in the order of `Page.asked`; the last are those of `further_options`.
+    """Read the fields of the page, in the order of `Page.asked`; the last are those of `further_options`.
 
     Raises:
-        UserError: a field holds what it cannot hold.
+        UserError: a field has an invalid value.
     """
     background = one_of("background", background, BACKGROUNDS)
     typed = text("words", words)
@@ -246,30 +246,30 @@ def read_asked(
 
 
 def further_options() -> list[Option]:
-    """Options of the core whose controls are not made by hand: the page has a control for each by its kind."""
+    """Return the options of the core without a hand-made control; the page makes a control for each by its kind."""
     return [one for one in options_of(SegmentOptions) if one.name not in MADE_BY_HAND]
 
 
 def _chosen(one: Option, value: Any) -> Any:
-    """The value of a control that was made from an option."""
+    """Return the value of a control that was made from an option."""
     if one.unset and value in (None, AUTO):
         return None
     return {YES: True, NO: False}.get(value, value) if one.kind is bool and isinstance(value, str) else value
 
 
 def _is_one_class(words: str, background: str) -> bool:
-    """Whether words are one class with nothing to compare it with: it would fill the picture."""
+    """Return whether the words are a single class without background words: it would fill the picture."""
     try:
         return not background and len(core.text.vocabulary.parse_vocabulary(words).class_names) == 1
     except core.errors.CliptraseError:
-        return False  # said where the words are used
+        return False  # reported where the words are used
 
 
 def point_of(event: gr.SelectData) -> tuple[float, float]:
-    """Where a picture was clicked, as (x, y) in its own pixels; anything may come over the wire.
+    """Return the clicked point as (x, y) in pixels of the picture; a client may send any value.
 
     Raises:
-        UserError: no point.
+        UserError: the value is not a point.
     """
     point = event.index
     if not isinstance(point, (list, tuple)) or len(point) != 2:
@@ -279,10 +279,10 @@ def point_of(event: gr.SelectData) -> tuple[float, float]:
 
 
 def inside(x: float, y: float, size: tuple[int, int]) -> tuple[float, float]:
-    """The point, if it lies in a picture of (height, width).
+    """Return the point if it is inside a picture of `size`, (height, width).
 
     Raises:
-        UserError: it does not.
+        UserError: the point is outside.
     """
     if not (0 <= x <= size[1] and 0 <= y <= size[0]):
         raise UserError("The click lies outside the picture. Click inside it.")
@@ -290,21 +290,21 @@ def inside(x: float, y: float, size: tuple[int, int]) -> tuple[float, float]:
 
 
 def one_of(what: str, value: Any, known: tuple[str, ...]) -> str:
-    """The value, if it is one of the known names; else UserError."""
+    """Return the value if it is one of the known names; else raise UserError."""
     if not isinstance(value, str) or value not in known:
         raise UserError(f"{what}: expected one of {', '.join(known)}. Pick one.")
     return value
 
 
 def number(what: str, value: Any) -> float:
-    """The value, if it is a finite number; else UserError."""
+    """Return the value if it is a finite number; else raise UserError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
         raise UserError(f"{what}: expected a number, got something else. Give a plain number.")
     return float(value)
 
 
 def whole(what: str, value: Any, least: float = -math.inf, most: float = math.inf) -> int:
-    """The value, if it is a whole number within the bounds; else UserError."""
+    """Return the value if it is a whole number within the bounds; else raise UserError."""
     found = number(what, value)
     if found != int(found):
         raise UserError(f"{what}: expected a whole number, got {found:g}.")
@@ -314,7 +314,7 @@ def whole(what: str, value: Any, least: float = -math.inf, most: float = math.in
 
 
 def text(what: str, value: Any) -> str:
-    """The value, if it is text; nothing counts as empty; else UserError."""
+    """Return the value if it is text, or "" for None; else raise UserError."""
     if value is None:
         return ""
     if not isinstance(value, str):

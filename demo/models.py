@@ -1,4 +1,4 @@
-"""Which models run: one from the start, replaced when a better one has been fetched, and further ones on request."""
+"""Models that run: one from the start, replaced once a better one is downloaded, and further ones on request."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 ROOM = 2.2
-"""Memory that loading takes at its peak, over that of the weights: the file's content lies beside the model's."""
+"""Peak memory of loading, divided by that of the weights: the content of the file and the model coexist in memory."""
 
 
 def fetch(key: str, progress: Callable[[float, str], None]) -> None:
-    """Bring a model's weights onto this computer, if there is memory for them.
+    """Download a model's weights to this computer, if there is memory for them.
 
     Args:
-        key: from `read_key`.
-        progress: called with (share in [0, 1], what happens).
+        key: name of the model, as from `read_key`.
+        progress: function that is called with (share in [0, 1], description).
 
     Raises:
-        UserError: too little memory, or the weights are elsewhere and nothing can be fetched.
+        UserError: too little memory, or the weights are not on this computer and cannot be downloaded.
         WeightsError: the transfer failed.
     """
 
@@ -56,34 +56,34 @@ def fetch(key: str, progress: Callable[[float, str], None]) -> None:
     if not core.models.hub.hub_answers():
         why = "HF_HUB_OFFLINE=1 forbids fetching" if core.models.hub.offline() else "the model hub does not answer"
         raise UserError(
-            f"{key} is not on the machine that runs this page, and {why}. Connect it and load again; or start the "
-            f"page with a file: CLIPTRASE_MODEL={name}:weights.safetensors. What is loaded goes on working."
+            f"{key} is not on the machine that runs this page, and {why}. Connect it and load again, or start the "
+            f"page with a file: CLIPTRASE_MODEL={name}:weights.safetensors. Loaded models continue to work."
         )
     progress(0.0, "asking the model hub")
     core.models.loading.download(name, pretrained, progress=progress)
 
 
 def ready_by_key(key: str, settings: Settings) -> Segmenter:
-    """Load a model by its key; raises what `ready` raises."""
+    """Load a model by its key; raises the errors of `ready`."""
 
     return ready(*core.models.loading.parse_model(key), settings)
 
 
 def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
-    """Load a model and let it run once, so that the first visitor does not pay for what libraries do once.
+    """Load a model and run it once, so that the first visitor does not wait for one-time work of libraries.
 
     Raises:
-        UserError: weights that hold no numbers.
-        CliptraseError: weights, device or precision are not what they should be.
+        UserError: the weights contain NaN or infinity.
+        CliptraseError: invalid weights, device or precision.
     """
     if zerogpu.lent():
         return core.zerogpu_model.ZeroGPUSegmenter(
             name, pretrained, settings.precision
-        )  # a first run would spend lent seconds
+        )  # a first run would use up GPU seconds
     build = core.segmenter.Segmenter.from_pretrained
     segmenter = build(name, pretrained, device=settings.device, precision=settings.precision)
     _expect_finite(segmenter)
-    # Few patches do; the words are those that the page opens with, so that they are known when its first visitor comes.
+    # Few patches are enough. The words are those of the opening page, so that they are cached for its first visitor.
     side = 4 * max(segmenter.backbone.patch)
     picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     encoding = segmenter.encode(picture, short_side=side)
@@ -93,7 +93,7 @@ def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
 
 
 def _expect_finite(segmenter: Segmenter) -> None:
-    """One NaN makes every answer NaN, and libraries say so in words that help nobody."""
+    """Check that all weights are finite: one NaN makes every result NaN, and messages of libraries do not help."""
     for name, weight in segmenter.info.model.named_parameters():
         if not all(math.isfinite(end) for end in core.torch.aminmax(weight)):  # in one pass, without a copy
             raise UserError(
@@ -107,19 +107,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Status:
-    """What runs unless a visitor chose another, for the banner.
+    """State of the default model, for the banner; visitors may choose another.
 
     Attributes:
-        ready: whether requests are answered at once.
-        busy: whether something is being loaded or fetched, so that asking again soon makes sense.
-        key: of the model; empty before the first one is loaded.
+        ready: True if requests are answered without waiting for a model.
+        busy: True while a model is loaded or downloaded, so that another query soon makes sense.
+        key: key of the model; empty before the first one is loaded.
         name: architecture, or "nano".
-        pretrained: its weights.
-        device: as torch names it.
+        pretrained: tag, file name, or "embedded".
+        device: name of the device as in torch.
         precision: "fp32", "bf16" or "fp16".
-        notice: why this model and not the one that was asked for; None when it is the one.
-        failed: whether no model could be loaded at all; the next request tries again.
-        offer: key of a better model that one click loads; None where there is none, or where it is on its way.
+        notice: reason why this model runs and not the requested one; None if it is the requested one.
+        failed: True if no model could be loaded at all; the next request tries again.
+        offer: key of a better model that one click loads; None if there is none, or if it is already being loaded.
     """
 
     ready: bool = False
@@ -135,26 +135,26 @@ class Status:
 
 
 class ModelRegistry:
-    """The models that requests get, and how they came to be; threads and visitors share one.
+    """Models for requests, with their loading and state; shared by threads and visitors.
 
-    Nano and the model that the page was to start with stay; of further ones, those used last.
+    Nano and the model from the settings stay in memory; of further models, the most recently used.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Remember what to load."""
+        """Store the settings; loads nothing."""
         self._settings = settings
         self._lock = threading.Lock()
-        self._making = threading.Lock()  # one model is read at a time, and none twice
+        self._making = threading.Lock()  # one model is loaded at a time, and none twice
         self._loaded = threading.Event()
         self._thread: threading.Thread | None = None
-        self._first: str | None = None  # key of what a visitor gets who chose nothing
-        self._wanted: str | None = None  # key of what that is to be; None where a file is
+        self._first: str | None = None  # key of the default model
+        self._wanted: str | None = None  # key of the intended default; None if it is a file
         self._staying: dict[str, Segmenter] = {}
         self._further: LRUCache[Segmenter] = LRUCache(KEPT_MODEL_BYTES, model_bytes)
         self._status = Status()
 
     def start(self) -> None:
-        """Begin to load in a background thread; does nothing while that goes on, or once a model is there."""
+        """Start loading in a background thread; does nothing while that thread runs, or once a model is loaded."""
         with self._lock:
             if self._thread is None or (self._status.failed and not self._thread.is_alive()):
                 self._loaded.clear()
@@ -163,21 +163,21 @@ class ModelRegistry:
                 self._thread.start()
 
     def status(self) -> Status:
-        """What runs now; never waits."""
+        """Return the state of the default model; never waits."""
         return self._status
 
     def settled(self) -> None:
-        """Wait until a model is loaded, or until none could be."""
+        """Wait until a model is loaded, or until loading has failed."""
         self._loaded.wait()
 
     def segmenter(self, key: str | None = None) -> Segmenter:
-        """A loaded model; at the start it is waited for, and where loading had failed it is tried again.
+        """Return a loaded model. Waits for it at the start, and tries again if loading had failed.
 
         Args:
-            key: of a further model that was loaded; None takes the one that the page runs now.
+            key: key of a further loaded model; None for the default model.
 
         Raises:
-            UserError: none could be loaded, or not the one that is asked for.
+            UserError: no model could be loaded, or the requested one is not loaded.
         """
         self.start()
         self._loaded.wait()
@@ -191,16 +191,16 @@ class ModelRegistry:
         return found
 
     def load(self, key: str, progress: Callable[[float, str], None]) -> str:
-        """Make a further model ready, fetching its weights if they are not on this computer.
+        """Load a further model; downloads its weights if they are not on this computer.
 
-        The one that the page was to start with then runs for everybody who chose none.
+        If it is the model from the settings, it becomes the default for all visitors who have chosen none.
 
         Args:
-            key: as `read_key` takes it.
-            progress: called with (share in [0, 1], what happens).
+            key: name of the model, as for `read_key`.
+            progress: function that is called with (share in [0, 1], description).
 
         Returns:
-            The key to ask `segmenter` for.
+            The key of the model for `segmenter`.
 
         Raises:
             UserError: an unknown name, no network, weights that do not fit, or too little memory.
@@ -213,17 +213,17 @@ class ModelRegistry:
                 fetch(key, progress)
                 progress(1.0, "reading the weights")
                 self._make(key)
-        if key == self._wanted and not self._status.busy:  # busy: the thread that fetches it takes it
+        if key == self._wanted and not self._status.busy:  # if busy, the downloading thread does this
             self._take(self._make(key), None)
         return key
 
     def loaded(self) -> list[ModelFacts]:
-        """Every model that is loaded now, the one that the page runs first; never waits."""
+        """Return the facts about every loaded model, the default model first; never waits."""
         found = {**self._staying, **dict(self._further.items())}
         return [facts_of(key, found[key]) for key in sorted(found, key=lambda key: key != self._first)]
 
     def facts(self, key: str | None = None) -> ModelFacts:
-        """What is known about one model; raises and waits like `segmenter`."""
+        """Return the facts about one model; raises and waits like `segmenter`."""
         segmenter = self.segmenter(key)
         return facts_of(key_of(segmenter), segmenter)
 
@@ -231,7 +231,7 @@ class ModelRegistry:
         return None if key is None else self._staying.get(key) or self._further.peek(key)
 
     def _make(self, key: str) -> Segmenter:
-        """A model whose weights are on this computer, read now unless it is loaded."""
+        """Return a model whose weights are on this computer; loads it if necessary."""
         with self._making:
             found = self._find(key)
             if found is None and key in (NANO, self._wanted):
@@ -241,7 +241,7 @@ class ModelRegistry:
             return found
 
     def _run(self) -> None:
-        """Load what can run now, then fetch what was wanted."""
+        """Load a model that can run now, then download the wanted one."""
         plan: StartUp | None = None
         try:
             plan = self._load_first()
@@ -255,7 +255,7 @@ class ModelRegistry:
             self._fetch(plan)
 
     def _load_first(self) -> StartUp | None:
-        """Load the wanted model or, whatever is wrong with it, nano: a page that says what is wrong helps more."""
+        """Load the wanted model or, after any error, nano, so that the page runs and can show the error."""
         settings = self._settings
         try:
             self._wanted = _key_or_none(settings.model or REAL)
@@ -271,8 +271,8 @@ class ModelRegistry:
         return plan
 
     def _fetch(self, plan: StartUp) -> None:
-        """Fetch the wanted model beside the page in use; what fails is offered to whoever asks again."""
-        key = self._wanted or REAL  # only what a tag names is fetched
+        """Download the wanted model while the page is in use; after a failure, the page offers another try."""
+        key = self._wanted or REAL  # only weights that have a tag are downloaded
 
         def tell(share: float, text: str) -> None:
             self._status = dataclasses.replace(self._status, notice=f"{plan.banner} {percent(share, 0)}, {text}.")
@@ -287,7 +287,7 @@ class ModelRegistry:
             self._status = dataclasses.replace(self._status, busy=False, notice=notice, offer=key)
 
     def _take(self, segmenter: Segmenter, notice: str | None, *, busy: bool = False) -> None:
-        """Make a model the one that requests get; what ran before stays for whoever looks at its results."""
+        """Make a model the default; the previous one stays for visitors who look at its results."""
         info, key = segmenter.info, key_of(segmenter)
         self._staying[key] = segmenter
         self._first = key
@@ -305,13 +305,13 @@ class ModelRegistry:
         )
 
     def _report(self, error: Exception, what: str) -> None:
-        """Into the log goes only what the page does not say in full."""
+        """Log an error if the page does not show it in full."""
         if not isinstance(error, (UserError, core.errors.CliptraseError)):
             _log.error(what, exc_info=error)
 
 
 def _key_or_none(model: str) -> str | None:
-    """The key of a model that visitors may ask for too; None for a file, or nonsense."""
+    """Return the key of a model that visitors may choose too; None for a file or an invalid name."""
     try:
         return read_key(model)
     except UserError:
@@ -319,11 +319,11 @@ def _key_or_none(model: str) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """Why a model cannot run, for people; what else went wrong may name folders."""
+    """Return the reason why a model cannot run, for people; other errors are not quoted, as they may name folders."""
     if isinstance(error, ImportError):
         return "A library is missing or broken; the server's log says which."
     if isinstance(error, (UserError, core.errors.CliptraseError)):
         return str(error)
     if out_of_memory(error):
-        return "The memory of this machine does not suffice for it."
-    return "It failed in a way that the server's log tells."
+        return "This machine does not have enough memory for it."
+    return "It failed; the server's log has the details."

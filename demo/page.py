@@ -1,4 +1,4 @@
-"""The page: its looks, its tabs, what happens when it opens, and events that concern more than one tab."""
+"""The page: theme, tabs, opening, and events that concern more than one tab."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from demo.visitors import Departures
 
 
 def theme() -> gr.themes.Base:
-    """Soft, without coloured pills behind every label; its fonts are the system's, so nothing is fetched."""
+    """Return the theme Soft without coloured backgrounds of labels; its fonts are the system's, without a download."""
     return gr.themes.Soft(
         primary_hue="teal",
         secondary_hue="teal",
@@ -60,7 +60,7 @@ def theme() -> gr.themes.Base:
         block_title_text_weight="600",
         block_label_text_color="*body_text_color",
         block_label_text_color_dark="*body_text_color",
-        # Gradio's own greys and teals stay below the contrast that WCAG asks for (4.5 : 1).
+        # Gradio's own greys and teals have less contrast than WCAG requires (4.5 : 1).
         block_info_text_color="*body_text_color_subdued",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
@@ -79,7 +79,7 @@ CSS = static("app.css") + static("phone.css")
 
 
 class GreetView(NamedTuple):
-    """New values of components when the page opens, by the components' names."""
+    """New values by component name when the page opens."""
 
     banner: Any
     offer: Any
@@ -103,7 +103,7 @@ class GreetView(NamedTuple):
 
 
 class PageHandlers:
-    """One method for each event of the page as a whole; keeps nothing of any visitor."""
+    """Handlers of the events of the whole page, one method per event; stores no data of visitors."""
 
     def __init__(self, service: Service) -> None:
         """Serve pages from one service."""
@@ -111,13 +111,13 @@ class PageHandlers:
 
     @plainly
     def greet(self, request: gr.Request) -> GreetView:
-        """Page opened: the banner, the examples, and what the address asks for, else the first example's result."""
+        """Fill the page when it opens: banner, examples, and the request in its address, or else the first example."""
         self._service.start()
         found, head = read_examples(), head_view(self._service.status())
         asked = dict(request.query_params) if request else {}
         named = {example.name: example for example in found}
         example = named.get(asked.get("example", ""), named.get(FIRST, found[0] if found else None))
-        if "own" in asked:  # words of a picture of one's own, which the browser brings back: they suit no example
+        if "own" in asked:  # words for the user's own picture, which the browser restores: they suit no example
             example = None
         words = asked.get("words", "")[:MOST_WORDS] or (example.words if example else "")
         return GreetView(
@@ -133,21 +133,21 @@ class PageHandlers:
 
     @plainly
     def tick(self, model: str | None) -> tuple[Any, ...]:
-        """Timer: what runs, unless this visitor chose a model; it stops when nothing is left to wait for."""
+        """Show the default model at each tick unless the visitor chose one; the timer stops when nothing is loading."""
         status = self._service.status()
-        chosen = HeadView(gr.skip(), gr.Button(visible=False), gr.skip())  # who chose is offered nothing
+        chosen = HeadView(gr.skip(), gr.Button(visible=False), gr.skip())  # visitors who chose a model get no offer
         head = chosen if model else head_view(status)
         return *head, gr.Timer(active=status.busy)
 
     @plainly
     def pick_example(self, event: gr.SelectData) -> tuple[str, str, str]:
-        """Example clicked: its picture, its words and its name."""
+        """Return the picture, the words and the name of the clicked example."""
         example = _example_at(event.index)
         return str(example.path), example.words, example.name
 
     @plainly
     def take_over(self) -> tuple[str, str, str]:
-        """The tour's picture and words become the page's own."""
+        """Return the picture, the words and the name of the tour's example, for use on the page."""
         example = tour_example()
         return str(example.path), example.words, example.name
 
@@ -166,8 +166,8 @@ BAR = (
     '<button type="button" data-go="#tabs" data-tab="Refine">Edges</button>'
     '<button type="button" data-go="#tabs" data-tab="Settings">More</button></nav>'
 )
-"""What a phone shows at its lower edge."""
-WORKING = strip("busy", "Working:", "the picture is being divided among the words.")
+"""Navigation bar at the lower edge of a phone's screen."""
+WORKING = strip("busy", "Working:", "the picture is being segmented.")
 STARTED = f"() => lab.started({json.dumps(WORKING)})"
 AGAIN = f"(token, status) => token ? lab.started({json.dumps(WORKING)}) : status"  # nothing runs without a result
 STOPPED = f"() => lab.halted({json.dumps(result.STOPPED)})"
@@ -181,7 +181,7 @@ REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
 @dataclass(frozen=True)
 class Page:
-    """Every part of the page."""
+    """All components of the page."""
 
     head: model.Head
     timer: gr.Timer
@@ -203,7 +203,7 @@ class Page:
 
     @property
     def asked(self) -> list[Any]:
-        """The fields that decide a result, in the order in which `read_asked` takes them."""
+        """Fields that determine a result, in the order of `read_asked`."""
         a, c = self.ask, self.clusters
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
@@ -213,23 +213,23 @@ class Page:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields that a saved result fills in, by name."""
+        """Fields that a saved result fills in, by name."""
         places = {**vars(self.clusters), **vars(self.ask)}
         further = zip(further_options(), self.ask.further, strict=True)
         return {**{name: places[name] for name in reopen.SETTINGS}, **{one.name: place for one, place in further}}
 
     @property
     def remembered(self) -> list[Any]:
-        """What the address holds: example, words, settings of `PLAIN`, who chose everything else; then the picture."""
+        """Fields of the address: example, words, settings of `PLAIN`, origin of everything_else; then the picture."""
         places = {**vars(self.clusters), **vars(self.ask)}
         asked = [places[name] for name in PLAIN]
         return [self.ask.example, self.ask.words, *asked, self.ask.everything_else_chosen, self.ask.image]
 
 
 def build(service: Service) -> gr.Blocks:
-    """Draw the page and wire it; loads nothing."""
+    """Draw the page and wire its events; loads nothing."""
     with GuardedBlocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE) as blocks:
-        publish(Endpoints(service))  # first: they get the plain names, which Gradio makes of the handlers' otherwise
+        publish(Endpoints(service))  # first: the endpoints need the plain names, which handlers would take otherwise
         page, opened = _draw(service)
         handlers = SegmentHandlers(service)
         refining = [page.refine.refiner, page.refine.mode, page.refine.refinement]
@@ -255,8 +255,8 @@ def build(service: Service) -> gr.Blocks:
         _wire_endings(page, running, handlers)
         gone = [page.ask.image, page.ask.opening, *result.result_outputs(page.result)]
         my_pictures.wire(page.mine, gone, running, MyPicturesHandlers(service, result.NO_RESULT))
-        # After segmenting: a browser runs the listeners of one event in turn, each to its end, and the first thing that
-        # another picture does is to cancel what runs. Were that to wait, it would cancel what was asked since.
+        # After segmenting: a browser runs the listeners of one event in turn, each to its end. A new picture must first
+        # cancel the running events; if this waited, it would also cancel requests made in the meantime.
         ask.wire(page.ask)
         refined = refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
         taking = [changing.wire_taking(one, *places, page.refine.refinement, changes) for one in refined]
@@ -268,10 +268,10 @@ def build(service: Service) -> gr.Blocks:
 
 
 def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
-    """Arguments for `launch`; address and port stay Gradio's own (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT).
+    """Return arguments for `launch`; address and port stay Gradio's own (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT).
 
     Args:
-        ready: whether a model is loaded, for /healthz.
+        ready: function that returns whether a model is loaded, for /healthz.
     """
     return {
         "share": False,
@@ -280,7 +280,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
         "run_history": False,
         "show_error": False,
         "footer_links": ["api"],
-        "allowed_paths": [str(example.path) for example in read_examples()],  # not what else lies beside them
+        "allowed_paths": [str(example.path) for example in read_examples()],  # not other files of that folder
         "theme": theme(),
         "css": CSS,
         "head": f"<style>{static('frame.css')}</style>",
@@ -294,13 +294,13 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
             ]
         },
         "js": static("app.js"),
-        "pwa": True,  # installable: a browser offers the page as an app of its own
+        "pwa": True,  # installable: a browser can install the page as an app
         "favicon_path": str(ICON),
     }
 
 
 def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
-    """The parts in their places, and the tabs by name."""
+    """Draw all components. Return them, and the tabs by name."""
     opened: dict[str, gr.Tab] = {}
     top = model.draw_head(banner(service.status()))
     run, token = gr.State(None), hidden_text("token")
@@ -379,9 +379,9 @@ def _wire_segmenting(
     changes: ChangeHandlers,
     brought: list[tuple[Any, Any]],
 ) -> list[Any]:
-    """Wire what makes results; the events that may run long, those in `brought` too.
+    """Wire the events that make results. Return all events that may run long, including those in `brought`.
 
-    Each pair of `brought` is an event that brings a result back, and the one that refines and fixes it.
+    Each pair of `brought` is an event that restores a result, and the one that refines and fixes it.
     """
     inputs = [page.shared.image, *page.asked]
     out: dict[str, Any] = {"outputs": result.result_outputs(page.result), **QUIET}
@@ -397,7 +397,7 @@ def _wire_segmenting(
     taken = page.tour.take.click(opening.take_over, None, example, **CHEAP)
     told = taken.success(**run)
     c, a = page.clusters, page.ask
-    # First: what follows is decided by it, and listeners of one event run in turn, each to its end.
+    # First: the next listeners depend on it, and listeners of one event run in order, each to its end.
     a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
     changing_it = [
         *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
@@ -424,21 +424,21 @@ def _wire_segmenting(
 
 
 def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:
-    """What follows each event that has made a result."""
+    """Wire the steps after each event that makes a result."""
     for event in made:
         event.then(None, page.remembered, None, js=REMEMBER, **PRIVATE)
-        # Another model may have come meanwhile: what is said to run is what made this result, or runs next.
+        # The model may have changed meanwhile: show the model that made this result, or that runs next.
         event.success(opening.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
         for handler, place in ((handlers.absent, page.result.absent), (handlers.findings, page.result.findings)):
             event.success(handler, [page.shared.run, page.shared.image], place, **QUIET)
 
 
 def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> None:
-    """Wire what ends a run: Stop, and another picture."""
+    """Wire the events that end a run: Stop, and a new picture."""
     page.ask.stop.click(None, None, page.ask.status, cancels=running, js=STOPPED, **PRIVATE)
-    # Another picture: whatever still runs for the one before must not be shown beside it. The cancelling is a listener
-    # of its own and the first: behind `forget` it would wait for the server, and cancel a Segment pressed meanwhile.
+    # New picture: a result of the previous one must not appear beside it. The cancelling is a separate listener and
+    # the first: after `forget` it would wait for the server, and would cancel a Segment pressed in the meantime.
     page.shared.image.input(None, page.shared.image, page.ask.status, cancels=running, js=PICTURE, **PRIVATE)
-    # In line, not CHEAP: late, it would take away the result of a Segment that was pressed after it.
+    # Queued, not CHEAP: if late, it would remove the result of a Segment that was pressed after it.
     forgotten = result.result_outputs(page.result)
     page.shared.image.input(handlers.forget, page.shared.image, forgotten, trigger_mode="always_last", **QUIET)

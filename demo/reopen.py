@@ -1,4 +1,4 @@
-"""Opening a downloaded archive again: words, settings, picture and result come back, and what was fixed by hand."""
+"""Reopening of a downloaded archive: restores words, settings, picture, result, and fixes by hand."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from demo.tabs.result import SegmentHandlers, failed
 
 OPEN = "Open a saved result (zip)"
 NEARLY = 0.005
-"""Shares of a class that differ by less are the same: other machines round otherwise."""
+"""Tolerance for the share of a class in the picture: rounding differs between machines."""
 SETTINGS = (
     *("words", "background", "background_words", "threshold", "method", "preset", "short_side", "templates"),
     *("image_prior", "everything_else", "everything_else_chosen", "skip_missing", "denoise", "automatic"),
     *("eps", "min_samples", "example"),
 )
-"""Components of the page that a record has new values for, by their names."""
+"""Names of the page's components that a saved result fills in."""
 
 
 def values_of(asked: SegmentRequest, *, automatic: bool) -> dict[str, Any]:
-    """What the fields of the page must hold so that they ask for the same."""
+    """Return the values of the page's fields that lead to the same request."""
     locked = {"interactive": not automatic}
     further = {one.name: getattr(asked, one.name) for one in further_options()}
     return {
@@ -68,12 +68,12 @@ def values_of(asked: SegmentRequest, *, automatic: bool) -> dict[str, Any]:
 
 
 def told(saved: Saved, areas: dict[str, float], model: str) -> str:
-    """HTML: what was opened, and whether the result is the saved one.
+    """Return HTML that describes the opened archive and compares the result with the saved one.
 
     Args:
-        saved: what the archive says.
-        areas: share of the picture of each class that is shown now.
-        model: key of the one that answered now.
+        saved: content of the archive.
+        areas: area of each class of the new result, as a share of the picture.
+        model: key of the model of the new result.
     """
     parts = ["words", "settings", *(["refined boundaries"] if saved.refiner else [])]
     parts += ["masks taken by hand"] if saved.keep is not None else []
@@ -84,26 +84,28 @@ def told(saved: Saved, areas: dict[str, float], model: str) -> str:
     if off <= NEARLY:
         return strip("calm", "Opened:", f"{what} The result is the saved one.")
     why = (
-        f"It was made by {saved.model}, this page runs {model}." if model != saved.model else "Other versions made it."
+        f"It was made by {saved.model}, this page runs {model}."
+        if model != saved.model
+        else "Other software versions made it."
     )
     return strip("note", "Opened:", f"{what} Classes differ by up to {percent(off, 0)} of the picture. {why}")
 
 
 class ReopenHandlers:
-    """One method for each event; keeps nothing of any visitor."""
+    """Handlers of the events of reopening, one method per event; stores no data of visitors."""
 
     def __init__(self, service: Service, results: SegmentHandlers) -> None:
-        """Serve pages from one service; `results` shows what it makes."""
+        """Serve pages from one service; `results` makes the views of its results."""
         self._service, self._results = service, results
 
     @plainly
     def open(self, archive: str | None, current: str | None, model: str | None) -> dict[str, Any]:
-        """An archive was dropped or chosen: new values by the components' names; errors stand in the status.
+        """Open an uploaded archive. Return new values by component name; errors appear in the status.
 
         Args:
             archive: path of the upload.
-            current: path of the picture that is on the page.
-            model: key of the one that the visitor chose, or None.
+            current: path of the picture on the page.
+            model: key of the model that the visitor chose, or None.
         """
         try:
             saved = read_archive(archive)
@@ -122,7 +124,7 @@ class ReopenHandlers:
         }
 
     def _made(self, saved: Saved, path: str, model: str | None) -> tuple[SegmentView, bool]:
-        """The result, and whether its clustering values are those that suit picture and model by themselves."""
+        """Return the result, and whether its clustering values are the automatic ones for picture and model."""
         cut = self._service.segment(path, replace(saved.automatic, model=model))
         found, asked = cut.result.settings, saved.asked
         if tuple(found["original_size"]) != saved.size:
@@ -134,7 +136,7 @@ class ReopenHandlers:
 
     @plainly
     def change(self, run: Run | None, path: str | None, saved: Saved | None) -> Iterator[ChangeView]:
-        """After the result: its boundaries are refined and its fixes applied, where the record holds any."""
+        """Refine the boundaries of the new result and apply its fixes, if the archive contains any."""
         if run is None or saved is None:
             yield same(ChangeView)
             return
@@ -142,14 +144,14 @@ class ReopenHandlers:
         try:
             cut = yield from made(self._service, what, path)
         except UserError as error:
-            text = f"Words and settings are here, the result is coarse and as it was before it was fixed. {error}"
+            text = f"Words and settings are restored; the result has coarse boundaries and lacks your fixes. {error}"
             yield same(ChangeView)._replace(status=failed(text))
             return
         yield changed(cut, what, told(saved, _areas(cut), run.seen.model))
 
 
 def draw() -> gr.UploadButton:
-    """Put the button where the caller stands."""
+    """Draw the button at the current position of the layout."""
     with gr.Row(elem_id="reopen-place"):
         return gr.UploadButton(OPEN, file_types=[".zip"], size="sm", type="filepath", elem_id="reopen")
 
@@ -158,15 +160,15 @@ def wire(
     button: gr.UploadButton, settings: dict[str, Any], model: gr.State, shown: result.Result, shared: Shared,
     handlers: ReopenHandlers,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Wire the button; the events that may run long.
+    """Wire the button. Return the events that may run long.
 
     Args:
-        button: of `draw`.
+        button: button from `draw`.
         settings: components by the names of `SETTINGS` and of `further_options`.
-        model: key of the one that the visitor chose.
+        model: State with the key of the model that the visitor chose.
         shown: components of the result.
-        shared: picture and run.
-        handlers: of these events.
+        shared: components of the picture and the run.
+        handlers: handlers of these events.
     """
     saved = gr.State(None)
     places = places_of(settings, shown, shared, saved=saved)
@@ -183,7 +185,7 @@ def wire(
 
 
 def _picture(saved: Saved, current: str | None) -> str:
-    """Path of the picture: out of the archive, or the page's own of that name."""
+    """Return the path of the picture: from the archive, or the picture on the page if it has the same name."""
     if saved.content is not None:
         return save_archive(packed_name(saved.picture), saved.content)
     if current is not None and packed_name(current) == packed_name(saved.picture):
@@ -194,7 +196,7 @@ def _picture(saved: Saved, current: str | None) -> str:
 def _missing(saved: Saved) -> UserError:
     height, width = saved.size
     return UserError(
-        f"The archive does not hold its picture. Choose {saved.picture} ({width} x {height} pixels), then open the "
+        f"The archive does not contain the picture. Choose {saved.picture} ({width} x {height} pixels), then open the "
         "archive again."
     )
 
@@ -204,4 +206,4 @@ def _areas(cut: SegmentView) -> dict[str, float]:
 
 
 def _busy() -> str:
-    return strip("busy", "Opening.", "The picture is being divided again.")
+    return strip("busy", "Opening.", "The picture is being segmented again.")

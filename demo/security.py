@@ -1,8 +1,7 @@
-"""What reaches the page: known hosts, known routes, bodies of a bounded size, uploads that are pictures or
-archives.
+"""Filter of requests: known hosts, known routes, bodies of limited size, uploads that are pictures or archives.
 
-One ASGI middleware stands before Gradio. What it refuses costs nothing: it is refused by its first bytes. The figures
-behind the limits stand in docs/deployment.md, "What a stranger can do". Imports no Gradio.
+One ASGI middleware runs before Gradio. A refusal costs nothing, because it needs only the first bytes. The figures
+behind the limits are in docs/deployment.md, "What a stranger can do". Imports no Gradio.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from demo.installable import ICON_SIZES
 from demo.settings import MAX_FILES, MAX_UPLOAD_BYTES
 
 MAX_BODY = 1_000_000
-"""Bytes of a request that is no upload: 100,000 characters of words in any script are 400,000."""
+"""Maximum bytes of a request other than an upload: 100,000 characters of words in any script are 400,000 bytes."""
 MAX_DEPTH = 40
-"""Brackets within brackets in JSON; what the page sends has fewer than ten."""
+"""Maximum nesting of brackets in JSON; requests of the page have fewer than ten levels."""
 MAX_UPLOAD_BODY = MAX_UPLOAD_BYTES + MAX_FILES * 5_000_000
-"""Bytes of one upload: a largest picture and several usual ones."""
+"""Maximum bytes of one upload: one picture of the maximum size and several usual ones."""
 UPLOAD_QUOTA = 2_000_000_000
-"""Bytes of all files that people left here; beyond it the oldest go first."""
+"""Maximum bytes of all files in the upload folder; beyond it, the oldest are deleted first."""
 MAX_OTHER = 1_000_000
-"""Bytes of an upload that is no picture: it is read to say what it is; larger ones are refused by their first bytes."""
+"""Maximum bytes of a non-picture upload, which is read to name its kind; larger ones fail by their first bytes."""
 READ_TIMEOUT_S = 30.0
-"""Seconds within which the next part of a body must come."""
+"""Maximum wait for the next part of a body, in seconds."""
 
 _NAME = r"[A-Za-z0-9_]+"
 ROUTES = tuple(
@@ -50,7 +49,7 @@ ROUTES = tuple(
             r"/login_check/?",
             r"/healthz",
         ),
-        # what the page and clients ask for
+        # requests of the page and of clients
         *(r"/gradio_api/info/?", r"/gradio_api/app_id/?", r"/gradio_api/startup-events", r"/gradio_api/reset/?"),
         *(r"/gradio_api/queue/(?:join|data)", r"/gradio_api/cancel", r"/gradio_api/heartbeat/[A-Za-z0-9-]+"),
         *(r"/gradio_api/upload", r"/gradio_api/upload_progress", r"/gradio_api/component_server/?"),
@@ -58,9 +57,9 @@ ROUTES = tuple(
         *(rf"/gradio_api/(?:run|api)/{_NAME}/?", rf"/gradio_api/call/(?:v2/)?{_NAME}/?(?:[A-Za-z0-9]+)?"),
     )
 )
-"""Paths that are answered; all others of Gradio are 404."""
+"""Paths that are answered; all other paths of Gradio get 404."""
 RELOAD_ROUTE = re.compile(r"/gradio_api/dev/reload")
-"""Only with `gradio app.py`, which watches the sources."""
+"""Path that is answered only with `gradio app.py`, which watches the source files."""
 
 EXPECTED = "JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP, or a result of this page (zip)"
 
@@ -68,15 +67,15 @@ FORWARDED = (b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for", b"x-
 
 
 class Gate:
-    """ASGI middleware: refuses what the page has no use for before anything is read or computed."""
+    """ASGI middleware that refuses requests without use for the page, before anything is read or computed."""
 
     def __init__(self, app: ASGIApp, ready: Callable[[], bool], environment: Mapping[str, str] = os.environ) -> None:
-        """Stand before an app.
+        """Wrap an app.
 
         Args:
-            app: what comes next.
-            ready: whether a model is loaded, for /healthz.
-            environment: CLIPTRASE_HOSTS, CLIPTRASE_TRUSTED_PROXY, GRADIO_ROOT_PATH, and what a Space sets.
+            app: next ASGI application.
+            ready: function that returns whether a model is loaded, for /healthz.
+            environment: variables CLIPTRASE_HOSTS, CLIPTRASE_TRUSTED_PROXY, GRADIO_ROOT_PATH, and those of a Space.
         """
         self._app, self._ready = app, ready
         self._hosts = allowed_hosts(environment)
@@ -84,13 +83,13 @@ class Gate:
         self._reload = bool(environment.get("GRADIO_WATCH_DIRS"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is known and small enough; answer the rest."""
+        """Pass on known requests of limited size; answer the others."""
         if scope["type"] != "http":
             if scope["type"] != "websocket":  # Gradio 6 has none
                 await self._app(scope, receive, send)
             return
         path = scope["path"]
-        if path == "/healthz":  # whoever asks, by whatever name: it says nothing of anybody
+        if path == "/healthz":  # for any client and host name: it contains no private data
             await _answer(send, 200, json.dumps({"status": "ok", "ready": self._ready()}), "application/json")
             return
         self._settle_forwarded(scope)
@@ -116,7 +115,10 @@ class Gate:
         host = headers.get("host", "")
         if not is_allowed(host_name(host), self._hosts):
             name = host_name(host)[:100]
-            return 421, f"This page does not answer to {name!r}. Its owner names it in CLIPTRASE_HOSTS."
+            return (
+                421,
+                f"The host name {name!r} is not allowed. The operator of this page can add it to CLIPTRASE_HOSTS.",
+            )
         origin = headers.get("origin")
         if origin is not None and not is_allowed(urlsplit(origin).hostname or "", self._hosts):
             return 403, "Requests from other pages are not answered."
@@ -124,7 +126,7 @@ class Gate:
         return None if known else (404, "There is nothing here. GET /gradio_api/info lists the calls.")
 
     def _settle_forwarded(self, scope: Scope) -> None:
-        """Leave forwarded headers to named proxies: who else sends them chooses which address the page writes.
+        """Remove forwarded headers unless a trusted proxy sent them: others could choose the addresses in the page.
 
         From here on, the client is the visitor and not the proxy.
         """
@@ -136,19 +138,19 @@ class Gate:
 
 
 def allowed_hosts(environment: Mapping[str, str]) -> frozenset[str]:
-    """Names that the page answers to, in lower case; "." before a name stands for all names below it."""
+    """Return the host names that the page answers to, in lower case; "." before a name includes all its subdomains."""
     names = {*LOOPBACK, *listed(environment.get("CLIPTRASE_HOSTS", ""))}
     names.add(urlsplit(environment.get("GRADIO_ROOT_PATH", "")).hostname or "")
     names.add(environment.get("GRADIO_SERVER_NAME", "").strip().lower())
-    if environment.get("SPACE_ID"):  # of Hugging Face: shown below its own name, and in a frame of the hub's
+    if environment.get("SPACE_ID"):  # of Hugging Face: shown under its own name, and in a frame of the hub
         names |= {*listed(environment.get("SPACE_HOST", "")), ".hf.space", "huggingface.co"}
     return frozenset(names - {""})
 
 
 def is_allowed(name: str, hosts: Collection[str]) -> bool:
-    """Whether the page answers to a host name: one of those allowed, or a bare address.
+    """Return whether the page answers to a host name: an allowed name, or an IP address.
 
-    A bare address is safe: a foreign page cannot make a browser take it for its own name.
+    An IP address is safe: another page cannot make a browser treat it as that page's own name.
     """
     name = name.lower().rstrip(".")
     try:
@@ -159,7 +161,7 @@ def is_allowed(name: str, hosts: Collection[str]) -> bool:
 
 
 def host_name(host: str) -> str:
-    """A Host header without its port: "[::1]:7860" -> "::1"."""
+    """Return the Host header without its port: "[::1]:7860" -> "::1"."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -174,7 +176,7 @@ def make_room(folder: Path, quota: int = UPLOAD_QUOTA) -> None:
             if path.is_file():
                 facts = path.stat()
                 files.append((facts.st_mtime, facts.st_size, path))
-        except OSError:  # gone meanwhile
+        except OSError:  # deleted meanwhile
             continue
     total = sum(size for _, size, _ in files)
     for _, size, path in sorted(files, key=lambda one: one[0]):
@@ -191,21 +193,21 @@ class _TooMuchError(Exception):
 
 
 class _Body:
-    """A request's body that is counted while it comes, and must keep coming."""
+    """Body of a request, with checks of its size, its nesting and the time between its parts."""
 
     def __init__(self, receive: Receive, limit: int, files: int | None) -> None:
         self._receive, self._limit, self._files = receive, limit, files
         self._size = self._depth = self._parts = 0
-        self._escaped = -1  # place of the byte after a backslash
+        self._escaped = -1  # position of the byte after a backslash
         self._quoted = self._ended = False
 
     async def __call__(self) -> Message:
-        if self._ended:  # Gradio then waits for the visitor to leave: that may take any time
+        if self._ended:  # Gradio then waits until the visitor disconnects, which may take any time
             return await self._receive()
         try:
             message = await asyncio.wait_for(self._receive(), READ_TIMEOUT_S)
         except asyncio.TimeoutError as error:
-            raise _TooMuchError(408, "The request did not come to its end.") from error
+            raise _TooMuchError(408, "The request was not complete within the time limit.") from error
         if message["type"] == "http.request":
             self._ended = not message.get("more_body")
             self._count(message.get("body", b""))
@@ -223,13 +225,13 @@ class _Body:
             raise _TooMuchError(413, f"Expected at most {self._files} files at once. Send the others later.")
 
     def _measure_depth(self, part: bytes) -> None:
-        """Brackets outside of strings: Python's reader of JSON recurses, and answers to depth with an exception."""
+        """Limit the nesting of brackets outside strings: Python's JSON parser recurses, and fails if it is too deep."""
         start = self._size - len(part)
         for sign in re.finditer(rb'[\[\]{}"\\]', part):
             byte, place = sign[0], start + sign.start()
             if self._quoted:
                 if place == self._escaped:
-                    continue  # it follows a backslash
+                    continue  # escaped by a backslash
                 if byte == b"\\":
                     self._escaped = place + 1
                 elif byte == b'"':
@@ -245,7 +247,7 @@ class _Body:
 
 
 class _Once:
-    """Notes whether an answer has begun."""
+    """Sender that notes whether the response has started."""
 
     def __init__(self, send: Send) -> None:
         self._send, self.started = send, False
@@ -256,7 +258,7 @@ class _Once:
 
 
 class _Uploads(_Once):
-    """Checks what was uploaded before the visitor gets its path: large files of other kinds go at once."""
+    """Sender that checks uploads before the visitor gets their paths; large files of other kinds are deleted."""
 
     def __init__(self, send: Send) -> None:
         super().__init__(send)
@@ -276,7 +278,9 @@ class _Uploads(_Once):
         refused = await asyncio.to_thread(_sorted_out, paths)
         if refused:
             names = (
-                "The file is no picture." if len(paths) == 1 else f"{refused} of {len(paths)} files are no pictures."
+                "The file is not a picture."
+                if len(paths) == 1
+                else f"{refused} of {len(paths)} files are not pictures."
             )
             await _answer(self._send, 415, f"{names} Expected {EXPECTED}.")
             return
@@ -285,7 +289,7 @@ class _Uploads(_Once):
 
 
 def _sorted_out(paths: list[Path]) -> int:
-    """How many files are large and of other kinds; if any, the whole upload goes, with the paths of the rest."""
+    """Return the number of large files of other kinds; if there are any, all files of the upload are deleted."""
     wrong = 0
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""`evaluate`: its arguments, and what it prints."""
+"""`evaluate`: arguments, execution and printed output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from cliptrase_core.segmenter import Segmenter
 Load = Callable[[argparse.Namespace], Segmenter]
 
 NOTHING_SCORED = 2
-"""Exit code where no picture could be used, as of other bad input."""
+"""Exit code if no picture could be used, the same as for other bad input."""
 
 _OF_A_RUN = (
     *("layout", "vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks"),
@@ -47,35 +47,37 @@ _OF_A_RUN = (
 )
 _UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
 _WITHOUT = ("threshold",)
-"""It would make background of what a data set has no number for; windows have one of their own."""
+"""The threshold would predict background, for which a data set may have no number; windows have their own threshold."""
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Everything but which model."""
+    """Add all arguments except those of the model."""
     data = parser.add_argument_group("data")
     names = ", ".join((*SETTINGS, EXAMPLES))
     data.add_argument("--setting", metavar="NAME|FILE.yaml", help=f"{names}, or a YAML file that describes folders")
     data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets, or one of them")
-    data.add_argument("--layout", choices=LAYOUTS, help="how --data is laid out (default: what its files look like)")
+    data.add_argument("--layout", choices=LAYOUTS, help="layout of --data (default: detected from its files)")
     data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
     data.add_argument("--masks", metavar="DIR", help="their masks, of the same names")
     data.add_argument(
         "--vocabulary",
         metavar="WORDS",
-        help="of your own pictures, or instead of a setting's, or @FILE",
+        help="classes of your own pictures, or in place of those of a setting; or @FILE",
     )
     data.add_argument(
         "--words",
         choices=WORD_LISTS,
-        help="whose words for a setting's classes (default: the protocol's)",
+        help="source of the words for the classes of a setting (default: the protocol's)",
     )
     data.add_argument("--first", type=int, help="number of the first class in your masks (default: 0)")
-    data.add_argument("--ignored", type=int, nargs="*", help="numbers that do not count (default: 255)")
+    data.add_argument("--ignored", type=int, nargs="*", help="numbers that are ignored (default: 255)")
     data.add_argument("--background", type=int, nargs="*", help="numbers of the background (default: none)")
-    data.add_argument("--mask-end", help="what follows a picture's name in its mask's (default: .png)")
+    data.add_argument("--mask-end", help="ending of a mask's name after the picture's name (default: .png)")
     data.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
-    data.add_argument("--check", action="store_true", help="say which data are there and what masks hold; runs nothing")
+    data.add_argument(
+        "--check", action="store_true", help="report which data are present and the content of the masks; runs no model"
+    )
     how = parser.add_argument_group("how")
     how.add_argument(
         "--protocol", choices=PROTOCOLS, help="default: paper; whole for examples and your own folders; see the docs"
@@ -85,31 +87,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
     add_options(how, SegmentOptions, without=_WITHOUT, unset=_UNSET)
-    values = parser.add_argument_group("values in place of a protocol's, where windows slide")
+    values = parser.add_argument_group("values that replace those of a sliding-window protocol")
     add_options(values, ProtocolOptions)
     how.add_argument(
         "--between",
         nargs=2,
         choices=tuple(PROFILES),
         metavar="PROTOCOL",
-        help="run the chain of single differences between two protocols of papers: what moved the number",
+        help="go from one paper's protocol to another one difference at a time, and report the effect of each",
     )
     how.add_argument("--predictions", type=Path, metavar="DIR", help="score the PNGs of any program; runs no model")
     how.add_argument(
-        "--predicted-background", choices=BACKGROUNDS, help="where its number stands in --predictions of other programs"
+        "--predicted-background",
+        choices=BACKGROUNDS,
+        help="position of the background's number in --predictions of other programs",
     )
     how.add_argument(
         "--compare",
         nargs=2,
         type=Path,
         metavar="FILE.json",
-        help="how two reports differ, pair by pair; runs nothing",
+        help="differences between two reports; runs no model",
     )
     work = parser.add_argument_group("work")
-    work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures that share a forward pass")
+    work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures of one forward pass")
     work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
     work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
-    work.add_argument("--save-predictions", type=Path, metavar="DIR", help="keep labels, as a PNG for each picture")
+    work.add_argument("--save-predictions", type=Path, metavar="DIR", help="save the labels, one PNG for each picture")
     work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .html, .md and .png beside it")
 
 
@@ -118,7 +122,7 @@ def execute(options: argparse.Namespace, load: Load) -> int:
 
     Args:
         options: parsed arguments.
-        load: model from options.
+        load: function that loads the model from the options.
 
     Raises:
         CliptraseError: bad input.
@@ -145,7 +149,7 @@ def execute(options: argparse.Namespace, load: Load) -> int:
 
 
 def _run(request: Request, options: argparse.Namespace, load: Load, group: Group) -> int:
-    """One evaluation, and its report."""
+    """Run one evaluation and write its report."""
     expect_fitting(request)
     if request.predictions is not None:
         expect_no_model_arguments(options)
@@ -153,21 +157,21 @@ def _run(request: Request, options: argparse.Namespace, load: Load, group: Group
     data = find_data(request)
     group.by_first(data.expect_usable)
     with only_writer(options.output, group):
-        plan = make_plan(request, data, lambda: load(options))  # weights are fetched for data that can be used
+        plan = make_plan(request, data, lambda: load(options))  # weights are downloaded only after the data check
         found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
         scored = found is None or _write(found, plan, options, group)
     return 0 if scored else NOTHING_SCORED
 
 
 def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
-    """A run for each single difference between two profiles, and the table of them."""
+    """Run one evaluation for each single difference between two profiles, and write their table."""
     first, second = options.between
     values = [one.name for one in options_of(ProtocolOptions)]
     said = ("protocol", "method", "residual", "words", "short_side", "preset", "predictions", "save_predictions")
     for name in (*said, *values):
         if getattr(options, name) is not None:
             flag = f"--{name.replace('_', '-')}"
-            expected = "data and two protocols, which say the rest"
+            expected = "only data and two protocols, which define the rest"
             raise InputError(explain("between", expected=expected, got=flag, remedy=f"Leave out {flag}."))
     options.protocol = first
     request = _request(options)
@@ -221,7 +225,7 @@ def _request(options: argparse.Namespace) -> Request:
 
 
 def _expect_alone(options: argparse.Namespace) -> None:
-    """Raise InputError for what a comparison of reports cannot heed."""
+    """Raise InputError for an argument that does not apply to a comparison of reports."""
     usual = {one.name: one.default for one in (*options_of(SegmentOptions), *options_of(ProtocolOptions))}
     for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN, *usual):
         given = getattr(options, name)
@@ -232,13 +236,13 @@ def _expect_alone(options: argparse.Namespace) -> None:
 
 
 def _asked_for(options: argparse.Namespace) -> str | OwnSet:
-    """A setting's name, or a data set of one's own."""
+    """Return the name of a setting, or the user's own data set."""
     own = options.images is not None or options.masks is not None
     if options.setting is None and not own and options.data is not None:
         found = _recognised(options)
         if isinstance(found, ReadSet):
             return found
-        options.setting = found  # as if it had been given
+        options.setting = found  # from here on the same as a given --setting
     if own == (options.setting is not None):
         got = "both" if own else "neither"
         expected = "--setting, or --images with --masks, or --data alone"
@@ -254,7 +258,7 @@ def _asked_for(options: argparse.Namespace) -> str | OwnSet:
 
 
 def _recognised(options: argparse.Namespace) -> str | ReadSet:
-    """What lies in `--data`, by its layout."""
+    """Detect the data in `--data` by its layout; return the name of a setting, or a data set."""
     if not options.data.is_dir():
         raise InputError(explain("data", expected="a folder", got=str(options.data), remedy="Check --data."))
     found = recognised(options.data, options.layout)
@@ -269,12 +273,12 @@ def _recognised(options: argparse.Namespace) -> str | ReadSet:
 
 
 def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
-    """What was said about folders of one's own."""
+    """Return the given arguments about the user's own folders."""
     return {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
 
 
 def _checked(options: argparse.Namespace) -> Iterator[str]:
-    """What `--check` says: of folders, of a setting, or of all."""
+    """Return the lines of `--check`, for folders, for one setting, or for all settings."""
     if options.setting is None and options.images is None and options.masks is None and options.layout is None:
         return check(None, options.data)
     if options.setting is None and options.vocabulary is None and options.layout is None:
@@ -288,7 +292,7 @@ def _is_file(setting: str) -> bool:
 
 
 def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> None:
-    """Raise InputError for an argument that the data asked for have no use for."""
+    """Raise InputError for an argument that does not apply to the chosen data."""
     file = not own and _is_file(options.setting)
     unused = [] if own else [(name, "pictures of your own by --images and --masks") for name in given]
     if options.data is not None and (own or file or options.setting == EXAMPLES):
@@ -305,14 +309,14 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
 
 
 def _files(output: Path) -> dict[str, Path]:
-    """Every file that is written beside the report, and the report itself."""
+    """Return the paths of the report and of all files that are written next to it."""
     ends = {title: f"{title.split()[0].lower()}.png" for title in sheets.TITLES}
     ends |= {"markdown": "md", "page": "html", "json": "json"}
     return {kind: output.with_name(f"{output.stem}.{end}") for kind, end in ends.items()}
 
 
 def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group) -> bool:
-    """Write the report and say what it says; False if no picture could be used."""
+    """Write the report and print its summary. Return False if no picture could be used or no pixel counts."""
     output: Path = options.output
     report = make_report(found.records, plan.job.source.names, plan.rule, plan.header)
     command = shlex.join([*started_by(), "-m", "cliptrase_core", *sys.argv[1:]])
@@ -330,7 +334,7 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
         },
     )
     for title in sheets.TITLES:
-        if title not in shown:  # of an earlier run with more pictures
+        if title not in shown:  # left by an earlier run with more pictures
             output.with_name(files[title]).unlink(missing_ok=True)
     problems = report["pictures"]["problems"]
     if problems:
@@ -343,6 +347,6 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
     print(f"{report['run']['images_per_second']:.2f} pictures a second -> {output}")
     if report["pictures"]["scored"] and not any(row["true"] for row in report["classes"]):
-        print("no pixel counts: all that was scored is ignored, so there are no figures.", file=sys.stderr)
+        print("no figures: all pixels of the scored pictures are ignored.", file=sys.stderr)
         return False
     return bool(report["pictures"]["scored"])

@@ -1,6 +1,7 @@
-"""The command line: `segment`, `inspect`, `evaluate`, `doctor`.
+"""Command line with the commands `segment`, `inspect`, `evaluate` and `doctor`.
 
-Exit codes: 0 done; 2 usage or bad input, one line on stderr that says what, expected, got, remedy; 1 anything else.
+Exit codes: 0 success; 1 other failure; 2 wrong usage or bad input, with one line on stderr (subject, expected, got,
+remedy).
 """
 
 from __future__ import annotations
@@ -33,22 +34,22 @@ DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage is one `--help` away."""
+    """Argument parser with errors of one line; only `--help` prints the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {message}. Run '{self.prog} --help' for the usage.\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code."""
+    """Run one command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters of a file name
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except CliptraseError as error:
@@ -61,14 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _segment(options: argparse.Namespace) -> int:
     vocabulary = parse_vocabulary(words_of_argument(options.vocabulary))
-    # A lone class does not take everything where everything else is a class too.
+    # With --everything-else, a single class does not take the whole picture.
     for note in vocabulary.notes_beside_others if options.everything_else else vocabulary.notes:
         print(f"note: {note}", file=sys.stderr)
     if not options.everything_else and vocabulary.notes_beside_others != vocabulary.notes:
-        print("note: --everything-else keeps apart what does not resemble it.", file=sys.stderr)
+        print("note: --everything-else adds a class for all that does not resemble it.", file=sys.stderr)
     for question in misspelt(vocabulary):
         print(f"note: {question}", file=sys.stderr)
-    tasks = find_tasks(vocabulary, options)  # before weights are fetched
+    tasks = find_tasks(vocabulary, options)  # before weights are downloaded
     if not tasks:
         gather_results(options)
         return DONE
@@ -95,7 +96,7 @@ def _load(options: argparse.Namespace) -> Segmenter:
     )
     if name == loading.NANO:
         print(
-            "note: nano is small (15 MB): it reads everyday things, with English words; --model ViT-B-16 reads better "
+            "note: nano is small (15 MB): it knows everyday things, by English words; --model ViT-B-16 is better "
             "(downloads 0.6 GB).",
             file=sys.stderr,
         )
@@ -108,7 +109,7 @@ def _complain(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="cliptrase", description="Cut a picture into parts with nothing but words.")
+    parser = _Parser(prog="cliptrase", description="Segment pictures by words, without training.")
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

@@ -1,4 +1,4 @@
-"""Compare two reports pair by pair: pictures that both scored, and the difference of every figure on them."""
+"""Compare two reports picture by picture: every figure and its difference, on the pictures that both reports scored."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from cliptrase_core.evaluation.run import records_folder
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A report with the pictures behind it.
+    """A report with the records of its pictures.
 
     Attributes:
-        path: of the report.
-        report: as it was read.
-        names: of every label.
-        rule: how counts become figures.
-        records: of every picture that counts, by key.
+        path: file of the report.
+        report: content of the file.
+        names: name of every label.
+        rule: rule that computes figures from counts.
+        records: records of all scored pictures, by key.
     """
 
     path: Path
@@ -47,24 +47,24 @@ class Scored:
     records: dict[str, Record]
 
     def counts(self, keys: Sequence[str]) -> ClassCounts:
-        """(n, C) each, of some pictures."""
+        """Return the counts of the given pictures, arrays of shape (n, C)."""
         return counts_of([self.records[key] for key in keys], len(self.names))
 
     def extra(self, keys: Sequence[str]) -> dict[str, Counts]:
-        """Figures that were measured picture by picture, (n,) each."""
+        """Return the figures that are measured for each picture alone, arrays of shape (n,)."""
         return dict(means([self.records[key] for key in keys]))
 
     def values(self, keys: Sequence[str]) -> dict[str, float]:
-        """The figures of some pictures, in per cent."""
+        """Return the figures of the given pictures, in per cent."""
         extra = {name: float(value.mean()) for name, value in self.extra(keys).items()}
         return extra or {name: float(value) for name, value in figures(total(self.counts(keys)), self.rule).items()}
 
 
 def compared(first: Path, second: Path) -> Iterator[str]:
-    """Lines for people; b - a with percentile bootstrap intervals over pictures, the same resamples for both.
+    """Yield lines of text: b - a with percentile bootstrap intervals over pictures, the same resamples for both.
 
     Raises:
-        InputError: a report or its records that cannot be read, or two that have no common measure.
+        InputError: a report or its records cannot be read, or the two reports are not comparable.
     """
     a, b = read_scored(first), read_scored(second)
     keys = [key for key in a.records if key in b.records]
@@ -88,9 +88,9 @@ def compared(first: Path, second: Path) -> Iterator[str]:
 
 
 def differences(first: Path, second: Path) -> dict[str, tuple[float | None, float | None, float | None]]:
-    """b - a of each figure over the pictures that both scored, and its interval; None for what does not exist.
+    """Return b - a of each figure and its interval, over the pictures that both scored; None for undefined values.
 
-    Raises what `compared` does.
+    Raises the errors of `compared`.
     """
     a, b = read_scored(first), read_scored(second)
     keys = [key for key in a.records if key in b.records]
@@ -105,10 +105,10 @@ def differences(first: Path, second: Path) -> dict[str, tuple[float | None, floa
 
 
 def read_scored(path: Path) -> Scored:
-    """A report and the records beside it.
+    """Read a report and the records beside it.
 
     Raises:
-        InputError: either is missing, damaged, or not what the other follows from.
+        InputError: either is missing or damaged, or the figures of the report do not follow from the records.
     """
     report = _read_report(path)
     names = [row["name"] for row in report["classes"]]
@@ -164,25 +164,25 @@ def _same(found: dict[str, float], told: dict[str, float | None]) -> bool:
 
 
 def _expect_comparable(a: Scored, b: Scored, keys: Sequence[str]) -> None:
-    """Raise InputError where a difference would mean something else than it says."""
+    """Raise InputError if a difference of the figures would be misleading."""
     reason = None
     if list(a.names) != list(b.names):
         reason = "others: their classes differ"
     elif a.rule != b.rule or a.report["figures"].keys() != b.report["figures"].keys():
-        reason = f"{b.report['column']} and {a.report['column']}, whose figures are counted another way"
+        reason = f"{b.report['column']} and {a.report['column']}, whose figures follow other rules"
     elif not keys:
         reason = "none in common"
     else:
         apart = (a.counts(keys).true != b.counts(keys).true).any(axis=1)
         if apart.any():
-            reason = f"another truth for {keys[int(apart.argmax())]!r}: other masks, or another part of the picture"
+            reason = f"different ground truth for {keys[int(apart.argmax())]!r}: the masks or the crops differ"
     if reason is not None:
         remedy = "Score both on the same data, by protocols that count the same pixels."
         raise InputError(explain("reports", expected="two of the same pictures and classes", got=reason, remedy=remedy))
 
 
 def _bounds(a: Scored, b: Scored, keys: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Intervals of b - a; none where fewer than two pictures have pixels that count."""
+    """Return the intervals of b - a; empty if fewer than two pictures have scored pixels."""
     counts = a.counts(keys)
     if np.count_nonzero(counts.true.sum(-1)) < 2:
         return {}
@@ -192,7 +192,7 @@ def _bounds(a: Scored, b: Scored, keys: Sequence[str]) -> dict[str, tuple[float,
 
 
 def _pictures(a: Scored, b: Scored, keys: Sequence[str]) -> str:
-    """In how many pictures each is better."""
+    """Return a line with the number of pictures in which each report is better."""
     gain = np.nan_to_num(figures(b.counts(keys), "paper")["mIoU"] - figures(a.counts(keys), "paper")["mIoU"])
     better, worse = int((gain > 0).sum()), int((gain < 0).sum())
     return f"mIoU of single pictures: b is better in {better}, worse in {worse}, equal in {len(keys) - better - worse}"

@@ -27,17 +27,17 @@ from cliptrase_core.text.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Data:
-    """Pictures with their truth.
+    """Pictures with their ground truth.
 
     Attributes:
-        source: what is read.
-        title: for people.
-        layout: where it lies, for people.
-        words: classes, if all pictures share them.
-        word_list: whose words a benchmark's are; None for words that were given.
-        keys_sha256: names every picture of the data set, beyond any limit.
-        pairs: files; none for the bundled examples.
-        convention: what numbers in masks mean.
+        source: reader of the pictures and masks.
+        title: readable name of the data set.
+        layout: readable name of the folder layout.
+        words: classes, if all pictures share them; else None.
+        word_list: name of the word list of a benchmark; None for the user's own words.
+        keys_sha256: digest of the names of all pictures of the data set, regardless of any limit.
+        pairs: picture and mask files; empty for the bundled examples.
+        convention: meaning of the numbers in the masks.
     """
 
     source: Source
@@ -50,7 +50,7 @@ class Data:
     convention: Convention | None = None
 
     def expect_usable(self) -> None:
-        """Raise InputError if masks would give no figures, or wrong ones; opens up to a hundred."""
+        """Raise InputError if the masks would give no figures or wrong ones; opens up to a hundred masks."""
         if self.convention is None:
             return
         found = summarise(self.pairs, self.convention)
@@ -58,10 +58,10 @@ class Data:
 
 
 def find_data(request: Request) -> Data:
-    """Find what was asked for; reads no picture.
+    """Find the requested data; reads no picture.
 
     Raises:
-        InputError: missing folders, or words that do not fit.
+        InputError: missing folders, or words that do not match the data set.
     """
     protocol = chosen_protocol(request)
     if request.data == EXAMPLES:
@@ -97,7 +97,7 @@ def find_data(request: Request) -> Data:
 
 
 def _benchmark(setting: Setting, root: Path, protocol: str, request: Request) -> tuple[Sequence[Pair], str, Numbers]:
-    """A setting's pictures, in one of its own layouts or one that a reader knows; the layout's title; its numbers."""
+    """Return a setting's pictures, the layout's title and its numbers, from its own layouts or those of the readers."""
     problem: InputError | None = None
     if request.layout is None:
         try:
@@ -114,12 +114,12 @@ def _benchmark(setting: Setting, root: Path, protocol: str, request: Request) ->
 
 
 def _word_list(request: Request, setting: Setting, protocol: str) -> str:
-    """What was asked for, or what belongs to the protocol."""
+    """Return the requested word list, or by default that of the protocol."""
     return request.words or usual_words(setting.name, PROFILES[protocol].words if protocol in PROFILES else PUBLISHED)
 
 
 def setting_convention(setting: Setting, numbers: Numbers, words: Vocabulary) -> Convention:
-    """What numbers in a setting's masks should mean, and what else they might: other layouts' meaning."""
+    """Return the expected meaning of the numbers in a setting's masks, and their meanings in other layouts."""
     others = {
         layout.title: layout.numbers for layout in setting.layouts if layout.numbers and layout.numbers != numbers
     }
@@ -140,15 +140,15 @@ def _root(request: Request) -> Path:
 
 
 def sha256_of(value: object) -> str:
-    """Digest of something JSON-able."""
+    """Return the SHA-256 digest of a JSON-able value."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def check(setting: str | None, root: Path | None) -> Iterator[str]:
-    """Lines that say what is there of one setting, or of all.
+    """Yield lines about the available data of one setting, or of all settings.
 
     Raises:
-        InputError: unknown setting, or no root.
+        InputError: unknown setting, or no root folder.
     """
     if setting is not None:
         expect_one_of("setting", setting, tuple(SETTINGS))
@@ -167,18 +167,18 @@ def check(setting: str | None, root: Path | None) -> Iterator[str]:
             try:
                 yield from _masks(found.pairs, _convention(found, setting))
             except InputError as error:
-                yield f"    an evaluation would say: {one_line(error)}"
+                yield f"    an evaluation would fail: {one_line(error)}"
 
 
 def _convention(found: Found, setting: str | None) -> Convention | None:
-    """What numbers in masks should mean; None where only a setting says it."""
+    """Return the expected meaning of the numbers in masks; None if only a setting defines it."""
     if setting is None:
         return own_set(found, "").convention if found.names else None
     return setting_convention(SETTINGS[setting], found.numbers_in(setting, "paper"), setting_words(setting))
 
 
 def check_folders(data: OwnSet | Layout) -> Iterator[str]:
-    """Lines about a data set of one's own; a layout alone says what stands in masks, before there are words for it.
+    """Yield lines about a custom data set; a layout without a vocabulary lists the numbers in its masks.
 
     Raises:
         InputError: no pictures, or a listing that cannot be read.
@@ -220,4 +220,4 @@ def _masks(pairs: Sequence[Pair], convention: Convention | None) -> Iterator[str
     try:
         expect_usable(found, convention, len(found) == len(pairs))
     except InputError as error:
-        yield f"    an evaluation would say: {one_line(error)}"
+        yield f"    an evaluation would fail: {one_line(error)}"

@@ -1,13 +1,13 @@
-"""Photographs with words and masks drawn by hand: ground truth that comes with the program.
+"""Bundled example photographs with words and hand-drawn masks as ground truth.
 
-A mask is a text of polygons beside its picture, one a line, later ones over earlier ones:
+A mask is a text file of polygons beside its picture. Each line is one polygon; later ones cover earlier ones:
 
-    # a line that says something to people
+    # a comment
     sky: 0,0 800,0 800,600 0,600
     ignore: 0,290 800,300 800,310 0,300
 
-The word before the colon is a class of the picture, or `ignore` for pixels that do not count. Points are x,y in pixels
-of the picture, from its upper left corner; x goes from 0 to W, y from 0 to H.
+The word before the colon is a class of the picture, or `ignore` for pixels that are not scored. Points are x,y in
+pixels of the picture, from its upper left corner; x goes from 0 to W, y from 0 to H.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from cliptrase_core.text.vocabulary import parse_vocabulary
 LISTING = "examples.json"
 MASK_END = ".polygons.txt"
 IGNORE = "ignore"
-"""In place of a class: pixels that nobody can name."""
+"""Name used instead of a class for pixels whose class is unclear."""
 
 _KEYS = ("name", "file", "words", "credit", "licence", "alt")
 _FEWEST_POINTS = 3
 _POLYGON = 'a line such as "cat: 12,30 80,31 77,95"'
 
 Polygon = tuple[int, npt.NDArray[np.int32]]
-"""Number to paint, and the points (P, 2) as x, y."""
+"""Label to paint, and the points (P, 2) as x, y."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Example:
     """One photograph.
 
     Attributes:
-        name: of its files, without ending.
-        path: of the picture.
-        words: vocabulary that suits it, as a person writes it.
+        name: file name without extension.
+        path: file of the picture.
+        words: suitable vocabulary, as text.
         classes: names of the labels, in the order of the words.
-        credit: who made it, and where it comes from.
-        licence: under which it may be used.
-        alt: one sentence that describes it, for those who do not see it.
+        credit: author and source.
+        licence: licence of the photograph.
+        alt: text alternative (one sentence) for screen readers.
     """
 
     name: str
@@ -64,21 +64,21 @@ class Example:
 
     @property
     def mask_path(self) -> Path:
-        """Where its polygons are."""
+        """File of its polygons."""
         return self.path.with_name(self.name + MASK_END)
 
 
 def read_examples(folder: str | Path) -> list[Example]:
-    """Photographs that `examples.json` of a folder lists, in its order.
+    """Read the list `examples.json` of a folder; the photographs keep its order.
 
     Raises:
-        InputError: the list or an entry cannot be used, a picture is missing, or two examples share a name.
+        InputError: the list or an entry is invalid, a picture is missing, or two examples have the same name.
     """
     try:
         entries = json.loads(_read_text(Path(folder) / LISTING))
     except json.JSONDecodeError as error:
         got = f"other text in line {error.lineno}"
-        raise _error(LISTING, "a JSON list of examples", got, "Mend that line.") from error
+        raise _error(LISTING, "a JSON list of examples", got, "Correct that line.") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise _error(LISTING, "a JSON list of examples", "other JSON", "Put every example into one list.")
     found = [_example(Path(folder), entry) for entry in entries]
@@ -93,11 +93,11 @@ def read_mask(example: Example) -> npt.NDArray[np.int32]:
     """Paint the polygons of an example.
 
     Returns:
-        (H, W) of the picture as `read_image` gives it: index into `example.classes`, or `IGNORED` where a polygon
-        says so and where there is none.
+        (H, W) as returned by `read_image`: index into `example.classes`, or `IGNORED` inside polygons of `ignore`
+        and outside all polygons.
 
     Raises:
-        InputError: no picture, no mask, or a line that is no polygon of this picture; the message names the line.
+        InputError: no picture, no mask, or a line is not a valid polygon of this picture; the message names the line.
     """
     height, width = read_image(example.path).shape[:2]
     labels = np.full((height, width), IGNORED, np.int32)
@@ -160,7 +160,7 @@ def _points(where: str, texts: list[str], size: tuple[int, int]) -> npt.NDArray[
             x, y = map(float, text.split(","))
         except ValueError as error:
             raise _error(where, "points such as 12,30", repr(text), "Write x, a comma and y, no space.") from error
-        if not (0 <= x <= width and 0 <= y <= height):  # NaN is outside too
+        if not (0 <= x <= width and 0 <= y <= height):  # also refuses NaN
             expected = f"x from 0 to {width} and y from 0 to {height}"
             raise _error(where, expected, repr(text), "Move the point into the picture.")
         points.append((round(x), round(y)))

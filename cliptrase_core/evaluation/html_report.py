@@ -1,7 +1,7 @@
-"""The report as one page: no script, no network, nothing beside it; it can be sent, and it prints.
+"""Report as one self-contained HTML page: no script, no network, no other files; suitable for sending and printing.
 
-Names of classes and files are whatever people wrote: each goes through `text`, and a policy in the page keeps a browser
-from running or fetching anything at all.
+Names of classes and files are untrusted text. Each of them is escaped by `text`, and a content security policy in the
+page keeps the browser from running scripts or fetching anything.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from cliptrase_core.viz.palette import Colour, class_colours, to_hex
 HEADLINE = "mIoU"
 _QUALITY = 85
 _LISTED = 200
-"""Pictures that could not be used, or were left out, of which the page speaks; the report names all."""
+"""Maximum number of unusable or left-out pictures on the page; the JSON report lists all of them."""
 
 
 def to_html(report: Report, sheets: Mapping[str, Sequence[ShownPicture]]) -> bytes:
-    """The page.
+    """Return the page as UTF-8.
 
     Args:
-        report: with its `run`.
-        sheets: title to pictures.
+        report: report with its entry `run`.
+        sheets: example pictures by title.
     """
     setup = report["setup"]
     parts = [
@@ -88,13 +88,13 @@ def _style() -> str:
 
 
 def text(value: object) -> str:
-    """Any value as text of a page or of an attribute; what cannot stand in a page is written as its code."""
+    """Escape a value for HTML text or an attribute; characters that are not allowed in a page become escape codes."""
     plain = "".join(_code(letter) if _hidden(letter) else letter for letter in str(value))
     return html.escape(plain, quote=True)
 
 
 _UNSEEN = {"Cc", "Cs", "Cn"}
-"""Control characters, halves of characters (names of files that are no UTF-8) and what is no character."""
+"""Unicode categories: control characters, surrogates (from file names that are not UTF-8), unassigned code points."""
 
 
 def _hidden(letter: str) -> bool:
@@ -106,12 +106,12 @@ def _code(letter: str) -> str:
 
 
 def name(value: object) -> str:
-    """A name that somebody chose, of any script: its direction does not reach what stands around it."""
+    """Return a user-chosen name as HTML; its writing direction does not affect the surrounding text."""
     return f"<bdi>{text(value)}</bdi>"
 
 
 def _in_short(report: Report) -> str:
-    """Column, method, model and number of pictures."""
+    """Return one line: column, method, model and number of pictures."""
     pictures, setup = report["pictures"], report["setup"]
     scored, listed = pictures["scored"], pictures["listed"]
     counted = _several(scored, "picture") if scored == listed else f"{scored:,} of {_several(listed, 'picture')}"
@@ -145,7 +145,7 @@ def _headline(report: Report) -> Iterator[str]:
 
 
 def _axis(entry: Mapping[str, float | None]) -> str:
-    """The figure and its interval on a line from 0 to 100."""
+    """Return HTML: the figure and its interval on an axis from 0 to 100."""
     if entry["value"] is None:
         return "No pixel counts, so there is no figure."
     low, high = entry["low"], entry["high"]
@@ -159,7 +159,7 @@ def _axis(entry: Mapping[str, float | None]) -> str:
 
 
 def _facts(report: Report) -> Iterator[str]:
-    """What was run, in a few groups of plain words."""
+    """Yield HTML: settings of the run in a few groups."""
     yield "<h2>What was run</h2><div class='facts'>"
     for title, rows in facts(report).items():
         known = {label: value for label, value in rows.items() if value not in (None, "")}
@@ -171,7 +171,7 @@ def _facts(report: Report) -> Iterator[str]:
 
 
 def facts(report: Report) -> dict[str, dict[str, Any]]:
-    """Every choice by group and label; None where it does not arise."""
+    """Return every setting by group and label; None if a setting does not apply."""
     setup, run = report["setup"], report["run"]
     method, switches = setup.get("method") or {}, setup.get("switches") or {}
     slide, made = setup.get("slide") or {}, setup.get("predictions")
@@ -223,7 +223,7 @@ def _windows(slide: Mapping[str, Any]) -> str | None:
 
 
 def _switches(switches: Mapping[str, Any]) -> dict[str, Any]:
-    """How the method runs."""
+    """Return the switches of the method by label."""
     if not switches:
         return {}
     numbers = switches.get("resclip")
@@ -239,7 +239,7 @@ def _switches(switches: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_regions(method: Mapping[str, Any]) -> dict[str, Any]:
-    """What only a division with regions has; a value that nobody gave is the preset's or the method's."""
+    """Return the settings that apply only to region-based segmentation; unset values come from the preset or method."""
     return {
         "vote": _yes(method["vote"]) or "the method's" if method else None,
         "denoising": method.get("denoise"),
@@ -265,19 +265,20 @@ def _classes(report: Report) -> Iterator[str]:
     yield "<h2>Classes</h2>"
     yield (
         f"<p class='note'>Those that lose most against the mean of classes ({digits(mean)} %) come first. A bar is "
-        "all pixels that are the class or were given it; its part that is right is the IoU.</p>"
+        "all pixels of the class or with its label; the share that is right is the IoU.</p>"
     )
     yield (
-        "<div class='key'><span><i class='right'></i>right</span><span><i class='missed'></i>missed: another class "
-        "stands there</span><span><i class='wrong'></i>given wrongly</span><span><i class='line'></i>mean</span></div>"
+        "<div class='key'><span><i class='right'></i>right</span><span><i class='missed'></i>missed: labelled "
+        "as another class</span><span><i class='wrong'></i>false positive</span>"
+        "<span><i class='line'></i>mean</span></div>"
     )
-    yield "<div class='scroll'><table><thead><tr><th>Class</th><th>Right, missed, given wrongly</th>"
-    heads = ("IoU", "against the mean", "accuracy", "pixels missed", "given wrongly")
+    yield "<div class='scroll'><table><thead><tr><th>Class</th><th>Right, missed, false positive</th>"
+    heads = ("IoU", "against the mean", "accuracy", "pixels missed", "false positives")
     yield "".join(f"<th class='n'>{head}</th>" for head in heads) + "</tr></thead><tbody>"
     yield from (_class_row(row, colours[row["name"]], mean) for row in there)
     yield "</tbody></table></div>"
     if absent := [row["name"] for row in rows if not row["true"] + row["given"]]:
-        yield f"<p class='note'>In neither truth nor labels: {', '.join(map(name, absent))}.</p>"
+        yield f"<p class='note'>Neither in the ground truth nor in the labels: {', '.join(map(name, absent))}.</p>"
 
 
 def _class_row(row: Report, colour: Colour, mean: float | None) -> str:
@@ -305,7 +306,7 @@ def _confusions(report: Report) -> Iterator[str]:
     if not pairs:
         return
     most = pairs[0]["pixels"]
-    yield "<h2>Most confused</h2><p class='note'>What pixels are, and what they were given instead.</p>"
+    yield "<h2>Most confused</h2><p class='note'>True class of the pixels, and the wrong label that they received.</p>"
     yield "<div class='scroll'><table><thead><tr><th>True</th><th>Given</th><th></th><th class='n'>Pixels</th>"
     yield "<th class='n'>of the true class</th></tr></thead><tbody>"
     for pair in pairs:
@@ -320,7 +321,7 @@ def _confusions(report: Report) -> Iterator[str]:
 
 def _sheet(title: str, shown: Iterable[ShownPicture]) -> Iterator[str]:
     yield f"<h2>{text(title)}</h2>"
-    yield "<p class='note'>As scored, the truth, the labels; numbers beside classes are their IoU in this picture.</p>"
+    yield "<p class='note'>Scored picture, ground truth, labels. Numbers beside classes: IoU in this picture.</p>"
     for one in shown:
         yield f"<figure class='shown'><figcaption><b>{name(one.key)}</b>, mIoU {one.score:.1f} %</figcaption>"
         if not one.tiles:
@@ -339,7 +340,7 @@ def _sheet(title: str, shown: Iterable[ShownPicture]) -> Iterator[str]:
 
 
 def data_url(pixels: Pixels) -> str:
-    """A picture (h, w, 3) as a JPEG that stands in the page itself."""
+    """Return a picture (h, w, 3) as a data URL with a JPEG."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, "JPEG", quality=_QUALITY, subsampling=0)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
@@ -357,7 +358,7 @@ def _problems(report: Report) -> Iterator[str]:
 
 
 def _everything(report: Report) -> Iterator[str]:
-    """What the figures depend on, as it is recorded: two runs with equal entries give equal figures."""
+    """Yield HTML: all recorded settings that determine the figures. Runs with equal entries give equal figures."""
     yield "<h2>Every setting, as recorded</h2><p class='note'>Runs with equal entries have equal figures.</p>"
     yield "<dl class='raw'>"
     rows = flat(report["setup"])
@@ -366,7 +367,7 @@ def _everything(report: Report) -> Iterator[str]:
 
 
 def flat(entries: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Nested entries as "slide.window", "224"."""
+    """Flatten nested entries to pairs such as ("slide.window", "224")."""
     for key, value in entries.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{above}{key}.")

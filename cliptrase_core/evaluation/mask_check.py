@@ -1,4 +1,4 @@
-"""Check a sample of masks before a model is loaded: which numbers they hold, and whether these fit the layout."""
+"""Check a sample of masks before a model is loaded: list their numbers, and check that these fit the layout."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import opened_file
 
 MOST = 100
-"""Masks that are opened, spread over the data set: a second or two."""
+"""Maximal number of masks to open, spread over the data set; opening them takes one or two seconds."""
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class MaskSummary:
-    """One mask.
+    """Content of one mask.
 
     Attributes:
-        key: of its picture.
-        kind: of file.
+        key: key of the picture.
+        kind: kind of mask file.
         size: (H, W).
-        numbers: that stand in it, ascending.
-        problem: why it cannot be used; then the others may be empty.
+        numbers: distinct values of the mask, ascending.
+        problem: reason why the mask cannot be used, else None; with a problem, the other fields may be empty.
     """
 
     key: str
@@ -41,14 +41,14 @@ class MaskSummary:
 
 @dataclass(frozen=True)
 class Convention:
-    """What numbers in masks should mean.
+    """Expected meaning of the numbers in masks.
 
     Attributes:
-        numbers: of the data set.
+        numbers: convention of the data set.
         classes: C, without the background.
         first: name of the first class.
-        others: title of each other way in which this data set is published, and its numbers.
-        ignored_given: a person has said which numbers do not count.
+        others: conventions of the other published layouts of this data set, by title of the layout.
+        ignored_given: True if the user has set the ignored numbers.
     """
 
     numbers: Numbers
@@ -59,12 +59,12 @@ class Convention:
 
 
 def summarise(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST) -> list[MaskSummary]:
-    """Open some masks.
+    """Open a sample of the masks and summarise each.
 
     Args:
-        pairs: of the data set.
-        convention: what numbers may stand in them; None where any may.
-        most: how many, spread evenly.
+        pairs: pictures and masks of the data set.
+        convention: convention to check the masks against; None allows any number.
+        most: maximal number of masks to open, spread evenly over the data set.
     """
     places = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(int))
     return [_look(pairs[place], convention) for place in places]
@@ -84,7 +84,7 @@ def _look(pair: Pair, convention: Convention | None) -> MaskSummary:
         with opened_file(pair.image, "a picture"):
             pass
         picture = _size(pair)
-        if picture is not None and size not in (picture, picture[::-1]):  # a picture may yet be turned upright
+        if picture is not None and size not in (picture, picture[::-1]):  # EXIF may turn the picture
             problem = f"expected the picture's size {picture[0]} x {picture[1]}, got {size[0]} x {size[1]}"
     except InputError as error:
         problem = one_line(error)
@@ -92,21 +92,21 @@ def _look(pair: Pair, convention: Convention | None) -> MaskSummary:
 
 
 def _size(pair: Pair) -> Size | None:
-    """(H, W) from a picture's header; None where only reading it will tell."""
+    """Return (H, W) from a picture's header, or None if the header cannot be read."""
     try:
         with Image.open(io.BytesIO(pair.picture()) if pair.picture else pair.image) as picture:
             return picture.height, picture.width
-    except Exception:  # PIL's readers let dozens of kinds through
+    except Exception:  # PIL's readers raise dozens of kinds of errors
         return None
 
 
 def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: bool) -> None:
-    """Raise InputError for what would give no figures, or wrong ones.
+    """Raise InputError for masks that would give no figures, or wrong ones.
 
     Args:
-        found: from `summarise`.
-        convention: what numbers mean.
-        whole: every mask of the data set was opened.
+        found: result of `summarise`.
+        convention: expected meaning of the numbers.
+        whole: True if every mask of the data set was opened.
     """
     numbers = {number for entry in found for number in entry.numbers}
     unknown = numbers - convention.numbers.known(convention.classes) - set(convention.numbers.ignored)
@@ -114,7 +114,7 @@ def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: b
         for title, other in convention.others.items():
             if numbers <= other.known(convention.classes) | set(other.ignored):
                 got = f"those of {title} (also {_ranges(unknown)})"
-                remedy = f"Put them where {title} belongs (docs/evaluation.md), say what they mean, or convert them."
+                remedy = f"Move them to the folder of {title}, set the meaning of their numbers, or convert them."
                 raise InputError(explain("masks", expected="numbers of this layout", got=got, remedy=remedy))
     bad = [entry for entry in found if entry.problem]
     if found and len(bad) == len(found):
@@ -126,9 +126,9 @@ def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: b
             explain(
                 "masks",
                 expected="numbers of classes",
-                got=f"only 0 and {VOID}, and {VOID} does not count unless it is said to",
+                got=f"only 0 and {VOID}, and {VOID} is ignored by default",
                 remedy=f"If {VOID} is {convention.first!r}, give --first {VOID}, and 0 as --background or --ignored; "
-                f"if it does not count, give --ignored {VOID} (in YAML: first, background, ignored).",
+                f"if it is to be ignored, give --ignored {VOID} (in YAML: first, background, ignored).",
             )
         )
     if whole and numbers and numbers <= set(convention.numbers.ignored):
@@ -138,7 +138,7 @@ def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: b
 
 
 def described(found: Sequence[MaskSummary], convention: Convention | None) -> Iterator[str]:
-    """Lines for people: kind, size and numbers of masks, and those that cannot be used."""
+    """Yield lines of text for the user: kind, size and numbers of the masks, and the masks that cannot be used."""
     opened = [entry for entry in found if entry.kind]
     if opened:
         kinds = sorted({entry.kind for entry in opened})
@@ -155,7 +155,7 @@ def described(found: Sequence[MaskSummary], convention: Convention | None) -> It
 
 
 def _meanings(numbers: set[int], convention: Convention) -> str:
-    """Numbers by what they mean: "classes 0 to 4; not counted 255"."""
+    """Return numbers grouped by meaning, as text: "classes 0 to 4; not counted 255"."""
     own = convention.numbers
     background, ignored = numbers & set(own.background), numbers & set(own.ignored)
     classes = numbers & own.known(convention.classes) - background
@@ -165,7 +165,7 @@ def _meanings(numbers: set[int], convention: Convention) -> str:
 
 
 def _ranges(numbers: set[int]) -> str:
-    """Numbers in words: "0 to 4, 7, 255"."""
+    """Return numbers as text, consecutive ones as a range: "0 to 4, 7, 255"."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Turn a request into a run: vocabulary, pictures, protocol, and the report's header."""
+"""Create the plan of a run from a request: vocabulary, pictures, protocol, and the report's header."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from cliptrase_core.version import VERSION
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs.
+    """Plan of a run.
 
     Attributes:
-        job: what is done with every picture.
-        header: names everything that the figures depend on.
-        rule: how counts become figures.
-        batch: pictures that share a forward pass.
+        job: data set, predictor and options to process each picture.
+        header: every setting that the figures depend on.
+        rule: rule to compute figures from counts.
+        batch: number of pictures in one forward pass.
     """
 
     job: Job
@@ -51,22 +51,22 @@ class Plan:
 
 
 def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Plan:
-    """Put data, protocol and model together.
+    """Combine data, protocol and model into a plan.
 
     Args:
-        request: what was asked for; `expect_fitting` has passed it.
-        data: found for it.
-        load: the model; not called where predictions are given.
+        request: settings of the evaluation, already checked by `expect_fitting`.
+        data: data of this request.
+        load: function that loads the model; not called if predictions are given.
 
     Raises:
-        InputError: settings that do not go together.
+        InputError: settings that do not fit together.
     """
     protocol = chosen_protocol(request)
     rule: Rule = "mmseg" if protocol in PROFILES else "published" if request.quirks else "paper"
     if request.predictions:
         predictor, made_by = _from_files(request, data)
     else:
-        chosen = _choices(request, data)  # refused before weights are fetched
+        chosen = _choices(request, data)  # raises before weights are downloaded
         predictor, made_by = _by_model(request, data, load(), chosen)
     header = _header(request, data) | made_by
     saver = None
@@ -76,7 +76,7 @@ def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Pl
 
 
 def _header(request: Request, data: Data) -> dict[str, Any]:
-    """What figures depend on besides what makes the labels."""
+    """Return the settings that the figures depend on, except those of the predictor."""
     source, words = data.source, data.words
     protocol = chosen_protocol(request)
     preset = _preset(request.preset, protocol)
@@ -108,10 +108,10 @@ def _header(request: Request, data: Data) -> dict[str, Any]:
 
 
 def _differences(request: Request, profile: Profile) -> Iterator[str]:
-    """What is not the protocol's own, in words."""
+    """Yield a short text for each setting that differs from the protocol."""
     setting = _setting_name(request)
     for difference in differences(profile, setting, _windows(request, profile)):
-        # `mmseg-slide` is nobody's own: its column is that of any method, which the report names.
+        # `mmseg-slide` has no method of its own: its column is for any method, and the report names the method.
         if profile.name != "mmseg-slide" or not difference.startswith("method "):
             yield difference
     if request.words is not None and setting and request.words != usual_words(setting, profile.words):
@@ -129,7 +129,7 @@ def _windows(request: Request, profile: Profile) -> Choices:
 
 
 def _choices(request: Request, data: Data) -> Choices | None:
-    """Windows and method of a protocol that slides; None for the others."""
+    """Return windows and method of a sliding-window protocol, or None for other protocols."""
     if request.step is not None:
         return Choices(request.step.slide, request.step.method)
     profile = PROFILES.get(chosen_protocol(request))
@@ -143,7 +143,7 @@ def _choices(request: Request, data: Data) -> Choices | None:
 def _by_model(
     request: Request, data: Data, segmenter: Segmenter, chosen: Choices | None
 ) -> tuple[Predictor, dict[str, Any]]:
-    """The protocol on a model, and what of it figures depend on."""
+    """Return the predictor of the protocol with a model, and its settings that the figures depend on."""
     protocol = chosen_protocol(request)
     method = replace(request.options, image_prior=_prior(request, protocol))
     side, slide, features = request.short_side, None, with_residual(method_by_name(method.method), method.residual)
@@ -173,7 +173,7 @@ def _by_model(
 
 
 def _from_files(request: Request, data: Data) -> tuple[Predictor, dict[str, Any]]:
-    """Predictions of a folder, and what is known of them."""
+    """Return a predictor that reads a folder of predictions, and the known settings of these predictions."""
     folder = request.predictions or Path()
     protocol = chosen_protocol(request)
     crop = preset_by_name(_preset(request.preset, protocol)).short_side if protocol == "paper" else None
@@ -186,7 +186,7 @@ def _from_files(request: Request, data: Data) -> tuple[Predictor, dict[str, Any]
 
 
 def expect_fitting(request: Request) -> None:
-    """Raise InputError for settings that do not go together; needs neither data nor model."""
+    """Raise InputError for settings that do not fit together; needs neither data nor model."""
     protocol = chosen_protocol(request)
     _preset(request.preset, protocol)
     method_by_name(request.options.method)
@@ -200,19 +200,19 @@ def expect_fitting(request: Request) -> None:
 
 
 def _expect_no_values(request: Request, protocol: str) -> None:
-    """Raise InputError for values of windows where none slide."""
+    """Raise InputError for values of sliding windows if the protocol has none."""
     for flag in _flags(request.values):
         expected = "a protocol whose windows slide, such as mmseg-slide"
         raise InputError(explain(flag, expected=expected, got=protocol, remedy=f"Leave out {flag}."))
 
 
 def _flags(chosen: Options) -> list[str]:
-    """The flags of options that are not at their default, without values."""
+    """Return the flags, without values, of options that differ from their default."""
     return [argument.partition("=")[0] for argument in arguments_of(chosen)]
 
 
 def _expect_no_model(request: Request) -> None:
-    """Raise InputError for what predictions that are already made cannot heed."""
+    """Raise InputError for options that have no effect on existing predictions."""
     unused = _flags(request.options) + _flags(request.values)
     given = {
         "--image-prior": request.image_prior is not None,
@@ -225,7 +225,7 @@ def _expect_no_model(request: Request) -> None:
         raise InputError(
             explain(
                 "predictions",
-                expected="data, a protocol and nothing that a model would do",
+                expected="data and a protocol, no options of a model",
                 got=unused[0],
                 remedy=f"Leave out {unused[0]}, or --predictions.",
             )
@@ -259,7 +259,7 @@ def _preset(name: str | None, protocol: str) -> str:
 
 
 def _prior(request: Request, protocol: str) -> bool:
-    """Quirk B7 unless it was said otherwise."""
+    """Return the image prior of the request; by default it follows the published script (quirk B7)."""
     if request.image_prior is not None:
         return request.image_prior
     return request.quirks and protocol == "paper" and _setting(request).prior

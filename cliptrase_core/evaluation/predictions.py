@@ -1,8 +1,8 @@
-"""Predictions as files: one index PNG for each picture, written by a run, or made by any program and only scored.
+"""Predictions as files: one index PNG for each picture, written by a run, or by any other program and only scored.
 
-A pixel holds the place of its class in the data set's order, from 0 on; a background is the last. Settings of more than
-255 labels have 16 bits. 255 (65535 in 16 bits) stands where a pixel got none of the classes. Pixels that the truth does
-not count are predicted as all others are.
+The value of a pixel is the index of its class in the order of the data set, from 0 on; a background is the last class.
+Settings with more than 255 labels use 16 bits. 255 (65535 in 16 bits) means that a pixel has none of the classes.
+Pixels that do not count in the ground truth are predicted like all others.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.results import BACKGROUND
 
 FACTS = "predictions.json"
-"""Beside the PNGs: what made them, and which number is which class."""
+"""File name beside the PNGs, with the settings of their run and the class of each number."""
 FORMAT = f"{MARK} predictions"
 
 Background = Literal["first", "last"]
 BACKGROUNDS: tuple[Background, ...] = ("first", "last")
-"""Where the background's number stands: 0 before the classes, or after them."""
+"""Position of the background's number: 0 before the classes ("first"), or after them ("last")."""
 
 _EIGHT_BITS = 255
 _NONE_8, _NONE_16 = 255, 65535
@@ -45,9 +45,9 @@ _SHOWN = 8
 
 
 def file_names(keys: Sequence[str]) -> dict[str, str]:
-    """Key to name below the folder: "city/a" to "city/a.png".
+    """Return the file name below the folder for each key: "city/a" has "city/a.png".
 
-    A name that leads out of the folder, or that a file system might not tell from another, becomes one of its own
+    A name outside the folder, or one that a file system may confuse with another name, is replaced by a unique name
     with digits of the key's SHA-256.
     """
     folded = [_folded(key) for key in keys]
@@ -64,7 +64,7 @@ def _folded(key: str) -> str:
 
 
 def _plain(name: str, files: set[str]) -> bool:
-    """Whether a key is a path below a folder, and none of its folders is another picture's file."""
+    """Return whether a key is a path below a folder, and none of its folders is another picture's file."""
     parts = name.split("/")
     inside = all(part not in ("", ".", "..") for part in parts) and not set(name) & {"\\", ":", "\0"}
     return inside and not any(str(parent) in files for parent in PurePosixPath(name).parents)
@@ -76,7 +76,7 @@ def _digested(key: str) -> str:
 
 
 def to_png(labels: Labels, classes: int) -> bytes:
-    """Labels as an index PNG.
+    """Encode labels as an index PNG.
 
     Args:
         labels: (H, W), 0..C-1, or `IGNORED`.
@@ -90,25 +90,25 @@ def to_png(labels: Labels, classes: int) -> bytes:
 
 
 class Saver:
-    """Writes predictions of one run into a folder.
+    """Writer of one run's predictions into a folder.
 
     Args:
-        folder: made if missing.
-        keys: of every picture.
-        names: of every label.
-        header: of the run; predictions of another one are refused.
+        folder: folder of the PNGs, created if missing.
+        keys: keys of all pictures.
+        names: names of all labels.
+        header: header of the run; predictions with another header are refused.
     """
 
     def __init__(self, folder: Path, keys: Sequence[str], names: Sequence[str], header: Header) -> None:
-        """Keep names; nothing is read or written."""
+        """Compute the file names; no file is read or written."""
         self._folder, self._names, self._header = folder, tuple(names), header
         self._files = file_names(keys)
 
     def open(self, fresh: bool) -> None:
-        """Check what lies in the folder, and say in it what this run is; once, by one process.
+        """Check the content of the folder, and write the header of this run into it; called once, by one process.
 
         Args:
-            fresh: predictions of another run of this program may be replaced.
+            fresh: allow replacing predictions of another run of this program.
 
         Raises:
             InputError: files of another program, predictions of another run, or a folder that cannot be written.
@@ -122,11 +122,11 @@ class Saver:
         self._write(FACTS, json.dumps(entry, indent=1).encode() + b"\n")
 
     def has(self, key: str) -> bool:
-        """Whether the prediction of a picture lies there."""
+        """Return whether the folder has the prediction of a picture."""
         return (self._folder / self._files[key]).is_file()
 
     def save(self, key: str, labels: Labels) -> None:
-        """Write one; InputError where that fails. Safe in threads."""
+        """Write the prediction of one picture. Raises InputError if that fails. Thread-safe."""
         self._write(self._files[key], to_png(labels, len(self._names)))
 
     def _write(self, name: str, content: bytes) -> None:
@@ -135,13 +135,13 @@ class Saver:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_all(path.parent, {path.name: content})
         except OSError as error:
-            got, remedy = error.strerror or "an error", "Make room, or choose another --save-predictions."
+            got, remedy = error.strerror or "an error", "Free disk space, or choose another --save-predictions."
             expected = "a folder that can be written"
             raise InputError(explain("predictions", expected=expected, got=got, remedy=remedy)) from error
 
 
 def read_facts(folder: Path) -> dict[str, Any] | None:
-    """What this program wrote beside its predictions; None where they are another's, or that was damaged."""
+    """Read the `FACTS` file of a folder; None if it is missing, damaged or of another program."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -153,10 +153,10 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _found(folder: Path, keys: Sequence[str], pictures: Mapping[str, str] | None) -> dict[str, Path]:
-    """The file of each key; many programs leave out folders, or keep the whole name of the picture.
+    """Find the file of each key. Also accept names without folders and names of the pictures, as many programs use.
 
     Raises:
-        InputError: none is there.
+        InputError: no file is found.
     """
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")} if folder.is_dir() else set()
     names = file_names(keys)
@@ -177,15 +177,16 @@ def _found(folder: Path, keys: Sequence[str], pictures: Mapping[str, str] | None
 
 
 class FilePredictor:
-    """Takes predictions from files.
+    """Predictor that reads predictions from files.
 
     Args:
-        folder: of the PNGs.
-        keys: of every picture.
-        names: of every label.
-        background: where its number stands; None where this program's own file says so, or there is none.
-        crop: side of the centre crop that is scored; None for whole pictures.
-        pictures: key to its picture's file name, by which other programs may call what they write.
+        folder: folder of the PNGs.
+        keys: keys of all pictures.
+        names: names of all labels.
+        background: position of the background's number, see `BACKGROUNDS`; None if this program's own `FACTS` file
+            has it, or if there is no background.
+        crop: side of the centre crop that is scored, in pixels; None for whole pictures.
+        pictures: file name of the picture of each key; other programs may name their predictions after it.
     """
 
     def __init__(
@@ -200,8 +201,8 @@ class FilePredictor:
         """Find the files.
 
         Raises:
-            InputError: no folder, none of the files, predictions of other classes, or a background that could be
-                either number.
+            InputError: no folder, none of the files, predictions of other classes, or an unknown position of the
+                background's number.
         """
         self._names, self._crop = tuple(names), crop
         self._paths = _found(folder, keys, pictures)
@@ -212,14 +213,16 @@ class FilePredictor:
         if facts is not None and facts["classes"] != list(self._names):
             remedy = "Score them on the setting that they were made for."
             raise InputError(
-                explain("predictions", expected="those of the same classes", got="those of others", remedy=remedy)
+                explain(
+                    "predictions", expected="those of the same classes", got="those of other classes", remedy=remedy
+                )
             )
         exists = self._names[-1:] == (BACKGROUND,)
         own = facts.get("background") if facts is not None else None
         if exists and own is None and given is None:
             remedy = "Give --predicted-background first (0, as mmseg writes it) or last (after the classes)."
-            expected = "to know which number is the background"
-            raise InputError(explain("predictions", expected=expected, got="nothing that says so", remedy=remedy))
+            expected = "a known number of the background"
+            raise InputError(explain("predictions", expected=expected, got="none", remedy=remedy))
         if given is not None and (not exists or own not in (None, given)):
             expected = f"the background {own}, as its {FACTS} says" if exists else "none, these classes have none"
             raise InputError(
@@ -230,14 +233,14 @@ class FilePredictor:
         return own or given
 
     def stamp(self, key: str) -> tuple[int, ...]:
-        """Size and time of the file; zeros where it is missing."""
+        """Return size and modification time of the file; zeros if it is missing."""
         return size_and_time(self._paths[key])
 
     def prepare(self, sample: Sample) -> Sample:
-        """Read the prediction, and crop where the protocol does.
+        """Read the prediction, and crop it if the protocol scores a crop.
 
         Raises:
-            InputError: no such file, or one of another size or with other numbers.
+            InputError: no such file, or one with another size or unknown numbers.
         """
         path, size = self._paths[sample.key], sample.truth.shape
         given = self._labels(read_numbers(path), path.name)
@@ -260,7 +263,7 @@ class FilePredictor:
         )
 
     def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
-        """What was read."""
+        """Return the labels read by `prepare`, as one function for each sample."""
         return [partial(_given, sample) for sample in samples]
 
     def _labels(self, raw: Labels, name: str) -> Labels:
@@ -285,7 +288,7 @@ _UNKNOWN = -2
 
 
 def _table(classes: int, background_first: bool) -> Labels:
-    """(65536,) number in a file to label."""
+    """Return the lookup table (65536,) from number in a file to label."""
     table = np.full(_NONE_16 + 1, _UNKNOWN, np.int32)
     if classes <= _EIGHT_BITS:
         table[_NONE_8] = IGNORED

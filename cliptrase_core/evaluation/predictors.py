@@ -1,4 +1,4 @@
-"""Predict labels under each protocol, and bring the ground truth to the frame in which it is scored."""
+"""Predict labels under each protocol, and convert the ground truth to the frame of the scores."""
 
 from __future__ import annotations
 
@@ -28,51 +28,51 @@ from cliptrase_core.results import ImageEncoding
 from cliptrase_core.segmenter import Segmenter
 
 Outcome = Labels | CliptraseError
-"""Labels (H, W) in the frame of the prepared truth, or why there are none."""
+"""Labels (H, W) in the frame of the prepared ground truth, or the error that prevented them."""
 
 
 class Predictor(Protocol):
-    """One protocol on one model."""
+    """Interface of a protocol with a model."""
 
     def stamp(self, key: str) -> tuple[int, ...]:
-        """Numbers that change when a file does that the labels of a picture come from; none for a model's."""
+        """Return numbers that change with the file of a picture's prediction; an empty tuple if a model predicts."""
         ...
 
     def prepare(self, sample: Sample) -> Sample:
-        """Bring picture and truth to where they are needed; InputError where that fails. Safe in threads."""
+        """Convert picture and ground truth to the frame of the protocol. Raises InputError. Thread-safe."""
         ...
 
     def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
-        """Run the model on prepared samples together; what is returned finishes each, and is safe in threads."""
+        """Run the model on a batch of prepared samples; return a thread-safe function per sample for its labels."""
         ...
 
 
 class PresetPredictor:
-    """One forward pass per picture, laid out by a preset: protocols `paper` (centre crop) and `whole`.
+    """Predictor with one forward pass per picture and a preset: protocols `paper` (centre crop) and `whole`.
 
     Args:
         segmenter: the model.
-        preset: a name.
-        options: of `Segmenter.segment`.
-        short_side: pixels that the model sees, instead of the preset's.
+        preset: name of the preset.
+        options: options of `Segmenter.segment`.
+        short_side: short side of the model input in pixels, instead of the preset's.
     """
 
     def __init__(
         self, segmenter: Segmenter, preset: str, options: SegmentOptions, short_side: int | None = None
     ) -> None:
-        """Look the preset up."""
+        """Get the preset by its name."""
         self._segmenter, self._options, self._short_side = segmenter, options, short_side
         self._preset = preset_by_name(preset)
 
     def stamp(self, key: str) -> tuple[int, ...]:
-        """None: the model is in the header."""
+        """Return an empty tuple: the header identifies the model."""
         return ()
 
     def prepare(self, sample: Sample) -> Sample:
-        """Crop picture and truth where the preset crops; else nothing is to do."""
+        """Crop picture and ground truth if the preset crops; else return the sample unchanged."""
         if not self._preset.crop:
             return sample
-        # The crop of a crop is itself, so all of the reading is done by the reader's threads.
+        # A second crop changes nothing, so the crop can be made here, in the threads of the reader.
         seen, frame = self._segmenter.view(sample.image, self._preset.name, short_side=self._short_side)
         return dataclasses.replace(
             sample,
@@ -82,7 +82,7 @@ class PresetPredictor:
         )
 
     def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
-        """Encode together where that works, else one by one, so that one bad picture does not take others along."""
+        """Encode pictures as a batch; if that fails, one by one, so that one bad picture does not affect the others."""
         images = [sample.image for sample in samples]
         try:
             encoded: list[ImageEncoding | CliptraseError] = list(self._encode(images))
@@ -114,45 +114,45 @@ class PresetPredictor:
 
 
 def crop_truth(truth: Labels, side: int) -> Labels:
-    """What the published script scores: short side to `side` by nearest neighbours, then the centre.
+    """Crop ground truth as the published script does: resize the short side to `side` by nearest neighbours, then crop.
 
     Args:
-        truth: (H, W).
-        side: pixels.
+        truth: (H, W) ground truth.
+        side: side of the centre crop in pixels.
 
     Returns:
-        (side, side).
+        (side, side) centre crop.
     """
     frame = centre_crop_frame((truth.shape[0], truth.shape[1]), side, (side, side))
     height, width = frame.resized
-    # PIL's filter, as the script uses it: torch rounds other pixels to the nearest.
+    # Use PIL's filter, as the script does: torch selects other pixels as nearest neighbours.
     resized = np.asarray(Image.fromarray(truth.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
     top, left = frame.crop
     return resized[top : top + side, left : left + side]
 
 
 LONGEST = 2048
-"""The long side never gets longer than this, whatever the short one's target."""
+"""Maximal long side in pixels after resizing, even if the short side stays below its target."""
 
 _WINDOWS_AT_ONCE = 8
 _VALUES_AT_ONCE = 48_000_000
-"""Interpolated scores that stand in memory at once: 190 MB in float32."""
+"""Maximal number of interpolated scores in memory at a time: 190 MB in float32."""
 
 SLIDE_TEMPLATES = "openai80"
-"""What words stand in, unless it is said otherwise."""
+"""Default prompt templates of sliding windows."""
 
 Box = tuple[int, int, int, int]
-"""(top, bottom, left, right) in the resized picture."""
+"""Window as (top, bottom, left, right), in pixels of the resized picture."""
 
 
 class SlidePredictor:
-    """Windows over one model.
+    """Predictor with sliding windows.
 
     Args:
         segmenter: the model.
-        slide: numbers of the setting.
-        options: of `Segmenter.segment`; what needs regions or the whole picture cannot be asked for.
-        method: that of the options, with a program's own switches; None for none.
+        slide: values of the sliding window.
+        options: options of `Segmenter.segment`; options that need regions or the whole picture are refused.
+        method: method with the switches of a program; None takes the plain method of `options`.
     """
 
     def __init__(
@@ -165,11 +165,11 @@ class SlidePredictor:
         self._preset = "auto" if slide.positions == "size" else WINDOWS.name
 
     def stamp(self, key: str) -> tuple[int, ...]:
-        """None: the model is in the header."""
+        """Return an empty tuple: the header identifies the model."""
         return ()
 
     def prepare(self, sample: Sample) -> Sample:
-        """Nothing to do: truth stays in the picture's own frame."""
+        """Return the sample unchanged: ground truth stays in the frame of the picture."""
         return sample
 
     def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
@@ -196,7 +196,7 @@ class SlidePredictor:
         return partial(label_windows, windows, boxes, size, label_of, background, self._slide, picture)
 
     def _scores(self, picture: Pixels, boxes: Sequence[Box], sample: Sample) -> list[Tensor]:
-        """(P, h, w) cosines of words at the patches of each window."""
+        """Return (P, h, w) cosine similarities between P prompts and the patches, for each window."""
         crops = [self._window(picture, box) for box in boxes]
         encodings = self._segmenter.encode_batch(crops, self._preset, short_side=min(crops[0].shape[:2]))
         templates = self._options.templates or SLIDE_TEMPLATES
@@ -207,9 +207,9 @@ class SlidePredictor:
         return [scores.logits / scores.scale for scores in found]
 
     def _window(self, picture: Pixels, box: Box) -> Pixels:
-        """What the model is given: a window, or the whole picture without the rest that fills no patch.
+        """Return the model input: a window, or the whole picture cropped to full patches.
 
-        What lies beyond a small picture has the model's mean colour, which is 0 to it.
+        Pixels beyond the edge of a small picture get the model's mean colour, which is 0 after normalisation.
         """
         side = self._slide.window
         if side is None:
@@ -223,25 +223,25 @@ class SlidePredictor:
         return window
 
     def _whole(self, picture: Pixels) -> Pixels:
-        """All of a picture, in whole patches; InputError where the model would be given another shape."""
+        """Return the whole picture, cropped to full patches. Raises InputError if it is too small or too elongated."""
         height, width = (
             side - side % step for side, step in zip(picture.shape[:2], self._segmenter.backbone.patch, strict=True)
         )
         if min(height, width) < 1 or max(height, width) > MAX_ASPECT * min(height, width):
             got = f"{picture.shape[0]} x {picture.shape[1]} pixels for the model"
-            expected = f"at most {MAX_ASPECT:g} times as long as high, since the model sees all of it at once"
+            expected = f"an aspect ratio of at most {MAX_ASPECT:g}, since the whole picture is one model input"
             raise InputError(explain("picture", expected=expected, got=got, remedy="Use protocol mmseg-slide."))
         return picture[:height, :width]
 
 
 def expect_slidable(options: SegmentOptions) -> None:
-    """Raise InputError for what windows cannot heed."""
+    """Raise InputError for options that sliding windows do not support."""
     rest = dataclasses.replace(options, method="cliptrase", templates=None, vote=None, residual=None)
     if rest != SegmentOptions() or options.vote:
         raise InputError(
             explain(
                 "sliding windows",
-                expected="a method, its residual and templates only: windows have no regions that reach across",
+                expected="a method, its residual and templates only: regions cannot extend across windows",
                 got="a vote, a prior or clustering values",
                 remedy="Leave them out, or use protocol paper.",
             )
@@ -249,14 +249,14 @@ def expect_slidable(options: SegmentOptions) -> None:
 
 
 def resize_short_side(image: Pixels, side: int) -> Pixels:
-    """Bring the short side to `side`, but the long one to at most `LONGEST`; by OpenCV, as mmcv does.
+    """Resize the short side to `side`, but the long one to at most `LONGEST`; with OpenCV, as mmcv does.
 
     Args:
-        image: (H, W, 3).
-        side: pixels.
+        image: (H, W, 3) uint8.
+        side: target of the short side in pixels.
 
     Returns:
-        (H', W', 3).
+        (H', W', 3) uint8.
     """
     height, width = image.shape[:2]
     scale = min(LONGEST / max(height, width), side / min(height, width))
@@ -266,7 +266,7 @@ def resize_short_side(image: Pixels, side: int) -> Pixels:
 
 
 def window_boxes(size: Size, window: int = 224, stride: int = 112) -> list[Box]:
-    """Windows that cover a picture, row by row; the last of each row and column is shifted inward."""
+    """Return windows that cover a picture, row by row; the last one of each row and column is shifted inward."""
     rows, columns = (_starts(length, window, stride) for length in size)
     return [(top, min(top + window, size[0]), left, min(left + window, size[1])) for top in rows for left in columns]
 
@@ -285,19 +285,19 @@ def label_windows(
     slide: Slide,
     picture: Pixels | None = None,
 ) -> Labels:
-    """Average, interpolate, choose.
+    """Average the scores of all windows, interpolate them to pixels, and choose the best label of each pixel.
 
     Args:
-        windows: (P, h, w) cosines of each window.
-        boxes: where each window lies in the resized picture.
+        windows: (P, h, w) cosine similarities of each window.
+        boxes: position of each window in the resized picture.
         size: (H, W) of the labels.
-        label_of: (P,) label of each word.
-        background: label of the background; None where there is none, and then nothing is unlikely.
+        label_of: (P,) label of each prompt.
+        background: label of the background; None if there is no background, then no threshold is applied.
         slide: window, temperature and thresholds.
-        picture: the resized one, (H', W', 3); needed where scores are smoothed along its colours.
+        picture: resized picture (H', W', 3); needed if scores are smoothed along its colours.
 
     Returns:
-        (H, W) labels.
+        (H, W) int32 labels.
     """
     prompts = torch.arange(len(label_of))
     if background is not None and not slide.background_words:
@@ -306,7 +306,7 @@ def label_windows(
     best, word, log_sum = _compete(windows, boxes, size, prompts, slide, smoothing)
     labels = label_of[word]
     if background is not None and slide.least_area > 0:
-        # Classes of a small share lose all of their pixels to whoever comes next.
+        # Classes with a small share of the pixels are removed; their pixels get the next best class.
         areas = torch.bincount(labels.flatten(), minlength=background + 1).float()
         areas[background] = 0
         kept = areas > slide.least_area * areas.sum()
@@ -326,9 +326,9 @@ def _compete(
     slide: Slide,
     smoothing: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Largest score, whose word it is, and logarithm of the sum of exponentials, (H, W) each.
+    """Return the largest score, the index of its prompt, and the logarithm of the sum of exponentials, (H, W) each.
 
-    Words are taken a few at a time: (P, H, W) of 847 words would not fit in memory.
+    Process the prompts in small groups: (P, H, W) scores of 847 prompts would not fit in memory.
     """
     best = torch.full(size, -torch.inf)
     word = torch.zeros(size, dtype=torch.int64)
@@ -336,26 +336,26 @@ def _compete(
     resized = max(box[1] for box in boxes) * max(box[3] for box in boxes)
     at_once = max(1, _VALUES_AT_ONCE // max(size[0] * size[1], resized))
     for some in torch.split(prompts, at_once):
-        # The whole picture's patches become pixels in one step.
+        # Scores of a whole picture are interpolated from patches to pixels in one step.
         together = windows[0][some] if slide.window is None else _average(windows, boxes, some, slide.window)
         scores = slide.temperature * F.interpolate(together[None], size=size, mode="bilinear", align_corners=False)[0]
         if smoothing is not None:
             scores = smooth(scores.flatten(1).T.contiguous(), *smoothing).T.reshape(scores.shape)  # (p, H, W)
         log_sum = torch.logaddexp(log_sum, scores.logsumexp(dim=0))
         top, place = scores.max(dim=0)
-        better = top > best  # the first of equal words stays
+        better = top > best  # on ties, the first prompt wins
         best, word = torch.where(better, top, best), torch.where(better, some[place], word)
     return best, word, log_sum
 
 
 def _smoothing(picture: Pixels, size: Size) -> tuple[Tensor, Tensor]:
-    """Neighbours of each pixel of the picture in its own size, and their shares."""
+    """Return the neighbours of each pixel of the picture, resized to `size`, and their weights."""
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
     return colour_neighbours(F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)[0])
 
 
 def _average(windows: Sequence[Tensor], boxes: Sequence[Box], prompts: Tensor, side: int) -> Tensor:
-    """(p, H', W') mean of the windows over each pixel of the resized picture."""
+    """Return the (p, H', W') mean score of all windows at each pixel of the resized picture."""
     height, width = max(box[1] for box in boxes), max(box[3] for box in boxes)
     total, count = torch.zeros(len(prompts), height, width), torch.zeros(height, width)
     for window, (top, bottom, left, right) in zip(windows, boxes, strict=True):

@@ -1,7 +1,7 @@
 """Records of scored pictures in an append-only file, so that an interrupted run can resume.
 
-The first line says what is evaluated and how; every further line is one picture, its confusion matrix kept
-sparsely. A line that was cut short by a kill is dropped.
+The first line is the header, with the settings of the evaluation. Each further line is one picture, with a sparse
+confusion matrix. An incomplete last line, left by a killed process, is dropped.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.metrics import Matrix
 
 Header = Mapping[str, Any]
-"""JSON-able; two runs with equal headers give equal records."""
+"""Settings of an evaluation, JSON-serialisable; two runs with equal headers give equal records."""
 
 PARTS = "*.part.jsonl"
 COUNT = "pictures"
-"""Entry of a header that may differ between runs that share records: how many pictures each has."""
+"""Header entry with the number of pictures; it may differ between runs that share records."""
 
 _IN_WORDS = {
     "keys_sha256": ("the same pictures", "others: their names differ"),
@@ -32,16 +32,16 @@ _IN_WORDS = {
 
 @dataclass(frozen=True)
 class Record:
-    """One picture.
+    """Result of one picture.
 
     Attributes:
-        key: its name in the data set.
-        stamp: of the files that it was made from; a record of other files is not used again.
-        cells: flat indices into its (C, C+1) confusion matrix where it is not 0, ascending.
-        pixels: how many pixels each of those has.
+        key: name of the picture in the data set.
+        stamp: stamp of the input files; a record with another stamp is not reused.
+        cells: flat indices of the non-zero cells in its (C, C+1) confusion matrix, ascending.
+        pixels: number of pixels in each of these cells.
         extra: figures of this picture alone, in per cent.
-        problem: why the picture could not be used; then nothing else is set.
-        left_out: why it does not count although nothing is wrong with it.
+        problem: reason why the picture could not be used, else None; a record with a problem has no figures.
+        left_out: reason why a valid picture does not count, else None.
     """
 
     key: str
@@ -54,38 +54,38 @@ class Record:
 
 
 def record_of(key: str, stamp: tuple[int, ...], matrix: Matrix, extra: Mapping[str, float]) -> Record:
-    """A picture that was labelled, from its (C, C+1) confusion matrix."""
+    """Create the record of a segmented picture from its (C, C+1) confusion matrix."""
     flat = matrix.ravel()
     cells = np.flatnonzero(flat)
     return Record(key, stamp, tuple(cells.tolist()), tuple(flat[cells].tolist()), dict(extra))
 
 
 class Ledger:
-    """One process's own file of records; `close` it, or use it as a context.
+    """File of records of one process; call `close`, or use it as a context manager.
 
     Args:
-        path: the file; made with its header if missing.
-        header: what is evaluated and how.
+        path: path of the file; it is created with its header if missing.
+        header: settings of the evaluation.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
-        """Open to append, behind the last whole line."""
+        """Open the file to append after the last complete line."""
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = _whole_lines(path)
         self._file = path.open("ab")
         self._file.truncate(len(whole))
         headers = [line for line in whole.splitlines() if line.startswith(b'{"header":')]
-        if not headers or json.loads(headers[-1])["header"] != _as_read(header):  # another --limit
+        if not headers or json.loads(headers[-1])["header"] != _as_read(header):  # for example, another --limit
             self._write({"header": header})
 
     def append(self, records: Sequence[Record]) -> None:
-        """Write records through to the system: they outlive a kill of this process."""
+        """Write records and flush them to the operating system, so that they survive a kill of this process."""
         for record in records:
             self._write({name: value for name, value in asdict(record).items() if value})
         self._file.flush()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> Ledger:
@@ -98,28 +98,28 @@ class Ledger:
         try:
             self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             self._file.flush()
-        except OSError as error:  # a full disk: the records before are whole
-            got, remedy = error.strerror or "an error", "Make room and run the same command: it goes on from here."
-            raise InputError(explain("records", expected="room to write", got=got, remedy=remedy)) from error
+        except OSError as error:  # such as a full disk: earlier records are complete
+            got, remedy = error.strerror or "an error", "Free disk space and run the same command again: it resumes."
+            raise InputError(explain("records", expected="free disk space", got=got, remedy=remedy)) from error
 
 
 def part_path(folder: Path, rank: int) -> Path:
-    """File of one process."""
+    """Return the path of the records of one process."""
     return folder / f"rank{rank}.part.jsonl"
 
 
 def read_ledgers(folder: Path, header: Header, stamps: Mapping[str, tuple[int, ...]]) -> dict[str, Record]:
-    """Every record that earlier runs left of pictures as they are now, by key.
+    """Read the records of earlier runs by key, except those of pictures that have changed since.
 
-    A run of more or fewer pictures (`--limit`) uses what is known, but for pictures whose batch is another now.
+    A run of more or fewer pictures (`--limit`) reuses records, except those of pictures whose batch has changed.
 
     Args:
-        folder: of the records.
-        header: of this run.
-        stamps: of the files of every picture, by key, in the order of the data set.
+        folder: folder of the records.
+        header: header of this run.
+        stamps: stamps of the files of all pictures, by key, in the order of the data set.
 
     Raises:
-        InputError: they evaluated something else, or a file is damaged.
+        InputError: earlier runs had other settings, or a file is damaged.
     """
     records: dict[str, Record] = {}
     places = {key: place for place, key in enumerate(stamps)}
@@ -136,7 +136,7 @@ def read_ledgers(folder: Path, header: Header, stamps: Mapping[str, tuple[int, .
             record = _record(entry, path, number)
             if stamps.get(record.key) != record.stamp:
                 continue
-            # Products of matrices differ in the last bits with the size of a batch.
+            # The size of a batch changes matrix products in the last bits.
             end = _batch_end(places[record.key], header.get("batch", 1))
             if min(end, pictures) == min(end, len(stamps)):
                 records.setdefault(record.key, record)
@@ -144,7 +144,7 @@ def read_ledgers(folder: Path, header: Header, stamps: Mapping[str, tuple[int, .
 
 
 def every_record(folder: Path) -> dict[str, Record]:
-    """The last record of each picture that lies in a folder, by key, whatever run it is of.
+    """Read the last record of each picture in a folder, by key, from any run.
 
     Raises:
         InputError: a file is damaged.
@@ -160,12 +160,12 @@ def every_record(folder: Path) -> dict[str, Record]:
 
 
 def _batch_end(place: int, size: int) -> int:
-    """Where the batch of a picture would end in a data set without end."""
+    """Return the end index of the batch of a picture, not limited by the size of the data set."""
     return place - place % size + size
 
 
 def forget(folder: Path) -> None:
-    """Remove what earlier runs left."""
+    """Remove the records of earlier runs."""
     for path in folder.glob(PARTS):
         path.unlink()
 
@@ -186,7 +186,7 @@ def _parsed(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 
 def _record(entry: Mapping[str, Any], path: Path, number: int) -> Record:
-    """A line as a record; InputError where it has other fields, or fields of other types, than one that we wrote."""
+    """Convert a line to a record. Raises InputError for unknown fields, or fields of a wrong type."""
     known = {"cells": list, "pixels": list, "stamp": list, "extra": dict, "key": str, "problem": str, "left_out": str}
     right = all(isinstance(value, known.get(name, ())) for name, value in entry.items())
     lists = [entry.get(name, []) for name in ("stamp", "cells", "pixels")]
@@ -206,7 +206,7 @@ def _damaged(path: Path, number: int) -> InputError:
 
 
 def expect_same(found: Header, header: Header, folder: Path, option: str = "--output") -> None:
-    """Raise InputError unless two runs may share what lies in a folder that `option` names."""
+    """Raise InputError unless two runs may share the results in `folder`, set by the command-line flag `option`."""
     wanted = _as_read(header)
     differing = [name for name in sorted({*found, *wanted} - {COUNT}) if found.get(name) != wanted.get(name)]
     if differing:
@@ -220,7 +220,7 @@ def expect_same(found: Header, header: Header, folder: Path, option: str = "--ou
 
 
 def _as_read(header: Header) -> Any:
-    """As it reads back: tuples become lists."""
+    """Return the header as read from JSON: tuples become lists."""
     return json.loads(json.dumps(header))
 
 

@@ -26,7 +26,7 @@ from cliptrase_core.evaluation.numbers import (
 )
 
 EXAMPLES = "examples"
-"""The bundled photographs with masks drawn by hand: nothing to download."""
+"""Name of the bundled photographs with masks drawn by hand; they need no download."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Setting:
     """One benchmark.
 
     Attributes:
-        name: as it is asked for.
-        title: as it is shown.
-        layouts: where data may lie; the first that is complete is taken.
-        prior: the published script weighs words by the whole picture here (quirk B7).
+        name: name on the command line.
+        title: name in reports.
+        layouts: possible folder layouts of the data; the first complete one is used.
+        prior: True if the published script weighs words by the whole picture in this setting (quirk B7).
     """
 
     name: str
@@ -47,7 +47,7 @@ class Setting:
 
 
 def setting_by_name(name: str) -> Setting:
-    """Look a benchmark up.
+    """Return a benchmark by its name.
 
     Raises:
         InputError: unknown name.
@@ -220,7 +220,7 @@ SETTINGS = MappingProxyType(
             Setting(
                 "pc60",
                 "PASCAL Context 59 and background",
-                # PASCAL Context draws no void borders: 255 in these masks is background and nothing else.
+                # PASCAL Context has no void borders: 255 in these masks is always background.
                 _context(VOID_IS_BACKGROUND, ZERO_IS_BACKGROUND),
             ),
             Setting(
@@ -237,10 +237,10 @@ SETTINGS = MappingProxyType(
 
 
 def find_layout(setting: Setting, root: Path, protocol: str, quirks: bool) -> tuple[Layout, Numbers]:
-    """The first layout that is complete and can be read, and what its numbers mean.
+    """Return the first complete and readable layout, and the convention of its numbers.
 
     Raises:
-        InputError: none is there, with the folder that is missing; or only one that cannot be read the right way.
+        InputError: no complete layout (the message has the missing folder), or only layouts with unreadable masks.
     """
     readable = [(layout, layout.numbers_under(protocol, quirks)) for layout in setting.layouts]
     for layout, numbers in readable:
@@ -251,7 +251,7 @@ def find_layout(setting: Setting, root: Path, protocol: str, quirks: bool) -> tu
         remedy = (
             "Point --data at the prepared folders that it reads, or leave out --reference-quirks."
             if quirks
-            else "They hold background and void as one number: unpack the original masks beside them (see "
+            else "They use one number for background and void: unpack the original masks beside them (see "
             "docs/evaluation.md), or give --reference-quirks."
         )
         raise InputError(

@@ -1,6 +1,6 @@
 """Geometry between frames: original picture, model input, patch grid.
 
-Three frames: *original* (the person's picture), *model* (what the ViT is given), *grid* (patches).
+Three frames: *original* (the user's picture), *model* (input of the ViT), *grid* (patches).
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ Size = tuple[int, int]
 Values = TypeVar("Values", bound=np.generic)
 
 STRIP_PIXELS = 500_000
-"""Pixels that are worked on at once where a whole photograph would take hundreds of megabytes."""
+"""Pixels processed at a time where a whole photograph would take hundreds of megabytes."""
 
 MAX_ASPECT = 4.0
-"""A picture longer than this many short sides is shrunk until it fits: N stays bounded for a 1 x 5000 strip."""
+"""Limit of the long side in multiples of `short_side`; longer pictures are shrunk: it bounds N for a 1 x 5000 strip."""
 
 LONGEST_SIDE = 65_535
-"""Longest side in pixels (JPEG's own limit): what a strip needs grows with its length."""
+"""Longest side in pixels (JPEG's own limit): the cost of a strip grows with its length."""
 
 MAX_RESIZED = 40_000_000
-"""Pixels of a picture that is resized before its centre is cut out."""
+"""Largest number of pixels of a resized picture before its centre crop."""
 
 MAX_PATCHES = 16_384
-"""Largest grid that is accepted: its affinity takes 1 GiB in float32."""
+"""Largest number of patches that is accepted: their affinity takes 1 GiB in float32."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """How one picture was laid out for the model.
+    """Layout of one picture for the model.
 
     Attributes:
-        original: size of the picture as it was given.
+        original: size of the original picture.
         resized: size after resizing, before the crop.
-        model: size of what the ViT sees, a whole number of patches.
-        crop: (top, left) of the model frame within the resized picture; (0, 0) when nothing was cut.
+        model: size of the model input, a whole number of patches.
+        crop: (top, left) of the model frame within the resized picture; (0, 0) without a crop.
         patch: size of one patch in model pixels.
-        labels: size of the frame in which labels are given.
+        labels: size of the frame of the labels.
     """
 
     original: Size
@@ -59,12 +59,12 @@ class Frame:
 
     @property
     def grid(self) -> Size:
-        """(h, w) in patches."""
+        """Size of the grid, (h, w) in patches."""
         return self.model[0] // self.patch[0], self.model[1] // self.patch[1]
 
 
 def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
-    """Lay out the whole picture: short side near `short_side`, both sides whole patches, at least one each.
+    """Lay out the whole picture: short side near `short_side`, both sides a whole number of patches, at least one.
 
     Raises:
         InputError: the grid would have more than `MAX_PATCHES` patches.
@@ -78,19 +78,19 @@ def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
                 "picture",
                 expected=f"at most {LONGEST_SIDE} pixels a side",
                 got=f"{original[0]} x {original[1]}",
-                remedy="Cut it into components.",
+                remedy="Split it into smaller pictures.",
             )
         )
     return _checked(Frame(original, (height, width), (height, width), (0, 0), patch, labels=original))
 
 
 def centre_crop_frame(original: Size, side: int, patch: Size) -> Frame:
-    """Lay out the published way: short side to `side`, then a centre crop, labelled as it was cropped.
+    """Lay out a picture as published: resize the short side to `side`, then crop the centre; labels cover the crop.
 
     The long side and the crop's corner are rounded as torchvision's `Resize` and `CenterCrop` do.
 
     Raises:
-        InputError: `side` is no whole number of patches, or the grid would be too large.
+        InputError: `side` is not a whole number of patches, or the grid would be too large.
     """
     check_short_side(side, patch)
     if side % patch[0] or side % patch[1]:
@@ -118,7 +118,7 @@ def centre_crop_frame(original: Size, side: int, patch: Size) -> Frame:
 
 
 def check_short_side(short_side: int, patch: Size) -> None:
-    """Raise InputError unless `short_side` holds at least one patch."""
+    """Raise InputError unless `short_side` is a whole number of pixels, from one patch to `LONGEST_SIDE`."""
     whole = isinstance(short_side, numbers.Integral) and not isinstance(short_side, bool)
     if not whole or not max(patch) <= short_side <= LONGEST_SIDE:
         raise InputError(
@@ -135,11 +135,11 @@ def expect_place(what: str, row: Any, column: Any, size: Size, remedy: str) -> N
     """Raise InputError unless row and column are whole numbers within a grid or a map of (h, w).
 
     Args:
-        what: a message calls the place so.
-        row: from 0.
-        column: from 0.
-        size: (h, w).
-        remedy: what to do about it.
+        what: name of the place, for the message.
+        row: row, from 0.
+        column: column, from 0.
+        size: (h, w) of the grid or map.
+        remedy: advice at the end of the message.
     """
     if not all(_is_index(place, length) for place, length in zip((row, column), size, strict=True)):
         expected = f"row 0 to {size[0] - 1} and column 0 to {size[1] - 1}"
@@ -151,44 +151,44 @@ def _is_index(value: Any, length: int) -> bool:
 
 
 def fitted(size: Size, longest: int) -> Size:
-    """The same shape with a long side of `longest` pixels, at least 1 x 1."""
+    """Return a size of the same aspect ratio with a long side of `longest` pixels, at least 1 x 1."""
     return max(1, round(size[0] * longest / max(size))), max(1, round(size[1] * longest / max(size)))
 
 
 def nearest(values: npt.NDArray[Values], size: Size) -> npt.NDArray[Values]:
-    """A map or picture at another size, each pixel taken from where its centre lies: for what cannot be mixed.
+    """Resize a map or picture to the nearest neighbour of each pixel centre, for values that cannot be mixed.
 
-    The one way by which labels, numbers and patches change their size; other rules than pixel centres shift a map
-    by up to half a pixel of the smaller one.
+    Labels, numbers and patches are resized by this function only. Other rules than pixel centres shift a map by up to
+    half a pixel of the smaller one.
 
     Args:
         values: (H, W) or (H, W, ...).
-        size: (H', W') that is wanted.
+        size: new size (H', W').
 
     Returns:
-        (H', W', ...), `values` itself where nothing changes.
+        (H', W', ...); `values` itself if the size does not change.
     """
     if values.shape[:2] == tuple(size):
         return values
-    # Whole numbers, so that no centre is lost to rounding: floor((i + 1/2) * source / target).
+    # Whole numbers, so that no centre is rounded wrongly: floor((i + 1/2) * source / target).
     rows, columns = (
         (2 * np.arange(target) + 1) * source // (2 * target)
         for target, source in zip(size, values.shape[:2], strict=True)
     )
-    # Rows last where there are more of them then: a row is copied as a whole, a column value by value.
+    # Rows last unless there are fewer of them afterwards: a row is copied as a whole, a column value by value.
     first, then = ((rows, 0), (columns, 1)) if size[0] < values.shape[0] else ((columns, 1), (rows, 0))
     picked: npt.NDArray[Values] = values.take(*first).take(*then)
     return picked
 
 
 def strips(size: tuple[int, ...]) -> Iterator[slice]:
-    """Rows of a map of (H, W), few enough that what is made of them on the way stays small, and in the cache."""
+    """Yield slices of rows of a map (H, W), so few that intermediate arrays stay small and in the CPU's cache."""
     rows_at_once = max(1, STRIP_PIXELS // size[1])
     return (slice(start, min(start + rows_at_once, size[0])) for start in steps(range(0, size[0], rows_at_once)))
 
 
 def given_size(size: Any, default: Size) -> Size:
-    """(H, W) that somebody asks for, or the default where that is None.
+    """Return the requested size (H, W), or the default if it is None.
 
     Raises:
         InputError: not two whole numbers from 1 to `LONGEST_SIDE`.
@@ -210,7 +210,7 @@ def given_size(size: Any, default: Size) -> Size:
 
 
 def patch_at(row: float, column: float, shown: Size, grid: Size) -> tuple[int, int]:
-    """Patch (row, column) under a point of a shown picture that covers the whole model frame.
+    """Return the patch (row, column) under a point of a shown picture that covers the whole model frame.
 
     Args:
         row: vertical position in pixels of the shown picture.

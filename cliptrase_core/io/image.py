@@ -1,7 +1,7 @@
-"""Read a picture (file, PIL image or array) as one (H, W, 3) uint8 sRGB array, or raise one clear error.
+"""Reading of a picture (file, PIL image or array) as a (H, W, 3) uint8 sRGB array; any failure is one clear error.
 
-Files are recognised by their content, never by their name, and are not decoded before the header has shown
-that they are small enough. Messages name a file but never its folder: they are shown on web pages.
+Files are recognised by their content, never by their name. They are decoded only if their header shows that they are
+small enough. Messages contain the name of a file but never its folder, because web pages show them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from cliptrase_core.io.file_kinds import foreign_kind, raw_kind, unreadable_kind
 
 
 class ReducedImage(NamedTuple):
-    """A picture as it was decoded, perhaps smaller than it is.
+    """Decoded picture, possibly at a reduced size.
 
     Attributes:
         pixels: (h, w, 3) uint8, sRGB.
-        size: (H, W) of the picture itself, upright.
+        size: (H, W) of the picture before any reduction, upright.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -36,24 +36,23 @@ class ReducedImage(NamedTuple):
 
 
 ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | ReducedImage
-"""What is taken for a picture: path of a file, PIL image, array as `array_pictures.as_uint8` takes it, or what
-`read_reduced` gave."""
+"""Accepted picture: path of a file, PIL image, array as for `as_uint8`, or result of `read_reduced`."""
 
 DEFAULT_MAX_PIXELS = 40_000_000
-"""Largest picture that is decoded: 120 MB as an array."""
+"""Largest number of pixels that is decoded: 120 MB as an array."""
 
 MAX_SCANS = 100
-"""A progressive JPEG has about ten, a thumbnail within it and further pictures behind it as many each."""
+"""Largest number of scans in a JPEG. A progressive JPEG has about ten; so has each thumbnail or further picture."""
 MAX_REDUCED_PIXELS = 50 * 1024 * 1024
-"""Largest picture that is taken where its format can be decoded at a reduced size: what phones call 50 megapixels."""
+"""Largest number of pixels if the format can be decoded at a reduced size: 50 megapixels in the terms of phones."""
 
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF")  # PIL's JPEG reads MPO too, its PNG APNG
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF")  # PIL's JPEG reads MPO too, its PNG reads APNG
 _SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or HEIC picture"
 _SMALLER = "Make the picture smaller first."
 _SAVE_AGAIN = "Open it in a picture editor and save it as PNG or JPEG."
 
 _DEPTHS = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
-"""Largest values of the depths that cameras have."""
+"""Largest values of the bit depths of cameras."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -64,14 +63,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation to what undoes it; 1 and unknown values leave the picture as it is."""
+"""Transposition that undoes each EXIF orientation; 1 and unknown values leave the picture unchanged."""
 
 _LYING = (5, 6, 7, 8)
-"""Orientations in which height and width change places."""
+"""EXIF orientations that swap height and width."""
 
 
 def file_name(source: ImageInput) -> str:
-    """Name of a picture's file, without folders; empty where it has none."""
+    """Return the name of a picture's file, without folders; empty if it has none."""
     path = getattr(source, "filename", "") if isinstance(source, Image.Image) else source
     return PureWindowsPath(os.fsdecode(path)).name if isinstance(path, (str, os.PathLike)) else ""
 
@@ -79,7 +78,7 @@ def file_name(source: ImageInput) -> str:
 def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """Read a picture as a person sees it: upright, over white where transparent, in sRGB.
 
-    Of an animation or a file of several pages the first picture is read; of a PIL image the current frame.
+    From an animation or a file of several pages, the first picture is read; from a PIL image, the current frame.
 
     Args:
         source: path of a file, PIL image (neither changed nor closed) or array (H, W, 3), (H, W) grey or (H, W, 4)
@@ -87,23 +86,23 @@ def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> n
         max_pixels: largest H * W; checked before anything is decoded.
 
     Returns:
-        (H, W, 3), sRGB, contiguous. Do not write to it: it may share memory with an array that was given.
+        (H, W, 3), sRGB, contiguous. Do not write to it: it may share memory with an input array.
 
     Raises:
-        InputError: the source is no picture that can be read, or a larger one.
+        InputError: the source is not a readable picture, or has more than `max_pixels`.
     """
     return _read(source, max_pixels, whole=True).pixels
 
 
 def read_reduced(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ReducedImage:
-    """Read a picture of which a smaller copy will do: as `read_image`, but a larger file is decoded reduced.
+    """Read a picture for uses that need only a smaller copy: as `read_image`, but large files are decoded reduced.
 
-    A file of more than `max_pixels` is decoded at a half, a quarter or an eighth where its format allows that (JPEG
-    does), so that fewer are decoded. Whoever lowers `max_pixels` below the default lowers what is taken too.
+    A file of more than `max_pixels` is decoded at a half, a quarter or an eighth if its format allows that (JPEG does),
+    so that fewer pixels are decoded. A value of `max_pixels` below the default also lowers the accepted size.
 
     Args:
-        source: as for `read_image`, or what this function gave before.
-        max_pixels: largest H * W that is decoded; a file may have `MAX_REDUCED_PIXELS`.
+        source: as for `read_image`, or a result of this function.
+        max_pixels: largest decoded H * W; a file may have `MAX_REDUCED_PIXELS`.
 
     Raises:
         InputError: as `read_image`.
@@ -138,7 +137,7 @@ def _as_it_is(pixels: npt.NDArray[np.uint8]) -> ReducedImage:
 
 
 def _read_smaller(image: Image.Image, name: str, max_pixels: int) -> ReducedImage:
-    """A file whose header was read, decoded at a half, a quarter or an eighth, or refused with a way out."""
+    """Decode a file with known header at a half, a quarter or an eighth, or raise InputError with a remedy."""
     width, height = image.size
     with damage_explained(name, max_pixels):
         for part in (2, 4, 8):
@@ -168,16 +167,16 @@ def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint
 
 @contextmanager
 def opened_file(source: str | os.PathLike[str], expected: str) -> Iterator[tuple[IO[bytes], str]]:
-    """A regular file that is not empty, and how messages call it: without its folder.
+    """Open a regular file that is not empty. Yield it and its name for messages, which has no folder.
 
     Args:
-        source: its path.
-        expected: what it should be, for messages.
+        source: path of the file.
+        expected: expected content, for messages.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it cannot be opened.
     """
-    # PureWindowsPath splits at both kinds of slash: a path typed for Windows shows no folder either.
+    # PureWindowsPath splits at both kinds of slash, so that the folder of a Windows path is removed too.
     name = f"file {PureWindowsPath(os.fsdecode(source)).name[:100]!r}"
     try:
         status = Path(source).stat()
@@ -196,18 +195,18 @@ def opened_file(source: str | os.PathLike[str], expected: str) -> Iterator[tuple
 def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     """Read the header only.
 
-    `Image.open` would apply the process-wide `Image.MAX_IMAGE_PIXELS`, which no caller can set for itself
-    alone; calling its readers one level lower leaves the decision to `max_pixels`.
+    `Image.open` would apply `Image.MAX_IMAGE_PIXELS`, which is one value for the whole process. The readers are called
+    directly, so that only `max_pixels` decides.
     """
     Image.init()
     if "HEIF" not in Image.OPEN:
         pillow_heif.register_heif_opener()
     start = file.read(512)
     raw = raw_kind(file)
-    if raw:  # PIL would take its thumbnail for the picture
+    if raw:  # PIL would read its thumbnail as the picture
         raise _error(name, _SUPPORTED, raw, "Open it in a program for raw photos and save it as JPEG or PNG.")
     for reader, accept in (Image.OPEN[kind] for kind in _FORMATS if kind in Image.OPEN):
-        # A string instead of True says that this build of PIL lacks the format.
+        # A string instead of True means that this build of PIL lacks the format.
         if accept is None or accept(start[:16]) is True:
             file.seek(0)
             try:
@@ -222,9 +221,9 @@ def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
 
 
 def _expect_few_scans(file: IO[bytes], image: Image.Image, name: str) -> None:
-    """Refuse a JPEG of many scans before it is decoded: each goes over the whole picture again.
+    """Refuse a JPEG of many scans before it is decoded: each scan processes the whole picture again.
 
-    Within coded data the marker cannot occur (its first byte is escaped there), so that counting needs no decoding.
+    The marker cannot occur within coded data (its first byte is escaped there), so that counting needs no decoding.
     """
     if image.format not in ("JPEG", "MPO"):
         return
@@ -255,15 +254,15 @@ def _read_pil(image: Image.Image, name: str, max_pixels: int) -> npt.NDArray[np.
 def _upright(image: Image.Image) -> Image.Image:
     """Undo the EXIF orientation.
 
-    Not by `ImageOps.exif_transpose`: that writes the other tags anew and fails where one of them is broken.
+    `ImageOps.exif_transpose` is not used: it rewrites the other tags, and fails if one of them is broken.
     """
     method = _UPRIGHT.get(_orientation(image))
     return image if method is None else image.transpose(method)
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number, 1 where there is none that can be read."""
-    with suppress(Exception):  # EXIF is damaged in many ways; none of them spoils the pixels
+    """Return the EXIF orientation, or 1 if it is missing or cannot be read."""
+    with suppress(Exception):  # EXIF is damaged in many ways, but the pixels are still good
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     return 1
 
@@ -285,10 +284,10 @@ def _grey_to_rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _grey_range(mode: str, low: float, high: float) -> tuple[float, float]:
-    """Values to show as black and as white, for a picture whose finite values lie in [low, high].
+    """Return the values to show as black and as white, for a picture with finite values in [low, high].
 
-    Whole numbers are taken for the fewest bits of `_DEPTHS` that hold them all: scanners and microscopes write 12
-    bits into 16. Floats are taken for [0, 1]. Other values are stretched from their own low to their own high.
+    The depth of whole numbers is the smallest of `_DEPTHS` that contains all of them: scanners and microscopes write 12
+    bits into 16. The range of floats is [0, 1]. All other values are stretched from `low` to `high`.
     """
     known = _DEPTHS if mode.startswith("I") else (1,)
     return next(((0, top) for top in known if low >= 0 and high <= top), (low, high))
@@ -297,14 +296,14 @@ def _grey_range(mode: str, low: float, high: float) -> tuple[float, float]:
 def _to_rgba(image: Image.Image) -> Image.Image:
     key = image.info.get("transparency")
     if isinstance(key, tuple) and max(key) > 255:
-        # A 16-bit PNG: PIL keeps the high bytes of the pixels but all of the transparent colour.
+        # A 16-bit PNG: PIL keeps the high bytes of the pixels, but both bytes of the transparent colour.
         image = image.copy()
         image.info["transparency"] = tuple(value >> 8 for value in key)
     return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB, by the picture's own ICC profile where it has one that works."""
+    """Convert to RGB, with the picture's own ICC profile if it has a valid one."""
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
     profile = image.info.get("icc_profile")
@@ -318,7 +317,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 
 
 def _over_white(colour: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Lay (H, W, 3) over white by (H, W) alpha, rounded to the nearest level."""
+    """Blend (H, W, 3) with white by (H, W) alpha, rounded to the nearest level."""
     opacity = alpha[..., None].astype(np.uint16)
     mixed = colour * opacity + 255 * (255 - opacity)  # at most 255 * 255, fits 16 bits
     return ((mixed + 127) // 255).astype(np.uint8)
@@ -338,7 +337,7 @@ def _too_large(name: str, max_pixels: int, got: str) -> InputError:
 
 @contextmanager
 def damage_explained(name: str, max_pixels: int) -> Iterator[None]:
-    """Turn whatever PIL raises into one InputError: its readers let dozens of kinds through."""
+    """Turn any exception of PIL into one InputError: its readers raise dozens of kinds."""
     try:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -347,7 +346,7 @@ def damage_explained(name: str, max_pixels: int) -> Iterator[None]:
         expected, got = "a picture that the memory of this computer holds", "a larger one, or one that is damaged"
         raise _error(name, expected, got, f"Make the picture smaller, or: {_SAVE_AGAIN}") from error
     except Exception as error:
-        raise _error(name, "a whole picture", "one that is damaged, cut short or not readable", _SAVE_AGAIN) from error
+        raise _error(name, "a whole picture", "a damaged, truncated or unreadable file", _SAVE_AGAIN) from error
 
 
 def _error(what: str, expected: str, got: str, remedy: str) -> InputError:
@@ -358,17 +357,17 @@ _CHANNELS = (1, 3, 4)
 
 
 def as_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """(H, W), (H, W, 3) or (H, W, 4) uint8 of an array in any layout that means one thing.
+    """Convert an array of any unambiguous layout to (H, W), (H, W, 3) or (H, W, 4) uint8.
 
     Args:
         array: (H, W), (H, W, 1), (H, W, 3), (H, W, 4), or the channels first; uint8, bool, or floats in [0, 1].
 
     Raises:
-        InputError: any other layout, type or range, with what to do.
+        InputError: any other layout, type or range; the message contains a remedy.
     """
     layout = array
     if array.ndim == 3 and array.shape[2] not in _CHANNELS and array.shape[0] in _CHANNELS:
-        layout = array.transpose(1, 2, 0)  # as torch has pictures
+        layout = array.transpose(1, 2, 0)  # the layout of torch
     if layout.ndim == 3 and layout.shape[2] == 1:
         layout = layout[..., 0]
     if layout.ndim not in (2, 3) or (layout.ndim == 3 and layout.shape[2] not in _CHANNELS) or not layout.size:
@@ -379,10 +378,10 @@ def as_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         return white
     if layout.dtype.kind == "f":
         low, high = float(layout.min()), float(layout.max())
-        if not (low >= 0 and high <= 1):  # also where a value is no number
+        if not (low >= 0 and high <= 1):  # also true for NaN
             got = f"values from {low:g} to {high:g}"
             raise _refused(
-                array, "Values of 0 to 255 need array.round().astype(np.uint8), others a scale of yours.", got
+                array, "Values of 0 to 255 need array.round().astype(np.uint8); scale others to [0, 1] first.", got
             )
         return np.rint(layout.astype(np.float32) * 255).astype(np.uint8)
     if layout.dtype != np.uint8:

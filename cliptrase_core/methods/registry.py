@@ -1,6 +1,6 @@
-"""The registry of methods: what each changes in the image tower, as data for `features`.
+"""Registry of methods: the changes of each method to the image tower, as data for `features`.
 
-What the papers leave open is settled in docs/decisions/017-nine-methods.md.
+docs/decisions/017-nine-methods.md defines the details that the papers do not specify.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Literal
 from cliptrase_core.errors import expect_one_of
 
 Residual = Literal["patch", "none", "cls"]
-"""What is added to the attention of a changed block: the patch's own stream, nothing, or the stream of [CLS]."""
+"""Residual added to the attention of a changed block: the token's own stream, nothing, or the stream of [CLS]."""
 RESIDUALS: tuple[Residual, ...] = ("patch", "none", "cls")
 
 
 @dataclass(frozen=True)
 class ResclipSettings:
-    """Numbers that the published code sets for each data set; the defaults are those of COCO-Object and COCO-Stuff.
+    """Parameters of ResCLIP, set per data set in the published code; defaults as for COCO-Object and COCO-Stuff.
 
     Attributes:
-        least: pixels whose best probability is lower count as unsure in the first division.
+        least: probability below which a pixel's best label is unsure in the first labelling.
         gain: factor of the whole attention (tau of RCS).
         middle: share of the middle blocks' attention, in [0, 1] (lambda of RCS).
-        structure_gain: factor of correlation and structure (tau of SFR).
+        structure_gain: factor of the sum of correlation and structure (tau of SFR).
         structure: share of the structure, in [0, 1] (lambda of SFR).
-        unsure: label of unsure pixels; -1 is one of their own, the published code takes the first of its list.
+        unsure: label of unsure pixels; -1 is a separate label, the published code uses the first of its list.
     """
 
     least: float = 0.11
@@ -39,29 +39,29 @@ class ResclipSettings:
 
 @dataclass(frozen=True)
 class Method:
-    """One way from a picture to features of its patches; as a whole a frozen CLIP that attends differently.
+    """A method to compute patch features: a frozen CLIP with changed attention.
 
     Attributes:
-        name: as it is asked for.
-        title: as it is shown.
-        authors: of its paper.
-        venue: and year of its paper.
-        arxiv: number of its paper.
-        blocks: how many blocks are changed, counted from the last. More than one are changed on a path of its
-            own, which starts from what enters the first of them and takes its queries, keys and values from the
-            unchanged path; [CLS] stays that of the unchanged path.
-        pairs: what is correlated: "qk" stands for softmax(s q k^T), the vanilla attention. Several are summed.
+        name: identifier in options and code.
+        title: name shown to users.
+        authors: authors of the paper.
+        venue: venue and year of the paper.
+        arxiv: arXiv number of the paper.
+        blocks: number of changed blocks, counted from the last. Several changed blocks form a separate path. It
+            starts from the input of the first changed block and takes queries, keys and values from the unchanged
+            path; [CLS] stays that of the unchanged path.
+        pairs: correlated projections: "qk" is softmax(s q k^T), the vanilla attention. Several are summed.
             With none, each token keeps its own value.
-        residual: what is added to the attention of each changed block (of a method that changes none, of the last):
+        residual: term added to the attention of each changed block (of the last block, if none is changed):
             the tokens that enter it, nothing, or for every token the [CLS] that enters it.
-        mlp: whether a changed block keeps its MLP.
-        smoothing: None, or pairs are correlated as `attention.smoothed_values` does, with so many steps.
-        neighbours: None, or how far neighbours attract each other (standard deviation in patches).
-        resclip: None, or what ResCLIP adds to the pairs.
+        mlp: True if a changed block keeps its MLP.
+        smoothing: number of steps of `attention.smoothed_values`; None for no smoothing.
+        neighbours: range of the attraction between neighbours (standard deviation in patches); None for none.
+        resclip: parameters of ResCLIP's corrections; None for none.
         temperature: factor of cosines before softmax, by the published code; None takes the model's own
-            (100 in OpenAI's weights). It decides confidences, never which class wins.
-        regions_vote: whether clusters of the recovered affinity take their majority label by default.
-        quirk: what a person who compares figures should know; may be empty.
+            (100 in OpenAI's weights). It affects confidences, never which class wins.
+        regions_vote: True if clusters of the recovered affinity take their majority label by default.
+        quirk: remark for readers who compare measured figures; may be empty.
     """
 
     name: str
@@ -82,12 +82,12 @@ class Method:
 
     @property
     def source(self) -> str:
-        """Paper, in a few words."""
+        """Short citation of the paper."""
         return f"{self.authors}, {self.venue}"
 
     @property
     def own_path(self) -> bool:
-        """Whether changed blocks form a path of their own."""
+        """True if the changed blocks form a separate path."""
         return self.blocks > 1
 
 
@@ -110,7 +110,7 @@ CLIP = Method(
     arxiv="2103.00020",
     blocks=0,
     pairs=("qk",),
-    quirk="Patches were never trained to meet words; only [CLS] was.",
+    quirk="Only [CLS] was trained to match text, patches never were.",
 )
 MASKCLIP = Method(
     name="maskclip",
@@ -131,7 +131,7 @@ CLIP_SURGERY = Method(
     blocks=6,
     pairs=("vv",),
     mlp=False,
-    quirk="Architecture surgery; feature surgery serves heat maps of single words, not a choice among them.",
+    quirk="Architecture surgery only; feature surgery is for heat maps of single words, not for a choice among them.",
 )
 SCLIP = Method(
     name="sclip",
@@ -208,7 +208,7 @@ METHODS = MappingProxyType(
 
 
 def method_by_name(name: str) -> Method:
-    """Look a method up.
+    """Return the method with this name.
 
     Raises:
         InputError: unknown name.
@@ -218,7 +218,7 @@ def method_by_name(name: str) -> Method:
 
 
 def with_residual(method: Method, residual: str | None) -> Method:
-    """The method with another of `RESIDUALS` in the blocks that it changes; None leaves it as it is.
+    """Return the method with another residual (one of `RESIDUALS`) in its changed blocks; None changes nothing.
 
     Raises:
         InputError: unknown residual.

@@ -1,4 +1,4 @@
-"""open_clip's architectures: names and tags, which of them fit, and building one around its weights."""
+"""Architectures of open_clip: names and tags, check for support, and construction from weights."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ ACTIVATION = {True: "QuickGELU", False: "GELU"}
 CLIP_MEAN = open_clip.OPENAI_DATASET_MEAN
 CLIP_STD = open_clip.OPENAI_DATASET_STD
 
-# Attention that is more than softmax(q k^T) v on packed projections.
+# Settings of attention other than softmax(q k^T) v on packed projections.
 OTHER_ATTENTION = ("qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn")
 
 
 def plain(name: str) -> str:
-    """The architecture's name as open_clip lists its tags: "ViT-B/16-quickgelu" -> "ViT-B-16"."""
+    """Return the architecture's name as in open_clip's list of tags: "ViT-B/16-quickgelu" -> "ViT-B-16"."""
     return name.replace("/", "-").removesuffix(QUICK)
 
 
 def configuration(name: str) -> dict[str, Any]:
-    """Open_clip's configuration of an architecture that CLIPtrase can run on; reads nothing but the package.
+    """Return open_clip's configuration of an architecture that CLIPtrase supports; reads only the installed package.
 
     Raises:
-        InputError: open_clip knows no such name.
+        InputError: open_clip has no architecture of this name.
         UnsupportedBackboneError: the image tower is not a plain ViT with a [CLS] token.
     """
     known = open_clip.list_models()
@@ -73,24 +73,24 @@ def _misfit(config: Mapping[str, Any]) -> str | None:
 
 
 def tags(name: str) -> list[str]:
-    """Names of the weights that open_clip knows for an architecture."""
+    """Return the tags of open_clip's weights for an architecture."""
     return list(open_clip.list_pretrained_tags_by_model(plain(name)))
 
 
 def tag(name: str, pretrained: str) -> dict[str, Any]:
-    """Where open_clip's weights of that name lie, their activation, mean and std; {} if there are none."""
+    """Return location, activation, mean and std of open_clip's weights with this tag; {} if there are none."""
     return dict(open_clip.get_pretrained_cfg(plain(name), pretrained))
 
 
 def near(word: str, known: list[str]) -> str:
-    """ "Did you mean ...?", or nothing."""
+    """Return "Did you mean ...?" with similar known names, or an empty text."""
     folded = {entry.casefold(): entry for entry in known}
     close = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(folded[entry] for entry in close)}?" if close else ""
 
 
 def tokenizer_for(name: str) -> Callable[..., Tensor]:
-    """Open_clip's tokenizer; CLIP's own lies in the package, others need `transformers` and their files."""
+    """Return open_clip's tokenizer; CLIP's own is in the package, others need `transformers` and their files."""
     try:
         tokenizer: Callable[..., Tensor] = open_clip.get_tokenizer(name.replace("/", "-"))
     except Exception as error:
@@ -99,7 +99,7 @@ def tokenizer_for(name: str) -> Callable[..., Tensor]:
 
 
 def build(name: str, config: Mapping[str, Any]) -> nn.Module:
-    """Make the model of `config` with whatever lies in fresh memory for weights, which `settle` replaces."""
+    """Build the model of `config` with uninitialised weights, which `settle` replaces."""
     settings = {key: value for key, value in config.items() if key != "custom_text"}
     foreign_text = bool(config["text_cfg"].get("hf_model_name"))
     kind = open_clip.CustomTextCLIP if config.get("custom_text") or foreign_text else open_clip.CLIP
@@ -116,9 +116,9 @@ def build(name: str, config: Mapping[str, Any]) -> nn.Module:
 
 
 class _NoRandomNumbers(TorchFunctionMode):
-    """Draws none for the weights of a new model: that takes longer than reading them, and touches all their memory.
+    """Mode without random initialisation of weights, which takes longer than reading them and touches all their memory.
 
-    Torch's own way, the meta device, imports its compiler for two seconds.
+    Torch's alternative, the meta device, imports torch's compiler, which takes two seconds.
     """
 
     def __torch_function__(
@@ -133,18 +133,18 @@ class _NoRandomNumbers(TorchFunctionMode):
 
 
 def settle(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a built model its weights (names and shapes already checked) and make it fit for use."""
+    """Load weights (names and shapes already checked) into a built model; set float32, eval mode and no gradients."""
     model.load_state_dict(dict(tensors), assign=True)
     model.float().eval().requires_grad_(False)
 
 
 def asked(name: str, quick_gelu: bool | None) -> bool | None:
-    """The activation that the caller insists on, by argument or by the architecture's name."""
+    """Return the activation requested by argument or by the architecture's name (True: QuickGELU), or None."""
     return agree(name, True, quick_gelu) if name.endswith(QUICK) else quick_gelu
 
 
 def agree(label: str, trained: bool, wanted: bool | None) -> bool:
-    """The activation of the weights; another one silently costs accuracy, so asking for it is an error."""
+    """Return the activation of the weights; a request for the other one is an error, as it silently costs accuracy."""
     if wanted in (None, trained):
         return trained
     raise WeightsError(
@@ -158,7 +158,7 @@ def agree(label: str, trained: bool, wanted: bool | None) -> bool:
 
 
 def check_activation(model: Any, quick_gelu: bool, label: str) -> None:
-    """Raise WeightsError unless every block of both towers really has the activation that was decided on."""
+    """Raise WeightsError unless every block of both towers has the chosen activation."""
     text = getattr(model, "text", model)
     towers = [model.visual.transformer, text.transformer]
     blocks = [block for tower in towers for block in getattr(tower, "resblocks", ())]
@@ -176,7 +176,7 @@ def check_activation(model: Any, quick_gelu: bool, label: str) -> None:
 
 
 def with_text_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename weights of an older layout, where the text tower's tensors lay beside the image tower."""
+    """Rename weights of the older layout, where names of the text tower have no "text." prefix, to the newer one."""
     if "positional_embedding" not in tensors:
         return dict(tensors)
     renamed: dict[str, Tensor] = convert_to_custom_text_state_dict(dict(tensors))
@@ -184,14 +184,14 @@ def with_text_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def without_text_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename weights of the newer layout, where the text tower stands apart, for a model that has none of its own."""
+    """Rename weights of the newer layout, with "text." prefix, for a model without a separate text tower."""
     if "text.positional_embedding" not in tensors:
         return dict(tensors)
     return {key.removeprefix("text."): tensor for key, tensor in tensors.items()}
 
 
 def look_alike(tensors: Mapping[str, Tensor]) -> str | None:
-    """Name of the architecture that weights seem to be for, by the sizes of a few tensors."""
+    """Guess the architecture of weights by the shapes of a few tensors; None if no supported one fits."""
     try:
         width, _, _, patch = tensors["visual.conv1.weight"].shape
         tokens = len(tensors["visual.positional_embedding"])
@@ -217,6 +217,6 @@ def _needs_transformers(name: str, part: str, error: Exception) -> WeightsError:
             f"{part} of {name}",
             expected="the `transformers` library and the files that it fetches",
             got=type(error).__name__,
-            remedy="`pip install transformers`, connect once, or choose ViT-B-16.",
+            remedy="Run `pip install transformers` and connect once, or choose ViT-B-16.",
         )
     )

@@ -1,6 +1,6 @@
 """Adapter for any open_clip ViT with a [CLS] token: its weights are read, its modules never changed.
 
-What is accepted, how a picture enters, what leaves: the blocks themselves are run by `blocks`.
+Contains the check for support, the embedding of pixels and the final features; `blocks` runs the blocks.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ class Backbone:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the weights, and so of every activation."""
+        """Float type of the weights and of all activations."""
         dtype: torch.dtype = self._visual.conv1.weight.dtype
         return dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         device: torch.device = self._visual.conv1.weight.device
         return device
 
     def embed(self, pixels: Tensor, resize: PositionResize) -> Tensor:
-        """Tokens that enter the first block.
+        """Return the tokens that enter the first block.
 
         Args:
-            pixels: (B, 3, H, W), normalised, H and W whole numbers of patches; any device and dtype.
-            resize: how position embeddings reach a grid other than the trained one.
+            pixels: (B, 3, H, W), normalised; H and W are multiples of the patch size; any device and dtype.
+            resize: resizing mode of position embeddings for a grid other than the trained one.
 
         Returns:
             (B, 1+N, width), [CLS] first.
@@ -70,10 +70,10 @@ class Backbone:
         return tokens
 
     def features(self, tokens: Tensor) -> Tensor:
-        """Unit features of all tokens: LN_post, projection, normalise.
+        """Return unit features of all tokens: LN_post, projection, normalisation.
 
         Args:
-            tokens: (B, 1+N, width), what leaves the last block.
+            tokens: (B, 1+N, width), output of the last block.
 
         Returns:
             (B, 1+N, D) float32 (float64 from float64), unit rows.
@@ -85,20 +85,20 @@ class Backbone:
 
 
 def resize_positions(positions: Tensor, trained: Size, grid: Size, how: PositionResize) -> Tensor:
-    """Position embeddings for another grid; unchanged where the grid is the trained one.
+    """Return position embeddings for another grid; unchanged if the grid is the trained one.
 
     Args:
         positions: (1+N, width), row 0 is [CLS].
-        trained: grid that the rows belong to.
-        grid: grid that is wanted.
-        how: "published" passes a scale factor with 0.1 added, as the published code does (a small shift of
-            coordinates); "size" passes the size and smooths when shrinking, as open_clip and timm do.
+        trained: grid (h, w) of the given embeddings.
+        grid: requested grid (h, w).
+        how: "published" interpolates by the scale factor (new + 0.1) / old, as the published code does (a small
+            shift of coordinates); "size" interpolates to the size with antialiasing, as open_clip and timm do.
 
     Returns:
         (1+h*w, width) float32 (float64 from float64).
     """
     positions = positions.to(torch.promote_types(positions.dtype, torch.float32))
-    # Grids are compared, not counts: 7 x 28 has as many patches as 14 x 14 but other places.
+    # Compare grids, not counts: 7 x 28 has as many patches as 14 x 14 but other positions.
     if grid == trained:
         return positions
     cls, places = positions[:1], positions[1:]
@@ -114,7 +114,7 @@ def resize_positions(positions: Tensor, trained: Size, grid: Size, how: Position
 
 
 def image_tower(model: object) -> Any:
-    """`model.visual`, or UnsupportedBackboneError for a model that has none."""
+    """Return `model.visual`; raise UnsupportedBackboneError if the model has none."""
     visual = getattr(model, "visual", None)
     if visual is None:
         raise _unsupported(f"{type(model).__name__} without an image tower")
@@ -149,7 +149,7 @@ def _misfit(visual: object) -> str | None:
     if getattr(visual, "attn_pool", None) is not None or getattr(visual, "pool_type", "tok") != "tok":
         return f"{kind} that does not read its picture feature from [CLS]"
     if getattr(visual, "final_ln_after_pool", False):
-        return f"{kind} whose last norm never sees patches"
+        return f"{kind} with its last norm after the pooling"
     for block in blocks:
         attn = block.attn
         if getattr(attn, "in_proj_weight", None) is None or not hasattr(attn, "out_proj"):

@@ -1,6 +1,6 @@
-"""Read weight files of every format that CLIP comes in, without running code from them, and check that they fit.
+"""Reading of CLIP weight files in all common formats, without running code from them, and check that they fit.
 
-Messages name files, never folders.
+Messages contain names of files, never of folders.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
 SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
 
 OPENAI_MARKS = frozenset({"input_resolution", "context_length", "vocab_size"})
-"""Three numbers that OpenAI's archives carry among their tensors; no other CLIP does."""
+"""Names of three numbers among the tensors of OpenAI's archives; no other CLIP has them."""
 
 _STATES = ("state_dict", "model_state_dict", "model")
-"""Where training programs put the weights, beside the optimiser's."""
+"""Keys under which training programs store the weights, next to the optimiser's state."""
 
 FETCH_AGAIN = "Fetch the file again."
 
 MAX_TENSORS = 20_000
-"""ViT-bigG has 1,500, a training run's state with two optimiser tensors for each three times as many."""
+"""Limit of tensors in a file. ViT-bigG has 1,500; a training state with two optimiser tensors for each, 4,500."""
 
 MAX_HEADER = 5_000_000
-"""Bytes of the header of a .safetensors file: some 100 for each tensor."""
+"""Limit of the header of a .safetensors file in bytes; about 100 are needed for each tensor."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a weight file holds.
+    """Content of a weight file.
 
     Attributes:
-        tensors: float32, named as in an open_clip model.
-        from_openai: the file carries the marks of an OpenAI archive.
-        from_transformers: it had the names of the library transformers.
+        tensors: float32 weights by name, with the names of an open_clip model.
+        from_openai: True if the file has the marks of an OpenAI archive.
+        from_transformers: True if the file had the names of the library transformers.
     """
 
     tensors: dict[str, Tensor]
@@ -61,7 +61,7 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a .safetensors file, a state dict (plain or wrapped) or an OpenAI TorchScript archive.
 
-    Names of the library transformers become open_clip's, and prefixes of training programs go.
+    Names of the library transformers are converted to open_clip's; prefixes of training programs are removed.
 
     Raises:
         WeightsError: the file is missing, damaged, of another kind, or holds more than tensors.
@@ -75,7 +75,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     state = from_transformers(state) if renamed else state
     from_openai = script or not OPENAI_MARKS.isdisjoint(state)
     _expect_numbers(state, path)
-    # A safetensors file is mapped into memory: copied, so that a file changed later cannot hurt.
+    # A safetensors file is mapped into memory; the copy protects from later changes of the file.
     tensors = {
         key: tensor.to(torch.float32, copy=safe).contiguous()
         for key, tensor in state.items()
@@ -85,10 +85,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def expect_whole(folder: Path) -> None:
-    """Check bundled files against `sha256.txt` beside them, which `sha256sum -c` reads too.
+    """Check bundled files against `sha256.txt` in the same folder, which `sha256sum -c` reads too.
 
     Raises:
-        ValueError: a file that is not as it was bundled.
+        ValueError: a file was changed.
         OSError: a file is missing.
     """
     for line in (folder / "sha256.txt").read_text(encoding="ascii").splitlines():
@@ -98,16 +98,16 @@ def expect_whole(folder: Path) -> None:
 
 
 def _expect_numbers(state: Mapping[str, Tensor], path: Path) -> None:
-    """Raise WeightsError for more tensors than any model has, and for values that would end in no result at all."""
+    """Raise WeightsError for more tensors than any model has, and for values that are not finite."""
     if len(state) > MAX_TENSORS:
         raise _error(path, f"at most {MAX_TENSORS} tensors", str(len(state)), "Give the weights of one model.")
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise _error(path, "finite numbers", f"others in {name}", FETCH_AGAIN)
+            raise _error(path, "finite numbers", f"NaN or infinity in {name}", FETCH_AGAIN)
 
 
 def check_file(path: Path) -> None:
-    """Raise WeightsError unless `path` is a file with a known ending and something in it."""
+    """Raise WeightsError unless `path` is a file with a known suffix, not empty and no Git LFS pointer."""
     where = "Give the path of a .safetensors, .pt, .pth or .bin file."
     if path.is_dir():
         raise _error(path, "a file", "a folder", where)
@@ -123,7 +123,7 @@ def check_file(path: Path) -> None:
 
 
 def digest(path: Path, *more: Path) -> str:
-    """First 12 hexadecimal digits of the SHA-256 of the file; of several files, of their digests in a row."""
+    """Return 12 hexadecimal digits: the start of a file's SHA-256, or of the SHA-256 of several files' digests."""
     if more:
         return hashlib.sha256("".join(digest(file) for file in (path, *more)).encode()).hexdigest()[:12]
     real = path.resolve()
@@ -133,7 +133,7 @@ def digest(path: Path, *more: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
     sha = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -142,10 +142,10 @@ def sha256(path: Path) -> str:
 
 
 def expect_clip(tensors: Mapping[str, Tensor], *, file: str, architecture: str) -> None:
-    """Raise WeightsError where tensors are known to be of something else than a CLIP, or of a part of one.
+    """Raise WeightsError if the tensors are recognised as another kind of model, or as only one tower of a CLIP.
 
     Args:
-        tensors: what the file holds.
+        tensors: weights by name, as in the file.
         file: name of the file.
         architecture: name of the model.
     """
@@ -163,14 +163,14 @@ def check_fit(
     architecture: str,
     alike: Callable[[Mapping[str, Tensor]], str | None],
 ) -> None:
-    """Raise WeightsError unless `tensors` has the names and shapes of `wanted`, naming the first misfit.
+    """Raise WeightsError unless `tensors` has the names and shapes of `wanted`; the message names the first mismatch.
 
     Args:
-        tensors: what the file holds.
+        tensors: weights by name, as in the file.
         wanted: state dict of the model.
         file: name of the file.
         architecture: name of the model.
-        alike: guesses which architecture the tensors are for; only asked when they do not fit.
+        alike: function that guesses the architecture of the tensors; called only if they do not fit.
     """
     misfit = _first_misfit(tensors, wanted)
     if misfit:
@@ -184,7 +184,7 @@ def check_fit(
 
 
 def _first_misfit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[str, str] | None:
-    """(expected, got), or None where everything fits."""
+    """Return (expected, got) of the first mismatch, or None if everything fits."""
     for name, model_tensor in wanted.items():
         if name not in tensors:
             return f"a tensor {name}", "none"
@@ -209,7 +209,7 @@ def _pixels(tokens: int, patch: int) -> str:
 def _safetensors(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
-        if MAX_HEADER < header < path.stat().st_size:  # said before 300,000 tensors are made of it
+        if MAX_HEADER < header < path.stat().st_size:  # checked before 300,000 tensors are created from it
             raise _error(path, "a safetensors file of one model", "a header that is far too long", FETCH_AGAIN)
     try:
         return _tensors_only(load_file(path), path)
@@ -218,7 +218,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Both kinds of archive are zip files; only TorchScript holds code and constants."""
+    """Return whether a file is a TorchScript archive: unlike other zip files of weights, it has code and constants."""
     if not zipfile.is_zipfile(path):
         return False
     try:
@@ -241,7 +241,7 @@ def _script_state(path: Path) -> dict[str, Tensor]:
 def _pickle_state(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on the pickle's version help no one
+            warnings.simplefilter("ignore")  # warnings about the pickle's version do not help users
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if isinstance(error, pickle.UnpicklingError) and _starts_like_a_pickle(path):
@@ -276,7 +276,7 @@ def _error(path: Path, expected: str, got: str, remedy: str) -> WeightsError:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Short digest of the start of every tensor: tells a built model's weights from another's."""
+    """Return a short digest of the start of every tensor; it identifies the weights of a built model."""
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
         digest.update(name.encode())
@@ -303,7 +303,7 @@ _NAMES = {
     "vision_model.embeddings.class_embedding": "visual.class_embedding",
     _TRANSFORMERS: "visual.conv1.weight",
     "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
-    "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",  # so written there
+    "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",  # spelling of transformers
     "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
     "vision_model.post_layernorm.weight": "visual.ln_post.weight",
     "vision_model.post_layernorm.bias": "visual.ln_post.bias",
@@ -319,27 +319,27 @@ _KINDS = (
     (r"^visual\.layer1\.", "a CLIP with a ResNet, which has no patches to compare"),
     (r"^(down_blocks|up_blocks|(model\.)?diffusion_model)\.", "a diffusion model, no CLIP"),
 )
-"""What tensors' names tell of files that people take for a CLIP; the first that fits."""
+"""Patterns of tensor names in files that are often mistaken for a CLIP, with descriptions; the first match counts."""
 
 
 def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what torch.compile, DataParallel and training programs put before them."""
+    """Remove the name prefixes of torch.compile, DataParallel and training programs."""
     state = found = {key.replace("_orig_mod.", ""): tensor for key, tensor in state.items()}
     while not any(start in found for start in _STARTS):
         wrapper = next((w for w in _WRAPPERS if any(key.startswith(w) for key in found)), None)
         if wrapper is None:
-            return state  # no CLIP under any prefix: its own names say best what it is
+            return state  # no CLIP under any prefix: the original names identify it best
         found = {key.removeprefix(wrapper): tensor for key, tensor in found.items()}
     return found
 
 
 def is_transformers(state: Mapping[str, Tensor]) -> bool:
-    """Whether these are the names of a whole CLIP of the library transformers."""
+    """Return whether these are the names of a whole CLIP of the library transformers."""
     return {_TRANSFORMERS, "visual_projection.weight", "text_projection.weight"} <= state.keys()
 
 
 def from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A CLIP of the library transformers with open_clip's names; what is unknown keeps its own."""
+    """Convert a CLIP of the library transformers to open_clip's names; unknown tensors keep theirs."""
     out: dict[str, Tensor] = {}
     for key, tensor in state.items():
         layer = _LAYER.fullmatch(key)
@@ -356,13 +356,13 @@ def from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 out[f"{place}{_PARTS.get(part, part)}.{kind}"] = tensor
         elif key in _TRANSPOSED:
             out[_TRANSPOSED[key]] = tensor.T
-        elif not key.endswith("position_ids"):  # counting numbers that old versions saved
+        elif not key.endswith("position_ids"):  # consecutive numbers that old versions saved
             out[_NAMES.get(key, key)] = tensor
     return out
 
 
 def activation_beside(path: Path) -> bool | None:
-    """Whether the `config.json` of a transformers' folder says QuickGELU; None where there is none that says it."""
+    """Return whether `config.json` in the same folder specifies QuickGELU; None if no activation is found."""
     try:
         config = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
         said = {config[tower]["hidden_act"] for tower in ("text_config", "vision_config")}
@@ -373,7 +373,7 @@ def activation_beside(path: Path) -> bool | None:
 
 
 def side_of(tensors: Mapping[str, Tensor]) -> int | None:
-    """Pixels a side that the position embeddings are for; None where that is no square, or no CLIP."""
+    """Return the input side in pixels, from the position embeddings; None if the input is not square or no CLIP."""
     positions, kernel = (tensors.get(f"visual.{name}") for name in ("positional_embedding", "conv1.weight"))
     if positions is None or kernel is None or positions.ndim != 2 or kernel.ndim != 4 or len(positions) < 2:
         return None
@@ -382,7 +382,7 @@ def side_of(tensors: Mapping[str, Tensor]) -> int | None:
 
 
 def kind_of(tensors: Mapping[str, Tensor]) -> str | None:
-    """What weights are that are no CLIP, by their names; None where that is not known."""
+    """Describe weights that are not a whole CLIP, by their names; None if they are a CLIP or unknown."""
     if is_transformers(tensors) or "visual.conv1.weight" in tensors:
         return None
     for pattern, kind in _KINDS:

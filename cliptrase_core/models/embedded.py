@@ -1,7 +1,7 @@
-"""The embedded CLIP: a small model that lies in the repository, so that everything works without a network.
+"""The embedded CLIP: a small model in the repository, so that everything works without a network.
 
-Its two files, one a tower, keep matrices in 8 bits with one fp16 scale per row, everything else in fp16, and of the
-token embedding only the rows that training saw.
+Its two files, one per tower, store matrices in 8 bits with one fp16 scale per row and everything else in fp16. The
+token embedding contains only the rows of tokens that occurred in training.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EMBEDDING = "token_embedding.weight"
 
 
 def is_here(folder: Path | None = None) -> bool:
-    """Whether the embedded model's weights and configuration lie where they are looked for; reads neither."""
+    """Return whether the files of the embedded model's weights and configuration exist; reads none of them."""
     folder = FOLDER if folder is None else folder
     return all((folder / name).is_file() for name in ("config.json", *WEIGHTS))
 
@@ -63,19 +63,19 @@ def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, 
         raise WeightsError(
             explain(
                 "embedded model nano",
-                expected="whole files in assets/nano",
-                got=f"damaged ones ({type(error).__name__})",
+                expected="undamaged files in assets/nano",
+                got=f"damaged files ({type(error).__name__})",
                 remedy="Install the program again; in a clone, restore them with `git checkout -- assets/nano`.",
             )
         ) from error
 
 
 def unpack(packed: Mapping[str, Tensor], vocabulary_size: int) -> dict[str, Tensor]:
-    """Undo the packing.
+    """Convert stored tensors to a float32 state dict.
 
     Args:
         packed: int8 tensors with a fp16 `<name>.scale` (one number per row), fp16 tensors, and `token_rows`.
-        vocabulary_size: rows of the token embedding; rows that were not kept become zero.
+        vocabulary_size: number of rows of the token embedding; rows that are not stored become zero.
     """
     state = storage.unpack({name: tensor for name, tensor in packed.items() if name != ROWS})
     embedding = torch.zeros(vocabulary_size, state[EMBEDDING].shape[1])

@@ -1,4 +1,4 @@
-"""The model hub: is it reachable, is a file cached, download one."""
+"""Access to the model hub: check that it is reachable, find cached files, download files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 from cliptrase_core.errors import WeightsError, explain
 
 Progress = Callable[[float, str], None]
-"""Called with (share in [0, 1], "120 of 600 MB") while a file comes in."""
+"""Callback during a download: (fraction in [0, 1], text such as "120 of 600 MB")."""
 
 PREFERRED_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""File names that open_clip tries in a repository whose entry names none, best first."""
+"""File names that open_clip tries, best first, if its entry of a repository names no file."""
 
 
 def offline() -> bool:
@@ -36,7 +36,7 @@ def offline() -> bool:
 
 
 def hub_answers(timeout: float = 3.0) -> bool:
-    """Ask the hub for a sign of life; never takes longer than `timeout` seconds, name look-up included."""
+    """Return whether the hub responds within `timeout` seconds, name look-up included."""
     if offline():
         return False
     answered = threading.Event()
@@ -44,12 +44,12 @@ def hub_answers(timeout: float = 3.0) -> bool:
     def ask() -> None:
         try:
             status = get_session().head(constants.ENDPOINT, timeout=timeout).status_code
-        except Exception:  # whatever went wrong, the answer is no
+        except Exception:  # any error means that the hub is not reachable
             return
         if status < 500:
             answered.set()
 
-    # A name look-up cannot be given a time limit: it is left behind in a thread that stops no one.
+    # A name look-up has no time limit, so it runs in a daemon thread that may outlast this call.
     thread = threading.Thread(target=ask, daemon=True, name="hub-answers")
     thread.start()
     thread.join(timeout)
@@ -66,40 +66,40 @@ def files_at(place: str) -> tuple[str, tuple[str, ...]]:
 
 
 def find_cached(place: str) -> Path | None:
-    """Path of an already fetched file of `place`, without touching the network."""
+    """Return the path of a cached file of `place`, or None; never uses the network."""
     repository, names = files_at(place)
     return next(filter(None, (find_file(repository, name) for name in names)), None)
 
 
 def find_file(repository: str, name: str) -> Path | None:
-    """Path of one file of a repository, if it was fetched before."""
+    """Return the path of one cached file of a repository, or None."""
     found = try_to_load_from_cache(repository, name)
     return Path(found) if isinstance(found, str) else None
 
 
 def fetch(place: str, what: str, progress: Progress | None = None) -> Path:
-    """Fetch the best file of `place` into the hub's cache; the hub library goes on by itself where a transfer breaks.
+    """Download the best file of `place` into the hub's cache; the hub library resumes a broken transfer by itself.
 
     Args:
         place: "org/repository/" or "org/repository/file".
-        what: name for people, such as "ViT-B-16:openai".
-        progress: called with the bytes received; without it the hub library's own bar is shown.
+        what: name shown to users, such as "ViT-B-16:openai".
+        progress: callback for the bytes received; if None, the hub library's own bar is shown.
 
     Raises:
-        WeightsError: whatever went wrong, with what to do about it.
+        WeightsError: the download failed; the message contains the cause and a remedy.
     """
     return fetch_file(*files_at(place), what, progress)
 
 
 def fetch_file(repository: str, names: Sequence[str], what: str, progress: Progress | None = None) -> Path:
-    """Fetch the first of some files that a repository has; otherwise like `fetch`."""
+    """Download the first of `names` that exists in a repository; otherwise like `fetch`."""
     extra: dict[str, Any] = {}
     if progress is not None and "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         extra["tqdm_class"] = _bar_that_tells(progress)
     for name in names:
         try:
             return Path(str(hf_hub_download(repository, name, **extra)))
-        except LocalEntryNotFoundError as error:  # a subclass of the next, with another meaning
+        except LocalEntryNotFoundError as error:  # a subclass of the next error, with another meaning
             raise _failure(what, error) from error
         except EntryNotFoundError:
             continue
@@ -116,19 +116,19 @@ def fetch_file(repository: str, names: Sequence[str], what: str, progress: Progr
 
 
 def _bar_that_tells(progress: Progress) -> type:
-    """A progress bar of the hub library that also reports to `progress`, shown or not."""
+    """Return a progress bar class for the hub library that also calls `progress`, even while the bar is hidden."""
 
     class Bar(tqdm):
         came_in = 0.0
 
         def __init__(self, *args: Any, **settings: Any) -> None:
             super().__init__(*args, **settings)  # type: ignore[no-untyped-call]
-            self.came_in = float(settings.get("initial") or 0)  # a resumed transfer starts further on
+            self.came_in = float(settings.get("initial") or 0)  # a resumed transfer does not start at 0
             if self.total:
                 _expect_space(self.total - self.came_in)
 
         def update(self, n: float | None = 1) -> bool | None:
-            self.came_in += n or 0  # tqdm's own count stands still when its bar is not shown
+            self.came_in += n or 0  # tqdm does not count while its bar is hidden
             if self.total:
                 text = f"{self.came_in / 1e6:.0f} of {self.total / 1e6:.0f} MB"
                 progress(min(1.0, self.came_in / self.total), text)
@@ -139,14 +139,14 @@ def _bar_that_tells(progress: Progress) -> type:
 
 
 def _expect_space(needed: float) -> None:
-    """Fail now rather than after most of a long transfer; the library only warns."""
+    """Raise OSError before a long transfer if the disk has too little space; the library only warns."""
     folder = Path(constants.HF_HUB_CACHE)
     if folder.is_dir() and shutil.disk_usage(folder).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _failure(what: str, error: Exception) -> WeightsError:
-    """Say in one line why a transfer failed. The library's own text names folders and addresses: not repeated."""
+    """Return an error with the cause in one line; the library's own text is left out: it has folders and addresses."""
     got, remedy = _cause_and_remedy(error)
     return WeightsError(explain(f"weights {what}", expected="a file from the model hub", got=got, remedy=remedy))
 
@@ -159,10 +159,10 @@ def _cause_and_remedy(error: Exception) -> tuple[str, str]:
         return "a repository that asks for permission", f"Log in with `hf auth login`, {by_hand}."
     if isinstance(error, RepositoryNotFoundError):
         return "no such repository (it may be private)", f"Choose another tag, {by_hand}."
-    if isinstance(error, LocalEntryNotFoundError):  # it wraps what really happened
+    if isinstance(error, LocalEntryNotFoundError):  # it wraps the original error
         if isinstance(error.__cause__, FileMetadataError):
-            remedy = "Open any page in a browser, this network may want a login first; then load it again"
-            return "an answer that is not the hub's", f"{remedy}, {by_hand}."
+            remedy = "This network may require a login: open any page in a browser, then load it again"
+            return "a response that is not the hub's", f"{remedy}, {by_hand}."
         if status := _status(error.__cause__):
             return f"HTTP status {status}", f"Load it again in a while, {by_hand}."
         return "no answer from the hub", f"Check the connection and load it again, {by_hand}."
@@ -177,6 +177,6 @@ def _cause_and_remedy(error: Exception) -> tuple[str, str]:
 
 
 def _status(error: BaseException | None) -> int | None:
-    """The HTTP status that an error carries."""
+    """Return the HTTP status of an error, or None."""
     found: int | None = getattr(getattr(error, "response", None), "status_code", None)
     return found

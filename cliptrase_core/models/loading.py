@@ -1,6 +1,6 @@
-"""Load a model by name: find its weights, check that they fit, and build it.
+"""Loading of a model by name: find its weights, check that they fit, and build it.
 
-The one rule that open_clip only warns about is held here: weights trained with QuickGELU run with QuickGELU.
+Weights trained with QuickGELU always run with QuickGELU here; open_clip only warns about a mismatch.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ Channels = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class ClusteringDefaults:
-    """Clustering values that suit a model, as functions of the number of patches N.
+    """Default clustering parameters of a model, as functions of the number of patches N.
 
     Attributes:
-        eps_per_sqrt_n: DBSCAN's eps is this times sqrt(N).
-        min_samples_per_patch: DBSCAN's min_samples is this times N, rounded.
+        eps_per_sqrt_n: factor of sqrt(N) that gives DBSCAN's eps.
+        min_samples_per_patch: factor of N that gives DBSCAN's min_samples, which is rounded.
     """
 
     eps_per_sqrt_n: float = 0.05
@@ -50,17 +50,17 @@ class ClusteringDefaults:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that can run, and what is known about it.
+    """Loaded model and its metadata.
 
     Attributes:
         model: an open_clip model on the CPU in float32, in evaluation mode, without gradients.
-        tokenizer: open_clip's tokenizer for it.
+        tokenizer: open_clip's tokenizer for the model.
         name: architecture, or "nano".
         pretrained: tag, file name (never a whole path), or "embedded".
-        source: where the weights came from, for people.
-        mean: of the pixels in [0, 1], per channel.
-        std: per channel, of pixels in [0, 1].
-        clustering: values that suit this model.
+        source: origin of the weights, as text for users.
+        mean: mean of each channel, of pixels in [0, 1].
+        std: standard deviation of each channel, of pixels in [0, 1].
+        clustering: default clustering parameters of this model.
         digest: start of the SHA-256 of the weight file.
         short_side: native input size in pixels.
     """
@@ -79,16 +79,16 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class StartUp:
-    """What a page starts with, and what it may say about it.
+    """Model to run at the start of the page, and the message about it.
 
     Attributes:
         name: architecture to run now.
-        pretrained: its weights.
-        wanted_name: architecture that was asked for.
-        wanted_pretrained: its weights.
-        fetch: download the wanted model while `name` runs.
-        reason: why `name` runs now.
-        banner: message for the user; None where the wanted model runs.
+        pretrained: weights to run now.
+        wanted_name: requested architecture.
+        wanted_pretrained: requested weights.
+        fetch: True if the requested model is downloaded while `name` runs.
+        reason: reason for the choice of `name`.
+        banner: message for the user; None if the requested model runs.
     """
 
     name: str
@@ -111,16 +111,16 @@ def parse_model(text: str) -> tuple[str, str | None]:
 def load(
     name: str = NANO, pretrained: str | os.PathLike[str] | None = None, *, quick_gelu: bool | None = None
 ) -> LoadedModel:
-    """Build a model and give it its weights, fetching them if they are a tag that is not on disk.
+    """Build a model and load its weights; weights of a tag are downloaded if they are not on disk.
 
     Args:
         name: "nano" or an open_clip architecture.
-        pretrained: a tag that open_clip knows, or a file; None for the usual weights.
-        quick_gelu: the activation of a file that does not say which it was trained with.
+        pretrained: tag of open_clip, or a file; None for the default weights.
+        quick_gelu: activation of a weight file that does not specify its own (True: QuickGELU); None for the default.
 
     Raises:
         InputError: an unknown name or tag.
-        UnsupportedBackboneError: an architecture that CLIPtrase cannot run on; found before any download.
+        UnsupportedBackboneError: an architecture that CLIPtrase cannot run on; raised before any download.
         WeightsError: weights that are missing, damaged, do not fit or were trained with the other activation.
     """
     if name == NANO:
@@ -128,7 +128,7 @@ def load(
         return _load_nano(quick_gelu)
     config = architectures.configuration(name)
     origin = _origin(name, pretrained)
-    tokenizer = architectures.tokenizer_for(name)  # before a long download: it may need what is not here
+    tokenizer = architectures.tokenizer_for(name)  # before a long download, since it may need missing files
     if isinstance(origin, Path):
         return _load_file(name, config, origin, tokenizer, architectures.asked(name, quick_gelu))
     tag = str(pretrained or _default_weights(name))
@@ -144,12 +144,12 @@ def load(
 
 
 def given(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerprint: str) -> LoadedModel:
-    """Describe a model that the caller has built.
+    """Return the description of a model built by the caller.
 
     Args:
         model: an open_clip model whose image tower CLIPtrase can run on.
         tokenizer: its tokenizer; None takes CLIP's own.
-        fingerprint: identifies the weights.
+        fingerprint: identifier of the weights.
     """
     visual: Any = model.visual
     facts = getattr(visual, "preprocess_cfg", None) or {}
@@ -168,7 +168,7 @@ def given(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerpr
 
 
 def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> bool:
-    """Tell whether `load` can do without the network; never touches it."""
+    """Return whether `load` works without the network; never uses the network."""
     if name == NANO:
         _only_embedded(pretrained)
         return embedded.is_here()
@@ -181,7 +181,7 @@ def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> b
 
 
 def download(name: str, pretrained: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> None:
-    """Fetch weights into the Hub cache; does nothing for weights that are files."""
+    """Download weights into the Hub cache; does nothing for weights that are files or on disk."""
     if is_on_disk(name, pretrained):  # also checks the request
         return
     origin = _origin(name, pretrained)
@@ -190,27 +190,27 @@ def download(name: str, pretrained: str | os.PathLike[str] | None = None, progre
 
 
 def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
-    """Decide what runs now, in at most `timeout` seconds: the wanted model if it is here, else nano.
+    """Choose the model to run now, in at most `timeout` seconds: the requested one if it is on disk, else nano.
 
     Args:
-        requested: a model by its name, which is then to be fetched beside nano; None for the usual one, which is used
-            where it is here, and never fetched unasked.
-        timeout: seconds that the hub has for an answer.
+        requested: name of a model, which is downloaded while nano runs; None for the default model, which is used if
+            it is on disk and never downloaded without a request.
+        timeout: seconds to wait for the hub.
 
     Raises:
-        CliptraseError: the request is wrong in itself (unknown name, missing file): no waiting would help.
+        CliptraseError: the request itself is wrong (unknown name, missing file), so that waiting would not help.
     """
     name, pretrained = parse_model(requested or DEFAULT_MODEL)
     if is_on_disk(name, pretrained):
         return StartUp(name, pretrained, name, pretrained, False, "on disk", None)
     origin = _origin(name, pretrained)
     if isinstance(origin, Path):
-        check_file(origin)  # says what is wrong with it
+        check_file(origin)  # raises an error with the cause
     silent: Literal["offline", "hub silent"] = "offline" if hub.offline() else "hub silent"
     reason = "not asked for" if not requested else "fetching" if hub_answers(timeout) else silent
     what = f"{name} ({pretrained})"
     here = "Until then" if reason == "fetching" else "For now"
-    nano = f"{here} nano runs: small, for everyday things."
+    nano = f"{here} nano runs, a small embedded model for everyday things."
     by_file = f"or start with a weights file: {name}:path/to/file.safetensors."
     banner = {
         "not asked for": f"{what} is not on this computer. {nano}",
@@ -237,7 +237,7 @@ def _only_embedded(pretrained: str | os.PathLike[str] | None) -> None:
 
 
 def _origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
-    """A weight file, or what open_clip knows about a tag."""
+    """Return the path of a weight file, or open_clip's entry of a tag."""
     if not isinstance(name, str) or not isinstance(pretrained, (str, os.PathLike, type(None))):
         got = f"{type(name).__name__} and {type(pretrained).__name__}"
         remedy = "For instance 'ViT-B-16' and 'openai'."
@@ -247,7 +247,7 @@ def _origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        got = "a path that this system cannot read"  # its text may name folders
+        got = "a path that this system cannot read"  # the error's own text may contain folders
         remedy = "Check its length and rights."
         raise WeightsError(explain("weights", expected="a tag or a weights file", got=got, remedy=remedy)) from error
 
@@ -270,7 +270,7 @@ def _find_origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path |
 def _load_file(
     name: str, config: dict[str, Any], path: Path, tokenizer: Callable[..., Tensor], asked: bool | None
 ) -> LoadedModel:
-    """A file rarely says its activation: an OpenAI archive does, for the others the request decides."""
+    """Load a file; its activation is that of an OpenAI archive or of a `config.json`, otherwise the requested one."""
     checkpoint = read_checkpoint(path)
     if checkpoint.from_openai:
         config["quick_gelu"] = architectures.agree(path.name, True, asked)
@@ -285,7 +285,7 @@ def _load_file(
         remark = f"{architectures.ACTIVATION[config['quick_gelu']]} assumed: the file does not say"
     side = side_of(checkpoint.tensors)
     if side not in (None, config["vision_cfg"]["image_size"]) and not architectures.look_alike(checkpoint.tensors):
-        # A size of its own, so the model takes that: nothing is resized, no accuracy is lost.
+        # Build the model for the file's own input size: nothing is resized, no accuracy is lost.
         config["vision_cfg"] = {**config["vision_cfg"], "image_size": side}
         remark += f"; positions for {side} pixels"
     model = _assemble(name, config, checkpoint.tensors, path.name)
@@ -297,7 +297,7 @@ def _load_nano(quick_gelu: bool | None) -> LoadedModel:
     config["quick_gelu"] = architectures.agree(NANO, bool(config.get("quick_gelu")), quick_gelu)
     extra: dict[str, Any] = {key: config.pop(key) for key in ("clustering", "mean", "std") if key in config}
     model = _assemble(NANO, config, tensors, paths[0].name)
-    tokenizer = architectures.tokenizer_for(DEFAULT_MODEL)  # nano reads words through CLIP's own
+    tokenizer = architectures.tokenizer_for(DEFAULT_MODEL)  # nano uses CLIP's own tokenizer
     return _describe(model, tokenizer, NANO, EMBEDDED, EMBEDDED, paths, {**config, **extra})
 
 

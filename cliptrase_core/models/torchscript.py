@@ -1,8 +1,8 @@
-"""Read the tensors of a TorchScript archive without running it: `torch.jit.load` runs code that the file brings.
+"""Reader for the tensors of a TorchScript archive that runs no code; `torch.jit.load` runs code from the file.
 
-An archive is a zip file: `data.pkl` holds the modules as plain attributes, `data/<key>` the bytes of each storage,
-`code/` the code, which is not read. The pickle is read by an unpickler that knows tensors, lists and modules, and
-nothing else: a module is a bag of attributes, and its `__setstate__` does not exist here.
+An archive is a zip file: `data.pkl` contains the modules as plain attributes, `data/<key>` the bytes of each storage,
+`code/` the code, which is not read. The unpickler accepts only tensors, lists and modules. It reads a module as a plain
+set of attributes, without its `__setstate__`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 MAX_PICKLE = 20_000_000
-"""Bytes of `data.pkl`; that of OpenAI's ViT-L/14 has 0.1 MB."""
+"""Limit of `data.pkl` in bytes; that of OpenAI's ViT-L/14 has 0.1 MB."""
 
 
 class _Module:
-    """What stands for any class that the archive defines: attributes by name."""
+    """Placeholder for any class that the archive defines: attributes by name."""
 
 
 class _Storage:
-    """The type of a storage, by the name that pickles have for it."""
+    """Data type of a storage; placeholder for the storage classes named in pickles."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -52,7 +52,7 @@ def _same(value: Any) -> Any:
 
 
 def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
-    # A stride of 0 would make a tensor of any size from one number.
+    # A stride of 0 would allow a tensor of any size from one number.
     if math.prod(size) > len(storage):
         raise pickle.UnpicklingError("a tensor larger than its storage")
     return torch.as_strided(storage, size, stride, offset)
@@ -83,7 +83,7 @@ class _Reader(pickle.Unpickler):
             return _Storage(_STORAGES[name])
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
-        raise pickle.UnpicklingError(f"{module}.{name} is none of what holds tensors")
+        raise pickle.UnpicklingError(f"{module}.{name} is not an allowed class")
 
     def persistent_load(self, identity: Any) -> Tensor:
         kind, storage, key, _, count = identity
@@ -98,7 +98,7 @@ class _Reader(pickle.Unpickler):
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """Tensors by their names in the module tree, as `state_dict()` of the loaded module names them.
+    """Return the tensors by their names in the module tree, as in `state_dict()` of the loaded module.
 
     Raises:
         pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError and others: a damaged or hostile archive.
@@ -112,7 +112,7 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
         tree = _Reader(archive, root).load()
     found: dict[str, Tensor] = {}
     waiting = [("", tree)]
-    while waiting:  # not by recursion: a file may nest as deep as it likes
+    while waiting:  # no recursion, because a file may be nested arbitrarily deep
         prefix, module = waiting.pop()
         for name, value in vars(module).items():
             if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""Refinement by SAM: the picture is embedded once, all components are prompted together; only good answers count."""
+"""Refinement by SAM: one embedding for each picture, batched prompts for all components; only good masks are used."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ from cliptrase_core.refine.report import (
 from cliptrase_core.refine.sam import Embedding, Sam
 from cliptrase_core.results import ComponentReport, Refined, Segmentation
 
-WORKING_SIDE = 1024  # components are cut out at no more than this: they come from patches and hold no finer detail
-AT_ONCE = 64  # prompts in one call of the decoder
-KEPT_EMBEDDINGS = 8  # pictures; sam-nano's take 0.3 MB, Meta's 4 MB each
-KEPT_ANSWERS = 8  # results; a component takes up to 0.3 MB
+WORKING_SIDE = 1024  # longest side at which components are extracted: they come from patches, without finer detail
+AT_ONCE = 64  # prompts for each decoder call
+KEPT_EMBEDDINGS = 8  # cached pictures; an embedding takes 0.3 MB with sam-nano, 4 MB with Meta's models
+KEPT_ANSWERS = 8  # cached results; a component takes up to 0.3 MB
 
 
 class SamRefiner:
-    """Refines with one SAM; keeps the last pictures' embeddings and the last answers, by content."""
+    """Refinement with one SAM; caches the last embeddings and the last answers, with content hashes as keys."""
 
     def __init__(self, sam: Sam) -> None:
-        """Take a loaded model."""
+        """Create the refiner from a loaded model."""
         self.sam = sam
         self._embeddings: OrderedDict[str, Embedding] = OrderedDict()
         self._answers: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def forget(self) -> None:
-        """Drop what is kept of pictures; the model stays."""
+        """Clear the cached embeddings and answers; the model stays loaded."""
         with self._lock:
             self._embeddings.clear()
             self._answers.clear()
 
     def in_mode(self, mode: str, working: Working | None = None) -> Refiner:
-        """The refiner that works in one of `MODES`; `working` as in `load_refiner`."""
+        """Return the refiner for one of `MODES`; `working` as in `load_refiner`."""
 
         def run(
             result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
@@ -70,9 +70,9 @@ class SamRefiner:
                     raise InputError(
                         explain(
                             "keep",
-                            expected=f"nothing: {EVERYTHING} has no components",
+                            expected=f"no value: mode {EVERYTHING} has no components",
                             got=repr(list(keep))[:80],
-                            remedy="Leave it, or take another mode.",
+                            remedy="Leave it out, or choose another mode.",
                         )
                     )
                 return self._everything(result, small, seen, step)
@@ -112,7 +112,7 @@ class SamRefiner:
             return vote(coarse, masks)[0]
 
         voted = self._once((EVERYTHING, _digest(working), _digest(coarse)), named)
-        # Only what the vote changed is enlarged: elsewhere the coarse labels are finer.
+        # Enlarge only the changed pixels: elsewhere, the coarse labels have a higher resolution.
         moved = nearest(voted != coarse, result.size)
         labels = np.where(moved, nearest(voted, result.size), result.labels)
         return self._done(result, labels, EVERYTHING, {}, start)
@@ -120,16 +120,16 @@ class SamRefiner:
     def thing_at(
         self, image: Pixels, point: tuple[float, float], size: Size, step: Step = quietly
     ) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
-        """What lies under a click: the best of SAM's masks that hold the point, as far as it hangs together with it.
+        """Segment the object under a click: the connected component at the point, in SAM's best mask that contains it.
 
         Args:
             image: (h, w, 3), the whole picture at any size.
-            point: (x, y) in shares of its width and height, below 1 or at the edge.
-            size: (H, W) of the map that is asked for.
-            step: told before each block, where the picture is new.
+            point: (x, y) in shares of the width and height, 0 to 1.
+            size: (H, W) of the requested map.
+            step: progress callback, called before each block if the embedding is not cached.
 
         Returns:
-            A box of that map and which of its pixels are meant; none where no mask holds the point.
+            A box of that map and a bool mask of the object within it; both empty if no mask contains the point.
         """
         small = _shrunk(image)
         seen = self._seen(small, step)
@@ -149,7 +149,7 @@ class SamRefiner:
         return np.s_[:0, :0], np.zeros((0, 0), np.bool_)
 
     def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
-        """Ask about every component of a result, once."""
+        """Return the masks for every component of a result, computed or cached."""
         key = (
             mode,
             _digest(image),
@@ -161,7 +161,7 @@ class SamRefiner:
         return answers
 
     def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
-        """What was answered to this before, else what `make` gives."""
+        """Return the cached value of a key, or compute it by `make` and cache it."""
         with self._lock:
             if key in self._answers:
                 self._answers.move_to_end(key)
@@ -220,7 +220,7 @@ class SamRefiner:
 
 
 def _kept(keep: Collection[int], known: int) -> frozenset[int]:
-    """The numbers of components that a person kept, as plain numbers; InputError where there is no such component."""
+    """Return the selected component numbers as int; raise InputError if there is no such component."""
     whole = all(isinstance(number, Integral) and not isinstance(number, bool) for number in keep)
     if not whole or not all(0 <= number < known for number in keep):
         raise InputError(
@@ -251,26 +251,26 @@ def _digest(values: Any) -> str:
 
 
 MAJORITY = 0.5
-"""Share of a mask that its commonest class must have; else what lies under it stays."""
+"""Minimum share of a mask's commonest class; below it, the labels under the mask stay unchanged."""
 
 SETTINGS = {
     "points_per_side": 12,
-    "points_per_batch": 16,  # 64 take 2 GB at 1024 x 1024
+    "points_per_batch": 16,  # 64 points take 2 GB at 1024 x 1024
     "pred_iou_thresh": 0.6,
     "stability_score_thresh": 0.6,
     "box_nms_thresh": 0.8,
 }
-"""Of `SamAutomaticMaskGenerator`: few points and low thresholds, as methods that refine with SAM use on a CPU."""
+"""Arguments of `SamAutomaticMaskGenerator`: few points and low thresholds, as in other refinement by SAM on a CPU."""
 
 
 def vote(
     labels: npt.NDArray[np.integer], masks: Sequence[npt.NDArray[np.bool_]]
 ) -> tuple[npt.NDArray[np.integer], list[float]]:
-    """Give every mask its commonest coarse class; small masks lie on large ones.
+    """Give every mask its commonest coarse class; small masks are painted over large ones.
 
     Args:
-        labels: (H, W) coarse.
-        masks: (H, W) each, any order.
+        labels: (H, W), coarse labels.
+        masks: (H, W) bool each, in any order.
 
     Returns:
         (H, W) new labels, and the share of each mask's commonest class, in the order of `masks`.

@@ -1,11 +1,11 @@
-"""What a person fixes in a result by hand: clicks that SAM answers, and strokes of a brush.
+"""Manual fixes of a result: clicks, which SAM extends to objects, and brush strokes.
 
-A fix is a few numbers, in shares of the picture: the same list gives the same at the size of a screen and in full, and
-undoing is to leave out the last of the list.
+A fix consists of a few numbers, in shares of the picture. The same list gives the same fixes at screen size and at full
+size. Leaving out the last fix of the list undoes it.
 
-Whatever is taken away from a class goes to "everything else", or to the background, where the result has one; else to
-the nearest other class; where the whole picture is one class, a new "everything else" takes it. A click that excludes
-and an eraser take from one class alone, the one that they name, or that lies under their first point.
+Pixels that are removed from a class go to "everything else" or to the background, if the result has one, else to the
+nearest other class. If the whole picture is one class, they go to a new "everything else". An excluding click and an
+eraser remove pixels of one class only: the named class, or the class under their first point.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, count
 
 MOST_FIXES = 500
 MOST_POINTS = 4096
-"""Of one stroke: a minute of drawing."""
+"""Most points of one stroke: a minute of drawing."""
 MOST_POINTS_IN_ALL = 20_000
 LARGEST_RADIUS = 0.25
 CLICK, BRUSH = TOOLS = ("click", "brush")
 
 Kind = TypeVar("Kind", bound=Segmentation)
 Masked = tuple[tuple[slice, slice], npt.NDArray[np.bool_]]
-"""A box of a label map, and which of its pixels are meant."""
+"""A box of a label map, and a mask of the selected pixels within it."""
 
 
 @dataclass(frozen=True)
 class Fix:
-    """One click or one stroke.
+    """Manual fix of a result: one click or one stroke.
 
     Attributes:
         points: (x, y) in shares of the picture's width and height, 0 to 1 from its left and upper edges; a click has
             one.
-        class_name: what is there; None says that what the result shows under the first point is not there.
-        radius: of the brush, in shares of the picture's longer side; None for a click.
-        sam: who is asked what lies under a click, one of `SAMS`; None for a brush.
-        from_class: what is not there, where `class_name` is None: applied to another result, the fix takes from no
-            other class; None takes from what lies under the first point.
+        class_name: class that the selected pixels get; None removes a class from them.
+        radius: radius of the brush, in shares of the picture's longer side; None for a click.
+        sam: model that segments the object under a click, one of `SAMS`; None for a brush.
+        from_class: class to remove, if `class_name` is None. Applied to another result, the fix changes no other class.
+            None removes the class that the result shows under the first point.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -62,12 +62,12 @@ class Fix:
     from_class: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise InputError for what is neither click nor stroke."""
+        """Raise InputError unless the values describe a click or a stroke."""
         for name in (self.class_name, self.from_class):
             if name is not None and not isinstance(name, str):
                 _refuse("class", "a name, or nothing", repr(name)[:80], "Name one of the result's classes.")
         if self.class_name is not None and self.from_class is not None:
-            _refuse("fix", "a class that is there, or one that is not", "both", "Give one of them.")
+            _refuse("fix", "a class to add, or one to remove", "both", "Give one of them.")
         if (self.radius is None) == (self.sam is None):
             got = "neither" if self.sam is None else "both"
             _refuse("fix", "a radius (a stroke) or a SAM (a click)", got, "Give one of them.")
@@ -85,24 +85,24 @@ class Fix:
 
     @property
     def tool(self) -> str:
-        """One of `TOOLS`."""
+        """Name of the tool, one of `TOOLS`."""
         return BRUSH if self.sam is None else CLICK
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON-able values; `read_fixes` reads them."""
+        """Return the fix as JSON values; `read_fixes` reads them."""
         how = {"sam": self.sam} if self.sam is not None else {"radius": self.radius}
         whose = {"class": self.class_name} | ({"from": self.from_class} if self.from_class is not None else {})
         return {"tool": self.tool, **how, **whose, "points": [list(point) for point in self.points]}
 
 
 def read_fixes(entries: Any) -> tuple[Fix, ...]:
-    """Fixes from their JSON, as a saved result keeps them in its settings.
+    """Read fixes from JSON values, as stored in the settings of a saved result.
 
     Args:
-        entries: a list of what `Fix.as_dict` gives.
+        entries: list of values from `Fix.as_dict`.
 
     Raises:
-        InputError: something else, or more than `MOST_FIXES`.
+        InputError: other values, or more than `MOST_FIXES`.
     """
     if not isinstance(entries, (list, tuple)):
         _refuse("fixes", "a list", type(entries).__name__, "Take it from the settings of a saved result.")
@@ -123,7 +123,7 @@ def _read(entry: Any) -> Fix:
     pairs = tuple(tuple(point) if isinstance(point, (list, tuple)) else (point,) for point in points)
     how = {"sam": entry.get("sam")} if entry["tool"] == CLICK else {"radius": entry.get("radius")}
     if None in how.values():
-        _refuse(entry["tool"], f"its {next(iter(how))}", "none", "Add it.")
+        _refuse(entry["tool"], f"a value for {next(iter(how))}", "none", "Add it.")
     return Fix(pairs, entry.get("class"), **how, from_class=entry.get("from"))
 
 
@@ -136,25 +136,25 @@ def apply_fixes(
     seen: Pixels | None = None,
     step: Step = quietly,
 ) -> Kind:
-    """Fix a result by hand, one click or stroke after the other.
+    """Apply manual fixes to a result, one click or stroke after the other.
 
-    Regions and confidence keep speaking of the result before. The fixes stand in `settings["fixes"]`, after those that
-    were there already, so that they can be applied again: fixes in two calls give what they give in one.
+    `regions` and `confidence` still describe the result before the fixes. The fixes are appended to
+    `settings["fixes"]`, so that they can be applied again. Two calls give the same result as one call with all fixes.
 
     Args:
-        result: coarse, refined or fixed before; it is not changed.
-        image: the picture, in the frame of `result.labels`.
-        fixes: in their order.
-        device: for SAM.
-        seen: (h, w, 3), the same picture at a smaller size, which SAM is shown instead.
-        step: told (share in [0, 1], what happens); what it raises ends the work.
+        result: coarse, refined or already fixed result; it is not changed.
+        image: picture in the frame of `result.labels`.
+        fixes: fixes in the order of application.
+        device: device of SAM.
+        seen: (h, w, 3), the same picture at a smaller size, as the input of SAM instead of `image`.
+        step: progress callback (share in [0, 1], text); an exception that it raises ends the work.
 
     Returns:
-        A result of the same kind; of a refined one the report counts what is different now.
+        A result of the same kind. The report of a refined result counts the changes anew.
 
     Raises:
         InputError: a class that the result does not have, too many fixes, or a picture of another size.
-        WeightsError: a SAM whose weights cannot be had.
+        WeightsError: the weights of a SAM are not available.
     """
     before = result.settings.get("fixes", [])
     points = sum(len(one["points"]) for one in before) + sum(len(one.points) for one in fixes)
@@ -181,12 +181,12 @@ def apply_fixes(
 
 
 def class_at(result: Segmentation, point: tuple[float, float]) -> str:
-    """The class that a result shows at a point, in shares of its width and height."""
+    """Return the class that a result shows at a point (x, y), in shares of its width and height."""
     return result.class_names[int(result.labels[_pixel(point, result.size)])]
 
 
 def _meant(one: Fix, seen: Pixels, size: Size, device: str, step: Step) -> Masked:
-    """The pixels of a map of (H, W) that a fix speaks of."""
+    """Return the pixels that a fix selects in a map of (H, W)."""
     if one.sam is None:
         return stroke(one.points, one.radius or 0.0, size)
     return loaded_sam(one.sam, device=device).thing_at(seen, one.points[0], size, step)
@@ -195,7 +195,7 @@ def _meant(one: Fix, seen: Pixels, size: Size, device: str, step: Step) -> Maske
 def _take_away(
     labels: npt.NDArray[np.int32], names: list[str], one: Fix, box: tuple[slice, slice], mask: npt.NDArray[np.bool_]
 ) -> None:
-    """Give what is meant, and shows the class that is not there, to something else; changes labels and names."""
+    """Give the selected pixels of the class to remove to another class; changes labels and names in place."""
     if one.from_class is None:
         old = int(labels[_pixel(one.points[0], (labels.shape[0], labels.shape[1]))])
     else:
@@ -215,13 +215,13 @@ def _take_away(
 
 
 def _heir(names: Sequence[str], old: int) -> int | None:
-    """The label for what is none of the classes; None where there is none besides `old`."""
+    """Return the label, other than `old`, of "everything else" or the background; None if there is none."""
     rest = [label for label, name in enumerate(names) if name == EVERYTHING_ELSE and label != old]
     return next(iter([*rest, *(at for at, name in enumerate(names) if is_background(name) and at != old)]), None)
 
 
 def stroke(points: Sequence[tuple[float, float]], radius: float, size: Size) -> Masked:
-    """The pixels of a map of (H, W) under a round brush that was drawn through points; arguments as in `Fix`."""
+    """Return the pixels in a map of (H, W) under a stroke of a round brush; arguments as in `Fix`."""
     height, width = size
     reach = radius * max(size)
     line = np.rint(np.array(points) * (width, height) - 0.5).astype(np.int32)
@@ -239,15 +239,15 @@ def stroke(points: Sequence[tuple[float, float]], radius: float, size: Size) -> 
 
 
 def _pixel(point: tuple[float, float], size: Size) -> tuple[int, int]:
-    """(row, column) of a map of (H, W) under a point."""
+    """Return (row, column) of the pixel under a point in a map of (H, W)."""
     return min(int(point[1] * size[0]), size[0] - 1), min(int(point[0] * size[1]), size[1] - 1)
 
 
 def _expect_few(fixes: int, points: int) -> None:
-    """Raise InputError for more than a person makes: every one of them is kept, and applied again."""
+    """Raise InputError for more fixes or points than a person makes: all of them are stored and applied again."""
     for what, count, most in (("fixes", fixes, MOST_FIXES), ("points of all strokes", points, MOST_POINTS_IN_ALL)):
         if count > most:
-            _refuse(what, f"at most {most}", str(count), "Take some back, or fix the rest in an annotation tool.")
+            _refuse(what, f"at most {most}", str(count), "Undo some, or fix the rest in an annotation tool.")
 
 
 def _expect_inside(point: Any) -> None:

@@ -1,4 +1,4 @@
-"""Components of a coarse result, prompts from them, and new labels from the answers. No model is called here."""
+"""Components of a coarse result, prompts for them, and new labels from the masks of a model. Calls no model."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from cliptrase_core.refine.sam import SURE, Prompts
 from cliptrase_core.results import ComponentReport
 
 LEAST_QUALITY = 0.7
-"""Predicted IoU below which a mask is not taken."""
+"""Minimum predicted IoU of an accepted mask."""
 
 LEAST_AGREEMENT = 0.5
-"""IoU with the coarse component below which a mask is of something else."""
+"""Minimum IoU of an accepted mask with its coarse component; below it, the mask shows something else."""
 
 Labels = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a model answered for every component.
+    """Masks of a model for every component.
 
     Attributes:
-        components: largest first.
-        numbers: (H', W') which component each pixel of the working size belongs to, -1 for none.
-        logits: (P, h, w) masks.
-        cover: (down, across), the share of those h and w cells that lies in the picture, for it may end within one.
-        quality: (P,) predicted IoU.
-        agreement: (P,) IoU of mask and component.
+        components: components, largest first.
+        numbers: (H', W') int32, component number of each pixel at the working size, -1 for none.
+        logits: (P, h, w), logits of the masks.
+        cover: (down, across), share of the h and w cells that the picture covers; it may end within a cell.
+        quality: (P,), predicted IoU.
+        agreement: (P,), IoU of mask and component.
     """
 
     components: Sequence[Component]
@@ -51,18 +51,18 @@ class Answers:
 
     @property
     def accepted(self) -> frozenset[int]:
-        """Components whose masks are good and agree with them."""
+        """Numbers of the components with masks of sufficient quality and agreement."""
         good = (self.quality >= LEAST_QUALITY) & (self.agreement >= LEAST_AGREEMENT)
         return frozenset(int(index) for index in torch.nonzero(good)[:, 0])
 
 
 def prompts_of(components: Sequence[Component], size: Size, filled: Size) -> Prompts:
-    """Ask about every component by a point, a box and a first guess.
+    """Make the prompts for every component: a point, a box and a mask.
 
     Args:
-        components: at least one.
-        size: (H', W') of the map that they were cut from.
-        filled: pixels of SAM's frame that the picture fills.
+        components: at least one component.
+        size: (H', W') of the map that contains the components.
+        filled: (height, width) of the picture in SAM's frame, in pixels.
     """
     missing = (-filled[1] % 4, -filled[0] % 4)
     masks = []
@@ -80,12 +80,12 @@ def prompts_of(components: Sequence[Component], size: Size, filled: Size) -> Pro
 
 
 def cover_of(filled: Size) -> tuple[float, float]:
-    """`Answers.cover` for the pixels of SAM's frame that a picture fills."""
+    """Compute `Answers.cover` from the (height, width) of a picture in SAM's frame."""
     return filled[0] / 4 / -(-filled[0] // 4), filled[1] / 4 / -(-filled[1] // 4)
 
 
 def agreement(logits: Tensor, cover: tuple[float, float], components: Sequence[Component], size: Size) -> Tensor:
-    """IoU of each mask with the component that it answers, (P,); arguments as in `Answers`, `size` (H', W')."""
+    """Compute the IoU of each mask with its component, (P,); arguments as in `Answers`, `size` is (H', W')."""
     found = []
     for answer, component in steps(zip(logits, components, strict=True)):
         mask = np.zeros(size, bool)
@@ -98,17 +98,17 @@ def agreement(logits: Tensor, cover: tuple[float, float], components: Sequence[C
 
 
 def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Step = quietly) -> Labels:
-    """Put accepted masks into a label map; the order of classes and components does not matter.
+    """Merge accepted masks into a label map; the order of classes and components does not matter.
 
-    Where masks overlap, the surest wins: the mask's own probability times the certainty of its component. One that
-    was not accepted defends its pixels with even odds. Pixels that an accepted mask gave up, and that no other
-    took, go to the nearest class beside the one that gave them up.
+    Where masks overlap, the highest score wins: the mask's probability times the certainty of its component. A
+    component without an accepted mask competes for its own pixels with probability 0.5. Pixels of a component with an
+    accepted mask that no mask covers go to the nearest other class.
 
     Args:
-        labels: (H, W) coarse, full size.
-        answers: for its components.
-        accepted: numbers of the components whose masks count.
-        step: told before each mask.
+        labels: (H, W), coarse labels at full size.
+        answers: masks for the components of `labels`.
+        accepted: numbers of the components whose masks are used.
+        step: progress callback, called before each mask.
 
     Returns:
         (H, W); every pixel has a label.
@@ -118,7 +118,7 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Ste
     certainty = np.array([component.certainty for component in answers.components] + [0.0], np.float32)
     taken = np.array([number in accepted for number in range(len(answers.components))] + [False])
     best = np.where(taken[numbers], np.float32(0), certainty[numbers] / 2)
-    best[numbers < 0] = np.inf  # crumbs were not asked about: they stay
+    best[numbers < 0] = np.inf  # components too small for prompts stay unchanged
     new, covered = labels.copy(), np.zeros(labels.shape, bool)
     for number in steps(sorted(accepted)):
         step(1.0, "putting masks together")
@@ -133,7 +133,7 @@ def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Ste
 def reports(
     answers: Answers, accepted: Collection[int], names: Sequence[str], size: Size
 ) -> tuple[ComponentReport, ...]:
-    """One line for each component, in pixels of labels of (H, W)."""
+    """Return one report for each component, in pixels of labels of (H, W)."""
     lines = []
     down, across = (whole / small for whole, small in zip(size, answers.numbers.shape, strict=True))
     for component in answers.components:
@@ -157,27 +157,27 @@ def reports(
 
 def _why_not(quality: float, agrees: float) -> str:
     if quality < LEAST_QUALITY:
-        return f"the model rates its mask {quality:.2f}, below {LEAST_QUALITY}"
+        return f"the predicted IoU of the mask is {quality:.2f}, below {LEAST_QUALITY}"
     if agrees < LEAST_AGREEMENT:
         return f"the mask overlaps the component by {agrees:.2f}, below {LEAST_AGREEMENT}"
-    return "left out by choice"
+    return "left out by the user"
 
 
 def full_size(
     logits: Tensor, cover: tuple[float, float], size: Size
 ) -> tuple[tuple[slice, slice], npt.NDArray[np.float32]]:
-    """The part of a picture of (H, W) where a mask may lie, and its logits there."""
+    """Return the box of a mask in a picture of (H, W), with a margin, and the mask's logits within it."""
     inside = (logits > 0).numpy()
     if not inside.any():
         return np.s_[:0, :0], np.zeros((0, 0), np.float32)
     steps = [whole / small / part for whole, small, part in zip(size, logits.shape, cover, strict=True)]
     filled = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]
-    # One cell more all around: between cells a mask reaches half a cell further.
+    # Add one cell on every side: interpolation between cells extends a mask by half a cell.
     low = [max(0, int(at[0]) - 1) for at in filled]
     high = [min(count, int(at[-1]) + 2) for at, count in zip(filled, logits.shape, strict=True)]
     top, left = (int(np.floor(at * step)) for at, step in zip(low, steps, strict=True))
     bottom, right = (min(whole, int(np.ceil(at * step))) for at, step, whole in zip(high, steps, size, strict=True))
-    # Sampled at the centres of full-size pixels, as if the whole mask were enlarged and then cut.
+    # Sample at the centres of full-size pixels: the same values as enlarging the whole mask and cropping it.
     y = (torch.arange(top, bottom) + 0.5) / size[0] * cover[0] * 2 - 1
     x = (torch.arange(left, right) + 0.5) / size[1] * cover[1] * 2 - 1
     places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
@@ -186,13 +186,13 @@ def full_size(
 
 
 def give_away(labels: Labels, coarse: Labels, released: npt.NDArray[np.bool_]) -> Labels:
-    """Fill released pixels, (H, W) bool, with the nearest settled class that is not their old one."""
+    """Give released pixels, (H, W) bool, the label of the nearest pixel that is neither released nor of their class."""
     new = labels.copy()
     for old in np.unique(coarse[released]):
         wanted = released & (coarse == old)
         source = ~released & (labels != old)
         if not source.any():
-            continue  # nothing else is in the picture: the old class stays
+            continue  # no other class in the picture: the old class stays
         box = _around(wanted, source)
         nearest = ndimage.distance_transform_edt(~source[box], return_distances=False, return_indices=True)
         rows, columns = nearest[:, wanted[box]]
@@ -201,7 +201,7 @@ def give_away(labels: Labels, coarse: Labels, released: npt.NDArray[np.bool_]) -
 
 
 def _around(wanted: npt.NDArray[np.bool_], source: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """A box about the wanted pixels with a margin as wide as they are, or everything where that holds no source."""
+    """Return a box around the wanted pixels, with a margin of their extent; the whole map if it has no source pixel."""
     rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
     tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
     box = np.s_[max(0, rows[0] - tall) : rows[-1] + tall + 1, max(0, columns[0] - wide) : columns[-1] + wide + 1]
@@ -209,19 +209,19 @@ def _around(wanted: npt.NDArray[np.bool_], source: npt.NDArray[np.bool_]) -> tup
 
 
 SMALLEST = 0.004
-"""Share of the picture below which a component is left as it is."""
+"""Minimum component area, as a share of the picture; smaller components are not refined."""
 
 
 @dataclass(frozen=True, eq=False)
 class Component:
-    """One component.
+    """Connected component of a label map.
 
     Attributes:
-        number: its value in the map of components.
-        label: its class.
+        number: value in the map of components.
+        label: index of the class.
         box: (left, top, right, bottom) in pixels, right and bottom exclusive.
         mask: (bottom - top, right - left) bool.
-        point: (x, y), the pixel of the component that is farthest from its rim.
+        point: (x, y) of the component's pixel that is farthest from its boundary.
         certainty: mean confidence in [0, 1].
     """
 
@@ -234,7 +234,7 @@ class Component:
 
     @property
     def area(self) -> int:
-        """Pixels."""
+        """Area in pixels."""
         return int(self.mask.sum())
 
 
@@ -243,17 +243,16 @@ def split(
     confidence: npt.NDArray[np.floating],
     regions: npt.NDArray[np.integer] | None = None,
 ) -> tuple[list[Component], npt.NDArray[np.int32]]:
-    """Cut a label map into components that hang together, corners included.
+    """Split a label map into connected components, with 8-connectivity.
 
     Args:
         labels: (H, W).
         confidence: (H, W).
-        regions: (H, W); given, components of different regions are different components, so that things of one class
-            that touch can be told apart.
+        regions: (H, W); if given, components are also split between regions, to separate touching objects of one class.
 
     Returns:
-        components of at least `SMALLEST` of the picture, largest first, and (H, W) their numbers from 0, -1 where there
-        is none. Neither depends on how classes are numbered.
+        The components of at least `SMALLEST` of the picture, largest first, and an (H, W) map of their numbers from 0,
+        with -1 for none. Neither depends on the numbering of the classes.
     """
     components = np.full(labels.shape, -1, np.int32)
     found: list[Component] = []
@@ -290,7 +289,7 @@ def split(
 
 
 def _deepest(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """(x, y) of the pixel farthest from the rim; the picture's own rim counts."""
+    """Return (x, y) of the pixel farthest from the mask's boundary; the border of the array counts as boundary."""
     inside = np.pad(mask, 1).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     y, x = divmod(int(depth.argmax()), mask.shape[1])

@@ -1,4 +1,4 @@
-"""The refiners by name, all with one contract: result + picture -> result with a report."""
+"""Refiners by name, all with the same interface: result + picture -> result with a report."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ NONE, EDGES = "none", "edges"
 FREE = (NONE, EDGES)
 """Refiners that need no weights."""
 SAMS = (sam_checkpoints.NANO, *sam_checkpoints.PUBLISHED)
-"""Refiners that are one SAM each, with weights of its own."""
+"""Refiners that use one SAM each, with its own weights."""
 NANO_THEN_EDGES = "sam-nano+edges"
-"""The embedded SAM says which pixels belong together, the picture's edges where exactly they end."""
+"""Two steps: the embedded SAM segments the components, then their boundaries move to the edges of the picture."""
 REFINERS = (*FREE, sam_checkpoints.NANO, NANO_THEN_EDGES, *sam_checkpoints.PUBLISHED)
 KEPT_MODELS = 2
 
@@ -46,17 +46,16 @@ def refine(
     """Refine the boundaries of a result.
 
     Args:
-        result: of `Segmenter.segment`.
-        image: the picture, in the frame of `result.labels` (paper presets label a crop).
+        result: result of `Segmenter.segment`.
+        image: picture in the frame of `result.labels` (a crop under paper presets).
         refiner: one of `REFINERS`.
-        mode: one of `MODES`; only SAM has them, and None is its "prompts".
-        checkpoint: SAM's weights; None takes those in the repository, the hub's cache or the hub.
-        device: for SAM.
+        mode: one of `MODES`, for SAM only; None means "prompts".
+        checkpoint: weights of SAM; None uses the repository, the hub's cache or the hub.
+        device: device of SAM.
 
     Raises:
-        InputError: an unknown name, something for SAM where another was named, or a picture of another size than the
-            labels.
-        WeightsError: SAM's weights cannot be had.
+        InputError: an unknown name, an option of SAM for another refiner, or a picture of another size than the labels.
+        WeightsError: the weights of SAM are not available.
     """
     return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, read_image(image))
 
@@ -65,13 +64,12 @@ def load_refiner(
     name: str, *, mode: str | None = None, checkpoint: str | Path | None = None, device: str = "cpu",
     progress: Step | None = None, working: Working | None = None,
 ) -> Refiner:  # fmt: skip
-    """A refiner that is ready to work; arguments and errors as for `refine`.
+    """Load a refiner; arguments and errors as for `refine`.
 
     Args:
-        name: as there, and so on.
-        progress: told about a download.
-        working: a smaller copy of the result and the picture, which SAM is asked about instead; what was asked about it
-            before is not asked again.
+        name: one of `REFINERS`; mode, checkpoint and device also as for `refine`.
+        progress: progress callback for a download.
+        working: smaller copy of the result and the picture, as the input of SAM instead; cached answers are reused.
     """
     expect_one_of("refiner", name, REFINERS)
     if mode is not None:
@@ -87,12 +85,12 @@ def load_refiner(
 
 
 def is_here(name: str) -> bool:
-    """Whether a refiner needs no download."""
+    """Return whether a refiner needs no download."""
     return name in FREE or sam_checkpoints.is_here(sam_checkpoints.NANO if name == NANO_THEN_EDGES else name)
 
 
 def forget_pictures() -> None:
-    """Drop what loaded refiners keep of pictures."""
+    """Clear the cached embeddings and answers of all loaded refiners."""
     for refiner in list(_LOADED.values()):
         refiner.forget()
 
@@ -100,14 +98,14 @@ def forget_pictures() -> None:
 def loaded_sam(
     name: str, checkpoint: str | None = None, *, device: str = "cpu", progress: Step | None = None
 ) -> SamRefiner:
-    """One of `SAMS`, loaded once for everybody; arguments and errors as for `load_refiner`."""
+    """Return one of `SAMS`, loaded once for all callers; arguments and errors as for `load_refiner`."""
     from cliptrase_core.refine.by_sam import SamRefiner
 
     key = (name, checkpoint, device)
     path = None if checkpoint is None else Path(checkpoint)
     if key not in _LOADED and checkpoint is None and name in sam_checkpoints.PUBLISHED:
-        path = sam_checkpoints.fetch(name, progress)  # before the lock: others need not wait for a download
-    with holding(_LOCK):  # two people who ask at once share one model
+        path = sam_checkpoints.fetch(name, progress)  # before the lock, so that others need not wait
+    with holding(_LOCK):  # concurrent callers share one model
         if key not in _LOADED:
             _LOADED[key] = SamRefiner(sam_checkpoints.load_sam(name, path, device=device))
         _LOADED.move_to_end(key)
@@ -119,7 +117,7 @@ def loaded_sam(
 def _nothing(
     result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
 ) -> Refined:
-    """Nothing changes."""
+    """Return the result without changes, with a report."""
     del step
     _expect_nothing(NONE, keep=keep)
     expect_frame(result, image)
@@ -129,7 +127,7 @@ def _nothing(
 def _edges(
     result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
 ) -> Refined:
-    """Boundaries move to the picture's own edges."""
+    """Move boundaries to the edges of the picture."""
     _expect_nothing(EDGES, keep=keep)
     expect_frame(result, image)
     start = time.perf_counter()
@@ -139,7 +137,7 @@ def _edges(
 
 
 def _then_edges(sam: Refiner) -> Refiner:
-    """A SAM whose boundaries then move to the picture's own edges."""
+    """Return a refiner that runs a SAM and then moves the boundaries to the edges of the picture."""
 
     def run(
         result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
@@ -161,11 +159,14 @@ def _then_edges(sam: Refiner) -> Refiner:
 
 
 def _expect_nothing(name: str, **given: object) -> None:
-    """Raise InputError where something was given that only SAM heeds."""
+    """Raise InputError if an option is given that only SAM uses."""
     for what, value in given.items():
         if value is not None:
             raise InputError(
                 explain(
-                    what, expected=f"nothing: {name} has none", got=repr(value)[:80], remedy="Leave it, or name a SAM."
+                    what,
+                    expected=f"no value: {name} has none",
+                    got=repr(value)[:80],
+                    remedy="Leave it out, or choose a SAM.",
                 )
             )

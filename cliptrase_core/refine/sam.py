@@ -1,4 +1,4 @@
-"""SAM as `segment_anything` builds it: shapes, pictures and prompts in, masks out. Nothing here knows of words."""
+"""SAM models of `segment_anything`: architectures, picture embeddings, and masks from prompts. Independent of words."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from cliptrase_core.io.geometry import Size
 
 PATCH = 16
 SURE = 8.0
-"""Logit of a first guess where it is sure; sam-nano's training used the same. Outside the picture it is minus this."""
+"""Largest logit of a mask prompt, as in the training of sam-nano. Outside the picture the logit is -SURE."""
 
 Step = Callable[[float, str], None]
-"""Told (share in [0, 1], what happens); raises to stop the work."""
+"""Progress callback (share in [0, 1], text); an exception that it raises stops the work."""
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """What SAM sees in one picture.
+    """SAM's embedding of one picture.
 
     Attributes:
-        values: (1, D, g, g).
+        values: (1, D, g, g), features of the image encoder.
         size: (height, width) of the picture.
-        scale: picture pixels times this are pixels of SAM's frame, the same in both directions.
+        scale: factor from pixels of the picture to pixels of SAM's frame, the same in both directions.
     """
 
     values: Tensor
@@ -43,12 +43,12 @@ class Embedding:
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """One question for each of P components, in pixels of the picture.
+    """Prompts for P components, in pixels of the picture.
 
     Attributes:
-        points: (P, 2) x, y; inside.
-        boxes: (P, 4) left, top, right, bottom.
-        masks: (P, h, w) logits of a first guess, for all cells of 4 x 4 pixels of SAM's frame that the picture touches.
+        points: (P, 2), x and y of a point inside the component.
+        boxes: (P, 4), left, top, right, bottom.
+        masks: (P, h, w), logits of a coarse mask, for all cells of 4 x 4 pixels of SAM's frame that the picture meets.
     """
 
     points: Tensor
@@ -57,17 +57,17 @@ class Prompts:
 
 
 class Sam:
-    """One loaded SAM; threads may share it."""
+    """Loaded SAM model; threads may share it."""
 
     def __init__(self, model: Any, name: str) -> None:
         """Wrap a `segment_anything.modeling.Sam` in eval mode."""
         self.model, self.name = model, name
         self.side = int(model.image_encoder.img_size)
-        self._lock = threading.Lock()  # one picture at a time: two would take twice as long and twice the memory
+        self._lock = threading.Lock()  # one picture at a time: two would take twice the time and the memory
 
     @torch.inference_mode()
     def embed(self, image: npt.NDArray[np.uint8], step: Step = lambda share, text: None) -> Embedding:
-        """Encode a picture, (H, W, 3); `step` is told about every block, so that it can stop the work."""
+        """Encode a picture, (H, W, 3); `step` is called before every block, so that it can stop the work."""
         size = int(image.shape[0]), int(image.shape[1])
         scale = self.side / max(size)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
@@ -83,16 +83,16 @@ class Sam:
         return Embedding(values, size, scale)
 
     def filled(self, size: Size) -> Size:
-        """(height, width) of the part of SAM's frame that a picture fills."""
+        """Return the (height, width) of a picture in SAM's frame, without the padding."""
         scale = self.side / max(size)
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
     @torch.inference_mode()
     def answer(self, seen: Embedding, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """Masks of all prompts at once.
+        """Compute the masks of all prompts in one decoder call.
 
         Returns:
-            (P, h, w) logits of cells like those of `Prompts.masks`; (P,) predicted IoU, 0 where it is no number.
+            (P, h, w) logits for the same cells as `Prompts.masks`; (P,) predicted IoU, with 0 for NaN.
         """
         model, device = self.model, self.model.device
         quarter = self.side // 4
@@ -109,16 +109,16 @@ class Sam:
             image_pe=model.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=False,  # point, box and first guess together mean one thing
+            multimask_output=False,  # point, box and mask together are unambiguous
         )
         return logits[:, 0, :h, :w].float().cpu(), quality[:, 0].float().cpu().nan_to_num(0.0)
 
     @torch.inference_mode()
     def at_point(self, seen: Embedding, x: float, y: float) -> tuple[Tensor, Tensor]:
-        """Masks of what lies at one point, (x, y) in pixels of the picture: part, whole and more, in no fixed order.
+        """Compute three masks for one point, (x, y) in pixels of the picture: part, whole and more, in no fixed order.
 
         Returns:
-            (3, h, w) logits of cells as those of `answer`; (3,) predicted IoU, 0 where it is no number.
+            (3, h, w) logits for cells as in `answer`; (3,) predicted IoU, with 0 for NaN.
         """
         model, device = self.model, self.model.device
         point = (torch.tensor([[[x, y]]], dtype=torch.float32) * seen.scale).to(device)
@@ -128,7 +128,7 @@ class Sam:
             image_pe=model.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=True,  # a point alone may mean a sleeve, a coat or a person
+            multimask_output=True,  # a point alone is ambiguous: a sleeve, a coat or a person
         )
         h, w = (-(-side // 4) for side in self.filled(seen.size))
         return logits[0, :, :h, :w].float().cpu(), quality[0].float().cpu().nan_to_num(0.0)
@@ -140,16 +140,16 @@ class Sam:
         settings: Mapping[str, float],
         step: Step = lambda share, text: None,
     ) -> list[npt.NDArray[np.bool_]]:
-        """Every mask that a grid of points finds, (H, W) bool each.
+        """Return all masks that a grid of points finds, (H, W) bool each.
 
         Args:
-            image: the picture that was embedded.
-            seen: its embedding.
-            settings: keywords of `SamAutomaticMaskGenerator`.
-            step: told before every batch of points, so that it can stop the work.
+            image: picture of the embedding.
+            seen: embedding of the picture.
+            settings: keyword arguments of `SamAutomaticMaskGenerator`.
+            step: progress callback, called before every batch of points, so that it can stop the work.
 
         Raises:
-            WeightsError: torchvision does not fit torch, so that masks cannot be told apart.
+            WeightsError: torchvision does not fit torch, so that duplicate masks cannot be removed (NMS).
         """
         try:
             from segment_anything import SamAutomaticMaskGenerator, SamPredictor
@@ -167,18 +167,18 @@ class Sam:
             ) from error
 
         class Reembedded(SamPredictor):  # type: ignore[misc]
-            """Takes the embedding that is there already."""
+            """Predictor that uses the existing embedding."""
 
             def set_image(self, image: npt.NDArray[np.uint8], image_format: str = "RGB") -> None:
-                """Nothing is encoded."""
+                """Set the existing embedding; encode nothing."""
                 del image_format
                 self.original_size, self.input_size = image.shape[:2], filled
                 self.features, self.is_image_set = seen.values, True
 
             def predict_torch(self, *asked: Any, **options: Any) -> Any:
-                """Likewise, with a sign of life."""
+                """Predict as the base class does; check for cancellation and report progress first."""
                 check()
-                step(0.0, "looking for masks")
+                step(0.0, "computing masks")
                 return super().predict_torch(*asked, **options)
 
         filled = self.filled(seen.size)
@@ -191,13 +191,13 @@ class Sam:
 def _teller(step: Step, share: float) -> Callable[..., None]:
     def tell(*_: object) -> None:
         check()
-        step(share, "looking")
+        step(share, "encoding the picture")
 
     return tell
 
 
 def build_sam(config: Mapping[str, Any]) -> Any:
-    """A small `segment_anything.modeling.Sam` with random weights.
+    """Build a small `segment_anything.modeling.Sam` with random weights.
 
     Args:
         config: image_size (pixels, a multiple of 16), width, depth and heads of the encoder, decoder_width.
@@ -227,7 +227,7 @@ def build_sam(config: Mapping[str, Any]) -> Any:
 
 
 def build_large(name: str) -> Any:
-    """`vit_b`, `vit_l` or `vit_h` as Meta published it, with random weights."""
+    """Build `vit_b`, `vit_l` or `vit_h` with the architecture that Meta published and random weights."""
     from segment_anything import sam_model_registry
 
     return sam_model_registry[name]()

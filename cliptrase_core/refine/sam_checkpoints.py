@@ -1,4 +1,4 @@
-"""SAM's weights: from the repository, a file, the hub's cache or the hub."""
+"""Weights of SAM: from the repository, a file, the hub's cache or the hub."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from cliptrase_core.refine.sam import Sam, build_large, build_sam
 
 NANO = "sam-nano"
 FOLDER = asset("sam-nano")
-COLOURS = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}  # SAM's own
+COLOURS = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}  # SAM's normalisation
 REPOSITORY = "ybelkada/segment-anything"  # Meta's own files
 
 
 @dataclass(frozen=True)
 class Published:
-    """A checkpoint of Meta's (github.com/facebookresearch/segment-anything).
+    """Checkpoint published by Meta (github.com/facebookresearch/segment-anything).
 
     Attributes:
-        file: its name.
-        sha256: of its content.
-        megabytes: to fetch.
-        width: of the encoder, by which a file is told from the others.
+        file: file name.
+        sha256: SHA-256 of the content.
+        megabytes: size of the download in MB.
+        width: width of the encoder, which distinguishes the three models.
     """
 
     file: str
@@ -61,17 +61,17 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
 
 
 def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "cpu") -> Sam:
-    """A SAM that is ready to answer.
+    """Load a SAM in eval mode.
 
     Args:
         name: "sam-nano", "vit_b", "vit_l" or "vit_h".
-        checkpoint: a file in Meta's format or .safetensors; None looks into the hub's cache, then asks the hub.
-        device: as torch names it.
+        checkpoint: file in Meta's format or .safetensors; None uses the hub's cache, then the hub.
+        device: torch device name.
 
     Raises:
         InputError: torch does not have the device.
-        WeightsError: no such file, one that is damaged, of another model or with more than tensors in it; no answer
-            from the hub, or a download that is not what Meta published.
+        WeightsError: the file is missing, damaged, of another model, or contains more than tensors; the hub does not
+            answer, or the download differs from the file that Meta published.
     """
     target = device_by_name(device)
     if name == NANO:
@@ -79,9 +79,9 @@ def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "
             raise WeightsError(
                 explain(
                     NANO,
-                    expected="its own weights in the repository",
+                    expected="no checkpoint: it has its own weights",
                     got="a checkpoint",
-                    remedy="Name vit_b, vit_l or vit_h for a file of Meta's.",
+                    remedy="Choose vit_b, vit_l or vit_h for a checkpoint of Meta's.",
                 )
             )
         model = _nano(FOLDER)
@@ -92,7 +92,7 @@ def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "
 
 
 def is_here(name: str) -> bool:
-    """Whether a model needs no download."""
+    """Return whether a model needs no download."""
     if name == NANO:
         return (FOLDER / "model.safetensors").is_file()
     return hub.find_file(REPOSITORY, _place(name)) is not None
@@ -119,11 +119,11 @@ def _nano(folder: Path) -> Any:
 
 def _large(name: str, path: Path) -> Any:
     tensors = read_checkpoint(path).tensors
-    with torch.device("meta"):  # its random weights would take seconds and as much memory again
+    with torch.device("meta"):  # random weights would take seconds and the same memory again
         model = build_large(name)
     check_fit(tensors, model.state_dict(), file=path.name, architecture=f"SAM {name}", alike=_alike)
     model.load_state_dict(tensors, assign=True)
-    for buffer, values in COLOURS.items():  # not in the file, so not there yet
+    for buffer, values in COLOURS.items():  # not in the file
         model.register_buffer(buffer, torch.tensor(values).view(-1, 1, 1), persistent=False)
     return model
 
@@ -139,18 +139,18 @@ def _place(name: str) -> str:
 
 
 def fetch(name: str, progress: hub.Progress | None = None) -> Path:
-    """The file of one of `PUBLISHED`, from the hub's cache or the hub; loads nothing.
+    """Return the path of one of `PUBLISHED`, from the hub's cache or the hub; does not load it.
 
     Args:
         name: "vit_b", "vit_l" or "vit_h".
-        progress: told about a download; what it raises ends it.
+        progress: progress callback for a download; an exception that it raises ends the download.
 
     Raises:
-        WeightsError: no answer from the hub, or a download that is not what Meta published.
+        WeightsError: the hub does not answer, or the download differs from the file that Meta published.
     """
     cached = hub.find_file(REPOSITORY, _place(name))
     path = cached or hub.fetch_file(REPOSITORY, (_place(name),), f"SAM {name}", progress)
-    # Also of what lay in the cache: a program that was ended after a download has not looked at it.
+    # Check cached files too: a program that was stopped after a download has not checked it.
     if sha256(path) != PUBLISHED[name].sha256:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)

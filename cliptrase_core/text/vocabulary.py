@@ -1,9 +1,9 @@
-"""Vocabularies: classes, their synonyms, background words, and those of data sets that come with the package.
+"""Vocabularies: classes, their synonyms and background words; also the vocabularies of data sets in the package.
 
 Grammar: `;` or a new line separates classes, `,` inside a class separates synonyms (the first is shown); in a
 text with neither, `,` separates classes. `| background: a, b` after the classes, or an entry that starts with
-`background:` (up to the end of its line), names background words. The name of a data set in place of
-the classes stands for its words. Other layouts, as people paste them, are taken for what `typed` says.
+`background:` (up to the end of its line), names background words. The name of a data set instead of classes
+selects its words. `parsing` reads other layouts, as people paste them.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ MAX_CLASSES = 1_500
 MAX_SYNONYMS = 64
 MAX_BACKGROUND = 500
 MAX_WORD = 300
-"""The longest entry of ade847 has 113 characters."""
+"""Limit of characters in a word; the longest entry of ade847 has 113 characters."""
 MAX_NOTES = 50
 
 MANY_SYNONYMS = 12
-"""More of them are seldom meant: the most that a data set's class has in published lists is 8."""
+"""Number above which synonyms are seldom intended: a data set's class has at most 8 in published lists."""
 
 _SEPARATORS = re.compile(r"[;,|\s]+")
 _KEY = re.compile(rf"(?:[-*•][ \t]+)?{BACKGROUND}[ \t]*[:\uff1a]", re.IGNORECASE)
-_UNDERLINED = re.compile(rf"^_+{BACKGROUND}_+$", re.IGNORECASE)  # LabelMe's and PASCAL's way to write it
+_UNDERLINED = re.compile(rf"^_+{BACKGROUND}_+$", re.IGNORECASE)  # spelling of LabelMe and PASCAL
 # Joiners shape Persian, Indic scripts and emoji: kept for display, ignored when words are compared.
 _JOINERS = re.compile("[\u200c\u200d\ufe0e\ufe0f]")
 
 
 @dataclass(frozen=True)
 class WordGroup:
-    """A class: the name that is shown and every word that means it, the name first."""
+    """A class: its shown name, and all its words (the name first, then the synonyms)."""
 
     name: str
     prompts: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check that there is something to compare the picture with."""
+        """Check that there is at least one word."""
         if not self.prompts:
             raise InputError(explain("class", expected="at least one word", got="none", remedy="Give it its own name."))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a picture is divided among.
+    """Classes and background words for the segmentation of a picture.
 
     Attributes:
-        classes: in the order of the labels, at least one.
+        classes: classes in the order of the labels, at least one.
         background: words that all share the label after the last class.
-        notes: what was taken for what, what became of words that were merged or dropped, and what a lone class
-            does; not compared by `==`.
+        notes: remarks on the interpretation of the text, on merged or dropped words, and on a single class; not
+            compared by `==`.
     """
 
     classes: tuple[WordGroup, ...]
@@ -67,7 +67,7 @@ class Vocabulary:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        """Check that there is a class; of a lone one, whoever made it, a note says that it takes everything."""
+        """Check that there is a class. If there is only one, add a note that it takes the whole picture."""
         if not self.classes:
             raise refuse("at least one class", "none", EXAMPLE)
         alone = _alone(self.classes[0])
@@ -76,7 +76,7 @@ class Vocabulary:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """Every word, P in all: the classes' in order, then the background's."""
+        """All P words: those of the classes in order, then the background words."""
         return tuple(word for group in self.classes for word in group.prompts) + self.background
 
     @property
@@ -92,14 +92,14 @@ class Vocabulary:
 
     @property
     def notes_beside_others(self) -> tuple[str, ...]:
-        """The notes where something else competes too: a lone class does not take everything then."""
+        """Notes for use beside further labels: without the note that a single class takes the whole picture."""
         return tuple(note for note in self.notes if note != _alone(self.classes[0]))
 
     @cached_property
     def text(self) -> str:
         """One line that `parse_vocabulary` reads back as this vocabulary.
 
-        Every parsed vocabulary comes back equal, while its text keeps within `MAX_CHARACTERS`. In one that was
+        A parsed vocabulary is read back as an equal one, if its text is within `MAX_CHARACTERS`. In a vocabulary
         built by hand, separators inside words (which the grammar cannot express) become spaces.
         """
         for name in sorted(DATASETS, key=lambda name: -len(dataset_vocabulary(name).background)):
@@ -112,19 +112,19 @@ class Vocabulary:
         line = "; ".join(", ".join(words) for words in classes)
         background = [_plain(word) for word in self.background]
         end = f" | {BACKGROUND}: " + ", ".join(background) if background else ""
-        # ";" keeps a lone class from being read as several or as a data set, ";;" words from being read as a layout.
+        # ";": a single class is not read as several or as a data set. ";;": words are not read as a layout.
         texts = [f"{line}{mark}{end}" for mark in ("", ";", VERBATIM)]
         return next((text for text in texts[:-1] if _reads_back(text, classes, background)), texts[-1])
 
 
 def parse_vocabulary(text: str) -> Vocabulary:
-    """Read a vocabulary as a person writes or pastes it; see the grammar at the top of this file, and `typed`.
+    """Read a vocabulary as a person writes or pastes it; see the grammar at the top of this file, and `parsing`.
 
     Words are compared by their folded form (NFKC, case folded) and shown as written. A class that is named twice
-    is one class with the synonyms of both; a synonym that is another class's name, or already a synonym of an
-    earlier class, is dropped; a background word that belongs to a class stays there; a class named "background" is
-    the background, where there are words for that too. Each of these leaves a note, and so does a layout that is
-    not the grammar's. Empty entries are skipped in silence, as are repeated words within a class.
+    is one class with the synonyms of both. A synonym is dropped if it is another class's name or already a synonym
+    of an earlier class. A background word is dropped if it belongs to a class. A class named "background" is united
+    with the background words, if there are any. Each of these adds a note, and so does a layout other than the
+    grammar. Empty entries and repeated words within a class are skipped without a note.
 
     Raises:
         InputError: no text, no class, an unknown section, or more than the limits of this module allow.
@@ -153,14 +153,14 @@ def parse_vocabulary(text: str) -> Vocabulary:
 
 
 def vocabulary_of(classes: Iterable[str | Sequence[str]] | Mapping[str, str | Sequence[str]]) -> Vocabulary:
-    """A vocabulary from a list: each entry is a class, "cat, kitten" or ["cat", "kitten"] one with a synonym.
+    """Build a vocabulary from a list: each entry is a class; "cat, kitten" or ["cat", "kitten"] has a synonym.
 
     Args:
-        classes: in order; an entry that starts with "background:" names background words; a mapping gives each name its
-            synonyms.
+        classes: entries in order; one that starts with "background:" names background words; a mapping has the synonyms
+            of each name.
 
     Raises:
-        InputError: an entry that is no text, or what `parse_vocabulary` raises.
+        InputError: an entry that is not a text, or any error of `parse_vocabulary`.
     """
     if isinstance(classes, Mapping):
         classes = [[name, *([more] if isinstance(more, str) else more or ())] for name, more in classes.items()]
@@ -176,7 +176,7 @@ def vocabulary_of(classes: Iterable[str | Sequence[str]] | Mapping[str, str | Se
 
 @cache
 def dataset_vocabulary(name: str) -> Vocabulary:
-    """Words of a data set as published: each entry is one prompt, even with commas; repeated words stay.
+    """Return the words of a data set as published: each entry is one prompt, even with commas; repetitions stay.
 
     Raises:
         InputError: there is no such data set.
@@ -196,7 +196,7 @@ def dataset_vocabulary(name: str) -> Vocabulary:
 
 
 def _checked(text: str) -> str:
-    """A text that is not too long."""
+    """Check the type and the length of a text; return it cleaned."""
     if not isinstance(text, str):
         raise refuse("a text", type(text).__name__, EXAMPLE)
     if len(text) > MAX_CHARACTERS:
@@ -205,7 +205,7 @@ def _checked(text: str) -> str:
 
 
 def _dataset_called(text: str) -> tuple[str | None, str]:
-    """The data set that a text names, and a note where the name is not ours."""
+    """Return the data set that a text names, or None, and a note if the text is another name for it."""
     text = text.strip().casefold()
     name = dataset_called(text)
     if not name or name == text:
@@ -216,7 +216,7 @@ def _dataset_called(text: str) -> tuple[str | None, str]:
 
 
 def _with_background(base: Vocabulary, words: Iterable[str], note: str) -> Vocabulary:
-    """A data set's words, perhaps with further background words and a note on its name."""
+    """Return a data set's vocabulary with further background words and a note on its name, if there are any."""
     notes: dict[str, None] = dict.fromkeys([note] if note else [])
     groups = {_fold(group.name): {_fold(word): word for word in group.prompts} for group in base.classes}
     own = [word for word in _words(words) if word and word not in base.background]
@@ -228,7 +228,7 @@ def _with_background(base: Vocabulary, words: Iterable[str], note: str) -> Vocab
 
 
 def _reads_back(text: str, classes: list[list[str]], background: list[str]) -> bool:
-    """Whether the layout and the grammar give these words again; what folding and merging do is settled before."""
+    """Return whether a text is parsed into these words again; folding and merging were done before."""
     typed = read_typed(clean(text))
     found = [words for words in ([word for word in _words(entry) if word] for entry in typed.classes) if words]
     own = [[" ".join(word.split()) for word in words] for words in classes]
@@ -237,7 +237,7 @@ def _reads_back(text: str, classes: list[list[str]], background: list[str]) -> b
 
 
 def _folded(entry: Iterable[str]) -> dict[str, str]:
-    """Words of a class, folded -> as written."""
+    """Return the words of a class as written, by their folded form."""
     words: dict[str, str] = {}
     for word in _words(entry):
         words.setdefault(_fold(word), word)
@@ -257,7 +257,7 @@ def _words(raw: Iterable[str]) -> list[str]:
 
 
 def _merge(entries: Iterable[dict[str, str]], notes: dict[str, None]) -> dict[str, dict[str, str]]:
-    """Folded name -> words of the class, no word in two classes."""
+    """Return the words of each class by its folded name; no word is in two classes."""
     groups: dict[str, dict[str, str]] = {}
     for words in entries:
         key, name = next(iter(words.items()))
@@ -266,7 +266,7 @@ def _merge(entries: Iterable[dict[str, str]], notes: dict[str, None]) -> dict[st
         group = groups.setdefault(key, {})
         for folded, word in words.items():
             group.setdefault(folded, word)
-    # Names first: whoever names a class wants it, whatever other classes list as a synonym.
+    # Names have precedence over synonyms of other classes.
     owner = {key: key for key in groups}
     for key, group in groups.items():
         for folded in list(group):
@@ -318,7 +318,7 @@ def _plain(word: str) -> str:
 
 
 def _alone(group: WordGroup) -> str:
-    """What one class does, and what to add."""
+    """Return the note that a single class takes the whole picture, with advice on further words."""
     name = group.name if len(group.name) <= 40 else "..."
     more = [word for word in ("wall", "grass", "sky") if word not in group.prompts][:2]
     note = (
@@ -326,7 +326,7 @@ def _alone(group: WordGroup) -> str:
         f'"{"; ".join([name, *more])}", or what is only background: "{name} | {BACKGROUND}: {", ".join(more)}".'
     )
     if len(group.prompts) > 1:
-        return f"{note} Its other words are synonyms: for classes of their own separate them by ;"
+        return f"{note} Its other words are synonyms. To make them classes, separate them by ;"
     words = [word for word in name.split() if word.isalpha() and word != "and"]
     return f'{note} For one class a word write "{"; ".join(words)}".' if 1 < len(words) < 7 else note
 
@@ -337,7 +337,7 @@ def _shorten(notes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
-"""Data sets whose words come with the package."""
+"""Data sets whose words are part of the package."""
 
 _ALSO_CALLED = {
     "voc20": "voc pascalvoc voc2007 voc2012 pascalvoc2007 pascalvoc2012 pascalvoc20",
@@ -355,13 +355,13 @@ _DATASET_CALLED = {alias: name for name, aliases in _ALSO_CALLED.items() for ali
 
 
 def dataset_called(text: str) -> str | None:
-    """The data set that people call so, whatever the case and the signs between: "VOC-20", "ADE 20K"."""
+    """Return the data set of a common name, or None; case and separators do not matter: "VOC-20", "ADE 20K"."""
     return _DATASET_CALLED.get(re.sub(r"[\s._-]+", "", text.casefold())) if len(text) < 40 else None
 
 
 @cache
 def dataset_entries() -> dict[str, dict[str, list[str]]]:
-    """Classes and background words of each data set, as published."""
+    """Return the classes and background words of each data set, as published."""
     source = resources.files("cliptrase_core.text").joinpath("classes.json")
     data: dict[str, dict[str, list[str]]] = json.loads(source.read_text(encoding="utf-8"))
     return data

@@ -1,7 +1,7 @@
-"""Figures for papers and slides by matplotlib: picture, maps, regions and result in one row, or one of them alone.
+"""Matplotlib figures for papers and slides: picture, maps, regions and result in one row, or one of them alone.
 
-matplotlib is imported when a figure is drawn. A figure is an object of its own, without pyplot's global state, so that
-threads and servers can draw; `figure.savefig` writes PNG at any dpi, SVG and PDF.
+Matplotlib is imported when a figure is drawn. A figure does not use the global state of pyplot, so that threads and
+servers can draw. `figure.savefig` writes PNG at any dpi, SVG and PDF.
 """
 
 from __future__ import annotations
@@ -41,30 +41,30 @@ Patch = tuple[int, int]
 OF_MAPS = ("before", "after", "difference", "affinity")
 OF_RESULT = ("regions", "coarse", "result", "confidence")
 PARTS = ("picture", *OF_MAPS, *OF_RESULT)
-"""Everything that can be drawn, in the order in which it stands by itself."""
+"""Names of all panels, in their default order."""
 BY_DEFAULT = ("picture", "before", "after", "difference", "regions", "coarse", "result")
 
 PANEL = 3.2
-"""Inches of a panel's longer side."""
+"""Longer side of a panel in inches."""
 SHEET_COLUMNS = 6
-"""Layers beside each other in `layer_sheet`."""
+"""Most layers side by side in `layer_sheet`."""
 UNIT = "\u00d7 uniform (1/N)"
 _MOST_SIDE = 2048
-"""Pixels of a picture's long side that are embedded."""
+"""Longest side of an embedded picture in pixels."""
 _MOST_NAMES = 12
-"""Classes in the legend; the rest is counted."""
+"""Most classes in the legend; the others are only counted."""
 _LONGEST_NAME = 32
 
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """What there is to draw from.
+    """Input of a figure.
 
     Attributes:
-        maps: or None.
-        result: or None.
-        image: (H, W, 3) or None.
-        patch: that looks; None for [CLS].
+        maps: attention maps, or None.
+        result: result, or None.
+        image: (H, W, 3), or None.
+        patch: (row, column) of the patch whose attention is drawn; None for [CLS].
         font: path of a font file, or None.
     """
 
@@ -76,7 +76,7 @@ class _Shown:
 
     @property
     def size(self) -> Size:
-        """(H, W) of a panel's shape."""
+        """(H, W) of the frame shared by all panels."""
         if self.image is not None:
             return self.image.shape[0], self.image.shape[1]
         if self.result is not None:
@@ -85,7 +85,7 @@ class _Shown:
 
     @property
     def has(self) -> set[str]:
-        """Parts that can be drawn."""
+        """Names of the panels that can be drawn."""
         parts = set(OF_MAPS) if self.maps is not None else set()
         parts |= {"picture"} if self.image is not None else set()
         if self.result is not None:
@@ -105,19 +105,19 @@ def figure(
 
     Args:
         shown: a result (`Refined` too), maps, or one of each.
-        parts: names from `PARTS`, or one name; None draws what there is, but affinity and confidence.
-        image: path, PIL image or (H, W, 3) uint8: what the labels speak of. Under preset auto that is the whole
-            picture, under a paper preset `encoding.seen`. Without it, maps and colours stand alone.
-        patch: (row, column) whose attention is shown; None takes [CLS].
-        title: over the row; None names model, layer, head and patch, "" leaves it out.
-        font: path of a font file for the names of classes; None takes DejaVu Sans, which has no Chinese, Japanese,
-            Korean or Indian letters. A name that the font cannot write becomes its number.
+        parts: names from `PARTS`, or one name; None draws all that are available, except affinity and confidence.
+        image: path, PIL image or (H, W, 3) uint8, in the frame of the labels: the whole picture under preset auto,
+            `encoding.model_input` under a paper preset. If None, maps and colours are drawn without the picture.
+        patch: (row, column) of the patch whose attention is shown; None selects [CLS].
+        title: title of the row; None shows model, layer, head and patch, "" shows no title.
+        font: path of a font file for class names; None uses DejaVu Sans, which has no Chinese, Japanese, Korean or
+            Indian letters. A name that the font cannot write is replaced by its number.
 
     Returns:
         `matplotlib.figure.Figure`: `.savefig(path, dpi=300)` writes .png, .svg or .pdf; notebooks show it.
 
     Raises:
-        InputError: nothing to draw, a part that is not there, an image of another size, no such patch or no such font.
+        InputError: nothing to draw, an unavailable panel, an image of another size, no such patch or no such font.
     """
     from matplotlib.figure import Figure
 
@@ -131,7 +131,7 @@ def figure(
     text = _title(given, chosen) if title is None else title
     if text:
         row.suptitle(text, fontsize="medium", parse_math=False)
-    # What IPython asks an object for: pyplot would do it for all figures, and is not imported here.
+    # IPython calls this method. pyplot would add it to all figures, but is not imported here.
     row._repr_png_ = partial(_png, row)  # type: ignore[attr-defined]
     return row
 
@@ -139,13 +139,13 @@ def figure(
 def layer_sheet(
     layers: Sequence[AttentionMaps], *, image: ImageInput | None = None, patch: Patch | None = None
 ) -> Figure:
-    """Draw what one patch looks at in every layer, before and after recovery, all maps on one scale.
+    """Draw the attention of one patch in every layer, before and after recovery, all maps on one scale.
 
-    It ends at `heatmap.MOST` at the latest: in the first layers a patch looks at its neighbours only, and a scale that
-    held those would leave the last layers dark.
+    The scale ends at `heatmap.MOST` or below: in the first layers a patch attends only to its neighbours, and a scale
+    up to those values would make the last layers dark.
 
     Args:
-        layers: maps of one picture, for instance of layer 1 to L; each one is a panel above (before) and one below.
+        layers: maps of one picture, for instance of layer 1 to L; each gives one panel above (before) and one below.
         image: as for `figure`.
         patch: as for `figure`.
 
@@ -160,7 +160,7 @@ def layer_sheet(
 
     given = [_given((one,), image, patch, None) for one in layers]
     if not given:
-        _given((), image, patch, None)  # refuses nothing
+        _given((), image, patch, None)  # raises InputError: no maps
     shares = [dict(zip(("before", "after"), _even_shares(one), strict=True)) for one in given]
     others = np.ones(shares[0]["before"].shape, bool)
     if patch is not None:
@@ -204,14 +204,14 @@ def _given(
                 "image",
                 expected=f"{results[0].size}, the frame of the labels",
                 got=str(pixels.shape[:2]),
-                remedy="Pass the picture that was segmented; paper presets label the centre crop (`encoding.seen`).",
+                remedy="Pass the segmented picture; with a paper preset its centre crop, `encoding.model_input`.",
             )
         )
     if patch is not None:
         if not maps:
             remedy = "Pass the maps of `inspect` too."
             raise InputError(explain("patch", expected="none without maps", got=repr(patch), remedy=remedy))
-        maps[0].token(*_pair(patch))  # refuses what lies outside
+        maps[0].token(*_pair(patch))  # raises for a patch outside the grid
     return _Shown(maps[0] if maps else None, results[0] if results else None, pixels, patch, font)
 
 
@@ -244,13 +244,13 @@ def _picture(axes: Axes, given: _Shown) -> None:
 
 
 def _attention(axes: Axes, given: _Shown, *, part: str) -> None:
-    """Before or after recovery, both on one scale; or their difference."""
+    """Draw the map before or after recovery, both on one scale, or their difference."""
     from matplotlib.colors import ListedColormap
 
     before, after = _even_shares(given)
     others = np.ones(before.shape, bool)
     if given.patch is not None:
-        others[given.patch] = before.size == 1  # a patch may look at itself far more than at the rest
+        others[given.patch] = before.size == 1  # a patch may attend to itself far more than to others
     if part == "difference":
         most = float(np.abs(after - before)[others].max()) or 1.0
         values, ends, colours = after - before, (-most, most), SIGNED_TABLE
@@ -301,7 +301,7 @@ def _labels(axes: Axes, given: _Shown, *, coarse: bool = False) -> None:
         swatches, texts, loc="upper center", bbox_to_anchor=place, ncols=columns, frameon=False, prop=letters
     )
     for text in box.get_texts():
-        text.set_parse_math(False)  # "$" in a class is a dollar
+        text.set_parse_math(False)  # "$" in a class name starts no formula
 
 
 def _regions(axes: Axes, given: _Shown) -> None:
@@ -338,16 +338,16 @@ _PAINTERS: dict[str, Callable[[Axes, _Shown], None]] = {
 }
 
 
-# Their parts
+# Helpers of the panels
 
 
 def _heat(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], colours: Colormap, label: str) -> None:
-    """A map over the picture in grey, with its colour bar."""
+    """Draw a map over the picture in grey, with a colour bar."""
     _bar(axes, _lay(axes, given, values, ends, colours), label)
 
 
 def _lay(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], colours: Colormap) -> AxesImage:
-    """A map over the picture in grey."""
+    """Draw a map over the picture in grey."""
     alpha = 1.0
     if given.image is not None:
         axes.imshow(_small(in_grey(given.image)), extent=_extent(given))
@@ -367,7 +367,7 @@ def _bar(axes: Axes, shown: AxesImage, label: str) -> None:
 
 
 def _mark(axes: Axes, given: _Shown, *, with_global: bool = True) -> None:
-    """The patch that looks in red, global patches in white."""
+    """Outline the selected patch in red and the global patches in white."""
     from matplotlib.patches import Rectangle
 
     if given.maps is None:
@@ -383,7 +383,7 @@ def _mark(axes: Axes, given: _Shown, *, with_global: bool = True) -> None:
 
 
 def _even_shares(given: _Shown) -> tuple[Floats, Floats]:
-    """What the patch or [CLS] looks at before and after recovery: (h, w) each, 1 where it is uniform (1/N)."""
+    """Return the attention of the patch or [CLS] before and after recovery: (h, w) each, 1 is uniform (1/N)."""
     grid = _grid(given)
     before, after = (
         (patch_shares(_row(given, name)) * (grid[0] * grid[1])).reshape(grid).numpy()
@@ -393,7 +393,7 @@ def _even_shares(given: _Shown) -> tuple[Floats, Floats]:
 
 
 def _row(given: _Shown, name: str) -> Tensor:
-    """(N,), one token's row of a matrix of the maps, [CLS] left out."""
+    """Return (N,), the row of the patch or [CLS] in a matrix of the maps, without the [CLS] column."""
     maps = given.maps
     token = 0 if maps is None or given.patch is None else maps.token(*given.patch)
     row: Tensor = getattr(maps, name)[token, 1:]
@@ -405,7 +405,7 @@ def _grid(given: _Shown) -> Size:
 
 
 def _extent(given: _Shown) -> tuple[float, float, float, float]:
-    """Every panel lies in the same frame, whatever its own resolution is."""
+    """Return the extent of every panel: one frame for all, independent of the resolution."""
     return 0, given.size[1], given.size[0], 0
 
 
@@ -414,13 +414,13 @@ def _fit(size: Size) -> Size:
 
 
 def _small(picture: Picture) -> Picture:
-    """A picture that does not make a PDF of many megabytes."""
+    """Shrink a large picture, so that a PDF does not take many megabytes."""
     size = _fit((picture.shape[0], picture.shape[1]))
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _word(name: str, index: int, font: str | None) -> str:
-    """A class as the legend shows it; its number where the font lacks a letter, never boxes."""
+    """Return the legend text of a class: its name, or its number if the font lacks a letter."""
     line = " ".join(name.split())
     if len(line) > _LONGEST_NAME:
         line = line[: _LONGEST_NAME - 1].rstrip() + "…"

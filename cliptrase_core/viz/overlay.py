@@ -1,4 +1,4 @@
-"""Pictures under the colours of their classes: blending, boundaries, three styles. OpenCV does the work."""
+"""Overlays of class colours on pictures: blending, boundaries, three styles. Computed by OpenCV."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Picture = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.integer]
 
 STYLES = ("fill", "contour", "hatch")
-"""Filled, as outlines, or hatched for eyes that colours do not tell apart."""
+"""Filled areas, outlines, or hatching for people who cannot distinguish the colours."""
 
 _PERIOD, _LINE = 12, 4
-"""Pixels from one line of a hatching to the next, and of the line itself."""
+"""Distance between the lines of a hatching, and width of a line, in pixels."""
 _WAYS = np.array([(1, 1), (1, -1), (1, 0), (0, 1), (2, 1), (1, 2), (2, -1), (1, -2)])
-"""Directions (dy, dx) of hatching: each class takes the next, so neighbours in the legend differ."""
+"""Directions (dy, dx) of hatching; each class takes the next one, so that neighbours in the legend differ."""
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
@@ -35,22 +35,22 @@ def overlay(
     names: bool = False,
     font: str | None = None,
 ) -> Picture:
-    """The picture with the colours of its classes laid over it.
+    """Draw the colours of the classes over the picture.
 
     Args:
         image: (H, W, 3), in the frame of `result.labels`.
-        result: what to show.
+        result: result to draw.
         opacity: 0 shows the picture alone, 1 the colours alone.
         style: one of `STYLES`.
-        grey: the picture without its own colours, so that only classes have one.
-        names: write each class into its regions, see `names.draw_names`.
-        font: path of a font file for the names; None takes the bundled one.
+        grey: True converts the picture to grey, so that only classes have colours.
+        names: True writes each class name into its components, see `names.draw_names`.
+        font: path of a font file for the names; None uses the bundled font.
 
     Returns:
         (H, W, 3).
 
     Raises:
-        InputError: the picture is of another size or type, no such style or font, or the opacity out of range.
+        InputError: a picture of another size or type, no such style or font, or an opacity out of range.
     """
     pixels = np.asarray(image)
     if pixels.shape != (*result.size, 3) or pixels.dtype != np.uint8:
@@ -59,7 +59,7 @@ def overlay(
                 "picture",
                 expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
                 got=f"{pixels.dtype} {pixels.shape}",
-                remedy="Pass the picture that was segmented; paper presets label the centre crop (`encoding.seen`).",
+                remedy="Pass the segmented picture; with a paper preset its centre crop, `encoding.model_input`.",
             )
         )
     below = in_grey(pixels) if grey else pixels
@@ -68,11 +68,11 @@ def overlay(
 
 
 def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "fill", opacity: float = 0.55) -> Picture:
-    """As `overlay`, for any label map and colours.
+    """Draw the colours of any label map over a picture, as in `overlay`.
 
     Args:
         picture: (H, W, 3).
-        labels: (H, W), index into `colours`; -1 picks the last.
+        labels: (H, W), index into `colours`; -1 selects the last.
         colours: (C, 3) uint8.
         style: one of `STYLES`.
         opacity: 0 to 1.
@@ -81,14 +81,14 @@ def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "f
         (H, W, 3), never `picture` itself.
 
     Raises:
-        InputError: no such style, or the opacity out of range.
+        InputError: no such style, or an opacity out of range.
     """
     if not 0.0 <= opacity <= 1.0:
         raise InputError(explain("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures."))
     if style == "fill":
         return _filled(picture, labels, colours, opacity)
     if style == "contour":
-        # The root: a line covers so little that it may be stronger than an area.
+        # The square root increases the opacity: a line covers little of the picture.
         width = max(2, max(labels.shape) // 300)
         return _outlined(picture, labels, coloured(labels, colours), opacity**0.5, width)
     if style == "hatch":
@@ -102,28 +102,28 @@ def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "f
 
 
 def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:
-    """`colours` laid over `picture`, both (H, W, 3): 0 shows the picture alone, 1 the colours alone."""
+    """Blend `colours` over `picture`, both (H, W, 3): 0 shows the picture alone, 1 the colours alone."""
     return np.asarray(cv2.addWeighted(picture, 1 - opacity, colours, opacity, 0), np.uint8)
 
 
 def darken(picture: Picture, share: float) -> Picture:
-    """The picture some way towards black: 0 leaves it, 1 is black."""
+    """Darken a picture by a share: 0 changes nothing, 1 gives black."""
     return np.asarray(cv2.convertScaleAbs(picture, alpha=1 - share), np.uint8)
 
 
 def in_grey(picture: Picture) -> Picture:
-    """The picture without colours, still (H, W, 3)."""
+    """Convert a picture to grey, still (H, W, 3)."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def put(picture: Picture, other: Picture, where: npt.NDArray[np.bool_]) -> None:
-    """Copy pixels of `other`, (H, W, 3), into `picture` in place, at (H, W) `where`."""
+    """Copy pixels of `other`, (H, W, 3), into `picture` in place, at the (H, W) mask `where`."""
     cv2.copyTo(other, where.view(np.uint8), picture)
 
 
 def coloured(labels: Labels, colours: Picture) -> Picture:
-    """(H, W, 3), the colour of each label; -1 picks the last."""
+    """Return (H, W, 3), the colour of each label; -1 selects the last colour."""
     if len(colours) > 255:
         return colours.take(labels, axis=0)
     table = np.empty((256, 1, 3), np.uint8)
@@ -133,16 +133,16 @@ def coloured(labels: Labels, colours: Picture) -> Picture:
 
 
 def edges(labels: Labels, width: int = 1) -> npt.NDArray[np.bool_]:
-    """Pixels near a boundary.
+    """Return the pixels near a boundary.
 
     Args:
         labels: (H, W).
-        width: in steps to the sides, not diagonal ones.
+        width: distance in horizontal and vertical steps.
 
     Returns:
-        (H, W), pixels within `width` of a pixel with another label.
+        (H, W) bool, pixels within `width` of a pixel with another label.
     """
-    values = labels.astype(np.float32)  # exact up to 16 million labels; OpenCV compares no int32
+    values = labels.astype(np.float32)  # exact up to 16 million labels; OpenCV does not support int32 here
     out = np.not_equal(cv2.dilate(values, _CROSS), cv2.erode(values, _CROSS))
     if width > 1:
         out = np.asarray(cv2.dilate(out.view(np.uint8), _CROSS, iterations=width - 1), np.uint8).view(np.bool_)
@@ -151,13 +151,13 @@ def edges(labels: Labels, width: int = 1) -> npt.NDArray[np.bool_]:
 
 def _filled(picture: Picture, labels: Labels, colours: Picture, opacity: float) -> Picture:
     out = np.empty_like(picture)
-    for rows in strips(labels.shape):  # the colours of a whole photograph would take as much as itself
+    for rows in strips(labels.shape):  # the colours of a whole photograph would take as much memory as it
         out[rows] = blend(picture[rows], coloured(labels[rows], colours), opacity)
     return out
 
 
 def _outlined(picture: Picture, labels: Labels, painted: Picture, opacity: float, width: int) -> Picture:
-    """Outlines in the classes' colours inside a dark line, which parts them from a picture of the same colour."""
+    """Draw outlines in the classes' colours with a dark border, which separates them from similar picture colours."""
     out: Picture = picture.copy()
     put(out, darken(picture, opacity), edges(labels, width + 1))
     put(out, blend(out, painted, opacity), edges(labels, width))
@@ -165,9 +165,9 @@ def _outlined(picture: Picture, labels: Labels, painted: Picture, opacity: float
 
 
 def _hatching(labels: Labels) -> npt.NDArray[np.bool_]:
-    """(H, W), pixels that lie on a line of their class's direction."""
+    """Return (H, W) bool, pixels on a hatching line of their class."""
     place = np.arange(_PERIOD)
-    # Every direction repeats after a period both ways: (8, period, period) holds all there is.
+    # Every direction repeats after one period in x and y: (8, period, period) contains the whole pattern.
     phase = _WAYS[:, 0, None, None] * place + _WAYS[:, 1, None, None] * place[:, None]
     lines = phase % _PERIOD < _LINE
     rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]

@@ -1,4 +1,4 @@
-"""Many pictures with one request: what is in the queue, one picture after the other, one archive. Imports no Gradio."""
+"""Segmentation of many pictures with one request: the queue, its results, and one archive. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 PREFIX = "batch-"
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 COARSE = "none"
-"""Instead of a refiner."""
+"""Choice in place of a refiner: boundaries stay coarse."""
 GO_ALONG = (
-    "The pictures are in the archive as they were given, with all that their files say of camera, time and place:\n"
-    "take them out before you hand the archive on, if that is private."
+    "The archive holds the original picture files, with their metadata on camera, time and place.\n"
+    "Remove them before you pass the archive on, if these are private."
 )
-TOO_LARGE = f"Results without their pictures, which have gone or are larger than {MOST_PICTURE // 1_000_000} MB:"
+TOO_LARGE = f"Results without their pictures (deleted, or larger than {MOST_PICTURE // 1_000_000} MB):"
 MOST_NAMED = 3
-"""Classes that the line of a picture names."""
+"""Maximum number of classes named in the line of a picture."""
 
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What is asked for every picture.
+    """Request that applies to every picture of a batch.
 
     Attributes:
         asked: words, model and settings.
-        refiner: of the boundaries, or `COARSE`.
-        mode: of a SAM that refines.
-        choice: one of `FORMATS`; COCO for all comes besides.
+        refiner: refiner of the boundaries, or `COARSE`.
+        mode: mode of a SAM refiner.
+        choice: one of `FORMATS`; COCO annotations for all pictures are added.
     """
 
     asked: SegmentRequest
@@ -59,12 +59,12 @@ class BatchRequest:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Of the core."""
+        """Export formats of the core."""
         formats: tuple[str, ...] = core.io.export.read_formats([*formats_of(self.choice), "coco"])
         return formats
 
     def refinement(self, run: Run) -> Refinement | None:
-        """Of one picture."""
+        """Return the refinement of one picture, or None if its boundaries stay coarse."""
         return None if self.refiner == COARSE else Refinement(run, self.refiner, mode_of(self.refiner, self.mode))
 
 
@@ -73,12 +73,12 @@ class Item:
     """One picture of the queue.
 
     Attributes:
-        path: of the upload.
-        file: its name, with no other of the queue in common.
-        thumbnail: a data URL; empty where it cannot be read.
+        path: path of the upload.
+        file: file name, unique in the queue.
+        thumbnail: data URL of the picture; empty if the picture cannot be read.
         state: WAITING, DONE or FAILED.
-        said: what was found in it, or why it cannot be used; plain text.
-        overlay: its result as a thumbnail, a data URL; empty before it is done.
+        said: classes of the result, or the reason why the picture cannot be used; plain text.
+        overlay: data URL of the result as a thumbnail; empty before the picture is done.
     """
 
     path: str
@@ -91,12 +91,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Batch:
-    """A queue of pictures; kept for each visitor.
+    """Queue of pictures of one visitor.
 
     Attributes:
-        folder: where results lie until they are taken; nobody else's.
-        items: in their order.
-        request: by which the finished ones were made.
+        folder: folder of the results until they are downloaded; used by this queue only.
+        items: pictures in the order of the queue.
+        request: request of the finished results.
     """
 
     folder: str
@@ -104,19 +104,19 @@ class Batch:
     request: BatchRequest | None = None
 
     def count(self, state: str) -> int:
-        """How many pictures are waiting, done or failed."""
+        """Return the number of pictures in a state: WAITING, DONE or FAILED."""
         return sum(item.state == state for item in self.items)
 
     def with_item(self, index: int, item: Item) -> Batch:
-        """With another state of one picture."""
+        """Return a copy with one picture replaced."""
         return replace(self, items=(*self.items[:index], item, *self.items[index + 1 :]))
 
 
 def added(batch: Batch, paths: Sequence[str], most: int) -> tuple[Batch, int]:
-    """Put pictures behind those of the queue, as many as there is room for; none is read.
+    """Append pictures to the queue, up to `most` in total; no file is read.
 
     Returns:
-        The queue, and how many were left out.
+        The new queue, and the number of pictures left out.
     """
     used = Counter(Path(item.file).stem.casefold() for item in batch.items)
     items = list(batch.items)
@@ -132,7 +132,7 @@ def added(batch: Batch, paths: Sequence[str], most: int) -> tuple[Batch, int]:
 
 
 def looked_at(item: Item) -> Item:
-    """A picture with its thumbnail, or with the reason why it is none."""
+    """Read a picture; return its item with a thumbnail, or with the reason why it cannot be used."""
     try:
         with for_people():
             return replace(item, thumbnail=small_url(core.io.image.read_reduced(item.path).pixels))
@@ -141,10 +141,10 @@ def looked_at(item: Item) -> Item:
 
 
 def prepared(batch: Batch, request: BatchRequest) -> Batch:
-    """The queue for a request: what was made for another one is made again.
+    """Return the queue for a request. If the request is new, remove all results, so that they are made again.
 
     Raises:
-        UserError: words that cannot be used, for no picture at all.
+        UserError: the words cannot be used for any picture.
     """
     with for_people():
         expect_few_sentences(request.asked.words, request.asked.preset, request.asked.templates)
@@ -156,16 +156,16 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
 
 
 def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) -> Item:
-    """Make the files of one picture.
+    """Segment one picture and write its files to the folder of the queue.
 
     Args:
-        service: that segments.
-        batch: of `prepared`.
-        index: of the picture.
-        step: told (share in [0, 1], what happens); what it raises ends the work.
+        service: service that segments.
+        batch: queue from `prepared`.
+        index: index of the picture.
+        step: progress callback (share in [0, 1], description); an exception from it ends the work.
 
     Returns:
-        The picture, done or with the reason why it cannot be used: one does not stop the others.
+        The item, done or with the reason why it cannot be used: one unusable picture does not stop the others.
     """
     item, request = batch.items[index], batch.request
     if request is None:
@@ -200,15 +200,15 @@ def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) 
 
 
 def _failed(item: Item, error: UserError) -> Item:
-    said = str(error).removeprefix(f"file {Path(item.path).name!r}: ")  # its name stands before it
+    said = str(error).removeprefix(f"file {Path(item.path).name!r}: ")  # the line already shows the name
     return replace(item, state=FAILED, said=said)
 
 
 def packed(service: Service, batch: Batch, target: Path) -> None:
-    """Write one archive of all that is done: each picture and its files, COCO for all, and how to get them again.
+    """Write one archive: finished pictures, their files, COCO for all, and the command that gives the same results.
 
     Raises:
-        UserError: nothing is done, or its files have gone.
+        UserError: no picture is done, or the files were removed.
     """
     request, folder = batch.request, Path(batch.folder)
     if request is None or not batch.count(DONE) or not folder.is_dir():
@@ -222,24 +222,24 @@ def packed(service: Service, batch: Batch, target: Path) -> None:
 
 
 def _pictures(batch: Batch) -> dict[str, Path]:
-    """Files of the pictures that are done, by their names in the archive; not those that are large, or have gone."""
+    """Return the files of finished pictures by their names in the archive, without large and missing files."""
     found = {}
     for item in batch.items:
         path, name = Path(item.path), packed_name(item.file)
-        free = not (Path(batch.folder) / name).exists()  # a picture may be called as a file of another's result
+        free = not (Path(batch.folder) / name).exists()  # a result of another picture may have this name
         if item.state == DONE and free and path.is_file() and path.stat().st_size <= MOST_PICTURE:
             found[name] = path
     return found
 
 
 def how_to(batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Sequence[str] = ()) -> str:
-    """What is in the archive, what is not, and how to get the same again; plain text.
+    """Return a text about the archive: its content, missing pictures, and the command that gives the same results.
 
     Args:
-        batch: that is packed.
-        request: by which it was made.
-        model: that made it.
-        left_out: names of pictures whose results are there and that do not go along themselves.
+        batch: packed queue.
+        request: request of the results.
+        model: model of the results.
+        left_out: names of pictures that are not in the archive although their results are.
     """
     failed = [f"{item.file}: {item.said}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
@@ -254,13 +254,13 @@ def how_to(batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Se
 
 
 def new_folder(home: Path) -> str:
-    """A new folder for results or an archive; those of others that were not touched for as long as uploads stay go."""
+    """Create a folder for results or an archive; remove folders unused for longer than uploads are stored."""
     home.mkdir(parents=True, exist_ok=True)
     for path in home.glob(f"{PREFIX}*"):
         try:
             if time.time() - path.stat().st_mtime > DELETE_CACHE[1]:
                 shutil.rmtree(path, ignore_errors=True)
-        except OSError:  # gone meanwhile
+        except OSError:  # removed in the meantime
             continue
     return tempfile.mkdtemp(prefix=PREFIX, dir=home)
 

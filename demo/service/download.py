@@ -1,4 +1,4 @@
-"""What is downloaded: a result as one archive, figures for slides and papers, the numbers. Imports no Gradio."""
+"""Files for download: a result as one archive, figures for slides and papers, and numbers. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 README = "HOW-TO.txt"
 MOST_PICTURE = 10_000_000
-"""Bytes of a picture's file that goes along; a larger one is asked for when the archive is opened."""
+"""Maximum bytes of a picture in an archive; a larger one must be uploaded again when the archive is opened."""
 BACK = (
     "Drop this archive on the page, and the result is there again. The picture is in it as it was given, with all\n"
     "that its file says of camera, time and place: take it out before you hand the archive on, if that is private."
@@ -49,7 +49,7 @@ FORMATS = {
     "overlay": "Overlay alone",
     ALL: "All formats",
 }
-"""What an archive may hold: name, title. A test compares it with the core's formats."""
+"""Possible contents of an archive: name -> title. A test compares them with the core's formats."""
 _CONTENTS = {
     "png": "labels.png   indexed picture: the value of a pixel is the index of its class, the palette is inside",
     "index": "index.png    the same numbers in grey",
@@ -65,7 +65,7 @@ _CONTENTS = {
 
 
 def formats_of(choice: str) -> tuple[str, ...]:
-    """The core's formats that one of `FORMATS` stands for."""
+    """Return the core's formats for one name of `FORMATS`."""
     export = core.io.export
     return export.read_formats({USUAL: export.ARCHIVE_FORMATS, ALL: export.FORMATS}.get(choice, choice))
 
@@ -73,13 +73,13 @@ def formats_of(choice: str) -> tuple[str, ...]:
 def bundle(
     service: Service, shown: Run | Shown, path: str | None, step: Step = quietly, *, choice: str = USUAL
 ) -> tuple[str, bytes]:
-    """What is shown as files, in the picture's own size.
+    """Pack the displayed result into an archive, in the picture's own size.
 
     Args:
-        service: that made the run.
-        shown: a run's own result, or what became of it by refinement and by hand.
-        path: the picture's file.
-        step: told (share in [0, 1], what happens); what it raises ends the work.
+        service: service that made the run.
+        shown: a run with its own result, or its refined or fixed result.
+        path: file of the picture.
+        step: progress callback (share in [0, 1], description); an exception from it ends the work.
         choice: one of `FORMATS`.
 
     Returns:
@@ -87,12 +87,12 @@ def bundle(
         versions), and the command line that gives the same result.
 
     Raises:
-        UserError: the picture has been replaced or has gone, or its full size takes more memory than is left.
+        UserError: the picture has been replaced or removed, or its full size needs more memory than is available.
     """
     what = shown if isinstance(shown, Shown) else Shown(shown)
     segmenter, _ = service.encoded(what.run, path)
     expect_same(what.run.seen, path)
-    if path is None:  # said by expect_same; here for the type checker
+    if path is None:  # excluded by expect_same; for the type checker
         raise UserError("There is no picture.")
 
     step(0.0, "dividing it at full size")
@@ -121,7 +121,7 @@ def bundle(
 
 
 def zip_folder(folder: Path, readme: str, target: Path | IO[bytes], beside: Mapping[str, Path]) -> None:
-    """Write every file below a folder, a text about them, and files from elsewhere by new names, as one archive."""
+    """Write one archive of all files below a folder, a text about them, and other files under new names."""
     with zipfile.ZipFile(target, "w") as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             packed = file.suffix not in (".json", ".txt", ".yaml")  # pictures and arrays are compressed already
@@ -133,10 +133,10 @@ def zip_folder(folder: Path, readme: str, target: Path | IO[bytes], beside: Mapp
 
 
 def how_to(file: str, what: Shown, model: LoadedModel, formats: Sequence[str]) -> str:
-    """What is in the archive, and how to get the same again; plain text."""
+    """Return a text about the content of the archive and the command that gives the same result."""
     hints = ""
     if what.refinement is not None and what.refinement.keep is not None:
-        hints += "\nWhich masks were taken was chosen by hand: the command decides by their quality.\n"
+        hints += "\nThe masks were chosen by hand; the command chooses them by quality.\n"
     if what.fixes:
         several = len(what.fixes) > 1
         hints += (
@@ -150,7 +150,7 @@ def how_to(file: str, what: Shown, model: LoadedModel, formats: Sequence[str]) -
 
 
 def contents_of(formats: Sequence[str]) -> str:
-    """A line about the files of each format; plain text."""
+    """Return one line about the files of each format; plain text."""
     return "\n".join(_CONTENTS[name] for name in formats)
 
 
@@ -161,17 +161,17 @@ def command_line(
     refining: tuple[str, str] | None,
     formats: Sequence[str],
 ) -> str:
-    """The command that gives the same result; quoted for a POSIX shell.
+    """Return the command that gives the same result, quoted for a POSIX shell.
 
     Args:
-        file: name of the picture, or what stands for several.
-        asked: what was asked for.
-        model: that answered.
-        refining: refiner of the boundaries, and its mode.
-        formats: of the core.
+        file: name of the picture, or a placeholder for several.
+        asked: request of the result.
+        model: model of the result.
+        refining: refiner of the boundaries and its mode, or None.
+        formats: formats of the core.
     """
     name = model.name if model.pretrained == "embedded" else f"{model.name}:{model.pretrained}"
-    # With "=": what a person typed may begin with a dash.
+    # With "=": the user's words may begin with a dash.
     parts = [f"--vocabulary={asked.words}", f"--model={name}"]
     parts += [f"--formats={','.join(formats)}", *arguments_of(asked)]
     if refining is not None:
@@ -190,9 +190,9 @@ KINDS = {
     "layers": ("All layers of the patch, PNG", LAYERS),
     "csv": ("Numbers of all patches, CSV", NUMBERS),
 }
-"""File by name: (title, what is in it)."""
+"""Files by name: (title, content)."""
 DPI = 200
-"""Twice what a screen shows."""
+"""Twice the resolution of a screen."""
 _HEAT_PARTS = ("before", "after", "difference", "affinity")
 
 Patch = tuple[int, int]
@@ -207,19 +207,19 @@ def figure_file(
     layer: int | None = None,
     head: int | None = None,
 ) -> tuple[str, bytes]:
-    """Name and content of a file about a result.
+    """Return the name and content of a file about a result.
 
     Args:
-        service: that made the run.
+        service: service that made the run.
         shown: as for `bundle`.
-        path: the picture's file.
+        path: file of the picture.
         kind: one of `KINDS`.
-        patch: (row, column) whose attention is drawn; None takes [CLS].
-        layer: from 1; None takes the last but one.
-        head: from 1; None takes the mean of all.
+        patch: (row, column) of the patch whose attention is drawn; None for [CLS].
+        layer: layer from 1; None for the last but one.
+        head: head from 1; None for the mean of all.
 
     Raises:
-        UserError: no such kind, patch, layer or head, or the picture or the model is another one by now.
+        UserError: unknown kind, patch, layer or head, or the picture or the model has been replaced.
     """
     if kind not in KINDS:
         raise UserError(f"figure: expected one of {', '.join(KINDS)}. Pick one.")
@@ -245,7 +245,7 @@ def figure_file(
 
 
 def _numbers(service: Service, shown: Shown, maps: AttentionMaps, path: str | None) -> bytes:
-    """One line for each patch: shares of attention before and after recovery, its cluster, its class."""
+    """Return a CSV with one line per patch: shares of attention before and after recovery, cluster and class."""
     result = service.shown(shown, path)[0].result
     sides = patch_numbers(maps)
     (h, w), nearest = maps.grid, core.io.geometry.nearest
@@ -258,7 +258,7 @@ def _numbers(service: Service, shown: Shown, maps: AttentionMaps, path: str | No
     for i in range(h * w):
         shares = [f"{float(getattr(one, column)[i]):.6f}" for column in COLUMNS for one in sides.values()]
         name = result.class_names[labels[i]]
-        safe = f"'{name}" if name.startswith(("=", "+", "-", "@")) else name  # a spreadsheet would compute it
+        safe = f"'{name}" if name.startswith(("=", "+", "-", "@")) else name  # else a spreadsheet runs it as a formula
         place = [*divmod(i, w), maps.layer, maps.head or "mean"]
         table.writerow([*place, *shares, int(i in found), int(result.patch_clusters[i]), safe, f"{sure[i]:.4f}"])
     return text.getvalue().encode("utf-8")

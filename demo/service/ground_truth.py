@@ -1,4 +1,4 @@
-"""Score results against a ground truth that a person brings. Imports no Gradio."""
+"""Scores of results against a ground truth from the user. Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Truth:
     """A ground truth in the frame of the labels.
 
     Attributes:
-        labels: (H, W), index into `names`, -1 where a pixel does not count.
-        names: of the classes, in the order of the person's words.
+        labels: (H, W), index into `names`; -1 for pixels that do not count.
+        names: names of the classes, in the order of the user's words.
     """
 
     labels: Labels
@@ -31,13 +31,13 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """How well a result agrees with a ground truth.
+    """Agreement of a result with a ground truth.
 
     Attributes:
-        iou: (C,), NaN for a class that is in neither.
-        mean_iou: over the classes that are in the truth; NaN when no pixel counts.
-        accuracy: share of the pixels that count; NaN where none counts.
-        wrong: (H, W), pixels that count and got another class.
+        iou: (C,), IoU of each class; NaN for a class in neither.
+        mean_iou: mIoU over the classes of the ground truth; NaN if no pixel counts.
+        accuracy: pixel accuracy over the pixels that count; NaN if no pixel counts.
+        wrong: (H, W), pixels that count and have another class in the result.
     """
 
     iou: npt.NDArray[np.float64]
@@ -50,13 +50,13 @@ def read_truth(service: Service, path: str | None, mask: str, own: SegmentView) 
     """Read a mask and bring it to the size of the labels that the page shows.
 
     Args:
-        service: that has the picture.
-        path: of the picture.
+        service: service that encoded the picture.
+        path: path of the picture.
         mask: path of a PNG with class numbers in the order of the words of `own`.
-        own: what the person sees now.
+        own: result that the user sees now.
 
     Raises:
-        UserError: no such PNG, one of another size than the picture, or numbers beyond the words.
+        UserError: not such a PNG, another size than the picture, or class numbers beyond the words.
     """
 
     with for_people():
@@ -72,7 +72,7 @@ def read_truth(service: Service, path: str | None, mask: str, own: SegmentView) 
     if labels.max() >= len(names):
         raise UserError(
             f"The ground truth: expected class numbers 0 to {len(names) - 1}, one for each of your words in their "
-            f"order, or 255 for pixels that do not count, got {labels.max()}. Add the missing words or mend the file."
+            f"order, or 255 for pixels to ignore, got {labels.max()}. Add the missing words or correct the file."
         )
     if frame.labels != frame.original:  # the paper's presets label a crop
         (top, left), (height, width) = frame.crop, frame.labels
@@ -81,12 +81,12 @@ def read_truth(service: Service, path: str | None, mask: str, own: SegmentView) 
 
 
 def score(truth: Truth, cut: SegmentView) -> Score:
-    """Compare a result with a ground truth, classes matched by name."""
+    """Compare a result with a ground truth; classes are matched by name."""
 
     metrics = core.evaluation.metrics
     places = {fold(name): i for i, name in reversed(list(enumerate(truth.names)))}
     table = np.array([places.get(fold(name), core.io.masks.IGNORED) for name in cut.result.class_names], dtype=np.int32)
-    # Words that a data set lists twice keep their own number where the words are the truth's own.
+    # With equal words, compare numbers: a data set may list a word twice, and each has its own number.
     own = cut.result.class_names == truth.names
     labels = cut.result.labels if own else table[cut.result.labels]
     matrix = metrics.confusion_matrix(truth.labels, labels, len(truth.names))

@@ -1,4 +1,4 @@
-"""What the page shows of a run: coarse or refined, with what a person fixed by hand; and of the run after it.
+"""Displayed state of a run: coarse or refined, with fixes made by hand, and its transfer to the next run.
 
 Imports no Gradio."""
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """Enough to find or repeat what is shown, small enough to keep for each visitor.
+    """Displayed state of a run: enough to find or repeat it, small enough to store for each visitor.
 
     Attributes:
-        run: of which everything else is made.
-        refinement: of its boundaries; None shows them coarse.
-        fixes: by hand, in their order.
-        undone: fixes that were taken back, the last one last.
+        run: run that refinement and fixes apply to.
+        refinement: refinement of its boundaries; None for coarse boundaries.
+        fixes: fixes made by hand, in their order.
+        undone: undone fixes, the latest last.
     """
 
     run: Run
@@ -35,45 +35,45 @@ class Shown:
 
     @property
     def changed(self) -> bool:
-        """Whether it differs from the run's own result."""
+        """True if it differs from the run's own result."""
         return self.refinement is not None or bool(self.fixes)
 
     @property
     def suffix(self) -> str:
-        """What the names of its files end in."""
+        """Suffix of its file names."""
         return ("-refined" if self.refinement else "") + ("-fixed" if self.fixes else "")
 
     def fixed(self, one: Fix) -> Shown:
-        """With one more fix; what was taken back is forgotten."""
+        """Return a copy with one more fix and without undone fixes."""
         return replace(self, fixes=(*self.fixes, one), undone=())
 
     def undo(self) -> Shown:
-        """Without the last fix."""
+        """Return a copy without the last fix."""
         return replace(self, fixes=self.fixes[:-1], undone=(*self.undone, *self.fixes[-1:]))
 
     def redo(self) -> Shown:
-        """With the fix that was taken back last."""
+        """Return a copy with the latest undone fix."""
         return replace(self, fixes=(*self.fixes, *self.undone[-1:]), undone=self.undone[:-1])
 
     def clear(self) -> Shown:
-        """Without any fix; each can be had again."""
+        """Return a copy without fixes; each of them can be redone."""
         return replace(self, fixes=(), undone=(*self.undone, *reversed(self.fixes)))
 
 
 def shown_of(run: Run, shown: Shown | None) -> Shown:
-    """What is shown of a run: its own result, until something was done to it."""
+    """Return the displayed state of a run: `shown` if it is of this run, else the run's own result."""
     return shown if shown is not None and shown.run == run else Shown(run)
 
 
 def carried(last: Shown | None, cut: SegmentView) -> tuple[Shown, str]:
-    """What is shown of another result of the same picture: as refined as the last one, with the fixes that still apply.
+    """Transfer refinement and fixes to another result of the same picture, as far as they still apply.
 
     Args:
-        last: what was shown before.
-        cut: the new result, coarse.
+        last: previous displayed state.
+        cut: new result, coarse.
 
     Returns:
-        What is to be shown, and in plain text what of the last one is dropped and why; empty where nothing is.
+        The new displayed state, and a plain text about everything dropped and the reasons; empty if nothing is dropped.
     """
     run = cut.run
     if last is None or last.run.seen.picture != run.seen.picture:
@@ -101,17 +101,17 @@ def carried(last: Shown | None, cut: SegmentView) -> tuple[Shown, str]:
 
 
 def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, str]:
-    """The same of another run, and what is lost; components are others there."""
+    """Return the same refinement for another run, and a text about losses; that run has other components."""
     if last is None:
         return None, ""
     if not is_here(last.refiner):
         return None, f" The weights of {last.refiner} are no longer here: boundaries are coarse."
-    lost = "" if last.keep is None else " Which masks are taken is no longer as you chose: these are other components."
+    lost = "" if last.keep is None else " Your choice of masks was dropped: the new result has other components."
     return replace(last, run=run, keep=None), lost
 
 
 def _classes(cut: SegmentView) -> dict[str, str]:
-    """Class of a result by each of its words, in small letters."""
+    """Return a mapping from each word of a result, in lower case, to its class name."""
     names = cut.result.class_names
     groups = core.text.vocabulary.parse_vocabulary(cut.run.asked.words).classes
     synonyms = {word.casefold(): one.name for one in groups for word in one.prompts if one.name in names}
@@ -119,23 +119,23 @@ def _classes(cut: SegmentView) -> dict[str, str]:
 
 
 def _cropped(run: Run) -> bool:
-    """Whether labels are those of the picture's centre: fixes are in shares of what is labelled."""
+    """Return whether only the picture's centre is labelled: fixes are in shares of the labelled area."""
     return bool(core.presets.preset_by_name(run.seen.preset).crop)
 
 
 def _named(one: Fix) -> str | None:
-    """The class that a fix gives or takes away."""
+    """Return the class that a fix assigns or removes."""
     return one.class_name or one.from_class
 
 
 def _renamed(one: Fix, classes: Mapping[str, str]) -> Fix:
-    """The same, with its class as a result calls it."""
+    """Return the same fix with the class name of a result."""
     given, taken = (name and classes[name.casefold()] for name in (one.class_name, one.from_class))
     return replace(one, class_name=given, from_class=taken)
 
 
 def _dropped(count: int, why: str, names: Sequence[str] = ()) -> str:
-    """A sentence about fixes; empty where there are none."""
+    """Return a sentence about dropped fixes; empty if there are none."""
     if not count:
         return ""
     of = f" of {', '.join(repr(name) for name in dict.fromkeys(names))}" if names else ""
@@ -143,18 +143,18 @@ def _dropped(count: int, why: str, names: Sequence[str] = ()) -> str:
 
 
 def stepped(shown: Shown, asked: Mapping[str, Any], refiner: str, mode: str, refinement: Refinement | None) -> Shown:
-    """What is to be shown next.
+    """Return the next displayed state.
 
     Args:
-        shown: so far.
+        shown: current displayed state.
         asked: one of `refined` (true or false), `undo`, `redo`, `clear` and `fix` (as `Fix.as_dict`, without its SAM);
-            anything may come over the wire.
-        refiner: who refines; also who is asked what lies under a click, where it is a SAM alone.
-        mode: of a SAM that refines.
-        refinement: what the Refine tab has made, which is taken where it is of the same run, refiner and mode.
+            sent by the browser, so the content may be anything.
+        refiner: refiner of the boundaries; also the model for clicks if it is a SAM alone.
+        mode: mode of a SAM refiner.
+        refinement: refinement from the Refine tab, used if its run, refiner and mode are the same.
 
     Raises:
-        UserError: something that nobody can ask for, or weights that are not here.
+        UserError: an impossible request, or weights that are not on this machine.
     """
     for name, step in (("undo", shown.undo), ("redo", shown.redo), ("clear", shown.clear)):
         if asked.get(name) is True:

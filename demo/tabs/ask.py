@@ -1,4 +1,4 @@
-"""The top of the page: examples, the picture, the words, the settings, and what the page's address holds of them."""
+"""Top of the page: examples, picture, words, settings, and the settings in the page's address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from demo.settings import DATASETS, DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMP
 from demo.tabs.common import CHEAP, hidden_text
 
 MOST_WORDS = 4_000
-"""Characters of words that an address may carry."""
+"""Maximum number of characters of words in an address."""
 OPENING = strip("busy", "Starting.", "The first picture is being divided.")
 
 Read = Callable[[str], Any]
@@ -53,7 +53,7 @@ PLAIN: dict[str, str] = {
     "denoise": DENOISE[0],
     "automatic": "true",
 }
-"""Settings by the names of their components, in the order of `Page.remembered`, with what no address says."""
+"""Default settings by component name, in the order of `Page.remembered`; an address omits the defaults."""
 
 
 def _reader(one: Option) -> Read:
@@ -72,7 +72,7 @@ _READ: dict[str, Read] = {
 
 
 def settings_of(query: Mapping[str, str]) -> dict[str, Any]:
-    """Settings that an address names and that may be so; anything else in it is left out."""
+    """Return the valid settings of an address; unknown names and invalid values are ignored."""
     found = {name: _READ[name](query[name]) for name in PLAIN if name in query}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -99,7 +99,7 @@ element.addEventListener("click", event => {
 
 @dataclass(frozen=True)
 class Ask:
-    """Components with which a person asks; those that `read_asked` reads are listed by `Page.asked`."""
+    """Components of a request; `Page.asked` lists those that `read_asked` reads."""
 
     image: gr.Image
     words: gr.Textbox
@@ -128,7 +128,7 @@ class Ask:
 
 
 def draw_top() -> dict[str, Any]:
-    """Examples, picture, words and the line that says how things stand, where the caller stands."""
+    """Draw examples, picture, words and status line in the caller's Gradio block."""
     with gr.Row(elem_id="strip"):
         examples = gr.HTML(
             [],
@@ -186,7 +186,7 @@ def draw_top() -> dict[str, Any]:
 
 
 def draw_settings() -> dict[str, Any]:
-    """What becomes of the rest of the picture, and how the picture and the words are read."""
+    """Draw the settings of background, words and picture in the caller's Gradio block."""
     gr.HTML(hint(GRAMMAR), padding=False)
     with gr.Row():
         with gr.Column(min_width=280):
@@ -198,7 +198,7 @@ def draw_settings() -> dict[str, Any]:
 
 
 def control(one: Option) -> Any:
-    """A control for an option by its kind, where none is made by hand."""
+    """Return a control for an option by its kind, for options without a control made by hand."""
     facts = {"label": one.name.replace("_", " ").capitalize(), "info": f"{one.help[:1].upper()}{one.help[1:]}."}
     if one.kind is bool and not one.unset:
         return gr.Checkbox(one.default, **facts)
@@ -211,9 +211,9 @@ def control(one: Option) -> Any:
 
 
 def wire(ask: Ask) -> None:
-    """Events that concern these components alone."""
+    """Wire the events that concern these components alone."""
     ask.copy_link.click(None, ask.example, None, js="example => lab.copyLink(example)", api_visibility="private")
-    ask.image.input(None, None, ask.example, js="() => ''", api_visibility="private")  # a link cannot hold it
+    ask.image.input(None, None, ask.example, js="() => ''", api_visibility="private")  # links cannot contain uploads
     ask.background.change(
         lambda way: (gr.Textbox(visible=way == BY_WORDS), gr.Slider(visible=way == BY_THRESHOLD)),
         ask.background,
@@ -221,13 +221,16 @@ def wire(ask: Ask) -> None:
         **CHEAP,
     )
     rest, chosen = ask.everything_else, ask.everything_else_chosen
-    # One class would fill the picture: beside it, everything else is a class too, unless the person has decided.
+    # One class would fill the picture, so everything else becomes a class too, unless the user has decided.
     ask.words.change(None, [ask.words, rest, chosen], rest, js=ONE_CLASS, api_visibility="private")
 
 
 def _about_words() -> dict[str, Any]:
     background = gr.Radio(
-        list(BACKGROUNDS), value=BACKGROUNDS[0], label="Background", info="What becomes of all the rest."
+        list(BACKGROUNDS),
+        value=BACKGROUNDS[0],
+        label="Background",
+        info="Class of all that matches none of your words.",
     )
     background_words = gr.Textbox(label="Background words", placeholder="wall, floor, sky", visible=False)
     threshold = gr.Slider(
@@ -236,13 +239,13 @@ def _about_words() -> dict[str, Any]:
         value=float(PLAIN["threshold"]),
         step=0.01,
         label="Confidence threshold",
-        info="Less sure pixels are background.",
+        info="Pixels below this confidence are background.",
         visible=False,
     )
     templates = gr.Radio([AUTO, *TEMPLATES], value=AUTO, label="Prompt templates", info="auto takes the preset's.")
     image_prior = gr.Checkbox(False, label="Image prior", info="Weigh words by how well they suit the whole picture.")
     skip_missing = gr.Checkbox(
-        False, label="Leave out what is not there", info="Classes that suit nowhere as well as general words do."
+        False, label="Leave out missing classes", info="Classes that general words beat everywhere in the picture."
     )
     return {
         "skip_missing": skip_missing,

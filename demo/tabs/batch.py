@@ -1,4 +1,4 @@
-"""The Batch tab: many pictures with the words and settings above, a queue that can be stopped, one archive."""
+"""The Batch tab: many pictures with the page's words and settings, a queue that can be stopped, and one archive."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ START = hint(
 GO, GO_ON = "Segment all", "Go on"
 EMPTY = hint("Drop pictures here; the queue shows them.")
 NO_PICTURES = "There are no pictures yet. Drop some into the box first."
-TIME_IS_OVER = strip("note", "A pause.", f"One press works for {TIME_LIMIT_S // 60} minutes. Press Go on.")
+TIME_IS_OVER = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Go on.")
 _SIGNS = {WAITING: "waits", DONE: "done", FAILED: "not possible", "busy": "works"}
 
 
@@ -57,17 +57,17 @@ element.addEventListener("click", event => {
   trigger("select", { index: Number(done.dataset.index), value: null });
   lab.show("#result");
 });"""
-"""A finished picture goes to the result above, which comes into view; `demo/review.py` answers."""
+"""A click on a finished picture selects it and scrolls to the result above; `demo/review.py` handles the event."""
 
 
 def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0, doing: str = "") -> str:
-    """HTML: a line for each picture.
+    """Return HTML: a line for each picture.
 
     Args:
-        batch: what is in the queue.
-        busy: index of the picture that is worked on.
-        share: how far that one is.
-        doing: what happens to it, plain text.
+        batch: queue.
+        busy: index of the picture in progress.
+        share: progress of that picture, in [0, 1].
+        doing: description of its current step, plain text.
     """
     if batch is None or not batch.items:
         return EMPTY
@@ -89,7 +89,7 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
 
 
 def news(batch: Batch, *, running: bool = False, left_out: int = 0) -> str:
-    """HTML: how far the queue is, in one line."""
+    """Return HTML: the progress of the queue, in one line."""
     total, done, failed = len(batch.items), batch.count(DONE), batch.count(FAILED)
     parts = [f"{done} of {total} are done"] if running or done else [f"{total} picture{'s' if total != 1 else ''}"]
     if failed:
@@ -103,7 +103,7 @@ def news(batch: Batch, *, running: bool = False, left_out: int = 0) -> str:
 
 
 class QueueView(NamedTuple):
-    """New values of the components that show the queue, by the components' names."""
+    """New values of the components that show the queue, by component name."""
 
     files: Any
     folder: Any
@@ -115,7 +115,7 @@ class QueueView(NamedTuple):
 
 
 class RunView(NamedTuple):
-    """New values while the queue is worked off, by the components' names."""
+    """New values while the queue is processed, by component name."""
 
     queue: Any
     news: Any
@@ -125,15 +125,15 @@ class RunView(NamedTuple):
 
 
 class BatchHandlers:
-    """One method for each event of the tab; keeps nothing of any visitor."""
+    """Handlers of the tab's events, one method each; they store nothing about visitors."""
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Create handlers for one service."""
         self._service = service
 
     @plainly
     def add(self, batch: Batch | None, paths: list[str]) -> Iterator[QueueView]:
-        """Pictures were dropped: they join the queue, one after the other with its thumbnail."""
+        """Add uploaded pictures to the queue, one after the other with its thumbnail."""
         batch = batch or Batch(_new_folder())
         known = len(batch.items)
         batch, left_out = added(batch, paths, MAX_FILES)
@@ -144,7 +144,7 @@ class BatchHandlers:
 
     @plainly
     def run(self, batch: Batch | None, refiner: Any, mode: Any, choice: Any, *fields: Any) -> Iterator[RunView]:
-        """Segment all, or Go on, pressed: steps of the work; every finished picture is kept at once."""
+        """Handle the buttons Segment all and Go on: yield the progress; each finished picture is stored immediately."""
         if batch is None or not batch.items:
             raise UserError(NO_PICTURES)
         name = one_of("refiner", refiner, (COARSE, *MEGABYTES))
@@ -171,7 +171,7 @@ class BatchHandlers:
 
     @plainly
     def stopped(self, batch: Batch | None) -> RunView:
-        """Stop pressed: what is done stays, the rest waits."""
+        """Handle the button Stop: finished pictures stay done, the others wait."""
         if batch is None:
             return RunView(EMPTY, "", gr.skip(), gr.skip(), gr.skip())
         return _run_view(batch)._replace(batch=gr.skip())
@@ -184,7 +184,7 @@ class BatchHandlers:
 
     @plainly
     def download(self, batch: Batch | None) -> Iterator[DownloadView]:
-        """Download pressed: one archive of what is done."""
+        """Handle the button Download: make one archive of the finished pictures."""
         if batch is None:
             raise UserError(NO_PICTURES)
         target = Path(_new_folder()) / ARCHIVE
@@ -198,7 +198,7 @@ class BatchHandlers:
 
 
 def remove(batch: Batch | None) -> None:
-    """Forget a queue: its results go."""
+    """Remove the results of a queue, if there is one."""
     if batch is not None:
         empty(batch)
 
@@ -244,7 +244,7 @@ class BatchTab(NamedTuple):
 
 
 def draw() -> BatchTab:
-    """Put the components where the caller stands."""
+    """Draw the components in the caller's Gradio block."""
     gr.HTML(START, padding=False)
     files = gr.File(
         label="Pictures", file_count="multiple", file_types=["image", ".heic", ".heif", ".tif", ".tiff", ".avif"],
@@ -274,14 +274,14 @@ def draw() -> BatchTab:
 
 
 def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers: BatchHandlers) -> None:
-    """Events of this tab.
+    """Wire the events of this tab.
 
     Args:
-        tab: of `draw`.
-        asked: the page's fields.
-        mode: how the Refine tab asks a SAM.
-        delete: the button that deletes a visitor's pictures: those of the queue too.
-        handlers: of these events.
+        tab: components from `draw`.
+        asked: fields of the page.
+        mode: component of the Refine tab with the mode of a SAM.
+        delete: button that deletes a visitor's pictures, including those of the queue.
+        handlers: handlers of these events.
     """
     line: dict[str, Any] = {**UNSEEN, "concurrency_limit": 1, "concurrency_id": "batch", **PRIVATE}
     for place in (tab.files, tab.folder):

@@ -1,4 +1,4 @@
-"""The Clusters tab: regions before and after denoising, their votes, and the values that decide them."""
+"""The Clusters tab: regions before and after denoising, their votes, and the settings of the clustering."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _COLUMNS = (
     *(("Patches", "number"), ("Area", "number")),
 )
 KEY = (
-    '<p class="facts key"><span><i class="sign noise"></i> noise: a patch that is like too few others</span>'
+    '<p class="facts key"><span><i class="sign noise"></i> noise: a patch with too few neighbours</span>'
     '<span><i class="sign moved"></i> a patch that denoising moved</span>'
     "<span>The same colour on both sides: the regions that share most patches.</span></p>"
 )
 
 
 def summary(found: Clusters) -> str:
-    """HTML: how many regions and noise patches there are, before and after, and how many patches changed."""
+    """Return HTML: numbers of regions and noise patches, before and after denoising, and of changed patches."""
     before, after = found.before, found.after
     patches, moved = after.size, found.changed
     if not found.denoised:
@@ -54,7 +54,7 @@ def summary(found: Clusters) -> str:
 
 
 def region_table(found: Clusters, chosen: int | None = None) -> str:
-    """HTML table: each region's class, by how much, the runner-up, its size; largest first, the chosen one marked."""
+    """Return an HTML table of regions, largest first: class, share, runner-up, size; the chosen region is marked."""
     if not found.votes:
         return ""
     heads = "".join(sort_head(name, kind, falling=name == "Patches") for name, kind in _COLUMNS)
@@ -69,12 +69,12 @@ def region_table(found: Clusters, chosen: int | None = None) -> str:
 
 
 def region_facts(found: Clusters, chosen: int, patch: tuple[int, int] | None = None) -> str:
-    """HTML: what a region is, in a sentence; -1 is the noise.
+    """Return HTML: a description of one region; -1 is the noise.
 
     Args:
-        found: where.
-        chosen: region.
-        patch: (row, column) that was clicked, if one was.
+        found: clusters of the result.
+        chosen: number of the region.
+        patch: (row, column) of the clicked patch, or None.
     """
     lead = ""
     if patch is not None:
@@ -95,7 +95,7 @@ def _said(found: Clusters, vote: RegionVote) -> str:
     if vote.winner is None:
         return "Its neighbours claim all of its pixels, so it has no vote."
     told = "It voted for" if votes else "It would vote for"
-    text = f"{told} {word(names[vote.winner])}: {percent(vote.share)} of its pixels say so by themselves"
+    text = f"{told} {word(names[vote.winner])}: {percent(vote.share)} of its pixels have this class before the vote"
     if vote.second is None:
         return f"{text}."
     return f"{text}; then {word(names[vote.second])} ({percent(vote.second_share)})."
@@ -123,7 +123,7 @@ def _advice(found: Clusters) -> str:
     if not found.votes:
         return hint("No regions: raise eps or lower min_samples. Each pixel keeps its own class.")
     if max(vote.patches for vote in found.votes) > 0.9 * found.after.size:
-        return hint("One region holds nearly everything: lower eps to part it.")
+        return hint("One region covers nearly everything: lower eps to split it.")
     return ""
 
 
@@ -137,7 +137,7 @@ def _home(region: int) -> str:
 
 
 class ClustersView(NamedTuple):
-    """New values of the components that show clusters, by the components' names."""
+    """New values of the components that show clusters, by component name."""
 
     before: Any
     after: Any
@@ -150,15 +150,15 @@ class ClustersView(NamedTuple):
 
 
 class ClustersHandlers:
-    """One method for each event of the tab; keeps nothing of any visitor."""
+    """Handlers of the tab's events, one method each; they store nothing about visitors."""
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Create handlers for one service."""
         self._service = service
 
     @plainly
     def refresh(self, run: Run | None, path: str | None) -> ClustersView:
-        """The tab was opened, or another result is there."""
+        """Handle an opened tab or a new result: show its clusters."""
         if run is None:
             return ClustersView(
                 before=None,
@@ -174,7 +174,7 @@ class ClustersHandlers:
 
     @plainly
     def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> ClustersView:
-        """A patch of either map was clicked; a click on a result that is no longer shown is ignored."""
+        """Handle a click on a patch of either map; ignore a click on a result that is no longer shown."""
         if run is None or token != run.token:
             return ClustersView(*(gr.skip() for _ in ClustersView._fields))
         side, (h, w) = drawing.cell_side(run.seen.grid), run.seen.grid
@@ -184,7 +184,7 @@ class ClustersHandlers:
 
     @plainly
     def pick(self, run: Run | None, path: str | None, region: Any) -> ClustersView:
-        """A region's number was picked: the same as a click, without a mouse."""
+        """Handle the choice of a region by number: the same as a click, without a mouse."""
         if run is None or region is None:
             return ClustersView(*(gr.skip() for _ in ClustersView._fields))
         found, chosen = clusters_of(self._service, run, path), whole("region", region)
@@ -217,9 +217,9 @@ def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | N
 
 NAME = "clusters"
 EPS, MIN_SAMPLES = (0.05, 4.0), (1, 60)
-"""Ends of the sliders; the published values are 0.7 and 3 for 196 patches, 1.1 and 7 for 441."""
+"""Ranges of the sliders; the published values are 0.7 and 3 for 196 patches, 1.1 and 7 for 441."""
 DENOISE_INFO = (
-    "cls takes away what each patch shares with the whole picture; dice drops regions that look like all of it."
+    "cls subtracts what each patch shares with the whole picture; dice drops regions that resemble all of it."
 )
 
 
@@ -240,7 +240,7 @@ class ClustersTab:
 
 
 def draw() -> ClustersTab:
-    """Put the components where the caller stands."""
+    """Draw the components in the caller's Gradio block."""
     summary = gr.HTML(EMPTY_SUMMARY, elem_id="cluster-summary", min_height=60, padding=False)
     with gr.Row():
         with gr.Column(min_width=140):
@@ -287,11 +287,11 @@ def draw() -> ClustersTab:
 
 
 def wire(tab: ClustersTab, opened: gr.Tab, shared: Shared, handlers: ClustersHandlers) -> None:
-    """Events of this tab alone; that the three values make a new result is wired where the page is."""
+    """Wire the events of this tab alone; the page wires the settings that make a new result."""
     out = outputs(tab, ClustersView)
 
     def when_active(active: str, run: Any, path: str | None) -> Any:
-        """A new result is there: shown at once only where somebody looks."""
+        """Handle a new result: update the view only if this tab is open."""
         return handlers.refresh(run, path) if active == NAME else ClustersView(*(gr.skip() for _ in out))
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}

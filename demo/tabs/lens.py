@@ -1,21 +1,21 @@
-"""The lens: one picture, every step of CLIPtrase, and one patch that all panes follow. Component, handlers, wiring.
+"""The lens: one picture in every step of CLIPtrase, with one selected patch in all panes. Component, handlers, wiring.
 
-The browser moves by itself (`demo/static/lens.js`): hover, tap and arrows cost no request while the picture has at most
-`demo.service.lens.MOST_SENT` patches. How to place it:
+The browser selects patches itself (`demo/static/lens.js`): hover, tap and arrow keys send no request while the picture
+has at most `demo.service.lens.MOST_SENT` patches. Usage:
 
-    part = lens.draw()                                             # where the page wants it; elem_id "lens"
+    part = lens.draw()                                             # in the page's layout; elem_id "lens"
     handlers = lens.LensHandlers(service)
     lens.wire(part, shared.run, shared.image, handlers)            # layer, head, rows of large grids
     finished.success(handlers.show, [shared.run, shared.image], part, **lens.QUIET)      # after each new result
-    forgotten.success(lambda: None, None, part, **CHEAP)           # another picture: the lens is empty again
+    forgotten.success(lambda: None, None, part, **CHEAP)           # new picture: clear the lens
     part.select(tell_spot, [shared.run, shared.token, shared.image], spot, **CHEAP)      # a click, a tap or Enter
 
-`shared.run` is the State of a `demo.service.Run` (or None), `shared.image` the picture's path. `select` hands over a
+`shared.run` is the State of a `demo.service.Run` (or None), `shared.image` the picture's path. `select` passes a
 `gr.SelectData` whose `index` is [row, column] of the patch and whose `value` is the class there. `change` is Gradio's
-own: the value is another one. The lens is an output only: as an input of an event its megabytes would travel back.
+own event for a new value. Use the lens only as an output: as an input, its megabytes would be sent back to the server.
 
-Every class in the lens's HTML begins with "lens-". `demo/static/lens.css` styles it and follows the width of the place:
-one row of panes from 1,000 pixels on, one pane at a time below 560.
+Every CSS class in the lens's HTML begins with "lens-". `demo/static/lens.css` adapts it to the available width: one row
+of panes from 1,000 pixels on, one pane at a time below 560.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ PANES = (
     ("after", "2 After", "What it looks at once CLIPtrase has recovered who resembles whom."),
     ("clusters", "3 Clusters", "Patches that resemble each other, without denoising."),
     ("denoised", "4 Denoised", "The same with denoising: global patches no longer join what differs."),
-    ("words", "5 Words", "The class of each spot: where clusters vote, each takes the class that most of it says."),
+    ("words", "5 Words", "The class of each patch. With voting, each cluster takes its most frequent class."),
 )
-"""Name, title and one sentence of each pane."""
+"""Name, title and description of each pane."""
 
 
 def draw() -> gr.HTML:
-    """Put the lens where the caller stands; empty until it gets a value of `lens_value`."""
+    """Create the lens in the current Gradio layout context; it is empty until it gets a value of `lens_value`."""
     return gr.HTML(
         value=None,
         html_template=_template(),
@@ -56,22 +56,22 @@ def draw() -> gr.HTML:
 
 
 class LensHandlers:
-    """What the server adds to the lens; keeps nothing of any visitor."""
+    """Event handlers of the lens; no visitor's data is stored."""
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Use one service for all pages."""
         self._service = service
 
     @plainly
     def show(self, run: Run | None, path: str | None) -> Any:
-        """Another result is there."""
+        """Return the lens value of a new result; None without a result."""
         return None if run is None else lens_value(self._service, run, path)
 
     @plainly
     def asked(self, run: Run | None, path: str | None, event: gr.EventData) -> Any:
-        """The lens asks for another layer or head, or for one row of a large grid; anything may come over the wire."""
+        """Handle a request for another layer or head, or for one row of a large grid; checks the event data."""
         data = event._data if isinstance(event._data, dict) else {}
-        if run is None or data.get("run") != run.token:  # of a result that is no longer shown
+        if run is None or data.get("run") != run.token:  # the request belongs to an old result
             return gr.skip()
         layer = whole("layer", data.get("layer"))
         head = None if data.get("head") is None else whole("head", data["head"])
@@ -81,12 +81,12 @@ class LensHandlers:
 
 
 def wire(lens: gr.HTML, run: gr.State, image: gr.Image, handlers: LensHandlers) -> None:
-    """What the lens asks for by itself; of several questions only the last one is answered."""
+    """Connect the requests that the lens sends itself; of several waiting requests only the last one is answered."""
     lens.input(handlers.asked, [run, image], lens, trigger_mode="always_last", **QUIET)
 
 
 def _template() -> str:
-    """The lens without a picture: fixed text only; what people typed is added by the script, as text."""
+    """Return the HTML of the lens without a picture: fixed text only; the script inserts user input as text."""
     panes = "".join(
         _PANE.format(view=view, title=title, about=about, **(_WIPED if view == "after" else _PLAIN))
         for view, title, about in PANES
@@ -136,7 +136,7 @@ _WIPED = {
     "below": '<label class="lens-wipe">before <input type="range" min="0" max="100" value="50" '
     'aria-label="How much of the frame shows before"> after</label>',
 }
-"""On a narrow screen: before and after in one frame, and where one ends."""
+"""Additions to the pane "after" on a narrow screen: before and after in one frame, with a movable border."""
 _FOOT = """
 <div class="lens-foot">
   <div class="lens-scale"><span>0</span><canvas width="256" height="1"></canvas><span class="lens-end"></span></div>

@@ -1,4 +1,4 @@
-"""A visitor's own pictures: where they lie, how long, and how they go at once."""
+"""A visitor's own pictures: notice about storage and lifetime, and a button to delete them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from demo.settings import DELETE_CACHE
 from demo.tabs.common import CHEAP
 
 WHERE = (
-    f"Your pictures lie on the computer that runs this page and are deleted after {DELETE_CACHE[1] // 3600} hours. "
-    "They are sent nowhere else."
+    f"Your pictures are stored on the computer that runs this page. They are deleted after {DELETE_CACHE[1] // 3600} "
+    "hours and sent nowhere else."
 )
-NOTHING = "There is nothing of yours here."
+NOTHING = "None of your pictures is stored here."
 
 
 def deleted(files: int, shared: int, made: int) -> str:
-    """What deleting did; plain text.
+    """Return the message after deletion; plain text.
 
     Args:
-        files: that were deleted.
-        shared: that stay, because another visitor has the same.
-        made: encoded pictures, results and maps that were forgotten.
+        files: number of deleted files.
+        shared: number of files not deleted, because another visitor uses them too.
+        made: number of encoded pictures, results and maps removed from the caches.
     """
     if not files + shared + made:
         return NOTHING
@@ -42,7 +42,7 @@ def _several(count: int, what: str) -> str:
 
 
 class DeletedView(NamedTuple):
-    """New values once a visitor's pictures have gone, by the components' names."""
+    """New values after a visitor's pictures are deleted, by component name."""
 
     mine: Any
     image: Any
@@ -50,20 +50,20 @@ class DeletedView(NamedTuple):
 
 
 class MyPicturesHandlers:
-    """One method for each event; keeps nothing of any visitor."""
+    """Event handlers, one method for each event; no visitor's data is stored."""
 
     def __init__(self, service: Service, no_result: tuple[Any, ...]) -> None:
-        """Serve pages from one service.
+        """Use one service for all pages.
 
         Args:
-            service: whose stores forget.
-            no_result: new values of what shows a result, once there is none.
+            service: service with the caches to clear.
+            no_result: values of the result's components when there is no result.
         """
         self._service, self._no_result = service, no_result
 
     @plainly
     def delete(self, request: gr.Request) -> tuple[Any, ...]:
-        """Delete my pictures pressed: files of this session, what was computed from them, and what is shown."""
+        """Handle "Delete my pictures": delete this session's files and cached results, and clear the shown result."""
         files, shared = request.request.scope["app"].state_holder.give_back(request.session_hash)
         home = Path(get_upload_folder()).resolve()
         mine = [path for path in map(Path, files) if path.is_file() and path.resolve().is_relative_to(home)]
@@ -78,14 +78,14 @@ class MyPicturesHandlers:
 
 @dataclass(frozen=True)
 class MyPictures:
-    """The line and its button."""
+    """Components: the notice and its button."""
 
     mine: gr.HTML
     delete: gr.Button
 
 
 def draw() -> MyPictures:
-    """Draw both where the caller stands."""
+    """Create both components in the current Gradio layout context."""
     with gr.Row(elem_id="mine-row"):
         mine = gr.HTML(hint(WHERE), elem_id="mine", padding=False)
         delete = gr.Button("Delete my pictures", size="sm", elem_id="delete-mine", scale=0, min_width=160)
@@ -93,12 +93,12 @@ def draw() -> MyPictures:
 
 
 def wire(mine: MyPictures, gone: list[Any], running: list[Any], handlers: MyPicturesHandlers) -> None:
-    """Wire the button.
+    """Connect the button.
 
     Args:
-        mine: of `draw`.
-        gone: what is empty afterwards: the visitor's picture, the one that the page opened with, the result's parts.
-        running: events that work on the picture: they end first.
-        handlers: of these events.
+        mine: components from `draw`.
+        gone: components to clear: the visitor's picture, the page's opening picture, and the result's components.
+        running: events that use the picture; they are cancelled first.
+        handlers: handlers of these events.
     """
     mine.delete.click(handlers.delete, None, [mine.mine, *gone], cancels=running, **CHEAP)

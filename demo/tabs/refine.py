@@ -1,4 +1,4 @@
-"""The Refine tab: who moves the boundaries and how, before and after, and what became of each component."""
+"""The Refine tab: choice of refiner and mode, result before and after, and a table of the components."""
 
 from __future__ import annotations
 
@@ -51,13 +51,15 @@ COMPONENTS_INFO = (
     "Applies at once; SAM is not asked again."
 )
 NO_COMPONENTS = {
-    "everything": hint("In this mode SAM is not asked about components: each of its masks takes its commonest class."),
+    "everything": hint(
+        "In this mode SAM is not asked about components: each of its masks takes its most frequent class."
+    ),
     "edges": hint("This refiner does not work by components."),
 }
 _MODES = {
-    "prompts": "prompts: SAM is shown each component of each class and cuts it out",
-    "regions": "regions: likewise for each region of the clustering, which parts things of one class that touch",
-    "everything": "everything: SAM cuts up the whole picture; each part takes its commonest class. The slowest",
+    "prompts": "prompts: SAM gets each component of each class as a prompt and returns its mask",
+    "regions": "regions: the same for each region of the clustering, which separates touching things of one class",
+    "everything": "everything: SAM segments the whole picture; each mask takes its most frequent class. The slowest",
 }
 _COLUMNS = (("Class", "text"), ("Gained", "number"), ("Lost", "number"), ("Change", "number"))
 _PIECE_COLUMNS = (
@@ -67,7 +69,7 @@ _PIECE_COLUMNS = (
 
 
 def refiners(here: Mapping[str, bool]) -> list[tuple[str, str]]:
-    """(label, name) of each refiner; `here` says whose weights are on this machine, as far as that is known."""
+    """Return (label, name) of each refiner; `here` maps names to whether the weights are on this machine, if known."""
     found = []
     for name, megabytes, remark in REFINERS:
         size = f" · {megabytes} MB" if megabytes else ""
@@ -77,22 +79,22 @@ def refiners(here: Mapping[str, bool]) -> list[tuple[str, str]]:
 
 
 def modes() -> list[tuple[str, str]]:
-    """(label, name) of each mode."""
+    """Return (label, name) of each mode."""
     return [(_MODES[name], name) for name in REFINE_MODES]
 
 
 def fetch_label(name: str, megabytes: int) -> str:
-    """Plain text on the button that fetches weights."""
+    """Return the plain text of the button that downloads weights."""
     return f"Fetch {name} ({megabytes} MB)"
 
 
 def fetched(name: str) -> str:
-    """HTML: weights have come."""
+    """Return HTML: message that the weights are downloaded."""
     return strip("calm", f"{name} is here.", "Press Refine.")
 
 
 def news(better: RefinedView) -> str:
-    """HTML: what was done and what it took."""
+    """Return HTML: refiner, duration, and number of components with a new mask."""
     components = better.refined.report.components
     parts = ["the whole result was <b>reused</b>"] if better.after.kept else []
     if not better.after.kept:
@@ -104,7 +106,7 @@ def news(better: RefinedView) -> str:
 
 
 def share(better: RefinedView) -> str:
-    """HTML: how much changed."""
+    """Return HTML: number and share of changed pixels."""
     changed = better.refined.report.changed
     if not changed:
         return '<p class="facts">No pixel changed its class.</p>'
@@ -113,7 +115,7 @@ def share(better: RefinedView) -> str:
 
 
 def class_table(better: RefinedView) -> str:
-    """HTML table: pixels that each class gained and lost, most changed first."""
+    """Return an HTML table: pixels that each class gained and lost, most changed first."""
     report, colours = better.refined.report, _colours(better)
     names = sorted({*report.gained, *report.lost}, key=lambda name: (-_moved(better, name), name))
     if not names:
@@ -130,7 +132,7 @@ def class_table(better: RefinedView) -> str:
 
 
 def component_table(better: RefinedView) -> str:
-    """HTML table: what SAM was asked about, what it thinks of its answer, and whether that was taken."""
+    """Return an HTML table: components given to SAM, its predicted quality, and whether each mask was accepted."""
     components = better.refined.report.components
     if not components:
         mode = "edges" if better.asked.refiner == "edges" else better.asked.mode
@@ -151,7 +153,7 @@ def component_table(better: RefinedView) -> str:
 
 
 def component_choices(better: RefinedView) -> list[tuple[str, int]]:
-    """(label, index) of each component; plain text, which Gradio escapes."""
+    """Return (label, index) of each component; plain text, escaped by Gradio."""
     components = better.refined.report.components
     return [(f"{number} {component.class_name}", number - 1) for number, component in enumerate(components, start=1)]
 
@@ -178,11 +180,11 @@ def _table(columns: Iterable[tuple[str, str]], rows: str, kind: str = "") -> str
 NAMES = tuple(MEGABYTES)
 OPACITY = 0.5
 MOST_NUMBERS = 60
-"""Components whose numbers are written into the picture, largest first."""
+"""Maximum number of components with a number in the picture, largest first."""
 
 
 class OfferView(NamedTuple):
-    """New values of the components that offer refiners, by the components' names."""
+    """New values of the components that offer refiners, by component name."""
 
     refiner: Any
     mode: Any
@@ -190,7 +192,7 @@ class OfferView(NamedTuple):
 
 
 class RefineView(NamedTuple):
-    """New values while a result is refined, and once it is, by the components' names."""
+    """New values during and after refinement, by component name."""
 
     news: Any
     found: Any
@@ -199,7 +201,7 @@ class RefineView(NamedTuple):
 
 
 class BetterView(NamedTuple):
-    """New values of the components that show a refined result, by the components' names."""
+    """New values of the components that show a refined result, by component name."""
 
     slider: Any
     share: Any
@@ -214,15 +216,15 @@ NOTHING = BetterView(None, "", None, "", "", None)
 
 
 class RefineHandlers:
-    """One method for each event of the tab; keeps nothing of any visitor."""
+    """Event handlers of the tab, one method for each event; no visitor's data is stored."""
 
     def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
+        """Use one service for all pages."""
         self._service = service
 
     @plainly
     def offer(self, refiner: Any) -> OfferView:
-        """The tab was opened, or a refiner was picked: which weights are here, and what goes with the choice."""
+        """Handle opening of the tab or choice of a refiner: show downloaded weights, modes and download button."""
         name = one_of("refiner", refiner, NAMES)
         here = {known: is_here(known) for known in NAMES}
         return OfferView(
@@ -234,7 +236,7 @@ class RefineHandlers:
     @takes_its_time
     @plainly
     def fetch(self, refiner: Any) -> Iterator[Any]:
-        """Fetch pressed: steps of the download."""
+        """Handle Fetch: yield the progress of the download."""
         name = one_of("refiner", refiner, NAMES)
         try:
             yield from followed(
@@ -248,12 +250,12 @@ class RefineHandlers:
 
     @plainly
     def fetch_stopped(self, news: Any) -> Any:
-        """Stop was pressed: said only where something came in."""
+        """Handle Stop: show a message only if a download was running."""
         return FETCH_STOPPED if "busy" in text("news", news) else gr.skip()
 
     @plainly
     def refine(self, run: Run | None, path: str | None, refiner: Any, mode: Any) -> Iterator[tuple[Any, ...]]:
-        """Refine pressed: steps of the work, then the result before and after."""
+        """Handle Refine: yield the progress, then the result before and after."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         name, way = one_of("refiner", refiner, NAMES), one_of("mode", mode, REFINE_MODES)
@@ -273,7 +275,7 @@ class RefineHandlers:
 
     @plainly
     def choose(self, refinement: Refinement | None, token: str, path: str | None, components: Any) -> BetterView:
-        """A component was ticked or not: merged anew; what belongs to an older result is ignored."""
+        """Handle a change of the ticked components: merge again; events of an older result are ignored."""
         if refinement is None or token != refinement.token:
             return SAME
         if not isinstance(components, list):
@@ -283,12 +285,12 @@ class RefineHandlers:
 
     @plainly
     def stopped(self, news: Any) -> Any:
-        """Stop was pressed, or another picture came: said only where something ran."""
+        """Handle Stop or a new picture: show a message only if a refinement was running."""
         return STOPPED if "busy" in text("news", news) else gr.skip()
 
     @plainly
     def forget(self, refinement: Refinement | None, run: Run | None) -> tuple[Any, ...]:
-        """Another result is there: what was refined goes, unless nothing was, or it is of that result already."""
+        """Handle a new result: clear the refined result, unless there is none or it belongs to the new result."""
         if refinement is None or refinement.run == run:
             return tuple(gr.skip() for _ in (*RefineView._fields, *BetterView._fields))
         gone = RefineView(EMPTY, gr.Column(visible=False), gr.CheckboxGroup([], value=[], visible=False), "")
@@ -296,7 +298,7 @@ class RefineHandlers:
 
     @plainly
     def download(self, refinement: Refinement | None, path: str | None) -> Iterator[DownloadView]:
-        """Download pressed: steps of the work, then the refined result as one archive."""
+        """Handle Download: yield the progress, then the refined result as one archive."""
         if refinement is None:
             raise UserError("There is no refined result yet. Press Refine first.")
         yield from downloaded(
@@ -332,7 +334,7 @@ FILE = "refined-file"
 
 @dataclass(frozen=True)
 class Refine:
-    """Components of the tab; `found` holds what is shown once there is a refined result."""
+    """Components of the tab; `found` contains the components for a refined result and is hidden until there is one."""
 
     refiner: gr.Dropdown
     mode: gr.Radio
@@ -355,10 +357,10 @@ class Refine:
 
 
 def draw() -> Refine:
-    """Put the components where the caller stands."""
+    """Create the components in the current Gradio layout context."""
     gr.HTML(START, padding=False)
     refiner = gr.Dropdown(refiners({}), value=FIRST, label="Refiner", filterable=False, elem_id="refiner")
-    mode = gr.Radio(modes(), value=REFINE_MODES[0], label="How SAM is asked", elem_id="refine-mode")
+    mode = gr.Radio(modes(), value=REFINE_MODES[0], label="SAM mode", elem_id="refine-mode")
     fetch = gr.Button("Fetch", visible=False, elem_id="refine-fetch")
     fetch_news = gr.HTML("", elem_id="refine-fetch-news", padding=False)
     with gr.Row():
@@ -376,7 +378,7 @@ def draw() -> Refine:
         stop=stop,
         news=news,
         found=found,
-        file=gr.DownloadButton("Download", visible="hidden", elem_id=FILE),  # not in a column: that would show it
+        file=gr.DownloadButton("Download", visible="hidden", elem_id=FILE),  # outside columns, which would show it
         refinement=gr.State(None),
         token=hidden_text("refine-token"),
         **parts,
@@ -384,9 +386,9 @@ def draw() -> Refine:
 
 
 def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers: RefineHandlers) -> list[Any]:
-    """Events of this tab; `stop` is the page's own button, which ends what runs here too.
+    """Connect the events of this tab; `stop` is the page's Stop button, which also stops a refinement.
 
-    Returns those that make a refined result.
+    Returns the events that make a refined result.
     """
     offer: dict[str, Any] = {"fn": handlers.offer, "inputs": tab.refiner, "outputs": outputs(tab, OfferView), **CHEAP}
     gr.on([opened.select, tab.refiner.input], **offer)
@@ -396,7 +398,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         tab.fetch_news,
         **UNSEEN,
         concurrency_limit=1,
-        concurrency_id="load",  # beside the model's own place: a long download must not hold up results
+        concurrency_id="load",  # a queue of its own: a long download must not delay results
         **PRIVATE,
     )
     fetching.success(**offer)
@@ -424,14 +426,14 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
     wire_end([tab.stop.click], [fetching], handlers.fetch_stopped, tab.fetch_news, tab.fetch_news)
     wire_end([tab.stop.click, stop.click], [running], handlers.stopped, tab.news, tab.news)
     wire_end([shared.image.input], [running, choosing], handlers.stopped, tab.news, tab.news)
-    # A refined result belongs to what was shown when it was made. Nothing is cancelled here: this event may come late,
-    # when Refine has been pressed for the new result.
+    # A refined result belongs to the result that was shown at its start. Nothing is cancelled here: this event may
+    # arrive late, after Refine was pressed for the new result.
     shared.token.change(handlers.forget, [tab.refinement, shared.run], everything, **CHEAP)
     return [running, choosing]
 
 
 def _results() -> dict[str, Any]:
-    """What is shown once there is a refined result."""
+    """Create the components for a refined result."""
     caption("Left: before · right: after")
     slider = gr.ImageSlider(
         label="Before and after",

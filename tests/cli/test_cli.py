@@ -222,4 +222,4 @@ def test_one_word_alone_is_said_to_take_everything_only_where_it_does(photo, tmp
     assert run("segment", photo, "--vocabulary", "cat", "--output", tmp_path / "out", *more) == 0
     said = capsys.readouterr().err
     assert ("takes the whole picture" in said) == takes_all
-    assert ("note: --everything-else keeps apart" in said) == takes_all
+    assert ("note: --everything-else adds a class" in said) == takes_all

@@ -105,7 +105,7 @@ def test_rejecting_and_keeping_components_applies_without_asking_sam_again(handl
     monkeypatch.setattr(Sam, "embed", None)
     none = handlers.choose(better.refinement, view.token, HORSES, [])
     assert "No pixel changed" in none.share
-    assert "left out by choice" in none.component_table
+    assert "left out by the user" in none.component_table
     np.testing.assert_array_equal(none.slider[0], none.slider[1])
     one = handlers.choose(none.refinement, view.token, HORSES, view.components.value[:1])
     assert one.refinement.keep == tuple(view.components.value[:1])

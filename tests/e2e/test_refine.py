@@ -52,7 +52,7 @@ def test_a_person_refines_boundaries_and_decides_about_components(open_page, art
     boxes.first.focus()
     page.keyboard.press("Space")
     expect(share).not_to_have_text(before, timeout=PATIENCE)
-    expect(rows.first).to_contain_text("left out by choice")
+    expect(rows.first).to_contain_text("left out by the user")
     page.keyboard.press("Space")
     expect(share).to_have_text(before, timeout=PATIENCE)
 

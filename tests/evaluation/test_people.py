@@ -450,7 +450,7 @@ def test_check_takes_descriptions_and_folders(tmp_path, capsys, by):
     assert "numbers: classes 0 to 1; unknown 77" in out
     assert "not usable, a: mask: expected 0 to 1, 255 (ignored), got also 77" in out
     assert "not usable, c: expected the picture's size 70 x 70, got 4 x 4" in out
-    assert "an evaluation would say: masks: expected masks that fit their pictures, got none of 3" in out
+    assert "an evaluation would fail: masks: expected masks that fit their pictures, got none of 3" in out
 
 
 def test_check_says_what_stands_in_masks_before_there_are_words_for_it(tmp_path, capsys):

@@ -374,9 +374,9 @@ def test_a_report_equals_itself_and_what_only_one_has_is_counted(tmp_path, capsy
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (("--preset", "paper-336"), "another truth for 'a'"),
-        (("--protocol", "mmseg-slide"), "whose figures are counted another way"),
-        (("--reference-quirks",), "whose figures are counted another way"),
+        (("--preset", "paper-336"), "different ground truth for 'a'"),
+        (("--protocol", "mmseg-slide"), "whose figures follow other rules"),
+        (("--reference-quirks",), "whose figures follow other rules"),
     ],
 )
 def test_figures_of_other_pixels_are_not_subtracted(tmp_path, capsys, other, said):

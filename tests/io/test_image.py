@@ -29,7 +29,7 @@ RED, GREEN, BLUE, WHITE, BLACK = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 25
 QUADRANTS = [RED, GREEN, BLUE, WHITE]
 
 SUPPORTED = "a JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or HEIC picture"
-DAMAGED = "damaged, cut short or not readable"
+DAMAGED = "a damaged, truncated or unreadable file"
 
 
 def expect_quadrants(picture, colours=QUADRANTS, tolerance=3):

@@ -170,7 +170,7 @@ def test_a_bad_mask_and_one_of_something_else_are_refused_and_say_why():
     weak = answers_of(labels, {0: good, 1: labels == 1}, quality=0.3)
     assert weak.accepted == frozenset()
     assert "rates" in reports(weak, (), ["ground", "thing"], (40, 40))[0].reason
-    assert reports(answers, (), ["ground", "thing"], (40, 40))[0].reason == "left out by choice"
+    assert reports(answers, (), ["ground", "thing"], (40, 40))[0].reason == "left out by the user"
     assert np.array_equal(merge(labels, weak, weak.accepted), labels)
 
 

@@ -80,7 +80,7 @@ def test_several_classes_or_background_words_leave_no_such_note(text):
     [
         ("tractor tree sky", 'For one class a word write "tractor; tree; sky".'),
         ("salt & pepper and dog", 'For one class a word write "salt; pepper; dog".'),
-        ("cat, dog, grass;", "Its other words are synonyms: for classes of their own separate them by ;"),
+        ("cat, dog, grass;", "Its other words are synonyms. To make them classes, separate them by ;"),
         ("sky", 'such as "sky; wall; grass"'),
     ],
 )

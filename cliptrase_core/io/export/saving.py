@@ -1,4 +1,4 @@
-"""Write one result in any of the formats, each file whole or not at all; and the methods of a result that do so."""
+"""Atomic writing of one result in any of the formats, and the methods of a result that use it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
 
 FORMATS = ("png", "index", "overlay", "json", "npz", "coco", "yolo", "labelme", "masks", "cutouts")
-"""Indexed labels, grey labels, picture with colours, description, arrays; COCO, YOLO and labelme for annotation tools;
-a mask and a cut-out for each class."""
+"""Output formats: indexed labels, grey labels, overlay, description, arrays; COCO, YOLO and labelme for annotation
+tools; a mask and a cut-out for each class."""
 
 DEFAULT_FORMATS = ("png", "overlay", "json")
 ARCHIVE_FORMATS = ("png", "overlay", "json", "npz")
-"""Everything about one result."""
+"""Formats that together contain everything about one result."""
 
 OVERLAY_SIDE = 1280
-"""Longest side of an overlay that the command line writes: what the page shows, and a tenth of the time."""
+"""Longest side in pixels of the command line's overlays: the size on the page, in a tenth of the time of full size."""
 
 _KINDS = {"png": "labels", **{name: name for name in ("index", "overlay", "json", "npz", "labelme")}}
 _OF_PIECES = ("coco", "yolo")
@@ -44,13 +44,13 @@ _OF_PIECES = ("coco", "yolo")
 
 @dataclass(frozen=True)
 class SavedFiles:
-    """Where the files of one result lie; those are there whose format was asked for.
+    """Paths of the files of one result; only files of requested formats exist.
 
     Attributes:
         labels: indexed PNG (png).
         index: grey PNG (index).
-        overlay: the picture under its colours (overlay).
-        json: the description, which is always written.
+        overlay: picture under the colours of its classes (overlay).
+        json: description, which is always written.
         npz: arrays (npz).
         labelme: labelme's JSON (labelme).
         masks: folder of masks (masks).
@@ -67,18 +67,18 @@ class SavedFiles:
     cutouts: Path
 
     def of(self, formats: Iterable[str]) -> dict[str, Path]:
-        """Files of these formats by their kind: those with one file of a name that is known beforehand."""
+        """Return the files of these formats by kind, for formats with one file whose name is known beforehand."""
         return {_KINDS[name]: getattr(self, _KINDS[name]) for name in formats if name in _KINDS}
 
 
 def read_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
-    """Formats in a fixed order, with "json" among them: by it results are found again.
+    """Return the formats in a fixed order. "json" is always among them, because results are found by it.
 
     Args:
-        formats: names of `FORMATS`, as a list or with commas.
+        formats: names of `FORMATS`, as a list or separated by commas.
 
     Raises:
-        InputError: an unknown name, or none.
+        InputError: an unknown name, or no name.
     """
     names = formats.split(",") if isinstance(formats, str) else list(formats)
     names = [name.strip().lower() if isinstance(name, str) else name for name in names]
@@ -105,28 +105,28 @@ def save(
 ) -> SavedFiles:
     """Write the files of one result, each whole or not at all, the JSON last.
 
-    Earlier results of that name are replaced; a file of that name that this program did not write never is.
+    Earlier results of the same name are replaced. A file that this program did not write is never replaced.
 
-    The label picture is indexed with the palette inside; with more than 256 names it is 16-bit grey, and the
-    JSON says which. The JSON is strict: a number that is not finite becomes null. COCO and YOLO describe all results of
-    a folder: `gather` writes them after the last result, from the JSON of each.
+    The label picture is indexed with the palette inside; with more than 256 names it is 16-bit grey. The JSON names the
+    kind. The JSON is strict: a number that is not finite becomes null. COCO and YOLO describe all results of a folder:
+    `gather` writes them after the last result, from the JSON of each.
 
     Args:
-        result: what to write.
+        result: result to write.
         image: (H, W, 3) in the frame of `result.labels`.
-        directory: made if missing.
+        directory: output folder; created if missing.
         stem: file name without endings; made safe by `safe_stem`.
-        formats: of `FORMATS`; "json" always comes along.
+        formats: names of `FORMATS`; "json" is always added.
         arrays: further arrays for the .npz by name, for example intermediates.
-        about: further entries of the JSON; `picture`, the name of the picture, is `stem` where it is not given.
-        rule: what counts as a component in coco, yolo and labelme.
+        about: further entries of the JSON; `picture`, the name of the picture, is `stem` by default.
+        rule: definition of a component in coco, yolo and labelme.
         overlay_side: longest side of the overlay in pixels; None or 0 keeps the picture's size.
-        source: the picture's file, which yolo and labelme take as it is where they can.
-        step: told (share in [0, 1], what happens); what it raises ends the work, and nothing is written.
+        source: file of the picture; yolo and labelme use it unchanged if possible.
+        step: callback with (share in [0, 1], name of the step); if it raises, the work ends and nothing is written.
 
     Raises:
         InputError: the picture does not fit, an array cannot be stored, the directory cannot be written, or a file
-            of another program is in the way.
+            of another program has the same name.
     """
     formats, rule = read_formats(formats), rule or ComponentRule()
     saved = result_files(directory, stem)
@@ -134,7 +134,7 @@ def save(
     paths: dict[str, Any] = {kind: path.relative_to(folder).as_posix() for kind, path in saved.of(formats).items()}
     about = {"picture": stem, **(about or {})}
     contents: dict[str, bytes] = {}
-    with ThreadPoolExecutor(1) as beside:  # compression is nearly all of the work, and leaves Python to others
+    with ThreadPoolExecutor(1) as beside:  # compression is nearly all of the work, and does not block Python
         packing = beside.submit(to_npz, result, arrays or {}) if "npz" in formats else None
         step(0.0, "colours")
         if "overlay" in formats:
@@ -168,7 +168,7 @@ def save(
         expect_ours([saved.json])
         write_all(folder, contents)
         _remove_others(saved, contents)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise unusable(directory, error) from error
     return saved
 
@@ -176,7 +176,7 @@ def save(
 def _label_pictures(
     result: Segmentation, image: npt.NDArray[np.uint8], saved: SavedFiles, formats: Iterable[str]
 ) -> dict[str, bytes]:
-    """Names and contents of the files that show labels alone, and of cut-outs."""
+    """Return names and contents of the label pictures, masks and cut-outs."""
     folder, contents = saved.json.parent, {}
     if "png" in formats:
         contents[saved.labels.name] = images.labels_png(result)
@@ -191,7 +191,7 @@ def _label_pictures(
 
 
 def planned(saved: SavedFiles, formats: Iterable[str], names: Sequence[str]) -> list[Path]:
-    """Every file that one result of these formats and class names may be written to, but yolo's."""
+    """Return every file that may be written for one result of these formats and class names, except yolo's."""
     files = list(saved.of(formats).values())
     for kind in {"masks", "cutouts"} & set(formats):
         files += [getattr(saved, kind) / name for name in images.class_files(names)]
@@ -199,7 +199,7 @@ def planned(saved: SavedFiles, formats: Iterable[str], names: Sequence[str]) -> 
 
 
 def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], formats: Iterable[str]) -> bool:
-    """Whether all files of these formats are there that a result's JSON names."""
+    """Return whether all files of these formats that are named in a result's JSON exist."""
     try:
         files = record["files"]
         wanted = [files[_KINDS.get(name, name)] for name in formats if name != "coco"]
@@ -210,7 +210,7 @@ def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], forma
 
 
 def _remove_others(saved: SavedFiles, written: Mapping[str, bytes]) -> None:
-    """Remove masks and cut-outs of classes that an earlier result of this name had."""
+    """Remove masks and cut-outs of classes that only an earlier result of the same name had."""
     folder = saved.json.parent
     for place in (saved.masks, saved.cutouts):
         names = {name for name in written if (folder / name).parent == place}
@@ -220,10 +220,10 @@ def _remove_others(saved: SavedFiles, written: Mapping[str, bytes]) -> None:
 
 
 def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
-    """Where `save` puts a result; touches nothing.
+    """Return the paths at which `save` writes a result; no file is read or written.
 
     Raises:
-        InputError: not a path at all.
+        InputError: `directory` is not a path.
     """
     name = safe_stem(stem)
     try:
@@ -237,7 +237,7 @@ def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
 
 
 def unusable(directory: object, error: Exception) -> InputError:
-    """What to say of a folder that cannot be written."""
+    """Return the error for a folder that cannot be written."""
     got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
     return InputError(
         explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
@@ -245,7 +245,7 @@ def unusable(directory: object, error: Exception) -> InputError:
 
 
 def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str, Any]:
-    """Components as the JSON keeps them, so that a run that goes on need not find them again."""
+    """Return components as entries of the JSON, so that a continued run need not find them again."""
     return {
         "min_area": rule.min_area,
         "per_class": rule.per_class,
@@ -264,7 +264,7 @@ def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str
 
 NEED_PICTURE = ("yolo", "labelme", "cutouts")
 NOTEBOOK_SIDE = 640
-"""Longest side in pixels of the picture that a notebook shows."""
+"""Longest side in pixels of the picture in a notebook."""
 
 
 def save_result(
@@ -276,26 +276,26 @@ def save_result(
     min_area: int,
     per_class: bool,
 ) -> SavedFiles:
-    """What `Segmentation.save` does; takes and raises the same."""
+    """Implement `Segmentation.save`; same parameters and errors."""
     chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
     source = image if isinstance(image, (str, os.PathLike)) else None
     name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
     needing = [each for each in chosen if each in NEED_PICTURE]
     if needing and image is None:
-        got = "none: a result keeps only the small one that the model was given"
-        raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass it as image."))
+        got = "none: a result holds only the small model input"
+        raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass the picture as image."))
     stem = stem if stem is not None else PureWindowsPath(name).stem or "picture"
     about = {"picture": name or stem}
     return save(result, result.canvas(image), folder, stem, formats=chosen, about=about, rule=rule, source=source)
 
 
 def notebook_png(result: Segmentation) -> bytes:
-    """The overlay, small."""
+    """Return the overlay as a small PNG."""
     return overlay_png(result.canvas(), result, NOTEBOOK_SIDE)
 
 
 def notebook_html(result: Segmentation) -> str:
-    """The overlay and its legend; names are text, whatever they hold."""
+    """Return the overlay and its legend as HTML; names are escaped."""
     rows = "".join(
         f'<div><span style="display:inline-block;width:1em;height:1em;background:{row.colour}"></span> '
         f"{html.escape(row.name)} {row.area:.1%}</div>"
