@@ -43,11 +43,11 @@ def memory_explained(what: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         # torch has its own exception for GPUs only; on a CPU only the text shows the cause.
-        if not isinstance(error, MemoryError) and not any(mark in str(error) for mark in _NO_ROOM):
+        if not isinstance(error, MemoryError) and not any(mark in str(error) for mark in _NO_MEMORY):
             raise
         expected, got = "one that the memory of this computer holds", "a larger one"
         remedy = "Make the picture smaller, or give a smaller --short-side."
         raise InputError(explain(what, expected=expected, got=got, remedy=remedy)) from error
 
 
-_NO_ROOM = ("out of memory", "allocate memory", "not enough memory")
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")

@@ -24,18 +24,18 @@ def describe_model(seen: PictureKey) -> Mapping[str, str]:
     return dict(zip(("model", "pretrained"), split_key(seen.model), strict=True))
 
 
-def describe(cut: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
+def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
     """Return a result as plain JSON.
 
     Args:
-        cut: the result.
+        view: the result.
         masks: True adds the mask of each class as COCO run lengths, in the frame of `size`.
     """
 
-    result = cut.result
+    result = view.result
     columns = np.asfortranarray(result.labels) if masks else result.labels  # COCO run lengths are in column order
     return {
-        **describe_model(cut.run.seen),
+        **describe_model(view.run.seen),
         "size": list(result.size),
         "grid": list(result.grid),
         "classes": [
@@ -47,12 +47,12 @@ def describe(cut: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
                 "confidence": round(row.confidence, 4),
                 **({"rle": core.io.export.run_lengths(columns == row.index)} if masks else {}),
             }
-            for row in cut.legend
+            for row in view.legend
         ],
         "class_names": list(result.class_names),
         "regions": int(result.patch_clusters.max()) + 1,
         "patch_clusters": result.patch_clusters.reshape(result.grid).tolist(),
-        "encoding_reused": cut.reused,
+        "encoding_reused": view.reused,
         "settings": dict(result.settings),
         "timings": {stage: round(float(seconds), 6) for stage, seconds in result.timings.items()},
         "notes": list(result.notes),
@@ -67,19 +67,19 @@ def describe_models(loaded: Iterable[ModelFacts], offered: Iterable[Offered]) ->
     }
 
 
-def sentence(look: PatchAttention | Matrix) -> str:
+def sentence(attention: PatchAttention | Matrix) -> str:
     """Return a sentence about the effect of recovery, suited to screen readers; it contains no markup."""
-    before, after = look.numbers
-    if isinstance(look, PatchAttention) and look.received is not None:
-        was, became = (f"{value:.1f}" for value in look.received)
+    before, after = attention.numbers
+    if isinstance(attention, PatchAttention) and attention.received is not None:
+        was, became = (f"{value:.1f}" for value in attention.received)
         return (
             f"Before recovery this patch received {was} &times; uniform attention, {_part(before.near)} of it "
             f"from its surroundings; after it {became} &times;, {_part(after.near)} of it from its surroundings."
         )
-    whose = "an average patch's" if isinstance(look, Matrix) else "this patch's" if look.patch else "[CLS]'s"
-    count = len(look.global_patches)
+    whose = "an average patch's" if isinstance(attention, Matrix) else "this patch's" if attention.patch else "[CLS]'s"
+    count = len(attention.global_patches)
     if count:
-        where = f"{count} global patch{'es' if count > 1 else ''} ({_part(count / _patches(look))} of all)"
+        where = f"{count} global patch{'es' if count > 1 else ''} ({_part(count / _patches(attention))} of all)"
         first = (before.on_global, after.on_global)
     else:
         where, first = "its ten strongest patches (this layer has no global ones)", (before.strongest, after.strongest)
@@ -90,34 +90,34 @@ def sentence(look: PatchAttention | Matrix) -> str:
     return f"{text}, and the share of its own surroundings {turn} from {_part(before.near)} to {_part(after.near)}."
 
 
-def describe_look(look: PatchAttention) -> Mapping[str, Any]:
+def describe_patch_attention(attention: PatchAttention) -> Mapping[str, Any]:
     """Return the maps and numbers of one patch as plain JSON."""
-    before, after = look.numbers
-    row, column = look.patch or (None, None)
+    before, after = attention.numbers
+    row, column = attention.patch or (None, None)
     return {
-        **describe_model(look.seen),
+        **describe_model(attention.seen),
         "row": row,
         "column": column,
-        "layer": look.layer,
-        "layers": look.seen.layers,
-        "head": look.head,
-        "heads": look.seen.heads,
-        "direction": look.direction,
-        "grid": list(look.seen.grid),
-        "attention": look.attention.tolist(),
-        "recovered": look.recovered.tolist(),
-        "affinity": look.affinity.tolist(),
+        "layer": attention.layer,
+        "layers": attention.seen.layers,
+        "head": attention.head,
+        "heads": attention.seen.heads,
+        "direction": attention.direction,
+        "grid": list(attention.seen.grid),
+        "attention": attention.attention.tolist(),
+        "recovered": attention.recovered.tolist(),
+        "affinity": attention.affinity.tolist(),
         "numbers": {"before": dataclasses.asdict(before), "after": dataclasses.asdict(after)},
-        "summary": sentence(look),
+        "summary": sentence(attention),
         "global_patches": [
             {"row": row, "column": column, "rank_before": first, "rank_after": second}
-            for (row, column), (first, second) in zip(look.global_patches, look.ranks, strict=True)
+            for (row, column), (first, second) in zip(attention.global_patches, attention.ranks, strict=True)
         ],
     }
 
 
-def _patches(look: PatchAttention | Matrix) -> int:
-    return look.seen.grid[0] * look.seen.grid[1]
+def _patches(attention: PatchAttention | Matrix) -> int:
+    return attention.seen.grid[0] * attention.seen.grid[1]
 
 
 def _part(share: float | None) -> str:
@@ -177,7 +177,7 @@ def describe_comparison(first: SegmentView, compared: Sequence[Mapping[str, Any]
     }
 
 
-def describe_compared(variant: Variant, cut: SegmentView, found: Difference) -> Mapping[str, Any]:
+def describe_compared(variant: Variant, view: SegmentView, found: Difference) -> Mapping[str, Any]:
     """Return one result of a comparison as plain JSON, with its differences from the first."""
     return {
         "name": variant.name,
@@ -189,12 +189,12 @@ def describe_compared(variant: Variant, cut: SegmentView, found: Difference) -> 
                 "area": round(row.area, 6),
                 "confidence": round(row.confidence, 4),
             }
-            for row in cut.legend
+            for row in view.legend
         ],
         "changed": round(found.share, 6),
         "class_changes": {one.name: round(one.delta, 6) for one in found.classes},
-        "settings": dict(cut.result.settings),
-        "timings": {stage: round(float(took), 6) for stage, took in cut.result.timings.items()},
-        "reused": cut.kept,
-        "notes": list(cut.result.notes),
+        "settings": dict(view.result.settings),
+        "timings": {stage: round(float(took), 6) for stage, took in view.result.timings.items()},
+        "reused": view.kept,
+        "notes": list(view.result.notes),
     }

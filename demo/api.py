@@ -16,8 +16,8 @@ from demo.answers import (
     describe,
     describe_compared,
     describe_comparison,
-    describe_look,
     describe_models,
+    describe_patch_attention,
     describe_refinement,
     describe_refiners,
 )
@@ -25,8 +25,8 @@ from demo.errors import UserError, for_people
 from demo.handling import one_of, plainly, text, whole
 from demo.model_facts import offered
 from demo.service import Refinement, Run, SegmentRequest, SegmentView, Service
-from demo.service.compare import VARIANTS, Comparison, cuts, difference, in_full, variants
-from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, is_here
+from demo.service.compare import VARIANTS, Comparison, difference, in_full, variant_views, variants
+from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, is_available
 from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, REFINE_MODES, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import ONE_AT_A_TIME
 
@@ -63,9 +63,9 @@ class Endpoints:
         Raises:
             gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
-        asked = _asked(vocabulary, model, options)
+        request = _request(vocabulary, model, options)
         masks = _yes("include_masks", include_masks)
-        return describe(self._service.segment(image, asked, full=True), masks=masks)
+        return describe(self._service.segment(image, request, full=True), masks=masks)
 
     @plainly
     def refine(
@@ -95,13 +95,13 @@ class Endpoints:
         Raises:
             gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
-        asked = _asked(vocabulary, model, options)
+        request = _request(vocabulary, model, options)
         name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, REFINE_MODES)
         if name == NO_MODEL and way != REFINE_MODES[0]:
             raise UserError(f"mode: expected nothing, since {name} has none. Leave it out, or name a SAM.")
         chosen, masks = _numbers("keep", keep), _yes("include_masks", include_masks)
-        expect_here(name)
-        run = self._service.segment(image, asked).run
+        expect_available(name)
+        run = self._service.segment(image, request).run
         better = self._service.refine(Refinement(run, name, way, chosen), image, full=True)
         return describe_refinement(better, masks=masks)
 
@@ -138,8 +138,8 @@ class Endpoints:
         seen = self._service.open(image, one_of("preset", preset, PRESETS), model)
         one_head = None if head is None else whole("head", head)
         direction = one_of("direction", direction, DIRECTIONS)
-        look = self._service.look(seen, image, *patch, chosen, head=one_head, direction=direction)
-        return describe_look(look)
+        attention = self._service.patch_attention(seen, image, *patch, chosen, head=one_head, direction=direction)
+        return describe_patch_attention(attention)
 
     @plainly
     def compare(
@@ -165,18 +165,20 @@ class Endpoints:
         Raises:
             gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
-        asked = _asked(vocabulary, model, options)
+        request = _request(vocabulary, model, options)
         names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
         others = _words("other_vocabulary", other_vocabulary)
-        found = variants(asked, tuple(dict.fromkeys(names)) or VARIANTS, others)
-        seen = self._service.open(image, found[0].asked.preset, model=found[0].asked.model, short_side=asked.short_side)
-        run = Run(seen, asked)
+        found = variants(request, tuple(dict.fromkeys(names)) or VARIANTS, others)
+        seen = self._service.open(
+            image, found[0].request.preset, model=found[0].request.model, short_side=request.short_side
+        )
+        run = Run(seen, request)
         full = in_full(self._service.encoded(run, image)[1].encoding.frame.labels, len(found))
         first: SegmentView | None = None
         compared = []
-        for variant, cut in cuts(self._service, image, Comparison(run, found), full=full):
-            first = first or cut  # of the others only the words stay: maps of a photograph take 150 MB
-            compared.append(describe_compared(variant, cut, difference(first, cut)))
+        for variant, view in variant_views(self._service, image, Comparison(run, found), full=full):
+            first = first or view  # of the others only the words stay: maps of a photograph take 150 MB
+            compared.append(describe_compared(variant, view, difference(first, view)))
         return describe_comparison(first, compared)
 
     @plainly
@@ -195,13 +197,13 @@ class Endpoints:
             "presets": list(PRESETS),
             "denoise": list(DENOISE),
             "templates": list(TEMPLATES),
-            "refiners": describe_refiners({name: is_here(name) for name in REFINERS if status.ready}),
+            "refiners": describe_refiners({name: is_available(name) for name in REFINERS if status.ready}),
             "refine_modes": list(REFINE_MODES),
-            **describe_models(holder.loaded(), offered(look=status.ready)),
+            **describe_models(holder.loaded(), offered(check_disk=status.ready)),
         }
 
 
-def _asked(vocabulary: Any, model: Any, options: dict[str, Any]) -> SegmentRequest:
+def _request(vocabulary: Any, model: Any, options: dict[str, Any]) -> SegmentRequest:
     """Build the request of a call; UserError if an argument is invalid."""
     words = _words("vocabulary", vocabulary)
     if options.get("short_side") is not None:  # the page's own bounds: other visitors share the memory
@@ -283,7 +285,9 @@ def publish(endpoints: Endpoints) -> None:
             *one_way,
         ]
         found = _result("classes (name, colour, area, confidence, COCO rle), size, grid, settings, timings, notes")
-        looked = _result("attention, recovered and affinity as rows, numbers before and after, summary, global_patches")
+        inspected = _result(
+            "attention, recovered and affinity as rows, numbers before and after, summary, global_patches"
+        )
         compared = _result("compared: each with classes, changed share against the first, class_changes, timings")
         better = _result(
             "as /segment, and refinement: changed, gained, lost, components with the reason why each was used or not"
@@ -292,7 +296,7 @@ def publish(endpoints: Endpoints) -> None:
         call = gr.Button()
     for method, arguments, result in (
         (endpoints.segment, [image, words, *one_way], found),
-        (endpoints.inspect_patch, patch, looked),
+        (endpoints.inspect_patch, patch, inspected),
         (endpoints.compare, several, compared),
         (endpoints.refine, refined, better),
     ):

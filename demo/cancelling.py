@@ -30,12 +30,12 @@ class Tokens:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._asked: dict[str, _Asked] = {}
+        self._request: dict[str, _Asked] = {}
         self._left: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._request)
 
     def token(
         self, event: str | None, session: str | None, asked_at: float, seconds: float | None = TIME_LIMIT_S
@@ -52,27 +52,27 @@ class Tokens:
             return CancelToken(seconds)
         with self._lock:
             self._forget()
-            asked = self._asked.setdefault(event, _Asked(CancelToken(seconds), session, time.monotonic()))
+            request = self._request.setdefault(event, _Asked(CancelToken(seconds), session, time.monotonic()))
             if any(self._left.get(name, asked_at) > asked_at for name in (event, session or "")):
-                asked.token.cancel()
-            return asked.token
+                request.token.cancel()
+            return request.token
 
     def _forget(self) -> None:
         """Drop entries that are too old to matter."""
         old = time.monotonic() - FORGOTTEN_S
-        self._asked = {event: one for event, one in self._asked.items() if one.since > old}
+        self._request = {event: one for event, one in self._request.items() if one.since > old}
         self._left = {name: at for name, at in self._left.items() if at > old}
 
     def done(self, event: str | None) -> None:
         """Drop the token of an event that has ended."""
         with self._lock:
-            self._asked.pop(event or "", None)
+            self._request.pop(event or "", None)
 
     def left(self, name: str) -> None:
         """Cancel the work of a session, or of one event, whose reader has disconnected; it ends at its next step."""
         with self._lock:
             self._left[name] = time.monotonic()
-            for event, one in self._asked.items():
+            for event, one in self._request.items():
                 if name in (event, one.session):
                     one.token.cancel()
 

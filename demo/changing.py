@@ -44,10 +44,10 @@ def how(shown: Shown) -> str:
 _BACK = {"undo": "Fix taken back", "clear": "All fixes taken back"}
 
 
-def became(before: SegmentView, after: SegmentView, asked: Mapping[str, Any]) -> str:
-    """Return plain text about the effect of the last step; `asked` is the request of the browser."""
+def became(before: SegmentView, after: SegmentView, request: Mapping[str, Any]) -> str:
+    """Return plain text about the effect of the last step; `request` is the request of the browser."""
     moved = before.labels != after.labels
-    back = next((said for name, said in _BACK.items() if asked.get(name) is True), "")
+    back = next((said for name, said in _BACK.items() if request.get(name) is True), "")
     if not moved.any():
         return f"{back}: nothing changed." if back else "Nothing changed."
     part = html.unescape(percent(float(moved.mean())))  # plain text
@@ -70,26 +70,26 @@ def state_of(shown: Shown) -> dict[str, Any]:
 
 def made(service: Service, what: Shown, path: str | None) -> Generator[ChangeView, None, SegmentView]:
     """Compute the result to show and yield a view of each step; raises the errors of `Service.shown`."""
-    cut, _ = yield from followed(
+    view, _ = yield from followed(
         lambda tell: service.shown(what, path, tell),
         lambda _, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
     )
-    return cut
+    return view
 
 
-def changed(cut: SegmentView, what: Shown, status: str, *, seq: int = 0, said: str = "") -> ChangeView:
+def changed(view: SegmentView, what: Shown, status: str, *, seq: int = 0, said: str = "") -> ChangeView:
     """Return the view of a changed result.
 
     Args:
-        cut: result after the change.
+        view: result after the change.
         what: state of the result: run, refinement and fixes.
         status: text of the status line, HTML.
         seq: number of the browser's request.
         said: message beside the result, plain text.
     """
     return ChangeView(
-        result={**drawn(cut), **state_of(what), "of": what.run.token, "seq": seq, "said": said},
-        legend=legend_table(cut),
+        result={**drawn(view), **state_of(what), "of": what.run.token, "seq": seq, "said": said},
+        legend=legend_table(view),
         point="",
         status=status,
         shown=what,
@@ -128,33 +128,33 @@ class ChangeHandlers:
             refinement: refinement on the Refine tab, with masks that were chosen by hand.
             event: request of the browser; see static/fix.js.
         """
-        asked = event._data if isinstance(event._data, dict) else {}
-        if run is None or asked.get("of") != run.token:
+        request = event._data if isinstance(event._data, dict) else {}
+        if run is None or request.get("of") != run.token:
             yield same(ChangeView)
             return
-        seq = whole("seq", asked.get("seq"), 0)
+        seq = whole("seq", request.get("seq"), 0)
         before = shown_of(run, shown)
         try:
             before, _ = carried(shown, self._service.again(run, path))
             name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, REFINE_MODES)
-            after = stepped(before, asked, name, way, refinement)
-            if "fix" in asked:
+            after = stepped(before, request, name, way, refinement)
+            if "fix" in request:
                 after = self._aimed(after, self._service.shown(before, path)[0])
-            cut = yield from made(self._service, after, path)
+            view = yield from made(self._service, after, path)
         except (UserError, Cancelled) as error:  # shown beside the result: a toast would disappear
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
-        said = "" if "refined" in asked else became(self._service.shown(before, path)[0], cut, asked)
-        yield changed(cut, after, strip("calm", how(after), f"{shares(cut)}."), seq=seq, said=said)
+        said = "" if "refined" in request else became(self._service.shown(before, path)[0], view, request)
+        yield changed(view, after, strip("calm", how(after), f"{shares(view)}."), seq=seq, said=said)
 
     @staticmethod
-    def _aimed(after: Shown, cut: SegmentView) -> Shown:
+    def _aimed(after: Shown, view: SegmentView) -> Shown:
         """Add the removed class to a last fix that removes one, so that on another result it removes no other class."""
         *others, one = after.fixes
         if one.class_name is not None:
             return after
-        aimed = dataclasses.replace(one, from_class=core.refine.class_at(cut.result, one.points[0]))
+        aimed = dataclasses.replace(one, from_class=core.refine.class_at(view.result, one.points[0]))
         return dataclasses.replace(after, fixes=(*others, aimed))
 
     @plainly
@@ -167,11 +167,11 @@ class ChangeHandlers:
             return
         what = dataclasses.replace(carried(shown, self._service.again(run, path))[0], refinement=refinement)
         try:
-            cut = yield from made(self._service, what, path)
+            view = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
             yield same(ChangeView)._replace(status=failed(str(error)))
             return
-        yield changed(cut, what, strip("calm", how(what), f"{shares(cut)}."))
+        yield changed(view, what, strip("calm", how(what), f"{shares(view)}."))
 
     @plainly
     def restore(self, run: Run | None, path: str | None, shown: Shown | None, due: bool) -> Iterator[ChangeView]:
@@ -191,12 +191,12 @@ class ChangeHandlers:
             yield same(ChangeView)._replace(shown=what, due=False)
             return
         try:
-            cut = yield from made(self._service, what, path)
+            view = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
             text = f"The result is shown with coarse boundaries and without your fixes. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=Shown(run), due=False)
             return
-        yield changed(cut, what, strip("note" if lost else "calm", how(what), f"{shares(cut)}. {lost}".strip()))
+        yield changed(view, what, strip("note" if lost else "calm", how(what), f"{shares(view)}. {lost}".strip()))
 
 
 def places_of(settings: Mapping[str, Any], result: Result, shared: Shared, **own: gr.State) -> dict[str, Any]:

@@ -25,16 +25,16 @@ def at_once() -> None:
 
 def wait() -> None:
     """Wait until Ctrl-C or a termination signal; a second one ends the program immediately."""
-    asked = threading.Event()
+    request = threading.Event()
 
     def end(*_: object) -> None:
-        if asked.is_set():
+        if request.is_set():
             os._exit(INTERRUPTED)
-        asked.set()
+        request.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    while not asked.wait(0.5):  # on Windows, a wait without a timeout does not react to Ctrl-C
+    while not request.wait(0.5):  # on Windows, a wait without a timeout does not react to Ctrl-C
         pass
 
 

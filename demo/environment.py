@@ -51,28 +51,28 @@ def refuse(text: str) -> NoReturn:
 
 def port() -> int | None:
     """Return the requested port, the only one to use; None for the first free one."""
-    asked = os.environ.get("GRADIO_SERVER_PORT")
-    return int(asked) if asked else None
+    request = os.environ.get("GRADIO_SERVER_PORT")
+    return int(request) if request else None
 
 
 def why_no_address() -> str:
     """Return the reason why the page cannot listen on its address and port; plain text."""
-    name, asked = os.environ.get("GRADIO_SERVER_NAME") or LOOPBACK[1], port()
+    name, request = os.environ.get("GRADIO_SERVER_NAME") or LOOPBACK[1], port()
     try:
         with socket.socket() as probe:
             probe.bind((name, 0))
     except (OSError, UnicodeError):
         expected = "expected an IPv4 address or a name of this machine"
         return f"GRADIO_SERVER_NAME: {expected}, got {name[:80]!r}. For instance 127.0.0.1, or 0.0.0.0 for all."
-    if asked is None:
+    if request is None:
         return "GRADIO_SERVER_PORT: the ports from 7860 on are all taken. Name a free one."
     try:
         with socket.socket() as probe:
-            probe.bind((name, asked))
+            probe.bind((name, request))
     except OSError as error:
         taken = "is taken" if error.errno == errno.EADDRINUSE else "this user may not open"
-        return f"GRADIO_SERVER_PORT: expected a free port, got {asked}, which {taken}. Leave it out for a free one."
-    return f"GRADIO_SERVER_PORT: port {asked} was taken a moment ago. Start again, or leave it out for a free one."
+        return f"GRADIO_SERVER_PORT: expected a free port, got {request}, which {taken}. Leave it out for a free one."
+    return f"GRADIO_SERVER_PORT: port {request} was taken a moment ago. Start again, or leave it out for a free one."
 
 
 def _numbers() -> None:

@@ -194,7 +194,7 @@ def save_picture(pixels: Picture) -> str:
     return str(path)
 
 
-def read_asked(
+def read_request(
     words: Any,
     background: Any,
     background_words: Any,
@@ -214,7 +214,7 @@ def read_asked(
     model: Any,
     *further: Any,
 ) -> SegmentRequest:
-    """Read the fields of the page, in the order of `Page.asked`; the last are those of `further_options`.
+    """Read the fields of the page, in the order of `Page.request`; the last are those of `further_options`.
 
     Raises:
         UserError: a field has an invalid value.

@@ -130,13 +130,16 @@ class Offered:
     here: bool | None
 
 
-def offered(*, look: bool) -> list[Offered]:
+def offered(*, check_disk: bool) -> list[Offered]:
     """Return the models that the page proposes.
 
     Args:
-        look: True also checks which are on this computer, which needs the core and reads the Hub cache.
+        patch_attention: True also checks which are on this computer, which needs the core and reads the Hub cache.
     """
-    return [Offered(key, megabytes, remark, _is_here(key) if look else None) for key, megabytes, remark in OFFERED]
+    return [
+        Offered(key, megabytes, remark, _is_available(key) if check_disk else None)
+        for key, megabytes, remark in OFFERED
+    ]
 
 
 def facts_of(key: str, segmenter: Segmenter) -> ModelFacts:
@@ -175,6 +178,6 @@ def weighed(name: str) -> int:
     return 4 * sum(p.numel() for p in core.models.architectures.build(name, config).parameters())
 
 
-def _is_here(key: str) -> bool:
+def _is_available(key: str) -> bool:
 
     return core.models.loading.is_on_disk(*core.models.loading.parse_model(key))

@@ -19,14 +19,14 @@ from demo.errors import UserError, for_people, out_of_memory
 from demo.examples import FIRST, read_examples
 from demo.html import percent
 from demo.model_facts import NANO, REAL, ModelFacts, facts_of, key_of, model_bytes, read_key, weighed
-from demo.settings import KEPT_MODEL_BYTES, Settings
+from demo.settings import CACHED_MODEL_BYTES, Settings
 
 if TYPE_CHECKING:
     from cliptrase_core import Segmenter
     from cliptrase_core.models.loading import StartUp
 
 
-ROOM = 2.2
+NEEDED = 2.2
 """Peak memory of loading, divided by that of the weights: the content of the file and the model coexist in memory."""
 
 
@@ -45,7 +45,7 @@ def fetch(key: str, progress: Callable[[float, str], None]) -> None:
     name, pretrained = core.models.loading.parse_model(key)
     if name == NANO:
         return
-    needed, left = ROOM * weighed(name), core.io.memory.available()
+    needed, left = NEEDED * weighed(name), core.io.memory.available()
     if left is not None and needed > left:
         raise UserError(
             f"{key} needs about {needed / 1e6:.0f} MB of memory to load, and {left / 1e6:.0f} MB are left on the "
@@ -76,7 +76,7 @@ def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
         UserError: the weights contain NaN or infinity.
         CliptraseError: invalid weights, device or precision.
     """
-    if zerogpu.lent():
+    if zerogpu.shared():
         return core.zerogpu_model.ZeroGPUSegmenter(
             name, pretrained, settings.precision
         )  # a first run would use up GPU seconds
@@ -150,7 +150,7 @@ class ModelRegistry:
         self._first: str | None = None  # key of the default model
         self._wanted: str | None = None  # key of the intended default; None if it is a file
         self._staying: dict[str, Segmenter] = {}
-        self._further: LRUCache[Segmenter] = LRUCache(KEPT_MODEL_BYTES, model_bytes)
+        self._further: LRUCache[Segmenter] = LRUCache(CACHED_MODEL_BYTES, model_bytes)
         self._status = Status()
 
     def start(self) -> None:

@@ -114,12 +114,12 @@ class PageHandlers:
         """Fill the page when it opens: banner, examples, and the request in its address, or else the first example."""
         self._service.start()
         found, head = read_examples(), head_view(self._service.status())
-        asked = dict(request.query_params) if request else {}
+        query = dict(request.query_params) if request else {}
         named = {example.name: example for example in found}
-        example = named.get(asked.get("example", ""), named.get(FIRST, found[0] if found else None))
-        if "own" in asked:  # words for the user's own picture, which the browser restores: they suit no example
+        example = named.get(query.get("example", ""), named.get(FIRST, found[0] if found else None))
+        if "own" in query:  # words for the user's own picture, which the browser restores: they suit no example
             example = None
-        words = asked.get("words", "")[:MOST_WORDS] or (example.words if example else "")
+        words = query.get("words", "")[:MOST_WORDS] or (example.words if example else "")
         return GreetView(
             banner=head.banner,
             offer=head.offer,
@@ -127,8 +127,8 @@ class PageHandlers:
             opening=str(example.path) if example else None,
             opening_words=words,
             opening_example=example.name if example else "",
-            everything_else_chosen="yes" if "everything_else" in asked else "",
-            **{**dict.fromkeys(PLAIN, gr.skip()), **settings_of(asked)},
+            everything_else_chosen="yes" if "everything_else" in query else "",
+            **{**dict.fromkeys(PLAIN, gr.skip()), **settings_of(query)},
         )
 
     @plainly
@@ -202,8 +202,8 @@ class Page:
     shared: Shared
 
     @property
-    def asked(self) -> list[Any]:
-        """Fields that determine a result, in the order of `read_asked`."""
+    def request(self) -> list[Any]:
+        """Fields that determine a result, in the order of `read_request`."""
         a, c = self.ask, self.clusters
         return [
             *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
@@ -222,8 +222,8 @@ class Page:
     def remembered(self) -> list[Any]:
         """Fields of the address: example, words, settings of `PLAIN`, origin of everything_else; then the picture."""
         places = {**vars(self.clusters), **vars(self.ask)}
-        asked = [places[name] for name in PLAIN]
-        return [self.ask.example, self.ask.words, *asked, self.ask.everything_else_chosen, self.ask.image]
+        request = [places[name] for name in PLAIN]
+        return [self.ask.example, self.ask.words, *request, self.ask.everything_else_chosen, self.ask.image]
 
 
 def build(service: Service) -> gr.Blocks:
@@ -262,7 +262,7 @@ def build(service: Service) -> gr.Blocks:
         taking = [changing.wire_taking(one, *places, page.refine.refinement, changes) for one in refined]
         gr.on([page.ask.stop.click, page.shared.image.input], None, None, None, cancels=taking, **PRIVATE)
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
-        batch.wire(page.batch, page.asked, page.refine.mode, page.mine.delete, BatchHandlers(service))
+        batch.wire(page.batch, page.request, page.refine.mode, page.mine.delete, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 
@@ -313,7 +313,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
             parts.update(ask.draw_settings())
             saved = reopen.draw()
         with gr.Tab("Attention", id=attention.NAME) as opened[attention.NAME]:
-            looked = attention.draw()
+            inspected = attention.draw()
         with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:
             grouped = clusters.draw()
         with gr.Tab("Refine", id=refine.NAME) as opened[refine.NAME]:
@@ -325,23 +325,23 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         with gr.Tab("Model", id=model.NAME) as opened[model.NAME]:
             chosen = model.draw(top.banner, top.model)
         with gr.Tab("Guided tour", id=tour.NAME) as opened[tour.NAME]:
-            told = tour.draw()
+            toured = tour.draw()
     own = my_pictures.draw()
     gr.HTML(BAR, padding=False, elem_id="bar-place")
-    asked = ask.Ask(**parts)
-    shared = Shared(asked.image, run, token, hidden_text("active", ask.NAME))
+    request = ask.Ask(**parts)
+    shared = Shared(request.image, run, token, hidden_text("active", ask.NAME))
     page = Page(
         head=top,
         timer=gr.Timer(1.0),
-        ask=asked,
+        ask=request,
         result=found,
         lens=why,
-        attention=looked,
+        attention=inspected,
         clusters=grouped,
         refine=refined,
         compare=compared,
         batch=many,
-        tour=told,
+        tour=toured,
         mine=own,
         reopen=saved,
         words=listed,
@@ -383,7 +383,7 @@ def _wire_segmenting(
 
     Each pair of `brought` is an event that restores a result, and the one that refines and fixes it.
     """
-    inputs = [page.shared.image, *page.asked]
+    inputs = [page.shared.image, *page.request]
     out: dict[str, Any] = {"outputs": result.result_outputs(page.result), **QUIET}
     said = (ResultView, "status", result.failed)
     run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **out}
@@ -395,7 +395,7 @@ def _wire_segmenting(
     picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP)
     followed = picked.success(**run)
     taken = page.tour.take.click(opening.take_over, None, example, **CHEAP)
-    told = taken.success(**run)
+    toured = taken.success(**run)
     c, a = page.clusters, page.ask
     # First: the next listeners depend on it, and listeners of one event run in order, each to its end.
     a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
@@ -413,11 +413,11 @@ def _wire_segmenting(
         trigger_mode="always_last",
         **out,
     )
-    making, back = [pressed, followed, told, changed], [made for made, _ in brought]
+    making, back = [pressed, followed, toured, changed], [made for made, _ in brought]
     restoring = [changing.wire_restoring(event, page.result, page.shared, changes) for event in making]
     for event in (picked, taken, *making, *back):
         event.failure(None, a.status, a.status, js=UNANSWERED, **PRIVATE)
-    for event in (pressed, followed, told, *back):
+    for event in (pressed, followed, toured, *back):
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
     _wire_after([*making, *back], page, opening, handlers)
     return [*making, *restoring, *(event for pair in brought for event in pair)]

@@ -41,27 +41,27 @@ SETTINGS = (
 """Names of the page's components that a saved result fills in."""
 
 
-def values_of(asked: SegmentRequest, *, automatic: bool) -> dict[str, Any]:
+def values_of(request: SegmentRequest, *, automatic: bool) -> dict[str, Any]:
     """Return the values of the page's fields that lead to the same request."""
     locked = {"interactive": not automatic}
-    further = {one.name: getattr(asked, one.name) for one in further_options()}
+    further = {one.name: getattr(request, one.name) for one in further_options()}
     return {
-        "words": asked.words,
-        "background": BY_THRESHOLD if asked.threshold else NO_BACKGROUND,
+        "words": request.words,
+        "background": BY_THRESHOLD if request.threshold else NO_BACKGROUND,
         "background_words": "",
-        "threshold": asked.threshold or gr.skip(),
-        "method": asked.method,
-        "preset": asked.preset,
-        "short_side": AUTO if asked.short_side is None else str(asked.short_side),
-        "templates": asked.templates or AUTO,
-        "image_prior": asked.image_prior,
-        "everything_else": asked.everything_else,
+        "threshold": request.threshold or gr.skip(),
+        "method": request.method,
+        "preset": request.preset,
+        "short_side": AUTO if request.short_side is None else str(request.short_side),
+        "templates": request.templates or AUTO,
+        "image_prior": request.image_prior,
+        "everything_else": request.everything_else,
         "everything_else_chosen": "yes",
-        "skip_missing": asked.skip_missing,
-        "denoise": asked.denoise,
+        "skip_missing": request.skip_missing,
+        "denoise": request.denoise,
         "automatic": automatic,
-        "eps": gr.Slider(**locked) if automatic else gr.Slider(value=asked.eps, **locked),
-        "min_samples": gr.Slider(**locked) if automatic else gr.Slider(value=asked.min_samples, **locked),
+        "eps": gr.Slider(**locked) if automatic else gr.Slider(value=request.eps, **locked),
+        "min_samples": gr.Slider(**locked) if automatic else gr.Slider(value=request.min_samples, **locked),
         "example": "",
         **{name: {True: YES, False: NO, None: AUTO}.get(value, value) for name, value in further.items()},
     }
@@ -110,29 +110,29 @@ class ReopenHandlers:
         try:
             saved = read_archive(archive)
             path = _picture(saved, current)
-            cut, automatic = self._made(saved, path, model)
+            view, automatic = self._made(saved, path, model)
         except UserError as error:
             return {"status": failed(str(error)), "saved": None}
         return {
-            **values_of(saved.asked, automatic=automatic),
-            **self._results.view(cut, path)._asdict(),
+            **values_of(saved.request, automatic=automatic),
+            **self._results.view(view, path)._asdict(),
             "image": path,
             "shown": None,
             "due": False,
-            "status": told(saved, _areas(cut), cut.run.seen.model) if not saved.changed else _busy(),
+            "status": told(saved, _areas(view), view.run.seen.model) if not saved.changed else _busy(),
             "saved": saved if saved.changed else None,
         }
 
     def _made(self, saved: Saved, path: str, model: str | None) -> tuple[SegmentView, bool]:
         """Return the result, and whether its clustering values are the automatic ones for picture and model."""
-        cut = self._service.segment(path, replace(saved.automatic, model=model))
-        found, asked = cut.result.settings, saved.asked
+        view = self._service.segment(path, replace(saved.automatic, model=model))
+        found, request = view.result.settings, saved.request
         if tuple(found["original_size"]) != saved.size:
             raise _missing(saved)
-        if asked.eps is None or asked.min_samples is None:
-            return cut, True
-        own = math.isclose(found["eps"], asked.eps, rel_tol=1e-6) and found["min_samples"] == asked.min_samples
-        return (cut, True) if own else (self._service.segment(path, replace(asked, model=model)), False)
+        if request.eps is None or request.min_samples is None:
+            return view, True
+        own = math.isclose(found["eps"], request.eps, rel_tol=1e-6) and found["min_samples"] == request.min_samples
+        return (view, True) if own else (self._service.segment(path, replace(request, model=model)), False)
 
     @plainly
     def change(self, run: Run | None, path: str | None, saved: Saved | None) -> Iterator[ChangeView]:
@@ -142,12 +142,12 @@ class ReopenHandlers:
             return
         what = saved.shown(run)
         try:
-            cut = yield from made(self._service, what, path)
+            view = yield from made(self._service, what, path)
         except UserError as error:
             text = f"Words and settings are restored; the result has coarse boundaries and lacks your fixes. {error}"
             yield same(ChangeView)._replace(status=failed(text))
             return
-        yield changed(cut, what, told(saved, _areas(cut), run.seen.model))
+        yield changed(view, what, told(saved, _areas(view), run.seen.model))
 
 
 def draw() -> gr.UploadButton:
@@ -173,8 +173,8 @@ def wire(
     saved = gr.State(None)
     places = places_of(settings, shown, shared, saved=saved)
 
-    def opened(*asked: Any) -> dict[Any, Any]:
-        return {places[name]: value for name, value in handlers.open(*asked).items()}
+    def opened(*request: Any) -> dict[Any, Any]:
+        return {places[name]: value for name, value in handlers.open(*request).items()}
 
     button.upload(
         None, None, shown.status, js=f"() => {{ lab.showOpened(); return {json.dumps(_busy())}; }}", **PRIVATE
@@ -201,8 +201,8 @@ def _missing(saved: Saved) -> UserError:
     )
 
 
-def _areas(cut: SegmentView) -> dict[str, float]:
-    return {row.name: row.area for row in cut.legend}
+def _areas(view: SegmentView) -> dict[str, float]:
+    return {row.name: row.area for row in view.legend}
 
 
 def _busy() -> str:

@@ -38,17 +38,17 @@ class ReviewHandlers:
             index = whole("picture", event.index, 0)
             if batch is None or batch.request is None or index >= len(batch.items) or batch.items[index].state != DONE:
                 raise UserError(GONE)
-            item, asked = batch.items[index], batch.request.asked
-            cut = self._service.segment(item.path, asked)
+            item, request = batch.items[index], batch.request.segment_request
+            view = self._service.segment(item.path, request)
         except UserError as error:
             return {"status": failed(str(error)), "wanted": None}
-        refinement = batch.request.refinement(cut.run)
+        refinement = batch.request.refinement(view.run)
         return {
-            **values_of(asked, automatic=asked.eps is None),
-            **self._results.view(cut, item.path)._asdict(),
+            **values_of(request, automatic=request.eps is None),
+            **self._results.view(view, item.path)._asdict(),
             "image": item.path,
-            "status": OPENING if refinement else told(item.file, cut),
-            "wanted": (item.file, Shown(cut.run, refinement)) if refinement else None,
+            "status": OPENING if refinement else told(item.file, view),
+            "wanted": (item.file, Shown(view.run, refinement)) if refinement else None,
         }
 
     @plainly
@@ -59,16 +59,16 @@ class ReviewHandlers:
             return
         name, what = wanted
         try:
-            cut = yield from made(self._service, what, path)
+            view = yield from made(self._service, what, path)
         except UserError as error:
             yield same(ChangeView)._replace(status=failed(f"The result is coarse. {error}"))
             return
-        yield changed(cut, what, told(name, cut))
+        yield changed(view, what, told(name, view))
 
 
-def told(name: str, cut: SegmentView) -> str:
+def told(name: str, view: SegmentView) -> str:
     """Return HTML with the name of the shown picture of the batch, and its classes."""
-    return strip("calm", "From the batch:", f"{name}. {shares(cut)}.")
+    return strip("calm", "From the batch:", f"{name}. {shares(view)}.")
 
 
 def wire(

@@ -168,7 +168,7 @@ def host_name(host: str) -> str:
         return ""
 
 
-def make_room(folder: Path, quota: int = UPLOAD_QUOTA) -> None:
+def delete_oldest(folder: Path, quota: int = UPLOAD_QUOTA) -> None:
     """Delete the oldest files of a folder until the rest takes at most `quota` bytes."""
     files = []
     for path in folder.rglob("*"):
@@ -302,7 +302,7 @@ def _sorted_out(paths: list[Path]) -> int:
         for path in paths:
             path.unlink(missing_ok=True)
     elif paths:
-        make_room(paths[0].parents[1])
+        delete_oldest(paths[0].parents[1])
     return wrong
 
 

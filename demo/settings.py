@@ -37,28 +37,28 @@ CONNECTIONS_EACH = 250
 HEAD_TIMEOUT_S = 15.0
 """Seconds within which the headers of a request must be complete."""
 
-KEPT_PICTURE_BYTES = 100_000_000
+CACHED_PICTURE_BYTES = 100_000_000
 """Maximum bytes of cached encoded pictures, for all visitors: 12 MB each at 224 pixels, most of it for display."""
-KEPT_RESULT_BYTES = 60_000_000
+CACHED_RESULT_BYTES = 60_000_000
 """Maximum bytes of cached results: two bytes per shown pixel, so enough for two Compares of large photographs."""
-KEPT_REFINED_BYTES = 25_000_000
+CACHED_REFINED_BYTES = 25_000_000
 """Maximum bytes of cached refined results, likewise."""
-KEPT_FIXED_BYTES = 25_000_000
+CACHED_FIXED_BYTES = 25_000_000
 """Maximum bytes of cached results fixed by hand, likewise: the last steps of the visitors who are fixing."""
-KEPT_FOR_EACH = 4
+CACHED_FOR_EACH = 4
 """Number of clusterings of one picture that the core caches; a test compares this value with the core's."""
-KEPT_DIGESTS = 1024
+CACHED_DIGESTS = 1024
 """Number of files whose hash is cached: a few hundred bytes each."""
-KEPT_CAPTURES = 4
+CACHED_CAPTURES = 4
 """Number of pictures whose queries, keys and values are cached: tens of MB each for a large model."""
-KEPT_MAP_BYTES = 300_000_000
+CACHED_MAP_BYTES = 300_000_000
 """Maximum bytes of cached N x N maps of layers and heads: 0.8 MB each at 224 pixels, 200 MB at 4096 patches."""
-KEPT_MATRICES = 8
+CACHED_MATRICES = 8
 """Number of cached whole matrices at the size of display: at most 4 MB each."""
-KEPT_DEPTHS = 256
+CACHED_DEPTHS = 256
 """Number of pictures whose global patches of every layer are cached: a few numbers each."""
 
-KEPT_MODEL_BYTES = 2_000_000_000
+CACHED_MODEL_BYTES = 2_000_000_000
 """Maximum bytes of cached models besides nano and the one from the start: three of the size of ViT-B-16."""
 
 MOST_PATCHES = 6144

@@ -51,14 +51,14 @@ class Sessions(StateHolder):
         with self.lock:
             self._address[session] = group_of(address)
             self._files.setdefault(session, set()).update(files)
-            self._make_room(session)
+            self._forget_oldest(session)
 
     def update(self, session_id: str) -> None:
         """Mark a session as the newest, and drop others above the limits; Gradio's own rule never applies."""
         with self.lock:
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)
-            self._make_room(session_id)
+            self._forget_oldest(session_id)
 
     def give_back(self, session: str) -> tuple[list[str], int]:
         """Forget the files of a session.
@@ -72,7 +72,7 @@ class Sessions(StateHolder):
             others = set().union(*self._files.values())
         return sorted(mine - others), len(mine & others)
 
-    def _make_room(self, used: str) -> None:
+    def _forget_oldest(self, used: str) -> None:
         """Drop sessions until all limits are met; the caller holds the lock."""
         counts = Counter(self._address.get(session, "") for session in self.session_data)
         while counts:

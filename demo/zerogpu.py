@@ -27,14 +27,14 @@ def on_gpu(function: Function) -> Function:
     return function if spaces is None else spaces.GPU(duration=DURATION)(function)
 
 
-def lent() -> bool:
+def shared() -> bool:
     """Return whether this is a Space on ZeroGPU, according to its environment variable."""
     return spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 def device_name(device: Any) -> str:
     """Return the name of a model's device, for people."""
-    return f"{device} and a lent GPU" if lent() else str(device)
+    return f"{device} and a shared GPU" if shared() else str(device)
 
 
 @on_gpu  # at import: a Space must know at its start that there is such a function

@@ -100,8 +100,8 @@ def test_a_new_option_has_a_control_on_the_page_and_its_value_arrives(grown, mon
         1,
         None,
     ]
-    handling.read_asked(*fields, "no", "cls", 0.25)
-    handling.read_asked(*fields, "auto", "auto", 0.5)
+    handling.read_request(*fields, "no", "cls", 0.25)
+    handling.read_request(*fields, "auto", "auto", 0.5)
     found = [(one["vote"], one["residual"], one["glow"]) for one in asked]
     assert found == [(False, "cls", 0.25), (None, None, 0.5)]
 

@@ -18,11 +18,11 @@ from cliptrase_core.models.precision import AUTO, PRECISIONS
 from cliptrase_core.options import Option, Options, options_of
 from cliptrase_core.text.vocabulary import MAX_CHARACTERS
 
-Group = argparse.ArgumentParser | argparse._ArgumentGroup
+ArgumentGroup = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
 def add_options(
-    parser: Group, kind: type[Options], *, without: Collection[str] = (), unset: Mapping[str, str] | None = None
+    parser: ArgumentGroup, kind: type[Options], *, without: Collection[str] = (), unset: Mapping[str, str] | None = None
 ) -> None:
     """Add a flag for each option of a class.
 
@@ -37,7 +37,7 @@ def add_options(
             _add_option(parser, one, (unset or {}).get(one.name))
 
 
-def _add_option(parser: Group, one: Option, unset: str | None) -> None:
+def _add_option(parser: ArgumentGroup, one: Option, unset: str | None) -> None:
     default = None if unset else one.default
     meaning = unset or (one.unset if one.default is None else one.default)
     text = one.help.replace("%", "%%") + (

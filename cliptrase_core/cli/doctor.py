@@ -16,7 +16,7 @@ from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.models import loading
 from cliptrase_core.models.embedded import read_nano
 from cliptrase_core.models.precision import WORTH_IT, bf16_gain
-from cliptrase_core.refine import SAMS, is_here
+from cliptrase_core.refine import SAMS, is_available
 from cliptrase_core.refine.sam_checkpoints import NANO as SAM_NANO
 from cliptrase_core.refine.sam_checkpoints import load_sam
 from cliptrase_core.version import VERSION
@@ -52,7 +52,7 @@ def report() -> Iterator[str]:
     for name in loading.OPENAI_ARCHITECTURES:
         yield f"  {name}: {'here' if loading.is_on_disk(name) else 'not here'}"
     for name in SAMS:
-        found = is_here(name)
+        found = is_available(name)
         state = _embedded(found, partial(load_sam, name)) if name == SAM_NANO else "here" if found else "not here"
         yield f"  SAM {name}: {state}"
     yield "methods:"

@@ -13,7 +13,13 @@ from typing import Any
 
 import torch
 
-from cliptrase_core.cli.arguments import Group, add_options, expect_no_model_arguments, given_options, words_of_argument
+from cliptrase_core.cli.arguments import (
+    ArgumentGroup,
+    add_options,
+    expect_no_model_arguments,
+    given_options,
+    words_of_argument,
+)
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.between import chain, steps, to_lines
@@ -64,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .html, .md and .png beside it")
 
 
-def _add_data(data: Group) -> None:
+def _add_data(data: ArgumentGroup) -> None:
     names = ", ".join((*SETTINGS, EXAMPLES))
     data.add_argument("--setting", metavar="NAME|FILE.yaml", help=f"{names}, or a YAML file that describes folders")
     data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets, or one of them")
@@ -84,7 +90,7 @@ def _add_data(data: Group) -> None:
     data.add_argument("--check", action="store_true", help=check)
 
 
-def _add_protocol(how: Group) -> None:
+def _add_protocol(how: ArgumentGroup) -> None:
     default = "default: paper; whole for examples and your own folders; see the docs"
     how.add_argument("--protocol", choices=PROTOCOLS, help=default)
     unset = {"preset": "paper-224; auto for protocol whole", "short_side": "the protocol's"}

@@ -25,7 +25,7 @@ from cliptrase_core.io.files import expect_ours
 from cliptrase_core.io.geometry import Frame
 from cliptrase_core.io.image import ReducedImage, opened_file, read_image
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
-from cliptrase_core.io.memory import expect_room
+from cliptrase_core.io.memory import expect_memory
 from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.options import SegmentOptions, options_of
@@ -211,7 +211,7 @@ class _Run:
                 side = preset.side(self.options.short_side, self.segmenter.info.short_side)
                 frame = preset.frame((height, width), side, self.segmenter.backbone.patch)
                 # Check first: if memory runs out, the operating system kills the whole process.
-                expect_room(f"picture {task.path.name!r}", frame)
+                expect_memory(f"picture {task.path.name!r}", frame)
                 resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
                 small = ReducedImage(np.asarray(resized), (height, width))
                 about = {**_about(task.path, _asked(self.vocabulary, self.options)), "file": task.file}

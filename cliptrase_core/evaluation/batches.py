@@ -128,5 +128,5 @@ def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) 
     labels = np.asarray(outcome) if sample.labels is None else sample.labels[np.asarray(outcome)]
     if job.saver is not None:  # save before the record is made, so that each record has its file
         job.saver.save(sample.key, labels)
-    extra = job.source.extra(sample.truth, labels) if job.source.extra else {}
-    return record_of(sample.key, stamp, confusion_matrix(sample.truth, labels, len(job.source.names)), extra)
+    extra = job.source.extra(sample.ground_truth, labels) if job.source.extra else {}
+    return record_of(sample.key, stamp, confusion_matrix(sample.ground_truth, labels, len(job.source.names)), extra)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.numbers import VOID, Raw
-from cliptrase_core.io.masks import look_at_numbers, read_colours
+from cliptrase_core.io.masks import read_colours, read_numbers_and_kind
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -36,8 +36,8 @@ class Colours:
     source: str
     indexed: bool = False
 
-    def look(self, path: Path) -> tuple[Raw, str]:
-        """Read the numbers (H, W) of a mask, and its kind; see `layouts.Look`.
+    def read_mask(self, path: Path) -> tuple[Raw, str]:
+        """Read the numbers (H, W) of a mask, and its kind; see `layouts.ReadMask`.
 
         Raises:
             InputError: no such mask, or it has colours that are not in the list.
@@ -45,7 +45,7 @@ class Colours:
         return self.meant(path, *read_colours(path))
 
     def meant(self, path: Path, colours: npt.NDArray[np.uint8], kind: str) -> tuple[Raw, str]:
-        """Return the result of `look`, given the output of `read_colours` for the same file."""
+        """Return the result of `read_mask`, given the output of `read_colours` for the same file."""
         places = self.indexed and kind.startswith(("grey", "palette"))
         if colours.ndim == 3:
             found, foreign = self._found(colours)
@@ -55,7 +55,7 @@ class Colours:
                 raise self._refused(path, f"also {foreign}")
         if not places:
             raise self._refused(path, f"a {kind}")
-        raw, kind = look_at_numbers(path)
+        raw, kind = read_numbers_and_kind(path)
         table = np.array(list(self.numbers.values()), np.int32)
         if raw.max() >= len(table):
             raise self._refused(path, f"the number {raw.max()} of {len(table)} colours")
@@ -121,10 +121,10 @@ def voc_colour(number: int) -> Colour:
 VOC_COLOURS = Colours({**{voc_colour(number): number for number in range(21)}, voc_colour(VOID): VOID}, "VOC")
 
 
-def look_at_voc(path: Path) -> tuple[Raw, str]:
+def read_voc_mask(path: Path) -> tuple[Raw, str]:
     """Read a VOC mask: the published palette file, or a copy that was converted to RGB colours."""
     try:
-        return look_at_numbers(path)
+        return read_numbers_and_kind(path)
     except InputError as error:
         try:
             colours, kind = read_colours(path)

@@ -91,7 +91,7 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
     name = str(entries.get("name") or Path(layout.images).name)
     if "colours" in entries:
         words, numbers, colours = read_colour_entries(entries)
-        return FolderSet(name, replace(layout, look=colours.look), words, numbers, True)
+        return FolderSet(name, replace(layout, read_mask=colours.read_mask), words, numbers, True)
     words, own = read_classes(entries["vocabulary"])
     numbers = _convention(entries, words, own)
     return FolderSet(name, layout, words, numbers, "ignored" in entries)

@@ -12,9 +12,9 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.numbers import Numbers, Raw
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.io.files import PICTURE_ENDS, read_text
-from cliptrase_core.io.masks import look_at_numbers
+from cliptrase_core.io.masks import read_numbers_and_kind
 
-Look = Callable[[Path], tuple[Raw, str]]
+ReadMask = Callable[[Path], tuple[Raw, str]]
 """Mask reader: path of a mask -> (H, W) numbers and a readable file kind. Raises InputError if the mask cannot be read.
 Thread-safe."""
 
@@ -33,7 +33,7 @@ class Layout:
         image_end: suffix after the common name in a picture's file name; "" for any picture file extension.
         mask_end: suffix after the common name in a mask's file name.
         listing: file with the names of the pictures, see `Listing`; None uses every picture.
-        look: reader of the masks.
+        read_mask: reader of the masks.
         besides: additional files on which a mask depends, such as a list of colours.
     """
 
@@ -46,7 +46,7 @@ class Layout:
     image_end: str = ""
     mask_end: str = ".png"
     listing: str | None = None
-    look: Look = look_at_numbers
+    read_mask: ReadMask = read_numbers_and_kind
     besides: tuple[Path, ...] = ()
 
     def numbers_under(self, protocol: str, quirks: bool) -> Numbers | None:
@@ -64,7 +64,7 @@ class Pair:
         key: common name, unique in the data set.
         image: picture file.
         mask: mask file.
-        look: reader of the mask.
+        read_mask: reader of the mask.
         besides: additional files on which the mask depends.
         picture: function that returns the content of the picture's file if `image` is a container of many; else None.
     """
@@ -72,7 +72,7 @@ class Pair:
     key: str
     image: Path
     mask: Path
-    look: Look = look_at_numbers
+    read_mask: ReadMask = read_numbers_and_kind
     besides: tuple[Path, ...] = ()
     picture: Callable[[], bytes] | None = None
 
@@ -127,7 +127,7 @@ def find_pairs(layout: Layout, root: Path) -> list[Pair]:
         got = f"{alone.mask.name!r} as its own mask"
         remedy = "Give --mask-end (mask_end), such as _mask.png, or keep masks in a folder of their own."
         raise InputError(explain(f"picture {alone.key!r}", expected="a mask beside it", got=got, remedy=remedy))
-    pairs = [replace(pair, look=layout.look, besides=layout.besides) for pair in pairs]
+    pairs = [replace(pair, read_mask=layout.read_mask, besides=layout.besides) for pair in pairs]
     return sorted(pairs, key=lambda pair: pair.key)
 
 

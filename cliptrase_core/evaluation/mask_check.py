@@ -72,7 +72,7 @@ def summarise(pairs: Sequence[Pair], convention: Convention | None, most: int = 
 
 def _look(pair: Pair, convention: Convention | None) -> MaskSummary:
     try:
-        values, kind = pair.look(pair.mask)
+        values, kind = pair.read_mask(pair.mask)
     except InputError as error:
         return MaskSummary(pair.key, problem=one_line(error))
     size = (values.shape[0], values.shape[1])

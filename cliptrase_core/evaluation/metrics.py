@@ -16,11 +16,11 @@ Labels = npt.NDArray[np.integer]
 Matrix = npt.NDArray[np.int64]
 
 
-def confusion_matrix(truth: Labels, labels: Labels, classes: int) -> Matrix:
+def confusion_matrix(ground_truth: Labels, labels: Labels, classes: int) -> Matrix:
     """Count pixels by true class and predicted class. Matrices of several pictures can be added.
 
     Args:
-        truth: (H, W) ground truth, 0..C-1, or `IGNORED` for a pixel that does not count.
+        ground_truth: (H, W) ground truth, 0..C-1, or `IGNORED` for a pixel that does not count.
         labels: (H, W) prediction, 0..C-1, or `IGNORED` for a pixel with none of these classes.
         classes: C.
 
@@ -30,16 +30,16 @@ def confusion_matrix(truth: Labels, labels: Labels, classes: int) -> Matrix:
     Raises:
         InputError: maps of different size, or classes out of range.
     """
-    if truth.shape != labels.shape or truth.ndim != 2:
+    if ground_truth.shape != labels.shape or ground_truth.ndim != 2:
         raise InputError(
             explain(
                 "truth and labels",
                 expected="two maps (H, W) of one size",
-                got=f"{truth.shape} and {labels.shape}",
+                got=f"{ground_truth.shape} and {labels.shape}",
                 remedy="Bring the truth to the size of the labels.",
             )
         )
-    for name, values in (("truth", truth), ("labels", labels)):
+    for name, values in (("truth", ground_truth), ("labels", labels)):
         if values.size and (values.min() < IGNORED or values.max() >= classes):
             raise InputError(
                 explain(
@@ -49,9 +49,9 @@ def confusion_matrix(truth: Labels, labels: Labels, classes: int) -> Matrix:
                     remedy="Give each class its own number.",
                 )
             )
-    counted = truth != IGNORED
+    counted = ground_truth != IGNORED
     given = np.where(labels == IGNORED, classes, labels)[counted].astype(np.int64)
-    pairs = truth[counted].astype(np.int64) * (classes + 1) + given
+    pairs = ground_truth[counted].astype(np.int64) * (classes + 1) + given
     return np.bincount(pairs, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
 
 
@@ -75,22 +75,22 @@ def pixel_accuracy(matrix: Matrix) -> float:
     return float(np.trace(matrix) / total) if total else float("nan")
 
 
-def boundary_f(truth: Labels, labels: Labels, tolerance: int | None = None) -> float:
+def boundary_f(ground_truth: Labels, labels: Labels, tolerance: int | None = None) -> float:
     """Return the F-score of boundaries, from the precision and the recall of boundary pixels.
 
     Boundaries within the tolerance of a pixel that does not count are left out, since their correctness is unknown.
 
     Args:
-        truth: (H, W) ground truth, `IGNORED` for a pixel that does not count.
+        ground_truth: (H, W) ground truth, `IGNORED` for a pixel that does not count.
         labels: (H, W) prediction.
         tolerance: maximal offset in pixels, a diagonal step counts as one; None takes `BOUNDARY_TOLERANCE`.
 
     Returns:
         F-score in [0, 1]; 1 if neither map has a boundary.
     """
-    reach = round(BOUNDARY_TOLERANCE * min(truth.shape)) if tolerance is None else tolerance
-    known = ~_grown(truth == IGNORED, reach)
-    wanted, given = _boundaries(truth), _boundaries(labels)
+    reach = round(BOUNDARY_TOLERANCE * min(ground_truth.shape)) if tolerance is None else tolerance
+    known = ~_grown(ground_truth == IGNORED, reach)
+    wanted, given = _boundaries(ground_truth), _boundaries(labels)
     counted_wanted, counted_given = wanted & known, given & known
     if not counted_wanted.any() and not counted_given.any():
         return 1.0

@@ -85,8 +85,8 @@ class Numbers:
         Raises:
             InputError: a number that is not part of the convention.
         """
-        truth: npt.NDArray[np.int32] = self._table(classes)[raw]
-        unknown = np.unique(raw[truth == _OUTSIDE])
+        ground_truth: npt.NDArray[np.int32] = self._table(classes)[raw]
+        unknown = np.unique(raw[ground_truth == _OUTSIDE])
         if len(unknown):
             shown = ", ".join(map(str, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
             raise InputError(
@@ -97,7 +97,7 @@ class Numbers:
                     remedy="Check that the masks belong to this setting and were converted its way.",
                 )
             )
-        return truth
+        return ground_truth
 
     def _table(self, classes: int) -> npt.NDArray[np.int32]:
         table = np.full(_MOST, _OUTSIDE, np.int32)

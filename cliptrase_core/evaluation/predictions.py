@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.evaluation.predictors import Outcome, crop_truth
+from cliptrase_core.evaluation.predictors import Outcome, crop_ground_truth
 from cliptrase_core.evaluation.records import Header, expect_same
 from cliptrase_core.evaluation.sources import Labels, Sample, size_and_time
 from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, write_all
@@ -242,7 +242,7 @@ class FilePredictor:
         Raises:
             InputError: no such file, or one with another size or unknown numbers.
         """
-        path, size = self._paths[sample.key], sample.truth.shape
+        path, size = self._paths[sample.key], sample.ground_truth.shape
         given = self._labels(read_numbers(path), path.name)
         sizes = [size] if self._crop is None else [size, (self._crop, self._crop)]
         if given.shape not in sizes:
@@ -256,10 +256,10 @@ class FilePredictor:
         return dataclasses.replace(
             sample,
             image=resize_and_crop(sample.image, frame),
-            truth=crop_truth(sample.truth, self._crop),
-            raw=None if sample.raw is None else crop_truth(sample.raw, self._crop),
+            ground_truth=crop_ground_truth(sample.ground_truth, self._crop),
+            raw=None if sample.raw is None else crop_ground_truth(sample.raw, self._crop),
             labels=None,
-            given=given if given.shape == (self._crop, self._crop) else crop_truth(given, self._crop),
+            given=given if given.shape == (self._crop, self._crop) else crop_ground_truth(given, self._crop),
         )
 
     def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:

@@ -19,7 +19,7 @@ from cliptrase_core.errors import CliptraseError, InputError, explain, memory_ex
 from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
 from cliptrase_core.io.geometry import MAX_ASPECT, Size, centre_crop_frame
-from cliptrase_core.io.memory import expect_room
+from cliptrase_core.io.memory import expect_memory
 from cliptrase_core.methods.registry import Method, method_by_name
 from cliptrase_core.methods.resclip import colour_neighbours, smooth
 from cliptrase_core.options import SegmentOptions
@@ -77,8 +77,8 @@ class PresetPredictor:
         return dataclasses.replace(
             sample,
             image=seen,
-            truth=crop_truth(sample.truth, frame.model[0]),
-            raw=None if sample.raw is None else crop_truth(sample.raw, frame.model[0]),
+            ground_truth=crop_ground_truth(sample.ground_truth, frame.model[0]),
+            raw=None if sample.raw is None else crop_ground_truth(sample.raw, frame.model[0]),
         )
 
     def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
@@ -107,26 +107,28 @@ class PresetPredictor:
         if isinstance(encoding, CliptraseError):
             return encoding
         try:
-            expect_room(f"picture {sample.key!r}", encoding.frame)
+            expect_memory(f"picture {sample.key!r}", encoding.frame)
             return self._segmenter.segment(encoding, sample.words, **self._options.options).labels
         except CliptraseError as error:
             return error
 
 
-def crop_truth(truth: Labels, side: int) -> Labels:
+def crop_ground_truth(ground_truth: Labels, side: int) -> Labels:
     """Crop ground truth as the published script does: resize the short side to `side` by nearest neighbours, then crop.
 
     Args:
-        truth: (H, W) ground truth.
+        ground_truth: (H, W) ground truth.
         side: side of the centre crop in pixels.
 
     Returns:
         (side, side) centre crop.
     """
-    frame = centre_crop_frame((truth.shape[0], truth.shape[1]), side, (side, side))
+    frame = centre_crop_frame((ground_truth.shape[0], ground_truth.shape[1]), side, (side, side))
     height, width = frame.resized
     # Use PIL's filter, as the script does: torch selects other pixels as nearest neighbours.
-    resized = np.asarray(Image.fromarray(truth.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
+    resized = np.asarray(
+        Image.fromarray(ground_truth.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
+    )
     top, left = frame.crop
     return resized[top : top + side, left : left + side]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
-from cliptrase_core.evaluation.colours import look_at_voc
+from cliptrase_core.evaluation.colours import read_voc_mask
 from cliptrase_core.evaluation.layouts import Layout, missing_folders
 from cliptrase_core.evaluation.numbers import (
     ALL_ELSE_IS_BACKGROUND,
@@ -72,7 +72,7 @@ def _voc(plain: Numbers | None, quirk: Numbers, raw: Numbers) -> tuple[Layout, .
             f"{home}/{masks}",
             raw,
             listing=f"{home}/ImageSets/Segmentation/val.txt",
-            look=look_at_voc,
+            read_mask=read_voc_mask,
         )
         for home in (folder, f"VOCdevkit/{folder}")
         for masks in ("SegmentationClass", "SegmentationClassAug")

@@ -113,24 +113,24 @@ def _shown_picture(job: Job, place: int, score: float, colours: Sequence[Colour]
         return ShownPicture(key, score, (), ())
     if sample.labels is not None:
         labels = sample.labels[labels]
-    legend = _legend(sample.truth, labels, names, colours)
+    legend = _legend(sample.ground_truth, labels, names, colours)
     size = fitted((labels.shape[0], labels.shape[1]), _SIDE)
     table = np.array([*colours, NO_REGION_COLOUR], np.uint8)
     image = np.asarray(Image.fromarray(sample.image).resize(size[::-1]))
     # `IGNORED` (-1) selects the last colour.
-    maps = [blend(image, paint(nearest(one, size), table), _MIX) for one in (sample.truth, labels)]
+    maps = [blend(image, paint(nearest(one, size), table), _MIX) for one in (sample.ground_truth, labels)]
     return ShownPicture(key, score, (image, *maps), legend[:_ENTRIES], max(0, len(legend) - _ENTRIES))
 
 
-def _legend(truth: Labels, labels: Labels, names: Sequence[str], colours: Sequence[Colour]) -> tuple[Entry, ...]:
-    matrix = confusion_matrix(truth, labels, len(names))
+def _legend(ground_truth: Labels, labels: Labels, names: Sequence[str], colours: Sequence[Colour]) -> tuple[Entry, ...]:
+    matrix = confusion_matrix(ground_truth, labels, len(names))
     iou, areas = 100 * class_iou(matrix), matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0)
     entries = [
         Entry(names[label], colours[label], float(iou[label]))
         for label in np.argsort(-areas, kind="stable")
         if areas[label]
     ]
-    grey = [(UNCOUNTED, (truth == IGNORED).any()), (NO_CLASS, (labels == IGNORED).any())]
+    grey = [(UNCOUNTED, (ground_truth == IGNORED).any()), (NO_CLASS, (labels == IGNORED).any())]
     return (*entries, *(Entry(name, NO_REGION_COLOUR) for name, there in grey if there))
 
 

@@ -35,7 +35,7 @@ class Sample:
     Attributes:
         key: name of the picture in the data set.
         image: (H, W, 3) uint8, sRGB.
-        truth: (H, W) ground truth in labels of the data set, `IGNORED` for a pixel that does not count.
+        ground_truth: (H, W) ground truth in labels of the data set, `IGNORED` for a pixel that does not count.
         raw: (H, W) numbers of the mask file; None if there is no mask file.
         words: vocabulary to segment this picture.
         labels: (C,) label in the data set of each label of `words`; None if both are the same.
@@ -44,7 +44,7 @@ class Sample:
 
     key: str
     image: Pixels
-    truth: Labels
+    ground_truth: Labels
     raw: Labels | None
     words: Vocabulary
     labels: Labels | None = None
@@ -120,7 +120,7 @@ class Folders:
         """
         pair = self._pairs[index]
         image = self._picture(pair)
-        raw, _ = pair.look(pair.mask)
+        raw, _ = pair.read_mask(pair.mask)
         if raw.shape != image.shape[:2]:
             raise InputError(
                 explain(
@@ -130,8 +130,8 @@ class Folders:
                     remedy="Use the mask that was drawn for this picture.",
                 )
             )
-        truth = self._numbers.read(raw, len(self._words.classes))
-        if truth.size and truth.max() >= len(self.names):
+        ground_truth = self._numbers.read(raw, len(self._words.classes))
+        if ground_truth.size and ground_truth.max() >= len(self.names):
             raise InputError(
                 explain(
                     f"mask {pair.mask.name!r}",
@@ -140,7 +140,7 @@ class Folders:
                     remedy='Add words: "... | background: wall, floor".',
                 )
             )
-        return Sample(pair.key, image, truth, raw, self._words)
+        return Sample(pair.key, image, ground_truth, raw, self._words)
 
     def _picture(self, pair: Pair) -> Pixels:
         if pair.picture is None:
@@ -177,19 +177,19 @@ class Examples:
         example = self._examples[index]
         labels = np.array([self.names.index(name) for name in example.classes], np.int32)
         drawn = read_mask(example)
-        truth = np.where(drawn == IGNORED, IGNORED, labels[drawn]).astype(np.int32)
+        ground_truth = np.where(drawn == IGNORED, IGNORED, labels[drawn]).astype(np.int32)
         words = parse_vocabulary(example.words)
-        return Sample(example.name, read_image(example.path), truth, None, words, labels)
+        return Sample(example.name, read_image(example.path), ground_truth, None, words, labels)
 
     @staticmethod
-    def extra(truth: Labels, labels: Labels) -> dict[str, float]:
+    def extra(ground_truth: Labels, labels: Labels) -> dict[str, float]:
         """Return the figures of one photograph. Their means are reported, since each photograph has its own words."""
-        classes = 1 + max(int(truth.max()), int(labels.max()))
-        matrix = confusion_matrix(truth, labels, classes)
+        classes = 1 + max(int(ground_truth.max()), int(labels.max()))
+        matrix = confusion_matrix(ground_truth, labels, classes)
         return {
             "mIoU": 100 * mean_iou(matrix),
             "accuracy": 100 * pixel_accuracy(matrix),
-            "boundary F": 100 * boundary_f(truth, labels),
+            "boundary F": 100 * boundary_f(ground_truth, labels),
         }
 
 

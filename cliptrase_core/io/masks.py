@@ -72,10 +72,10 @@ def read_numbers(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_
     Returns:
         (H, W), 0 to 65535.
     """
-    return look_at_numbers(path, max_pixels=max_pixels)[0]
+    return read_numbers_and_kind(path, max_pixels=max_pixels)[0]
 
 
-def look_at_numbers(
+def read_numbers_and_kind(
     path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[npt.NDArray[np.int32], str]:
     """Return the numbers as `read_numbers` does, and the kind of file, such as "palette PNG of 8 bits"."""

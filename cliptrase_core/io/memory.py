@@ -16,7 +16,7 @@ CGROUP = Path("/sys/fs/cgroup")
 """Folder in which Linux gives the memory limits of a container."""
 
 
-def expect_room(what: str, frame: Frame) -> None:
+def expect_memory(what: str, frame: Frame) -> None:
     """Raise InputError if a picture needs more memory than is available; accept every picture if that is unknown.
 
     Args:

@@ -28,7 +28,7 @@ ROWS = "token_rows"
 EMBEDDING = "token_embedding.weight"
 
 
-def is_here(folder: Path | None = None) -> bool:
+def is_available(folder: Path | None = None) -> bool:
     """Return whether the files of the embedded model's weights and configuration exist; reads none of them."""
     folder = FOLDER if folder is None else folder
     return all((folder / name).is_file() for name in ("config.json", *WEIGHTS))

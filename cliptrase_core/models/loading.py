@@ -171,7 +171,7 @@ def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> b
     """Return whether `load` works without the network; never uses the network."""
     if name == NANO:
         _only_embedded(pretrained)
-        return embedded.is_here()
+        return embedded.is_available()
     config = architectures.configuration(name)
     origin = _origin(name, pretrained)
     tokenizer = config["text_cfg"].get("hf_tokenizer_name")

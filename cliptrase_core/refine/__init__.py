@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 
 from cliptrase_core.refine.fixes import Fix, apply_fixes, class_at, read_fixes
-from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_here, load_refiner, refine
+from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_available, load_refiner, refine
 from cliptrase_core.refine.report import MODES, Refiner
 from cliptrase_core.results import ComponentReport, Refined, RefineReport
 
@@ -26,7 +26,7 @@ __all__ = [
     "Refiner",
     "apply_fixes",
     "class_at",
-    "is_here",
+    "is_available",
     "load_refiner",
     "read_fixes",
     "refine",

@@ -36,8 +36,8 @@ from cliptrase_core.results import ComponentReport, Refined, Segmentation
 
 WORKING_SIDE = 1024  # longest side at which components are extracted: they come from patches, without finer detail
 AT_ONCE = 64  # prompts for each decoder call
-KEPT_EMBEDDINGS = 8  # cached pictures; an embedding takes 0.3 MB with sam-nano, 4 MB with Meta's models
-KEPT_ANSWERS = 8  # cached results; a component takes up to 0.3 MB
+CACHED_EMBEDDINGS = 8  # cached pictures; an embedding takes 0.3 MB with sam-nano, 4 MB with Meta's models
+CACHED_ANSWERS = 8  # cached results; a component takes up to 0.3 MB
 
 
 class SamRefiner:
@@ -169,7 +169,7 @@ class SamRefiner:
         answer = make()
         with self._lock:
             self._answers[key] = answer
-            while len(self._answers) > KEPT_ANSWERS:
+            while len(self._answers) > CACHED_ANSWERS:
                 self._answers.popitem(last=False)
         return answer
 
@@ -200,7 +200,7 @@ class SamRefiner:
         with self._lock:
             self._embeddings[key] = found
             self._embeddings.move_to_end(key)
-            while len(self._embeddings) > KEPT_EMBEDDINGS:
+            while len(self._embeddings) > CACHED_EMBEDDINGS:
                 self._embeddings.popitem(last=False)
         return found
 

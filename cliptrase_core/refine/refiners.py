@@ -28,7 +28,7 @@ SAMS = (sam_checkpoints.NANO, *sam_checkpoints.PUBLISHED)
 NANO_THEN_EDGES = "sam-nano+edges"
 """Two steps: the embedded SAM segments the components, then their boundaries move to the edges of the picture."""
 REFINERS = (*FREE, sam_checkpoints.NANO, NANO_THEN_EDGES, *sam_checkpoints.PUBLISHED)
-KEPT_MODELS = 2
+CACHED_MODELS = 2
 
 _LOCK = threading.Lock()
 _LOADED: OrderedDict[tuple[str, str | None, str], SamRefiner] = OrderedDict()
@@ -84,9 +84,9 @@ def load_refiner(
     return loaded.in_mode(mode or PROMPTS, working)
 
 
-def is_here(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Return whether a refiner needs no download."""
-    return name in FREE or sam_checkpoints.is_here(sam_checkpoints.NANO if name == NANO_THEN_EDGES else name)
+    return name in FREE or sam_checkpoints.is_available(sam_checkpoints.NANO if name == NANO_THEN_EDGES else name)
 
 
 def forget_pictures() -> None:
@@ -109,7 +109,7 @@ def loaded_sam(
         if key not in _LOADED:
             _LOADED[key] = SamRefiner(sam_checkpoints.load_sam(name, path, device=device))
         _LOADED.move_to_end(key)
-        while len(_LOADED) > KEPT_MODELS:
+        while len(_LOADED) > CACHED_MODELS:
             _LOADED.popitem(last=False)
         return _LOADED[key]
 

@@ -91,7 +91,7 @@ def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "
     return Sam(model.eval().requires_grad_(False).to(target), name)
 
 
-def is_here(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Return whether a model needs no download."""
     if name == NANO:
         return (FOLDER / "model.safetensors").is_file()

@@ -21,7 +21,7 @@ from cliptrase_core.results import ImageEncoding
 MOST_CLUSTERS = 256
 """Limit of clusters per picture. With more, clusters are single patches, and their maps would fill the memory."""
 
-KEPT_FOR_EACH = 4
+CACHED_FOR_EACH = 4
 """Clusterings cached for one picture, for sliders that are moved back and forth."""
 
 
@@ -94,6 +94,6 @@ class RegionCache:
         regions = find_regions(encoding, settings, denoise)
         with self._lock:
             kept[key] = regions
-            while len(kept) > KEPT_FOR_EACH:
+            while len(kept) > CACHED_FOR_EACH:
                 kept.popitem(last=False)
         return regions

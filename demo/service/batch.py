@@ -46,13 +46,13 @@ class BatchRequest:
     """Request that applies to every picture of a batch.
 
     Attributes:
-        asked: words, model and settings.
+        segment_request: words, model and settings.
         refiner: refiner of the boundaries, or `COARSE`.
         mode: mode of a SAM refiner.
         choice: one of `FORMATS`; COCO annotations for all pictures are added.
     """
 
-    asked: SegmentRequest
+    segment_request: SegmentRequest
     refiner: str
     mode: str
     choice: str
@@ -131,7 +131,7 @@ def added(batch: Batch, paths: Sequence[str], most: int) -> tuple[Batch, int]:
     return replace(batch, items=tuple(items)), len(batch.items) + len(paths) - len(items)
 
 
-def looked_at(item: Item) -> Item:
+def with_thumbnail(item: Item) -> Item:
     """Read a picture; return its item with a thumbnail, or with the reason why it cannot be used."""
     try:
         with for_people():
@@ -147,7 +147,9 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
         UserError: the words cannot be used for any picture.
     """
     with for_people():
-        expect_few_sentences(request.asked.words, request.asked.preset, request.asked.templates)
+        expect_few_sentences(
+            request.segment_request.words, request.segment_request.preset, request.segment_request.templates
+        )
     if batch.request == request:
         return batch
     empty(batch)
@@ -170,14 +172,17 @@ def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) 
     item, request = batch.items[index], batch.request
     if request is None:
         raise UserError("There is nothing to do yet. Press Segment all.")
-    asked, export = request.asked, core.io.export
+    segment_request, export = request.segment_request, core.io.export
     try:
-        run = Run(service.open(item.path, asked.preset, asked.model, asked.short_side), asked)
+        run = Run(
+            service.open(item.path, segment_request.preset, segment_request.model, segment_request.short_side),
+            segment_request,
+        )
         shown = Shown(run, request.refinement(run))
-        cut, pixels = service.shown(shown, item.path, lambda share, text: step(0.8 * share, text), full=True)
+        view, pixels = service.shown(shown, item.path, lambda share, text: step(0.8 * share, text), full=True)
         with for_people():
             export.save(
-                cut.result,
+                view.result,
                 pixels,
                 batch.folder,
                 Path(item.file).stem,
@@ -187,13 +192,13 @@ def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) 
                 source=item.path,
                 step=lambda share, text: step(0.8 + 0.2 * share, text),
             )
-            colours = core.viz.palette.label_colours(cut.result)
-            overlay = small_overlay_url(pixels, cut.result.labels, colours)
+            colours = core.viz.palette.label_colours(view.result)
+            overlay = small_overlay_url(pixels, view.result.labels, colours)
     except UserError as error:
         return _failed(item, error)
     finally:
         return_free()
-    areas = list(cut.result.areas.items())
+    areas = list(view.result.areas.items())
     more = f" and {len(areas) - MOST_NAMED} more" if len(areas) > MOST_NAMED else ""
     said = ", ".join(f"{name} {percent(share, 0)}" for name, share in areas[:MOST_NAMED]) + more
     return replace(item, state=DONE, said=said, overlay=overlay)
@@ -215,7 +220,7 @@ def packed(service: Service, batch: Batch, target: Path) -> None:
         raise UserError("Nothing is done yet, or it was removed meanwhile. Press Segment all.")
     with for_people():
         core.io.export.gather(folder, request.formats, core.io.export.ComponentRule())
-    model = service.holder.segmenter(request.asked.model).info
+    model = service.holder.segmenter(request.segment_request.model).info
     pictures = _pictures(batch)
     left_out = [item.file for item in batch.items if item.state == DONE and packed_name(item.file) not in pictures]
     zip_folder(folder, how_to(batch, request, model, left_out), target, pictures)
@@ -244,7 +249,7 @@ def how_to(batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Se
     failed = [f"{item.file}: {item.said}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
     run = None if request.refiner == COARSE else (request.refiner, request.mode)
-    command = command_line("PICTURES", request.asked, model, run, request.formats)
+    command = command_line("PICTURES", request.segment_request, model, run, request.formats)
     return (
         f"{GO_ALONG}\n\n{contents_of(request.formats)}\n\nThe same from the command line:\n\n{command}\n"
         + (f"\n{TOO_LARGE}\n\n" + "\n".join(left_out) + "\n" if left_out else "")

@@ -49,7 +49,7 @@ class Clusters:
     """Clusters of one result, with and without denoising.
 
     Attributes:
-        cut: displayed result.
+        view: displayed result.
         before: (h, w), cluster of each patch without denoising, -1 = noise. A cluster has the number of the cluster in
             `after` that shares most patches with it; clusters without such a partner get further numbers.
         after: (h, w), cluster of each patch in the result, -1 = noise.
@@ -57,7 +57,7 @@ class Clusters:
         automatic: eps and min_samples for this picture if the user sets none.
     """
 
-    cut: SegmentView
+    view: SegmentView
     before: Ids
     after: Ids
     votes: list[RegionVote]
@@ -77,7 +77,7 @@ class Clusters:
     @property
     def denoised(self) -> bool:
         """True if the result was denoised."""
-        return self.cut.run.asked.denoise != "none"
+        return self.view.run.request.denoise != "none"
 
 
 def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
@@ -91,28 +91,30 @@ def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
     Raises:
         UserError: the picture or the model has been replaced, or there would be too many regions.
     """
-    cut = service.again(run, path)
-    own = service.again(Run(run.seen, run.asked.before_vote), path).result
-    before, after = clusterings(service, cut, path)
+    view = service.again(run, path)
+    own = service.again(Run(run.seen, run.request.before_vote), path).result
+    before, after = clusterings(service, view, path)
     return Clusters(
-        cut=cut,
+        view=view,
         before=before,
         after=after,
-        votes=region_votes(own.labels, cut.result.regions, after.reshape(-1), len(own.class_names)),
+        votes=region_votes(own.labels, view.result.regions, after.reshape(-1), len(own.class_names)),
         automatic=_automatic(service.encoded(run, path)[0], run.seen),
     )
 
 
-def clusterings(service: Service, cut: SegmentView, path: str | None) -> tuple[Ids, Ids]:
+def clusterings(service: Service, view: SegmentView, path: str | None) -> tuple[Ids, Ids]:
     """Return the cluster of each patch without denoising and as in the result, numbered as in `Clusters`; two (h, w).
 
-    `cut` is the displayed result. The other arguments and the errors are those of `clusters_of`.
+    `view` is the displayed result. The other arguments and the errors are those of `clusters_of`.
     """
-    run = cut.run
+    run = view.run
     segmenter, entry = service.encoded(run, path)
     with for_people():
-        bare = segmenter.clusters(entry.encoding, eps=run.asked.eps, min_samples=run.asked.min_samples, denoise="none")
-    after = cut.result.patch_clusters
+        bare = segmenter.clusters(
+            entry.encoding, eps=run.request.eps, min_samples=run.request.min_samples, denoise="none"
+        )
+    after = view.result.patch_clusters
     before = np.append(partners(bare, after), NOISE)[bare]  # the last entry keeps -1 (noise) as -1
     return before.reshape(run.seen.grid), after.reshape(run.seen.grid)
 

@@ -42,12 +42,12 @@ class Variant:
     Attributes:
         name: stable name for programs.
         title: title for people.
-        asked: request with everything that decides its result.
+        request: request with everything that decides its result.
     """
 
     name: str
     title: str
-    asked: SegmentRequest
+    request: SegmentRequest
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Comparison:
         raise UserError("There is no such result to compare. Press Compare again.")
 
 
-def variants(asked: SegmentRequest, names: Sequence[str] = VARIANTS, other_words: str = "") -> tuple[Variant, ...]:
+def variants(request: SegmentRequest, names: Sequence[str] = VARIANTS, other_words: str = "") -> tuple[Variant, ...]:
     """Return variants of a request that differ from it in method and steps only, and one with other words.
 
     Args:
-        asked: common request.
+        request: common request.
         names: names from `VARIANTS`.
         other_words: second vocabulary; empty for no such variant.
 
@@ -82,22 +82,22 @@ def variants(asked: SegmentRequest, names: Sequence[str] = VARIANTS, other_words
         if name not in VARIANTS:
             raise UserError(f"methods: expected names out of {', '.join(VARIANTS)}, got {name[:40]!r}. Pick some.")
         title, changes = STEPS[name] if name in STEPS else (core.methods.registry.METHODS[name].title, {"method": name})
-        other = dataclasses.replace(asked, **{"vote": None, **changes})  # type: ignore[arg-type]
-        # For an equivalent request use `asked` itself, so that its cached result is found.
-        found.append(Variant(name, title, asked if _settled(other) == _settled(asked) else other))
+        other = dataclasses.replace(request, **{"vote": None, **changes})  # type: ignore[arg-type]
+        # For an equivalent request use `request` itself, so that its cached result is found.
+        found.append(Variant(name, title, request if _settled(other) == _settled(request) else other))
     if other_words.strip():
-        found.append(Variant(OTHER_WORDS, "Other words", dataclasses.replace(asked, words=other_words)))
+        found.append(Variant(OTHER_WORDS, "Other words", dataclasses.replace(request, words=other_words)))
     return tuple(found)
 
 
-def with_own(asked: SegmentRequest, others: tuple[Variant, ...]) -> tuple[Variant, ...]:
+def with_own(request: SegmentRequest, others: tuple[Variant, ...]) -> tuple[Variant, ...]:
     """Return the variants, and the user's own result unless it is one of them."""
-    return others if own_name(asked, others) else (*others, Variant(OWN, "Your settings", asked))
+    return others if own_name(request, others) else (*others, Variant(OWN, "Your settings", request))
 
 
-def own_name(asked: SegmentRequest, among: Sequence[Variant]) -> str | None:
+def own_name(request: SegmentRequest, among: Sequence[Variant]) -> str | None:
     """Return the name of the variant that equals the user's own result, or None."""
-    return next((one.name for one in among if _settled(one.asked) == _settled(asked)), None)
+    return next((one.name for one in among if _settled(one.request) == _settled(request)), None)
 
 
 def in_full(size: Size, results: int) -> bool:
@@ -105,7 +105,7 @@ def in_full(size: Size, results: int) -> bool:
     return size[0] * size[1] * results <= MOST_COMPARED
 
 
-def cuts(
+def variant_views(
     service: Service, path: str | None, comparison: Comparison, *, full: bool = False
 ) -> Iterator[tuple[Variant, SegmentView]]:
     """Yield each variant with its result, computed or cached; the picture is never encoded again.
@@ -120,7 +120,7 @@ def cuts(
         UserError: the picture or the model has been replaced, or the other words are unusable.
     """
     for one in comparison.variants:
-        yield one, service.again(Run(comparison.run.seen, one.asked), path, full=full)
+        yield one, service.again(Run(comparison.run.seen, one.request), path, full=full)
     return_free()
 
 
@@ -132,25 +132,25 @@ def class_names(comparison: Comparison) -> list[str]:
     """
 
     with for_people():
-        asked = {one.asked.words for one in comparison.variants}
-        named = [core.text.words.read_words(words, None).class_names for words in asked]
+        request = {one.request.words for one in comparison.variants}
+        named = [core.text.words.read_words(words, None).class_names for words in request]
     # A threshold adds the class BACKGROUND, the option everything_else adds EVERYTHING_ELSE.
     return [*(name for names in named for name in names), core.results.BACKGROUND, core.results.EVERYTHING_ELSE]
 
 
-def cost(cut: SegmentView) -> float:
+def cost(view: SegmentView) -> float:
     """Return the seconds of a result without reading and encoding the picture, which all variants share."""
-    return float(sum(took for stage, took in cut.result.timings.items() if stage not in _SHARED_STAGES))
+    return float(sum(took for stage, took in view.result.timings.items() if stage not in _SHARED_STAGES))
 
 
-def _settled(asked: SegmentRequest) -> SegmentRequest:
+def _settled(request: SegmentRequest) -> SegmentRequest:
     """Return an equivalent request with defaults filled in and without options that do not change its labels."""
 
-    method = core.methods.registry.METHODS[asked.method]
-    asked = dataclasses.replace(asked, residual=asked.residual or method.residual)
-    if method.regions_vote if asked.vote is None else asked.vote:
-        return dataclasses.replace(asked, vote=True)
-    return dataclasses.replace(asked, vote=False, denoise="cls", eps=None, min_samples=None)
+    method = core.methods.registry.METHODS[request.method]
+    request = dataclasses.replace(request, residual=request.residual or method.residual)
+    if method.regions_vote if request.vote is None else request.vote:
+        return dataclasses.replace(request, vote=True)
+    return dataclasses.replace(request, vote=False, denoise="cls", eps=None, min_samples=None)
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def difference(before: SegmentView, after: SegmentView) -> Difference:
         np.not_equal(first, second, out=changed[rows])
         pairs += np.bincount((first * count + second).ravel(), minlength=count * count)
     table = pairs.reshape(count, count) / changed.size  # rows before, columns after
-    known = [{fold(name) for name in cut.result.class_names} for cut in (before, after)]
+    known = [{fold(name) for name in view.result.class_names} for view in (before, after)]
     classes = [
         Change(
             name,
@@ -238,12 +238,12 @@ def by_name(before: SegmentView, after: SegmentView) -> tuple[list[str], list[np
     places: dict[str, int] = {}
     names: list[str] = []
     tables = []
-    for cut in (before, after):
-        for name in cut.result.class_names:
+    for view in (before, after):
+        for name in view.result.class_names:
             if fold(name) not in places:
                 places[fold(name)] = len(names)
                 names.append(name)
-        tables.append(np.array([places[fold(name)] for name in cut.result.class_names], dtype=np.int64))
+        tables.append(np.array([places[fold(name)] for name in view.result.class_names], dtype=np.int64))
     return names, tables
 
 

@@ -96,17 +96,17 @@ def bundle(
         raise UserError("There is no picture.")
 
     step(0.0, "dividing it at full size")
-    cut, pixels = service.shown(what, path, lambda share, text: step(0.5 * share, text), full=True)
+    view, pixels = service.shown(what, path, lambda share, text: step(0.5 * share, text), full=True)
     stem = core.io.export.safe_stem(Path(path).stem) + what.suffix
     formats = formats_of(choice)
     with for_people(), TemporaryDirectory() as folder:
         core.io.export.save(
-            cut.result,
+            view.result,
             pixels,
             folder,
             stem,
             formats=formats,
-            about={"picture": Path(path).name, "automatic": what.run.asked.automatic},
+            about={"picture": Path(path).name, "automatic": what.run.request.automatic},
             source=path,
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )
@@ -115,7 +115,7 @@ def bundle(
         goes_along = Path(path).stat().st_size <= MOST_PICTURE
         beside = {packed_name(path): Path(path)} if goes_along else {}
         zip_folder(Path(folder), f"{BACK}\n\n{readme}" if goes_along else readme, buffer, beside)
-        del cut, pixels
+        del view, pixels
     return_free()
     return f"{stem}.zip", buffer.getvalue()
 
@@ -145,7 +145,7 @@ def how_to(file: str, what: Shown, model: LoadedModel, formats: Sequence[str]) -
             "cliptrase_core.refine.apply_fixes(result, picture, cliptrase_core.refine.read_fixes(settings['fixes'])).\n"
         )
     refining = None if what.refinement is None else (what.refinement.refiner, what.refinement.mode)
-    command = command_line(file, what.run.asked, model, refining, formats)
+    command = command_line(file, what.run.request, model, refining, formats)
     return f"{contents_of(formats)}\n\nThe same from the command line:\n\n{command}\n{hints}"
 
 
@@ -156,7 +156,7 @@ def contents_of(formats: Sequence[str]) -> str:
 
 def command_line(
     file: str,
-    asked: SegmentRequest,
+    request: SegmentRequest,
     model: LoadedModel,
     refining: tuple[str, str] | None,
     formats: Sequence[str],
@@ -165,15 +165,15 @@ def command_line(
 
     Args:
         file: name of the picture, or a placeholder for several.
-        asked: request of the result.
+        request: request of the result.
         model: model of the result.
         refining: refiner of the boundaries and its mode, or None.
         formats: formats of the core.
     """
     name = model.name if model.pretrained == "embedded" else f"{model.name}:{model.pretrained}"
     # With "=": the user's words may begin with a dash.
-    parts = [f"--vocabulary={asked.words}", f"--model={name}"]
-    parts += [f"--formats={','.join(formats)}", *arguments_of(asked)]
+    parts = [f"--vocabulary={request.words}", f"--model={name}"]
+    parts += [f"--formats={','.join(formats)}", *arguments_of(request)]
     if refining is not None:
         parts.append(f"--refine={refining[0]}")
         if refining[0] != NO_MODEL:

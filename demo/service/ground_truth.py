@@ -17,7 +17,7 @@ Labels = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """A ground truth in the frame of the labels.
 
     Attributes:
@@ -46,7 +46,7 @@ class Score:
     wrong: npt.NDArray[np.bool_]
 
 
-def read_truth(service: Service, path: str | None, mask: str, own: SegmentView) -> Truth:
+def read_ground_truth(service: Service, path: str | None, mask: str, own: SegmentView) -> GroundTruth:
     """Read a mask and bring it to the size of the labels that the page shows.
 
     Args:
@@ -77,20 +77,22 @@ def read_truth(service: Service, path: str | None, mask: str, own: SegmentView) 
     if frame.labels != frame.original:  # the paper's presets label a crop
         (top, left), (height, width) = frame.crop, frame.labels
         labels = core.io.geometry.nearest(labels, frame.resized)[top : top + height, left : left + width]
-    return Truth(core.io.geometry.nearest(labels, own.result.size), names)
+    return GroundTruth(core.io.geometry.nearest(labels, own.result.size), names)
 
 
-def score(truth: Truth, cut: SegmentView) -> Score:
+def score(ground_truth: GroundTruth, view: SegmentView) -> Score:
     """Compare a result with a ground truth; classes are matched by name."""
 
     metrics = core.evaluation.metrics
-    places = {fold(name): i for i, name in reversed(list(enumerate(truth.names)))}
-    table = np.array([places.get(fold(name), core.io.masks.IGNORED) for name in cut.result.class_names], dtype=np.int32)
+    places = {fold(name): i for i, name in reversed(list(enumerate(ground_truth.names)))}
+    table = np.array(
+        [places.get(fold(name), core.io.masks.IGNORED) for name in view.result.class_names], dtype=np.int32
+    )
     # With equal words, compare numbers: a data set may list a word twice, and each has its own number.
-    own = cut.result.class_names == truth.names
-    labels = cut.result.labels if own else table[cut.result.labels]
-    matrix = metrics.confusion_matrix(truth.labels, labels, len(truth.names))
-    wrong = (truth.labels != core.io.masks.IGNORED) & (labels != truth.labels)
+    own = view.result.class_names == ground_truth.names
+    labels = view.result.labels if own else table[view.result.labels]
+    matrix = metrics.confusion_matrix(ground_truth.labels, labels, len(ground_truth.names))
+    wrong = (ground_truth.labels != core.io.masks.IGNORED) & (labels != ground_truth.labels)
     return Score(
         core.evaluation.metrics.class_iou(matrix),
         core.evaluation.metrics.mean_iou(matrix),

@@ -56,8 +56,8 @@ def lens_value(
     Raises:
         UserError: unknown layer or head, or the picture or the model has been replaced.
     """
-    cut = service.again(run, path)
-    bare, clusters = clusterings(service, cut, path)
+    view = service.again(run, path)
+    bare, clusters = clusterings(service, view, path)
     maps = service.maps(run.seen, path, layer, head=head)
     grid, count = run.seen.grid, run.seen.grid[0] * run.seen.grid[1]
     start = _telling(maps, clusters)
@@ -76,9 +76,9 @@ def lens_value(
         "heat": packed(core.viz.heatmap.heat_colours(np.linspace(0, 1, 256)[None], 0, 1)),
         "most": core.viz.heatmap.MOST,
         "clusters": {"before": run_lengths(bare), "after": run_lengths(clusters)},
-        "denoise": run.asked.denoise,
-        "method": run.asked.other_method,
-        **_picture(cut),
+        "denoise": run.request.denoise,
+        "method": run.request.other_method,
+        **_picture(view),
         **spots_of(service, run, path),
     }
 
@@ -149,16 +149,16 @@ def _rows(maps: AttentionMaps, rows: slice) -> Mapping[str, Mapping[str, str]]:
     return {kind: {"codes": codes, "largest": largest} for kind, (codes, largest) in found.items()}
 
 
-def _picture(cut: SegmentView) -> Mapping[str, Any]:
+def _picture(view: SegmentView) -> Mapping[str, Any]:
     """Return the picture, its result with class colours, and the class at the middle of each patch."""
-    result, palette = cut.result, core.viz.palette
-    whole = cut.shown.shape[:2]
+    result, palette = view.result, core.viz.palette
+    whole = view.shown.shape[:2]
     size = core.io.geometry.fitted(whole, min(max(whole), LABELS_SIDE))
     return {
-        "picture": picture_url(drawing.view(cut.shown, drawing.shown_size(whole)), QUALITY),
+        "picture": picture_url(drawing.view(view.shown, drawing.shown_size(whole)), QUALITY),
         "size": list(whole),
         "names": list(result.class_names),
         "colours": [palette.to_hex(colour) for colour in palette.label_colours(result)],
         "labels": {"size": list(size), "runs": run_lengths(core.io.geometry.nearest(result.labels, size))},
-        "classes": run_lengths(core.io.geometry.nearest(result.labels, cut.run.seen.grid)),
+        "classes": run_lengths(core.io.geometry.nearest(result.labels, view.run.seen.grid)),
     }

@@ -32,7 +32,7 @@ class ModelInput:
         return self.frame.patch[0] * tall, self.frame.patch[1] * wide
 
 
-def what_it_saw(
+def model_input(
     service: Service, path: str | None, preset: str, short_side: int | None, model: str | None
 ) -> ModelInput:
     """Prepare a picture for a model; the model itself does not run.

@@ -89,7 +89,7 @@ class Matrix:
     patches: drawing.Picture
 
 
-def make_look(
+def make_patch_attention(
     seen: PictureKey,
     maps: AttentionMaps,
     patches: drawing.Picture,

@@ -19,7 +19,7 @@ from demo import core, drawing
 from demo.cache import LRUCache
 from demo.errors import UserError
 from demo.model_facts import key_of
-from demo.settings import KEPT_DIGESTS, KEPT_FOR_EACH, KEPT_PICTURE_BYTES, MOST_PATCHES, SHORT_SIDES
+from demo.settings import CACHED_DIGESTS, CACHED_FOR_EACH, CACHED_PICTURE_BYTES, MOST_PATCHES, SHORT_SIDES
 
 if TYPE_CHECKING:
     from cliptrase_core import ImageEncoding, Segmentation, Segmenter
@@ -40,7 +40,7 @@ REFINED_BYTES = 50
 """The same with refinement of boundaries: 47 were measured at 16 megapixels."""
 
 
-KEPT_SHARE = 8
+CACHED_SHARE = 8
 """Divisor: a cache takes at most 1/8 of the available memory, so it is smaller on a small machine."""
 
 
@@ -49,12 +49,12 @@ def as_memory_allows(most: int) -> Callable[[], int]:
 
     def capacity() -> int:
         left = core.io.memory.available()
-        return most if left is None else min(most, left // KEPT_SHARE)
+        return most if left is None else min(most, left // CACHED_SHARE)
 
     return capacity
 
 
-def expect_room_in_full(size: Size, each: int = FULL_BYTES) -> None:
+def expect_memory_in_full(size: Size, each: int = FULL_BYTES) -> None:
     """Check that the available memory is enough for a full-size result.
 
     Args:
@@ -89,7 +89,7 @@ def expect_few_sentences(words: str, preset: str, templates: str | None) -> None
         )
 
 
-def expect_room(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> None:
+def expect_memory(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> None:
     """Check that a picture does not take too long or more memory than is available.
 
     Args:
@@ -267,7 +267,7 @@ class Entry:
         e = self.encoding
         tensors = (e.patches, e.cls, e.affinity, e.last_input)
         pictures = {id(picture): picture for picture in (e.model_input, self.pixels, self.shown, self.patches)}
-        regions = KEPT_FOR_EACH * self.pixels.size // 3  # one byte per pixel each
+        regions = CACHED_FOR_EACH * self.pixels.size // 3  # one byte per pixel each
         held = sum(picture.nbytes for picture in pictures.values())
         return regions + held + sum(t.numel() * t.element_size() for t in tensors)
 
@@ -277,7 +277,7 @@ class Pictures:
 
     def __init__(self) -> None:
         """Create an empty cache."""
-        self._kept: LRUCache[Entry] = LRUCache(as_memory_allows(KEPT_PICTURE_BYTES), lambda entry: entry.nbytes)
+        self._kept: LRUCache[Entry] = LRUCache(as_memory_allows(CACHED_PICTURE_BYTES), lambda entry: entry.nbytes)
 
     def encoded(
         self, segmenter: Segmenter, path: str | None, preset: str, short_side: int | None
@@ -337,7 +337,7 @@ def digest(path: str) -> str:
         raise UserError("The uploaded file is no longer here. Upload the picture again.") from error
 
 
-@lru_cache(maxsize=KEPT_DIGESTS)
+@lru_cache(maxsize=CACHED_DIGESTS)
 def _digest(path: str, *_state: int) -> str:
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()[:24]  # no larger than the upload limit
@@ -371,7 +371,7 @@ def seen_box(frame: Frame, size: Size) -> drawing.Box:
 def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry:
 
     read = core.io.image.read_reduced(path)
-    expect_room(segmenter, read.size, preset, short_side)
+    expect_memory(segmenter, read.size, preset, short_side)
     encoding = segmenter.encode(read, preset, short_side=short_side)
     frame, side = encoding.frame, drawing.cell_side(encoding.grid)
     box = seen_box(frame, read.pixels.shape[:2])

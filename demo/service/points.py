@@ -53,17 +53,17 @@ class Point:
 def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
     """Compute the scores of each word for each patch; errors as in `point_at`."""
     segmenter, entry = service.encoded(run, path)
-    asked = run.asked
+    request = run.request
     with for_people():
         return segmenter.scores(
             entry.encoding,
-            asked.words,
-            method=asked.method,
-            templates=asked.templates,
-            image_prior=asked.image_prior,
-            residual=asked.residual,
-            everything_else=asked.everything_else,
-            skip_missing=asked.skip_missing,
+            request.words,
+            method=request.method,
+            templates=request.templates,
+            image_prior=request.image_prior,
+            residual=request.residual,
+            everything_else=request.everything_else,
+            skip_missing=request.skip_missing,
         )
 
 
@@ -92,14 +92,14 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
         UserError: the picture or the model has been replaced.
     """
 
-    cut = service.again(run, path)
-    asked, result = run.asked, cut.result
+    view = service.again(run, path)
+    request, result = run.request, view.result
     scores = scores_of(service, run, path)
-    row, column = _pixel((y, x), cut.shown.shape[:2], scores.size)
-    place = _pixel((y, x), cut.shown.shape[:2], result.size)
+    row, column = _pixel((y, x), view.shown.shape[:2], scores.size)
+    place = _pixel((y, x), view.shown.shape[:2], result.size)
     with for_people():
         # Scores of the patch, not of the pixel: the browser shows the same numbers while the pointer moves.
-        candidates = scores.of_patch(*core.io.geometry.patch_at(y, x, cut.shown.shape[:2], run.seen.grid))
+        candidates = scores.of_patch(*core.io.geometry.patch_at(y, x, view.shown.shape[:2], run.seen.grid))
     labels, names = result.labels, result.class_names
     if shown is not None and shown.changed:
         seen = service.shown(shown, path)[0].result
@@ -107,7 +107,7 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
     label, region = int(labels[place]), int(result.regions[place])
     votes = np.zeros(1, dtype=np.int64)
     if result.settings["vote"] and region >= 0:
-        own = service.again(Run(run.seen, asked.before_vote), path).result
+        own = service.again(Run(run.seen, request.before_vote), path).result
         votes = core.regions.decode.count_votes(own.labels, result.regions, len(own.class_names))[region]
     winner, total = int(votes.argmax()), int(votes.sum())
     return Point(
@@ -117,7 +117,7 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
         colour=core.viz.palette.to_hex(core.viz.palette.class_colours(names)[names[label]]),
         candidates=candidates,
         mixed=not total and (shown is None or not shown.changed) and label != candidates[0].label,
-        abstained=bool(asked.threshold and result.confidence[place] < asked.threshold)
+        abstained=bool(request.threshold and result.confidence[place] < request.threshold)
         and names[label] == result.class_names[int(result.labels[place])],
         region=region if total else None,
         region_area=total / result.labels.size,

@@ -56,14 +56,14 @@ class RefinedView:
     """Result before and after refinement, in one frame.
 
     Attributes:
-        asked: request for the refinement.
+        request: request for the refinement.
         before: coarse result.
         after: refined result.
         pixels: (H, W, 3), the picture at the size of the labels.
         refined: `after.result`, with its report.
     """
 
-    asked: Refinement
+    request: Refinement
     before: SegmentView
     after: SegmentView
     pixels: Picture
@@ -74,16 +74,16 @@ def quietly(share: float, text: str) -> None:
     """Ignore the progress of a step."""
 
 
-def is_here(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Return whether a refiner can run without a download."""
 
-    return core.refine.is_here(name)
+    return core.refine.is_available(name)
 
 
-def expect_here(name: str) -> None:
+def expect_available(name: str) -> None:
     """Raise UserError if a refiner's weights would have to be downloaded."""
-    if not is_here(name):
-        here = ", ".join(known for known, *_ in REFINERS if is_here(known))
+    if not is_available(name):
+        here = ", ".join(known for known, *_ in REFINERS if is_available(known))
         raise UserError(
             f"refiner: expected one whose weights are on the machine that runs this page ({here}), got {name}. "
             f"Fetch it on the Refine tab first ({MEGABYTES[name]} MB), or pick another."
@@ -100,7 +100,7 @@ def fetch(name: str, step: Step) -> None:
     Raises:
         UserError: no network, a full disk, or a file that is not Meta's.
     """
-    if is_here(name):
+    if is_available(name):
         return
 
     with for_people():
@@ -108,9 +108,9 @@ def fetch(name: str, step: Step) -> None:
 
 
 def make_refined(
-    cut: SegmentView,
+    view: SegmentView,
     pixels: Picture,
-    asked: Refinement,
+    request: Refinement,
     *,
     device: str,
     step: Step = quietly,
@@ -119,9 +119,9 @@ def make_refined(
     """Refine one result.
 
     Args:
-        cut: coarse result.
+        view: coarse result.
         pixels: (H, W, 3), the picture in the frame of the labels.
-        asked: refiner, mode and components.
+        request: refiner, mode and components.
         device: device for SAM.
         step: progress callback (share in [0, 1], description); an exception from it ends the work.
         shown: the same result and picture at display size, as input for SAM.
@@ -131,15 +131,15 @@ def make_refined(
         CliptraseError: weights that do not fit, or an unknown component.
     """
 
-    expect_here(asked.refiner)
-    _expect_room(asked.refiner, device)
-    step(0.0, "reading the weights" if MEGABYTES.get(asked.refiner) else "following edges")
-    mode, working = (None, None) if asked.refiner in core.refine.FREE else (asked.mode, shown)
-    refiner = core.refine.load_refiner(asked.refiner, mode=mode, device=device, working=working)
-    return refiner(cut.result, pixels, keep=asked.keep, step=step)
+    expect_available(request.refiner)
+    _expect_memory(request.refiner, device)
+    step(0.0, "reading the weights" if MEGABYTES.get(request.refiner) else "following edges")
+    mode, working = (None, None) if request.refiner in core.refine.FREE else (request.mode, shown)
+    refiner = core.refine.load_refiner(request.refiner, mode=mode, device=device, working=working)
+    return refiner(view.result, pixels, keep=request.keep, step=step)
 
 
-def _expect_room(name: str, device: str) -> None:
+def _expect_memory(name: str, device: str) -> None:
     """Raise UserError if memory is too small: the system would end the process without a message, for all visitors."""
 
     left = core.io.memory.available()

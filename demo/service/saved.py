@@ -43,7 +43,7 @@ class Saved:
     Attributes:
         picture: file name of the picture.
         size: (height, width) of the picture.
-        asked: request of the result, for the model that the page runs.
+        request: request of the result, for the model that the page runs.
         model: key of the model that made the result.
         areas: share of the picture by class.
         refiner: refiner of the boundaries, or None.
@@ -55,7 +55,7 @@ class Saved:
 
     picture: str
     size: tuple[int, int]
-    asked: SegmentRequest
+    request: SegmentRequest
     model: str
     areas: Mapping[str, float]
     refiner: str | None
@@ -67,7 +67,7 @@ class Saved:
     @property
     def automatic(self) -> SegmentRequest:
         """The same request with automatic eps and min_samples, which suit picture and model."""
-        return replace(self.asked, eps=None, min_samples=None)
+        return replace(self.request, eps=None, min_samples=None)
 
     @property
     def changed(self) -> bool:
@@ -174,8 +174,8 @@ def _understood(record: Mapping[str, Any]) -> Saved:
             raise ValueError("a record of other values")
         with for_people():
             side = short if preset == "auto" and short in SHORT_SIDES else None
-            asked = SegmentRequest(words=words, preset=preset, short_side=side, **given)
-            asked = _as_chosen(asked, record.get("automatic"))
+            request = SegmentRequest(words=words, preset=preset, short_side=side, **given)
+            request = _as_chosen(request, record.get("automatic"))
             fixes = core.refine.read_fixes(settings.get("fixes", []))
             keep = None if "keep" not in settings else tuple(settings["keep"])
             if not all(type(number) is int for number in keep or ()):
@@ -185,23 +185,26 @@ def _understood(record: Mapping[str, Any]) -> Saved:
     model, weights = str(settings.get("model")), settings.get("pretrained")
     key = NANO if model == NANO else f"{model}:{weights}"
     size = (shape[0], shape[1])
-    return Saved(Path(record["picture"]).name, size, asked, key, areas, refiner, mode, keep, fixes, None)
+    return Saved(Path(record["picture"]).name, size, request, key, areas, refiner, mode, keep, fixes, None)
 
 
-def _as_chosen(asked: SegmentRequest, automatic: Any) -> SegmentRequest:
+def _as_chosen(request: SegmentRequest, automatic: Any) -> SegmentRequest:
     """Return the request with its automatic options unset, so that preset, method and model decide them again.
 
     Args:
-        asked: request with the effective value of every option.
+        request: request with the effective value of every option.
         automatic: names of the automatic options; None in older records and those of the command line: then an option
             counts as automatic if it equals the automatic choice.
     """
     if automatic is None:
-        method, preset = core.methods.registry.method_by_name(asked.method), core.presets.preset_by_name(asked.preset)
+        method, preset = (
+            core.methods.registry.method_by_name(request.method),
+            core.presets.preset_by_name(request.preset),
+        )
         usual = {"templates": preset.templates, "vote": method.regions_vote, "residual": method.residual}
-        automatic = [name for name, value in usual.items() if getattr(asked, name) == value]
+        automatic = [name for name, value in usual.items() if getattr(request, name) == value]
     unset = {one.name for one in options_of(SegmentRequest) if one.unset}
-    return replace(asked, **dict.fromkeys(unset.intersection(automatic)))
+    return replace(request, **dict.fromkeys(unset.intersection(automatic)))
 
 
 def _of_a_batch(count: int) -> UserError:

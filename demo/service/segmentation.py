@@ -61,7 +61,7 @@ class Run:
     """One result of a visitor: enough to find or repeat it, small enough to store for each visitor."""
 
     seen: PictureKey
-    asked: SegmentRequest
+    request: SegmentRequest
 
     @property
     def token(self) -> str:

@@ -17,7 +17,7 @@ from demo import core, drawing
 from demo.cache import LRUCache
 from demo.errors import UserError, for_people
 from demo.models import ModelRegistry, Status
-from demo.service.patch_attention import Matrix, PatchAttention, make_look, make_matrix
+from demo.service.patch_attention import Matrix, PatchAttention, make_matrix, make_patch_attention
 from demo.service.pictures import (
     REFINED_BYTES,
     Entry,
@@ -27,7 +27,7 @@ from demo.service.pictures import (
     as_memory_allows,
     digest,
     expect_few_sentences,
-    expect_room_in_full,
+    expect_memory_in_full,
     expect_same,
     labelled_pixels,
 )
@@ -35,13 +35,13 @@ from demo.service.refine import RefinedView, Refinement, Step, make_refined, qui
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.shown import Shown
 from demo.settings import (
-    KEPT_CAPTURES,
-    KEPT_DEPTHS,
-    KEPT_FIXED_BYTES,
-    KEPT_MAP_BYTES,
-    KEPT_MATRICES,
-    KEPT_REFINED_BYTES,
-    KEPT_RESULT_BYTES,
+    CACHED_CAPTURES,
+    CACHED_DEPTHS,
+    CACHED_FIXED_BYTES,
+    CACHED_MAP_BYTES,
+    CACHED_MATRICES,
+    CACHED_REFINED_BYTES,
+    CACHED_RESULT_BYTES,
     OUTGOING,
     Settings,
 )
@@ -60,20 +60,20 @@ class Service:
         self.holder = holder or ModelRegistry(settings)
         self._pictures = Pictures()
         self._results: LRUCache[Packed[Segmentation]] = LRUCache(
-            as_memory_allows(KEPT_RESULT_BYTES), lambda packed: packed.nbytes
+            as_memory_allows(CACHED_RESULT_BYTES), lambda packed: packed.nbytes
         )
         self._refined: LRUCache[Packed[Refined]] = LRUCache(
-            as_memory_allows(KEPT_REFINED_BYTES), lambda packed: packed.nbytes
+            as_memory_allows(CACHED_REFINED_BYTES), lambda packed: packed.nbytes
         )
         self._fixed: LRUCache[Packed[Segmentation]] = LRUCache(
-            as_memory_allows(KEPT_FIXED_BYTES), lambda packed: packed.nbytes
+            as_memory_allows(CACHED_FIXED_BYTES), lambda packed: packed.nbytes
         )
-        self._captures: LRUCache[Any] = LRUCache(KEPT_CAPTURES)
+        self._captures: LRUCache[Any] = LRUCache(CACHED_CAPTURES)
         self._maps: LRUCache[AttentionMaps] = LRUCache(
-            as_memory_allows(KEPT_MAP_BYTES), lambda maps: 3 * maps.affinity.nbytes
+            as_memory_allows(CACHED_MAP_BYTES), lambda maps: 3 * maps.affinity.nbytes
         )
-        self._matrices: LRUCache[Matrix] = LRUCache(KEPT_MATRICES)
-        self._depths: LRUCache[list[LayerGlobals]] = LRUCache(KEPT_DEPTHS)
+        self._matrices: LRUCache[Matrix] = LRUCache(CACHED_MATRICES)
+        self._depths: LRUCache[list[LayerGlobals]] = LRUCache(CACHED_DEPTHS)
 
     def start(self) -> None:
         """Start loading the model in the background; further calls do nothing."""
@@ -84,23 +84,23 @@ class Service:
         """Return the status of the running model, or of its loading, without waiting."""
         return self.holder.status()
 
-    def segment(self, path: str | None, asked: SegmentRequest, *, full: bool = False) -> SegmentView:
+    def segment(self, path: str | None, request: SegmentRequest, *, full: bool = False) -> SegmentView:
         """Segment a picture by words; a cached picture is not encoded again.
 
         Args:
             path: file of the picture.
-            asked: everything else that decides the result.
+            request: everything else that decides the result.
             full: True for a result at the picture's own size, for exports: for a large picture it is computed again and
                 not cached. The page itself shows and caches results at display size.
 
         Raises:
             UserError: an error that the user can fix.
         """
-        segmenter = self.holder.segmenter(asked.model)
+        segmenter = self.holder.segmenter(request.model)
         with for_people():
-            expect_few_sentences(asked.words, asked.preset, asked.templates)
-            seen, entry, reused = self._pictures.encoded(segmenter, path, asked.preset, asked.short_side)
-            return self._cut(segmenter, Run(seen, asked), entry, reused, full)
+            expect_few_sentences(request.words, request.preset, request.templates)
+            seen, entry, reused = self._pictures.encoded(segmenter, path, request.preset, request.short_side)
+            return self._view(segmenter, Run(seen, request), entry, reused, full)
 
     def again(self, run: Run, path: str | None, *, full: bool = False) -> SegmentView:
         """Return a result that was shown before, from memory or computed again; `full` as for `segment`.
@@ -110,7 +110,7 @@ class Service:
         """
         segmenter, entry = self.encoded(run, path)
         with for_people():
-            return self._cut(segmenter, run, entry, reused=True, full=full)
+            return self._view(segmenter, run, entry, reused=True, full=full)
 
     def forget(self, paths: Iterable[str]) -> int:
         """Remove everything that was computed from pictures, before their files are deleted.
@@ -148,11 +148,11 @@ class Service:
         with for_people():
             return segmenter, self._pictures.again(segmenter, run.seen, path)
 
-    def refine(self, asked: Refinement, path: str | None, step: Step = quietly, *, full: bool = False) -> RefinedView:
+    def refine(self, request: Refinement, path: str | None, step: Step = quietly, *, full: bool = False) -> RefinedView:
         """Refine the boundaries of a result; the picture is not encoded again.
 
         Args:
-            asked: run, refiner and mode.
+            request: run, refiner and mode.
             path: file of the picture.
             step: progress callback (share in [0, 1], description); an exception from it ends the work.
             full: as for `segment`; SAM always gets the picture at display size, so its components are the same.
@@ -160,21 +160,24 @@ class Service:
         Raises:
             UserError: the picture or the model has been replaced, or the refiner cannot run.
         """
-        segmenter, entry = self.encoded(asked.run, path)
-        expect_same(asked.run.seen, path)  # refine only the picture that the page shows
-        before, device = self.again(asked.run, path), str(segmenter.device)
+        segmenter, entry = self.encoded(request.run, path)
+        expect_same(request.run.seen, path)  # refine only the picture that the page shows
+        before, device = self.again(request.run, path), str(segmenter.device)
         with for_people():
             if full and not entry.complete:
-                expect_room_in_full(entry.encoding.frame.labels, REFINED_BYTES)
-                coarse, pixels = self.again(asked.run, path, full=True), labelled_pixels(entry, asked.run.seen, path)
+                expect_memory_in_full(entry.encoding.frame.labels, REFINED_BYTES)
+                coarse, pixels = (
+                    self.again(request.run, path, full=True),
+                    labelled_pixels(entry, request.run.seen, path),
+                )
                 shown = (before.result, entry.pixels)
-                result = make_refined(coarse, pixels, asked, device=device, step=step, shown=shown)
-                return RefinedView(asked, coarse, dataclasses.replace(coarse, result=result), pixels, result)
-            make = lambda: make_refined(before, entry.pixels, asked, device=device, step=step)  # noqa: E731
-            packed, kept = self._refined.get(asked, lambda: Packed.of(make(), exact=entry.complete))
+                result = make_refined(coarse, pixels, request, device=device, step=step, shown=shown)
+                return RefinedView(request, coarse, dataclasses.replace(coarse, result=result), pixels, result)
+            make = lambda: make_refined(before, entry.pixels, request, device=device, step=step)  # noqa: E731
+            packed, kept = self._refined.get(request, lambda: Packed.of(make(), exact=entry.complete))
             result = packed.result()
             return RefinedView(
-                asked, before, dataclasses.replace(before, result=result, kept=kept), entry.pixels, result
+                request, before, dataclasses.replace(before, result=result, kept=kept), entry.pixels, result
             )
 
     def shown(
@@ -184,12 +187,12 @@ class Service:
         segmenter, entry = self.encoded(what.run, path)
         if what.refinement is not None:
             better = self.refine(what.refinement, path, step, full=full)
-            cut, pixels = better.after, better.pixels
+            view, pixels = better.after, better.pixels
         else:
-            cut = self.again(what.run, path, full=full)
+            view = self.again(what.run, path, full=full)
             pixels = labelled_pixels(entry, what.run.seen, path) if full else entry.pixels
         if not what.fixes:
-            return cut, pixels
+            return view, pixels
 
         def make(coarse: Segmentation, fixes: tuple[Any, ...]) -> Segmentation:
             device = str(segmenter.device)
@@ -198,14 +201,14 @@ class Service:
 
         def one_more() -> Packed[Segmentation]:
             known = self._fixed.peek((what.run, what.refinement, what.fixes[:-1]))
-            fixed = make(cut.result, what.fixes) if known is None else make(known.result(), what.fixes[-1:])
+            fixed = make(view.result, what.fixes) if known is None else make(known.result(), what.fixes[-1:])
             return Packed.of(fixed, exact=entry.complete)
 
         with for_people():
             if full and not entry.complete:
-                return dataclasses.replace(cut, result=make(cut.result, what.fixes)), pixels
+                return dataclasses.replace(view, result=make(view.result, what.fixes)), pixels
             packed, kept = self._fixed.get((what.run, what.refinement, what.fixes), one_more)
-            return dataclasses.replace(cut, result=packed.result(), kept=kept), pixels
+            return dataclasses.replace(view, result=packed.result(), kept=kept), pixels
 
     def open(
         self, path: str | None, preset: str = "auto", model: str | None = None, short_side: int | None = None
@@ -215,7 +218,7 @@ class Service:
         with for_people():
             return self._pictures.encoded(segmenter, path, preset, short_side)[0]
 
-    def look(
+    def patch_attention(
         self,
         seen: PictureKey,
         path: str | None,
@@ -242,20 +245,20 @@ class Service:
         """
         with for_people():
             maps, patches = self._maps_of(seen, path, layer, head)
-            return make_look(seen, maps, patches, (row, column), direction)
+            return make_patch_attention(seen, maps, patches, (row, column), direction)
 
-    def look_of_cls(
+    def cls_attention(
         self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> PatchAttention:
-        """Return the attention of [CLS]; arguments and errors as in `look`."""
+        """Return the attention of [CLS]; arguments and errors as in `patch_attention`."""
         with for_people():
             maps, patches = self._maps_of(seen, path, layer, head)
-            return make_look(seen, maps, patches, None)
+            return make_patch_attention(seen, maps, patches, None)
 
     def matrix(
         self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> Matrix:
-        """Return the attention between all patches, for display; arguments and errors as in `look`."""
+        """Return the attention between all patches, for display; arguments and errors as in `patch_attention`."""
         with for_people():
             maps, patches = self._maps_of(seen, path, layer, head)
             return self._matrices.get((seen, maps.layer, head), lambda: make_matrix(seen, maps, patches))[0]
@@ -263,7 +266,7 @@ class Service:
     def maps(
         self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> AttentionMaps:
-        """Return the attention maps of one layer and head; arguments and errors as in `look`."""
+        """Return the attention maps of one layer and head; arguments and errors as in `patch_attention`."""
         with for_people():
             return self._maps_of(seen, path, layer, head)[0]
 
@@ -292,19 +295,19 @@ class Service:
         key, make = (seen, layer, head), lambda: self._capture(segmenter, seen, path).maps(layer, head)
         return self._maps.get(key, make)[0], patches
 
-    def _cut(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool, full: bool) -> SegmentView:
+    def _view(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool, full: bool) -> SegmentView:
         def make(size: Size | None) -> Segmentation:
-            return segmenter.segment(entry.encoding, run.asked.words, size=size, **run.asked.of_segment)
+            return segmenter.segment(entry.encoding, run.request.words, size=size, **run.request.of_segment)
 
         if full and not entry.complete:
-            expect_room_in_full(entry.encoding.frame.labels)
+            expect_memory_in_full(entry.encoding.frame.labels)
             result, kept = make(None), False
         else:
             # A threshold costs nothing, so one cached result serves all thresholds.
-            plain = Run(run.seen, dataclasses.replace(run.asked, threshold=0.0))
+            plain = Run(run.seen, dataclasses.replace(run.request, threshold=0.0))
             packed, kept = self._results.get(plain, lambda: Packed.of(make(entry.size), exact=entry.complete))
             result = packed.result()
-        return SegmentView(run, entry.shown, entry.patches, result.above(run.asked.threshold), reused, kept)
+        return SegmentView(run, entry.shown, entry.patches, result.above(run.request.threshold), reused, kept)
 
     def _same_model(self, seen: PictureKey) -> Segmenter:
         """Return the model that encoded a picture, even if the page runs another model now."""

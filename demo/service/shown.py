@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from demo import core
 from demo.errors import for_people
-from demo.service.refine import Refinement, expect_here, is_here, mode_of
+from demo.service.refine import Refinement, expect_available, is_available, mode_of
 from demo.service.segmentation import Run, SegmentView
 
 if TYPE_CHECKING:
@@ -65,28 +65,30 @@ def shown_of(run: Run, shown: Shown | None) -> Shown:
     return shown if shown is not None and shown.run == run else Shown(run)
 
 
-def carried(last: Shown | None, cut: SegmentView) -> tuple[Shown, str]:
+def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
     """Transfer refinement and fixes to another result of the same picture, as far as they still apply.
 
     Args:
         last: previous displayed state.
-        cut: new result, coarse.
+        view: new result, coarse.
 
     Returns:
         The new displayed state, and a plain text about everything dropped and the reasons; empty if nothing is dropped.
     """
-    run = cut.run
+    run = view.run
     if last is None or last.run.seen.picture != run.seen.picture:
         return Shown(run), ""
     if last.run == run:
         return last, ""
     refinement, said = _refinement(last.refinement, run)
-    classes, moved = _classes(cut), _cropped(last.run) != _cropped(run)
+    classes, moved = _classes(view), _cropped(last.run) != _cropped(run)
     gone = [name for one in last.fixes if (name := _named(one)) and name.casefold() not in classes]
 
     def kept(fixes: tuple[Fix, ...]) -> tuple[Fix, ...]:
         named = [one for one in fixes if not _named(one) or str(_named(one)).casefold() in classes]
-        return () if moved else tuple(_renamed(one, classes) for one in named if one.sam is None or is_here(one.sam))
+        return (
+            () if moved else tuple(_renamed(one, classes) for one in named if one.sam is None or is_available(one.sam))
+        )
 
     fixes = kept(last.fixes)
     lost = len(last.fixes) - len(fixes)
@@ -104,16 +106,16 @@ def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, s
     """Return the same refinement for another run, and a text about losses; that run has other components."""
     if last is None:
         return None, ""
-    if not is_here(last.refiner):
+    if not is_available(last.refiner):
         return None, f" The weights of {last.refiner} are no longer here: boundaries are coarse."
     lost = "" if last.keep is None else " Your choice of masks was dropped: the new result has other components."
     return replace(last, run=run, keep=None), lost
 
 
-def _classes(cut: SegmentView) -> dict[str, str]:
+def _classes(view: SegmentView) -> dict[str, str]:
     """Return a mapping from each word of a result, in lower case, to its class name."""
-    names = cut.result.class_names
-    groups = core.text.vocabulary.parse_vocabulary(cut.run.asked.words).classes
+    names = view.result.class_names
+    groups = core.text.vocabulary.parse_vocabulary(view.run.request.words).classes
     synonyms = {word.casefold(): one.name for one in groups for word in one.prompts if one.name in names}
     return {**synonyms, **{name.casefold(): name for name in names}}
 
@@ -142,12 +144,12 @@ def _dropped(count: int, why: str, names: Sequence[str] = ()) -> str:
     return f" {count} fix{'es' if count > 1 else ''}{of} {'were' if count > 1 else 'was'} dropped: {why}."
 
 
-def stepped(shown: Shown, asked: Mapping[str, Any], refiner: str, mode: str, refinement: Refinement | None) -> Shown:
+def stepped(shown: Shown, request: Mapping[str, Any], refiner: str, mode: str, refinement: Refinement | None) -> Shown:
     """Return the next displayed state.
 
     Args:
         shown: current displayed state.
-        asked: one of `refined` (true or false), `undo`, `redo`, `clear` and `fix` (as `Fix.as_dict`, without its SAM);
+        request: one of `refined` (true or false), `undo`, `redo`, `clear`, `fix` (as `Fix.as_dict`, without its SAM);
             sent by the browser, so the content may be anything.
         refiner: refiner of the boundaries; also the model for clicks if it is a SAM alone.
         mode: mode of a SAM refiner.
@@ -157,18 +159,18 @@ def stepped(shown: Shown, asked: Mapping[str, Any], refiner: str, mode: str, ref
         UserError: an impossible request, or weights that are not on this machine.
     """
     for name, step in (("undo", shown.undo), ("redo", shown.redo), ("clear", shown.clear)):
-        if asked.get(name) is True:
+        if request.get(name) is True:
             return step()
-    if "refined" in asked:
-        if asked["refined"] is not True:
+    if "refined" in request:
+        if request["refined"] is not True:
             return replace(shown, refinement=None)
-        expect_here(refiner)
+        expect_available(refiner)
         new = Refinement(shown.run, refiner, mode_of(refiner, mode))
         known = refinement is not None and replace(refinement, keep=None) == new
         return replace(shown, refinement=refinement if known else new)
     sam = refiner if refiner in core.refine.SAMS else core.refine.SAMS[0]
-    expect_here(sam)
-    entry = asked.get("fix")
+    expect_available(sam)
+    entry = request.get("fix")
     with for_people():
         fixes = core.refine.read_fixes([{**entry, "sam": sam} if isinstance(entry, Mapping) else entry])
     return shown.fixed(fixes[0])

@@ -76,58 +76,62 @@ Pair = tuple[drawing.Picture, drawing.Picture, dict[str, float]]
 
 
 def _attention(service: Service) -> Pair:
-    look = _look(service)
-    side = drawing.cell_side(look.seen.grid)
-    left = drawing.mark(drawing.with_grid(look.patches, side), look.patch, side)
-    right = heat_map(look.patches, look.attention, look.patch, look.global_patches[:8])
-    return left, right, _shares(look)
+    attention = _tour_attention(service)
+    side = drawing.cell_side(attention.seen.grid)
+    left = drawing.mark(drawing.with_grid(attention.patches, side), attention.patch, side)
+    right = heat_map(attention.patches, attention.attention, attention.patch, attention.global_patches[:8])
+    return left, right, _shares(attention)
 
 
 def _recovery(service: Service) -> Pair:
-    look = _look(service)
-    marked = look.global_patches[:8]
-    left = heat_map(look.patches, look.attention, look.patch, marked)
-    return left, heat_map(look.patches, look.recovered, look.patch, marked), _shares(look)
+    attention = _tour_attention(service)
+    marked = attention.global_patches[:8]
+    left = heat_map(attention.patches, attention.attention, attention.patch, marked)
+    return (
+        left,
+        heat_map(attention.patches, attention.recovered, attention.patch, marked),
+        _shares(attention),
+    )
 
 
 def _clusters(service: Service) -> Pair:
-    look, cut = _look(service), _cut(service, denoise="none")
-    left = heat_map(look.patches, look.affinity, look.patch)
-    return left, _regions(cut), _counts(cut)
+    attention, view = _tour_attention(service), _view(service, denoise="none")
+    left = heat_map(attention.patches, attention.affinity, attention.patch)
+    return left, _regions(view), _counts(view)
 
 
 def _denoising(service: Service) -> Pair:
-    before, after = _cut(service, denoise="none"), _cut(service)
+    before, after = _view(service, denoise="none"), _view(service)
     moved = _moved(before.result.patch_clusters, after.result.patch_clusters)
     return _regions(before), _regions(after), {**_counts(after), "before": _counts(before)["regions"], "moved": moved}
 
 
 def _words(service: Service) -> Pair:
-    plain, cut = _cut(service, method="clip"), _cut(service)
-    left, right = _named(plain), _named(cut)
-    return left, right, {"changed": float((plain.result.labels != cut.result.labels).mean())}
+    plain, view = _view(service, method="clip"), _view(service)
+    left, right = _named(plain), _named(view)
+    return left, right, {"changed": float((plain.result.labels != view.result.labels).mean())}
 
 
-def _look(service: Service) -> PatchAttention:
-    seen = _cut(service).run.seen
+def _tour_attention(service: Service) -> PatchAttention:
+    seen = _view(service).run.seen
     row, column = (int(share * side) for share, side in zip(POINT, seen.grid, strict=True))
-    return service.look(seen, str(tour_example().path), row, column)
+    return service.patch_attention(seen, str(tour_example().path), row, column)
 
 
-def _cut(service: Service, **changes: str) -> SegmentView:
+def _view(service: Service, **changes: str) -> SegmentView:
     example = tour_example()
     return service.segment(str(example.path), SegmentRequest(example.words, **changes))  # type: ignore[arg-type]
 
 
-def _named(cut: SegmentView) -> drawing.Picture:
-    colours = core.viz.palette.label_colours(cut.result)
-    painted = core.viz.overlay.lay_over(cut.shown, cut.labels, colours, "fill", 0.6)
-    return core.viz.names.draw_names(painted, cut.labels, cut.result.class_names)
+def _named(view: SegmentView) -> drawing.Picture:
+    colours = core.viz.palette.label_colours(view.result)
+    painted = core.viz.overlay.lay_over(view.shown, view.labels, colours, "fill", 0.6)
+    return core.viz.names.draw_names(painted, view.labels, view.result.class_names)
 
 
-def _regions(cut: SegmentView) -> drawing.Picture:
-    colours = core.viz.palette.paint(cut.regions, core.viz.palette.region_colours(int(cut.result.regions.max()) + 1))
-    return core.viz.overlay.blend(cut.shown, colours, 0.75)
+def _regions(view: SegmentView) -> drawing.Picture:
+    colours = core.viz.palette.paint(view.regions, core.viz.palette.region_colours(int(view.result.regions.max()) + 1))
+    return core.viz.overlay.blend(view.shown, colours, 0.75)
 
 
 def _moved(before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> float:
@@ -136,23 +140,28 @@ def _moved(before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> float
     return 1 - float(stayed) / len(before)
 
 
-def _counts(cut: SegmentView) -> dict[str, float]:
-    clusters = cut.result.patch_clusters
+def _counts(view: SegmentView) -> dict[str, float]:
+    clusters = view.result.patch_clusters
     return {"regions": int(clusters.max()) + 1, "noise": float((clusters < 0).mean()), "patches": len(clusters)}
 
 
-def _shares(look: PatchAttention) -> dict[str, float]:
+def _shares(attention: PatchAttention) -> dict[str, float]:
     """Return shares of attention to global and near patches, before and after recovery; without the patch itself."""
-    h, w = look.seen.grid
+    h, w = attention.seen.grid
     rows, columns = np.ogrid[:h, :w]
     own = np.zeros((h, w), dtype=bool)
-    own[look.patch] = True
-    near = (abs(rows - look.patch[0]) <= AROUND) & (abs(columns - look.patch[1]) <= AROUND) & ~own
+    own[attention.patch] = True
+    near = (abs(rows - attention.patch[0]) <= AROUND) & (abs(columns - attention.patch[1]) <= AROUND) & ~own
     everywhere = np.zeros((h, w), dtype=bool)
-    for cell in look.global_patches:
+    for cell in attention.global_patches:
         everywhere[cell] = True
-    facts = {"patches": h * w, "global": len(look.global_patches), "layer": look.layer, "near_even": near.mean()}
-    for name, values in (("before", look.attention), ("after", look.recovered)):
+    facts = {
+        "patches": h * w,
+        "global": len(attention.global_patches),
+        "layer": attention.layer,
+        "near_even": near.mean(),
+    }
+    for name, values in (("before", attention.attention), ("after", attention.recovered)):
         total = max(float(values[~own].sum()), 1e-12)
         facts[f"{name}_global"] = float(values[everywhere & ~own].sum()) / total
         facts[f"{name}_near"] = float(values[near].sum()) / total

@@ -99,7 +99,7 @@ element.addEventListener("click", event => {
 
 @dataclass(frozen=True)
 class Ask:
-    """Components of a request; `Page.asked` lists those that `read_asked` reads."""
+    """Components of a request; `Page.request` lists those that `read_request` reads."""
 
     image: gr.Image
     words: gr.Textbox

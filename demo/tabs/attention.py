@@ -42,30 +42,34 @@ _NUMBERS_IN = (
 )
 
 
-def patch_facts(look: PatchAttention | Matrix) -> str:
+def patch_facts(attention: PatchAttention | Matrix) -> str:
     """Return HTML: one sentence about the effect of recovery, and the layer, head and patch."""
-    h, w = look.seen.grid
-    head = "mean of all heads" if look.head is None else f"head {look.head} of {look.seen.heads}"
-    where = f"Layer {look.layer} of {look.seen.layers} · {head}"
-    if isinstance(look, PatchAttention):
-        where += f" · patch row {look.patch[0]}, column {look.patch[1]} of" if look.patch else " · [CLS],"
+    h, w = attention.seen.grid
+    head = "mean of all heads" if attention.head is None else f"head {attention.head} of {attention.seen.heads}"
+    where = f"Layer {attention.layer} of {attention.seen.layers} · {head}"
+    if isinstance(attention, PatchAttention):
+        where += (
+            f" · patch row {attention.patch[0]}, column {attention.patch[1]} of" if attention.patch else " · [CLS],"
+        )
     else:
         where += " · row i of the matrix is what patch i looks at, column j who looks at patch j,"
-    return f'<p class="told" role="status">{sentence(look)}</p><p class="facts">{where} {h} &times; {w} patches</p>'
+    return (
+        f'<p class="told" role="status">{sentence(attention)}</p><p class="facts">{where} {h} &times; {w} patches</p>'
+    )
 
 
-def numbers_table(look: PatchAttention | Matrix) -> str:
+def numbers_table(attention: PatchAttention | Matrix) -> str:
     """Return HTML: numbers before and after recovery, and the global patches with both ranks."""
-    before, after = look.numbers
-    incoming = isinstance(look, PatchAttention) and look.direction == INCOMING
+    before, after = attention.numbers
+    incoming = isinstance(attention, PatchAttention) and attention.direction == INCOMING
     rows = "".join(
         _row(name, percent(getattr(before, field)), percent(getattr(after, field)))
         for field, name in (_NUMBERS_IN if incoming else _NUMBERS)
         if getattr(before, field) is not None
     )
-    if isinstance(look, PatchAttention) and look.received is not None:
-        rows = _row("Receives, &times; uniform", *(f"{value:.2f}&times;" for value in look.received)) + rows
-    return f'<div class="tables">{_table(("What changed", "Before", "After"), rows)}{_ranks(look)}</div>'
+    if isinstance(attention, PatchAttention) and attention.received is not None:
+        rows = _row("Receives, &times; uniform", *(f"{value:.2f}&times;" for value in attention.received)) + rows
+    return f'<div class="tables">{_table(("What changed", "Before", "After"), rows)}{_ranks(attention)}</div>'
 
 
 def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
@@ -85,11 +89,11 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
     )
 
 
-def scales(look: PatchAttention | Matrix, scale: str) -> str:
+def scales(attention: PatchAttention | Matrix, scale: str) -> str:
     """Return HTML: the colour scales under the maps, with the numbers at their ends."""
 
-    patch = look.patch if isinstance(look, PatchAttention) else None
-    end = f"{difference_end(look, scale):.1f}&times;"
+    patch = attention.patch if isinstance(attention, PatchAttention) else None
+    end = f"{difference_end(attention, scale):.1f}&times;"
     signed = _bar(core.viz.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
     if scale == SAME_SCALE:
         heat = _bar(
@@ -103,9 +107,9 @@ def scales(look: PatchAttention | Matrix, scale: str) -> str:
     bars = [
         _bar(core.viz.heatmap.HEAT_STOPS, f"{low:.2f}{unit}", name, f"{high:.2f}{unit}")
         for name, values, unit in (
-            ("before", look.even[0], "&times;"),
-            ("after", look.even[1], "&times;"),
-            ("affinity, cosine", look.affinity, ""),
+            ("before", attention.even[0], "&times;"),
+            ("after", attention.even[1], "&times;"),
+            ("affinity, cosine", attention.affinity, ""),
         )
         for low, high in [own_range(values, patch)]
     ]
@@ -118,21 +122,21 @@ def heat_ends(scale: str) -> Range | None:
     return (0.0, core.viz.heatmap.MOST) if scale == SAME_SCALE else None
 
 
-def difference_end(look: PatchAttention | Matrix, scale: str) -> float:
+def difference_end(attention: PatchAttention | Matrix, scale: str) -> float:
     """Return the difference at the end of the signed colours, in multiples of uniform (1/N)."""
-    widest = float(abs(look.even[1] - look.even[0]).max())
+    widest = float(abs(attention.even[1] - attention.even[0]).max())
     return core.viz.heatmap.MOST if scale == SAME_SCALE or widest == 0 else widest
 
 
-def _ranks(look: PatchAttention | Matrix) -> str:
-    shown = list(zip(look.global_patches, look.ranks, strict=True))[:OUTLINED]
+def _ranks(attention: PatchAttention | Matrix) -> str:
+    shown = list(zip(attention.global_patches, attention.ranks, strict=True))[:OUTLINED]
     if not shown:
         return '<p class="hint">No patch of this layer stands out: it has no global patches.</p>'
     rows = "".join(_row(f"row {row}, column {column}", *map(str, ranks)) for (row, column), ranks in shown)
-    count = len(look.global_patches)
+    count = len(attention.global_patches)
     more = f"the strongest {OUTLINED} of {count}" if count > OUTLINED else f"all {count}"
     table = _table(("Global patch", "Rank before", "Rank after"), rows)
-    outlined = ", outlined in white" if isinstance(look, PatchAttention) else ""
+    outlined = ", outlined in white" if isinstance(attention, PatchAttention) else ""
     by = "Rank by how much attention the other patches give to it"
     return f'<div>{table}<p class="hint">{more.capitalize()}{outlined}. {by}; 1 is the most.</p></div>'
 
@@ -157,7 +161,7 @@ PATCH, CLS, MATRIX = SUBJECTS = ("patch", "cls", "matrix")
 ALL_HEADS = 0
 
 
-class LookView(NamedTuple):
+class AttentionView(NamedTuple):
     """New values of the components that show attention, by component name."""
 
     patches: Any
@@ -174,7 +178,7 @@ class LookView(NamedTuple):
     layer: Any
     head: Any
     direction: Any
-    looked: Any
+    inspected: Any
 
 
 class AttentionHandlers:
@@ -189,13 +193,13 @@ class AttentionHandlers:
 
     @plainly
     def refresh(
-        self, run: Run | None, looked: Any, path: str | None, direction: Any = OUTGOING, subject: Any = PATCH,
+        self, run: Run | None, inspected: Any, path: str | None, direction: Any = OUTGOING, subject: Any = PATCH,
         scale: Any = SAME_SCALE,
-    ) -> LookView:  # fmt: skip
+    ) -> AttentionView:  # fmt: skip
         """Handle an opened tab or a new result: show the patch that recovery changes most, unless already shown."""
         if run is None:
             return _empty(patch_facts=EMPTY_PATCH, row=0, column=0)
-        if looked == run.seen:
+        if inspected == run.seen:
             return _unchanged()
         (h, w), layer = run.seen.grid, max(1, run.seen.layers - 1)
         row, column = divmod(telling_patch(self._service, run, path), w)
@@ -208,7 +212,7 @@ class AttentionHandlers:
         )
 
     @plainly
-    def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData, *fields: Any) -> LookView:
+    def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData, *fields: Any) -> AttentionView:
         """Handle a click on the picture; ignore a click on a picture that is no longer shown."""
         if run is None or token != run.token:
             return _unchanged()
@@ -217,7 +221,7 @@ class AttentionHandlers:
         return self._show(run, path, *self._service.patch_at(run.seen, x, y), *fields)
 
     @plainly
-    def step(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> LookView:
+    def step(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> AttentionView:
         """Handle a change of row, column or another control: the same as a click, without a mouse."""
         if run is None:
             return _unchanged()
@@ -226,7 +230,7 @@ class AttentionHandlers:
     @plainly
     def move(
         self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any, by: tuple[int, int]
-    ) -> LookView:
+    ) -> AttentionView:
         """Handle an arrow button: show the neighbouring patch, or the same one at the picture's edge."""
         if run is None:
             return _unchanged()
@@ -237,55 +241,59 @@ class AttentionHandlers:
     def _show(
         self, run: Run, path: str | None, row: int, column: int, layer: Any, head: Any, direction: Any, subject: Any,
         scale: Any,
-    ) -> LookView:  # fmt: skip
+    ) -> AttentionView:  # fmt: skip
         seen, service = run.seen, self._service
         subject = one_of("view", subject, SUBJECTS)
         direction = one_of("direction", direction, DIRECTIONS)
         scale = one_of("colour scale", scale, SCALES)
         chosen = None if layer is None else whole("layer", layer)
         one_head = None if head in (None, ALL_HEADS) else whole("head", head)
-        look: PatchAttention | Matrix
+        attention: PatchAttention | Matrix
         if subject == MATRIX:
-            look = service.matrix(seen, path, chosen, head=one_head)
+            attention = service.matrix(seen, path, chosen, head=one_head)
         elif subject == CLS:
-            look = service.look_of_cls(seen, path, chosen, head=one_head)
+            attention = service.cls_attention(seen, path, chosen, head=one_head)
         else:
-            look = service.look(seen, path, row, column, chosen, direction=direction, head=one_head)
-        depth = depth_figure(service.depth(seen, path), look.layer)
+            attention = service.patch_attention(seen, path, row, column, chosen, direction=direction, head=one_head)
+        depth = depth_figure(service.depth(seen, path), attention.layer)
         mark = (row, column) if subject == PATCH else None
-        return _look_view(look, scale, depth, mark)
+        return _attention_view(attention, scale, depth, mark)
 
 
-def _look_view(look: PatchAttention | Matrix, scale: str, depth: str, mark: drawing.Cell | None) -> LookView:
-    side = drawing.cell_side(look.seen.grid)
-    patches = drawing.with_grid(look.patches, side)
-    before, after, difference, affinity = _matrix_maps(look, scale) if isinstance(look, Matrix) else _maps(look, scale)
-    return LookView(
+def _attention_view(
+    attention: PatchAttention | Matrix, scale: str, depth: str, mark: drawing.Cell | None
+) -> AttentionView:
+    side = drawing.cell_side(attention.seen.grid)
+    patches = drawing.with_grid(attention.patches, side)
+    before, after, difference, affinity = (
+        _matrix_maps(attention, scale) if isinstance(attention, Matrix) else _maps(attention, scale)
+    )
+    return AttentionView(
         patches=drawing.mark(patches, mark, side) if mark else patches,
         before=before,
         after=after,
         difference=difference,
         affinity=affinity,
-        scales=scales(look, scale),
-        patch_facts=patch_facts(look),
-        numbers=numbers_table(look),
+        scales=scales(attention, scale),
+        patch_facts=patch_facts(attention),
+        numbers=numbers_table(attention),
         depth=depth,
         row=mark[0] if mark else gr.skip(),
         column=mark[1] if mark else gr.skip(),
         layer=gr.skip(),
         head=gr.skip(),
         direction=gr.Radio(interactive=mark is not None),
-        looked=look.seen,
+        inspected=attention.seen,
     )
 
 
-def _maps(look: PatchAttention, scale: str) -> tuple[drawing.Picture, ...]:
-    marked, ends = look.global_patches[:OUTLINED], heat_ends(scale)
+def _maps(attention: PatchAttention, scale: str) -> tuple[drawing.Picture, ...]:
+    marked, ends = attention.global_patches[:OUTLINED], heat_ends(scale)
     before, after, affinity = (
-        heat_map(look.patches, values, look.patch, marked, ends) for values in _values(look, scale)
+        heat_map(attention.patches, values, attention.patch, marked, ends) for values in _values(attention, scale)
     )
-    gained, most = look.even[1] - look.even[0], difference_end(look, scale)
-    return before, after, difference_map(look.patches, gained, most, look.patch, marked), affinity
+    gained, most = attention.even[1] - attention.even[0], difference_end(attention, scale)
+    return before, after, difference_map(attention.patches, gained, most, attention.patch, marked), affinity
 
 
 def _matrix_maps(matrix: Matrix, scale: str) -> tuple[drawing.Picture, ...]:
@@ -298,21 +306,21 @@ def _matrix_maps(matrix: Matrix, scale: str) -> tuple[drawing.Picture, ...]:
     return before, after, matrix_picture(gained), affinity
 
 
-def _values(look: PatchAttention | Matrix, scale: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _values(attention: PatchAttention | Matrix, scale: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the maps to draw: on a common scale the affinity is a share too, on its own scale the cosine."""
-    before, after, share = look.even
-    return before, after, share if scale == SAME_SCALE else look.affinity
+    before, after, share = attention.even
+    return before, after, share if scale == SAME_SCALE else attention.affinity
 
 
-def _unchanged() -> LookView:
-    return LookView(*(gr.skip() for _ in LookView._fields))
+def _unchanged() -> AttentionView:
+    return AttentionView(*(gr.skip() for _ in AttentionView._fields))
 
 
-def _empty(**values: Any) -> LookView:
+def _empty(**values: Any) -> AttentionView:
     """Return an empty view with the given values; controls stay as they are."""
     kept = ("layer", "head", "direction")
-    blank: dict[str, Any] = {name: gr.skip() if name in kept else None for name in LookView._fields}
-    return LookView(**{**blank, "scales": "", "numbers": "", "depth": "", **values})
+    blank: dict[str, Any] = {name: gr.skip() if name in kept else None for name in AttentionView._fields}
+    return AttentionView(**{**blank, "scales": "", "numbers": "", "depth": "", **values})
 
 
 NAME = "attention"
@@ -346,7 +354,7 @@ class Attention:
     layer: gr.Slider
     head: gr.Dropdown
     depth: gr.HTML
-    looked: gr.State
+    inspected: gr.State
 
     @property
     def fields(self) -> list[Any]:
@@ -367,7 +375,7 @@ def draw() -> Attention:
             [("mean of all heads", ALL_HEADS)], value=ALL_HEADS, label="Head", elem_id="head", min_width=160
         )
     parts["depth"] = gr.HTML("", elem_id="depth", padding=False)
-    return Attention(**parts, looked=gr.State(None))
+    return Attention(**parts, inspected=gr.State(None))
 
 
 def _draw_steps() -> dict[str, Any]:
@@ -431,29 +439,29 @@ def _draw_maps() -> dict[str, Any]:
 
 def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHandlers) -> None:
     """Wire the events of this tab."""
-    out = outputs(tab, LookView)
+    out = outputs(tab, AttentionView)
 
-    def when_active(active: str, *asked: Any) -> Any:
+    def when_active(active: str, *request: Any) -> Any:
         """Handle a new result: update the view only if this tab is open."""
-        return handlers.refresh(*asked) if active == NAME else LookView(*(gr.skip() for _ in out))
+        return handlers.refresh(*request) if active == NAME else AttentionView(*(gr.skip() for _ in out))
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.patches], **ONE_AT_A_TIME, **PRIVATE}
-    asked = [shared.run, tab.looked, shared.image, tab.direction, tab.subject, tab.scale]
-    opened.select(handlers.refresh, asked, **quiet)
-    shared.token.change(when_active, [shared.active, *asked], **quiet)
+    request = [shared.run, tab.inspected, shared.image, tab.direction, tab.subject, tab.scale]
+    opened.select(handlers.refresh, request, **quiet)
+    shared.token.change(when_active, [shared.active, *request], **quiet)
 
-    look: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}
+    shown: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}
     where = [shared.run, shared.image, tab.row, tab.column, *tab.fields]
-    tab.patches.select(handlers.click, [shared.run, shared.token, shared.image, *tab.fields], **look)
-    gr.on([tab.show.click, tab.row.submit, tab.column.submit], handlers.step, where, **look)
+    tab.patches.select(handlers.click, [shared.run, shared.token, shared.image, *tab.fields], **shown)
+    gr.on([tab.show.click, tab.row.submit, tab.column.submit], handlers.step, where, **shown)
     chosen = [tab.layer.input, tab.head.input, tab.direction.input, tab.subject.input, tab.scale.input]
-    gr.on(chosen, handlers.step, where, trigger_mode="always_last", **look)
+    gr.on(chosen, handlers.step, where, trigger_mode="always_last", **shown)
     for name, button in tab.arrows.items():
-        button.click(_mover(handlers, ARROWS[name][1]), where, **look)
+        button.click(_mover(handlers, ARROWS[name][1]), where, **shown)
 
 
-def _mover(handlers: AttentionHandlers, by: tuple[int, int]) -> Callable[..., LookView]:
-    def move(*values: Any) -> LookView:
+def _mover(handlers: AttentionHandlers, by: tuple[int, int]) -> Callable[..., AttentionView]:
+    def move(*values: Any) -> AttentionView:
         """Handle an arrow button."""
         return handlers.move(*values, by=by)
 

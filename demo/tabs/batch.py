@@ -12,7 +12,7 @@ from gradio.utils import get_upload_folder
 
 from cliptrase_core.cancel import Cancelled
 from demo.errors import UserError
-from demo.handling import DownloadView, followed, one_of, plainly, read_asked
+from demo.handling import DownloadView, followed, one_of, plainly, read_request
 from demo.html import hint, strip, working
 from demo.service import Service
 from demo.service.batch import (
@@ -24,14 +24,14 @@ from demo.service.batch import (
     BatchRequest,
     added,
     empty,
-    looked_at,
     new_folder,
     packed,
     prepared,
     segmented,
+    with_thumbnail,
 )
 from demo.service.download import FORMATS
-from demo.service.refine import MEGABYTES, expect_here
+from demo.service.refine import MEGABYTES, expect_available
 from demo.settings import MAX_FILES, REFINE_MODES, REFINERS, TIME_LIMIT_S
 from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, outputs, wire_end
 
@@ -138,7 +138,7 @@ class BatchHandlers:
         known = len(batch.items)
         batch, left_out = added(batch, paths, MAX_FILES)
         for index in range(known, len(batch.items)):
-            batch = batch.with_item(index, looked_at(batch.items[index]))
+            batch = batch.with_item(index, with_thumbnail(batch.items[index]))
             yield _queue_view(batch)
         yield _queue_view(batch, left_out)
 
@@ -149,9 +149,9 @@ class BatchHandlers:
             raise UserError(NO_PICTURES)
         name = one_of("refiner", refiner, (COARSE, *MEGABYTES))
         if name != COARSE:
-            expect_here(name)
+            expect_available(name)
         way, kind = one_of("mode", mode, REFINE_MODES), one_of("format", choice, tuple(FORMATS))
-        batch = prepared(batch, BatchRequest(read_asked(*fields), name, way, kind))
+        batch = prepared(batch, BatchRequest(read_request(*fields), name, way, kind))
         for index, item in enumerate(batch.items):
             if item.state != WAITING:
                 continue
@@ -273,12 +273,12 @@ def draw() -> BatchTab:
     return BatchTab(files, folder, refiner, formats, go, stop, clear, said, queue, download, file, state)
 
 
-def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers: BatchHandlers) -> None:
+def wire(tab: BatchTab, segment_request: list[Any], mode: Any, delete: gr.Button, handlers: BatchHandlers) -> None:
     """Wire the events of this tab.
 
     Args:
         tab: components from `draw`.
-        asked: fields of the page.
+        segment_request: fields of the page.
         mode: component of the Refine tab with the mode of a SAM.
         delete: button that deletes a visitor's pictures, including those of the queue.
         handlers: handlers of these events.
@@ -287,7 +287,7 @@ def wire(tab: BatchTab, asked: list[Any], mode: Any, delete: gr.Button, handlers
     for place in (tab.files, tab.folder):
         place.upload(handlers.add, [tab.batch, place], outputs(tab, QueueView), **line)
     running = tab.go.click(
-        handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *asked], outputs(tab, RunView), **line
+        handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *segment_request], outputs(tab, RunView), **line
     )
     wire_end([tab.stop.click], [running], handlers.stopped, tab.batch, outputs(tab, RunView))
     wire_end([tab.clear.click, delete.click], [running], handlers.clear, tab.batch, outputs(tab, QueueView))

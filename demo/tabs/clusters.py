@@ -60,7 +60,7 @@ def region_table(found: Clusters, chosen: int | None = None) -> str:
     heads = "".join(sort_head(name, kind, falling=name == "Patches") for name, kind in _COLUMNS)
     rows = sorted(found.votes, key=lambda vote: -vote.patches)
     notes = ""
-    if not found.cut.result.settings["vote"]:
+    if not found.view.result.settings["vote"]:
         notes = hint("With this method regions do not vote: the table shows what they would say.")
     return (
         '<div class="legend regions"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
@@ -91,7 +91,7 @@ def region_facts(found: Clusters, chosen: int, patch: tuple[int, int] | None = N
 
 
 def _said(found: Clusters, vote: RegionVote) -> str:
-    names, votes = found.cut.result.class_names, found.cut.result.settings["vote"]
+    names, votes = found.view.result.class_names, found.view.result.settings["vote"]
     if vote.winner is None:
         return "Its neighbours claim all of its pixels, so it has no vote."
     told = "It voted for" if votes else "It would vote for"
@@ -104,7 +104,7 @@ def _said(found: Clusters, vote: RegionVote) -> str:
 def _row(found: Clusters, vote: RegionVote, chosen: int | None) -> str:
 
     colour = core.viz.palette.to_hex(core.viz.palette.region_colours(found.count)[vote.region])
-    names, classes = found.cut.result.class_names, core.viz.palette.label_colours(found.cut.result)
+    names, classes = found.view.result.class_names, core.viz.palette.label_colours(found.view.result)
     first, then = ("" if label is None else names[label] for label in (vote.winner, vote.second))
     winner = "none" if vote.winner is None else f"{swatch(core.viz.palette.to_hex(classes[vote.winner]))} {word(first)}"
     second = "none" if vote.second is None else f"{word(then)} ({percent(vote.second_share)})"
@@ -195,9 +195,9 @@ class ClustersHandlers:
 
 def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | None = None) -> ClustersView:
 
-    colours, asked = core.viz.palette.region_colours(found.count), found.cut.run.asked
+    colours, request = core.viz.palette.region_colours(found.count), found.view.run.request
     before, after = (
-        save_picture(region_map(found.cut.patches, ids, colours, found.changed, chosen))
+        save_picture(region_map(found.view.patches, ids, colours, found.changed, chosen))
         for ids in (found.before, found.after)
     )
     return ClustersView(
@@ -210,8 +210,8 @@ def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | N
             [(f"Region {vote.region}", vote.region) for vote in found.votes],
             value=None if chosen is None or chosen < 0 else chosen,
         ),
-        eps=gr.Slider(value=round(found.automatic.eps, 3)) if asked.eps is None else gr.skip(),
-        min_samples=gr.Slider(value=found.automatic.min_samples) if asked.min_samples is None else gr.skip(),
+        eps=gr.Slider(value=round(found.automatic.eps, 3)) if request.eps is None else gr.skip(),
+        min_samples=gr.Slider(value=found.automatic.min_samples) if request.min_samples is None else gr.skip(),
     )
 
 

@@ -26,14 +26,14 @@ from demo.service.compare import (
     Variant,
     class_names,
     cost,
-    cuts,
     difference,
     fold,
     own_name,
+    variant_views,
     variants,
     with_own,
 )
-from demo.service.ground_truth import Score, Truth, read_truth, score
+from demo.service.ground_truth import GroundTruth, Score, read_ground_truth, score
 from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, QUIET, Shared, caption, outputs, shown, wire_end
 
 MOST_ROWS = 60
@@ -48,7 +48,7 @@ START = hint(
 )
 EMPTY = hint("Press Compare: the results appear here.")
 STOPPED = strip("note", "Stopped.", "What was made so far is kept; the next time goes on from there.")
-TRUTH_TEXT = hint(
+GROUND_TRUTH_TEXT = hint(
     "A palette or grey PNG in the picture's size. Each pixel holds the number of its class: 0 for the first of your "
     "words, 1 for the second, and so on; 255 does not count."
 )
@@ -63,16 +63,16 @@ def progress(done: int, count: int, title: str) -> str:
 
 def news(pairs: Sequence[Pair]) -> str:
     """Return HTML: numbers of computed and cached results, and their durations."""
-    kept = sum(cut.kept for _, cut in pairs)
-    spent = sum(cost(cut) for _, cut in pairs if not cut.kept)
+    kept = sum(view.kept for _, view in pairs)
+    spent = sum(cost(view) for _, view in pairs if not view.kept)
     made = len(pairs) - kept
     parts = ["The picture was <b>not encoded again</b>"]
     if kept:
         parts.append(f"{kept} of {len(pairs)} results <b>reused</b>")
     if made:
         parts.append(f"{made} made in {seconds(spent)}")
-    took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(cut))}" for variant, cut in pairs)
-    notes = dict.fromkeys(note for _, cut in pairs for note in cut.result.notes)
+    took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(view))}" for variant, view in pairs)
+    notes = dict.fromkeys(note for _, view in pairs for note in view.result.notes)
     each = f"<details><summary>What each took</summary>{took}</details>"
     return f'<div class="facts">{" · ".join(parts)}{each}</div>' + "".join(map(hint, list(notes)[:NOTES_SHOWN]))
 
@@ -116,12 +116,12 @@ def scores(pairs: Sequence[tuple[Variant, Score]]) -> str:
     return _table(("Result", "Mean IoU", "Pixel accuracy"), rows)
 
 
-def class_scores(truth: Truth, before: Score, after: Score, colours: Mapping[str, str]) -> str:
+def class_scores(ground_truth: GroundTruth, before: Score, after: Score, colours: Mapping[str, str]) -> str:
     """Return an HTML table: IoU of each class in two results; classes with no IoU in either result are left out."""
     rows = [
         f'<tr><td>{swatch(colours[fold(name)])}</td><th scope="row">{word(name)}</th><td>{_score(first)}</td>'
         f"<td>{_score(second)}</td></tr>"
-        for name, first, second in zip(truth.names, before.iou, after.iou, strict=True)
+        for name, first, second in zip(ground_truth.names, before.iou, after.iou, strict=True)
         if not (math.isnan(first) and math.isnan(second))
     ]
     heads = ("IoU of each class", "Left", "Right")
@@ -226,7 +226,7 @@ class CompareHandlers:
         """Handle Compare: yield progress for each result, then the selection of two of them."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        mine = run.asked
+        mine = run.request
         found = variants(mine, other_words=text("other words", other_words))
         comparison = Comparison(run, with_own(mine, found))
         unchanged = CompareView(*(gr.skip() for _ in CompareView._fields))
@@ -234,16 +234,16 @@ class CompareHandlers:
         colours, small = _palette(comparison), _small(self._service.again(run, path).shown)
         pairs: Pairs = []
         painted: list[tuple[drawing.Picture, str]] = []
-        made = cuts(self._service, path, comparison)
+        made = variant_views(self._service, path, comparison)
         told = 0.0
         for done, variant in enumerate(comparison.variants):
             if time.monotonic() - told > TELL_EVERY:
                 told = time.monotonic()
                 said = progress(done, len(comparison.variants), variant.title)
                 yield unchanged._replace(news=said, gallery=_gallery(painted), found=hidden, comparison=None)
-            _, cut = next(made)
-            painted.append((_painted(cut, colours, small), variant.title))
-            pairs.append((variant, cut))
+            _, view = next(made)
+            painted.append((_painted(view, colours, small), variant.title))
+            pairs.append((variant, view))
         names = [variant.name for variant in comparison.variants]
         own = own_name(mine, comparison.variants) or names[-1]
         before, after = (own, OTHER_WORDS) if OTHER_WORDS in names else (names[0], own)
@@ -268,7 +268,7 @@ class CompareHandlers:
             return NO_PAIR
         chosen = [comparison.variant(text("result", name)) for name in (before, after)]
         only = dataclasses.replace(comparison, variants=tuple(chosen))
-        first, second = (cut for _, cut in cuts(self._service, path, only))
+        first, second = (view for _, view in variant_views(self._service, path, only))
         colours = _palette(comparison)
         found = difference(first, second)
         shown = PairView(
@@ -317,22 +317,24 @@ class CompareHandlers:
     ) -> PairView:
         """Return the pair with its scores and errors against the ground truth."""
         own = self._service.again(comparison.run, path)
-        truth = read_truth(self._service, path, mask, own)
-        scored = [(variant, score(truth, cut)) for variant, cut in cuts(self._service, path, comparison)]
+        ground_truth = read_ground_truth(self._service, path, mask, own)
+        scored = [
+            (variant, score(ground_truth, view)) for variant, view in variant_views(self._service, path, comparison)
+        ]
         by_name = {variant.name: found for variant, found in scored}
         first, second = (by_name[variant.name] for variant in chosen)
         colours = _hex(_palette(comparison, own))
         return shown._replace(
-            scores=scores(scored) + class_scores(truth, first, second, colours),
+            scores=scores(scored) + class_scores(ground_truth, first, second, colours),
             errors_caption=errors_text(chosen[1]),
-            errors=gr.Image(marked(own.shown, second.wrong, truth.labels < 0), visible=True),
+            errors=gr.Image(marked(own.shown, second.wrong, ground_truth.labels < 0), visible=True),
         )
 
 
-def _palette(comparison: Comparison, *cuts: SegmentView) -> dict[str, tuple[int, int, int]]:
+def _palette(comparison: Comparison, *variant_views: SegmentView) -> dict[str, tuple[int, int, int]]:
     """Return one colour for each folded name of all results: "Dog" and "dog" are one class."""
 
-    further = (name for cut in cuts for name in cut.result.class_names)
+    further = (name for view in variant_views for name in view.result.class_names)
     return core.viz.palette.class_colours(fold(name) for name in (*class_names(comparison), *further))
 
 
@@ -342,13 +344,13 @@ def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
 
 
 def _painted(
-    cut: SegmentView, colours: dict[str, tuple[int, int, int]], picture: drawing.Picture | None = None
+    view: SegmentView, colours: dict[str, tuple[int, int, int]], picture: drawing.Picture | None = None
 ) -> drawing.Picture:
     """Return a result drawn over the shown picture, or over the given smaller one."""
 
-    table = np.array([colours[fold(name)] for name in cut.result.class_names], dtype=np.uint8)
-    picture = cut.shown if picture is None else picture
-    labels = core.io.geometry.nearest(cut.result.labels, picture.shape[:2])
+    table = np.array([colours[fold(name)] for name in view.result.class_names], dtype=np.uint8)
+    picture = view.shown if picture is None else picture
+    labels = core.io.geometry.nearest(view.result.labels, picture.shape[:2])
     return core.viz.overlay.lay_over(picture, labels, table, "fill", OPACITY)
 
 
@@ -399,7 +401,7 @@ def draw() -> Compare:
         elem_id="other-words",
     )
     with gr.Accordion("Ground truth (optional)", open=False, elem_id="truth"):
-        gr.HTML(TRUTH_TEXT, padding=False)
+        gr.HTML(GROUND_TRUTH_TEXT, padding=False)
         mask = gr.Image(
             label="Ground truth",
             show_label=False,

@@ -68,7 +68,7 @@ class LensHandlers:
         return None if run is None else lens_value(self._service, run, path)
 
     @plainly
-    def asked(self, run: Run | None, path: str | None, event: gr.EventData) -> Any:
+    def request(self, run: Run | None, path: str | None, event: gr.EventData) -> Any:
         """Handle a request for another layer or head, or for one row of a large grid; checks the event data."""
         data = event._data if isinstance(event._data, dict) else {}
         if run is None or data.get("run") != run.token:  # the request belongs to an old result
@@ -82,7 +82,7 @@ class LensHandlers:
 
 def wire(lens: gr.HTML, run: gr.State, image: gr.Image, handlers: LensHandlers) -> None:
     """Connect the requests that the lens sends itself; of several waiting requests only the last one is answered."""
-    lens.input(handlers.asked, [run, image], lens, trigger_mode="always_last", **QUIET)
+    lens.input(handlers.request, [run, image], lens, trigger_mode="always_last", **QUIET)
 
 
 def _template() -> str:

@@ -16,7 +16,7 @@ from demo.html import hint, percent, sheet, strip, working
 from demo.model_facts import NANO, ModelFacts, Offered, offered
 from demo.models import Status
 from demo.service import Service
-from demo.service.model_input import ModelInput, what_it_saw
+from demo.service.model_input import ModelInput, model_input
 from demo.settings import OFFERED, PRESETS, SHORT_SIDES
 from demo.tabs.common import PRIVATE, UNSEEN, Shared, outputs, shown, wire_end
 
@@ -28,7 +28,7 @@ EMBEDDED_LIMITS = (
 )
 STOPPED = strip("note", "Stopped.", "Nothing was changed.")
 NOTHING_RUNS = hint("The model is being loaded; what runs is listed here then.")
-NOTHING_SEEN = hint("Choose a picture to see exactly what the model is given of it.")
+NO_INPUT = hint("Choose a picture to see exactly what the model is given of it.")
 
 
 def banner(status: Status, chosen: ModelFacts | None = None) -> str:
@@ -90,12 +90,12 @@ def loaded(facts: ModelFacts) -> str:
     return strip("calm", f"{facts.key} is in use.", "What is on the page is made anew with it.")
 
 
-def saw_sheet(saw: ModelInput) -> str:
+def input_sheet(given: ModelInput) -> str:
     """Return HTML: sizes in every frame, and the area of the picture that a patch covers."""
-    frame = saw.frame
-    tall, wide = saw.patch_in_picture
-    cut = frame.resized != frame.model
-    crop = f"{_size(frame.model)} from row {frame.crop[0]}, column {frame.crop[1]}" if cut else "nothing was cut off"
+    frame = given.frame
+    tall, wide = given.patch_in_picture
+    view = frame.resized != frame.model
+    crop = f"{_size(frame.model)} from row {frame.crop[0]}, column {frame.crop[1]}" if view else "nothing was cut off"
     rows = [
         ("Your picture", f"{_size(frame.original)} pixels"),
         ("Resized to", f"{_size(frame.resized)} pixels"),
@@ -122,7 +122,7 @@ class FactsView(NamedTuple):
     choice: Any
 
 
-class SawView(NamedTuple):
+class InputView(NamedTuple):
     """New values of the components that show the model input, by component name."""
 
     pixels: Any
@@ -184,15 +184,15 @@ class ModelHandlers:
 
     @takes_its_time
     @plainly
-    def load(self, asked: Any, model: str | None) -> Iterator[LoadView]:
+    def load(self, request: Any, model: str | None) -> Iterator[LoadView]:
         """Handle the choice of another model: yield the loading progress, then the visitor's new model."""
-        if not isinstance(asked, str) or not asked.strip():
+        if not isinstance(request, str) or not request.strip():
             raise UserError("model: expected a name, got nothing. Pick one, or type one such as ViT-B-16:openai.")
         unchanged = LoadView(*(gr.skip() for _ in LoadView._fields))
         try:
             key = yield from followed(
-                lambda tell: self._holder.load(asked, tell),
-                lambda share, text: unchanged._replace(news=loading(asked.strip(), share, text)),
+                lambda tell: self._holder.load(request, tell),
+                lambda share, text: unchanged._replace(news=loading(request.strip(), share, text)),
             )
         except Exception:
             yield unchanged._replace(news="")
@@ -239,18 +239,18 @@ class ModelHandlers:
         return STOPPED
 
     @plainly
-    def look(self, path: str | None, preset: Any, short_side: Any, model: str | None) -> SawView:
+    def show_input(self, path: str | None, preset: Any, short_side: Any, model: str | None) -> InputView:
         """Handle opening of the tab, or a new picture or size: show the model input."""
         if not path:
-            return SawView(None, NOTHING_SEEN)
+            return InputView(None, NO_INPUT)
         side = one_of("short side", str(short_side), (AUTO, *map(str, SHORT_SIDES)))
         chosen = None if side == AUTO else int(side)
-        saw = what_it_saw(self._service, path, one_of("preset", preset, PRESETS), chosen, model)
-        return SawView(model_pixels(saw.pixels, saw.frame.patch), saw_sheet(saw))
+        given = model_input(self._service, path, one_of("preset", preset, PRESETS), chosen, model)
+        return InputView(model_pixels(given.pixels, given.frame.patch), input_sheet(given))
 
 
 def _choices(key: str) -> Any:
-    return gr.Dropdown(choices(offered(look=True)), value=key, allow_custom_value=True)
+    return gr.Dropdown(choices(offered(check_disk=True)), value=key, allow_custom_value=True)
 
 
 TITLE_HTML = (
@@ -324,7 +324,7 @@ class Model:
 def draw(banner: gr.HTML, model: gr.State) -> Model:
     """Create the components in the current Gradio layout context."""
     choice = gr.Dropdown(
-        choices(offered(look=False)),
+        choices(offered(check_disk=False)),
         value=None,
         label="Which model",
         info="Or type any ViT that open_clip knows, as name:tag. Only your own page changes.",
@@ -337,7 +337,7 @@ def draw(banner: gr.HTML, model: gr.State) -> Model:
     news = gr.HTML("", padding=False, elem_id="model-news")
     facts = gr.HTML(NOTHING_RUNS, padding=False, elem_id="model-facts")
     pixels = shown("What the model sees, patch by patch", "model-pixels", "png", height=360)
-    sizes = gr.HTML(NOTHING_SEEN, padding=False, elem_id="model-sizes")
+    sizes = gr.HTML(NO_INPUT, padding=False, elem_id="model-sizes")
     return Model(choice, load, stop, news, facts, pixels, sizes, banner, model)
 
 
@@ -347,16 +347,16 @@ def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], han
     The page itself connects the new result after a change of the model.
     """
     seen = [shared.image, *sizes, tab.model]
-    saw: dict[str, Any] = {"outputs": outputs(tab, SawView), "show_progress_on": [tab.pixels], **PRIVATE}
+    out: dict[str, Any] = {"outputs": outputs(tab, InputView), "show_progress_on": [tab.pixels], **PRIVATE}
 
     def when_active(active: str, *fields: Any) -> Any:
         """Handle a change: update the view only if this tab is open."""
-        return handlers.look(*fields) if active == NAME else SawView(gr.skip(), gr.skip())
+        return handlers.show_input(*fields) if active == NAME else InputView(gr.skip(), gr.skip())
 
     opened.select(handlers.refresh, tab.model, outputs(tab, FactsView), **UNSEEN, **PRIVATE)
-    opened.select(handlers.look, seen, **saw)
+    opened.select(handlers.show_input, seen, **out)
     changed = [component.change for component in seen]
-    gr.on(changed, when_active, [shared.active, *seen], trigger_mode="always_last", **saw)
+    gr.on(changed, when_active, [shared.active, *seen], trigger_mode="always_last", **out)
     loading = gr.on(
         [tab.load.click],
         handlers.load,

@@ -17,7 +17,7 @@ from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, one_of, plainly, text, whole
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
-from demo.service.refine import MEGABYTES, NO_MODEL, expect_here, fetch, is_here, mode_of
+from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, fetch, is_available, mode_of
 from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import (
     CHEAP,
@@ -98,7 +98,7 @@ def news(better: RefinedView) -> str:
     components = better.refined.report.components
     parts = ["the whole result was <b>reused</b>"] if better.after.kept else []
     if not better.after.kept:
-        parts = [f"{html.escape(better.asked.refiner)} took {seconds(better.refined.timings['refine'])}"]
+        parts = [f"{html.escape(better.request.refiner)} took {seconds(better.refined.timings['refine'])}"]
     if components:
         accepted = sum(component.accepted for component in components)
         parts.append(f"{accepted} of {len(components)} components have a new mask")
@@ -135,7 +135,7 @@ def component_table(better: RefinedView) -> str:
     """Return an HTML table: components given to SAM, its predicted quality, and whether each mask was accepted."""
     components = better.refined.report.components
     if not components:
-        mode = "edges" if better.asked.refiner == "edges" else better.asked.mode
+        mode = "edges" if better.request.refiner == "edges" else better.request.mode
         return NO_COMPONENTS.get(mode, hint("No component is large enough to be asked about; nothing was changed."))
     colours, size = _colours(better), better.refined.labels.size
     rows = "".join(
@@ -226,7 +226,7 @@ class RefineHandlers:
     def offer(self, refiner: Any) -> OfferView:
         """Handle opening of the tab or choice of a refiner: show downloaded weights, modes and download button."""
         name = one_of("refiner", refiner, NAMES)
-        here = {known: is_here(known) for known in NAMES}
+        here = {known: is_available(known) for known in NAMES}
         return OfferView(
             refiner=gr.Dropdown(refiners(here)),
             mode=gr.Radio(visible=name != NO_MODEL),
@@ -259,18 +259,18 @@ class RefineHandlers:
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         name, way = one_of("refiner", refiner, NAMES), one_of("mode", mode, REFINE_MODES)
-        expect_here(name)
-        asked = Refinement(run, name, mode_of(name, way))
+        expect_available(name)
+        request = Refinement(run, name, mode_of(name, way))
         hidden = RefineView(gr.skip(), gr.Column(visible=False), gr.CheckboxGroup(visible=False), "")
         try:
             better: RefinedView = yield from followed(
-                lambda tell: self._service.refine(asked, path, tell),
+                lambda tell: self._service.refine(request, path, tell),
                 lambda share, said: (*hidden._replace(news=working(f"{name}:", share, said)), *NOTHING),
             )
         except Exception:
             yield (*hidden._replace(news=EMPTY), *NOTHING)
             raise
-        view = RefineView(news(better), gr.Column(visible=True), _choices(better), asked.token)
+        view = RefineView(news(better), gr.Column(visible=True), _choices(better), request.token)
         yield (*view, *_view(better))
 
     @plainly
@@ -316,14 +316,14 @@ def _view(better: RefinedView) -> BetterView:
     before, after, colours = better.before, better.after, core.viz.palette.label_colours(better.refined)
     shown = better.refined.report.components[:MOST_NUMBERS]
     numbers = [(i, component.point) for i, component in enumerate(shown, start=1)]
-    left, right = (outlined(cut.shown, cut.labels, colours, OPACITY) for cut in (before, after))
+    left, right = (outlined(view.shown, view.labels, colours, OPACITY) for view in (before, after))
     return BetterView(
         slider=(left, right),
         share=share(better),
         boundaries=boundaries(better.pixels, before.result.labels, after.result.labels, numbers),
         classes=class_table(better),
         component_table=component_table(better),
-        refinement=better.asked,
+        refinement=better.request,
     )
 
 

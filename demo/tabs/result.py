@@ -19,7 +19,7 @@ from demo.handling import (
     one_of,
     plainly,
     point_of,
-    read_asked,
+    read_request,
     same,
     text,
     whole,
@@ -50,7 +50,7 @@ MOST_MISSING = 8
 """Maximum number of missing classes to name; the others are only counted."""
 
 
-def legend_table(cut: SegmentView) -> str:
+def legend_table(view: SegmentView) -> str:
     """Return an HTML table: class, area, mean confidence; column heads sort it, class buttons isolate a class."""
     heads = "".join(sort_head(name, kind, falling=name == "Area") for name, kind in _COLUMNS)
     rows = "".join(
@@ -58,29 +58,29 @@ def legend_table(cut: SegmentView) -> str:
         f'<button type="button" class="chip" aria-pressed="false">{swatch(row.colour)} {word(row.name)}</button></th>'
         f'<td data-value="{row.area:.6f}"><span class="share" style="--share:{row.area:.3f};--colour:{row.colour}">'
         f'{percent(row.area)}</span></td><td data-value="{row.confidence:.6f}">{percent(row.confidence)}</td></tr>'
-        for row in cut.legend
+        for row in view.legend
     )
-    present = {row.name for row in cut.legend}
-    absent = [name for name in cut.result.class_names if name not in present]
+    present = {row.name for row in view.legend}
+    absent = [name for name in view.result.class_names if name not in present]
     return (
         f'<div class="legend"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
         + (f'<p class="hint">Not found: {word(some(absent, 12))}</p>' if absent else "")
-        + "".join(hint(note) for note in cut.result.notes[:NOTES_SHOWN])
+        + "".join(hint(note) for note in view.result.notes[:NOTES_SHOWN])
     )
 
 
-def done(cut: SegmentView) -> str:
+def done(view: SegmentView) -> str:
     """Return HTML: the result in one line, with advice for a better result or the duration."""
-    took = sum(value for stage, value in cut.result.timings.items() if not (cut.reused and stage in _ENCODING))
-    cost = "Instant (cached)." if cut.kept else f"{seconds(took)}."
-    advice = one_class(cut)
-    by = f"Done by {cut.run.asked.other_method}:" if cut.run.asked.other_method else "Done:"
-    return strip("note" if advice else "calm", by, f"{shares(cut)}. {advice or cost}")
+    took = sum(value for stage, value in view.result.timings.items() if not (view.reused and stage in _ENCODING))
+    cost = "Instant (cached)." if view.kept else f"{seconds(took)}."
+    advice = one_class(view)
+    by = f"Done by {view.run.request.other_method}:" if view.run.request.other_method else "Done:"
+    return strip("note" if advice else "calm", by, f"{shares(view)}. {advice or cost}")
 
 
-def shares(cut: SegmentView) -> str:
+def shares(view: SegmentView) -> str:
     """Return plain text: the largest classes and their shares of the picture."""
-    return some([f"{row.name} {percent(row.area, 0)}" for row in cut.legend], MOST_SAID)
+    return some([f"{row.name} {percent(row.area, 0)}" for row in view.legend], MOST_SAID)
 
 
 def failed(text: str) -> str:
@@ -88,54 +88,54 @@ def failed(text: str) -> str:
     return strip("bad", "Not possible.", text)
 
 
-def one_class(cut: SegmentView) -> str:
+def one_class(view: SegmentView) -> str:
     """Return plain text: advice if one class fills the whole picture; empty if the user gave several classes."""
-    rest = cut.run.asked.everything_else
-    if len(cut.result.class_names) != 1 + rest:
+    rest = view.run.request.everything_else
+    if len(view.result.class_names) != 1 + rest:
         return ""
-    name = cut.result.class_names[0]
+    name = view.result.class_names[0]
     if len(name.split()) > 2 or (len(name.split()) == 2 and not rest):
         return f"Taken as one class. Separate classes with commas: {', '.join(name.split()[:6])}."
     return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
 
 
-def drawn(cut: SegmentView) -> dict[str, Any]:
+def drawn(view: SegmentView) -> dict[str, Any]:
     """Return the data that the browser needs to draw labels over a picture that it already has."""
-    colours = core.viz.palette.label_colours(cut.result)
+    colours = core.viz.palette.label_colours(view.result)
     return {
-        "alt": alt_text(cut),
-        "labels": labels_url(cut.labels),
-        "names": list(cut.result.class_names),
-        "colours": [[row.index, *colours[row.index].tolist()] for row in cut.legend],
-        "classes": [{"index": row.index, "name": row.name, "colour": row.colour} for row in cut.legend],
+        "alt": alt_text(view),
+        "labels": labels_url(view.labels),
+        "names": list(view.result.class_names),
+        "colours": [[row.index, *colours[row.index].tolist()] for row in view.legend],
+        "classes": [{"index": row.index, "name": row.name, "colour": row.colour} for row in view.legend],
     }
 
 
-def costs(cut: SegmentView) -> str:
+def costs(view: SegmentView) -> str:
     """Return HTML: duration of each stage, and the cached stages."""
-    took, settings = cut.result.timings, cut.result.settings
-    if cut.kept:
+    took, settings = view.result.timings, view.result.settings
+    if view.kept:
         stages = "the whole result was <b>reused</b>: nothing was computed again"
     else:
         picture = (
             "picture <b>reused</b>: the image model did not run"
-            if cut.reused
+            if view.reused
             else f"picture read {seconds(took['read'])}, encoded {seconds(took['encode'])}"
         )
         parts = (f"{name} {seconds(took[stage])}" for name, stage in _STAGES)
         stages = " · ".join((picture, *parts))
-    regions = int(cut.result.patch_clusters.max()) + 1
-    h, w = cut.run.seen.grid
+    regions = int(view.result.patch_clusters.max()) + 1
+    h, w = view.run.seen.grid
     return (
-        f'<details class="facts"><summary>{html.escape(cut.run.seen.model)} · {regions} regions of {h} &times; {w} '
+        f'<details class="facts"><summary>{html.escape(view.run.seen.model)} · {regions} regions of {h} &times; {w} '
         f"patches</summary>{stages} · {settings['method']}, eps {settings['eps']:.3g}, "
         f"min_samples {settings['min_samples']}</details>"
     )
 
 
-def alt_text(cut: SegmentView) -> str:
+def alt_text(view: SegmentView) -> str:
     """Return the text alternative of the overlay for screen readers; plain text."""
-    shares = ", ".join(f"{row.name} {percent(row.area, 0)}" for row in cut.legend[:12])
+    shares = ", ".join(f"{row.name} {percent(row.area, 0)}" for row in view.legend[:12])
     return f"The picture divided among words: {shares}. The legend has every class."
 
 
@@ -217,12 +217,12 @@ class SegmentHandlers:
     @plainly
     def segment(self, path: str | None, *fields: Any) -> ResultView:
         """Handle Segment: segment the picture."""
-        return self.view(self._service.segment(path, read_asked(*fields)), path)
+        return self.view(self._service.segment(path, read_request(*fields)), path)
 
     @plainly
     def resegment(self, run: Run | None, path: str | None, *fields: Any) -> ResultView:
         """Handle a changed setting: segment the picture again; no effect before the first result."""
-        return same(ResultView) if run is None else self.view(self._service.segment(path, read_asked(*fields)), path)
+        return same(ResultView) if run is None else self.view(self._service.segment(path, read_request(*fields)), path)
 
     @plainly
     def forget(self, path: str | None) -> ResultView:
@@ -237,7 +237,7 @@ class SegmentHandlers:
             return ""
         segmenter, _ = self._service.encoded(run, path)
         with for_people():
-            words = core.text.vocabulary.parse_vocabulary(run.asked.words)
+            words = core.text.vocabulary.parse_vocabulary(run.request.words)
             return findings(core.text.linter.lint(words, segmenter.embed_words))
 
     @plainly
@@ -246,12 +246,12 @@ class SegmentHandlers:
 
         This is not part of the result: the first encoding of the general words takes a model a second or two.
         """
-        if run is None or run.asked.skip_missing:
+        if run is None or run.request.skip_missing:
             return ""
         segmenter, entry = self._service.encoded(run, path)
         with for_people():
-            missing = segmenter.missing(entry.encoding, run.asked.words, templates=run.asked.templates)
-        return absent(missing, everything_else=run.asked.everything_else)
+            missing = segmenter.missing(entry.encoding, run.request.words, templates=run.request.templates)
+        return absent(missing, everything_else=run.request.everything_else)
 
     @plainly
     def download(
@@ -305,31 +305,31 @@ class SegmentHandlers:
         x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
         return point_facts(point_at(self._service, run, path, x, y, shown_of(run, shown)))
 
-    def view(self, cut: SegmentView, path: str | None) -> ResultView:
+    def view(self, view: SegmentView, path: str | None) -> ResultView:
         """Return the values of the components for a result."""
         return ResultView(
-            result=self._drawn(cut, path),
-            legend=legend_table(cut),
-            costs=costs(cut),
+            result=self._drawn(view, path),
+            legend=legend_table(view),
+            costs=costs(view),
             point="",
             absent="",
             findings="",
-            status=done(cut),
-            run=cut.run,
-            token=cut.run.token,
+            status=done(view),
+            run=view.run,
+            token=view.run.token,
             shown=gr.skip(),  # keep the refinement and fixes of the previous result
             due=True,  # `demo.changing` applies them to this result
         )
 
-    def _drawn(self, cut: SegmentView, path: str | None) -> dict[str, Any]:
+    def _drawn(self, view: SegmentView, path: str | None) -> dict[str, Any]:
         """Return the data from which the browser draws the result."""
         return {
-            **drawn(cut),
-            **spots_of(self._service, cut.run, path),
-            "token": cut.run.token,
-            "words": cut.run.asked.words,
-            "grid": list(cut.run.seen.grid),
-            "picture": picture_url(cut.shown),
+            **drawn(view),
+            **spots_of(self._service, view.run, path),
+            "token": view.run.token,
+            "words": view.run.request.words,
+            "grid": list(view.run.seen.grid),
+            "picture": picture_url(view.shown),
         }
 
 

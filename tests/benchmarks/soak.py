@@ -28,7 +28,7 @@ WARM_UP = 100
 MOST_GROWTH = 0.1
 SMALL_STORES = """
 import runpy, demo.settings as settings
-settings.KEPT_PICTURE_BYTES = settings.KEPT_RESULT_BYTES = 20_000_000
+settings.CACHED_PICTURE_BYTES = settings.CACHED_RESULT_BYTES = 20_000_000
 settings.SESSIONS = 5
 runpy.run_path("app.py", run_name="__main__")
 """

@@ -49,7 +49,7 @@ def step(handlers, run, photo, row=ROW, column=COLUMN, **changes):
 
 
 def look(service, run, photo, **options):
-    return service.look(run.seen, photo, ROW, COLUMN, **options)
+    return service.patch_attention(run.seen, photo, ROW, COLUMN, **options)
 
 
 def same(first, second):
@@ -94,7 +94,7 @@ def test_who_looks_at_a_patch_is_its_column(service, run, photo):
     incoming = look(service, run, photo, direction=INCOMING)
     h, w = run.seen.grid
     for row, column in ((0, 0), (2, 7), (h - 1, w - 1)):
-        other = service.look(run.seen, photo, row, column)
+        other = service.patch_attention(run.seen, photo, row, column)
         assert incoming.attention[row, column] == pytest.approx(other.attention[ROW, COLUMN])
         assert incoming.even[0][row, column] == pytest.approx(other.even[0][ROW, COLUMN], rel=1e-4)
     assert incoming.received[0] == pytest.approx(float(incoming.even[0].mean()), rel=1e-5)
@@ -138,7 +138,7 @@ def test_cls_and_matrix_have_views_of_their_own(handlers, run, photo):
 
 
 def test_the_cls_map_is_row_zero(service, run, photo):
-    found = service.look_of_cls(run.seen, photo, 11)
+    found = service.cls_attention(run.seen, photo, 11)
     maps = service.holder.segmenter(None).capture(photo).maps(11)
     np.testing.assert_allclose(found.attention, maps.cls_attention.numpy(), rtol=1e-5)
     assert found.patch is None
@@ -201,7 +201,7 @@ def test_what_belongs_to_an_older_picture_is_ignored_or_refused(handlers, run, p
 
 def test_opening_the_tab_shows_the_most_telling_patch_and_offers_layers_and_heads(handlers, run, photo):
     view = handlers.refresh(run, None, photo)
-    assert view.looked == run.seen
+    assert view.inspected == run.seen
     start = lens_value(handlers._service, run, photo)["start"]
     assert (view.row._constructor_args[0]["value"], view.column._constructor_args[0]["value"]) == divmod(
         start, run.seen.grid[1]

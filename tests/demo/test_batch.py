@@ -149,7 +149,7 @@ def test_a_large_picture_stays_behind_and_that_is_said(service, home, five, monk
         how = archive.read("HOW-TO.txt").decode()
     assert len(there) == 1
     (gone,) = {"cows.jpg", "horses.jpg"} - there
-    assert f"larger than 10 MB:\n\n{gone}\n" in how
+    assert f"larger than 10 MB):\n\n{gone}\n" in how
 
 
 @pytest.mark.parametrize("refiner", ["none", "edges"])
@@ -157,8 +157,8 @@ def test_a_finished_picture_is_shown_as_the_batch_made_it(service, handlers, hom
     batch = list(run(handlers, list(handlers.add(None, five[:3]))[-1].batch, refiner))[-1].batch
     reviewing = ReviewHandlers(service, SegmentHandlers(service))
     shown = reviewing.open(batch, Click(1))
-    assert (shown["image"], shown["words"]) == (five[1], batch.request.asked.words)
-    assert shown["run"].asked == batch.request.asked
+    assert (shown["image"], shown["words"]) == (five[1], batch.request.segment_request.words)
+    assert shown["run"].request == batch.request.segment_request
     assert ("horses.jpg" in shown["status"]) == (refiner == "none")
     last = list(reviewing.refine(shown["run"], shown["image"], shown["wanted"]))[-1]
     if refiner == "none":

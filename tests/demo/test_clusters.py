@@ -67,7 +67,7 @@ def test_the_tab_shows_what_the_result_says(service, path, run):
     found = clusters_of(service, run, path)
     result = service.again(run, path).result
     np.testing.assert_array_equal(found.after.ravel(), result.patch_clusters)
-    bare = dataclasses.replace(run.asked, denoise="none")
+    bare = dataclasses.replace(run.request, denoise="none")
     plain = service.again(Run(run.seen, bare), path).result
     assert len(set(found.before.ravel()) - {-1}) == plain.patch_clusters.max() + 1
     np.testing.assert_array_equal(found.before.ravel() < 0, plain.patch_clusters < 0)
@@ -78,7 +78,7 @@ def test_the_tab_shows_what_the_result_says(service, path, run):
 
 
 def test_without_denoising_nothing_has_moved(service, path, run):
-    cut = service.segment(path, dataclasses.replace(run.asked, denoise="none"))
+    cut = service.segment(path, dataclasses.replace(run.request, denoise="none"))
     found = clusters_of(service, cut.run, path)
     assert not found.changed.any()
     assert "both maps are the same" in ClustersHandlers(service).refresh(cut.run, path).summary
@@ -101,7 +101,7 @@ def test_automatic_values_are_shown_and_chosen_ones_are_left_alone(service, path
     automatic = clusters_of(service, run, path).automatic
     view = ClustersHandlers(service).refresh(run, path)
     assert view.eps.value == pytest.approx(automatic.eps, abs=1e-3)
-    chosen = service.segment(path, dataclasses.replace(run.asked, eps=0.6, min_samples=4)).run
+    chosen = service.segment(path, dataclasses.replace(run.request, eps=0.6, min_samples=4)).run
     assert ClustersHandlers(service).refresh(chosen, path).eps == gr.skip()
 
 

@@ -20,13 +20,13 @@ from demo.service.compare import (
     STEPS,
     VARIANTS,
     Comparison,
-    cuts,
     difference,
     own_name,
+    variant_views,
     variants,
     with_own,
 )
-from demo.service.ground_truth import Truth, read_truth, score
+from demo.service.ground_truth import GroundTruth, read_ground_truth, score
 from demo.settings import EXAMPLES, METHODS
 from demo.tabs.compare import NO_PAIR, CompareHandlers, CompareView, PairView
 from tests.visitor import Visitor, call
@@ -55,7 +55,7 @@ def compared(handlers, run, path, other_words=""):
 
 def test_every_method_is_compared_and_each_step_adds_one_thing():
     assert set(METHODS) <= set(VARIANTS)
-    asked = [variants(SegmentRequest(WORDS), [name])[0].asked for name in STEPS]
+    asked = [variants(SegmentRequest(WORDS), [name])[0].request for name in STEPS]
     assert [(one.method, one.vote, one.denoise) for one in asked[1:3]] == [
         ("cliptrase", False, "cls"),
         ("cliptrase", True, "none"),
@@ -68,7 +68,7 @@ def test_what_a_person_set_is_shared_by_all_and_is_one_more_if_it_is_no_step():
     mine = SegmentRequest(WORDS, denoise="dice", eps=0.6, threshold=0.2, preset="paper-224")
     found = with_own(mine, variants(mine))
     assert found[-1].name == OWN
-    assert all((one.asked.eps, one.asked.threshold, one.asked.preset) == (0.6, 0.2, "paper-224") for one in found)
+    assert all((one.request.eps, one.request.threshold, one.request.preset) == (0.6, 0.2, "paper-224") for one in found)
     assert own_name(dataclasses.replace(mine, denoise="cls"), found) == "cliptrase"
     assert own_name(SegmentRequest(WORDS, method="clip", denoise="dice"), variants(SegmentRequest(WORDS))) == "clip", (
         "CLIP has no regions"
@@ -85,10 +85,10 @@ def test_an_unknown_method_is_named_with_the_known_ones():
 
 def test_the_picture_is_never_encoded_again_and_results_are_kept(service, horses, monkeypatch):
     monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
-    comparison = Comparison(horses.run, variants(horses.run.asked))
-    first = [cut.result.labels for _, cut in cuts(service, None, comparison)]
+    comparison = Comparison(horses.run, variants(horses.run.request))
+    first = [cut.result.labels for _, cut in variant_views(service, None, comparison)]
     monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
-    again = list(cuts(service, None, comparison))
+    again = list(variant_views(service, None, comparison))
     assert all(cut.kept for _, cut in again)
     for before, (_, after) in zip(first, again, strict=True):
         np.testing.assert_array_equal(before, after.result.labels)
@@ -115,7 +115,7 @@ def test_a_result_does_not_differ_from_itself(horses):
 
 
 def test_area_changes_of_all_classes_add_up_to_nothing(service, horses):
-    other = service.again(dataclasses.replace(horses.run, asked=SegmentRequest("foal; meadow; sky; hill")), None)
+    other = service.again(dataclasses.replace(horses.run, request=SegmentRequest("foal; meadow; sky; hill")), None)
     found = difference(horses, other)
     assert sum(one.delta for one in found.classes) == pytest.approx(0, abs=1e-9)
     assert sum(share for _, _, share in found.moves) == pytest.approx(found.share)
@@ -132,7 +132,7 @@ def test_marked_pixels_are_bright_and_the_rest_is_dark():
 
 
 def test_a_score_is_that_of_a_sheet_of_paper_with_classes_matched_by_name():
-    truth = Truth(np.array([[0, 0, 1], [1, 2, -1]], dtype=np.int32), ("dog", "road", "sky"))
+    truth = GroundTruth(np.array([[0, 0, 1], [1, 2, -1]], dtype=np.int32), ("dog", "road", "sky"))
     found = score(truth, labelled([[1, 0, 0], [0, 2, 2]], ["Road", "dog", "cat"]))
     # Given: dog road road / road none none. dog: 1 of 2; road: 2 of 3; sky: 0 of 1.
     np.testing.assert_allclose(found.iou, [1 / 2, 2 / 3, 0])
@@ -152,7 +152,7 @@ def mask(tmp_path, horses):
 
 
 def test_a_result_agrees_with_itself(service, horses, mask):
-    truth = read_truth(service, None, mask(horses.result.labels), horses)
+    truth = read_ground_truth(service, None, mask(horses.result.labels), horses)
     found = score(truth, horses)
     assert found.accuracy == found.mean_iou == 1
     assert not found.wrong.any()
@@ -164,7 +164,7 @@ def test_under_a_paper_preset_the_mask_is_cropped_like_the_picture(service, mask
     with Image.open(path) as image:
         width, height = image.size
     columns = np.arange(width) * 3 // width
-    truth = read_truth(service, path, mask(np.broadcast_to(columns, (height, width))), cut)
+    truth = read_ground_truth(service, path, mask(np.broadcast_to(columns, (height, width))), cut)
     assert truth.labels.shape == (224, 224)
     side = min(height, width)
     centre = columns[round((width - side) / 2) : round((width + side) / 2)]
@@ -176,12 +176,12 @@ def test_under_a_paper_preset_the_mask_is_cropped_like_the_picture(service, mask
 def test_a_mask_of_another_size_is_refused_with_both_sizes(service, horses, mask):
     h, w = horses.result.size
     with pytest.raises(UserError, match=f"expected {h} x {w} pixels .*, got {h - 1} x {w}"):
-        read_truth(service, None, mask(horses.result.labels[1:]), horses)
+        read_ground_truth(service, None, mask(horses.result.labels[1:]), horses)
 
 
 def test_numbers_beyond_the_words_are_refused(service, horses, mask):
     with pytest.raises(UserError, match="expected class numbers 0 to 2, .* got 3"):
-        read_truth(service, None, mask(horses.result.labels + 1), horses)
+        read_ground_truth(service, None, mask(horses.result.labels + 1), horses)
 
 
 def test_a_mask_that_is_none_gets_a_message_without_a_path(service, horses, tmp_path):
@@ -189,7 +189,7 @@ def test_a_mask_that_is_none_gets_a_message_without_a_path(service, horses, tmp_
     path.parent.mkdir()
     path.write_text("no picture")
     with pytest.raises(UserError, match="expected a PNG") as refusal:
-        read_truth(service, None, str(path), horses)
+        read_ground_truth(service, None, str(path), horses)
     assert "secret" not in str(refusal.value)
 
 
@@ -237,7 +237,7 @@ def test_before_the_first_result_it_is_said_and_afterwards_all_goes(handlers, ho
         list(handlers.compare(None, None, ""))
     assert handlers.pair(None, None, None, None, None) == NO_PAIR
     comparison = compared(handlers, horses.run, None).comparison
-    for run in (None, dataclasses.replace(horses.run, asked=SegmentRequest("cat"))):
+    for run in (None, dataclasses.replace(horses.run, request=SegmentRequest("cat"))):
         gone = handlers.forget(comparison, run)
         assert len(gone) == len(CompareView._fields) + len(PairView._fields)
         assert gone[CompareView._fields.index("comparison")] is None

@@ -106,7 +106,7 @@ def test_what_the_refine_tab_made_is_what_is_shown_and_keeps_the_fixes(handlers,
     assert view.shown == replace(fixed, refinement=chosen)
     assert (view.result["kind"], view.result["fixes"]) == ("refined", 1)
     assert "Refined by sam-nano, 1 fix:" in view.status
-    for run, refinement in ((cows.run, None), (None, chosen), (replace(cows.run, asked=None), chosen)):
+    for run, refinement in ((cows.run, None), (None, chosen), (replace(cows.run, request=None), chosen)):
         assert all(map(skipped, next(handlers.take(run, COWS, fixed, refinement))))
     failing = list(handlers.take(cows.run, COWS, fixed, replace(chosen, keep=(999,))))[-1]
     assert "Not possible" in failing.status
@@ -221,7 +221,7 @@ def test_the_switch_stays_and_masks_chosen_by_hand_are_said_to_go(cows, restored
     _, view = restored(Shown(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,))), "cow; grass; sky")
     assert view.result["kind"] == "refined"
     assert (view.shown.refinement.refiner, view.shown.refinement.keep) == ("sam-nano", None)
-    assert "no longer as you chose" in view.status
+    assert "Your choice of masks was dropped" in view.status
     same = Shown(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,)))
     assert restored(same)[1].shown == same
 

@@ -146,9 +146,9 @@ def told(data):
 
 def test_the_lens_asks_for_layers_heads_and_rows(service, run, path):
     handlers = tab.LensHandlers(service)
-    other = handlers.asked(run, path, told({"run": run.token, "layer": 3, "head": 2}))
+    other = handlers.request(run, path, told({"run": run.token, "layer": 3, "head": 2}))
     assert (other["layer"], other["head"]) == (3, 2)
-    update = handlers.asked(run, path, told({"run": run.token, "layer": 3, "head": None, "patch": 5}))
+    update = handlers.request(run, path, told({"run": run.token, "layer": 3, "head": None, "patch": 5}))
     rows = update["rows"] if isinstance(update, dict) else update.props["rows"]
     assert (rows["layer"], rows["patch"]) == (3, 5)
     assert handlers.show(None, None) is None
@@ -158,7 +158,7 @@ def test_the_lens_asks_for_layers_heads_and_rows(service, run, path):
     "data", [None, [], "x", {}, {"run": "another", "layer": 3}, {"run": 7, "layer": 1, "patch": 0}]
 )
 def test_questions_about_another_result_are_ignored(service, run, path, data):
-    assert tab.LensHandlers(service).asked(run, path, told(data)) == gr.skip()
+    assert tab.LensHandlers(service).request(run, path, told(data)) == gr.skip()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_questions_about_another_result_are_ignored(service, run, path, data):
 )
 def test_what_cannot_be_is_refused_with_a_message(service, run, path, data):
     with pytest.raises(gr.Error, match="expected"):
-        tab.LensHandlers(service).asked(run, path, told({"run": run.token, **data}))
+        tab.LensHandlers(service).request(run, path, told({"run": run.token, **data}))
 
 
 def test_the_lens_itself_holds_fixed_text_only(value):

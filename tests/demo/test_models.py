@@ -31,7 +31,7 @@ from demo.models import ModelRegistry
 from demo.page import PageHandlers, build, launch_options
 from demo.service import Refinement, SegmentRequest, Service, bundle, point_at
 from demo.service.clusters import clusters_of
-from demo.service.compare import Comparison, cuts, variants
+from demo.service.compare import Comparison, variant_views, variants
 from demo.settings import OFFERED, Settings
 from demo.tabs import model as tab
 from demo.tabs.model import ModelHandlers, head_view
@@ -193,7 +193,7 @@ def test_two_visitors_with_different_models_get_their_own_answers(fake_hub, phot
 
 def test_models_unused_for_longest_go_but_the_first_stays(fake_hub, monkeypatch):
     size = model_facts.model_bytes(Segmenter.from_open_clip(tiny_clip()))
-    monkeypatch.setattr(models, "KEPT_MODEL_BYTES", 2 * size)
+    monkeypatch.setattr(models, "CACHED_MODEL_BYTES", 2 * size)
     holder = ModelRegistry(Settings(model="nano", device="cpu"))
     for tag in ("one", "two"):
         holder.load(f"tiny:{tag}", quiet)
@@ -256,12 +256,14 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
 USES = {
     "again": lambda service, run, path: service.again(run, path),
     "point": lambda service, run, path: point_at(service, run, path, 3, 3),
-    "patch": lambda service, run, path: service.look(run.seen, path, 1, 2),
-    "[CLS]": lambda service, run, path: service.look_of_cls(run.seen, path),
+    "patch": lambda service, run, path: service.patch_attention(run.seen, path, 1, 2),
+    "[CLS]": lambda service, run, path: service.cls_attention(run.seen, path),
     "matrix": lambda service, run, path: service.matrix(run.seen, path),
     "layers": lambda service, run, path: service.depth(run.seen, path),
     "clusters": lambda service, run, path: clusters_of(service, run, path),
-    "comparison": lambda service, run, path: list(cuts(service, path, Comparison(run, variants(run.asked, ("clip",))))),
+    "comparison": lambda service, run, path: list(
+        variant_views(service, path, Comparison(run, variants(run.request, ("clip",))))
+    ),
     "refinement": lambda service, run, path: service.refine(Refinement(run, "edges", "prompts"), path),
     "archive": lambda service, run, path: bundle(service, run, path),
     "findings": lambda service, run, path: SegmentHandlers(service).findings(run, path),
@@ -430,7 +432,7 @@ def test_a_hostile_file_name_of_weights_is_escaped():
 
 @pytest.mark.parametrize("preset", ["auto", "paper-224"])
 def test_the_tab_shows_the_pixels_that_the_model_is_given(preset, nano, photo, plain):
-    view = ModelHandlers(plain).look(photo, preset, "auto", None)
+    view = ModelHandlers(plain).show_input(photo, preset, "auto", None)
     encoding = nano.encode(photo, preset)
     h, w = encoding.grid
     assert f"{h} x {w} = {h * w} patches" in view.sizes
@@ -519,5 +521,5 @@ def test_memory_is_the_lesser_of_machine_and_container(tmp_path, monkeypatch):
 
 
 def test_offered_models_are_looked_up_only_when_asked():
-    assert {entry.here for entry in offered(look=False)} == {None}
-    assert offered(look=True)[0].here is True
+    assert {entry.here for entry in offered(check_disk=False)} == {None}
+    assert offered(check_disk=True)[0].here is True

@@ -116,7 +116,7 @@ def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
     asked = SegmentRequest("dog; road")
     for path in (first, second):
         run = service.segment(path, asked).run
-        service.look(run.seen, path, 0, 0)
+        service.patch_attention(run.seen, path, 0, 0)
         service.matrix(run.seen, path)
         service.depth(run.seen, path)
         service.refine(Refinement(run, "sam-nano", "prompts"), path)

@@ -138,7 +138,7 @@ def test_a_repeated_question_is_answered_from_memory(handlers, service, photo, m
 
 def test_background_words_and_threshold_make_background(handlers, photo):
     by_words = cut(handlers, photo, background="words", background_words="wall, floor")
-    assert by_words.run.asked.words.endswith("background: wall, floor")
+    assert by_words.run.request.words.endswith("background: wall, floor")
     by_threshold = cut(handlers, photo, background="unsure pixels", threshold=1.0)
     assert ">background<" in by_threshold.legend
     ignored = cut(handlers, photo, background="none", background_words="wall", threshold=1.0)
@@ -147,7 +147,7 @@ def test_background_words_and_threshold_make_background(handlers, photo):
 
 def test_a_data_set_s_name_takes_background_words(handlers, photo):
     view = cut(handlers, photo, "voc20", background="words", background_words="wall")
-    assert view.run.asked.words == "voc20\nbackground: wall"
+    assert view.run.request.words == "voc20\nbackground: wall"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from cliptrase_core import Cancelled, Segmenter, segmenter
 from cliptrase_core.io import export, geometry, image
 from cliptrase_core.models import encoder as encoder_module
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.regions.cache import KEPT_FOR_EACH
+from cliptrase_core.regions.cache import CACHED_FOR_EACH
 from cliptrase_core.regions.decode import count_votes, vote
 from cliptrase_core.viz import palette
 from cliptrase_core.viz.overlay import overlay
@@ -32,7 +32,7 @@ from demo.drawing import LONGEST_SHOWN
 from demo.errors import UserError
 from demo.service import Refinement, SegmentRequest, Service, Shown, bundle, pictures, point_at
 from demo.service.compare import difference, in_full
-from demo.service.ground_truth import read_truth
+from demo.service.ground_truth import read_ground_truth
 from demo.service.pictures import Packed
 from demo.settings import Settings
 from demo.tabs.clusters import ClustersHandlers
@@ -98,7 +98,7 @@ def test_everything_that_the_page_shows_is_made_at_display_size_and_once(service
     clusters.pick(run, photo, 0)
     assert labellings(counted) == {SHOWN: 2}, "what pixels say before the vote is made once for all who ask"
     for eps in (0.5, 0.6):
-        changed = service.segment(photo, dataclasses.replace(run.asked, eps=eps)).run
+        changed = service.segment(photo, dataclasses.replace(run.request, eps=eps)).run
         clusters.refresh(changed, photo)
     assert labellings(counted) == {SHOWN: 4}, "one for each eps"
     views = list(compare.compare(run, photo, "cup; spoon"))
@@ -108,8 +108,8 @@ def test_everything_that_the_page_shows_is_made_at_display_size_and_once(service
         compare.pair(views[-1].comparison, photo, *pair, None)
     list(compare.compare(run, photo, "cup; spoon"))
     assert labellings(counted) == made, "Compare shows what it has"
-    service.look(run.seen, photo, 3, 4)
-    ModelHandlers(service).look(photo, "auto", "auto", None)
+    service.patch_attention(run.seen, photo, 3, 4)
+    ModelHandlers(service).show_input(photo, "auto", "auto", None)
     assert counted["_read_pil"] == counted["run"] == 1, "nothing is read or encoded twice"
 
 
@@ -120,14 +120,14 @@ def test_what_is_kept_of_a_photograph_is_small(service, photo):
     results = [packed for _, packed in service._results.items()]
     assert len(results) >= 11
     assert all(packed.labels.size == SHOWN and packed.nbytes < 2.2 * pixels for packed in results)
-    assert sum(packed.nbytes for packed in results) < settings.KEPT_RESULT_BYTES / 2
+    assert sum(packed.nbytes for packed in results) < settings.CACHED_RESULT_BYTES / 2
     (entry,) = [entry for _, entry in service._pictures._kept.items()]
     held = (entry.pixels, entry.shown, entry.patches, entry.encoding.model_input)
     assert max(max(part.shape) for part in held) <= LONGEST_SHOWN, "the whole photograph is not held"
     behind = [memoryview(part if part.base is None else part.base).nbytes for part in held]
     assert max(behind) <= 2 * 3 * pixels, "not behind a view either"
     assert entry.nbytes < 16_000_000
-    assert settings.KEPT_FOR_EACH == KEPT_FOR_EACH
+    assert settings.CACHED_FOR_EACH == CACHED_FOR_EACH
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.4])
@@ -286,12 +286,12 @@ def test_a_ground_truth_of_a_photograph_is_taken_at_its_own_size(service, photo,
     own = service.segment(photo, SegmentRequest("cat; wall"))
     truth = service.again(own.run, photo, full=True).result.labels
     Image.fromarray(truth.astype(np.uint8)).save(tmp_path / "truth.png")
-    read = read_truth(service, photo, str(tmp_path / "truth.png"), own)
+    read = read_ground_truth(service, photo, str(tmp_path / "truth.png"), own)
     assert read.labels.shape == SHOWN
     assert (read.labels == own.result.labels).mean() > 0.995
     Image.fromarray(truth[::2, ::2].astype(np.uint8)).save(tmp_path / "half.png")
     with pytest.raises(UserError, match="expected 3000 x 4000 pixels"):
-        read_truth(service, photo, str(tmp_path / "half.png"), own)
+        read_ground_truth(service, photo, str(tmp_path / "half.png"), own)
 
 
 @pytest.mark.parametrize(

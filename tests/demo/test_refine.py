@@ -225,7 +225,7 @@ def test_stop_ends_refining_at_its_next_step_and_keeps_nothing(service, horses, 
             raise
 
     fresh = Service(Settings(model="nano", device="cpu"), service.holder)
-    fresh.segment(HORSES, horses.run.asked)
+    fresh.segment(HORSES, horses.run.request)
     with monkeypatch.context() as patched:
         patched.setattr("demo.service.service.make_refined", slow)
         steps = RefineHandlers(fresh).refine(horses.run, HORSES, "sam-nano", "prompts")
@@ -267,7 +267,7 @@ def test_errors_of_weights_are_said_without_paths(handlers, missing, monkeypatch
 
 
 def test_a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded(handlers, horses, monkeypatch):
-    monkeypatch.setattr(refining, "is_here", lambda name: True)
+    monkeypatch.setattr(refining, "is_available", lambda name: True)
     monkeypatch.setattr(memory, "available", lambda: 3_000_000_000)
     monkeypatch.setattr(core, "load_refiner", lambda *a, **k: pytest.fail("loaded"))
     with pytest.raises(gr.Error, match="vit_h needs about 7 GB of memory, and 3 GB are left"):
@@ -276,7 +276,7 @@ def test_a_model_that_memory_cannot_hold_is_refused_before_it_is_loaded(handlers
 
 def test_another_result_takes_the_refined_one_away(handlers, horses):
     _, better = refined(handlers, horses.run)
-    for run in (None, dataclasses.replace(horses.run, asked=SegmentRequest("cat"))):
+    for run in (None, dataclasses.replace(horses.run, request=SegmentRequest("cat"))):
         gone = handlers.forget(better.refinement, run)
         assert gone[len(RefineView._fields) :] == NOTHING
         assert gone[RefineView._fields.index("found")].visible is False

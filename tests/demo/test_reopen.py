@@ -18,7 +18,7 @@ from PIL import Image
 
 from demo import reopen
 from demo.errors import UserError
-from demo.handling import further_options, read_asked
+from demo.handling import further_options, read_request
 from demo.reopen import ReopenHandlers, values_of
 from demo.service import Refinement, SegmentRequest, bundle
 from demo.service import saved as saving
@@ -89,7 +89,7 @@ def asked_by(values):
     ]
     clustering = [values[name].value for name in ("eps", "min_samples")]
     usual = [values[name] if not isinstance(values[name], dict) else 0.3 for name in order]
-    return read_asked(*usual, *clustering, None, *(values[one.name] for one in further_options()))
+    return read_request(*usual, *clustering, None, *(values[one.name] for one in further_options()))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_masks_that_do_not_exist_here_leave_the_coarse_result(handlers, download
     files = changed(files_of(downloaded()), refiner="sam-nano", refine_mode="prompts", keep=[999])
     values = handlers.open(packed(tmp_path, files), None, None)
     *_, view = handlers.change(values["run"], values["image"], values["saved"])
-    assert "the result is coarse" in view.status
+    assert "the result has coarse boundaries" in view.status
 
 
 def test_without_its_picture_the_one_on_the_page_is_taken_if_it_is_that_one(handlers, downloaded, photo, tmp_path):
@@ -181,7 +181,7 @@ def test_without_its_picture_the_one_on_the_page_is_taken_if_it_is_that_one(hand
     for current in (None, str(smaller), str(renamed)):
         values = handlers.open(path, current, None)
         assert set(values) == {"status", "saved"}  # nothing else changes
-        assert "does not hold its picture. Choose photo.png" in values["status"]
+        assert "does not contain the picture. Choose photo.png" in values["status"]
 
 
 @pytest.mark.parametrize(

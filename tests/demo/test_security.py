@@ -15,7 +15,7 @@ from PIL import Image
 
 from demo import security
 from demo.file_kinds import is_archive, is_picture
-from demo.security import MAX_BODY, MAX_DEPTH, MAX_FILES, Gate, allowed_hosts, is_allowed, make_room
+from demo.security import MAX_BODY, MAX_DEPTH, MAX_FILES, Gate, allowed_hosts, delete_oldest, is_allowed
 from tests.visitor import API
 
 
@@ -200,9 +200,9 @@ def test_the_oldest_files_go_when_room_is_short(tmp_path):
         file.parent.mkdir()
         file.write_bytes(bytes(100))
         os.utime(file, (age, age))
-    make_room(tmp_path, quota=250)
+    delete_oldest(tmp_path, quota=250)
     assert sorted(path.parent.name for path in tmp_path.rglob("file")) == ["c", "d"]
-    make_room(tmp_path, quota=250)
+    delete_oldest(tmp_path, quota=250)
     assert len(list(tmp_path.rglob("file"))) == 2
 
 

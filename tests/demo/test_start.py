@@ -40,7 +40,7 @@ from demo.tabs.refine import RefineHandlers
 from demo.model_facts import read_key
 from demo.service import SegmentRequest, Service
 from demo.service.compare import variants
-from demo.service.refine import is_here
+from demo.service.refine import is_available
 from demo.settings import Settings
 
 class Slow:
@@ -56,7 +56,7 @@ def complain():
 CALLS = {
     "/models": lambda service: Endpoints(service).models(),
     "refine tab": lambda service: RefineHandlers(service).offer("sam-nano"),
-    "weights of a refiner": lambda service: is_here("vit_b"),
+    "weights of a refiner": lambda service: is_available("vit_b"),
     "key of a model": lambda service: read_key("ViT-B-16"),
     "names of methods": lambda service: variants(SegmentRequest("dog")),
     "heat map": lambda service: heat_map(np.zeros((8, 8, 3), np.uint8), np.eye(2), None, ()),
@@ -223,14 +223,14 @@ class OddError(Exception):
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        (KeyError("vision_cfg"), "the server's log tells"),
-        (OddError("/secret/path"), "the server's log tells"),
-        (TypeError("unexpected keyword"), "the server's log tells"),
+        (KeyError("vision_cfg"), "the server's log has the details"),
+        (OddError("/secret/path"), "the server's log has the details"),
+        (TypeError("unexpected keyword"), "the server's log has the details"),
         (ImportError("no module named transformers"), "A library is missing"),
-        (MemoryError(), "memory of this machine"),
-        (torch.OutOfMemoryError("CUDA out of memory"), "memory of this machine"),
-        (OSError(12, "Cannot allocate memory"), "memory of this machine"),
-        (RecursionError("maximum recursion depth"), "the server's log tells"),
+        (MemoryError(), "enough memory for it"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "enough memory for it"),
+        (OSError(12, "Cannot allocate memory"), "enough memory for it"),
+        (RecursionError("maximum recursion depth"), "the server's log has the details"),
     ],
     ids=lambda value: type(value).__name__,
 )

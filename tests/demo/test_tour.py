@@ -30,7 +30,7 @@ def test_shares_of_the_tour_are_sums_over_patches(service):
     cut = service.segment(str(tour_example().path), SegmentRequest(tour_example().words))
     h, w = cut.run.seen.grid
     row, column = int(POINT[0] * h), int(POINT[1] * w)
-    look = service.look(cut.run.seen, str(tour_example().path), row, column)
+    look = service.patch_attention(cut.run.seen, str(tour_example().path), row, column)
     total = near = at_global = 0.0
     for i in range(h):
         for j in range(w):

@@ -64,7 +64,7 @@ def test_without_spaces_nothing_changes():
         """Any."""
 
     assert zerogpu.on_gpu(function) is function
-    assert not zerogpu.lent()
+    assert not zerogpu.shared()
     assert zerogpu.device_name("cpu") == "cpu"
 
 
@@ -101,8 +101,8 @@ def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(picture).save(path)
     service = Service(Settings(model="nano"))
-    assert "lent GPU" in service.holder.facts().device
-    assert not zero.pids  # loading spends none of the lent seconds
+    assert "shared GPU" in service.holder.facts().device
+    assert not zero.pids  # loading spends none of the shared seconds
     first = service.segment(str(path), SegmentRequest("cat; dog"))
     asked = len(zero.pids)
     again = service.segment(str(path), SegmentRequest("cat; dog", threshold=0.5))

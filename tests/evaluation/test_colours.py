@@ -43,7 +43,7 @@ def test_colours_are_read_as_the_classes_that_they_stand_for(tmp_path, text, kin
     assert own.words.class_names == ("cat", "dog", "background")
     data = find_data(Request(own))
     data.expect_usable()
-    np.testing.assert_array_equal(data.source.load(0).truth, [[0, 1], [2, I]])
+    np.testing.assert_array_equal(data.source.load(0).ground_truth, [[0, 1], [2, I]])
 
 
 REFUSED = {

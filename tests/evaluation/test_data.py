@@ -13,7 +13,7 @@ from cliptrase_core.evaluation.data import check
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.evaluation.predictors import crop_truth
+from cliptrase_core.evaluation.predictors import crop_ground_truth
 from cliptrase_core.evaluation.settings import SETTINGS, find_layout
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
 from cliptrase_core.evaluation.word_lists import setting_words
@@ -105,10 +105,10 @@ def test_every_number_of_a_layout_gets_its_label(tmp_path, setting, images, mask
     samples = loaded(setting, tmp_path, quirks=quirks)
     assert [sample.key for sample in samples] == ["a", "b", "c"]
     for sample in samples:
-        assert sample.image.shape[:2] == sample.truth.shape
+        assert sample.image.shape[:2] == sample.ground_truth.shape
         raw = np.array(Image.open(tmp_path / masks / f"{sample.key}{end}"))
         for number, label in meaning.items():
-            assert (sample.truth[raw == number] == label).all()
+            assert (sample.ground_truth[raw == number] == label).all()
         assert set(np.unique(raw)) == set(meaning)
 
 
@@ -122,7 +122,7 @@ def test_voc_as_it_is_unpacked_tells_void_from_background(tmp_path, home, masks,
     write_picture(base / "JPEGImages/of_the_training_set.jpg", np.random.default_rng(9), (40, 40))
     samples = loaded(setting, tmp_path)
     assert [sample.key for sample in samples] == ["a", "b", "c"], "the list decides, not the folder"
-    assert set(np.unique(samples[0].truth)) == {zero, 0, 19, I}
+    assert set(np.unique(samples[0].ground_truth)) == {zero, 0, 19, I}
 
 
 @pytest.mark.parametrize(("setting", "zero"), [("pc59", I), ("pc60", 59)])
@@ -131,7 +131,7 @@ def test_pascal_context_as_mmseg_keeps_it(tmp_path, setting, zero):
     lists = base / "ImageSets/SegmentationContext/val.txt"
     masks = base / "SegmentationClassContext"
     write_dataset(base / "JPEGImages", masks, lambda rng: np.array([0, 1, 59]), listing=lists)
-    assert set(np.unique(loaded(setting, tmp_path)[0].truth)) == {zero, 0, 58}
+    assert set(np.unique(loaded(setting, tmp_path)[0].ground_truth)) == {zero, 0, 58}
 
 
 @pytest.mark.parametrize(("end", "meaning"), [("labelTrainIds", {0: 0, 18: 18, 255: I}), ("labelIds", CITY)])
@@ -148,7 +148,7 @@ def test_cityscapes_in_its_city_folders(tmp_path, end, meaning):
     sample = loaded("cityscapes", tmp_path)[2]
     assert sample.key == "ulm/ulm_2"
     raw = np.array(Image.open(base / f"gtFine/val/ulm/ulm_2_gtFine_{end}.png"))
-    np.testing.assert_array_equal(sample.truth, np.vectorize(meaning.get)(raw))
+    np.testing.assert_array_equal(sample.ground_truth, np.vectorize(meaning.get)(raw))
 
 
 def test_the_root_may_be_the_data_set_s_own_folder(tmp_path):
@@ -193,8 +193,8 @@ def test_folders_of_one_s_own_by_yaml(tmp_path):
     assert own.name == "mine"
     pairs = find_pairs(own.layout, Path())
     sample = Folders(pairs, own.numbers, own.words, read_image).load(0)
-    assert set(np.unique(sample.truth)) == {0, 1, 2, I}
-    assert own.words.class_names[sample.truth[0, 0]] == "background"
+    assert set(np.unique(sample.ground_truth)) == {0, 1, 2, I}
+    assert own.words.class_names[sample.ground_truth[0, 0]] == "background"
 
 
 def test_a_listing_may_hold_any_names_and_pictures_of_any_kind(tmp_path):
@@ -216,7 +216,7 @@ def test_sliding_windows_count_void_of_coco_as_background(tmp_path):
     write_dataset(tmp_path / COCO[0], tmp_path / COCO[1], lambda rng: np.array([0, 79, 80, 170, 255]))
     layout, numbers = find_layout(SETTINGS["coco80"], tmp_path, "mmseg-slide", quirks=False)
     source = Folders(find_pairs(layout, tmp_path), numbers, setting_words("coco80", "sclip"), read_stored)
-    assert set(np.unique(source.load(0).truth)) == {0, 79, 80}
+    assert set(np.unique(source.load(0).ground_truth)) == {0, 79, 80}
 
 
 def test_a_picture_is_turned_for_sliding_windows_only(tmp_path):
@@ -312,7 +312,7 @@ def test_truth_is_cropped_as_torchvision_crops_it(size):
 
     truth = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     theirs = CenterCrop(224)(Resize(224, InterpolationMode.NEAREST)(Image.fromarray(truth)))
-    np.testing.assert_array_equal(crop_truth(truth.astype(np.int32), 224), np.array(theirs))
+    np.testing.assert_array_equal(crop_ground_truth(truth.astype(np.int32), 224), np.array(theirs))
 
 
 def test_numbers_that_mean_nothing_are_listed():

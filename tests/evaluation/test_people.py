@@ -341,7 +341,7 @@ def test_coco_stuff_is_read_as_it_is_published(tmp_path, setting, meaning, masks
     write_dataset(tmp_path / images, tmp_path / masks / "val2017", lambda rng: np.array(list(meaning)))
     for sample in loaded(setting, tmp_path):
         for number, label in meaning.items():
-            assert (sample.truth[sample.raw == number] == label).all()
+            assert (sample.ground_truth[sample.raw == number] == label).all()
     assert len(RAW_STUFF.single) == 171
     assert max(RAW_STUFF.single.values()) == 170
 
@@ -564,4 +564,4 @@ def test_what_is_read_of_a_folder_set_is_what_stands_in_its_masks(tmp_path):
         {"images": "i", "masks": "m", "vocabulary": ["cat", "dog"], "first": "1", "ignored": "0"}, tmp_path
     )
     sample = Folders(find_pairs(own.layout, Path()), own.numbers, own.words, read_image).load(0)
-    np.testing.assert_array_equal(sample.truth, sample.raw - 1)
+    np.testing.assert_array_equal(sample.ground_truth, sample.raw - 1)

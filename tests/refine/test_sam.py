@@ -10,7 +10,7 @@ import torch
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError, WeightsError
 from cliptrase_core.models import hub
-from cliptrase_core.refine import by_sam, is_here, load_refiner, sam_checkpoints
+from cliptrase_core.refine import by_sam, is_available, load_refiner, sam_checkpoints
 from cliptrase_core.refine.by_sam import SamRefiner
 from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.refine.prompting import cover_of, full_size, prompts_of, split
@@ -206,7 +206,7 @@ def test_a_torchvision_that_does_not_fit_is_named(refiner, monkeypatch):
 
 def test_the_embedded_model_refines_without_a_network(monkeypatch):
     monkeypatch.setattr(hub, "fetch_file", lambda *a: pytest.fail("asked the hub"))
-    assert is_here("sam-nano")
+    assert is_available("sam-nano")
     coarse = halves(120, 160, 70)
     refined = cc.refine(result_of(coarse), painted(halves(120, 160, 80)), "sam-nano")
     assert refined.report.refiner == "sam-nano"
@@ -216,7 +216,7 @@ def test_the_embedded_model_refines_without_a_network(monkeypatch):
 
 def test_edges_after_sam_are_the_two_one_after_the_other():
     name = "sam-nano+edges"
-    assert is_here(name)
+    assert is_available(name)
     coarse, image = result_of(halves(120, 160, 70)), painted(halves(120, 160, 80))
     by_sam = cc.refine(coarse, image, "sam-nano")
     refined = cc.refine(coarse, image, name)
@@ -299,7 +299,7 @@ def test_without_a_network_a_download_says_what_to_do(monkeypatch):
     monkeypatch.setattr(hub, "find_file", lambda *a: None)
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE=1"):
         load_sam("vit_h")
-    assert not is_here("vit_h")
+    assert not is_available("vit_h")
 
 
 def test_a_download_that_is_not_metas_file_is_removed(monkeypatch, tmp_path):

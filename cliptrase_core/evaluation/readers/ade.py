@@ -39,7 +39,7 @@ def find_ade(root: Path) -> Found:
             path.relative_to(folder).with_suffix("").as_posix(),
             path,
             path.with_name(path.stem + _MASK),
-            look_at_objects,
+            read_object_mask,
         )
         for path in pictures
     ]
@@ -47,8 +47,8 @@ def find_ade(root: Path) -> Found:
     return Found(f"ADE20K full, *{_MASK}", distinct, benchmarks={"ade847": BITS_16})
 
 
-def look_at_objects(path: Path) -> tuple[Raw, str]:
-    """Read labels (H, W) of ade847, 65535 for objects that ade847 leaves out; see `layouts.Look`."""
+def read_object_mask(path: Path) -> tuple[Raw, str]:
+    """Read labels (H, W) of ade847, 65535 for objects that ade847 leaves out; see `layouts.ReadMask`."""
     colours, kind = read_colours(path)
     if colours.ndim == 2:
         raise damaged(path, "objects as colours", "a grey PNG")

@@ -81,14 +81,14 @@ def find_panoptic(root: Path) -> Found:
         entry = next(iter(listed.annotations.get(key, ())), {})
         picture = picture_called(image.get("file_name"), folders, path)
         mask = picture_called(entry.get("file_name") or f"{picture.stem}.png", [folder], path)
-        look = partial(_look_at_segments, entry=entry, listed=listed)
-        pairs.append(Pair(key_of(image.get("file_name")), picture, mask, look, (path,)))
+        read_mask = partial(_read_segments, entry=entry, listed=listed)
+        pairs.append(Pair(key_of(image.get("file_name")), picture, mask, read_mask, (path,)))
     names = {UNDRAWN: "void", **listed.names}
     return Found(f"COCO panoptic, {path.name}", expect_distinct(pairs, f"file {path.name!r}"), names, path.name)
 
 
-def _look_at_segments(path: Path, entry: Entry, listed: Listed) -> tuple[Raw, str]:
-    """Read a panoptic PNG as numbers (H, W) of categories; see `layouts.Look`."""
+def _read_segments(path: Path, entry: Entry, listed: Listed) -> tuple[Raw, str]:
+    """Read a panoptic PNG as numbers (H, W) of categories; see `layouts.ReadMask`."""
     colours, _ = read_colours(path)
     if colours.ndim == 2:
         raise damaged(path, "segments as colours", "a grey PNG")
@@ -114,14 +114,14 @@ def find_instances(root: Path) -> Found:
     pairs, folders = [], listed.folders(root)
     for key, image in listed.images.items():
         picture = picture_called(image.get("file_name"), folders, path)
-        look = partial(_look_at_objects, image=image, objects=listed.annotations.get(key, ()), listed=listed)
-        pairs.append(Pair(key_of(image.get("file_name")), picture, path, look))
+        read_mask = partial(_read_objects, image=image, objects=listed.annotations.get(key, ()), listed=listed)
+        pairs.append(Pair(key_of(image.get("file_name")), picture, path, read_mask))
     names = {UNDRAWN: "background", **listed.names}
     return Found(f"COCO instances, {path.name}", expect_distinct(pairs, f"file {path.name!r}"), names, path.name)
 
 
-def _look_at_objects(path: Path, image: Entry, objects: Sequence[Entry], listed: Listed) -> tuple[Raw, str]:
-    """Draw the objects of a picture as numbers (H, W), small ones over large ones; see `layouts.Look`."""
+def _read_objects(path: Path, image: Entry, objects: Sequence[Entry], listed: Listed) -> tuple[Raw, str]:
+    """Draw the objects of a picture as numbers (H, W), small ones over large ones; see `layouts.ReadMask`."""
     size = image.get("height"), image.get("width")
     if not all(type(side) is int and side > 0 for side in size):
         raise damaged(path, f"height and width of {image.get('file_name')!r}", repr(size))

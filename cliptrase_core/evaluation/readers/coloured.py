@@ -54,7 +54,7 @@ class ColourList:
     def found(self, title: str, layout: Layout, root: Path) -> Found:
         """Create the data set whose masks use these colours."""
         colours = Colours({colour: place for place, colour in enumerate(self.colours)}, self.path.name, indexed=True)
-        used = replace(layout, title=title, look=colours.look, besides=(self.path,))
+        used = replace(layout, title=title, read_mask=colours.read_mask, besides=(self.path,))
         names = {place: _WORDS.get(name, name) for place, name in enumerate(self.names)}
         return Found(title, find_pairs(used, root), names, self.path.name)
 

@@ -40,7 +40,7 @@ def find_context(root: Path) -> Found:
         raise absent(f"{' or '.join(_LISTS)} in {home.name}")
     title = f"PASCAL Context, .mat of {listing.relative_to(home).as_posix()}"
     folders = str(home / "JPEGImages"), str(drawn)
-    layout = Layout(title, *folders, None, mask_end=".mat", listing=str(listing), look=look_at_mat)
+    layout = Layout(title, *folders, None, mask_end=".mat", listing=str(listing), read_mask=read_mat_mask)
     return Found(title, find_pairs(layout, Path()), benchmarks=_benchmarks())
 
 
@@ -57,8 +57,8 @@ def _benchmarks() -> dict[str, Numbers]:
     }
 
 
-def look_at_mat(path: Path) -> tuple[Raw, str]:
-    """Read the numbers (H, W) of a .mat file; see `layouts.Look`.
+def read_mat_mask(path: Path) -> tuple[Raw, str]:
+    """Read the numbers (H, W) of a .mat file; see `layouts.ReadMask`.
 
     Raises:
         InputError: the file is missing, damaged, or has no label map.

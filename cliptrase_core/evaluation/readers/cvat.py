@@ -58,8 +58,8 @@ def find_cvat(root: Path) -> Found:
     for image in document.iterfind("image"):
         picture = picture_called(image.get("name"), folders, path)
         shapes = [{**shape.attrib, "shape": shape.tag} for shape in image if shape.tag in _SHAPES]
-        look = partial(_look_at_shapes, image=dict(image.attrib), shapes=shapes, numbers=numbers)
-        pairs.append(Pair(key_of(image.get("name")), picture, path, look))
+        read_mask = partial(_read_shapes, image=dict(image.attrib), shapes=shapes, numbers=numbers)
+        pairs.append(Pair(key_of(image.get("name")), picture, path, read_mask))
     return Found(f"CVAT for images, {_FILE}", expect_distinct(pairs, f"file {_FILE!r}"), names, _FILE)
 
 
@@ -73,8 +73,8 @@ def _document(path: Path) -> ElementTree.Element:
     return document
 
 
-def _look_at_shapes(path: Path, image: Shape, shapes: Sequence[Shape], numbers: Mapping[str, int]) -> tuple[Raw, str]:
-    """Draw the shapes as numbers (H, W), by z_order and then in file order; see `layouts.Look`."""
+def _read_shapes(path: Path, image: Shape, shapes: Sequence[Shape], numbers: Mapping[str, int]) -> tuple[Raw, str]:
+    """Draw the shapes as numbers (H, W), by z_order and then in file order; see `layouts.ReadMask`."""
     try:
         height, width = int(image["height"]), int(image["width"])
         expect_pixels(height, width, f"file {path.name!r}", DEFAULT_MAX_PIXELS)

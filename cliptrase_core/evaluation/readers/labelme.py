@@ -54,8 +54,8 @@ def find_labelme(root: Path) -> Found:
     pairs = []
     for path in files:
         picture = _picture(heads[path][1], path, root)
-        look = partial(_look_at_shapes, picture=picture, numbers=numbers)
-        pairs.append(Pair(path.relative_to(root).with_suffix("").as_posix(), picture, path, look, besides))
+        read_mask = partial(_read_shapes, picture=picture, numbers=numbers)
+        pairs.append(Pair(path.relative_to(root).with_suffix("").as_posix(), picture, path, read_mask, besides))
     source = _NAMES if besides else "the JSON files"
     return Found(f"labelme, {len(files)} JSON files", expect_distinct(pairs, f"folder {root.name!r}"), names, source)
 
@@ -99,8 +99,8 @@ def _picture(name: Any, path: Path, root: Path) -> Path:
     return next((place for place in places if place.is_file()), places[0])
 
 
-def _look_at_shapes(path: Path, picture: Path, numbers: Mapping[str, int]) -> tuple[Raw, str]:
-    """Draw the shapes as numbers (H, W), later ones over earlier ones, as labelme does; see `layouts.Look`."""
+def _read_shapes(path: Path, picture: Path, numbers: Mapping[str, int]) -> tuple[Raw, str]:
+    """Draw the shapes as numbers (H, W), later ones over earlier ones, as labelme does; see `layouts.ReadMask`."""
     content = json_of(path, _WHAT)
     shapes = _shapes(content, path)
     height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))

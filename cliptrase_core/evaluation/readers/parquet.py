@@ -14,7 +14,7 @@ from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Raw
 from cliptrase_core.evaluation.readers.base import Found, absent, damaged, expect_distinct, files_below, first_split
 from cliptrase_core.io.files import as_file
-from cliptrase_core.io.masks import look_at_numbers
+from cliptrase_core.io.masks import read_numbers_and_kind
 
 _IMAGES = ("image", "img", "pixel_values", "picture")
 _MASKS = (
@@ -87,7 +87,7 @@ def _pairs(path: Path, root: Path, arrow: Any) -> list[Pair]:
             f"{name}/{place:06d}",
             path,
             path,
-            partial(_look_at_row, place=where, column=mask),
+            partial(_read_row, place=where, column=mask),
             picture=partial(_content, path, where, image),
         )
         for place, where in enumerate(rows)
@@ -101,10 +101,10 @@ def _holds_files(field: Any) -> bool:
     return "bytes" in within or str(kind) in ("binary", "large_binary")
 
 
-def _look_at_row(path: Path, place: tuple[int, int], column: str) -> tuple[Raw, str]:
-    """Read the numbers (H, W) of the mask in a row; see `layouts.Look`."""
+def _read_row(path: Path, place: tuple[int, int], column: str) -> tuple[Raw, str]:
+    """Read the numbers (H, W) of the mask in a row; see `layouts.ReadMask`."""
     with as_file(_content(path, place, column), f"{column} of row {place[1]}") as file:
-        return look_at_numbers(file)
+        return read_numbers_and_kind(file)
 
 
 def _content(path: Path, place: tuple[int, int], column: str) -> bytes:

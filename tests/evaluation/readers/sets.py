@@ -26,10 +26,10 @@ STEMS = ("a", "b", "c")
 GROUND = -2
 """In a truth here: what no class is drawn on."""
 
-Truth = np.ndarray
+GroundTruth = np.ndarray
 
 
-def truth_of(place: int, classes: int = 2) -> Truth:
+def truth_of(place: int, classes: int = 2) -> GroundTruth:
     """(H, W): class 0, class 1 and so on in rectangles that do not touch the border, on the ground."""
     height, width = SIZES[place]
     truth = np.full((height, width), GROUND)
@@ -39,7 +39,7 @@ def truth_of(place: int, classes: int = 2) -> Truth:
     return truth
 
 
-def boxes(truth: Truth) -> list[tuple[int, int, int, int, int]]:
+def boxes(truth: GroundTruth) -> list[tuple[int, int, int, int, int]]:
     """(label, left, top, right, bottom) of each class, ends outside."""
     found = []
     for label in sorted(set(truth.ravel().tolist()) - {GROUND}):
@@ -57,7 +57,7 @@ def grey(path: Path, values: np.ndarray) -> None:
     Image.fromarray(values.astype(np.uint8)).save(path)
 
 
-def coloured(path: Path, truth: Truth, colours: Mapping[int, tuple[int, int, int]]) -> None:
+def coloured(path: Path, truth: GroundTruth, colours: Mapping[int, tuple[int, int, int]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     out = np.zeros((*truth.shape, 3), np.uint8)
     for label, colour in colours.items():
@@ -65,7 +65,7 @@ def coloured(path: Path, truth: Truth, colours: Mapping[int, tuple[int, int, int
     Image.fromarray(out).save(path)
 
 
-def renumbered(truth: Truth, numbers: Mapping[int, int]) -> np.ndarray:
+def renumbered(truth: GroundTruth, numbers: Mapping[int, int]) -> np.ndarray:
     return np.vectorize(numbers.get)(truth)
 
 

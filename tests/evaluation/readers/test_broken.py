@@ -285,8 +285,8 @@ def test_names_of_an_export_become_the_classes_of_a_benchmark(tmp_path):
     lines = ["background:0,0,0::", "tvmonitor:250,50,83::", "Potted_Plant:51,221,255::", "ignored:224,224,192::"]
     (tmp_path / "labelmap.txt").write_text("\n".join(lines))
     sample = find_data(Request("voc21", root=tmp_path)).source.load(0)
-    assert set(np.unique(sample.truth)) == {20, VOC.index("tv"), VOC.index("pottedplant")}
-    assert set(np.unique(find_data(Request("voc20", root=tmp_path)).source.load(0).truth)) == {-1, 19, 15}
+    assert set(np.unique(sample.ground_truth)) == {20, VOC.index("tv"), VOC.index("pottedplant")}
+    assert set(np.unique(find_data(Request("voc20", root=tmp_path)).source.load(0).ground_truth)) == {-1, 19, 15}
     (tmp_path / "labelmap.txt").write_text("\n".join([*lines, "unicorn:1,1,1::"]))
     with pytest.raises(InputError, match="other classes than voc21: no 'aeroplane', and 'unicorn'"):
         find_data(Request("voc21", root=tmp_path, layout="labelmap"))
@@ -303,7 +303,7 @@ def test_panoptic_categories_become_objects_and_stuff_their_background(tmp_path,
         entry["segments_info"] = [{"id": 261, "category_id": 215}, {"id": 131079, "category_id": 280}]
     path.write_text(json.dumps({**content, "categories": categories}))
     sample = find_data(Request("coco80", root=tmp_path, protocol=protocol)).source.load(0)
-    assert set(np.unique(sample.truth)) == {15, 80, ground}
+    assert set(np.unique(sample.ground_truth)) == {15, 80, ground}
 
 
 def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
@@ -377,13 +377,13 @@ def test_labels_of_labelme_stand_in_its_list(tmp_path):
     change(lambda one: one["shapes"][0].update(label="__ignore__"))(tmp_path / "a.json")
     data = data_of(CASES["labelme"], tmp_path)
     assert data.words.class_names == ("red car", "cat", "background")
-    assert set(np.unique(data.source.load(0).truth)) == {-1, 0, 2}
+    assert set(np.unique(data.source.load(0).ground_truth)) == {-1, 0, 2}
 
 
 def test_a_json_of_labelme_without_sizes_has_its_picture_s(tmp_path):
     CASES["labelme"].write(tmp_path)
     change(lambda one: [one.pop(key) for key in ("imageHeight", "imageWidth")])(tmp_path / "a.json")
-    assert data_of(CASES["labelme"], tmp_path).source.load(0).truth.shape == truth_of(0).shape
+    assert data_of(CASES["labelme"], tmp_path).source.load(0).ground_truth.shape == truth_of(0).shape
 
 
 def test_a_picture_that_labelme_names_elsewhere_is_found_by_its_own_name(tmp_path):
@@ -398,7 +398,7 @@ def test_an_own_set_is_written_as_json_and_read_back(tmp_path):
     change(lambda one: one.update(annotations=one["annotations"][2:]))(tmp_path / INSTANCES)
     as_json(tmp_path / "annotations/captions_val2017.json", {})
     data = data_of(CASES["COCO instances"], tmp_path)
-    assert set(np.unique(data.source.load(0).truth)) == {2}
+    assert set(np.unique(data.source.load(0).ground_truth)) == {2}
 
 
 def test_without_the_folder_nothing_is_looked_for(tmp_path, capsys):

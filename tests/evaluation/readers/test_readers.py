@@ -44,7 +44,7 @@ def test_every_pixel_is_read_as_what_its_owner_drew(tmp_path, case, forced):
             for width, label in enumerate(row):
                 meant = case.means[label]
                 meant = data.words.class_names.index(BACKGROUND) if meant == BACKGROUND else meant
-                assert sample.truth[height, width] == meant, (place, height, width)
+                assert sample.ground_truth[height, width] == meant, (place, height, width)
         assert len(data.source.stamp(place)) >= 4
 
 
