@@ -71,28 +71,28 @@ class Preset:
     clustering: ClusterSettings | None
     templates: str
 
-    def side(self, asked: int | None, native: int) -> int:
+    def side(self, requested: int | None, native: int) -> int:
         """Return the short side in pixels.
 
         Args:
-            asked: requested short side in pixels; None uses the preset's.
+            requested: requested short side in pixels; None uses the preset's.
             native: size that the model was trained at.
 
         Raises:
             InputError: the size differs from that of a preset whose clustering is tuned for its size.
         """
-        if asked is None:
+        if requested is None:
             return self.short_side or native
-        if self.short_side is not None and asked != self.short_side:
+        if self.short_side is not None and requested != self.short_side:
             raise InputError(
                 explain(
                     f"short side of preset {self.name}",
                     expected=f"{self.short_side}, which its clustering was tuned for",
-                    got=repr(asked)[:40],
+                    got=repr(requested)[:40],
                     remedy="Leave it out, or use preset auto for any size.",
                 )
             )
-        return asked
+        return requested
 
     def frame(self, original: Size, short_side: int, patch: Size) -> Frame:
         """Return the layout of one picture."""

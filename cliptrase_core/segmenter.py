@@ -183,12 +183,12 @@ class Segmenter:
             InputError: an encoding of another model, an unusable vocabulary, or an option out of range.
             TypeError: no such option.
         """
-        asked = read_options(SegmentOptions, options)
-        chosen = with_residual(method_by_name(asked.method), asked.residual)
-        vote = chosen.regions_vote if asked.vote is None else asked.vote
+        requested = read_options(SegmentOptions, options)
+        chosen = with_residual(method_by_name(requested.method), requested.residual)
+        vote = chosen.regions_vote if requested.vote is None else requested.vote
         preset = self._check_encoding(encoding)
-        settings = self._cluster_settings(encoding, preset, asked)
-        templates = asked.templates or preset.templates
+        settings = self._cluster_settings(encoding, preset, requested)
+        templates = requested.templates or preset.templates
         size = given_size(size, encoding.frame.labels)
         timings = dict(encoding.timings)
         with torch.inference_mode():
@@ -197,12 +197,12 @@ class Segmenter:
             with timed(timings, "features"):
                 cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             with timed(timings, "cluster"):
-                regions = (found := self._regions.get(encoding, settings, asked.denoise)).at(size)
+                regions = (found := self._regions.get(encoding, settings, requested.denoise)).at(size)
             with timed(timings, "label"):
-                missing = self._missing(encoding, words, text, templates) if asked.skip_missing else []
-                logits = word_logits(self._features.scale(chosen), cls, patches, text, asked.image_prior)
+                missing = self._missing(encoding, words, text, templates) if requested.skip_missing else []
+                logits = word_logits(self._features.scale(chosen), cls, patches, text, requested.image_prior)
                 maps, label_of, names = competing(
-                    logits.T.reshape(-1, *encoding.grid), words, missing, asked.everything_else
+                    logits.T.reshape(-1, *encoding.grid), words, missing, requested.everything_else
                 )
                 labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
         regions = np.full(size, NOISE, np.int32) if regions is None else regions
@@ -215,20 +215,20 @@ class Segmenter:
             settings={
                 **self._describe(encoding),
                 "vocabulary": words.text,
-                **asked.options,
+                **requested.options,
                 "eps": float(settings.eps),
                 "min_samples": int(settings.min_samples),
                 "templates": templates if text_features is None else "given features",
                 "vote": vote,
                 "residual": chosen.residual,
                 "threshold": 0.0,
-                **({"missing": [words.class_names[label] for label in missing]} if asked.skip_missing else {}),
+                **({"missing": [words.class_names[label] for label in missing]} if requested.skip_missing else {}),
             },
             timings=timings,
-            notes=words.notes_beside_others if asked.everything_else else words.notes,
+            notes=words.notes_beside_others if requested.everything_else else words.notes,
             model_input=encoding.model_input,
             name=encoding.name,
-        ).above(asked.threshold)
+        ).above(requested.threshold)
 
     def clusters(
         self, encoding: ImageEncoding, *, eps: float | None = None, min_samples: int | None = None, denoise: str = "cls"
@@ -237,8 +237,8 @@ class Segmenter:
 
         Arguments and errors as for `segment`.
         """
-        asked = SegmentOptions(eps=eps, min_samples=min_samples, denoise=denoise)
-        settings = self._cluster_settings(encoding, self._check_encoding(encoding), asked)
+        requested = SegmentOptions(eps=eps, min_samples=min_samples, denoise=denoise)
+        settings = self._cluster_settings(encoding, self._check_encoding(encoding), requested)
         with torch.inference_mode():
             return self._regions.get(encoding, settings, denoise).patch_clusters
 
@@ -260,15 +260,17 @@ class Segmenter:
         """
         preset = self._check_encoding(encoding)
         name = method.name if isinstance(method, Method) else method
-        asked = SegmentOptions(method=name, templates=templates, image_prior=image_prior, residual=residual)
-        chosen = with_residual(method if isinstance(method, Method) else method_by_name(name), asked.residual)
+        requested = SegmentOptions(method=name, templates=templates, image_prior=image_prior, residual=residual)
+        chosen = with_residual(method if isinstance(method, Method) else method_by_name(name), requested.residual)
         words = read_words(vocabulary, None)
         with torch.inference_mode():
-            text = self._text.embed(words.prompts, asked.templates or preset.templates)
+            text = self._text.embed(words.prompts, requested.templates or preset.templates)
             cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             scale = self._features.scale(chosen)
             logits = word_logits(scale, cls, patches, text, image_prior)
-            missing = self._missing(encoding, words, text, asked.templates or preset.templates) if skip_missing else []
+            missing = (
+                self._missing(encoding, words, text, requested.templates or preset.templates) if skip_missing else []
+            )
         maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
         return PatchScores(maps, scale, words, encoding.frame.labels, tuple(missing), everything_else)
 
@@ -369,11 +371,11 @@ class Segmenter:
             encoding.patches.to(self.device), text, torch.tensor(words.prompt_labels), len(words.classes), general
         )
 
-    def _cluster_settings(self, encoding: ImageEncoding, preset: Preset, asked: SegmentOptions) -> ClusterSettings:
+    def _cluster_settings(self, encoding: ImageEncoding, preset: Preset, requested: SegmentOptions) -> ClusterSettings:
         base = preset.clustering or self.default_clustering(len(encoding.patches))
         return ClusterSettings(
-            base.eps if asked.eps is None else asked.eps,
-            base.min_samples if asked.min_samples is None else asked.min_samples,
+            base.eps if requested.eps is None else requested.eps,
+            base.min_samples if requested.min_samples is None else requested.min_samples,
         )
 
     def _check_encoding(self, encoding: ImageEncoding) -> Preset:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     pass
 
 
-def describe_model(seen: PictureKey) -> Mapping[str, str]:
+def describe_model(key: PictureKey) -> Mapping[str, str]:
     """Return the model of a result as plain JSON."""
-    return dict(zip(("model", "pretrained"), split_key(seen.model), strict=True))
+    return dict(zip(("model", "pretrained"), split_key(key.model), strict=True))
 
 
 def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
@@ -35,7 +35,7 @@ def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
     result = view.result
     columns = np.asfortranarray(result.labels) if masks else result.labels  # COCO run lengths are in column order
     return {
-        **describe_model(view.run.seen),
+        **describe_model(view.run.key),
         "size": list(result.size),
         "grid": list(result.grid),
         "classes": [
@@ -95,15 +95,15 @@ def describe_patch_attention(attention: PatchAttention) -> Mapping[str, Any]:
     before, after = attention.numbers
     row, column = attention.patch or (None, None)
     return {
-        **describe_model(attention.seen),
+        **describe_model(attention.key),
         "row": row,
         "column": column,
         "layer": attention.layer,
-        "layers": attention.seen.layers,
+        "layers": attention.key.layers,
         "head": attention.head,
-        "heads": attention.seen.heads,
+        "heads": attention.key.heads,
         "direction": attention.direction,
-        "grid": list(attention.seen.grid),
+        "grid": list(attention.key.grid),
         "attention": attention.attention.tolist(),
         "recovered": attention.recovered.tolist(),
         "affinity": attention.affinity.tolist(),
@@ -117,7 +117,7 @@ def describe_patch_attention(attention: PatchAttention) -> Mapping[str, Any]:
 
 
 def _patches(attention: PatchAttention | Matrix) -> int:
-    return attention.seen.grid[0] * attention.seen.grid[1]
+    return attention.key.grid[0] * attention.key.grid[1]
 
 
 def _part(share: float | None) -> str:
@@ -170,7 +170,7 @@ def describe_comparison(first: SegmentView, compared: Sequence[Mapping[str, Any]
         compared: the other results, each as from `describe_compared`.
     """
     return {
-        **describe_model(first.run.seen),
+        **describe_model(first.run.key),
         "size": list(first.result.size),
         "grid": list(first.result.grid),
         "compared": list(compared),
@@ -195,6 +195,6 @@ def describe_compared(variant: Variant, view: SegmentView, found: Difference) ->
         "class_changes": {one.name: round(one.delta, 6) for one in found.classes},
         "settings": dict(view.result.settings),
         "timings": {stage: round(float(took), 6) for stage, took in view.result.timings.items()},
-        "reused": view.kept,
+        "reused": view.cached,
         "notes": list(view.result.notes),
     }

@@ -57,7 +57,7 @@ class Endpoints:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
             model: key of a loaded model; None takes the one that the page started with.
-            include_masks: whether each class carries its mask as COCO run lengths.
+            include_masks: True adds the mask of each class as COCO run lengths.
             options: fields of `SegmentOptions` and `LayoutOptions`.
 
         Raises:
@@ -135,10 +135,10 @@ class Endpoints:
         patch = whole("row", row), whole("column", column)
         chosen = None if layer is None else whole("layer", layer)
         model = None if model is None else text("model", model)
-        seen = self._service.open(image, one_of("preset", preset, PRESETS), model)
+        key = self._service.open(image, one_of("preset", preset, PRESETS), model)
         one_head = None if head is None else whole("head", head)
         direction = one_of("direction", direction, DIRECTIONS)
-        attention = self._service.patch_attention(seen, image, *patch, chosen, head=one_head, direction=direction)
+        attention = self._service.patch_attention(key, image, *patch, chosen, head=one_head, direction=direction)
         return describe_patch_attention(attention)
 
     @plainly
@@ -169,10 +169,10 @@ class Endpoints:
         names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
         others = _words("other_vocabulary", other_vocabulary)
         found = variants(request, tuple(dict.fromkeys(names)) or VARIANTS, others)
-        seen = self._service.open(
+        key = self._service.open(
             image, found[0].request.preset, model=found[0].request.model, short_side=request.short_side
         )
-        run = Run(seen, request)
+        run = Run(key, request)
         full = in_full(self._service.encoded(run, image)[1].encoding.frame.labels, len(found))
         first: SegmentView | None = None
         compared = []

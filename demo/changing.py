@@ -47,7 +47,7 @@ _BACK = {"undo": "Fix taken back", "clear": "All fixes taken back"}
 def became(before: SegmentView, after: SegmentView, request: Mapping[str, Any]) -> str:
     """Return plain text about the effect of the last step; `request` is the request of the browser."""
     moved = before.labels != after.labels
-    back = next((said for name, said in _BACK.items() if request.get(name) is True), "")
+    back = next((message for name, message in _BACK.items() if request.get(name) is True), "")
     if not moved.any():
         return f"{back}: nothing changed." if back else "Nothing changed."
     part = html.unescape(percent(float(moved.mean())))  # plain text
@@ -71,13 +71,13 @@ def state_of(shown: Shown) -> dict[str, Any]:
 def made(service: Service, what: Shown, path: str | None) -> Generator[ChangeView, None, SegmentView]:
     """Compute the result to show and yield a view of each step; raises the errors of `Service.shown`."""
     view, _ = yield from followed(
-        lambda tell: service.shown(what, path, tell),
-        lambda _, said: same(ChangeView)._replace(status=strip("busy", "Working:", f"{said}.")),
+        lambda progress: service.shown(what, path, progress),
+        lambda _, message: same(ChangeView)._replace(status=strip("busy", "Working:", f"{message}.")),
     )
     return view
 
 
-def changed(view: SegmentView, what: Shown, status: str, *, seq: int = 0, said: str = "") -> ChangeView:
+def changed(view: SegmentView, what: Shown, status: str, *, seq: int = 0, message: str = "") -> ChangeView:
     """Return the view of a changed result.
 
     Args:
@@ -85,10 +85,10 @@ def changed(view: SegmentView, what: Shown, status: str, *, seq: int = 0, said: 
         what: state of the result: run, refinement and fixes.
         status: text of the status line, HTML.
         seq: number of the browser's request.
-        said: message beside the result, plain text.
+        message: message beside the result, plain text.
     """
     return ChangeView(
-        result={**drawn(view), **state_of(what), "of": what.run.token, "seq": seq, "said": said},
+        result={**drawn(view), **state_of(what), "of": what.run.token, "seq": seq, "said": message},
         legend=legend_table(view),
         point="",
         status=status,
@@ -145,8 +145,8 @@ class ChangeHandlers:
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
-        said = "" if "refined" in request else became(self._service.shown(before, path)[0], view, request)
-        yield changed(view, after, strip("calm", how(after), f"{shares(view)}."), seq=seq, said=said)
+        message = "" if "refined" in request else became(self._service.shown(before, path)[0], view, request)
+        yield changed(view, after, strip("calm", how(after), f"{shares(view)}."), seq=seq, message=message)
 
     @staticmethod
     def _aimed(after: Shown, view: SegmentView) -> Shown:

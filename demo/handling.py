@@ -117,8 +117,8 @@ def spoken(
         try:
             return handler(*args, **kwargs)
         except gr.Error as error:
-            said: View = same(view)._replace(**{place: say(html.unescape(str(error.message)))})  # type: ignore[attr-defined]
-            return said
+            message: View = same(view)._replace(**{place: say(html.unescape(str(error.message)))})  # type: ignore[attr-defined]
+            return message
 
     return speaking
 

@@ -36,14 +36,14 @@ def watched(work: Callable[[Progress], Result]) -> Generator[Step, None, Result]
     done: list[Result] = []
     failed: list[BaseException] = []
 
-    def tell(share: float, text: str) -> None:
+    def progress(share: float, text: str) -> None:
         token.check()
         newest[:] = [(share, text)]
 
     def run() -> None:
         try:
             with cancellable(token):
-                done.append(work(tell))
+                done.append(work(progress))
         except BaseException as error:  # raised in the waiting thread below
             failed.append(error)
 

@@ -274,12 +274,12 @@ class ModelRegistry:
         """Download the wanted model while the page is in use; after a failure, the page offers another try."""
         key = self._wanted or REAL  # only weights that have a tag are downloaded
 
-        def tell(share: float, text: str) -> None:
+        def progress(share: float, text: str) -> None:
             self._status = dataclasses.replace(self._status, notice=f"{plan.banner} {percent(share, 0)}, {text}.")
 
         try:
-            fetch(key, tell)
-            tell(1.0, "reading the weights")
+            fetch(key, progress)
+            progress(1.0, "reading the weights")
             self._take(self._make(key), None)
         except Exception as error:
             self._report(error, "the wanted model could not be fetched")

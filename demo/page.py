@@ -385,8 +385,8 @@ def _wire_segmenting(
     """
     inputs = [page.shared.image, *page.request]
     out: dict[str, Any] = {"outputs": result.result_outputs(page.result), **QUIET}
-    said = (ResultView, "status", result.failed)
-    run: dict[str, Any] = {"fn": spoken(handlers.segment, *said), "inputs": inputs, **out}
+    status_view = (ResultView, "status", result.failed)
+    run: dict[str, Any] = {"fn": spoken(handlers.segment, *status_view), "inputs": inputs, **out}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
     giving = [page.ask.examples.select, page.tour.take.click]
     gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
@@ -408,7 +408,7 @@ def _wire_segmenting(
     gr.on(changing_it, None, [page.shared.token, a.status], a.status, js=AGAIN, **PRIVATE)
     changed = gr.on(
         changing_it,
-        spoken(handlers.resegment, *said),
+        spoken(handlers.resegment, *status_view),
         [page.shared.run, *inputs],
         trigger_mode="always_last",
         **out,

@@ -67,7 +67,7 @@ def values_of(request: SegmentRequest, *, automatic: bool) -> dict[str, Any]:
     }
 
 
-def told(saved: Saved, areas: dict[str, float], model: str) -> str:
+def opened_status(saved: Saved, areas: dict[str, float], model: str) -> str:
     """Return HTML that describes the opened archive and compares the result with the saved one.
 
     Args:
@@ -119,7 +119,7 @@ class ReopenHandlers:
             "image": path,
             "shown": None,
             "due": False,
-            "status": told(saved, _areas(view), view.run.seen.model) if not saved.changed else _busy(),
+            "status": opened_status(saved, _areas(view), view.run.key.model) if not saved.changed else _busy(),
             "saved": saved if saved.changed else None,
         }
 
@@ -147,7 +147,7 @@ class ReopenHandlers:
             text = f"Words and settings are restored; the result has coarse boundaries and lacks your fixes. {error}"
             yield same(ChangeView)._replace(status=failed(text))
             return
-        yield changed(view, what, told(saved, _areas(view), run.seen.model))
+        yield changed(view, what, opened_status(saved, _areas(view), run.key.model))
 
 
 def draw() -> gr.UploadButton:

@@ -47,7 +47,7 @@ class ReviewHandlers:
             **values_of(request, automatic=request.eps is None),
             **self._results.view(view, item.path)._asdict(),
             "image": item.path,
-            "status": OPENING if refinement else told(item.file, view),
+            "status": OPENING if refinement else opened_status(item.file, view),
             "wanted": (item.file, Shown(view.run, refinement)) if refinement else None,
         }
 
@@ -63,10 +63,10 @@ class ReviewHandlers:
         except UserError as error:
             yield same(ChangeView)._replace(status=failed(f"The result is coarse. {error}"))
             return
-        yield changed(view, what, told(name, view))
+        yield changed(view, what, opened_status(name, view))
 
 
-def told(name: str, view: SegmentView) -> str:
+def opened_status(name: str, view: SegmentView) -> str:
     """Return HTML with the name of the shown picture of the batch, and its classes."""
     return strip("calm", "From the batch:", f"{name}. {shares(view)}.")
 

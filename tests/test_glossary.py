@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ REPLACED = {
     r"eps: how far|min_samples: how many": "eps (neighbourhood radius), min_samples (minimum neighbours)",
     r"what the model saw": "the model input",
     r": likewise\.?$": "say it again, in full",
+    r"\bdef (?:cuts|lent|look|look_at_\w+|what_it_\w+|is_here|expect_here|expect_room|read_truth)\b": "the glossary",
+    r"\b(?:asked|look|cut)(?:: \w+[,)|]| = )": "request, attention, view",
     r"\b(?:class|import) (?:\w+, )*(?:Asked|Look|Holder|ModelHolder|Kept|Left|Better|Saw|Seen|Cut)\b": "the glossary",
 }
 """What was replaced, as a pattern, and by which words."""
@@ -44,6 +48,29 @@ def test_replaced_words_do_not_come_back(pattern):
         if re.search(pattern, line, re.IGNORECASE if pattern.islower() else 0)
     ]
     assert not wrong, f"write {REPLACED[pattern]}: {wrong[:5]}"
+
+
+RELATIVE = r"(?:what|where|how|who|whoever|whatever|whether|that|those)\b"
+"""First words of relative clauses that stand in place of a noun."""
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and text of each docstring of a file, also of those below constants."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for statement in getattr(node, "body", None) if isinstance(getattr(node, "body", None), list) else ():
+            if isinstance(statement, ast.Expr) and isinstance(text := getattr(statement.value, "value", None), str):
+                yield statement.lineno, text
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sources()
+        if path.suffix == ".py"
+        for line, text in docstrings(path)
+        if re.match(RELATIVE, text.strip(), re.IGNORECASE) or re.search(rf"^\s+\w+: {RELATIVE} ", text, re.MULTILINE)
+    ]
+    assert not wrong, f"say what it is or does with a noun or a verb: {wrong[:5]}"
 
 
 def test_there_are_sources():

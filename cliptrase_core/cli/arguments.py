@@ -123,12 +123,12 @@ def words_of_argument(argument: str) -> str:
         InputError: the file is missing, too large, or not a text file.
     """
     name = argument.strip()
-    asked = name.startswith("@")
-    path = Path(name[1:].strip() if asked else name).expanduser() if _is_one_line(name) else None
+    requested = name.startswith("@")
+    path = Path(name[1:].strip() if requested else name).expanduser() if _is_one_line(name) else None
     if path is None:
         return argument
     ends = path.suffix.lower() in ENDINGS
-    if asked or ((ends or path.name != name) and _is_file(path)):
+    if requested or ((ends or path.name != name) and _is_file(path)):
         return _read(path)
     if ends and not set(" ,;|") & set(name):
         return _read(path)  # raises the error for a missing file

@@ -156,8 +156,8 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     """Run one evaluation for each single difference between two profiles, and write their table."""
     first, second = options.between
     values = [one.name for one in options_of(ProtocolOptions)]
-    said = ("protocol", "method", "residual", "words", "short_side", "preset", "predictions", "save_predictions")
-    for name in (*said, *values):
+    fixed = ("protocol", "method", "residual", "words", "short_side", "preset", "predictions", "save_predictions")
+    for name in (*fixed, *values):
         if getattr(options, name) is not None:
             flag = f"--{name.replace('_', '-')}"
             expected = "only data and two protocols, which define the rest"
@@ -186,7 +186,7 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    data = _asked_for(options)
+    data = _requested_folder(options)
     given = given_options(SegmentOptions, options)
     chosen = {name: value for name, value in given.items() if value is not None and name not in _WITHOUT}
     if options.protocol in PROFILES and options.predictions is None:
@@ -224,7 +224,7 @@ def _expect_alone(options: argparse.Namespace) -> None:
             raise InputError(explain("compare", expected=expected, got=flag, remedy=f"Leave out {flag}."))
 
 
-def _asked_for(options: argparse.Namespace) -> str | OwnSet:
+def _requested_folder(options: argparse.Namespace) -> str | OwnSet:
     """Return the name of a setting, or the user's own data set."""
     own = options.images is not None or options.masks is not None
     if options.setting is None and not own and options.data is not None:
@@ -272,7 +272,7 @@ def _checked(options: argparse.Namespace) -> Iterator[str]:
         return check(None, options.data)
     if options.setting is None and options.vocabulary is None and options.layout is None:
         return check_folders(folder_layout(_folder_entries(options), Path()))
-    data = _asked_for(options)
+    data = _requested_folder(options)
     return check(data, options.data) if isinstance(data, str) else check_folders(data)
 
 

@@ -37,7 +37,7 @@ from cliptrase_core.text.vocabulary import Vocabulary
 
 _SETTINGS = tuple(one.name for one in options_of(SegmentOptions))
 # Options that affect a result; --skip-existing segments a picture again if one of them differs.
-_ASKED = (
+_REQUESTED = (
     *("model", "pretrained", "precision", "preset", "short_side", *_SETTINGS),
     *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
     *("min_area", "per_class", "overlay_side"),
@@ -76,7 +76,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     if own:
         _note(f"{own} results of this program among the pictures are left out")
     export.expect_untouched(options.output, options.formats)
-    asked = _asked(vocabulary, options)
+    requested = _requested(vocabulary, options)
     tasks = []
     for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
         saved = export.result_files(options.output, task.stem)
@@ -85,7 +85,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         if task.path.is_file():  # a missing picture overwrites nothing; its own error comes later
             _expect_same_picture(record, task.path, saved.json)
         made = export.is_whole(options.output, record, options.formats)
-        if not (options.skip_existing and made and _is_of(record, task.path, asked)):
+        if not (options.skip_existing and made and _is_of(record, task.path, requested)):
             tasks.append(task)
     if options.skip_existing:
         _note(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before")
@@ -96,23 +96,23 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     return tasks
 
 
-def _asked(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
+def _requested(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
     """Return everything that affects a result except its picture; files by name only, since results omit folders."""
-    asked = {name: getattr(options, name) for name in _ASKED}
-    asked |= {name: PureWindowsPath(asked[name]).name for name in _FILES if asked[name]}
-    return {**asked, "vocabulary": vocabulary.text}
+    requested = {name: getattr(options, name) for name in _REQUESTED}
+    requested |= {name: PureWindowsPath(requested[name]).name for name in _FILES if requested[name]}
+    return {**requested, "vocabulary": vocabulary.text}
 
 
-def _about(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+def _about(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON entries that describe the source of a result: picture, checksum, options."""
-    return {"picture": path.name, "picture_sha256": sha256(path), "asked": asked}
+    return {"picture": path.name, "picture_sha256": sha256(path), "asked": requested}
 
 
-def _is_of(record: dict[str, Any], path: Path, asked: dict[str, Any]) -> bool:
+def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any]) -> bool:
     """Return whether an earlier result has the current options and the current content of the picture."""
-    if record.get("asked") != export.plain(asked) or not path.is_file():
+    if record.get("asked") != export.plain(requested) or not path.is_file():
         return False
-    return {**record, **export.plain(_about(path, asked))} == record
+    return {**record, **export.plain(_about(path, requested))} == record
 
 
 def segment_pictures(
@@ -214,7 +214,7 @@ class _Run:
                 expect_memory(f"picture {task.path.name!r}", frame)
                 resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
                 small = ReducedImage(np.asarray(resized), (height, width))
-                about = {**_about(task.path, _asked(self.vocabulary, self.options)), "file": task.file}
+                about = {**_about(task.path, _requested(self.vocabulary, self.options)), "file": task.file}
         except CliptraseError as error:
             return _Picture(task, error=one_line(error))
         return _Picture(task, image, frame, small, about, kind=frame.model, pixels=height * width)

@@ -89,8 +89,8 @@ def expect_background(slide: Slide, values: ProtocolOptions, background: bool) -
         values: user's values.
         background: True if the data have a background.
     """
-    asked = {"threshold": values.threshold, "least_area": values.least_area}
-    unheeded = {name: str(value) for name, value in asked.items() if value}
+    requested = {"threshold": values.threshold, "least_area": values.least_area}
+    unheeded = {name: str(value) for name, value in requested.items() if value}
     unheeded |= {"background_words": "no"} if values.background_words is False else {}
     if unheeded and not background:
         name = next(iter(unheeded))

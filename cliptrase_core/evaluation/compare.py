@@ -119,8 +119,8 @@ def read_scored(path: Path) -> Scored:
     there = {key: known[key] for key in keys if key in known and max(known[key].cells, default=0) < cells}
     scored = Scored(path, report, names, rule, there)
     found = scored.values(keys) if keys and len(there) == len(keys) else {}
-    told = {name: entry["value"] for name, entry in report["figures"].items()}
-    if not _same(found, told):
+    reported = {name: entry["value"] for name, entry in report["figures"].items()}
+    if not _same(found, reported):
         raise InputError(
             explain(
                 f"report {path.name!r}",
@@ -156,11 +156,11 @@ def _read_report(path: Path) -> Report:
     return found
 
 
-def _same(found: dict[str, float], told: dict[str, float | None]) -> bool:
-    if found.keys() != told.keys():
+def _same(found: dict[str, float], reported: dict[str, float | None]) -> bool:
+    if found.keys() != reported.keys():
         return False
-    wanted = [float("nan") if value is None else value for value in told.values()]
-    return bool(np.allclose(np.array([found[name] for name in told]), np.array(wanted), atol=1e-6, equal_nan=True))
+    wanted = [float("nan") if value is None else value for value in reported.values()]
+    return bool(np.allclose(np.array([found[name] for name in reported]), np.array(wanted), atol=1e-6, equal_nan=True))
 
 
 def _expect_comparable(a: Scored, b: Scored, keys: Sequence[str]) -> None:

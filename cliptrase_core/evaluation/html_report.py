@@ -150,12 +150,12 @@ def _axis(entry: Mapping[str, float | None]) -> str:
         return "No pixel counts, so there is no figure."
     low, high = entry["low"], entry["high"]
     if low is None or high is None:
-        line, said = "", "No interval: it takes two pictures in which something counts."
+        line, interval = "", "No interval: it takes two pictures in which something counts."
     else:
         line = f"<div class='span' style='left:{low:.2f}%;width:{max(high - low, 0.3):.2f}%'></div>"
-        said = f"{LEVEL} % interval over pictures: <b class='number'>{low:.2f} to {high:.2f}</b>"
+        interval = f"{LEVEL} % interval over pictures: <b class='number'>{low:.2f} to {high:.2f}</b>"
     mark = f"<div class='mark' style='left:{entry['value']:.2f}%'></div>"
-    return f"{said}<div class='axis'>{line}{mark}</div><div class='ends'><span>0</span><span>100 %</span></div>"
+    return f"{interval}<div class='axis'>{line}{mark}</div><div class='ends'><span>0</span><span>100 %</span></div>"
 
 
 def _facts(report: Report) -> Iterator[str]:

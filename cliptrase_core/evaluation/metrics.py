@@ -36,10 +36,10 @@ def confusion_matrix(ground_truth: Labels, labels: Labels, classes: int) -> Matr
                 "truth and labels",
                 expected="two maps (H, W) of one size",
                 got=f"{ground_truth.shape} and {labels.shape}",
-                remedy="Bring the truth to the size of the labels.",
+                remedy="Resize the ground truth to the size of the labels.",
             )
         )
-    for name, values in (("truth", ground_truth), ("labels", labels)):
+    for name, values in (("ground truth", ground_truth), ("labels", labels)):
         if values.size and (values.min() < IGNORED or values.max() >= classes):
             raise InputError(
                 explain(

@@ -178,8 +178,8 @@ def _from_files(request: Request, data: Data) -> tuple[Predictor, dict[str, Any]
     protocol = chosen_protocol(request)
     crop = preset_by_name(_preset(request.preset, protocol)).short_side if protocol == "paper" else None
     pictures = {pair.key: pair.image.name for pair in data.pairs}
-    asked = request.predicted_background
-    predictor = FilePredictor(folder, data.source.keys, data.source.names, asked, crop, pictures)
+    requested = request.predicted_background
+    predictor = FilePredictor(folder, data.source.keys, data.source.names, requested, crop, pictures)
     made_by = (read_facts(folder) or {}).get("setup", {})
     known = {name: made_by.get(name) for name in ("column", "model", "pretrained", "method")}
     return predictor, {"predictions": {"background": predictor.background, **known}}

@@ -25,7 +25,7 @@ from cliptrase_core.viz.palette import NO_REGION_COLOUR, Colour, class_colours, 
 ROWS = 6
 """Maximal number of pictures on a sheet."""
 BEST, MEDIAN, WORST = TITLES = ("Best pictures", "Median pictures", "Worst pictures")
-PARTS = ("picture", "truth", "labels")
+PARTS = ("picture", "ground truth", "labels")
 UNCOUNTED = "does not count"
 
 _SIDE = 320

@@ -28,7 +28,7 @@ def return_large_blocks() -> bool:
     By default glibc adapts to every large block that is freed and keeps the next one: a page that has made one picture
     at full size would then occupy hundreds of megabytes for good.
     """
-    return _tell(_RETURNED)
+    return _set_limits(_RETURNED)
 
 
 def return_free() -> bool:
@@ -46,16 +46,16 @@ def blocks_kept() -> Iterator[bool]:
     By default it returns all blocks above 32 MB immediately, and the system clears each page that is allocated again.
     For a folder of 12-megapixel photographs, whose maps are all larger than that, this took a quarter of the time.
     """
-    known = _tell(_KEPT)
+    known = _set_limits(_KEPT)
     try:
         yield known
     finally:
         if known:
-            _tell(_USUAL)
+            _set_limits(_USUAL)
             return_free()
 
 
-def _tell(wanted: Mapping[int, int]) -> bool:
+def _set_limits(wanted: Mapping[int, int]) -> bool:
     try:
         mallopt = _glibc().mallopt
     except (OSError, AttributeError):

@@ -138,7 +138,7 @@ def settle(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     model.float().eval().requires_grad_(False)
 
 
-def asked(name: str, quick_gelu: bool | None) -> bool | None:
+def requested(name: str, quick_gelu: bool | None) -> bool | None:
     """Return the activation requested by argument or by the architecture's name (True: QuickGELU), or None."""
     return agree(name, True, quick_gelu) if name.endswith(QUICK) else quick_gelu
 

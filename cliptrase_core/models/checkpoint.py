@@ -365,11 +365,11 @@ def activation_beside(path: Path) -> bool | None:
     """Return whether `config.json` in the same folder specifies QuickGELU; None if no activation is found."""
     try:
         config = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
-        said = {config[tower]["hidden_act"] for tower in ("text_config", "vision_config")}
+        activations = {config[tower]["hidden_act"] for tower in ("text_config", "vision_config")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
     known = {"quick_gelu": True, "gelu": False}
-    return known.get(said.pop()) if len(said) == 1 else None
+    return known.get(activations.pop()) if len(activations) == 1 else None
 
 
 def side_of(tensors: Mapping[str, Tensor]) -> int | None:

@@ -130,11 +130,11 @@ def load(
     origin = _origin(name, pretrained)
     tokenizer = architectures.tokenizer_for(name)  # before a long download, since it may need missing files
     if isinstance(origin, Path):
-        return _load_file(name, config, origin, tokenizer, architectures.asked(name, quick_gelu))
+        return _load_file(name, config, origin, tokenizer, architectures.requested(name, quick_gelu))
     tag = str(pretrained or _default_weights(name))
     label = f"{name}:{tag}"
     config["quick_gelu"] = architectures.agree(
-        label, bool(origin.get("quick_gelu")), architectures.asked(name, quick_gelu)
+        label, bool(origin.get("quick_gelu")), architectures.requested(name, quick_gelu)
     )
     path, source = hub.find_cached(origin["hf_hub"]), "Hub cache"
     if path is None:
@@ -268,20 +268,22 @@ def _find_origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path |
 
 
 def _load_file(
-    name: str, config: dict[str, Any], path: Path, tokenizer: Callable[..., Tensor], asked: bool | None
+    name: str, config: dict[str, Any], path: Path, tokenizer: Callable[..., Tensor], requested: bool | None
 ) -> LoadedModel:
     """Load a file; its activation is that of an OpenAI archive or of a `config.json`, otherwise the requested one."""
     checkpoint = read_checkpoint(path)
     if checkpoint.from_openai:
-        config["quick_gelu"] = architectures.agree(path.name, True, asked)
+        config["quick_gelu"] = architectures.agree(path.name, True, requested)
         remark = "an OpenAI archive: QuickGELU"
     elif checkpoint.from_transformers:
-        said = activation_beside(path)
-        config["quick_gelu"] = asked is not False if said is None else architectures.agree(path.name, said, asked)
-        found = "by its config.json" if said is not None else "assumed: there is no config.json beside it"
+        configured = activation_beside(path)
+        config["quick_gelu"] = (
+            requested is not False if configured is None else architectures.agree(path.name, configured, requested)
+        )
+        found = "by its config.json" if configured is not None else "assumed: there is no config.json beside it"
         remark = f"of the library transformers: {architectures.ACTIVATION[config['quick_gelu']]} {found}"
     else:
-        config["quick_gelu"] = bool(config.get("quick_gelu")) if asked is None else asked
+        config["quick_gelu"] = bool(config.get("quick_gelu")) if requested is None else requested
         remark = f"{architectures.ACTIVATION[config['quick_gelu']]} assumed: the file does not say"
     side = side_of(checkpoint.tensors)
     if side not in (None, config["vision_cfg"]["image_size"]) and not architectures.look_alike(checkpoint.tensors):

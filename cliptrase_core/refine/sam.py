@@ -74,7 +74,9 @@ class Sam:
         pixels = F.interpolate(pixels, self.filled(size), mode="bilinear", antialias=True, align_corners=False)
         blocks = self.model.image_encoder.blocks
         with holding(self._lock):
-            hooks = [block.register_forward_pre_hook(_teller(step, i / len(blocks))) for i, block in enumerate(blocks)]
+            hooks = [
+                block.register_forward_pre_hook(_reporter(step, i / len(blocks))) for i, block in enumerate(blocks)
+            ]
             try:
                 values = self.model.image_encoder(self.model.preprocess(pixels.to(self.model.device)))
             finally:
@@ -175,11 +177,11 @@ class Sam:
                 self.original_size, self.input_size = image.shape[:2], filled
                 self.features, self.is_image_set = seen.values, True
 
-            def predict_torch(self, *asked: Any, **options: Any) -> Any:
+            def predict_torch(self, *requested: Any, **options: Any) -> Any:
                 """Predict as the base class does; check for cancellation and report progress first."""
                 check()
                 step(0.0, "computing masks")
-                return super().predict_torch(*asked, **options)
+                return super().predict_torch(*requested, **options)
 
         filled = self.filled(seen.size)
         generator = SamAutomaticMaskGenerator(self.model, **settings)
@@ -188,12 +190,12 @@ class Sam:
             return [found["segmentation"] for found in generator.generate(image)]
 
 
-def _teller(step: Step, share: float) -> Callable[..., None]:
-    def tell(*_: object) -> None:
+def _reporter(step: Step, share: float) -> Callable[..., None]:
+    def report(*_: object) -> None:
         check()
         step(share, "encoding the picture")
 
-    return tell
+    return report
 
 
 def build_sam(config: Mapping[str, Any]) -> Any:

@@ -109,7 +109,7 @@ def _nano(folder: Path) -> Any:
         raise WeightsError(
             explain(
                 "embedded model sam-nano",
-                expected="whole files in assets/sam-nano",
+                expected="undamaged files in assets/sam-nano",
                 got=f"missing or damaged ones ({type(error).__name__})",
                 remedy="Install the program again; in a clone, restore them with `git checkout -- assets/sam-nano`.",
             )

@@ -149,10 +149,10 @@ class TextEncoder:
         prompts = []
         for index, row in enumerate(ids.tolist()):
             prefix = prefixes[index % len(sentences)]
-            cut = len(prefix.ids)
-            if tuple(row[:cut]) != prefix.ids:  # the tokenizer merged the word with the text before it
-                prefix, cut = self._run_prefix(()), 0
-            prompts.append(Prompt(index, prefix, tuple(row[cut : self._end_of_text(row) + 1])))
+            known = len(prefix.ids)
+            if tuple(row[:known]) != prefix.ids:  # the tokenizer merged the word with the text before it
+                prefix, known = self._run_prefix(()), 0
+            prompts.append(Prompt(index, prefix, tuple(row[known : self._end_of_text(row) + 1])))
         out: list[Tensor] = [ids.new_empty(0)] * len(prompts)
         for batch in _similar_lengths(prompts):
             for prompt, vector in zip(batch, self._run_prompts(batch), strict=True):

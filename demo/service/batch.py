@@ -77,7 +77,7 @@ class Item:
         file: file name, unique in the queue.
         thumbnail: data URL of the picture; empty if the picture cannot be read.
         state: WAITING, DONE or FAILED.
-        said: classes of the result, or the reason why the picture cannot be used; plain text.
+        message: classes of the result, or the reason why the picture cannot be used; plain text.
         overlay: data URL of the result as a thumbnail; empty before the picture is done.
     """
 
@@ -85,7 +85,7 @@ class Item:
     file: str
     thumbnail: str = ""
     state: str = WAITING
-    said: str = ""
+    message: str = ""
     overlay: str = ""
 
 
@@ -153,7 +153,9 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
     if batch.request == request:
         return batch
     empty(batch)
-    items = tuple(replace(item, state=WAITING, said="", overlay="") if item.thumbnail else item for item in batch.items)
+    items = tuple(
+        replace(item, state=WAITING, message="", overlay="") if item.thumbnail else item for item in batch.items
+    )
     return replace(batch, items=items, request=request)
 
 
@@ -200,13 +202,13 @@ def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) 
         return_free()
     areas = list(view.result.areas.items())
     more = f" and {len(areas) - MOST_NAMED} more" if len(areas) > MOST_NAMED else ""
-    said = ", ".join(f"{name} {percent(share, 0)}" for name, share in areas[:MOST_NAMED]) + more
-    return replace(item, state=DONE, said=said, overlay=overlay)
+    message = ", ".join(f"{name} {percent(share, 0)}" for name, share in areas[:MOST_NAMED]) + more
+    return replace(item, state=DONE, message=message, overlay=overlay)
 
 
 def _failed(item: Item, error: UserError) -> Item:
-    said = str(error).removeprefix(f"file {Path(item.path).name!r}: ")  # the line already shows the name
-    return replace(item, state=FAILED, said=said)
+    message = str(error).removeprefix(f"file {Path(item.path).name!r}: ")  # the line already shows the name
+    return replace(item, state=FAILED, message=message)
 
 
 def packed(service: Service, batch: Batch, target: Path) -> None:
@@ -246,7 +248,7 @@ def how_to(batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Se
         model: model of the results.
         left_out: names of pictures that are not in the archive although their results are.
     """
-    failed = [f"{item.file}: {item.said}" for item in batch.items if item.state == FAILED]
+    failed = [f"{item.file}: {item.message}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
     run = None if request.refiner == COARSE else (request.refiner, request.mode)
     command = command_line("PICTURES", request.segment_request, model, run, request.formats)

@@ -92,14 +92,14 @@ def clusters_of(service: Service, run: Run, path: str | None) -> Clusters:
         UserError: the picture or the model has been replaced, or there would be too many regions.
     """
     view = service.again(run, path)
-    own = service.again(Run(run.seen, run.request.before_vote), path).result
+    own = service.again(Run(run.key, run.request.before_vote), path).result
     before, after = clusterings(service, view, path)
     return Clusters(
         view=view,
         before=before,
         after=after,
         votes=region_votes(own.labels, view.result.regions, after.reshape(-1), len(own.class_names)),
-        automatic=_automatic(service.encoded(run, path)[0], run.seen),
+        automatic=_automatic(service.encoded(run, path)[0], run.key),
     )
 
 
@@ -116,7 +116,7 @@ def clusterings(service: Service, view: SegmentView, path: str | None) -> tuple[
         )
     after = view.result.patch_clusters
     before = np.append(partners(bare, after), NOISE)[bare]  # the last entry keeps -1 (noise) as -1
-    return before.reshape(run.seen.grid), after.reshape(run.seen.grid)
+    return before.reshape(run.key.grid), after.reshape(run.key.grid)
 
 
 def partners(before: Ids, after: Ids) -> Ids:
@@ -163,9 +163,9 @@ def region_votes(
     return [_vote(region, int(size), votes[region], labels.size) for region, size in enumerate(sizes)]
 
 
-def _automatic(segmenter: Segmenter, seen: PictureKey) -> ClusterSettings:
+def _automatic(segmenter: Segmenter, key: PictureKey) -> ClusterSettings:
 
-    return core.presets.PRESETS[seen.preset].clustering or segmenter.default_clustering(seen.grid[0] * seen.grid[1])
+    return core.presets.PRESETS[key.preset].clustering or segmenter.default_clustering(key.grid[0] * key.grid[1])
 
 
 def _vote(region: int, patches: int, votes: Ids, pixels: int) -> RegionVote:

@@ -120,7 +120,7 @@ def variant_views(
         UserError: the picture or the model has been replaced, or the other words are unusable.
     """
     for one in comparison.variants:
-        yield one, service.again(Run(comparison.run.seen, one.request), path, full=full)
+        yield one, service.again(Run(comparison.run.key, one.request), path, full=full)
     return_free()
 
 

@@ -91,7 +91,7 @@ def bundle(
     """
     what = shown if isinstance(shown, Shown) else Shown(shown)
     segmenter, _ = service.encoded(what.run, path)
-    expect_same(what.run.seen, path)
+    expect_same(what.run.key, path)
     if path is None:  # excluded by expect_same; for the type checker
         raise UserError("There is no picture.")
 
@@ -228,14 +228,14 @@ def figure_file(
     with for_people():
         if what == NUMBERS:
             return f"{stem}.{NUMBERS}.csv", _numbers(
-                service, result, service.maps(result.run.seen, path, layer, head=head), path
+                service, result, service.maps(result.run.key, path, layer, head=head), path
             )
-        seen, (_, entry) = result.run.seen, service.encoded(result.run, path)
+        key, (_, entry) = result.run.key, service.encoded(result.run, path)
         if what == LAYERS:
-            layers = [service.maps(seen, path, one, head=head) for one in range(1, seen.layers + 1)]
+            layers = [service.maps(key, path, one, head=head) for one in range(1, key.layers + 1)]
             drawn = core.viz.layer_sheet(layers, image=entry.pixels, patch=patch)
         else:
-            maps = service.maps(seen, path, layer, head=head)
+            maps = service.maps(key, path, layer, head=head)
             about = (maps,) if what == HEAT else (maps, service.shown(result, path)[0].result)
             parts = _HEAT_PARTS if what == HEAT else None
             drawn = core.viz.figure(*about, parts=parts, image=entry.pixels, patch=patch)

@@ -58,17 +58,17 @@ def lens_value(
     """
     view = service.again(run, path)
     bare, clusters = clusterings(service, view, path)
-    maps = service.maps(run.seen, path, layer, head=head)
-    grid, count = run.seen.grid, run.seen.grid[0] * run.seen.grid[1]
+    maps = service.maps(run.key, path, layer, head=head)
+    grid, count = run.key.grid, run.key.grid[0] * run.key.grid[1]
     start = _telling(maps, clusters)
     exact = patch_numbers(maps)
     return {
         "run": run.token,
         "grid": list(grid),
         "layer": maps.layer,
-        "layers": run.seen.layers,
+        "layers": run.key.layers,
         "head": maps.head,
-        "heads": run.seen.heads,
+        "heads": run.key.heads,
         "global_patches": maps.global_patches.tolist(),
         "start": start,
         "numbers": {kind: {name: packed(getattr(one, name)) for name in NUMBERS} for kind, one in exact.items()},
@@ -86,7 +86,7 @@ def lens_value(
 def telling_patch(service: Service, run: Run, path: str | None) -> int:
     """Return the patch, 0 to N-1, that recovery changes most in the clustered layer; errors as `lens_value`."""
     _, clusters = clusterings(service, service.again(run, path), path)
-    return _telling(service.maps(run.seen, path), clusters)
+    return _telling(service.maps(run.key, path), clusters)
 
 
 def _telling(maps: AttentionMaps, clusters: npt.NDArray[np.integer]) -> int:
@@ -109,9 +109,9 @@ def lens_rows(
     Args:
         patch: index of the patch, 0 to N-1.
     """
-    if not 0 <= patch < run.seen.grid[0] * run.seen.grid[1]:
+    if not 0 <= patch < run.key.grid[0] * run.key.grid[1]:
         raise UserError("patch: expected one of the picture's. Move inside the picture.")
-    maps = service.maps(run.seen, path, layer, head=head)
+    maps = service.maps(run.key, path, layer, head=head)
     rows = _rows(maps, slice(patch, patch + 1))
     return {"run": run.token, "layer": maps.layer, "head": maps.head, "patch": patch, "maps": rows}
 
@@ -160,5 +160,5 @@ def _picture(view: SegmentView) -> Mapping[str, Any]:
         "names": list(result.class_names),
         "colours": [palette.to_hex(colour) for colour in palette.label_colours(result)],
         "labels": {"size": list(size), "runs": run_lengths(core.io.geometry.nearest(result.labels, size))},
-        "classes": run_lengths(core.io.geometry.nearest(result.labels, view.run.seen.grid)),
+        "classes": run_lengths(core.io.geometry.nearest(result.labels, view.run.key.grid)),
     }

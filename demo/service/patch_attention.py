@@ -28,7 +28,7 @@ class PatchAttention:
     """Attention of one patch, or of [CLS], in one layer.
 
     Attributes:
-        seen: key of the picture.
+        key: key of the picture.
         patch: (row, column), from 0; None for [CLS].
         layer: layer from 1.
         head: head from 1; None for the mean of all.
@@ -46,7 +46,7 @@ class PatchAttention:
         patches: (h*cell, w*cell, 3), the model input.
     """
 
-    seen: PictureKey
+    key: PictureKey
     patch: tuple[int, int] | None
     layer: int
     head: int | None
@@ -67,7 +67,7 @@ class Matrix:
     """Attention between all patches in one layer.
 
     Attributes:
-        seen: key of the picture.
+        key: key of the picture.
         layer: layer from 1.
         head: head from 1; None for the mean of all.
         affinity: (side, side), cosine.
@@ -78,7 +78,7 @@ class Matrix:
         patches: as in `PatchAttention`.
     """
 
-    seen: PictureKey
+    key: PictureKey
     layer: int
     head: int | None
     affinity: Floats
@@ -90,7 +90,7 @@ class Matrix:
 
 
 def make_patch_attention(
-    seen: PictureKey,
+    key: PictureKey,
     maps: AttentionMaps,
     patches: drawing.Picture,
     patch: tuple[int, int] | None,
@@ -99,7 +99,7 @@ def make_patch_attention(
     """Build the attention of one patch, or of [CLS], from the maps of a layer.
 
     Args:
-        seen: key of the picture.
+        key: key of the picture.
         maps: attention maps of the layer.
         patches: (h*cell, w*cell, 3), the model input.
         patch: (row, column), or None for [CLS].
@@ -109,9 +109,9 @@ def make_patch_attention(
         InputError: patch outside the grid.
     """
 
-    h, w = seen.grid
+    h, w = key.grid
     token = 0 if patch is None else maps.token(*patch)
-    near = None if patch is None else core.inspection.statistics.surroundings(seen.grid, *patch)
+    near = None if patch is None else core.inspection.statistics.surroundings(key.grid, *patch)
     matrices = (maps.attention, maps.recovered, maps.affinity)
     incoming = direction == INCOMING
     parts = [matrix[1:, token] if incoming else matrix[token, 1:] for matrix in matrices]
@@ -121,7 +121,7 @@ def make_patch_attention(
         statistics.measure(statistics.patch_shares(share), maps.global_patches, near) for share in shares[:2]
     )
     return PatchAttention(
-        seen=seen,
+        key=key,
         patch=patch,
         layer=maps.layer,
         head=maps.head,
@@ -138,13 +138,13 @@ def make_patch_attention(
     )
 
 
-def make_matrix(seen: PictureKey, maps: AttentionMaps, patches: drawing.Picture) -> Matrix:
+def make_matrix(key: PictureKey, maps: AttentionMaps, patches: drawing.Picture) -> Matrix:
     """Build the whole matrix of a layer for display."""
     statistics = core.inspection.statistics
     shares = [statistics.patch_shares(matrix[1:, 1:]) for matrix in (maps.attention, maps.recovered, maps.affinity)]
     before, after = (statistics.measure(share, maps.global_patches) for share in shares[:2])
     return Matrix(
-        seen=seen,
+        key=key,
         layer=maps.layer,
         head=maps.head,
         affinity=_smaller(maps.affinity[1:, 1:]),

@@ -277,7 +277,7 @@ class Pictures:
 
     def __init__(self) -> None:
         """Create an empty cache."""
-        self._kept: LRUCache[Entry] = LRUCache(as_memory_allows(CACHED_PICTURE_BYTES), lambda entry: entry.nbytes)
+        self._cached: LRUCache[Entry] = LRUCache(as_memory_allows(CACHED_PICTURE_BYTES), lambda entry: entry.nbytes)
 
     def encoded(
         self, segmenter: Segmenter, path: str | None, preset: str, short_side: int | None
@@ -292,35 +292,35 @@ class Pictures:
             raise UserError("There is no picture yet. Upload one, or pick an example.")
         picture = digest(path)
         key = (picture, preset, short_side, key_of(segmenter), segmenter.model_id)
-        entry, reused = self._kept.get(key, lambda: _encode(segmenter, path, preset, short_side))
+        entry, reused = self._cached.get(key, lambda: _encode(segmenter, path, preset, short_side))
         blocks = segmenter.backbone.blocks
         heads = int(blocks[0].attn.num_heads)
         return PictureKey(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, reused
 
     def forget(self, pictures: Collection[str]) -> int:
         """Remove the entries of pictures by their digests; return the number of removed entries."""
-        return self._kept.discard(lambda key: isinstance(key, tuple) and key[0] in pictures)
+        return self._cached.discard(lambda key: isinstance(key, tuple) and key[0] in pictures)
 
     def known(self, segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry | None:
         """Return the entry of a picture if it is in memory, else None."""
-        return self._kept.peek((digest(path), preset, short_side, key_of(segmenter), segmenter.model_id))
+        return self._cached.peek((digest(path), preset, short_side, key_of(segmenter), segmenter.model_id))
 
-    def again(self, segmenter: Segmenter, seen: PictureKey, path: str | None) -> Entry:
+    def again(self, segmenter: Segmenter, key: PictureKey, path: str | None) -> Entry:
         """Return the entry of a picture encoded before: from memory, else from its file if that is unchanged.
 
         Raises:
             UserError: the picture has been replaced.
         """
-        kept = self._kept.peek((seen.picture, seen.preset, seen.short_side, seen.model, seen.model_id))
-        if kept is not None:
-            return kept
-        expect_same(seen, path)
-        return self.encoded(segmenter, path, seen.preset, seen.short_side)[1]
+        cached = self._cached.peek((key.picture, key.preset, key.short_side, key.model, key.model_id))
+        if cached is not None:
+            return cached
+        expect_same(key, path)
+        return self.encoded(segmenter, path, key.preset, key.short_side)[1]
 
 
-def expect_same(seen: PictureKey, path: str | None) -> None:
+def expect_same(key: PictureKey, path: str | None) -> None:
     """Raise UserError unless the file still contains the picture that was encoded."""
-    if not path or digest(path) != seen.picture:
+    if not path or digest(path) != key.picture:
         raise UserError("This picture has been replaced. Press Segment to work on the new one.")
 
 
@@ -343,7 +343,7 @@ def _digest(path: str, *_state: int) -> str:
         return hashlib.sha256(file.read()).hexdigest()[:24]  # no larger than the upload limit
 
 
-def labelled_pixels(entry: Entry, seen: PictureKey, path: str | None) -> drawing.Picture:
+def labelled_pixels(entry: Entry, key: PictureKey, path: str | None) -> drawing.Picture:
     """Return the labelled area of a picture at full size, (H, W, 3); a paper preset labels the centre.
 
     Raises:
@@ -352,7 +352,7 @@ def labelled_pixels(entry: Entry, seen: PictureKey, path: str | None) -> drawing
 
     if path is None:
         raise UserError("There is no picture. Upload it again.")
-    expect_same(seen, path)
+    expect_same(key, path)
     if entry.complete:
         return entry.pixels
     return core.io.image.read_image(path, max_pixels=core.io.image.MAX_REDUCED_PIXELS)

@@ -99,15 +99,15 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
     place = _pixel((y, x), view.shown.shape[:2], result.size)
     with for_people():
         # Scores of the patch, not of the pixel: the browser shows the same numbers while the pointer moves.
-        candidates = scores.of_patch(*core.io.geometry.patch_at(y, x, view.shown.shape[:2], run.seen.grid))
+        candidates = scores.of_patch(*core.io.geometry.patch_at(y, x, view.shown.shape[:2], run.key.grid))
     labels, names = result.labels, result.class_names
     if shown is not None and shown.changed:
-        seen = service.shown(shown, path)[0].result
-        labels, names = seen.labels, seen.class_names
+        key = service.shown(shown, path)[0].result
+        labels, names = key.labels, key.class_names
     label, region = int(labels[place]), int(result.regions[place])
     votes = np.zeros(1, dtype=np.int64)
     if result.settings["vote"] and region >= 0:
-        own = service.again(Run(run.seen, request.before_vote), path).result
+        own = service.again(Run(run.key, request.before_vote), path).result
         votes = core.regions.decode.count_votes(own.labels, result.regions, len(own.class_names))[region]
     winner, total = int(votes.argmax()), int(votes.sum())
     return Point(

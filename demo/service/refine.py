@@ -47,8 +47,8 @@ class Refinement:
     @property
     def token(self) -> str:
         """Short hash of run, refiner and mode, but not of the chosen components."""
-        said = repr((self.run, self.refiner, self.mode))
-        return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+        message = repr((self.run, self.refiner, self.mode))
+        return hashlib.sha256(message.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 @dataclass(frozen=True, eq=False)

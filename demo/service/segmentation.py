@@ -60,7 +60,7 @@ class SegmentRequest(SegmentOptions, LayoutOptions):
 class Run:
     """One result of a visitor: enough to find or repeat it, small enough to store for each visitor."""
 
-    seen: PictureKey
+    key: PictureKey
     request: SegmentRequest
 
     @property
@@ -79,7 +79,7 @@ class SegmentView:
         patches: (h*cell, w*cell, 3), the model input.
         result: segmentation; its maps have `Entry.size` for the page, and the frame of `Frame.labels` for exports.
         reused: True if the encoded picture was cached.
-        kept: True if the whole result was cached.
+        cached: True if the whole result was cached.
     """
 
     run: Run
@@ -87,7 +87,7 @@ class SegmentView:
     patches: drawing.Picture
     result: Segmentation
     reused: bool
-    kept: bool
+    cached: bool
 
     @cached_property
     def legend(self) -> list[LegendRow]:

@@ -99,8 +99,8 @@ class Service:
         segmenter = self.holder.segmenter(request.model)
         with for_people():
             expect_few_sentences(request.words, request.preset, request.templates)
-            seen, entry, reused = self._pictures.encoded(segmenter, path, request.preset, request.short_side)
-            return self._view(segmenter, Run(seen, request), entry, reused, full)
+            key, entry, reused = self._pictures.encoded(segmenter, path, request.preset, request.short_side)
+            return self._view(segmenter, Run(key, request), entry, reused, full)
 
     def again(self, run: Run, path: str | None, *, full: bool = False) -> SegmentView:
         """Return a result that was shown before, from memory or computed again; `full` as for `segment`.
@@ -144,9 +144,9 @@ class Service:
         Raises:
             UserError: the picture or the model has been replaced.
         """
-        segmenter = self._same_model(run.seen)
+        segmenter = self._same_model(run.key)
         with for_people():
-            return segmenter, self._pictures.again(segmenter, run.seen, path)
+            return segmenter, self._pictures.again(segmenter, run.key, path)
 
     def refine(self, request: Refinement, path: str | None, step: Step = quietly, *, full: bool = False) -> RefinedView:
         """Refine the boundaries of a result; the picture is not encoded again.
@@ -161,23 +161,23 @@ class Service:
             UserError: the picture or the model has been replaced, or the refiner cannot run.
         """
         segmenter, entry = self.encoded(request.run, path)
-        expect_same(request.run.seen, path)  # refine only the picture that the page shows
+        expect_same(request.run.key, path)  # refine only the picture that the page shows
         before, device = self.again(request.run, path), str(segmenter.device)
         with for_people():
             if full and not entry.complete:
                 expect_memory_in_full(entry.encoding.frame.labels, REFINED_BYTES)
                 coarse, pixels = (
                     self.again(request.run, path, full=True),
-                    labelled_pixels(entry, request.run.seen, path),
+                    labelled_pixels(entry, request.run.key, path),
                 )
                 shown = (before.result, entry.pixels)
                 result = make_refined(coarse, pixels, request, device=device, step=step, shown=shown)
                 return RefinedView(request, coarse, dataclasses.replace(coarse, result=result), pixels, result)
             make = lambda: make_refined(before, entry.pixels, request, device=device, step=step)  # noqa: E731
-            packed, kept = self._refined.get(request, lambda: Packed.of(make(), exact=entry.complete))
+            packed, cached = self._refined.get(request, lambda: Packed.of(make(), exact=entry.complete))
             result = packed.result()
             return RefinedView(
-                request, before, dataclasses.replace(before, result=result, kept=kept), entry.pixels, result
+                request, before, dataclasses.replace(before, result=result, cached=cached), entry.pixels, result
             )
 
     def shown(
@@ -190,7 +190,7 @@ class Service:
             view, pixels = better.after, better.pixels
         else:
             view = self.again(what.run, path, full=full)
-            pixels = labelled_pixels(entry, what.run.seen, path) if full else entry.pixels
+            pixels = labelled_pixels(entry, what.run.key, path) if full else entry.pixels
         if not what.fixes:
             return view, pixels
 
@@ -207,8 +207,8 @@ class Service:
         with for_people():
             if full and not entry.complete:
                 return dataclasses.replace(view, result=make(view.result, what.fixes)), pixels
-            packed, kept = self._fixed.get((what.run, what.refinement, what.fixes), one_more)
-            return dataclasses.replace(view, result=packed.result(), kept=kept), pixels
+            packed, cached = self._fixed.get((what.run, what.refinement, what.fixes), one_more)
+            return dataclasses.replace(view, result=packed.result(), cached=cached), pixels
 
     def open(
         self, path: str | None, preset: str = "auto", model: str | None = None, short_side: int | None = None
@@ -220,7 +220,7 @@ class Service:
 
     def patch_attention(
         self,
-        seen: PictureKey,
+        key: PictureKey,
         path: str | None,
         row: int,
         column: int,
@@ -232,7 +232,7 @@ class Service:
         """Return the attention from one patch of a picture to all patches, or from all patches to this one.
 
         Args:
-            seen: key of the picture, from `segment` or `open`.
+            key: key of the picture, from `segment` or `open`.
             path: file of the picture, in case it is no longer in memory.
             row: row of the patch, from 0.
             column: column of the patch, from 0.
@@ -244,56 +244,54 @@ class Service:
             UserError: unknown patch, layer or head, or the picture or the model has been replaced.
         """
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head)
-            return make_patch_attention(seen, maps, patches, (row, column), direction)
+            maps, patches = self._maps_of(key, path, layer, head)
+            return make_patch_attention(key, maps, patches, (row, column), direction)
 
     def cls_attention(
-        self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
+        self, key: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> PatchAttention:
         """Return the attention of [CLS]; arguments and errors as in `patch_attention`."""
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head)
-            return make_patch_attention(seen, maps, patches, None)
+            maps, patches = self._maps_of(key, path, layer, head)
+            return make_patch_attention(key, maps, patches, None)
 
-    def matrix(
-        self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
-    ) -> Matrix:
+    def matrix(self, key: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None) -> Matrix:
         """Return the attention between all patches, for display; arguments and errors as in `patch_attention`."""
         with for_people():
-            maps, patches = self._maps_of(seen, path, layer, head)
-            return self._matrices.get((seen, maps.layer, head), lambda: make_matrix(seen, maps, patches))[0]
+            maps, patches = self._maps_of(key, path, layer, head)
+            return self._matrices.get((key, maps.layer, head), lambda: make_matrix(key, maps, patches))[0]
 
     def maps(
-        self, seen: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
+        self, key: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> AttentionMaps:
         """Return the attention maps of one layer and head; arguments and errors as in `patch_attention`."""
         with for_people():
-            return self._maps_of(seen, path, layer, head)[0]
+            return self._maps_of(key, path, layer, head)[0]
 
-    def depth(self, seen: PictureKey, path: str | None) -> list[LayerGlobals]:
+    def depth(self, key: PictureKey, path: str | None) -> list[LayerGlobals]:
         """Return the global patches of every layer; computed once for each picture.
 
         Raises:
             UserError: the picture or the model has been replaced.
         """
-        segmenter = self._same_model(seen)
+        segmenter = self._same_model(key)
         with for_people():
-            return self._depths.get(seen, lambda: self._capture(segmenter, seen, path).depth())[0]
+            return self._depths.get(key, lambda: self._capture(segmenter, key, path).depth())[0]
 
-    def patch_at(self, seen: PictureKey, x: float, y: float) -> tuple[int, int]:
+    def patch_at(self, key: PictureKey, x: float, y: float) -> tuple[int, int]:
         """Return the patch (row, column) under a point of the inspected picture."""
 
-        side = drawing.cell_side(seen.grid)
-        return core.io.geometry.patch_at(y, x, (seen.grid[0] * side, seen.grid[1] * side), seen.grid)
+        side = drawing.cell_side(key.grid)
+        return core.io.geometry.patch_at(y, x, (key.grid[0] * side, key.grid[1] * side), key.grid)
 
     def _maps_of(
-        self, seen: PictureKey, path: str | None, layer: int | None, head: int | None
+        self, key: PictureKey, path: str | None, layer: int | None, head: int | None
     ) -> tuple[AttentionMaps, drawing.Picture]:
-        segmenter = self._same_model(seen)
-        patches = self._pictures.again(segmenter, seen, path).patches
-        layer = max(1, seen.layers - 1) if layer is None else layer
-        key, make = (seen, layer, head), lambda: self._capture(segmenter, seen, path).maps(layer, head)
-        return self._maps.get(key, make)[0], patches
+        segmenter = self._same_model(key)
+        patches = self._pictures.again(segmenter, key, path).patches
+        layer = max(1, key.layers - 1) if layer is None else layer
+        cache_key, make = (key, layer, head), lambda: self._capture(segmenter, key, path).maps(layer, head)
+        return self._maps.get(cache_key, make)[0], patches
 
     def _view(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool, full: bool) -> SegmentView:
         def make(size: Size | None) -> Segmentation:
@@ -301,31 +299,31 @@ class Service:
 
         if full and not entry.complete:
             expect_memory_in_full(entry.encoding.frame.labels)
-            result, kept = make(None), False
+            result, cached = make(None), False
         else:
             # A threshold costs nothing, so one cached result serves all thresholds.
-            plain = Run(run.seen, dataclasses.replace(run.request, threshold=0.0))
-            packed, kept = self._results.get(plain, lambda: Packed.of(make(entry.size), exact=entry.complete))
+            plain = Run(run.key, dataclasses.replace(run.request, threshold=0.0))
+            packed, cached = self._results.get(plain, lambda: Packed.of(make(entry.size), exact=entry.complete))
             result = packed.result()
-        return SegmentView(run, entry.shown, entry.patches, result.above(run.request.threshold), reused, kept)
+        return SegmentView(run, entry.shown, entry.patches, result.above(run.request.threshold), reused, cached)
 
-    def _same_model(self, seen: PictureKey) -> Segmenter:
+    def _same_model(self, key: PictureKey) -> Segmenter:
         """Return the model that encoded a picture, even if the page runs another model now."""
-        segmenter = self.holder.segmenter(seen.model)
-        if seen.model_id != segmenter.model_id:
-            raise UserError(f"{seen.model} was loaded anew, with other weights. Press Segment again.")
+        segmenter = self.holder.segmenter(key.model)
+        if key.model_id != segmenter.model_id:
+            raise UserError(f"{key.model} was loaded anew, with other weights. Press Segment again.")
         return segmenter
 
-    def _capture(self, segmenter: Segmenter, seen: PictureKey, path: str | None) -> Any:
+    def _capture(self, segmenter: Segmenter, key: PictureKey, path: str | None) -> Any:
         def make() -> Any:
-            return segmenter.capture(self._pictures.again(segmenter, seen, path).encoding)
+            return segmenter.capture(self._pictures.again(segmenter, key, path).encoding)
 
-        return self._captures.get(seen, make)[0]
+        return self._captures.get(key, make)[0]
 
 
 def _picture_of(key: Any) -> str | None:
     """Return the digest of the picture of a cache key, or None."""
     key = key[0] if isinstance(key, tuple) else key
     key = key.run if isinstance(key, Refinement) else key
-    key = key.seen if isinstance(key, Run) else key
+    key = key.key if isinstance(key, Run) else key
     return key.picture if isinstance(key, PictureKey) else None

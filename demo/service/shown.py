@@ -76,11 +76,11 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
         The new displayed state, and a plain text about everything dropped and the reasons; empty if nothing is dropped.
     """
     run = view.run
-    if last is None or last.run.seen.picture != run.seen.picture:
+    if last is None or last.run.key.picture != run.key.picture:
         return Shown(run), ""
     if last.run == run:
         return last, ""
-    refinement, said = _refinement(last.refinement, run)
+    refinement, message = _refinement(last.refinement, run)
     classes, moved = _classes(view), _cropped(last.run) != _cropped(run)
     gone = [name for one in last.fixes if (name := _named(one)) and name.casefold() not in classes]
 
@@ -93,13 +93,13 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
     fixes = kept(last.fixes)
     lost = len(last.fixes) - len(fixes)
     if moved and lost:
-        said += _dropped(lost, "another part of the picture is divided")
+        message += _dropped(lost, "another part of the picture is divided")
     elif lost:
-        said += _dropped(
+        message += _dropped(
             len(gone), f"{'it is no class' if len(set(gone)) == 1 else 'they are no classes'} any more", gone
         )
-        said += _dropped(lost - len(gone), "SAM's weights are no longer here")
-    return Shown(run, refinement, fixes, kept(last.undone)), said.strip()
+        message += _dropped(lost - len(gone), "SAM's weights are no longer here")
+    return Shown(run, refinement, fixes, kept(last.undone)), message.strip()
 
 
 def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, str]:
@@ -122,7 +122,7 @@ def _classes(view: SegmentView) -> dict[str, str]:
 
 def _cropped(run: Run) -> bool:
     """Return whether only the picture's centre is labelled: fixes are in shares of the labelled area."""
-    return bool(core.presets.preset_by_name(run.seen.preset).crop)
+    return bool(core.presets.preset_by_name(run.key.preset).crop)
 
 
 def _named(one: Fix) -> str | None:

@@ -77,7 +77,7 @@ Pair = tuple[drawing.Picture, drawing.Picture, dict[str, float]]
 
 def _attention(service: Service) -> Pair:
     attention = _tour_attention(service)
-    side = drawing.cell_side(attention.seen.grid)
+    side = drawing.cell_side(attention.key.grid)
     left = drawing.mark(drawing.with_grid(attention.patches, side), attention.patch, side)
     right = heat_map(attention.patches, attention.attention, attention.patch, attention.global_patches[:8])
     return left, right, _shares(attention)
@@ -113,9 +113,9 @@ def _words(service: Service) -> Pair:
 
 
 def _tour_attention(service: Service) -> PatchAttention:
-    seen = _view(service).run.seen
-    row, column = (int(share * side) for share, side in zip(POINT, seen.grid, strict=True))
-    return service.patch_attention(seen, str(tour_example().path), row, column)
+    key = _view(service).run.key
+    row, column = (int(share * side) for share, side in zip(POINT, key.grid, strict=True))
+    return service.patch_attention(key, str(tour_example().path), row, column)
 
 
 def _view(service: Service, **changes: str) -> SegmentView:
@@ -147,7 +147,7 @@ def _counts(view: SegmentView) -> dict[str, float]:
 
 def _shares(attention: PatchAttention) -> dict[str, float]:
     """Return shares of attention to global and near patches, before and after recovery; without the patch itself."""
-    h, w = attention.seen.grid
+    h, w = attention.key.grid
     rows, columns = np.ogrid[:h, :w]
     own = np.zeros((h, w), dtype=bool)
     own[attention.patch] = True

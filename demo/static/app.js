@@ -85,8 +85,8 @@
 
   // --- the patch, the layer and the head that are looked at: in the address (but the head), and for figures ---
 
-  const asked = new URLSearchParams(location.search);
-  let wanted = { patch: asked.get("patch"), layer: Number(asked.get("layer")) }, at = {};
+  const query = new URLSearchParams(location.search);
+  let wanted = { patch: query.get("patch"), layer: Number(query.get("layer")) }, at = {};
   const note = () => {
     const address = new URL(location.href), set = (name, now) =>
       now === null ? address.searchParams.delete(name) : address.searchParams.set(name, now);

@@ -18,7 +18,7 @@ from demo.tabs.common import CHEAP, hidden_text
 
 MOST_WORDS = 4_000
 """Maximum number of characters of words in an address."""
-OPENING = strip("busy", "Starting.", "The first picture is being divided.")
+OPENING = strip("busy", "Starting.", "The first picture is being segmented.")
 
 Read = Callable[[str], Any]
 
@@ -243,7 +243,7 @@ def _about_words() -> dict[str, Any]:
         visible=False,
     )
     templates = gr.Radio([AUTO, *TEMPLATES], value=AUTO, label="Prompt templates", info="auto takes the preset's.")
-    image_prior = gr.Checkbox(False, label="Image prior", info="Weigh words by how well they suit the whole picture.")
+    image_prior = gr.Checkbox(False, label="Image prior", info="Weight words by their similarity to the whole picture.")
     skip_missing = gr.Checkbox(
         False, label="Leave out missing classes", info="Classes that general words beat everywhere in the picture."
     )
@@ -266,7 +266,7 @@ def _about_pictures() -> dict[str, Any]:
         [AUTO, *map(str, SHORT_SIDES)],
         value=AUTO,
         label="Short side in pixels",
-        info="What the model is given: larger shows finer parts and takes longer. Only with the preset auto.",
+        info="Size of the model input: larger shows finer parts and takes longer. Only with the preset auto.",
     )
     copy_link = gr.Button("Copy link", size="sm", elem_id="copy-link")
     return {"method": method, "preset": preset, "short_side": short_side, "copy_link": copy_link}

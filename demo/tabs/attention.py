@@ -44,9 +44,9 @@ _NUMBERS_IN = (
 
 def patch_facts(attention: PatchAttention | Matrix) -> str:
     """Return HTML: one sentence about the effect of recovery, and the layer, head and patch."""
-    h, w = attention.seen.grid
-    head = "mean of all heads" if attention.head is None else f"head {attention.head} of {attention.seen.heads}"
-    where = f"Layer {attention.layer} of {attention.seen.layers} · {head}"
+    h, w = attention.key.grid
+    head = "mean of all heads" if attention.head is None else f"head {attention.head} of {attention.key.heads}"
+    where = f"Layer {attention.layer} of {attention.key.layers} · {head}"
     if isinstance(attention, PatchAttention):
         where += (
             f" · patch row {attention.patch[0]}, column {attention.patch[1]} of" if attention.patch else " · [CLS],"
@@ -199,15 +199,15 @@ class AttentionHandlers:
         """Handle an opened tab or a new result: show the patch that recovery changes most, unless already shown."""
         if run is None:
             return _empty(patch_facts=EMPTY_PATCH, row=0, column=0)
-        if inspected == run.seen:
+        if inspected == run.key:
             return _unchanged()
-        (h, w), layer = run.seen.grid, max(1, run.seen.layers - 1)
+        (h, w), layer = run.key.grid, max(1, run.key.layers - 1)
         row, column = divmod(telling_patch(self._service, run, path), w)
-        heads = [("mean of all heads", ALL_HEADS), *((f"head {head}", head) for head in range(1, run.seen.heads + 1))]
+        heads = [("mean of all heads", ALL_HEADS), *((f"head {head}", head) for head in range(1, run.key.heads + 1))]
         return self._show(run, path, row, column, layer, ALL_HEADS, direction, subject, scale)._replace(
             row=gr.Number(row, maximum=h - 1, label=f"Row (0 to {h - 1})"),
             column=gr.Number(column, maximum=w - 1, label=f"Column (0 to {w - 1})"),
-            layer=gr.Slider(maximum=run.seen.layers, value=layer),
+            layer=gr.Slider(maximum=run.key.layers, value=layer),
             head=gr.Dropdown(heads, value=ALL_HEADS),
         )
 
@@ -216,9 +216,9 @@ class AttentionHandlers:
         """Handle a click on the picture; ignore a click on a picture that is no longer shown."""
         if run is None or token != run.token:
             return _unchanged()
-        side, (h, w) = drawing.cell_side(run.seen.grid), run.seen.grid
+        side, (h, w) = drawing.cell_side(run.key.grid), run.key.grid
         x, y = inside(*point_of(event), (h * side, w * side))
-        return self._show(run, path, *self._service.patch_at(run.seen, x, y), *fields)
+        return self._show(run, path, *self._service.patch_at(run.key, x, y), *fields)
 
     @plainly
     def step(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> AttentionView:
@@ -235,14 +235,14 @@ class AttentionHandlers:
         if run is None:
             return _unchanged()
         place = (whole("row", row) + by[0], whole("column", column) + by[1])
-        row, column = (min(max(0, at), side - 1) for at, side in zip(place, run.seen.grid, strict=True))
+        row, column = (min(max(0, at), side - 1) for at, side in zip(place, run.key.grid, strict=True))
         return self._show(run, path, row, column, *fields)
 
     def _show(
         self, run: Run, path: str | None, row: int, column: int, layer: Any, head: Any, direction: Any, subject: Any,
         scale: Any,
     ) -> AttentionView:  # fmt: skip
-        seen, service = run.seen, self._service
+        key, service = run.key, self._service
         subject = one_of("view", subject, SUBJECTS)
         direction = one_of("direction", direction, DIRECTIONS)
         scale = one_of("colour scale", scale, SCALES)
@@ -250,12 +250,12 @@ class AttentionHandlers:
         one_head = None if head in (None, ALL_HEADS) else whole("head", head)
         attention: PatchAttention | Matrix
         if subject == MATRIX:
-            attention = service.matrix(seen, path, chosen, head=one_head)
+            attention = service.matrix(key, path, chosen, head=one_head)
         elif subject == CLS:
-            attention = service.cls_attention(seen, path, chosen, head=one_head)
+            attention = service.cls_attention(key, path, chosen, head=one_head)
         else:
-            attention = service.patch_attention(seen, path, row, column, chosen, direction=direction, head=one_head)
-        depth = depth_figure(service.depth(seen, path), attention.layer)
+            attention = service.patch_attention(key, path, row, column, chosen, direction=direction, head=one_head)
+        depth = depth_figure(service.depth(key, path), attention.layer)
         mark = (row, column) if subject == PATCH else None
         return _attention_view(attention, scale, depth, mark)
 
@@ -263,7 +263,7 @@ class AttentionHandlers:
 def _attention_view(
     attention: PatchAttention | Matrix, scale: str, depth: str, mark: drawing.Cell | None
 ) -> AttentionView:
-    side = drawing.cell_side(attention.seen.grid)
+    side = drawing.cell_side(attention.key.grid)
     patches = drawing.with_grid(attention.patches, side)
     before, after, difference, affinity = (
         _matrix_maps(attention, scale) if isinstance(attention, Matrix) else _maps(attention, scale)
@@ -283,7 +283,7 @@ def _attention_view(
         layer=gr.skip(),
         head=gr.skip(),
         direction=gr.Radio(interactive=mark is not None),
-        inspected=attention.seen,
+        inspected=attention.key,
     )
 
 

@@ -40,7 +40,7 @@ FILE = "batch-file"
 ARCHIVE = "cliptrase-batch.zip"
 MASKS = "masks"
 START = hint(
-    f"Up to {MAX_FILES} pictures, each divided among the words above, with the model and the settings that are chosen. "
+    f"Up to {MAX_FILES} pictures, segmented by the words above, with the current model and settings. "
     "One that cannot be read does not stop the others."
 )
 GO, GO_ON = "Segment all", "Go on"
@@ -73,7 +73,7 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
         return EMPTY
     lines = []
     for index, item in enumerate(batch.items):
-        state, said = ("busy", doing) if index == busy else (item.state, item.said)
+        state, message = ("busy", doing) if index == busy else (item.state, item.message)
         picture = (
             f'<img src="{item.overlay or item.thumbnail}" alt="">'
             if item.thumbnail
@@ -83,7 +83,7 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
         show = '<button type="button">Show above</button>' if state == DONE else ""
         lines.append(
             f'<li class="{state}" data-index="{index}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
-            f"<i>{_SIGNS[state]}</i>{bar}<p>{html.escape(said)}</p>{show}</div></li>"
+            f"<i>{_SIGNS[state]}</i>{bar}<p>{html.escape(message)}</p>{show}</div></li>"
         )
     return f'<ol class="queue">{"".join(lines)}</ol>'
 
@@ -96,10 +96,10 @@ def news(batch: Batch, *, running: bool = False, left_out: int = 0) -> str:
         parts.append(f"{failed} cannot be used")
     if left_out:
         parts.append(f"{left_out} more were left out: a batch takes {MAX_FILES}")
-    said = ", ".join(parts) + "."
+    message = ", ".join(parts) + "."
     if running:
-        return working("Working.", (done + failed) / max(1, total), said, "The whole batch")
-    return strip("note" if failed or left_out else "calm", "Batch:", said)
+        return working("Working.", (done + failed) / max(1, total), message, "The whole batch")
+    return strip("note" if failed or left_out else "calm", "Batch:", message)
 
 
 class QueueView(NamedTuple):
@@ -158,8 +158,8 @@ class BatchHandlers:
             yield _run_view(batch, index)
             try:
                 finished = yield from followed(
-                    lambda tell, batch=batch, index=index: segmented(self._service, batch, index, tell),  # type: ignore[misc]
-                    lambda share, said, batch=batch, index=index: _run_view(batch, index, share, said),  # type: ignore[misc]
+                    lambda progress, batch=batch, index=index: segmented(self._service, batch, index, progress),  # type: ignore[misc]
+                    lambda share, message, batch=batch, index=index: _run_view(batch, index, share, message),  # type: ignore[misc]
                 )
             except Cancelled as ended:
                 if not ended.late:
@@ -265,12 +265,12 @@ def draw() -> BatchTab:
         stop = gr.Button("Stop", elem_id="batch-stop", scale=1, min_width=70)
         folder = gr.UploadButton("Add a folder", file_count="directory", elem_id="batch-folder", scale=1, min_width=110)
         clear = gr.Button("Empty the queue", elem_id="batch-clear", scale=1, min_width=110)
-    said = gr.HTML("", elem_id="batch-news", padding=False)
+    message = gr.HTML("", elem_id="batch-news", padding=False)
     download = gr.Button("Download", visible=False, variant="primary", elem_id="batch-download")
     queue = gr.HTML(EMPTY, js_on_load=QUEUE_JS, elem_id="batch-queue", padding=False)
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     state = gr.State(None, delete_callback=remove)
-    return BatchTab(files, folder, refiner, formats, go, stop, clear, said, queue, download, file, state)
+    return BatchTab(files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state)
 
 
 def wire(tab: BatchTab, segment_request: list[Any], mode: Any, delete: gr.Button, handlers: BatchHandlers) -> None:

@@ -61,7 +61,7 @@ def region_table(found: Clusters, chosen: int | None = None) -> str:
     rows = sorted(found.votes, key=lambda vote: -vote.patches)
     notes = ""
     if not found.view.result.settings["vote"]:
-        notes = hint("With this method regions do not vote: the table shows what they would say.")
+        notes = hint("With this method regions do not vote: the table shows how they would vote.")
     return (
         '<div class="legend regions"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
         f"{heads}</tr></thead><tbody>{''.join(_row(found, vote, chosen) for vote in rows)}</tbody></table></div>{notes}"
@@ -87,15 +87,15 @@ def region_facts(found: Clusters, chosen: int, patch: tuple[int, int] | None = N
         )
     vote = found.votes[chosen]
     size = f"<b>Region {chosen}</b>: {vote.patches} patches, {percent(vote.area)} of the picture. "
-    return f'<p class="facts">{lead}{size}{_said(found, vote)}</p>'
+    return f'<p class="facts">{lead}{size}{_vote_text(found, vote)}</p>'
 
 
-def _said(found: Clusters, vote: RegionVote) -> str:
+def _vote_text(found: Clusters, vote: RegionVote) -> str:
     names, votes = found.view.result.class_names, found.view.result.settings["vote"]
     if vote.winner is None:
         return "Its neighbours claim all of its pixels, so it has no vote."
-    told = "It voted for" if votes else "It would vote for"
-    text = f"{told} {word(names[vote.winner])}: {percent(vote.share)} of its pixels have this class before the vote"
+    verb = "It voted for" if votes else "It would vote for"
+    text = f"{verb} {word(names[vote.winner])}: {percent(vote.share)} of its pixels have this class before the vote"
     if vote.second is None:
         return f"{text}."
     return f"{text}; then {word(names[vote.second])} ({percent(vote.second_share)})."
@@ -177,8 +177,8 @@ class ClustersHandlers:
         """Handle a click on a patch of either map; ignore a click on a result that is no longer shown."""
         if run is None or token != run.token:
             return ClustersView(*(gr.skip() for _ in ClustersView._fields))
-        side, (h, w) = drawing.cell_side(run.seen.grid), run.seen.grid
-        patch = self._service.patch_at(run.seen, *inside(*point_of(event), (h * side, w * side)))
+        side, (h, w) = drawing.cell_side(run.key.grid), run.key.grid
+        patch = self._service.patch_at(run.key, *inside(*point_of(event), (h * side, w * side)))
         found = clusters_of(self._service, run, path)
         return _view(found, int(found.after[patch]), patch)
 

@@ -43,14 +43,14 @@ NONE = "\u2013"
 """Dash shown for a missing number."""
 
 START = hint(
-    "The picture and words of your result, divided by each step from CLIP to CLIPtrase, then by every other method, "
+    "The picture and words of your result, segmented by each step from CLIP to CLIPtrase, then by every other method, "
     "in the same colours."
 )
 EMPTY = hint("Press Compare: the results appear here.")
-STOPPED = strip("note", "Stopped.", "What was made so far is kept; the next time goes on from there.")
+STOPPED = strip("note", "Stopped.", "Finished results are cached; the next run continues from there.")
 GROUND_TRUTH_TEXT = hint(
     "A palette or grey PNG in the picture's size. Each pixel holds the number of its class: 0 for the first of your "
-    "words, 1 for the second, and so on; 255 does not count."
+    "words, 1 for the second, and so on; 255 is ignored."
 )
 
 Pair = tuple[Variant, SegmentView]
@@ -63,8 +63,8 @@ def progress(done: int, count: int, title: str) -> str:
 
 def news(pairs: Sequence[Pair]) -> str:
     """Return HTML: numbers of computed and cached results, and their durations."""
-    kept = sum(view.kept for _, view in pairs)
-    spent = sum(cost(view) for _, view in pairs if not view.kept)
+    kept = sum(view.cached for _, view in pairs)
+    spent = sum(cost(view) for _, view in pairs if not view.cached)
     made = len(pairs) - kept
     parts = ["The picture was <b>not encoded again</b>"]
     if kept:
@@ -173,7 +173,7 @@ def _bold(text: str, yes: bool) -> str:
 OPACITY = 0.6
 THUMBNAIL = 480
 """Long side of a gallery picture in pixels."""
-TELL_EVERY = 0.3
+REPORT_EVERY = 0.3
 """Seconds between two progress updates."""
 
 Pairs = list[tuple[Variant, SegmentView]]
@@ -235,12 +235,12 @@ class CompareHandlers:
         pairs: Pairs = []
         painted: list[tuple[drawing.Picture, str]] = []
         made = variant_views(self._service, path, comparison)
-        told = 0.0
+        reported = 0.0
         for done, variant in enumerate(comparison.variants):
-            if time.monotonic() - told > TELL_EVERY:
-                told = time.monotonic()
-                said = progress(done, len(comparison.variants), variant.title)
-                yield unchanged._replace(news=said, gallery=_gallery(painted), found=hidden, comparison=None)
+            if time.monotonic() - reported > REPORT_EVERY:
+                reported = time.monotonic()
+                message = progress(done, len(comparison.variants), variant.title)
+                yield unchanged._replace(news=message, gallery=_gallery(painted), found=hidden, comparison=None)
             _, view = next(made)
             painted.append((_painted(view, colours, small), variant.title))
             pairs.append((variant, view))

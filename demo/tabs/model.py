@@ -27,8 +27,8 @@ EMBEDDED_LIMITS = (
     "It is small (15 MB) and reads photographs of everyday things, with English words. ViT-B-16:openai is better."
 )
 STOPPED = strip("note", "Stopped.", "Nothing was changed.")
-NOTHING_RUNS = hint("The model is being loaded; what runs is listed here then.")
-NO_INPUT = hint("Choose a picture to see exactly what the model is given of it.")
+NOTHING_RUNS = hint("The model is being loaded; its details then appear here.")
+NO_INPUT = hint("Choose a picture to see the exact model input.")
 
 
 def banner(status: Status, chosen: ModelFacts | None = None) -> str:
@@ -75,7 +75,7 @@ def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
     """Return (label, key) of each offered model."""
     found = []
     for entry in offered:
-        here = {True: " · here", False: " · not here yet", None: ""}[entry.here]
+        here = {True: " · here", False: " · not downloaded", None: ""}[entry.here]
         found.append((f"{entry.key} · {entry.megabytes} MB · {entry.remark}{here}", entry.key))
     return found
 
@@ -87,7 +87,7 @@ def loading(key: str, share: float, text: str) -> str:
 
 def loaded(facts: ModelFacts) -> str:
     """Return HTML: message that this visitor now uses a model."""
-    return strip("calm", f"{facts.key} is in use.", "What is on the page is made anew with it.")
+    return strip("calm", f"{facts.key} is in use.", "The result is computed again with it.")
 
 
 def input_sheet(given: ModelInput) -> str:
@@ -191,7 +191,7 @@ class ModelHandlers:
         unchanged = LoadView(*(gr.skip() for _ in LoadView._fields))
         try:
             key = yield from followed(
-                lambda tell: self._holder.load(request, tell),
+                lambda progress: self._holder.load(request, progress),
                 lambda share, text: unchanged._replace(news=loading(request.strip(), share, text)),
             )
         except Exception:
@@ -218,7 +218,7 @@ class ModelHandlers:
         try:
             yield busy._replace(banner=loading(key, 0.0, "asking the model hub"))
             loaded = yield from followed(
-                lambda tell: self._holder.load(key, tell),
+                lambda progress: self._holder.load(key, progress),
                 lambda share, text: busy._replace(banner=loading(key, share, text)),
             )
         except Exception:
@@ -283,10 +283,10 @@ def draw_head(banner: str) -> Head:
     """
     with gr.Row(elem_id="head"):
         gr.HTML(TITLE_HTML, padding=False, elem_id="title")
-        said = gr.HTML(banner, padding=False, elem_id="banner")
+        message = gr.HTML(banner, padding=False, elem_id="banner")
         offer = gr.Button("", visible=False, variant="primary", size="sm", elem_id="head-load", scale=0, min_width=230)
         stop = gr.Button("Stop", visible=False, size="sm", elem_id="head-stop", scale=0, min_width=90)
-    return Head(said, offer, stop, gr.State(None))
+    return Head(message, offer, stop, gr.State(None))
 
 
 def wire_head(head: Head, handlers: ModelHandlers) -> None:
@@ -336,7 +336,7 @@ def draw(banner: gr.HTML, model: gr.State) -> Model:
         stop = gr.Button("Stop", elem_id="model-stop", scale=1, min_width=70)
     news = gr.HTML("", padding=False, elem_id="model-news")
     facts = gr.HTML(NOTHING_RUNS, padding=False, elem_id="model-facts")
-    pixels = shown("What the model sees, patch by patch", "model-pixels", "png", height=360)
+    pixels = shown("The model input, patch by patch", "model-pixels", "png", height=360)
     sizes = gr.HTML(NO_INPUT, padding=False, elem_id="model-sizes")
     return Model(choice, load, stop, news, facts, pixels, sizes, banner, model)
 

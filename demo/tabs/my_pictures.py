@@ -72,8 +72,8 @@ class MyPicturesHandlers:
             path.unlink(missing_ok=True)
             if path.parent != home and not any(path.parent.iterdir()):
                 path.parent.rmdir()
-        said = hint(deleted(len(mine), shared, made))
-        return *DeletedView(said, None, None), *self._no_result
+        message = hint(deleted(len(mine), shared, made))
+        return *DeletedView(message, None, None), *self._no_result
 
 
 @dataclass(frozen=True)

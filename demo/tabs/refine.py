@@ -35,7 +35,7 @@ from demo.tabs.common import (
 
 START = hint(
     "Classes come from patches of many pixels, so their boundaries are coarse. A refiner moves them to where things "
-    "end. SAM, Segment Anything, is a model that cuts out whatever one points at, without knowing what it is."
+    "end. SAM, Segment Anything, is a model that segments the thing at a point, without knowing its class."
 )
 DOWNLOAD = "Download the refined result (zip)"
 EMPTY = hint("Press Refine: the result appears here.")
@@ -47,13 +47,11 @@ KEY = (
     "<span>Numbers: the components below.</span></p>"
 )
 COMPONENTS_INFO = (
-    "A tick takes SAM's mask, without one the component stays as it was; edges, where chosen, come after. "
-    "Applies at once; SAM is not asked again."
+    "Ticked components use SAM's mask, others stay as they were; edges, if chosen, are refined afterwards. "
+    "Applies at once; SAM does not run again."
 )
 NO_COMPONENTS = {
-    "everything": hint(
-        "In this mode SAM is not asked about components: each of its masks takes its most frequent class."
-    ),
+    "everything": hint("This mode has no components: each of SAM's masks takes its most frequent class."),
     "edges": hint("This refiner does not work by components."),
 }
 _MODES = {
@@ -73,7 +71,7 @@ def refiners(here: Mapping[str, bool]) -> list[tuple[str, str]]:
     found = []
     for name, megabytes, remark in REFINERS:
         size = f" · {megabytes} MB" if megabytes else ""
-        known = {True: "", False: " · not here yet", None: ""}[here.get(name)]
+        known = {True: "", False: " · not downloaded", None: ""}[here.get(name)]
         found.append((f"{name} · {remark}{size}{known}", name))
     return found
 
@@ -96,8 +94,8 @@ def fetched(name: str) -> str:
 def news(better: RefinedView) -> str:
     """Return HTML: refiner, duration, and number of components with a new mask."""
     components = better.refined.report.components
-    parts = ["the whole result was <b>reused</b>"] if better.after.kept else []
-    if not better.after.kept:
+    parts = ["the whole result was <b>reused</b>"] if better.after.cached else []
+    if not better.after.cached:
         parts = [f"{html.escape(better.request.refiner)} took {seconds(better.refined.timings['refine'])}"]
     if components:
         accepted = sum(component.accepted for component in components)
@@ -136,7 +134,7 @@ def component_table(better: RefinedView) -> str:
     components = better.refined.report.components
     if not components:
         mode = "edges" if better.request.refiner == "edges" else better.request.mode
-        return NO_COMPONENTS.get(mode, hint("No component is large enough to be asked about; nothing was changed."))
+        return NO_COMPONENTS.get(mode, hint("No component is large enough for SAM; nothing was changed."))
     colours, size = _colours(better), better.refined.labels.size
     rows = "".join(
         f'<tr><td>{swatch(colours[component.class_name])}</td><th scope="row" data-value="{number}">{number}</th>'
@@ -240,8 +238,8 @@ class RefineHandlers:
         name = one_of("refiner", refiner, NAMES)
         try:
             yield from followed(
-                lambda tell: fetch(name, tell),
-                lambda share, said: working(f"Fetching {name}", share, said),
+                lambda progress: fetch(name, progress),
+                lambda share, message: working(f"Fetching {name}", share, message),
             )
         except Exception:
             yield ""
@@ -264,8 +262,8 @@ class RefineHandlers:
         hidden = RefineView(gr.skip(), gr.Column(visible=False), gr.CheckboxGroup(visible=False), "")
         try:
             better: RefinedView = yield from followed(
-                lambda tell: self._service.refine(request, path, tell),
-                lambda share, said: (*hidden._replace(news=working(f"{name}:", share, said)), *NOTHING),
+                lambda progress: self._service.refine(request, path, progress),
+                lambda share, message: (*hidden._replace(news=working(f"{name}:", share, message)), *NOTHING),
             )
         except Exception:
             yield (*hidden._replace(news=EMPTY), *NOTHING)
@@ -302,7 +300,7 @@ class RefineHandlers:
         if refinement is None:
             raise UserError("There is no refined result yet. Press Refine first.")
         yield from downloaded(
-            lambda tell: bundle(self._service, Shown(refinement.run, refinement), path, tell), DOWNLOAD
+            lambda progress: bundle(self._service, Shown(refinement.run, refinement), path, progress), DOWNLOAD
         )
 
 
@@ -449,7 +447,7 @@ def _results() -> dict[str, Any]:
     gr.HTML(KEY, padding=False)
     caption("Pixels that each class gained and lost")
     classes = gr.HTML("", elem_id="refine-classes", padding=False)
-    caption("Components, and what became of SAM's masks")
+    caption("Components, and the use of SAM's masks")
     return {
         "slider": slider,
         "share": share,

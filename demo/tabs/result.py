@@ -33,7 +33,7 @@ from demo.tabs.common import PRIVATE, QUIET, Shared, fetch_file, hidden_text, ou
 
 NOTES_SHOWN = 5
 
-MOST_SAID = 5
+MOST_NAMED = 5
 """Maximum number of classes in the line above the result."""
 
 DOWNLOAD = "Download"
@@ -72,7 +72,7 @@ def legend_table(view: SegmentView) -> str:
 def done(view: SegmentView) -> str:
     """Return HTML: the result in one line, with advice for a better result or the duration."""
     took = sum(value for stage, value in view.result.timings.items() if not (view.reused and stage in _ENCODING))
-    cost = "Instant (cached)." if view.kept else f"{seconds(took)}."
+    cost = "Instant (cached)." if view.cached else f"{seconds(took)}."
     advice = one_class(view)
     by = f"Done by {view.run.request.other_method}:" if view.run.request.other_method else "Done:"
     return strip("note" if advice else "calm", by, f"{shares(view)}. {advice or cost}")
@@ -80,7 +80,7 @@ def done(view: SegmentView) -> str:
 
 def shares(view: SegmentView) -> str:
     """Return plain text: the largest classes and their shares of the picture."""
-    return some([f"{row.name} {percent(row.area, 0)}" for row in view.legend], MOST_SAID)
+    return some([f"{row.name} {percent(row.area, 0)}" for row in view.legend], MOST_NAMED)
 
 
 def failed(text: str) -> str:
@@ -114,7 +114,7 @@ def drawn(view: SegmentView) -> dict[str, Any]:
 def costs(view: SegmentView) -> str:
     """Return HTML: duration of each stage, and the cached stages."""
     took, settings = view.result.timings, view.result.settings
-    if view.kept:
+    if view.cached:
         stages = "the whole result was <b>reused</b>: nothing was computed again"
     else:
         picture = (
@@ -125,9 +125,9 @@ def costs(view: SegmentView) -> str:
         parts = (f"{name} {seconds(took[stage])}" for name, stage in _STAGES)
         stages = " · ".join((picture, *parts))
     regions = int(view.result.patch_clusters.max()) + 1
-    h, w = view.run.seen.grid
+    h, w = view.run.key.grid
     return (
-        f'<details class="facts"><summary>{html.escape(view.run.seen.model)} · {regions} regions of {h} &times; {w} '
+        f'<details class="facts"><summary>{html.escape(view.run.key.model)} · {regions} regions of {h} &times; {w} '
         f"patches</summary>{stages} · {settings['method']}, eps {settings['eps']:.3g}, "
         f"min_samples {settings['min_samples']}</details>"
     )
@@ -152,7 +152,7 @@ def absent(missing: Sequence[str], *, everything_else: bool) -> str:
     advice = (
         ""
         if everything_else
-        else f' Tick "{core.results.EVERYTHING_ELSE}" so that what is no class is painted as none.'
+        else f' Tick "{core.results.EVERYTHING_ELSE}" so that areas without a class are left unpainted.'
     )
     return strip("note", "Probably not in this picture", f"or not known to this model: {names}.{advice}")
 
@@ -261,7 +261,7 @@ class SegmentHandlers:
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         name, what = one_of("format", choice, tuple(FORMATS)), shown_of(run, shown)
-        yield from downloaded(lambda tell: bundle(self._service, what, path, tell, choice=name), DOWNLOAD)
+        yield from downloaded(lambda progress: bundle(self._service, what, path, progress, choice=name), DOWNLOAD)
 
     @plainly
     def figure(
@@ -300,7 +300,7 @@ class SegmentHandlers:
         """Handle the choice of a patch (row, column) in the lens, like a click on its centre."""
         if run is None or token != run.token:
             return gr.skip()
-        (row, column), (h, w) = point_of(event), run.seen.grid
+        (row, column), (h, w) = point_of(event), run.key.grid
         height, width = self._service.again(run, path).shown.shape[:2]
         x, y = inside((column + 0.5) * width / w, (row + 0.5) * height / h, (height, width))
         return point_facts(point_at(self._service, run, path, x, y, shown_of(run, shown)))
@@ -328,7 +328,7 @@ class SegmentHandlers:
             **spots_of(self._service, view.run, path),
             "token": view.run.token,
             "words": view.run.request.words,
-            "grid": list(view.run.seen.grid),
+            "grid": list(view.run.key.grid),
             "picture": picture_url(view.shown),
         }
 

@@ -49,7 +49,7 @@ def step(handlers, run, photo, row=ROW, column=COLUMN, **changes):
 
 
 def look(service, run, photo, **options):
-    return service.patch_attention(run.seen, photo, ROW, COLUMN, **options)
+    return service.patch_attention(run.key, photo, ROW, COLUMN, **options)
 
 
 def same(first, second):
@@ -61,7 +61,7 @@ def unchanged(view):
 
 
 def test_click_and_numbers_show_the_same_patch(handlers, run, photo):
-    side = drawing.cell_side(run.seen.grid)
+    side = drawing.cell_side(run.key.grid)
     point = Click([(COLUMN + 0.5) * side, (ROW + 0.5) * side])
     clicked = handlers.click(run, run.token, photo, point, *FIELDS.values())
     stepped = step(handlers, run, photo)
@@ -77,7 +77,7 @@ def test_arrows_go_to_the_neighbour(handlers, run, photo, by, place):
 
 
 def test_arrows_stop_at_the_edge(handlers, run, photo):
-    h, w = run.seen.grid
+    h, w = run.key.grid
     assert handlers.move(run, photo, 0, 0, *FIELDS.values(), by=(-1, 0)).row == 0
     assert handlers.move(run, photo, h - 1, w - 1, *FIELDS.values(), by=(0, 1)).column == w - 1
 
@@ -92,9 +92,9 @@ def test_every_map_is_a_share_of_its_row_in_multiples_of_an_even_one(service, ru
 
 def test_who_looks_at_a_patch_is_its_column(service, run, photo):
     incoming = look(service, run, photo, direction=INCOMING)
-    h, w = run.seen.grid
+    h, w = run.key.grid
     for row, column in ((0, 0), (2, 7), (h - 1, w - 1)):
-        other = service.patch_attention(run.seen, photo, row, column)
+        other = service.patch_attention(run.key, photo, row, column)
         assert incoming.attention[row, column] == pytest.approx(other.attention[ROW, COLUMN])
         assert incoming.even[0][row, column] == pytest.approx(other.even[0][ROW, COLUMN], rel=1e-4)
     assert incoming.received[0] == pytest.approx(float(incoming.even[0].mean()), rel=1e-5)
@@ -104,7 +104,7 @@ def test_who_looks_at_a_patch_is_its_column(service, run, photo):
 def test_recovery_takes_attention_from_global_patches(service):
     """The paper's claim, on the embedded model: for the average patch of the layer that is clustered."""
     for example in read_examples():
-        seen = service.segment(str(example.path), SegmentRequest("dog; road")).run.seen
+        seen = service.segment(str(example.path), SegmentRequest("dog; road")).run.key
         before, after = service.matrix(seen, str(example.path)).numbers
         assert before.on_global > 3 * after.on_global, example.name
 
@@ -130,7 +130,7 @@ def test_cls_and_matrix_have_views_of_their_own(handlers, run, photo):
     cls, matrix = (step(handlers, run, photo, subject=subject) for subject in ("cls", "matrix"))
     assert "[CLS]" in cls.patch_facts
     assert cls.before.shape == cls.patches.shape
-    count = run.seen.grid[0] * run.seen.grid[1]
+    count = run.key.grid[0] * run.key.grid[1]
     assert matrix.before.shape[0] == matrix.before.shape[1]
     assert matrix.before.shape[0] % count == 0
     assert "an average patch" in matrix.patch_facts
@@ -138,7 +138,7 @@ def test_cls_and_matrix_have_views_of_their_own(handlers, run, photo):
 
 
 def test_the_cls_map_is_row_zero(service, run, photo):
-    found = service.cls_attention(run.seen, photo, 11)
+    found = service.cls_attention(run.key, photo, 11)
     maps = service.holder.segmenter(None).capture(photo).maps(11)
     np.testing.assert_allclose(found.attention, maps.cls_attention.numpy(), rtol=1e-5)
     assert found.patch is None
@@ -147,7 +147,7 @@ def test_the_cls_map_is_row_zero(service, run, photo):
 
 def test_the_depth_figure_marks_the_layer_and_is_computed_once(handlers, service, run, photo, monkeypatch):
     first = step(handlers, run, photo, layer=4).depth
-    assert first.count("<li") == run.seen.layers
+    assert first.count("<li") == run.key.layers
     assert first.count("aria-current=true") == 1
     monkeypatch.setattr("cliptrase_core.inspection.capture.Capture.depth", None)
     assert step(handlers, run, photo, layer=5).depth != first
@@ -201,16 +201,16 @@ def test_what_belongs_to_an_older_picture_is_ignored_or_refused(handlers, run, p
 
 def test_opening_the_tab_shows_the_most_telling_patch_and_offers_layers_and_heads(handlers, run, photo):
     view = handlers.refresh(run, None, photo)
-    assert view.inspected == run.seen
+    assert view.inspected == run.key
     start = lens_value(handlers._service, run, photo)["start"]
     assert (view.row._constructor_args[0]["value"], view.column._constructor_args[0]["value"]) == divmod(
-        start, run.seen.grid[1]
+        start, run.key.grid[1]
     )
     for name in ("before", "after", "difference", "affinity"):  # no blank frames
         assert getattr(view, name) is not None
-    assert len(view.head._constructor_args[0]["choices"]) == run.seen.heads + 1
-    assert unchanged(handlers.refresh(run, run.seen, photo))
-    assert handlers.refresh(None, run.seen, photo).before is None
+    assert len(view.head._constructor_args[0]["choices"]) == run.key.heads + 1
+    assert unchanged(handlers.refresh(run, run.key, photo))
+    assert handlers.refresh(None, run.key, photo).before is None
 
 
 PICTURE = np.full((2 * 16, 3 * 16, 3), 90, dtype=np.uint8)

@@ -202,7 +202,7 @@ def test_a_picture_that_goes_meanwhile_is_one_line(service, home, five):
     batch = prepared(added(Batch(str(home / "out")), five[:2], 20)[0], REQUEST)
     Path(five[0]).unlink()
     item = segmented(service, batch, 0)
-    assert (item.state, "no longer here" in item.said) == (FAILED, True)
+    assert (item.state, "no longer here" in item.message) == (FAILED, True)
     assert segmented(service, batch, 1).state == DONE
 
 

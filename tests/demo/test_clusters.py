@@ -68,7 +68,7 @@ def test_the_tab_shows_what_the_result_says(service, path, run):
     result = service.again(run, path).result
     np.testing.assert_array_equal(found.after.ravel(), result.patch_clusters)
     bare = dataclasses.replace(run.request, denoise="none")
-    plain = service.again(Run(run.seen, bare), path).result
+    plain = service.again(Run(run.key, bare), path).result
     assert len(set(found.before.ravel()) - {-1}) == plain.patch_clusters.max() + 1
     np.testing.assert_array_equal(found.before.ravel() < 0, plain.patch_clusters < 0)
     for vote in found.votes:
@@ -85,7 +85,7 @@ def test_without_denoising_nothing_has_moved(service, path, run):
 
 
 def test_a_click_and_the_list_choose_the_same_region(service, path, run):
-    handlers, side = ClustersHandlers(service), drawing.cell_side(run.seen.grid)
+    handlers, side = ClustersHandlers(service), drawing.cell_side(run.key.grid)
     found = clusters_of(service, run, path)
     row, column = np.argwhere(found.after == 1)[0].tolist()
     clicked = handlers.click(run, run.token, path, Click([(column + 0.5) * side, (row + 0.5) * side]))

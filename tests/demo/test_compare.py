@@ -89,7 +89,7 @@ def test_the_picture_is_never_encoded_again_and_results_are_kept(service, horses
     first = [cut.result.labels for _, cut in variant_views(service, None, comparison)]
     monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
     again = list(variant_views(service, None, comparison))
-    assert all(cut.kept for _, cut in again)
+    assert all(cut.cached for _, cut in again)
     for before, (_, after) in zip(first, again, strict=True):
         np.testing.assert_array_equal(before, after.result.labels)
     assert len({labels.tobytes() for labels in first}) > 1

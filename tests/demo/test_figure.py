@@ -41,7 +41,7 @@ def test_every_figure_is_a_file_of_its_kind(service, run, kind, start):
 def test_the_table_holds_each_patch_s_own_numbers(service, run, layer):
     name, content = figure_file(service, run, PATH, "csv", layer=layer)
     rows = list(csv.DictReader(io.StringIO(content.decode())))
-    (h, w), maps = run.seen.grid, service.maps(run.seen, PATH, layer)
+    (h, w), maps = run.key.grid, service.maps(run.key, PATH, layer)
     assert len(rows) == h * w
     before = measure_patches(maps.attention, maps.global_patches, maps.grid)
     for i in (0, w + 3, h * w - 1):

@@ -116,7 +116,7 @@ def test_what_the_refine_tab_made_is_what_is_shown_and_keeps_the_fixes(handlers,
 def test_what_belongs_to_another_result_is_ignored(handlers, cows):
     event = SimpleNamespace(_data={"of": "another", "seq": 1, "fix": CLICK})
     assert all(map(skipped, next(handlers.change(cows.run, COWS, None, *REFINING, event))))
-    elsewhere = replace(cows.run, seen=replace(cows.run.seen, picture="another"))
+    elsewhere = replace(cows.run, key=replace(cows.run.key, picture="another"))
     stale = Shown(elsewhere, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
     assert change(handlers, cows, stale, fix=STROKE)[-1].result["fixes"] == 1
 

@@ -83,7 +83,7 @@ def test_codes_are_half_a_step_of_the_root_away_at_most(row):
 
 
 def test_the_value_is_plain_json_of_the_size_that_was_planned(value, run):
-    count = run.seen.grid[0] * run.seen.grid[1]
+    count = run.key.grid[0] * run.key.grid[1]
     maps = sum(len(part["codes"]) for part in value["maps"].values())
     assert maps == pytest.approx(3 * count**2 * 4 / 3, rel=0.01)
     assert len(json.dumps(value)) < maps + 600_000
@@ -98,9 +98,9 @@ def test_the_value_is_plain_json_of_the_size_that_was_planned(value, run):
 
 @pytest.mark.parametrize(("layer", "head"), [(None, None), (1, None), (12, 2), (6, 1)])
 def test_numbers_and_maps_are_the_core_s_to_one_percent(service, run, path, layer, head):
-    value, maps = lens_value(service, run, path, layer, head=head), service.maps(run.seen, path, layer, head=head)
+    value, maps = lens_value(service, run, path, layer, head=head), service.maps(run.key, path, layer, head=head)
     assert (value["layer"], value["head"]) == (maps.layer, maps.head)
-    h, w = run.seen.grid
+    h, w = run.key.grid
     for name, matrix in (("before", maps.attention), ("after", maps.recovered)):
         shares, sent = patch_shares(matrix[1:, 1:]), decoded(value["maps"][name], h * w)
         for patch in (0, value["start"], h * w - 1):
@@ -127,7 +127,7 @@ def test_clusters_are_the_result_s_and_start_is_inside_one(service, run, path, v
 
 
 def test_a_large_grid_sends_rows_on_request_and_they_are_the_same(service, run, path, value, monkeypatch):
-    count = run.seen.grid[0] * run.seen.grid[1]
+    count = run.key.grid[0] * run.key.grid[1]
     monkeypatch.setattr(value_of, "MOST_SENT", count - 1)
     large = lens_value(service, run, path)
     assert large["maps"] is None

@@ -186,8 +186,7 @@ def test_two_visitors_with_different_models_get_their_own_answers(fake_hub, phot
             np.testing.assert_allclose(result.confidence, expected.confidence, atol=1e-5)
     assert np.abs(answers["one"][0].confidence - answers["two"][0].confidence).max() > 0.01
     assert (
-        service.segment(photo, SegmentRequest("cat; dog")).run.seen.model_id
-        == service.holder.segmenter("nano").model_id
+        service.segment(photo, SegmentRequest("cat; dog")).run.key.model_id == service.holder.segmenter("nano").model_id
     )
 
 
@@ -245,9 +244,9 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
     fake_hub.released.set()
     until(lambda: not service.status().busy)
     assert (service.status().name, service.status().pretrained, service.status().notice) == ("tiny", "one", None)
-    assert service.again(first.run, photo).run.seen.model == "nano"
+    assert service.again(first.run, photo).run.key.model == "nano"
     assert (
-        service.segment(photo, SegmentRequest("cat; dog")).run.seen.model_id
+        service.segment(photo, SegmentRequest("cat; dog")).run.key.model_id
         == service.holder.segmenter("tiny:one").model_id
     )
     assert service.holder.segmenter("nano").info.name == "nano"
@@ -256,10 +255,10 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
 USES = {
     "again": lambda service, run, path: service.again(run, path),
     "point": lambda service, run, path: point_at(service, run, path, 3, 3),
-    "patch": lambda service, run, path: service.patch_attention(run.seen, path, 1, 2),
-    "[CLS]": lambda service, run, path: service.cls_attention(run.seen, path),
-    "matrix": lambda service, run, path: service.matrix(run.seen, path),
-    "layers": lambda service, run, path: service.depth(run.seen, path),
+    "patch": lambda service, run, path: service.patch_attention(run.key, path, 1, 2),
+    "[CLS]": lambda service, run, path: service.cls_attention(run.key, path),
+    "matrix": lambda service, run, path: service.matrix(run.key, path),
+    "layers": lambda service, run, path: service.depth(run.key, path),
     "clusters": lambda service, run, path: clusters_of(service, run, path),
     "comparison": lambda service, run, path: list(
         variant_views(service, path, Comparison(run, variants(run.request, ("clip",))))
@@ -289,8 +288,8 @@ def test_a_result_outlives_the_arrival_of_another_model(use, switched, photo):
     service.holder._take(Segmenter.from_open_clip(tiny_clip()), None)
     assert service.holder.segmenter().info.name == "given"
     assert use(service, run, photo) is not None
-    assert service.again(run, photo).run.seen.model == "nano"
-    assert service.segment(photo, SegmentRequest("cat; dog")).run.seen.model == "given:given"
+    assert service.again(run, photo).run.key.model == "nano"
+    assert service.segment(photo, SegmentRequest("cat; dog")).run.key.model == "given:given"
 
 
 def test_a_visitor_s_choice_outlives_the_switch(fake_hub):
@@ -454,7 +453,7 @@ def test_a_chosen_model_makes_the_result(fake_hub, photo):
     service = Service(Settings(model="nano", device="cpu"))
     key = service.holder.load("tiny:one", quiet)
     view = SegmentHandlers(service).segment(photo, "cat; dog", *FIELDS, key)
-    assert view.run.seen.model_id == service.holder.segmenter("tiny:one").model_id
+    assert view.run.key.model_id == service.holder.segmenter("tiny:one").model_id
 
 
 # --- too large ---

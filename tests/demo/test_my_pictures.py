@@ -116,18 +116,18 @@ def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
     asked = SegmentRequest("dog; road")
     for path in (first, second):
         run = service.segment(path, asked).run
-        service.patch_attention(run.seen, path, 0, 0)
-        service.matrix(run.seen, path)
-        service.depth(run.seen, path)
+        service.patch_attention(run.key, path, 0, 0)
+        service.matrix(run.key, path)
+        service.depth(run.key, path)
         service.refine(Refinement(run, "sam-nano", "prompts"), path)
         service.shown(Shown(run, fixes=(Fix(((0.5, 0.5),), "road", radius=0.1),)), path)
     stores = [store for store in vars(service).values() if isinstance(store, LRUCache)]
-    stores.append(service._pictures._kept)
+    stores.append(service._pictures._cached)
     assert all(len(store) >= 2 for store in stores)
     count = sum(map(len, stores))
     forgotten = service.forget([first, str(tmp_path / "never there")])
     assert count == 2 * forgotten == 2 * sum(map(len, stores))
-    assert service.segment(second, asked).kept
+    assert service.segment(second, asked).cached
     again = service.segment(first, asked)
     assert not again.reused
     assert isinstance(again.run, Run)

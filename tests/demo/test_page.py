@@ -109,7 +109,7 @@ def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
     second = cut(handlers, photo, "third thing; fourth thing")
     assert len(calls) <= 1
     assert "reused" in second.costs
-    assert first.run.seen == second.run.seen
+    assert first.run.key == second.run.key
     assert first.token != second.token
 
 
@@ -234,7 +234,7 @@ def test_a_point_says_what_is_there_and_what_came_second(handlers, photo):
 
 def test_a_patch_of_the_lens_is_asked_like_a_click_on_its_middle(handlers, photo):
     view = cut(handlers, photo)
-    (h, w), (rows, columns) = shape(view), view.run.seen.grid
+    (h, w), (rows, columns) = shape(view), view.run.key.grid
     clicked = handlers.point(view.run, view.token, photo, Click([(2 + 0.5) * w / columns, (1 + 0.5) * h / rows]))
     assert handlers.patch(view.run, view.token, photo, Click([1, 2])) == clicked
     assert handlers.patch(view.run, "another result", photo, Click([1, 2])) == gr.skip()

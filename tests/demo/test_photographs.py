@@ -108,7 +108,7 @@ def test_everything_that_the_page_shows_is_made_at_display_size_and_once(service
         compare.pair(views[-1].comparison, photo, *pair, None)
     list(compare.compare(run, photo, "cup; spoon"))
     assert labellings(counted) == made, "Compare shows what it has"
-    service.patch_attention(run.seen, photo, 3, 4)
+    service.patch_attention(run.key, photo, 3, 4)
     ModelHandlers(service).show_input(photo, "auto", "auto", None)
     assert counted["_read_pil"] == counted["run"] == 1, "nothing is read or encoded twice"
 
@@ -121,7 +121,7 @@ def test_what_is_kept_of_a_photograph_is_small(service, photo):
     assert len(results) >= 11
     assert all(packed.labels.size == SHOWN and packed.nbytes < 2.2 * pixels for packed in results)
     assert sum(packed.nbytes for packed in results) < settings.CACHED_RESULT_BYTES / 2
-    (entry,) = [entry for _, entry in service._pictures._kept.items()]
+    (entry,) = [entry for _, entry in service._pictures._cached.items()]
     held = (entry.pixels, entry.shown, entry.patches, entry.encoding.model_input)
     assert max(max(part.shape) for part in held) <= LONGEST_SHOWN, "the whole photograph is not held"
     behind = [memoryview(part if part.base is None else part.base).nbytes for part in held]
@@ -159,7 +159,7 @@ def test_a_click_on_the_shown_picture_means_the_same_place_of_the_photograph(ser
     assert abs((point.row + 0.5) / HEIGHT - (y + 0.5) / SHOWN[0]) < 1 / SHOWN[0]
     assert abs((point.column + 0.5) / WIDTH - (x + 0.5) / SHOWN[1]) < 1 / SHOWN[1]
     own = service.holder.segmenter(None)
-    h, w = run.seen.grid
+    h, w = run.key.grid
     expected = own.scores(own.encode(photo), WORDS).of_patch(point.row * h // HEIGHT, point.column * w // WIDTH)
     assert [one.name for one in point.candidates] == [one.name for one in expected]
     assert point.candidates[0].probability == pytest.approx(expected[0].probability, abs=1e-5)
@@ -307,7 +307,7 @@ def test_pictures_that_fit_a_screen_are_labelled_as_they_are(service, tmp_path, 
         exact = own.segment(own.encode(path), WORDS)
         for name in ("labels", "regions", "confidence"):
             np.testing.assert_array_equal(getattr(cut.result, name), getattr(exact, name))
-        assert service.segment(path, SegmentRequest(WORDS), full=True).kept, "and not divided twice"
+        assert service.segment(path, SegmentRequest(WORDS), full=True).cached, "and not divided twice"
 
 
 @pytest.mark.parametrize("preset", ["paper-224", "paper-336"])
@@ -322,7 +322,7 @@ def test_the_papers_presets_are_exact_on_photographs(service, photo, preset):
 def test_fifty_megapixels_are_read_at_a_reduced_size_and_labelled_in_full(service, tmp_path, counted):
     path = str(photograph(tmp_path / "large.jpg", 2, MEGAPIXELS_50, quality=70))
     cut = service.segment(path, SegmentRequest("cup; table"))
-    (_, entry), *_ = service._pictures._kept.items()
+    (_, entry), *_ = service._pictures._cached.items()
     assert entry.encoding.frame.original == entry.encoding.frame.labels == MEGAPIXELS_50
     assert cut.result.size == SHOWN
     assert not entry.complete
@@ -351,7 +351,7 @@ def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service
     with pytest.raises((UserError, gr.Error), match=r"3000 x 4000 pixels take about 0.[46] GB.*smaller copy"):
         ways[way]()
     assert labellings(counted) == {SHOWN: 1}
-    assert service.segment(photo, SegmentRequest("cat; wall")).kept, "the page still shows it"
+    assert service.segment(photo, SegmentRequest("cat; wall")).cached, "the page still shows it"
 
 
 def test_a_file_that_changed_is_read_again(tmp_path):

@@ -168,7 +168,7 @@ def test_what_can_be_fetched_is_offered_with_its_size(handlers, missing):
     assert offer.fetch.visible is True
     assert offer.fetch.value == "Fetch vit_b (375 MB)"
     assert offer.mode.visible is True
-    assert [("not here yet" in label) for label, _ in offer.refiner.choices] == [False] * 3 + [True] * 3
+    assert [("not downloaded" in label) for label, _ in offer.refiner.choices] == [False] * 3 + [True] * 3
     edges = handlers.offer("edges")
     assert (edges.fetch.visible, edges.mode.visible) == (False, False)
 
@@ -358,4 +358,4 @@ def test_refining_never_encodes_the_picture_again(service, horses, monkeypatch):
     monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
     fresh = service.refine(Refinement(horses.run, "edges", "prompts"), HORSES)
     assert fresh.refined.class_names == horses.result.class_names
-    assert service.refine(Refinement(horses.run, "edges", "prompts"), HORSES).after.kept
+    assert service.refine(Refinement(horses.run, "edges", "prompts"), HORSES).after.cached

@@ -28,9 +28,9 @@ def test_every_step_shows_two_pictures_and_says_what_was_computed(service, numbe
 def test_shares_of_the_tour_are_sums_over_patches(service):
     facts = tour_step(service, 1).facts
     cut = service.segment(str(tour_example().path), SegmentRequest(tour_example().words))
-    h, w = cut.run.seen.grid
+    h, w = cut.run.key.grid
     row, column = int(POINT[0] * h), int(POINT[1] * w)
-    look = service.patch_attention(cut.run.seen, str(tour_example().path), row, column)
+    look = service.patch_attention(cut.run.key, str(tour_example().path), row, column)
     total = near = at_global = 0.0
     for i in range(h):
         for j in range(w):

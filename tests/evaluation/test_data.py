@@ -281,7 +281,7 @@ def spoil(root: Path, what: str) -> None:
         ("unknown numbers", r"expected 0 to 19, 255 \(ignored\), got also 77"),
         ("a mask in colours", r"one in colours \(RGB\)"),
         ("16 bits", "got also 40000"),
-        ("a cut picture", "damaged, cut short"),
+        ("a cut picture", "damaged, truncated"),
         ("a bomb", "at most"),
     ],
 )

@@ -231,7 +231,7 @@ def test_a_run_in_which_nothing_counts_says_so_by_its_exit_code_and_still_report
     mask[:, :20] = 3  # outside the crop
     write_mask(tmp_path / VOC[1] / "a.png", mask)
     evaluate(tmp_path, "--setting", "voc20", "--data", folder, code=2)
-    assert "no pixel counts" in capsys.readouterr().err
+    assert "no figures" in capsys.readouterr().err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert set(values(report).values()) == {None}
 

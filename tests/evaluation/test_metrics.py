@@ -91,11 +91,11 @@ def test_the_matrix_is_that_of_a_loop_and_matrices_add_up():
 
 
 @pytest.mark.parametrize("shift", [5, -2])
-@pytest.mark.parametrize("which", ["truth", "labels"])
+@pytest.mark.parametrize("which", ["ground_truth", "labels"])
 def test_classes_out_of_range_are_refused(which, shift):
-    maps = {"truth": np.zeros((2, 2), int), "labels": np.zeros((2, 2), int)}
+    maps = {"ground_truth": np.zeros((2, 2), int), "labels": np.zeros((2, 2), int)}
     maps[which][0, 0] = shift
-    with pytest.raises(InputError, match=f"{which}: expected classes 0 to 4"):
+    with pytest.raises(InputError, match=f"{which.replace('_', ' ')}: expected classes 0 to 4"):
         confusion_matrix(**maps, classes=5)
 
 

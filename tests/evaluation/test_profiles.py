@@ -248,4 +248,4 @@ def test_a_strip_that_cannot_be_seen_whole_is_a_problem_of_its_own(segmenter):
     predictor = SlidePredictor(segmenter, slide, SegmentOptions(method="naclip", templates="simple7"))
     words = parse_vocabulary("cat; dog | background: wall")
     sample = Sample("a", np.zeros((10, 90, 3), np.uint8), np.zeros((10, 90), np.int32), None, words)
-    assert "at most 4 times as long as high" in str(predictor.predict([sample])[0]())
+    assert "an aspect ratio of at most 4" in str(predictor.predict([sample])[0]())

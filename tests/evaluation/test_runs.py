@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_line_and_the_records_before_are_whole(tmp_path, monk
             close = real.close
 
         monkeypatch.setattr(ledger, "_file", Full())
-        with pytest.raises(InputError, match="expected room to write, got No space left on device"):
+        with pytest.raises(InputError, match="expected free disk space, got No space left on device"):
             ledger.append([Record("b")])
     assert list(read_ledgers(tmp_path, {"setting": "x"}, {"a": (), "b": ()})) == ["a"]
 

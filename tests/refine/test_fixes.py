@@ -239,7 +239,7 @@ def test_no_fix_changes_nothing():
         ({"radius": None, "sam": "edges"}, "sam: expected one of"),
         ({"class_name": 3}, "class: expected a name"),
         ({"from_class": 3}, "class: expected a name"),
-        ({"class_name": "a", "from_class": "b"}, "one that is not, got both"),
+        ({"class_name": "a", "from_class": "b"}, "one to remove, got both"),
     ],
 )
 def test_what_is_no_fix_is_explained(how, said):

@@ -169,7 +169,7 @@ def test_a_bad_mask_and_one_of_something_else_are_refused_and_say_why():
     assert lines[1].area == 400
     weak = answers_of(labels, {0: good, 1: labels == 1}, quality=0.3)
     assert weak.accepted == frozenset()
-    assert "rates" in reports(weak, (), ["ground", "thing"], (40, 40))[0].reason
+    assert "predicted IoU" in reports(weak, (), ["ground", "thing"], (40, 40))[0].reason
     assert reports(answers, (), ["ground", "thing"], (40, 40))[0].reason == "left out by the user"
     assert np.array_equal(merge(labels, weak, weak.accepted), labels)
 
@@ -317,9 +317,9 @@ def test_a_picture_of_another_size_is_refused(name):
 
 @pytest.mark.parametrize("name", ["none", "edges"])
 def test_what_only_sam_heeds_is_not_ignored(name):
-    with pytest.raises(InputError, match=f"mode: expected nothing: {name}"):
+    with pytest.raises(InputError, match=f"mode: expected no value: {name}"):
         load_refiner(name, mode="regions")
-    with pytest.raises(InputError, match="checkpoint: expected nothing"):
+    with pytest.raises(InputError, match="checkpoint: expected no value"):
         load_refiner(name, checkpoint="sam.pth")
     with pytest.raises(InputError, match="keep: expected nothing"):
         load_refiner(name)(result_of(halves()), painted(halves()), keep=[0])

@@ -317,7 +317,7 @@ def test_without_the_npz_labels_come_from_the_json_and_what_is_missing_is_said(t
     assert (again.regions == -1).all()
     assert (again.patch_clusters == -1).all()
     assert np.isnan(again.confidence).all()
-    with pytest.raises(InputError, match="confidence: expected numbers"):
+    with pytest.raises(InputError, match="confidence: expected a confidence map"):
         again.above(0.5)
 
 
