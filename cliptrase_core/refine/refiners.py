@@ -165,7 +165,7 @@ def _expect_nothing(name: str, **given: object) -> None:
             raise InputError(
                 explain(
                     what,
-                    expected=f"no value: {name} has none",
+                    expected=f"no value: {name} does not use it",
                     got=repr(value)[:80],
                     remedy="Leave it out, or choose a SAM.",
                 )

@@ -321,9 +321,9 @@ def test_what_only_sam_heeds_is_not_ignored(name):
         load_refiner(name, mode="regions")
     with pytest.raises(InputError, match="checkpoint: expected no value"):
         load_refiner(name, checkpoint="sam.pth")
-    with pytest.raises(InputError, match="keep: expected nothing"):
+    with pytest.raises(InputError, match="keep: expected no value"):
         load_refiner(name)(result_of(halves()), painted(halves()), keep=[0])
-    with pytest.raises(InputError, match="keep: expected nothing: everything"):
+    with pytest.raises(InputError, match="keep: expected no value: mode everything"):
         load_refiner("sam-nano", mode="everything")(result_of(halves()), painted(halves()), keep=[0])
 
 
