@@ -1,4 +1,4 @@
-"""The public calls as one small table; `python -m tests.api_schema` writes it to `tests/data/api.json` anew."""
+"""Schema of the public API; `python -m tests.api_schema` writes it to `tests/data/api.json`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SNAPSHOT = Path(__file__).parent / "data" / "api.json"
 
 
 def schema() -> dict[str, Any]:
-    """Each call's description, parameters with types and defaults, and result, as clients are told."""
+    """Return description, parameters (types, defaults) and results of each endpoint, as clients get them."""
     calls = build(Service(Settings(model="nano"))).get_api_info()["named_endpoints"]
     return {name: _plain(call) for name, call in calls.items()}
 

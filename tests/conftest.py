@@ -1,4 +1,4 @@
-"""Tiny seeded models and pictures that every test can use."""
+"""Fixtures for all tests: tiny seeded models, a picture, a running server."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ DATA = Path(__file__).parent / "data"
 def tiny_clip(
     *, quick_gelu: bool = True, dtype: torch.dtype = torch.float32, seed: int = 0, **vision: object
 ) -> nn.Module:
-    """A real open_clip CLIP, small enough for loops in Python: 3 blocks, 2 heads, 4x4 patches of 8 pixels."""
+    """Return an open_clip CLIP that is small enough for loops in Python: 3 blocks, 2 heads, 4x4 patches of 8 pixels."""
     torch.manual_seed(seed)
     vision_cfg = {"layers": 3, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32, **vision}
     text_cfg = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
     model = CLIP(16, vision_cfg, text_cfg, quick_gelu=quick_gelu).eval()
     for name, value in model.named_parameters():
-        # Initial weights are so small that every attention is flat; larger ones make a test that can fail.
+        # With the small initial weights all attention is nearly uniform, and tests of it could not fail.
         if value.ndim >= 2 and "embedding" not in name:
             nn.init.normal_(value, std=0.35)
     for block in model.visual.transformer.resblocks:
@@ -59,7 +59,7 @@ def nano() -> Segmenter:
 
 @pytest.fixture
 def picture() -> np.ndarray:
-    """48 x 64 with structure: four differently coloured quarters and noise."""
+    """A picture of 48 x 64 pixels: four quarters of different colours, with noise."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 60, (48, 64, 3))
     image[:24, :32, 0] += 150

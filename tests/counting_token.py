@@ -1,4 +1,4 @@
-"""A token that counts how often work looks at it."""
+"""A cancel token that counts its checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cliptrase_core import CancelToken
 
 
 class CountingToken(CancelToken):
-    """Counts looks, and cancels itself at one of them."""
+    """Cancel token that counts its checks and cancels itself at check number `end_at`."""
 
     def __init__(self, end_at: int | None = None) -> None:
         super().__init__()

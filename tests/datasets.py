@@ -1,4 +1,4 @@
-"""Tiny data sets in the layouts that people have on disk: seeded pictures, masks in each convention."""
+"""Tiny data sets in the usual layouts: seeded pictures, masks in each convention."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from PIL import Image
 
 SIZES = ((60, 80), (90, 64), (70, 70))
-"""(height, width): lying, standing, square."""
+"""(height, width): landscape, portrait, square."""
 
 Values = np.ndarray
 
 
 def blocks(rng: np.random.Generator, size: tuple[int, int], values: Values) -> np.ndarray:
-    """(H, W) of a few rectangles, so that masks look like masks; every value appears."""
+    """Return (H, W) with the values in a few rectangles, like a mask; every value appears."""
     out = np.full(size, values[0])
     for value in values[1:]:
         top, left = (int(rng.integers(0, side // 2)) for side in size)
         out[top : top + size[0] // 3, left : left + size[1] // 3] = value
-    out[: len(values), 0] = values  # a column that nothing hides
+    out[: len(values), 0] = values  # in the first column no rectangle hides them
     return out
 
 
@@ -31,7 +31,7 @@ def write_picture(path: Path, rng: np.random.Generator, size: tuple[int, int]) -
 
 
 def write_mask(path: Path, values: np.ndarray) -> None:
-    """8 bits where the values fit, with a palette for PNG; 16 bits for TIFF."""
+    """Write a mask: 16 bits for TIFF, else 8 bits with a palette."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".tif":
         Image.fromarray(values.astype(np.uint16)).save(path)
@@ -52,7 +52,7 @@ def write_dataset(
     names: tuple[str, ...] = ("a", "b", "c"),
     listing: Path | None = None,
 ) -> None:
-    """Three pictures with masks whose numbers come from `numbers`."""
+    """Write three pictures and their masks; `numbers` gives the values of each mask."""
     for place, (name, size) in enumerate(zip(names, SIZES, strict=True)):
         rng = np.random.default_rng(place)
         write_picture(images / f"{name}{image_end}", rng, size)
@@ -63,7 +63,7 @@ def write_dataset(
 
 
 def voc_prepared(root: Path) -> Path:
-    """VOC as the detectron2 script leaves it: classes 0 to 19, 255 for background and void alike."""
+    """Write VOC as the detectron2 script prepares it: classes 0 to 19, 255 for background and void alike."""
     home = root / "VOC2012"
     write_dataset(
         home / "images_detectron2/val",
@@ -74,7 +74,7 @@ def voc_prepared(root: Path) -> Path:
 
 
 def voc_devkit(root: Path) -> Path:
-    """VOC as it is unpacked: 0 background, 1 to 20, 255 void."""
+    """Write VOC as it is published: 0 background, 1 to 20, 255 void."""
     home = root / "VOCdevkit/VOC2012"
     write_dataset(
         home / "JPEGImages",

@@ -1,6 +1,6 @@
-"""One process of a shared evaluation of seven pictures of noise; `torchrun` starts several.
+"""One process of a distributed evaluation of seven pictures of noise; `torchrun` starts several.
 
-python -m tests.evaluation_worker REPORT [RANK]: the process of this rank is killed once another has kept a record.
+python -m tests.evaluation_worker REPORT [RANK]: the process of this rank is killed when another has written a record.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Seven:
     """Seven small pictures of noise; the fifth cannot be read.
 
     Args:
-        at: index at which `do` is called instead.
-        do: what happens there.
+        at: index of a picture; `do` is called before it is loaded.
+        do: function without arguments, or None if `at` is None.
     """
 
     keys = tuple("abcdefg")
@@ -62,7 +62,7 @@ class Seven:
 
 
 def evaluate(segmenter: Segmenter, output: Path, group: Group, source: Seven, **settings) -> Finished | None:
-    """A whole run."""
+    """Run the whole evaluation; return its result in the first process, None in the others."""
     predictor = PresetPredictor(segmenter, "auto", SegmentOptions(templates="simple7"))
     with only_writer(output, group):
         header = {**HEADER, "pictures": len(source.keys)}

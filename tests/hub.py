@@ -1,4 +1,4 @@
-"""A Hugging Face hub on the loopback: serves one file the way the hub does, and misbehaves on request."""
+"""Local replacement of the Hugging Face hub: serves one file like the hub, and simulates failures."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ NAME = "open_clip_model.safetensors"
 
 @dataclass
 class Hub:
-    """What the hub has, how it behaves, and what it was asked for.
+    """Content and behaviour of the hub, and a record of its requests.
 
     Attributes:
-        file: that every repository holds.
-        address: without a slash at the end.
-        status: what every request for a file is answered with; None sends the file.
-        code: the hub's own name of what is wrong, as its header carries it.
-        page: whether a page is sent in the place of everything, as the login of a hotel's network does.
-        silent: whether requests are taken and never answered.
-        cut: bytes after which the connection is cut; None never.
-        cuts: how many more times that happens.
+        file: the one file of every repository.
+        address: URL without a slash at the end.
+        status: HTTP status that answers every request for a file; None sends the file.
+        code: error code of the hub in the header X-Error-Code.
+        page: True to answer every request with a web page, like the login page of a hotel network.
+        silent: True to accept requests and never answer.
+        cut: bytes after which the connection is closed, while `cuts` is not 0; None means at the first block.
+        cuts: remaining number of closed connections.
         pause: seconds before each block.
-        gate: the second half waits for it.
+        gate: event that the second half of the file waits for.
         seen: "METHOD /path" of every request.
     """
 
@@ -48,17 +48,17 @@ class Hub:
     seen: list[str] = field(default_factory=list)
 
     def mend(self) -> None:
-        """Behave well from now on."""
+        """Stop simulating failures."""
         self.status, self.page, self.silent, self.cuts, self.pause = None, False, False, 0, 0.0
         self.gate.set()
 
 
 @contextmanager
 def hub_with(file: Path) -> Iterator[Hub]:
-    """A hub whose every repository holds one file, under the name that open_clip looks for first."""
+    """Run a hub with one file in every repository, under the name that open_clip requests first."""
     hub = Hub(file)
     hub.gate.set()
-    digest = hashlib.sha256(str(file).encode()).hexdigest()  # the real hub sends the content's; any 64 digits will do
+    digest = hashlib.sha256(str(file).encode()).hexdigest()  # the real hub hashes the content; any 64 digits work
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -119,7 +119,7 @@ def hub_with(file: Path) -> Iterator[Hub]:
                     self.wfile.write(block)
 
         def log_message(self, *_: object) -> None:
-            """Nothing: tests read `seen`."""
+            """Write no log: tests read `seen`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""Every method as its paper writes it, token by token in float64, sharing no code with the package."""
+"""Every method by the formulas of its paper, token by token in float64, without code of the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def softmax(scores):
 
 
 def weigh(rows, columns, scale, extra=None):
-    """softmax(scale rows columns^T + extra) as nested lists."""
+    """Return softmax(scale rows columns^T + extra), computed element by element."""
     out = []
     for i, row in enumerate(rows):
         out.append(
@@ -32,7 +32,7 @@ def weigh(rows, columns, scale, extra=None):
 
 
 def omega(grid, deviation=5.0):
-    """NACLIP's Gaussian between patches; nothing for [CLS]."""
+    """Return NACLIP's Gaussian between patches, (1+N, 1+N); 0 for [CLS]."""
     h, w = grid
     out = np.zeros((1 + h * w, 1 + h * w))
     for i in range(h * w):
@@ -43,7 +43,7 @@ def omega(grid, deviation=5.0):
 
 
 class MethodReference(Reference):
-    """Features of all tokens by any method, with its own residual or another: "patch", "none" or "cls"."""
+    """Features of all tokens by any method, with its published residual or another: "patch", "none" or "cls"."""
 
     def __init__(self, model, grid, residual=None):
         super().__init__(model)
@@ -51,7 +51,7 @@ class MethodReference(Reference):
         self.blocks = list(self.visual.transformer.resblocks)
 
     def inputs(self, pixels):
-        """Tokens that enter each block, and those that leave the last."""
+        """Return the input tokens of each block, then the output of the last block."""
         tokens = [self.embed(pixels)]
         for block in self.blocks:
             tokens.append(self.block(block, tokens[-1], self.query_key))
@@ -61,14 +61,14 @@ class MethodReference(Reference):
         return getattr(self, name)(self.inputs(pixels), *words)
 
     def heads(self, block, tokens):
-        """(q, k, v, d ** -0.5) of each head."""
+        """Return (q, k, v, d ** -0.5) of each head."""
         return [(q, k, v, len(q[0]) ** -0.5) for q, k, v in zip(*self.project(block, tokens), strict=True)]
 
     def out(self, block, mixed):
         return block.attn.out_proj(torch.cat(mixed, dim=1))
 
     def added(self, out, tokens, own):
-        """What attention gives each token, and what is added to it: its own stream, nothing, or that of [CLS]."""
+        """Return the attention output plus the residual of each token: its own stream, nothing, or that of [CLS]."""
         streams = {"patch": list(tokens), "none": [0 * row for row in tokens], "cls": [tokens[0] for _ in tokens]}
         return torch.stack([row + x for row, x in zip(out, streams[self.residual or own], strict=True)])
 
@@ -107,7 +107,7 @@ class MethodReference(Reference):
         return self.bare(inputs[-2], [weigh(q, q, s) @ v for q, _, v, s in self.last(inputs)])
 
     def own_path(self, inputs, mix):
-        """The last six blocks beside the unchanged ones: attention and residual, no MLP; [CLS] of the unchanged."""
+        """Run a separate path through the last six blocks: attention and residual, no MLP. [CLS] is the plain one."""
         first = len(self.blocks) - 6
         path = inputs[first]
         for block, tokens in list(zip(self.blocks, inputs, strict=False))[first:]:
@@ -160,7 +160,7 @@ class MethodReference(Reference):
 
 
 def pamr(maps, colours):
-    """Ten rounds of pixel-adaptive refinement of (P, H, W) maps, pixel by pixel."""
+    """Apply ten rounds of pixel-adaptive refinement (PAMR) to (P, H, W) maps, pixel by pixel."""
     _, height, width = colours.shape
     weights = {}
     for y in range(height):
@@ -176,7 +176,7 @@ def pamr(maps, colours):
             for channel in colours:
                 own = channel[y, x]
                 around = np.array([channel[place] for place in places])
-                deviation = np.std([*around, own, own], ddof=1)  # the pixel counts once for each of two dilations
+                deviation = np.std([*around, own, own], ddof=1)  # the pixel counts once for each of the two dilations
                 total -= np.abs(around - own) / (1e-8 + 0.1 * deviation)
             weights[y, x] = places, softmax(list(total / len(colours)))
     for _ in range(10):
@@ -188,7 +188,7 @@ def pamr(maps, colours):
 
 
 def patch_labels(scores, word_classes, colours, patch, least):
-    """(h, w): most frequent label of each patch's pixels; -1 where no word is likely."""
+    """Return (h, w), the most frequent label of the pixels of each patch; a pixel without a likely word has -1."""
     _, h, w = scores.shape
     pixels = pamr(np.stack([bilinear(one, (h * patch, w * patch)) for one in scores]), colours)
     labels = np.zeros((h * patch, w * patch), dtype=int)
@@ -208,7 +208,7 @@ def patch_labels(scores, word_classes, colours, patch, least):
 
 
 def structure(labels):
-    """(1+N, 1+N): who belongs to whom by labels (h, w)."""
+    """Return the strength with which patches belong together by labels (h, w), (1+N, 1+N) in [0, 1]; 0 for [CLS]."""
     h, w = labels.shape
     count, longest = h * w, max(h - 1, w - 1, 1)
     out = np.zeros((count, count))

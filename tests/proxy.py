@@ -1,4 +1,4 @@
-"""A reverse proxy on the loopback that shows an app below a path and strips it, as docs/deployment.md has nginx do."""
+"""Local reverse proxy that serves an app below a path and strips the path, like nginx in docs/deployment.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def proxied(port: int, prefix: str) -> Iterator[str]:
-    """Address below which the app on a port is shown; anything outside of `prefix` is 404."""
+    """Run the proxy for the app on `port` and yield its address; paths outside `prefix` get 404."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -35,13 +35,13 @@ def proxied(port: int, prefix: str) -> Iterator[str]:
                 if name.lower() not in ("transfer-encoding", "connection"):
                     self.send_header(name, value)
             self.end_headers()
-            while block := answer.read1(65536):  # as it comes: answers are streamed
+            while block := answer.read1(65536):  # forward blocks immediately, since answers are streamed
                 self.wfile.write(block)
                 self.wfile.flush()
             behind.close()
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Write no log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

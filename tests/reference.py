@@ -1,4 +1,4 @@
-"""CLIPtrase as the paper writes it, in loops and float64, sharing no code with the package."""
+"""CLIPtrase as written in the paper, in loops and float64; shares no code with the package."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 
 
 class Reference:
-    """Runs an open_clip model of float64 token by token; slow on purpose."""
+    """Reference implementation that runs a float64 model of open_clip token by token; slow on purpose."""
 
     def __init__(self, model):
         self.visual = model.visual
 
     def encode(self, pixels):
-        """(1+N, D) features of the recovered last block and the (1+N, 1+N) affinity of the block before."""
+        """Return (1+N, D) features of the recovered last block and the (1+N, 1+N) affinity of the block before."""
         tokens = self.embed(pixels)
         blocks = list(self.visual.transformer.resblocks)
         for block in blocks[:-2]:
@@ -25,7 +25,7 @@ class Reference:
         return self.finish(self.block(blocks[-1], tokens, self.recovered)), affinity
 
     def vanilla(self, pixels):
-        """(1+N, D) features of the plain model, for every token."""
+        """Return (1+N, D) features of the plain model, for every token."""
         tokens = self.embed(pixels)
         for block in self.visual.transformer.resblocks:
             tokens = self.block(block, tokens, self.query_key)
@@ -51,7 +51,7 @@ class Reference:
 
     @staticmethod
     def project(block, tokens):
-        """q, k, v as [head][token] vectors."""
+        """Return q, k and v, each as (heads, tokens, width / heads)."""
         z, heads = block.ln_1(tokens), block.attn.num_heads
         parts = []
         for weight, bias in zip(block.attn.in_proj_weight.chunk(3), block.attn.in_proj_bias.chunk(3), strict=True):
@@ -95,7 +95,7 @@ class Reference:
 
 
 def bilinear(grid, size):
-    """Bilinear interpolation with half-pixel centres, edges repeated; (h, w) -> (H, W)."""
+    """Interpolate (h, w) to (H, W) bilinearly, with half-pixel centres and repeated edges."""
     weights = []
     for source, target in zip(grid.shape, size, strict=True):
         matrix = np.zeros((target, source))

@@ -1,4 +1,4 @@
-"""`python app.py` as a process of its own: embedded model, no network, a temp folder that can be looked into."""
+"""`python app.py` as a separate process: embedded model, no network, a temp folder that tests can read."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Server:
     """A running app.
 
     Attributes:
-        address: without a slash at the end.
-        process: of the server.
-        log: what it printed.
-        uploads: its temp folder.
-        ready_after: seconds from the start to the first page.
+        address: URL without a slash at the end.
+        process: process of the server.
+        log: file with the output of the process.
+        uploads: temp folder of the app.
+        ready_after: seconds from the start to the first response.
     """
 
     address: str
@@ -36,28 +36,28 @@ class Server:
     ready_after: float
 
     def memory(self) -> int:
-        """Bytes of the server that are in memory now (Linux)."""
+        """Return the resident memory of the server in bytes (Linux)."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def most(self) -> int:
-        """The most bytes that were ever in memory (Linux)."""
+        """Return the peak resident memory of the server in bytes (Linux)."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     def files(self) -> list[Path]:
-        """Every file in its temp folder."""
+        """Return all files in the temp folder."""
         return [path for path in self.uploads.rglob("*") if path.is_file()]
 
 
 @contextmanager
 def serving(folder: Path, command: Sequence[str] = ("app.py",), **environment: str) -> Iterator[Server]:
-    """Start the app, wait until its page is there, stop it afterwards.
+    """Start the app, wait until it responds, stop it afterwards.
 
     Args:
-        folder: for its log and its temp files.
-        command: what Python runs.
-        environment: variables beside the usual ones.
+        folder: folder for the log and the temp files.
+        command: arguments of the Python interpreter.
+        environment: additional environment variables.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

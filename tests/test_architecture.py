@@ -1,4 +1,4 @@
-"""Walls between rooms, size of files and functions, and that importing touches nothing: read from the sources."""
+"""Architecture rules: allowed imports, size of files and functions, and imports without side effects."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ DEMO = sorted((ROOT / "demo").rglob("*.py"))
 SOURCES = [*CORE, *DEMO, ROOT / "app.py"]
 
 MOST_FILE_LINES = 450
-MOST_TAB_LINES = 540  # one file a tab: its words, its handlers and its components
+MOST_TAB_LINES = 540  # a tab is one file with its texts, handlers and components
 MOST_FUNCTION_LINES = 60  # without docstrings
 
-# The core's floors, lowest first: a module imports from its own package and from floors below, never from beside.
+# Layers of the core, lowest first. A module imports only from its own package and from lower layers.
 FLOORS: tuple[set[str], ...] = (
     {"errors", "version", "cancel", "maps"},
     {"io"},
@@ -48,7 +48,7 @@ ONLY_IN = {
     "gradio": set(),
     "demo": set(),
 }
-# The page's floors, lowest first, in the same way; `core` is the one door to the library.
+# Layers of the page, lowest first, with the same rule; `core` is the only entry point to the library.
 PAGE_FLOORS: tuple[set[str], ...] = (
     {
         "settings",
@@ -84,7 +84,7 @@ def tree_of(path: Path) -> ast.Module:
 
 @cache
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, at any depth of its code."""
+    """Return all modules that a file imports, at any depth of its code."""
     return imported(ast.walk(tree_of(path)))
 
 
@@ -100,7 +100,7 @@ def imported(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def documented(node: ast.AST) -> int:
-    """Lines of a docstring."""
+    """Return the number of lines of a node's docstring."""
     if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
         return 0
     return len((ast.get_docstring(node, clean=False) or "").splitlines())
@@ -111,7 +111,7 @@ def packages(path: Path) -> set[str]:
 
 
 def room(path: Path) -> str:
-    """Folder or file directly below `demo`."""
+    """Return the name of the folder or file directly below `demo`."""
     return path.relative_to(ROOT / "demo").parts[0].removesuffix(".py")
 
 
@@ -120,7 +120,7 @@ def name(path: Path) -> str:
 
 
 def package(module: str) -> str:
-    """The entry of `FLOORS` that a module of the core belongs to: "cliptrase_core.io.export.coco" -> "io.export"."""
+    """Return the entry of `FLOORS` for a module of the core: "cliptrase_core.io.export.coco" -> "io.export"."""
     parts = module.split(".")[1:]
     known = {entry for floor in FLOORS for entry in floor}
     return next((own for end in (2, 1) if (own := ".".join(parts[:end])) in known), parts[0] if parts else "")
@@ -143,12 +143,12 @@ def test_every_module_of_the_core_has_its_floor():
 
 
 UP_AT_RUN_TIME = {"results": {"viz", "io.export"}}
-"""The one arrow up: what a module may import within its functions, as they run."""
+"""Exceptions: higher packages that a module may import inside its functions."""
 
 
 @cache
 def imports_at_once(path: Path) -> set[str]:
-    """Every module that a file imports as it is imported itself."""
+    """Return the modules that a file imports when it is imported itself, not inside functions or for types."""
     within = {
         part
         for node in ast.walk(tree_of(path))
@@ -205,13 +205,13 @@ def test_gradio_stays_above_the_service(path):
 
 
 LIGHT = ("cliptrase_core.options", "cliptrase_core.cancel", "cliptrase_core.io.allocator")
-"""Modules of the core that the page imports as any others: they bring no torch."""
+"""Modules of the core that the page may import directly, since they do not import torch."""
 BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "segment_anything", "importlib"}
 THE_DOOR, BROUGHT_BY_IT = "core", "zerogpu_model"
 
 
 def runs(node: ast.AST) -> list[ast.AST]:
-    """Every part of a file that runs: what stands under TYPE_CHECKING does not."""
+    """Return all descendants of a node, except the code under TYPE_CHECKING."""
     found = []
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
@@ -221,7 +221,7 @@ def runs(node: ast.AST) -> list[ast.AST]:
 
 @pytest.mark.parametrize("path", [p for p in [*DEMO, ROOT / "app.py"] if p.stem != THE_DOOR], ids=name)
 def test_the_page_gets_the_core_through_its_one_door(path):
-    """Two threads that import parts of the core at once see each other's half-made modules: demo/core.py has a lock."""
+    """Check that the page imports the core through demo/core.py: its lock keeps threads from half-imported modules."""
     for node in runs(tree_of(path)):
         modules = []
         if isinstance(node, ast.Import):

@@ -1,9 +1,9 @@
-"""Work that is left in its middle: where it looks, that it ends there, and that nothing half-made stays.
+"""Cancellation: work checks its token, stops at any check, and leaves no partial results.
 
-- the token: by hand, by time, from another thread, in one thread only;
-- every stage looks often enough, and ends at any of its looks;
-- what was left in its middle is made whole the next time;
-- a lock that another holds is not waited for by whom nobody waits for.
+- the token: cancelled by hand, by time limit, from another thread, in one thread only;
+- every stage checks the token often enough, and stops at any check;
+- cancelled work gives the complete result when it is run again;
+- cancelled work does not wait for a lock.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def test_a_token_ends_work_once_and_for_all():
             with pytest.raises(Cancelled) as ended:
                 check()
             assert not ended.value.late
-    check()  # outside, nobody looks at it
+    check()  # outside the block the token has no effect
     assert token.cancelled
 
 
@@ -113,19 +113,19 @@ def test_who_is_no_longer_wanted_does_not_wait_for_a_lock(others):
         thread.join(10)
     assert ended == ["left"] * others
     lock.release()
-    with holding(lock):  # without a token it is a lock like any other
+    with holding(lock):  # without a token it is an ordinary lock
         assert lock.locked()
     assert not lock.locked()
 
 
 @pytest.fixture
 def fresh() -> Segmenter:
-    """A segmenter that remembers no words and no regions."""
+    """Segmenter with empty caches of words and regions."""
     return Segmenter.from_open_clip(tiny_clip())
 
 
 def _stage(name: str, segmenter: Segmenter, picture: np.ndarray):
-    """A piece of work that takes long on a large input, ready to be begun any number of times; the least looks."""
+    """Return a repeatable function that is slow on large inputs, and its minimum number of token checks."""
     encoding = segmenter.encode(picture)
     quarters = np.repeat(np.repeat(np.arange(4, dtype=np.int32).reshape(2, 2), 24, 0), 32, 1)
     result = dataclasses.replace(segmenter.segment(encoding, WORDS), labels=quarters)

@@ -1,4 +1,4 @@
-"""One vocabulary in code, page and docs: words that were replaced do not come back (glossary: CONTRIBUTING.md)."""
+"""One vocabulary in code, page and docs: replaced words do not return (glossary: CONTRIBUTING.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REPLACED = {
     r"\b(?:asked|look|cut)(?:: \w+[,)|]| = )": "request, attention, view",
     r"\b(?:class|import) (?:\w+, )*(?:Asked|Look|Holder|ModelHolder|Kept|Left|Better|Saw|Seen|Cut)\b": "the glossary",
 }
-"""What was replaced, as a pattern, and by which words."""
+"""Patterns of replaced words, each with its replacement."""
 
 
 def sources() -> list[Path]:
@@ -51,11 +51,11 @@ def test_replaced_words_do_not_come_back(pattern):
 
 
 RELATIVE = r"(?:what|where|how|who|whoever|whatever|whether|that|those)\b"
-"""First words of relative clauses that stand in place of a noun."""
+"""First words of relative clauses that are used in place of a noun."""
 
 
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and text of each docstring of a file, also of those below constants."""
+    """Yield line and text of each docstring of a file, including those below constants."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         for statement in getattr(node, "body", None) if isinstance(getattr(node, "body", None), list) else ():
             if isinstance(statement, ast.Expr) and isinstance(text := getattr(statement.value, "value", None), str):

@@ -1,6 +1,6 @@
-"""The core equals the published code: features, affinity, clusters and labels, at 224 and 336.
+"""Comparison with the published code: features, affinity, clusters and labels, at 224 and 336.
 
-The numbers came from the published script on the CPU, on a tiny ViT and five pictures (tests/data/golden).
+The expected values are from the published script on the CPU, with a tiny ViT and five pictures (tests/data/golden).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def expected():
 
 @pytest.fixture(scope="module")
 def published():
-    """The tiny ViT of the golden numbers and its eight text rows."""
+    """Tiny ViT of the golden values, and its eight text features."""
     weights = {name: value.float() for name, value in load_file(GOLDEN / "tiny_vit.safetensors").items()}
     text = weights.pop("text_features")
     vision = {"layers": 12, "width": 64, "head_width": 64, "patch_size": 16, "image_size": 224}

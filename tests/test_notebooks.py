@@ -1,4 +1,4 @@
-"""Notebooks run from top to bottom, in a folder of their own, and carry no outputs."""
+"""Notebooks run from top to bottom in an empty folder, and store no outputs."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_every_cell_of_a_notebook_runs(path, tmp_path, monkeypatch):
     for cell in cells(path):
         exec("".join(cell["source"]), names)
     assert isinstance(names["figure"], Figure)
-    # The text says what is seen: the cat's patch looked at global patches before, at the cat after.
+    # The text describes this: the cat's patch attends to global patches before, and to the cat after.
     assert names["result"].areas["cat"] > 0.2
     assert names["result"].labels[321, 652] == names["result"].class_names.index("cat")
     before, after = (part[names["patch"]] for part in names["maps"].patch_maps(*names["patch"]))

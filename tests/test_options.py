@@ -1,4 +1,4 @@
-"""Options: each stands in one list, and everything that takes options follows it."""
+"""Options: each is defined in one list, and everything that takes options follows it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ DOCS = Path(__file__).parents[1] / "docs" / "options.md"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grown(SegmentOptions):
-    """The options of today and one more, as a person would add it."""
+    """The current options and a new one, added as a developer would."""
 
     glow: float = option(float, 0.5, "how much it glows", least=0, most=1)
 
 
 @pytest.fixture
 def grown(monkeypatch):
-    """As if `SegmentOptions` had the new option."""
+    """Replace `SegmentOptions` by `Grown` in all imported modules."""
     for module in [module for name, module in sys.modules.items() if name.startswith(("cliptrase_core", "demo."))]:
         if vars(module).get("SegmentOptions") is SegmentOptions:
             monkeypatch.setattr(module, "SegmentOptions", Grown)

@@ -1,4 +1,4 @@
-"""Presets and methods are found by name; the automatic rule passes through both published points."""
+"""Presets and methods by name; the automatic clustering rule agrees with both published settings."""
 
 from __future__ import annotations
 

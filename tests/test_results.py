@@ -1,4 +1,4 @@
-"""Results as good company: they show themselves, say who they are in a line, and go into other programs."""
+"""Results: one-line repr, overlays, display in notebooks, saving, and conversion for other programs."""
 
 import json
 import os

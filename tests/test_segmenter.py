@@ -1,4 +1,4 @@
-"""The pipeline: equal to the paper's equations as loops in float64, batches, threads, an untouched model, bad input."""
+"""Pipeline: equal to the equations of the paper as loops in float64; batches, threads, unchanged model, bad input."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_labels_equal_the_plain_computation_on_whole_maps(segmenter, picture, de
     logits = encoding.patches.numpy() @ text.numpy().T
     pixels = np.argmax([bilinear(logits[:, c].reshape(h, w), picture.shape[:2]) for c in range(4)], 0)
     np.testing.assert_array_equal(result.patch_clusters, clusters)
-    assert (result.regions != regions).mean() < 1e-3  # float32 ties
+    assert (result.regions != regions).mean() < 1e-3  # ties in float32
     expected = vote(pixels.astype(np.int32), result.regions, 4)
     assert (result.labels != expected).mean() < 1e-3
 
@@ -206,7 +206,7 @@ def test_words_do_not_cluster_again_and_clusterings_go_with_their_encoding(segme
     assert len(calls) == 1
     for eps in (0.1, 0.2, 0.3, 0.4, 0.5, 0.1):
         segmenter.segment(encoding, "cat", eps=eps)
-    assert len(calls) == 7  # the fifth pushed the first out
+    assert len(calls) == 7  # the fifth removed the first from the cache
     kept = len(segmenter._regions)
     del encoding
     gc.collect()
@@ -241,7 +241,7 @@ def test_half_precision_agrees_with_full_on_nearly_all_pixels(picture):
         segmenter = Segmenter.from_open_clip(model, precision=precision)
         encoding = segmenter.encode(picture, short_side=96)
         labels.append(segmenter.segment(encoding, text_features=text_rows(), class_names=NAMES, method="clip").labels)
-    assert (labels[0] == labels[1]).mean() > 0.9  # a tiny random model; the benchmark measures a real size
+    assert (labels[0] == labels[1]).mean() > 0.9  # a tiny random model; the benchmark measures a model of real size
 
 
 def test_float64_segments_too(picture):
@@ -348,7 +348,7 @@ def test_paper_preset_refuses_another_size_than_its_clustering_was_tuned_for(seg
 
 
 class NoDoubles(TorchDispatchMode):
-    """Apple's GPUs have no float64; here any operation that touches one fails."""
+    """Mode in which every operation with a float64 tensor fails, as on Apple GPUs."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
@@ -361,11 +361,11 @@ class NoDoubles(TorchDispatchMode):
 @pytest.mark.parametrize("preset", ["auto", "paper-224"])
 def test_nothing_needs_float64_on_the_device(model, picture, method, preset, monkeypatch):
     def on_the_cpu(points, eps):
-        assert points.device.type == "cpu"  # which has float64, whatever the model runs on
+        assert points.device.type == "cpu"  # the CPU always has float64
         return torch.from_numpy(cdist(points.numpy(), points.numpy()) <= eps)
 
     monkeypatch.setattr(clustering, "_neighbours", on_the_cpu)
-    segmenter = Segmenter.from_open_clip(model)  # a new one: nothing is cached
+    segmenter = Segmenter.from_open_clip(model)  # new, so that nothing is cached
     with NoDoubles():
         encoding = segmenter.encode(picture, preset)
         for denoise in ("cls", "dice", "none"):
@@ -376,7 +376,7 @@ def test_nothing_needs_float64_on_the_device(model, picture, method, preset, mon
 def test_looking_needs_no_float64_either(model, picture):
     segmenter = Segmenter.from_open_clip(model)
     with NoDoubles():
-        segmenter.capture(picture)  # what it gives lies on the CPU
+        segmenter.capture(picture)  # its result is on the CPU
         lint(parse_vocabulary("cat; dog; kitten"), segmenter.embed_words)
 
 
@@ -439,7 +439,7 @@ def test_smallest_pictures_run(segmenter, size, preset):
     assert result.size == (size if preset == "auto" else (224, 224))
 
 
-# --- everything else, and classes that are not there ---
+# --- everything else, and missing classes ---
 
 
 @pytest.mark.parametrize("words", ["cat", "cat; dog", "cat | background: wall", "cat, kitten; dog; tree"])

@@ -1,4 +1,4 @@
-"""Installed elsewhere: a wheel is built and unpacked, and its command line runs from there, on the bundled models."""
+"""Wheel: it is built and unpacked, and its command line runs from there with the bundled models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ for line in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """A folder with what the wheel holds; built from a copy, since building leaves files behind."""
+    """Folder with the content of the wheel, built from a copy of the sources, since building leaves files behind."""
     place = tmp_path_factory.mktemp("wheel")
     source, built, unpacked = place / "source", place / "built", place / "site"
     source.mkdir()
@@ -66,7 +66,7 @@ def test_bundled_models_and_pictures_are_in_the_wheel_and_their_scripts_are_not(
 
 
 def run(wheel: Path, folder: Path, *lines: list[str]) -> tuple[str, str]:
-    """Output and errors of commands in one process that sees the wheel before anything else."""
+    """Run commands in one process that has the wheel first in its path; return its output and errors."""
     environment = {**os.environ, "PYTHONPATH": str(wheel), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(lines)],

@@ -1,4 +1,4 @@
-"""What a browser sends, without a browser: one session that uploads, presses, clicks, and reads the queue."""
+"""Replacement of a browser: one session that uploads, presses buttons, clicks, and reads the queue."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ API = "/gradio_api"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the queue said about one event, in order."""
+    """Messages of the queue about one event, in order."""
 
     messages: list[dict[str, Any]]
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended well."""
+        """True if the event ended without an error."""
         return bool(self.messages) and bool(self.messages[-1].get("success"))
 
     @property
@@ -32,22 +32,22 @@ class Answer:
 
     @property
     def error(self) -> str | None:
-        """The message that the person reads; None when there is none."""
+        """Error message for the user; None without an error."""
         return None if self.succeeded else self.messages[-1]["output"].get("error")
 
     @property
     def places(self) -> list[int]:
-        """Places in the queue that were told: 0 is next."""
+        """Reported places in the queue; 0 is next."""
         return [message["rank"] for message in self.messages if message["msg"] == "estimation"]
 
 
 def as_file(path: str, name: str = "picture.png") -> dict[str, Any]:
-    """What stands for an uploaded file in a message."""
+    """Return the entry for an uploaded file in a message."""
     return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
 
 
 def call(address: str, name: str, **arguments: Any) -> Any:
-    """A public endpoint by named arguments, as curl would; the result, or the error's text as `RuntimeError`."""
+    """Call a public endpoint with named arguments, like curl. Return its result; raise its error as RuntimeError."""
     with httpx.Client(base_url=address, timeout=120) as http:
         joined = http.post(f"{API}/call/v2/{name}", json=arguments)
         joined.raise_for_status()
@@ -59,11 +59,11 @@ def call(address: str, name: str, **arguments: Any) -> Any:
 
 
 class Visitor:
-    """One tab of one person."""
+    """One browser tab of one user."""
 
     def __init__(self, address: str, **client: Any) -> None:
-        """Open the page; `client` is what `httpx.Client` takes besides."""
-        # A kept connection may be closed by the server just when it is used again.
+        """Open the page; `client` are further arguments of `httpx.Client`."""
+        # No reuse of connections: the server may close one just before it is used again.
         fresh = httpx.Limits(max_keepalive_connections=0)
         self.http = httpx.Client(base_url=address, timeout=120, limits=fresh, **client)
         self.session = secrets.token_hex(8)
@@ -73,18 +73,18 @@ class Visitor:
         self._asked: dict[str, dict[str, Any]] = {}
 
     def close(self) -> None:
-        """Leave."""
+        """Close the session."""
         self.http.close()
 
     def upload(self, path: Path, name: str | None = None) -> dict[str, Any]:
-        """Send a file; what stands for it afterwards."""
+        """Upload a file and return its entry for messages."""
         with path.open("rb") as file:
             answer = self.http.post(f"{API}/upload", files={"files": (name or path.name, file)})
         answer.raise_for_status()
         return as_file(answer.json()[0], name or path.name)
 
     def event(self, element: str, kind: str) -> dict[str, Any]:
-        """The server's listener on an element's event, as the page's configuration describes it."""
+        """Return the configuration of the server's listener for an event of an element."""
         for listener in self.config["dependencies"]:
             if listener["backend_fn"] and any(
                 kind == on and self._name(part) == element for part, on in listener["targets"]
@@ -93,33 +93,33 @@ class Visitor:
         raise LookupError(f"nothing listens to {kind} of {element}")
 
     def do(self, element: str, kind: str = "click", *, at: Any = None, **changed: Any) -> Answer:
-        """An event on an element, with everything the page would send along.
+        """Trigger an event of an element, with all values that the page would send, and wait for the answer.
 
         Args:
-            element: its `elem_id`, else its label.
-            kind: of event.
-            at: what the event carries, for a click on a picture.
-            changed: values of other elements, remembered for later events.
+            element: `elem_id` of the element, else its label.
+            kind: kind of event.
+            at: index in the event data, for a click on a picture.
+            changed: new values of other elements, also used for later events.
         """
         self.set(**changed)
         listener = self.event(element, kind)
         return self.send(listener["id"], self.data(listener), None if at is None else {"index": at, "value": None})
 
     def data(self, listener: dict[str, Any]) -> list[Any]:
-        """What the page would send to a listener now."""
+        """Return the current values that the page would send to a listener."""
         return [self._value(part) for part in listener["inputs"]]
 
     def set(self, **changed: Any) -> None:
-        """Give elements values, as typing would."""
+        """Set values of elements, like typing."""
         for name, value in changed.items():
             self._told[next(i for i in self._parts if self._name(i) == name)] = value
 
     def send(self, listener: int, data: list[Any], event_data: Any = None) -> Answer:
-        """Any message at all to a listener by its number; waits for its answer."""
+        """Send any data to a listener by its number and wait for the answer."""
         return self.wait(self.join(listener, data, event_data))
 
     def join(self, listener: int, data: list[Any], event_data: Any = None) -> str:
-        """Stand in the queue; does not wait."""
+        """Join the queue without waiting; return the event id."""
         body = {"fn_index": listener, "data": data, "event_data": event_data, "session_hash": self.session}
         answer = self.http.post(f"{API}/queue/join", json=body)
         answer.raise_for_status()
@@ -128,7 +128,7 @@ class Visitor:
         return event
 
     def wait(self, event: str) -> Answer:
-        """Read the queue's messages until an event is answered; new values are remembered."""
+        """Read messages of the queue until the answer to an event; store its new values."""
         seen = []
         for message in self.messages():
             if message.get("event_id") == event:
@@ -144,20 +144,20 @@ class Visitor:
         return answer
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """What the queue says to this session, as it comes."""
+        """Yield the messages of the queue to this session as they arrive."""
         with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": self.session}) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data:"):
                     yield json.loads(line[5:])
 
     def segment(self, **changed: Any) -> str | None:
-        """Press Segment; what the page says where there is no new result, and None where there is one."""
+        """Press Segment. Return None if there is a new result, else the message of the page."""
         answer = self.do("segment", **changed)
         status = self.shown("status") if answer.succeeded else ""
         return answer.error or (status if "strip bad" in status else None)
 
     def shown(self, name: str) -> Any:
-        """The value that an element has now."""
+        """Return the current value of an element."""
         return next(value for part, value in self._told.items() if self._name(part) == name)
 
     def _value(self, part: int) -> Any:

@@ -1,4 +1,4 @@
-"""Write docs/options.md anew from the lists of options: `python -m tests.write_options`."""
+"""Generate docs/options.md from the lists of options: `python -m tests.write_options`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks [--output FILE]`: the table of the README, measured on this machine.
 
-Random ViT-B/16 weights, since speed does not depend on their values (the number of clusters does: it is
-printed); labels in half precision are compared on the embedded model and the bundled examples.
+Uses random ViT-B/16 weights: speed does not depend on their values, but the number of clusters does, so it is
+printed. Half-precision labels are compared on the embedded model and the bundled examples.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 Row = tuple[str, str, str, str]
 CLASSES = 20
 PUBLISHED = {224: 2.9, 336: 8.5}
-"""The published script's whole picture as a multiple of the plain forward: medians of paired runs on two cores."""
+"""Whole-picture time of the published script, relative to the plain forward: medians of paired runs on two cores."""
 
 VIT_B = """
 import logging, numpy as np, open_clip, torch
@@ -85,7 +85,7 @@ def test_picture() -> np.ndarray:
 
 
 def forward(size: int):
-    """open_clip's own image forward at a size, on weights of its own."""
+    """Return a function that runs open_clip's own image forward at `size` pixels, with a separate model."""
     torch.manual_seed(0)
     model = open_clip.create_model("ViT-B-16-quickgelu", force_image_size=size).eval()
     pixels = torch.randn(1, 3, size, size)
@@ -143,7 +143,7 @@ def word_rows(segmenter: Segmenter, model: torch.nn.Module) -> Iterator[Row]:
 
 
 def real_words() -> list[str]:
-    """Class names of the data sets that hold no separator: what people type."""
+    """Return the class names of three data sets that contain no comma, like words that users type."""
     words = [word for name in ("coco171", "ade847", "pc459") for word in dataset_vocabulary(name).prompts]
     return [word for word in dict.fromkeys(words) if "," not in word]
 

@@ -1,10 +1,10 @@
-"""Pictures a second of an evaluation against the model's own image forward, and memory as it goes on.
+"""Speed of an evaluation relative to the forward pass of the image tower, and its memory during the run.
 
 python -m tests.benchmarks.evaluation [--model ViT-B-16-quickgelu] [--pictures 40] [--batch 8]
 
-A model of random weights labels eight JPEGs of 500 x 375 again and again under `paper-224`, 20 words; the forward is
-the median of runs before and after. `--model tiny` is a model of 3 blocks on JPEGs of 100 x 75, for
-many pictures.
+A model with random weights labels eight JPEGs of 500 x 375 repeatedly, with preset `paper-224` and 20 words. The time
+of the forward pass is the median of runs before and after. `--model tiny` uses a model of 3 blocks and JPEGs of
+100 x 75, for many pictures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNIQUE, TEMPLATES = 8, "simple7"
 
 
 class Watched(Folders):
-    """Notes the process's memory at every picture."""
+    """Pictures of folders; records the memory of the process (MB) at every picture."""
 
     memory: list[float]
 

@@ -1,4 +1,4 @@
-"""What `everything_else` and `skip_missing` do on photographs: `python -m tests.benchmarks.everything_else`."""
+"""Effect of `everything_else` and `skip_missing` on photographs: `python -m tests.benchmarks.everything_else`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.folder`: `segment FOLDER` against `encode` alone on the same files, start-up left out."""
+"""`python -m tests.benchmarks.folder`: speed of `segment FOLDER` relative to `encode` on the same files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.benchmarks.measure import ratio
 
 ROUNDS = 5
 SIDES = {640: 24, 4000: 8}
-"""Long sides of the pictures, and how many of each."""
+"""Number of pictures by long side in pixels."""
 
 WORDS = (
     "dog; cat; grass; sky; tree; road; person; car; building; water; wall; floor; table; chair; bed; sheep; cow; "
@@ -28,7 +28,7 @@ WORDS = (
 
 
 def pictures(folder: Path, side: int, count: int) -> list[str]:
-    """Bundled photographs at another size, as JPEGs; those of twelve megapixels are 4 : 3."""
+    """Write resized bundled photographs as JPEGs and return their paths; those of 12 megapixels are 4 : 3."""
     originals = sorted(asset("examples").glob("*.jpg"))
     paths = []
     for place in range(count):
@@ -41,7 +41,7 @@ def pictures(folder: Path, side: int, count: int) -> list[str]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """That a call takes; it says nothing meanwhile."""
+    """Return the duration of a call in seconds; its output is discarded."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         start = time.perf_counter()
         work()
@@ -49,7 +49,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def rows(formats: str) -> Iterator[str]:
-    """A row for each size: pictures a second, and the ratio of the rates, medians of rounds in turn."""
+    """Yield one row per size: pictures per second and the ratio of the rates, as medians of alternating rounds."""
     segmenter = Segmenter.from_pretrained("nano")
     Segmenter.from_pretrained = classmethod(lambda cls, *args, **settings: segmenter)  # start-up is left out
     for side, count in SIDES.items():

@@ -1,6 +1,6 @@
-"""`python -m tests.benchmarks.lens`: what a move of the pointer over the lens costs a browser; needs Chromium.
+"""`python -m tests.benchmarks.lens`: time that a browser needs for one pointer move over the lens; needs Chromium.
 
-From a drawing's first line to the layout that it causes. Medians and the worst of a hundred moves.
+Measured from the start of a drawing to the end of the layout that it causes. Reports the median and the maximum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.e2e.conftest import BROWSER_ARGUMENTS, find_chromium
 from tests.server import serving
 
 SIDES = (0, 384)
-"""Short sides that the model is given; 0 is its own."""
+"""Short sides of the model input in pixels; 0 is the model's own."""
 MOVES = 120
 TIME_DRAWINGS = """() => {
   const original = requestAnimationFrame;
@@ -32,7 +32,7 @@ TIME_DRAWINGS = """() => {
 
 
 def costs(page: Any, side: int) -> tuple[int, list[float]]:
-    """Patches of the lens, and milliseconds of each drawing."""
+    """Return the number of patches of the lens, and the duration of each drawing in milliseconds."""
     page.locator("#side input").fill(str(side))
     page.locator("#go").click()
     expect(page.locator(".lens-ready")).to_be_visible(timeout=60_000)
@@ -42,14 +42,14 @@ def costs(page: Any, side: int) -> tuple[int, list[float]]:
     for step in range(MOVES):
         x, y = 4 + step * 37 % int(box["width"] - 8), 4 + step * 11 % int(box["height"] - 8)
         page.mouse.move(box["x"] + x, box["y"] + y)
-        if step % 2:  # every second one has its own frame
+        if step % 2:  # every second move has a frame of its own
             page.evaluate("new Promise(requestAnimationFrame)")
     rows, columns = map(int, patches.partition(" of ")[2].rstrip(".").split(" \u00d7 "))
     return rows * columns, page.evaluate("window.costs")
 
 
 def rows() -> Iterator[str]:
-    """A line of the table for each size."""
+    """Yield a line of the table for each size."""
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(Path(folder), ("tests/e2e/lens_page.py",)) as server,

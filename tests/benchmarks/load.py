@@ -1,9 +1,8 @@
-"""`python -m tests.benchmarks.load [--seconds 45] [--visitors 1 4 8 16]`: many people at once, with photographs.
+"""`python -m tests.benchmarks.load [--seconds 45] [--visitors 1 4 8 16]`: simultaneous visitors with photographs.
 
-The real server on the loopback, embedded model, no network. Each visitor uploads a photograph that nobody has sent
-yet, presses Segment with a word of his own, reads the answer, and begins anew. Half of each round's seconds go to
-photographs of 2 megapixels, half to those of 12. Visitors are threads of this process: they share the machine with the
-server.
+Runs the real server on the loopback with the embedded model and no network. Each visitor repeatedly uploads a new
+photograph, presses Segment with a unique word, and reads the answer. Half of the seconds go to photographs of
+2 megapixels, half to those of 12. Visitors are threads of this process, so they share the machine with the server.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ HEAD = "| visitors | megapixels | answers | a second | median | worst | errors |
 
 @dataclass
 class Round:
-    """What was seen while some visitors sent photographs of one size.
+    """Measurements while several visitors send photographs of one size.
 
     Attributes:
-        visitors: at once.
-        megapixels: of each photograph.
-        began: by `time.monotonic`.
-        ended: when the last answer came.
-        times: seconds from the upload to the result, one for each answer.
-        errors: what was said instead.
-        resident: bytes of the server, ten times a second.
+        visitors: number of simultaneous visitors.
+        megapixels: size of each photograph.
+        began: start of the round, by `time.monotonic`.
+        ended: time of the last answer, by `time.monotonic`.
+        times: seconds from the start of the upload to the result, one per answer.
+        errors: messages received instead of results.
+        resident: resident memory of the server in bytes, sampled ten times a second.
     """
 
     visitors: int
@@ -50,7 +49,7 @@ class Round:
     resident: list[int] = field(default_factory=list)
 
     def row(self) -> str:
-        """A line of the table."""
+        """Return one line of the table."""
         cells = [self.visitors, self.megapixels, len(self.times), f"{len(self.times) / (self.ended - self.began):.2f}"]
         cells += [f"{value:.2f} s" for value in (median(self.times), max(self.times))] if self.times else ["-", "-"]
         cells += [len(self.errors), *(f"{size / 1e9:.2f} GB" for size in (self.resident[-1], max(self.resident)))]
@@ -58,13 +57,13 @@ class Round:
 
     @property
     def reaches_the_goal(self) -> bool:
-        """Whether everybody got an answer of his own in time and memory, for the round that has a goal."""
+        """True if every visitor got the right answers within the limits of time and memory."""
         fast = bool(self.times) and max(self.times) <= GOAL_SECONDS
         return fast and not self.errors and max(self.resident) <= GOAL_BYTES
 
 
 def rounds(server: Server, folder: Path, visitors: Sequence[int], seconds: float) -> Iterator[Round]:
-    """One round after the other; the page's first result is waited for before."""
+    """Wait for the page's first result, then run one round after the other."""
     first = Visitor(server.address)
     first.segment(picture=first.upload(EXAMPLES / "shepherd.jpg"), words="dog; road")
     first.close()
@@ -75,7 +74,7 @@ def rounds(server: Server, folder: Path, visitors: Sequence[int], seconds: float
 
 
 def one_round(server: Server, folder: Path, known: bytes, seen: Round, seconds: float) -> Round:
-    """Let all visitors come at once and go on until the time is over."""
+    """Start all visitors at once and wait until they end."""
     people = [
         threading.Thread(target=visit, args=(server, folder, known, seen, number, seen.began + seconds))
         for number in range(seen.visitors)
@@ -90,19 +89,19 @@ def one_round(server: Server, folder: Path, known: bytes, seen: Round, seconds: 
 
 
 def visit(server: Server, folder: Path, known: bytes, seen: Round, number: int, end: float) -> None:
-    """What one visitor does until a time."""
+    """Run one visitor until `end`, by `time.monotonic`."""
     visitor = Visitor(server.address)
     path = folder / f"{seen.megapixels}-{seen.visitors}-{number}.jpg"
     sent = 0
     while time.monotonic() < end:
         own = f"thing {seen.megapixels} {seen.visitors} {number} {sent}"
-        path.write_bytes(known + own.encode())  # what follows the picture is not read, but makes another file of it
+        path.write_bytes(known + own.encode())  # trailing bytes are not decoded, but make a new file
         start = time.monotonic()
         try:
             said = visitor.segment(picture=visitor.upload(path), words=f"{WORDS}; {own}")
             if said is None and own not in visitor.shown("legend"):
                 said = "somebody else's answer"
-        except Exception as error:  # whatever it is, it counts
+        except Exception as error:  # every kind of error counts
             said = repr(error)
         if said is None:
             seen.times.append(time.monotonic() - start)
@@ -113,7 +112,7 @@ def visit(server: Server, folder: Path, known: bytes, seen: Round, number: int, 
 
 
 def main() -> int:
-    """Print the table; 1 where the goal is missed."""
+    """Print the table; return 1 if the goal is missed, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.load", description=__doc__)
     parser.add_argument("--seconds", type=float, default=45.0, help="of each number of visitors")
     parser.add_argument("--visitors", type=int, nargs="+", default=[1, 4, 8, 16])

@@ -1,4 +1,4 @@
-"""Paired timing and peak memory: what every benchmark row stands on."""
+"""Paired timing and peak memory for the benchmarks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROUNDS = 11
 
 
 def paired(work: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> list[list[float]]:
-    """Seconds of each function, run in turn, round by round: drift of the machine hits all alike."""
+    """Return the seconds of each function. All run in turn in each round, so that drift affects them equally."""
     for function in work:
         function()
     times: list[list[float]] = [[] for _ in work]
@@ -26,16 +26,16 @@ def paired(work: Sequence[Callable[[], object]], rounds: int = ROUNDS) -> list[l
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Median of the round-by-round ratios."""
+    """Return the median of the ratios of the rounds."""
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def peak_memory(setup: str, work: str) -> float:
-    """Bytes above the loaded model that `work` needs at its peak, in a process of its own.
+    """Return the peak memory of `work` in bytes above the loaded model, measured in a separate process.
 
     Args:
         setup: Python lines that load the model.
-        work: Python lines that are measured.
+        work: Python lines to measure.
     """
     script = "\n".join(
         [
@@ -52,6 +52,6 @@ def peak_memory(setup: str, work: str) -> float:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory now (Linux)."""
+    """Return the resident memory of this process in bytes (Linux)."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4096

@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks.page`: how long a person waits, measured through HTTP on `python app.py`.
+"""`python -m tests.benchmarks.page`: waiting times of a user, measured over HTTP on `python app.py`.
 
-Embedded model, no network. Each row is what a browser does: send the event, read the queue to the answer, fetch the
-picture that the answer names. Medians and the worst of several runs.
+Embedded model, no network. Each row does the same as a browser: send the event, read the queue until the answer, fetch
+the picture that the answer names. Reports the median and the maximum of several runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Row = tuple[str, str, str, str]
 
 
 def rows() -> Iterator[Row]:
-    """What was done, the target, the median, the worst."""
+    """Yield name, target, median and maximum of each measurement."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with serving(folder) as server:
@@ -54,7 +54,7 @@ def rows() -> Iterator[Row]:
 
 
 def photographs(server: Server, folder: Path) -> Iterator[Row]:
-    """The same with photographs of 12 megapixels, and what the server then holds."""
+    """Yield rows for photographs of 12 megapixels, then the memory of the server."""
     paths = [photograph(folder / f"large-{i}.jpg", i, quality=80) for i in range(LARGE_ROUNDS + 1)]
     visitor = Visitor(server.address)
     segment(visitor, EXAMPLES / "shepherd.jpg", "dog; road")  # waits for the model
@@ -75,17 +75,17 @@ def photographs(server: Server, folder: Path) -> Iterator[Row]:
 
 
 def few(work: Callable[[int], Any]) -> list[float]:
-    """Seconds of a few runs, for what takes long."""
+    """Return the seconds of `LARGE_ROUNDS` runs, for slow actions."""
     return repeat(work, LARGE_ROUNDS)
 
 
 def row(what: str, target: str, times: list[float]) -> Row:
-    """One line of the table."""
+    """Return one row of the table."""
     return what, target, f"{median(times):.2f} s", f"{max(times):.2f} s"
 
 
 def repeat(work: Callable[[int], Any], rounds: int = ROUNDS) -> list[float]:
-    """Seconds of each run, the first (which fills caches of libraries) left out."""
+    """Return the seconds of each run without the first, which fills caches of libraries."""
     times = []
     for i in range(rounds + 1):
         start = time.perf_counter()
@@ -95,13 +95,13 @@ def repeat(work: Callable[[int], Any], rounds: int = ROUNDS) -> list[float]:
 
 
 def new_pictures(visitor: Visitor, folder: Path) -> list[float]:
-    """Pictures of 1024 x 768 that nobody has seen, uploaded as JPEG."""
+    """Return the seconds for new pictures of 1024 x 768, uploaded as JPEG."""
     paths = [photo(folder, i) for i in range(ROUNDS + 1)]
     return repeat(lambda i: segment(visitor, paths[i], "dog; road"))
 
 
 def photo(folder: Path, seed: int) -> Path:
-    """A picture that no other is like."""
+    """Write a random picture that differs for each seed."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     path = folder / f"{seed}.jpg"
@@ -110,12 +110,12 @@ def photo(folder: Path, seed: int) -> Path:
 
 
 def segment(visitor: Visitor, path: Path, words: str) -> Answer:
-    """Upload, press Segment, see the overlay."""
+    """Upload a picture, press Segment and wait for the overlay."""
     return shown(visitor, visitor.do("segment", picture=visitor.upload(path), words=words))
 
 
 def new_words(visitor: Visitor, i: int) -> Answer:
-    """Type three words that were never asked for."""
+    """Segment with three words that were not used before."""
     return shown(visitor, visitor.do("segment", words=f"dog {i}; road {i}; wall {i}"))
 
 
@@ -125,19 +125,19 @@ def point(visitor: Visitor, i: int) -> Answer:
 
 
 def patch(visitor: Visitor, i: int) -> None:
-    """Click a patch, see both maps."""
+    """Click a patch and fetch both attention maps."""
     expect(visitor.do("patches", "select", at=[20 + 40 * i, 100]))
     for name in ("before", "after"):
         fetch(visitor, visitor.shown(name))
 
 
 def eps(visitor: Visitor, i: int) -> Answer:
-    """Move the slider of the clustering, the Clusters tab closed."""
+    """Move the eps slider while the Clusters tab is closed."""
     return shown(visitor, visitor.do("eps", "input", automatic=False, eps=0.5 + 0.01 * i))
 
 
 def region(visitor: Visitor, i: int) -> None:
-    """Click a patch in the Clusters tab, see both maps."""
+    """Click a patch in the Clusters tab and fetch both maps."""
     expect(visitor.do("regions-after", "select", at=[20 + 40 * i, 100]))
     for name in ("regions-before", "regions-after"):
         fetch(visitor, visitor.shown(name))
@@ -150,13 +150,13 @@ def pair(visitor: Visitor, i: int) -> Answer:
 
 
 def archive(visitor: Visitor) -> None:
-    """Press Download, fetch the zip."""
+    """Press Download and fetch the zip."""
     expect(visitor.do("download"))
     fetch(visitor, visitor.shown("file"))
 
 
 def comparisons(visitor: Visitor, paths: list[Path], words: str) -> list[float]:
-    """Press Compare under results that nothing was compared of."""
+    """Return the seconds of Compare for results that were not compared before, without the first."""
     times = []
     for path in paths:
         segment(visitor, path, words)
@@ -167,26 +167,26 @@ def comparisons(visitor: Visitor, paths: list[Path], words: str) -> list[float]:
 
 
 def shown(visitor: Visitor, answer: Answer) -> Answer:
-    """The answer, if it brought what the browser draws the result from."""
+    """Return the answer; raise RuntimeError if it has no result for the browser to draw."""
     if not visitor.shown("result"):
         raise RuntimeError(f"expected a result, got {visitor.shown('status')}")
     return expect(answer)
 
 
 def fetch(visitor: Visitor, value: dict[str, Any]) -> None:
-    """A picture that an answer names."""
+    """Fetch a file that an answer names."""
     visitor.http.get(value["url"]).raise_for_status()
 
 
 def expect(answer: Answer) -> Answer:
-    """The answer, if it is one."""
+    """Return the answer; raise RuntimeError if it is an error."""
     if not answer.succeeded:
         raise RuntimeError(f"expected an answer, got {answer.messages[-1]}")
     return answer
 
 
 def together(server: Server, folder: Path) -> Row:
-    """Eight people press Segment at once, each with a picture of their own."""
+    """Return the row for eight people who press Segment at the same time, each with a different picture."""
     times: dict[int, float] = {}
     places: list[int] = []
 

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.refine`: what each refiner changes on the bundled photographs, and what it costs."""
+"""`python -m tests.benchmarks.refine`: effect of each refiner on the bundled photographs, and its time and memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRUE = "true outlines"
 
 
 def outlined(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(H, W): every connected component of a true class, with the label that covers most of it."""
+    """Return (H, W) labels: each connected component of the ground truth gets its most frequent predicted label."""
     answer = labels.copy()
     for label in np.unique(truth[truth != IGNORED]):
         _, components = cv2.connectedComponents((truth == label).astype(np.uint8))
@@ -38,10 +38,10 @@ def outlined(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def effects() -> Iterator[str]:
-    """Rows: mIoU, accuracy, boundary F, milliseconds."""
+    """Yield a row for each refiner: mIoU, pixel accuracy, boundary F, milliseconds."""
     segmenter = cc.Segmenter.from_pretrained("nano")
     refiners = {"none": load_refiner("none"), "edges": load_refiner("edges")}
-    # Each with a SAM of its own: timed from the start, it finds no embedding or answer of another row.
+    # Each row loads its own SAM, so that its time does not profit from cached embeddings or answers of another row.
     refiners |= {f"sam-nano, {mode}": SamRefiner(load_sam("sam-nano")).in_mode(mode) for mode in MODES}
     refiners["sam-nano+edges, prompts"] = load_refiner("sam-nano+edges", mode=PROMPTS)
     rows: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in (*refiners, TRUE)}
@@ -60,12 +60,12 @@ def effects() -> Iterator[str]:
 
 
 def model(name: str) -> Sam:
-    """The embedded SAM, or one of Meta's shapes with random weights: speed does not depend on their values."""
+    """Return the embedded SAM, or one of Meta's sizes with random weights, since speed does not depend on them."""
     return load_sam(name) if name == "sam-nano" else Sam(build_large(name).eval().requires_grad_(False), name)
 
 
 def ask(sam: Sam) -> tuple[float, float]:
-    """Seconds for a picture of 640 x 480 in 20 components: the first time, and for a known picture."""
+    """Return the seconds for a picture of 640 x 480 with 20 components: for a new picture, then for a known one."""
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     labels = np.zeros((480, 640), np.int32)
     for component in range(PIECES - 1):
@@ -90,7 +90,7 @@ def ask(sam: Sam) -> tuple[float, float]:
 
 
 def costs() -> Iterator[str]:
-    """Rows: seconds for a new picture and for a new result, memory."""
+    """Yield a row for each SAM: seconds for a new picture, seconds for a new result, memory."""
     for name in ("sam-nano", "vit_b"):
         sam = model(name)
         ask(sam)

@@ -1,9 +1,9 @@
 """`python -m tests.benchmarks.soak [--requests 5000]`: mixed requests, then memory and the temp folder.
 
-What a busy day brings: new words, new pictures, a tenth of them photographs of 12 megapixels, clicks on pictures and
-patches, mistakes, hostile files, tabs that close before their answer. What the app keeps on purpose is kept small here,
-and the warm-up fills it: what grows after that is lost. The exit code is 1 where memory grew by more than a tenth, an
-answer was not what it should be, or files were left.
+The requests are those of a busy day: new words, new pictures, clicks on pictures and patches, mistakes, hostile files,
+tabs that close before their answer; a tenth are photographs of 12 megapixels. Caches and the number of sessions
+are small here and the warm-up fills them, so later growth is a leak. The exit code is 1 if memory grew by more than a
+tenth, if an answer was unexpected, or if files were left.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ runpy.run_path("app.py", run_name="__main__")
 
 @dataclass(frozen=True)
 class Soaked:
-    """What was seen.
+    """Result of a soak test.
 
     Attributes:
-        requests: how many were made after the warm-up.
-        unexpected: messages that no request of this kind should bring.
-        resident: bytes of the server after the warm-up, and after each tenth of the requests.
+        requests: number of requests after the warm-up.
+        unexpected: messages that a request of its kind should not get.
+        resident: memory of the server in bytes, after the warm-up, and after each tenth of the requests.
         left: files in its temp folder after it has stopped.
     """
 
@@ -52,23 +52,23 @@ class Soaked:
 
     @property
     def growth(self) -> float:
-        """By what share memory grew since the warm-up."""
+        """Growth of the memory since the warm-up, as a share."""
         return self.resident[-1] / self.resident[0] - 1
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was lost, left or surprising."""
+        """True if memory did not leak, no answer was unexpected and no files were left."""
         return self.growth <= MOST_GROWTH and not self.unexpected and not self.left
 
 
 def soak(folder: Path, requests: int, warm_up: int = WARM_UP, told: Callable[[int, int], None] | None = None) -> Soaked:
-    """Start a server in a folder, ask it, stop it, look what is left.
+    """Start a server, send it mixed requests, stop it and count the remaining files.
 
     Args:
-        folder: for its files.
-        requests: after the warm-up.
-        warm_up: requests that do not count.
-        told: after each tenth, (requests so far, bytes of the server).
+        folder: folder for the server's files.
+        requests: number of requests after the warm-up.
+        warm_up: number of requests that do not count.
+        told: called after each tenth with the number of requests so far and the server's memory in bytes.
     """
     with serving(folder, ("-c", SMALL_STORES)) as server:
         unexpected = _ask(server, folder, range(warm_up))
@@ -85,7 +85,7 @@ def soak(folder: Path, requests: int, warm_up: int = WARM_UP, told: Callable[[in
 
 
 def _ask(server: Server, folder: Path, numbers: range) -> list[str]:
-    """Requests of every kind in turn; a new visitor every 20, as people come and go."""
+    """Send requests of every kind in turn, with a new visitor every 20; return the unexpected messages."""
     visitor, unexpected = _arrive(server), []
     for i in numbers:
         if i % 20 == 19:
@@ -116,11 +116,11 @@ def _new_picture(visitor: Visitor, folder: Path, i: int) -> str | None:
 
 
 def _photograph(visitor: Visitor, folder: Path, i: int) -> str | None:
-    """12 megapixels that nobody has seen, shown and downloaded now and then, as phones send them."""
+    """Segment a new photograph of 12 megapixels, as phones take them; every third result is also downloaded."""
     known, path = folder / "known.jpg", folder / "photograph.jpg"
     if not known.exists():
         photograph(known, quality=80)
-    path.write_bytes(known.read_bytes() + str(i).encode())  # what follows the picture is not read, but counts
+    path.write_bytes(known.read_bytes() + str(i).encode())  # not decoded, but makes the file a new one
     told = visitor.segment(picture=visitor.upload(path))
     return told or (visitor.do("download").error if i % 3 == 0 else None)
 
@@ -169,7 +169,7 @@ KINDS: tuple[Callable[[Visitor, Path, int], str | None], ...] = (
 
 
 def main() -> int:
-    """Print what was seen; 1 where something is wrong."""
+    """Run the soak test and print its result; return 1 if it failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
     parser.add_argument("--requests", type=int, default=5000)
     options = parser.parse_args()

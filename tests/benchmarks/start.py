@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.start`: seconds from `python app.py` to its first result, in a browser that runs."""
+"""`python -m tests.benchmarks.start`: seconds from `python app.py` to its first result, in a running browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = "document.querySelector('#result .stage')?.dataset.words"
 
 
 def first_result(browser: Browser) -> float:
-    """Seconds until the first example's result is drawn."""
+    """Return the seconds until the first example's result is drawn."""
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
         opened = time.perf_counter()
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -29,7 +29,7 @@ def first_result(browser: Browser) -> float:
 
 
 def main() -> None:
-    """Print the median and the worst."""
+    """Print the median and the longest time."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=BROWSER_ARGUMENTS)
         times = [first_result(browser) for _ in range(ROUNDS)]

@@ -106,7 +106,7 @@ def test_inspect_writes_heat_maps_and_arrays(photo, tmp_path, capsys):
 
 def test_inspect_draws_a_figure_when_asked_and_knows_it_again(photo, tmp_path, capsys):
     line = ["inspect", photo, "--row", 2, "--column", 3, "--figure", "--output", tmp_path]
-    assert run(*line) == run(*line) == 0  # the second time it replaces its own
+    assert run(*line) == run(*line) == 0  # the second run replaces the figure of the first
     figure = tmp_path / "photo.layer11.row2.column3.figure.png"
     assert str(figure) in capsys.readouterr().out
     Image.new("RGB", (3, 3)).save(figure)

@@ -1,4 +1,4 @@
-"""`segment` on a folder: formats, what speaks of all results, threads, and a run that is stopped."""
+"""`segment` on a folder: formats, files that cover all results, threads, interrupted runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cliptrase_core.io.inputs import data_set_names
 from cliptrase_core.segmenter import Segmenter
 
 WORDS = ("--vocabulary", "cat; dog | background: trumpet")
-CLASSES = ("--vocabulary", "cat; dog")  # one of them is there, whatever the model sees
+CLASSES = ("--vocabulary", "cat; dog")  # without a background, so that every result has a foreground class
 DATA_SETS = ("--formats", "coco,yolo", "--min-area", "0")
 
 
@@ -108,14 +108,14 @@ def test_one_file_covers_every_run_whatever_their_order_and_cuts(tmp_path, capsy
         write(pictures / f"{name}.png", place)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(pictures, *WORDS, *DATA_SETS, "--output", whole) == 0
-    for names in ("c", "ab"):  # two runs, then one that goes on
+    for names in ("c", "ab"):  # two runs, then one that resumes them
         assert run(*(pictures / f"{name}.png" for name in names), *WORDS, *DATA_SETS, "--output", parts) == 0
     assert [entry["file_name"] for entry in coco(parts)["images"]] == ["a.png", "b.png", "c.png"]
     assert run(pictures, *WORDS, *DATA_SETS, "--output", parts, "--skip-existing") == 0
     same = {name: content for name, content in files(whole).items() if not name.endswith((".json", ".sha256"))}
     assert same.items() <= files(parts).items()
     assert coco(parts) == coco(whole)
-    # A file that was lost comes back though no picture is left to do; a result that was deleted goes.
+    # A lost file is written again although no picture is left to segment; a deleted result is removed from it.
     (parts / "coco/annotations.json").unlink()
     (parts / "d.json").unlink()
     assert run(*(pictures / f"{name}.png" for name in "abc"), *WORDS, *DATA_SETS, "--output", parts,
@@ -213,14 +213,14 @@ def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_p
 
     def third(*arguments, **settings):
         if next(count) == 2:
-            os.kill(os.getpid(), 2)  # as Ctrl-C does, in the middle of the work
+            os.kill(os.getpid(), 2)  # SIGINT, as Ctrl-C sends it, during the work
             assert heard.wait(60)
             time.sleep(0.2)
         return save(*arguments, **settings)
 
     monkeypatch.setattr(export, "save", third)
     line = (tmp_path / "in", *WORDS, *DATA_SETS, "--output", tmp_path / "out", "--jobs", "1")
-    before = signal.signal(signal.SIGINT, interrupt)  # workers of the test run ignore it
+    before = signal.signal(signal.SIGINT, interrupt)  # the workers of pytest-xdist ignore SIGINT
     try:
         assert run(*line) == 1
     finally:

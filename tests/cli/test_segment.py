@@ -1,4 +1,4 @@
-"""`segment` on folders and patterns: names of results, files that must not be lost, resuming, options, memory."""
+"""`segment` on folders and patterns: names of results, protected files, resuming, options, memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def one_model(monkeypatch, nano):
 
 @pytest.fixture
 def no_model(monkeypatch):
-    """A model that must not be asked for."""
+    """Fail the test if a model is loaded."""
 
     def refuse(cls, *args, **settings):
         raise AssertionError("a model was loaded")
@@ -104,7 +104,7 @@ def test_own_results_are_replaced_and_known_by_a_mark_in_each_file(tmp_path):
     assert {file.name for file in out.iterdir() if is_ours(file)} == {
         "dog.json", "dog.labels.png", "dog.npz", "dog.overlay.png"
     }  # fmt: skip
-    (out / "dog.json").unlink()  # as after a cut between two files
+    (out / "dog.json").unlink()  # as after an interruption between two files
     assert run(path, "--vocabulary", "tree; sky", "--output", out) == 0
     assert export.load_result(out / "dog.json").class_names == ("tree", "sky")
 
@@ -194,7 +194,7 @@ def test_a_folder_stands_for_its_pictures_and_those_below_on_request(tmp_path):
         ("[bc].*", ["b.jpg", "c.png"]),
         ("**/*.jpg", ["a.jpg", "b.jpg", "e.jpg"]),
         ("*", ["a.jpg", "b.jpg", "c.png", "d[1].jpg"]),
-        ("d[1].jpg", ["d[1].jpg"]),  # a file of that very name
+        ("d[1].jpg", ["d[1].jpg"]),  # a file with exactly this name
     ],
 )
 def test_a_quoted_pattern_is_looked_up_here(tmp_path, monkeypatch, pattern, found):
@@ -258,7 +258,7 @@ def test_a_run_that_was_cut_goes_on_and_what_has_changed_is_made_again(tmp_path,
         write(pictures / f"{name}.png", place)
     again = (pictures, *WORDS, *ALL, "--output", out, "--skip-existing")
     assert run(pictures / "a.png", pictures / "b.png", pictures / "c.png", *WORDS, *ALL, "--output", out) == 0
-    (out / "b.npz").unlink()  # cut
+    (out / "b.npz").unlink()  # as after an interruption
     write(pictures / "c.png", 9)  # another picture under the old name
     times = {name: (out / f"{name}.json").stat().st_mtime_ns for name in "abc"}
     capsys.readouterr()
@@ -337,9 +337,9 @@ def test_a_picture_too_large_for_the_memory_does_not_end_the_run(tmp_path, monke
     [
         (10_000_000_000, (), "abc"),
         (100_000_000, (), "ac"),  # 1500 x 1000 pixels
-        (100_000_000, ("--preset", "paper-224"), "abc"),  # labels the crop alone
-        (100_000_000, ("--short-side", "672"), ""),  # 3,000 patches and more
-        (None, ("--short-side", "336"), "abc"),  # unknown
+        (100_000_000, ("--preset", "paper-224"), "abc"),  # labels only the crop
+        (100_000_000, ("--short-side", "672"), ""),  # more than 2,300 patches
+        (None, ("--short-side", "336"), "abc"),  # available memory unknown
     ],
 )
 def test_what_would_take_more_memory_than_is_left_is_refused_before_the_system_ends_the_process(

@@ -1,7 +1,7 @@
 """Make the small pictures in `images/` that `tests/io/test_image.py` reads: python tests/data/make_images.py.
 
 The files are kept in the repository, since encoders differ between versions; run this only to add one.
-Everything is drawn here: no photograph, no borrowed colour profile.
+Everything is generated here: no photograph and no third-party colour profile.
 """
 
 import struct
@@ -23,7 +23,7 @@ INKS = ((0, 160, 230), (230, 0, 130), (255, 240, 0), (30, 30, 30))  # cyan, mage
 
 
 def quadrants(top_left=RED, top_right=GREEN, bottom_left=BLUE, bottom_right=WHITE):
-    """(32, 48, 3): four colours, so that every turn and mirror image differs."""
+    """Return a picture (32, 48, 3) of four colours, so that every rotation and reflection differs."""
     picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     picture[:16, :24], picture[:16, 24:] = top_left, top_right
     picture[16:, :24], picture[16:, 24:] = bottom_left, bottom_right
@@ -44,7 +44,7 @@ def png(name, width, height, depth, colour, rows, **chunks):
 
 
 def exif(orientation, broken=False):
-    """EXIF with an orientation; `broken` adds a number stored as text, which PIL cannot write again."""
+    """Return EXIF with an orientation; `broken` adds a number stored as text, which PIL cannot write again."""
     entries = [struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)]
     if broken:
         entries.append(struct.pack("<HHI4s", 0x0128, 2, 4, b"abc\0"))
@@ -53,12 +53,12 @@ def exif(orientation, broken=False):
 
 
 def fixed(*values):
-    """Numbers as ICC's s15Fixed16."""
+    """Encode numbers as ICC's s15Fixed16."""
     return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
 
 def profile(kind, space, connection, tags):
-    """An ICC v2 profile of the given tags."""
+    """Return an ICC v2 profile with the given tags."""
     tags = {
         b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(8) + bytes(70),
         b"cprt": b"text\0\0\0\0none\0",
@@ -75,7 +75,7 @@ def profile(kind, space, connection, tags):
 
 
 def swapped_profile():
-    """sRGB with red and green changed places: pure red in the file is green on the screen."""
+    """Return sRGB with red and green swapped: pure red in the file is green on the screen."""
     red, green, blue = SRGB_PRIMARIES
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256))
     tags = {b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
@@ -85,7 +85,7 @@ def swapped_profile():
 
 
 def lab8(rgb):
-    """sRGB in [0, 1] to CIE Lab (D50) as ICC's three bytes."""
+    """Convert sRGB in [0, 1] to CIE Lab (D50) as ICC's three bytes."""
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in rgb]
     xyz = np.array(linear) @ np.array(SRGB_PRIMARIES) / D50
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
@@ -94,7 +94,7 @@ def lab8(rgb):
 
 
 def cmyk_profile():
-    """A press with the colours of `INKS`, which multiply where they overlap: a table of 2 ** 4 corners."""
+    """Return the profile of a press with `INKS`, whose colours multiply where they overlap: 2 ** 4 table corners."""
     corners = b""
     for corner in np.ndindex(2, 2, 2, 2):
         inks = [np.array(ink) / 255 for ink, used in zip(INKS, corner, strict=True) if used]
@@ -105,7 +105,7 @@ def cmyk_profile():
 
 
 def make_formats():
-    """One picture in every format that is read, and in animations whose second picture is all blue."""
+    """Write one picture in every supported format, and animations whose second picture is all blue."""
     picture = quadrants()
     picture.save(FOLDER / "quadrants.jpg", quality=95, subsampling=0)
     picture.save(FOLDER / "quadrants.png")
@@ -126,12 +126,12 @@ def make_formats():
 
 def save_two(name, **options):
     """Save the quadrants and then an all blue picture as pages or as an animation."""
-    later = Image.new("RGB", (WIDTH, HEIGHT), BLUE)  # anew: PIL leaves one format's settings on what it saved
+    later = Image.new("RGB", (WIDTH, HEIGHT), BLUE)  # new each time: PIL leaves a format's settings on a saved image
     quadrants().save(FOLDER / name, save_all=True, append_images=[later], **options)
 
 
 def make_turned():
-    """The same upright picture, stored in each of the eight EXIF orientations."""
+    """Write the same upright picture in each of the eight EXIF orientations."""
     turn = Image.Transpose
     stored = {2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE}
     stored |= {6: turn.ROTATE_90, 7: turn.TRANSVERSE, 8: turn.ROTATE_270}
@@ -151,7 +151,7 @@ def make_turned():
 
 
 def make_transparent():
-    """Two pixels each, so that a reader can work out every value by hand."""
+    """Write pictures of two pixels, so that every value can be computed by hand."""
     Image.fromarray(np.array([[[255, 0, 0, 0], [0, 100, 200, 128]]], np.uint8)).save(FOLDER / "rgba.png")
     Image.fromarray(np.array([[[0, 0], [100, 128]]], np.uint8), "LA").save(FOLDER / "grey_alpha.png")
     png("rgb_key.png", 2, 1, 8, 2, b"\0" + bytes([1, 2, 3, 4, 5, 6]), tRNS=struct.pack(">3H", 1, 2, 3))
@@ -167,7 +167,7 @@ def make_transparent():
 
 
 def make_deep():
-    """Pictures of more, or fewer, than eight bits a channel."""
+    """Write pictures with more or fewer than eight bits per channel."""
     greys = np.array([[0, 257, 32896, 65535]], np.uint16)
     Image.fromarray(greys).save(FOLDER / "grey16.png")
     Image.fromarray(greys).save(FOLDER / "grey16_little.tif")
@@ -181,7 +181,7 @@ def make_deep():
         Image.fromarray(np.array([values], np.float32)).save(FOLDER / f"float_{name}.tif")
     png("bilevel.png", 8, 1, 1, 0, b"\0\x0f")
     png("bomb.png", 8000, 8000, 1, 0, bytes(1001 * 8000))
-    # A screen of one pixel, and a frame on it as large as the format allows.
+    # A GIF screen of one pixel with the largest frame that the format allows.
     frame = b"," + struct.pack("<4HB", 0, 0, 65535, 65535, 0) + b"\x02\x02\x44\x01\x00;"
     screen = b"GIF89a" + struct.pack("<2H3B", 1, 1, 0x80, 0, 0) + bytes(6)
     (FOLDER / "bomb.gif").write_bytes(screen + frame)
@@ -189,14 +189,14 @@ def make_deep():
 
 
 def make_coloured():
-    """Pictures in other colour spaces, with and without a profile, good and broken."""
+    """Write pictures in other colour spaces, with and without a profile, good and broken."""
     cyan = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
     for name, icc in (("plain", None), ("profile", cmyk_profile()), ("broken_profile", b"nonsense" * 20)):
         cyan.save(FOLDER / f"cmyk_{name}.jpg", quality=95, icc_profile=icc)
     srgb = ImageCms.createProfile("sRGB")
     built_in = ImageCms.ImageCmsProfile(srgb).tobytes()
     profiles = {
-        "srgb": built_in[:24] + bytes(12) + built_in[36:],  # without the hour at which it was made
+        "srgb": built_in[:24] + bytes(12) + built_in[36:],  # without the time of its creation
         "swapped": swapped_profile(),
         "broken": b"nonsense" * 20,
         "wrong": cmyk_profile(),
@@ -212,7 +212,7 @@ def make_coloured():
 
 
 def make_foreign():
-    """Files that are no pictures, whatever their names say."""
+    """Write files that are not pictures, some with the extension of one."""
     (FOLDER / "text.png").write_text("This is not a picture.\n")
     (FOLDER / "drawing.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>\n')
     (FOLDER / "page.html").write_text("<!DOCTYPE html><title>page</title>\n")

@@ -1,4 +1,4 @@
-"""What the tests of the page share."""
+"""Shared fixtures of the page's tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from demo.settings import Settings
 
 
 class Click:
-    """What Gradio hands to a select listener."""
+    """Stand-in for the event that Gradio passes to a select listener."""
 
     def __init__(self, index):
         self.index = index
@@ -18,13 +18,13 @@ class Click:
 
 @pytest.fixture(scope="module")
 def service():
-    """On the embedded model, one for each file of tests."""
+    """Service with the embedded model, one for each test file."""
     return Service(Settings(model="nano", device="cpu"))
 
 
 @pytest.fixture
 def photo(tmp_path, picture):
-    """Path of the small picture that all tests share."""
+    """Path of a file with the small picture of `tests/conftest.py`."""
     path = tmp_path / "photo.png"
     Image.fromarray(picture).save(path)
     return str(path)

@@ -1,4 +1,4 @@
-"""The Attention tab without a browser, on the real embedded model: looks, numbers, what is refused or ignored."""
+"""The Attention tab without a browser, on the embedded model: views, numbers, refused and ignored requests."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_who_looks_at_a_patch_is_its_column(service, run, photo):
 
 
 def test_recovery_takes_attention_from_global_patches(service):
-    """The paper's claim, on the embedded model: for the average patch of the layer that is clustered."""
+    """Check the paper's claim on the embedded model, for the average patch of the clustered layer."""
     for example in read_examples():
         seen = service.segment(str(example.path), SegmentRequest("dog; road")).run.key
         before, after = service.matrix(seen, str(example.path)).numbers
@@ -194,7 +194,7 @@ def test_what_belongs_to_an_older_picture_is_ignored_or_refused(handlers, run, p
     assert unchanged(handlers.move(None, photo, 0, 0, *FIELDS.values(), by=(0, 1)))
     other = tmp_path / "other.png"
     other.write_bytes(b"another picture")
-    fresh = AttentionHandlers(Service(Settings(model="nano", device="cpu")))  # remembers no picture
+    fresh = AttentionHandlers(Service(Settings(model="nano", device="cpu")))  # has no cached picture
     with pytest.raises(gr.Error, match="replaced"):
         step(fresh, run, str(other))
 

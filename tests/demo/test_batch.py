@@ -1,4 +1,4 @@
-"""Many pictures: the queue, a corrupt one, stop and go on, what is made again, the archive, what is refused."""
+"""Batches: the queue, a corrupt picture, stop and resume, repeated work, the archive, refused input."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def handlers(service):
 
 @pytest.fixture
 def five(tmp_path):
-    """Four pictures, the third of five being corrupt."""
+    """Paths of five pictures; the third one is corrupt."""
     for name in NAMES:
         shutil.copy(EXAMPLES / f"{name}.jpg", tmp_path)
     (tmp_path / "broken.jpg").write_bytes((EXAMPLES / "palace.jpg").read_bytes()[:3000])

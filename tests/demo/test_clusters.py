@@ -1,4 +1,4 @@
-"""Regions before and after denoising: pairing by hand, votes by loops, what the tab says and refuses."""
+"""Regions before and after denoising: pairs, votes, and the texts, clicks and errors of the tab."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def run(service, path, example):
     [
         ([0, 0, 1, 1], [1, 1, 0, 0], [1, 0]),
         ([0, 0, 0, 1], [0, 0, 1, 1], [0, 1]),
-        ([0, 0, 1, 2], [0, 0, 0, -1], [0, 1, 2]),  # those without a partner get further numbers
+        ([0, 0, 1, 2], [0, 0, 0, -1], [0, 1, 2]),  # regions without a partner get the next numbers
         ([0, 0, 0, 0], [-1, -1, -1, -1], [0]),
         ([-1, -1], [0, 0], []),
-        ([0, 1, 1, 1], [0, 0, 0, 1], [2, 0]),  # the pair that shares most comes first
+        ([0, 1, 1, 1], [0, 0, 0, 1], [2, 0]),  # the pair with the most common patches is matched first
     ],
 )
 def test_regions_are_paired_by_the_patches_that_they_share(before, after, expected):

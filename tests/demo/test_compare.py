@@ -1,4 +1,4 @@
-"""Comparing results: steps and methods, two vocabularies, differences by hand, ground truth, events, the endpoint."""
+"""Comparison of results: steps and methods, two vocabularies, differences by hand, ground truth, events, endpoint."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def horses(service):
 
 
 def labelled(labels, names):
-    """The part of a cut that differences and scores read."""
+    """Return a stand-in for a view, with only the labels and class names that differences and scores read."""
     return SimpleNamespace(result=SimpleNamespace(labels=np.array(labels, dtype=np.int32), class_names=tuple(names)))
 
 
@@ -97,7 +97,7 @@ def test_the_picture_is_never_encoded_again_and_results_are_kept(service, horses
 
 def test_differences_are_those_counted_by_hand():
     before = labelled([[0, 0, 1, 1], [2, 2, 2, 2]], ["dog", "road", "sky"])
-    after = labelled([[1, 1, 1, 2], [0, 0, 0, 0]], ["SKY", "cat", "Road"])  # other order, case and one other class
+    after = labelled([[1, 1, 1, 2], [0, 0, 0, 0]], ["SKY", "cat", "Road"])  # other order and case, and one other class
     found = difference(before, after)
     np.testing.assert_array_equal(found.changed, [[1, 1, 1, 0], [0, 0, 0, 0]])
     assert found.share == pytest.approx(3 / 8)
@@ -124,7 +124,7 @@ def test_area_changes_of_all_classes_add_up_to_nothing(service, horses):
 def test_marked_pixels_are_bright_and_the_rest_is_dark():
     picture = np.full((4, 6, 3), 200, dtype=np.uint8)
     where = np.zeros((2, 3), dtype=bool)
-    where[0, 1] = True  # half the size: covers rows 0-1, columns 2-3
+    where[0, 1] = True  # at half the size of the picture: covers its rows 0-1, columns 2-3
     out = marked(picture, where, left_out=np.array([[False] * 3, [True] * 3])).astype(int)
     assert np.abs(out[:2, 2:4] - MARKED).max() < 40
     assert out[0, 0].max() < 110
@@ -134,7 +134,7 @@ def test_marked_pixels_are_bright_and_the_rest_is_dark():
 def test_a_score_is_that_of_a_sheet_of_paper_with_classes_matched_by_name():
     truth = GroundTruth(np.array([[0, 0, 1], [1, 2, -1]], dtype=np.int32), ("dog", "road", "sky"))
     found = score(truth, labelled([[1, 0, 0], [0, 2, 2]], ["Road", "dog", "cat"]))
-    # Given: dog road road / road none none. dog: 1 of 2; road: 2 of 3; sky: 0 of 1.
+    # Prediction: dog road road / road none none. IoU of dog: 1 of 2; road: 2 of 3; sky: 0 of 1.
     np.testing.assert_allclose(found.iou, [1 / 2, 2 / 3, 0])
     assert found.mean_iou == pytest.approx((1 / 2 + 2 / 3) / 3)
     assert found.accuracy == pytest.approx(3 / 5)

@@ -1,4 +1,4 @@
-"""The archive of a result: what is in it, and that its command line gives the same labels."""
+"""The archive of a result: its content, and its command line, which gives the same labels."""
 
 from __future__ import annotations
 

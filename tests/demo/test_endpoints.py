@@ -1,4 +1,4 @@
-"""Public calls: names and arguments that change on purpose only, masks, refusals, the documentation's examples."""
+"""Public endpoints: names and arguments by a snapshot, masks, errors, the examples of the documentation."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_refining_gives_what_segment_gives_and_says_what_changed(server, dog, re
     found = call(server.address, "refine", image=dog, vocabulary=WORDS, refiner=refiner)
     assert found.keys() == coarse.keys() | {"refinement"}
     assert found["settings"]["refiner"] == refiner
-    # A class that is absent has no entry, so both maps are put together again.
+    # An absent class has no entry, so both label maps are rebuilt from the masks.
     before, after = (np.full(coarse["size"], -1) for _ in range(2))
     for labels, answer in ((before, coarse), (after, found)):
         for one in answer["classes"]:

@@ -1,4 +1,4 @@
-"""Where the page is started: variables, proxies before and behind it, folders, ports, `gradio app.py`, Ctrl-C."""
+"""Environments of the page: variables, proxies on both sides, folders, ports, `gradio app.py`, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.proxy import proxied
 from tests.server import ROOT, serving
 from tests.visitor import Visitor, call
 
-# --- below a path of another site ---
+# --- page below a path of another site ---
 
 
 @pytest.fixture(scope="module", params=["/lab", "/a/deeper/place"])
 def shown(request):
-    """Address at which a stripping proxy shows the page."""
+    """Address of the page behind a proxy that strips its path."""
     os.environ["GRADIO_ROOT_PATH"] = request.param
     try:
         demo = build(Service(Settings(model="nano", device="cpu")))
@@ -92,16 +92,16 @@ def test_a_whole_address_as_root_path_is_kept():
     assert json.loads(manifest("x", ""))["icons"][0]["src"] == "/pwa_icon/192"
 
 
-# --- variables that are put right, or refused in one line ---
+# --- variables: corrected, or refused with one line ---
 
 
 @pytest.fixture
 def variables(monkeypatch):
-    """An environment without anything that would matter here; afterwards everything is as it was."""
+    """Environment without the variables tested here; all changes are undone after the test."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith(("GRADIO_SERVER", "GRADIO_TEMP", "SSL_CERT")):
             monkeypatch.delenv(name)
-    for name in ("no_proxy", "NO_PROXY", "https_proxy", "GRADIO_TEMP_DIR"):  # what `settle` writes is undone
+    for name in ("no_proxy", "NO_PROXY", "https_proxy", "GRADIO_TEMP_DIR"):  # undo changes by `settle`
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", os.environ.get("HOME", "/"))
@@ -157,7 +157,7 @@ def test_a_temporary_folder_that_is_another_s_is_left_alone(taken_by, variables,
     variables.setattr(tempfile, "tempdir", str(tmp_path))
     if taken_by == "a file":
         (tmp_path / "gradio").touch()
-    else:  # as root, which tests may be, no rights are missing
+    else:  # simulated, since root may write everywhere
         made = tempfile.TemporaryFile
 
         def refused(folder):
@@ -170,7 +170,7 @@ def test_a_temporary_folder_that_is_another_s_is_left_alone(taken_by, variables,
     own = Path(os.environ["GRADIO_TEMP_DIR"])
     assert own.parent == tmp_path
     assert own.name.startswith("gradio-")
-    assert own.stat().st_mode & 0o077 == 0  # nobody else looks into it
+    assert own.stat().st_mode & 0o077 == 0  # other users have no access
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"])
@@ -196,7 +196,7 @@ def test_an_address_of_this_machine_is_not_asked_through_a_proxy_either(variable
 
 
 def test_proxies_of_the_system_survive_the_exception_for_this_machine(variables):
-    """Where a variable is set, urllib looks at variables only: on macOS and Windows the settings would be lost."""
+    """urllib ignores the settings of macOS and Windows once a variable is set, so they must be copied."""
     variables.setattr(environment.urllib.request, "getproxies", lambda: {"https": "http://proxy.internal:3128"})
     environment.settle()
     assert os.environ["https_proxy"] == "http://proxy.internal:3128"
@@ -204,7 +204,7 @@ def test_proxies_of_the_system_survive_the_exception_for_this_machine(variables)
 
 @pytest.mark.parametrize("home", [None, ""])
 def test_without_a_home_nothing_is_called_tilde(home, variables):
-    variables.setattr(os.path, "expanduser", lambda path: path)  # a user whom the system does not know
+    variables.setattr(os.path, "expanduser", lambda path: path)  # a user without an entry in the user database
     if home is None:
         variables.delenv("HOME")
     else:
@@ -229,13 +229,13 @@ def test_all_of_it_together_works_with_the_real_server(tmp_path):
             server.process.send_signal(signal.SIGINT)  # Ctrl-C
             assert server.process.wait(30) == 0
         proxy.settimeout(0)
-        with pytest.raises(BlockingIOError):  # nobody came
+        with pytest.raises(BlockingIOError):  # no connection was made to the proxy
             proxy.accept()
     assert "Traceback" not in server.log.read_text()
     assert not uploaded.exists()  # the end of the program deletes uploads
 
 
-# --- addresses ---
+# --- address and port ---
 
 
 def test_a_taken_port_is_said_and_no_other_used_instead(monkeypatch, capsys):
@@ -257,11 +257,11 @@ def test_an_address_that_is_not_this_machine_s_is_named(name, monkeypatch):
     assert environment.why_no_address().startswith("GRADIO_SERVER_NAME: expected")
 
 
-# --- gradio app.py, and the end ---
+# --- `gradio app.py`, and Ctrl-C ---
 
 
 def test_gradio_s_own_command_may_run_the_file_again_in_a_thread(monkeypatch):
-    """`gradio app.py` does, to watch it for changes; what it starts is running already."""
+    """`gradio app.py` executes the file a second time to watch it for changes, while the page already runs."""
     source, failed = (ROOT / "app.py").read_text(encoding="utf-8"), []
     monkeypatch.setattr("gradio.Blocks.launch", lambda *_, **__: failed.append("launched again"))
 

@@ -1,4 +1,4 @@
-"""Figures and tables that a person saves: they open, hold the right numbers, and forged requests are refused."""
+"""Saved figures and tables: files open, numbers are right, and forged requests are refused."""
 
 from __future__ import annotations
 

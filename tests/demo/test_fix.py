@@ -1,4 +1,4 @@
-"""Coarse or refined, and fixes by hand: what is shown next, what the handler answers, what the download holds."""
+"""Coarse and refined results, and fixes by hand: answers of the handler, the next result, the download."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_spot_of_what_was_fixed_is_what_is_shown(service, cows):
 
 @pytest.fixture
 def restored(service, handlers):
-    """What is shown of the result of other words or settings, after something was shown."""
+    """Function that segments with other words or settings and restores `shown`; it returns the run and the view."""
 
     def then(shown, words=WORDS, **settings):
         run = service.segment(COWS, SegmentRequest(words, **settings)).run

@@ -1,4 +1,4 @@
-"""The real model arrives: a hub on the loopback, a full-size checkpoint, the page in use meanwhile; and bad hubs."""
+"""Download of a full-size model from a local hub while the page is in use, and hubs that fail."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.hub import hub_with
 from tests.server import serving
 from tests.visitor import Visitor, call
 
-# --- the whole story, with the real server and a model of the real size ---
+# --- a complete download, with the real server and a full-size model ---
 
 
 def full_size(path):
-    """A ViT-B/16 of OpenAI's shape with noise for weights, in half the bytes."""
-    shapes = open_clip.create_model("ViT-B-16", device="meta").state_dict()  # costs no memory and no time
+    """Write a ViT-B/16 of OpenAI's shape with noise for weights, in float16."""
+    shapes = open_clip.create_model("ViT-B-16", device="meta").state_dict()  # needs no memory and no time
     noise = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0)) * 0.02
     longest = max(value.numel() for value in shapes.values())
     noise = noise.half().repeat(longest // len(noise) + 1)
@@ -60,15 +60,15 @@ def test_the_real_model_is_asked_for_comes_in_and_takes_over_while_old_results_l
         assert visitor.segment(picture=picture, words="dog; grass") is None
         assert "nano ·" in visitor.shown("costs")
         assert "ViT-B-16 (openai) is not on this computer" in call(server.address, "models")["notice"]
-        assert hub.seen == []  # 0.6 GB are never fetched unasked, and the hub is not even asked
+        assert hub.seen == []  # 0.6 GB are never downloaded without a click: the hub gets no request
 
-        hub.gate.clear()  # the second half waits
+        hub.gate.clear()  # the hub holds the second half back
         pressed, clicked = visitor.event("head-load", "click"), visitor.event("result", "select")
         loading, old = visitor.join(pressed["id"], visitor.data(pressed)), None
         for message in visitor.messages():
             if old is None and " of 299 MB" in json.dumps(message):
                 at = {"index": [9, 9], "value": None}
-                old = visitor.join(clicked["id"], visitor.data(clicked), at)  # the page is in use meanwhile
+                old = visitor.join(clicked["id"], visitor.data(clicked), at)  # the page is used during the download
             if message["msg"] == "process_completed" and message["event_id"] == old:
                 assert message["success"], message
                 hub.gate.set()
@@ -78,7 +78,7 @@ def test_the_real_model_is_asked_for_comes_in_and_takes_over_while_old_results_l
                 break
 
         assert old, "no progress was shown"
-        answer = visitor.do("result", "select", at=[9, 9])  # the result of nano is still there
+        answer = visitor.do("result", "select", at=[9, 9])  # the result of nano can still be used
         assert answer.succeeded, answer.error
         assert visitor.segment(picture=picture, words="dog; grass") is None
         assert "ViT-B-16:openai ·" in visitor.shown("costs")
@@ -99,12 +99,12 @@ def test_the_real_model_is_asked_for_comes_in_and_takes_over_while_old_results_l
         assert "Traceback" not in server.log.read_text()
 
 
-# --- hubs that misbehave; the model is tiny, the library and the connection are real ---
+# --- hubs that fail; the model is tiny, the library and the connection are real ---
 
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A hub with one tiny model, and the hub library made to ask there."""
+    """Local hub with one tiny model; the hub library sends its requests to it."""
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", TINY)
     known = {"one": {"hf_hub": "somebody/one/", "quick_gelu": True}}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", known)
@@ -118,7 +118,7 @@ def hub(tmp_path, monkeypatch):
         monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
         monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
         hasty = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
-        for module in ("utils._http", "file_download"):  # the library, and nobody else, does not wait between tries
+        for module in ("utils._http", "file_download"):  # only the hub library skips its waits between tries
             monkeypatch.setattr(f"huggingface_hub.{module}.time", hasty)
         yield hub
 
@@ -167,7 +167,7 @@ def test_a_transfer_that_breaks_now_and_then_goes_on_where_it_broke(hub):
 
 def test_a_slow_hub_shows_how_far_it_is(hub, monkeypatch):
     hub.pause = 0.02
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 500_000)  # the library's 10 MB are more than the whole file
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 500_000)  # the library's 10 MB exceed the whole file
     holder, told = ModelRegistry(Settings(model="nano", device="cpu")), []
     holder.load("tiny:one", lambda share, text: told.append((share, text)))
     assert len({text for _, text in told if " of 7 MB" in text}) >= 4

@@ -1,4 +1,4 @@
-"""What the lens is sent: codes, run lengths, numbers against the core's, large grids, and what the handlers refuse."""
+"""Data of the lens: codes, run lengths, numbers equal to the core's, large grids, and requests that are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def floats_of(text):
 
 
 def decoded(part, count):
-    """(R, N) shares, as the browser reads them."""
+    """Return (R, N) shares, decoded as in the browser."""
     codes = bytes_of(part["codes"]).reshape(-1, count).astype(np.float64)
     return floats_of(part["largest"])[:, None] * (codes / 255) ** 2
 
@@ -68,7 +68,7 @@ def test_run_lengths_give_the_map_again(values):
 @pytest.mark.parametrize(
     "row",
     [
-        [0.449, *[0.551 / 195] * 195],  # one patch takes nearly half: small shares stay
+        [0.449, *[0.551 / 195] * 195],  # one patch has nearly half of the attention: small shares must survive
         [*[0.15] * 3, *[0.55 / 193] * 193],
         [1.0, *[0.0] * 195],
         [1 / 196] * 196,
@@ -131,7 +131,7 @@ def test_a_large_grid_sends_rows_on_request_and_they_are_the_same(service, run, 
     monkeypatch.setattr(value_of, "MOST_SENT", count - 1)
     large = lens_value(service, run, path)
     assert large["maps"] is None
-    assert large["numbers"] == value["numbers"]  # exact numbers need no row
+    assert large["numbers"] == value["numbers"]  # exact numbers are sent even without maps
     for patch in (0, 17, count - 1):
         rows = lens_rows(service, run, path, patch)
         assert (rows["patch"], rows["run"], rows["layer"]) == (patch, value["run"], value["layer"])
@@ -191,7 +191,7 @@ def test_the_lens_itself_holds_fixed_text_only(value):
     with gr.Blocks():
         part = tab.draw()
     assert value["names"][0] not in part.html_template
-    for sign in ("${", "{{", "`", "\\", "<script"):  # Gradio's templates would run them
+    for sign in ("${", "{{", "`", "\\", "<script"):  # Gradio's templates would evaluate them
         assert sign not in part.html_template
         assert sign not in part.css_template
     for danger in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch("):

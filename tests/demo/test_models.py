@@ -1,6 +1,6 @@
-"""Models of the page: names, several at once, memory, fetching from a fake hub, the Model tab, sizes too large.
+"""Models of the page: names, several at once, memory, download from a fake hub, the Model tab, sizes too large.
 
-The models here are tiny ones that open_clip is made to know; their weights lie in a folder that plays the hub.
+The models are tiny and are registered with open_clip here; a folder with their weights replaces the hub.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, False, "y
 
 
 def quiet(share, text):
-    """A progress that nobody watches."""
+    """Ignore all progress messages."""
 
 
 @pytest.fixture
 def fake_hub(monkeypatch, tmp_path):
-    """Three tiny models that lie on a hub; `fake_hub.cached` lists those that were fetched."""
+    """Fake hub with three tiny models; the folder `fake_hub.near` has the downloaded ones."""
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", TINY)
     known = {tag: {"hf_hub": f"somebody/{tag}/", "quick_gelu": True} for tag in TAGS}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", known)
@@ -72,7 +72,7 @@ def fake_hub(monkeypatch, tmp_path):
 
 
 class Hub:
-    """A folder that is slow to reach and one that is near."""
+    """Fake hub: a download copies a file from `far` to `near`, and waits half way until `released` is set."""
 
     def __init__(self, far: Path, near: Path):
         self.far, self.near, self.answers = far, near, True
@@ -98,7 +98,7 @@ class Hub:
 
 @pytest.fixture(scope="module")
 def plain():
-    """A service on nano alone, ready."""
+    """Service with only nano, already loaded."""
     service = Service(Settings(model="nano", device="cpu"))
     service.holder.segmenter()
     return service
@@ -230,7 +230,7 @@ def test_a_model_that_memory_does_not_hold_is_refused_before_it_is_fetched(fake_
     assert not list(fake_hub.near.iterdir())
 
 
-# --- the start: fetch, then switch ---
+# --- the start: download, then switch ---
 
 
 def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fake_hub, photo):
@@ -274,7 +274,7 @@ USES = {
 
 @pytest.fixture(scope="module")
 def switched():
-    """A service whose nano was replaced by another model."""
+    """Service with nano loaded; the test replaces nano by another model."""
     service = Service(Settings(model="nano", device="cpu"))
     service.holder.segmenter()
     return service
@@ -325,7 +325,7 @@ def test_the_switch_is_seen_through_the_real_server(fake_hub):
         demo.close()
 
 
-# --- the head ---
+# --- the page's head ---
 
 
 def test_the_head_offers_the_real_model_and_fetches_nothing_by_itself(fake_hub):
@@ -344,7 +344,7 @@ def test_one_click_in_the_head_loads_what_the_page_was_to_start_with_for_everybo
     handlers = ModelHandlers(service)
     assert service.holder.segmenter().info.name == "nano"
     with pytest.raises(gr.Error, match="is not on the machine"):
-        list(handlers.load_offered(None))  # the hub is silent still
+        list(handlers.load_offered(None))  # the hub does not answer yet
     fake_hub.answers = True
     fake_hub.released.clear()
     steps = handlers.load_offered(None)
@@ -358,12 +358,12 @@ def test_one_click_in_the_head_loads_what_the_page_was_to_start_with_for_everybo
     assert "tiny, one weights" in last.banner
     assert not last.offer.visible
     assert service.holder.segmenter().info.pretrained == "one"
-    (other,) = handlers.load_offered(None)  # another visitor pressed at the same time
+    (other,) = handlers.load_offered(None)  # another visitor who clicked at the same time
     assert other.model == gr.skip()
     assert PageHandlers(service).tick("nano")[1].visible is False
 
 
-# --- the tab ---
+# --- the Model tab ---
 
 
 def test_loading_shows_steps_and_ends_with_the_visitor_s_own_model(fake_hub):
@@ -438,7 +438,7 @@ def test_the_tab_shows_the_pixels_that_the_model_is_given(preset, nano, photo, p
     assert "48 x 64 pixels" in view.sizes
     times = view.pixels.shape[0] // encoding.frame.model[0]
     given, _ = nano.view(photo, preset)
-    middle = view.pixels[times * 8 :: times, times * 8 :: times]  # a row and column within every patch keep off lines
+    middle = view.pixels[times * 8 :: times, times * 8 :: times]  # pixels inside the patches, away from grid lines
     np.testing.assert_array_equal(middle[:8, :8], given[8:16, 8:16])
 
 
@@ -456,7 +456,7 @@ def test_a_chosen_model_makes_the_result(fake_hub, photo):
     assert view.run.key.model_id == service.holder.segmenter("tiny:one").model_id
 
 
-# --- too large ---
+# --- sizes too large ---
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A visitor's own pictures go when he says so: from the disk, from memory, from the page; nobody else's do."""
+"""Deletion of a visitor's own pictures from the disk, from memory and from the page; those of others stay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.visitor import API, Visitor
 
 
 def of_mine(folder, seed: int):
-    """A picture that nobody else has."""
+    """Write a picture that no other visitor has; return its path."""
     path = folder / f"mine {seed}.png"
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(path)
     return path
@@ -94,7 +94,7 @@ def test_others_are_not_harmed_by_a_forged_path(server, visitor, tmp_path):
     theirs = victim.upload(of_mine(tmp_path, 5))
     assert victim.segment(picture=theirs, words="dog; road") is None
     visitor.segment(picture={**theirs, "path": theirs["path"] + "/../../x"}, words="dog; road")
-    visitor.segment(picture=theirs, words="dog; road")  # who knows the address sees the picture
+    visitor.segment(picture=theirs, words="dog; road")  # the path of a picture is enough to read it
     visitor.do("delete-mine")
     assert victim.segment(words="dog; grass") is None
     victim.close()

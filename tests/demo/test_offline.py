@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: a start, a result and a look, in a process that notes and refuses other addresses."""
+"""No network access: start-up, a result and an attention view, in a process that logs and refuses other addresses."""
 
 from __future__ import annotations
 
@@ -68,4 +68,4 @@ def test_nothing_leaves_the_machine(tmp_path):
     said = server.log.read_text()
     assert "GUARD WORKS" in said
     refused = [line for line in said.splitlines() if line.startswith("REFUSED")]
-    assert refused == ["REFUSED 192.0.2.1"]  # the guard's own trial
+    assert refused == ["REFUSED 192.0.2.1"]  # the guard's own test

@@ -1,4 +1,4 @@
-"""The page without a browser: handlers, forged clicks, public endpoints through a real server, people at once."""
+"""The page without a browser: handlers, forged clicks, public endpoints through a real server, simultaneous users."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def cut(handlers, path, words="cat; dog", **changes):
 
 
 def decoded(url):
-    """The pixels of a data URL."""
+    """Return the pixels of a data URL."""
     with Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) as picture:
         return np.asarray(picture)
 

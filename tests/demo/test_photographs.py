@@ -1,7 +1,7 @@
-"""Photographs as phones take them: what the page makes of them, how often, and how much of it stays.
+"""Photographs of phone size: results at display size and in full, number of computations, cached memory.
 
-Nothing here measures seconds: encodes, labellings, reads and bytes are counted, which a busy machine does not change.
-`python -m tests.benchmarks.page` measures the seconds.
+No test measures time. Encodes, labellings, file reads and bytes are counted, which a busy machine does not change.
+`python -m tests.benchmarks.page` measures the time.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def service():
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often a picture was decoded, encoded, divided (and at which size), and a file read for its hash."""
+    """Counter of decoded pictures, encodes, labellings (by size), and files read for their hash."""
     seen = Counter()
 
     def count(owner, name, key=lambda *_, **__: None):
@@ -141,7 +141,7 @@ def test_the_page_shows_what_the_full_result_is_seen_from_afar(service, photo, t
     assert (full.result.labels[seen] == shown.result.labels).mean() > 0.995
     assert (full.result.regions[seen] == shown.result.regions).mean() > 0.995
     same = full.result.labels[seen] == shown.result.labels
-    # Behind a pixel that the threshold gave to the background two classes may hide.
+    # Where the threshold makes a pixel background, the class below may differ between both sizes.
     assert (np.abs(full.result.confidence[seen] - shown.result.confidence)[same] < 0.01).mean() > 0.9999
     areas = {row.name: row.area for row in full.legend}
     assert areas == pytest.approx({row.name: row.area for row in shown.legend}, abs=2e-3)
@@ -244,7 +244,7 @@ def test_many_results_of_a_photograph_are_compared_at_the_page_s_size(service, p
 @pytest.mark.parametrize(
     ("size", "results", "full"),
     [
-        ((4000, 4000), 11, False),  # 2 kB as a PNG of one colour, once 20 seconds and 1.9 GB
+        ((4000, 4000), 11, False),  # a 2 kB PNG of one colour; once it took 20 seconds and 1.9 GB
         ((3000, 4000), 13, False),
         ((3000, 4000), 4, True),
         ((6000, 8000), 2, False),

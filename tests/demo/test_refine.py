@@ -1,4 +1,4 @@
-"""The Refine tab: what each event shows, that nothing is fetched unasked, components by hand, the archive, the call."""
+"""The Refine tab: views of each event, no download without a request, components by hand, archive, cached results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from demo.service import refine as refining
 from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
 from demo.tabs.refine import NOTHING, BetterView, RefineHandlers, RefineView
 
-core = importlib.import_module("cliptrase_core.refine")  # as an attribute the name is a function
+core = importlib.import_module("cliptrase_core.refine")  # `cliptrase_core.refine` as an attribute is a function
 WORDS = "horse; grass; sky"
 HORSES = str(EXAMPLES / "horses.jpg")
 
@@ -48,7 +48,7 @@ def horses(service):
 
 
 def refined(handlers, run, refiner="sam-nano", mode="prompts"):
-    """The last views of a press of Refine."""
+    """Press Refine and return the final views."""
     last = list(handlers.refine(run, HORSES, refiner, mode))[-1]
     count = len(RefineView._fields)
     return RefineView(*last[:count]), BetterView(*last[count:])
@@ -56,7 +56,7 @@ def refined(handlers, run, refiner="sam-nano", mode="prompts"):
 
 @pytest.fixture
 def missing(monkeypatch):
-    """No weights of Meta's are on this machine."""
+    """Hide Meta's weights, as if none were on this machine."""
     monkeypatch.setattr(hub, "find_file", lambda repository, name: None)
 
 
@@ -239,7 +239,7 @@ def test_stop_ends_refining_at_its_next_step_and_keeps_nothing(service, horses, 
 
 
 def test_stop_reaches_sam_in_every_mode(service, horses):
-    class Enough(Exception):  # noqa: N818 - no error: it is stopped
+    class Enough(Exception):  # noqa: N818 - a stop signal, not an error
         pass
 
     def stop(share, text):

@@ -1,4 +1,4 @@
-"""A downloaded archive opened again: what comes back, what is refused, and that nothing is unpacked unseen."""
+"""Reopening a downloaded archive: restored values, refused archives, and checks before anything is unpacked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIX = {"tool": "brush", "class": "dog", "points": [[0.5, 0.5], [0.6, 0.5]], "rad
 
 
 def packed(tmp_path, files, name="result.zip", **options):
-    """An archive of these files, by their names."""
+    """Write an archive of `files` (content by name) and return its path."""
     path = tmp_path / name
     with zipfile.ZipFile(path, "w", **options) as archive:
         for entry, content in files.items():
@@ -41,7 +41,7 @@ def packed(tmp_path, files, name="result.zip", **options):
 
 @pytest.fixture
 def made(service, photo):
-    """Name and content of a download, by the request."""
+    """Return a function that makes a download from a request: its name and content."""
 
     def make(asked=None, **shown):
         run = service.segment(photo, asked or SegmentRequest(WORDS)).run
@@ -52,7 +52,7 @@ def made(service, photo):
 
 @pytest.fixture
 def downloaded(made, tmp_path):
-    """Path of a download."""
+    """Return a function that writes the download of a request and returns its path."""
 
     def make(*asked, **shown):
         name, content = made(*asked, **shown)
@@ -74,7 +74,7 @@ def files_of(path):
 
 
 def changed(files, **settings):
-    """The same files with other settings in their record."""
+    """Return the same files with `settings` changed in their record."""
     name = next(name for name in files if name.endswith(".json"))
     record = json.loads(files[name])
     record["settings"].update(settings)
@@ -82,7 +82,7 @@ def changed(files, **settings):
 
 
 def asked_by(values):
-    """What the page would ask for with these values in its fields."""
+    """Return the request that the page makes from these field values."""
     order = [
         *("words", "background", "background_words", "threshold", "method", "preset", "short_side", "templates"),
         *("image_prior", "everything_else", "everything_else_chosen", "skip_missing", "denoise", "automatic"),

@@ -1,7 +1,7 @@
-"""What strangers may send to a running app: forged files, links, clicks and names; too large, too many, too early.
+"""Hostile requests to a running app: forged files, links, clicks and names; too large, too many, too early.
 
-Each test speaks to `python app.py` over HTTP, as anybody can; nothing may be read that was not uploaded, no message
-may say where the server keeps its files, and the server answers afterwards.
+Each test sends HTTP requests to `python app.py`, as any client can. Only uploads may be read, no message may reveal
+where the server keeps its files, and the server must still answer afterwards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def visitor(server):
 
 @pytest.fixture
 def segmented(visitor):
-    """A visitor who looks at a result."""
+    """Visitor with a result on the page."""
     said = visitor.segment(picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words=WORDS)
     assert said is None, said
     return visitor
@@ -49,7 +49,7 @@ def says_nothing_of_the_server(server, text: str) -> bool:
 
 @pytest.fixture(scope="module")
 def listener_elsewhere():
-    """A web server that nobody should ask: its address, and the paths that were asked for."""
+    """Web server that must not be contacted: its address, and the list of requested paths."""
     asked = []
 
     class Note(http.server.BaseHTTPRequestHandler):
@@ -67,8 +67,8 @@ def listener_elsewhere():
 
 
 def forged_pictures(elsewhere: str) -> list[object]:
-    """Payloads in place of an upload."""
-    readable = str(EXAMPLES / "shepherd.jpg")  # a picture that the server could read, were it to obey
+    """Return forged payloads to send in place of an upload."""
+    readable = str(EXAMPLES / "shepherd.jpg")  # a picture that the server process can read, but must not
     return [
         {"path": readable},
         {"path": readable, "meta": META},
@@ -134,7 +134,7 @@ def test_private_listeners_refuse_calls_by_name(server, visitor):
                 body = {} if way == "call/v2" else {"data": []}
                 assert http.post(f"{API}/{way}/{name}", json=body).status_code in (404, 405), (way, name)
         assert public == {"/segment", "/inspect_patch", "/compare", "/refine", "/models"}
-        # Past the queue nobody comes, whatever its number.
+        # No function can be called without the queue, not even by its number.
         direct = http.post(f"{API}/run/predict", json={"data": [], "fn_index": 0, "session_hash": "x"})
         assert direct.status_code in (401, 403, 404, 405)
 
@@ -224,7 +224,7 @@ def test_an_upload_over_40_mb_is_refused(server, tmp_path):
         answer = http.post(f"{API}/upload", files={"files": ("large.png", large.read_bytes())})
     assert answer.status_code == 413
     assert says_nothing_of_the_server(server, answer.text)
-    new = set(server.files()) - before  # the server is shared: answers to other tests may be large
+    new = set(server.files()) - before  # the server is shared: files of other tests may be large
     assert not any(path.stat().st_size > 1_000_000 for path in new)
 
 
@@ -270,7 +270,7 @@ def test_a_picture_that_is_replaced_meanwhile_is_said_not_mixed(segmented):
     segmented.set(picture=segmented.upload(EXAMPLES / "cows.jpg"))
     for element, at in (("result", [9, 9]), ("patches", [9, 9])):
         answer = segmented.do(element, "select", at=at)
-        assert answer.succeeded or "replaced" in answer.error  # the old one's facts, never the new one's
+        assert answer.succeeded or "replaced" in answer.error  # facts of the old picture, never of the new one
 
 
 def test_a_tab_that_closes_while_its_answer_is_made_leaves_the_server_answering(server):
@@ -280,7 +280,7 @@ def test_a_tab_that_closes_while_its_answer_is_made_leaves_the_server_answering(
         listener = visitor.event("segment", "click")
         event = visitor.join(listener["id"], visitor.data(listener))
         with visitor.http.stream("GET", f"{API}/queue/data", params={"session_hash": visitor.session}) as stream:
-            next(stream.iter_lines())  # gone after the first message
+            next(stream.iter_lines())  # leave after the first message
         visitor.close()
         assert event
     with socket.create_connection(("127.0.0.1", httpx.URL(server.address).port)) as half:

@@ -1,4 +1,4 @@
-"""The gate before the page: hosts, origins, routes, bodies and uploads, without and with the real server."""
+"""Gate that checks all requests: hosts, origins, routes, bodies and uploads, without and with the real server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.visitor import API
 
 
 async def _inner(scope, receive, send):
-    """An app that reads the body and says what it got."""
+    """ASGI app that reads the body and answers with its size and the request's headers."""
     body = b""
     while True:
         message = await receive()
@@ -55,7 +55,7 @@ def ask(method: str, path: str, *, environment=None, **request) -> httpx.Respons
         ("localhost", {}, True),
         ("LOCALHOST:1", {}, True),
         ("[::1]:7860", {}, True),
-        ("192.168.1.20:7860", {}, True),  # an address is no name that a foreign page could take
+        ("192.168.1.20:7860", {}, True),  # a foreign page cannot have an IP address as its name
         ("evil.example", {}, False),
         ("localhost.evil.example", {}, False),
         ("127.0.0.1.evil.example", {}, False),
@@ -138,8 +138,8 @@ def test_a_large_body_is_refused_while_it_comes(declared, path):
         (b"[" * (MAX_DEPTH + 1), 400),
         (b'{"a":' * 900 + b"1" + b"}" * 900, 400),
         (b"[{" * 30, 400),
-        (json.dumps({"words": "[" * 900 + '{"' * 50 + "\\"}).encode(), 200),  # within a text brackets are text
-        (b'["\\\\", ' + b"[" * 60, 400),  # the text ends before: its backslash is escaped
+        (json.dumps({"words": "[" * 900 + '{"' * 50 + "\\"}).encode(), 200),  # brackets inside a string do not count
+        (b'["\\\\", ' + b"[" * 60, 400),  # the string ends before them: its backslash is escaped
         (b"[]," * 1000, 200),
     ],
 )
@@ -231,7 +231,7 @@ def test_a_large_file_that_is_no_picture_is_not_kept(server, tmp_path):
         good = http.post(f"{API}/upload", files={"files": ("a.png", encoded("PNG"))})
     assert (refused.status_code, both.status_code, small.status_code, good.status_code) == (415, 415, 200, 200)
     assert "1 of 2 files" in both.text
-    assert archive.status_code == 200  # read before anything of it is unpacked: tests/demo/test_reopen.py
+    assert archive.status_code == 200  # archives are checked before unpacking: tests/demo/test_reopen.py
     assert sum(path.stat().st_size for path in set(server.files()) - before) < 1_000_000 + 1_200_004
 
 

@@ -1,4 +1,4 @@
-"""A short soak (`python -m tests.benchmarks.soak` is the long one): every kind of request, an empty temp folder."""
+"""Short soak test: all kinds of requests leave no files (long version: `python -m tests.benchmarks.soak`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Space, a proxy and a desktop need: front matter, requirements, file sizes, the manifest, headers, `--open`."""
+"""Support for Spaces, proxies and desktops: front matter, requirements, file sizes, the manifest, headers, `--open`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def front():
 def test_front_matter_is_what_a_space_reads(front):
     assert (front["sdk"], front["license"]) == ("gradio", "mit")
     assert (ROOT / front["app_file"]).is_file()
-    assert front["python_version"] in ("3.10", "3.12")  # what ZeroGPU has; a number would lose the zero of 3.10
+    assert front["python_version"] in ("3.10", "3.12")  # versions of ZeroGPU; as a YAML number, 3.10 would be 3.1
     assert {front["colorFrom"], front["colorTo"]} <= COLOURS
     assert len(front["short_description"]) <= 60
 
@@ -79,8 +79,8 @@ def test_requirements_allow_what_a_space_brings():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     names = [re.split(r"[<>=~! ]", line)[0] for line in lines if line and not line.startswith("#")]
     assert {"torch", "torchvision", "gradio", "open_clip_torch"} <= set(names)
-    assert "spaces" not in names  # a Space brings its own
-    assert not any("@" in line or line.startswith("-") for line in lines)  # no addresses, no options
+    assert "spaces" not in names  # a Space has its own
+    assert not any("@" in line or line.startswith("-") for line in lines)  # no URLs, no options
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_unknown_arguments_get_one_line(monkeypatch, capsys):
 def test_the_deployment_page_names_every_variable_that_is_read():
     page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
     sources = [*(ROOT / "demo").rglob("*.py"), *(ROOT / "cliptrase_core").rglob("*.py")]
-    sources = [path for path in sources if path.name != "run.py"]  # torchrun sets what that one reads
+    sources = [path for path in sources if path.name != "run.py"]  # its variables are set by torchrun
     read = {name for path in sources for name in re.findall(r'environ(?:ment)?\.get\("(\w+)"', path.read_text())}
     assert read >= {"CLIPTRASE_MODEL", "CLIPTRASE_DEVICE", "CLIPTRASE_PRECISION", "SPACES_ZERO_GPU"}
     assert all(f"`{name}`" in page for name in read)

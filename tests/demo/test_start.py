@@ -1,4 +1,4 @@
-"""The first seconds of the page: imports on several threads, models that cannot run, loads that are tried again."""
+"""Start of the page: imports on several threads, models that cannot run, repeated loads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.conftest import tiny_clip
 from tests.demo.test_models import TINY
 from tests.server import ROOT
 
-# --- two threads import at once ---
+# --- two threads import at the same time ---
 
 RACE = r"""
 import json, os, sys, time
@@ -110,7 +110,7 @@ def test_the_door_gives_the_core_s_own_modules_and_names_what_it_lacks():
     assert not hasattr(core, "__path__")
 
 
-# --- what the first result does not need is not imported for it ---
+# --- the first result imports nothing that it does not need ---
 
 LEFT_OUT = r"""
 import sys
@@ -177,7 +177,7 @@ def test_requests_import_no_matplotlib_and_garbage_is_looked_for_once_a_model_is
     assert done.returncode == 0, done.stderr
 
 
-# --- a model that cannot run ends with nano ---
+# --- nano replaces a model that cannot run ---
 
 
 def no_numbers(state):
@@ -217,7 +217,7 @@ def test_weights_that_hold_no_numbers_end_with_nano_and_a_plain_line(spoil, tmp_
 
 
 class OddError(Exception):
-    """What a library might raise."""
+    """Exception of a third-party library."""
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_whatever_a_model_raises_nano_runs(failure, said, monkeypatch):
     assert holder.status().offer == "tiny:one"  # one click tries again
 
 
-# --- what failed is tried again ---
+# --- a failed load is repeated ---
 
 
 def test_a_load_that_failed_altogether_is_tried_again_by_the_next_request(monkeypatch):
@@ -267,7 +267,7 @@ def test_a_load_that_failed_altogether_is_tried_again_by_the_next_request(monkey
     monkeypatch.setattr(models, "ready", unlucky)
     service = Service(Settings(model="nano", device="cpu"))
     with pytest.raises(UserError, match="The next request tries again"):
-        service.holder.segmenter()  # wanted, then nano in its place
+        service.holder.segmenter()  # tries the requested model, then nano as its replacement
     assert service.status().failed
     assert "No model" in head_view(service.status()).banner
     assert service.holder.segmenter().info.name == "nano"

@@ -1,4 +1,4 @@
-"""The tour: five real computations, and buttons that stay within them."""
+"""Guided tour: its five steps are real computations, and its buttons stop at both ends."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Strangers among visitors: who leaves is not worked for, who has many tabs or connections crowds out nobody.
+"""Fairness between visitors: nobody waits for work of a visitor who has left, or for one with many tabs.
 
-- work for a visitor who has gone, by every way of going, keeps nobody waiting;
-- a time limit ends work, but not a download; a lock is not queued for in vain;
-- many tabs of one address cost others nothing; idle and closed tabs go first;
-- whose address counts behind a proxy;
+- cancellation of work after a closed tab, a stop, or a closed connection;
+- a time limit that ends work but no download; cancelled work does not wait for a lock;
+- limits on tabs per address; closed tabs are dropped first, then idle ones;
+- the visitor's address behind a proxy;
 - requests whose headers do not end, and too many connections.
 """
 
@@ -32,13 +32,13 @@ from tests.server import serving
 from tests.visitor import API, Visitor
 
 SOON = 7.0
-"""Seconds; what was left would have taken three times as long on an idle machine."""
+"""Seconds; the rest of the cancelled work would take three times as long on an idle machine."""
 _count = iter(range(10**6))
 
 
 @pytest.fixture
 def visitor(server):
-    """Somebody with a result that is cached."""
+    """Visitor with a cached result."""
     visitor = Visitor(server.address)
     said = visitor.segment(picture=visitor.upload(EXAMPLES / "shepherd.jpg"), words="dog; road")
     assert said is None, said
@@ -55,13 +55,13 @@ def stranger(server):
 
 
 def many_words() -> str:
-    """Words that nobody has asked for: half a minute."""
+    """Return words that are not cached yet; they take about half a minute."""
     number = next(_count)
     return "; ".join(f"thing {number} {i}" for i in range(1400))
 
 
 def begin(stranger: Visitor, work: str) -> tuple[str, int, str]:
-    """Ask for something long; the event, its listener, and the session or event under which its answer is read."""
+    """Start long work. Return the event, its listener, and the session under which its answer is read."""
     element = "compare-go" if work == "compare" else "segment"
     if work == "large":
         stranger.set(**{"Short side in pixels": "1024"})
@@ -76,9 +76,9 @@ def begin(stranger: Visitor, work: str) -> tuple[str, int, str]:
 
 @contextlib.contextmanager
 def reading(stranger: Visitor, event: str):
-    """Read the stream until the work has begun and been at it for a while; afterwards the tab is closed."""
+    """Read the stream until the work has been running for 0.7 s; at the end, close the tab."""
     with stranger.http.stream("GET", f"{API}/queue/data", params={"session_hash": stranger.session}) as stream:
-        lines = stream.iter_lines()  # kept, for the stream ends with it
+        lines = stream.iter_lines()  # this reference keeps the stream open
         assert any("process_starts" in line and event in line for line in lines)
         time.sleep(0.7)
         yield
@@ -201,7 +201,7 @@ def test_work_in_a_thread_of_its_own_heeds_the_token_of_its_maker():
         seen.set()
         while True:
             time.sleep(0.01)
-            raise_if_cancelled()  # what the core does, that never tells
+            raise_if_cancelled()  # like the core, which never calls `tell`
 
     with cancellable(token):
         steps = watched(work)
@@ -226,7 +226,7 @@ def test_what_nobody_waits_for_by_then_is_not_made(waiting):
             thread.start()
         token.cancel()
         for thread in threads:
-            thread.join(10)  # they leave while the lock is held
+            thread.join(10)  # they give up while the lock is held
         ready.set()
         return "made"
 
@@ -312,12 +312,12 @@ NAMED = trusted_proxies({"CLIPTRASE_TRUSTED_PROXY": "127.0.0.1, 10.0.0.5"})
 @pytest.mark.parametrize(
     ("peer", "forwarded", "proxies", "expected"),
     [
-        ("5.5.5.5", "1.1.1.1", frozenset(), "5.5.5.5"),  # nobody is trusted
-        ("5.5.5.5", "1.1.1.1", NAMED, "5.5.5.5"),  # not this one
+        ("5.5.5.5", "1.1.1.1", frozenset(), "5.5.5.5"),  # no proxy is trusted
+        ("5.5.5.5", "1.1.1.1", NAMED, "5.5.5.5"),  # this peer is not trusted
         ("127.0.0.1", "1.1.1.1", NAMED, "1.1.1.1"),
-        ("127.0.0.1", "6.6.6.6, 1.1.1.1", NAMED, "1.1.1.1"),  # what stands before was written by the visitor
+        ("127.0.0.1", "6.6.6.6, 1.1.1.1", NAMED, "1.1.1.1"),  # the visitor may have written the first entry
         ("127.0.0.1", "1.1.1.1, 10.0.0.5", NAMED, "1.1.1.1"),  # two proxies
-        ("127.0.0.1", "192.168.1.7", NAMED, "192.168.1.7"),  # a school
+        ("127.0.0.1", "192.168.1.7", NAMED, "192.168.1.7"),  # a visitor of a local network, as in a school
         ("127.0.0.1", "", NAMED, "127.0.0.1"),
         ("127.0.0.1", "nonsense", NAMED, "127.0.0.1"),
         ("10.1.1.1", "6.6.6.6, 8.8.8.8, 10.2.2.2", SPACE, "8.8.8.8"),
@@ -378,7 +378,7 @@ def test_requests_whose_headers_do_not_end_are_closed(strict):
     again = socket.create_connection(("127.0.0.1", port))
     again.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert b"200 OK" in again.recv(1000)
-    again.sendall(b"G")  # the second request of a kept connection
+    again.sendall(b"G")  # the second request of a keep-alive connection
     for one in [*halves, again]:
         one.settimeout(10)
         while read(one):
@@ -388,7 +388,7 @@ def test_requests_whose_headers_do_not_end_are_closed(strict):
 def test_an_address_has_only_so_many_connections_and_others_are_served(strict):
     port, there = httpx.URL(strict.address).port, "127.0.0.2"
     many = [socket.create_connection(("127.0.0.1", port), source_address=(there, 0)) for _ in range(20)]
-    time.sleep(0.2)  # less than a head may take
+    time.sleep(0.2)  # less than HEAD_TIMEOUT_S
     for one in many:
         one.settimeout(0)
     assert sum(is_closed(one) for one in many) == 8

@@ -1,4 +1,4 @@
-"""Word lists to tick: every data set, with its own classes, as words that the grammar reads back."""
+"""Word lists of the page: all data sets with their classes; each word is one class for the vocabulary parser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_data_set_is_offered_with_its_classes():
 @pytest.mark.parametrize("name", ["voc20", "coco80", "ade150", "cityscapes", "pc59"])
 def test_a_tick_adds_one_class_by_its_name(name):
     for word in dataset_entries()[name]["classes"]:
-        assert not set(";|\n") & set(word)  # they would end the class
+        assert not set(";|\n") & set(word)  # separators would end the class
         read = parse_vocabulary(f"zebra crossing; {word}")
         assert len(read.class_names) == 2
         assert read.class_names[1] == word.split(",")[0].strip()

@@ -1,4 +1,4 @@
-"""ZeroGPU, played by a `spaces` module that forks: work in the child, bytes both ways, what is kept in the parent."""
+"""ZeroGPU, simulated by a `spaces` module that forks: work in the child, bytes both ways, caches in the parent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from demo.settings import Settings
 
 
 class Forked:
-    """`spaces.GPU`: runs each call in a forked process, as a Space does, and notes where it ran."""
+    """Replacement of `spaces.GPU`: runs each call in a forked process, as a Space does, and records its process id."""
 
     def __init__(self):
         self.pids, self.durations = [], []
@@ -85,14 +85,14 @@ def test_the_worker_does_the_heavy_part_and_the_result_is_the_same(zero, nano, p
     np.testing.assert_array_equal(result.labels, expected.labels)
     np.testing.assert_allclose(result.confidence, expected.confidence, atol=1e-4)
     segmenter.segment(encoding, "dog; cat", denoise="none")
-    assert len(zero.pids) == 2  # known words and an encoded picture ask for nothing
+    assert len(zero.pids) == 2  # known words and an encoded picture need no GPU call
     torch.testing.assert_close(
         segmenter.capture(picture).maps().attention, nano.capture(picture).maps().attention, atol=1e-3, rtol=1e-2
     )
     assert len(zero.pids) == 3
     assert zero.durations == [zerogpu.DURATION]
     assert zerogpu.DURATION <= 15
-    assert not zerogpu_model._there  # what the worker keeps is the worker's
+    assert not zerogpu_model._there  # the cache of the worker stays in the worker
 
 
 def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
@@ -102,7 +102,7 @@ def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
     Image.fromarray(picture).save(path)
     service = Service(Settings(model="nano"))
     assert "shared GPU" in service.holder.facts().device
-    assert not zero.pids  # loading spends none of the shared seconds
+    assert not zero.pids  # loading uses no GPU time
     first = service.segment(str(path), SegmentRequest("cat; dog"))
     asked = len(zero.pids)
     again = service.segment(str(path), SegmentRequest("cat; dog", threshold=0.5))
@@ -138,7 +138,7 @@ def test_a_model_loaded_after_the_fork_is_read_by_the_worker_itself(nano):
 
 def test_what_lies_on_a_gpu_is_brought_home():
     class There:
-        """A tensor on a GPU: it cannot be pickled from there."""
+        """Stand-in for a tensor on a GPU, which must not be pickled."""
 
         def cpu(self):
             return torch.ones(1)

@@ -1,4 +1,4 @@
-"""A real browser for the tests of this folder; the server is `tests/conftest.py`'s."""
+"""Fixtures of the browser tests; the `server` fixture is in `tests/conftest.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BROWSER_ARGUMENTS = [
 
 
 def find_chromium() -> str | None:
-    """Chromium's path: named by the person, installed on the system, or brought by Playwright."""
+    """Return the path of Chromium: `CHROMIUM_EXECUTABLE`, the system's or Playwright's; None if there is none."""
     named = os.environ.get("CHROMIUM_EXECUTABLE")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     found = named or next(filter(None, map(shutil.which, names)), None)
@@ -39,7 +39,7 @@ def find_chromium() -> str | None:
 
 
 def _install_chromium() -> str | None:
-    """Install the system's Chromium where that needs no question: as root with apt-get."""
+    """Install Chromium with apt-get if the process is root, so without a prompt. Return its path, or None."""
     if not (shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0):
         return None
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False, "timeout": 280}
@@ -61,14 +61,14 @@ def chromium():
         pytest.skip("needs Chromium: `apt-get install chromium`, or `playwright install chromium`")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
-        api.expect.set_options(timeout=PATIENCE)  # its own 5 s are short for a busy machine
+        api.expect.set_options(timeout=PATIENCE)  # the default, 5 s, is too short for a busy machine
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def open_page(chromium, server):
-    """Open the page at a width; requests to anywhere else are blocked and listed in `page.strangers`."""
+    """Function that opens the page; requests to other hosts are blocked and listed in `page.strangers`."""
     contexts = []
 
     def open_at(width: int, height: int = 900, **options):
@@ -97,6 +97,6 @@ def open_page(chromium, server):
 
 @pytest.fixture(scope="session")
 def artifacts() -> Path:
-    """Where screenshots of a run are kept."""
+    """Folder of the screenshots of a run."""
     ARTIFACTS.mkdir(exist_ok=True)
     return ARTIFACTS

@@ -1,6 +1,6 @@
-"""The lens alone on a page of its own, with the embedded model: what `test_lens.py` drives, and how it is wired.
+"""Page with only the lens and the embedded model, for `test_lens.py`; also an example of the wiring.
 
-The fields and buttons stand for what a page does: pick a picture and words, segment, and take the result away.
+The fields and buttons replace those of the real page: choose a picture and words, segment, and clear the result.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ EXAMPLES = {example.name: example for example in read_examples()}
 
 
 def segment(name: str, words: str, side: float, method: str):
-    """A result as the page makes it: the run, and the picture's path."""
+    """Segment an example as the page does; return the run and the path of the picture."""
     path = str(EXAMPLES[name].path)
     asked = SegmentRequest(words or EXAMPLES[name].words, short_side=int(side) or None, method=method or "cliptrase")
     return service.segment(path, asked).run, path
 
 
 def heard(event: gr.SelectData) -> str:
-    """What reached the server of a click."""
+    """Return the event data of a click as received by the server."""
     return f"{event.index} {event.value}"
 
 

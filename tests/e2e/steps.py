@@ -1,4 +1,4 @@
-"""What several browser tests do: upload, segment, click a patch."""
+"""Shared steps of the browser tests: upload, segment, click a patch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from demo.examples import FIRST, read_examples
 
 WORDS = "dog; grass; bushes; sky"
 FIRST_WORDS = next(example.words for example in read_examples() if example.name == FIRST)
-"""Of the example that a page opens with."""
+"""Words of the example shown when a page opens."""
 PATIENCE = 60_000
 
 
@@ -23,9 +23,9 @@ def upload(page, path: Path) -> None:
 
 
 def segment(page, path: Path, words: str = WORDS) -> None:
-    page.wait_for_function("document.body.classList.contains('opened')", timeout=PATIENCE)  # its own first result
-    # A new picture stops what runs. A script can press Segment in the milliseconds between the picture's appearing and
-    # that: it would be stopped too. `forget` is what the page asks for next.
+    page.wait_for_function("document.body.classList.contains('opened')", timeout=PATIENCE)  # the page's first result
+    # A new picture stops running work, a few milliseconds after it appears. If a script presses Segment in between,
+    # that run is stopped too. The page requests `forget` after the stop, so wait for that request.
     forget = page.evaluate("gradio_config.dependencies.find(d => d.api_name === 'forget').id")
     with page.expect_request(lambda request: function_asked(request) == forget):
         upload(page, path)
@@ -36,7 +36,7 @@ def segment(page, path: Path, words: str = WORDS) -> None:
 
 
 def expect_result_of(page, words: str) -> None:
-    """Wait until the result of these words is drawn; a page opens with one of its own."""
+    """Wait until the result of `words` is drawn; a page that opens first draws the result of `FIRST_WORDS`."""
     drawn = "words => document.querySelector('#result .stage')?.dataset.words === words"
     page.wait_for_function(drawn, arg=words, timeout=PATIENCE)
     expect(page.locator("#legend tbody tr").first).to_be_visible()
@@ -52,7 +52,7 @@ def open_example(page, number: int) -> None:
 
 
 def function_asked(request) -> int | None:
-    """The number of the function that this request calls, if it calls one."""
+    """Return the index of the function that a request calls, or None."""
     return request.post_data_json["fn_index"] if "/queue/join?" in request.url else None
 
 

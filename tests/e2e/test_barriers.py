@@ -1,4 +1,4 @@
-"""For whoever uses keys, a screen reader or a finger, in a real browser: axe-core, names, focus, sizes; words kept."""
+"""Accessibility by keyboard, screen reader and touch in a real browser: axe-core, names, focus, sizes, saved words."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ axe = pytest.importorskip("axe_playwright_python", reason="needs axe-core: pip i
 AXE = next(Path(axe.__file__).parent.rglob("axe.min.js"))
 TABS = ("Settings", "Attention", "Clusters", "Refine", "Compare", "Batch", "Model", "Guided tour")
 GRADIO_S = {
-    ("aria-prohibited-attr", "Empty value"),  # its Image without a picture: a label on an element without a role
+    ("aria-prohibited-attr", "Empty value"),  # its empty Image has a label on an element without a role
 }
-"""(rule, what its element holds) of what Gradio draws and this page cannot mend."""
+"""(rule, content of the element) of axe-core's findings in Gradio's own elements, which this page cannot change."""
 TOO_SMALL = """() => [...document.querySelectorAll("button, select, input, [role=tab]")].filter(one => {
   const box = one.getBoundingClientRect(), holder = one.closest("label, .wrap-inner, .wrap");
   const around = holder?.getBoundingClientRect() ?? box;
@@ -42,7 +42,7 @@ def page_at(open_page):
 
 
 def barriers(page):
-    """What axe-core finds, without what is Gradio's own."""
+    """Return the findings of axe-core except those in `GRADIO_S`."""
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     places = [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]]
     return [place for place in places if not any(place[0] == rule and text in place[1] for rule, text in GRADIO_S)]
@@ -59,7 +59,7 @@ def test_axe_finds_nothing(page_at, width, height, scheme):
         expect(page.locator("#tabs").get_by_role("tab", name=name, exact=True)).to_have_attribute(
             "aria-selected", "true"
         )
-        expect(page.locator(".progress-text:visible")).to_have_count(0)  # Gradio's own, while something is computed
+        expect(page.locator(".progress-text:visible")).to_have_count(0)  # Gradio's progress text during a computation
         assert barriers(page) == [], name
     page.get_by_role("button", name="Present").click()
     assert barriers(page) == []

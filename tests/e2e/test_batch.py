@@ -1,4 +1,4 @@
-"""Many pictures in a real browser: drop five of which one is corrupt, stop, go on, one zip."""
+"""The Batch tab in a real browser: five pictures of which one is corrupt, stop and resume, one zip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Compare tab in a real browser: steps side by side, other words, a ground truth, and what goes with new words."""
+"""The Compare tab in a real browser: steps side by side, other words, a ground truth, a reset by new words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE = 60_000
 
 @pytest.fixture
 def mask(tmp_path):
-    """The lower half is grass, the upper one sky, a line between does not count."""
+    """A ground truth file: sky in the upper half, grass in the lower, an ignored line between them."""
     with Image.open(EXAMPLES / "cows.jpg") as image:
         width, height = image.size
     labels = np.full((height, width), 4, dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""What a person does on the first page, in a real browser, at desktop and phone width:
+"""First page in a real browser, at desktop and phone width.
 
-segment an upload and read the legend; new words without a new picture; click a patch, step by keyboard; an
-example in one click; a file that is no picture; and nothing is asked of any other machine.
+Segment an upload and read the legend; new words for the same picture; click a patch, step by keyboard; an example in
+one click; hostile words; no requests to any other machine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SLOW_CALLS = """() => {
     return prompt(...asked);
   };
 }"""
-"""Calls that do not wait in line take as long as on a busy server."""
+"""Script that delays calls outside the queue by 1.5 s, as on a busy server."""
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_new_words_reuse_the_picture(open_page, picture):
 
 
 def test_a_picture_that_was_just_uploaded_can_be_segmented_at_once(open_page, picture):
-    """What an upload clears never takes away the result that was asked for after it, however late it is answered."""
+    """An upload clears the old result. A late answer to this must not remove the new result."""
     page = open_page(1280)
     segment(page, DATA / "golden" / "image0.png")
     page.evaluate(SLOW_CALLS)
@@ -231,7 +231,7 @@ def test_the_line_the_facts_and_the_lens_say_the_same_of_a_spot(open_page, width
         told = re.search(
             r"alone says (.+?) \((.+?)\s%\)(?:, by the word .+?)?; then (.+?) \((.+?)\s%\)", facts
         ).groups()
-        for said in (line, lens):  # the lens has room for one class where the region's is shown
+        for said in (line, lens):  # the lens shows only one class if it also shows the class of the region
             own = re.search(
                 r"(?:alone|spot): (?!.*alone:)(.+?) (\S+)\s%(?:, next (.+?) ((?:< )?\S+)\s%)?\.$", said
             ).groups()

@@ -1,4 +1,4 @@
-"""Coarse or refined, and fixing by hand, in a real browser: mouse, finger, keys, downloads."""
+"""Coarse and refined results, and fixes by hand, in a real browser: mouse, finger, keys, downloads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def expect_fixes(page, count: int) -> None:
 
 
 def draw_by_finger(page, points) -> None:
-    """A touch screen's own events, as no mouse makes them."""
+    """Draw with the events of a touch screen, which a mouse does not send."""
     browser = page.context.new_cdp_session(page)
     places = [dict(zip("xy", at(page, *point), strict=True)) for point in points]
     browser.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": places[:1]})
@@ -60,7 +60,7 @@ def draw_by_mouse(page, points) -> None:
 
 
 def paint(page, draw, name: str = "") -> str:
-    """A stroke of the brush, in a class by name or in the second of the list; its name."""
+    """Draw a brush stroke in the named class, else in the second of the list. Return the class name."""
     tool(page, "brush")
     classes = page.locator("#result .bench select")
     name = name or classes.locator("option").nth(1).inner_text()
@@ -78,7 +78,7 @@ def downloaded(page, choice: str) -> tuple[str, zipfile.ZipFile]:
 
 
 def not_near_the_stroke(nano, words: str) -> str:
-    """The class that is least near the stroke, which so stays a component of its own, whatever the model sees."""
+    """Return the class with the fewest pixels near the stroke, so that the stroke is a component of its own."""
     found = nano.segment(nano.encode(KITTEN), words)
     height, width = found.labels.shape
     near = found.labels[int(0.78 * height) : int(0.97 * height), int(0.03 * width) : int(0.37 * width)]
@@ -202,7 +202,7 @@ def test_the_keyboard_fixes_takes_back_and_leaves(open_page):
     canvas.press("Escape")
     expect(page.locator("#result .bench")).to_be_hidden()
     expect(page.locator("#point")).to_be_empty()
-    canvas.press("Enter")  # asks why again
+    canvas.press("Enter")  # with the tools closed, Enter explains the point again
     expect(page.locator("#point")).not_to_be_empty()
 
 

@@ -26,7 +26,7 @@ PIXELS = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, can
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The lens's own page instead of the app."""
+    """Server of the lens's own page instead of the app."""
     with serving(tmp_path_factory.mktemp("lens"), ("tests/e2e/lens_page.py",)) as running:
         yield running
 
@@ -38,7 +38,7 @@ def service():
 
 @pytest.fixture
 def open_lens(open_page):
-    """Open the page and segment an example; what the console says and what is requested is noted."""
+    """Function that opens the page and segments an example; console errors and requests are recorded."""
 
     def open_at(width=1280, example="kitten", words="", side=0, **options):
         page = open_page(width, **options)
@@ -69,7 +69,7 @@ def pane(page, view):
 
 
 def place(page):
-    """(row, column, h, w) of the patch that is shown, as the picture's sentence says."""
+    """Return (row, column, h, w) of the shown patch, read from the caption of the picture."""
     text = page.locator("[data-view=picture] + figcaption").inner_text()
     return tuple(map(int, re.search(r"row (\d+), column (\d+) of (\d+) . (\d+)", text).groups()))
 
@@ -82,7 +82,7 @@ def hover(page, view, row, column):
 
 
 def crosses(page):
-    """(row, column) under the middle of the cross of each pane."""
+    """Return (row, column) of the centre of each pane's cross, as shares of the pane's height and width."""
     return page.evaluate("""() => [...document.querySelectorAll("#lens .lens-pane")].map(pane => {
       const box = pane.getBoundingClientRect(), mark = pane.querySelector(".lens-cross").getBoundingClientRect();
       return [(mark.top + mark.height / 2 - box.top) / box.height, (mark.left + mark.width / 2 - box.left) / box.width];
@@ -116,7 +116,7 @@ def test_hover_moves_every_pane_and_the_numbers_are_the_core_s(open_lens, servic
         for down, across in crosses(page):
             assert (int(down * h), int(across * w)) == (row, column)
         assert numbers(page) == pytest.approx(exact(service, "kitten", row, column), abs=0.001)
-    page.mouse.move(2, 2)  # what was only hovered over goes back to what was chosen
+    page.mouse.move(2, 2)  # without a pointer, the chosen patch is shown again
     expect(page.locator("[data-view=picture] + figcaption")).not_to_contain_text("row 9, column 16 of")
     assert page.complaints == page.strangers == []
 
@@ -147,7 +147,7 @@ def test_keys_move_choose_go_home_and_change_the_layer(open_lens, service):
         row, column = min(max(row + by[0], 0), h - 1), min(max(column + by[1], 0), w - 1)
         expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {row}, column {column} of")
     for _ in range(40):
-        page.keyboard.press("ArrowLeft")  # the edge stops it; none of many fast presses is lost
+        page.keyboard.press("ArrowLeft")  # it stops at the edge; no fast press is lost
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     expect(page.locator("[data-view=picture] + figcaption")).to_contain_text("column 3 of")
@@ -162,7 +162,7 @@ def test_keys_move_choose_go_home_and_change_the_layer(open_lens, service):
     expect(page.locator(".lens-busy")).to_have_count(0, timeout=PATIENCE)
     assert place(page)[:2] == (row, 3)  # another layer of the same patch
     assert numbers(page) == pytest.approx(exact(service, "shepherd", row, 3, 6), abs=0.001)
-    assert len([url for url in page.requests if "/queue/join" in url]) == 1  # five presses, one question
+    assert len([url for url in page.requests if "/queue/join" in url]) == 1  # five presses, one request
     page.keyboard.press("+")
     expect(page.locator(".lens-layer")).to_have_text("Layer 7 of 12")
     page.locator(".lens-head").select_option("2")
@@ -186,7 +186,7 @@ def test_another_value_redraws_everything_and_none_empties_the_lens(open_lens):
     expect(page.locator("#lens .lens-panes")).to_be_hidden()
     segment(page, "kitten", '<img src=x onerror="window.hit=1">; ${window.hit=1}; {{value}}; cat')
     assert page.locator("#lens .lens-name").count()
-    assert page.evaluate("window.hit") is None  # names are what anybody types: text, never markup
+    assert page.evaluate("window.hit") is None  # names are user input: text, never markup
     assert page.locator("#lens img").count() == len(VIEWS)
     segment(page, "kitten")
     assert seen() == first
@@ -274,7 +274,7 @@ def test_a_presentation_shows_one_step_a_screen_and_asks_nothing(open_lens):
         VIEWS
     )
     assert place(page)[:2] == (0, 0)
-    expect(page.locator("#heard textarea")).to_have_value(re.compile(r"^\[0, 0\] "))  # asked once, at the end
+    expect(page.locator("#heard textarea")).to_have_value(re.compile(r"^\[0, 0\] "))  # one request, at the end
     assert page.complaints == page.strangers == []
 
 
@@ -302,7 +302,7 @@ def test_on_a_phone_a_tap_chooses_and_a_drag_moves(open_lens, artifacts):
     for control in page.locator("#lens button:visible, #lens select:visible").all():
         box = control.bounding_box()
         assert min(box["width"], box["height"]) >= 44
-    expect(pane(page, "picture")).to_be_hidden()  # the result above is the picture
+    expect(pane(page, "picture")).to_be_hidden()  # the result above it already shows the picture
     box = pane(page, "before").bounding_box()
     _, _, h, w = place(page)
     page.touchscreen.tap(box["x"] + (w // 2 + 0.5) / w * box["width"], box["y"] + (h // 2 + 0.5) / h * box["height"])

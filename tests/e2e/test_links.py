@@ -1,4 +1,4 @@
-"""Permanent links: to an example with words, to nothing, with words that are none; and the button that copies one."""
+"""Permanent links: an example with words, unknown examples, hostile words, the copy button, browser history."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_back_leads_to_the_result_before_and_words_too_long_for_a_link_are_said(
     page.wait_for_function("!location.search.includes('words=')")
     page.locator("#copy-link").click()
     expect(page.locator("#copy-link")).to_have_text("These words are too long for a link")
-    page.reload()  # the browser remembers what the address cannot hold
+    page.reload()  # the browser stores words that are too long for the address
     expect_result_of(page, typed)
     page.go_back()
     expect_result_of(page, "dog; grass")

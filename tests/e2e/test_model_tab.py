@@ -1,4 +1,4 @@
-"""The Model tab in a real browser: what runs, what it saw, another model that cannot be fetched, the page as an app."""
+"""Model tab in a real browser: current model, model input, a model that cannot be downloaded, the page as an app."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from demo.settings import EXAMPLES
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE = 150_000  # the first test waits for the model itself, on a machine that may be busy
+PATIENCE = 150_000  # ms; the first test waits until the model is loaded, on a machine that may be busy
 
 
 def open_tab(page) -> None:

@@ -1,4 +1,4 @@
-"""Delete my pictures, in a browser: the picture, its result and its files go; the page works on."""
+"""The button to delete one's pictures, in a real browser: picture, result and files go; the page still works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of one's own, in a real browser: how it comes, goes, and comes back."""
+"""A visitor's own picture, in a real browser: upload, removal, and reload of the page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_there_is_always_a_button_that_uploads(open_page, width, height):
     button = page.locator("#upload button")
     expect(page.locator("#upload")).to_contain_text("or drop / paste")
     with page.expect_file_chooser():
-        page.locator("#picture img").click(position={"x": 8, "y": 30})  # beside the cross
+        page.locator("#picture img").click(position={"x": 8, "y": 30})  # not on the cross that removes the picture
     with page.expect_file_chooser() as asked:
         button.press("Enter")
     asked.value.set_files(COWS)

@@ -1,4 +1,4 @@
-"""A phone's photograph in a real browser: shown at the size of a screen, downloaded in its own."""
+"""Photographs of a phone in a real browser: shown at screen size, downloaded at full size."""
 
 from __future__ import annotations
 

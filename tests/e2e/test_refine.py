@@ -1,4 +1,4 @@
-"""The Refine tab in a real browser: before and after, a component by hand, the archive, what is not here, new words."""
+"""The Refine tab in a real browser: before and after, a component by hand, the archive, missing weights, new words."""
 
 from __future__ import annotations
 

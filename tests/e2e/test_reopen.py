@@ -1,4 +1,4 @@
-"""A downloaded result is dropped on the page, in a real browser: words, settings and fixes are there again."""
+"""A downloaded result, dropped on the page in a real browser: words, settings and fixes are restored."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_downloaded_result_opens_again(open_page):
 
     open_example(page, 4)
     code = base64.b64encode(archive.read_bytes()).decode()
-    for place, name in (("#legend", "a.zip"), ("#picture", "b.zip")):  # anywhere, and on the box of the picture
+    for place, name in (("#legend", "a.zip"), ("#picture", "b.zip")):  # anywhere on the page, and on the picture's box
         page.locator("#reopen").scroll_into_view_if_needed()
         page.evaluate(DROP, [place, name, code])
         expect(page.locator("#status")).to_contain_text("Opened: cows.jpg", timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""The report of an evaluation in a real browser: nothing runs, nothing is fetched, and it fits phone and screen."""
+"""The report of an evaluation in a real browser: no scripts, no network requests, fits phone and desktop widths."""
 
 from __future__ import annotations
 

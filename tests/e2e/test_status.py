@@ -1,4 +1,4 @@
-"""What the page says about a run, in a real browser: whole, at once, and never of a run that has ended."""
+"""Status line in a real browser: readable in full, immediate, and never about a run that has ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_what_is_said_can_be_read_whole(open_page, tmp_path, width, height):
     page.locator("#segment").click()
     expect(said).to_contain_text("save it as PNG or JPEG")
     assert not said.evaluate(CUT), "an error"
-    if width < 640:  # the page scrolls above the words: its end is not under them
+    if width < 640:  # the words field is fixed at the bottom: it must not cover the end of the page
         ends = page.locator(".gradio-container").first.evaluate("frame => frame.getBoundingClientRect().bottom")
         assert ends <= page.locator("#ask").bounding_box()["y"] + 1
 
@@ -44,7 +44,7 @@ def test_what_runs_is_said_at_once_and_no_longer_than_it_runs(open_page, tmp_pat
     said, words, held = page.locator("#status"), page.locator("#words textarea"), []
     full = {"status": 503, "json": {"detail": "Queue is full."}}
 
-    def hold(route) -> None:  # a server that takes its time
+    def hold(route) -> None:  # a slow server
         held.append(route)
 
     page.route("**/queue/join?*", hold)
@@ -76,7 +76,7 @@ def test_what_runs_is_said_at_once_and_no_longer_than_it_runs(open_page, tmp_pat
     expect(said).to_contain_text("Done:")
     expect(page.locator("#stop")).to_be_hidden()
     page.route("**/queue/join?*", hold)
-    page.get_by_label("Image prior").click()  # a setting makes a result too
+    page.get_by_label("Image prior").click()  # a setting also starts a run
     expect(said).to_contain_text("Working:", timeout=2_000)
     expect(page.locator("#stop")).to_be_visible()
     held.pop().continue_()

@@ -1,4 +1,4 @@
-"""The guided tour in a real browser: five steps, then the person's own turn."""
+"""The guided tour in a real browser: five steps, then its picture and words are opened on the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_newcomer_walks_the_tour_and_takes_the_picture_over(open_page, artifac
     page.get_by_role("tab", name="Guided tour").click()
     for number in range(1, 6):
         expect(page.locator("#tour-text")).to_contain_text(f"Step {number} of 5", timeout=60_000)
-        page.locator("#tour-right").scroll_into_view_if_needed()  # on a phone it is loaded once it comes near
+        page.locator("#tour-right").scroll_into_view_if_needed()  # on a phone it is loaded lazily
         expect(page.locator("#tour-right img")).to_be_visible()
         page.screenshot(path=artifacts / f"tour_{width}_{number}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,4 +1,4 @@
-"""The ways through the page, in a real browser: tabs, and the four buttons of a phone."""
+"""Navigation of the page in a real browser: tabs, and the four buttons on a phone."""
 
 from __future__ import annotations
 

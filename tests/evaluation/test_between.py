@@ -1,4 +1,4 @@
-"""What moved the number: single differences between two protocols, one run each."""
+"""Comparison of two protocols (`--between`): one run for each single difference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.datasets import voc_devkit
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, segmenter):
-    """Commands run the tiny model and draw nothing."""
+    """Make commands run the tiny model and draw no sheets."""
     monkeypatch.setattr(sheets, "ROWS", 0)
     monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: segmenter))
 

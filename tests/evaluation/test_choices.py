@@ -1,4 +1,4 @@
-"""Each protocol is reachable from every other by options alone, and no value is accepted where nothing heeds it."""
+"""Options turn each protocol into every other one, and values without effect are refused."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PAIRS = list(itertools.permutations(PROFILES, 2))
 
 @pytest.fixture
 def small(monkeypatch, segmenter):
-    """Commands run the tiny model and draw nothing."""
+    """Let commands use the tiny model and draw no sheets of examples."""
     monkeypatch.setattr(sheets, "ROWS", 0)
     monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: segmenter))
 
 
 def told(profile, setting):
-    """Every value of a profile as a person would give it."""
+    """Return the command-line options that set every value of a profile."""
     slide, method = profile.slide_of(setting), profile.method_of(setting, profile.method)
     said = ["--method", method.name, "--residual", method.residual, "--mlp" if method.mlp else "--no-mlp"]
     said += ["--short-side", slide.short_side, "--window", slide.window or 0, "--positions", slide.positions]
@@ -64,7 +64,7 @@ def test_options_alone_lead_from_each_protocol_to_every_other(pair, setting):
     request = command._request(parsed(*line))
     got = choose(start, setting, request.options, request.values, request.short_side)
     wanted = Choices(aim.slide_of(setting), aim.method_of(setting, aim.method))
-    if wanted.slide.window is None:  # the stride of no windows
+    if wanted.slide.window is None:  # without windows the stride has no effect
         wanted = dataclasses.replace(wanted, slide=dataclasses.replace(wanted.slide, stride=got.slide.stride))
     assert got == wanted
     assert setting_words(setting, request.words) == setting_words(setting, usual_words(setting, aim.words))

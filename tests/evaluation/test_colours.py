@@ -1,4 +1,4 @@
-"""`colours:` of a description: masks in colours are read pixel by pixel, and what means two things is refused."""
+"""`colours:` of a description: masks in colours are read pixel by pixel, and ambiguous colours are refused."""
 
 from __future__ import annotations
 

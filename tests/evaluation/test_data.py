@@ -1,4 +1,4 @@
-"""Reading data sets: every layout of every setting, folders of one's own, and files that cannot be used."""
+"""Reading data sets: every layout of every setting, the user's own folders, and unusable files."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.segmenter import Segmenter
 from tests.datasets import blocks, voc_devkit, voc_prepared, write_dataset, write_mask, write_picture
 
-TEMPLATES = "simple7"  # 80 templates of every word would take most of the time of these tests
+TEMPLATES = "simple7"  # 80 templates per word would take most of the test time
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ VOC = ("VOC2012/images_detectron2/val", "VOC2012/annotations_detectron2/val", ".
 
 
 def published(nano, root, words, *, background, prior, quirks, folders=VOC):
-    """The published script's computation in loops: crop, count, divide. Labels are the paper preset's."""
+    """Compute the figures of the published script in loops (crop, count, divide), from labels of `paper-224`."""
     crop = Compose([Resize(224, InterpolationMode.NEAREST), CenterCrop(224)])
     classes = len(words.classes) + background
     hist = [[0] * classes for _ in range(classes)]
@@ -117,7 +117,7 @@ def test_every_setting_with_quirks_equals_a_loop_form_of_the_published_computati
     background, prior = setting in ("coco80", "voc21", "pc60"), setting == "voc20"
     write_dataset(tmp_path / folders[0], tmp_path / folders[1], lambda rng: np.array(others), mask_end=folders[2])
     for number, path in enumerate(sorted((tmp_path / folders[0]).iterdir())):
-        # Truth that is partly what the model says, so that the figures are not all 0.
+        # The ground truth partly agrees with the model, so that the figures are not all 0.
         encoding = nano.encode(path, "paper-224")
         labels = nano.segment(encoding, words, templates=TEMPLATES, image_prior=prior).labels
         with Image.open(path) as picture:
@@ -153,7 +153,7 @@ def test_voc21_without_quirks_needs_masks_that_tell_void_from_background(tmp_pat
 
 
 def by_loops(example, labels):
-    """Share of the counted pixels that are right, mean IoU of the example's classes, and the F-score of boundaries."""
+    """Return mIoU of the example's classes, pixel accuracy of the counted pixels, and boundary F-score, in percent."""
     truth = read_mask(example)
     hit, true, given = (dict.fromkeys(example.classes, 0) for _ in range(3))
     for label, name in enumerate(example.classes):
@@ -179,7 +179,7 @@ def test_examples_are_divided_among_their_own_words_and_scored_without_ignored_p
 
 
 def test_every_step_wins_on_the_examples(tmp_path):
-    """The whole chain on all photographs: recovery and regions find what plain CLIP does not."""
+    """Check on all photographs that the whole chain (recovery and regions) beats plain CLIP."""
     plain, whole = (
         values(evaluate(tmp_path, "--setting", "examples", "--method", method, name=f"{method}.json"))
         for method in ("clip", "cliptrase")

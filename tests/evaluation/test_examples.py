@@ -1,4 +1,4 @@
-"""Photographs with masks drawn by hand: what ships is complete; order, holes and edges of masks; broken files."""
+"""Photographs with masks drawn by hand: complete bundled set; order, holes and edges of masks; broken files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def shipped(test):
 
 @pytest.fixture
 def write(tmp_path):
-    """Write an example of one picture, 40 wide and 20 high, with these polygons; give its folder."""
+    """Return a function that writes an example of one picture, 40 wide and 20 high, and returns its folder."""
 
     def write(polygons=WHOLE, entries=(ENTRY,)):
         Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "wall.png")
@@ -62,7 +62,7 @@ def test_every_photograph_is_credited_in_the_list_and_in_the_card(example):
     rows = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
     (row,) = [row for row in rows if row.startswith(f"| {example.path.name} |")]
     assert example.licence in row
-    assert example.credit.partition(":")[0] in row  # who made it
+    assert example.credit.partition(":")[0] in row  # author
 
 
 @shipped
@@ -84,14 +84,14 @@ def test_a_mask_names_nearly_every_pixel_and_every_class(example):
 
 @shipped
 def test_whatever_has_no_class_is_marked_as_such(example):
-    """`IGNORED` comes from polygons that say so, not from places that were forgotten."""
+    """Check that `IGNORED` pixels come from `ignore` polygons, not from gaps between polygons."""
     painted = example.mask_path.read_text(encoding="utf-8").replace(f"{IGNORE}:", f"{example.classes[0]}:")
     height, width = read_mask(example).shape
     assert (read_mask_of(painted, example, height, width) == IGNORED).mean() <= 0.05
 
 
 def read_mask_of(text, example, height, width):
-    """The mask of a text that is not on disk, painted by PIL: another hand than the reader's."""
+    """Paint the mask of a polygon text with PIL, independently of the reader."""
     from PIL import ImageDraw
 
     canvas = Image.new("I", (width, height), IGNORED)

@@ -1,4 +1,4 @@
-"""Figures against sums written out, intervals against a loop, and the sliding window against a pixel at a time."""
+"""Figures compared with explicit sums, intervals with a loop, and sliding windows with a computation per pixel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cliptrase_core.text.vocabulary import parse_vocabulary
 def matrices(count, classes, seed=0):
     rng = np.random.default_rng(seed)
     found = rng.integers(0, 50, (count, classes, classes + 1)) * rng.integers(0, 2, (count, classes, classes + 1))
-    found[:, 3] = 0  # a class that is never true, but given
+    found[:, 3] = 0  # a class that is predicted, but absent from the ground truth
     return found
 
 
@@ -43,7 +43,7 @@ def test_counts_are_those_of_the_matrices():
 
 
 def test_rules_differ_in_classes_that_are_not_in_the_truth():
-    # Class 0: 3 of 4 right, class 1: all of 4 right and one given too much, class 2: given once, never true.
+    # Rows: ground truth. Class 0: 3 of 4 correct; class 1: all 4 correct; class 2: absent, predicted once.
     matrix = np.array([[3, 0, 1, 0], [0, 4, 0, 0], [0, 0, 0, 0]])
     counts = total(counts_of(records([matrix]), 3))
     assert figures(counts, "paper")["mIoU"] == pytest.approx(100 * (3 / 4 + 4 / 4) / 2)
@@ -96,7 +96,7 @@ def test_windows_cover_every_pixel_and_stay_inside(size, expected):
 
 
 def at(values, source, target, place):
-    """A row of values at a target pixel: linear between centres, edges repeated."""
+    """Return the values interpolated at a target pixel: linear between pixel centres, edges repeated."""
     position = max((place + 0.5) * source / target - 0.5, 0)
     first = min(int(position), source - 1)
     second = min(first + 1, source - 1)

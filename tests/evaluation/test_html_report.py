@@ -1,4 +1,4 @@
-"""The report as a page: names are text whatever they hold, nothing is fetched or run, and its numbers are right."""
+"""The report as a page: all names are escaped, nothing is fetched or run, and its numbers are right."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VOID = {"meta", "img", "br", "hr"}
 
 
 class Page(HTMLParser):
-    """Tags with attributes, and texts; fails where tags do not close each other."""
+    """Tags with their attributes, and texts of a page; fails if tags are not closed in order."""
 
     def __init__(self, content: bytes):
         super().__init__(convert_charrefs=True)
@@ -61,8 +61,8 @@ class Page(HTMLParser):
 def matrices(count, classes):
     rng = np.random.default_rng(5)
     found = rng.integers(0, 90, (count, classes, classes + 1))
-    found[:, 2] = 0  # never true
-    found[:, :, 3] = 0  # never given
+    found[:, 2] = 0  # a class without ground truth
+    found[:, :, 3] = 0  # a class that is never predicted
     return found
 
 

@@ -1,4 +1,4 @@
-"""Metrics against matrices counted by hand and by loops; masks of every depth, and files that are none."""
+"""Metrics against matrices counted by hand and by loops; masks of every depth, and files that are no masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GIVEN = np.array([[0, 1, 1], [1, IGNORED, 0]])
 
 
 def test_pixels_are_counted_by_true_and_given_class():
-    # By hand: 0 -> 0 once, 0 -> 1 once, 1 -> 1 twice, 1 -> none once; the ignored pixel counts nowhere.
+    # By hand: 0 -> 0 once, 0 -> 1 once, 1 -> 1 twice, 1 -> no class once; the ignored pixel does not count.
     np.testing.assert_array_equal(confusion_matrix(TRUTH, GIVEN, 2), [[1, 1, 0], [0, 2, 1]])
 
 
@@ -46,7 +46,7 @@ SHIFTED = np.repeat([[0] * 11 + [1] * 5], 16, axis=0)
         (STRAIGHT, np.zeros((16, 16), int), 3, 0),  # nothing found
         (STRAIGHT, np.where(np.arange(16)[:, None] == 15, 2, STRAIGHT), 0, 2 / (30 / 15 + 16 / 15)),
         (np.zeros((4, 4), int), np.zeros((4, 4), int), None, 1),
-        # Nobody knows whether a boundary among ignored pixels is right.
+        # A boundary among ignored pixels cannot be judged.
         (np.full((16, 16), IGNORED), SHIFTED, 1, 1),
         (np.where((np.arange(16) > 3) & (np.arange(16) < 14), IGNORED, STRAIGHT), SHIFTED, 1, 1),
     ],
@@ -108,7 +108,7 @@ VALUES = np.array([[0, 1, 2], [3, 1, 0]], dtype=np.uint8)
 
 
 def png(values: np.ndarray, depth: int, colour_type: int = 0) -> bytes:
-    """A PNG of any bit depth, written by hand: PIL writes greys of 8 bits only."""
+    """Return a PNG of any bit depth; PIL writes greys of 8 bits only."""
     bits = "".join("".join(f"{v:0{depth}b}" for v in row).ljust(-(-len(row) * depth // 8) * 8, "0") for row in values)
     stride = -(-values.shape[1] * depth // 8)
     raw = int(bits, 2).to_bytes(stride * len(values), "big")

@@ -1,4 +1,4 @@
-"""Data sets as people have them: YAML, listings, masks and pictures of many kinds; right numbers or one plain line."""
+"""Users' data sets: YAML, listings, masks and pictures of many kinds; correct figures or an error in one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def evaluate(tmp_path, *arguments, code=0, output="out/report.json"):
 
 
 def described(tmp_path: Path, text: str | bytes):
-    """A YAML file beside folders i and m."""
+    """Write a YAML file beside folders i and m, and read it."""
     for folder in ("i", "m"):
         (tmp_path / folder).mkdir(exist_ok=True)
     head = "images: i\nmasks: m\n"
@@ -125,7 +125,7 @@ def pairs_of(tmp_path, **entries):
 
 
 def found(tmp_path, pairs):
-    """(key, picture, mask) below a folder; a mask that is not there is None."""
+    """Return (key, picture, mask) as paths below a folder; missing files are None."""
 
     def below(path):
         return path.relative_to(tmp_path).as_posix() if path.is_file() else None
@@ -256,7 +256,7 @@ def test_masks_that_give_no_figures_or_wrong_ones_are_refused(tmp_path, numbers,
 @pytest.mark.parametrize(
     ("numbers", "entries"),
     [
-        ([0, 255], {"ignored": [255]}),  # said, so meant
+        ([0, 255], {"ignored": [255]}),  # explicit, so intended
         ([0, 255], {"vocabulary": CAT, "first": 255, "background": 0}),
         ([0, 255], {"vocabulary": CAT, "first": 255, "background": 0, "ignored": []}),
         ([0, 1, 255], {}),
@@ -321,7 +321,7 @@ def test_masks_of_another_layout_in_the_wrong_folder_are_recognised(
 )
 def test_folders_with_a_benchmark_s_words_may_not_hold_its_other_numbers(tmp_path, words, numbers, named):
     convention, looks = convention_and_looks(tmp_path, numbers, vocabulary=words)
-    looks[0] = replace(looks[0], problem=None)  # one of them may well hold known numbers only
+    looks[0] = replace(looks[0], problem=None)  # a single mask may have known numbers only
     with pytest.raises(InputError, match=f"got those of {named}"):
         expect_usable(looks, convention, whole=True)
 
@@ -400,7 +400,7 @@ def test_a_growing_limit_keeps_what_is_known_and_equals_a_run_from_the_start(tmp
     for limit in (3, 5, 7, 2, 7):
         report = evaluate(tmp_path, *line, "--limit", limit)
         paces.append((report["run"]["images"], report["run"]["resumed"]))
-    # The last picture of an odd number was alone in its batch: it is done again in its new one.
+    # With an odd limit the last picture is alone in its batch; it is computed again in its new batch.
     assert paces == [(3, 0), (3, 2), (3, 4), (0, 2), (0, 7)]
     for part in (whole, report):
         part.pop("run")

@@ -1,4 +1,4 @@
-"""Predictions as files: written, read back, made by other programs; and two reports compared pair by pair."""
+"""Predictions as files: written, read back, of other programs; and paired comparison of two reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.datasets import voc_devkit, voc_prepared, write_dataset
 
 @pytest.fixture(autouse=True)
 def one_model(monkeypatch, nano):
-    """Load nano once for all commands of this file, and draw no sheets: they run it again."""
+    """Load nano once for all commands of this file, and draw no sheets, because they run the model again."""
     monkeypatch.setattr(sheets, "ROWS", 0)
     monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
 
@@ -82,7 +82,7 @@ def test_the_bundled_examples_too_though_each_has_words_of_its_own(tmp_path):
 
 
 def made(folder, root, number, *, mode=np.uint8, pattern="{}.png"):
-    """Predictions of another program from VOC's masks: right everywhere, numbered by `number`."""
+    """Write VOC's masks as perfect predictions of another program, renumbered by `number`; return the folder."""
     masks = root / "VOCdevkit/VOC2012/SegmentationClass"
     for path in sorted(masks.glob("*.png")):
         raw = read_numbers(path)
@@ -307,7 +307,7 @@ def compare(capsys, first, second, code=0):
 
 
 def counted(root, folder):
-    """(pictures, 20, 21) counts of predictions in whole pictures."""
+    """Return (pictures, 20, 21) pixel counts by true and predicted class; the last column is no class."""
     found = []
     for mask in sorted((root / "VOC2012/annotations_detectron2/val").iterdir()):
         truth, given = read_numbers(mask), read_numbers(folder / mask.name)

@@ -1,4 +1,4 @@
-"""Profiles: the table in the docs, their values, and whole predictions against plain loops of each program's steps."""
+"""Profiles: the table in the docs, their values, and predictions compared with plain loops of each program's steps."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_resclip_has_numbers_for_each_setting_and_another_method_runs_as_its_pap
 
 
 def tokens_of(model, crop, positions):
-    """Tokens (1+N, width) that enter the last block, by open_clip's own blocks; [CLS] first."""
+    """Return the input of the last block (1+N, width), [CLS] first, by open_clip's blocks, and the grid (h, w)."""
     visual = model.visual
     pixels = torch.from_numpy(crop.transpose(2, 0, 1) / 255).float()
     mean, std = torch.tensor((0.48145466, 0.4578275, 0.40821073)), torch.tensor((0.26862954, 0.26130258, 0.27577711))
@@ -87,7 +87,7 @@ def tokens_of(model, crop, positions):
 
 
 def attended(name, q, k, v, z, grid):
-    """One head's (T, d) by the formula of a method."""
+    """Return the output of one head (T, d) by the formula of a method."""
     scale = q.shape[1] ** -0.5
     if name == "maskclip":
         return v
@@ -111,7 +111,7 @@ def attended(name, q, k, v, z, grid):
 
 
 def cosines(name, model, crop, positions, text):
-    """(P, h, w)."""
+    """Return the cosines of prompts and patches, (P, h, w)."""
     tokens, grid = tokens_of(model, crop, positions)
     block = model.visual.transformer.resblocks[-1]
     z = block.ln_1(tokens)
@@ -131,7 +131,7 @@ def up(maps, size):
 
 
 def by_hand(name, slide, model, image, text, label_of, background):
-    """Labels as a program of these values finds them, step after step."""
+    """Return the labels of a program with these settings, computed step by step."""
     picture = resize_short_side(image, slide.short_side)
     height, width = picture.shape[:2]
     if slide.window is None:
@@ -178,7 +178,7 @@ def by_hand(name, slide, model, image, text, label_of, background):
 def test_a_profile_equals_a_plain_loop_of_its_program(model, segmenter, protocol, setting):
     profile = PROFILES[protocol]
     slide = profile.slide_of(setting)
-    # The programs' own windows have hundreds of patches: the same steps on smaller ones; the model's own side is 32.
+    # The windows of the programs have hundreds of patches; smaller ones run the same steps. The model's side is 32.
     window = slide.window and {224: 32, 448: 48}[slide.window]
     slide = dataclasses.replace(slide, short_side=52, window=window, stride=24)
     if slide.threshold:
@@ -197,7 +197,7 @@ def test_a_profile_equals_a_plain_loop_of_its_program(model, segmenter, protocol
 
 @pytest.fixture
 def small(monkeypatch, segmenter):
-    """Commands run the tiny model and draw nothing."""
+    """Make commands run the tiny model and draw no sheets."""
     monkeypatch.setattr(sheets, "ROWS", 0)
     monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: segmenter))
 

@@ -1,4 +1,4 @@
-"""Runs that are cut, shared or forbidden: resume, locks, torchrun, and reports that stay the same."""
+"""Interrupted, shared and refused runs: resume, locks, torchrun, and identical reports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_records(segmenter, tmp_path):
         records(segmenter, cut, Seven(6, stop))
     part = part_path(records_folder(cut), 0)
     assert 0 < len(read_ledgers(part.parent, HEADER, STAMPS)) < 7
-    part.write_bytes(part.read_bytes()[:-7])  # a line that was not written to its end
+    part.write_bytes(part.read_bytes()[:-7])  # an incomplete last line
     source = Seven()
     resumed, pace = records(segmenter, cut, source)
     assert resumed == whole
@@ -103,7 +103,7 @@ def test_two_processes_do_not_write_one_report(segmenter, tmp_path):
         finally:
             other.kill()
     FileLock(lock).acquire(timeout=10).lock.release()
-    records(segmenter, tmp_path / "r.json")  # a writer that died holds nothing
+    records(segmenter, tmp_path / "r.json")  # the lock of a killed writer is free
 
 
 def test_matrices_come_back_from_the_file_as_they_were(tmp_path):
@@ -124,7 +124,7 @@ def test_batches_depend_on_nothing_but_their_size():
 
 
 def shared(output, *arguments, succeeds=True):
-    """Run two processes that share one evaluation."""
+    """Run one evaluation in two processes."""
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     line += ["-m", "tests.evaluation_worker", str(output), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": str(ROOT)}
@@ -206,7 +206,7 @@ def test_a_full_disk_is_one_line_and_the_records_before_are_whole(tmp_path, monk
 
 
 class Store(dict):
-    """What torchrun keeps for its processes, as if all others had answered."""
+    """Replacement of the store of torchrun, with the answers of all other processes."""
 
     def __init__(self, *others):
         super().__init__({f"cliptrase/own_gpu/{rank}": answer for rank, answer in enumerate(others, 1)})
@@ -219,7 +219,7 @@ class Store(dict):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine with GPUs, of which this process is one of several."""
+    """Function that simulates a machine with GPUs, on which this process is one of several."""
 
     def made(gpus, together, *, nccl=True, rank=0):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
@@ -299,7 +299,7 @@ def test_a_report_says_how_processes_on_several_machines_are_started(monkeypatch
 
 
 class Machine(Group):
-    """One of two machines with no file system in common: the second hands over what it did, the first gets it."""
+    """One of two machines without a common file system: the first receives the records of the second."""
 
     handed = None
 

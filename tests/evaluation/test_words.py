@@ -1,4 +1,4 @@
-"""Words of the benchmarks: the published ones, and those of the peers' files."""
+"""Words of the benchmarks: the published lists, and those in the files of other methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps of every layer and head equal plain softmax; global patches are robust outliers; one pass serves all."""
+"""Maps of every layer and head equal plain softmax; global patches are robust outliers; one forward pass serves all."""
 
 from __future__ import annotations
 

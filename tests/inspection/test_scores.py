@@ -56,7 +56,7 @@ def test_what_competes_for_pixels_is_what_scores_compare(segmenter, encoding, wo
         assert set(candidates) == set(result.class_names)
         shown = candidates[result.class_names[result.labels[row, column]]]
         assert shown.probability == pytest.approx(float(result.confidence[row, column]), abs=1e-5)
-        if missing < set(candidates):  # where all are missing, all compete
+        if missing < set(candidates):  # if all classes are missing, all compete
             assert all(candidates[name].probability == 0 for name in missing)
 
 
@@ -115,7 +115,7 @@ def test_a_class_is_missing_where_too_many_general_words_suit_better_even_at_its
     patches = torch.eye(4)[:3]
     text = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1], [0, 0.5, 0, 0.5], [0, 0, 0, 1]])
     general = torch.tensor([[0, 0.3, 0, 0], [0, 0.9, 0, 0], [0, 0, 0.9, 0], [0.9, 0, 0, 0]])
-    # Class 0 is best at patch 0. Class 1 (no likeness at all) is beaten by one word of four everywhere. Class 2 is
+    # Class 0 is best at patch 0. Class 1 (similarity 0 everywhere) is beaten by one word of four. Class 2 is
     # beaten by one word at its best patch. The last prompt is a background word: it cannot be missing.
     assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, general) == [1, 2]
     many = general.new_zeros(40, 4)

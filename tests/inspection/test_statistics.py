@@ -1,4 +1,4 @@
-"""Numbers of attention against hand-made cases; recovered weights and depth against loops over heads."""
+"""Attention statistics against hand-made cases; recovered weights and depth against loops over heads."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_recovered_maps_are_of_the_same_layer_and_head(segmenter, picture):
 def test_numbers_of_all_patches_are_those_of_each(grid, count):
     h, w = grid
     matrix = torch.randn(1 + h * w, 1 + h * w, generator=torch.Generator().manual_seed(h)).exp()
-    matrix[-1] = 0  # a row with nothing counts as even, here as there
+    matrix[-1] = 0  # a row of zeros counts as uniform in both functions
     global_patches = torch.arange(min(count, h * w))
     found = measure_patches(matrix, global_patches, grid)
     for patch in range(h * w):
@@ -122,7 +122,7 @@ def test_numbers_of_all_patches_are_those_of_each(grid, count):
 
 
 def pair(changes):
-    """Two matrices in which patch i moves a share of `changes[i]` from one patch to another; [CLS] looks at itself."""
+    """Return matrices before and after: patch i moves a share `changes[i]` from patch 0 to patch 1; [CLS] stays."""
     count = len(changes)
     before, after = torch.zeros(2, 1 + count, 1 + count)
     before[:, 1], after[:, 1] = 1, 1 - torch.tensor([0.0, *changes])
@@ -134,12 +134,12 @@ def pair(changes):
     ("changes", "global_patches", "clusters", "expected"),
     [
         ([0.1, 0.9, 0.5], [], None, 1),
-        ([0.1, 0.9, 0.5], [1], None, 2),  # a global patch tells little about itself
-        ([0.1, 0.9, 0.5], [], [0, -1, 0], 2),  # nor does noise
+        ([0.1, 0.9, 0.5], [1], None, 2),  # global patches do not count
+        ([0.1, 0.9, 0.5], [], [0, -1, 0], 2),  # nor do patches of noise
         ([0.1, 0.9, 0.5], [1], [0, 0, -1], 0),
-        ([0.1, 0.9, 0.5], [1], [-1, 0, -1], 2),  # no ordinary patch lies in a cluster: any ordinary one
-        ([0.1, 0.9, 0.5], [0, 1, 2], [0, 0, 0], 1),  # all are global: any
-        ([0.5, 0.9, 0.9], [], [0, 0, 0], 1),  # the first of equal ones
+        ([0.1, 0.9, 0.5], [1], [-1, 0, -1], 2),  # no ordinary patch is in a cluster: all ordinary patches count
+        ([0.1, 0.9, 0.5], [0, 1, 2], [0, 0, 0], 1),  # all are global: all count
+        ([0.5, 0.9, 0.9], [], [0, 0, 0], 1),  # a tie: the first one
         ([0.0, 0.0], [], [-1, -1], 0),  # nothing changed, nothing clustered
         ([0.0, 0.0, 0.0], [0], None, 1),
     ],
@@ -155,5 +155,5 @@ def test_the_most_telling_patch_changed_most_among_those_that_tell(changes, glob
 
 def test_what_goes_to_cls_does_not_count_as_a_change():
     before, after = pair([0.2, 0.1, 0.0])
-    after[3, 0], after[3, 1:] = 0.9, before[3, 1:] * 0.1  # the same shares of patches, most of it now to [CLS]
+    after[3, 0], after[3, 1:] = 0.9, before[3, 1:] * 0.1  # same shares among patches, but 0.9 to [CLS]
     assert most_telling_patch(before, after, torch.empty(0, dtype=torch.int64)) == 0

@@ -1,4 +1,4 @@
-"""Writes the results that the other programs open: run by the project's Python, `make interop`."""
+"""Write results for other programs to open; run by the project's Python in `make interop`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NAMES = ("cat", "dog: <b>", "\u732b", "cow", "background")
 
 
 def results() -> dict[str, tuple[cc.Segmentation, np.ndarray]]:
-    """Components with holes, islands and crumbs; nothing but background; one class alone; random blocks."""
+    """Return results by name: holes, islands and tiny components; only background; only one class; random blocks."""
     rng = np.random.default_rng(0)
     holes = np.full((60, 80), 4)
     holes[5:50, 5:70] = 0
     holes[10:40, 10:30] = 1
     holes[15:30, 15:25] = 4
     holes[20:25, 50:60] = 2
-    holes[55, 75] = 2  # a crumb
+    holes[55, 75] = 2  # a tiny component
     blocks = np.kron(rng.integers(0, 5, (8, 10)), np.ones((13, 17), int))
     maps = {"holes": holes, "empty": np.full((40, 30), 4), "one": np.zeros((33, 47), int), "blocks": blocks}
     made = {}
@@ -43,7 +43,7 @@ def results() -> dict[str, tuple[cc.Segmentation, np.ndarray]]:
 
 
 def main(folder: Path) -> None:
-    """Write pictures, every format, and the labels as they are."""
+    """Write the pictures, their results in every format, and the raw labels."""
     folder.mkdir(parents=True, exist_ok=True)
     made = results()
     for name, (_, image) in made.items():

@@ -1,6 +1,6 @@
-"""Exports as their owners' libraries read them; run by `make interop` in an environment of its own.
+"""Exports, read by the libraries of their formats; run by `make interop` in a separate environment.
 
-`tests/interop/make.py` has written the folder that CLIPTRASE_INTEROP names: this file imports nothing of the project.
+`tests/interop/make.py` writes the folder that CLIPTRASE_INTEROP names. This file imports nothing of the project.
 """
 
 import json
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="make interop writes
 
 @pytest.fixture(scope="module")
 def labels():
-    """Labels as they were, without the crumb that min_area leaves out."""
+    """Labels by picture, without the component of one pixel that min_area removes."""
     with np.load(FOLDER / "labels.npz") as archive:
         found = {name: archive[name] for name in archive}
     found["holes"][55, 75] = 4
@@ -60,7 +60,7 @@ def test_supervision_reads_coco(labels, kind):
         if kind == "runs":
             expect_masks(detections, truth)
             continue
-        for label in range(len(NAMES)):  # its polygons are rounded to whole pixels: a line more or less at edges
+        for label in range(len(NAMES)):  # supervision rounds polygons to whole pixels: edges differ by up to 1 px
             own = detections.mask[detections.class_id == label].any(axis=0) if len(detections) else truth < 0
             union = (own | (truth == label)).sum()
             assert union == 0 or (own & (truth == label)).sum() / union > 0.6

@@ -1,4 +1,4 @@
-"""What glibc keeps and gives back. In processes of their own: what it is told counts for all of one."""
+"""Memory that glibc keeps or returns, in separate processes: its settings hold for a whole process."""
 
 import subprocess
 import sys

@@ -23,7 +23,7 @@ P16 = (16, 16)
         ((480, 640), (224, 304)),  # 298.7 is nearest to 19 patches
         ((640, 480), (304, 224)),
         ((1, 1), (224, 224)),
-        ((1, 500), (16, 896)),  # four short sides at most
+        ((1, 500), (16, 896)),  # the long side is at most four short sides
         ((500, 1), (896, 16)),
     ],
 )
@@ -83,7 +83,7 @@ def test_point_is_in_its_patch_and_clamped_to_the_grid(row, column, expected):
 
 
 def by_hand(values, size):
-    """Each pixel's centre as a share of the picture, and the pixel that lies there."""
+    """Resize by the definition: each pixel takes the source pixel under its centre."""
     picture = np.empty((*size, *values.shape[2:]), values.dtype)
     for row, column in np.ndindex(*size):
         y = (row + 0.5) / size[0] * values.shape[0]
@@ -107,7 +107,7 @@ def test_nearest_takes_what_lies_under_the_centre_of_each_pixel(size, kind):
     ("source", "size"), [((3, 4), (6, 8)), ((9, 7), (3, 5)), ((5, 3), (35, 33)), ((4, 3), (12, 1))]
 )
 def test_what_is_turned_around_before_or_after_is_the_same(source, size):
-    """Pixel centres lean to no side; a rule that rounds down shifts everything towards one corner."""
+    """Pixel centres are symmetric; a rule that rounds down would shift everything towards one corner."""
     values = np.arange(source[0] * source[1]).reshape(source)
     np.testing.assert_array_equal(nearest(values[::-1, ::-1], size)[::-1, ::-1], nearest(values, size))
 
@@ -127,7 +127,7 @@ def test_a_marked_patch_is_the_one_that_was_enlarged_there(grid, shown):
 
 
 def test_only_one_place_knows_how_to_pick_pixels():
-    """Whoever writes another rule shifts one map against all others."""
+    """A second rule would shift one map against all others."""
     from tests.test_architecture import CORE, DEMO
 
     own = [path for path in (*CORE, *DEMO) if path.name != "geometry.py"]

@@ -1,8 +1,8 @@
-"""`read_image`: what is read and how it looks, what is refused and how that is said.
+"""`read_image`: supported inputs and their pixels, refused inputs and their messages.
 
 In order: formats, content against name, orientation, transparency, bit depths, colour spaces and profiles, PIL
 images, arrays, size limits, files that are no pictures, messages, threads. The files are made by
-`data/make_images.py`; "quadrants" is red, green / blue, white, so that every turn differs.
+`data/make_images.py`; "quadrants" is red, green / blue, white, so that every orientation differs.
 """
 
 import io
@@ -42,7 +42,7 @@ def expect_quadrants(picture, colours=QUADRANTS, tolerance=3):
 
 
 def greys(picture):
-    """First row of a grey picture, after checking that it is grey."""
+    """Return the first row of a picture, after checking that it is grey."""
     assert (picture == picture[..., :1]).all()
     return picture[0, :, 0].tolist()
 
@@ -125,11 +125,11 @@ def test_broken_exif_does_not_spoil_the_picture():
 
 def test_orientation_is_used_although_another_tag_is_broken():
     with Image.open(IMAGES / "orientation_6_broken_tag.jpg") as image, pytest.raises(Exception, match="integer"):
-        ImageOps.exif_transpose(image)  # why this is not what read_image calls
+        ImageOps.exif_transpose(image)  # the reason why read_image does not call it
     expect_quadrants(read_image(IMAGES / "orientation_6_broken_tag.jpg"))
 
 
-# Transparency: by hand, (colour * alpha + 255 * (255 - alpha)) / 255
+# Transparency: expected values are (colour * alpha + 255 * (255 - alpha)) / 255
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,10 @@ def test_every_mode_with_alpha_is_white_where_clear(mode):
     ("name", "expected"),
     [
         ("bilevel.png", [0, 0, 0, 0, 255, 255, 255, 255]),
-        ("grey16.png", [0, 1, 128, 255]),  # 0, 257, 32896, 65535
+        ("grey16.png", [0, 1, 128, 255]),  # stored as 0, 257, 32896, 65535; likewise below
         ("grey16_little.tif", [0, 1, 128, 255]),
         ("grey16_big.tif", [0, 1, 128, 255]),
-        ("int_small.tif", [0, 100, 255]),  # as they are
+        ("int_small.tif", [0, 100, 255]),  # unchanged
         ("int_deep.tif", [0, 1, 255]),  # 0, 257, 65535
         ("int_wide.tif", [0, 64, 255]),  # -100, -50, 100
         ("float_unit.tif", [0, 51, 255]),  # 0, 0.2, 1
@@ -199,9 +199,9 @@ def test_the_largest_floats_do_not_overflow():
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("cmyk_plain.jpg", [0, 255, 255]),  # PIL's own cyan
+        ("cmyk_plain.jpg", [0, 255, 255]),  # cyan as PIL converts it
         ("cmyk_broken_profile.jpg", [0, 255, 255]),
-        ("cmyk_profile.jpg", [9, 160, 230]),  # the profile's cyan, (0, 160, 230) in whole Lab steps
+        ("cmyk_profile.jpg", [9, 160, 230]),  # cyan of the profile, (0, 160, 230) rounded to whole Lab steps
     ],
 )
 def test_a_cmyk_jpeg_follows_its_profile_where_that_works(name, expected):
@@ -232,7 +232,7 @@ def test_an_srgb_profile_changes_no_pixel():
 
 
 def test_a_lab_tiff_is_converted():
-    expect_quadrants(read_image(IMAGES / "lab.tif"), tolerance=25)  # 8-bit Lab is coarse at pure colours
+    expect_quadrants(read_image(IMAGES / "lab.tif"), tolerance=25)  # 8-bit Lab is coarse for pure colours
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"])
@@ -368,7 +368,7 @@ def test_greys_of_fewer_bits_in_files_of_16_are_scaled_by_their_range(tmp_path, 
 
 
 def tiff(height, width, bands, bits, kind, *, more=()):
-    """A TIFF without compression, as microscopes and satellites write it; tag by tag, (number, value)."""
+    """Return an uncompressed TIFF, as microscopes and satellites write it; `more` are further tags (number, value)."""
     data = bytes(height * width * bands * bits // 8)
     tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1 if bands < 3 else 2, 277: bands, 278: height, 339: kind}
     tags |= {273: 0, 279: len(data), **dict(more)}
@@ -506,7 +506,7 @@ def test_a_senseless_limit_is_refused(max_pixels):
         ("drawing.svg", "an SVG drawing"),
         ("page.html", "a web page"),
         ("paper.pdf", "a PDF document"),
-        ("drawing.eps", "a file with other content"),  # PIL would start Ghostscript for it
+        ("drawing.eps", "a file with other content"),  # PIL would start Ghostscript
         ("phone.mp4", "a video, or a photo of a kind that is not read"),
         ("camera.cr3", "a raw photo (CR3)"),
         ("scan.jp2", "a JPEG 2000 picture"),
@@ -622,12 +622,12 @@ def test_threads_with_different_limits_do_not_disturb_each_other():
         assert all(pool.map(read, range(8)))
 
 
-# Larger than what is decoded
+# Pictures above the size limit, decoded at reduced size
 
 
 @pytest.fixture
 def small_limits(monkeypatch):
-    """As if 1,000 pixels were decoded at most and 1,300 taken where a reduced size can be decoded."""
+    """Lower the limits: 1,000 pixels, or 1,300 for formats that can be decoded at reduced size."""
     monkeypatch.setattr(image_module, "DEFAULT_MAX_PIXELS", 1_000)
     monkeypatch.setattr(image_module, "MAX_REDUCED_PIXELS", 1_300)
     return {"max_pixels": 1_000}

@@ -1,4 +1,4 @@
-"""Nine methods: each equal to its formula as loops, one contract for all, their parts by hand, and what is kept."""
+"""Nine methods: formulas compared with loops, a common contract, their parts computed by hand, and caches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAST_BLOCK = [name for name, method in METHODS.items() if not method.own_path an
 
 @pytest.fixture(scope="module")
 def deep() -> Segmenter:
-    """Eight blocks: two before the last six, so that where a path begins can be told."""
+    """Model of eight blocks: with two before the last six, a path that begins at the wrong block is noticed."""
     return Segmenter.from_open_clip(tiny_clip(dtype=torch.float64, layers=8))
 
 
@@ -55,7 +55,7 @@ def test_features_equal_the_formula_as_loops_in_float64(deep, picture, name, res
     colours = encoding.model_input.transpose(2, 0, 1).astype(float)
     words = (text.numpy(), classes, colours, 8) if name == "resclip" else ()
     expected = MethodReference(deep.info.model, encoding.grid, residual).features(name, pixels.double(), *words)
-    # ResCLIP's structure is kept in float32.
+    # The structure of ResCLIP is stored in float32.
     tolerance = 1e-6 if name == "resclip" else 1e-9
     np.testing.assert_allclose(torch.cat([got[0][None], got[1]]).numpy(), expected, atol=tolerance)
 
@@ -88,7 +88,7 @@ def test_every_method_keeps_the_contract_on_every_backbone(name, model, nano, pi
             assert result.settings["method"] == name
             assert result.settings["vote"] is vote
             assert np.isfinite(result.confidence).all()
-        if model != "bf16":  # rounding of a batch differs there by more than labels bear
+        if model != "bf16":  # rounding in a batch differs too much for this tolerance
             other = segmenter.scores(again, WORDS, method=name)
             own = segmenter.scores(encoding, WORDS, method=name)
             torch.testing.assert_close(own.logits, other.logits, atol=2e-3, rtol=0)

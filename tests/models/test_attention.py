@@ -1,4 +1,4 @@
-"""Recovered affinity, recovered attention and query-key attention equal the paper's equations as loops."""
+"""Recovered affinity, recovered attention and query-key attention equal the paper's equations, written as loops."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # ruff: noqa: E501
 
-"""Weight files of other libraries and training programs: renamed and loaded, or named for what they are."""
+"""Weight files of other libraries and training programs: converted and loaded, or identified in the error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.models.test_loading import TINY, activations, no_network, random_stat
 
 
 def to_transformers(state):
-    """The names that transformers gives to the same CLIP, written from its documentation of the parts."""
+    """Convert a CLIP state dict to the layout of transformers, written from its documentation."""
     out = {}
     for key, tensor in state.items():
         tower, short = (

@@ -1,6 +1,6 @@
 """Weights: the embedded model, names and tags, activation, files of every format, the hub, the start-up rule.
 
-No test needs a network: the hub is a fake, and anything that tries to look up a name fails.
+No test uses the network: the hub is a fake, and every look-up of a host name fails.
 """
 
 import errno
@@ -50,7 +50,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """Open_clip knows a tiny ViT with two tags, one trained with either activation."""
+    """Register a tiny ViT in open_clip, with two tags: one for each activation."""
     for suffix in ("", "-quickgelu"):
         config = TINY | ({"quick_gelu": True} if suffix else {})
         monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, f"tiny{suffix}", config)
@@ -60,7 +60,7 @@ def tiny(monkeypatch):
 
 
 def random_state(name="tiny", dtype=torch.float32, **config):
-    """State dict with the architecture's names and shapes; cheap noise, the same on every call."""
+    """Return a state dict with the architecture's names and shapes, filled with noise: the same on every call."""
     with torch.device("meta"):
         model = open_clip.CLIP(**(open_clip.get_model_config(name) | config))
     noise = torch.randn(1_000_003, generator=torch.Generator().manual_seed(0)) * 0.02
@@ -133,7 +133,7 @@ def test_nano_is_the_same_every_time_and_leaves_the_random_numbers_alone():
 def test_nano_computes_what_open_clips_own_construction_computes():
     tensors, config, _ = embedded.read_nano()
     config.pop("clustering")
-    plain = open_clip.CLIP(**config).eval().requires_grad_(False)  # gradients choose another kernel
+    plain = open_clip.CLIP(**config).eval().requires_grad_(False)  # with gradients, torch uses another kernel
     plain.load_state_dict(tensors)
     ours = loading.load()
     tokens = ours.tokenizer(["a photo of a cat", "sailing boat on the sea"])
@@ -446,7 +446,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path, save
     with pytest.raises(WeightsError, match=r"evil.pt.*could run code"):
         loading.load("tiny", file)
     assert not trap.exists()
-    pickle.loads(pickle.dumps(Trap(trap)))  # the trap is a real one
+    pickle.loads(pickle.dumps(Trap(trap)))  # the trap does run
     assert trap.exists()
 
 
@@ -536,7 +536,7 @@ def test_vit_l_14_and_its_336_sibling_load_and_are_told_apart(tmp_path):
 
 
 def test_a_file_is_found_in_a_real_cache_and_named_by_its_blob(tmp_path, monkeypatch):
-    monkeypatch.undo()  # the hub library's own look-up
+    monkeypatch.undo()  # use the hub library's own look-up
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(socket, "getaddrinfo", None)
     assert hub.find_cached(PLACE) is None
@@ -687,7 +687,7 @@ def test_offline_mode_asks_no_one(monkeypatch):
         ("nano", False, False, None, ("nano", "embedded", False, "on disk", None)),
         ("ViT-B-32", True, False, None, ("ViT-B-32", "openai", False, "on disk", None)),
         (None, True, True, None, ("ViT-B-16", "openai", False, "on disk", None)),
-        # 0.6 GB are never fetched unasked: only where they are named.
+        # 0.6 GB are downloaded only if the model is named.
         (None, False, False, True, ("nano", "embedded", False, "not asked for", "is not on this computer")),
         ("", False, False, True, ("nano", "embedded", False, "not asked for", "is not on this computer")),
         ("ViT-B-16", False, False, True, ("nano", "embedded", True, "fetching", "is being fetched. Until then")),

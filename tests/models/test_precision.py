@@ -1,4 +1,4 @@
-"""Half precision is a choice by measurement: the probe decides, and only above its bound."""
+"""Half precision: used only if the measured speed-up reaches the limit, or if requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TorchScript archives are read as torch reads them, but nothing of them runs; weights that cannot be used are said."""
+"""TorchScript archives: the same tensors as torch reads, without running their code; errors for unusable weights."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Outer(nn.Module):
 
 
 class Hostile(nn.Module):
-    """Writes a file when `torch.jit.load` restores it."""
+    """Module that writes a file when `torch.jit.load` restores it."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def test_an_archive_is_read_without_torch_s_own_loader(tmp_path, monkeypatch):
 
 
 def rewritten(path, **contents):
-    """The archive with other contents of some of its files, by the end of their names."""
+    """Copy an archive with some files replaced (`contents` by name below the top folder); return its path."""
     out = path.with_name("b.pt")
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
         for name in old.namelist():

@@ -1,4 +1,4 @@
-"""Fixes by hand: clicks that the embedded SAM answers, strokes, undoing, what is written and read again, bad input."""
+"""Fixes by hand: clicks on the embedded SAM, strokes, undo, exports and JSON, bad input."""
 
 import json
 
@@ -17,13 +17,13 @@ CLICK = {"sam": "sam-nano"}
 
 
 def disc(height=120, width=160, at=(60, 100), radius=25):
-    """A map with one disc of class 1 on class 0."""
+    """Return a label map with one disc of class 1 on class 0."""
     rows, columns = np.mgrid[:height, :width]
     return ((rows - at[0]) ** 2 + (columns - at[1]) ** 2 < radius**2).astype(np.int32)
 
 
 THING = (100.5 / 160, 60.5 / 120)
-"""The middle of the disc."""
+"""Centre of the disc, (x, y) as shares of the width and height."""
 
 
 def result_with(names, labels=None):

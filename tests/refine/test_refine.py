@@ -38,7 +38,7 @@ def halves(height=64, width=64, at=32):
 
 
 def answers_of(labels, masks, confidence=None, quality=0.9):
-    """Answers for a map with one component of each class: `masks` gives each class's, at full size."""
+    """Return SAM's answers for a map with one component of each class; `masks` has a full-size mask by class."""
     confidence = np.full(labels.shape, 0.5, np.float32) if confidence is None else confidence
     components, numbers = split(labels, confidence)
     logits = torch.stack(
@@ -71,7 +71,7 @@ def test_components_hang_together_by_corners_and_come_largest_first():
 
 def test_small_components_are_left_alone():
     labels = np.zeros((40, 40), np.int32)
-    labels[3:5, 3:5] = 1  # 4 of 1600 pixels: a quarter of a percent
+    labels[3:5, 3:5] = 1  # 4 of 1600 pixels: 0.25 %
     components, numbers = split(labels, np.ones((40, 40), np.float32))
     assert [component.label for component in components] == [0]
     assert (numbers[3:5, 3:5] == -1).all()
@@ -88,7 +88,7 @@ def test_touching_things_of_one_class_are_told_apart_by_their_regions():
 def test_the_point_of_a_component_lies_in_its_thickest_part():
     labels = np.zeros((40, 40), np.int32)
     labels[10:20, 5:15] = 1
-    labels[14:16, 15:35] = 1  # a thin handle moves the centre of gravity, not the point
+    labels[14:16, 15:35] = 1  # a thin handle moves the centroid, but not the point
     component = next(component for component in split(labels, np.ones((40, 40), np.float32))[0] if component.label == 1)
     assert component.box == (5, 10, 35, 20)
     assert 8 <= component.point[0] <= 11
@@ -105,7 +105,7 @@ def test_components_do_not_depend_on_the_numbers_of_classes():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_components_and_their_points_are_those_of_exact_distances(seed):
-    """OpenCV finds what SciPy's definitions say: the same pixels, boxes and innermost points."""
+    """OpenCV's components and innermost points equal those of SciPy."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(size=(3, 9, 12)).astype(np.float32)
     labels = np.stack([cv2.resize(plane, (120, 90), interpolation=cv2.INTER_CUBIC) for plane in coarse]).argmax(axis=0)
@@ -339,7 +339,7 @@ def test_refined_above_a_threshold_says_what_really_changed(name, background, th
     refined = cc.refine(coarse, painted(halves(at=38)), name)
     shown = refined.above(threshold)
     assert type(shown) is cc.Refined
-    assert (refined.report.changed > 0) == (name == "edges")  # the other one keeps its own report
+    assert (refined.report.changed > 0) == (name == "edges")  # `above` does not change the original report
     moved = shown.labels != coarse.labels
     assert shown.report.changed == moved.sum()
     for index, own in enumerate(shown.class_names):

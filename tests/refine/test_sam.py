@@ -1,4 +1,4 @@
-"""Refinement with real SAM classes: the embedded model, small random ones, Meta's shapes and files, bad files."""
+"""Refinement with SAM: the embedded model, small random models, Meta's shapes and files, bad files."""
 
 import hashlib
 import pickle
@@ -33,7 +33,7 @@ def refiner(small):
 
 
 def squares(count, side=12, gap=4):
-    """A map with count x count squares of class 1 on class 0."""
+    """Return a label map with count x count squares of class 1 on class 0."""
     labels = np.zeros(((side + gap) * count,) * 2, np.int32)
     for row in range(count):
         for column in range(count):
@@ -82,7 +82,7 @@ def test_the_model_is_read_and_never_changed(small, refiner):
 
 @pytest.mark.parametrize("size", [(108, 256), (267, 400), (48, 85), (64, 64)])
 def test_masks_lie_where_segment_anything_puts_them(small, size):
-    """Also where the last of SAM's cells is only partly filled by the picture."""
+    """Also if the picture fills the last of SAM's cells only in part."""
     rows, columns = (-(-side // 4) for side in small.filled(size))
     low = torch.full((1, 1, 24, 24), -8.0)
     low[0, 0] = torch.linspace(-8, 8, 24)[:, None] + torch.linspace(-3, 3, 24)
@@ -255,7 +255,7 @@ def test_a_full_size_file_in_metas_format_loads_and_runs(tmp_path):
     assert torch.equal(loaded.model.pixel_std, model.pixel_std)
     with pytest.raises(WeightsError, match="looks like SAM vit_b"):
         load_sam("vit_l", file)
-    # At full width on 1024 pixels: a block of each kind (the third attends globally) shows what all twelve would.
+    # At full width on 1024 pixels, one block of each kind is enough of the twelve; the third attends globally.
     loaded.model.image_encoder.blocks = loaded.model.image_encoder.blocks[1:3]
     coarse = halves(60, 90, 40)
     refined = SamRefiner(loaded).in_mode("prompts")(result_of(coarse), painted(coarse))

@@ -1,4 +1,4 @@
-"""Clusters of block-structured rows are the blocks, and all others scikit-learn's; means leave noise out."""
+"""Clusters equal the blocks of block-structured rows, and scikit-learn's otherwise; means exclude noise."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_clusters_are_those_of_scikit_learn_in_their_order(count, noise, rows_at
 @pytest.mark.parametrize("seed", range(40))
 def test_a_patch_between_clusters_belongs_where_scikit_learn_puts_it(seed):
     rng = np.random.default_rng(seed)
-    rows = rng.integers(0, 9, (60, 2)).astype(np.float32)  # distances of exactly eps, and patches that two cores touch
+    rows = rng.integers(0, 9, (60, 2)).astype(np.float32)  # distances of exactly eps, and patches near two cores
     settings = ClusterSettings(eps=(1.0, 2**0.5, 2.0)[seed % 3], min_samples=int(rng.integers(1, 9)))
     found = cluster_patches(torch.from_numpy(rows), settings)
     assert found.tolist() == DBSCAN(eps=settings.eps, min_samples=settings.min_samples).fit_predict(rows).tolist()

@@ -25,7 +25,7 @@ def random_maps(count, h, w, seed=0):
 
 
 def smooth_maps(count, h, w, seed=0):
-    """What cluster maps look like: each strong in its own place."""
+    """Return maps like those of clusters: each is high in one area."""
     coarse = random_maps(count, max(1, h // 6), max(1, w // 6), seed)
     return F.interpolate(coarse[None], size=(h, w), mode="bilinear")[0]
 
@@ -70,7 +70,7 @@ def test_value_of_the_chosen_map_equals_full_interpolation(monkeypatch, budget):
 def test_confidence_is_summed_by_runs_as_by_pixels(size, alike):
     maps = random_maps(4, 3, 5).softmax(0)
     random = torch.randint(0, 4, size, generator=torch.Generator().manual_seed(1)).numpy().astype(np.uint8)
-    labels = largest_at_pixels(maps, size).numpy() if alike else random  # runs of pixels, that go over rows' ends
+    labels = largest_at_pixels(maps, size).numpy() if alike else random  # some runs continue in the next row
     confidence = Confidence(maps, labels)
     sums = np.bincount(labels.ravel(), weights=np.asarray(confidence).ravel(), minlength=6)
     np.testing.assert_allclose(confidence.sums(*runs(labels), 6), sums, rtol=1e-5)
@@ -100,7 +100,7 @@ def test_contested_median_gives_the_regions_of_the_full_median(maps, size):
 
 
 def test_median_is_the_full_median_where_maps_compete():
-    maps = random_maps(4, 20, 20) + torch.arange(4)[:, None, None] * 1e-3  # medians of noise lie close together
+    maps = random_maps(4, 20, 20) + torch.arange(4)[:, None, None] * 1e-3  # medians of noise are close to each other
     full = median_filter(maps.numpy(), size=(1, 7, 7))
     found = median_where_contested(maps).numpy()
     assert (found == full).mean() > 0.3
@@ -142,7 +142,7 @@ def test_a_region_without_pixels_is_no_problem():
 def test_everything_else_wins_exactly_where_no_class_passes_its_own_threshold(seed):
     generator = torch.Generator().manual_seed(seed)
     maps = torch.rand(5, 6, 7, generator=generator) * 4 + torch.arange(5)[:, None, None]
-    label_of = torch.tensor([0, 0, 1, 2, 3])  # two words of one class; 3 is background: it has no threshold
+    label_of = torch.tensor([0, 0, 1, 2, 3])  # two prompts of one class; 3 is background, without a threshold
     rest = decode.everything_else(maps, label_of, classes=3)
     similar = torch.stack([maps[:2].amax(0), maps[2], maps[3]])
     passes = torch.stack([one >= decode.otsu_threshold(one) for one in similar]).any(dim=0)

@@ -1,4 +1,4 @@
-"""Global-patch suppression by hand-made numbers; the Dice way drops what looks like [CLS]."""
+"""Global-patch suppression on hand-made values; the Dice mode drops clusters that resemble the [CLS] map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cliptrase_core.regions.clustering import clustering_rows, drop_global_clust
 
 def test_patch_close_to_cls_stops_attracting_the_others():
     affinity = torch.tensor([[1.0, 0.9, 0.1], [0.9, 1.0, 0.8], [0.1, 0.8, 1.0]])
-    expected = torch.tensor([[0.1, 0.7], [0.0, 0.9]])  # by hand
+    expected = torch.tensor([[0.1, 0.7], [0.0, 0.9]])  # computed by hand
     torch.testing.assert_close(suppress_global_patches(affinity), expected)
 
 

@@ -1,4 +1,4 @@
-"""Large pictures tile by tile: the same as by strips."""
+"""Decoding of large pictures: tiles give the same labels as strips."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Cut prompts and kept prefixes equal the whole text tower; the cache is bounded and keeps words apart."""
+"""Cut prompts and cached prefixes equal the whole text tower; the cache is bounded and does not mix words."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_cache_is_bounded_and_forgets_the_word_unused_for_longest(model, monkeyp
     for words in (["cat"], ["dog"], ["cat"], ["bird"]):
         encoder.embed(words)
     assert [word for _, word in encoder._words] == ["cat", "bird"]
-    assert encoder.embed(["cat", "dog", "bird", "fish"]).shape == (4, 16)  # more than it keeps
+    assert encoder.embed(["cat", "dog", "bird", "fish"]).shape == (4, 16)  # more words than are cached
 
 
 def test_template_sets_do_not_share_words(model):

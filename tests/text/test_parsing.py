@@ -1,5 +1,5 @@
 """Words as people type and paste them: other scripts, lists of programs, marks, tables, quotes, other separators, words
-that only look like these, doubts that are said, files of the command line, time."""
+that only look like these, notes on ambiguous input, files of the command line, time."""
 
 # ruff: noqa: E501, RUF001
 
@@ -201,7 +201,7 @@ def test_any_text_takes_time_in_proportion(unit):
             parse_vocabulary(text)
         except InputError:
             continue
-    assert time.perf_counter() - start < 9  # some 0.5 s on idle cores; what is not in proportion takes minutes
+    assert time.perf_counter() - start < 9  # about 0.5 s on idle cores; quadratic time would be minutes
 
 
 FILES = {
@@ -283,7 +283,7 @@ def test_a_letter_with_thousands_of_marks_is_refused_at_once(mark):
     start = time.perf_counter()
     with pytest.raises(InputError, match="at most 30 accents and marks"):
         parse_vocabulary("dog; a" + mark * (150_000 // len(mark)))
-    assert time.perf_counter() - start < 2  # it took a minute
+    assert time.perf_counter() - start < 2  # it once took a minute
 
 
 @pytest.mark.parametrize("word", ["Việt Nam", "é" * 50, "שָׁלוֹם", "مُحَمَّدٌ", "नमस्ते", "กี่", "z̷̢̧̛", "👩‍🚀"])

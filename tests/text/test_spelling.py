@@ -1,4 +1,4 @@
-"""What is probably meant by a misspelt word, and what is left alone."""
+"""Corrections of misspelt words; correct and unknown words are left alone."""
 
 import pytest
 

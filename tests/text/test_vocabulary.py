@@ -19,7 +19,7 @@ from cliptrase_core.text.vocabulary import (
 
 
 def beside_alone(vocabulary):
-    """Notes but that of a lone class."""
+    """Return all notes except the one about a single class."""
     return tuple(note for note in vocabulary.notes if "is the only class" not in note)
 
 
@@ -66,7 +66,7 @@ def test_one_class_always_says_that_it_takes_everything_and_what_to_add(text):
     assert "is the only class, so it takes the whole picture. Add what else is there" in note
     assert "| background: " in note
     assert len(note) < 400
-    assert Vocabulary(vocabulary.classes).notes == vocabulary.notes  # however it was made
+    assert Vocabulary(vocabulary.classes).notes == vocabulary.notes  # also when it is not parsed from a text
     assert parse_vocabulary(vocabulary.text).notes == vocabulary.notes
 
 

@@ -1,4 +1,4 @@
-"""Grids: what was seen in the cells over a photograph, and how it comes to pixels."""
+"""Grids of cells over photographs, labelled by eye: files, extension to pixels, use in training."""
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ def test_the_grids_of_the_repository_are_whole():
 
 
 def two_halves(edge: int) -> np.ndarray:
-    """Red left of a column, blue right of it, 160 x 160."""
+    """Return a picture of 160 x 160 pixels: red left of column `edge`, blue right of it."""
     pixels = np.zeros((160, 160, 3), np.uint8)
     pixels[:, :edge, 0], pixels[:, edge:, 2] = 220, 220
     return pixels
@@ -50,7 +50,7 @@ def two_halves(edge: int) -> np.ndarray:
 
 @pytest.mark.parametrize("edge", [66, 80, 95])
 def test_the_photograph_decides_between_cells(edge):
-    cells = np.array([[1, 1, 0, 2, 2]] * 5, np.uint8)  # the edge runs somewhere through the column in the middle
+    cells = np.array([[1, 1, 0, 2, 2]] * 5, np.uint8)  # the edge is in the unknown column in the middle
     found = spread(Grid(["wall", "floor"], cells), two_halves(edge), (160, 160), (0, 0))
     assert (found[:, : edge - 2] == 1).all()
     assert (found[:, edge + 2 :] == 2).all()
@@ -86,7 +86,7 @@ def test_a_mask_says_more_than_a_grid():
     found = class_map(picture, as_png(mask), [], Grid(["wall", "never said"], np.array([[1, 2]], np.uint8)))
     assert (found[:112] == NUMBER["sofa"]).all()
     assert (found[112:, :100] == NUMBER["wall"]).all()
-    assert not found[112:, 124:].any()  # a word that is no class
+    assert not found[112:, 124:].any()  # unknown, because its word is no class
 
 
 def test_words_of_grids_are_classes_after_those_of_scenes():
@@ -101,17 +101,17 @@ def test_a_photograph_with_a_grid_is_read_with_its_classes(monkeypatch, tmp_path
     monkeypatch.setattr(photographs, "GRIDS", {"houses/3": Grid(["wall", "zither"], np.array([[1, 1, 2]], np.uint8))})
     monkeypatch.setattr(photographs.wordnet, "noun_reader", lambda: lambda caption: [])
     (tmp_path / "houses").mkdir()
-    for name in ("3", "4"):  # a name says what a photograph of houses shows
+    for name in ("3", "4"):  # the words of these photographs come from their names
         Image.new("RGB", (300, 300), (90, 90, 90)).save(tmp_path / "houses" / f"{name}.jpg")
     found = read(tmp_path)
     assert found.masked.tolist() == [0, -1]
     assert found.whole.tolist() == [True]
     assert (found.masks[0, :224, :140] == NUMBER["wall"]).all()
-    assert [found.vocabulary[i] for i in found.words[0] if i >= 0] == ["3", "zither"]  # too rare to be a class
+    assert [found.vocabulary[i] for i in found.words[0] if i >= 0] == ["3", "zither"]  # zither: too rare for a class
 
 
 def test_photographs_with_a_grid_are_held_out_by_their_number_and_no_longer_name_a_class(monkeypatch, tmp_path):
-    tench = photographs.wordnet.wnids()[0]  # its class does not end in 7, its digits may end in 0
+    tench = photographs.wordnet.wnids()[0]  # its class number does not end in 7, its own number ends in 0
     paths = ["houses/10", "houses/20", f"imagenet1000/{tench}_0"]
     grid = Grid(["wall"], np.array([[1]], np.uint8))
     monkeypatch.setattr(photographs, "GRIDS", {paths[0]: grid, paths[2]: grid})

@@ -1,6 +1,6 @@
-"""The training of the embedded models in miniature: on ten generated pictures, with a stub for the picture teacher.
+"""Training of the embedded models at a small scale: on ten generated pictures, with a stub for the picture teacher.
 
-Teachers and WordNet are not installed where tests run: a small WordNet is written, no teacher is loaded.
+Teachers and WordNet are not installed for tests: a small WordNet is written, and no teacher is loaded.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ DOG, GRASS, SKY = (
     next(i for i, group in enumerate(SCENE_CLASSES) if group[0] == name) for name in ("dog", "grass", "sky")
 )
 RED, GREEN, BLUE = (220, 30, 30), (30, 170, 40), (40, 60, 220)
-SCENES = {"3": DOG, "10": DOG, "20": DOG, "21": PERSON}  # what stands on the grass of each
+SCENES = {"3": DOG, "10": DOG, "20": DOG, "21": PERSON}  # class of the object on the grass, by scene
 
 # --- a small WordNet ---
 
-SYNSETS = {  # lemmas and hypernym; ids of ImageNet's classes are real
+SYNSETS = {  # lemmas and hypernym by id; the ids of ImageNet's classes are real
     "n00000001": ("entity", None),
     "n00000002": ("animal", "n00000001"),
     "n00000003": ("dog domestic_dog", "n00000002"),
@@ -156,7 +156,7 @@ def test_the_real_wordnet_knows_breeds_sofas_and_mice(monkeypatch):
 
 @pytest.fixture(scope="module", autouse=True)
 def no_grids():
-    """What was written down of real photographs says nothing of generated ones."""
+    """Remove the grids of real photographs, because generated ones can have the same names."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(photographs_of_training, "GRIDS", {})
         yield
@@ -169,7 +169,7 @@ def as_bytes(pixels: np.ndarray, kind: str) -> bytes:
 
 
 def scene(thing: int, seed: int) -> tuple[bytes, bytes]:
-    """Something red on green ground below a blue sky, 300 x 240, and its mask."""
+    """Return a JPEG of 300 x 240 pixels, a red object on green grass below a blue sky, and its mask as PNG."""
     rng = np.random.default_rng(seed)
     mask = np.full((240, 300), GRASS + 1, np.uint8)
     mask[:60] = SKY + 1
@@ -181,7 +181,7 @@ def scene(thing: int, seed: int) -> tuple[bytes, bytes]:
 
 
 def ten_pictures() -> dict[str, bytes]:
-    """By path: four scenes and six photographs, of which one belongs to a set that is left out."""
+    """Return files by path: four scenes and six photographs, one of them from a set that is left out."""
     found = {}
     for number, thing in SCENES.items():
         found[f"scenes/{number}.jpg"], found[f"scenes/{number}.png"] = scene(thing, int(number))
@@ -326,7 +326,7 @@ def test_shares_of_cells_are_a_plain_count():
 
 
 def colours_of(pixels: torch.Tensor) -> torch.Tensor:
-    """(B, 3) shares of red, green and blue."""
+    """Return (B, 3) shares of red, green and blue pixels."""
     return F.one_hot(pixels.argmax(1), 3).float().mean((1, 2))
 
 
@@ -369,7 +369,7 @@ def test_crops_hold_the_class_that_was_drawn(photographs, monkeypatch):
     found = source.scenes(60)
     assert torch.equal(found.index, index)
     held = found.cells.mean((2, 3))[torch.arange(60), 1 + classes] > crops.HOLDS - 0.02
-    big = classes != FACE  # the one face covers too little to fill a share of most crops
+    big = classes != FACE  # the only face is too small to fill its share of most crops
     assert held[big].float().mean() > 0.9
 
 
@@ -379,7 +379,7 @@ def test_a_thing_is_pasted_along_its_mask_and_ground_is_not(monkeypatch):
     labels[0, 2:6, 2:6] = 1 + DOG
     pixels = torch.stack([torch.full((3, 8, 8), value) for value in (0.1, 0.5, 0.9)])
     shown, said = crops.paste(pixels, labels, torch.tensor([DOG, GRASS, GRASS]))
-    assert torch.equal(said[1], labels[0])  # the dog, on the grass of the second
+    assert torch.equal(said[1], labels[0])  # the dog is pasted on the grass of the second crop
     assert torch.equal(shown[1, :, 3:5, 3:5], pixels[0, :, 3:5, 3:5])
     assert torch.equal(shown[1, :, :, 0], pixels[1, :, :, 0])
     assert torch.equal(shown[[0, 2]], pixels[[0, 2]])
@@ -409,7 +409,7 @@ def test_a_share_of_crops_is_drawn_by_words_that_only_grids_say(photographs, mon
     assert source.chances[new:].sum() / source.chances.sum() == pytest.approx(crops.SEEN_BY_EYE)
     assert len(source.of_class[new]) == 1
     assert crops.UNTOLD[new]
-    assert not crops.CropSource(photographs).chances[new:].any()  # and none without such words
+    assert not crops.CropSource(photographs).chances[new:].any()  # no share without such words
 
 
 def test_photographs_are_mixed_with_the_one_before_or_get_a_piece_of_it():
@@ -429,7 +429,7 @@ def test_light_and_colours_change_shapes_do_not():
     torch.manual_seed(0)
     ramp = torch.linspace(0, 1, 16).expand(200, 3, 16, 16) * torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1)
     other = crops._jitter(ramp)
-    inner = other[..., 1:-1]  # a blurred ramp is the same one but for its ends
+    inner = other[..., 1:-1]  # blur changes a ramp only at its ends
     assert (inner.diff(dim=-1) > 0).all()
     assert torch.allclose(inner.diff(dim=-2), torch.zeros(()), atol=1e-6)
     hue = (inner - inner.mean(1, keepdim=True)).std((1, 2, 3)) / inner.std((1, 2, 3))
@@ -486,14 +486,14 @@ def test_distillation_wants_the_target_and_no_rival():
     right, wrong = text.distil_loss(wanted, wanted, ids), text.distil_loss(wanted.roll(1, 0), wanted, ids)
     assert float(right) < 0.01 < 2 < float(wrong)
     twice = torch.eye(4)[[0, 0, 1, 2]]
-    assert float(text.distil_loss(twice, twice, torch.tensor([0, 0, 1, 2]))) < 0.4  # equal words are no rivals
+    assert float(text.distil_loss(twice, twice, torch.tensor([0, 0, 1, 2]))) < 0.4  # equal words are no negatives
 
 
 # --- the image tower ---
 
 
 class Teacher(torch.nn.Module):
-    """Stands in for EfficientNet: fixed weights, answers that follow the colours of a picture."""
+    """Stub of EfficientNet: fixed weights, answers that depend on the colours of a picture."""
 
     def __init__(self, weights: object = None) -> None:
         super().__init__()
@@ -507,7 +507,7 @@ class Teacher(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def losses(photographs):
-    """Words are random rows: the text tower needs seconds for a thousand names."""
+    """Losses with random word vectors, because the text tower needs seconds for a thousand names."""
 
     def rows(model, sentences, index, templates):
         generator = torch.Generator().manual_seed(len(index))
@@ -542,7 +542,7 @@ def test_one_step_changes_the_image_tower_and_nothing_else(photographs, losses, 
     assert all(torch.isfinite(value) and value >= 0 for value in found.values())
     learner.step(found, 0.0)
     assert all(not torch.equal(value, before[name]) for name, value in visual.named_parameters())
-    for name, value in learner.average.named_parameters():  # between what it was and what it is
+    for name, value in learner.average.named_parameters():  # between the old and the new weights
         torch.testing.assert_close(value, before[name].lerp(dict(visual.named_parameters())[name], 20 / 21))
     assert all(torch.equal(value, vars(losses.words)[name]) for name, value in vectors.items())
     assert torch.equal(fixed["teacher"], teacher.rows.weight)
@@ -554,7 +554,7 @@ def test_only_cls_answers(photographs, losses, seeded, shipped, monkeypatch):
     monkeypatch.setattr(image, "cls_of", lambda *given: asked.append(tower.cls_of(*given)) or asked[-1])
     drawn = image.draw(crops.CropSource(photographs), 2)
     image.step_losses(tower.new_visual(shipped), losses, Teacher(), drawn, mixed=False)
-    # Of each crop as a whole, and of one part of a photograph and four of a scene.
+    # [CLS] of each whole crop, of one part of a photograph and of four parts of a scene.
     assert sorted(tuple(rows.shape[:2]) for rows in asked) == [(1, 1), (2, 1), (2, 1), (2, 1), (2, 4)]
 
 
@@ -571,7 +571,7 @@ def test_cls_is_what_the_tower_says_and_of_a_part_only_that_part(shipped):
         assert seen[0, 1].view(14, 14)[2:6, 3:8].all()
         both = tower.cls_of(visual, tokens, seen)
         torch.testing.assert_close(both[:, :1], whole, atol=1e-5, rtol=1e-4)
-        tokens[:, 1:][~seen[:, 1]] += 1.0  # nothing outside of the part is seen
+        tokens[:, 1:][~seen[:, 1]] += 1.0  # tokens outside of the part have no effect
         torch.testing.assert_close(tower.cls_of(visual, tokens, seen[:, 1:]), both[:, 1:], atol=1e-5, rtol=1e-4)
 
 
@@ -592,11 +592,11 @@ def test_what_nobody_said_may_be_there_all_the_same():
     shares[0, DOG], shares[1, PERSON], shares[2, FACE], shares[3, GRASS] = 0.6, 0.95, 0.3, 0.5
     whole = torch.tensor([True, True, False, True])
     found = image.maybe_there(shares > 0, 1 - shares.sum(1), whole)
-    assert found[0, [GRASS, SKY]].all()  # much of the crop is unlabelled: ground may be there
+    assert found[0, [GRASS, SKY]].all()  # much of the crop is unlabelled, so ground may be present
     assert not found[0, [PERSON, FACE, DOG]].any()
     beside = [CLASSES[index][0] for index in found[1].nonzero()[:, 0]]
     assert set(beside) == {"face", "hair", "hand", "hat", "shirt", "glasses", "helmet", "mask"}
-    assert found[3, len(SCENE_CLASSES) :].all()  # nobody asked for these in scenes
+    assert found[3, len(SCENE_CLASSES) :].all()  # masks of scenes do not label these classes
     assert found[2, PERSON]
     assert not found[3, GRASS]
     assert found[3, SKY]
@@ -659,7 +659,7 @@ def test_photographs_that_are_all_held_out_teach_nothing(monkeypatch, tmp_path, 
 @pytest.mark.parametrize("factor", [0.4, 0.7, 2.0])
 def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor, shipped):
     torch.manual_seed(0)
-    state = tower.rescaled(shipped, 3)  # about DeiT's own scale: at nano's the epsilon of LayerNorm shows
+    state = tower.rescaled(shipped, 3)  # near DeiT's own scale; at nano's the epsilon of LayerNorm is noticeable
     pixels = torch.randn(1, 3, 224, 224)
     maps, ends = [], []
     for weights in (state, tower.rescaled(state, factor)):
@@ -696,7 +696,7 @@ def test_scores_of_a_ladder_by_hand():
     labels, truths = torch.tensor([[0, 0, 1, 2]]), torch.tensor([[0, 1, 1, -1]])
     pixels, miou = ladder.scores(labels, truths, 3)
     assert pixels == pytest.approx(200 / 3)
-    assert miou == pytest.approx(50.0)  # 1/2 and 1/2; the third class does not occur
+    assert miou == pytest.approx(50.0)  # IoU 1/2 and 1/2; the third class does not occur
 
 
 # --- packing, schedule ---

@@ -1,4 +1,4 @@
-"""A small result for every test of pictures."""
+"""A small result, shared by the tests of drawings."""
 
 import numpy as np
 

@@ -26,7 +26,7 @@ from tests.viz.results import result_4x4
 
 @pytest.fixture(scope="module")
 def drawn(segmenter):
-    """A picture, its result, refined too, and its maps."""
+    """A picture, its result, its refined result and its attention maps."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (48, 64, 3), np.uint8)
     result = segmenter.segment(segmenter.encode(image), "cat; dog; sky")
@@ -139,7 +139,7 @@ def test_the_title_says_model_layer_head_and_patch(drawn, segmenter):
 def test_any_class_names_are_drawn_and_never_as_boxes(names, kind):
     figure = replace(result_4x4(), class_names=names).figure(title="$ of \\{")
     assert save(figure, kind)
-    assert len(figure.axes[-1].get_legend().get_texts()) == 3  # those that are present
+    assert len(figure.axes[-1].get_legend().get_texts()) == 3  # the classes that are present
 
 
 def test_another_font_writes_the_names():

@@ -1,4 +1,4 @@
-"""Heat colours are matplotlib's viridis to the last level; differences are pale in the middle."""
+"""Heat colours equal matplotlib's viridis exactly; colours of differences are pale in the middle."""
 
 import matplotlib
 import numpy as np

@@ -1,4 +1,4 @@
-"""Names in their regions: inside, apart, readable in many scripts, never boxes."""
+"""Names drawn in their regions: inside the picture, without overlap, readable in many scripts, never as boxes."""
 
 import itertools
 from pathlib import Path
@@ -138,4 +138,4 @@ def test_a_file_that_is_no_font_is_refused_without_its_folder(font):
 def test_an_overlay_writes_names_when_asked():
     result = result_4x4()
     image = np.full((4, 4, 3), 100, np.uint8)
-    np.testing.assert_array_equal(overlay(image, result, names=True), overlay(image, result))  # too small for any
+    np.testing.assert_array_equal(overlay(image, result, names=True), overlay(image, result))  # too small for any name

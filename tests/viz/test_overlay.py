@@ -1,4 +1,4 @@
-"""Overlays: boundaries and blending against their definitions, styles, pictures of every kind."""
+"""Overlays: boundaries and blending compared with their definitions, styles, pictures of all kinds."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ LAYOUTS = {
 
 
 def edges_by_hand(labels, width):
-    """A pixel with another label within `width` steps up, down, left and right."""
+    """Return the mask of pixels that have another label within `width` steps up, down, left and right."""
     found = np.zeros(labels.shape, bool)
     for y, x in np.ndindex(*labels.shape):
         for other in np.ndindex(*labels.shape):
@@ -93,7 +93,7 @@ def test_hatching_follows_its_formula_in_every_direction():
     ways = drawn._WAYS[labels]
     expected = (ways[..., 0] * columns + ways[..., 1] * rows) % 12 < 4
     np.testing.assert_array_equal(drawn._hatching(labels), expected)
-    # Told apart without colours: no two classes have the same lines.
+    # Classes can be distinguished without colours: no two have the same lines.
     alone = [drawn._hatching(np.full((24, 24), label, np.int32)).tobytes() for label in range(8)]
     assert len(set(alone)) == 8
 

@@ -1,4 +1,4 @@
-"""Colours: by name, apart also for colour-blind people, regions, painting, legend."""
+"""Colours: by name, distinguishable for colour-blind people, regions, painting, legend."""
 
 import itertools
 
@@ -20,7 +20,7 @@ from cliptrase_core.viz.palette import (
 )
 from tests.viz.results import result_4x4
 
-# Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB.
+# Colour vision by Machado, Oliveira, Fernandes 2009, severity 1, on linear RGB.
 SIGHT = {
     "normal": np.eye(3),
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
@@ -68,7 +68,7 @@ def test_colour_follows_the_name_in_any_order_and_case():
 
 
 def test_colour_is_the_same_in_every_run():
-    # Written down: a change would recolour everybody's saved pictures.
+    # Fixed values: a change would give other colours than in pictures saved before.
     assert {name: to_hex(c) for name, c in class_colours(["cat", "dog", "background"]).items()} == {
         "cat": "#cc79a7",
         "dog": "#0000c3",
@@ -102,7 +102,7 @@ def test_most_words_keep_their_colour_when_another_comes():
     ],
 )
 def test_a_few_words_look_unlike_each_other(words):
-    """Brick wall and road were two blues that nobody could tell apart."""
+    """Regression: brick wall and road once had two blues that were hard to distinguish."""
     colours = list(class_colours(parse_vocabulary(words).class_names).values())
     assert smallest_distance(colours, "normal") > 35
 

@@ -1,7 +1,7 @@
-"""Three small pictures in the layout of each owner, written as the owner's own programs write them.
+"""Data sets of three small pictures, written in the layout of each publisher or annotation tool.
 
-Every set has the same truth: rectangles of the set's classes on a ground. `CASES` says how each is written, and what
-its pixels mean.
+All have the same ground truth: rectangles of the set's classes on an empty ground. `CASES` defines how each set is
+written, and the labels of its pixels.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tests.datasets import write_mask, write_picture
 SIZES = ((24, 32), (32, 20), (28, 28))
 STEMS = ("a", "b", "c")
 GROUND = -2
-"""In a truth here: what no class is drawn on."""
+"""Value of pixels without a class in these ground truths."""
 
 GroundTruth = np.ndarray
 
 
 def truth_of(place: int, classes: int = 2) -> GroundTruth:
-    """(H, W): class 0, class 1 and so on in rectangles that do not touch the border, on the ground."""
+    """Return (H, W): classes 0, 1 and so on in rectangles that do not touch the border; `GROUND` elsewhere."""
     height, width = SIZES[place]
     truth = np.full((height, width), GROUND)
     for label in range(classes):
@@ -40,7 +40,7 @@ def truth_of(place: int, classes: int = 2) -> GroundTruth:
 
 
 def boxes(truth: GroundTruth) -> list[tuple[int, int, int, int, int]]:
-    """(label, left, top, right, bottom) of each class, ends outside."""
+    """Return (label, left, top, right, bottom) of each class; right and bottom are exclusive."""
     found = []
     for label in sorted(set(truth.ravel().tolist()) - {GROUND}):
         rows, columns = np.nonzero(truth == label)
@@ -198,7 +198,7 @@ def labelme(root: Path, kind: str = "polygons") -> None:
         picture(folder / f"{stem}.jpg", place)
         shapes = []
         for label, left, top, right, bottom in boxes(truth_of(place)):
-            right, bottom = right - 1, bottom - 1  # labelme draws the outline too
+            right, bottom = right - 1, bottom - 1  # labelme fills the pixels of the outline too
             points = [[left, top], [right, top], [right, bottom], [left, bottom]]
             shape = {"label": ("cat", "red_car")[label], "points": points, "shape_type": "polygon"}
             if kind == "mixed" and label:
@@ -260,7 +260,7 @@ def parquet(root: Path) -> None:
 
 
 def ade(root: Path) -> None:
-    """wall has 2978, sky 2420; 1 is an object that ade847 leaves out."""
+    """Write ADE20K; number 2978 is wall, 2420 is sky, and 1 is an object that is not in ade847."""
     colours = {number: (number // 256 * 10, number % 256, 9) for number in (2978, 2420, 1)}
     for place, stem in enumerate(STEMS):
         base = root / f"images/ADE/validation/{'urban/street' if place else 'nature/bog'}"
@@ -281,7 +281,7 @@ def voc_colours(root: Path) -> None:
 
 
 def index_masks(images: str, masks: str, numbers: Mapping[int, int]) -> Callable[[Path], None]:
-    """Folders of pictures and of masks that hold the owner's numbers."""
+    """Return a function that writes pictures, and masks with the publisher's numbers."""
 
     def write(root: Path) -> None:
         for place, stem in enumerate(STEMS):
@@ -293,17 +293,17 @@ def index_masks(images: str, masks: str, numbers: Mapping[int, int]) -> Callable
 
 @dataclass(frozen=True)
 class Case:
-    """A set of some owner.
+    """Data set in one layout.
 
     Attributes:
-        write: puts it into a folder.
-        means: what pixels of the truth here should be read as, by the names of the set's own classes or labels of the
-            setting; a name "background" is the label after the last class.
+        write: function that writes the set into a folder.
+        means: expected label of each value of the ground truth, among the set's own classes or those of the setting;
+            "background" is the label after the last class.
         layout: name of the reader; None for a setting's own layouts.
-        setting: benchmark whose classes are wanted.
+        setting: benchmark whose classes are read; None for the set's own classes.
         keys: names of the pictures.
-        classes: in the truth.
-        own: names of the classes that the set itself gives.
+        classes: number of classes in the ground truth.
+        own: class names in the set's own files.
     """
 
     write: Callable[[Path], None]
@@ -332,7 +332,7 @@ STUFF = ("coco/val2017", "coco/stuffthingmaps/val2017")
 
 
 def of(write: Callable[..., None], *arguments: object) -> Callable[[Path], None]:
-    """A set in one of the ways in which its owner writes it."""
+    """Return a function that calls `write` with a folder and these arguments."""
     return lambda root: write(root, *arguments)
 
 

@@ -1,4 +1,4 @@
-"""Broken and hostile sets in owners' layouts: one plain line each, and no path leads out of the data's folder."""
+"""Broken and hostile data sets in their original layouts: one-line errors, and no path leaves the data folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def edit(old, new):
 
 
 def change(action):
-    """Change a JSON in place."""
+    """Return a function that changes a JSON file in place."""
 
     def changed(path):
         content = json.loads(path.read_text())
@@ -66,7 +66,7 @@ PANOPTIC = "annotations/panoptic_val2017.json"
 ROWS = "data/validation-00000-of-00001.parquet"
 SCENE = "images/ADE/validation/urban/street/ADE_val_b_seg.png"
 SHORT = {"size": [32, 20], "counts": "00"}
-# Case, file, what happens to it, what is said of the second picture.
+# Case, file, change to it, expected error for the second picture.
 OF_A_PICTURE = [
     ("CVAT masks", MAPPED, gone, "'b.png'.*no such file"),
     ("CVAT masks", MAPPED, foreign, r"'b.png'.*the colours of labelmap.txt, got also 1 2 3\."),
@@ -137,7 +137,7 @@ def test_a_broken_picture_says_why_and_the_others_are_read(tmp_path, name, file,
 
 VIDEO = "</meta>", "</meta><track id='0' label='cat'></track>"
 BOMB = "<annotations>", '<!DOCTYPE a [<!ENTITY x "y">]><annotations>'
-# Case, file, what happens to it, what is said of the whole set.
+# Case, file, change to it, expected error for the whole set.
 OF_A_SET = [
     ("CVAT masks", "labelmap.txt", write("cat\n"), "'labelmap.txt'.*got 'cat'"),
     ("CVAT masks", "labelmap.txt", write("#only remarks\n"), "names with their colours, got none"),
@@ -314,7 +314,7 @@ def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 def test_objects_of_ade20k_full_stand_in_the_order_of_the_alphabet():
-    """Up to 3,100 its index is sorted, so that a number in the wrong place would show."""
+    """The index of ADE20K is sorted up to number 3,100, so that a misplaced number breaks the order."""
     table = _table()
     names = setting_words("ade847").class_names
     known = [(number, names[label].casefold()) for number, label in enumerate(table.tolist()) if label != 65535]
@@ -393,7 +393,7 @@ def test_a_picture_that_labelme_names_elsewhere_is_found_by_its_own_name(tmp_pat
 
 
 def test_an_own_set_is_written_as_json_and_read_back(tmp_path):
-    """One entry without segments or drawings is a picture of nothing but background."""
+    """A picture without annotations is all background."""
     CASES["COCO instances"].write(tmp_path)
     change(lambda one: one.update(annotations=one["annotations"][2:]))(tmp_path / INSTANCES)
     as_json(tmp_path / "annotations/captions_val2017.json", {})

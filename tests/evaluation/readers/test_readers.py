@@ -1,4 +1,4 @@
-"""Sets in owners' layouts: recognised by their files, read pixel by pixel, scored as a plain loop counts."""
+"""Data sets in published layouts: recognised by their files, read pixel by pixel, scored like a plain loop."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_set_of_one_s_own_is_a_read_set(tmp_path):
 
 
 def counted(case, names, given, mmseg):
-    """mIoU by loops over pixels; `given` has the labels (H, W) of each picture."""
+    """Compute mIoU by loops over pixels; `given` has the labels (H, W) of each picture."""
     hits, truths, labels = ([0] * len(names) for _ in range(3))
     for place in range(3):
         for row, said in zip(truth_of(place, case.classes).tolist(), given[place].tolist(), strict=True):

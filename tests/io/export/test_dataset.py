@@ -1,4 +1,4 @@
-"""`export`: many results at once, and names and maps of the kinds that break folders and formats."""
+"""`export`: several results in one call, and names and label maps that can break folders and formats."""
 
 import json
 

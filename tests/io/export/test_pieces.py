@@ -1,4 +1,4 @@
-"""Connected components: run lengths and outlines that give every pixel back, holes and crumbs among them."""
+"""Connected components: run lengths and outlines reproduce every pixel and hole; small ones can be left out."""
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ def random_labels(seed):
 
 
 def drawn(name):
-    """Maps with holes of every kind; 1 is the class."""
+    """Return a map with the named kind of hole; 1 is the class."""
     labels = np.zeros((30, 40), np.int32)
     labels[2:28, 2:38] = 1
     if name == "holes side by side":
@@ -53,7 +53,7 @@ DRAWN = (
 
 
 def filled(outlines, shape):
-    """By OpenCV (as ultralytics and supervision do), and by PIL (as labelme does)."""
+    """Fill outlines by OpenCV (as ultralytics and supervision do), and by PIL (as labelme does)."""
     by_cv, by_pil = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     for outline in outlines:
         cv2.fillPoly(by_cv, [outline], 1)
@@ -98,7 +98,7 @@ def test_coco_fills_polygons_to_the_same_pixels(name):
 def test_crumbs_are_left_out_and_corners_hold_a_component_together():
     labels = np.zeros((20, 20), np.int32)
     labels[2:4, 2:4] = 1
-    labels[4:6, 4:6] = 1  # touches by a corner
+    labels[4:6, 4:6] = 1  # touches the first square at a corner
     labels[10, 10] = 1
     assert [component.area for component in find_components(labels, [1], ComponentRule(0))] == [8, 1]
     assert [component.area for component in find_components(labels, [1], ComponentRule(2))] == [8]

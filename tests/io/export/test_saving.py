@@ -1,4 +1,4 @@
-"""Files: label picture, run lengths, description, arrays, names of files, reading back, whole or not at all."""
+"""Saved results: label picture, run lengths, description, arrays, file names, reading back, atomic writing."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ NASTY = ("猫 <script>", 'say "no"\\', "قطة\u202e", "{} %s 👩\u200d💻", "
 
 
 def make(names=("cat", "dog", "cow", "background"), **changes):
-    """4 x 5: columns 0-1 cat, one pixel dog, the rest background; cow is absent."""
+    """Return a result of 4 x 5 pixels: columns 0-1 cat, one pixel dog, the rest background; cow is absent."""
     last = len(names) - 1
     labels = np.full((4, 5), last, np.int32)
     labels[:, :2] = 0
@@ -230,7 +230,7 @@ def test_failure_while_writing_leaves_the_old_files_and_nothing_else(tmp_path, m
     real_open = Path.open
 
     def full(self, *arguments, **options):
-        if len(os.listdir(tmp_path)) >= 6:  # the third new file does not fit any more
+        if len(os.listdir(tmp_path)) >= 6:  # no space for the third new file
             raise OSError(28, "No space left on device")
         return real_open(self, *arguments, **options)
 
