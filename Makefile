@@ -1,4 +1,4 @@
-# Everything runs in .venv, which the first command makes: nothing is installed outside this folder.
+# Everything runs in .venv, which the first command creates. Nothing is installed outside this folder.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -7,11 +7,11 @@ BIN := .venv/bin
 demo: .venv/.ready  ## start the app on the embedded model: http://127.0.0.1:7860
 	CLIPTRASE_MODEL=$${CLIPTRASE_MODEL:-nano} $(BIN)/python app.py
 
-# Two workers, one thread each: files of tests are shared out, a file stays with one worker.
-test: .venv/.ready  ## every test, and one pass in a real browser
+# Two workers with one thread each; all tests of a file run in the same worker.
+test: .venv/.ready  ## all tests, and one pass in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e or browser_pass"
 
-e2e: .venv/.ready  ## all of the browser tests; screenshots in artifacts/
+e2e: .venv/.ready  ## all browser tests; screenshots in artifacts/
 	$(BIN)/python -m pytest tests/e2e
 
 lint: .venv/.ready  ## style, types, architecture
@@ -20,7 +20,7 @@ lint: .venv/.ready  ## style, types, architecture
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-bench: .venv/.ready  ## speed of core and page, a soak: measured here
+bench: .venv/.ready  ## measure the speed of core and page, then a short soak test
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.page
 	$(BIN)/python -m tests.benchmarks.lens
@@ -29,14 +29,14 @@ bench: .venv/.ready  ## speed of core and page, a soak: measured here
 	$(BIN)/python -m tests.benchmarks.refine
 	$(BIN)/python -m tests.benchmarks.folder
 
-soak: .venv/.ready  ## an hour of mixed requests: memory stays level, nothing is left
+soak: .venv/.ready  ## one hour of mixed requests: memory must stay level, no files may remain
 	$(BIN)/python -m tests.benchmarks.soak
 
-load: .venv/.ready  ## four minutes of 1 to 16 visitors at once with photographs
+load: .venv/.ready  ## four minutes of load: 1 to 16 simultaneous visitors with photographs
 	$(BIN)/python -m tests.benchmarks.load
 
-# Half a gigabyte of other people's programs, in an environment of their own: they must not decide what is installed here.
-interop: .venv/.ready .venv-interop/.ready  ## exports, opened by pycocotools, supervision, labelme and ultralytics
+# Half a gigabyte of third-party programs, in a separate environment: they must not affect the versions installed here.
+interop: .venv/.ready .venv-interop/.ready  ## open exports with pycocotools, supervision, labelme and ultralytics
 	rm -rf build/interop
 	$(BIN)/python -m tests.interop.make build/interop
 	CLIPTRASE_INTEROP=build/interop QT_QPA_PLATFORM=offscreen YOLO_OFFLINE=true .venv-interop/bin/python -m pytest -q \
@@ -56,6 +56,6 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.4"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
-	@# The first import leaves byte code behind; without it (PYTHONDONTWRITEBYTECODE) every start compiles for seconds.
+	@# The first import writes byte code; without it (PYTHONDONTWRITEBYTECODE) every start compiles for seconds.
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import gradio, open_clip, segment_anything, pytest, cliptrase_core.cli, demo.page"
 	touch $@

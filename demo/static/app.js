@@ -1,5 +1,5 @@
 () => {
-  // What the browser does by itself. Listeners of the page call `lab.…`; everything else hangs on the document.
+  // Browser code of the page. Listeners of the page call `lab.…`; all other listeners are on the document.
   const $ = selector => document.querySelector(selector);
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
   let shownWords = null, shows = 0;
@@ -11,32 +11,32 @@
   };
 
   window.lab = {
-    // Between a press of Segment and its answer; Stop is seen only then. What is returned is what the status says.
+    // Mark the time between a click on Segment and its answer; Stop is visible only then. Return the status text.
     started: working => { document.body.classList.add("running"); return working; },
     ended: (said = []) => { document.body.classList.remove("running"); return said; },
-    // Stop was pressed: what was asked and not answered never will be.
+    // Stop was pressed: requests without an answer so far never get one.
     halted: said => { send("lab:halted"); return lab.ended(said); },
-    // No answer came that says how things stand.
+    // There was no final answer: replace a status that still shows progress.
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
-    // On a phone the result stands above, the words below it.
+    // On a phone, scroll up to the result; the words are below it.
     showResult: () => { if (innerWidth < 768 && shows++) show("#result"); return []; },
     show: selector => show(selector),
-    // A saved result is opened far below: what becomes of it is said and shown above.
+    // The box that opens a saved result is far below: scroll up to the status and the result.
     showOpened: () => show(innerWidth < 768 ? "#result" : ".gradio-container"),
-    // The address says what is shown: a reload, a bookmark or a link brings it back. Of a picture of one's own it says
-    // only that there was one: where it lies, and words too long for an address, are this browser's own to remember.
+    // Store the displayed state in the address: a reload, a bookmark or a link restores it. For an own picture the
+    // address holds only a flag. The picture's path and words too long for an address stay in this browser's history.
     remember: (names, plain, values) => {
       const address = new URL(location.href), [decided, picture] = [values[names.length] === "yes", values[names.length + 1]];
       const own = picture && !values[0];
       names.forEach((name, i) => {
         const now = values[i] === null || values[i] === undefined ? "" : String(values[i]);
-        // Everything else follows the words, until the person decides: then either way is worth remembering.
+        // Everything else depends on the words until the person sets it; then both values are stored.
         const usual = name === "everything_else" ? !decided : now === plain[i];
         if (now === "" || usual || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
       });
       if (own) address.searchParams.set("own", "yes"); else address.searchParams.delete("own");
       const kept = { picture: own ? JSON.parse(JSON.stringify(picture)) : null, words: values[names.indexOf("words")] };
-      // Another result is another entry, so that Back leads to the one before; the first stands for the page itself.
+      // A different result adds an entry, so that Back returns to the previous one; the first result adds none.
       const shown = (url, of) => {
         const plainly = new URL(url);
         for (const name of ["patch", "layer"]) plainly.searchParams.delete(name);
@@ -46,7 +46,7 @@
       history[same ? "replaceState" : "pushState"]({ ...history.state, kept }, "", address);
       return lab.ended();
     },
-    // What the page opens with gives way to what a person has brought meanwhile.
+    // Fill in the initial picture and words, unless the person has added their own meanwhile.
     opened: async (gone, picture, words, example, mine, typed, status) => {
       if (mine) return [mine, typed, "", "", status];
       const kept = history.state?.kept, text = typed || kept?.words || words;
@@ -54,7 +54,7 @@
       const there = kept?.picture && await fetch(kept.picture.url, { method: "HEAD" }).then(answer => answer.ok, () => false);
       return there ? [kept.picture, text, "", kept.picture.path, status] : [null, text, "", "", gone];
     },
-    // Whether everything else is a class of its own: with one class yes, unless the person has chosen.
+    // Return whether everything else is a separate class: true for one class, unless the person has chosen.
     oneClass: (words, now, chosen, dataSets) => {
       if (/background\s*:/i.test(words)) return chosen === "yes" ? now : false;
       const classes = (words ?? "").split(/[;\n]/.test(words) ? /[;\n]/ : ",").filter(one => one.trim());
@@ -68,7 +68,7 @@
       const link = new URL(location.href);
       link.searchParams.set("example", example);
       link.searchParams.set("words", value("#words"));
-      const offer = () => prompt("The link:", link.href); // browsers lend the clipboard to safe addresses only
+      const offer = () => prompt("The link:", link.href); // browsers allow the clipboard only in secure contexts
       if (navigator.clipboard) navigator.clipboard.writeText(link.href).then(() => say("Copied"), offer); else offer();
       return [];
     },
@@ -77,13 +77,13 @@
   addEventListener("popstate", () => location.reload());
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
 
-  // --- the result's words and the typed ones ---
+  // --- words of the result and typed words ---
 
   document.addEventListener("lab:result", event => { document.body.classList.add("opened"); shownWords = event.detail.words; outOfDate(); });
   document.addEventListener("lab:empty", () => { shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
-  // --- the patch, the layer and the head that are looked at: in the address (but the head), and for figures ---
+  // --- displayed patch, layer and head: in the address (except the head), and for figures ---
 
   const query = new URLSearchParams(location.search);
   let wanted = { patch: query.get("patch"), layer: Number(query.get("layer")) }, at = {};
@@ -106,10 +106,10 @@
     const [down, across] = (wanted.patch ?? "").split(",").map(Number);
     if (wanted.patch && down >= 0 && across >= 0) send("lab:patch", { row: down, column: across, from: "address" });
     if (wanted.layer && wanted.layer !== layer) send("lab:layer", wanted.layer);
-    wanted = { patch: null, layer: 0 }; // of the first result alone
+    wanted = { patch: null, layer: 0 }; // for the first result only
   });
 
-  // --- the legend: a row isolates its class, hovering shows it ---
+  // --- legend: a click on a row isolates its class, hovering highlights it ---
 
   const label = event => {
     const row = event.target.closest?.("#legend tr[data-label]");
@@ -126,7 +126,7 @@
   document.addEventListener("mouseover", event => { if (label(event) !== null) send("lab:hover", label(event)); });
   document.addEventListener("mouseout", event => { if (label(event) !== null) send("lab:hover", null); });
 
-  // --- heads of tables sort them ---
+  // --- table headers sort the rows ---
 
   document.addEventListener("click", event => {
     const button = event.target.closest("button.sort");
@@ -143,7 +143,7 @@
     head.ariaSort = rising ? "ascending" : "descending";
   });
 
-  // --- a picture, or a saved result, may be dropped or pasted anywhere ---
+  // --- a picture or a saved result can be dropped or pasted anywhere ---
 
   const isPicture = file => file.type.startsWith("image/") || /\.(heic|heif|tiff?|avif)$/i.test(file.name);
   const into = (input, files) => {
@@ -157,13 +157,13 @@
     $(selector)?.scrollIntoView({ behavior, block: "start" });
   };
   const openTab = name => [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === name)?.click();
-  // Several make a batch; its box is not there before its tab was opened.
+  // Several pictures make a batch. Its file input does not exist until its tab has been opened.
   const giveMany = (files, tries = 40) => {
     const input = $("#batch-files input[type=file]");
     if (input) { into(input, files); show("#tabs"); }
     else if (tries) setTimeout(() => giveMany(files, tries - 1), 50);
   };
-  const saved = files => [...files].find(file => /zip/.test(file.type) || /\.zip$/i.test(file.name)); // a result, to be opened again
+  const saved = files => [...files].find(file => /zip/.test(file.type) || /\.zip$/i.test(file.name)); // a saved result to open again
   const give = files => {
     const opener = $("#reopen-place input[type=file]");
     if (saved(files) && opener) { into(opener, [saved(files)]); return true; }
@@ -178,7 +178,7 @@
     if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }
   });
   for (const end of ["dragleave", "drop", "dragend"]) document.addEventListener(end, () => document.body.classList.remove("dropping"));
-  document.addEventListener("drop", event => { // on the picture's own box too, which would refuse it
+  document.addEventListener("drop", event => { // also on the picture's own box, which would reject it
     if (!event.dataTransfer || !saved(event.dataTransfer.files) || event.target.closest?.("#batch-files")) return;
     event.preventDefault();
     event.stopPropagation();
@@ -196,7 +196,7 @@
     if (event.target.closest("#upload button, #picture img")) $("#picture input[type=file]")?.click();
   });
 
-  // --- a picture that only the server can read (HEIC in most browsers) is not shown as a broken one ---
+  // --- text instead of a broken image if only the server can read a picture (HEIC in most browsers) ---
 
   const preview = (event, alt, style) => {
     if (event.target.matches?.("#picture img")) Object.assign(event.target, { alt, style });
@@ -205,11 +205,11 @@
   document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 0 2em 0 0; font-size: 0.7rem; line-height: 1.2; white-space: normal"), true);
   document.addEventListener("load", event => preview(event, "", ""), true);
 
-  // --- the bar of a phone, the way past the examples, and what is said aloud ---
+  // --- bar on phones, skip link past the examples, announcements for screen readers ---
 
   document.addEventListener("click", event => {
     if (!event.target.closest(".skip")) return;
-    event.preventDefault(); // the frame around the words takes no focus
+    event.preventDefault(); // the element around the words cannot take the focus
     $("#words textarea, #words input")?.focus();
   });
 
@@ -219,7 +219,7 @@
     if (button.dataset.tab) openTab(button.dataset.tab);
     show(button.dataset.go);
   });
-  // Of the four, the one whose part begins in the upper half of the screen is marked.
+  // Mark one of the four buttons: that of the last section that begins above the middle of the screen.
   const mark = () => {
     const reached = selector => $(selector)?.getBoundingClientRect().top < innerHeight / 2;
     const edges = $("#tabs [role=tab][aria-selected=true]")?.textContent.trim() === "Refine";
@@ -232,11 +232,11 @@
   document.addEventListener("click", () => setTimeout(mark, 100));
   mark();
 
-  // Who opens a tab sees what it opens, once it is there: on a usual screen the tabs are the last line.
+  // Scroll to an opened tab once its content exists: on a usual screen the tabs are the last line.
   document.addEventListener("click", event => {
     if (event.isTrusted && event.target.closest("#tabs [role=tab]")) setTimeout(show, 50, "#tabs");
   });
   $("#status")?.setAttribute("aria-live", "polite");
-  // A phone's page ends where the words begin, however much is said beside them.
+  // On a phone the page ends above the words, at any height of the text beside them.
   new ResizeObserver(([{ target }]) => document.body.style.setProperty("--ask", `${target.offsetHeight}px`)).observe($("#ask"));
 }

@@ -1,5 +1,5 @@
 
-// Copy image: the result as it is drawn, with its names, into the clipboard; where a browser lends none, as a file.
+// Copy image: copy the result as drawn, with its names, to the clipboard; without clipboard access, save it as a file.
 const copier = $(".copy-image");
 
 function asDrawn() {
@@ -25,7 +25,7 @@ async function copyImage() {
   try {
     await navigator.clipboard.write([new ClipboardItem({ "image/png": asDrawn() })]);
     said.textContent = "Copied.";
-  } catch { // no clipboard: browsers lend it to safe addresses only, and to those who may
+  } catch { // no clipboard: browsers allow it only in secure contexts and with permission
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await asDrawn());
     link.download = "result.png";

@@ -1,7 +1,7 @@
-// Fixing by hand, and coarse or refined; goes on from result.js. Strokes are drawn here at once, what they change is
-// computed by the server: one request for each click, each stroke and each step back.
+// Fixing by hand, and the switch between coarse and refined; continues result.js. Strokes are drawn here immediately.
+// The server computes their effect: one request for each click, each stroke and each undo.
 const bench = $(".bench"), opener = $(".open-bench"), said = $(".said"), classes = $(".bench select"), ring = $(".ring");
-const MOST_POINTS = 2000; // of one request; a longer stroke goes on in another
+const MOST_POINTS = 2000; // points per request; a longer stroke continues in another
 const HINTS = {
   include: name => `Click a thing: SAM finds it, and it becomes ${name}.`,
   exclude: () => "Click a thing: SAM finds it, and it is no longer what it shows.",
@@ -13,13 +13,13 @@ let open = false, pending = [], stroke = null, sequence = 0;
 const tool = () => $("[name=tool]:checked").value;
 const draws = () => tool() === "brush" || tool() === "eraser";
 const gives = () => tool() === "include" || tool() === "brush";
-const radius = () => Number($("[name=size]").value) / 1000; // in shares of the longer side
+const radius = () => Number($("[name=size]").value) / 1000; // as a fraction of the longer side
 const portion = event => {
   const box = canvas.getBoundingClientRect(), within = value => Math.min(1, Math.max(0, value));
   return [within((event.clientX - box.left) / box.width), within((event.clientY - box.top) / box.height)];
 };
 
-// --- asking the server ---
+// --- requests to the server ---
 
 function ask(what, mark) {
   const seq = ++sequence;
@@ -37,7 +37,7 @@ function waiting() {
   }
 }
 
-// A new value has been read: of another result, or an answer.
+// Update the controls after a new value: another result (fresh), or an answer to a request.
 function settled(fresh) {
   pending = fresh ? [] : pending.filter(mark => mark.seq > (data.seq ?? 0));
   if (fresh) stroke = null;
@@ -51,7 +51,7 @@ function settled(fresh) {
   hint();
 }
 
-// The switch says what is shown, not what was asked for.
+// The switch shows the displayed kind, not the requested one.
 function asShown() {
   for (const one of element.querySelectorAll("[name=kind]")) one.checked = one.value === (data.kind ?? "coarse");
 }
@@ -72,7 +72,7 @@ function nothing() {
   for (const control of [opener, ...element.querySelectorAll("[name=kind]")]) control.disabled = true;
 }
 
-// --- the bench ---
+// --- the bench: tools for fixing ---
 
 function show(now) {
   open = now;
@@ -119,7 +119,7 @@ element.addEventListener("keydown", event => {
   }
   if (event.key === "Escape" && stroke) { stroke = null; paint(); } else if (event.key === "Escape") { show(false); opener.focus(); }
 });
-// A class that is clicked in the legend is the one that is given.
+// A click on a class in the legend chooses it for the tools.
 document.addEventListener("lab:isolate", event => {
   const name = data?.names[event.detail];
   if (open && name) { classes.value = name; hint(); }
@@ -134,7 +134,7 @@ function fix(points) {
   sketch();
 }
 
-// What is asked and not answered yet, over the painted result.
+// Draw the requests without an answer over the painted result.
 function sketch() {
   if (!data) return;
   const context = canvas.getContext("2d");
@@ -152,7 +152,7 @@ function draw(context, mark, points) {
   } else {
     context.lineWidth = Math.max(1, 2 * mark.wide * longer);
     context.moveTo(...at(points[0]));
-    for (const point of points) context.lineTo(...at(point)); // the first once more: a dot has no length
+    for (const point of points) context.lineTo(...at(point)); // the first point again: a dot is a line without length
   }
   context.stroke();
 }
@@ -198,7 +198,7 @@ canvas.addEventListener("keydown", event => {
 });
 canvas.addEventListener("pointerleave", () => { ring.hidden = true; });
 
-// The size of the brush about the pointer.
+// Show the size of the brush around the pointer.
 function follow(event) {
   ring.hidden = !draws() || event.pointerType !== "mouse";
   if (ring.hidden) return;

@@ -1,8 +1,8 @@
-// The lens: six panes that show one patch. Runs inside Gradio's HTML component, which hands over element, props,
+// The lens: six panes that show one patch. Runs inside Gradio's HTML component, which provides element, props,
 // trigger and watch. See demo/tabs/lens.py for the wiring, demo/service/lens.py for the value.
 //
-// While the pointer moves nothing leaves the browser, unless the grid is too large for its maps to be sent whole.
-// Text that people typed (names of classes) is only ever set as textContent.
+// Moving the pointer sends no request, unless the grid is too large to send all its maps at once.
+// Typed text (class names) is only set as textContent.
 
 const $ = (selector, from = element) => from.querySelector(selector);
 const $$ = (selector, from = element) => [...from.querySelectorAll(selector)];
@@ -13,17 +13,17 @@ const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view,
 const titles = each(panes, pane => [$(".lens-title", pane.parentNode), $(".lens-title", pane.parentNode).textContent]);
 const crosses = $$(".lens-cross");
 const was = $(".lens-was"), wipe = $(".lens-wipe input"); // on a phone: before and after in one frame
-const CELL = 12; // pixels of a patch where lines are drawn
-const MARKED = 16; // global patches with a frame, strongest first: more would hide the map
+const CELL = 12; // pixels per patch in canvases with lines
+const MARKED = 16; // global patches with a frame, the strongest first; more would hide the map
 const HEAT = ["before", "after"], GROUPS = ["clusters", "denoised"];
 
 let data = null; // the value, decoded
-let at = 0; // patch that is shown
-let reworked = false; // whether the result above was refined or fixed since: the lens shows what CLIPtrase itself says
-let pinned = 0; // patch that was clicked or reached by keys: when the pointer leaves, the lens goes back to it
-let due = false; // whether the next frame draws
-let layer = 0, head = null; // what is asked for; `data.layer` and `data.head` are what is shown
-let asking = null; // patch whose row is on its way
+let at = 0; // displayed patch
+let reworked = false; // true if the result above is refined or fixed; the lens shows the result of CLIPtrase itself
+let pinned = 0; // patch chosen by a click or by keys; the lens returns to it when the pointer leaves
+let due = false; // true if the next frame draws
+let layer = 0, head = null; // requested; `data.layer` and `data.head` are displayed
+let asking = null; // patch whose row is requested
 const timers = {};
 const later = (name, delay, work) => { clearTimeout(timers[name]); timers[name] = setTimeout(work, delay); };
 const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);
@@ -33,7 +33,7 @@ const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);
 const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
 const floats = text => new Float32Array(bytes(text).buffer);
 const decoded = maps => each(maps, ({ codes, largest }) => ({ codes: bytes(codes), largest: floats(largest) }));
-const colour = (r, g, b, alpha = 255) => ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0; // as canvases keep it
+const colour = (r, g, b, alpha = 255) => ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0; // byte order of canvases
 
 function unrolled(runs, count) {
   const out = new Int32Array(count);
@@ -53,7 +53,7 @@ function read() {
     ...value, h, w, n, tall, wide,
     numbers: each(value.numbers, side => each(side, floats)),
     maps: value.maps && decoded(value.maps),
-    rows: new Map(), // of large grids, by patch
+    rows: new Map(), // rows of large grids, by patch
     heat: Uint32Array.from({ length: 256 }, (_, i) => colour(...heat.subarray(3 * i, 3 * i + 3))),
     labels: unrolled(value.labels.runs, tall * wide),
     classes: unrolled(value.classes, n),
@@ -62,7 +62,7 @@ function read() {
     denoised: unrolled(value.clusters.after, n),
   };
   asking = null;
-  if (before && before.run === value.run) { // another layer: the patch stays, and what was asked for meanwhile
+  if (before && before.run === value.run) { // another layer: keep the patch, and requests made meanwhile
     if (layer === value.layer && head === value.head) settled();
   } else {
     at = pinned = value.start;
@@ -71,7 +71,7 @@ function read() {
   }
   setUpResult();
   setUpLayer();
-  root.dataset.shown = `${value.run} ${value.layer} ${value.head ?? "mean"}`; // for whoever waits until it is there
+  root.dataset.shown = `${value.run} ${value.layer} ${value.head ?? "mean"}`; // tests wait for it
   show(at);
   announce(!(before && before.run === value.run));
 }
@@ -85,7 +85,7 @@ function takeRows() {
   show(at);
 }
 
-// What the shown patch looks at: square roots as bytes, and what the largest stands for; null before it is here.
+// Return the row of the displayed patch: square roots as bytes, and the value of the largest; null until it arrives.
 function rowOf(name) {
   const { maps, n } = data;
   if (maps) return { codes: maps[name].codes.subarray(at * n, at * n + n), largest: maps[name].largest[at] };
@@ -93,14 +93,14 @@ function rowOf(name) {
   return found ? { codes: found[name].codes, largest: found[name].largest[0] } : null;
 }
 
-// --- Drawn once for each result, or each layer ---
+// --- Drawing, once for each result or each layer ---
 
 function setUpResult() {
   const { h, w, size, picture, heads, maps } = data;
   root.style.setProperty("--ratio", `${size[1]} / ${size[0]}`);
   for (const view of ["picture", ...GROUPS, "words"]) {
     const image = $("img", panes[view]);
-    if (image.src !== picture) image.src = picture; // not again for another layer: it would flicker
+    if (image.src !== picture) image.src = picture; // not again for another layer, as the image would flicker
   }
   for (const cross of crosses) [cross.style.width, cross.style.height] = [`${100 / w}%`, `${100 / h}%`];
   drawLabels();
@@ -111,7 +111,7 @@ function setUpResult() {
   $(".lens-note").textContent = [whose(), maps ? "" : late].filter(Boolean).join(" ");
 }
 
-// Whose steps these are, where another method than CLIPtrase made the words.
+// Mark the steps of CLIPtrase if another method made the words; return a note about it.
 function whose() {
   const { method, vote } = data, beside = !method ? [] : vote ? ["after"] : ["after", ...GROUPS];
   for (const [view, [node, title]] of Object.entries(titles)) {
@@ -145,7 +145,7 @@ function setUpLayer() {
   sayLayer();
 }
 
-// For each number in a map the place farthest from every other number and from the edge, and how often it occurs.
+// For each number in a map, find the place farthest from all other numbers and the edge, and count its occurrences.
 function middles(map, h, w) {
   const deep = new Int32Array(h * w), found = new Map();
   for (const pass of [1, -1]) for (let k = 0; k < h * w; k++) {
@@ -161,14 +161,14 @@ function middles(map, h, w) {
     one.x += i % w;
     one.y += Math.floor(i / w);
   }
-  for (let i = 0; i < h * w; i++) { // of equally deep ones the nearest to the middle of all
+  for (let i = 0; i < h * w; i++) { // among equally deep places, the nearest to the centroid
     const one = found.get(map[i]), away = Math.hypot(i % w - one.x / one.count, Math.floor(i / w) - one.y / one.count);
     if (deep[i] > one.depth || (deep[i] === one.depth && away < one.away)) [one.depth, one.away, one.place] = [deep[i], away, i];
   }
   return found;
 }
 
-// Names stay inside the frame, at whatever size it is shown.
+// Keep names inside the frame, at any size of the frame.
 function keepInside(pane) {
   const frame = pane.getBoundingClientRect();
   if (!frame.width) return;
@@ -213,7 +213,7 @@ function drawClusters(view) {
   const pen = map.getContext("2d");
   for (let i = 0; i < ids.length; i++) {
     const [x, y] = [i % w * CELL, Math.floor(i / w) * CELL];
-    // Greys, so that no cluster looks like a class; five of them, and lines, tell neighbours apart.
+    // Greys, so that no cluster looks like a class; five greys and lines distinguish neighbours.
     pen.fillStyle = ids[i] < 0 ? "#0007" : `hsl(215 14% ${[86, 62, 74, 50, 94][ids[i] % 5]}% / 0.66)`;
     pen.fillRect(x, y, CELL, CELL);
     if (ids[i] < 0) { // noise: hatched
@@ -221,7 +221,7 @@ function drawClusters(view) {
       pen.beginPath(); pen.moveTo(x, y + CELL); pen.lineTo(x + CELL, y); pen.stroke();
     }
   }
-  [pen.lineWidth, pen.strokeStyle] = [1.5, "#222"]; // a line wherever the neighbour is in another cluster
+  [pen.lineWidth, pen.strokeStyle] = [1.5, "#222"]; // a line between neighbours in different clusters
   pen.beginPath();
   const line = (x, y, toX, toY) => { pen.moveTo(x * CELL, y * CELL); pen.lineTo(toX * CELL, toY * CELL); };
   for (let i = 0; i < ids.length; i++) {
@@ -240,7 +240,7 @@ function drawClusters(view) {
   data[`${view}Chosen`] = null;
 }
 
-// --- Drawn at each move ---
+// --- Drawing, at each move ---
 
 function show(patch) {
   at = patch;
@@ -263,7 +263,7 @@ function drawLens() {
   if (!here) askRow();
 }
 
-// Colours of one map, from 0 to `most` times uniform; false while its row is on its way.
+// Draw one map, in colours from 0 to `most` times uniform; return false until its row has arrived.
 const ramp = new Uint32Array(256);
 function drawHeat(view, name) {
   const found = rowOf(name), { pen, image, pixels } = data[view];
@@ -276,7 +276,7 @@ function drawHeat(view, name) {
   return true;
 }
 
-// Fills the patch's own cluster.
+// Fill the patch's own cluster.
 function choose(view) {
   const { w, [view]: ids } = data, chosen = ids[at];
   if (data[`${view}Chosen`] === chosen) return;
@@ -350,7 +350,7 @@ function sayLayer() {
   $("[data-do=deeper]").disabled = layer >= data.layers;
 }
 
-// --- Questions to the server ---
+// --- Requests to the server ---
 
 function settled() {
   clearTimeout(timers.ask);
@@ -364,8 +364,8 @@ function askLayer(wanted, wantedHead) {
   sayLayer();
   if (layer === data.layer && head === data.head) return settled();
   root.classList.add("lens-busy");
-  later("ask", 180, () => trigger("input", { run: data?.run, layer, head })); // several presses are one question
-  later("patience", 30000, () => { // no answer: the server has said why
+  later("ask", 180, () => trigger("input", { run: data?.run, layer, head })); // several presses make one request
+  later("patience", 30000, () => { // no answer: the server has reported the reason
     if (!data) return;
     [layer, head] = [data.layer, data.head];
     settled();
@@ -396,7 +396,7 @@ function pin(patch) {
   announce();
 }
 
-// The result above shows the same patch, and the other way round: within the browser, no request.
+// Show the same patch in the result above, and vice versa: within the browser, without a request.
 function announce(fresh = false) {
   const detail = { row: Math.floor(pinned / data.w), column: pinned % data.w, layer: data.layer, head: data.head, fresh, from: "lens" };
   document.dispatchEvent(new CustomEvent("lab:patch", { detail }));
@@ -409,7 +409,7 @@ document.addEventListener("lab:patch", ({ detail: { row: down, column, from } })
 document.addEventListener("lab:layer", ({ detail }) => askLayer(detail, head));
 
 function picked() {
-  if (slides.open) return; // a presentation asks the server nothing
+  if (slides.open) return; // no requests during a presentation
   const index = [Math.floor(at / data.w), at % data.w];
   trigger("select", { index, value: data.names[data.classes[at]], selected: true });
 }
@@ -419,7 +419,7 @@ for (const [view, pane] of Object.entries(panes)) {
   const byHand = event => event.pointerType !== "mouse";
   pane.addEventListener("pointermove", event => {
     clearTimeout(timers.leave);
-    if (!data || (byHand(event) && !heat)) return; // a finger on the other panes scrolls, and a tap is a click
+    if (!data || (byHand(event) && !heat)) return; // on the other panes a touch scrolls, and a tap is a click
     const patch = under(event);
     if (patch !== at) show(patch);
   });
@@ -433,7 +433,7 @@ for (const [view, pane] of Object.entries(panes)) {
   });
   pane.addEventListener("focus", () => { for (const one of Object.values(panes)) one.tabIndex = one === pane ? 0 : -1; });
 }
-panes.before.tabIndex = 0; // one stop for the tab key; a click moves it. Not the picture: a phone has it above
+panes.before.tabIndex = 0; // one tab stop; a click moves it. Not the picture: on a phone it is above the lens
 
 row.addEventListener("keydown", event => {
   if (!data || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -453,7 +453,7 @@ function choosing() {
   picked();
 }
 
-// Narrow: one pane at a time; what is not shown then does not count.
+// Narrow: one pane at a time; hidden panes do not count.
 const turning = () => {
   const shown = [...row.children].filter(figure => figure.offsetWidth);
   return [shown, clamp(Math.round(row.scrollLeft / Math.max(1, row.clientWidth)), shown.length)];

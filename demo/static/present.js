@@ -1,10 +1,10 @@
 
-// --- Present: the steps one a screen, in large type, for a projector. Runs in the scope of lens.js; asks the server nothing. ---
+// --- Present: one step per screen, in large type, for a projector. Runs in the scope of lens.js; no requests while open. ---
 
 const STEPS = ["before", "after", ...GROUPS, "words"];
 const slides = $(".lens-slides"), screenful = $(".lens-screen"), stand = $(".lens-stand"), ruler = $(".lens-ruler");
-const lent = []; // what stands on the slide, and the mark of its place in the lens
-let step = 0, before = 0; // `before`: the patch that was chosen when the presentation began
+const lent = []; // elements on the slide, each with the mark of its place in the lens
+let step = 0, before = 0; // `before`: patch chosen at the start of the presentation
 
 function lend(node, to) {
   const mark = document.createComment("");
@@ -25,7 +25,7 @@ function goTo(next) {
   if (HEAT.includes(STEPS[step])) for (const node of [$(".lens-scale"), $(".lens-globals")]) lend(node, ruler);
   $("[data-go=back]").disabled = step === 0;
   $("[data-go=on]").disabled = step === STEPS.length - 1;
-  screenful.focus(); // a button that was disabled just now would keep the keys to itself
+  screenful.focus(); // a button that has just been disabled would keep the keyboard focus
   saySlide();
 }
 
@@ -42,19 +42,19 @@ function present() {
   if (!data || slides.open) return;
   before = pinned;
   slides.showModal();
-  screenful.requestFullscreen?.().catch(() => {}); // refused in some frames: the slide fills the window then
+  screenful.requestFullscreen?.().catch(() => {}); // refused in some frames; then the slide fills the window
   goTo(0);
 }
 
 async function leave() {
   giveBack();
   if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
-  $("[data-do=present]").focus(); // not before: what leaves the full screen takes the focus along
-  if (pinned !== before) picked(); // asked once, not at every click of the presentation
+  $("[data-do=present]").focus(); // not earlier: an element that leaves full screen takes the focus
+  if (pinned !== before) picked(); // one request, not one for every click of the presentation
 }
 
 const moves = {
-  ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1, // pointers in the hand send pages
+  ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1, // remotes send PageUp, PageDown
   Home: -STEPS.length, End: STEPS.length,
 };
 slides.addEventListener("keydown", event => {
@@ -71,5 +71,5 @@ for (const [name, act] of [["back", () => goTo(step - 1)], ["on", () => goTo(ste
 $("[data-do=present]").addEventListener("click", present);
 
 watch("value", read);
-watch(/rows/.source, takeRows); // not in quotes: Gradio takes every quoted name in here for an event of the component
+watch(/rows/.source, takeRows); // not in quotes: Gradio treats every quoted name here as an event of the component
 read();

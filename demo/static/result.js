@@ -1,30 +1,30 @@
-// The result: fills, outlines and names over the picture, drawn in the browser. Hovering and arrows ask a spot, a click
-// asks the server why, a row of the legend isolates its class. Nothing here computes a label.
+// The result: fills, outlines and names over the picture, drawn in the browser. Hovering and arrow keys describe a
+// spot, a click requests reasons from the server, a row of the legend isolates its class. No label is computed here.
 const $ = selector => element.querySelector(selector);
 const canvas = $("canvas"), stage = $(".stage"), names = $(".names"), cross = $(".cross");
-const MOST_SIDE = 200; // of the small map on which places for names are sought
+const MOST_SIDE = 200; // longer side, in pixels, of the small map in which places for names are searched
 let data = null, whole = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null;
 
 async function pixels(url) {
   const blob = await (await fetch(url)).blob();
-  // Labels are numbers: no colour management may touch them.
+  // Labels are numbers: colour management must not change them.
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   const copy = new OffscreenCanvas(bitmap.width, bitmap.height), context = copy.getContext("2d");
   context.drawImage(bitmap, 0, 0);
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
-// A value with a picture is a result; one without changes that result: refined, or fixed by hand.
+// A value with a picture is a result. A value without one changes that result: refined, or fixed by hand.
 async function read() {
   const change = props.value?.of;
-  if (change && change !== whole?.token) return; // of a result that is no longer shown
+  if (change && change !== whole?.token) return; // change of a result that is no longer shown
   const value = change ? { ...whole, ...props.value } : props.value, mine = ++turn;
   whole = value?.picture ? value : null;
   if (!change) announced = null;
   if (!whole) return empty();
   const fresh = !change || data?.token !== value.token;
   const [picture, coded] = await Promise.all([fresh ? pixels(value.picture) : data.picture, pixels(value.labels)]);
-  if (mine !== turn) return; // a newer one came meanwhile
+  if (mine !== turn) return; // a newer value has arrived meanwhile
   const labels = new Uint16Array(picture.width * picture.height);
   for (let i = 0; i < labels.length; i++) labels[i] = coded.data[4 * i] + 256 * coded.data[4 * i + 1];
   data = { ...value, picture, labels, spots: spotsOf(value.spots), width: picture.width, height: picture.height };
@@ -37,7 +37,7 @@ async function read() {
     return paint();
   }
   hovered = isolated = null;
-  chosen = announced; // the lens says which patch tells most, at times before the picture is decoded
+  chosen = announced; // the lens announces the most informative patch, sometimes before the picture is decoded
   canvas.width = data.width;
   canvas.height = data.height;
   $("img").src = value.picture;
@@ -63,7 +63,7 @@ function empty() {
   tell("");
 }
 
-// Before there is a result, a picture of one's own is shown as it is.
+// Show an own picture unchanged until there is a result.
 function preview() {
   const mine = document.querySelector("#picture img");
   if (mine && mine.naturalWidth) $("img").src = mine.src; else $("img").removeAttribute("src");
@@ -71,7 +71,7 @@ function preview() {
   document.dispatchEvent(new CustomEvent("lab:empty"));
 }
 document.addEventListener("load", event => { if (!data && event.target.matches?.("#picture img")) preview(); }, true);
-// Taken away again before there was a result, it leaves no value that would change.
+// If it is removed before there is a result, no value changes; therefore its box is observed.
 new MutationObserver(() => { if (!data && !document.querySelector("#picture img")) preview(); })
   .observe(document.querySelector("#picture"), { childList: true, subtree: true });
 
@@ -117,7 +117,7 @@ function hatched(label, x, y) {
 
 // --- names in the components ---
 
-// Where a name has most room: the middle of the largest square free of other labels, for each component large enough.
+// Place a name on each component that is large enough: in the middle of the largest square without other labels.
 function places() {
   names.replaceChildren();
   const step = Math.max(1, Math.ceil(Math.max(data.width, data.height) / MOST_SIDE));
@@ -163,7 +163,7 @@ function distances(small, w, h) {
   return room;
 }
 
-// Names stay inside the picture, and the smaller of two that would touch gives way.
+// Keep names inside the picture. Of two names that would touch, hide that of the smaller component.
 function settle() {
   const frame = names.getBoundingClientRect(), kept = [];
   if (!frame.width) return;

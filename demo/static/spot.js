@@ -1,13 +1,13 @@
-// What is said of a spot, by the result and by the lens alike: the class that is shown, and what its patch says by itself.
+// Description of a spot, for both the result and the lens: the displayed class, and the class of its patch alone.
 
-// Two classes of every patch with their probabilities in thousandths; see demo/service/points.py.
+// The two likeliest classes of every patch, with their probabilities in thousandths; see demo/service/points.py.
 const spotsOf = text => new Int16Array(Uint8Array.from(atob(text), letter => letter.charCodeAt(0)).buffer);
 
 // `brief`: without reasons, for a place whose height must not change as the pointer moves.
 function spotSaid({ names, spots, scored, vote, changed }, label, patch, brief = false) {
   const [first, sure, second, less] = spots.subarray(4 * patch, 4 * patch + 4);
   const share = thousandths => thousandths ? `${(thousandths / 10).toFixed(1)}\u00a0%` : "< 0.1\u00a0%";
-  if (scored === 1 && label === 0) return `${names[0]}, the only class`; // it has nothing to be compared with
+  if (scored === 1 && label === 0) return `${names[0]}, the only class`; // there is no class to compare it with
   const own = `${names[first]} ${share(sure)}`, next = second >= 0 ? `, next ${names[second]} ${share(less)}` : "";
   if (label === first) return own + next;
   if (brief) return `${names[label]}; this patch alone: ${own}`;

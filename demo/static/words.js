@@ -1,5 +1,5 @@
-// Word lists to tick, and vocabularies of one's own. Both write into the field of words; own ones stay in this browser.
-// Names that people typed are only ever set as text.
+// Word lists with checkboxes, and own vocabularies. Both write into the field of words. Own vocabularies are stored in
+// this browser only. Typed names are only set as text.
 const $ = selector => element.querySelector(selector);
 const list = $(".list"), filter = $(".filter"), ticks = $(".ticks"), own = $(".own"), name = $(".own-name"), told = $(".told-words");
 const KEY = "lab.vocabularies", MOST = 200, LONGEST_NAME = 80, LONGEST = 20000;
@@ -7,9 +7,9 @@ const field = () => document.querySelector("#words textarea, #words input");
 const same = text => text.trim().toLowerCase();
 let lists = [];
 
-// --- the words that are asked for now ---
+// --- words in the field ---
 
-// Classes as they are written, and what stands behind them (background words).
+// Return the typed classes, and the text after them (background words).
 function typed() {
   const text = field()?.value ?? "", bar = text.indexOf("|"), [head, tail] = bar < 0 ? [text, ""] : [text.slice(0, bar), text.slice(bar)];
   const known = lists.find(one => one.name === same(head));
@@ -26,7 +26,7 @@ function write(text) {
 
 function ask(classes, tail) {
   const whole = lists.find(one => one.classes.length === classes.length && one.classes.every((word, i) => word === classes[i]));
-  const alone = classes.length === 1 && classes[0].includes(",") ? ";" : ""; // or its synonyms would be classes
+  const alone = classes.length === 1 && classes[0].includes(",") ? ";" : ""; // or its synonyms would become classes
   write((whole ? whole.name : classes.join("; ") + alone) + (tail ? ` ${tail}` : ""));
 }
 
@@ -66,13 +66,13 @@ $("[data-do=none]").addEventListener("click", () => {
 document.addEventListener("input", event => { if (event.isTrusted && event.target.closest?.("#words")) show(); });
 document.addEventListener("lab:result", show);
 
-// --- one's own ---
+// --- own vocabularies ---
 
 function kept() {
   try {
     const found = JSON.parse(localStorage.getItem(KEY) ?? "[]");
     return Array.isArray(found) ? found.filter(one => typeof one?.name === "string" && typeof one?.words === "string").slice(0, MOST) : [];
-  } catch { return []; } // something else lies there, or this browser keeps nothing
+  } catch { return []; } // not our data, or no storage in this browser
 }
 
 function keep(all) {
@@ -108,7 +108,7 @@ $("[data-do=delete]").addEventListener("click", () => {
   if (keep(kept().filter(one => one.name !== title))) told.textContent = `Deleted: ${title}.`;
   offer();
 });
-addEventListener("storage", event => { if (event.key === KEY) offer(); }); // another window of this page
+addEventListener("storage", event => { if (event.key === KEY) offer(); }); // changed in another window of this page
 
 function read() {
   lists = props.value ?? [];
