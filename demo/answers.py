@@ -73,8 +73,8 @@ def sentence(attention: PatchAttention | Matrix) -> str:
     if isinstance(attention, PatchAttention) and attention.received is not None:
         was, became = (f"{value:.1f}" for value in attention.received)
         return (
-            f"Before recovery this patch received {was} &times; uniform attention, {_part(before.near)} of it "
-            f"from its surroundings; after it {became} &times;, {_part(after.near)} of it from its surroundings."
+            f"Before recovery this patch received {was} times uniform attention, {_part(before.near)} of it "
+            f"from its surroundings; after it {became} times, {_part(after.near)} of it from its surroundings."
         )
     whose = "an average patch's" if isinstance(attention, Matrix) else "this patch's" if attention.patch else "[CLS]'s"
     count = len(attention.global_patches)

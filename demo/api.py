@@ -121,12 +121,12 @@ class Endpoints:
 
         Args:
             image: an uploaded picture.
-            row: of the patch, from 0 to h - 1.
-            column: of the patch, from 0 to w - 1.
-            layer: from 1 to the number of layers; None takes the last but one.
+            row: row of the patch, a whole number from 0 to h - 1.
+            column: column of the patch, a whole number from 0 to w - 1.
+            layer: a whole number from 1 to the number of layers; None takes the last but one.
             preset: one of `PRESETS`.
             model: key of a loaded model; None takes the one that the page started with.
-            head: from 1 to the number of heads; None takes the mean of all.
+            head: a whole number from 1 to the number of heads; None takes the mean of all.
             direction: one of `DIRECTIONS`: attention from the patch, or towards it.
 
         Raises:

@@ -17,7 +17,7 @@ FORGOTTEN_S = 2 * TIME_LIMIT_S
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Event:
     """One event in progress."""
 
     token: CancelToken
@@ -30,49 +30,49 @@ class Tokens:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._request: dict[str, _Asked] = {}
+        self._running: dict[str, _Event] = {}
         self._left: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._request)
+        return len(self._running)
 
     def token(
-        self, event: str | None, session: str | None, asked_at: float, seconds: float | None = TIME_LIMIT_S
+        self, event: str | None, session: str | None, since: float, seconds: float | None = TIME_LIMIT_S
     ) -> CancelToken:
         """Return the token of an event, the same one for all of its steps.
 
         Args:
             event: id of the event; None if its reader cannot disconnect early, because the answer is not a stream.
             session: id of the visitor's session.
-            asked_at: time of the request, by `time.monotonic`; a later disconnection of the reader cancels the token.
+            since: time of the request, by `time.monotonic`; a later disconnection of the reader cancels the token.
             seconds: time limit, counted from the first step; None for no limit.
         """
         if event is None:
             return CancelToken(seconds)
         with self._lock:
             self._forget()
-            request = self._request.setdefault(event, _Asked(CancelToken(seconds), session, time.monotonic()))
-            if any(self._left.get(name, asked_at) > asked_at for name in (event, session or "")):
-                request.token.cancel()
-            return request.token
+            running = self._running.setdefault(event, _Event(CancelToken(seconds), session, time.monotonic()))
+            if any(self._left.get(name, since) > since for name in (event, session or "")):
+                running.token.cancel()
+            return running.token
 
     def _forget(self) -> None:
         """Drop entries that are too old to matter."""
         old = time.monotonic() - FORGOTTEN_S
-        self._request = {event: one for event, one in self._request.items() if one.since > old}
+        self._running = {event: one for event, one in self._running.items() if one.since > old}
         self._left = {name: at for name, at in self._left.items() if at > old}
 
     def done(self, event: str | None) -> None:
         """Drop the token of an event that has ended."""
         with self._lock:
-            self._request.pop(event or "", None)
+            self._running.pop(event or "", None)
 
     def left(self, name: str) -> None:
         """Cancel the work of a session, or of one event, whose reader has disconnected; it ends at its next step."""
         with self._lock:
             self._left[name] = time.monotonic()
-            for event, one in self._request.items():
+            for event, one in self._running.items():
                 if name in (event, one.session):
                     one.token.cancel()
 

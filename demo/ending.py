@@ -25,16 +25,16 @@ def at_once() -> None:
 
 def wait() -> None:
     """Wait until Ctrl-C or a termination signal; a second one ends the program immediately."""
-    request = threading.Event()
+    stop = threading.Event()
 
     def end(*_: object) -> None:
-        if request.is_set():
+        if stop.is_set():
             os._exit(INTERRUPTED)
-        request.set()
+        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    while not request.wait(0.5):  # on Windows, a wait without a timeout does not react to Ctrl-C
+    while not stop.wait(0.5):  # on Windows, a wait without a timeout does not react to Ctrl-C
         pass
 
 

@@ -51,28 +51,28 @@ def refuse(text: str) -> NoReturn:
 
 def port() -> int | None:
     """Return the requested port, the only one to use; None for the first free one."""
-    request = os.environ.get("GRADIO_SERVER_PORT")
-    return int(request) if request else None
+    given = os.environ.get("GRADIO_SERVER_PORT")
+    return int(given) if given else None
 
 
 def why_no_address() -> str:
     """Return the reason why the page cannot listen on its address and port; plain text."""
-    name, request = os.environ.get("GRADIO_SERVER_NAME") or LOOPBACK[1], port()
+    name, wanted = os.environ.get("GRADIO_SERVER_NAME") or LOOPBACK[1], port()
     try:
         with socket.socket() as probe:
             probe.bind((name, 0))
     except (OSError, UnicodeError):
         expected = "expected an IPv4 address or a name of this machine"
         return f"GRADIO_SERVER_NAME: {expected}, got {name[:80]!r}. For instance 127.0.0.1, or 0.0.0.0 for all."
-    if request is None:
+    if wanted is None:
         return "GRADIO_SERVER_PORT: the ports from 7860 on are all taken. Name a free one."
     try:
         with socket.socket() as probe:
-            probe.bind((name, request))
+            probe.bind((name, wanted))
     except OSError as error:
         taken = "is taken" if error.errno == errno.EADDRINUSE else "this user may not open"
-        return f"GRADIO_SERVER_PORT: expected a free port, got {request}, which {taken}. Leave it out for a free one."
-    return f"GRADIO_SERVER_PORT: port {request} was taken a moment ago. Start again, or leave it out for a free one."
+        return f"GRADIO_SERVER_PORT: expected a free port, got {wanted}, which {taken}. Leave it out for a free one."
+    return f"GRADIO_SERVER_PORT: port {wanted} was taken a moment ago. Start again, or leave it out for a free one."
 
 
 def _numbers() -> None:

@@ -32,5 +32,5 @@ def for_people() -> Iterator[None]:
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an allocation failed: numpy and a full GPU raise special classes, torch on the CPU only a text."""
     text = str(error).lower()
-    message = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM or any(s in text for s in message)
+    marks = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM or any(s in text for s in marks)

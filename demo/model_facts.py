@@ -134,7 +134,7 @@ def offered(*, check_disk: bool) -> list[Offered]:
     """Return the models that the page proposes.
 
     Args:
-        patch_attention: True also checks which are on this computer, which needs the core and reads the Hub cache.
+        check_disk: True also checks which are on this computer, which needs the core and reads the Hub cache.
     """
     return [
         Offered(key, megabytes, remark, _is_available(key) if check_disk else None)

@@ -328,12 +328,12 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
             toured = tour.draw()
     own = my_pictures.draw()
     gr.HTML(BAR, padding=False, elem_id="bar-place")
-    request = ask.Ask(**parts)
-    shared = Shared(request.image, run, token, hidden_text("active", ask.NAME))
+    asking = ask.Ask(**parts)
+    shared = Shared(asking.image, run, token, hidden_text("active", ask.NAME))
     page = Page(
         head=top,
         timer=gr.Timer(1.0),
-        ask=request,
+        ask=asking,
         result=found,
         lens=why,
         attention=inspected,

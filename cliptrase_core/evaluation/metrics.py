@@ -33,7 +33,7 @@ def confusion_matrix(ground_truth: Labels, labels: Labels, classes: int) -> Matr
     if ground_truth.shape != labels.shape or ground_truth.ndim != 2:
         raise InputError(
             explain(
-                "truth and labels",
+                "ground truth and labels",
                 expected="two maps (H, W) of one size",
                 got=f"{ground_truth.shape} and {labels.shape}",
                 remedy="Resize the ground truth to the size of the labels.",

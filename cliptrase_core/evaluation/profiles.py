@@ -28,7 +28,7 @@ class Slide:
         short_side: short side of the resized picture, in pixels.
         temperature: factor of the cosine similarities before the softmax.
         threshold: minimal probability of the best class; pixels below it become background.
-        least_area: minimal share of a class in all foreground pixels; classes below it are removed.
+        least_area: share of all foreground pixels; classes up to it are removed.
         window: side of a window in pixels; None uses the whole picture as model input.
         stride: distance from one window to the next, in pixels.
         positions: way to resize position embeddings to another grid than the trained one.

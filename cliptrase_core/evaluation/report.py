@@ -119,7 +119,7 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
             lines += ["", f"## {title}: {len(pictures[part])}", ""]
             lines += [f"- `{entry['key']}`: {_one_line(entry['why'])}" for entry in pictures[part]]
     lines += ["", "## Classes, those that lose most against the mean first", ""]
-    lines += ["| class | IoU | against the mean | accuracy | true pixels | missed | given wrongly |"]
+    lines += ["| class | IoU | against the mean | accuracy | true pixels | missed | false positives |"]
     lines += ["|---|---|---|---|---|---|---|"]
     lines += [
         f"| {_one_line(row['name'])} | {digits(row['iou'])} | {digits(negative(row['lost']), '+.2f')} | "

@@ -54,7 +54,7 @@ def asset(*parts: str) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, or in UTF-16 if it starts with such a mark: Windows editors and shells write both.
+    """Read a text file in UTF-8, or in UTF-16 if it starts with its byte order mark (Windows writes both).
 
     Raises:
         OSError: no such file, or no permission to read it.

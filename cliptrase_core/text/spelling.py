@@ -14,7 +14,7 @@ from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary
 ALIKE = 0.8
 """Least share of letters that a word and its correction have in common, by `difflib`."""
 RARE = 15_000
-"""Token number from which a word is rare. Numbers roughly follow the frequency of words: "couch" has 12,724."""
+"""Token number from which a word is rare. Numbers rank words roughly by frequency: "couch" has 12,724."""
 MOST_LOOKED_AT = 40
 """Limit of words that are compared with the known ones, about 5 ms each."""
 _WORD = re.compile(r"[a-z]{4,}")

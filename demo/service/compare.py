@@ -132,8 +132,8 @@ def class_names(comparison: Comparison) -> list[str]:
     """
 
     with for_people():
-        request = {one.request.words for one in comparison.variants}
-        named = [core.text.words.read_words(words, None).class_names for words in request]
+        texts = {one.request.words for one in comparison.variants}
+        named = [core.text.words.read_words(words, None).class_names for words in texts]
     # A threshold adds the class BACKGROUND, the option everything_else adds EVERYTHING_ELSE.
     return [*(name for names in named for name in names), core.results.BACKGROUND, core.results.EVERYTHING_ELSE]
 

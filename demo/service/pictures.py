@@ -99,7 +99,7 @@ def expect_memory(segmenter: Segmenter, size: Size, preset: str, short_side: int
         short_side: pixels along the short side; None for the preset's value.
 
     Raises:
-        UserError: too many patches; the message contains a suitable size.
+        UserError: more patches than the page or the free memory allows; the message contains a remedy.
         InputError: more patches than the core accepts.
     """
     patches = _patches(segmenter, size, preset, short_side)

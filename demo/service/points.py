@@ -102,8 +102,8 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
         candidates = scores.of_patch(*core.io.geometry.patch_at(y, x, view.shown.shape[:2], run.key.grid))
     labels, names = result.labels, result.class_names
     if shown is not None and shown.changed:
-        key = service.shown(shown, path)[0].result
-        labels, names = key.labels, key.class_names
+        displayed = service.shown(shown, path)[0].result
+        labels, names = displayed.labels, displayed.class_names
     label, region = int(labels[place]), int(result.regions[place])
     votes = np.zeros(1, dtype=np.int64)
     if result.settings["vote"] and region >= 0:

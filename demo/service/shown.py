@@ -93,7 +93,7 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
     fixes = kept(last.fixes)
     lost = len(last.fixes) - len(fixes)
     if moved and lost:
-        message += _dropped(lost, "another part of the picture is divided")
+        message += _dropped(lost, "another part of the picture is labelled")
     elif lost:
         message += _dropped(
             len(gone), f"{'it is no class' if len(set(gone)) == 1 else 'they are no classes'} any more", gone

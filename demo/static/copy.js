@@ -31,7 +31,7 @@ async function copyImage() {
     link.download = "result.png";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-    said.textContent = "This browser lends no clipboard here: saved as result.png.";
+    said.textContent = "The clipboard is not available here: saved as result.png.";
   }
 }
 copier.addEventListener("click", copyImage);

@@ -3,10 +3,10 @@
 const bench = $(".bench"), opener = $(".open-bench"), said = $(".said"), classes = $(".bench select"), ring = $(".ring");
 const MOST_POINTS = 2000; // points per request; a longer stroke continues in another
 const HINTS = {
-  include: name => `Click a thing: SAM finds it, and it becomes ${name}.`,
-  exclude: () => "Click a thing: SAM finds it, and it is no longer what it shows.",
+  include: name => `Click an object: SAM outlines it, and it becomes ${name}.`,
+  exclude: () => "Click an object: SAM outlines it, and its class is removed.",
   brush: name => `Draw: what you touch becomes ${name}.`,
-  eraser: () => "Draw: takes away the class where the stroke begins.",
+  eraser: () => "Draw to remove the class at the start of the stroke.",
 };
 let open = false, pending = [], stroke = null, sequence = 0;
 

@@ -107,7 +107,7 @@ function setUpResult() {
   for (const view of GROUPS) drawClusters(view);
   const means = new Option(`mean of ${heads}`, "");
   $(".lens-head").replaceChildren(means, ...Array.from({ length: heads }, (_, i) => new Option(i + 1, i + 1)));
-  const late = `${h} \u00d7 ${w} patches are too many to be sent at once: a patch's maps come when the pointer rests on it.`;
+  const late = `${h} \u00d7 ${w} patches are too many to send at once: the maps of a patch load when the pointer rests on it.`;
   $(".lens-note").textContent = [whose(), maps ? "" : late].filter(Boolean).join(" ");
 }
 
@@ -327,7 +327,7 @@ function say(x, y) {
   set(says.picture, `Patch in row ${y}, column ${x} of ${h} \u00d7 ${w}.`);
   set(says.before, count ? `Query-key attention: ${round(before.on_global[at])} goes to ${there}.`
     : `Query-key attention: ${round(before.near[at])} stays near.`);
-  set(says.after, kind.value === "affinity" ? "Affinity: likeness to each patch; this is clustered."
+  set(says.after, kind.value === "affinity" ? "Affinity: similarity to each patch, used for clustering."
     : `After recovery: ${count ? `${round(after.on_global[at])} goes there, ` : ""}${round(after.near[at])} stays near.`);
   const clustered = Math.max(1, data.layers - 1), own = data.layer === clustered && data.head === null;
   const from = own ? "" : ` (always of layer ${clustered}, all heads)`;

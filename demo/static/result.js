@@ -192,7 +192,7 @@ function say(x, y) {
 
 function tell(text) {
   const spot = document.querySelector("#spot .now");
-  if (spot) spot.textContent = text || "Point at the picture: it says what is there, and what came second.";
+  if (spot) spot.textContent = text || "Point at the picture to see the class there, and the second best.";
 }
 
 function mark() {

@@ -76,7 +76,7 @@ function kept() {
 }
 
 function keep(all) {
-  try { localStorage.setItem(KEY, JSON.stringify(all)); } catch { told.textContent = "This browser keeps nothing for this page."; return false; }
+  try { localStorage.setItem(KEY, JSON.stringify(all)); } catch { told.textContent = "This browser does not let this page store data."; return false; }
   return true;
 }
 
@@ -101,7 +101,7 @@ $("[data-do=save]").addEventListener("click", save);
 name.addEventListener("keydown", event => { if (event.key === "Enter") { event.preventDefault(); save(); } });
 $("[data-do=use]").addEventListener("click", () => {
   const found = kept().find(one => one.name === own.value);
-  if (found) { write(found.words); told.textContent = `Words of ${found.name}. Press Enter in the field of words, or Segment.`; }
+  if (found) { write(found.words); told.textContent = `Words of ${found.name}. Press Enter in the words field, or Segment.`; }
 });
 $("[data-do=delete]").addEventListener("click", () => {
   const title = own.value;

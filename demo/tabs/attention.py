@@ -441,14 +441,14 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHand
     """Wire the events of this tab."""
     out = outputs(tab, AttentionView)
 
-    def when_active(active: str, *request: Any) -> Any:
+    def when_active(active: str, *fields: Any) -> Any:
         """Handle a new result: update the view only if this tab is open."""
-        return handlers.refresh(*request) if active == NAME else AttentionView(*(gr.skip() for _ in out))
+        return handlers.refresh(*fields) if active == NAME else AttentionView(*(gr.skip() for _ in out))
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.patches], **ONE_AT_A_TIME, **PRIVATE}
-    request = [shared.run, tab.inspected, shared.image, tab.direction, tab.subject, tab.scale]
-    opened.select(handlers.refresh, request, **quiet)
-    shared.token.change(when_active, [shared.active, *request], **quiet)
+    fields = [shared.run, tab.inspected, shared.image, tab.direction, tab.subject, tab.scale]
+    opened.select(handlers.refresh, fields, **quiet)
+    shared.token.change(when_active, [shared.active, *fields], **quiet)
 
     shown: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}
     where = [shared.run, shared.image, tab.row, tab.column, *tab.fields]

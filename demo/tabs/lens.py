@@ -36,7 +36,7 @@ PANES = (
     ("after", "2 After", "What it looks at once CLIPtrase has recovered who resembles whom."),
     ("clusters", "3 Clusters", "Patches that resemble each other, without denoising."),
     ("denoised", "4 Denoised", "The same with denoising: global patches no longer join what differs."),
-    ("words", "5 Words", "The class of each patch. With voting, each cluster takes its most frequent class."),
+    ("words", "5 Words", "The class of each pixel. With voting, each cluster takes its most frequent class."),
 )
 """Name, title and description of each pane."""
 

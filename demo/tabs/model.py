@@ -94,8 +94,10 @@ def input_sheet(given: ModelInput) -> str:
     """Return HTML: sizes in every frame, and the area of the picture that a patch covers."""
     frame = given.frame
     tall, wide = given.patch_in_picture
-    view = frame.resized != frame.model
-    crop = f"{_size(frame.model)} from row {frame.crop[0]}, column {frame.crop[1]}" if view else "nothing was cut off"
+    cropped = frame.resized != frame.model
+    crop = (
+        f"{_size(frame.model)} from row {frame.crop[0]}, column {frame.crop[1]}" if cropped else "nothing was cut off"
+    )
     rows = [
         ("Your picture", f"{_size(frame.original)} pixels"),
         ("Resized to", f"{_size(frame.resized)} pixels"),

@@ -47,7 +47,7 @@ KEY = (
     "<span>Numbers: the components below.</span></p>"
 )
 COMPONENTS_INFO = (
-    "Ticked components use SAM's mask, others stay as they were; edges, if chosen, are refined afterwards. "
+    "Ticked components use SAM's mask, others stay as they were; the edge filter, if chosen, runs afterwards. "
     "Applies at once; SAM does not run again."
 )
 NO_COMPONENTS = {

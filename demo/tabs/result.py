@@ -152,7 +152,7 @@ def absent(missing: Sequence[str], *, everything_else: bool) -> str:
     advice = (
         ""
         if everything_else
-        else f' Tick "{core.results.EVERYTHING_ELSE}" so that areas without a class are left unpainted.'
+        else f' Tick "{core.results.EVERYTHING_ELSE}" to give areas that resemble none of the classes one of their own.'
     )
     return strip("note", "Probably not in this picture", f"or not known to this model: {names}.{advice}")
 
@@ -340,7 +340,7 @@ def _as_number(part: str) -> Any:
 
 FILE = "file"
 ANY_RESULT = "token => Array(2).fill({ __type__: 'update', interactive: Boolean(token) })"
-SPOT_HTML = '<p class="now">Point at the picture: it says what is there, and what came second.</p>'
+SPOT_HTML = '<p class="now">Point at the picture to see the class there, and the second best.</p>'
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def test_a_newcomer_clicks_a_patch_and_reads_what_recovery_did(open_page, artifa
     page.get_by_role("option", name="head 2").click()
     expect(facts).to_contain_text("head 2 of", timeout=PATIENCE)
     page.locator("#direction").get_by_label("who looks at this patch").check()
-    expect(facts).to_contain_text("uniform of their attention", timeout=PATIENCE)
+    expect(facts).to_contain_text("times uniform attention", timeout=PATIENCE)
     expect(page.locator("#numbers")).to_contain_text("Comes from global patches")
     page.locator("#subject").get_by_label("[CLS]").check()
     expect(facts).to_contain_text("[CLS]'s attention", timeout=PATIENCE)

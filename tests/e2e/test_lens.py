@@ -228,7 +228,7 @@ def test_names_stay_inside_the_frame(open_lens, artifacts, width):
 
 def test_a_large_grid_asks_for_one_row_where_the_pointer_rests(open_lens):
     page = open_lens(example="cows", side=448)
-    expect(page.locator(".lens-note")).to_contain_text("too many to be sent at once")
+    expect(page.locator(".lens-note")).to_contain_text("too many to send at once")
     expect(pane(page, "before")).not_to_have_class(re.compile("lens-late"), timeout=PATIENCE)
     first = pane(page, "before").locator(".lens-map").evaluate(PIXELS)
     page.requests.clear()
