@@ -179,6 +179,8 @@ class Endpoints:
         for variant, view in variant_views(self._service, image, Comparison(run, found), full=full):
             first = first or view  # of the others only the words stay: maps of a photograph take 150 MB
             compared.append(describe_compared(variant, view, difference(first, view)))
+        if first is None:
+            raise UserError(f"methods: expected at least one of {', '.join(VARIANTS)}, got none. Pick one.")
         return describe_comparison(first, compared)
 
     @plainly
@@ -245,7 +247,7 @@ def publish(endpoints: Endpoints) -> None:
     """Wire the calls to hidden components, which carry the arguments' names, types and defaults."""
     picture = gr.Image(render=False).api_info()
     with gr.Group(visible=False):
-        image = gr.Image(label="image", type="filepath")
+        image: Any = gr.Image(label="image", type="filepath")
         image.api_info = lambda: {**picture, "additional_description": "an uploaded file; links are not fetched"}
         model = _argument("model", "string", None, "key of a loaded model; empty: the one that the page started with")
         words = _argument("vocabulary", "string", None, "classes by ';', synonyms by ','", example=WORDS_EXAMPLE)
@@ -317,7 +319,7 @@ def _named(method: Callable[..., Any], arguments: Sequence[gr.components.Compone
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
-                component.label,
+                str(component.label),
                 inspect.Parameter.POSITIONAL_OR_KEYWORD,
                 default=inspect.Parameter.empty if component.label in required else component.value,
             )
@@ -350,7 +352,7 @@ def _argument(
         example: value that Gradio's own documentation shows.
         schema: further keys of JSON Schema.
     """
-    component = gr.Textbox(label=name)
+    component: Any = gr.Textbox(label=name)
     component.value = default  # the constructor would make text of it
     component.preprocess = lambda payload: payload
     described = {"type": kind, "additional_description": description, **schema}
@@ -364,6 +366,6 @@ def _choice(name: str, known: tuple[str, ...], default: str | None, description:
 
 
 def _result(description: str) -> gr.JSON:
-    component = gr.JSON(label="result")
+    component: Any = gr.JSON(label="result")
     component.api_info = lambda: {"type": "object", "description": description}
     return component

@@ -77,10 +77,11 @@ class GuardedBlocks(gr.Blocks):
         return answer
 
     def _note(self, session: str | None, request: Any, values: Any) -> None:
-        if session is not None and isinstance(getattr(self, "state_holder", None), Sessions):
+        holder: Any = getattr(self, "state_holder", None)
+        if session is not None and isinstance(holder, Sessions):
             client = getattr(request, "client", None)
             found = files_in(values, str(Path(get_upload_folder())))
-            self.state_holder.note(session, client.host if client else "", found)
+            holder.note(session, client.host if client else "", found)
 
     async def call_function(
         self,

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 
 NANO = "nano"
-REAL = "ViT-B-16:openai"
-"""Model that nano replaces when needed: the paper's backbone, good for photographs; a test compares it to the core."""
-
 LONGEST = 120
 """Maximum characters of a name; the longest names in open_clip have about 60."""
 
 # Characters of names and tags. No slash or backslash: no value from a page may be the path of a file.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(:[A-Za-z0-9][A-Za-z0-9_.+-]*)?")
+
+
+def real_model() -> str:
+    """Return the key of the model that nano replaces when needed: the core's default, the paper's backbone."""
+    return read_key(core.models.loading.DEFAULT_MODEL)
 
 
 def read_key(text: Any) -> str:

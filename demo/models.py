@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from demo.cache import LRUCache
 from demo.errors import UserError, for_people, out_of_memory
 from demo.examples import FIRST, read_examples
 from demo.html import percent
-from demo.model_facts import NANO, REAL, ModelFacts, facts_of, key_of, model_bytes, read_key, weighed
+from demo.model_facts import NANO, ModelFacts, facts_of, key_of, model_bytes, read_key, real_model, weighed
 from demo.settings import CACHED_MODEL_BYTES, Settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def fetch(key: str, progress: Callable[[float, str], None]) -> None:
 def ready_by_key(key: str, settings: Settings) -> Segmenter:
     """Load a model by its key; raises the errors of `ready`."""
 
-    return ready(*core.models.loading.parse_model(key), settings)
+    name, pretrained = core.models.loading.parse_model(key)
+    return ready(name, pretrained, settings)
 
 
 def ready(name: str, pretrained: str | None, settings: Settings) -> Segmenter:
@@ -219,7 +220,7 @@ class ModelRegistry:
 
     def loaded(self) -> list[ModelFacts]:
         """Return the facts about every loaded model, the default model first; never waits."""
-        found = {**self._staying, **dict(self._further.items())}
+        found: dict[Any, Segmenter] = {**self._staying, **dict(self._further.items())}
         return [facts_of(key, found[key]) for key in sorted(found, key=lambda key: key != self._first)]
 
     def facts(self, key: str | None = None) -> ModelFacts:
@@ -258,7 +259,7 @@ class ModelRegistry:
         """Load the wanted model or, after any error, nano, so that the page runs and can show the error."""
         settings = self._settings
         try:
-            self._wanted = _key_or_none(settings.model or REAL)
+            self._wanted = _key_or_none(settings.model or real_model())
             plan = core.models.loading.choose_start_up(settings.model and (self._wanted or settings.model))
             segmenter = ready(plan.name, plan.pretrained, settings)
         except Exception as error:
@@ -272,7 +273,7 @@ class ModelRegistry:
 
     def _fetch(self, plan: StartUp) -> None:
         """Download the wanted model while the page is in use; after a failure, the page offers another try."""
-        key = self._wanted or REAL  # only weights that have a tag are downloaded
+        key = self._wanted or real_model()  # only weights that have a tag are downloaded
 
         def progress(share: float, text: str) -> None:
             self._status = dataclasses.replace(self._status, notice=f"{plan.banner} {percent(share, 0)}, {text}.")
@@ -291,7 +292,7 @@ class ModelRegistry:
         info, key = segmenter.info, key_of(segmenter)
         self._staying[key] = segmenter
         self._first = key
-        better = REAL if self._wanted in (None, NANO) else self._wanted
+        better = real_model() if self._wanted in (None, NANO) else self._wanted
         self._status = Status(
             ready=True,
             busy=busy,

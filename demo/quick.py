@@ -27,7 +27,7 @@ def classes_without_files() -> Iterator[None]:
             raise OSError("no file")
         return getfile(thing)
 
-    inspect.getfile = no_file_of_classes
+    inspect.getfile = no_file_of_classes  # type: ignore[assignment]
     try:
         yield
     finally:

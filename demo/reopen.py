@@ -43,7 +43,7 @@ SETTINGS = (
 
 def values_of(request: SegmentRequest, *, automatic: bool) -> dict[str, Any]:
     """Return the values of the page's fields that lead to the same request."""
-    locked = {"interactive": not automatic}
+    locked: dict[str, Any] = {"interactive": not automatic}
     further = {one.name: getattr(request, one.name) for one in further_options()}
     return {
         "words": request.words,

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cliptrase_core import options
+from cliptrase_core.options import LayoutOptions, SegmentOptions, options_of
 
-METHODS, PRESETS = tuple(options.METHODS), tuple(options.PRESETS)
-DENOISE, TEMPLATES = options.DENOISE, options.TEMPLATES
+_CHOICES = {one.name: one.choices for kind in (LayoutOptions, SegmentOptions) for one in options_of(kind)}
+PRESETS, METHODS, DENOISE, TEMPLATES = (_CHOICES[name] for name in ("preset", "method", "denoise", "templates"))
 OUTGOING, INCOMING = DIRECTIONS = ("outgoing", "incoming")
 """Directions of attention: from the chosen patch to others, and from others to it."""
 DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")

@@ -85,7 +85,7 @@ class Sessions(StateHolder):
             # Closed tabs first; then the least recently used, in the order in which they are stored.
             gone = min(theirs, key=lambda one: not self.session_data[one].is_closed)
             for kept in (self.session_data, self.time_last_used, self._address, self._files):
-                kept.pop(gone, None)  # type: ignore[attr-defined]
+                kept.pop(gone, None)
             counts[address] -= 1
 
 

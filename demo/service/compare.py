@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from demo.settings import METHODS
 if TYPE_CHECKING:
     from cliptrase_core.io.geometry import Size
 
-STEPS = {
+STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "clip": ("CLIP", {"method": "clip"}),
     "recovery": ("+ recovery", {"method": "cliptrase", "vote": False}),
     "clustering": ("+ clustering", {"method": "cliptrase", "vote": True, "denoise": "none"}),
@@ -82,7 +82,7 @@ def variants(request: SegmentRequest, names: Sequence[str] = VARIANTS, other_wor
         if name not in VARIANTS:
             raise UserError(f"methods: expected names out of {', '.join(VARIANTS)}, got {name[:40]!r}. Pick some.")
         title, changes = STEPS[name] if name in STEPS else (core.methods.registry.METHODS[name].title, {"method": name})
-        other = dataclasses.replace(request, **{"vote": None, **changes})  # type: ignore[arg-type]
+        other = dataclasses.replace(request, **{"vote": None, **changes})
         # For an equivalent request use `request` itself, so that its cached result is found.
         found.append(Variant(name, title, request if _settled(other) == _settled(request) else other))
     if other_words.strip():
@@ -213,17 +213,17 @@ def difference(before: SegmentView, after: SegmentView) -> Difference:
         first, second = (compact[table][one[rows]] for table, one in zip(tables, labels, strict=True))
         np.not_equal(first, second, out=changed[rows])
         pairs += np.bincount((first * count + second).ravel(), minlength=count * count)
-    table = pairs.reshape(count, count) / changed.size  # rows before, columns after
+    shares = pairs.reshape(count, count) / changed.size  # rows before, columns after
     known = [{fold(name) for name in view.result.class_names} for view in (before, after)]
     classes = [
         Change(
             name,
-            float(table[i].sum()) if fold(name) in known[0] else None,
-            float(table[:, i].sum()) if fold(name) in known[1] else None,
+            float(shares[i].sum()) if fold(name) in known[0] else None,
+            float(shares[:, i].sum()) if fold(name) in known[1] else None,
         )
         for i, name in enumerate(names)
     ]
-    moved = table - np.diag(np.diag(table))
+    moved = shares - np.diag(np.diag(shares))
     order = [divmod(int(i), count) for i in np.argsort(-moved, axis=None, kind="stable") if moved.flat[i] > 0]
     return Difference(
         changed=changed,

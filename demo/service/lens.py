@@ -119,7 +119,7 @@ def lens_rows(
 def run_lengths(values: npt.NDArray[np.integer]) -> list[int]:
     """Return the length and value of each run of equal values, in turn: [3, 0, 2, 5] is 0 0 0 5 5."""
     _, lengths, found = core.maps.runs(values)
-    return np.stack([lengths, found], axis=1).reshape(-1).tolist()  # type: ignore[no-any-return]
+    return np.stack([lengths, found], axis=1).reshape(-1).tolist()
 
 
 def packed(values: Any) -> str:

@@ -152,7 +152,7 @@ class Squeezed:
         """Compress a map (H, W) in the smallest sufficient unsigned type."""
         most = int(values.max())
         kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
-        return cls(zlib.compress(np.ascontiguousarray(values, kind), FAST), kind, values.shape)
+        return cls(zlib.compress(np.ascontiguousarray(values, kind).data, FAST), kind, values.shape)
 
     def values(self) -> npt.NDArray[np.int32]:
         """Return the original map."""

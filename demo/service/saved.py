@@ -204,7 +204,8 @@ def _as_chosen(request: SegmentRequest, automatic: Any) -> SegmentRequest:
         usual = {"templates": preset.templates, "vote": method.regions_vote, "residual": method.residual}
         automatic = [name for name, value in usual.items() if getattr(request, name) == value]
     unset = {one.name for one in options_of(SegmentRequest) if one.unset}
-    return replace(request, **dict.fromkeys(unset.intersection(automatic)))
+    cleared: dict[str, Any] = dict.fromkeys(unset.intersection(automatic))
+    return replace(request, **cleared)
 
 
 def _of_a_batch(count: int) -> UserError:

@@ -13,6 +13,7 @@ from demo.drawing import heat_map
 from demo.errors import UserError
 from demo.examples import Example, read_examples
 from demo.service.patch_attention import PatchAttention
+from demo.service.pictures import PictureKey
 from demo.service.segmentation import SegmentRequest, SegmentView
 from demo.service.service import Service
 
@@ -78,7 +79,7 @@ Pair = tuple[drawing.Picture, drawing.Picture, dict[str, float]]
 def _attention(service: Service) -> Pair:
     attention = _tour_attention(service)
     side = drawing.cell_side(attention.key.grid)
-    left = drawing.mark(drawing.with_grid(attention.patches, side), attention.patch, side)
+    left = drawing.mark(drawing.with_grid(attention.patches, side), _patch(attention.key), side)
     right = heat_map(attention.patches, attention.attention, attention.patch, attention.global_patches[:8])
     return left, right, _shares(attention)
 
@@ -114,8 +115,12 @@ def _words(service: Service) -> Pair:
 
 def _tour_attention(service: Service) -> PatchAttention:
     key = _view(service).run.key
-    row, column = (int(share * side) for share, side in zip(POINT, key.grid, strict=True))
-    return service.patch_attention(key, str(tour_example().path), row, column)
+    return service.patch_attention(key, str(tour_example().path), *_patch(key))
+
+
+def _patch(key: PictureKey) -> tuple[int, int]:
+    h, w = key.grid
+    return int(POINT[0] * h), int(POINT[1] * w)
 
 
 def _view(service: Service, **changes: str) -> SegmentView:
@@ -150,8 +155,9 @@ def _shares(attention: PatchAttention) -> dict[str, float]:
     h, w = attention.key.grid
     rows, columns = np.ogrid[:h, :w]
     own = np.zeros((h, w), dtype=bool)
-    own[attention.patch] = True
-    near = (abs(rows - attention.patch[0]) <= AROUND) & (abs(columns - attention.patch[1]) <= AROUND) & ~own
+    row, column = _patch(attention.key)
+    own[row, column] = True
+    near = (abs(rows - row) <= AROUND) & (abs(columns - column) <= AROUND) & ~own
     everywhere = np.zeros((h, w), dtype=bool)
     for cell in attention.global_patches:
         everywhere[cell] = True

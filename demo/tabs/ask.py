@@ -199,7 +199,10 @@ def draw_settings() -> dict[str, Any]:
 
 def control(one: Option) -> Any:
     """Return a control for an option by its kind, for options without a control made by hand."""
-    facts = {"label": one.name.replace("_", " ").capitalize(), "info": f"{one.help[:1].upper()}{one.help[1:]}."}
+    facts: dict[str, Any] = {
+        "label": one.name.replace("_", " ").capitalize(),
+        "info": f"{one.help[:1].upper()}{one.help[1:]}.",
+    }
     if one.kind is bool and not one.unset:
         return gr.Checkbox(one.default, **facts)
     choices = (YES, NO) if one.kind is bool else one.choices

@@ -274,7 +274,7 @@ class CompareHandlers:
         shown = PairView(
             between=slider_text(*chosen),
             slider=(_painted(first, colours), _painted(second, colours)),
-            share=changed_share(*chosen, found),
+            share=changed_share(chosen[0], chosen[1], found),
             changes=marked(first.shown, found.changed),
             areas=area_table(found, _hex(colours)),
             scores="",

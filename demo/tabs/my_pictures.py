@@ -64,7 +64,8 @@ class MyPicturesHandlers:
     @plainly
     def delete(self, request: gr.Request) -> tuple[Any, ...]:
         """Handle "Delete my pictures": delete this session's files and cached results, and clear the shown result."""
-        files, shared = request.request.scope["app"].state_holder.give_back(request.session_hash)
+        connection: Any = request.request
+        files, shared = connection.scope["app"].state_holder.give_back(request.session_hash)
         home = Path(get_upload_folder()).resolve()
         mine = [path for path in map(Path, files) if path.is_file() and path.resolve().is_relative_to(home)]
         made = self._service.forget(map(str, mine))

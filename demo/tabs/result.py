@@ -279,7 +279,7 @@ class SegmentHandlers:
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
         found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
-        patch, layer, head = (tuple(found[:2]), found[2], found[3] or None) if len(found) == 4 else (None,) * 3
+        patch, layer, head = ((found[0], found[1]), found[2], found[3] or None) if len(found) == 4 else (None,) * 3
         chosen, what = one_of("figure", kind, tuple(KINDS)), shown_of(run, shown)
         yield from downloaded(lambda _: figure_file(self._service, what, path, chosen, patch, layer, head), SAVE)
 

@@ -241,7 +241,7 @@ def test_another_picture_another_part_of_it_and_a_failure_bring_nothing_back(ser
     shown = change(handlers, cows, fix=STROKE)[-1].shown
     run, view = restored(shown, preset="paper-224")
     assert view.shown == Shown(run)
-    assert "1 fix was dropped: another part of the picture is divided." in view.status
+    assert "1 fix was dropped: another part of the picture is labelled." in view.status
     other = service.segment(str(EXAMPLES / "kitten.jpg"), SegmentRequest(WORDS)).run
     view = list(handlers.restore(other, str(EXAMPLES / "kitten.jpg"), shown, True))[-1]
     assert skipped(view.result)
