@@ -155,8 +155,6 @@ def test_doctor_looks_before_it_says_that_a_bundled_model_is_here(tmp_path, monk
     ("arguments", "said"),
     [
         (["segment", "PHOTO", "--vocabulary", "", "--output", "OUT"], "vocabulary"),
-        (["segment", "PHOTO", "--vocabulary", "cat", "--eps", "-1", "--output", "OUT"], "eps: expected"),
-        (["segment", "PHOTO", "--vocabulary", "cat", "--short-side", "2", "--output", "OUT"], "short side: expected"),
         (["segment", "PHOTO", "--vocabulary", "cat", "--output", "PHOTO/x"], "output"),
         (["inspect", "PHOTO", "--row", "99", "--column", "0", "--output", "OUT"], "patch: expected row 0 to"),
         (["inspect", "PHOTO", "--row", "0", "--column", "0", "--layer", "40", "--output", "OUT"], "layer: expected"),

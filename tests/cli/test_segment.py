@@ -189,10 +189,10 @@ def test_a_folder_stands_for_its_pictures_and_those_below_on_request(tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
-        ("*.jpg", ["a.jpg", "b.jpg"]),
+        ("*.jpg", ["a.jpg", "b.jpg", "d[1].jpg"]),
         ("?.png", ["c.png"]),
         ("[bc].*", ["b.jpg", "c.png"]),
-        ("**/*.jpg", ["a.jpg", "b.jpg", "e.jpg"]),
+        ("**/*.jpg", ["a.jpg", "b.jpg", "d[1].jpg", "e.jpg"]),
         ("*", ["a.jpg", "b.jpg", "c.png", "d[1].jpg"]),
         ("d[1].jpg", ["d[1].jpg"]),  # a file with exactly this name
     ],
@@ -203,8 +203,7 @@ def test_a_quoted_pattern_is_looked_up_here(tmp_path, monkeypatch, pattern, foun
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
-    here = [name for name in names(find_pictures([pattern])[0]) if pattern in ("*", "d[1].jpg") or name != "d[1].jpg"]
-    assert here == found
+    assert names(find_pictures([pattern])[0]) == found
 
 
 def test_a_picture_that_is_named_twice_is_done_once(tmp_path):

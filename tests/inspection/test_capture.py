@@ -83,6 +83,7 @@ def test_one_peak_over_a_flat_map_is_found_although_the_deviation_is_zero():
 
 def test_ranks_of_global_patches_before_and_after(segmenter, picture):
     maps = segmenter.inspect(picture)
+    assert len(maps.global_ranks) == len(maps.global_patches) > 0
     for place, (before, after) in enumerate(maps.global_ranks, start=1):
         assert before == place
         assert 1 <= after <= np.prod(maps.grid)
@@ -94,6 +95,7 @@ def test_after_is_recovered_attention_in_maps_and_ranks(segmenter, picture, laye
     maps = segmenter.inspect(picture, layer, head=head)
     torch.testing.assert_close(maps.recovered.sum(dim=1), torch.ones(len(maps.recovered)))
     gets = incoming_mean(maps.recovered)
+    assert maps.global_ranks
     for patch, (_, after) in zip(maps.global_patches, maps.global_ranks, strict=True):
         assert after == 1 + int((gets > gets[patch]).sum())
     row, column = divmod(maps.grid[0] * maps.grid[1] - 1, maps.grid[1])

@@ -9,6 +9,8 @@ import io
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -469,10 +471,25 @@ def test_our_limit_decides_and_not_the_one_of_the_process(monkeypatch, process_w
     assert process_wide == Image.MAX_IMAGE_PIXELS
 
 
+PIL_ALONE = """
+import sys
+from PIL import Image, ImageFile
+
+def settings():
+    return Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, ImageFile.MAXBLOCK, ImageFile.SAFEBLOCK
+
+before = settings()
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
+assert settings() == before, "importing"
+read_image(sys.argv[1], max_pixels=DEFAULT_MAX_PIXELS)
+assert settings() == before, "reading"
+"""
+
+
 def test_importing_and_reading_leave_the_settings_of_pil_alone():
-    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-    read_image(IMAGES / "quadrants.png", max_pixels=DEFAULT_MAX_PIXELS)
-    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+    command = [sys.executable, "-c", PIL_ALONE, str(IMAGES / "quadrants.png")]  # here the module is imported already
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 3), (4, 5), (4, 5, 4)])

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from cliptrase_core import METHODS, InputError, Segmenter
-from cliptrase_core.methods import features, resclip
+from cliptrase_core.methods import features, registry, resclip
 from cliptrase_core.methods.registry import RESIDUALS, ResclipSettings, with_residual
 from cliptrase_core.methods.resclip import first_labels, label_structure, middle_blocks
 from cliptrase_core.models.attention import neighbour_bias
@@ -155,7 +156,7 @@ def test_an_unknown_residual_names_the_known_ones(segmenter, picture):
         segmenter.segment(segmenter.encode(picture), WORDS, residual="both")
 
 
-def test_the_temperature_is_the_paper_s_and_decides_confidence_only(segmenter, picture):
+def test_scores_have_the_temperature_of_the_paper_or_of_the_model(segmenter, picture):
     encoding = segmenter.encode(picture)
     text = text_rows(3).float()
     patches = segmenter._features.get(encoding, METHODS["sclip"], text, (0, 1, 2))[1]
@@ -163,6 +164,19 @@ def test_the_temperature_is_the_paper_s_and_decides_confidence_only(segmenter, p
     unit = segmenter.embed_words(["a", "b", "c"])
     torch.testing.assert_close(scores.logits.flatten(1).T, 40 * patches @ unit.T, atol=1e-4, rtol=1e-4)
     assert segmenter._features.scale(METHODS["gem"]) == pytest.approx(segmenter.info.model.logit_scale.exp().item())
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.resclip is None])
+def test_the_temperature_decides_confidence_only(segmenter, picture, monkeypatch, name):
+    encoding = segmenter.encode(picture)
+    words = {"text_features": text_rows().float(), "class_names": ["a", "b", "c", "d"]}
+    usual = segmenter.segment(encoding, **words, method=name)
+    warmer = replace(METHODS[name], temperature=segmenter._features.scale(METHODS[name]) / 4)
+    monkeypatch.setattr(registry, "METHODS", {**METHODS, name: warmer})
+    found = segmenter.segment(encoding, **words, method=name)
+    np.testing.assert_array_equal(found.labels, usual.labels)
+    assert len(np.unique(found.labels)) > 1
+    assert (usual.confidence - found.confidence).max() > 0.05
 
 
 def test_neighbours_attract_each_other_and_cls_stays_apart():
@@ -234,11 +248,6 @@ def test_patches_without_a_likely_word_share_a_label_of_their_own():
     assert first_labels(torch.zeros(4, 2, 2), torch.arange(4), grey, (4, 4), ResclipSettings(least=0.26)).eq(-1).all()
     first = first_labels(torch.zeros(4, 2, 2), torch.arange(4), grey, (4, 4), ResclipSettings(least=0.26, unsure=3))
     assert first.eq(3).all()
-
-
-def test_an_unknown_method_names_the_known_ones(segmenter, picture):
-    with pytest.raises(InputError, match="clip_surgery, sclip, gem"):
-        segmenter.segment(segmenter.encode(picture), WORDS, method="magic")
 
 
 def test_the_table_of_methods_is_the_registry_s():

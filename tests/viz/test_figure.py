@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 import cliptrase_core as cc
 from cliptrase_core import InputError
@@ -91,8 +92,8 @@ def test_a_figure_is_saved_in_every_format(drawn, kind, start):
 
 
 def test_more_dots_an_inch_are_more_pixels():
-    small, large = (len(save(result_4x4().figure(), dpi=dpi)) for dpi in (50, 300))
-    assert large > 2 * small
+    small, large = (Image.open(io.BytesIO(save(result_4x4().figure(), dpi=dpi))).size for dpi in (50, 300))
+    assert large == pytest.approx([6 * side for side in small], abs=6)
 
 
 def test_before_and_after_share_one_scale_and_a_difference_is_even_both_ways(drawn):

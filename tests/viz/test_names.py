@@ -1,6 +1,7 @@
 """Names drawn in their regions: inside the picture, without overlap, readable in many scripts, never as boxes."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -9,7 +10,8 @@ import pytest
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.viz.names import LEAST_SIZE, draw_names, name_marks, readable, shown_name, text_size, write
-from cliptrase_core.viz.overlay import overlay
+from cliptrase_core.viz.overlay import lay_over, overlay
+from cliptrase_core.viz.palette import label_colours
 from tests.viz.results import result_4x4
 
 FONTS = Path(matplotlib.get_data_path(), "fonts", "ttf")
@@ -135,7 +137,12 @@ def test_a_file_that_is_no_font_is_refused_without_its_folder(font):
     assert str(FONTS) not in str(refused.value)
 
 
-def test_an_overlay_writes_names_when_asked():
-    result = result_4x4()
-    image = np.full((4, 4, 3), 100, np.uint8)
-    np.testing.assert_array_equal(overlay(image, result, names=True), overlay(image, result))  # too small for any name
+def test_an_overlay_writes_names_only_when_asked():
+    small, block = result_4x4(), np.ones((60, 80), np.int32)
+    maps = {name: np.kron(getattr(small, name), block) for name in ("labels", "regions", "confidence")}
+    result = replace(small, **maps)
+    image = np.full((240, 320, 3), 100, np.uint8)
+    plain, named = overlay(image, result), overlay(image, result, names=True)
+    np.testing.assert_array_equal(plain, lay_over(image, result.labels, label_colours(result), opacity=0.55))
+    np.testing.assert_array_equal(named, draw_names(plain, result.labels, result.class_names))
+    assert (named != plain).any()
