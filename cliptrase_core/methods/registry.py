@@ -59,7 +59,7 @@ class Method:
         neighbours: range of the attraction between neighbours (standard deviation in patches); None for none.
         resclip: parameters of ResCLIP's corrections; None for none.
         temperature: factor of cosines before softmax, by the published code; None takes the model's own
-            (100 in OpenAI's weights). It affects confidences, not which class wins, except in ResCLIP's first labelling.
+            (100 in OpenAI's weights). It affects confidences only, except in ResCLIP's first labelling.
         regions_vote: True if clusters of the recovered affinity take their majority label by default.
         quirk: remark for readers who compare measured figures; may be empty.
     """
