@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 
 from cliptrase_core.models import hub as core_hub
 from demo.errors import UserError
-from demo.model_facts import REAL
 from demo.models import ModelRegistry
 from demo.settings import EXAMPLES, Settings
 from tests.conftest import tiny_clip
@@ -181,9 +180,3 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(hub, monkeypatch
         holder.load("tiny:one", quiet)
     monkeypatch.setattr(core_hub.shutil, "disk_usage", shutil.disk_usage)
     assert holder.segmenter().info.name == "nano"
-
-
-def test_the_offered_model_is_the_real_one():
-    from cliptrase_core.models import loading
-
-    assert f"{loading.DEFAULT_MODEL}:{loading.parse_model(loading.DEFAULT_MODEL)[1]}" == REAL

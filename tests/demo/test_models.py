@@ -389,22 +389,23 @@ def test_what_is_no_model_gets_a_message_without_markup(asked):
 
 
 def test_leaving_ends_the_transfer_at_its_next_step():
-    ended, go_on = threading.Event(), threading.Event()
+    ended, go_on, went_on = (threading.Event() for _ in range(3))
 
     def work(tell):
         try:
             tell(0.1, "first")
             go_on.wait(10)
             tell(0.2, "second")
+            went_on.set()
         finally:
             ended.set()
-        raise AssertionError("went on although nobody waited")
 
     steps = watched(work)
     assert next(steps) == (0.1, "first")
     steps.close()
     go_on.set()
     assert ended.wait(10)
+    assert not went_on.is_set(), "nobody waits for the rest"
 
 
 def test_the_sheet_names_everything_about_the_model(nano, plain):

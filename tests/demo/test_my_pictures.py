@@ -79,10 +79,12 @@ def test_what_two_tabs_have_stays_until_both_have_deleted_it(server, visitor, tm
     other.close()
 
 
-@pytest.mark.parametrize("way", ["download", "refine-go", "compare-go", "regions-after"])
-def test_files_that_any_tab_makes_go_too(server, visitor, tmp_path, way):
+@pytest.mark.parametrize(
+    ("way", "seed"), [("download", 11), ("refine-go", 12), ("compare-go", 13), ("regions-after", 14)]
+)
+def test_files_that_any_tab_makes_go_too(server, visitor, tmp_path, way, seed):
     before = set(server.files())
-    assert visitor.segment(picture=visitor.upload(of_mine(tmp_path, hash(way) % 1000)), words="dog; road") is None
+    assert visitor.segment(picture=visitor.upload(of_mine(tmp_path, seed)), words="dog; road") is None
     answer = visitor.do(way, "select", at=[10, 10]) if way == "regions-after" else visitor.do(way)
     assert answer.succeeded, answer.error
     visitor.do("delete-mine")
@@ -93,9 +95,12 @@ def test_others_are_not_harmed_by_a_forged_path(server, visitor, tmp_path):
     victim = Visitor(server.address)
     theirs = victim.upload(of_mine(tmp_path, 5))
     assert victim.segment(picture=theirs, words="dog; road") is None
-    visitor.segment(picture={**theirs, "path": theirs["path"] + "/../../x"}, words="dog; road")
-    visitor.segment(picture=theirs, words="dog; road")  # the path of a picture is enough to read it
+    forged = {**theirs, "path": theirs["path"] + "/../../x"}
+    assert "no longer here" in visitor.segment(picture=forged, words="dog; road")
+    assert visitor.segment(picture=theirs, words="dog; road") is None  # the path of a picture is enough to read it
     visitor.do("delete-mine")
+    assert "1 file stayed" in visitor.shown("mine")
+    assert theirs["path"] in files_of(server)
     assert victim.segment(words="dog; grass") is None
     victim.close()
 

@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from cliptrase_core.models import loading
 from demo import core, models
 from demo.errors import UserError
-from demo.model_facts import REAL
 from demo.models import ModelRegistry
 from demo.service import Service
 from demo.settings import Settings
@@ -212,7 +211,7 @@ def test_weights_that_hold_no_numbers_end_with_nano_and_a_plain_line(spoil, tmp_
     status = holder.status()
     assert "expected finite numbers" in status.notice
     assert str(tmp_path) not in status.notice
-    assert (status.ready, status.failed, status.busy, status.offer) == (True, False, False, REAL)
+    assert (status.ready, status.failed, status.busy, status.offer) == (True, False, False, "ViT-B-16:openai")
     assert "Running on nano" in capsys.readouterr().err
 
 

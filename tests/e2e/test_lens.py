@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 
 from cliptrase_core.inspection.statistics import measure, patch_shares, surroundings
 from demo.examples import read_examples
-from demo.service import Service
+from demo.service import SegmentRequest, Service
+from demo.service.lens import lens_value
 from demo.settings import Settings
 from tests.e2e.conftest import PATIENCE
 from tests.e2e.steps import expect_no_sideways_scroll
@@ -107,6 +108,13 @@ def exact(service, example, row, column, layer=None):
     return found
 
 
+def telling(service, example, layer=None, head=None):
+    """Return (row, column) of the patch that recovery changes most in a layer and head, where the key Home leads."""
+    one = next(one for one in read_examples() if one.name == example)
+    run = service.segment(str(one.path), SegmentRequest(one.words)).run
+    return divmod(lens_value(service, run, str(one.path), layer, head=head)["start"], run.key.grid[1])
+
+
 def test_hover_moves_every_pane_and_the_numbers_are_the_core_s(open_lens, service, artifacts):
     page = open_lens()
     page.screenshot(path=artifacts / "lens_1280.png", full_page=True)
@@ -146,6 +154,11 @@ def test_keys_move_choose_go_home_and_change_the_layer(open_lens, service):
         page.keyboard.press(key)
         row, column = min(max(row + by[0], 0), h - 1), min(max(column + by[1], 0), w - 1)
         expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {row}, column {column} of")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {row + 1}, column {column} of")
+    page.keyboard.press("Home")
+    expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {start[0]}, column {start[1]} of")
+    assert place(page)[:2] == start == telling(service, "shepherd")
     for _ in range(40):
         page.keyboard.press("ArrowLeft")  # it stops at the edge; no fast press is lost
     for _ in range(3):
@@ -168,7 +181,10 @@ def test_keys_move_choose_go_home_and_change_the_layer(open_lens, service):
     page.locator(".lens-head").select_option("2")
     expect(page.locator(".lens-busy")).to_have_count(0, timeout=PATIENCE)
     page.keyboard.press("Home")
-    assert start != (row, 3)
+    home = telling(service, "shepherd", 7, 2)
+    assert home != (row, 3), "Home has to move"
+    expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"row {home[0]}, column {home[1]} of")
+    assert place(page)[:2] == home
     assert page.complaints == []
 
 

@@ -27,6 +27,7 @@ def test_a_downloaded_result_opens_again(open_page):
     segment(page, EXAMPLES / "cows.jpg", "cow; grass; sky")
     page.get_by_label("Image prior").check()
     expect(page.locator("#costs")).not_to_contain_text("encoded", timeout=PATIENCE)
+    expect(page.locator("#stop")).to_be_hidden()
     page.locator(".open-bench").click()
     page.get_by_label("brush").check()
     box = page.locator("#result canvas").bounding_box()

@@ -12,6 +12,7 @@ import pytest
 
 FOLDER = Path(os.environ.get("CLIPTRASE_INTEROP", "missing"))
 NAMES = ("cat", "dog: <b>", "\u732b", "cow")
+BACKGROUND = len(NAMES)
 PICTURES = ("blocks", "empty", "holes", "one")
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="make interop writes what is read here")
@@ -54,6 +55,7 @@ def test_supervision_reads_coco(labels, kind):
         str(FOLDER), str(FOLDER / kind / "coco/annotations.json"), force_masks=True
     )
     order = [NAMES.index(name) for name in data.classes]
+    assert len(data) == len(PICTURES)
     for path, _, detections in data:
         detections.class_id = np.array([order[number] for number in detections.class_id], int)
         truth = labels[Path(path).stem]
@@ -124,7 +126,9 @@ def test_grey_labels_masks_and_cutouts_are_what_cv2_and_skimage_expect(labels, n
     grey = cv2.imread(str(FOLDER / f"runs/{name}.index.png"), cv2.IMREAD_UNCHANGED)
     if name != "holes":
         assert np.array_equal(grey, labels[name])
-    for path in (FOLDER / "runs/masks" / name).glob("*.png"):
+    masks = sorted((FOLDER / "runs/masks" / name).glob("*.png"))
+    assert len(masks) == len(set(np.unique(labels[name])) - {BACKGROUND})
+    for path in masks:
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         assert set(np.unique(mask)) <= {0, 255}
         cut = cv2.imread(str(FOLDER / "runs/cutouts" / name / path.name), cv2.IMREAD_UNCHANGED)

@@ -25,11 +25,39 @@ def test_named_types_are_taken_without_a_probe(monkeypatch):
     assert resolve_precision("bf16", CPU) == torch.bfloat16
 
 
-def test_probe_gives_a_positive_ratio_and_runs_once():
+@pytest.fixture
+def forgotten_probe():
+    """Forget the measured speed-up before and after a test."""
     bf16_gain.cache_clear()
+    yield
+    bf16_gain.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ((1.6, 0.1, 1.6, 0.1, 1.6, 0.1, 1.6, 0.1, 1.6), torch.bfloat16),  # the median, not the mean of 0.9
+        ((0.4, 0.4, 0.5, 1.6, 1.6, 1.6, 1.6, 1.6, 1.6), torch.bfloat16),
+        ((0.4, 0.4, 0.5, 1.4, 1.4, 1.4, 1.4, 1.6, 1.6), torch.float32),
+        ((0.4, 0.4, 0.4), torch.float32),  # hopeless: no further measurement
+    ],
+)
+def test_auto_measures_once_and_takes_the_median_gain(monkeypatch, forgotten_probe, gains, expected):
+    seconds = iter([value for gain in gains for value in (gain, 1.0)])
+    asked = []
+
+    def product(dtype, device_type):
+        asked.append((dtype, device_type))
+        return next(seconds)
+
+    monkeypatch.setattr(precision, "_seconds", product)
+    assert resolve_precision("auto", CPU) == expected
+    assert resolve_precision("auto", CPU) == expected
+    assert asked == [(torch.float32, "cpu"), (torch.bfloat16, "cpu")] * len(gains)
+
+
+def test_the_probe_of_this_machine_gives_a_positive_ratio(forgotten_probe):
     assert bf16_gain("cpu") > 0
-    bf16_gain("cpu")
-    assert bf16_gain.cache_info().hits == 1
 
 
 def test_a_model_that_fits_is_not_copied_and_one_that_does_not_is():

@@ -20,6 +20,7 @@ from cliptrase_core.evaluation.readers.base import picture_called
 from cliptrase_core.evaluation.readers.registry import LAYOUTS, READERS, recognised
 from cliptrase_core.evaluation.request import Request
 from cliptrase_core.evaluation.word_lists import setting_words
+from cliptrase_core.io.image import read_image
 from tests.evaluation.readers.sets import CASES, as_json, coloured, grey, text, truth_of
 from tests.evaluation.readers.test_readers import data_of
 
@@ -388,12 +389,14 @@ def test_a_json_of_labelme_without_sizes_has_its_picture_s(tmp_path):
 
 def test_a_picture_that_labelme_names_elsewhere_is_found_by_its_own_name(tmp_path):
     CASES["labelme"].write(tmp_path)
+    unchanged = data_of(CASES["labelme"], tmp_path).source.load(0)
     change(lambda one: one.update(imagePath="/home/someone/photos/other.png"))(tmp_path / "a.json")
-    data_of(CASES["labelme"], tmp_path).source.load(0)
+    found = data_of(CASES["labelme"], tmp_path).source.load(0)
+    np.testing.assert_array_equal(found.image, read_image(tmp_path / "a.jpg"))
+    np.testing.assert_array_equal(found.ground_truth, unchanged.ground_truth)
 
 
-def test_an_own_set_is_written_as_json_and_read_back(tmp_path):
-    """A picture without annotations is all background."""
+def test_a_coco_picture_without_annotations_is_all_background(tmp_path):
     CASES["COCO instances"].write(tmp_path)
     change(lambda one: one.update(annotations=one["annotations"][2:]))(tmp_path / INSTANCES)
     as_json(tmp_path / "annotations/captions_val2017.json", {})
