@@ -158,8 +158,9 @@ def fitted(size: Size, longest: int) -> Size:
 def nearest(values: npt.NDArray[Values], size: Size) -> npt.NDArray[Values]:
     """Resize a map or picture to the nearest neighbour of each pixel centre, for values that cannot be mixed.
 
-    Labels, numbers and patches are resized by this function only. Other rules than pixel centres shift a map by up to
-    half a pixel of the smaller one.
+    Labels, numbers and patches are resized by this function; only the ground truth of the paper's protocol follows
+    PIL's rule, as the published script does. Other rules than pixel centres shift a map by up to half a pixel of the
+    smaller one.
 
     Args:
         values: (H, W) or (H, W, ...).

@@ -245,10 +245,10 @@ def _about_words() -> dict[str, Any]:
         info="Pixels below this confidence are background.",
         visible=False,
     )
-    templates = gr.Radio([AUTO, *TEMPLATES], value=AUTO, label="Prompt templates", info="auto takes the preset's.")
+    templates = gr.Radio([AUTO, *TEMPLATES], value=AUTO, label="Prompt templates", info="auto: those of the preset.")
     image_prior = gr.Checkbox(False, label="Image prior", info="Weight words by their similarity to the whole picture.")
     skip_missing = gr.Checkbox(
-        False, label="Leave out missing classes", info="Classes that general words beat everywhere in the picture."
+        False, label="Leave out missing classes", info="Drops classes that match no patch better than general words."
     )
     return {
         "skip_missing": skip_missing,
