@@ -150,9 +150,7 @@ def absent(missing: Sequence[str], *, everything_else: bool) -> str:
         return ""
     names = some([f'"{name}"' for name in missing], MOST_MISSING)
     advice = (
-        ""
-        if everything_else
-        else f' Tick "{core.results.EVERYTHING_ELSE}" to give areas that resemble none of the classes one of their own.'
+        "" if everything_else else f' Tick "{core.results.EVERYTHING_ELSE}": it takes areas that resemble no class.'
     )
     return strip("note", "Probably not in this picture", f"or not known to this model: {names}.{advice}")
 
