@@ -24,7 +24,7 @@ from demo.answers import (
 from demo.errors import UserError, for_people
 from demo.handling import one_of, plainly, text, whole
 from demo.model_facts import offered
-from demo.service import Refinement, Run, SegmentRequest, SegmentView, Service
+from demo.service import Refinement, Run, SegmentRequest, Service
 from demo.service.compare import VARIANTS, Comparison, difference, in_full, variant_views, variants
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, is_available
 from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, REFINE_MODES, SHORT_SIDES, TEMPLATES
@@ -174,13 +174,11 @@ class Endpoints:
         )
         run = Run(key, request)
         full = in_full(self._service.encoded(run, image)[1].encoding.frame.labels, len(found))
-        first: SegmentView | None = None
-        compared = []
-        for variant, view in variant_views(self._service, image, Comparison(run, found), full=full):
-            first = first or view  # of the others only the words stay: maps of a photograph take 150 MB
+        views = variant_views(self._service, image, Comparison(run, found), full=full)
+        variant, first = next(views)
+        compared = [describe_compared(variant, first, difference(first, first))]
+        for variant, view in views:  # only the texts are stored: maps of a photograph take 150 MB
             compared.append(describe_compared(variant, view, difference(first, view)))
-        if first is None:
-            raise UserError(f"methods: expected at least one of {', '.join(VARIANTS)}, got none. Pick one.")
         return describe_comparison(first, compared)
 
     @plainly

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cliptrase_core.models.loading import StartUp
 
 
-NEEDED = 2.2
+PEAK_RATIO = 2.2
 """Peak memory of loading, divided by that of the weights: the content of the file and the model coexist in memory."""
 
 
@@ -45,7 +45,7 @@ def fetch(key: str, progress: Callable[[float, str], None]) -> None:
     name, pretrained = core.models.loading.parse_model(key)
     if name == NANO:
         return
-    needed, left = NEEDED * weighed(name), core.io.memory.available()
+    needed, left = PEAK_RATIO * weighed(name), core.io.memory.available()
     if left is not None and needed > left:
         raise UserError(
             f"{key} needs about {needed / 1e6:.0f} MB of memory to load, and {left / 1e6:.0f} MB are left on the "

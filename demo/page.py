@@ -222,8 +222,8 @@ class Page:
     def remembered(self) -> list[Any]:
         """Fields of the address: example, words, settings of `PLAIN`, origin of everything_else; then the picture."""
         places = {**vars(self.clusters), **vars(self.ask)}
-        request = [places[name] for name in PLAIN]
-        return [self.ask.example, self.ask.words, *request, self.ask.everything_else_chosen, self.ask.image]
+        settings = [places[name] for name in PLAIN]
+        return [self.ask.example, self.ask.words, *settings, self.ask.everything_else_chosen, self.ask.image]
 
 
 def build(service: Service) -> gr.Blocks:

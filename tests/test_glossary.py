@@ -57,7 +57,8 @@ RELATIVE = r"(?:what|where|how|who|whoever|whatever|whether|that|those)\b"
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Yield line and text of each docstring of a file, including those below constants."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        for statement in getattr(node, "body", None) if isinstance(getattr(node, "body", None), list) else ():
+        body = getattr(node, "body", ())
+        for statement in body if isinstance(body, list) else ():  # that of a lambda is an expression
             if isinstance(statement, ast.Expr) and isinstance(text := getattr(statement.value, "value", None), str):
                 yield statement.lineno, text
 

@@ -14,6 +14,7 @@ from typing import Any
 from playwright.sync_api import expect, sync_playwright
 
 from tests.e2e.conftest import BROWSER_ARGUMENTS, find_chromium
+from tests.e2e.steps import move_over, place
 from tests.server import serving
 
 SIDES = (0, 384)
@@ -37,15 +38,13 @@ def costs(page: Any, side: int) -> tuple[int, list[float]]:
     page.locator("#go").click()
     expect(page.locator(".lens-ready")).to_be_visible(timeout=60_000)
     pane = page.locator("#lens [data-view=before]")
-    box, patches = pane.bounding_box(), page.locator("[data-view=picture] + figcaption").inner_text()
+    box, (_, _, h, w) = pane.bounding_box(), place(page)
     page.evaluate(TIME_DRAWINGS)
     for step in range(MOVES):
-        x, y = 4 + step * 37 % int(box["width"] - 8), 4 + step * 11 % int(box["height"] - 8)
-        page.mouse.move(box["x"] + x, box["y"] + y)
+        move_over(page, box, step)
         if step % 2:  # every second move has a frame of its own
             page.evaluate("new Promise(requestAnimationFrame)")
-    rows, columns = map(int, patches.partition(" of ")[2].rstrip(".").split(" \u00d7 "))
-    return rows * columns, page.evaluate("window.costs")
+    return h * w, page.evaluate("window.costs")
 
 
 def rows() -> Iterator[str]:

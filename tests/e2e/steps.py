@@ -74,5 +74,17 @@ def grid_of(page) -> tuple[int, int]:
     return int(h), int(w)
 
 
+def place(page) -> tuple[int, ...]:
+    """Return (row, column, h, w) of the patch that the lens shows, read from the caption of the picture."""
+    text = page.locator("[data-view=picture] + figcaption").inner_text()
+    return tuple(map(int, re.search(r"row (\d+), column (\d+) of (\d+) . (\d+)", text).groups()))
+
+
+def move_over(page, box, step: int) -> None:
+    """Move the pointer to a place in a box that differs for each step."""
+    x, y = 4 + step * 37 % int(box["width"] - 8), 4 + step * 11 % int(box["height"] - 8)
+    page.mouse.move(box["x"] + x, box["y"] + y)
+
+
 def expect_no_sideways_scroll(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

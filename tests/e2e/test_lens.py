@@ -15,7 +15,7 @@ from demo.service import SegmentRequest, Service
 from demo.service.lens import lens_value
 from demo.settings import Settings
 from tests.e2e.conftest import PATIENCE
-from tests.e2e.steps import expect_no_sideways_scroll
+from tests.e2e.steps import expect_no_sideways_scroll, move_over, place
 from tests.server import serving
 
 pytestmark = pytest.mark.e2e
@@ -67,12 +67,6 @@ def segment(page, example, words="", side=0):
 
 def pane(page, view):
     return page.locator(f"#lens [data-view={view}]")
-
-
-def place(page):
-    """Return (row, column, h, w) of the shown patch, read from the caption of the picture."""
-    text = page.locator("[data-view=picture] + figcaption").inner_text()
-    return tuple(map(int, re.search(r"row (\d+), column (\d+) of (\d+) . (\d+)", text).groups()))
 
 
 def hover(page, view, row, column):
@@ -135,8 +129,7 @@ def test_a_move_costs_no_request(open_lens):
     page.requests.clear()
     seen = set()
     for step in range(40):
-        x, y = 4 + step * 37 % int(box["width"] - 8), 4 + step * 11 % int(box["height"] - 8)
-        page.mouse.move(box["x"] + x, box["y"] + y)
+        move_over(page, box, step)
         page.evaluate("new Promise(requestAnimationFrame)")
         seen.add(place(page)[:2])
     assert len(seen) > 20
