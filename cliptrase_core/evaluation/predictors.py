@@ -352,7 +352,7 @@ def _compete(
 
 def _smoothing(picture: Pixels, size: Size) -> tuple[Tensor, Tensor]:
     """Return the neighbours of each pixel of the picture, resized to `size`, and their weights."""
-    pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
+    pixels = torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32))
     return colour_neighbours(F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)[0])
 
 

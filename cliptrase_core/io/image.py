@@ -86,7 +86,7 @@ def read_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> n
         max_pixels: largest H * W; checked before anything is decoded.
 
     Returns:
-        (H, W, 3), sRGB, contiguous. Do not write to it: it may share memory with an input array.
+        (H, W, 3), sRGB, contiguous. Do not write to it: it may be read-only, or share memory with an input array.
 
     Raises:
         InputError: the source is not a readable picture, or has more than `max_pixels`.
@@ -248,7 +248,7 @@ def _read_pil(image: Image.Image, name: str, max_pixels: int) -> npt.NDArray[np.
         if upright.has_transparency_data:
             rgba = _to_rgba(upright)
             return _over_white(np.asarray(_in_srgb(rgba.convert("RGB"))), np.asarray(rgba)[..., 3])
-        return np.array(_in_srgb(upright))
+        return np.asarray(_in_srgb(upright))
 
 
 def _upright(image: Image.Image) -> Image.Image:

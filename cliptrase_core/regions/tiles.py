@@ -18,10 +18,11 @@ import numpy.typing as npt
 from cliptrase_core.cancel import steps
 from cliptrase_core.io.geometry import Size
 
-TILES = 600
+TILES = 300
 """Approximate number of tiles per picture: more tiles need more calls, fewer tiles contain more classes each."""
 
-LEAST_SIDE = 64
+LEAST_SIDE = 128
+"""Smallest side of a tile in pixels: in smaller ones the calls take longer than the pixels."""
 
 Maps = npt.NDArray[np.float32]
 Name = TypeVar("Name", bound=np.integer[Any])

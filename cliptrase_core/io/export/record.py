@@ -171,6 +171,9 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Convert a value to types of strict JSON, as `save` writes it."""
+    if isinstance(value, str):
+        # Lone surrogates come from file names that are not UTF-8; UTF-8 cannot encode them.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, Mapping):
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -181,8 +184,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    # Lone surrogates come from file names that are not UTF-8; UTF-8 cannot encode them.
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+    return plain(str(value))
 
 
 @cache
