@@ -89,6 +89,6 @@ def test_the_command_line_works_from_another_folder(wheel, tmp_path):
     assert out.count("CODE 0") == 3
     assert json.loads((tmp_path / "out" / "shepherd.json").read_text())["picture"] == "shepherd.jpg"
     assert json.loads((tmp_path / "report.json").read_text())["pictures"]["scored"] == 1
-    assert "  nano: here\n" in out
-    assert "  SAM sam-nano: here\n" in out
+    assert "  nano: included\n" in out
+    assert "  SAM sam-nano: included\n" in out
     assert "page would start with: nothing: the page is not installed" in out

@@ -50,10 +50,10 @@ def report() -> Iterator[str]:
     yield "weights on disk:"
     yield f"  {loading.NANO}: {_embedded(loading.is_on_disk(loading.NANO), read_nano)}"
     for name in loading.OPENAI_ARCHITECTURES:
-        yield f"  {name}: {'here' if loading.is_on_disk(name) else 'not here'}"
+        yield f"  {name}: {_downloaded(loading.is_on_disk(name))}"
     for name in SAMS:
         found = is_available(name)
-        state = _embedded(found, partial(load_sam, name)) if name == SAM_NANO else "here" if found else "not here"
+        state = _embedded(found, partial(load_sam, name)) if name == SAM_NANO else _downloaded(found)
         yield f"  SAM {name}: {state}"
     yield "methods:"
     for method in METHODS.values():
@@ -65,12 +65,16 @@ def report() -> Iterator[str]:
 def _embedded(found: bool, read: Callable[[], object]) -> str:
     """Return the state of a bundled model. Reads the whole model: nothing else shows that its files are intact."""
     if not found:
-        return "not here: the program is incomplete, install it again"
+        return "missing: the program is incomplete, install it again"
     try:
         read()
     except CliptraseError as error:
         return f"unusable. {error}"
-    return "here"
+    return "included"
+
+
+def _downloaded(found: bool) -> str:
+    return "downloaded" if found else "not downloaded"
 
 
 def _version(package: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps
-from cliptrase_core.io import export
-from cliptrase_core.io.files import MARK, expect_ours, marked_png
+from cliptrase_core.io.export.npz import archive
+from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, write_all
+from cliptrase_core.io.geometry import nearest
 from cliptrase_core.io.image import read_image
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.segmenter import Segmenter
 from cliptrase_core.viz.figure import figure
-from cliptrase_core.viz.heatmap import enlarge, heat_colours, heat_range, mark_patch
+from cliptrase_core.viz.heatmap import heat_colours, heat_range, mark_patch
 
 FIGURE_DPI = 200
 
@@ -56,31 +57,23 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     row, column = options.row, options.column
     before, after = (part.numpy() for part in maps.patch_maps(row, column))
     affinity = maps.affinity[maps.token(row, column), 1:].reshape(maps.grid).numpy()
-    stem = f"{export.safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
+    stem = f"{safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
     shown = {"before": before, "after": after, "affinity": affinity}
     pictures = {"patch": seen, **{name: _heat(values, seen, (row, column)) for name, values in shown.items()}}
-    paths = [folder / f"{stem}.{name}.png" for name in pictures]
-    figures = [folder / f"{stem}.figure.png"] if options.figure else []
-    expect_ours([*paths, *figures, folder / f"{stem}.npz"])
+    kinds = [*(f"{name}.png" for name in pictures), *(["figure.png"] if options.figure else []), "npz"]
+    names = [f"{stem}.{kind}" for kind in kinds]
+    expect_ours(folder / name for name in names)
+    contents = [_png(mark_patch(picture, maps.grid, row, column)) for picture in pictures.values()]
+    if options.figure:
+        drawn = io.BytesIO()
+        figure(maps, image=seen, patch=(row, column)).savefig(drawn, dpi=FIGURE_DPI, metadata={"Software": MARK})
+        contents.append(drawn.getvalue())
+    parts = ("attention", "recovered", "affinity", "global_patches")
+    arrays = {"before": before, "after": after, **{part: getattr(maps, part).numpy() for part in parts}}
+    contents.append(archive(arrays))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, picture in zip(paths, pictures.values(), strict=True):
-            Image.fromarray(mark_patch(picture, maps.grid, row, column)).save(path, pnginfo=marked_png())
-        for path in figures:
-            drawn = figure(maps, image=seen, patch=(row, column))
-            drawn.savefig(path, dpi=FIGURE_DPI, metadata={"Software": MARK})
-        paths += [*figures, folder / f"{stem}.npz"]
-        np.savez_compressed(
-            paths[-1],
-            before=before,
-            after=after,
-            attention=maps.attention.numpy(),
-            recovered=maps.recovered.numpy(),
-            affinity=maps.affinity.numpy(),
-            global_patches=maps.global_patches.numpy(),
-        )
-        with zipfile.ZipFile(paths[-1], "a") as archive:
-            archive.comment = MARK.encode()
+        write_all(folder, dict(zip(names, contents, strict=True)))
     except OSError as error:
         raise InputError(
             explain(
@@ -90,8 +83,14 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
                 remedy="Choose another --output.",
             )
         ) from error
-    return paths
+    return [folder / name for name in names]
+
+
+def _png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", pnginfo=marked_png())
+    return buffer.getvalue()
 
 
 def _heat(values: np.ndarray, seen: np.ndarray, patch: tuple[int, int]) -> np.ndarray:
-    return enlarge(heat_colours(values, *heat_range(values, patch)), (seen.shape[0], seen.shape[1]))
+    return nearest(heat_colours(values, *heat_range(values, patch)), (seen.shape[0], seen.shape[1]))

@@ -98,6 +98,23 @@ def safe_stem(stem: str) -> str:
     return text or "picture"
 
 
+def free_stem(stem: str, taken: set[str]) -> str:
+    """Return a safe stem that no other result has, even if case is ignored: "dog", then "dog-2".
+
+    Args:
+        stem: wanted stem, see `safe_stem`.
+        taken: stems of the other results, in folded case; the new one is added.
+    """
+    free = stem = safe_stem(stem)
+    short = stem.encode()[:180].decode(errors="ignore")[:90]  # leaves space for a number
+    number = 1
+    while free.casefold() in taken:
+        number += 1
+        free = f"{short}-{number}"
+    taken.add(free.casefold())
+    return free
+
+
 # Control, format, surrogate and unassigned characters, line and paragraph separators.
 _UNSEEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 

@@ -124,7 +124,7 @@ def check_short_side(short_side: int, patch: Size) -> None:
         raise InputError(
             explain(
                 "short side",
-                expected=f"a whole number of pixels, at least one patch ({max(patch)})",
+                expected=f"a whole number of pixels from {max(patch)} (one patch) to {LONGEST_SIDE}",
                 got=repr(short_side),
                 remedy="224 or 336 suit most models.",
             )

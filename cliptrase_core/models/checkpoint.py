@@ -72,7 +72,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     state = _safetensors(path) if safe else _script_state(path) if script else _pickle_state(path)
     state = unwrapped(state)
     renamed = is_transformers(state)
-    state = from_transformers(state) if renamed else state
+    if renamed:
+        try:
+            state = from_transformers(state)
+        except RuntimeError as error:  # parts of different widths
+            raise _error(path, "the tensors of one CLIP", "attention weights that do not fit", FETCH_AGAIN) from error
     from_openai = script or not OPENAI_MARKS.isdisjoint(state)
     _expect_numbers(state, path)
     # A safetensors file is mapped into memory; the copy protects from later changes of the file.
@@ -222,7 +226,8 @@ def _is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     try:
-        names = zipfile.ZipFile(path).namelist()
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
     except zipfile.BadZipFile:
         return False
     inner = [name.partition("/")[2] for name in names]  # the first folder is the archive's own name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -114,22 +115,35 @@ def test_inspect_draws_a_figure_when_asked_and_knows_it_again(photo, tmp_path, c
     assert "figure.png" in capsys.readouterr().err
 
 
+def test_an_interrupted_inspect_leaves_nothing_that_stops_the_next(photo, tmp_path, monkeypatch):
+    line = ["inspect", photo, "--row", 2, "--column", 3, "--output", tmp_path / "out"]
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", cut)
+        assert run(*line) == 1
+    assert not list((tmp_path / "out").iterdir())
+    assert run(*line) == 0
+
+
 def test_doctor_says_what_would_run(capsys):
     assert run("doctor") == 0
     out = capsys.readouterr().out
-    assert "nano: here" in out
+    assert "nano: included" in out
     assert "naclip: NACLIP, Hajimiri et al., WACV 2025" in out
     assert "page would start with" in out
 
 
 DAMAGED = {
-    "no weights": ("nano", lambda folder: [file.unlink() for file in folder.glob("*.safetensors")], "not here: "),
-    "no configuration": ("nano", lambda folder: (folder / "config.json").unlink(), "not here: "),
+    "no weights": ("nano", lambda folder: [file.unlink() for file in folder.glob("*.safetensors")], "missing: "),
+    "no configuration": ("nano", lambda folder: (folder / "config.json").unlink(), "missing: "),
     "an empty file": ("nano", lambda folder: next(folder.glob("*.safetensors")).write_bytes(b""), "unusable. "),
     "half a file": ("nano", lambda folder: halved(next(folder.glob("*.safetensors"))), "unusable. "),
     "a Git LFS pointer": ("sam-nano", lambda folder: (folder / "model.safetensors").write_bytes(POINTER), "unusable. "),
     "half a SAM": ("sam-nano", lambda folder: halved(folder / "model.safetensors"), "unusable. "),
-    "no SAM": ("sam-nano", lambda folder: (folder / "model.safetensors").unlink(), "not here: "),
+    "no SAM": ("sam-nano", lambda folder: (folder / "model.safetensors").unlink(), "missing: "),
     "another configuration": ("sam-nano", lambda folder: (folder / "config.json").write_text("{}"), "unusable. "),
 }
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
@@ -140,7 +154,9 @@ def halved(path):
 
 
 @pytest.mark.parametrize(("name", "damage", "said"), DAMAGED.values(), ids=DAMAGED)
-def test_doctor_looks_before_it_says_that_a_bundled_model_is_here(tmp_path, monkeypatch, capsys, name, damage, said):
+def test_doctor_looks_before_it_says_that_a_bundled_model_is_included(
+    tmp_path, monkeypatch, capsys, name, damage, said
+):
     folder = tmp_path / name
     shutil.copytree(asset(name), folder, ignore=shutil.ignore_patterns("train"))
     damage(folder)

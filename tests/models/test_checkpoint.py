@@ -117,6 +117,14 @@ PREFIXES = [
 ]
 
 
+def test_attention_weights_that_do_not_fit_are_refused(tmp_path):
+    state = to_transformers(random_state())
+    key = next(key for key in state if key.endswith("k_proj.weight"))
+    save_file({**state, key: torch.ones(2, 3)}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="attention weights that do not fit"):
+        loading.load("tiny", tmp_path / "model.safetensors")
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 @pytest.mark.parametrize("layout", [dict, to_transformers])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -16,7 +16,7 @@ from cliptrase_core.io.export.coco import Annotated, Numbers
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
 from cliptrase_core.io.export.record import foreground, labels_of, read_record
 from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, unusable
-from cliptrase_core.io.files import expect_ours, write_all
+from cliptrase_core.io.files import expect_ours, free_stem, write_all
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.results import Segmentation
 from cliptrase_core.version import VERSION
@@ -60,15 +60,13 @@ def export(
         results, images = [results], [images]  # type: ignore[list-item]
     named = results.items() if isinstance(results, Mapping) else ((None, result) for result in results)
     given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
-    used: Counter[str] = Counter()
+    taken: set[str] = set()
     saved = []
     for place, (name, result) in enumerate(named):
         if not isinstance(result, Segmentation):
             remedy = "Pass what segmenter.segment gave."
             raise InputError(explain("results", expected="segmentations", got=type(result).__name__, remedy=remedy))
-        stem = name if name is not None else PureWindowsPath(result.name).stem or "picture"
-        used[stem] += 1
-        stem = stem if used[stem] == 1 else f"{stem}-{used[stem]}"
+        stem = free_stem(name if name is not None else PureWindowsPath(result.name).stem or "picture", taken)
         image = given[place] if place < len(given) else None
         saved.append(result.save(folder, image, stem=stem, formats=formats, min_area=min_area, per_class=per_class))
     gather(folder, formats, rule, polygons=polygons)
@@ -135,7 +133,7 @@ def annotated(folder: Path, rule: ComponentRule) -> Iterator[Annotated]:
         try:
             if record:
                 yield _annotated(record, path.stem, rule)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError):
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, MemoryError):
             continue  # changed by hand, so its content cannot be used
 
 

@@ -64,9 +64,9 @@ def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
         )
     except InputError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError) as error:
         _refuse_file(path, error)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError) as error:  # RuntimeError: too many levels too
         _refuse_file(path, error)
 
 

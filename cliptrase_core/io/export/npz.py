@@ -46,13 +46,18 @@ def to_npz(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> byte
                     remedy="Rename or convert it.",
                 )
             )
+    return archive({**own, **arrays})
+
+
+def archive(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Return the content of a compressed archive with the program's mark; the same arrays give the same bytes."""
     buffer = io.BytesIO()
     # Not `savez`: it takes names as keyword arguments, and writes the current time into the file.
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in {**own, **arrays}.items():
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")
             content = io.BytesIO()
             np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
-            archive.writestr(entry, content.getbuffer(), zipfile.ZIP_DEFLATED, FAST)
-        archive.comment = MARK.encode()
+            file.writestr(entry, content.getbuffer(), zipfile.ZIP_DEFLATED, FAST)
+        file.comment = MARK.encode()
     return buffer.getvalue()

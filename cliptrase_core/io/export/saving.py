@@ -141,8 +141,9 @@ def save(
             contents[paths["overlay"]] = images.overlay_png(image, result, overlay_side)
         step(0.4, "labels")
         contents |= _label_pictures(result, image, saved, formats)
-        for kind in {"masks", "cutouts"} & set(formats):
-            paths[kind] = [name for name in contents if name.startswith(f"{kind}/")]
+        for kind in ("masks", "cutouts"):
+            if kind in formats:
+                paths[kind] = [name for name in contents if name.startswith(f"{kind}/")]
         components = objects(result, rule) if {"coco", "yolo", "labelme"} & set(formats) else []
         step(0.5, "arrays")
         npz = packing.result() if packing else None
@@ -167,7 +168,7 @@ def save(
         contents[saved.json.name] = to_json(describe(result, paths, about, digest))
         expect_ours([saved.json])
         write_all(folder, contents)
-        _remove_others(saved, contents)
+        _remove_others(saved, contents, formats)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise unusable(directory, error) from error
     return saved
@@ -209,13 +210,12 @@ def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], forma
         return False
 
 
-def _remove_others(saved: SavedFiles, written: Mapping[str, bytes]) -> None:
+def _remove_others(saved: SavedFiles, written: Mapping[str, bytes], formats: Iterable[str]) -> None:
     """Remove masks and cut-outs of classes that only an earlier result of the same name had."""
     folder = saved.json.parent
-    for place in (saved.masks, saved.cutouts):
-        names = {name for name in written if (folder / name).parent == place}
-        for path in place.glob("*.png") if names else ():
-            if path.relative_to(folder).as_posix() not in names and is_ours(path):
+    for kind in {"masks", "cutouts"} & set(formats):
+        for path in getattr(saved, kind).glob("*.png"):
+            if path.relative_to(folder).as_posix() not in written and is_ours(path):
                 path.unlink()
 
 

@@ -69,10 +69,26 @@ def test_files_of_classes_are_all_different_on_every_system():
         assert all(len(name.encode()) <= 255 for name in files)
 
 
+def test_masks_of_an_earlier_result_go_even_if_no_class_is_left(tmp_path):
+    for names, left in (
+        (("dog", "cat"), ["cat.png", "dog.png"]),
+        (("background", "wall"), ["wall.png"]),
+        (("background",), []),
+    ):
+        result = hostile(names, np.arange(20).reshape(4, 5) % len(names))
+        (files,) = cc.export({"x": result}, tmp_path, "masks")
+        assert sorted(path.name for path in files.masks.glob("*")) == left
+
+
 def test_several_results_are_called_after_their_pictures(tmp_path):
     one = make(name="dog.jpg")
     saved = cc.export([one, make(name="cat.jpg"), one], tmp_path)
     assert [files.json.name for files in saved] == ["dog.json", "cat.json", "dog-2.json"]
+    more = cc.export(
+        [make(name=f"{name}.jpg") for name in ("dog", "dog-2", "dog", "Dog", "x" * 150, "x" * 151)], tmp_path / "more"
+    )
+    assert [files.json.stem for files in more[:4]] == ["dog", "dog-2", "dog-3", "Dog-4"]
+    assert len({files.json.name.casefold() for files in more}) == len(more)
     named = cc.export({"a/b": one, "c": one}, tmp_path / "named", "coco", min_area=0)
     assert [files.json.name for files in named] == ["a_b.json", "c.json"]
     assert [files.json.name for files in cc.export(iter([one]), tmp_path / "iterator")] == ["dog.json"]
@@ -101,7 +117,10 @@ def test_formats_that_are_none_are_refused(tmp_path, formats):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("damage", [{"classes": 3}, {"size": [9, 9]}, {"components": {"min_area": 0}}, {"files": None}])
+@pytest.mark.parametrize(
+    "damage",
+    [{"classes": 3}, {"size": [9, 9]}, {"components": {"min_area": 0}}, {"files": None}, {"size": [float("inf"), 9]}],
+)
 def test_a_description_that_was_changed_by_hand_is_passed_over(tmp_path, damage):
     cc.export({"a": make(), "b": make()}, tmp_path, "coco", min_area=0)
     path = tmp_path / "a.json"

@@ -292,6 +292,15 @@ def test_changed_description_is_refused(tmp_path, changes):
         load_result(files.json)
 
 
+@pytest.mark.parametrize("key", ["grid", "size"])
+def test_a_number_beyond_all_floats_is_refused(tmp_path, key):
+    files = save(make(), IMAGE, tmp_path, "a", formats="json")
+    rewrite(files.json, **{key: ["HUGE", 1]})
+    files.json.write_text(files.json.read_text(encoding="utf-8").replace('"HUGE"', "1e400"), encoding="utf-8")
+    with pytest.raises(InputError, match="saved result"):
+        load_result(files.json)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'{"format": NaN}', b"[" * 100_000])
 def test_foreign_file_is_refused(tmp_path, content):
     path = tmp_path / "a.json"
