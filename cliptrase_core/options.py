@@ -21,7 +21,7 @@ from cliptrase_core.presets import PRESETS, PositionResize
 
 DENOISE = ("cls", "dice", "none")
 TEMPLATES = ("simple7", "openai80")
-"""Names of template sets; `text.templates` contains the sentences."""
+"""Names of template sets; `text.encoder.TEMPLATES` contains the sentences."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_image
 from cliptrase_core.maps import given, made_when_asked, runs
-from cliptrase_core.version import VERSION
 
 if TYPE_CHECKING:
     from cliptrase_core.io.export import SavedFiles
@@ -315,7 +314,7 @@ class Segmentation:
         rule = ComponentRule(min_area, per_class)
         file, labels = file_name or self.name or "picture", record.foreground(self.class_names)
         picture = coco.Annotated(file, self.size, self.class_names, labels, record.objects(self, rule))
-        return coco.to_coco(picture, VERSION, polygons=polygons)
+        return coco.to_coco(picture, polygons=polygons)
 
     def to_polygons(self, *, min_area: int = MIN_AREA) -> dict[str, list[npt.NDArray[np.int32]]]:
         """Return the outlines of the connected components of each class that is present; the background has none.

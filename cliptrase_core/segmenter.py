@@ -48,7 +48,7 @@ class Segmenter:
 
         Args:
             loaded: open_clip model with its tokenizer; never changed, copied if it must be moved or cast.
-            precision: "fp32", "bf16", "fp16" or "auto".
+            precision: "fp32", "bf16", "fp16", "fp64" or "auto".
             device: torch device name; None leaves the model on its device.
 
         Raises:
@@ -86,7 +86,7 @@ class Segmenter:
             name: "nano" or an architecture of open_clip, such as "ViT-B-16".
             pretrained: open_clip's tag of the weights, or the path of a file; None uses OpenAI's weights.
             device: torch device name; None uses a GPU if there is one.
-            precision: "fp32", "bf16", "fp16" or "auto".
+            precision: "fp32", "bf16", "fp16", "fp64" or "auto".
 
         Raises:
             WeightsError: missing, damaged or mismatched weights.

@@ -58,6 +58,8 @@ def report() -> Iterator[str]:
     yield "methods:"
     for method in METHODS.values():
         yield f"  {method.name}: {method.title}, {method.source}, arXiv {method.arxiv}"
+        if method.quirk:
+            yield f"    {method.quirk}"
     yield f"command line would run: {os.environ.get('CLIPTRASE_MODEL') or loading.NANO}"
     yield f"page would start with: {_start_up()}"
 

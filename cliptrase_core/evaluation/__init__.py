@@ -1,5 +1,1 @@
-"""Benchmarks: read data sets, segment every picture, compute metrics, write a report.
-
-Imports go from left to right only: command -> run -> {distribution, ledger, batches, predictors, report, sheets} ->
-sources -> {settings, readers, layouts, numbers}.
-"""
+"""Benchmarks: read data sets, segment every picture, compute metrics, write a report."""

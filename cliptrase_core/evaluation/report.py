@@ -153,7 +153,7 @@ def by_loss(report: Report) -> list[Report]:
 
 
 def _class_rows(whole: ClassCounts, names: Sequence[str], rule: Rule, mean: float) -> list[Report]:
-    smooth = 0.01 if rule == "published" else 0.0
+    smooth = _SMOOTH if rule == "published" else 0.0
     iou, accuracy = 100 * whole.iou(smooth), 100 * whole.accuracy(smooth)
     # Classes included in the mean: see `figures`.
     counted = (whole.true + whole.given if rule == "mmseg" else whole.true) > 0

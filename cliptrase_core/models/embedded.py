@@ -28,21 +28,19 @@ ROWS = "token_rows"
 EMBEDDING = "token_embedding.weight"
 
 
-def is_available(folder: Path | None = None) -> bool:
+def is_available() -> bool:
     """Return whether the files of the embedded model's weights and configuration exist; reads none of them."""
-    folder = FOLDER if folder is None else folder
-    return all((folder / name).is_file() for name in ("config.json", *WEIGHTS))
+    return all((FOLDER / name).is_file() for name in ("config.json", *WEIGHTS))
 
 
-def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, Any], tuple[Path, ...]]:
+def read_nano() -> tuple[dict[str, Tensor], dict[str, Any], tuple[Path, ...]]:
     """Read the embedded model: (state dict in float32, configuration, paths of the two weight files).
 
     Raises:
         WeightsError: a file is missing or damaged.
     """
-    folder = FOLDER if folder is None else folder
-    weights = tuple(folder / name for name in WEIGHTS)
-    for file in (*weights, folder / "config.json"):
+    weights = tuple(FOLDER / name for name in WEIGHTS)
+    for file in (*weights, FOLDER / "config.json"):
         if not file.is_file():
             raise WeightsError(
                 explain(
@@ -55,8 +53,8 @@ def read_nano(folder: Path | None = None) -> tuple[dict[str, Tensor], dict[str, 
     for file in weights:
         check_file(file)
     try:
-        expect_whole(folder)
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        expect_whole(FOLDER)
+        config: dict[str, Any] = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
         packed = {name: value for file in weights for name, value in load_file(file).items()}
         return unpack(packed, config["text_cfg"]["vocab_size"]), config, weights
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, IndexError) as error:

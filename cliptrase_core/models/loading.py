@@ -84,8 +84,6 @@ class StartUp:
     Attributes:
         name: architecture to run now.
         pretrained: weights to run now.
-        wanted_name: requested architecture.
-        wanted_pretrained: requested weights.
         fetch: True if the requested model is downloaded while `name` runs.
         reason: reason for the choice of `name`.
         banner: message for the user; None if the requested model runs.
@@ -93,8 +91,6 @@ class StartUp:
 
     name: str
     pretrained: str | None
-    wanted_name: str
-    wanted_pretrained: str | None
     fetch: bool
     reason: Literal["on disk", "not asked for", "fetching", "hub silent", "offline"]
     banner: str | None
@@ -202,7 +198,7 @@ def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
     """
     name, pretrained = parse_model(requested or DEFAULT_MODEL)
     if is_on_disk(name, pretrained):
-        return StartUp(name, pretrained, name, pretrained, False, "on disk", None)
+        return StartUp(name, pretrained, False, "on disk", None)
     origin = _origin(name, pretrained)
     if isinstance(origin, Path):
         check_file(origin)  # raises an error with the cause
@@ -220,7 +216,7 @@ def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
         "offline": f"{what} is not on this computer, and HF_HUB_OFFLINE=1 forbids fetching it. "
         f"{nano} Unset HF_HUB_OFFLINE and start again, {by_file}",
     }[reason]
-    return StartUp(NANO, EMBEDDED, name, pretrained, reason == "fetching", reason, banner)
+    return StartUp(NANO, EMBEDDED, reason == "fetching", reason, banner)
 
 
 def _default_weights(name: str) -> str | None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.geometry import Size, nearest
+from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports, split
 from cliptrase_core.refine.report import (
     EVERYTHING,
@@ -109,7 +109,7 @@ class SamRefiner:
         def named() -> npt.NDArray[np.integer]:
             embedding = self._seen(working, step)
             masks = self.sam.everything(working, embedding, SETTINGS, lambda _, text: step(0.9, text))
-            return vote(coarse, masks)[0]
+            return vote(coarse, masks)
 
         voted = self._once((EVERYTHING, _digest(working), _digest(coarse)), named)
         # Enlarge only the changed pixels: elsewhere, the coarse labels have a higher resolution.
@@ -234,9 +234,8 @@ def _kept(keep: Collection[int], known: int) -> frozenset[int]:
     return frozenset(int(number) for number in keep)
 
 
-def _working_size(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, WORKING_SIDE / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+def _working_size(size: Size) -> Size:
+    return fitted(size, min(WORKING_SIDE, max(size)))
 
 
 def _shrunk(image: Pixels) -> Pixels:
@@ -263,9 +262,7 @@ SETTINGS = {
 """Arguments of `SamAutomaticMaskGenerator`: few points and low thresholds, as in other refinement by SAM on a CPU."""
 
 
-def vote(
-    labels: npt.NDArray[np.integer], masks: Sequence[npt.NDArray[np.bool_]]
-) -> tuple[npt.NDArray[np.integer], list[float]]:
+def vote(labels: npt.NDArray[np.integer], masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.integer]:
     """Give every mask its commonest coarse class; small masks are painted over large ones.
 
     Args:
@@ -273,16 +270,14 @@ def vote(
         masks: (H, W) bool each, in any order.
 
     Returns:
-        (H, W) new labels, and the share of each mask's commonest class, in the order of `masks`.
+        (H, W), new labels.
     """
     new = labels.copy()
-    shares = [0.0] * len(masks)
     areas = [int(mask.sum()) for mask in masks]
     for index in steps(sorted(range(len(masks)), key=lambda at: (-areas[at], at))):
         if not areas[index]:
             continue
         counts = np.bincount(labels[masks[index]])
-        shares[index] = float(counts.max() / areas[index])
-        if shares[index] >= MAJORITY:
+        if counts.max() >= MAJORITY * areas[index]:
             new[masks[index]] = counts.argmax()
-    return new, shares
+    return np.asarray(new)

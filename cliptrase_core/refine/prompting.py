@@ -136,9 +136,9 @@ def reports(
     """Return one report for each component, in pixels of labels of (H, W)."""
     lines = []
     down, across = (whole / small for whole, small in zip(size, answers.numbers.shape, strict=True))
-    for component in answers.components:
-        quality, agrees = float(answers.quality[component.number]), float(answers.agreement[component.number])
-        taken = component.number in accepted
+    for number, component in enumerate(answers.components):
+        quality, agrees = float(answers.quality[number]), float(answers.agreement[number])
+        taken = number in accepted
         left, top, right, bottom = component.box
         lines.append(
             ComponentReport(
@@ -217,7 +217,6 @@ class Component:
     """Connected component of a label map.
 
     Attributes:
-        number: value in the map of components.
         label: index of the class.
         box: (left, top, right, bottom) in pixels, right and bottom exclusive.
         mask: (bottom - top, right - left) bool.
@@ -225,7 +224,6 @@ class Component:
         certainty: mean confidence in [0, 1].
     """
 
-    number: int
     label: int
     box: tuple[int, int, int, int]
     mask: npt.NDArray[np.bool_]
@@ -269,7 +267,6 @@ def split(
             box = np.s_[top:bottom, left:right]
             found.append(
                 Component(
-                    number=-1,
                     label=int(labels[box][mask][0]),
                     box=(left, top, right, bottom),
                     mask=mask,
@@ -278,14 +275,10 @@ def split(
                 )
             )
     found.sort(key=lambda component: (-component.area, component.box, int(component.mask.argmax())))
-    numbered_components = []
     for number, component in enumerate(found):
         left, top, right, bottom = component.box
         components[top:bottom, left:right][component.mask] = number
-        numbered_components.append(
-            Component(number, component.label, component.box, component.mask, component.point, component.certainty)
-        )
-    return numbered_components, components
+    return found, components
 
 
 def _deepest(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -60,6 +60,7 @@ MODES = (PROMPTS, REGIONS, EVERYTHING)
 Pixels = npt.NDArray[np.uint8]
 Working = tuple[Segmentation, Pixels]
 """A result and its picture at a smaller size."""
+
 Step = Callable[[float, str], None]
 """Progress callback (share in [0, 1], text); an exception that it raises stops the work."""
 

@@ -17,13 +17,11 @@ from torch.nn import functional as F
 from cliptrase_core.cancel import check, holding
 from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.io.geometry import Size
+from cliptrase_core.refine.report import Step, quietly
 
 PATCH = 16
 SURE = 8.0
 """Largest logit of a mask prompt, as in the training of sam-nano. Outside the picture the logit is -SURE."""
-
-Step = Callable[[float, str], None]
-"""Progress callback (share in [0, 1], text); an exception that it raises stops the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ class Sam:
         self._lock = threading.Lock()  # one picture at a time: two would take twice the time and the memory
 
     @torch.inference_mode()
-    def embed(self, image: npt.NDArray[np.uint8], step: Step = lambda share, text: None) -> Embedding:
+    def embed(self, image: npt.NDArray[np.uint8], step: Step = quietly) -> Embedding:
         """Encode a picture, (H, W, 3); `step` is called before every block, so that it can stop the work."""
         size = int(image.shape[0]), int(image.shape[1])
         scale = self.side / max(size)
@@ -140,7 +138,7 @@ class Sam:
         image: npt.NDArray[np.uint8],
         seen: Embedding,
         settings: Mapping[str, float],
-        step: Step = lambda share, text: None,
+        step: Step = quietly,
     ) -> list[npt.NDArray[np.bool_]]:
         """Return all masks that a grid of points finds, (H, W) bool each.
 

@@ -6,7 +6,6 @@ somewhere in a strip are interpolated. Neither changes the result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -359,14 +358,9 @@ def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:
 def _mirror_pad(maps: Tensor, reach: int) -> Tensor:
     """Pad by mirroring at the edge, edge pixel included (d c b a | a b c d | d c b a)."""
     for dim in (1, 2):
-        indices = _mirrored(maps.shape[dim], reach)
-        maps = maps.index_select(dim, torch.tensor(indices, device=maps.device))
+        indices = np.pad(np.arange(maps.shape[dim]), reach, "symmetric")
+        maps = maps.index_select(dim, torch.from_numpy(indices).to(maps.device))
     return maps
-
-
-def _mirrored(length: int, reach: int) -> list[int]:
-    period: Iterator[int] = (i % (2 * length) for i in range(-reach, length + reach))
-    return [i if i < length else 2 * length - 1 - i for i in period]
 
 
 def word_logits(scale: float, cls: Tensor, patches: Tensor, text: Tensor, image_prior: bool) -> Tensor:

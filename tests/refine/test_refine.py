@@ -51,7 +51,7 @@ def answers_of(labels, masks, confidence=None, quality=0.9):
 
 
 def component_of(answers, label):
-    return next(component.number for component in answers.components if component.label == label)
+    return next(number for number, component in enumerate(answers.components) if component.label == label)
 
 
 # Components
@@ -115,11 +115,9 @@ def test_components_and_their_points_are_those_of_exact_distances(seed):
         found, count = ndimage.label(labels == label, structure=np.ones((3, 3)))
         expected += [found == index for index in range(1, count + 1) if (found == index).sum() >= 0.004 * labels.size]
     assert len(components) == len(expected) > 3
-    assert {(numbers == component.number).tobytes() for component in components} == {
-        mask.tobytes() for mask in expected
-    }
-    for component in components:
-        mask = numbers == component.number
+    masks = [numbers == number for number in range(len(components))]
+    assert {mask.tobytes() for mask in masks} == {mask.tobytes() for mask in expected}
+    for component, mask in zip(components, masks, strict=True):
         depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
         assert component.point == divmod(int(depth.argmax()), labels.shape[1])[::-1]
 
@@ -228,8 +226,7 @@ def test_masks_take_their_commonest_class_and_small_ones_lie_on_large_ones():
     big, small = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
     big[5:35, 5:35] = True  # 13 columns of class 0, 17 of class 1
     small[8:12, 8:12] = True  # all class 0
-    new, shares = vote(coarse, [small, big])
-    assert shares == pytest.approx([1.0, 17 / 30])
+    new = vote(coarse, [small, big])
     assert (new[big & ~small] == 1).all()
     assert (new[small] == 0).all()
     assert np.array_equal(new[~big], coarse[~big])
@@ -237,8 +234,7 @@ def test_masks_take_their_commonest_class_and_small_ones_lie_on_large_ones():
 
 def test_a_mask_without_a_majority_changes_nothing():
     coarse = np.arange(3, dtype=np.int32).repeat(10)[None].repeat(30, 0)
-    new, shares = vote(coarse, [np.ones((30, 30), bool), np.zeros((30, 30), bool)])
-    assert shares == pytest.approx([1 / 3, 0])
+    new = vote(coarse, [np.ones((30, 30), bool), np.zeros((30, 30), bool)])
     assert np.array_equal(new, coarse)
 
 

@@ -26,7 +26,7 @@ SPLITS = ("val", "validation", "valid", "test", "default", "trainval", "train")
 
 _BACKGROUND = {"background"}
 _NOT_COUNTED = {"void", "ignore", "ignored", "unlabelled", "unlabeled", "nodata", "dontcare"}
-_ALIASES = {"tvmonitor": "tv", "table": "diningtable", "pottedplant": "pottedplant"}
+_ALIASES = {"tvmonitor": "tv", "table": "diningtable"}
 """Class names that VOC, PASCAL Context and COCO spell in several ways."""
 _SHOWN = 3
 _DEEPEST = 6

@@ -29,6 +29,7 @@ from cliptrase_core.evaluation.readers.base import (
     key_of,
     picture_called,
 )
+from cliptrase_core.io.export.record import read_counts
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, expect_pixels
 from cliptrase_core.io.masks import read_colours
 
@@ -169,31 +170,13 @@ def _checked(drawn: Entry, counts: Any, pixels: int, path: Path) -> Any:
         if not all(type(run) is int and run >= 0 for run in counts) or sum(counts) != pixels:
             raise damaged(path, f"run lengths of {pixels} pixels", "others")
         return run_lengths.frPyObjects(dict(drawn), *drawn["size"])
-    runs = {"size": drawn["size"], "counts": counts.encode("ascii", "replace")}
-    if _length(runs["counts"]) != pixels:
+    try:
+        whole = sum(read_counts(counts)) == pixels
+    except ValueError:  # no run lengths, or letters that are not ASCII
+        whole = False
+    if not whole:
         raise damaged(path, f"run lengths of {pixels} pixels", "others")
-    return runs
-
-
-def _length(counts: bytes) -> int:
-    """Count the pixels of compressed run lengths (groups of five bits, runs after the third as differences).
-
-    Returns -1 if they are damaged.
-    """
-    runs: list[int] = []
-    value, shift = 0, 0
-    for byte in counts:
-        bits = byte - 48
-        if not 0 <= bits < 64 or shift > 60:
-            return -1
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value, shift = 0, 0
-    return sum(runs) if all(run >= 0 for run in runs) and not shift else -1
+    return {"size": drawn["size"], "counts": counts.encode("ascii")}
 
 
 def _first(root: Path, start: str, *whole: str) -> Path | None:

@@ -10,6 +10,7 @@ from typing import Any
 from cliptrase_core.io.export.components import Component, edges
 from cliptrase_core.io.files import MARK, seal
 from cliptrase_core.io.geometry import Size
+from cliptrase_core.version import VERSION
 
 FILE = "coco/annotations.json"
 """Path of a run's annotations, relative to the folder of its results."""
@@ -91,17 +92,16 @@ def categories(numbers: Numbers) -> list[dict[str, Any]]:
     return [{"id": number + 1, "name": name, "supercategory": ""} for name, number in numbers.of.items()]
 
 
-def info(version: str) -> dict[str, str]:
+def info() -> dict[str, str]:
     """Return COCO's description of a data set."""
-    return {"description": f"made by {MARK} {version}: components of zero-shot segmentations, not checked by a person"}
+    return {"description": f"made by {MARK} {VERSION}: components of zero-shot segmentations, not checked by a person"}
 
 
-def to_coco(picture: Annotated, version: str, *, polygons: bool = False) -> dict[str, Any]:
+def to_coco(picture: Annotated, *, polygons: bool = False) -> dict[str, Any]:
     """Return COCO's document of one picture.
 
     Args:
         picture: picture and its components.
-        version: version of this program.
         polygons: outlines, for tools that do not read run lengths. COCO's polygons have no holes: a cut of zero
             width joins each hole to the line, and `pycocotools` fills the polygon to the same pixels.
     """
@@ -109,7 +109,7 @@ def to_coco(picture: Annotated, version: str, *, polygons: bool = False) -> dict
     numbers.know(picture)
     found = list(entries(picture, 1, 1, numbers, polygons=polygons))
     return {
-        "info": info(version),
+        "info": info(),
         "licenses": [],
         "images": [image_entry(picture, 1)],
         "annotations": found,
@@ -117,9 +117,7 @@ def to_coco(picture: Annotated, version: str, *, polygons: bool = False) -> dict
     }
 
 
-def coco_text(
-    pictures: Iterable[Annotated], numbers: Numbers, version: str, *, polygons: bool = False
-) -> Iterator[bytes]:
+def coco_text(pictures: Iterable[Annotated], numbers: Numbers, *, polygons: bool = False) -> Iterator[bytes]:
     """Yield COCO's file of many pictures in chunks, with one picture in memory at a time; sealed, see `files.seal`."""
 
     def parts() -> Iterator[bytes]:
@@ -132,7 +130,7 @@ def coco_text(
                 yield (",\n" if count else "\n").encode() + _dumped(entry)
                 count += 1
         yield b'],\n"images": ' + _dumped(images) + b',\n"categories": ' + _dumped(categories(numbers))
-        yield b',\n"licenses": [],\n"info": ' + _dumped(info(version)) + b",\n"
+        yield b',\n"licenses": [],\n"info": ' + _dumped(info()) + b",\n"
 
     return seal(parts(), before=b'"made_by": "', after=b'"}')
 

@@ -19,7 +19,6 @@ from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_fo
 from cliptrase_core.io.files import expect_ours, free_stem, write_all
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.results import Segmentation
-from cliptrase_core.version import VERSION
 
 
 def export(
@@ -110,7 +109,7 @@ def gather(
         if "yolo" in formats:
             pictures = _noted(yolo.write_texts(place, pictures, Numbers()), without)
         if "coco" in formats:
-            write_all(place, {coco.FILE: coco.coco_text(pictures, Numbers(), VERSION, polygons=polygons)})
+            write_all(place, {coco.FILE: coco.coco_text(pictures, Numbers(), polygons=polygons)})
         else:
             deque(pictures, maxlen=0)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -56,7 +57,7 @@ def write_picture(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
         picture: ending and content of the picture's file.
     """
     name = f"images/{stem}{picture[0]}"
-    for other in sorted((folder / FOLDER / "images").glob(f"{_literal(stem)}.*")):
+    for other in sorted((folder / FOLDER / "images").glob(f"{glob.escape(stem)}.*")):
         if other.stem == stem and other.name != Path(name).name:  # from an earlier picture with another ending
             _expect_written(folder, [f"images/{other.name}"])
             other.unlink()
@@ -139,7 +140,3 @@ def _written(folder: Path) -> dict[str, set[str]]:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _literal(stem: str) -> str:
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in stem)
