@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import CliptraseError, memory_explained
+from cliptrase_core.errors import CliptraseError, memory_explained, one_line
 from cliptrase_core.evaluation.metrics import confusion_matrix
 from cliptrase_core.evaluation.predictions import Saver
 from cliptrase_core.evaluation.predictors import Outcome, Predictor
@@ -111,7 +111,7 @@ def _finished(entry: tuple[list[Future[Record]], float]) -> tuple[list[Record], 
 
 
 def _problem(job: Job, index: int, error: CliptraseError) -> Record:
-    return Record(job.source.keys[index], job.stamp(index), problem=" ".join(str(error).split()))
+    return Record(job.source.keys[index], job.stamp(index), problem=one_line(error))
 
 
 def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) -> Record:

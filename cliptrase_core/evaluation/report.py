@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.errors import one_line
 from cliptrase_core.evaluation.records import Header, Record
 from cliptrase_core.evaluation.run import Pace
 from cliptrase_core.io.files import MARK
@@ -208,7 +209,7 @@ def span(entry: Mapping[str, float | None], none: str = "no interval") -> str:
 
 
 def _one_line(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return one_line(value).replace("|", "\\|")
 
 
 Rule = Literal["published", "paper", "mmseg"]

@@ -24,7 +24,7 @@ from cliptrase_core.io.geometry import Size, fitted
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.results import Refined, Segmentation
 from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, MOST, SIGNED_TABLE
-from cliptrase_core.viz.names import readable
+from cliptrase_core.viz.names import shown_name
 from cliptrase_core.viz.overlay import blend, in_grey, lay_over
 from cliptrase_core.viz.palette import label_colours, legend, paint, region_colours
 
@@ -53,7 +53,6 @@ _MOST_SIDE = 2048
 """Longest side of an embedded picture in pixels."""
 _MOST_NAMES = 12
 """Most classes in the legend; the others are only counted."""
-_LONGEST_NAME = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,7 +289,8 @@ def _labels(axes: Axes, given: _Shown, *, coarse: bool = False) -> None:
         return
     rows = legend(result)
     swatches = [Swatch(facecolor=row.colour, edgecolor="0.3", linewidth=0.5) for row in rows[:_MOST_NAMES]]
-    texts = [f"{_word(row.name, row.index, given.font)}  {row.area:.0%}" for row in rows[:_MOST_NAMES]]
+    shown = [(shown_name(row.name, f"class {row.index}", given.font), row.area) for row in rows[:_MOST_NAMES]]
+    texts = [f"{name}  {area:.0%}" for name, area in shown]
     if len(rows) > _MOST_NAMES:
         swatches.append(Swatch(alpha=0))
         texts.append(f"and {len(rows) - _MOST_NAMES} more")
@@ -417,14 +417,6 @@ def _small(picture: Picture) -> Picture:
     """Shrink a large picture, so that a PDF does not take many megabytes."""
     size = _fit((picture.shape[0], picture.shape[1]))
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _word(name: str, index: int, font: str | None) -> str:
-    """Return the legend text of a class: its name, or its number if the font lacks a letter."""
-    line = " ".join(name.split())
-    if len(line) > _LONGEST_NAME:
-        line = line[: _LONGEST_NAME - 1].rstrip() + "…"
-    return line if line and readable(line, font) else f"class {index}"
 
 
 def _title(given: _Shown, chosen: Sequence[str], *, with_layer: bool = True) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, features
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, one_line
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.io.masks import connected_parts
 
@@ -104,12 +104,12 @@ def text_size(text: str, height: float, font: str | None = None) -> tuple[int, i
     return math.ceil(right - left), math.ceil(bottom - top)
 
 
-def shown_name(name: str, number: int, font: str | None = None) -> str:
-    """Return the text to draw for a name: on one line and shortened; its number if the font lacks a letter."""
-    line = " ".join(name.split())
+def shown_name(name: str, instead: object, font: str | None = None) -> str:
+    """Return the text to draw for a name: on one line and shortened; `instead` if the font lacks a letter."""
+    line = one_line(name)
     if len(line) > LONGEST:
         line = line[: LONGEST - 1].rstrip() + "…"
-    return line if line and readable(line, font) else str(number)
+    return line if line and readable(line, font) else str(instead)
 
 
 def readable(text: str, font: str | None = None) -> bool:
