@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cliptrase_core.cancel import cancellable
 from demo.cancelling import Tokens, limit_of
-from demo.visitors import Sessions, asked_at, files_in
+from demo.visitors import Sessions, asked_at, files_in, uploads_in
 
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "strict-origin-when-cross-origin"}
 
@@ -69,19 +69,18 @@ class GuardedBlocks(gr.Blocks):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Run an event; note the session of all files in its inputs and outputs."""
-        self._note(session_hash, request, inputs)
+        self._note(session_hash, request, uploads_in(inputs, _folder()))
         answer: dict[str, Any] = await super().process_api(
             block_fn, inputs, state, request, iterator, session_hash, *args, **kwargs
         )
-        self._note(session_hash, request, answer["data"])
+        self._note(session_hash, request, files_in(answer["data"], _folder()))
         return answer
 
-    def _note(self, session: str | None, request: Any, values: Any) -> None:
+    def _note(self, session: str | None, request: Any, files: Iterable[str]) -> None:
         holder: Any = getattr(self, "state_holder", None)
         if session is not None and isinstance(holder, Sessions):
             client = getattr(request, "client", None)
-            found = files_in(values, str(Path(get_upload_folder())))
-            holder.note(session, client.host if client else "", found)
+            holder.note(session, client.host if client else "", files)
 
     async def call_function(
         self,
@@ -174,6 +173,10 @@ def uploads(payload: Any) -> list[str]:
     """Return the paths of one upload or of several; raises the errors of `uploaded`."""
     found = map(uploaded, payload if isinstance(payload, list) else [payload])
     return [path for path in found if path is not None]
+
+
+def _folder() -> str:
+    return str(Path(get_upload_folder()))
 
 
 def _reader_of(block: Any) -> Callable[[Any], Any] | None:

@@ -37,6 +37,8 @@ MAX_OTHER = 1_000_000
 READ_TIMEOUT_S = 30.0
 """Maximum wait for the next part of a body, in seconds."""
 
+_PART = b"content-disposition"
+"""Header that every file of an upload has, in lower case; its parameter "filename" can be written in many ways."""
 _NAME = r"[A-Za-z0-9_]+"
 ROUTES = tuple(
     re.compile(pattern)
@@ -120,7 +122,7 @@ class Gate:
                 f"The host name {name!r} is not allowed. The operator of this page can add it to CLIPTRASE_HOSTS.",
             )
         origin = headers.get("origin")
-        if origin is not None and not is_allowed(urlsplit(origin).hostname or "", self._hosts):
+        if origin is not None and not is_allowed(host_of(origin), self._hosts):
             return 403, "Requests from other pages are not answered."
         known = any(route.fullmatch(path) for route in ROUTES) or (self._reload and RELOAD_ROUTE.fullmatch(path))
         return None if known else (404, "There is nothing here. GET /gradio_api/info lists the calls.")
@@ -140,7 +142,7 @@ class Gate:
 def allowed_hosts(environment: Mapping[str, str]) -> frozenset[str]:
     """Return the host names that the page answers to, in lower case; "." before a name includes all its subdomains."""
     names = {*LOOPBACK, *listed(environment.get("CLIPTRASE_HOSTS", ""))}
-    names.add(urlsplit(environment.get("GRADIO_ROOT_PATH", "")).hostname or "")
+    names.add(host_of(environment.get("GRADIO_ROOT_PATH", "")))
     names.add(environment.get("GRADIO_SERVER_NAME", "").strip().lower())
     if environment.get("SPACE_ID"):  # of Hugging Face: shown under its own name, and in a frame of the hub
         names |= {*listed(environment.get("SPACE_HOST", "")), ".hf.space", "huggingface.co"}
@@ -162,9 +164,14 @@ def is_allowed(name: str, hosts: Collection[str]) -> bool:
 
 def host_name(host: str) -> str:
     """Return the Host header without its port: "[::1]:7860" -> "::1"."""
+    return host_of(f"//{host}")
+
+
+def host_of(address: str) -> str:
+    """Return the host name of an address, or "" if it has none: "https://a.example:1/b" -> "a.example"."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
+        return urlsplit(address).hostname or ""
+    except ValueError:  # not an address, such as "http://[::1"
         return ""
 
 
@@ -198,6 +205,7 @@ class _Body:
     def __init__(self, receive: Receive, limit: int, files: int | None) -> None:
         self._receive, self._limit, self._files = receive, limit, files
         self._size = self._depth = self._parts = 0
+        self._end = b""  # of the last part; shorter than `_PART`, so that no header is counted twice
         self._escaped = -1  # position of the byte after a backslash
         self._quoted = self._ended = False
 
@@ -220,7 +228,9 @@ class _Body:
         if self._files is None:
             self._measure_depth(part)
             return
-        self._parts += part.count(b"filename=")
+        text = self._end + part.lower()
+        self._parts += text.count(_PART)
+        self._end = text[1 - len(_PART) :]
         if self._parts > self._files:
             raise _TooMuchError(413, f"Expected at most {self._files} files at once. Send the others later.")
 

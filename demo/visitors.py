@@ -6,6 +6,7 @@ push out the results of all others. It also notices that a reader has disconnect
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter
@@ -47,10 +48,16 @@ class Sessions(StateHolder):
         return sessions
 
     def note(self, session: str, address: str, files: Iterable[str] = ()) -> None:
-        """Record the address of a session, and files that it uploaded or was shown."""
+        """Record the address of a session, and files that it uploaded or was shown.
+
+        A session that was dropped while its event ran is not recorded: nothing would ever remove it again.
+        """
+        found = set(files)  # before the lock: the search may take a while
         with self.lock:
+            if session not in self.session_data:
+                return
             self._address[session] = group_of(address)
-            self._files.setdefault(session, set()).update(files)
+            self._files.setdefault(session, set()).update(found)
             self._forget_oldest(session)
 
     def update(self, session_id: str) -> None:
@@ -90,16 +97,36 @@ class Sessions(StateHolder):
 
 
 def files_in(value: Any, folder: str) -> Iterator[str]:
-    """Yield the paths below a folder, at any depth of a value that Gradio received or sends."""
+    """Yield the paths of files below a folder, at any depth of a value that Gradio sends.
+
+    Gradio sends later steps of an event as differences from the step before: there, a path may stand alone.
+    """
     if isinstance(value, str):
-        if value.startswith(folder) and "\0" not in value and ".." not in value:
+        if _is_file_below(value, folder):
             yield value
-    elif isinstance(value, dict):
-        for part in value.values():
+    else:
+        for part in _parts(value):
             yield from files_in(part, folder)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from files_in(part, folder)
+
+
+def uploads_in(value: Any, folder: str) -> Iterator[str]:
+    """Yield the paths of files below a folder that a request declares as files; in other fields, paths are words."""
+    path = value.get("path") if isinstance(value, dict) else None
+    if isinstance(path, str) and _is_file_below(path, folder):
+        yield path
+    for part in _parts(value):
+        yield from uploads_in(part, folder)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def _is_file_below(path: str, folder: str) -> bool:
+    """Return whether a path is the plain name of a file below a folder: "a//b" and "a/./b" would be further names."""
+    return path.startswith(folder + os.sep) and os.path.normpath(path) == path and os.path.isfile(path)
 
 
 class Departures:

@@ -105,6 +105,17 @@ def test_others_are_not_harmed_by_a_forged_path(server, visitor, tmp_path):
     victim.close()
 
 
+def test_the_words_of_another_visitor_claim_no_file(server, visitor, tmp_path):
+    victim = Visitor(server.address)
+    theirs = victim.upload(of_mine(tmp_path, 8))
+    assert victim.segment(picture=theirs, words="dog; road") is None
+    assert "tokens" in visitor.segment(picture=visitor.upload(of_mine(tmp_path, 9)), words=theirs["path"])
+    victim.do("delete-mine")
+    assert "stayed" not in victim.shown("mine")
+    assert theirs["path"] not in files_of(server)
+    victim.close()
+
+
 def test_the_page_says_where_pictures_lie_before_anybody_uploads_one(visitor):
     line = next(
         part["props"]["value"] for part in visitor.config["components"] if part["props"].get("elem_id") == "mine"

@@ -65,6 +65,7 @@ def ask(method: str, path: str, *, environment=None, **request) -> httpx.Respons
         ("sub.example.org", {"CLIPTRASE_HOSTS": ".example.org"}, True),
         ("notexample.org", {"CLIPTRASE_HOSTS": ".example.org"}, False),
         ("example.org", {"GRADIO_ROOT_PATH": "https://example.org/lab"}, True),
+        ("example.org", {"GRADIO_ROOT_PATH": "https://[example.org"}, False),
         ("mybox.lan:7860", {"GRADIO_SERVER_NAME": "mybox.lan"}, True),
         ("me-lab.hf.space", {"SPACE_ID": "me/lab", "SPACE_HOST": "me-lab.hf.space"}, True),
         ("me-lab.hf.space", {}, False),
@@ -77,7 +78,9 @@ def test_the_page_answers_to_its_own_names_only(host, environment, answered):
         assert "CLIPTRASE_HOSTS" in got.text
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost.evil.example", "null", "file://", "::"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://localhost.evil.example", "null", "file://", "::", "http://[::1"]
+)
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/upload", "/config"])
 def test_other_pages_are_not_answered(origin, path):
     assert ask("POST", path, headers={"Origin": origin}, content=b"{}").status_code == 403
@@ -169,6 +172,21 @@ def test_more_files_at_once_than_are_taken_are_refused():
     files = [("files", (f"{i}.png", b"\x89PNG\r\n\x1a\n")) for i in range(MAX_FILES + 1)]
     assert ask("POST", "/gradio_api/upload", files=files).status_code == 413
     assert ask("POST", "/gradio_api/upload", files=files[:-1]).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["filename", "FileName", "filename "])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_files_are_counted_however_the_upload_is_cut_and_written(name, size):
+    def upload(count: int) -> bytes:
+        head = '--x\r\nContent-Disposition: form-data; name="files"; {}="{}.png"\r\n\r\n\x89PNG\r\n'
+        return "".join(head.format(name, i) for i in range(count)).encode() + b"--x--\r\n"
+
+    async def stream(body: bytes):
+        for start in range(0, len(body), size):
+            yield body[start : start + size]
+
+    for count, status in ((MAX_FILES, 200), (MAX_FILES + 1, 413)):
+        assert ask("POST", "/gradio_api/upload", content=stream(upload(count))).status_code == status
 
 
 def encoded(kind: str) -> bytes:

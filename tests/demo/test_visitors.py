@@ -27,7 +27,7 @@ from demo.settings import EXAMPLES, TIME_LIMIT_S
 from demo.tabs.model import ModelHandlers
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import SegmentHandlers
-from demo.visitors import Sessions, files_in
+from demo.visitors import Sessions, files_in, uploads_in
 from tests.server import serving
 from tests.visitor import API, Visitor
 
@@ -329,12 +329,42 @@ def test_whose_address_counts_behind_a_proxy(peer, forwarded, proxies, expected)
     assert visitor_address(peer, forwarded, proxies) == expected
 
 
-def test_files_are_found_at_any_depth_and_only_below_the_folder():
+def test_a_tab_that_is_dropped_while_its_event_runs_leaves_no_trace(monkeypatch):
+    sessions = holding(20, 1, monkeypatch)
+    open_tab(sessions, "ann", "10.0.0.1")
+    sessions.note("ann", "10.0.0.1", ["/up/a.png"])
+    open_tab(sessions, "ann again", "10.0.0.1")
+    sessions.note("ann", "10.0.0.1", ["/up/a.png", "/up/made.png"])
+    sessions.note("ann again", "10.0.0.1", ["/up/a.png"])
+    assert list(sessions.session_data) == list(sessions._address) == ["ann again"]
+    assert sessions.give_back("ann again") == (["/up/a.png"], 0)
+    assert sessions.give_back("ann") == ([], 0)
+
+
+@pytest.fixture
+def uploads(tmp_path):
+    """Folder of uploads with two files, next to a folder whose name begins like its own."""
+    for name in ("up/a.png", "up/c", "up-other/x"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    return str(tmp_path / "up")
+
+
+def test_files_are_found_at_any_depth_and_only_below_the_folder(uploads):
     sent = [
-        {"path": "/up/a.png", "url": "http://x/file=/up/b"},
-        ["/up/c", {"x": ["/up/../etc/passwd", "/etc/x", 7, None]}],
+        {"path": f"{uploads}/a.png", "url": f"http://x/file={uploads}/c"},
+        [f"{uploads}/c", {"x": [f"{uploads}/../up/c", "/etc/passwd", 7, None]}],
     ]
-    assert list(files_in(sent, "/up")) == ["/up/a.png", "/up/c"]
+    assert list(files_in(sent, uploads)) == [f"{uploads}/a.png", f"{uploads}/c"]
+    assert list(uploads_in([*sent, {"value": [sent[0]]}], uploads)) == [f"{uploads}/a.png"] * 2
+
+
+@pytest.mark.parametrize("end", ["-other/x", "/nothing", "/", "//c", "/./c", "/c\0", "/" + "x" * 900_000])
+def test_what_only_looks_like_a_file_of_the_folder_is_not_recorded(uploads, end):
+    sent = [uploads + end, {"path": uploads + end}]
+    assert not list(files_in(sent, uploads))
+    assert not list(uploads_in(sent, uploads))
 
 
 # --- connections ---
