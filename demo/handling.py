@@ -29,7 +29,7 @@ from demo.errors import UserError, for_people
 from demo.html import percent
 from demo.jobs import Progress, watched
 from demo.service import SegmentRequest
-from demo.settings import SHORT_SIDES, TIME_LIMIT_S
+from demo.settings import PRESETS, SHORT_SIDES, TIME_LIMIT_S
 
 _log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ def read_request(
         return SegmentRequest(
             words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
             preset=preset,
-            short_side=None if side == AUTO else int(side),
+            short_side=None if side == AUTO or preset != PRESETS[0] else int(side),
             model=None if model is None else text("model", model),
             method=method,
             denoise=denoise,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -32,7 +32,7 @@ from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
-from demo.tabs.common import CHEAP, PRIVATE, QUIET, Shared, hidden_text
+from demo.tabs.common import CHEAP, LAST, PRIVATE, QUIET, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
 from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
 from demo.tabs.my_pictures import MyPicturesHandlers
@@ -78,30 +78,6 @@ def theme() -> gr.themes.Base:
 CSS = static("app.css") + static("phone.css")
 
 
-class GreetView(NamedTuple):
-    """New values by component name when the page opens."""
-
-    banner: Any
-    offer: Any
-    examples: Any
-    opening: Any
-    opening_words: Any
-    opening_example: Any
-    background: Any
-    background_words: Any
-    threshold: Any
-    method: Any
-    preset: Any
-    short_side: Any
-    templates: Any
-    image_prior: Any
-    everything_else: Any
-    skip_missing: Any
-    everything_else_chosen: Any
-    denoise: Any
-    automatic: Any
-
-
 class PageHandlers:
     """Handlers of the events of the whole page, one method per event; stores no data of visitors."""
 
@@ -110,8 +86,12 @@ class PageHandlers:
         self._service = service
 
     @plainly
-    def greet(self, request: gr.Request) -> GreetView:
-        """Fill the page when it opens: banner, examples, and the request in its address, or else the first example."""
+    def greet(self, request: gr.Request) -> dict[str, Any]:
+        """Fill the page when it opens: banner, examples, and the request in its address, or else the first example.
+
+        Returns:
+            New values by component name.
+        """
         self._service.start()
         found, head = read_examples(), head_view(self._service.status())
         query = dict(request.query_params) if request else {}
@@ -120,16 +100,16 @@ class PageHandlers:
         if "own" in query:  # words for the user's own picture, which the browser restores: they suit no example
             example = None
         words = query.get("words", "")[:MOST_WORDS] or (example.words if example else "")
-        return GreetView(
-            banner=head.banner,
-            offer=head.offer,
-            examples=[{"title": e.title, "alt": e.alt, "thumbnail": thumbnail(e.path)} for e in found],
-            opening=str(example.path) if example else None,
-            opening_words=words,
-            opening_example=example.name if example else "",
-            everything_else_chosen="yes" if "everything_else" in query else "",
-            **{**dict.fromkeys(PLAIN, gr.skip()), **settings_of(query)},
-        )
+        return {
+            "banner": head.banner,
+            "offer": head.offer,
+            "examples": [{"title": e.title, "alt": e.alt, "thumbnail": thumbnail(e.path)} for e in found],
+            "opening": str(example.path) if example else None,
+            "opening_words": words,
+            "opening_example": example.name if example else "",
+            "everything_else_chosen": "yes" if "everything_else" in query else "",
+            **_within_sliders(settings_of(query)),
+        }
 
     @plainly
     def tick(self, model: str | None) -> tuple[Any, ...]:
@@ -152,6 +132,15 @@ class PageHandlers:
         return str(example.path), example.words, example.name
 
 
+def _within_sliders(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings without eps and min_samples if they are automatic, or out of the range of their sliders."""
+    found = dict(settings)
+    for name, (low, high) in (("eps", clusters.EPS), ("min_samples", clusters.MIN_SAMPLES)):
+        if found.get("automatic", True) or not low <= found.get(name, low) <= high:
+            found.pop(name, None)
+    return found
+
+
 def _example_at(index: Any) -> Example:
     found = read_examples()
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(found):
@@ -172,10 +161,12 @@ STARTED = f"() => lab.started({json.dumps(WORKING)})"
 AGAIN = f"(token, status) => token ? lab.started({json.dumps(WORKING)}) : status"  # nothing runs without a result
 STOPPED = f"() => lab.halted({json.dumps(result.STOPPED)})"
 PICTURE = f"picture => lab.ended(picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)})"
-UNANSWERED = f"status => lab.unanswered(status, {json.dumps(result.failed('There is no new result. Try again.'))})"
+NO_ANSWER = result.failed("There is no new result. Try again, and with numbers in their ranges.")
+UNANSWERED = f"status => lab.unanswered(status, {json.dumps(NO_ANSWER)})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
 GONE = strip("note", "Your picture is not here any more.", "Upload it again; your words are in the field.")
 OPENED = f"(...values) => lab.opened({json.dumps(GONE)}, ...values)"
+REST = "(result, now) => result ? result.rest : now"
 REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
 
@@ -221,8 +212,7 @@ class Page:
     @property
     def remembered(self) -> list[Any]:
         """Fields of the address: example, words, settings of `PLAIN`, origin of everything_else; then the picture."""
-        places = {**vars(self.clusters), **vars(self.ask)}
-        settings = [places[name] for name in PLAIN]
+        settings = [self.settings[name] for name in PLAIN]
         return [self.ask.example, self.ask.words, *settings, self.ask.everything_else_chosen, self.ask.image]
 
 
@@ -353,14 +343,14 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
 
 
 def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None:
-    places = {
-        **vars(page.clusters),
-        **vars(page.ask),
-        "banner": page.head.banner,
-        "offer": page.head.offer,
-    }
-    a = page.ask
-    greeted = blocks.load(handlers.greet, None, [places[name] for name in GreetView._fields], **CHEAP)
+    a, names = page.ask, ("examples", "opening", "opening_words", "opening_example")
+    places = {**page.settings, **{name: getattr(a, name) for name in names}}
+    places |= {"banner": page.head.banner, "offer": page.head.offer}
+
+    def filled(request: gr.Request) -> dict[Any, Any]:
+        return {places[name]: value for name, value in handlers.greet(request).items()}
+
+    greeted = blocks.load(filled, None, [*places.values()], **CHEAP)
     opening, mine = [a.opening, a.opening_words, a.opening_example], [a.image, a.words]
     greeted.then(None, [*opening, *mine, a.status], [*mine, a.example, a.linked, a.status], js=OPENED, **PRIVATE)
     page.timer.tick(handlers.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
@@ -390,12 +380,12 @@ def _wire_segmenting(
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
     giving = [page.ask.examples.select, page.tour.take.click]
     gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
-    pressed = gr.on(pressing, **run)
+    pressed = gr.on(pressing, **run, **LAST)
     example = [page.ask.image, page.ask.words, page.ask.example]
-    picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP)
-    followed = picked.success(**run)
-    taken = page.tour.take.click(opening.take_over, None, example, **CHEAP)
-    toured = taken.success(**run)
+    picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP, **LAST)
+    followed = picked.success(**run, **LAST)
+    taken = page.tour.take.click(opening.take_over, None, example, **CHEAP, **LAST)
+    toured = taken.success(**run, **LAST)
     c, a = page.clusters, page.ask
     # First: the next listeners depend on it, and listeners of one event run in order, each to its end.
     a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
@@ -410,15 +400,16 @@ def _wire_segmenting(
         changing_it,
         spoken(handlers.resegment, *status_view),
         [page.shared.run, *inputs],
-        trigger_mode="always_last",
         **out,
+        **LAST,
     )
     making, back = [pressed, followed, toured, changed], [made for made, _ in brought]
     restoring = [changing.wire_restoring(event, page.result, page.shared, changes) for event in making]
     for event in (picked, taken, *making, *back):
         event.failure(None, a.status, a.status, js=UNANSWERED, **PRIVATE)
-    for event in (pressed, followed, toured, *back):
+    for event in (pressed, followed, *back):
         event.success(None, None, None, js="() => lab.showResult()", **PRIVATE)
+    toured.success(None, None, None, js="() => lab.showOpened()", **PRIVATE)  # the tour is far below
     _wire_after([*making, *back], page, opening, handlers)
     return [*making, *restoring, *(event for pair in brought for event in pair)]
 
@@ -427,6 +418,10 @@ def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: Se
     """Wire the steps after each event that makes a result."""
     for event in made:
         event.then(None, page.remembered, None, js=REMEMBER, **PRIVATE)
+        # The page guesses from the words whether everything else is a class; the server decides.
+        event.success(
+            None, [page.result.result, page.ask.everything_else], page.ask.everything_else, js=REST, **PRIVATE
+        )
         # The model may have changed meanwhile: show the model that made this result, or that runs next.
         event.success(opening.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
         for handler, place in ((handlers.absent, page.result.absent), (handlers.findings, page.result.findings)):
@@ -434,11 +429,12 @@ def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: Se
 
 
 def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> None:
-    """Wire the events that end a run: Stop, and a new picture."""
+    """Wire the events that end a run: Stop, and a new picture, also that of an example or of the tour."""
     page.ask.stop.click(None, None, page.ask.status, cancels=running, js=STOPPED, **PRIVATE)
     # New picture: a result of the previous one must not appear beside it. The cancelling is a separate listener and
     # the first: after `forget` it would wait for the server, and would cancel a Segment pressed in the meantime.
     page.shared.image.input(None, page.shared.image, page.ask.status, cancels=running, js=PICTURE, **PRIVATE)
     # Queued, not CHEAP: if late, it would remove the result of a Segment that was pressed after it.
     forgotten = result.result_outputs(page.result)
-    page.shared.image.input(handlers.forget, page.shared.image, forgotten, trigger_mode="always_last", **QUIET)
+    page.shared.image.input(handlers.forget, page.shared.image, forgotten, **LAST, **QUIET)
+    gr.on([page.ask.examples.select, page.tour.take.click], None, None, None, cancels=running, **PRIVATE)

@@ -31,7 +31,8 @@
       names.forEach((name, i) => {
         const now = values[i] === null || values[i] === undefined ? "" : String(values[i]);
         // Everything else depends on the words until the person sets it; then both values are stored.
-        const usual = name === "everything_else" ? !decided : now === plain[i];
+        const usual = name === "everything_else" ? !decided
+          : name === "eps" || name === "min_samples" ? values[names.indexOf("automatic")] : now === plain[i];
         if (now === "" || usual || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
       });
       if (own) address.searchParams.set("own", "yes"); else address.searchParams.delete("own");

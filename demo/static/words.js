@@ -5,6 +5,7 @@ const list = $(".list"), filter = $(".filter"), ticks = $(".ticks"), own = $(".o
 const KEY = "lab.vocabularies", MOST = 200, LONGEST_NAME = 80, LONGEST = 20000;
 const field = () => document.querySelector("#words textarea, #words input");
 const same = text => text.trim().toLowerCase();
+const first = words => same(words.split(",")[0]); // a class goes by the first of its synonyms
 let lists = [];
 
 // --- words in the field ---
@@ -45,7 +46,7 @@ function fill() {
 }
 
 function show() {
-  const now = new Set(typed().classes.map(same)), wanted = same(filter.value);
+  const now = new Set(typed().classes.map(first)), wanted = same(filter.value);
   for (const label of ticks.children) {
     label.firstChild.checked = now.has(same(label.firstChild.value));
     label.hidden = !label.textContent.toLowerCase().includes(wanted);
@@ -53,7 +54,7 @@ function show() {
 }
 
 ticks.addEventListener("change", ({ target }) => {
-  const { classes, tail } = typed(), others = classes.filter(one => same(one) !== same(target.value));
+  const { classes, tail } = typed(), others = classes.filter(one => first(one) !== first(target.value));
   ask(target.checked ? [...others, target.value] : others, tail);
 });
 list.addEventListener("change", fill);

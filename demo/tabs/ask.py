@@ -39,6 +39,13 @@ def _yes(text: str) -> bool | None:
     return {"true": True, "false": False}.get(text)
 
 
+def _plain(one: Option) -> str:
+    """Return the default of the control that `control` makes, as the browser writes it."""
+    if one.kind is bool and not one.unset:
+        return str(one.default).lower()
+    return AUTO if one.default is None else str(one.default)
+
+
 PLAIN: dict[str, str] = {
     "background": BACKGROUNDS[0],
     "background_words": "",
@@ -52,13 +59,19 @@ PLAIN: dict[str, str] = {
     "skip_missing": "false",
     "denoise": DENOISE[0],
     "automatic": "true",
+    "eps": "",
+    "min_samples": "",
+    **{one.name: _plain(one) for one in further_options()},
 }
-"""Default settings by component name, in the order of `Page.remembered`; an address omits the defaults."""
+"""Default settings by component name, in the order of `Page.remembered`; an address omits the defaults.
+
+eps and min_samples have none: they count only if `automatic` is "false".
+"""
 
 
 def _reader(one: Option) -> Read:
     if one.kind is bool:
-        return _yes
+        return _choice(AUTO, YES, NO) if one.unset else _yes
     return _choice(*([AUTO] if one.unset else []), *one.choices) if one.choices else _number
 
 
@@ -222,6 +235,9 @@ def wire(ask: Ask) -> None:
         ask.background,
         [ask.background_words, ask.threshold],
         **CHEAP,
+    )
+    ask.preset.change(  # the paper's presets have a size of their own
+        lambda preset: gr.Dropdown(interactive=preset == PRESETS[0]), ask.preset, ask.short_side, **CHEAP
     )
     rest, chosen = ask.everything_else, ask.everything_else_chosen
     # One class would fill the picture, so everything else becomes a class too, unless the user has decided.

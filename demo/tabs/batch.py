@@ -40,7 +40,7 @@ FILE = "batch-file"
 ARCHIVE = "cliptrase-batch.zip"
 MASKS = "masks"
 START = hint(
-    f"Up to {MAX_FILES} pictures, segmented by the words above, with the current model and settings. "
+    f"Up to {MAX_FILES} pictures, segmented by the words of this page, with the current model and settings. "
     "One that cannot be read does not stop the others."
 )
 GO, GO_ON = "Segment all", "Go on"

@@ -299,7 +299,7 @@ def wire(tab: ClustersTab, opened: gr.Tab, shared: Shared, handlers: ClustersHan
     shared.token.change(when_active, [shared.active, shared.run, shared.image], **quiet)
     clicked = [tab.before.select, tab.after.select]
     gr.on(clicked, handlers.click, [shared.run, shared.token, shared.image], **quiet)
-    tab.automatic.input(
+    tab.automatic.change(  # also if an address or a saved result changes it
         lambda automatic: (gr.Slider(interactive=not automatic), gr.Slider(interactive=not automatic)),
         tab.automatic,
         [tab.eps, tab.min_samples],

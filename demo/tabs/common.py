@@ -19,6 +19,9 @@ CHEAP: dict[str, Any] = {"queue": False, **UNSEEN, **PRIVATE}
 QUIET: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
 """Options of events that use a model, without Gradio's progress display."""
 
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}
+"""Option of events that come in quick succession: while one runs, the last of the others waits and none is lost."""
+
 
 @dataclass(frozen=True)
 class Shared:

@@ -98,7 +98,7 @@ def _template() -> str:
 
 
 _WAIT = (
-    '<p class="lens-wait">Segment a picture: its steps appear here, side by side. '
+    '<p class="lens-wait">The steps of a segmented picture appear here, side by side, soon after its result. '
     "(The lens needs JavaScript; everything else on the page does without it.)</p>"
 )
 _BAR = """

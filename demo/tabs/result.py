@@ -95,7 +95,8 @@ def one_class(view: SegmentView) -> str:
         return ""
     name = view.result.class_names[0]
     if len(name.split()) > 2 or (len(name.split()) == 2 and not rest):
-        return f"Taken as one class. Separate classes with commas: {', '.join(name.split()[:6])}."
+        several = [part for part in name.split() if part.lower() not in ("and", "or")]
+        return f"Taken as one class. Separate classes with commas: {', '.join(several[:6])}."
     return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
 
 
@@ -104,6 +105,7 @@ def drawn(view: SegmentView) -> dict[str, Any]:
     colours = core.viz.palette.label_colours(view.result)
     return {
         "alt": alt_text(view),
+        "rest": view.run.request.everything_else,
         "labels": labels_url(view.labels),
         "names": list(view.result.class_names),
         "colours": [[row.index, *colours[row.index].tolist()] for row in view.legend],
