@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from cliptrase_core.cancel import Cancelled
 from demo.changing import ChangeView, changed, made, places_of
 from demo.errors import UserError
 from demo.handling import (
@@ -143,7 +144,7 @@ class ReopenHandlers:
         what = saved.shown(run)
         try:
             view = yield from made(self._service, what, path)
-        except UserError as error:
+        except (UserError, Cancelled) as error:
             text = f"Words and settings are restored; the result has coarse boundaries and lacks your fixes. {error}"
             yield same(ChangeView)._replace(status=failed(text))
             return

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from cliptrase_core.cancel import Cancelled
 from demo.changing import ChangeView, changed, made, places_of
 from demo.errors import UserError
 from demo.handling import plainly, same, whole
@@ -60,7 +61,7 @@ class ReviewHandlers:
         name, what = wanted
         try:
             view = yield from made(self._service, what, path)
-        except UserError as error:
+        except (UserError, Cancelled) as error:
             yield same(ChangeView)._replace(status=failed(f"The result is coarse. {error}"))
             return
         yield changed(view, what, opened_status(name, view))

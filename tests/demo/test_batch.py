@@ -169,6 +169,16 @@ def test_a_finished_picture_is_shown_as_the_batch_made_it(service, handlers, hom
     assert list(reviewing.refine(None, None, shown["wanted"])) == [same(ChangeView)], "another picture came meanwhile"
 
 
+def test_a_review_that_takes_too_long_says_so(service, handlers, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch, "edges"))[-1].batch
+    reviewing = ReviewHandlers(service, SegmentHandlers(service))
+    shown = reviewing.open(batch, Click(0))
+    service.forget([shown["image"]])
+    with cancellable(CancelToken(0.0)):
+        *_, last = reviewing.refine(shown["run"], shown["image"], shown["wanted"])
+    assert "The result is coarse. The time limit is over." in last.status
+
+
 @pytest.mark.parametrize("index", [2, 9, -1, "1", None, [0], 1.5, float("nan")])
 def test_what_is_not_done_is_not_shown(service, home, five, index):
     batch = prepared(added(Batch(str(home / "out")), five, 20)[0], REQUEST)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cliptrase_core.cancel import CancelToken, cancellable
 from demo import reopen
 from demo.errors import UserError
 from demo.handling import further_options, read_request
@@ -144,6 +145,16 @@ def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, ph
     assert "1 fix" in view.status
     assert "The result is the saved one." in view.status
     assert view.result["kind"] == "refined"
+
+
+def test_the_time_limit_is_said_in_place_of_opening(service, handlers, downloaded, photo):
+    run = service.segment(photo, SegmentRequest(WORDS)).run
+    values = handlers.open(downloaded(refinement=Refinement(run, "edges", "regions")), None, None)
+    service.forget([photo])
+    with cancellable(CancelToken(0.0)):
+        *_, view = handlers.change(values["run"], values["image"], values["saved"])
+    assert "the result has coarse boundaries" in view.status
+    assert "The time limit is over." in view.status
 
 
 def test_masks_that_were_taken_by_hand_come_back(service, handlers, downloaded, photo):
