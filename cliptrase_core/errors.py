@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from errno import ENOMEM
 
 
 class CliptraseError(Exception):
@@ -41,13 +42,16 @@ def memory_explained(what: str) -> Iterator[None]:
     """Turn an out-of-memory error into an InputError about `what`, so that one picture does not end a run."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        # torch has its own exception for GPUs only; on a CPU only the text shows the cause.
-        if not isinstance(error, MemoryError) and not any(mark in str(error) for mark in _NO_MEMORY):
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not out_of_memory(error):
             raise
         expected, got = "one that the memory of this computer holds", "a larger one"
         remedy = "Make the picture smaller, or give a smaller --short-side."
         raise InputError(explain(what, expected=expected, got=got, remedy=remedy)) from error
 
 
-_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an allocation failed: numpy and a full GPU raise special classes, torch on the CPU only a text."""
+    text = str(error).lower()
+    marks = ("out of memory", "allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM or any(s in text for s in marks)

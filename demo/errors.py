@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import ENOMEM
 
 from demo import core
 
@@ -21,16 +20,9 @@ def for_people() -> Iterator[None]:
     except core.errors.CliptraseError as error:
         raise UserError(str(error)) from error
     except (MemoryError, RuntimeError, OSError) as error:
-        if not out_of_memory(error):
+        if not core.errors.out_of_memory(error):
             raise
         raise UserError(
             "This machine does not have enough memory for this size. Choose a smaller short side under Settings, "
             "for instance 224."
         ) from error
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an allocation failed: numpy and a full GPU raise special classes, torch on the CPU only a text."""
-    text = str(error).lower()
-    marks = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM or any(s in text for s in marks)

@@ -15,7 +15,7 @@ import numpy as np
 
 from demo import core, zerogpu
 from demo.cache import LRUCache
-from demo.errors import UserError, for_people, out_of_memory
+from demo.errors import UserError, for_people
 from demo.examples import FIRST, read_examples
 from demo.html import percent
 from demo.model_facts import NANO, ModelFacts, facts_of, key_of, model_bytes, read_key, real_model, weighed
@@ -325,6 +325,6 @@ def _reason(error: Exception) -> str:
         return "A library is missing or broken; the server's log says which."
     if isinstance(error, (UserError, core.errors.CliptraseError)):
         return str(error)
-    if out_of_memory(error):
+    if core.errors.out_of_memory(error):
         return "This machine does not have enough memory for it."
     return "It failed; the server's log has the details."

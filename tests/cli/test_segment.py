@@ -307,6 +307,7 @@ NO_ROOM = {
     "torch on a CPU": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
     "torch on Windows": RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried 9 bytes"),
     "torch on a GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    "the system": OSError(12, "Cannot allocate memory"),
     "torch on Apple's": RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
 }
 

@@ -469,6 +469,7 @@ def test_a_chosen_model_makes_the_result(fake_hub, photo):
             "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you ..."
         ),
         RuntimeError("[enforce fail] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("Unable to allocate memory for the weights"),
         OSError(12, "Cannot allocate memory"),
     ],
     ids=lambda failure: type(failure).__name__,
