@@ -25,12 +25,17 @@ def expect_memory(what: str, frame: Frame) -> None:
     """
     (height, width), (h, w), left = frame.labels, frame.grid, available()
     pixels, patches = height * width, h * w
-    needed = PIXEL_BYTES * pixels + PATCH_BYTES * patches + PAIR_BYTES * patches**2
+    needed = PIXEL_BYTES * pixels + bytes_of_patches(patches)
     if left is not None and needed > left:
         expected = f"one that fits the {left / 1e9:.1f} GB of available memory"
         got = f"{height} x {width} in {patches} patches, for about {needed / 1e9:.1f} GB"
         remedy = "Make it smaller, give a smaller --short-side, or close other programs."
         raise InputError(explain(what, expected=expected, got=got, remedy=remedy))
+
+
+def bytes_of_patches(patches: int) -> int:
+    """Return the peak memory of a number of patches in bytes, without that of pixels."""
+    return PATCH_BYTES * patches + PAIR_BYTES * patches**2
 
 
 def available() -> int | None:

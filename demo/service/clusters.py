@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cliptrase_core import ClusterSettings, Segmenter
 
 Ids = npt.NDArray[np.int64]
-NOISE = -1
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def clusterings(service: Service, view: SegmentView, path: str | None) -> tuple[
             entry.encoding, eps=run.request.eps, min_samples=run.request.min_samples, denoise="none"
         )
     after = view.result.patch_clusters
-    before = np.append(partners(bare, after), NOISE)[bare]  # the last entry keeps -1 (noise) as -1
+    before = np.append(partners(bare, after), core.results.NOISE)[bare]  # the last entry keeps -1 (noise) as -1
     return before.reshape(run.key.grid), after.reshape(run.key.grid)
 
 
@@ -132,13 +131,14 @@ def partners(before: Ids, after: Ids) -> Ids:
     count, others = int(before.max()) + 1, int(after.max()) + 1
     both = (before >= 0) & (after >= 0)
     shared = np.bincount(before[both] * others + after[both], minlength=count * others)
-    found, taken = np.full(count, NOISE, dtype=np.int64), set()
+    none = core.results.NOISE
+    found, taken = np.full(count, none, dtype=np.int64), set()
     for pair in np.argsort(-shared, kind="stable"):
         first, second = divmod(int(pair), others)
-        if shared[pair] and found[first] == NOISE and second not in taken:
+        if shared[pair] and found[first] == none and second not in taken:
             found[first] = second
             taken.add(second)
-    alone = found == NOISE
+    alone = found == none
     found[alone] = others + np.arange(alone.sum())
     return found
 

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from cliptrase_core.io.geometry import Frame, Size
 
 
-PAIR_BYTES, PATCH_BYTES = 18, 100_000
-"""Peak memory in bytes of each pair of patches and of each patch: 5 GB were measured at 16,384 patches."""
-
 MOST_SENTENCES = 40_000
 """Maximum number of words times prompt templates of one request."""
 
@@ -124,12 +121,10 @@ def _patches(segmenter: Segmenter, size: Size, preset: str, short_side: int | No
 
 
 def _fits(patches: int, left: int | None) -> bool:
-    needed = PAIR_BYTES * patches**2 + PATCH_BYTES * patches
-    return patches <= MOST_PATCHES and (left is None or needed <= left)
+    return patches <= MOST_PATCHES and (left is None or core.io.memory.bytes_of_patches(patches) <= left)
 
 
 Result = TypeVar("Result", bound="Segmentation")
-FAST = 1
 MAPS = ("labels", "regions", "confidence")
 
 
@@ -152,7 +147,8 @@ class Squeezed:
         """Compress a map (H, W) in the smallest sufficient unsigned type."""
         most = int(values.max())
         kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
-        return cls(zlib.compress(np.ascontiguousarray(values, kind).data, FAST), kind, values.shape)
+        content = np.ascontiguousarray(values, kind).data
+        return cls(zlib.compress(content, core.io.export.npz.FAST), kind, values.shape)
 
     def values(self) -> npt.NDArray[np.int32]:
         """Return the original map."""
