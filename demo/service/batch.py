@@ -16,9 +16,10 @@ from demo import core
 from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
 from demo.html import percent
+from demo.jobs import Progress
 from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
-from demo.service.refine import Refinement, Step, mode_of, quietly
+from demo.service.refine import Refinement, mode_of, quietly
 from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
@@ -159,7 +160,7 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
     return replace(batch, items=items, request=request)
 
 
-def segmented(service: Service, batch: Batch, index: int, step: Step = quietly) -> Item:
+def segmented(service: Service, batch: Batch, index: int, step: Progress = quietly) -> Item:
     """Segment one picture and write its files to the folder of the queue.
 
     Args:

@@ -15,10 +15,11 @@ from cliptrase_core.io.allocator import return_free
 from cliptrase_core.options import arguments_of
 from demo import core
 from demo.errors import UserError, for_people
+from demo.jobs import Progress
 from demo.service.lens import NUMBERS as COLUMNS
 from demo.service.lens import patch_numbers
 from demo.service.pictures import expect_same
-from demo.service.refine import NO_MODEL, Step, quietly
+from demo.service.refine import NO_MODEL, quietly
 from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
@@ -71,7 +72,7 @@ def formats_of(choice: str) -> tuple[str, ...]:
 
 
 def bundle(
-    service: Service, shown: Run | Shown, path: str | None, step: Step = quietly, *, choice: str = USUAL
+    service: Service, shown: Run | Shown, path: str | None, step: Progress = quietly, *, choice: str = USUAL
 ) -> tuple[str, bytes]:
     """Pack the displayed result into an archive, in the picture's own size.
 

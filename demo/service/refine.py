@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from demo import core
 from demo.errors import UserError, for_people
+from demo.jobs import Progress
 from demo.service.segmentation import Run, SegmentView
 from demo.settings import REFINE_MODES, REFINERS
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from cliptrase_core import Refined, Segmentation
     from demo.drawing import Picture
 
-Step = Callable[[float, str], None]
 NO_MODEL = "edges"
 MEGABYTES = {name: megabytes for name, megabytes, _ in REFINERS}
 WORKING_BYTES = 4_000_000_000
@@ -90,7 +89,7 @@ def expect_available(name: str) -> None:
         )
 
 
-def fetch(name: str, step: Step) -> None:
+def fetch(name: str, step: Progress) -> None:
     """Download the weights of one of Meta's models to this machine; the next run loads them.
 
     Args:
@@ -113,7 +112,7 @@ def make_refined(
     request: Refinement,
     *,
     device: str,
-    step: Step = quietly,
+    step: Progress = quietly,
     shown: tuple[Segmentation, Picture] | None = None,
 ) -> Refined:
     """Refine one result.

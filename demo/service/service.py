@@ -16,6 +16,7 @@ from cliptrase_core.io.allocator import return_large_blocks
 from demo import core, drawing
 from demo.cache import LRUCache
 from demo.errors import UserError, for_people
+from demo.jobs import Progress
 from demo.models import ModelRegistry, Status
 from demo.service.patch_attention import Matrix, PatchAttention, make_matrix, make_patch_attention
 from demo.service.pictures import (
@@ -31,7 +32,7 @@ from demo.service.pictures import (
     expect_same,
     labelled_pixels,
 )
-from demo.service.refine import RefinedView, Refinement, Step, make_refined, quietly
+from demo.service.refine import RefinedView, Refinement, make_refined, quietly
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.shown import Shown
 from demo.settings import (
@@ -148,7 +149,9 @@ class Service:
         with for_people():
             return segmenter, self._pictures.again(segmenter, run.key, path)
 
-    def refine(self, request: Refinement, path: str | None, step: Step = quietly, *, full: bool = False) -> RefinedView:
+    def refine(
+        self, request: Refinement, path: str | None, step: Progress = quietly, *, full: bool = False
+    ) -> RefinedView:
         """Refine the boundaries of a result; the picture is not encoded again.
 
         Args:
@@ -181,7 +184,7 @@ class Service:
             )
 
     def shown(
-        self, what: Shown, path: str | None, step: Step = quietly, *, full: bool = False
+        self, what: Shown, path: str | None, step: Progress = quietly, *, full: bool = False
     ) -> tuple[SegmentView, drawing.Picture]:
         """Return the displayed result, and the picture in the frame of its labels; otherwise as `refine`."""
         segmenter, entry = self.encoded(what.run, path)
