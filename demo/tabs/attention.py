@@ -12,7 +12,7 @@ import numpy as np
 from demo import core, drawing
 from demo.answers import sentence
 from demo.drawing import Range, difference_map, heat_map, matrix_picture, own_range
-from demo.handling import inside, one_of, plainly, point_of, whole
+from demo.handling import inside, one_of, plainly, point_of, same, whole
 from demo.html import percent
 from demo.service import Matrix, PatchAttention, Run, Service
 from demo.service.lens import telling_patch
@@ -200,7 +200,7 @@ class AttentionHandlers:
         if run is None:
             return _empty(patch_facts=EMPTY_PATCH, row=0, column=0)
         if inspected == run.key:
-            return _unchanged()
+            return same(AttentionView)
         (h, w), layer = run.key.grid, max(1, run.key.layers - 1)
         row, column = divmod(telling_patch(self._service, run, path), w)
         heads = [("mean of all heads", ALL_HEADS), *((f"head {head}", head) for head in range(1, run.key.heads + 1))]
@@ -215,7 +215,7 @@ class AttentionHandlers:
     def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData, *fields: Any) -> AttentionView:
         """Handle a click on the picture; ignore a click on a picture that is no longer shown."""
         if run is None or token != run.token:
-            return _unchanged()
+            return same(AttentionView)
         side, (h, w) = drawing.cell_side(run.key.grid), run.key.grid
         x, y = inside(*point_of(event), (h * side, w * side))
         return self._show(run, path, *self._service.patch_at(run.key, x, y), *fields)
@@ -224,7 +224,7 @@ class AttentionHandlers:
     def step(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> AttentionView:
         """Handle a change of row, column or another control: the same as a click, without a mouse."""
         if run is None:
-            return _unchanged()
+            return same(AttentionView)
         return self._show(run, path, whole("row", row), whole("column", column), *fields)
 
     @plainly
@@ -233,7 +233,7 @@ class AttentionHandlers:
     ) -> AttentionView:
         """Handle an arrow button: show the neighbouring patch, or the same one at the picture's edge."""
         if run is None:
-            return _unchanged()
+            return same(AttentionView)
         place = (whole("row", row) + by[0], whole("column", column) + by[1])
         row, column = (min(max(0, at), side - 1) for at, side in zip(place, run.key.grid, strict=True))
         return self._show(run, path, row, column, *fields)
@@ -310,10 +310,6 @@ def _values(attention: PatchAttention | Matrix, scale: str) -> tuple[np.ndarray,
     """Return the maps to draw: on a common scale the affinity is a share too, on its own scale the cosine."""
     before, after, share = attention.even
     return before, after, share if scale == SAME_SCALE else attention.affinity
-
-
-def _unchanged() -> AttentionView:
-    return AttentionView(*(gr.skip() for _ in AttentionView._fields))
 
 
 def _empty(**values: Any) -> AttentionView:
@@ -443,7 +439,7 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHand
 
     def when_active(active: str, *fields: Any) -> Any:
         """Handle a new result: update the view only if this tab is open."""
-        return handlers.refresh(*fields) if active == NAME else AttentionView(*(gr.skip() for _ in out))
+        return handlers.refresh(*fields) if active == NAME else same(AttentionView)
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.patches], **ONE_AT_A_TIME, **PRIVATE}
     fields = [shared.run, tab.inspected, shared.image, tab.direction, tab.subject, tab.scale]

@@ -11,7 +11,7 @@ import gradio as gr
 from demo import core, drawing
 from demo.drawing import region_map
 from demo.errors import UserError
-from demo.handling import inside, plainly, point_of, save_picture, whole
+from demo.handling import inside, plainly, point_of, same, save_picture, whole
 from demo.html import hint, percent, sort_head, swatch, word
 from demo.service import Run, Service
 from demo.service.clusters import Clusters, Ids, RegionVote, clusters_of
@@ -176,7 +176,7 @@ class ClustersHandlers:
     def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> ClustersView:
         """Handle a click on a patch of either map; ignore a click on a result that is no longer shown."""
         if run is None or token != run.token:
-            return ClustersView(*(gr.skip() for _ in ClustersView._fields))
+            return same(ClustersView)
         side, (h, w) = drawing.cell_side(run.key.grid), run.key.grid
         patch = self._service.patch_at(run.key, *inside(*point_of(event), (h * side, w * side)))
         found = clusters_of(self._service, run, path)
@@ -186,7 +186,7 @@ class ClustersHandlers:
     def pick(self, run: Run | None, path: str | None, region: Any) -> ClustersView:
         """Handle the choice of a region by number: the same as a click, without a mouse."""
         if run is None or region is None:
-            return ClustersView(*(gr.skip() for _ in ClustersView._fields))
+            return same(ClustersView)
         found, chosen = clusters_of(self._service, run, path), whole("region", region)
         if not 0 <= chosen < len(found.votes):
             raise UserError(f"region: expected 0 to {len(found.votes) - 1}, got {chosen}. Pick one of the list.")
@@ -292,7 +292,7 @@ def wire(tab: ClustersTab, opened: gr.Tab, shared: Shared, handlers: ClustersHan
 
     def when_active(active: str, run: Any, path: str | None) -> Any:
         """Handle a new result: update the view only if this tab is open."""
-        return handlers.refresh(run, path) if active == NAME else ClustersView(*(gr.skip() for _ in out))
+        return handlers.refresh(run, path) if active == NAME else same(ClustersView)
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}
     opened.select(handlers.refresh, [shared.run, shared.image], **quiet)

@@ -16,7 +16,7 @@ import numpy as np
 from demo import core, drawing
 from demo.drawing import marked
 from demo.errors import UserError
-from demo.handling import plainly, text
+from demo.handling import plainly, same, text
 from demo.html import hint, percent, seconds, strip, swatch, word, working
 from demo.service import Run, SegmentView, Service
 from demo.service.compare import (
@@ -210,7 +210,6 @@ class StoppedView(NamedTuple):
     gallery: Any
 
 
-SAME = StoppedView(gr.skip(), gr.skip())
 NO_PAIR = PairView("", None, "", None, "", "", "", None)
 
 
@@ -229,7 +228,7 @@ class CompareHandlers:
         mine = run.request
         found = variants(mine, other_words=text("other words", other_words))
         comparison = Comparison(run, with_own(mine, found))
-        unchanged = CompareView(*(gr.skip() for _ in CompareView._fields))
+        unchanged = same(CompareView)
         hidden = gr.Column(visible=False)
         colours, small = _palette(comparison), _small(self._service.again(run, path).shown)
         pairs: Pairs = []
@@ -305,7 +304,7 @@ class CompareHandlers:
     def stopped(self, news: Any) -> StoppedView:
         """Handle Stop or a new picture: show a message only if a comparison was running."""
         ran = "busy" in text("news", news)
-        return StoppedView(STOPPED, gr.Gallery(None, visible=False)) if ran else SAME
+        return StoppedView(STOPPED, gr.Gallery(None, visible=False)) if ran else same(StoppedView)
 
     def _scored(
         self,
@@ -359,8 +358,8 @@ def _gallery(painted: list[tuple[drawing.Picture, str]]) -> Any:
 
 
 def _small(picture: drawing.Picture) -> drawing.Picture:
-    scale = min(1.0, THUMBNAIL / max(picture.shape[:2]))
-    return drawing.view(picture, (max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))))
+    size = picture.shape[:2]
+    return drawing.view(picture, core.io.geometry.fitted(size, min(THUMBNAIL, max(size))))
 
 
 NAME = "compare"

@@ -11,7 +11,7 @@ import gradio as gr
 from demo.cancelling import takes_its_time
 from demo.drawing import model_pixels
 from demo.errors import UserError
-from demo.handling import AUTO, followed, one_of, plainly
+from demo.handling import AUTO, followed, one_of, plainly, same
 from demo.html import hint, percent, sheet, strip, working
 from demo.model_facts import NANO, ModelFacts, Offered, offered
 from demo.models import Status
@@ -190,7 +190,7 @@ class ModelHandlers:
         """Handle the choice of another model: yield the loading progress, then the visitor's new model."""
         if not isinstance(request, str) or not request.strip():
             raise UserError("model: expected a name, got nothing. Pick one, or type one such as ViT-B-16:openai.")
-        unchanged = LoadView(*(gr.skip() for _ in LoadView._fields))
+        unchanged = same(LoadView)
         try:
             key = yield from followed(
                 lambda progress: self._holder.load(request, progress),
@@ -353,7 +353,7 @@ def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], han
 
     def when_active(active: str, *fields: Any) -> Any:
         """Handle a change: update the view only if this tab is open."""
-        return handlers.show_input(*fields) if active == NAME else InputView(gr.skip(), gr.skip())
+        return handlers.show_input(*fields) if active == NAME else same(InputView)
 
     opened.select(handlers.refresh, tab.model, outputs(tab, FactsView), **UNSEEN, **PRIVATE)
     opened.select(handlers.show_input, seen, **out)

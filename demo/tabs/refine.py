@@ -14,7 +14,7 @@ from demo import core
 from demo.cancelling import takes_its_time
 from demo.drawing import boundaries, outlined
 from demo.errors import UserError
-from demo.handling import DownloadView, downloaded, followed, one_of, plainly, text, whole
+from demo.handling import DownloadView, downloaded, followed, one_of, plainly, same, text, whole
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
 from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, fetch, is_available, mode_of
@@ -209,7 +209,6 @@ class BetterView(NamedTuple):
     refinement: Any
 
 
-SAME = BetterView(*(gr.skip() for _ in BetterView._fields))
 NOTHING = BetterView(None, "", None, "", "", None)
 
 
@@ -275,7 +274,7 @@ class RefineHandlers:
     def choose(self, refinement: Refinement | None, token: str, path: str | None, components: Any) -> BetterView:
         """Handle a change of the ticked components: merge again; events of an older result are ignored."""
         if refinement is None or token != refinement.token:
-            return SAME
+            return same(BetterView)
         if not isinstance(components, list):
             raise UserError("components: expected a list of numbers, got something else. Tick those to be used.")
         keep = tuple(sorted({whole("component", component, 0) for component in components}))
