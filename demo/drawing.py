@@ -98,7 +98,7 @@ def model_pixels(pixels: Picture, patch: Size) -> Picture:
         (H*k, W*k, 3), k the largest factor that keeps the long side within `INSPECT_SIDE`, at least 1.
     """
     times = max(1, INSPECT_SIDE // max(pixels.shape[:2]))
-    out = core.viz.heatmap.enlarge(pixels, (pixels.shape[0] * times, pixels.shape[1] * times))
+    out = core.io.geometry.nearest(pixels, (pixels.shape[0] * times, pixels.shape[1] * times))
     return with_lines(out, patch[0] * times, patch[1] * times)
 
 
@@ -146,7 +146,7 @@ def difference_map(
 def matrix_picture(colours: Picture) -> Picture:
     """Return the colours of a matrix enlarged for display, each entry a square of whole pixels."""
     side = max(1, INSPECT_SIDE // len(colours))
-    return core.viz.heatmap.enlarge(colours, (colours.shape[0] * side, colours.shape[1] * side))
+    return core.io.geometry.nearest(colours, (colours.shape[0] * side, colours.shape[1] * side))
 
 
 def own_range(values: npt.NDArray[np.floating], patch: Cell | None) -> Range:

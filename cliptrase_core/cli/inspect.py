@@ -14,11 +14,12 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps
 from cliptrase_core.io import export
 from cliptrase_core.io.files import MARK, expect_ours, marked_png
+from cliptrase_core.io.geometry import nearest
 from cliptrase_core.io.image import read_image
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.segmenter import Segmenter
 from cliptrase_core.viz.figure import figure
-from cliptrase_core.viz.heatmap import enlarge, heat_colours, heat_range, mark_patch
+from cliptrase_core.viz.heatmap import heat_colours, heat_range, mark_patch
 
 FIGURE_DPI = 200
 
@@ -94,4 +95,4 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
 
 
 def _heat(values: np.ndarray, seen: np.ndarray, patch: tuple[int, int]) -> np.ndarray:
-    return enlarge(heat_colours(values, *heat_range(values, patch)), (seen.shape[0], seen.shape[1]))
+    return nearest(heat_colours(values, *heat_range(values, patch)), (seen.shape[0], seen.shape[1]))

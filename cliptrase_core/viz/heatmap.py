@@ -92,20 +92,7 @@ def over_picture(picture: npt.NDArray[np.uint8], colours: npt.NDArray[np.uint8])
     Returns:
         (H, W, 3).
     """
-    return blend(in_grey(picture), enlarge(colours, (picture.shape[0], picture.shape[1])), HEAT_OPACITY)
-
-
-def enlarge(colours: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
-    """Enlarge every patch to a rectangle with sharp edges.
-
-    Args:
-        colours: (h, w, 3) in the grid frame.
-        size: (H, W) of the output.
-
-    Returns:
-        (H, W, 3).
-    """
-    return nearest(colours, size)
+    return blend(in_grey(picture), nearest(colours, (picture.shape[0], picture.shape[1])), HEAT_OPACITY)
 
 
 def mark_patch(picture: npt.NDArray[np.uint8], grid: Size, row: int, column: int) -> npt.NDArray[np.uint8]:
@@ -121,7 +108,7 @@ def mark_patch(picture: npt.NDArray[np.uint8], grid: Size, row: int, column: int
         (H, W, 3), a copy.
     """
     height, width = picture.shape[:2]
-    # In `enlarge`, a row gets the pixels whose centres lie in it: (y + 1/2) * h / H >= row, here in integers.
+    # In `nearest`, a row gets the pixels whose centres lie in it: (y + 1/2) * h / H >= row, here in integers.
     top, bottom = ((2 * edge * height + grid[0] - 1) // (2 * grid[0]) for edge in (row, row + 1))
     left, right = ((2 * edge * width + grid[1] - 1) // (2 * grid[1]) for edge in (column, column + 1))
     line = max(1, min(height, width) // 160)

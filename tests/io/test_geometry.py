@@ -117,7 +117,7 @@ def test_what_is_turned_around_before_or_after_is_the_same(source, size):
 )
 def test_a_marked_patch_is_the_one_that_was_enlarged_there(grid, shown):
     numbers = np.arange(grid[0] * grid[1], dtype=np.int32).reshape(*grid, 1).repeat(3, axis=-1)
-    large = heatmap.enlarge(numbers, shown)
+    large = nearest(numbers, shown)
     for row, column in ((0, 0), (grid[0] // 2, grid[1] // 2), (grid[0] - 1, grid[1] - 1)):
         marked = heatmap.mark_patch(np.zeros((*shown, 3), np.uint8), grid, row, column)[..., 0] > 0
         rows, columns = np.nonzero(marked)
