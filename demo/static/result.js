@@ -192,7 +192,9 @@ function say(x, y) {
 
 function tell(text) {
   const spot = document.querySelector("#spot .now");
-  if (spot) spot.textContent = text || "Point at the picture to see the class there, and the second best.";
+  if (!spot) return;
+  spot.dataset.usual ??= spot.textContent;  // the sentence that the page came with
+  spot.textContent = text || spot.dataset.usual;
 }
 
 function mark() {
