@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from demo.model_facts import ModelFacts, Offered, split_key
 from demo.service import Matrix, PatchAttention, PictureKey, RefinedView, SegmentView
 from demo.service.compare import Difference, Variant
 from demo.settings import REFINERS
-
-if TYPE_CHECKING:
-    pass
 
 
 def describe_model(key: PictureKey) -> Mapping[str, str]:

@@ -56,11 +56,6 @@ def view(pixels: Picture, size: Size, box: Box | None = None) -> Picture:
     return np.asarray(scaled)
 
 
-def with_grid(picture: Picture, side: int) -> Picture:
-    """Return the picture with faint lines between patches of `side` pixels."""
-    return with_lines(picture, side, side)
-
-
 def with_lines(picture: Picture, tall: int, wide: int) -> Picture:
     """Return the picture with faint lines between cells of (tall, wide) pixels."""
     out = picture.copy()

@@ -1,7 +1,5 @@
 """Service between page and core: requests, results and caches. Imports no Gradio."""
 
-from demo.errors import UserError
-from demo.models import Status
 from demo.service.download import bundle
 from demo.service.patch_attention import Matrix, PatchAttention
 from demo.service.pictures import PictureKey
@@ -23,8 +21,6 @@ __all__ = [
     "SegmentView",
     "Service",
     "Shown",
-    "Status",
-    "UserError",
     "bundle",
     "point_at",
     "scores_of",

@@ -273,6 +273,7 @@ def new_folder(home: Path) -> str:
     return tempfile.mkdtemp(prefix=PREFIX, dir=home)
 
 
-def empty(batch: Batch) -> None:
-    """Remove the results of a queue."""
-    shutil.rmtree(batch.folder, ignore_errors=True)
+def empty(batch: Batch | None) -> None:
+    """Remove the results of a queue, if there is one."""
+    if batch is not None:
+        shutil.rmtree(batch.folder, ignore_errors=True)

@@ -79,7 +79,7 @@ Pair = tuple[drawing.Picture, drawing.Picture, dict[str, float]]
 def _attention(service: Service) -> Pair:
     attention = _tour_attention(service)
     side = drawing.cell_side(attention.key.grid)
-    left = drawing.mark(drawing.with_grid(attention.patches, side), _patch(attention.key), side)
+    left = drawing.mark(drawing.with_lines(attention.patches, side, side), _patch(attention.key), side)
     right = heat_map(attention.patches, attention.attention, attention.patch, attention.global_patches[:8])
     return left, right, _shares(attention)
 

@@ -24,14 +24,14 @@ function asDrawn() {
 async function copyImage() {
   try {
     await navigator.clipboard.write([new ClipboardItem({ "image/png": asDrawn() })]);
-    said.textContent = "Copied.";
+    message.textContent = "Copied.";
   } catch { // no clipboard: browsers allow it only in secure contexts and with permission
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await asDrawn());
     link.download = "result.png";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-    said.textContent = "The clipboard is not available here: saved as result.png.";
+    message.textContent = "The clipboard is not available here: saved as result.png.";
   }
 }
 copier.addEventListener("click", copyImage);

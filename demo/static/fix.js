@@ -1,6 +1,6 @@
 // Fixing by hand, and the switch between coarse and refined; continues result.js. Strokes are drawn here immediately.
 // The server computes their effect: one request for each click, each stroke and each undo.
-const bench = $(".bench"), opener = $(".open-bench"), said = $(".said"), classes = $(".bench select"), ring = $(".ring");
+const bench = $(".bench"), opener = $(".open-bench"), message = $(".said"), classes = $(".bench select"), ring = $(".ring");
 const MOST_POINTS = 2000; // points per request; a longer stroke continues in another
 const HINTS = {
   include: name => `Click an object: SAM outlines it, and it becomes ${name}.`,
@@ -42,7 +42,7 @@ function settled(fresh) {
   pending = fresh ? [] : pending.filter(mark => mark.seq > (data.seq ?? 0));
   if (fresh) stroke = null;
   asShown();
-  said.textContent = data.said ?? "";
+  message.textContent = data.said ?? "";
   const chosenClass = classes.value;
   classes.replaceChildren(...data.names.map(name => new Option(name, name)));
   classes.value = data.names.includes(chosenClass) ? chosenClass : data.classes[0]?.name ?? data.names[0];
@@ -68,7 +68,7 @@ function nothing() {
   pending = [];
   stroke = null;
   show(false);
-  said.textContent = "";
+  message.textContent = "";
   for (const control of [opener, ...element.querySelectorAll("[name=kind]")]) control.disabled = true;
 }
 

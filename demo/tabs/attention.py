@@ -264,7 +264,7 @@ def _attention_view(
     attention: PatchAttention | Matrix, scale: str, depth: str, mark: drawing.Cell | None
 ) -> AttentionView:
     side = drawing.cell_side(attention.key.grid)
-    patches = drawing.with_grid(attention.patches, side)
+    patches = drawing.with_lines(attention.patches, side, side)
     before, after, difference, affinity = (
         _matrix_maps(attention, scale) if isinstance(attention, Matrix) else _maps(attention, scale)
     )

@@ -134,7 +134,7 @@ class BatchHandlers:
     @plainly
     def add(self, batch: Batch | None, paths: list[str]) -> Iterator[QueueView]:
         """Add uploaded pictures to the queue, one after the other with its thumbnail."""
-        batch = batch or Batch(_new_folder())
+        batch = batch or Batch(new_folder(Path(get_upload_folder())))
         known = len(batch.items)
         batch, left_out = added(batch, paths, MAX_FILES)
         for index in range(known, len(batch.items)):
@@ -179,7 +179,7 @@ class BatchHandlers:
     @plainly
     def clear(self, batch: Batch | None) -> QueueView:
         """Empty the queue."""
-        remove(batch)
+        empty(batch)
         return QueueView(None, None, EMPTY, "", gr.Button(GO), gr.Button(visible=False), None)
 
     @plainly
@@ -187,7 +187,7 @@ class BatchHandlers:
         """Handle the button Download: make one archive of the finished pictures."""
         if batch is None:
             raise UserError(NO_PICTURES)
-        target = Path(_new_folder()) / ARCHIVE
+        target = Path(new_folder(Path(get_upload_folder()))) / ARCHIVE
         yield DownloadView(gr.Button("Packing", interactive=False), gr.skip())
         try:
             packed(self._service, batch, target)
@@ -195,16 +195,6 @@ class BatchHandlers:
             yield DownloadView(_download(batch), gr.skip())
             raise
         yield DownloadView(_download(batch), str(target))
-
-
-def remove(batch: Batch | None) -> None:
-    """Remove the results of a queue, if there is one."""
-    if batch is not None:
-        empty(batch)
-
-
-def _new_folder() -> str:
-    return new_folder(Path(get_upload_folder()))
 
 
 def _download(batch: Batch) -> Any:
@@ -256,20 +246,17 @@ def draw() -> BatchTab:
             refiners, value=COARSE, label="Boundaries", filterable=False, min_width=240, elem_id="batch-refiner"
         )
         kinds = [(title, name) for name, title in FORMATS.items()]
-        formats = gr.Dropdown(
-            kinds, value=MASKS, label="Files, besides COCO for all", filterable=False, min_width=240,
-            elem_id="batch-formats",
-        )  # fmt: skip
+        formats = gr.Dropdown(kinds, value=MASKS, label="Files, besides COCO for all", filterable=False, min_width=240)
     with gr.Row():
         go = gr.Button(GO, variant="primary", elem_id="batch-go", scale=3, min_width=140)
         stop = gr.Button("Stop", elem_id="batch-stop", scale=1, min_width=70)
-        folder = gr.UploadButton("Add a folder", file_count="directory", elem_id="batch-folder", scale=1, min_width=110)
+        folder = gr.UploadButton("Add a folder", file_count="directory", scale=1, min_width=110)
         clear = gr.Button("Empty the queue", elem_id="batch-clear", scale=1, min_width=110)
     message = gr.HTML("", elem_id="batch-news", padding=False)
     download = gr.Button("Download", visible=False, variant="primary", elem_id="batch-download")
     queue = gr.HTML(EMPTY, js_on_load=QUEUE_JS, elem_id="batch-queue", padding=False)
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
-    state = gr.State(None, delete_callback=remove)
+    state = gr.State(None, delete_callback=empty)
     return BatchTab(files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state)
 
 

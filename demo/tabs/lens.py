@@ -1,18 +1,11 @@
 """The lens: one picture in every step of CLIPtrase, with one selected patch in all panes. Component, handlers, wiring.
 
 The browser selects patches itself (`demo/static/lens.js`): hover, tap and arrow keys send no request while the picture
-has at most `demo.service.lens.MOST_SENT` patches. Usage:
+has at most `demo.service.lens.MOST_SENT` patches.
 
-    part = lens.draw()                                             # in the page's layout; elem_id "lens"
-    handlers = lens.LensHandlers(service)
-    lens.wire(part, shared.run, shared.image, handlers)            # layer, head, rows of large grids
-    finished.success(handlers.show, [shared.run, shared.image], part, **lens.QUIET)      # after each new result
-    forgotten.success(lambda: None, None, part, **CHEAP)           # new picture: clear the lens
-    part.select(tell_spot, [shared.run, shared.token, shared.image], spot, **CHEAP)      # a click, a tap or Enter
-
-`shared.run` is the State of a `demo.service.Run` (or None), `shared.image` the picture's path. `select` passes a
-`gr.SelectData` whose `index` is [row, column] of the patch and whose `value` is the class there. `change` is Gradio's
-own event for a new value. Use the lens only as an output: as an input, its megabytes would be sent back to the server.
+`select` passes a `gr.SelectData` whose `index` is [row, column] of the patch and whose `value` is the class there.
+`change` is Gradio's own event for a new value. Use the lens only as an output: as an input, its megabytes would be sent
+back to the server.
 
 Every CSS class in the lens's HTML begins with "lens-". `demo/static/lens.css` adapts it to the available width: one row
 of panes from 1,000 pixels on, one pane at a time below 560.

@@ -75,8 +75,8 @@ def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
     """Return (label, key) of each offered model."""
     found = []
     for entry in offered:
-        here = {True: " · here", False: " · not downloaded", None: ""}[entry.here]
-        found.append((f"{entry.key} · {entry.megabytes} MB · {entry.remark}{here}", entry.key))
+        state = {True: " · downloaded", False: " · not downloaded", None: ""}[entry.here]
+        found.append((f"{entry.key} · {entry.megabytes} MB · {entry.remark}{state}", entry.key))
     return found
 
 
@@ -287,7 +287,7 @@ def draw_head(banner: str) -> Head:
         gr.HTML(TITLE_HTML, padding=False, elem_id="title")
         message = gr.HTML(banner, padding=False, elem_id="banner")
         offer = gr.Button("", visible=False, variant="primary", size="sm", elem_id="head-load", scale=0, min_width=230)
-        stop = gr.Button("Stop", visible=False, size="sm", elem_id="head-stop", scale=0, min_width=90)
+        stop = gr.Button("Stop", visible=False, size="sm", scale=0, min_width=90)
     return Head(message, offer, stop, gr.State(None))
 
 
@@ -335,7 +335,7 @@ def draw(banner: gr.HTML, model: gr.State) -> Model:
     )
     with gr.Row():
         load = gr.Button("Use this model", variant="secondary", elem_id="model-load", scale=3, min_width=160)
-        stop = gr.Button("Stop", elem_id="model-stop", scale=1, min_width=70)
+        stop = gr.Button("Stop", scale=1, min_width=70)
     news = gr.HTML("", padding=False, elem_id="model-news")
     facts = gr.HTML(NOTHING_RUNS, padding=False, elem_id="model-facts")
     pixels = shown("The model input, patch by patch", "model-pixels", "png", height=360)

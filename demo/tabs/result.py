@@ -376,7 +376,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
             apply_default_css=False,
             elem_id="result",
         )
-        with gr.Column(elem_id="legend-column", min_width=240):
+        with gr.Column(min_width=240):
             legend = gr.HTML(EMPTY_LEGEND, elem_id="legend", padding=False)
         with gr.Column(elem_id="notes", min_width=240):
             gr.HTML(SPOT_HTML, elem_id="spot", padding=False)

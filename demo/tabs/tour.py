@@ -168,7 +168,7 @@ def draw() -> Tour:
         with gr.Column(min_width=240):
             right_caption, right = _picture("right")
     with gr.Row():
-        back = gr.Button("Back", elem_id="tour-back", min_width=90, interactive=False)
+        back = gr.Button("Back", min_width=90, interactive=False)
         forward = gr.Button("Next", variant="primary", elem_id="tour-next", min_width=90)
         take = gr.Button("Take this picture over", elem_id="tour-take", min_width=160)
     return Tour(text, left_caption, left, right_caption, right, back, forward, take, gr.State(1))

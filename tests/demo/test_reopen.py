@@ -150,6 +150,7 @@ def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, ph
 def test_the_time_limit_is_said_in_place_of_opening(service, handlers, downloaded, photo):
     run = service.segment(photo, SegmentRequest(WORDS)).run
     values = handlers.open(downloaded(refinement=Refinement(run, "edges", "regions")), None, None)
+    service.forget([photo])
     with cancellable(CancelToken(0.0)):
         *_, view = handlers.change(values["run"], values["image"], values["saved"])
     assert "the result has coarse boundaries" in view.status
