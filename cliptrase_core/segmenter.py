@@ -293,6 +293,10 @@ class Segmenter:
         """
         return self._text.embed(words, templates)
 
+    def unknown_words(self, words: Sequence[str]) -> list[str]:
+        """Return the words that the model has never seen, in whole or in part; their scores mean nothing."""
+        return self._text.unknown(words)
+
     def view(
         self, image: ImageInput, preset: str = "auto", *, short_side: int | None = None
     ) -> tuple[npt.NDArray[np.uint8], Frame]:

@@ -377,7 +377,7 @@ def test_looking_needs_no_float64_either(model, picture):
     segmenter = Segmenter.from_open_clip(model)
     with NoDoubles():
         segmenter.capture(picture)  # its result is on the CPU
-        lint(parse_vocabulary("cat; dog; kitten"), segmenter.embed_words)
+        lint(parse_vocabulary("cat; dog; kitten"), segmenter.embed_words, segmenter.unknown_words)
 
 
 def test_unknown_precision_and_device_are_named(model):

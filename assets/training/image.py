@@ -43,8 +43,8 @@ from assets.training.text import Sentences, embed
 from assets.training.tower import (
     cls_of,
     last_tokens,
-    new_model,
     new_visual,
+    read_text,
     read_visual,
     shipped_text,
     shipped_visual,
@@ -302,13 +302,6 @@ def bf16_pays(device: str) -> bool:
     if device.startswith("cuda"):
         return True
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-
-
-def read_text(path: Path) -> Any:
-    """Load the text tower written by text.py into an open_clip CLIP."""
-    model = new_model()
-    model.load_state_dict(torch.load(path, weights_only=True), strict=False)
-    return model.eval()
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 """Distil nano's text tower: learn to predict the target embeddings of words from CLIP's tokens.
 
-python -m assets.training.text --words words.pt --output text.pt [--minutes 60] [--device cuda]
+python -m assets.training.text --words words.pt --output text.pt [--start] [--minutes 60] [--device cuda]
+
+With --start it continues from the tower in the repository, and the words with which the image tower was trained keep
+their embeddings, so that the image tower still fits.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from assets.training.schedule import cosine_rate, set_rate, show
-from assets.training.tower import new_model
-from assets.training.words import END, SENTENCES, START, token_ids
+from assets.training.tower import new_model, shipped_text
+from assets.training.words import END, SENTENCES, START, learned, token_ids
+from cliptrase_core.text.encoder import TEMPLATES
 
-RATE = 1.5e-3
 UNSEEN = 100  # phrases left out of training, to measure the quality on unseen words
 SHARPNESS = 20.0  # factor of cosines in the softmax
 TOGETHER = 4096  # sentences per batch of `embed`
@@ -84,19 +87,23 @@ def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str,
     return torch.cat(rows)
 
 
-def train(words: dict[str, Any], minutes: float, device: str, batch: int) -> Any:
-    """Train for `minutes` from random weights; return an open_clip CLIP with the trained text tower."""
+def train(words: dict[str, Any], minutes: float, device: str, batch: int, rate: float, start: Any = None) -> Any:
+    """Train for `minutes` from random weights or from `start`; return an open_clip CLIP with the trained text tower."""
     torch.manual_seed(0)
-    model = new_model().to(device)
+    model = (new_model() if start is None else start).to(device)
     weights = [value for name, value in model.named_parameters() if not name.startswith(("visual", "logit_scale"))]
-    optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     sentences, targets = Sentences(words["ids"], device), words["targets"].to(device).float()
+    if start is not None:
+        fixed = learned()
+        kept = torch.tensor([place for place, word in enumerate(words["words"]) if word in fixed], device=device)
+        targets[kept] = embed(model, sentences, kept, TEMPLATES["simple7"])
     chances = words["weights"].to(device).clone()
     unseen = torch.randperm(len(chances))[:UNSEEN].to(device)
     chances[unseen] = 0
-    start, step, shown = time.monotonic(), 0, 0.0
-    while (spent := (time.monotonic() - start) / (60 * minutes)) < 1:
-        set_rate(optimizer, cosine_rate(RATE, spent, step))
+    begin, step, shown = time.monotonic(), 0, 0.0
+    while (spent := (time.monotonic() - begin) / (60 * minutes)) < 1:
+        set_rate(optimizer, cosine_rate(rate, spent, step))
         index = torch.multinomial(chances, batch, replacement=True)
         tokens = sentences(index, torch.randint(len(SENTENCES), (batch,), device=device))
         with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=device.startswith("cuda")):
@@ -126,12 +133,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--start", action="store_true", help="continue from the text tower in the repository")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=384, help="phrases a step; 4096 on a GPU")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate; 3e-4 with --start")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     words = torch.load(arguments.words)
-    model = train(words, arguments.minutes, arguments.device, arguments.batch)
+    start = shipped_text() if arguments.start else None
+    model = train(words, arguments.minutes, arguments.device, arguments.batch, arguments.rate, start)
     state = {name: value.cpu() for name, value in model.state_dict().items() if not name.startswith("visual")}
     torch.save(state, arguments.output)
 

@@ -39,6 +39,13 @@ def shipped_text() -> Any:
     return model.eval()
 
 
+def read_text(path: Path) -> Any:
+    """Load the text tower written by text.py into an open_clip CLIP."""
+    model = new_model()
+    model.load_state_dict(torch.load(path, weights_only=True), strict=False)
+    return model.eval()
+
+
 def shipped_visual() -> dict[str, Tensor]:
     """Return the state of the image tower in the repository."""
     state, _, _ = read_nano()

@@ -33,6 +33,10 @@ something someone area place do can have has no i he she his her next
 NO_NOUNS = frozenset(_NO_NOUNS.split())
 """Words of captions that are nouns in WordNet but name no object in the picture."""
 
+VISIBLE = {"05", "06", "08", "13", "15", "17", "18", "20"}
+"""WordNet's kinds of nouns that a picture shows: animals, artefacts, the body, food, places, natural objects, people,
+plants."""
+
 FEWEST, MOST = 2, 420  # range of the number of ImageNet classes below a usable hypernym
 
 
@@ -92,13 +96,26 @@ def counts() -> dict[str, int]:
     return dict(found)
 
 
-def synonyms() -> dict[str, list[str]]:
-    """Return, for each noun, the other nouns with the same first meaning: sofa, couch, lounge."""
-    groups: dict[str, list[str]] = defaultdict(list)
+def meanings() -> dict[str, tuple[list[str], str]]:
+    """Return (nouns of the same meaning, the noun itself among them; definition) of each noun.
+
+    The meaning is the first of a kind in `VISIBLE` that is no name (Stephen Crane), else the first of all.
+    """
+    lemmas, visible, definitions = synsets()[0], set(), {}
+    for line in _lines("data.noun"):
+        head, gloss = line.split(" | ", 1)
+        synset, kind, *fields = head.split()
+        if kind in VISIBLE and "@i" not in fields:
+            visible.add(synset)
+        definitions[synset] = re.sub(r"\(.*?\)", "", gloss.split(";")[0]).strip()
+    found = {}
     for line in _lines("index.noun"):
         fields = line.split()
-        groups[fields[-int(fields[2])]].append(fields[0].replace("_", " "))
-    return {word: [w for w in words if w != word] for words in groups.values() if len(words) > 1 for word in words}
+        own = fields[-int(fields[2]) :]
+        synset = next((one for one in own if one in visible), own[0])
+        nouns = [noun.replace("_", " ").lower() for noun in lemmas["n" + synset]]
+        found[fields[0].replace("_", " ")] = (nouns, definitions[synset])
+    return found
 
 
 def plural(noun: str) -> str:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from assets.training import wordnet
+from assets.training.photographs import CLASSES
 from assets.training.teachers import WordTeacher
 from cliptrase_core.text.encoder import TEMPLATES
 
@@ -33,8 +34,9 @@ wild baby adult male female
 """
 ADJECTIVES = _ADJECTIVES.split()
 JOINED = ("{} on a {}", "{} in a {}", "{} with a {}", "{} and {}", "{} next to a {}", "{} under a {}", "{} of a {}")
-SYNONYMS_SHARE = 0.3
-"""Weight of the synonyms (nouns with the same first meaning, as sofa and couch) in the target of a noun."""
+GLOSS_SHARE, SYNONYMS_SHARE = 0.5, 0.3
+"""Weights, in the target of a noun, of the noun with WordNet's definition behind it, and of the nouns with the same
+meaning (sofa and couch); the noun alone has the rest. MiniLM knows rare words more by letters than by sense."""
 
 
 def everyday(index: list[str]) -> dict[str, float]:
@@ -82,15 +84,26 @@ def phrases(composed: int) -> tuple[list[str], list[float]]:
 
 
 def meanings(words: list[str], teacher: WordTeacher) -> Tensor:
-    """Return (P, 256) unit rows: the teacher's embeddings, moved towards those of a noun's synonyms."""
+    """Return (P, 256) unit rows: the teacher's embeddings; those of nouns, and of their plurals, are moved towards
+    their definition and their synonyms."""
     said = teacher(words)
+    known = wordnet.meanings()
+    known = {wordnet.plural(noun): meaning for noun, meaning in known.items()} | known
     place = {word: index for index, word in enumerate(words)}
+    nouns = [word for word in words if word in known]
+    defined = teacher([f"{noun}, {known[noun][1]}" for noun in nouns])
     moved = said.clone()
-    for word, others in wordnet.synonyms().items():
-        near = [place[other] for other in others if other in place]
-        if word in place and near:
-            moved[place[word]] = (1 - SYNONYMS_SHARE) * said[place[word]] + SYNONYMS_SHARE * said[near].mean(0)
+    for noun, definition in zip(nouns, defined, strict=True):
+        same = said[[place[other] for other in sorted({noun, *known[noun][0]} & place.keys())]].mean(0)
+        alone = (1 - GLOSS_SHARE - SYNONYMS_SHARE) * said[place[noun]]
+        moved[place[noun]] = alone + GLOSS_SHARE * definition + SYNONYMS_SHARE * same
     return F.normalize(moved, dim=-1)
+
+
+def learned() -> set[str]:
+    """Return the words with which the image tower was trained, but for those of captions and of file names."""
+    levels = {name for name, _ in wordnet.levels()}
+    return {*open_clip.IMAGENET_CLASSNAMES, *levels, *(word for group in CLASSES for word in group)}
 
 
 def token_ids(texts: list[str]) -> Tensor:

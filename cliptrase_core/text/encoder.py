@@ -71,6 +71,7 @@ class TextEncoder:
         self._words: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._prefixes: dict[tuple[int, ...], Prefix] = {}
         self._lock = threading.Lock()
+        self._stored: Tensor | None = None  # (V,) bool, False for token embeddings of zeros
 
     def embed(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
         """Return one unit vector for each word: the normalised mean of the unit vectors of its prompts.
@@ -95,6 +96,18 @@ class TextEncoder:
             known.update(zip(new, fresh, strict=True))
             self._keep(templates, new, fresh)
         return torch.stack([known[word] for word in words])
+
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """Return the words with a token whose embedding is zero: the model stores only the tokens of its training."""
+        embedding = getattr(self._tower, "token_embedding", None)
+        if not isinstance(embedding, nn.Embedding) or not words:
+            return []
+        with self._lock:
+            if self._stored is None:
+                self._stored = embedding.weight.detach().any(dim=1).cpu()
+        rows = self._tokenizer(list(words)).tolist()
+        tokens = [row[: self._end_of_text(row)] for row in rows]
+        return [word for word, ids in zip(words, tokens, strict=True) if not bool(self._stored[ids].all())]
 
     def _look_up(self, words: Sequence[str], templates: str) -> dict[str, Tensor]:
         known = {}

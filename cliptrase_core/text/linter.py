@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -20,14 +20,25 @@ Embed = Callable[[Sequence[str]], Tensor]
 """Function from words to (P, D) unit vectors."""
 
 
-def lint(vocabulary: Vocabulary, embed: Embed) -> list[str]:
+def lint(vocabulary: Vocabulary, embed: Embed, unknown: Callable[[Sequence[str]], list[str]]) -> list[str]:
     """Return warnings about a vocabulary, most important first; empty for a good one.
 
     Args:
         vocabulary: vocabulary to check.
         embed: text encoder of the model in use.
+        unknown: function from words to those that the model does not know.
     """
-    return [*misspelt(vocabulary), *near_synonyms(vocabulary, embed)]
+    strange = unknown(vocabulary.prompts)
+    return [*misspelt(vocabulary), *not_known(strange), *near_synonyms(vocabulary, embed, set(strange))]
+
+
+def not_known(strange: Sequence[str]) -> list[str]:
+    """Return a warning about words that the model does not know, or none."""
+    if not strange:
+        return []
+    names = ", ".join(f'"{word}"' for word in strange[:MOST_FINDINGS])
+    more = f" and {len(strange) - MOST_FINDINGS} more" if len(strange) > MOST_FINDINGS else ""
+    return [f"This model does not know {names}{more}. It knows English words for everyday things."]
 
 
 def misspelt(vocabulary: Vocabulary) -> list[str]:
@@ -36,13 +47,15 @@ def misspelt(vocabulary: Vocabulary) -> list[str]:
     return [f'Did you mean "{better}" by "{word}"?' for word, better in found.items()][:MOST_FINDINGS]
 
 
-def near_synonyms(vocabulary: Vocabulary, embed: Embed) -> list[str]:
-    """Return warnings about pairs of classes whose words have nearly the same vectors.
+def near_synonyms(vocabulary: Vocabulary, embed: Embed, strange: Collection[str] = ()) -> list[str]:
+    """Return warnings about pairs of classes whose words have nearly the same vectors; without the `strange` words.
 
     The limit is the mean similarity of different classes of PASCAL VOC plus `SPREADS` standard deviations. It thus
     adapts to the model, since the vectors of all words are close together in some models and far apart in others.
     """
-    words, labels = vocabulary.prompts[:MOST_COMPARED], vocabulary.prompt_labels[:MOST_COMPARED]
+    pairs = zip(vocabulary.prompts, vocabulary.prompt_labels, strict=True)
+    known = [(word, label) for word, label in pairs if word not in strange][:MOST_COMPARED]
+    words, labels = [word for word, _ in known], [label for _, label in known]
     if len(words) < 2:
         return []
     usual = _pairs(embed(dataset_vocabulary("voc20").prompts))

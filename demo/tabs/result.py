@@ -47,6 +47,8 @@ _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
 MOST_MISSING = 8
+MOST_FINDINGS = 3
+"""Most findings about words that are shown at once; the others open with a click."""
 """Maximum number of missing classes to name; the others are only counted."""
 
 
@@ -161,8 +163,10 @@ def findings(texts: Sequence[str]) -> str:
     """Return an HTML list of possible improvements of the words; empty without findings."""
     if not texts:
         return ""
-    items = "".join(f"<li><bdi>{html.escape(text)}</bdi></li>" for text in texts)
-    return f'<div class="strip note" role="status"><b>About your words</b><ul>{items}</ul></div>'
+    items = [f"<li><bdi>{html.escape(text)}</bdi></li>" for text in texts]
+    first, rest = "".join(items[:MOST_FINDINGS]), items[MOST_FINDINGS:]
+    more = f"<details><summary>{len(rest)} more</summary><ul>{''.join(rest)}</ul></details>" if rest else ""
+    return f'<div class="strip note" role="status"><b>About your words</b><ul>{first}</ul>{more}</div>'
 
 
 def point_facts(point: Point) -> str:
@@ -238,7 +242,7 @@ class SegmentHandlers:
         segmenter, _ = self._service.encoded(run, path)
         with for_people():
             words = core.text.vocabulary.parse_vocabulary(run.request.words)
-            return findings(core.text.linter.lint(words, segmenter.embed_words))
+            return findings(core.text.linter.lint(words, segmenter.embed_words, segmenter.unknown_words))
 
     @plainly
     def absent(self, run: Run | None, path: str | None) -> Any:

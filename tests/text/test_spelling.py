@@ -39,5 +39,26 @@ def test_other_scripts_and_odd_texts_are_no_errors(typed):
 
 
 def test_the_linter_asks(segmenter):
-    said = lint(parse_vocabulary("hors; gras; sky"), segmenter.embed_words)
+    said = lint(parse_vocabulary("hors; gras; sky"), segmenter.embed_words, segmenter.unknown_words)
     assert said[:2] == ['Did you mean "horse" by "hors"?', 'Did you mean "grass" by "gras"?']
+
+
+STRANGE = ["\u76d8\u5b50", "\u5361\u8f66", "cilantro", "\U0001f408"]
+
+
+def test_the_embedded_model_says_which_words_it_has_never_seen(nano):
+    assert nano.unknown_words(["cat", *STRANGE, "cherry tomato", "TV"]) == STRANGE
+    assert nano.unknown_words([]) == []
+    said = lint(parse_vocabulary("; ".join(["cat", "kitten", *STRANGE])), nano.embed_words, nano.unknown_words)
+    assert said[0].startswith('This model does not know "\u76d8\u5b50", "\u5361\u8f66", "cilantro"')
+    assert not any(word in one for one in said[1:] for word in STRANGE)  # their vectors are alike, not their meanings
+
+
+def test_a_model_with_all_its_tokens_knows_every_word(segmenter):
+    assert segmenter.unknown_words(STRANGE) == []
+
+
+def test_words_that_nobody_knows_are_counted(nano):
+    many = [f"{STRANGE[0]} {place}" for place in range(20)]
+    (said,) = lint(parse_vocabulary("; ".join(many)), nano.embed_words, nano.unknown_words)
+    assert "and 12 more" in said

@@ -20,7 +20,19 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from assets.training import crops, image, ladder, mask_losses, prompting, schedule, text, tower, wordnet, words
+from assets.training import (
+    crops,
+    image,
+    ladder,
+    mask_losses,
+    prompting,
+    schedule,
+    synonyms,
+    text,
+    tower,
+    wordnet,
+    words,
+)
 from assets.training import pack as packing
 from assets.training import photographs as photographs_of_training
 from assets.training.photographs import (
@@ -57,21 +69,28 @@ SYNSETS = {  # lemmas and hypernym by id; the ids of ImageNet's classes are real
     "n00000007": ("wolf", "n00000002"),
     "n00000008": ("child", "n00000001"),
     "n00000009": ("box casket_box", "n00000001"),
+    "n00000010": ("mouse shiner", "n00000001"),
+    "n00000011": ("mouse", "n00000002"),
     "n02085620": ("Chihuahua", "n00000003"),
     "n02085782": ("Japanese_spaniel", "n00000003"),
     "n01440764": ("tench", "n00000004"),
     "n01443537": ("goldfish", "n00000004"),
 }
+SEEN_ON_PICTURES = {"n00000011"}
 
 
 def write_wordnet(folder: Path) -> None:
     data, index = ["  1 a line of the licence"], ["  1 a line of the licence"]
+    meant: dict[str, list[str]] = {}
     for wnid, (lemmas, above) in SYNSETS.items():
         names = lemmas.split()
         pointers = f"001 @ {above[1:]} n 0000" if above else "000"
         forms = " ".join(f"{name} 0" for name in names)
-        data.append(f"{wnid[1:]} 03 n {len(names):02x} {forms} {pointers} | what it means, @ {wnid[1:]}")
-        index += [f"{name.lower()} n 1 1 @ 1 0 {wnid[1:]}" for name in names]
+        kind = "05" if wnid in SEEN_ON_PICTURES else "03"
+        data.append(f"{wnid[1:]} {kind} n {len(names):02x} {forms} {pointers} | (rare) what {names[0]} is; an example")
+        for name in names:
+            meant.setdefault(name.lower(), []).append(wnid[1:])
+    index += [f"{name} n {len(ids)} 1 @ {len(ids)} 0 {' '.join(ids)}" for name, ids in meant.items()]
     (folder / "data.noun").write_text("\n".join(data) + "\n")
     (folder / "index.noun").write_text("\n".join([*index[:1], *sorted(index[1:])]) + "\n")
     (folder / "noun.exc").write_text("children child\nwolves wolf\n")
@@ -100,11 +119,12 @@ def test_plurals_are_regular_or_wordnets(noun, many):
     assert wordnet.plural(noun) == many
 
 
-def test_nouns_counts_and_synonyms_come_from_wordnet():
+def test_nouns_counts_and_meanings_come_from_wordnet():
     assert {"dog", "domestic dog", "sofa"} <= set(wordnet.nouns())
     assert wordnet.counts() == {"dog": 42, "grass": 3}  # the verb does not count
-    assert wordnet.synonyms()["couch"] == ["lounge", "sofa"]
-    assert "grass" not in wordnet.synonyms()
+    assert wordnet.meanings()["couch"] == (["sofa", "couch", "lounge"], "what sofa is")
+    assert wordnet.meanings()["shiner"] == (["mouse", "shiner"], "what mouse is")
+    assert wordnet.meanings()["mouse"] == (["mouse"], "what mouse is")  # the meaning that can be seen
 
 
 def test_levels_are_hypernyms_of_several_classes_that_a_person_might_say():
@@ -127,7 +147,7 @@ def test_nouns_of_a_caption_are_singular_and_each_once(caption, nouns):
     assert wordnet.noun_reader()(caption) == nouns
 
 
-@pytest.mark.parametrize("read_it", [wordnet.nouns, wordnet.counts, wordnet.synonyms, wordnet.noun_reader])
+@pytest.mark.parametrize("read_it", [wordnet.nouns, wordnet.counts, wordnet.meanings, wordnet.noun_reader])
 def test_a_folder_without_wordnet_is_named(monkeypatch, tmp_path, read_it):
     monkeypatch.setattr(wordnet, "WORDNET", tmp_path)
     with pytest.raises(SystemExit, match=r"expected WordNet's file .* set WORDNET"):
@@ -143,8 +163,9 @@ def test_the_real_wordnet_knows_breeds_sofas_and_mice(monkeypatch):
     wordnet.irregular_plurals.cache_clear()
     try:
         assert wordnet.plural("mouse") == "mice"
-        assert {"couch", "lounge"} <= set(wordnet.synonyms()["sofa"])
         wordnet.synsets.cache_clear()
+        assert {"couch", "lounge"} <= set(wordnet.meanings()["sofa"][0])
+        assert wordnet.meanings()["crane"][1].startswith("lifts and moves heavy objects")  # no writer of that name
         assert len(dict(wordnet.levels())["dog"]) > 100
     finally:
         wordnet.synsets.cache_clear()
@@ -471,13 +492,48 @@ def test_phrases_are_distinct_and_everyday_words_weigh_more():
     assert words.phrases(40) == (said, weights)
 
 
-def test_the_meaning_of_a_noun_moves_towards_its_synonyms():
-    said = ["sofa", "couch", "grass"]
-    rows = torch.eye(3)
-    moved = words.meanings(said, lambda _: rows)
-    assert torch.equal(moved[2], rows[2])
-    share = words.SYNONYMS_SHARE
-    torch.testing.assert_close(moved[0], F.normalize(torch.tensor([1 - share, share, 0.0]), dim=0))
+def test_the_target_of_a_noun_moves_towards_its_definition_and_its_synonyms():
+    said = ["sofa", "couch", "sofas", "red sofa"]
+    definition = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0])
+
+    def teacher(texts: list[str]) -> torch.Tensor:
+        return torch.stack([torch.eye(5)[said.index(text)] if text in said else definition for text in texts])
+
+    moved = words.meanings(said, teacher)
+    assert torch.equal(moved[3], torch.eye(5)[3])
+    half, rest = words.SYNONYMS_SHARE / 2, 1 - words.GLOSS_SHARE - words.SYNONYMS_SHARE
+    expected = torch.tensor([rest + half, half, 0.0, 0.0, words.GLOSS_SHARE])
+    torch.testing.assert_close(moved[0], F.normalize(expected, dim=0))
+    third = words.SYNONYMS_SHARE / 3  # a plural has the synonyms of its noun, and stays nearer to itself
+    expected = torch.tensor([third, third, third + rest, 0.0, words.GLOSS_SHARE])
+    torch.testing.assert_close(moved[2], F.normalize(expected, dim=0))
+
+
+def test_a_continued_text_tower_keeps_the_words_that_the_image_tower_learned(monkeypatch):
+    texts = ["sofa", "casket box", "left out"]  # the first is a class of the masks
+    assert {"sofa", "dog", "goldfish"} <= words.learned()
+    assert "casket box" not in words.learned()
+    start, wanted = tower.shipped_text(), {}
+
+    def loss(said, targets, ids):
+        wanted.update(zip(ids.tolist(), targets, strict=True))
+        return said.sum() * 0
+
+    monkeypatch.setattr(text, "distil_loss", loss)
+    monkeypatch.setattr(text, "UNSEEN", 1)
+    monkeypatch.setattr(torch, "randperm", lambda count: torch.arange(count).flip(0))
+    new = F.normalize(torch.ones(3, 256), dim=1)
+    data = {"words": texts, "weights": torch.ones(3), "targets": new, "ids": words.token_ids(texts)[:, :4]}
+    before = text.embed(start, text.Sentences(data["ids"], "cpu"), torch.arange(3), TEMPLATES["simple7"])
+    text.train(data, 0.01, "cpu", 16, 1e-4, start)
+    torch.testing.assert_close(wanted[0], before[0])
+    torch.testing.assert_close(wanted[1], new[1])
+
+
+def test_synonyms_are_pairs_of_different_words_and_the_nearest_is_found():
+    firsts, seconds = synonyms.read_pairs()
+    assert len({*firsts, *seconds}) == len(firsts) + len(seconds) >= 400
+    assert synonyms.nearest(tower.shipped_text(), ["table", "sofa"], ["couch"]).tolist() == [1]
 
 
 def test_distillation_wants_the_target_and_no_rival():
