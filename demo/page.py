@@ -429,7 +429,7 @@ def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: Se
 
 
 def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> None:
-    """Wire the events that end a run: Stop, and a new picture, also that of an example or of the tour."""
+    """Wire the events that end a run: Stop, and a new picture."""
     page.ask.stop.click(None, None, page.ask.status, cancels=running, js=STOPPED, **PRIVATE)
     # New picture: a result of the previous one must not appear beside it. The cancelling is a separate listener and
     # the first: after `forget` it would wait for the server, and would cancel a Segment pressed in the meantime.
@@ -437,4 +437,3 @@ def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> 
     # Queued, not CHEAP: if late, it would remove the result of a Segment that was pressed after it.
     forgotten = result.result_outputs(page.result)
     page.shared.image.input(handlers.forget, page.shared.image, forgotten, **LAST, **QUIET)
-    gr.on([page.ask.examples.select, page.tour.take.click], None, None, None, cancels=running, **PRIVATE)
