@@ -110,6 +110,13 @@
     wanted = { patch: null, layer: 0 }; // for the first result only
   });
 
+  // --- fixes by hand are lost with the page: ask before it is left, unless they were downloaded ---
+
+  let fixes = 0, downloaded = 0;
+  document.addEventListener("lab:fixes", event => { fixes = event.detail; if (!fixes) downloaded = 0; });
+  document.addEventListener("click", event => { if (event.target.closest("#download")) downloaded = fixes; });
+  addEventListener("beforeunload", event => { if (fixes && fixes !== downloaded) event.preventDefault(); });
+
   // --- legend: a click on a row isolates its class, hovering highlights it ---
 
   const label = event => {

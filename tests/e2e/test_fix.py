@@ -128,6 +128,24 @@ def test_an_exclude_click_a_stroke_and_an_undo_reach_the_coco_file(open_page, ar
     assert page.strangers == []
 
 
+def test_a_page_with_fixes_asks_before_it_is_left(open_page):
+    page = open_page(1280, 800)
+    open_bench(page)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    paint(page, draw_by_mouse)
+    expect_fixes(page, 1)
+    page.locator("#result .open-bench").click()
+    downloaded(page, "COCO annotations")
+    page.reload()
+    assert asked == []  # they are in the download
+    open_bench(page)
+    paint(page, draw_by_mouse)
+    expect_fixes(page, 1)
+    page.reload()
+    assert asked == ["beforeunload"]
+
+
 def test_fixes_outlast_a_second_segment_another_word_and_a_setting(open_page, artifacts):
     page = open_page(1280, 800)
     open_bench(page)

@@ -74,3 +74,35 @@ def test_back_leads_to_the_result_before_and_words_too_long_for_a_link_are_said(
     expect_result_of(page, "dog; grass")
     page.go_back()
     expect_result_of(page, "dog; road")
+
+
+def test_a_reload_keeps_eps_and_min_samples_and_the_box_says_what_the_result_has(open_page, server):
+    page = open_page(1280)
+    page.goto(
+        f"{server.address}/?example=shepherd&words={quote('dog; grass')}&automatic=false&eps=0.3&min_samples=2&vote=no"
+    )
+    expect_result_of(page, "dog; grass")
+    shown = page.locator("#status").inner_text().split(".")[0]
+    page.reload()
+    expect_result_of(page, "dog; grass")
+    expect(page.locator("#status")).to_contain_text(shown)
+    page.get_by_role("tab", name="Clusters").click()
+    eps = page.locator("#eps input[type=number]")
+    expect(eps).to_have_value("0.3")
+    expect(eps).to_be_enabled()
+    page.get_by_role("tab", name="Settings").click()
+    expect(page.get_by_role("radio", name="no", exact=True).first).to_be_checked()
+    box = page.locator("#everything-else input")
+    for words, one in (("plate; plate; plate;", True), ("\u76d8\u5b50\uff1b\u53c9\u5b50", False)):
+        page.locator("#words textarea").fill(words)
+        page.locator("#words textarea").press("Enter")
+        expect_result_of(page, words)
+        expect(box).to_be_checked(checked=one)
+
+
+def test_a_size_that_a_paper_preset_cannot_have_is_left_out(open_page, server):
+    page = open_page(1280)
+    page.goto(f"{server.address}/?example=shepherd&words=dog%3B+grass&preset=paper-224&short_side=448")
+    expect_result_of(page, "dog; grass")
+    page.get_by_role("tab", name="Settings").click()
+    expect(page.get_by_label("Short side in pixels")).to_be_disabled()
