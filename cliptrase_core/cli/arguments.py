@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.models import loading
-from cliptrase_core.models.precision import AUTO, PRECISIONS
+from cliptrase_core.names import NANO, PRECISION_NAMES
 from cliptrase_core.options import Option, Options, options_of
-from cliptrase_core.text.vocabulary import MAX_CHARACTERS
 
 ArgumentGroup = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -75,14 +73,14 @@ def add_model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         default=usual["precision"],
-        choices=[*PRECISIONS, AUTO],
+        choices=PRECISION_NAMES,
         help="auto measures whether bf16 is faster here",
     )
 
 
 def _usual_model() -> dict[str, str | None]:
     return {
-        "model": os.environ.get("CLIPTRASE_MODEL") or loading.NANO,
+        "model": os.environ.get("CLIPTRASE_MODEL") or NANO,
         "pretrained": None,
         "precision": os.environ.get("CLIPTRASE_PRECISION") or "fp32",
     }
@@ -147,6 +145,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _read(path: Path) -> str:
+    from cliptrase_core.text.vocabulary import MAX_CHARACTERS  # it imports torch
+
     where = "Give --vocabulary @words.txt, or the words themselves."
     try:
         if path.is_dir():

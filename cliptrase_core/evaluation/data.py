@@ -19,9 +19,10 @@ from cliptrase_core.evaluation.readers.registry import serving, states
 from cliptrase_core.evaluation.request import OwnSet, Request, chosen_protocol
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS, Setting, find_layout, setting_by_name
 from cliptrase_core.evaluation.sources import Examples, Folders, Source, read_stored, read_turned
-from cliptrase_core.evaluation.word_lists import PUBLISHED, setting_words, usual_words
+from cliptrase_core.evaluation.word_lists import setting_words, usual_words
 from cliptrase_core.io.files import asset
 from cliptrase_core.io.image import read_image
+from cliptrase_core.names import PUBLISHED
 from cliptrase_core.text.vocabulary import Vocabulary
 
 

@@ -29,6 +29,7 @@ from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, wr
 from cliptrase_core.io.geometry import centre_crop_frame
 from cliptrase_core.io.masks import IGNORED, read_numbers
 from cliptrase_core.models.encoder import resize_and_crop
+from cliptrase_core.names import BACKGROUNDS
 from cliptrase_core.results import BACKGROUND
 
 FACTS = "predictions.json"
@@ -36,8 +37,6 @@ FACTS = "predictions.json"
 FORMAT = f"{MARK} predictions"
 
 Background = Literal["first", "last"]
-BACKGROUNDS: tuple[Background, ...] = ("first", "last")
-"""Position of the background's number: 0 before the classes ("first"), or after them ("last")."""
 
 _EIGHT_BITS = 255
 _NONE_8, _NONE_16 = 255, 65535

@@ -27,8 +27,8 @@ from cliptrase_core.models.checkpoint import (
 )
 from cliptrase_core.models.embedded import read_nano
 from cliptrase_core.models.hub import Progress, hub_answers
+from cliptrase_core.names import NANO
 
-NANO = "nano"
 EMBEDDED = "embedded"
 DEFAULT_MODEL = "ViT-B-16"
 OPENAI_ARCHITECTURES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336")

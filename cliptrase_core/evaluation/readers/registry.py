@@ -19,6 +19,7 @@ from cliptrase_core.evaluation.readers.labelme import find_labelme
 from cliptrase_core.evaluation.readers.parquet import find_parquet
 from cliptrase_core.evaluation.readers.streets import find_camvid, find_cityscapes, find_loveda
 from cliptrase_core.evaluation.settings import SETTINGS
+from cliptrase_core.names import LAYOUTS
 
 READERS = MappingProxyType(
     {
@@ -39,7 +40,6 @@ READERS = MappingProxyType(
         )
     }
 )
-LAYOUTS = tuple(READERS)
 _MOST_FOLDERS = 50
 """Maximum number of subfolders that are searched for a data set."""
 

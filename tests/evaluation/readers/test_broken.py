@@ -17,10 +17,11 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.data import check, find_data
 from cliptrase_core.evaluation.readers.ade import _table
 from cliptrase_core.evaluation.readers.base import picture_called
-from cliptrase_core.evaluation.readers.registry import LAYOUTS, READERS, recognised
+from cliptrase_core.evaluation.readers.registry import READERS, recognised
 from cliptrase_core.evaluation.request import Request
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.image import read_image
+from cliptrase_core.names import LAYOUTS
 from tests.evaluation.readers.sets import CASES, as_json, coloured, grey, text, truth_of
 from tests.evaluation.readers.test_readers import data_of
 
