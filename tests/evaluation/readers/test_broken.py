@@ -344,7 +344,7 @@ def test_records_follow_the_list_of_colours(tmp_path):
         (("--vocabulary", "cat; dog; cow | background: wall"), "2 classes and background words, got 3 classes"),
         (("--vocabulary", "cat; dog"), "2 classes and background words, got 2 classes without"),
         (("--layout", "cvat"), r"expected annotations.xml \(cvat\), got 'a.jpg', 'a.json', 'b.jpg', ..."),
-        (("--setting", "voc20"), "data of voc20"),
+        (("--setting", "voc20"), "data of voc20.*The folder has labelme.*other classes than voc20: no 'aeropl"),
         (
             ("--setting", "voc20", "--layout", "labelme"),
             "expected its classes, got labelme, 3 JSON files",
