@@ -275,7 +275,9 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
             file=sys.stderr,
         )
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
-    print(f"{report['run']['images_per_second']:.2f} pictures a second -> {output}")
+    pace = f"{report['run']['images_per_second']:.2f} pictures a second"
+    resumed = f"all {found.pace.resumed} pictures from the records of earlier runs"
+    print(f"{pace if found.pace.images else resumed} -> {output}")
     if report["pictures"]["scored"] and not any(row["true"] for row in report["classes"]):
         print("no figures: all pixels of the scored pictures are ignored.", file=sys.stderr)
         return False
