@@ -45,8 +45,9 @@ def report() -> Iterator[str]:
         yield f"  {package} {_version(package)}"
     yield f"device: {_devices()}, {torch.get_num_threads()} threads"
     gain = bf16_gain("cpu")
+    two_digits = f"{gain:#.2g}".rstrip(".")
     verdict = "worth it: --precision auto takes it" if gain >= WORTH_IT else "not worth it"
-    yield f"bf16 on this CPU: {gain:.1f}x the speed of fp32 ({verdict})"
+    yield f"bf16 on this CPU: {two_digits}x the speed of fp32 ({verdict})"
     yield "weights on disk:"
     yield f"  {NANO}: {_embedded(loading.is_on_disk(NANO), read_nano)}"
     for name in loading.OPENAI_ARCHITECTURES:
