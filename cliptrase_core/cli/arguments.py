@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -146,6 +147,7 @@ def _is_file(path: Path) -> bool:
 
 def _read(path: Path) -> str:
     from cliptrase_core.text.vocabulary import MAX_CHARACTERS  # it imports torch
+    from cliptrase_core.text.word_lists import read_list
 
     where = "Give --vocabulary @words.txt, or the words themselves."
     try:
@@ -171,7 +173,18 @@ def _read(path: Path) -> str:
         raise _error(path, "another encoding, or no text", "Save it as UTF-8 text.") from error
     if "\0" in text:
         raise _error(path, "no text", "Save it as UTF-8 text.")
+    if path.suffix.lower() == ".json" and text.lstrip("\ufeff \t\r\n")[:1] in ("[", "{") and not read_list(text):
+        _expect_json(path, text)
     return text
+
+
+def _expect_json(path: Path, text: str) -> None:
+    """Raise InputError with the place of the mistake; otherwise signs of JSON would become parts of words."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = f" (line {error.lineno}: {error.msg})" if isinstance(error, json.JSONDecodeError) else ""
+        raise _error(path, f"JSON that does not parse{place}", "Correct it, or write one class a line.") from error
 
 
 def _error(path: Path, got: str, remedy: str) -> InputError:
