@@ -227,6 +227,13 @@ def test_wrong_names_list_the_right_ones(name, pretrained, says):
         loading.load(name, pretrained)
 
 
+@pytest.mark.parametrize(("name", "pretrained"), [(5, None), (None, None), (b"nano", None), ("ViT-B-16", 5)])
+@pytest.mark.parametrize("use", [loading.load, loading.is_on_disk])
+def test_a_name_is_a_text(use, name, pretrained):
+    with pytest.raises(InputError, match="model: expected a name and a tag or file, got (int|None|bytes|str)"):
+        use(name, pretrained)
+
+
 def test_an_empty_name_is_refused():
     with pytest.raises(InputError, match="name"):
         loading.parse_model(":openai")
