@@ -157,9 +157,9 @@ def _expect_nothing(name: str, **given: object) -> None:
         if value is not None:
             raise InputError(
                 explain(
-                    what,
-                    expected=f"no value: {name} does not use it",
+                    f"refiner {name}",
+                    expected=f"no {what}",
                     got=repr(value)[:80],
-                    remedy="Leave it out, or choose a SAM.",
+                    remedy=f"Leave out the {what}, or choose a SAM.",
                 )
             )
