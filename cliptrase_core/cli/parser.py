@@ -197,5 +197,11 @@ def _add_outputs(segment: argparse.ArgumentParser) -> None:
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
     add_options(command, LayoutOptions)
-    command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
+    command.add_argument(
+        "--max-pixels",
+        type=int,
+        default=DEFAULT_MAX_PIXELS,
+        metavar="N",
+        help="larger pictures are refused (default: %(default)s)",
+    )
     add_model_arguments(command)
