@@ -19,6 +19,7 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_image
 from cliptrase_core.maps import given, made_when_asked, runs
+from cliptrase_core.names import MIN_AREA
 
 if TYPE_CHECKING:
     from cliptrase_core.io.export import SavedFiles
@@ -37,9 +38,6 @@ def is_background(name: str) -> bool:
     """Return whether a class name is "background", in any letter case, spacing or Unicode form."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split()) == BACKGROUND
 
-
-MIN_AREA = 64
-"""Minimum component area in pixels; smaller components are not worth annotating."""
 
 NOISE = -1
 """Label of DBSCAN for a patch without a cluster; also "no region" in a region map."""

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cliptrase_core import names
+from cliptrase_core.evaluation.readers.registry import READERS
+from cliptrase_core.models.precision import PRECISIONS
+from cliptrase_core.refine.sam_checkpoints import PUBLISHED
+
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "cliptrase_core").rglob("*.py"))
 DEMO = sorted((ROOT / "demo").rglob("*.py"))
@@ -22,7 +27,7 @@ MOST_FUNCTION_LINES = 60  # without docstrings
 
 # Layers of the core, lowest first. A module imports only from its own package and from lower layers.
 FLOORS: tuple[set[str], ...] = (
-    {"errors", "version", "cancel", "maps"},
+    {"errors", "version", "cancel", "maps", "names"},
     {"io"},
     {"presets", "methods.registry"},
     {"options"},
@@ -278,3 +283,28 @@ def test_importing_opens_no_connection_and_no_device_and_writes_nothing():
         [sys.executable, "-B", "-c", guard], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_names_of_the_command_line_are_those_of_the_tables():
+    assert (*PRECISIONS, names.AUTO) == names.PRECISION_NAMES
+    assert tuple(PUBLISHED) == names.PUBLISHED_SAMS
+    assert tuple(READERS) == names.LAYOUTS
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([command, "--help"] for command in ("segment", "inspect", "evaluate")), ["segment"]],
+    ids=" ".join,
+)
+def test_usage_and_its_errors_need_no_torch(arguments):
+    program = (
+        "import sys\n"
+        "from cliptrase_core.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print('large:', sorted({'torch', 'open_clip', 'scipy', 'huggingface_hub'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == (2 if arguments == ["segment"] else 0), done.stderr
+    assert done.stdout.endswith("large: []\n")

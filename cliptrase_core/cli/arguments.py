@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.models import loading
-from cliptrase_core.models.precision import AUTO, PRECISIONS
+from cliptrase_core.names import NANO, PRECISION_NAMES
 from cliptrase_core.options import Option, Options, options_of
-from cliptrase_core.text.vocabulary import MAX_CHARACTERS
 
 ArgumentGroup = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -75,14 +74,14 @@ def add_model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--precision",
         default=usual["precision"],
-        choices=[*PRECISIONS, AUTO],
+        choices=PRECISION_NAMES,
         help="auto measures whether bf16 is faster here",
     )
 
 
 def _usual_model() -> dict[str, str | None]:
     return {
-        "model": os.environ.get("CLIPTRASE_MODEL") or loading.NANO,
+        "model": os.environ.get("CLIPTRASE_MODEL") or NANO,
         "pretrained": None,
         "precision": os.environ.get("CLIPTRASE_PRECISION") or "fp32",
     }
@@ -147,6 +146,9 @@ def _is_file(path: Path) -> bool:
 
 
 def _read(path: Path) -> str:
+    from cliptrase_core.text.vocabulary import MAX_CHARACTERS  # it imports torch
+    from cliptrase_core.text.word_lists import read_list
+
     where = "Give --vocabulary @words.txt, or the words themselves."
     try:
         if path.is_dir():
@@ -171,7 +173,18 @@ def _read(path: Path) -> str:
         raise _error(path, "another encoding, or no text", "Save it as UTF-8 text.") from error
     if "\0" in text:
         raise _error(path, "no text", "Save it as UTF-8 text.")
+    if path.suffix.lower() == ".json" and text.lstrip("\ufeff \t\r\n")[:1] in ("[", "{") and not read_list(text):
+        _expect_json(path, text)
     return text
+
+
+def _expect_json(path: Path, text: str) -> None:
+    """Raise InputError with the place of the mistake; otherwise signs of JSON would become parts of words."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = f" (line {error.lineno}: {error.msg})" if isinstance(error, json.JSONDecodeError) else ""
+        raise _error(path, f"JSON that does not parse{place}", "Correct it, or write one class a line.") from error
 
 
 def _error(path: Path, got: str, remedy: str) -> InputError:

@@ -16,8 +16,8 @@ from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.models import loading
 from cliptrase_core.models.embedded import read_nano
 from cliptrase_core.models.precision import WORTH_IT, bf16_gain
-from cliptrase_core.refine import SAMS, is_available
-from cliptrase_core.refine.sam_checkpoints import NANO as SAM_NANO
+from cliptrase_core.names import NANO, SAM_NANO, SAMS
+from cliptrase_core.refine import is_available
 from cliptrase_core.refine.sam_checkpoints import load_sam
 from cliptrase_core.version import VERSION
 
@@ -45,10 +45,11 @@ def report() -> Iterator[str]:
         yield f"  {package} {_version(package)}"
     yield f"device: {_devices()}, {torch.get_num_threads()} threads"
     gain = bf16_gain("cpu")
+    two_digits = f"{gain:#.2g}".rstrip(".")
     verdict = "worth it: --precision auto takes it" if gain >= WORTH_IT else "not worth it"
-    yield f"bf16 on this CPU: {gain:.1f}x the speed of fp32 ({verdict})"
+    yield f"bf16 on this CPU: {two_digits}x the speed of fp32 ({verdict})"
     yield "weights on disk:"
-    yield f"  {loading.NANO}: {_embedded(loading.is_on_disk(loading.NANO), read_nano)}"
+    yield f"  {NANO}: {_embedded(loading.is_on_disk(NANO), read_nano)}"
     for name in loading.OPENAI_ARCHITECTURES:
         yield f"  {name}: {_downloaded(loading.is_on_disk(name))}"
     for name in SAMS:
@@ -60,7 +61,7 @@ def report() -> Iterator[str]:
         yield f"  {method.name}: {method.title}, {method.source}, arXiv {method.arxiv}"
         if method.quirk:
             yield f"    {method.quirk}"
-    yield f"command line would run: {os.environ.get('CLIPTRASE_MODEL') or loading.NANO}"
+    yield f"command line would run: {os.environ.get('CLIPTRASE_MODEL') or NANO}"
     yield f"page would start with: {_start_up()}"
 
 

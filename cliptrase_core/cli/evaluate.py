@@ -1,4 +1,4 @@
-"""`evaluate`: arguments, execution and printed output."""
+"""`evaluate`: execution and printed output."""
 
 from __future__ import annotations
 
@@ -13,13 +13,8 @@ from typing import Any
 
 import torch
 
-from cliptrase_core.cli.arguments import (
-    ArgumentGroup,
-    add_options,
-    expect_no_model_arguments,
-    given_options,
-    words_of_argument,
-)
+from cliptrase_core.cli.arguments import expect_no_model_arguments, given_options, words_of_argument
+from cliptrase_core.cli.evaluate_arguments import WITHOUT
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.between import chain, steps, to_lines
@@ -29,17 +24,15 @@ from cliptrase_core.evaluation.data import check, check_folders, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.html_report import to_html
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
-from cliptrase_core.evaluation.predictions import BACKGROUNDS
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.readers.base import ReadSet, with_words
-from cliptrase_core.evaluation.readers.registry import LAYOUTS, recognised
+from cliptrase_core.evaluation.readers.registry import recognised
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
-from cliptrase_core.evaluation.request import PROTOCOLS, OwnSet, Request
+from cliptrase_core.evaluation.request import OwnSet, Request
 from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run, started_by
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
-from cliptrase_core.evaluation.word_lists import WORD_LISTS
 from cliptrase_core.io.files import expect_ours, write_all
-from cliptrase_core.options import LayoutOptions, ProtocolOptions, SegmentOptions, options_of
+from cliptrase_core.options import ProtocolOptions, SegmentOptions, options_of
 from cliptrase_core.segmenter import Segmenter
 
 Load = Callable[[argparse.Namespace], Segmenter]
@@ -51,59 +44,7 @@ _OF_A_RUN = (
     *("layout", "vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks"),
     *("fresh", "predictions", "predicted_background", "save_predictions", "between"),
 )
-_UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
-_WITHOUT = ("threshold",)
-"""The threshold would predict background, for which a data set may have no number; windows have their own threshold."""
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add all arguments except those of the model."""
-    _add_data(parser.add_argument_group("data"))
-    _add_protocol(parser.add_argument_group("protocol"))
-    add_options(parser.add_argument_group("values that replace those of a sliding-window protocol"), ProtocolOptions)
-    work = parser.add_argument_group("work")
-    work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures of one forward pass")
-    work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
-    work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
-    work.add_argument("--save-predictions", type=Path, metavar="DIR", help="save the labels, one PNG for each picture")
-    work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .html, .md and .png beside it")
-
-
-def _add_data(data: ArgumentGroup) -> None:
-    names = ", ".join((*SETTINGS, EXAMPLES))
-    data.add_argument("--setting", metavar="NAME|FILE.yaml", help=f"{names}, or a YAML file that describes folders")
-    data.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the data sets, or one of them")
-    data.add_argument("--layout", choices=LAYOUTS, help="layout of --data (default: detected from its files)")
-    data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
-    data.add_argument("--masks", metavar="DIR", help="their masks, of the same names")
-    words = "classes of your own pictures, or in place of those of a setting; or @FILE"
-    data.add_argument("--vocabulary", metavar="WORDS", help=words)
-    source = "source of the words for the classes of a setting (default: the protocol's)"
-    data.add_argument("--words", choices=WORD_LISTS, help=source)
-    data.add_argument("--first", type=int, help="number of the first class in your masks (default: 0)")
-    data.add_argument("--ignored", type=int, nargs="*", help="numbers that are ignored (default: 255)")
-    data.add_argument("--background", type=int, nargs="*", help="numbers of the background (default: none)")
-    data.add_argument("--mask-end", help="ending of a mask's name after the picture's name (default: .png)")
-    data.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
-    check = "report which data are present and the content of the masks; runs no model"
-    data.add_argument("--check", action="store_true", help=check)
-
-
-def _add_protocol(how: ArgumentGroup) -> None:
-    default = "default: paper; whole for examples and your own folders; see the docs"
-    how.add_argument("--protocol", choices=PROTOCOLS, help=default)
-    unset = {"preset": "paper-224; auto for protocol whole", "short_side": "the protocol's"}
-    add_options(how, LayoutOptions, unset=unset)
-    how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
-    add_options(how, SegmentOptions, without=_WITHOUT, unset=_UNSET)
-    between = "go from one paper's protocol to another one difference at a time, and report the effect of each"
-    how.add_argument("--between", nargs=2, choices=tuple(PROFILES), metavar="PROTOCOL", help=between)
-    how.add_argument("--predictions", type=Path, metavar="DIR", help="score the PNGs of any program; runs no model")
-    place = "position of the background's number in --predictions of other programs"
-    how.add_argument("--predicted-background", choices=BACKGROUNDS, help=place)
-    reports = "differences between two reports; runs no model"
-    how.add_argument("--compare", nargs=2, type=Path, metavar="FILE.json", help=reports)
 
 
 def execute(options: argparse.Namespace, load: Load) -> int:
@@ -188,7 +129,7 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
 def _request(options: argparse.Namespace) -> Request:
     data = _requested_folder(options)
     given = given_options(SegmentOptions, options)
-    chosen = {name: value for name, value in given.items() if value is not None and name not in _WITHOUT}
+    chosen = {name: value for name, value in given.items() if value is not None and name not in WITHOUT}
     if options.protocol in PROFILES and options.predictions is None:
         chosen.setdefault("method", PROFILES[options.protocol].method)
     return Request(
@@ -334,7 +275,9 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
             file=sys.stderr,
         )
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
-    print(f"{report['run']['images_per_second']:.2f} pictures a second -> {output}")
+    pace = f"{report['run']['images_per_second']:.2f} pictures a second"
+    resumed = f"all {found.pace.resumed} pictures from the records of earlier runs"
+    print(f"{pace if found.pace.images else resumed} -> {output}")
     if report["pictures"]["scored"] and not any(row["true"] for row in report["classes"]):
         print("no figures: all pixels of the scored pictures are ignored.", file=sys.stderr)
         return False

@@ -1,7 +1,7 @@
 """Command line with the commands `segment`, `inspect`, `evaluate` and `doctor`.
 
 Exit codes: 0 success; 1 other failure; 2 wrong usage or bad input, with one line on stderr (subject, expected, got,
-remedy).
+remedy). Each command imports its modules when it runs: they import torch, which takes seconds.
 """
 
 from __future__ import annotations
@@ -11,24 +11,18 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from cliptrase_core.cli import doctor
-from cliptrase_core.cli import evaluate as evaluation
+from cliptrase_core.cli import evaluate_arguments
 from cliptrase_core.cli.arguments import add_model_arguments, add_options, words_of_argument
-from cliptrase_core.cli.inspect import inspect_picture
-from cliptrase_core.cli.segment import find_tasks, gather_results, segment_pictures
 from cliptrase_core.errors import CliptraseError, one_line
-from cliptrase_core.io.export import DEFAULT_FORMATS, FORMATS, OVERLAY_SIDE
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS
-from cliptrase_core.models import loading
+from cliptrase_core.names import DEFAULT_FORMATS, FORMATS, MIN_AREA, MODES, NANO, NONE, OVERLAY_SIDE, REFINERS
 from cliptrase_core.options import LayoutOptions, SegmentOptions
-from cliptrase_core.refine import MODES, NONE, REFINERS
-from cliptrase_core.results import MIN_AREA
-from cliptrase_core.segmenter import Segmenter
-from cliptrase_core.text.linter import misspelt
-from cliptrase_core.text.vocabulary import parse_vocabulary
 from cliptrase_core.version import VERSION
+
+if TYPE_CHECKING:
+    from cliptrase_core.segmenter import Segmenter
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -61,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _segment(options: argparse.Namespace) -> int:
+    from cliptrase_core.cli.segment import find_tasks, gather_results, segment_pictures
+    from cliptrase_core.text.linter import misspelt
+    from cliptrase_core.text.vocabulary import parse_vocabulary
+
     vocabulary = parse_vocabulary(words_of_argument(options.vocabulary))
     # With --everything-else, a single class does not take the whole picture.
     for note in vocabulary.notes_beside_others if options.everything_else else vocabulary.notes:
@@ -77,12 +75,22 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    from cliptrase_core.cli.inspect import inspect_picture
+
     for line in inspect_picture(_load(options), options):
         print(line)
     return DONE
 
 
+def _evaluate(options: argparse.Namespace) -> int:
+    from cliptrase_core.cli.evaluate import execute
+
+    return execute(options, _load)
+
+
 def _doctor(options: argparse.Namespace) -> int:
+    from cliptrase_core.cli import doctor
+
     del options
     for line in doctor.report():
         print(line)
@@ -90,11 +98,14 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Segmenter:
+    from cliptrase_core.models import loading
+    from cliptrase_core.segmenter import Segmenter
+
     name, tag = loading.parse_model(options.model)
     segmenter = Segmenter.from_pretrained(
         name, options.pretrained or tag, device=options.device, precision=options.precision
     )
-    if name == loading.NANO:
+    if name == NANO:
         print(
             "note: nano is small (15 MB): it knows everyday things, by English words; --model ViT-B-16 is better "
             "(downloads 0.6 GB).",
@@ -147,9 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     inspect.set_defaults(run=_inspect)
 
     evaluate = commands.add_parser("evaluate", help="score a method on a data set")
-    evaluation.add_arguments(evaluate)
+    evaluate_arguments.add_arguments(evaluate)
     add_model_arguments(evaluate)
-    evaluate.set_defaults(run=lambda options: evaluation.execute(options, _load))
+    evaluate.set_defaults(run=_evaluate)
 
     check = commands.add_parser("doctor", help="what is installed, which weights are here, what would run")
     check.set_defaults(run=_doctor)
@@ -186,5 +197,11 @@ def _add_outputs(segment: argparse.ArgumentParser) -> None:
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
     add_options(command, LayoutOptions)
-    command.add_argument("--max-pixels", type=int, default=DEFAULT_MAX_PIXELS, help="larger pictures are refused")
+    command.add_argument(
+        "--max-pixels",
+        type=int,
+        default=DEFAULT_MAX_PIXELS,
+        metavar="N",
+        help="larger pictures are refused (default: %(default)s)",
+    )
     add_model_arguments(command)

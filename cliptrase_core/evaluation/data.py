@@ -14,14 +14,15 @@ from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs, missing_
 from cliptrase_core.evaluation.mask_check import Convention, described, expect_usable, summarise
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.profiles import PROFILES
-from cliptrase_core.evaluation.readers.base import Found, fitting_words, own_set
+from cliptrase_core.evaluation.readers.base import AbsentError, Found, fitting_words, own_set
 from cliptrase_core.evaluation.readers.registry import serving, states
 from cliptrase_core.evaluation.request import OwnSet, Request, chosen_protocol
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS, Setting, find_layout, setting_by_name
 from cliptrase_core.evaluation.sources import Examples, Folders, Source, read_stored, read_turned
-from cliptrase_core.evaluation.word_lists import PUBLISHED, setting_words, usual_words
+from cliptrase_core.evaluation.word_lists import setting_words, usual_words
 from cliptrase_core.io.files import asset
 from cliptrase_core.io.image import read_image
+from cliptrase_core.names import PUBLISHED
 from cliptrase_core.text.vocabulary import Vocabulary
 
 
@@ -105,7 +106,10 @@ def _benchmark(setting: Setting, root: Path, protocol: str, request: Request) ->
             return find_pairs(layout, root), layout.title, numbers
         except InputError as error:
             problem = error
-    found = None if request.quirks else serving(setting.name, root, protocol, request.layout)
+    try:
+        found = None if request.quirks else serving(setting.name, root, protocol, request.layout)
+    except AbsentError as error:
+        raise InputError(f"{problem} The folder has {error}.") from error
     if found is not None:
         return found[0].pairs, found[0].title, found[1]
     raise problem or InputError(

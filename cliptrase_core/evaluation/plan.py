@@ -13,7 +13,7 @@ from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.choices import SWITCHES, Choices, choose, differences, expect_background
 from cliptrase_core.evaluation.data import Data, sha256_of
-from cliptrase_core.evaluation.predictions import FilePredictor, Saver, read_facts
+from cliptrase_core.evaluation.predictions import FilePredictor, Saver, expect_apart, read_facts
 from cliptrase_core.evaluation.predictors import (
     SLIDE_TEMPLATES,
     Predictor,
@@ -59,9 +59,11 @@ def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Pl
         load: function that loads the model; not called if predictions are given.
 
     Raises:
-        InputError: settings that do not fit together.
+        InputError: settings that do not fit together, or predictions that would be saved among the data.
     """
     protocol = chosen_protocol(request)
+    if request.save_predictions is not None:
+        expect_apart(request.save_predictions, data.source.keys, data.pairs)
     rule: Rule = "mmseg" if protocol in PROFILES else "published" if request.quirks else "paper"
     if request.predictions:
         predictor, made_by = _from_files(request, data)

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.predictors import Outcome, crop_ground_truth
 from cliptrase_core.evaluation.records import Header, expect_same
 from cliptrase_core.evaluation.sources import Labels, Sample, size_and_time
@@ -29,6 +30,7 @@ from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, wr
 from cliptrase_core.io.geometry import centre_crop_frame
 from cliptrase_core.io.masks import IGNORED, read_numbers
 from cliptrase_core.models.encoder import resize_and_crop
+from cliptrase_core.names import BACKGROUNDS
 from cliptrase_core.results import BACKGROUND
 
 FACTS = "predictions.json"
@@ -36,8 +38,6 @@ FACTS = "predictions.json"
 FORMAT = f"{MARK} predictions"
 
 Background = Literal["first", "last"]
-BACKGROUNDS: tuple[Background, ...] = ("first", "last")
-"""Position of the background's number: 0 before the classes ("first"), or after them ("last")."""
 
 _EIGHT_BITS = 255
 _NONE_8, _NONE_16 = 255, 65535
@@ -87,6 +87,28 @@ def to_png(labels: Labels, classes: int) -> bytes:
     out = io.BytesIO()
     Image.fromarray(numbers.astype(np.uint8 if small else np.uint16)).save(out, "PNG", pnginfo=marked_png())
     return out.getvalue()
+
+
+def expect_apart(folder: Path, keys: Sequence[str], pairs: Sequence[Pair]) -> None:
+    """Raise InputError if predictions would lie in a folder of masks, or in or below a folder of pictures.
+
+    A later run would take them for masks or for further pictures of the data set.
+
+    Args:
+        folder: folder of the PNGs.
+        keys: keys of all pictures.
+        pairs: picture and mask files of the data set.
+    """
+    pictures, masks = (
+        {folder.resolve() for folder in {file.parent for file in files}}
+        for files in ([pair.image for pair in pairs], [pair.mask for pair in pairs])
+    )
+    for place in sorted({(folder / name).parent for name in (FACTS, *file_names(keys).values())}):
+        own = place.resolve()
+        if own in masks or not pictures.isdisjoint((own, *own.parents)):
+            got, remedy = str(place), "Choose another --save-predictions."
+            expected = "a folder outside those of the data's pictures and masks"
+            raise InputError(explain("predictions", expected=expected, got=got, remedy=remedy))
 
 
 class Saver:

@@ -191,6 +191,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
     }
 )
 """Profiles by name of the protocol; all but `mmseg-slide` belong to a paper."""
+PROTOCOLS = ("paper", *PROFILES, "whole")
 
 
 def table() -> str:

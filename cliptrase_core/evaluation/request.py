@@ -8,15 +8,13 @@ from pathlib import Path
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.between import Step
 from cliptrase_core.evaluation.folder import FolderSet
-from cliptrase_core.evaluation.profiles import PROFILES
+from cliptrase_core.evaluation.profiles import PROFILES, PROTOCOLS
 from cliptrase_core.evaluation.readers.base import ReadSet
 from cliptrase_core.evaluation.settings import EXAMPLES
 from cliptrase_core.options import ProtocolOptions, SegmentOptions
 
 OwnSet = FolderSet | ReadSet
 """The user's own data set: folders described by the user, or a data set found by a reader."""
-
-PROTOCOLS = ("paper", *PROFILES, "whole")
 
 
 @dataclass(frozen=True)

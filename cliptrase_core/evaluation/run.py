@@ -146,8 +146,8 @@ def _work(
     """Process the batches of this process; return the new records and the seconds in the image encoder."""
     done: list[Record] = []
     encoder_seconds = 0.0
-    quiet = path.name != part_path(path.parent, 0).name  # only one process shows a progress bar
     pictures = sum(map(len, batches))
+    quiet = not pictures or path.name != part_path(path.parent, 0).name  # only one process shows a progress bar
     with Ledger(path, header) as ledger, tqdm(total=pictures, unit="image", disable=quiet) as bar:
         for records, seconds in run_batches(job, batches):
             # A batch is always repeated as a whole; pictures that have a record keep it.

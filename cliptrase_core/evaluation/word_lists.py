@@ -8,14 +8,8 @@ from functools import cache
 from importlib import resources
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.names import PUBLISHED
 from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
-
-PUBLISHED = "published"
-WORD_LISTS = (PUBLISHED, "sclip", "clearclip", "proxyclip")
-"""Names of word lists: CLIPtrase's, and the files `cls_*.txt` of wangf3014/SCLIP, mc-lan/ClearCLIP, mc-lan/ProxyCLIP.
-
-The other lists write many names without a space ("trafficlight"), and use other words for some classes and for the
-background."""
 
 
 def setting_words(setting: str, words: str = PUBLISHED) -> Vocabulary:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import inspect
+import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,11 @@ Progress = Callable[[float, str], None]
 
 PREFERRED_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """File names that open_clip tries, best first, if its entry of a repository names no file."""
+
+ANSWER_TIME_S = 10.0
+"""Seconds within which the hub must respond before a download; a slow proxy may need some."""
+_LOGS = ("huggingface_hub.utils._http", "huggingface_hub.file_download")
+"""Loggers of the hub library that print every retry."""
 
 
 def offline() -> bool:
@@ -93,12 +100,16 @@ def fetch(place: str, what: str, progress: Progress | None = None) -> Path:
 
 def fetch_file(repository: str, names: Sequence[str], what: str, progress: Progress | None = None) -> Path:
     """Download the first of `names` that exists in a repository; otherwise like `fetch`."""
+    # The hub library retries for half a minute where there is no network.
+    if not any(find_file(repository, name) for name in names) and not hub_answers(ANSWER_TIME_S):
+        raise _failure(what, LocalEntryNotFoundError("no answer"))
     extra: dict[str, Any] = {}
     if progress is not None and "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         extra["tqdm_class"] = _bar_that_tells(progress)
     for name in names:
         try:
-            return Path(str(hf_hub_download(repository, name, **extra)))
+            with _retries_unprinted():
+                return Path(str(hf_hub_download(repository, name, **extra)))
         except LocalEntryNotFoundError as error:  # a subclass of the next error, with another meaning
             raise _failure(what, error) from error
         except EntryNotFoundError:
@@ -113,6 +124,24 @@ def fetch_file(repository: str, names: Sequence[str], what: str, progress: Progr
             remedy="Choose another tag, or pass a weights file.",
         )
     )
+
+
+@contextmanager
+def _retries_unprinted() -> Iterator[None]:
+    """Drop the hub library's warnings of this thread: the error after the last retry has the cause in one line."""
+    own = threading.get_ident()
+
+    def passes(record: logging.LogRecord) -> bool:
+        return record.thread != own or record.levelno > logging.WARNING
+
+    loggers = [logging.getLogger(name) for name in _LOGS]
+    for logger in loggers:
+        logger.addFilter(passes)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(passes)
 
 
 def _bar_that_tells(progress: Progress) -> type:

@@ -27,8 +27,8 @@ from cliptrase_core.models.checkpoint import (
 )
 from cliptrase_core.models.embedded import read_nano
 from cliptrase_core.models.hub import Progress, hub_answers
+from cliptrase_core.names import NANO
 
-NANO = "nano"
 EMBEDDED = "embedded"
 DEFAULT_MODEL = "ViT-B-16"
 OPENAI_ARCHITECTURES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336")
@@ -119,6 +119,7 @@ def load(
         UnsupportedBackboneError: an architecture that CLIPtrase cannot run on; raised before any download.
         WeightsError: weights that are missing, damaged, do not fit or were trained with the other activation.
     """
+    _expect_texts(name, pretrained)
     if name == NANO:
         _only_embedded(pretrained)
         return _load_nano(quick_gelu)
@@ -165,6 +166,7 @@ def given(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerpr
 
 def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> bool:
     """Return whether `load` works without the network; never uses the network."""
+    _expect_texts(name, pretrained)
     if name == NANO:
         _only_embedded(pretrained)
         return embedded.is_available()
@@ -232,12 +234,17 @@ def _only_embedded(pretrained: str | os.PathLike[str] | None) -> None:
         raise InputError(explain("weights of nano", expected="its embedded ones", got=repr(got), remedy=remedy))
 
 
-def _origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
-    """Return the path of a weight file, or open_clip's entry of a tag."""
+def _expect_texts(name: object, pretrained: object) -> None:
+    """Raise InputError unless name and weights are texts, or the weights a path or None."""
     if not isinstance(name, str) or not isinstance(pretrained, (str, os.PathLike, type(None))):
         got = f"{type(name).__name__} and {type(pretrained).__name__}"
         remedy = "For instance 'ViT-B-16' and 'openai'."
         raise InputError(explain("model", expected="a name and a tag or file", got=got, remedy=remedy))
+
+
+def _origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
+    """Return the path of a weight file, or open_clip's entry of a tag."""
+    _expect_texts(name, pretrained)
     try:
         return _find_origin(name, pretrained)
     except (OSError, RuntimeError, ValueError) as error:

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.names import AUTO, PRECISION_NAMES
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
-AUTO = "auto"
 
 WORTH_IT = 1.5
 """Least gain in speed that justifies the lower precision of bf16."""
@@ -35,7 +35,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     if name == AUTO:
         return torch.bfloat16 if bf16_gain(device.type) >= WORTH_IT else torch.float32
     if not isinstance(name, str) or name not in PRECISIONS:
-        known = ", ".join([*PRECISIONS, AUTO])
+        known = ", ".join(PRECISION_NAMES)
         raise InputError(explain("precision", expected=f"one of {known}", got=repr(name), remedy="fp32 is exact."))
     return PRECISIONS[name]
 

@@ -8,9 +8,10 @@ picture. `sam-nano+edges` runs both, one after the other. `apply_fixes` applies 
 import sys
 from types import ModuleType
 
+from cliptrase_core.names import FREE, MODES, NONE, REFINERS, SAMS
 from cliptrase_core.refine.fixes import Fix, apply_fixes, class_at, read_fixes
-from cliptrase_core.refine.refiners import FREE, NONE, REFINERS, SAMS, is_available, load_refiner, refine
-from cliptrase_core.refine.report import MODES, Refiner
+from cliptrase_core.refine.refiners import is_available, load_refiner, refine
+from cliptrase_core.refine.report import Refiner
 from cliptrase_core.results import ComponentReport, Refined, RefineReport
 
 __all__ = [

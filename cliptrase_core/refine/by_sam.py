@@ -19,10 +19,9 @@ from PIL import Image
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, fitted, nearest
+from cliptrase_core.names import EVERYTHING, REGIONS
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports, split
 from cliptrase_core.refine.report import (
-    EVERYTHING,
-    REGIONS,
     Pixels,
     Refiner,
     Step,

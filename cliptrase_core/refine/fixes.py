@@ -24,8 +24,9 @@ from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.names import SAMS
 from cliptrase_core.refine.prompting import give_away
-from cliptrase_core.refine.refiners import SAMS, loaded_sam
+from cliptrase_core.refine.refiners import loaded_sam
 from cliptrase_core.refine.report import Pixels, Step, expect_frame, quietly
 from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, counted, is_background
 

@@ -12,22 +12,15 @@ from typing import TYPE_CHECKING
 from cliptrase_core.cancel import holding
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.refine.report import MODES, PROMPTS, Pixels, Refiner, Step, Working, expect_frame, quietly, refined
+from cliptrase_core.refine.report import Pixels, Refiner, Step, Working, expect_frame, quietly, refined
 from cliptrase_core.results import Refined, Segmentation
 
 if TYPE_CHECKING:
     from cliptrase_core.refine.by_sam import SamRefiner
 
-NONE, EDGES = "none", "edges"
-FREE = (NONE, EDGES)
-"""Refiners that need no weights."""
-SAMS = (sam_checkpoints.NANO, *sam_checkpoints.PUBLISHED)
-"""Refiners that use one SAM each, with its own weights."""
-NANO_THEN_EDGES = "sam-nano+edges"
-"""Two steps: the embedded SAM segments the components, then their boundaries move to the edges of the picture."""
-REFINERS = (*FREE, sam_checkpoints.NANO, NANO_THEN_EDGES, *sam_checkpoints.PUBLISHED)
 CACHED_MODELS = 2
 
 _LOCK = threading.Lock()
@@ -78,7 +71,7 @@ def load_refiner(
         _expect_nothing(name, mode=mode, checkpoint=checkpoint, working=working)
         return _nothing if name == NONE else _edges
     if name == NANO_THEN_EDGES:
-        sam = load_refiner(sam_checkpoints.NANO, mode=mode, checkpoint=checkpoint, device=device, working=working)
+        sam = load_refiner(SAM_NANO, mode=mode, checkpoint=checkpoint, device=device, working=working)
         return _then_edges(sam)
     loaded = loaded_sam(name, None if checkpoint is None else str(checkpoint), device=device, progress=progress)
     return loaded.in_mode(mode or PROMPTS, working)
@@ -86,7 +79,7 @@ def load_refiner(
 
 def is_available(name: str) -> bool:
     """Return whether a refiner needs no download."""
-    return name in FREE or sam_checkpoints.is_available(sam_checkpoints.NANO if name == NANO_THEN_EDGES else name)
+    return name in FREE or sam_checkpoints.is_available(SAM_NANO if name == NANO_THEN_EDGES else name)
 
 
 def forget_pictures() -> None:
@@ -103,7 +96,7 @@ def loaded_sam(
 
     key = (name, checkpoint, device)
     path = None if checkpoint is None else Path(checkpoint)
-    if key not in _LOADED and checkpoint is None and name in sam_checkpoints.PUBLISHED:
+    if key not in _LOADED and checkpoint is None and name in PUBLISHED_SAMS:
         path = sam_checkpoints.fetch(name, progress)  # before the lock, so that others need not wait
     with holding(_LOCK):  # concurrent callers share one model
         if key not in _LOADED:
@@ -164,9 +157,9 @@ def _expect_nothing(name: str, **given: object) -> None:
         if value is not None:
             raise InputError(
                 explain(
-                    what,
-                    expected=f"no value: {name} does not use it",
+                    f"refiner {name}",
+                    expected=f"no {what}",
                     got=repr(value)[:80],
-                    remedy="Leave it out, or choose a SAM.",
+                    remedy=f"Leave out the {what}, or choose a SAM.",
                 )
             )

@@ -53,10 +53,6 @@ def refined(
     )
 
 
-PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
-MODES = (PROMPTS, REGIONS, EVERYTHING)
-"""Modes of SAM: prompts for every component of a class, prompts for every region of the clustering, or all masks."""
-
 Pixels = npt.NDArray[np.uint8]
 Working = tuple[Segmentation, Pixels]
 """A result and its picture at a smaller size."""

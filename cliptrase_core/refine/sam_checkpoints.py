@@ -20,10 +20,10 @@ from cliptrase_core.models import hub
 from cliptrase_core.models.checkpoint import check_file, check_fit, expect_whole, read_checkpoint, sha256
 from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.models.storage import unpack
+from cliptrase_core.names import SAM_NANO
 from cliptrase_core.refine.sam import Sam, build_large, build_sam
 
-NANO = "sam-nano"
-FOLDER = asset("sam-nano")
+FOLDER = asset(SAM_NANO)
 COLOURS = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}  # SAM's normalisation
 REPOSITORY = "ybelkada/segment-anything"  # Meta's own files
 
@@ -74,11 +74,11 @@ def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "
             answer, or the download differs from the file that Meta published.
     """
     target = device_by_name(device)
-    if name == NANO:
+    if name == SAM_NANO:
         if checkpoint is not None:
             raise WeightsError(
                 explain(
-                    NANO,
+                    SAM_NANO,
                     expected="no checkpoint: it has its own weights",
                     got="a checkpoint",
                     remedy="Choose vit_b, vit_l or vit_h for a checkpoint of Meta's.",
@@ -93,7 +93,7 @@ def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "
 
 def is_available(name: str) -> bool:
     """Return whether a model needs no download."""
-    if name == NANO:
+    if name == SAM_NANO:
         return (FOLDER / "model.safetensors").is_file()
     return hub.find_file(REPOSITORY, _place(name)) is not None
 

@@ -16,9 +16,9 @@ from cliptrase_core.evaluation.sources import Examples
 from cliptrase_core.io.files import asset
 from cliptrase_core.io.image import read_image
 from cliptrase_core.io.masks import IGNORED
+from cliptrase_core.names import MODES, PROMPTS
 from cliptrase_core.refine import load_refiner
 from cliptrase_core.refine.by_sam import SamRefiner
-from cliptrase_core.refine.report import MODES, PROMPTS
 from cliptrase_core.refine.sam import Sam, build_large
 from cliptrase_core.refine.sam_checkpoints import load_sam
 from tests.benchmarks.measure import peak_memory

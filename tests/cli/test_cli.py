@@ -167,6 +167,20 @@ def test_doctor_looks_before_it_says_that_a_bundled_model_is_included(
     assert f"  {shown}: {said}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["segment", "inspect"])
+def test_help_tells_how_large_a_picture_may_be(capsys, command):
+    with pytest.raises(SystemExit):
+        run(command, "--help")
+    assert "larger pictures are refused (default: 40000000)" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("gain", "said"), [(0.0463, "0.046x"), (0.5, "0.50x"), (1.0, "1.0x"), (12.3, "12x")])
+def test_doctor_gives_the_gain_of_bf16_in_two_digits(monkeypatch, capsys, gain, said):
+    monkeypatch.setattr(doctor, "bf16_gain", lambda device: gain)
+    assert run("doctor") == 0
+    assert f"bf16 on this CPU: {said} the speed" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -22,8 +22,8 @@ from cliptrase_core import cli
 from cliptrase_core.errors import WeightsError
 from cliptrase_core.io import memory
 from cliptrase_core.models import hub
+from cliptrase_core.names import MODES
 from cliptrase_core.refine import sam_checkpoints
-from cliptrase_core.refine.report import MODES
 from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_checkpoints import PUBLISHED
 from demo.drawing import AFTER, BEFORE, SAME, boundaries

@@ -15,6 +15,7 @@ import torch
 
 from cliptrase_core import cli
 from cliptrase_core.cli import evaluate as command
+from cliptrase_core.cli.evaluate_arguments import add_arguments
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.choices import Choices, choose, differences
 from cliptrase_core.evaluation.predictors import label_windows
@@ -52,7 +53,7 @@ def told(profile, setting):
 
 def parsed(*arguments):
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
+    add_arguments(parser)
     return parser.parse_args([str(one) for one in arguments])
 
 

@@ -217,6 +217,17 @@ def test_data_that_were_repaired_or_exchanged_are_scored_again(tmp_path):
     assert report["run"]["resumed"] == 0, "the same names below another root are other pictures"
 
 
+def test_a_run_whose_pictures_all_have_records_says_so(tmp_path, capsys):
+    root = voc_prepared(tmp_path)
+    evaluate(tmp_path, "--setting", "voc20", "--data", root)
+    assert "pictures a second -> " in capsys.readouterr().out
+    evaluate(tmp_path, "--setting", "voc20", "--data", root)
+    told = capsys.readouterr()
+    assert "all 3 pictures from the records of earlier runs -> " in told.out
+    assert "a second" not in told.out
+    assert "image/s" not in told.err, "an empty bar"
+
+
 def test_masks_that_cannot_be_used_are_said_before_a_model_is_loaded(tmp_path, monkeypatch, capsys):
     root = voc_prepared(tmp_path)
     for mask in (root / VOC[1]).iterdir():

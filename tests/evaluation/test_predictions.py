@@ -179,6 +179,17 @@ def test_labels_of_a_growing_limit_are_made_once(tmp_path):
     assert {path.name for path in kept.glob("*.png")} == {"a.png", "b.png", "c.png"}
 
 
+@pytest.mark.parametrize("folder", ["images", "masks", "images/kept", "masks/../images"])
+def test_predictions_are_never_saved_among_the_data(tmp_path, monkeypatch, capsys, folder):
+    write_dataset(tmp_path / "images", tmp_path / "masks", lambda rng: np.array([0, 1]))
+    before = sorted(tmp_path.rglob("*"))
+    own = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--vocabulary", "cat; dog")
+    monkeypatch.setattr(Segmenter, "from_pretrained", lambda *_, **__: no_model())
+    evaluate(tmp_path, *own, "--save-predictions", tmp_path / folder, code=2)
+    assert "outside those of the data's pictures and masks" in capsys.readouterr().err
+    assert sorted({*tmp_path.rglob("*")} - {tmp_path / "out", *(tmp_path / "out").iterdir()}) == before
+
+
 @pytest.mark.parametrize("name", ["b.png", "predictions.json"])
 def test_a_file_of_another_program_is_never_replaced(tmp_path, capsys, name):
     root, kept = voc_prepared(tmp_path), tmp_path / "kept"

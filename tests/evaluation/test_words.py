@@ -6,7 +6,8 @@ import pytest
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.settings import SETTINGS
-from cliptrase_core.evaluation.word_lists import PUBLISHED, WORD_LISTS, setting_words, usual_words
+from cliptrase_core.evaluation.word_lists import setting_words, usual_words
+from cliptrase_core.names import PUBLISHED, WORD_LISTS
 
 # fmt: off
 RUN_TOGETHER = {

@@ -6,10 +6,12 @@ No test uses the network: the hub is a fake, and every look-up of a host name fa
 import errno
 import hashlib
 import json
+import logging
 import os
 import pickle
 import shutil
 import socket
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +46,7 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(hub, "hf_hub_download", refuse)
     monkeypatch.setattr(hub, "get_session", refuse)
+    monkeypatch.setattr(hub, "hub_answers", lambda *_: True)
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
@@ -222,6 +225,13 @@ def test_a_model_is_written_as_name_and_weights(text, expected):
 def test_wrong_names_list_the_right_ones(name, pretrained, says):
     with pytest.raises(InputError, match=says):
         loading.load(name, pretrained)
+
+
+@pytest.mark.parametrize(("name", "pretrained"), [(5, None), (None, None), (b"nano", None), ("ViT-B-16", 5)])
+@pytest.mark.parametrize("use", [loading.load, loading.is_on_disk])
+def test_a_name_is_a_text(use, name, pretrained):
+    with pytest.raises(InputError, match="model: expected a name and a tag or file, got (int|None|bytes|str)"):
+        use(name, pretrained)
 
 
 def test_an_empty_name_is_refused():
@@ -619,6 +629,38 @@ def test_every_failure_of_a_download_names_its_remedy(monkeypatch, error, offlin
     with pytest.raises(WeightsError, match=f"tiny:plain.*{says}") as caught:
         loading.download("tiny", "plain")
     assert "secret" not in str(caught.value)
+
+
+def test_no_download_is_tried_without_a_hub(monkeypatch):
+    monkeypatch.setattr(hub, "hub_answers", lambda *_: False)  # a try fails, see `no_network`
+    with pytest.raises(WeightsError, match=r"tiny:plain.*no answer from the hub.*Check the connection"):
+        loading.download("tiny", "plain")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match=r"tiny:plain.*HF_HUB_OFFLINE=1"):
+        loading.download("tiny", "plain")
+
+
+def test_cached_files_ask_no_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "hub_answers", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda repository, name: str(tmp_path / name))
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repository, name: str(tmp_path / name))
+    assert hub.fetch_file("somebody/tiny", ("a.bin",), "tiny") == tmp_path / "a.bin"
+
+
+def test_the_hub_library_prints_no_retries(monkeypatch, caplog):
+    def fail(*_, **__):
+        log = logging.getLogger("huggingface_hub.utils._http")
+        log.warning("Retrying in 8s")
+        other = threading.Thread(target=log.warning, args=("of another thread",))
+        other.start()
+        other.join()
+        raise LocalEntryNotFoundError("x")
+
+    monkeypatch.setattr(hub, "hf_hub_download", fail)
+    with pytest.raises(WeightsError):
+        loading.download("tiny", "plain")
+    logging.getLogger("huggingface_hub.utils._http").warning("later")
+    assert caplog.messages == ["of another thread", "later"]
 
 
 def test_a_person_who_stops_a_download_is_obeyed(monkeypatch):

@@ -313,11 +313,11 @@ def test_a_picture_of_another_size_is_refused(name):
 
 @pytest.mark.parametrize("name", ["none", "edges"])
 def test_what_only_sam_heeds_is_not_ignored(name):
-    with pytest.raises(InputError, match=f"mode: expected no value: {name}"):
+    with pytest.raises(InputError, match=f"refiner {name}: expected no mode, got"):
         load_refiner(name, mode="regions")
-    with pytest.raises(InputError, match="checkpoint: expected no value"):
+    with pytest.raises(InputError, match=f"refiner {name}: expected no checkpoint, got"):
         load_refiner(name, checkpoint="sam.pth")
-    with pytest.raises(InputError, match="keep: expected no value"):
+    with pytest.raises(InputError, match=f"refiner {name}: expected no keep, got"):
         load_refiner(name)(result_of(halves()), painted(halves()), keep=[0])
     with pytest.raises(InputError, match="keep: expected no value: mode everything"):
         load_refiner("sam-nano", mode="everything")(result_of(halves()), painted(halves()), keep=[0])

@@ -209,6 +209,8 @@ FILES = {
     "windows.txt": b"\xef\xbb\xbfcat\r\ndog\r\ngrass\r\n",
     "wide.txt": "cat\ndog\ngrass".encode("utf-16"),
     "list.json": json.dumps(["cat", "dog", "grass"]),
+    "comma.json": '["cat", "dog", "grass",]',
+    "lines.json": "cat\ndog\ngrass\n",
     "ids.txt": "1: cat\n2: dog\n3: grass",
     "labels.csv": "id,name\n0,cat\n1,dog\n2,grass\n",
     "data.yaml": "train: a\nval: b\nnames:\n  0: cat\n  1: dog\n  2: grass\n",
@@ -255,6 +257,8 @@ def test_words_are_no_files(words, tmp_path, monkeypatch):
         ("picture.txt", b"\x89PNG\r\n\x1a\n\x00\x00\xff", "another encoding, or no text"),
         ("zeros.txt", b"a\0b", "no text"),
         ("lfs.txt", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        ("cut.json", b'["cat", "dog"', r"JSON that does not parse \(line 1: "),
+        ("cut2.json", b'{"names": [\n"cat",\n"dog"}', r"JSON that does not parse \(line 3: "),
         ("huge.txt", b"a\n" * 500_000, "more than 200000 characters"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ _SIGN = b'"shapes"'
 _SNIFFED = 1 << 16
 _NAMES = "labels.txt"
 _WHAT = "a JSON of labelme"
+_MOST_EMBEDDED = 200_000_000
+"""Maximum length of an embedded picture in base64."""
 _NOTHING = ("point", "line", "linestrip", "points")
 """Types of shapes that enclose no pixels."""
 _POLYGONS = ("polygon", "rectangle", "oriented_rectangle")
@@ -47,15 +50,18 @@ def find_labelme(root: Path) -> Found:
         raise absent("*.json of labelme, with shapes")
     listed = root / _NAMES
     heads = {path: _head(path) for path in files}
-    used = sorted({label for labels, _ in heads.values() for label in labels})  # the order in the files is arbitrary
+    used = sorted({label for labels, *_ in heads.values() for label in labels})  # the order in the files is arbitrary
     labels = _read_names(listed) if listed.is_file() else used
     numbers, names = drawn_numbers(labels)
     besides = (listed,) if listed.is_file() else ()
     pairs = []
     for path in files:
-        picture = _picture(heads[path][1], path, root)
-        read_mask = partial(_read_shapes, picture=picture, numbers=numbers)
-        pairs.append(Pair(path.relative_to(root).with_suffix("").as_posix(), picture, path, read_mask, besides))
+        _, name, embeds = heads[path]
+        picture = _picture(name, path, root)
+        embedded = embeds and not picture.is_file()
+        read_mask = partial(_read_shapes, picture=None if embedded else picture, numbers=numbers)
+        pair = Pair(path.relative_to(root).with_suffix("").as_posix(), picture, path, read_mask, besides)
+        pairs.append(replace(pair, image=path, picture=partial(_embedded, path)) if embedded else pair)
     source = _NAMES if besides else "the JSON files"
     return Found(f"labelme, {len(files)} JSON files", expect_distinct(pairs, f"folder {root.name!r}"), names, source)
 
@@ -74,13 +80,17 @@ def _read_names(path: Path) -> list[str]:
     return list(dict.fromkeys(line.strip() for line in text_of(path).splitlines() if line.strip()))
 
 
-def _head(path: Path) -> tuple[set[str], Any]:
-    """Return the labels of a JSON and its picture's name; empty if it is damaged: reading its mask raises the error."""
+def _head(path: Path) -> tuple[set[str], Any, bool]:
+    """Return the labels of a JSON, its picture's name, and whether the picture is embedded.
+
+    A damaged JSON gives none of them; the error is raised when its mask is read.
+    """
     try:
         content = json_of(path, _WHAT)
-        return {shape["label"].strip() for shape in _shapes(content, path)}, content.get("imagePath")
+        labels = {shape["label"].strip() for shape in _shapes(content, path)}
+        return labels, content.get("imagePath"), bool(content.get("imageData"))
     except InputError:
-        return set(), None
+        return set(), None, False
 
 
 def _shapes(content: Mapping[str, Any], path: Path) -> Sequence[Mapping[str, Any]]:
@@ -99,13 +109,34 @@ def _picture(name: Any, path: Path, root: Path) -> Path:
     return next((place for place in places if place.is_file()), places[0])
 
 
-def _read_shapes(path: Path, picture: Path, numbers: Mapping[str, int]) -> tuple[Raw, str]:
+def _embedded(path: Path) -> bytes:
+    """Return the content of the picture file that a JSON embeds as base64."""
+    text = json_of(path, _WHAT).get("imageData")
+    if not isinstance(text, str) or len(text) > _MOST_EMBEDDED:
+        got = type(text).__name__ if not isinstance(text, str) else f"{len(text)} characters"
+        raise damaged(path, f"imageData of at most {_MOST_EMBEDDED} characters", got)
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise damaged(path, "a picture in base64 as imageData", "something else") from error
+
+
+def _size(path: Path, picture: Path | None) -> tuple[int, int]:
+    """Return (height, width) of a picture file, or of the embedded picture if there is no file."""
+    if picture is None:
+        with as_file(_embedded(path), path.stem) as file:
+            return _size(path, file)
+    height, width = read_image(picture).shape[:2]
+    return height, width
+
+
+def _read_shapes(path: Path, picture: Path | None, numbers: Mapping[str, int]) -> tuple[Raw, str]:
     """Draw the shapes as numbers (H, W), later ones over earlier ones, as labelme does; see `layouts.ReadMask`."""
     content = json_of(path, _WHAT)
     shapes = _shapes(content, path)
     height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))
     if height is None and width is None:  # files of labelme's first versions
-        height, width = read_image(picture).shape[:2]
+        height, width = _size(path, picture)
     if not (type(height) is int and type(width) is int):
         raise damaged(path, "imageHeight and imageWidth", f"{height!r} and {width!r}"[:60])
     expect_pixels(height, width, f"file {path.name!r}", DEFAULT_MAX_PIXELS)

@@ -19,6 +19,7 @@ from cliptrase_core.evaluation.readers.labelme import find_labelme
 from cliptrase_core.evaluation.readers.parquet import find_parquet
 from cliptrase_core.evaluation.readers.streets import find_camvid, find_cityscapes, find_loveda
 from cliptrase_core.evaluation.settings import SETTINGS
+from cliptrase_core.names import LAYOUTS
 
 READERS = MappingProxyType(
     {
@@ -39,7 +40,6 @@ READERS = MappingProxyType(
         )
     }
 )
-LAYOUTS = tuple(READERS)
 _MOST_FOLDERS = 50
 """Maximum number of subfolders that are searched for a data set."""
 
@@ -130,6 +130,7 @@ def serving(setting: str, root: Path, protocol: str, layout: str | None) -> tupl
 
     Raises:
         InputError: the requested layout is missing or has other classes, or a data set cannot be read.
+        AbsentError: no layout is requested, and the data sets found have other classes.
     """
     hits, problems, _ = search(root, layout)
     reasons = []
@@ -140,6 +141,8 @@ def serving(setting: str, root: Path, protocol: str, layout: str | None) -> tupl
             reasons.append(f"{found.title}, {error}")
     if problems and (layout is not None or not hits):
         raise problems[0]
+    if layout is None and reasons:
+        raise AbsentError(reasons[0])
     if layout is None:
         return None
     if not hits:

@@ -6,9 +6,6 @@ from cliptrase_core.io.export.loading import load_result
 from cliptrase_core.io.export.record import plain, read_record, run_lengths
 from cliptrase_core.io.export.saving import (
     ARCHIVE_FORMATS,
-    DEFAULT_FORMATS,
-    FORMATS,
-    OVERLAY_SIDE,
     SavedFiles,
     is_whole,
     read_formats,
@@ -16,6 +13,7 @@ from cliptrase_core.io.export.saving import (
     save,
 )
 from cliptrase_core.io.files import safe_stem
+from cliptrase_core.names import DEFAULT_FORMATS, FORMATS, OVERLAY_SIDE
 
 __all__ = [
     "ARCHIVE_FORMATS",

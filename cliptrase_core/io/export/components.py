@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.masks import connected_parts
-from cliptrase_core.results import MIN_AREA
+from cliptrase_core.names import MIN_AREA
 
 Outline = npt.NDArray[np.int32]
 """(M, 2), x and y in pixels, M >= 3: closed line through the outermost pixels of a component. A cut of zero width joins

@@ -15,9 +15,10 @@ from cliptrase_core.io.export import coco, yolo
 from cliptrase_core.io.export.coco import Annotated, Numbers
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
 from cliptrase_core.io.export.record import foreground, labels_of, read_record
-from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, unusable
+from cliptrase_core.io.export.saving import SavedFiles, read_formats, unusable
 from cliptrase_core.io.files import expect_ours, free_stem, write_all
 from cliptrase_core.io.image import ImageInput
+from cliptrase_core.names import DEFAULT_FORMATS
 from cliptrase_core.results import Segmentation
 
 

@@ -24,19 +24,12 @@ from cliptrase_core.io.export.npz import to_npz
 from cliptrase_core.io.export.record import describe, objects, to_json
 from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
 from cliptrase_core.io.image import ImageInput
+from cliptrase_core.names import DEFAULT_FORMATS, FORMATS
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
 
-FORMATS = ("png", "index", "overlay", "json", "npz", "coco", "yolo", "labelme", "masks", "cutouts")
-"""Output formats: indexed labels, grey labels, overlay, description, arrays; COCO, YOLO and labelme for annotation
-tools; a mask and a cut-out for each class."""
-
-DEFAULT_FORMATS = ("png", "overlay", "json")
 ARCHIVE_FORMATS = ("png", "overlay", "json", "npz")
 """Formats that together contain everything about one result."""
-
-OVERLAY_SIDE = 1280
-"""Longest side in pixels of the command line's overlays: the size on the page, in a tenth of the time of full size."""
 
 _KINDS = {"png": "labels", **{name: name for name in ("index", "overlay", "json", "npz", "labelme")}}
 _OF_PIECES = ("coco", "yolo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sys
@@ -15,12 +16,15 @@ from scipy import io as matlab
 from cliptrase_core import cli
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.data import check, find_data
+from cliptrase_core.evaluation.readers import labelme as labelme_reader
 from cliptrase_core.evaluation.readers.ade import _table
 from cliptrase_core.evaluation.readers.base import picture_called
-from cliptrase_core.evaluation.readers.registry import LAYOUTS, READERS, recognised
+from cliptrase_core.evaluation.readers.registry import READERS, recognised
 from cliptrase_core.evaluation.request import Request
 from cliptrase_core.evaluation.word_lists import setting_words
+from cliptrase_core.io.export import export
 from cliptrase_core.io.image import read_image
+from cliptrase_core.names import LAYOUTS
 from tests.evaluation.readers.sets import CASES, as_json, coloured, grey, text, truth_of
 from tests.evaluation.readers.test_readers import data_of
 
@@ -340,7 +344,7 @@ def test_records_follow_the_list_of_colours(tmp_path):
         (("--vocabulary", "cat; dog; cow | background: wall"), "2 classes and background words, got 3 classes"),
         (("--vocabulary", "cat; dog"), "2 classes and background words, got 2 classes without"),
         (("--layout", "cvat"), r"expected annotations.xml \(cvat\), got 'a.jpg', 'a.json', 'b.jpg', ..."),
-        (("--setting", "voc20"), "data of voc20"),
+        (("--setting", "voc20"), "data of voc20.*The folder has labelme.*other classes than voc20: no 'aeropl"),
         (
             ("--setting", "voc20", "--layout", "labelme"),
             "expected its classes, got labelme, 3 JSON files",
@@ -394,6 +398,51 @@ def test_a_picture_that_labelme_names_elsewhere_is_found_by_its_own_name(tmp_pat
     found = data_of(CASES["labelme"], tmp_path).source.load(0)
     np.testing.assert_array_equal(found.image, read_image(tmp_path / "a.jpg"))
     np.testing.assert_array_equal(found.ground_truth, unchanged.ground_truth)
+
+
+def embed(json, image):
+    """Move a picture into its JSON."""
+    content = base64.b64encode(image.read_bytes()).decode()
+    change(lambda one: one.update(imageData=f"{content[:76]}\n{content[76:]}"))(json)
+    image.unlink()
+
+
+def test_a_picture_inside_the_json_of_labelme_is_read(tmp_path):
+    CASES["labelme"].write(tmp_path)
+    files = data_of(CASES["labelme"], tmp_path).source.load(0)
+    embed(tmp_path / "a.json", tmp_path / "a.jpg")
+    for without in ((), ("imageHeight", "imageWidth")):
+        change(lambda one, without=without: [one.pop(key) for key in without])(tmp_path / "a.json")
+        found = data_of(CASES["labelme"], tmp_path).source.load(0)
+        np.testing.assert_array_equal(found.image, files.image)
+        np.testing.assert_array_equal(found.ground_truth, files.ground_truth)
+
+
+def test_labelme_files_of_this_program_can_be_evaluated(tmp_path, nano, picture):
+    result = nano.segment(nano.encode(picture), "cat; dog")
+    export(result, tmp_path, "labelme", images=picture)
+    data = find_data(Request(recognised(tmp_path, None)))
+    found = data.source.load(0)
+    assert found.image.shape == picture.shape
+    assert found.ground_truth.shape == result.size
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("%%%", "a picture in base64"),
+        ("QUJD", "a file with other content"),
+        (["QUJD"], "characters, got list"),
+        ("QUJD" * 9, "at most 20"),
+    ],
+)
+def test_a_damaged_picture_inside_the_json_of_labelme_is_told(tmp_path, monkeypatch, content, says):
+    monkeypatch.setattr(labelme_reader, "_MOST_EMBEDDED", 20)
+    CASES["labelme"].write(tmp_path)
+    embed(tmp_path / "a.json", tmp_path / "a.jpg")
+    change(lambda one: one.update(imageData=content))(tmp_path / "a.json")
+    with pytest.raises(InputError, match=says):
+        data_of(CASES["labelme"], tmp_path).source.load(0)
 
 
 def test_a_coco_picture_without_annotations_is_all_background(tmp_path):

@@ -1,0 +1,46 @@
+"""Names and defaults that the command line offers. Imports no module, so that `--help` and wrong usage need no torch.
+
+The modules that implement them import them; a test compares the names of tables, such as those of readers.
+"""
+
+NANO = "nano"
+"""Name of the bundled model."""
+AUTO = "auto"
+PRECISION_NAMES = ("fp32", "bf16", "fp16", "fp64", AUTO)
+
+NONE, EDGES = "none", "edges"
+FREE = (NONE, EDGES)
+"""Refiners that need no weights."""
+SAM_NANO = "sam-nano"
+PUBLISHED_SAMS = ("vit_b", "vit_l", "vit_h")
+SAMS = (SAM_NANO, *PUBLISHED_SAMS)
+"""Refiners that use one SAM each, with its own weights."""
+NANO_THEN_EDGES = "sam-nano+edges"
+"""Two steps: the embedded SAM segments the components, then their boundaries move to the edges of the picture."""
+REFINERS = (*FREE, SAM_NANO, NANO_THEN_EDGES, *PUBLISHED_SAMS)
+PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
+MODES = (PROMPTS, REGIONS, EVERYTHING)
+"""Modes of SAM: prompts for every component of a class, prompts for every region of the clustering, or all masks."""
+
+FORMATS = ("png", "index", "overlay", "json", "npz", "coco", "yolo", "labelme", "masks", "cutouts")
+"""Output formats: indexed labels, grey labels, overlay, description, arrays; COCO, YOLO and labelme for annotation
+tools; a mask and a cut-out for each class."""
+DEFAULT_FORMATS = ("png", "overlay", "json")
+OVERLAY_SIDE = 1280
+"""Longest side in pixels of the command line's overlays: the size on the page, in a tenth of the time of full size."""
+MIN_AREA = 64
+"""Minimum component area in pixels; smaller components are not worth annotating."""
+
+LAYOUTS = (
+    *("labelmap", "colours", "cityscapes", "coco-panoptic", "coco-instances", "pascal-context", "camvid", "loveda"),
+    *("labelme", "cvat", "parquet", "ade-full"),
+)
+"""Layouts of data sets that `evaluate` detects, in the order of its readers."""
+PUBLISHED = "published"
+WORD_LISTS = (PUBLISHED, "sclip", "clearclip", "proxyclip")
+"""Names of word lists: CLIPtrase's, and the files `cls_*.txt` of wangf3014/SCLIP, mc-lan/ClearCLIP, mc-lan/ProxyCLIP.
+
+The other lists write many names without a space ("trafficlight"), and use other words for some classes and for the
+background."""
+BACKGROUNDS = ("first", "last")
+"""Position of the background's number: 0 before the classes ("first"), or after them ("last")."""
