@@ -269,6 +269,21 @@ def test_masks_of_classes_that_are_gone_go_and_foreign_files_stay(tmp_path):
     assert all(is_ours(path) for path in (tmp_path / "out/cutouts/a").iterdir())
 
 
+def test_copies_of_a_data_set_inside_the_input_are_not_segmented_as_photographs(tmp_path, capsys):
+    for name in ("a.jpg", "below/b.png"):
+        write(tmp_path / name)
+    line = (tmp_path, "--recursive", *CLASSES, "--formats", "yolo,overlay,coco", "--output", tmp_path / "out")
+    assert run(*line) == 0
+    first = set(files(tmp_path))
+    capsys.readouterr()
+    assert run(*line) == 0
+    assert set(files(tmp_path)) == first
+    assert "4 results of this program among the pictures are left out" in capsys.readouterr().err
+    write(tmp_path / "out/yolo/images/mine.png", 3)  # a photograph that lies there is still a photograph
+    assert run(*line) == 0
+    assert [entry["file_name"] for entry in coco(tmp_path / "out")["images"]][-1].endswith("images/mine.png")
+
+
 class Picture:
     def __init__(self, task, kind, pixels):
         self.task, self.kind, self.pixels = task, kind, pixels

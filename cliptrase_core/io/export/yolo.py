@@ -13,12 +13,11 @@ import yaml
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export.coco import Annotated, Numbers
-from cliptrase_core.io.files import MARK, write_all
+from cliptrase_core.io.files import DIGESTS, MARK, read_digests, write_all
 
 FOLDER = "yolo"
-WRITTEN = "files.sha256"
-"""Digests of all files written below `FOLDER`, because neither text nor picture can contain a mark. A file whose digest
-is missing was changed by a person."""
+_NAME = re.compile(r"data\.yaml|(?:images|labels)/[^/\\]+")
+"""Paths that a list may name: another one would lead to a file of another folder."""
 
 _INSIDE = 0.25
 """Offset in pixels from the corner of a pixel: readers that truncate and readers that round get the same pixel."""
@@ -118,7 +117,7 @@ def _write(folder: Path, name: str, content: bytes) -> None:
         if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
             return
         _expect_written(folder, [name])
-    log = folder / FOLDER / WRITTEN
+    log = folder / FOLDER / DIGESTS
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:  # before the file itself, so that it is known even if the program stops here
         file.write(f"{_digest(content)}  {name}\n".encode())
@@ -126,16 +125,8 @@ def _write(folder: Path, name: str, content: bytes) -> None:
 
 
 def _written(folder: Path) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    try:
-        lines = (folder / FOLDER / WRITTEN).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        digest, _, name = line.partition("  ")
-        if name == "data.yaml" or re.fullmatch(r"(images|labels)/[^/\\\\]+", name):
-            found.setdefault(name, set()).add(digest)
-    return found
+    found = read_digests(folder / FOLDER)
+    return {name: digests for name, digests in found.items() if _NAME.fullmatch(name)}
 
 
 def _digest(content: bytes) -> str:
