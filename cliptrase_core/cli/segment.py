@@ -214,7 +214,8 @@ class _Run:
                 expect_memory(f"picture {task.path.name!r}", frame)
                 resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
                 small = ReducedImage(np.asarray(resized), (height, width))
-                about = {**_about(task.path, _requested(self.vocabulary, self.options)), "file": task.file}
+                about = _about(task.path, _requested(self.vocabulary, self.options))
+                about |= {"file": task.file, "folder_digest": export.folder_digest(task.path)}
         except CliptraseError as error:
             return _Picture(task, error=one_line(error))
         return _Picture(task, image, frame, small, about, kind=frame.model, pixels=height * width)
@@ -279,12 +280,13 @@ class _Run:
 
 def _expect_same_picture(record: dict[str, Any], path: Path, json: Path) -> None:
     """Raise InputError if an existing result belongs to another picture, because it would be lost."""
-    if record and record.get("picture") != export.plain(path.name):
+    if export.is_of_another(record, path):
+        where = " of another folder" if record.get("picture") == export.plain(path.name) else ""
         raise InputError(
             explain(
                 f"output {json.name!r}",
                 expected=f"no result, or an earlier one of {path.name!r}",
-                got=f"the result of {record.get('picture')!r}",
+                got=f"the result of {record.get('picture')!r}{where}",
                 remedy="Choose another --output, or name both pictures in one command.",
             )
         )

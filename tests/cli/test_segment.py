@@ -121,6 +121,28 @@ def test_the_result_of_another_picture_is_not_lost(tmp_path, capsys, monkeypatch
     assert contents(out) == before
 
 
+def test_a_picture_of_the_same_name_in_another_folder_takes_no_result_but_an_edited_or_moved_one_does(tmp_path, capsys):
+    out = tmp_path / "out"
+    for place, folder in enumerate("xy"):
+        write(tmp_path / folder / "1.png", place)
+    assert run(tmp_path / "x", *WORDS, "--output", out) == 0
+    before = contents(out)
+    capsys.readouterr()
+    assert run(tmp_path / "y", *WORDS, "--output", out) == 2
+    assert "the result of '1.png' of another folder" in capsys.readouterr().err
+    assert contents(out) == before
+    write(tmp_path / "x/1.png", 5)  # edited
+    assert run(tmp_path / "x", *WORDS, "--output", out) == 0
+    os.rename(tmp_path / "x", tmp_path / "moved")
+    assert run(tmp_path / "moved", *WORDS, "--output", out, "--skip-existing") == 0
+    assert "1 of 1 pictures were done before" in capsys.readouterr().err
+    path = out / "1.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["folder_digest"]  # as an older version wrote it
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert run(tmp_path / "y", *WORDS, "--output", out) == 0
+
+
 def test_a_mistyped_name_is_told_so_whatever_lies_in_the_output(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     assert run(write(tmp_path / "dog.png"), *WORDS, "--output", out) == 0
