@@ -15,7 +15,7 @@ from cliptrase_core.io.export import coco, yolo
 from cliptrase_core.io.export.coco import Annotated, Numbers
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
 from cliptrase_core.io.export.record import foreground, labels_of, read_record
-from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, unusable
+from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, save_result, unusable
 from cliptrase_core.io.files import expect_ours, free_stem, write_all
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.results import Segmentation
@@ -67,17 +67,38 @@ def export(
             raise InputError(explain("results", expected="segmentations", got=type(result).__name__, remedy=remedy))
         stem = free_stem(name if name is not None else PureWindowsPath(result.name).stem or "picture", taken)
         image = given[place] if place < len(given) else None
-        saved.append(result.save(folder, image, stem=stem, formats=formats, min_area=min_area, per_class=per_class))
+        saved.append(save_result(result, folder, image, stem, formats, rule))
     gather(folder, formats, rule, polygons=polygons)
     return saved
 
 
+def save_one(
+    result: Segmentation,
+    folder: str | os.PathLike[str],
+    image: ImageInput | None,
+    stem: str | None,
+    formats: str | Iterable[str] | None,
+    min_area: int,
+    per_class: bool,
+) -> SavedFiles:
+    """Implement `Segmentation.save`; same parameters and errors."""
+    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
+    expect_untouched(folder, chosen)
+    saved = save_result(result, folder, image, stem, chosen, rule)
+    gather(folder, chosen, rule)
+    return saved
+
+
 def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> None:
-    """Raise InputError if another program wrote or changed a file about the whole folder."""
+    """Raise InputError if another program wrote or changed a file about the whole folder, or it is not a path."""
+    try:
+        place = Path(folder)
+    except TypeError as error:
+        raise unusable(folder, error) from error
     if "coco" in formats:
-        expect_ours([Path(folder) / coco.FILE])
+        expect_ours([place / coco.FILE])
     if "yolo" in formats:
-        yolo.expect_untouched(Path(folder))
+        yolo.expect_untouched(place)
 
 
 def gather(

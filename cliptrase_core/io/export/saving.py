@@ -272,21 +272,33 @@ def save_result(
     folder: str | os.PathLike[str],
     image: ImageInput | None,
     stem: str | None,
-    formats: str | Iterable[str] | None,
-    min_area: int,
-    per_class: bool,
+    formats: Iterable[str],
+    rule: ComponentRule,
+    about: Mapping[str, Any] | None = None,
 ) -> SavedFiles:
-    """Implement `Segmentation.save`; same parameters and errors."""
-    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
-    source = image if isinstance(image, (str, os.PathLike)) else None
-    name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
-    needing = [each for each in chosen if each in NEED_PICTURE]
+    """Write the files of one result with `save`, named after its picture if `stem` is None.
+
+    Args:
+        result: result to write.
+        folder: output folder; created if missing.
+        image: picture, as for `Segmentation.canvas`.
+        stem: stem of the file names.
+        formats: names of `FORMATS`.
+        rule: definition of a component.
+        about: further entries of the JSON.
+
+    Raises:
+        InputError: as `save`, or a format needs the picture and there is none.
+    """
+    needing = [each for each in formats if each in NEED_PICTURE]
     if needing and image is None:
         got = "none: a result holds only the small model input"
         raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass the picture as image."))
+    source = image if isinstance(image, (str, os.PathLike)) else None
+    name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
     stem = stem if stem is not None else PureWindowsPath(name).stem or "picture"
-    about = {"picture": name or stem}
-    return save(result, result.canvas(image), folder, stem, formats=chosen, about=about, rule=rule, source=source)
+    about = {"picture": name or stem, **(about or {})}
+    return save(result, result.canvas(image), folder, stem, formats=formats, about=about, rule=rule, source=source)
 
 
 def notebook_png(result: Segmentation) -> bytes:

@@ -104,6 +104,20 @@ def test_later_calls_join_earlier_ones(tmp_path):
     assert sorted(path.name for path in (tmp_path / "yolo/labels").iterdir()) == ["a.txt", "b.txt"]
 
 
+def test_a_result_that_is_saved_alone_joins_the_files_about_the_folder(tmp_path):
+    for name in ("a", "b"):
+        make(name=f"{name}.jpg").save(tmp_path, IMAGE, formats=["coco", "yolo"], min_area=0)
+    found = json.loads((tmp_path / "coco/annotations.json").read_text())
+    assert [entry["file_name"] for entry in found["images"]] == ["a.jpg", "b.jpg"]
+    assert sorted(path.name for path in (tmp_path / "yolo/labels").iterdir()) == ["a.txt", "b.txt"]
+    (tmp_path / "coco/annotations.json").write_text("{}")
+    with pytest.raises(InputError, match=r"annotations\.json"):
+        make(name="c.jpg").save(tmp_path, IMAGE, formats=["coco"])
+    assert not (tmp_path / "c.json").exists()
+    with pytest.raises(InputError, match="output directory"):
+        make().save(3, formats=["coco"])
+
+
 @pytest.mark.parametrize("results", [[1], ["dog.jpg"], [None], {"a": 3}])
 def test_what_is_no_result_is_refused(tmp_path, results):
     with pytest.raises(InputError, match="results: expected"):
