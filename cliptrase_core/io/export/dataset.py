@@ -18,6 +18,7 @@ from cliptrase_core.io.export.record import foreground, labels_of, read_record
 from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, save_result, unusable
 from cliptrase_core.io.files import expect_ours, free_stem, write_all
 from cliptrase_core.io.image import ImageInput
+from cliptrase_core.io.inputs import data_set_names
 from cliptrase_core.results import Segmentation
 
 
@@ -42,6 +43,7 @@ def export(
         formats: names of `FORMATS`, as a list or separated by commas; "json" is always added.
         images: picture of the one result, or pictures of all results in order: paths, PIL images or arrays. A result
             without a picture is shown on the small model input; yolo, labelme and cutouts need the picture itself.
+            COCO names paths relative to the common folder of all ("june/dog.jpg").
         min_area: minimum area in pixels; smaller components are left out of coco, yolo and labelme.
         per_class: one annotation for each class instead of one for each connected component.
         polygons: COCO's outlines as polygons, for tools that do not read run lengths; see `coco.to_coco`.
@@ -59,6 +61,8 @@ def export(
         results, images = [results], [images]  # type: ignore[list-item]
     named = results.items() if isinstance(results, Mapping) else ((None, result) for result in results)
     given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
+    paths = {place: Path(image) for place, image in enumerate(given) if isinstance(image, (str, os.PathLike))}
+    files = dict(zip(paths, data_set_names([*paths.values()]) if paths else (), strict=True))
     taken: set[str] = set()
     saved = []
     for place, (name, result) in enumerate(named):
@@ -67,7 +71,8 @@ def export(
             raise InputError(explain("results", expected="segmentations", got=type(result).__name__, remedy=remedy))
         stem = free_stem(name if name is not None else PureWindowsPath(result.name).stem or "picture", taken)
         image = given[place] if place < len(given) else None
-        saved.append(save_result(result, folder, image, stem, formats, rule))
+        about = {"file": files[place]} if place in files else None
+        saved.append(save_result(result, folder, image, stem, formats, rule, about))
     gather(folder, formats, rule, polygons=polygons)
     return saved
 

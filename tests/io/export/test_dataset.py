@@ -104,6 +104,17 @@ def test_later_calls_join_earlier_ones(tmp_path):
     assert sorted(path.name for path in (tmp_path / "yolo/labels").iterdir()) == ["a.txt", "b.txt"]
 
 
+def test_coco_tells_pictures_of_one_name_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / folder / "1.png" for folder in "xy"]
+    for path in paths:
+        path.parent.mkdir()
+        Image.fromarray(IMAGE).save(path)
+    results = [make(name="1.png"), make(name="1.png"), make(name="1.png")]
+    cc.export(results, tmp_path / "out", "coco", images=[str(paths[0]), paths[1], IMAGE])
+    found = json.loads((tmp_path / "out/coco/annotations.json").read_text())
+    assert sorted(entry["file_name"] for entry in found["images"]) == ["1.png", "x/1.png", "y/1.png"]
+
+
 def test_a_result_that_is_saved_alone_joins_the_files_about_the_folder(tmp_path):
     for name in ("a", "b"):
         make(name=f"{name}.jpg").save(tmp_path, IMAGE, formats=["coco", "yolo"], min_area=0)
