@@ -14,8 +14,16 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export import coco, yolo
 from cliptrase_core.io.export.coco import Annotated, Numbers
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
-from cliptrase_core.io.export.record import foreground, labels_of, read_record
-from cliptrase_core.io.export.saving import DEFAULT_FORMATS, SavedFiles, read_formats, save_result, unusable
+from cliptrase_core.io.export.record import foreground, is_of_another, labels_of, plain, read_record
+from cliptrase_core.io.export.saving import (
+    DEFAULT_FORMATS,
+    SavedFiles,
+    identity,
+    read_formats,
+    result_files,
+    save_result,
+    unusable,
+)
 from cliptrase_core.io.files import expect_ours, free_stem, write_all
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.io.inputs import data_set_names
@@ -34,7 +42,10 @@ def export(
 ) -> list[SavedFiles]:
     """Write results in formats that other programs open.
 
-    COCO and YOLO describe all results in the folder, including those of earlier calls.
+    COCO and YOLO describe all results in the folder, including those of earlier calls. A later result of the same
+    picture replaces the earlier one. Another picture of that name gets the next free number ("dog-2"), as within a
+    call; pictures are compared by file, folder and model input, as far as known. Names of a mapping are kept, so they
+    replace earlier results of these names.
 
     Args:
         results: one result; several results, each named after its picture ("dog", a second one "dog-2"); or a mapping
@@ -69,12 +80,42 @@ def export(
         if not isinstance(result, Segmentation):
             remedy = "Pass what segmenter.segment gave."
             raise InputError(explain("results", expected="segmentations", got=type(result).__name__, remedy=remedy))
-        stem = free_stem(name if name is not None else PureWindowsPath(result.name).stem or "picture", taken)
         image = given[place] if place < len(given) else None
+        stem = free_stem(name, taken) if name is not None else _free_stem(folder, result, paths.get(place), taken)
         about = {"file": files[place]} if place in files else None
         saved.append(save_result(result, folder, image, stem, formats, rule, about))
     gather(folder, formats, rule, polygons=polygons)
     return saved
+
+
+def _free_stem(folder: str | os.PathLike[str], result: Segmentation, path: Path | None, taken: set[str]) -> str:
+    """Return a stem after the result's picture that no other result of the call has, and no other picture's result.
+
+    Args:
+        folder: output folder.
+        result: result to be written.
+        path: path of the picture, if known.
+        taken: stems of the call in folded case; the new one is added.
+    """
+    while True:
+        stem = free_stem(PureWindowsPath(result.name).stem or "picture", taken)
+        record = read_record(result_files(folder, stem).json)
+        if path is not None and "folder_digest" in record:
+            another = is_of_another(record, path)
+        else:
+            another = bool(record) and _differs(record, result, path.name if path else result.name or stem)
+        if not another:
+            return stem
+
+
+def _differs(record: Mapping[str, Any], result: Segmentation, name: str) -> bool:
+    """Return whether an earlier result has another name, picture size or, in the same layout, another model input."""
+    old = record.get("settings")
+    known = [settings for settings in (old, result.settings) if isinstance(settings, Mapping)]
+    sizes = {str(settings.get("original_size")) for settings in known} - {"None"}
+    inputs = {record.get("input_sha256"), identity(result, None).get("input_sha256")} - {None}
+    other_input = len(inputs) == 2 and record.get("grid") == list(result.grid)
+    return record.get("picture") != plain(name) or len(sizes) == 2 or other_input
 
 
 def save_one(

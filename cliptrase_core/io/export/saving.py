@@ -21,9 +21,10 @@ from cliptrase_core.io.export import images, labelme, yolo
 from cliptrase_core.io.export.components import Component, ComponentRule
 from cliptrase_core.io.export.images import overlay_png
 from cliptrase_core.io.export.npz import to_npz
-from cliptrase_core.io.export.record import describe, objects, to_json
+from cliptrase_core.io.export.record import describe, folder_digest, objects, to_json
 from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
 from cliptrase_core.io.image import ImageInput
+from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
 
@@ -297,8 +298,24 @@ def save_result(
     source = image if isinstance(image, (str, os.PathLike)) else None
     name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
     stem = stem if stem is not None else PureWindowsPath(name).stem or "picture"
-    about = {"picture": name or stem, **(about or {})}
-    return save(result, result.canvas(image), folder, stem, formats=formats, about=about, rule=rule, source=source)
+    shown = result.canvas(image)
+    about = {"picture": name or stem, **identity(result, source), **(about or {})}
+    return save(result, shown, folder, stem, formats=formats, about=about, rule=rule, source=source)
+
+
+def identity(result: Segmentation, source: str | os.PathLike[str] | None) -> dict[str, str]:
+    """Return the JSON entries that tell pictures of one name apart: digests of file, folder and model input.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    found = {}
+    if source is not None:
+        path = Path(os.fsdecode(source))
+        found = {"picture_sha256": sha256(path), "folder_digest": folder_digest(path)}
+    if result.model_input is not None:
+        found["input_sha256"] = hashlib.sha256(result.model_input.tobytes()).hexdigest()
+    return found
 
 
 def notebook_png(result: Segmentation) -> bytes:

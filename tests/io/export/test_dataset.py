@@ -115,6 +115,43 @@ def test_coco_tells_pictures_of_one_name_apart_by_their_folders(tmp_path):
     assert sorted(entry["file_name"] for entry in found["images"]) == ["1.png", "x/1.png", "y/1.png"]
 
 
+def shown(seed, *, grid=(2, 3), size=(4, 5)):
+    """Return a result of the picture number `seed`, of one name."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (grid[0] * 2, grid[1] * 2, 3), dtype=np.uint8)
+    clusters = np.zeros(grid[0] * grid[1], np.int64)
+    settings = {"original_size": list(size)}
+    return make(name="1.png", model_input=pixels, grid=grid, patch_clusters=clusters, settings=settings)
+
+
+def test_a_later_call_replaces_results_of_the_same_picture_only(tmp_path):
+    def stems(*results, images=None):
+        return [files.json.stem for files in cc.export(results, tmp_path, "coco", images=images)]
+
+    first, second = shown(1), shown(2)
+    assert stems(first) == ["1"]
+    assert stems(second) == ["1-2"]
+    assert [stems(second), stems(first), stems(first, second)] == [["1-2"], ["1"], ["1", "1-2"]]
+    assert stems(shown(1, grid=(3, 3))) == ["1"], "the same picture in another layout"
+    assert stems(shown(3, grid=(3, 2), size=(5, 4))) == ["1-3"], "another shape is another picture"
+    assert len(json.loads((tmp_path / "coco/annotations.json").read_text())["images"]) == 3
+    assert [files.json.stem for files in cc.export({"1": second}, tmp_path)] == ["1"], "a chosen name is kept"
+
+
+def test_a_later_call_tells_files_apart_by_folder_and_content(tmp_path):
+    for place, folder in enumerate("xy"):
+        path = tmp_path / folder / "1.png"
+        path.parent.mkdir()
+        Image.fromarray(IMAGE + np.uint8(place)).save(path)
+
+    def stem(folder):
+        return cc.export(make(name="1.png"), tmp_path / "out", images=tmp_path / folder / "1.png")[0].json.stem
+
+    assert [stem("x"), stem("y"), stem("y")] == ["1", "1-2", "1-2"]
+    Image.fromarray(IMAGE[::-1].copy()).save(tmp_path / "x/1.png")
+    assert stem("x") == "1", "an edited picture replaces its result"
+    assert str(tmp_path) not in (tmp_path / "out/1.json").read_text()
+
+
 def test_a_result_that_is_saved_alone_joins_the_files_about_the_folder(tmp_path):
     for name in ("a", "b"):
         make(name=f"{name}.jpg").save(tmp_path, IMAGE, formats=["coco", "yolo"], min_area=0)
