@@ -269,6 +269,21 @@ def test_masks_of_classes_that_are_gone_go_and_foreign_files_stay(tmp_path):
     assert all(is_ours(path) for path in (tmp_path / "out/cutouts/a").iterdir())
 
 
+def test_files_of_an_earlier_request_go_unless_they_still_hold_or_belong_to_someone(tmp_path):
+    write(tmp_path / "in/a.png")
+    line = (tmp_path / "in", "--output", tmp_path / "out")
+    kinds = "index,overlay,png,npz,masks,cutouts,labelme"
+    assert run(*line, "--vocabulary", "zebra; cat", "--formats", kinds) == 0
+    first = set(files(tmp_path / "out"))
+    assert run(*line, "--vocabulary", "zebra; cat", "--formats", "png") == 0
+    assert set(files(tmp_path / "out")) == first, "other formats of the same result are still right"
+    mine = write(tmp_path / "out/a.index.png", 3)
+    before = mine.read_bytes()
+    assert run(*line, "--vocabulary", "cat; zebra", "--formats", "png") == 0
+    assert set(files(tmp_path / "out")) == {"a.json", "a.labels.png", "a.index.png"}
+    assert mine.read_bytes() == before
+
+
 def test_copies_of_a_data_set_inside_the_input_are_not_segmented_as_photographs(tmp_path, capsys):
     for name in ("a.jpg", "below/b.png"):
         write(tmp_path / name)
