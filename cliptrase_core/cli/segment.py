@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryFile
@@ -20,8 +20,9 @@ from cliptrase_core.cli.pipeline import BATCH, Pipeline, read_jobs, threads_shar
 from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line
 from cliptrase_core.io import export
 from cliptrase_core.io.allocator import blocks_kept
-from cliptrase_core.io.export.saving import planned
-from cliptrase_core.io.files import expect_ours
+from cliptrase_core.io.export.record import to_json
+from cliptrase_core.io.export.saving import planned, unusable
+from cliptrase_core.io.files import expect_ours, write_all
 from cliptrase_core.io.geometry import Frame
 from cliptrase_core.io.image import ReducedImage, opened_file, read_image
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
@@ -77,7 +78,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         _note(f"{own} results of this program among the pictures are left out")
     export.expect_untouched(options.output, options.formats)
     requested = _requested(vocabulary, options)
-    tasks = []
+    tasks, renamed = [], dict[str, bytes]()
     for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
         saved = export.result_files(options.output, task.stem)
         expect_ours(planned(saved, options.formats, vocabulary.class_names))
@@ -87,6 +88,9 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         made = export.is_whole(options.output, record, options.formats)
         if not (options.skip_existing and made and _is_of(record, task.path, requested)):
             tasks.append(task)
+        elif not f"/{record.get('file')}".endswith(f"/{export.plain(task.file)}"):  # a longer name remains right
+            renamed[saved.json.name] = to_json({**record, "file": task.file})
+    _write_renamed(options.output, renamed)
     if options.skip_existing:
         _note(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before")
     _expect_folder(Path(options.output))
@@ -304,6 +308,14 @@ def _expect_folder(folder: Path) -> None:
         raise InputError(
             explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
         ) from error
+
+
+def _write_renamed(output: str, contents: Mapping[str, bytes]) -> None:
+    """Write the JSON of pictures that were done before and have another name in the data set of this command."""
+    try:
+        write_all(Path(output), contents)
+    except OSError as error:
+        raise unusable(output, error) from error
 
 
 def _areas(result: Segmentation) -> str:

@@ -154,6 +154,19 @@ def test_pictures_of_one_name_in_several_folders_are_told_apart(tmp_path):
     assert len(list((tmp_path / "out/yolo/images").iterdir())) == 3
 
 
+def test_pictures_that_were_done_before_are_called_by_their_path_from_the_folder_of_all(tmp_path):
+    for place, name in enumerate(("x/a.png", "y/z.png")):
+        write(tmp_path / "in" / name, place)
+    line = ("--skip-existing", *WORDS, "--formats", "coco,png", "--output", tmp_path / "out")
+    for _ in range(2):  # the second time, the smaller folder keeps the names of the larger one
+        assert run(tmp_path / "in/y", *line) == 0
+        before = json.loads((tmp_path / "out/z.json").read_text(encoding="utf-8"))
+        assert run(tmp_path / "in", "--recursive", *line) == 0
+        assert [entry["file_name"] for entry in coco(tmp_path / "out")["images"]] == ["x/a.png", "y/z.png"]
+        assert json.loads((tmp_path / "out/z.json").read_text(encoding="utf-8")) == {**before, "file": "y/z.png"}
+    assert before["file"] == "y/z.png"
+
+
 @pytest.mark.parametrize(
     ("paths", "names"),
     [
