@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.export import FORMATS
+from cliptrase_core.io.export import FORMATS, yolo
 from cliptrase_core.io.export.images import class_files
 from cliptrase_core.io.files import is_ours
 from tests.io.export.test_saving import IMAGE, make
@@ -102,6 +102,31 @@ def test_later_calls_join_earlier_ones(tmp_path):
     assert [entry["file_name"] for entry in found["images"]] == ["a.jpg", "b.jpg"]
     assert len({entry["id"] for entry in found["annotations"]}) == len(found["annotations"])
     assert sorted(path.name for path in (tmp_path / "yolo/labels").iterdir()) == ["a.txt", "b.txt"]
+
+
+def test_the_list_of_yolo_is_read_a_few_times_however_many_pictures_and_holds_current_files_only(tmp_path, monkeypatch):
+    reads = []
+    read = yolo.read_digests
+    monkeypatch.setattr(yolo, "read_digests", lambda folder: reads.append(folder) or read(folder))
+    log, counts = tmp_path / "yolo/files.sha256", []
+    for words in (("cat", "dog"), ("zebra", "cat")):  # other words change the text of every picture
+        cc.export({str(place): make(words) for place in range(8)}, tmp_path, "yolo", images=[IMAGE] * 8, min_area=0)
+        reads.clear()
+        first = make(("cow", *words))  # its new class shifts the numbers of all others
+        cc.export({"0": first}, tmp_path, "yolo", images=[IMAGE], min_area=0)
+        counts.append(len(reads))
+    assert max(counts) <= 5
+    names = [line.split("  ")[1] for line in log.read_text().splitlines()]
+    below = [path for path in (tmp_path / "yolo").rglob("*") if path.is_file() and path != log]
+    assert names == sorted(path.relative_to(tmp_path / "yolo").as_posix() for path in below)
+    path = tmp_path / "3.json"
+    path.unlink()
+    (copy,) = (tmp_path / "yolo/images").glob("4.*")
+    copy.write_bytes(b"a person's")
+    cc.export({"0": make()}, tmp_path, "yolo", images=[IMAGE], min_area=0)
+    assert "/3." not in log.read_text()
+    assert f"images/{copy.name}" in log.read_text()
+    assert copy.read_bytes() == b"a person's"
 
 
 def test_coco_tells_pictures_of_one_name_apart_by_their_folders(tmp_path):
