@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,29 @@ def test_heat_maps_replace_their_own_kind_only(tmp_path, capsys, end):
     assert cli.main(line) == 2
     assert path.read_bytes() == b"mine"
     assert path.name in capsys.readouterr().err
+
+
+def test_heat_maps_of_another_head_or_layout_have_their_own_names_and_arrays_say_what_they_are(tmp_path):
+    out = tmp_path / "out"
+    line = ["inspect", str(write(tmp_path / "dog.png")), "--row", "1", "--column", "1", "--output", str(out)]
+    assert cli.main(line) == 0
+    (usual,) = out.glob("*.npz")
+    before = contents(out)
+    assert re.fullmatch(r"dog\.layer\d+\.row1\.column1\.npz", usual.name)
+    for more in (["--head", "2"], ["--preset", "paper-224"], ["--short-side", "96"]):
+        assert cli.main([*line, *more]) == 0
+    after = contents(out)
+    assert {name: after[name] for name in before} == before
+    layer = usual.name.split(".")[1]
+    assert {path.name for path in out.glob("*.npz")} == {
+        usual.name,
+        f"dog.{layer}.head2.row1.column1.npz",
+        f"dog.{layer}.row1.column1.paper-224.npz",
+        f"dog.{layer}.row1.column1.side96.npz",
+    }
+    with np.load(out / f"dog.{layer}.head2.row1.column1.npz", allow_pickle=False) as arrays:
+        said = [arrays[name].item() for name in ("layer", "head", "row", "column", "preset")]
+    assert said == [int(layer.removeprefix("layer")), 2, 1, 1, "auto"]
 
 
 NAMES = {
