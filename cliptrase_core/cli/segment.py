@@ -32,7 +32,7 @@ from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.options import SegmentOptions, options_of
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.refine import NONE, Refiner, load_refiner
-from cliptrase_core.results import ImageEncoding, Segmentation
+from cliptrase_core.results import MIN_AREA, ImageEncoding, Segmentation
 from cliptrase_core.segmenter import Segmenter, try_out
 from cliptrase_core.text.vocabulary import Vocabulary
 
@@ -43,6 +43,14 @@ _REQUESTED = (
     *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
     *("min_area", "per_class", "overlay_side"),
 )
+_ANNOTATIONS = ("coco", "yolo", "labelme")
+# Formats that use an option, and its default.
+_USED_BY: dict[str, tuple[tuple[str, ...], Any]] = {
+    "min_area": (_ANNOTATIONS, MIN_AREA),
+    "per_class": (_ANNOTATIONS, False),
+    "polygons": (("coco",), False),
+    "overlay_side": (("overlay",), export.OVERLAY_SIDE),
+}
 _FILES = ("model", "pretrained", "sam_checkpoint")
 
 
@@ -73,6 +81,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     if options.overlay_side < 0:
         got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
         raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
+    _expect_used(options)
     pictures, own = find_pictures(options.images, recursive=options.recursive)
     if own:
         _note(f"{own} results of this program among the pictures are left out")
@@ -86,7 +95,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         if task.path.is_file():  # a missing picture overwrites nothing; its own error comes later
             _expect_same_picture(record, task.path, saved.json)
         made = export.is_whole(options.output, record, options.formats)
-        if not (options.skip_existing and made and _is_of(record, task.path, requested)):
+        if not (options.skip_existing and made and _is_of(record, task.path, requested, options.formats)):
             tasks.append(task)
         elif not f"/{record.get('file')}".endswith(f"/{export.plain(task.file)}"):  # a longer name remains right
             renamed[saved.json.name] = to_json({**record, "file": task.file})
@@ -112,11 +121,29 @@ def _about(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
     return {"picture": path.name, "picture_sha256": sha256(path), "asked": requested}
 
 
-def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any]) -> bool:
-    """Return whether an earlier result has the current options and the current content of the picture."""
-    if record.get("asked") != export.plain(requested) or not path.is_file():
+def _unused(formats: Sequence[str]) -> list[str]:
+    return [name for name, (users, _) in _USED_BY.items() if not {*users} & {*formats}]
+
+
+def _expect_used(options: argparse.Namespace) -> None:
+    """Raise InputError if an option is given that no requested format uses."""
+    for name in _unused(options.formats):
+        users, default = _USED_BY[name]
+        if getattr(options, name) != default:
+            flag = f"--{name.replace('_', '-')}"
+            expected, got = f"a format that uses it ({', '.join(users)})", ", ".join(options.formats)
+            remedy = f"Add one to --formats, or leave out {flag}."
+            raise InputError(explain(flag, expected=expected, got=got, remedy=remedy))
+
+
+def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], formats: Sequence[str]) -> bool:
+    """Return whether an earlier result has the current content of the picture, and the options of these formats."""
+    unused, earlier = dict.fromkeys(_unused(formats)), record.get("asked")
+    same = isinstance(earlier, dict) and {**earlier, **unused} == {**export.plain(requested), **unused}
+    if not same or not path.is_file():
         return False
-    return {**record, **export.plain(_about(path, requested))} == record
+    about = export.plain(_about(path, {}))
+    return all(record.get(name) == about[name] for name in ("picture", "picture_sha256"))
 
 
 def segment_pictures(

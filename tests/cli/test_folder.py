@@ -56,7 +56,8 @@ def coco(out: Path) -> dict:
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_writes_its_own_files_and_a_description_and_is_skipped_when_it_is_there(tmp_path, capsys, name):
     write(tmp_path / "in/a.png")
-    line = (tmp_path / "in", *CLASSES, "--output", tmp_path / "out", "--formats", name, "--min-area", 0)
+    area = ("--min-area", 0) if name in ("coco", "yolo", "labelme") else ()
+    line = (tmp_path / "in", *CLASSES, "--output", tmp_path / "out", "--formats", name, *area)
     assert run(*line) == 0
     made = set(files(tmp_path / "out"))
     expected = {
@@ -100,6 +101,32 @@ def test_a_senseless_number_is_one_line_before_work(tmp_path, capsys, option):
     assert run(tmp_path, *WORDS, "--output", tmp_path / "out", *option) == 2
     assert "expected" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "formats"),
+    [
+        (("--min-area", "9"), "png,overlay"),
+        (("--per-class",), "json"),
+        (("--polygons",), "yolo,labelme"),
+        (("--overlay-side", "0"), "png,coco"),
+    ],
+)
+def test_an_option_that_no_format_uses_is_refused(tmp_path, capsys, option, formats):
+    write(tmp_path / "a.png")
+    assert run(tmp_path, *WORDS, "--output", tmp_path / "out", "--formats", formats, *option) == 2
+    assert f"{option[0]}: expected a format that uses it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_options_of_the_formats_make_a_result_again(tmp_path, capsys):
+    write(tmp_path / "in/a.png")
+    line = (tmp_path / "in", *WORDS, "--output", tmp_path / "out", "--skip-existing")
+    assert run(*line, "--formats", "png,overlay,labelme", "--min-area", 9, "--overlay-side", 20) == 0
+    for formats, done in (("png", 1), ("png,labelme", 0)):
+        capsys.readouterr()
+        assert run(*line, "--formats", formats) == 0
+        assert f"{done} of 1 pictures were done before" in capsys.readouterr().err
 
 
 def test_one_file_covers_every_run_whatever_their_order_and_cuts(tmp_path, capsys):
