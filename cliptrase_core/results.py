@@ -279,6 +279,8 @@ class Segmentation:
     ) -> SavedFiles:
         """Write the result in formats of other programs; for many results, use `cliptrase_core.export`.
 
+        An earlier result of the same file name is replaced. COCO and YOLO describe all results in the folder.
+
         Args:
             folder: output folder; created if missing.
             image: as for `canvas`; yolo, labelme and cutouts need it.
@@ -291,9 +293,9 @@ class Segmentation:
             InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written,
                 or a file of another program in the way.
         """
-        from cliptrase_core.io.export.saving import save_result
+        from cliptrase_core.io.export.dataset import save_one
 
-        return save_result(self, folder, image, stem, formats, min_area, per_class)
+        return save_one(self, folder, image, stem, formats, min_area, per_class)
 
     def to_coco(
         self, *, file_name: str | None = None, min_area: int = MIN_AREA, per_class: bool = False,

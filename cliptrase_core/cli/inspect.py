@@ -17,6 +17,7 @@ from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, wr
 from cliptrase_core.io.geometry import nearest
 from cliptrase_core.io.image import read_image
 from cliptrase_core.models.encoder import resize_and_crop
+from cliptrase_core.options import LayoutOptions, options_of
 from cliptrase_core.segmenter import Segmenter
 from cliptrase_core.viz.figure import figure
 from cliptrase_core.viz.heatmap import heat_colours, heat_range, mark_patch
@@ -57,7 +58,7 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     row, column = options.row, options.column
     before, after = (part.numpy() for part in maps.patch_maps(row, column))
     affinity = maps.affinity[maps.token(row, column), 1:].reshape(maps.grid).numpy()
-    stem = f"{safe_stem(Path(options.image).stem)}.layer{maps.layer}.row{row}.column{column}"
+    stem = _stem(maps, options)
     shown = {"before": before, "after": after, "affinity": affinity}
     pictures = {"patch": seen, **{name: _heat(values, seen, (row, column)) for name, values in shown.items()}}
     kinds = [*(f"{name}.png" for name in pictures), *(["figure.png"] if options.figure else []), "npz"]
@@ -70,7 +71,9 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
         contents.append(drawn.getvalue())
     parts = ("attention", "recovered", "affinity", "global_patches")
     arrays = {"before": before, "after": after, **{part: getattr(maps, part).numpy() for part in parts}}
-    contents.append(archive(arrays))
+    place = {"layer": maps.layer, "head": maps.head or 0, "row": row, "column": column}  # head 0: mean of all
+    about = {name: np.array(value) for name, value in {**place, "preset": options.preset}.items()}
+    contents.append(archive({**arrays, **about}))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_all(folder, dict(zip(names, contents, strict=True)))
@@ -84,6 +87,17 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
             )
         ) from error
     return [folder / name for name in names]
+
+
+def _stem(maps: AttentionMaps, options: argparse.Namespace) -> str:
+    """Return the stem of the files; head and layout appear in it unless they are the default."""
+    parts = [safe_stem(Path(options.image).stem), f"layer{maps.layer}"]
+    parts += [] if maps.head is None else [f"head{maps.head}"]
+    parts += [f"row{options.row}", f"column{options.column}"]
+    usual = {one.name: one.default for one in options_of(LayoutOptions)}
+    parts += [] if options.preset == usual["preset"] else [options.preset]
+    parts += [] if options.short_side == usual["short_side"] else [f"side{options.short_side}"]
+    return ".".join(parts)
 
 
 def _png(picture: np.ndarray) -> bytes:

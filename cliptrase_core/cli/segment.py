@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryFile
@@ -20,14 +20,16 @@ from cliptrase_core.cli.pipeline import BATCH, Pipeline, read_jobs, threads_shar
 from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line
 from cliptrase_core.io import export
 from cliptrase_core.io.allocator import blocks_kept
-from cliptrase_core.io.export.saving import planned
-from cliptrase_core.io.files import expect_ours
+from cliptrase_core.io.export.record import to_json
+from cliptrase_core.io.export.saving import planned, unusable
+from cliptrase_core.io.files import expect_ours, write_all
 from cliptrase_core.io.geometry import Frame
 from cliptrase_core.io.image import ReducedImage, opened_file, read_image
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
 from cliptrase_core.io.memory import expect_memory
 from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.encoder import resize_and_crop
+from cliptrase_core.names import MIN_AREA
 from cliptrase_core.options import SegmentOptions, options_of
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.refine import NONE, Refiner, load_refiner
@@ -42,6 +44,14 @@ _REQUESTED = (
     *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
     *("min_area", "per_class", "overlay_side"),
 )
+_ANNOTATIONS = ("coco", "yolo", "labelme")
+# Formats that use an option, and its default.
+_USED_BY: dict[str, tuple[tuple[str, ...], Any]] = {
+    "min_area": (_ANNOTATIONS, MIN_AREA),
+    "per_class": (_ANNOTATIONS, False),
+    "polygons": (("coco",), False),
+    "overlay_side": (("overlay",), export.OVERLAY_SIDE),
+}
 _FILES = ("model", "pretrained", "sam_checkpoint")
 
 
@@ -72,12 +82,13 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     if options.overlay_side < 0:
         got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
         raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
+    _expect_used(options)
     pictures, own = find_pictures(options.images, recursive=options.recursive)
     if own:
         _note(f"{own} results of this program among the pictures are left out")
     export.expect_untouched(options.output, options.formats)
     requested = _requested(vocabulary, options)
-    tasks = []
+    tasks, renamed = [], dict[str, bytes]()
     for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
         saved = export.result_files(options.output, task.stem)
         expect_ours(planned(saved, options.formats, vocabulary.class_names))
@@ -85,8 +96,11 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         if task.path.is_file():  # a missing picture overwrites nothing; its own error comes later
             _expect_same_picture(record, task.path, saved.json)
         made = export.is_whole(options.output, record, options.formats)
-        if not (options.skip_existing and made and _is_of(record, task.path, requested)):
+        if not (options.skip_existing and made and _is_of(record, task.path, requested, options.formats)):
             tasks.append(task)
+        elif not f"/{record.get('file')}".endswith(f"/{export.plain(task.file)}"):  # a longer name remains right
+            renamed[saved.json.name] = to_json({**record, "file": task.file})
+    _write_renamed(options.output, renamed)
     if options.skip_existing:
         _note(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before")
     _expect_folder(Path(options.output))
@@ -108,11 +122,29 @@ def _about(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
     return {"picture": path.name, "picture_sha256": sha256(path), "asked": requested}
 
 
-def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any]) -> bool:
-    """Return whether an earlier result has the current options and the current content of the picture."""
-    if record.get("asked") != export.plain(requested) or not path.is_file():
+def _unused(formats: Sequence[str]) -> list[str]:
+    return [name for name, (users, _) in _USED_BY.items() if not {*users} & {*formats}]
+
+
+def _expect_used(options: argparse.Namespace) -> None:
+    """Raise InputError if an option is given that no requested format uses."""
+    for name in _unused(options.formats):
+        users, default = _USED_BY[name]
+        if getattr(options, name) != default:
+            flag = f"--{name.replace('_', '-')}"
+            expected, got = f"a format that uses it ({', '.join(users)})", ", ".join(options.formats)
+            remedy = f"Add one to --formats, or leave out {flag}."
+            raise InputError(explain(flag, expected=expected, got=got, remedy=remedy))
+
+
+def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], formats: Sequence[str]) -> bool:
+    """Return whether an earlier result has the current content of the picture, and the options of these formats."""
+    unused, earlier = dict.fromkeys(_unused(formats)), record.get("asked")
+    same = isinstance(earlier, dict) and {**earlier, **unused} == {**export.plain(requested), **unused}
+    if not same or not path.is_file():
         return False
-    return {**record, **export.plain(_about(path, requested))} == record
+    about = export.plain(_about(path, {}))
+    return all(record.get(name) == about[name] for name in ("picture", "picture_sha256"))
 
 
 def segment_pictures(
@@ -214,7 +246,8 @@ class _Run:
                 expect_memory(f"picture {task.path.name!r}", frame)
                 resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
                 small = ReducedImage(np.asarray(resized), (height, width))
-                about = {**_about(task.path, _requested(self.vocabulary, self.options)), "file": task.file}
+                about = _about(task.path, _requested(self.vocabulary, self.options))
+                about |= {"file": task.file, "folder_digest": export.folder_digest(task.path)}
         except CliptraseError as error:
             return _Picture(task, error=one_line(error))
         return _Picture(task, image, frame, small, about, kind=frame.model, pixels=height * width)
@@ -279,12 +312,13 @@ class _Run:
 
 def _expect_same_picture(record: dict[str, Any], path: Path, json: Path) -> None:
     """Raise InputError if an existing result belongs to another picture, because it would be lost."""
-    if record and record.get("picture") != export.plain(path.name):
+    if export.is_of_another(record, path):
+        where = " of another folder" if record.get("picture") == export.plain(path.name) else ""
         raise InputError(
             explain(
                 f"output {json.name!r}",
                 expected=f"no result, or an earlier one of {path.name!r}",
-                got=f"the result of {record.get('picture')!r}",
+                got=f"the result of {record.get('picture')!r}{where}",
                 remedy="Choose another --output, or name both pictures in one command.",
             )
         )
@@ -302,6 +336,14 @@ def _expect_folder(folder: Path) -> None:
         raise InputError(
             explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
         ) from error
+
+
+def _write_renamed(output: str, contents: Mapping[str, bytes]) -> None:
+    """Write the JSON of pictures that were done before and have another name in the data set of this command."""
+    try:
+        write_all(Path(output), contents)
+    except OSError as error:
+        raise unusable(output, error) from error
 
 
 def _areas(result: Segmentation) -> str:

@@ -27,6 +27,10 @@ MARK = "cliptrase-lab"
 archive, comment at the end of Markdown and HTML. Files for other programs, in which people correct them, contain it
 with the SHA-256 of all content before it: see `seal`."""
 
+DIGESTS = "files.sha256"
+"""List of digests and paths of written files that contain no mark, such as copies of pictures; paths are relative to
+the folder of the list. A file with another digest was changed by a person."""
+
 _SEAL = re.compile(rb"cliptrase-lab ([0-9a-f]{64})")
 
 PICTURE_ENDS = (
@@ -194,6 +198,19 @@ def is_ours(path: Path) -> bool:
         return isinstance(record, dict) and str(record.get("format")).startswith(MARK)
     except Exception:  # readers raise dozens of kinds for broken files, which are not ours
         return False
+
+
+def read_digests(folder: Path) -> dict[str, set[str]]:
+    """Return the digests of a folder's list `DIGESTS` by path; empty if there is no list."""
+    found: dict[str, set[str]] = {}
+    try:
+        lines = (folder / DIGESTS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        found.setdefault(name, set()).add(digest)
+    return found
 
 
 def expect_ours(paths: Iterable[Path], option: str = "--output") -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.files import PICTURE_ENDS, is_ours, safe_stem
+from cliptrase_core.io.files import PICTURE_ENDS, is_ours, read_digests, safe_stem
 
 _WILD = "*?["
 
@@ -33,11 +33,32 @@ def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple
     for argument in arguments:
         for path in _matching(argument, recursive):
             found.setdefault(os.path.abspath(path), path)
-    pictures = [path for path in found.values() if path.suffix != ".png" or not is_ours(path)]
+    lists: dict[Path, dict[str, set[str]]] = {}
+    pictures = [path for full, path in found.items() if not _is_result(path) and not _is_copy(Path(full), lists)]
     if not pictures:
         got = f"{len(found)} results of this program"
         raise InputError(explain("pictures", expected="at least one", got=got, remedy="Name other files."))
     return pictures, len(found) - len(pictures)
+
+
+def _is_result(path: Path) -> bool:
+    return path.suffix == ".png" and is_ours(path)
+
+
+def _is_copy(path: Path, lists: dict[Path, dict[str, set[str]]]) -> bool:
+    """Return whether this program copied a picture into a data set; a copy without a mark is in a list of digests.
+
+    Args:
+        path: absolute path.
+        lists: lists that were read before, by folder; a new one is added.
+    """
+    folder, name = path.parent.parent, f"{path.parent.name}/{path.name}"
+    if folder not in lists:
+        lists[folder] = read_digests(folder)
+    try:
+        return name in lists[folder] and hashlib.sha256(path.read_bytes()).hexdigest() in lists[folder][name]
+    except OSError:
+        return False
 
 
 def _matching(argument: str, recursive: bool) -> list[Path]:

@@ -56,7 +56,8 @@ def coco(out: Path) -> dict:
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_writes_its_own_files_and_a_description_and_is_skipped_when_it_is_there(tmp_path, capsys, name):
     write(tmp_path / "in/a.png")
-    line = (tmp_path / "in", *CLASSES, "--output", tmp_path / "out", "--formats", name, "--min-area", 0)
+    area = ("--min-area", 0) if name in ("coco", "yolo", "labelme") else ()
+    line = (tmp_path / "in", *CLASSES, "--output", tmp_path / "out", "--formats", name, *area)
     assert run(*line) == 0
     made = set(files(tmp_path / "out"))
     expected = {
@@ -100,6 +101,32 @@ def test_a_senseless_number_is_one_line_before_work(tmp_path, capsys, option):
     assert run(tmp_path, *WORDS, "--output", tmp_path / "out", *option) == 2
     assert "expected" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "formats"),
+    [
+        (("--min-area", "9"), "png,overlay"),
+        (("--per-class",), "json"),
+        (("--polygons",), "yolo,labelme"),
+        (("--overlay-side", "0"), "png,coco"),
+    ],
+)
+def test_an_option_that_no_format_uses_is_refused(tmp_path, capsys, option, formats):
+    write(tmp_path / "a.png")
+    assert run(tmp_path, *WORDS, "--output", tmp_path / "out", "--formats", formats, *option) == 2
+    assert f"{option[0]}: expected a format that uses it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_options_of_the_formats_make_a_result_again(tmp_path, capsys):
+    write(tmp_path / "in/a.png")
+    line = (tmp_path / "in", *WORDS, "--output", tmp_path / "out", "--skip-existing")
+    assert run(*line, "--formats", "png,overlay,labelme", "--min-area", 9, "--overlay-side", 20) == 0
+    for formats, done in (("png", 1), ("png,labelme", 0)):
+        capsys.readouterr()
+        assert run(*line, "--formats", formats) == 0
+        assert f"{done} of 1 pictures were done before" in capsys.readouterr().err
 
 
 def test_one_file_covers_every_run_whatever_their_order_and_cuts(tmp_path, capsys):
@@ -152,6 +179,19 @@ def test_pictures_of_one_name_in_several_folders_are_told_apart(tmp_path):
     assert sorted(names) == ["july/cat.png", "july/dog.png", "june/dog.png"]
     assert all((tmp_path / "in" / name).is_file() for name in names)
     assert len(list((tmp_path / "out/yolo/images").iterdir())) == 3
+
+
+def test_pictures_that_were_done_before_are_called_by_their_path_from_the_folder_of_all(tmp_path):
+    for place, name in enumerate(("x/a.png", "y/z.png")):
+        write(tmp_path / "in" / name, place)
+    line = ("--skip-existing", *WORDS, "--formats", "coco,png", "--output", tmp_path / "out")
+    for _ in range(2):  # the second time, the smaller folder keeps the names of the larger one
+        assert run(tmp_path / "in/y", *line) == 0
+        before = json.loads((tmp_path / "out/z.json").read_text(encoding="utf-8"))
+        assert run(tmp_path / "in", "--recursive", *line) == 0
+        assert [entry["file_name"] for entry in coco(tmp_path / "out")["images"]] == ["x/a.png", "y/z.png"]
+        assert json.loads((tmp_path / "out/z.json").read_text(encoding="utf-8")) == {**before, "file": "y/z.png"}
+    assert before["file"] == "y/z.png"
 
 
 @pytest.mark.parametrize(
@@ -267,6 +307,36 @@ def test_masks_of_classes_that_are_gone_go_and_foreign_files_stay(tmp_path):
     assert "mine.png" in names
     assert names <= {"mine.png", "dog.png", "cow.png"}
     assert all(is_ours(path) for path in (tmp_path / "out/cutouts/a").iterdir())
+
+
+def test_files_of_an_earlier_request_go_unless_they_still_hold_or_belong_to_someone(tmp_path):
+    write(tmp_path / "in/a.png")
+    line = (tmp_path / "in", "--output", tmp_path / "out")
+    kinds = "index,overlay,png,npz,masks,cutouts,labelme"
+    assert run(*line, "--vocabulary", "zebra; cat", "--formats", kinds) == 0
+    first = set(files(tmp_path / "out"))
+    assert run(*line, "--vocabulary", "zebra; cat", "--formats", "png") == 0
+    assert set(files(tmp_path / "out")) == first, "other formats of the same result are still right"
+    mine = write(tmp_path / "out/a.index.png", 3)
+    before = mine.read_bytes()
+    assert run(*line, "--vocabulary", "cat; zebra", "--formats", "png") == 0
+    assert set(files(tmp_path / "out")) == {"a.json", "a.labels.png", "a.index.png"}
+    assert mine.read_bytes() == before
+
+
+def test_copies_of_a_data_set_inside_the_input_are_not_segmented_as_photographs(tmp_path, capsys):
+    for name in ("a.jpg", "below/b.png"):
+        write(tmp_path / name)
+    line = (tmp_path, "--recursive", *CLASSES, "--formats", "yolo,overlay,coco", "--output", tmp_path / "out")
+    assert run(*line) == 0
+    first = set(files(tmp_path))
+    capsys.readouterr()
+    assert run(*line) == 0
+    assert set(files(tmp_path)) == first
+    assert "4 results of this program among the pictures are left out" in capsys.readouterr().err
+    write(tmp_path / "out/yolo/images/mine.png", 3)  # a photograph that lies there is still a photograph
+    assert run(*line) == 0
+    assert [entry["file_name"] for entry in coco(tmp_path / "out")["images"]][-1].endswith("images/mine.png")
 
 
 class Picture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,28 @@ def test_the_result_of_another_picture_is_not_lost(tmp_path, capsys, monkeypatch
     assert contents(out) == before
 
 
+def test_a_picture_of_the_same_name_in_another_folder_takes_no_result_but_an_edited_or_moved_one_does(tmp_path, capsys):
+    out = tmp_path / "out"
+    for place, folder in enumerate("xy"):
+        write(tmp_path / folder / "1.png", place)
+    assert run(tmp_path / "x", *WORDS, "--output", out) == 0
+    before = contents(out)
+    capsys.readouterr()
+    assert run(tmp_path / "y", *WORDS, "--output", out) == 2
+    assert "the result of '1.png' of another folder" in capsys.readouterr().err
+    assert contents(out) == before
+    write(tmp_path / "x/1.png", 5)  # edited
+    assert run(tmp_path / "x", *WORDS, "--output", out) == 0
+    os.rename(tmp_path / "x", tmp_path / "moved")
+    assert run(tmp_path / "moved", *WORDS, "--output", out, "--skip-existing") == 0
+    assert "1 of 1 pictures were done before" in capsys.readouterr().err
+    path = out / "1.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["folder_digest"]  # as an older version wrote it
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert run(tmp_path / "y", *WORDS, "--output", out) == 0
+
+
 def test_a_mistyped_name_is_told_so_whatever_lies_in_the_output(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     assert run(write(tmp_path / "dog.png"), *WORDS, "--output", out) == 0
@@ -142,6 +165,29 @@ def test_heat_maps_replace_their_own_kind_only(tmp_path, capsys, end):
     assert cli.main(line) == 2
     assert path.read_bytes() == b"mine"
     assert path.name in capsys.readouterr().err
+
+
+def test_heat_maps_of_another_head_or_layout_have_their_own_names_and_arrays_say_what_they_are(tmp_path):
+    out = tmp_path / "out"
+    line = ["inspect", str(write(tmp_path / "dog.png")), "--row", "1", "--column", "1", "--output", str(out)]
+    assert cli.main(line) == 0
+    (usual,) = out.glob("*.npz")
+    before = contents(out)
+    assert re.fullmatch(r"dog\.layer\d+\.row1\.column1\.npz", usual.name)
+    for more in (["--head", "2"], ["--preset", "paper-224"], ["--short-side", "96"]):
+        assert cli.main([*line, *more]) == 0
+    after = contents(out)
+    assert {name: after[name] for name in before} == before
+    layer = usual.name.split(".")[1]
+    assert {path.name for path in out.glob("*.npz")} == {
+        usual.name,
+        f"dog.{layer}.head2.row1.column1.npz",
+        f"dog.{layer}.row1.column1.paper-224.npz",
+        f"dog.{layer}.row1.column1.side96.npz",
+    }
+    with np.load(out / f"dog.{layer}.head2.row1.column1.npz", allow_pickle=False) as arrays:
+        said = [arrays[name].item() for name in ("layer", "head", "row", "column", "preset")]
+    assert said == [int(layer.removeprefix("layer")), 2, 1, 1, "auto"]
 
 
 NAMES = {

@@ -3,7 +3,7 @@
 from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import expect_untouched, export, gather
 from cliptrase_core.io.export.loading import load_result
-from cliptrase_core.io.export.record import plain, read_record, run_lengths
+from cliptrase_core.io.export.record import folder_digest, is_of_another, plain, read_record, run_lengths
 from cliptrase_core.io.export.saving import (
     ARCHIVE_FORMATS,
     SavedFiles,
@@ -24,7 +24,9 @@ __all__ = [
     "SavedFiles",
     "expect_untouched",
     "export",
+    "folder_digest",
     "gather",
+    "is_of_another",
     "is_whole",
     "load_result",
     "plain",

@@ -14,10 +14,18 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export import coco, yolo
 from cliptrase_core.io.export.coco import Annotated, Numbers
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
-from cliptrase_core.io.export.record import foreground, labels_of, read_record
-from cliptrase_core.io.export.saving import SavedFiles, read_formats, unusable
+from cliptrase_core.io.export.record import foreground, is_of_another, labels_of, plain, read_record
+from cliptrase_core.io.export.saving import (
+    SavedFiles,
+    identity,
+    read_formats,
+    result_files,
+    save_result,
+    unusable,
+)
 from cliptrase_core.io.files import expect_ours, free_stem, write_all
 from cliptrase_core.io.image import ImageInput
+from cliptrase_core.io.inputs import data_set_names
 from cliptrase_core.names import DEFAULT_FORMATS
 from cliptrase_core.results import Segmentation
 
@@ -34,7 +42,10 @@ def export(
 ) -> list[SavedFiles]:
     """Write results in formats that other programs open.
 
-    COCO and YOLO describe all results in the folder, including those of earlier calls.
+    COCO and YOLO describe all results in the folder, including those of earlier calls. A later result of the same
+    picture replaces the earlier one. Another picture of that name gets the next free number ("dog-2"), as within a
+    call; pictures are compared by file, folder and model input, as far as known. Names of a mapping are kept, so they
+    replace earlier results of these names.
 
     Args:
         results: one result; several results, each named after its picture ("dog", a second one "dog-2"); or a mapping
@@ -43,6 +54,7 @@ def export(
         formats: names of `FORMATS`, as a list or separated by commas; "json" is always added.
         images: picture of the one result, or pictures of all results in order: paths, PIL images or arrays. A result
             without a picture is shown on the small model input; yolo, labelme and cutouts need the picture itself.
+            COCO names paths relative to the common folder of all ("june/dog.jpg").
         min_area: minimum area in pixels; smaller components are left out of coco, yolo and labelme.
         per_class: one annotation for each class instead of one for each connected component.
         polygons: COCO's outlines as polygons, for tools that do not read run lengths; see `coco.to_coco`.
@@ -60,25 +72,79 @@ def export(
         results, images = [results], [images]  # type: ignore[list-item]
     named = results.items() if isinstance(results, Mapping) else ((None, result) for result in results)
     given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
+    paths = {place: Path(image) for place, image in enumerate(given) if isinstance(image, (str, os.PathLike))}
+    files = dict(zip(paths, data_set_names([*paths.values()]) if paths else (), strict=True))
     taken: set[str] = set()
     saved = []
     for place, (name, result) in enumerate(named):
         if not isinstance(result, Segmentation):
             remedy = "Pass what segmenter.segment gave."
             raise InputError(explain("results", expected="segmentations", got=type(result).__name__, remedy=remedy))
-        stem = free_stem(name if name is not None else PureWindowsPath(result.name).stem or "picture", taken)
         image = given[place] if place < len(given) else None
-        saved.append(result.save(folder, image, stem=stem, formats=formats, min_area=min_area, per_class=per_class))
+        stem = free_stem(name, taken) if name is not None else _free_stem(folder, result, paths.get(place), taken)
+        about = {"file": files[place]} if place in files else None
+        saved.append(save_result(result, folder, image, stem, formats, rule, about))
     gather(folder, formats, rule, polygons=polygons)
     return saved
 
 
+def _free_stem(folder: str | os.PathLike[str], result: Segmentation, path: Path | None, taken: set[str]) -> str:
+    """Return a stem after the result's picture that no other result of the call has, and no other picture's result.
+
+    Args:
+        folder: output folder.
+        result: result to be written.
+        path: path of the picture, if known.
+        taken: stems of the call in folded case; the new one is added.
+    """
+    while True:
+        stem = free_stem(PureWindowsPath(result.name).stem or "picture", taken)
+        record = read_record(result_files(folder, stem).json)
+        if path is not None and "folder_digest" in record:
+            another = is_of_another(record, path)
+        else:
+            another = bool(record) and _differs(record, result, path.name if path else result.name or stem)
+        if not another:
+            return stem
+
+
+def _differs(record: Mapping[str, Any], result: Segmentation, name: str) -> bool:
+    """Return whether an earlier result has another name, picture size or, in the same layout, another model input."""
+    old = record.get("settings")
+    known = [settings for settings in (old, result.settings) if isinstance(settings, Mapping)]
+    sizes = {str(settings.get("original_size")) for settings in known} - {"None"}
+    inputs = {record.get("input_sha256"), identity(result, None).get("input_sha256")} - {None}
+    other_input = len(inputs) == 2 and record.get("grid") == list(result.grid)
+    return record.get("picture") != plain(name) or len(sizes) == 2 or other_input
+
+
+def save_one(
+    result: Segmentation,
+    folder: str | os.PathLike[str],
+    image: ImageInput | None,
+    stem: str | None,
+    formats: str | Iterable[str] | None,
+    min_area: int,
+    per_class: bool,
+) -> SavedFiles:
+    """Implement `Segmentation.save`; same parameters and errors."""
+    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
+    expect_untouched(folder, chosen)
+    saved = save_result(result, folder, image, stem, chosen, rule)
+    gather(folder, chosen, rule)
+    return saved
+
+
 def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> None:
-    """Raise InputError if another program wrote or changed a file about the whole folder."""
+    """Raise InputError if another program wrote or changed a file about the whole folder, or it is not a path."""
+    try:
+        place = Path(folder)
+    except TypeError as error:
+        raise unusable(folder, error) from error
     if "coco" in formats:
-        expect_ours([Path(folder) / coco.FILE])
+        expect_ours([place / coco.FILE])
     if "yolo" in formats:
-        yolo.expect_untouched(Path(folder))
+        yolo.expect_untouched(place)
 
 
 def gather(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 import platform
 from collections.abc import Mapping
 from functools import cache
@@ -19,6 +21,7 @@ from pycocotools import mask as coco_mask
 from cliptrase_core.io.export.components import Component, ComponentRule, counts_text, find_components
 from cliptrase_core.io.files import MARK
 from cliptrase_core.maps import runs
+from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, is_background
 from cliptrase_core.version import VERSION
 from cliptrase_core.viz.palette import label_colours, to_hex
@@ -167,6 +170,30 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) and record.get("format") == FORMAT else {}
+
+
+def folder_digest(path: Path) -> str:
+    """Return 16 digits of a digest of a picture's folder: results tell folders apart without their names."""
+    folder = os.path.normcase(os.path.realpath(path.parent))
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+
+
+def is_of_another(record: Mapping[str, Any], path: Path) -> bool:
+    """Return whether a result belongs to another picture: another name, or both another folder and other content.
+
+    A picture that was edited, moved or copied is the same. Results of older versions have no folder.
+
+    Args:
+        record: JSON of the result; empty if there is none.
+        path: existing picture.
+    """
+    if not record or record.get("picture") != plain(path.name):
+        return bool(record)
+    try:
+        moved = record.get("folder_digest") not in (None, folder_digest(path))
+        return moved and record.get("picture_sha256") not in (None, sha256(path))
+    except OSError:  # the picture cannot be read, so it will replace nothing
+        return False
 
 
 def plain(value: Any) -> Any:

@@ -21,9 +21,10 @@ from cliptrase_core.io.export import images, labelme, yolo
 from cliptrase_core.io.export.components import Component, ComponentRule
 from cliptrase_core.io.export.images import overlay_png
 from cliptrase_core.io.export.npz import to_npz
-from cliptrase_core.io.export.record import describe, objects, to_json
+from cliptrase_core.io.export.record import describe, folder_digest, objects, plain, read_record, to_json
 from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
 from cliptrase_core.io.image import ImageInput
+from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.names import DEFAULT_FORMATS, FORMATS
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
@@ -98,7 +99,8 @@ def save(
 ) -> SavedFiles:
     """Write the files of one result, each whole or not at all, the JSON last.
 
-    Earlier results of the same name are replaced. A file that this program did not write is never replaced.
+    An earlier result of the same name is replaced; if it differs, its files of other formats are removed. A file that
+    this program did not write is neither replaced nor removed.
 
     The label picture is indexed with the palette inside; with more than 256 names it is 16-bit grey. The JSON names the
     kind. The JSON is strict: a number that is not finite becomes null. COCO and YOLO describe all results of a folder:
@@ -158,10 +160,11 @@ def save(
         if set(_OF_PIECES) & set(formats):
             about["components"] = _described(components, rule)
         digest = None if npz is None else hashlib.sha256(npz).hexdigest()
-        contents[saved.json.name] = to_json(describe(result, paths, about, digest))
+        record, old = describe(result, paths, about, digest), read_record(saved.json)
+        contents[saved.json.name] = to_json(record)
         expect_ours([saved.json])
         write_all(folder, contents)
-        _remove_others(saved, contents, formats)
+        _remove_others(saved, contents, formats if _agree(old, plain(record)) else FORMATS)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise unusable(directory, error) from error
     return saved
@@ -203,13 +206,28 @@ def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], forma
         return False
 
 
+def _agree(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether files of an earlier result also describe the new one: same picture, settings and classes."""
+
+    def shown(record: Mapping[str, Any]) -> list[Any]:
+        classes = [[entry.get(key) for key in ("name", "colour", "rle")] for entry in record["classes"]]
+        return [classes, *(record.get(key) for key in ("picture_sha256", "settings", "refinement"))]
+
+    try:
+        return shown(old) == shown(new)
+    except (KeyError, TypeError, AttributeError):  # no earlier result, or one that was changed by hand
+        return False
+
+
 def _remove_others(saved: SavedFiles, written: Mapping[str, bytes], formats: Iterable[str]) -> None:
-    """Remove masks and cut-outs of classes that only an earlier result of the same name had."""
-    folder = saved.json.parent
-    for kind in {"masks", "cutouts"} & set(formats):
-        for path in getattr(saved, kind).glob("*.png"):
-            if path.relative_to(folder).as_posix() not in written and is_ours(path):
-                path.unlink()
+    """Remove files of these formats that this program wrote for an earlier result of the same name only."""
+    folder, kinds = saved.json.parent, set(formats)
+    paths = [*saved.of(kinds).values()]
+    for kind in {"masks", "cutouts"} & kinds:
+        paths += getattr(saved, kind).glob("*.png")
+    for path in paths:
+        if path.relative_to(folder).as_posix() not in written and path.is_file() and is_ours(path):
+            path.unlink()
 
 
 def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
@@ -265,21 +283,49 @@ def save_result(
     folder: str | os.PathLike[str],
     image: ImageInput | None,
     stem: str | None,
-    formats: str | Iterable[str] | None,
-    min_area: int,
-    per_class: bool,
+    formats: Iterable[str],
+    rule: ComponentRule,
+    about: Mapping[str, Any] | None = None,
 ) -> SavedFiles:
-    """Implement `Segmentation.save`; same parameters and errors."""
-    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
-    source = image if isinstance(image, (str, os.PathLike)) else None
-    name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
-    needing = [each for each in chosen if each in NEED_PICTURE]
+    """Write the files of one result with `save`, named after its picture if `stem` is None.
+
+    Args:
+        result: result to write.
+        folder: output folder; created if missing.
+        image: picture, as for `Segmentation.canvas`.
+        stem: stem of the file names.
+        formats: names of `FORMATS`.
+        rule: definition of a component.
+        about: further entries of the JSON.
+
+    Raises:
+        InputError: as `save`, or a format needs the picture and there is none.
+    """
+    needing = [each for each in formats if each in NEED_PICTURE]
     if needing and image is None:
         got = "none: a result holds only the small model input"
         raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass the picture as image."))
+    source = image if isinstance(image, (str, os.PathLike)) else None
+    name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
     stem = stem if stem is not None else PureWindowsPath(name).stem or "picture"
-    about = {"picture": name or stem}
-    return save(result, result.canvas(image), folder, stem, formats=chosen, about=about, rule=rule, source=source)
+    shown = result.canvas(image)
+    about = {"picture": name or stem, **identity(result, source), **(about or {})}
+    return save(result, shown, folder, stem, formats=formats, about=about, rule=rule, source=source)
+
+
+def identity(result: Segmentation, source: str | os.PathLike[str] | None) -> dict[str, str]:
+    """Return the JSON entries that tell pictures of one name apart: digests of file, folder and model input.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    found = {}
+    if source is not None:
+        path = Path(os.fsdecode(source))
+        found = {"picture_sha256": sha256(path), "folder_digest": folder_digest(path)}
+    if result.model_input is not None:
+        found["input_sha256"] = hashlib.sha256(result.model_input.tobytes()).hexdigest()
+    return found
 
 
 def notebook_png(result: Segmentation) -> bytes:

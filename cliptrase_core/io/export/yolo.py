@@ -6,19 +6,18 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export.coco import Annotated, Numbers
-from cliptrase_core.io.files import MARK, write_all
+from cliptrase_core.io.files import DIGESTS, MARK, read_digests, write_all
 
 FOLDER = "yolo"
-WRITTEN = "files.sha256"
-"""Digests of all files written below `FOLDER`, because neither text nor picture can contain a mark. A file whose digest
-is missing was changed by a person."""
+_NAME = re.compile(r"data\.yaml|(?:images|labels)/[^/\\]+")
+"""Paths that a list may name: another one would lead to a file of another folder."""
 
 _INSIDE = 0.25
 """Offset in pixels from the corner of a pixel: readers that truncate and readers that round get the same pixel."""
@@ -75,19 +74,35 @@ def write_texts(folder: Path, pictures: Iterable[Annotated], numbers: Numbers) -
         pictures: pictures of all results.
         numbers: numbers of the classes.
     """
-    kept = set()
+    written = _written(folder)  # read once: with a reading for each picture, the time grows with its square
+    current: dict[str, str] = {}
+    images = set()
     for picture in pictures:
         numbers.know(picture)
         if picture.copy:
             name = f"labels/{picture.stem}.txt"
-            kept |= {name, picture.copy.removeprefix(f"{FOLDER}/")}
-            _write(folder, name, polygon_lines(picture, numbers).encode())
+            images.add(picture.copy.removeprefix(f"{FOLDER}/"))
+            current[name] = _write(folder, name, polygon_lines(picture, numbers).encode(), written)
         yield picture
-    _write(folder, "data.yaml", data_yaml(numbers))
-    for name, digests in _written(folder).items():
+    current["data.yaml"] = _write(folder, "data.yaml", data_yaml(numbers), written)
+    for name in written.keys() - current.keys() - images:
         path = folder / FOLDER / name
-        if name not in kept and name != "data.yaml" and path.is_file() and _digest(path.read_bytes()) in digests:
+        if path.is_file() and _digest(path.read_bytes()) in written[name]:
             path.unlink()
+    _shorten(folder, current)
+
+
+def _shorten(folder: Path, current: Mapping[str, str]) -> None:
+    """Write the list of digests anew, without those of earlier contents and of files that do not exist.
+
+    Args:
+        folder: folder of the results.
+        current: digests of files whose content is known, by path below `FOLDER`. Others keep all their digests.
+    """
+    kept = {name: digests for name, digests in _written(folder).items() if os.path.lexists(folder / FOLDER / name)}
+    kept |= {name: {digest} for name, digest in current.items()}
+    lines = [f"{digest}  {name}\n" for name, digests in sorted(kept.items()) for digest in sorted(digests)]
+    write_all(folder, {f"{FOLDER}/{DIGESTS}": "".join(lines).encode()})
 
 
 def expect_untouched(folder: Path) -> None:
@@ -97,8 +112,8 @@ def expect_untouched(folder: Path) -> None:
     _expect_written(folder, [name for name in ("data.yaml", *texts) if os.path.lexists(below / name)])
 
 
-def _expect_written(folder: Path, names: Iterable[str]) -> None:
-    written = _written(folder)
+def _expect_written(folder: Path, names: Iterable[str], written: Mapping[str, Collection[str]] | None = None) -> None:
+    written = _written(folder) if written is None else written
     for name in names:
         path = folder / FOLDER / name
         if not path.is_file() or _digest(path.read_bytes()) not in written.get(name, ()):
@@ -112,30 +127,34 @@ def _expect_written(folder: Path, names: Iterable[str]) -> None:
             )
 
 
-def _write(folder: Path, name: str, content: bytes) -> None:
-    path = folder / FOLDER / name
+def _write(folder: Path, name: str, content: bytes, written: Mapping[str, Collection[str]] | None = None) -> str:
+    """Write a file below `FOLDER` unless it has this content already, and return its digest.
+
+    Args:
+        folder: folder of the results.
+        name: path below `FOLDER`.
+        content: content of the file.
+        written: list of digests, if it was read before.
+
+    Raises:
+        InputError: the existing file was not written by this program, or was changed.
+    """
+    path, digest = folder / FOLDER / name, _digest(content)
     if os.path.lexists(path):
         if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-            return
-        _expect_written(folder, [name])
-    log = folder / FOLDER / WRITTEN
+            return digest
+        _expect_written(folder, [name], written)
+    log = folder / FOLDER / DIGESTS
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:  # before the file itself, so that it is known even if the program stops here
-        file.write(f"{_digest(content)}  {name}\n".encode())
+        file.write(f"{digest}  {name}\n".encode())
     write_all(folder, {f"{FOLDER}/{name}": content})
+    return digest
 
 
 def _written(folder: Path) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    try:
-        lines = (folder / FOLDER / WRITTEN).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        digest, _, name = line.partition("  ")
-        if name == "data.yaml" or re.fullmatch(r"(images|labels)/[^/\\\\]+", name):
-            found.setdefault(name, set()).add(digest)
-    return found
+    found = read_digests(folder / FOLDER)
+    return {name: digests for name, digests in found.items() if _NAME.fullmatch(name)}
 
 
 def _digest(content: bytes) -> str:

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.export import FORMATS
+from cliptrase_core.io.export import FORMATS, yolo
 from cliptrase_core.io.export.images import class_files
 from cliptrase_core.io.files import is_ours
 from tests.io.export.test_saving import IMAGE, make
@@ -102,6 +102,93 @@ def test_later_calls_join_earlier_ones(tmp_path):
     assert [entry["file_name"] for entry in found["images"]] == ["a.jpg", "b.jpg"]
     assert len({entry["id"] for entry in found["annotations"]}) == len(found["annotations"])
     assert sorted(path.name for path in (tmp_path / "yolo/labels").iterdir()) == ["a.txt", "b.txt"]
+
+
+def test_the_list_of_yolo_is_read_a_few_times_however_many_pictures_and_holds_current_files_only(tmp_path, monkeypatch):
+    reads = []
+    read = yolo.read_digests
+    monkeypatch.setattr(yolo, "read_digests", lambda folder: reads.append(folder) or read(folder))
+    log, counts = tmp_path / "yolo/files.sha256", []
+    for words in (("cat", "dog"), ("zebra", "cat")):  # other words change the text of every picture
+        cc.export({str(place): make(words) for place in range(8)}, tmp_path, "yolo", images=[IMAGE] * 8, min_area=0)
+        reads.clear()
+        first = make(("cow", *words))  # its new class shifts the numbers of all others
+        cc.export({"0": first}, tmp_path, "yolo", images=[IMAGE], min_area=0)
+        counts.append(len(reads))
+    assert max(counts) <= 5
+    names = [line.split("  ")[1] for line in log.read_text().splitlines()]
+    below = [path for path in (tmp_path / "yolo").rglob("*") if path.is_file() and path != log]
+    assert names == sorted(path.relative_to(tmp_path / "yolo").as_posix() for path in below)
+    path = tmp_path / "3.json"
+    path.unlink()
+    (copy,) = (tmp_path / "yolo/images").glob("4.*")
+    copy.write_bytes(b"a person's")
+    cc.export({"0": make()}, tmp_path, "yolo", images=[IMAGE], min_area=0)
+    assert "/3." not in log.read_text()
+    assert f"images/{copy.name}" in log.read_text()
+    assert copy.read_bytes() == b"a person's"
+
+
+def test_coco_tells_pictures_of_one_name_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / folder / "1.png" for folder in "xy"]
+    for path in paths:
+        path.parent.mkdir()
+        Image.fromarray(IMAGE).save(path)
+    results = [make(name="1.png"), make(name="1.png"), make(name="1.png")]
+    cc.export(results, tmp_path / "out", "coco", images=[str(paths[0]), paths[1], IMAGE])
+    found = json.loads((tmp_path / "out/coco/annotations.json").read_text())
+    assert sorted(entry["file_name"] for entry in found["images"]) == ["1.png", "x/1.png", "y/1.png"]
+
+
+def shown(seed, *, grid=(2, 3), size=(4, 5)):
+    """Return a result of the picture number `seed`, of one name."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (grid[0] * 2, grid[1] * 2, 3), dtype=np.uint8)
+    clusters = np.zeros(grid[0] * grid[1], np.int64)
+    settings = {"original_size": list(size)}
+    return make(name="1.png", model_input=pixels, grid=grid, patch_clusters=clusters, settings=settings)
+
+
+def test_a_later_call_replaces_results_of_the_same_picture_only(tmp_path):
+    def stems(*results, images=None):
+        return [files.json.stem for files in cc.export(results, tmp_path, "coco", images=images)]
+
+    first, second = shown(1), shown(2)
+    assert stems(first) == ["1"]
+    assert stems(second) == ["1-2"]
+    assert [stems(second), stems(first), stems(first, second)] == [["1-2"], ["1"], ["1", "1-2"]]
+    assert stems(shown(1, grid=(3, 3))) == ["1"], "the same picture in another layout"
+    assert stems(shown(3, grid=(3, 2), size=(5, 4))) == ["1-3"], "another shape is another picture"
+    assert len(json.loads((tmp_path / "coco/annotations.json").read_text())["images"]) == 3
+    assert [files.json.stem for files in cc.export({"1": second}, tmp_path)] == ["1"], "a chosen name is kept"
+
+
+def test_a_later_call_tells_files_apart_by_folder_and_content(tmp_path):
+    for place, folder in enumerate("xy"):
+        path = tmp_path / folder / "1.png"
+        path.parent.mkdir()
+        Image.fromarray(IMAGE + np.uint8(place)).save(path)
+
+    def stem(folder):
+        return cc.export(make(name="1.png"), tmp_path / "out", images=tmp_path / folder / "1.png")[0].json.stem
+
+    assert [stem("x"), stem("y"), stem("y")] == ["1", "1-2", "1-2"]
+    Image.fromarray(IMAGE[::-1].copy()).save(tmp_path / "x/1.png")
+    assert stem("x") == "1", "an edited picture replaces its result"
+    assert str(tmp_path) not in (tmp_path / "out/1.json").read_text()
+
+
+def test_a_result_that_is_saved_alone_joins_the_files_about_the_folder(tmp_path):
+    for name in ("a", "b"):
+        make(name=f"{name}.jpg").save(tmp_path, IMAGE, formats=["coco", "yolo"], min_area=0)
+    found = json.loads((tmp_path / "coco/annotations.json").read_text())
+    assert [entry["file_name"] for entry in found["images"]] == ["a.jpg", "b.jpg"]
+    assert sorted(path.name for path in (tmp_path / "yolo/labels").iterdir()) == ["a.txt", "b.txt"]
+    (tmp_path / "coco/annotations.json").write_text("{}")
+    with pytest.raises(InputError, match=r"annotations\.json"):
+        make(name="c.jpg").save(tmp_path, IMAGE, formats=["coco"])
+    assert not (tmp_path / "c.json").exists()
+    with pytest.raises(InputError, match="output directory"):
+        make().save(3, formats=["coco"])
 
 
 @pytest.mark.parametrize("results", [[1], ["dog.jpg"], [None], {"a": 3}])
