@@ -35,6 +35,7 @@ from cliptrase_core.presets import preset_by_name
 from cliptrase_core.refine import NONE, Refiner, load_refiner
 from cliptrase_core.results import ImageEncoding, Segmentation
 from cliptrase_core.segmenter import Segmenter, try_out
+from cliptrase_core.text.linter import not_known
 from cliptrase_core.text.vocabulary import Vocabulary
 
 _SETTINGS = tuple(one.name for one in options_of(SegmentOptions))
@@ -161,6 +162,8 @@ def segment_pictures(
     refiner = load_refiner(
         options.refine, mode=options.refine_mode, checkpoint=options.sam_checkpoint, device=str(segmenter.device)
     )
+    for text in not_known(segmenter.unknown_words(vocabulary.prompts)):
+        _note(text.removesuffix("."))
     run = _Run(segmenter, None if options.refine == NONE else refiner, vocabulary, options)
     run.try_options()
     failed = 0
