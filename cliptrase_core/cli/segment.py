@@ -82,9 +82,9 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
         raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
     _expect_used(options)
-    pictures, own = find_pictures(options.images, recursive=options.recursive)
-    if own:
-        _note(f"{own} results of this program among the pictures are left out")
+    pictures, notes = find_pictures(options.images, recursive=options.recursive)
+    for note in notes:
+        _note(note)
     export.expect_untouched(options.output, options.formats)
     requested = _requested(vocabulary, options)
     tasks, renamed = [], dict[str, bytes]()

@@ -267,6 +267,25 @@ def test_no_picture_at_all_is_one_line_before_work(tmp_path, monkeypatch, capsys
     assert not Path("out").exists()
 
 
+def test_links_to_missing_pictures_are_counted(tmp_path, capsys):
+    pictures = tmp_path / "in"
+    write(pictures / "a.png")
+    for name in ("b.png", "c.jpg"):
+        (pictures / name).symlink_to(tmp_path / "gone.png")
+    assert run(pictures, *WORDS, "--output", tmp_path / "out") == 0
+    assert "note: 2 links to missing pictures are left out." in capsys.readouterr().err
+    (pictures / "a.png").unlink()
+    assert run(pictures, *WORDS, "--output", tmp_path / "out") == 2
+    assert "got only 2 links to missing ones" in capsys.readouterr().err
+
+
+def test_recursive_is_not_advised_to_those_who_gave_it(tmp_path, capsys):
+    assert run(tmp_path, "--recursive", *WORDS, "--output", tmp_path / "out") == 2
+    assert "--recursive" not in capsys.readouterr().err
+    assert run(tmp_path, *WORDS, "--output", tmp_path / "out") == 2
+    assert "add --recursive" in capsys.readouterr().err
+
+
 def test_results_beside_the_pictures_are_not_taken_for_pictures(tmp_path, capsys):
     for name in ("a.png", "b.png"):
         write(tmp_path / name)
