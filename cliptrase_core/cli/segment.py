@@ -22,7 +22,7 @@ from cliptrase_core.io import export
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import to_json
 from cliptrase_core.io.export.saving import planned, unusable
-from cliptrase_core.io.files import expect_ours, write_all
+from cliptrase_core.io.files import expect_ours, visible, write_all
 from cliptrase_core.io.geometry import Frame
 from cliptrase_core.io.image import ReducedImage, opened_file, read_image
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
@@ -170,7 +170,7 @@ def segment_pictures(
             for outcome in pipeline.run(tasks):
                 bar.update()
                 failed += outcome.failed
-                bar.write(outcome.line, file=sys.stderr if outcome.failed else sys.stdout)
+                bar.write(visible(outcome.line), file=sys.stderr if outcome.failed else sys.stdout)
     finally:
         bar.close()
         gather_results(options)

@@ -267,6 +267,21 @@ def test_no_picture_at_all_is_one_line_before_work(tmp_path, monkeypatch, capsys
     assert not Path("out").exists()
 
 
+def test_a_name_cannot_control_the_terminal_and_has_one_line(tmp_path, capsys):
+    names = ["a\n\x1b[31m\u202e.png", "\u732b\u202f\u00e9.png"]
+    for name in names:
+        write(tmp_path / "in" / name)
+    (tmp_path / "in/b\x1b.png").write_bytes(b"no picture")
+    assert run(tmp_path / "in", *WORDS, "--output", tmp_path / "out") == 2
+    said = capsys.readouterr()
+    assert sorted(line.split(" -> ")[0].rpartition("/")[2] for line in said.out.splitlines()) == [
+        "a\\n\\x1b[31m\\u202e.png",
+        names[1],
+    ]
+    assert "b\\x1b.png: " in said.err
+    assert "\x1b" not in said.out + said.err.replace("\x1b[A", "")  # tqdm moves the cursor
+
+
 def test_links_to_missing_pictures_are_counted(tmp_path, capsys):
     pictures = tmp_path / "in"
     write(pictures / "a.png")
