@@ -171,6 +171,10 @@ def segment_pictures(
                 bar.update()
                 failed += outcome.failed
                 bar.write(visible(outcome.line), file=sys.stderr if outcome.failed else sys.stdout)
+    except KeyboardInterrupt:
+        bar.close()
+        _note("the same command with --skip-existing goes on from here")
+        raise
     finally:
         bar.close()
         gather_results(options)
