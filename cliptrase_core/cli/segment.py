@@ -22,7 +22,7 @@ from cliptrase_core.io import export
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import to_json
 from cliptrase_core.io.export.saving import planned, unusable
-from cliptrase_core.io.files import expect_ours, write_all
+from cliptrase_core.io.files import expect_ours, visible, write_all
 from cliptrase_core.io.geometry import Frame
 from cliptrase_core.io.image import ReducedImage, opened_file, read_image
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
@@ -84,9 +84,9 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
         raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
     _expect_used(options)
-    pictures, own = find_pictures(options.images, recursive=options.recursive)
-    if own:
-        _note(f"{own} results of this program among the pictures are left out")
+    pictures, notes = find_pictures(options.images, recursive=options.recursive)
+    for note in notes:
+        _note(note)
     export.expect_untouched(options.output, options.formats)
     requested = _requested(vocabulary, options)
     tasks, renamed = [], dict[str, bytes]()
@@ -174,7 +174,11 @@ def segment_pictures(
             for outcome in pipeline.run(tasks):
                 bar.update()
                 failed += outcome.failed
-                bar.write(outcome.line, file=sys.stderr if outcome.failed else sys.stdout)
+                bar.write(visible(outcome.line), file=sys.stderr if outcome.failed else sys.stdout)
+    except KeyboardInterrupt:
+        bar.close()
+        _note("the same command with --skip-existing goes on from here")
+        raise
     finally:
         bar.close()
         gather_results(options)

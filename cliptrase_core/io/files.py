@@ -123,6 +123,11 @@ def free_stem(stem: str, taken: set[str]) -> str:
 _UNSEEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 
 
+def visible(text: str) -> str:
+    """Return a text in which characters that a terminal would obey or hide are escaped, such as "\\n" or "\\x1b"."""
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
 def _cut(text: str) -> str:
     short = text[:MAX_STEM].encode("utf-8")[:_MAX_STEM_BYTES]
     return short.decode("utf-8", "ignore").rstrip(". ")  # drops a character that was cut in two

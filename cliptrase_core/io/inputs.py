@@ -15,7 +15,7 @@ from cliptrase_core.io.files import PICTURE_ENDS, is_ours, read_digests, safe_st
 _WILD = "*?["
 
 
-def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple[list[Path], int]:
+def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple[list[Path], list[str]]:
     """Find all pictures named by the arguments, each once, in the order of the arguments; those of a folder by name.
 
     Args:
@@ -24,21 +24,24 @@ def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple
         recursive: search subfolders too, except hidden ones.
 
     Returns:
-        Pictures, and the number of results of this program that were left out.
+        Pictures, and notes on files that were left out: results of this program, and links to missing pictures.
 
     Raises:
         InputError: a folder or a pattern without pictures, or only results of this program.
     """
     found: dict[str, Path] = {}
+    broken: set[str] = set()
     for argument in arguments:
-        for path in _matching(argument, recursive):
+        for path in _matching(argument, recursive, broken):
             found.setdefault(os.path.abspath(path), path)
     lists: dict[Path, dict[str, set[str]]] = {}
     pictures = [path for full, path in found.items() if not _is_result(path) and not _is_copy(Path(full), lists)]
     if not pictures:
         got = f"{len(found)} results of this program"
         raise InputError(explain("pictures", expected="at least one", got=got, remedy="Name other files."))
-    return pictures, len(found) - len(pictures)
+    results = len(found) - len(pictures)
+    notes = [f"{results} results of this program among the pictures are left out"] if results else []
+    return pictures, notes + ([f"{len(broken)} links to missing pictures are left out"] if broken else [])
 
 
 def _is_result(path: Path) -> bool:
@@ -61,7 +64,8 @@ def _is_copy(path: Path, lists: dict[Path, dict[str, set[str]]]) -> bool:
         return False
 
 
-def _matching(argument: str, recursive: bool) -> list[Path]:
+def _matching(argument: str, recursive: bool, broken: set[str]) -> list[Path]:
+    """Return the pictures of one argument in order; add links to missing pictures to `broken`."""
     path = Path(argument)
     try:
         folder, wild = path.is_dir(), any(sign in argument for sign in _WILD) and not os.path.lexists(path)
@@ -70,12 +74,17 @@ def _matching(argument: str, recursive: bool) -> list[Path]:
     if not folder and not wild:
         return [path]
     inside = _below(path, recursive) if folder else map(Path, glob.iglob(argument, recursive=True))
-    pictures = [file for file in inside if file.suffix.lower() in PICTURE_ENDS and file.is_file()]
+    named = [file for file in inside if file.suffix.lower() in PICTURE_ENDS]
+    pictures = [file for file in named if file.is_file()]
+    links = [os.path.abspath(file) for file in named if file.is_symlink() and not file.exists()]
+    broken.update(links)
     if not pictures:
-        what, remedy = f"folder {path.name or argument!r}", "Name another folder, or add --recursive."
+        what = f"folder {path.name or argument!r}"
+        remedy = "Name another folder." if recursive else "Name another folder, or add --recursive."
         if wild:
             what, remedy = f"pattern {argument!r}", "Check its folder and ending."
-        raise InputError(explain(what, expected="pictures, such as a .jpg", got="none", remedy=remedy))
+        got = f"only {len(links)} links to missing ones" if links else "none"
+        raise InputError(explain(what, expected="pictures, such as a .jpg", got=got, remedy=remedy))
     return sorted(pictures)
 
 

@@ -242,7 +242,7 @@ def test_a_picture_that_lies_in_the_place_of_a_copy_is_kept(tmp_path, capsys):
     assert "yolo/images/a.png" in capsys.readouterr().err
 
 
-def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_path, monkeypatch, nano):
+def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_path, monkeypatch, nano, capsys):
     for place in range(6):
         write(tmp_path / f"in/{place}.png", place)
     save, count, heard = export.save, iter(range(99)), threading.Event()
@@ -265,6 +265,7 @@ def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_p
         assert run(*line) == 1
     finally:
         signal.signal(signal.SIGINT, before)
+    assert "note: the same command with --skip-existing goes on from here." in capsys.readouterr().err
     results = sorted((tmp_path / "out").glob("*.json"))
     assert 3 <= len(results) < 6
     assert [entry["file_name"][0] for entry in coco(tmp_path / "out")["images"]] == [path.stem for path in results]

@@ -267,6 +267,40 @@ def test_no_picture_at_all_is_one_line_before_work(tmp_path, monkeypatch, capsys
     assert not Path("out").exists()
 
 
+def test_a_name_cannot_control_the_terminal_and_has_one_line(tmp_path, capsys):
+    names = ["a\n\x1b[31m\u202e.png", "\u732b\u202f\u00e9.png"]
+    for name in names:
+        write(tmp_path / "in" / name)
+    (tmp_path / "in/b\x1b.png").write_bytes(b"no picture")
+    assert run(tmp_path / "in", *WORDS, "--output", tmp_path / "out") == 2
+    said = capsys.readouterr()
+    assert sorted(line.split(" -> ")[0].rpartition("/")[2] for line in said.out.splitlines()) == [
+        "a\\n\\x1b[31m\\u202e.png",
+        names[1],
+    ]
+    assert "b\\x1b.png: " in said.err
+    assert "\x1b" not in said.out + said.err.replace("\x1b[A", "")  # tqdm moves the cursor
+
+
+def test_links_to_missing_pictures_are_counted(tmp_path, capsys):
+    pictures = tmp_path / "in"
+    write(pictures / "a.png")
+    for name in ("b.png", "c.jpg"):
+        (pictures / name).symlink_to(tmp_path / "gone.png")
+    assert run(pictures, *WORDS, "--output", tmp_path / "out") == 0
+    assert "note: 2 links to missing pictures are left out." in capsys.readouterr().err
+    (pictures / "a.png").unlink()
+    assert run(pictures, *WORDS, "--output", tmp_path / "out") == 2
+    assert "got only 2 links to missing ones" in capsys.readouterr().err
+
+
+def test_recursive_is_not_advised_to_those_who_gave_it(tmp_path, capsys):
+    assert run(tmp_path, "--recursive", *WORDS, "--output", tmp_path / "out") == 2
+    assert "--recursive" not in capsys.readouterr().err
+    assert run(tmp_path, *WORDS, "--output", tmp_path / "out") == 2
+    assert "add --recursive" in capsys.readouterr().err
+
+
 def test_results_beside_the_pictures_are_not_taken_for_pictures(tmp_path, capsys):
     for name in ("a.png", "b.png"):
         write(tmp_path / name)
