@@ -2,7 +2,7 @@
   // Browser code of the page. Listeners of the page call `lab.…`; all other listeners are on the document.
   const $ = selector => document.querySelector(selector);
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
-  let shownWords = null, shows = 0;
+  let shownWords = null, shows = 0, another = false;
   const MOST = 1500; // characters of one value in the address: it travels with every request
 
   const outOfDate = () => {
@@ -12,10 +12,12 @@
 
   window.lab = {
     // Mark the time between a click on Segment and its answer; Stop is visible only then. Return the status text.
-    started: working => { document.body.classList.add("running"); return working; },
-    ended: (said = []) => { document.body.classList.remove("running"); return said; },
-    // Stop was pressed: requests without an answer so far never get one.
-    halted: said => { send("lab:halted"); return lab.ended(said); },
+    // Of the clicks during a run the last one makes another run, so one more answer comes.
+    started: working => { another = document.body.classList.contains("running"); document.body.classList.add("running"); return working; },
+    ended: (said = []) => { document.body.classList.toggle("running", another); another = false; return said; },
+    // Nothing more comes: another picture, or Stop was pressed. Requests without an answer so far never get one.
+    over: said => { another = false; return lab.ended(said); },
+    halted: said => { send("lab:halted"); return lab.over(said); },
     // There was no final answer: replace a status that still shows progress.
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone, scroll up to the result; the words are below it.

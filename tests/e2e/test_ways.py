@@ -82,6 +82,19 @@ def test_the_last_of_several_quick_clicks_wins(open_page):
         words = read_examples()[others[-1]].words
         expect(page.locator("#words textarea")).to_have_value(words, timeout=PATIENCE)
         expect_result_of(page, words)
+        expect(page.locator("#stop")).to_be_hidden()
+
+
+def test_stop_stays_until_the_answer_of_the_last_click(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    expect(page.locator("#stop")).to_be_hidden()
+    seen = page.evaluate("""() => {
+      const after = call => { call(); return document.querySelector("#stop").offsetHeight > 0; };
+      const click = () => lab.started(""), answer = () => lab.ended(), stop = () => lab.over("");
+      return [click, answer, click, click, answer, answer, click, click, stop].map(after);
+    }""")
+    assert seen == [True, False, True, True, True, False, True, True, False]
 
 
 def test_the_tab_key_leaves_no_list_behind(open_page):
