@@ -382,7 +382,8 @@ def _wire_segmenting(
     gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
     pressed = gr.on(pressing, **run, **LAST)
     example = [page.ask.image, page.ask.words, page.ask.example]
-    picked = page.ask.examples.select(opening.pick_example, None, example, **CHEAP, **LAST)
+    # Not LAST: Gradio repeats a waiting event with the data of the first one, so the first example would win.
+    picked = page.ask.examples.select(opening.pick_example, None, example, trigger_mode="multiple", **CHEAP)
     followed = picked.success(**run, **LAST)
     taken = page.tour.take.click(opening.take_over, None, example, **CHEAP, **LAST)
     toured = taken.success(**run, **LAST)

@@ -20,7 +20,8 @@ QUIET: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
 """Options of events that use a model, without Gradio's progress display."""
 
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}
-"""Option of events that come in quick succession: while one runs, the last of the others waits and none is lost."""
+"""Option of events in quick succession: while one runs, the last of the others waits, so that none is lost. For events
+without data only: Gradio repeats a waiting event with the data of the first one."""
 
 
 @dataclass(frozen=True)
