@@ -19,7 +19,7 @@ from demo.service import Refinement, Run, SegmentView, Service, Shown
 from demo.service.refine import MEGABYTES
 from demo.service.shown import carried, shown_of, stepped
 from demo.settings import REFINE_MODES
-from demo.tabs.common import QUIET, Shared, outputs
+from demo.tabs.common import EACH, LAST, QUIET, Shared, outputs
 from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, shares
 
 
@@ -228,7 +228,7 @@ def wire(result: Result, shared: Shared, refining: list[Any], handlers: ChangeHa
         handlers.change,
         [shared.run, shared.image, result.shown, *refining],
         outputs(result, ChangeView),
-        trigger_mode="multiple",  # queued, so that no fast click is lost
+        **EACH,
         **QUIET,
     )
 
@@ -236,10 +236,10 @@ def wire(result: Result, shared: Shared, refining: list[Any], handlers: ChangeHa
 def wire_restoring(made: Any, result: Result, shared: Shared, handlers: ChangeHandlers) -> Any:
     """Wire the refining and fixing of a result after the event `made`; return the new event, which can be cancelled."""
     places = [shared.run, shared.image, result.shown, result.due]
-    return made.success(handlers.restore, places, outputs(result, ChangeView), trigger_mode="always_last", **QUIET)
+    return made.success(handlers.restore, places, outputs(result, ChangeView), **LAST, **QUIET)
 
 
 def wire_taking(made: Any, result: Result, shared: Shared, refinement: gr.State, handlers: ChangeHandlers) -> Any:
     """Wire the display of a refinement after the Refine tab's event `made`; return the new event, to cancel it."""
     places = [shared.run, shared.image, result.shown, refinement]
-    return made.success(handlers.take, places, outputs(result, ChangeView), trigger_mode="always_last", **QUIET)
+    return made.success(handlers.take, places, outputs(result, ChangeView), **LAST, **QUIET)

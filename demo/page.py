@@ -32,7 +32,7 @@ from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
-from demo.tabs.common import CHEAP, LAST, PRIVATE, QUIET, Shared, hidden_text
+from demo.tabs.common import CHEAP, EACH, LAST, PRIVATE, QUIET, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
 from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
 from demo.tabs.my_pictures import MyPicturesHandlers
@@ -382,8 +382,7 @@ def _wire_segmenting(
     gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
     pressed = gr.on(pressing, **run, **LAST)
     example = [page.ask.image, page.ask.words, page.ask.example]
-    # Not LAST: Gradio repeats a waiting event with the data of the first one, so the first example would win.
-    picked = page.ask.examples.select(opening.pick_example, None, example, trigger_mode="multiple", **CHEAP)
+    picked = page.ask.examples.select(opening.pick_example, None, example, **EACH, **CHEAP)
     followed = picked.success(**run, **LAST)
     taken = page.tour.take.click(opening.take_over, None, example, **CHEAP, **LAST)
     toured = taken.success(**run, **LAST)

@@ -47,7 +47,7 @@ def misspelt(vocabulary: Vocabulary) -> list[str]:
     return [f'Did you mean "{better}" by "{word}"?' for word, better in found.items()][:MOST_FINDINGS]
 
 
-def near_synonyms(vocabulary: Vocabulary, embed: Embed, strange: Collection[str] = ()) -> list[str]:
+def near_synonyms(vocabulary: Vocabulary, embed: Embed, strange: Collection[str]) -> list[str]:
     """Return warnings about pairs of classes whose words have nearly the same vectors; without the `strange` words.
 
     The limit is the mean similarity of different classes of PASCAL VOC plus `SPREADS` standard deviations. It thus

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,16 +118,10 @@ def added(batch: Batch, paths: Sequence[str], most: int) -> tuple[Batch, int]:
     Returns:
         The new queue, and the number of pictures left out.
     """
-    used = Counter(Path(item.file).stem.casefold() for item in batch.items)
+    taken = {Path(item.file).stem.casefold() for item in batch.items}
     items = list(batch.items)
     for path in paths[: max(0, most - len(items))]:
-        stem, ending = core.io.export.safe_stem(Path(path).stem), Path(path).suffix
-        name, number = stem, 1
-        while used[name.casefold()]:
-            number += 1
-            name = f"{stem}-{number}"
-        used[name.casefold()] += 1
-        items.append(Item(path, f"{name}{ending}"))
+        items.append(Item(path, f"{core.io.files.free_stem(Path(path).stem, taken)}{Path(path).suffix}"))
     return replace(batch, items=tuple(items)), len(batch.items) + len(paths) - len(items)
 
 

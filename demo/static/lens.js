@@ -45,7 +45,7 @@ function read() {
   const value = props.value;
   const shown = Boolean(value && value.grid), before = data;
   root.classList.toggle("lens-ready", shown);
-  $(".lens-wait").textContent = "Segment a picture: its steps appear here, side by side.";
+  $(".lens-wait").textContent = "The steps of a segmented picture appear here, side by side, soon after its result.";
   data = null;
   if (!shown) return;
   const [h, w] = value.grid, n = h * w, [tall, wide] = value.labels.size, heat = bytes(value.heat);

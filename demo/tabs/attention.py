@@ -17,7 +17,7 @@ from demo.html import percent
 from demo.service import Matrix, PatchAttention, Run, Service
 from demo.service.lens import telling_patch
 from demo.settings import DIRECTIONS, INCOMING, OUTGOING
-from demo.tabs.common import ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
+from demo.tabs.common import LAST, ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
 
 if TYPE_CHECKING:
     from cliptrase_core.inspection.capture import LayerGlobals
@@ -451,7 +451,7 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHand
     tab.patches.select(handlers.click, [shared.run, shared.token, shared.image, *tab.fields], **shown)
     gr.on([tab.show.click, tab.row.submit, tab.column.submit], handlers.step, where, **shown)
     chosen = [tab.layer.input, tab.head.input, tab.direction.input, tab.subject.input, tab.scale.input]
-    gr.on(chosen, handlers.step, where, trigger_mode="always_last", **shown)
+    gr.on(chosen, handlers.step, where, **LAST, **shown)
     for name, button in tab.arrows.items():
         button.click(_mover(handlers, ARROWS[name][1]), where, **shown)
 

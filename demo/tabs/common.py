@@ -23,6 +23,9 @@ LAST: dict[str, Any] = {"trigger_mode": "always_last"}
 """Option of events in quick succession: while one runs, the last of the others waits, so that none is lost. For events
 without data only: Gradio repeats a waiting event with the data of the first one."""
 
+EACH: dict[str, Any] = {"trigger_mode": "multiple"}
+"""Option of events in quick succession that carry data: each of them runs, with its own data."""
+
 
 @dataclass(frozen=True)
 class Shared:

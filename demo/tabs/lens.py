@@ -21,7 +21,7 @@ from demo.handling import plainly, whole
 from demo.service import Run, Service
 from demo.service.lens import lens_rows, lens_value
 from demo.static import static
-from demo.tabs.common import QUIET
+from demo.tabs.common import EACH, QUIET
 
 PANES = (
     ("picture", "The picture", "Choose a patch here or in any other pane."),
@@ -74,8 +74,8 @@ class LensHandlers:
 
 
 def wire(lens: gr.HTML, run: gr.State, image: gr.Image, handlers: LensHandlers) -> None:
-    """Connect the requests that the lens sends itself; of several waiting requests only the last one is answered."""
-    lens.input(handlers.request, [run, image], lens, trigger_mode="always_last", **QUIET)
+    """Connect the requests that the lens sends itself, one for several quick presses."""
+    lens.input(handlers.request, [run, image], lens, **EACH, **QUIET)
 
 
 def _template() -> str:

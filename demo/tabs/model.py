@@ -18,7 +18,7 @@ from demo.models import Status
 from demo.service import Service
 from demo.service.model_input import ModelInput, model_input
 from demo.settings import OFFERED, PRESETS, SHORT_SIDES
-from demo.tabs.common import PRIVATE, UNSEEN, Shared, outputs, shown, wire_end
+from demo.tabs.common import LAST, PRIVATE, UNSEEN, Shared, outputs, shown, wire_end
 
 NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
 OWN_CHOICE = "Your choice, on this page only."
@@ -358,7 +358,7 @@ def wire(tab: Model, opened: gr.Tab, shared: Shared, sizes: tuple[Any, Any], han
     opened.select(handlers.refresh, tab.model, outputs(tab, FactsView), **UNSEEN, **PRIVATE)
     opened.select(handlers.show_input, seen, **out)
     changed = [component.change for component in seen]
-    gr.on(changed, when_active, [shared.active, *seen], trigger_mode="always_last", **out)
+    gr.on(changed, when_active, [shared.active, *seen], **LAST, **out)
     loading = gr.on(
         [tab.load.click],
         handlers.load,

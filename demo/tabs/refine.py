@@ -21,6 +21,7 @@ from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, fetch, is
 from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import (
     CHEAP,
+    LAST,
     PRIVATE,
     QUIET,
     UNSEEN,
@@ -410,7 +411,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         handlers.choose,
         [tab.refinement, tab.token, shared.image, tab.components],
         outputs(tab, BetterView),
-        trigger_mode="always_last",
+        **LAST,
         **QUIET,
     )
     made = tab.download.click(
