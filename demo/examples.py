@@ -9,7 +9,7 @@ from pathlib import Path
 
 from demo.settings import EXAMPLES
 
-FIRST = "kitten"
+FIRST = "horses"
 """Name of the example that is shown when the page opens."""
 _log = logging.getLogger(__name__)
 

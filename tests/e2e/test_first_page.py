@@ -135,7 +135,7 @@ def test_the_page_opens_with_a_result_on_one_screen(open_page, artifacts, width,
     expect_result_of(page, FIRST_WORDS)
     for name in FIRST_WORDS.split("; ")[:2]:
         expect(page.locator("#result .names")).to_contain_text(name.split(",")[0])
-    expect(page.locator("#status")).to_contain_text("Done: cloth")
+    expect(page.locator("#status")).to_contain_text("Done: sky")
     expect(page.locator("#status")).to_have_attribute("aria-live", "polite")
     expect(page.locator("#lens .lens-tell")).to_contain_text("of its attention went to", timeout=PATIENCE)
     expect(page.locator("#spot")).to_contain_text("This spot:")

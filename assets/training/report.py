@@ -1,0 +1,144 @@
+"""Measure nano on the held-out photographs: every step of the method, and ClearCLIP. Prints the table of its card.
+
+python -m assets.training.report --photos FOLDER [--even]
+
+It uses the model in the repository as the program does. Scenes with an even tens digit are for choosing weights, so
+they are measured only with --even.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import cliptrase_core as cc
+from assets.training.photographs import CLASSES, FACE, GRIDS, NUMBER, PERSON, SCENE_CLASSES, Photographs, read
+from cliptrase_core.evaluation.metrics import confusion_matrix, mean_iou, pixel_accuracy
+from cliptrase_core.io.masks import IGNORED
+
+STEPS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "plain CLIP": {"method": "clip"},
+        "+ recovery": {"vote": False},
+        "+ clustering": {"denoise": "none"},
+        "+ denoising (CLIPtrase)": {},
+        "ClearCLIP": {"method": "clearclip"},
+    }
+)
+"""Options of `Segmenter.segment` for each column."""
+_EVERYDAY = """
+building grass tree cow sheep sky airplane water face car bicycle flower sign bird book chair road cat dog person boat
+"""
+EVERYDAY = _EVERYDAY.split()
+MOSTLY = 0.4  # a photograph counts for the everyday words if they cover at least this share of it
+
+Labels = npt.NDArray[np.integer]
+
+
+def scene_truth(mask: Labels) -> Labels:
+    """Convert a label map of training to the 37 classes of scenes; a face belongs to a person."""
+    truth = mask.astype(np.int32) - 1
+    truth[truth == FACE] = PERSON
+    return np.where((truth < 0) | (truth >= FACE), IGNORED, truth)
+
+
+def grid_truth(mask: Labels) -> Labels:
+    """Convert a label map of training to all classes."""
+    return np.where(mask == 0, IGNORED, mask.astype(np.int32) - 1)
+
+
+def everyday_truth(mask: Labels) -> Labels:
+    """Convert a label map of training to `EVERYDAY`."""
+    table = np.full(len(CLASSES) + 1, IGNORED)
+    table[[NUMBER[word] for word in EVERYDAY]] = np.arange(len(EVERYDAY))
+    return table[mask]
+
+
+class Row:
+    """Confusion matrices of one row of the table.
+
+    Attributes:
+        title: name of the row.
+        words: a word for each class of the ground truth.
+        own: True if only the words of classes that are present are given.
+        pictures: number of pictures.
+        counts: confusion matrix of each column.
+    """
+
+    def __init__(self, title: str, words: list[str], own: bool) -> None:
+        """Start with no picture."""
+        self.title, self.words, self.own, self.pictures = title, words, own, 0
+        self.counts = {step: np.zeros((len(words), len(words) + 1), np.int64) for step in STEPS}
+
+    def add(self, segmenter: cc.Segmenter, encoding: cc.ImageEncoding, truth: Labels) -> None:
+        """Segment an encoded picture with every step and count its pixels."""
+        classes = np.unique(truth[truth != IGNORED]) if self.own else np.arange(len(self.words))
+        if not len(classes):
+            return
+        self.pictures += 1
+        for step, options in STEPS.items():
+            result = segmenter.segment(encoding, [self.words[c] for c in classes], **options)
+            self.counts[step] += confusion_matrix(truth, classes[result.labels], len(self.words))
+
+    def __str__(self) -> str:
+        """Return the row in Markdown: pixel accuracy / mIoU in per cent."""
+        figures = [f"{100 * pixel_accuracy(m):.1f} / {100 * mean_iou(m):.1f}" for m in self.counts.values()]
+        return f"| {self.pictures} {self.title} | {' | '.join(figures)} |"
+
+
+def held_out(photographs: Photographs, odd: bool) -> Iterator[tuple[str, npt.NDArray[np.uint8], Labels]]:
+    """Yield ("scene" or "grid", pixels (h, w, 3), labels (h, w)) of the held-out photographs with labelled pixels.
+
+    Args:
+        photographs: all photographs.
+        odd: yield scenes with an odd tens digit, instead of even.
+    """
+    p = photographs
+    for index in np.flatnonzero(p.held_out().numpy() & (p.masked >= 0).numpy()).tolist():
+        height, width = p.sizes[index].tolist()
+        pixels = p.pixels[index, :, :height, :width].permute(1, 2, 0).numpy()
+        labels = p.masks[p.masked[index], :height, :width].numpy()
+        if p.names[index].startswith("scenes/") and (p.number(index) // 10 % 2 == 1) == odd:
+            yield "scene", pixels, labels
+        if p.names[index] in GRIDS:
+            yield "grid", pixels, labels
+
+
+def measure(segmenter: cc.Segmenter, pictures: Iterable[tuple[str, npt.NDArray[np.uint8], Labels]]) -> list[Row]:
+    """Return the rows of the table."""
+    all_words, scene_words = [group[0] for group in CLASSES], [group[0] for group in SCENE_CLASSES[:FACE]]
+    scenes = [Row("scenes, 37 words", scene_words, False), Row("scenes, own words", scene_words, True)]
+    grids = [Row("photographs with a grid, own words", all_words, True)]
+    everyday = [Row("of them, 21 words", EVERYDAY, False), Row("of them, own of the 21 words", EVERYDAY, True)]
+    for kind, pixels, labels in pictures:
+        encoding, truth = segmenter.encode(pixels), everyday_truth(labels)
+        shown = [(row, scene_truth(labels)) for row in scenes] if kind == "scene" else []
+        if kind == "grid":
+            shown = [(row, grid_truth(labels)) for row in grids]
+            shown += [(row, truth) for row in everyday if (truth != IGNORED).mean() >= MOSTLY]
+        for row, wanted in shown:
+            row.add(segmenter, encoding, wanted)
+    return [*scenes, *grids, *everyday]
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--even", action="store_true", help="scenes for choosing weights, instead of the others")
+    arguments = parser.parse_args()
+    pictures = held_out(read(arguments.photos), odd=not arguments.even)
+    rows = measure(cc.Segmenter.from_pretrained("nano", device="cpu"), pictures)
+    head = f"| | {' | '.join(STEPS)} |\n|{'---|' * (len(STEPS) + 1)}\n"
+    sys.stdout.write(head + "".join(f"{row}\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main()
