@@ -54,6 +54,8 @@ _USED_BY: dict[str, tuple[tuple[str, ...], Any]] = {
     "overlay_side": (("overlay",), export.OVERLAY_SIDE),
 }
 _FILES = ("model", "pretrained", "sam_checkpoint")
+MOST_ABSENT = 6
+"""Names of absent classes in the line of a picture; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -354,7 +356,12 @@ def _write_renamed(output: str, contents: Mapping[str, bytes]) -> None:
 
 
 def _areas(result: Segmentation) -> str:
-    return ", ".join(f"{name} {share:.1%}" for name, share in result.areas.items())
+    """Return the share of each class that is present, and the names of the others."""
+    areas = result.areas
+    found = ", ".join(f"{name} {share:.1%}" for name, share in areas.items())
+    absent = [name for name in result.class_names if name not in areas]
+    more = f" and {len(absent) - MOST_ABSENT} more" if len(absent) > MOST_ABSENT else ""
+    return f"{found}; not found: {', '.join(absent[:MOST_ABSENT])}{more}" if absent else found
 
 
 def _intermediates(encoding: ImageEncoding) -> dict[str, np.ndarray]:

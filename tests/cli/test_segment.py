@@ -463,3 +463,14 @@ def test_bundled_files_are_found_in_the_repository_and_in_a_package(tmp_path, mo
     (installed / "assets").mkdir(parents=True)
     monkeypatch.setattr(files, "__file__", str(installed / "io" / "files.py"))
     assert asset("nano") == installed / "assets" / "nano"
+
+
+def test_the_line_of_a_picture_names_the_classes_that_are_absent(tmp_path, capsys):
+    horses = asset("examples", "horses.jpg")
+    assert run(horses, "--vocabulary", "horse; grass; sky; submarine", "--output", tmp_path / "one") == 0
+    line = capsys.readouterr().out.strip()
+    assert re.search(r"  sky [\d.]+%, grass [\d.]+%, horse [\d.]+%; not found: submarine$", line)
+    assert run(horses, "--vocabulary", "horse; grass; sky", "--output", tmp_path / "two") == 0
+    assert "not found" not in capsys.readouterr().out
+    assert run(horses, "--vocabulary", "coco80", "--output", tmp_path / "three") == 0
+    assert re.search(r"; not found: (\w[\w ]*, ){5}\w[\w ]* and \d\d more$", capsys.readouterr().out.strip())
