@@ -187,14 +187,14 @@ class ChangeHandlers:
             yield same(ChangeView)
             return
         what, lost = carried(shown, self._service.again(run, path))
-        if what == Shown(run) and not lost:
+        if not what.changed and not lost:
             yield same(ChangeView)._replace(shown=what, due=False)
             return
         try:
             view = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
             text = f"The result is shown with coarse boundaries and without your fixes. {error}"
-            yield same(ChangeView)._replace(status=failed(text), shown=Shown(run), due=False)
+            yield same(ChangeView)._replace(status=failed(text), shown=what.coarse(), due=False)
             return
         yield changed(view, what, strip("note" if lost else "calm", how(what), f"{shares(view)}. {lost}".strip()))
 

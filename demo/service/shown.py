@@ -4,7 +4,7 @@ Imports no Gradio."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,15 @@ class Shown:
         refinement: refinement of its boundaries; None for coarse boundaries.
         fixes: fixes made by hand, in their order.
         undone: undone fixes, the latest last.
+        aside: fixes that cannot be applied to this run, such as those of a class that it does not have, each with its
+            place among `fixes`. They return with their class.
     """
 
     run: Run
     refinement: Refinement | None = None
     fixes: tuple[Fix, ...] = ()
     undone: tuple[Fix, ...] = ()
+    aside: tuple[tuple[int, Fix], ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -56,8 +59,18 @@ class Shown:
         return replace(self, fixes=(*self.fixes, *self.undone[-1:]), undone=self.undone[:-1])
 
     def clear(self) -> Shown:
-        """Return a copy without fixes; each of them can be redone."""
-        return replace(self, fixes=(), undone=(*self.undone, *reversed(self.fixes)))
+        """Return a copy without fixes; each of them can be redone, but for those set aside."""
+        return replace(self, fixes=(), undone=(*self.undone, *reversed(self.fixes)), aside=())
+
+    def coarse(self) -> Shown:
+        """Return the run's own result; every fix is set aside."""
+        return Shown(self.run, undone=self.undone, aside=tuple((0, one) for one in self.every_fix()))
+
+    def every_fix(self) -> Iterator[Fix]:
+        """Yield the fixes and those set aside, in the order in which they were made."""
+        for place in range(len(self.fixes) + 1):
+            yield from (one for at, one in self.aside if min(at, len(self.fixes)) == place)
+            yield from self.fixes[place : place + 1]
 
 
 def shown_of(run: Run, shown: Shown | None) -> Shown:
@@ -73,7 +86,8 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
         view: new result, coarse.
 
     Returns:
-        The new displayed state, and a plain text about everything dropped and the reasons; empty if nothing is dropped.
+        The new displayed state, and a plain text about what is no longer applied and why; empty if everything is. Such
+        fixes are kept for later results.
     """
     run = view.run
     if last is None or last.run.key.picture != run.key.picture:
@@ -82,24 +96,24 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
         return last, ""
     refinement, message = _refinement(last.refinement, run)
     classes, moved = _classes(view), _cropped(last.run) != _cropped(run)
-    gone = [name for one in last.fixes if (name := _named(one)) and name.casefold() not in classes]
 
-    def kept(fixes: tuple[Fix, ...]) -> tuple[Fix, ...]:
-        named = [one for one in fixes if not _named(one) or str(_named(one)).casefold() in classes]
-        return (
-            () if moved else tuple(_renamed(one, classes) for one in named if one.sam is None or is_available(one.sam))
-        )
+    def has_class(one: Fix) -> bool:
+        name = _named(one)
+        return name is None or name.casefold() in classes
 
-    fixes = kept(last.fixes)
-    lost = len(last.fixes) - len(fixes)
-    if moved and lost:
-        message += _dropped(lost, "another part of the picture is labelled")
-    elif lost:
-        message += _dropped(
-            len(gone), f"{'it is no class' if len(set(gone)) == 1 else 'they are no classes'} any more", gone
-        )
-        message += _dropped(lost - len(gone), "SAM's weights are no longer here")
-    return Shown(run, refinement, fixes, kept(last.undone)), message.strip()
+    def fits(one: Fix) -> bool:
+        return not moved and has_class(one) and (one.sam is None or is_available(one.sam))
+
+    fixes: list[Fix] = []
+    aside: list[tuple[int, Fix]] = []
+    for one in last.every_fix():
+        if fits(one):
+            fixes.append(_renamed(one, classes))
+        else:
+            aside.append((len(fixes), one))
+    message += _not_applied([one for one in last.fixes if not fits(one)], moved, has_class)
+    undone = tuple(_renamed(one, classes) for one in last.undone if fits(one))
+    return Shown(run, refinement, tuple(fixes), undone, tuple(aside)), message.strip()
 
 
 def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, str]:
@@ -136,12 +150,29 @@ def _renamed(one: Fix, classes: Mapping[str, str]) -> Fix:
     return replace(one, class_name=given, from_class=taken)
 
 
-def _dropped(count: int, why: str, names: Sequence[str] = ()) -> str:
-    """Return a sentence about dropped fixes; empty if there are none."""
+def _not_applied(fixes: Sequence[Fix], moved: bool, has_class: Callable[[Fix], bool]) -> str:
+    """Return sentences about fixes that are kept, but not applied to a result; empty if there are none.
+
+    Args:
+        fixes: such fixes.
+        moved: True if the result labels another part of the picture.
+        has_class: function that returns whether the result has the class of a fix.
+    """
+    if moved:
+        return _kept(len(fixes), "another part of the picture is labelled")
+    gone = list(dict.fromkeys(_named(one) for one in fixes if not has_class(one)))
+    classless = sum(not has_class(one) for one in fixes)
+    why = "it is no class now" if len(gone) == 1 else "they are no classes now"
+    return _kept(classless, why, f" of {', '.join(map(repr, gone))}") + _kept(
+        len(fixes) - classless, "SAM's weights are no longer here"
+    )
+
+
+def _kept(count: int, why: str, of: str = "") -> str:
+    """Return a sentence about fixes that are kept, but not applied; empty if there are none."""
     if not count:
         return ""
-    of = f" of {', '.join(repr(name) for name in dict.fromkeys(names))}" if names else ""
-    return f" {count} fix{'es' if count > 1 else ''}{of} {'were' if count > 1 else 'was'} dropped: {why}."
+    return f" {count} fix{'es' if count > 1 else ''}{of} {'are' if count > 1 else 'is'} kept but not applied: {why}."
 
 
 def stepped(shown: Shown, request: Mapping[str, Any], refiner: str, mode: str, refinement: Refinement | None) -> Shown:

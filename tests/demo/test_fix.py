@@ -188,16 +188,55 @@ def test_fixes_stay_when_words_or_settings_change_and_can_be_taken_back(handlers
         assert (back.result["fixes"], back.result["undone"]) == (1, 2)
 
 
-def test_a_fix_whose_class_is_gone_is_dropped_and_that_is_said(handlers, cows, restored):
+def test_a_fix_whose_class_is_gone_is_set_aside_and_that_is_said(handlers, cows, restored):
     grass = {**STROKE, "class": "grass"}
     shown = change(handlers, cows, change(handlers, cows, fix=STROKE)[-1].shown, fix=grass)[-1].shown
     _, view = restored(shown, "cow; grass; sky")
     assert [one.class_name for one in view.shown.fixes] == ["grass"]
-    assert "1 fix of 'trees' was dropped: it is no class any more." in html.unescape(view.status)
+    assert "1 fix of 'trees' is kept but not applied: it is no class now." in html.unescape(view.status)
     _, view = restored(shown, "sky; sand")
     assert not view.shown.changed
-    assert "2 fixes of 'trees', 'grass' were dropped: they are no classes any more." in html.unescape(view.status)
+    assert "2 fixes of 'trees', 'grass' are kept but not applied: they are no classes now." in html.unescape(
+        view.status
+    )
     assert view.result["fixes"] == 0
+
+
+def test_fixes_that_were_set_aside_return_in_their_order_with_their_class(handlers, cows, restored):
+    made = [STROKE, {**STROKE, "class": "grass"}, {**STROKE, "class": "cow"}, {**STROKE, "points": [[0.5, 0.2]]}]
+    shown = None
+    for one in made:
+        shown = change(handlers, cows, shown, fix=one)[-1].shown
+    wanted = shown.fixes
+    for words, left in (
+        ("cow; sky; grass", ["grass", "cow"]),
+        ("cow; sky", ["cow"]),
+        ("sky; sand", []),
+        ("cow", ["cow"]),
+    ):
+        _, view = restored(shown, words)
+        shown = view.shown
+        assert [one.class_name for one in shown.fixes] == left
+    assert "kept but" not in view.status, "what was set aside before is not said again"
+    _, view = restored(shown, WORDS)
+    assert view.shown.fixes == wanted
+    assert view.shown.aside == ()
+    assert view.result["fixes"] == len(made)
+
+
+def test_what_is_set_aside_is_not_redone_and_goes_with_all_fixes(handlers, cows, restored):
+    shown = change(handlers, cows, change(handlers, cows, fix=STROKE)[-1].shown, fix={**STROKE, "class": "grass"})[
+        -1
+    ].shown
+    run, view = restored(shown, "cow; grass")
+    ((place, one),) = view.shown.aside
+    assert (place, one.class_name) == (0, "trees")
+    back = change(handlers, SimpleNamespace(run=run), view.shown, undo=True)[-1]
+    assert (back.result["fixes"], back.result["undone"]) == (0, 1)
+    cleared = change(handlers, SimpleNamespace(run=run), view.shown, clear=True)[-1]
+    assert (cleared.shown.fixes, cleared.shown.aside) == ((), ())
+    _, view = restored(cleared.shown, WORDS)
+    assert not view.shown.changed
 
 
 def test_a_word_that_became_a_synonym_keeps_its_fixes(handlers, cows, restored):
@@ -214,7 +253,7 @@ def test_what_was_excluded_takes_from_its_own_class_alone(service, handlers, cow
     taken = labels_of(view) != service.again(run, COWS).labels
     assert set(service.again(run, COWS).labels[taken]) <= {1}
     _, view = restored(first.shown, "horse; grass")
-    assert "1 fix of 'cow' was dropped" in html.unescape(view.status)
+    assert "1 fix of 'cow' is kept but not applied" in html.unescape(view.status)
 
 
 def test_the_switch_stays_and_masks_chosen_by_hand_are_said_to_go(cows, restored):
@@ -231,17 +270,17 @@ def test_weights_that_are_gone_are_said(cows, restored):
     _, view = restored(Shown(cows.run, Refinement(cows.run, "vit_b", "prompts"), fixes), image_prior=True)
     assert (view.shown.refinement, view.shown.fixes) == (None, fixes[1:])
     assert "The weights of vit_b are no longer here" in view.status
-    assert "1 fix was dropped: SAM's weights are no longer here." in html.unescape(view.status)
+    assert "1 fix is kept but not applied: SAM's weights are no longer here." in html.unescape(view.status)
     same = list(restored(Shown(cows.run, None, fixes)))[-1]
     assert "Not possible" in same.status
-    assert same.shown == Shown(cows.run)
+    assert same.shown == Shown(cows.run, aside=tuple((0, one) for one in fixes))
 
 
-def test_another_picture_another_part_of_it_and_a_failure_bring_nothing_back(service, handlers, cows, restored):
+def test_another_picture_another_part_of_it_and_a_failure_show_no_fix(service, handlers, cows, restored):
     shown = change(handlers, cows, fix=STROKE)[-1].shown
     run, view = restored(shown, preset="paper-224")
-    assert view.shown == Shown(run)
-    assert "1 fix was dropped: another part of the picture is labelled." in view.status
+    assert view.shown == Shown(run, aside=((0, shown.fixes[0]),))
+    assert "1 fix is kept but not applied: another part of the picture is labelled." in view.status
     other = service.segment(str(EXAMPLES / "kitten.jpg"), SegmentRequest(WORDS)).run
     view = list(handlers.restore(other, str(EXAMPLES / "kitten.jpg"), shown, True))[-1]
     assert skipped(view.result)

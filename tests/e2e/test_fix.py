@@ -175,8 +175,8 @@ def test_fixes_outlast_a_second_segment_another_word_and_a_setting(open_page, ar
     expect_fixes(page, 1)
     page.locator("#words textarea").fill("zebra; mountain")
     page.locator("#words textarea").press("Enter")
-    expect(page.locator("#status")).to_contain_text(f"1 fix of '{name}' was dropped: it is no class any more.")
-    page.screenshot(path=artifacts / "fix_1280_dropped.png")
+    expect(page.locator("#status")).to_contain_text(f"1 fix of '{name}' is kept but not applied: it is no class now.")
+    page.screenshot(path=artifacts / "fix_1280_aside.png")
 
 
 def test_coarse_and_refined_are_one_switch_of_the_result_and_its_download(open_page):
