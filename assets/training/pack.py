@@ -21,7 +21,7 @@ from cliptrase_core.models.storage import pack
 
 ASSETS = Path(__file__).resolve().parents[1]
 VOCABULARY = 49408
-MOST = 25_000
+MOST = 25_500
 """Maximum number of token embedding rows in the file; with more, it exceeds the 10 MB limit of a Space."""
 
 

@@ -1,9 +1,10 @@
 """Distil nano's text tower: learn to predict the target embeddings of words from CLIP's tokens.
 
-python -m assets.training.text --words words.pt --output text.pt [--start] [--minutes 60] [--device cuda]
+python -m assets.training.text --words words.pt --output text.pt [--start [--new-tokens]] [--minutes 60] [--device cuda]
 
 With --start it continues from the tower in the repository, and the words with which the image tower was trained keep
-their embeddings, so that the image tower still fits.
+their embeddings, so that the image tower still fits. With --new-tokens it learns only the tokens that the file of the
+repository leaves out, and words without them keep their embeddings exactly.
 """
 
 from __future__ import annotations
@@ -87,20 +88,58 @@ def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str,
     return torch.cat(rows)
 
 
-def train(words: dict[str, Any], minutes: float, device: str, batch: int, rate: float, start: Any = None) -> Any:
-    """Train for `minutes` from random weights or from `start`; return an open_clip CLIP with the trained text tower."""
+def _new_rows(model: Any, ids: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Return the token embedding, of which only the rows that are zero will learn, and (P,) bool: words that use them.
+
+    Args:
+        model: open_clip CLIP; such rows start from the mean of the others.
+        ids: (P, T) tokens of the words, padded with 0.
+    """
+    rows = model.token_embedding.weight
+    new = (rows == 0).all(1)
+    with torch.no_grad():
+        rows[new] = rows[~new].mean(0)
+    rows.register_hook(lambda gradient: gradient * new[:, None])
+    return [rows], (new[ids.long()] & (ids > 0)).any(1)
+
+
+def train(
+    words: dict[str, Any],
+    minutes: float,
+    device: str,
+    batch: int,
+    rate: float,
+    start: Any = None,
+    new_tokens: bool = False,
+) -> Any:
+    """Train for `minutes` from random weights or from `start`; return an open_clip CLIP with the trained text tower.
+
+    Args:
+        words: what words.py wrote.
+        minutes: duration.
+        device: torch device name.
+        batch: phrases a step.
+        rate: highest learning rate.
+        start: open_clip CLIP to go on from.
+        new_tokens: train only the rows of the token embedding that are zero in `start`, on the words with such tokens.
+    """
     torch.manual_seed(0)
     model = (new_model() if start is None else start).to(device)
     weights = [value for name, value in model.named_parameters() if not name.startswith(("visual", "logit_scale"))]
     optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     sentences, targets = Sentences(words["ids"], device), words["targets"].to(device).float()
-    if start is not None:
+    chances = words["weights"].to(device).clone()
+    unseen = torch.randperm(len(chances))[:UNSEEN].to(device)
+    if new_tokens:
+        weights, has_new = _new_rows(model, words["ids"].to(device))
+        optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=0)
+        chances *= has_new  # no word is left out: such a token is in a word or two
+    else:
+        chances[unseen] = 0
+    if start is not None and not new_tokens:
         fixed = learned()
         kept = torch.tensor([place for place, word in enumerate(words["words"]) if word in fixed], device=device)
         targets[kept] = embed(model, sentences, kept, TEMPLATES["simple7"])
-    chances = words["weights"].to(device).clone()
-    unseen = torch.randperm(len(chances))[:UNSEEN].to(device)
-    chances[unseen] = 0
     begin, step, shown = time.monotonic(), 0, 0.0
     while (spent := (time.monotonic() - begin) / (60 * minutes)) < 1:
         set_rate(optimizer, cosine_rate(rate, spent, step))
@@ -134,14 +173,20 @@ def main() -> None:
     parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--start", action="store_true", help="continue from the text tower in the repository")
+    parser.add_argument("--new-tokens", action="store_true", help="with --start: learn only tokens that it leaves out")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=384, help="phrases a step; 4096 on a GPU")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate; 3e-4 with --start")
+    parser.add_argument(
+        "--rate", type=float, default=1.5e-3, help="highest learning rate; 3e-4 with --start, 1e-2 with --new-tokens"
+    )
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
+    if arguments.new_tokens and not arguments.start:
+        parser.error("expected --start with --new-tokens, got none")
     words = torch.load(arguments.words)
     start = shipped_text() if arguments.start else None
-    model = train(words, arguments.minutes, arguments.device, arguments.batch, arguments.rate, start)
+    new = arguments.new_tokens
+    model = train(words, arguments.minutes, arguments.device, arguments.batch, arguments.rate, start, new)
     state = {name: value.cpu() for name, value in model.state_dict().items() if not name.startswith("visual")}
     torch.save(state, arguments.output)
 

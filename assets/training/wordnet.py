@@ -118,6 +118,14 @@ def meanings() -> dict[str, tuple[list[str], str]]:
     return found
 
 
+def visible() -> set[str]:
+    """Return the nouns that can name something in a picture: with a meaning of a kind in `VISIBLE` that is no name."""
+    kinds = (line.split(" | ")[0].split() for line in _lines("data.noun"))
+    synsets = {fields[0] for fields in kinds if fields[1] in VISIBLE and "@i" not in fields}
+    index = (line.split() for line in _lines("index.noun"))
+    return {fields[0].replace("_", " ") for fields in index if synsets & set(fields[-int(fields[2]) :])}
+
+
 def plural(noun: str) -> str:
     """Return the regular plural of a noun, or WordNet's irregular one."""
     *first, last = noun.split(" ")

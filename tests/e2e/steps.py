@@ -44,7 +44,9 @@ def expect_result_of(page, words: str) -> None:
 
 def open_example(page, number: int) -> None:
     """Click an example of the strip and wait for its result."""
-    expect_result_of(page, page.locator("#words textarea").input_value() or FIRST_WORDS)
+    # A page that is loaded again opens with the example in its address, not with the first.
+    page.wait_for_function("document.body.classList.contains('opened')", timeout=PATIENCE)
+    expect_result_of(page, page.locator("#words textarea").input_value())
     example = read_examples()[number]
     page.locator("#examples button").nth(number).click()
     expect(page.locator("#words textarea")).to_have_value(example.words)

@@ -127,6 +127,10 @@ def test_nouns_counts_and_meanings_come_from_wordnet():
     assert wordnet.meanings()["mouse"] == (["mouse"], "what mouse is")  # the meaning that can be seen
 
 
+def test_nouns_that_a_picture_can_show_are_those_of_a_visible_kind():
+    assert wordnet.visible() == {"mouse"}
+
+
 def test_levels_are_hypernyms_of_several_classes_that_a_person_might_say():
     index = wordnet.wnids().index
     fish, dogs = [index("n01440764"), index("n01443537")], [index("n02085620"), index("n02085782")]
@@ -528,6 +532,30 @@ def test_a_continued_text_tower_keeps_the_words_that_the_image_tower_learned(mon
     text.train(data, 0.01, "cpu", 16, 1e-4, start)
     torch.testing.assert_close(wanted[0], before[0])
     torch.testing.assert_close(wanted[1], new[1])
+
+
+def test_new_tokens_are_learned_and_nothing_else_changes():
+    texts = ["sofa", "cow boat", "boat"]
+    ids = words.token_ids(texts)[:, :4]
+    start = tower.shipped_text()
+    left_out = int(ids[0, 0])
+    with torch.no_grad():
+        start.token_embedding.weight[left_out] = 0
+    zero = (start.token_embedding.weight == 0).all(1)
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    sentences = text.Sentences(ids, "cpu")
+    known = text.embed(start, sentences, torch.tensor([1, 2]), TEMPLATES["simple7"])
+    target = F.normalize(torch.ones(1, 256), dim=1)
+    data = {"words": texts, "weights": torch.ones(3), "targets": target.repeat(3, 1), "ids": ids}
+    model = text.train(data, 0.05, "cpu", 8, 1e-2, start, new_tokens=True)
+    for name, value in model.state_dict().items():
+        if name == EMBEDDING:
+            assert torch.equal(value[~zero], before[name][~zero])
+        else:
+            assert torch.equal(value, before[name])
+    learned = text.embed(model, sentences, torch.arange(3), TEMPLATES["simple7"])
+    torch.testing.assert_close(learned[1:], known)
+    assert float(learned[0] @ target[0]) > 0.4
 
 
 def test_synonyms_are_pairs_of_different_words_and_the_nearest_is_found():
