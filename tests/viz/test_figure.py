@@ -42,6 +42,7 @@ def save(figure, kind="png", **options):
     out = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # "Glyph missing" is one
+        warnings.simplefilter("default", ResourceWarning)  # sockets of earlier tests, collected just now
         figure.savefig(out, format=kind, **options)
     return out.getvalue()
 
