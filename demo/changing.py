@@ -36,9 +36,10 @@ class ChangeView(NamedTuple):
 
 def how(shown: Shown) -> str:
     """Return plain text about the state of the shown result, for example "Coarse, 2 fixes:"."""
-    fixes = len(shown.fixes)
+    fixes, aside = len(shown.fixes), len(shown.aside)
     base = f"Refined by {shown.refinement.refiner}" if shown.refinement else "Coarse"
-    return f"{base}{f', {fixes} fix' + ('es' if fixes > 1 else '') if fixes else ''}:"
+    applied = f", {fixes} fix{'es' if fixes > 1 else ''}" if fixes else ""
+    return f"{base}{applied}{f', {aside} kept aside' if aside else ''}:"
 
 
 _BACK = {"undo": "Fix taken back", "clear": "All fixes taken back"}
@@ -63,6 +64,7 @@ def state_of(shown: Shown) -> dict[str, Any]:
         "kind": "refined" if shown.refinement else "coarse",
         "fixes": len(shown.fixes),
         "undone": len(shown.undone),
+        "aside": len(shown.aside),
         "changed": shown.changed,
         "said": "",
     }
@@ -187,13 +189,13 @@ class ChangeHandlers:
             yield same(ChangeView)
             return
         what, lost = carried(shown, self._service.again(run, path))
-        if not what.changed and not lost:
+        if not (what.changed or what.undone or what.aside or lost):
             yield same(ChangeView)._replace(shown=what, due=False)
             return
         try:
             view = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
-            text = f"The result is shown with coarse boundaries and without your fixes. {error}"
+            text = f"The result is shown with coarse boundaries and without your fixes, which are kept. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=what.coarse(), due=False)
             return
         yield changed(view, what, strip("note" if lost else "calm", how(what), f"{shares(view)}. {lost}".strip()))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from demo import core
 from demo.errors import for_people
@@ -15,6 +15,20 @@ from demo.service.segmentation import Run, SegmentView
 
 if TYPE_CHECKING:
     from cliptrase_core.refine import Fix
+
+
+class Aside(NamedTuple):
+    """Fix that cannot be applied to a run, such as that of a class that it does not have.
+
+    Attributes:
+        place: its place among the applied fixes.
+        fix: the fix.
+        cropped: True if its points are shares of the picture's centre, as under a paper preset.
+    """
+
+    place: int
+    fix: Fix
+    cropped: bool
 
 
 @dataclass(frozen=True)
@@ -26,15 +40,14 @@ class Shown:
         refinement: refinement of its boundaries; None for coarse boundaries.
         fixes: fixes made by hand, in their order.
         undone: undone fixes, the latest last.
-        aside: fixes that cannot be applied to this run, such as those of a class that it does not have, each with its
-            place among `fixes`. They return with their class.
+        aside: fixes that cannot be applied to this run; they return when they can.
     """
 
     run: Run
     refinement: Refinement | None = None
     fixes: tuple[Fix, ...] = ()
     undone: tuple[Fix, ...] = ()
-    aside: tuple[tuple[int, Fix], ...] = ()
+    aside: tuple[Aside, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -48,7 +61,8 @@ class Shown:
 
     def fixed(self, one: Fix) -> Shown:
         """Return a copy with one more fix and without undone fixes."""
-        return replace(self, fixes=(*self.fixes, one), undone=())
+        aside = tuple(kept._replace(place=min(kept.place, len(self.fixes))) for kept in self.aside)
+        return replace(self, fixes=(*self.fixes, one), undone=(), aside=aside)
 
     def undo(self) -> Shown:
         """Return a copy without the last fix."""
@@ -59,18 +73,18 @@ class Shown:
         return replace(self, fixes=(*self.fixes, *self.undone[-1:]), undone=self.undone[:-1])
 
     def clear(self) -> Shown:
-        """Return a copy without fixes; each of them can be redone, but for those set aside."""
+        """Return a copy without fixes; each of them can be redone, but for those set aside, which are gone."""
         return replace(self, fixes=(), undone=(*self.undone, *reversed(self.fixes)), aside=())
 
     def coarse(self) -> Shown:
         """Return the run's own result; every fix is set aside."""
-        return Shown(self.run, undone=self.undone, aside=tuple((0, one) for one in self.every_fix()))
+        return Shown(self.run, undone=self.undone, aside=tuple(one._replace(place=0) for one in self.every_fix()))
 
-    def every_fix(self) -> Iterator[Fix]:
-        """Yield the fixes and those set aside, in the order in which they were made."""
+    def every_fix(self) -> Iterator[Aside]:
+        """Yield the applied fixes and those set aside, in the order in which they were made."""
         for place in range(len(self.fixes) + 1):
-            yield from (one for at, one in self.aside if min(at, len(self.fixes)) == place)
-            yield from self.fixes[place : place + 1]
+            yield from (kept for kept in self.aside if min(kept.place, len(self.fixes)) == place)
+            yield from (Aside(place, one, _cropped(self.run)) for one in self.fixes[place : place + 1])
 
 
 def shown_of(run: Run, shown: Shown | None) -> Shown:
@@ -87,32 +101,33 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
 
     Returns:
         The new displayed state, and a plain text about what is no longer applied and why; empty if everything is. Such
-        fixes are kept for later results.
+        fixes are kept for later results; undone ones that do not fit are not.
     """
     run = view.run
     if last is None or last.run.key.picture != run.key.picture:
         return Shown(run), ""
-    if last.run == run:
+    if last.run == run and not last.aside:
         return last, ""
-    refinement, message = _refinement(last.refinement, run)
-    classes, moved = _classes(view), _cropped(last.run) != _cropped(run)
+    refinement, message = (last.refinement, "") if last.run == run else _refinement(last.refinement, run)
+    classes, cropped = _classes(view), _cropped(run)
 
     def has_class(one: Fix) -> bool:
         name = _named(one)
         return name is None or name.casefold() in classes
 
     def fits(one: Fix) -> bool:
-        return not moved and has_class(one) and (one.sam is None or is_available(one.sam))
+        return has_class(one) and (one.sam is None or is_available(one.sam))
 
     fixes: list[Fix] = []
-    aside: list[tuple[int, Fix]] = []
-    for one in last.every_fix():
-        if fits(one):
-            fixes.append(_renamed(one, classes))
+    aside: list[Aside] = []
+    for kept in last.every_fix():
+        if kept.cropped == cropped and fits(kept.fix):
+            fixes.append(_renamed(kept.fix, classes))
         else:
-            aside.append((len(fixes), one))
-    message += _not_applied([one for one in last.fixes if not fits(one)], moved, has_class)
-    undone = tuple(_renamed(one, classes) for one in last.undone if fits(one))
+            aside.append(kept._replace(place=len(fixes)))
+    moved = _cropped(last.run) != cropped
+    message += _not_applied([one for one in last.fixes if moved or not fits(one)], moved, has_class)
+    undone = tuple(_renamed(one, classes) for one in last.undone if fits(one) and not moved)
     return Shown(run, refinement, tuple(fixes), undone, tuple(aside)), message.strip()
 
 

@@ -20,6 +20,7 @@ from cliptrase_core.refine import Fix
 from demo.changing import ChangeHandlers, ChangeView
 from demo.service import Refinement, SegmentRequest, Shown, bundle, point_at
 from demo.service.download import FORMATS, formats_of
+from demo.service.shown import Aside
 from demo.settings import EXAMPLES
 
 COWS = str(EXAMPLES / "cows.jpg")
@@ -229,14 +230,58 @@ def test_what_is_set_aside_is_not_redone_and_goes_with_all_fixes(handlers, cows,
         -1
     ].shown
     run, view = restored(shown, "cow; grass")
-    ((place, one),) = view.shown.aside
-    assert (place, one.class_name) == (0, "trees")
+    (kept,) = view.shown.aside
+    assert (kept.place, kept.fix.class_name) == (0, "trees")
+    assert "Coarse, 1 fix, 1 kept aside:" in view.status
+    assert view.result["aside"] == 1
     back = change(handlers, SimpleNamespace(run=run), view.shown, undo=True)[-1]
     assert (back.result["fixes"], back.result["undone"]) == (0, 1)
     cleared = change(handlers, SimpleNamespace(run=run), view.shown, clear=True)[-1]
     assert (cleared.shown.fixes, cleared.shown.aside) == ((), ())
     _, view = restored(cleared.shown, WORDS)
     assert not view.shown.changed
+    again = change(handlers, SimpleNamespace(run=run), cleared.shown, redo=True)[-1].shown
+    assert [one.class_name for one in again.fixes] == ["grass"]
+
+
+def test_a_fix_made_after_one_was_taken_back_stays_behind_those_set_aside(handlers, cows, restored):
+    made = [{**STROKE, "class": name} for name in ("grass", "cow", "trees")]
+    shown = None
+    for one in made:
+        shown = change(handlers, cows, shown, fix=one)[-1].shown
+    run, view = restored(shown, "cow; grass")
+    back = change(handlers, SimpleNamespace(run=run), view.shown, undo=True)[-1].shown
+    new = change(handlers, SimpleNamespace(run=run), back, fix={**STROKE, "class": "cow"})[-1].shown
+    _, view = restored(new, WORDS)
+    assert [one.class_name for one in view.shown.fixes] == ["grass", "trees", "cow"]
+
+
+def test_fixes_return_with_their_part_of_the_picture_and_not_before(handlers, cows, restored):
+    shown = change(handlers, cows, fix=STROKE)[-1].shown
+    for words in (WORDS, "trees; cow"):
+        _, view = restored(shown, words, preset="paper-224")
+        assert (view.shown.fixes, len(view.shown.aside)) == ((), 1)
+        shown = view.shown
+    _, view = restored(shown, WORDS)
+    assert ([one.class_name for one in view.shown.fixes], view.shown.aside) == (["trees"], ())
+
+
+def test_fixes_return_to_the_same_result_after_a_failure_and_with_their_weights(cows, restored, monkeypatch):
+    fixes = (Fix(((0.5, 0.5),), "cow", sam="sam-nano"), Fix(((0.5, 0.1),), "trees", radius=0.03))
+    _, view = restored(Shown(cows.run, fixes=fixes).coarse())
+    assert (view.shown.fixes, view.shown.aside) == (fixes, ())
+    with monkeypatch.context() as patch:
+        patch.setattr("demo.service.shown.is_available", lambda name: False)
+        _, view = restored(Shown(cows.run, fixes=fixes), image_prior=True)
+        assert view.shown.fixes == fixes[1:]
+    _, view = restored(view.shown, image_prior=True)
+    assert (view.shown.fixes, view.shown.aside) == (fixes, ())
+
+
+def test_what_was_taken_back_can_be_redone_in_the_next_result(handlers, cows, restored):
+    shown = change(handlers, cows, change(handlers, cows, fix=STROKE)[-1].shown, undo=True)[-1].shown
+    _, view = restored(shown, image_prior=True)
+    assert (view.result["fixes"], view.result["undone"]) == (0, 1)
 
 
 def test_a_word_that_became_a_synonym_keeps_its_fixes(handlers, cows, restored):
@@ -273,13 +318,14 @@ def test_weights_that_are_gone_are_said(cows, restored):
     assert "1 fix is kept but not applied: SAM's weights are no longer here." in html.unescape(view.status)
     same = list(restored(Shown(cows.run, None, fixes)))[-1]
     assert "Not possible" in same.status
-    assert same.shown == Shown(cows.run, aside=tuple((0, one) for one in fixes))
+    assert same.shown == Shown(cows.run, aside=tuple(Aside(0, one, cropped=False) for one in fixes))
+    assert "without your fixes, which are kept" in same.status
 
 
 def test_another_picture_another_part_of_it_and_a_failure_show_no_fix(service, handlers, cows, restored):
     shown = change(handlers, cows, fix=STROKE)[-1].shown
     run, view = restored(shown, preset="paper-224")
-    assert view.shown == Shown(run, aside=((0, shown.fixes[0]),))
+    assert view.shown == Shown(run, aside=(Aside(0, shown.fixes[0], cropped=False),))
     assert "1 fix is kept but not applied: another part of the picture is labelled." in view.status
     other = service.segment(str(EXAMPLES / "kitten.jpg"), SegmentRequest(WORDS)).run
     view = list(handlers.restore(other, str(EXAMPLES / "kitten.jpg"), shown, True))[-1]
