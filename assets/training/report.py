@@ -43,19 +43,19 @@ Labels = npt.NDArray[np.integer]
 
 
 def scene_truth(mask: Labels) -> Labels:
-    """Convert a label map of training to the 37 classes of scenes; a face belongs to a person."""
+    """Convert a label map of training (h, w) to the 37 classes of scenes, `IGNORED` elsewhere; a face is a person."""
     truth = mask.astype(np.int32) - 1
     truth[truth == FACE] = PERSON
     return np.where((truth < 0) | (truth >= FACE), IGNORED, truth)
 
 
 def grid_truth(mask: Labels) -> Labels:
-    """Convert a label map of training to all classes."""
+    """Convert a label map of training (h, w) to all classes, `IGNORED` where it is 0."""
     return np.where(mask == 0, IGNORED, mask.astype(np.int32) - 1)
 
 
 def everyday_truth(mask: Labels) -> Labels:
-    """Convert a label map of training to `EVERYDAY`."""
+    """Convert a label map of training (h, w) to `EVERYDAY`, `IGNORED` elsewhere."""
     table = np.full(len(CLASSES) + 1, IGNORED)
     table[[NUMBER[word] for word in EVERYDAY]] = np.arange(len(EVERYDAY))
     return table[mask]
@@ -69,7 +69,7 @@ class Row:
         words: a word for each class of the ground truth.
         own: True if only the words of classes that are present are given.
         pictures: number of pictures.
-        counts: confusion matrix of each column.
+        counts: confusion matrix (C, C + 1) of each column.
     """
 
     def __init__(self, title: str, words: list[str], own: bool) -> None:

@@ -91,6 +91,9 @@ def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str,
 def _new_rows(model: Any, ids: Tensor) -> tuple[list[Tensor], Tensor]:
     """Return the token embedding, of which only the rows that are zero will learn, and (P,) bool: words that use them.
 
+    Raises:
+        SystemExit: no word uses them.
+
     Args:
         model: open_clip CLIP; such rows start from the mean of the others.
         ids: (P, T) tokens of the words, padded with 0.
@@ -100,7 +103,10 @@ def _new_rows(model: Any, ids: Tensor) -> tuple[list[Tensor], Tensor]:
     with torch.no_grad():
         rows[new] = rows[~new].mean(0)
     rows.register_hook(lambda gradient: gradient * new[:, None])
-    return [rows], (new[ids.long()] & (ids > 0)).any(1)
+    has_new = (new[ids.long()] & (ids > 0)).any(1)
+    if not has_new.any():
+        raise SystemExit("expected words with tokens that the text tower leaves out, got none")
+    return [rows], has_new
 
 
 def train(
@@ -126,20 +132,21 @@ def train(
     torch.manual_seed(0)
     model = (new_model() if start is None else start).to(device)
     weights = [value for name, value in model.named_parameters() if not name.startswith(("visual", "logit_scale"))]
-    optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     sentences, targets = Sentences(words["ids"], device), words["targets"].to(device).float()
     chances = words["weights"].to(device).clone()
     unseen = torch.randperm(len(chances))[:UNSEEN].to(device)
     if new_tokens:
         weights, has_new = _new_rows(model, words["ids"].to(device))
-        optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=0)
-        chances *= has_new  # no word is left out: such a token is in a word or two
+        chances *= has_new
+        unseen = torch.nonzero(has_new)[:UNSEEN, 0]  # seen in fact: such a token is in a word or two
     else:
         chances[unseen] = 0
     if start is not None and not new_tokens:
         fixed = learned()
         kept = torch.tensor([place for place, word in enumerate(words["words"]) if word in fixed], device=device)
         targets[kept] = embed(model, sentences, kept, TEMPLATES["simple7"])
+    decay = 0 if new_tokens else 0.02  # it would shrink the rows that must not change
+    optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
     begin, step, shown = time.monotonic(), 0, 0.0
     while (spent := (time.monotonic() - begin) / (60 * minutes)) < 1:
         set_rate(optimizer, cosine_rate(rate, spent, step))

@@ -69,7 +69,7 @@ def phrases(composed: int) -> tuple[list[str], list[float]]:
     nouns = wordnet.nouns()
     common = everyday(nouns)
     visible = wordnet.visible()
-    weights = {word: (0.8 if word in visible else 0.7) + common.get(word, 0.0) for word in nouns}
+    weights = {word: 0.8 if word in visible else 0.7 for word in nouns}
     weights |= {word: 1.0 + value for word, value in common.items()}
     words, chances = list(common), list(accumulate(common.values()))
     for word in words:

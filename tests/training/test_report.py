@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from assets.training import report
-from assets.training.photographs import CLASSES, FACE, NUMBER, PERSON, Photographs
+from assets.training.photographs import FACE, NUMBER, PERSON, Photographs
 from cliptrase_core.io.masks import IGNORED
 
 
@@ -85,8 +85,15 @@ def test_rows_count_pixels_of_all_words_and_of_the_present_ones():
 
 def test_a_row_without_pictures_has_no_figures():
     assert str(report.Row("scenes", ["dog"], own=True)) == f"| 0 scenes | {'nan / nan | ' * 5}"[:-1]
-    assert len(report.STEPS) == 5
 
 
-def test_labels_of_training_are_numbers_of_classes():
-    assert report.grid_truth(np.array([[len(CLASSES)]], np.uint8)).tolist() == [[len(CLASSES) - 1]]
+def test_every_step_is_what_its_column_says(nano):
+    encoding = nano.encode(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    settings = [nano.segment(encoding, ["cat", "dog"], **options).settings for options in report.STEPS.values()]
+    assert [(one["method"], one["vote"], one["denoise"] if one["vote"] else "") for one in settings] == [
+        ("clip", False, ""),
+        ("cliptrase", False, ""),
+        ("cliptrase", True, "none"),
+        ("cliptrase", True, "cls"),
+        ("clearclip", False, ""),
+    ]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import itertools
 import json
 import random
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -71,12 +73,15 @@ SYNSETS = {  # lemmas and hypernym by id; the ids of ImageNet's classes are real
     "n00000009": ("box casket_box", "n00000001"),
     "n00000010": ("mouse shiner", "n00000001"),
     "n00000011": ("mouse", "n00000002"),
+    "n00000012": ("quokka short-tailed_wallaby", "n00000002"),
+    "n00000013": ("Lassie", "n00000003"),
     "n02085620": ("Chihuahua", "n00000003"),
     "n02085782": ("Japanese_spaniel", "n00000003"),
     "n01440764": ("tench", "n00000004"),
     "n01443537": ("goldfish", "n00000004"),
 }
-SEEN_ON_PICTURES = {"n00000011"}
+SEEN_ON_PICTURES = {"n00000011", "n00000012", "n00000013"}
+NAMES = {"n00000013"}
 
 
 def write_wordnet(folder: Path) -> None:
@@ -84,7 +89,7 @@ def write_wordnet(folder: Path) -> None:
     meant: dict[str, list[str]] = {}
     for wnid, (lemmas, above) in SYNSETS.items():
         names = lemmas.split()
-        pointers = f"001 @ {above[1:]} n 0000" if above else "000"
+        pointers = f"001 {'@i' if wnid in NAMES else '@'} {above[1:]} n 0000" if above else "000"
         forms = " ".join(f"{name} 0" for name in names)
         kind = "05" if wnid in SEEN_ON_PICTURES else "03"
         data.append(f"{wnid[1:]} {kind} n {len(names):02x} {forms} {pointers} | (rare) what {names[0]} is; an example")
@@ -128,7 +133,9 @@ def test_nouns_counts_and_meanings_come_from_wordnet():
 
 
 def test_nouns_that_a_picture_can_show_are_those_of_a_visible_kind():
-    assert wordnet.visible() == {"mouse"}
+    assert wordnet.visible() == {"mouse", "quokka", "short-tailed wallaby"}  # no name of a dog
+    weights = dict(zip(*words.phrases(0), strict=True))
+    assert (weights["quokka"], weights["shiner"]) == (0.8, 0.7)
 
 
 def test_levels_are_hypernyms_of_several_classes_that_a_person_might_say():
@@ -534,7 +541,9 @@ def test_a_continued_text_tower_keeps_the_words_that_the_image_tower_learned(mon
     torch.testing.assert_close(wanted[1], new[1])
 
 
-def test_new_tokens_are_learned_and_nothing_else_changes():
+def test_new_tokens_are_learned_and_nothing_else_changes(monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(text, "time", SimpleNamespace(monotonic=lambda: next(ticks)))  # a step a second
     texts = ["sofa", "cow boat", "boat"]
     ids = words.token_ids(texts)[:, :4]
     start = tower.shipped_text()
@@ -547,7 +556,7 @@ def test_new_tokens_are_learned_and_nothing_else_changes():
     known = text.embed(start, sentences, torch.tensor([1, 2]), TEMPLATES["simple7"])
     target = F.normalize(torch.ones(1, 256), dim=1)
     data = {"words": texts, "weights": torch.ones(3), "targets": target.repeat(3, 1), "ids": ids}
-    model = text.train(data, 0.05, "cpu", 8, 1e-2, start, new_tokens=True)
+    model = text.train(data, 2, "cpu", 8, 1e-2, start, new_tokens=True)
     for name, value in model.state_dict().items():
         if name == EMBEDDING:
             assert torch.equal(value[~zero], before[name][~zero])
@@ -556,6 +565,8 @@ def test_new_tokens_are_learned_and_nothing_else_changes():
     learned = text.embed(model, sentences, torch.arange(3), TEMPLATES["simple7"])
     torch.testing.assert_close(learned[1:], known)
     assert float(learned[0] @ target[0]) > 0.4
+    with pytest.raises(SystemExit, match="expected words with tokens that the text tower leaves out"):
+        text.train({**data, "ids": ids[1:]}, 2, "cpu", 8, 1e-2, model, new_tokens=True)
 
 
 def test_synonyms_are_pairs_of_different_words_and_the_nearest_is_found():
