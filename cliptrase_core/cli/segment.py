@@ -164,7 +164,7 @@ def segment_pictures(
     refiner = load_refiner(
         options.refine, mode=options.refine_mode, checkpoint=options.sam_checkpoint, device=str(segmenter.device)
     )
-    for text in not_known(segmenter.unknown_words(vocabulary.prompts)):
+    for text in not_known(segmenter.unknown_words(vocabulary.prompts), segmenter.unknown_words):
         _note(text.removesuffix("."))
     run = _Run(segmenter, None if options.refine == NONE else refiner, vocabulary, options)
     run.try_options()

@@ -29,16 +29,25 @@ def lint(vocabulary: Vocabulary, embed: Embed, unknown: Callable[[Sequence[str]]
         unknown: function from words to those that the model does not know.
     """
     strange = unknown(vocabulary.prompts)
-    return [*misspelt(vocabulary), *not_known(strange), *near_synonyms(vocabulary, embed, set(strange))]
+    return [*misspelt(vocabulary), *not_known(strange, unknown), *near_synonyms(vocabulary, embed, set(strange))]
 
 
-def not_known(strange: Sequence[str]) -> list[str]:
-    """Return a warning about words that the model does not know, or none."""
+def not_known(strange: Sequence[str], unknown: Callable[[Sequence[str]], list[str]]) -> list[str]:
+    """Return warnings about words that the model does not know, and the singular of a plural if it knows that.
+
+    Args:
+        strange: words that the model does not know.
+        unknown: function from words to those that the model does not know.
+    """
     if not strange:
         return []
+    singulars = {word: word[:-1] for word in strange[:MOST_FINDINGS] if word.casefold().endswith("s") and len(word) > 3}
+    without = set(unknown(list(singulars.values())))
+    known = [f'"{one}" instead of "{word}"' for word, one in singulars.items() if one not in without]
     names = ", ".join(f'"{word}"' for word in strange[:MOST_FINDINGS])
     more = f" and {len(strange) - MOST_FINDINGS} more" if len(strange) > MOST_FINDINGS else ""
-    return [f"This model does not know {names}{more}. It knows English words for everyday things."]
+    advice = f" Try {', '.join(known)}." if known else ""
+    return [f"This model does not know {names}{more}. It knows English words for everyday things.{advice}"]
 
 
 def misspelt(vocabulary: Vocabulary) -> list[str]:

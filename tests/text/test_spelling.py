@@ -50,6 +50,14 @@ def test_the_embedded_model_says_which_words_it_has_never_seen(nano):
     assert nano.unknown_words(["cat", *STRANGE, "cherry tomato", "TV"]) == STRANGE
     assert nano.unknown_words([]) == []
     said = lint(parse_vocabulary("; ".join(["cat", "kitten", *STRANGE])), nano.embed_words, nano.unknown_words)
+    (said_of_plurals,) = [
+        text
+        for text in lint(parse_vocabulary("sunflowers; Pancakes; emoji; vas"), nano.embed_words, nano.unknown_words)
+        if "does not know" in text
+    ]
+    assert said_of_plurals.endswith(
+        'everyday things. Try "sunflower" instead of "sunflowers", "Pancake" instead of "Pancakes".'
+    )
     assert said[0].startswith('This model does not know "\u76d8\u5b50", "\u5361\u8f66", "cilantro"')
     assert not any(word in one for one in said[1:] for word in STRANGE)  # their vectors are alike, not their meanings
 
