@@ -1,6 +1,6 @@
-"""Exceptions and their messages: expected, got, remedy."""
+"""Exceptions, and the words of messages: expected, got, remedy; long lists of names."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOMEM
 
@@ -35,6 +35,11 @@ def expect_one_of(what: str, value: object, known: Collection[str]) -> None:
 def one_line(text: object) -> str:
     """Return a message without line breaks."""
     return " ".join(str(text).split())
+
+
+def some(names: Sequence[str], limit: int) -> str:
+    """Return the first names, and the number of the others; plain text."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 @contextmanager

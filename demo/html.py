@@ -83,8 +83,3 @@ def percent(share: float, digits: int = 1) -> str:
 def seconds(duration: float) -> str:
     """Return a duration in seconds as text, with a no-break space before the unit."""
     return f"{duration:.2f}\u00a0s" if duration >= 0.1 else f"{duration * 1000:.0f}\u00a0ms"
-
-
-def some(names: list[str], limit: int) -> str:
-    """Return the first names, and the number of the others; plain text."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -31,8 +31,7 @@ class QuickLadder:
             odd: use the scenes whose tens digit is odd, instead of even.
         """
         p, held = photographs, photographs.held_out()
-        scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.names[i].startswith("scenes/")]
-        scenes = [i for i in scenes if (p.number(i) // 10 % 2 == 1) == odd]
+        scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.is_scene(i, odd)]
         self.pixels, truths = self._middles(p, scenes)
         self.truths = torch.stack(truths) if truths else torch.zeros(0)
         self.text = torch.stack([words[0] for words in scene_words[:FACE]]).to(p.pixels.device)

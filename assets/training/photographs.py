@@ -227,6 +227,10 @@ class Photographs:
         digits = re.sub(r"\D", "", PurePosixPath(self.names[index]).name)
         return int(digits or 0)
 
+    def is_scene(self, index: int, odd: bool) -> bool:
+        """Return whether it is a scene with an odd (for reports) or an even tens digit (for choosing weights)."""
+        return self.names[index].startswith("scenes/") and (self.number(index) // 10 % 2 == 1) == odd
+
     def held_out(self) -> Tensor:
         """Return (P,) bool: scenes and grids whose `number` ends in 0, and every tenth `imagenet1000` class."""
         out = [

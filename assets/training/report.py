@@ -105,7 +105,7 @@ def held_out(photographs: Photographs, odd: bool) -> Iterator[tuple[str, npt.NDA
         height, width = p.sizes[index].tolist()
         pixels = p.pixels[index, :, :height, :width].permute(1, 2, 0).numpy()
         labels = p.masks[p.masked[index], :height, :width].numpy()
-        if p.names[index].startswith("scenes/") and (p.number(index) // 10 % 2 == 1) == odd:
+        if p.is_scene(index, odd):
             yield "scene", pixels, labels
         if p.names[index] in GRIDS:
             yield "grid", pixels, labels

@@ -141,10 +141,10 @@ def train(
         unseen = torch.nonzero(has_new)[:UNSEEN, 0]  # seen in fact: such a token is in a word or two
     else:
         chances[unseen] = 0
-    if start is not None and not new_tokens:
-        fixed = learned()
-        kept = torch.tensor([place for place, word in enumerate(words["words"]) if word in fixed], device=device)
-        targets[kept] = embed(model, sentences, kept, TEMPLATES["simple7"])
+        if start is not None:
+            fixed = learned()
+            kept = torch.tensor([place for place, word in enumerate(words["words"]) if word in fixed], device=device)
+            targets[kept] = embed(model, sentences, kept, TEMPLATES["simple7"])
     decay = 0 if new_tokens else 0.02  # it would shrink the rows that must not change
     optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
     begin, step, shown = time.monotonic(), 0, 0.0

@@ -101,29 +101,31 @@ def meanings() -> dict[str, tuple[list[str], str]]:
 
     The meaning is the first of a kind in `VISIBLE` that is no name (Stephen Crane), else the first of all.
     """
-    lemmas, visible, definitions = synsets()[0], set(), {}
+    lemmas, shown, definitions = synsets()[0], _visible_synsets(), {}
     for line in _lines("data.noun"):
         head, gloss = line.split(" | ", 1)
-        synset, kind, *fields = head.split()
-        if kind in VISIBLE and "@i" not in fields:
-            visible.add(synset)
-        definitions[synset] = re.sub(r"\(.*?\)", "", gloss.split(";")[0]).strip()
+        definitions[head.split(" ", 1)[0]] = re.sub(r"\(.*?\)", "", gloss.split(";")[0]).strip()
     found = {}
     for line in _lines("index.noun"):
         fields = line.split()
         own = fields[-int(fields[2]) :]
-        synset = next((one for one in own if one in visible), own[0])
+        synset = next((one for one in own if one in shown), own[0])
         nouns = [noun.replace("_", " ").lower() for noun in lemmas["n" + synset]]
         found[fields[0].replace("_", " ")] = (nouns, definitions[synset])
     return found
 
 
+def _visible_synsets() -> set[str]:
+    """Return the ids of the noun synsets of a kind in `VISIBLE` that are no names."""
+    found = (line.split(" | ")[0].split() for line in _lines("data.noun"))
+    return {synset for synset, kind, *fields in found if kind in VISIBLE and "@i" not in fields}
+
+
 def visible() -> set[str]:
     """Return the nouns that can name something in a picture: with a meaning of a kind in `VISIBLE` that is no name."""
-    kinds = (line.split(" | ")[0].split() for line in _lines("data.noun"))
-    synsets = {fields[0] for fields in kinds if fields[1] in VISIBLE and "@i" not in fields}
+    shown = _visible_synsets()
     index = (line.split() for line in _lines("index.noun"))
-    return {fields[0].replace("_", " ") for fields in index if synsets & set(fields[-int(fields[2]) :])}
+    return {fields[0].replace("_", " ") for fields in index if shown & set(fields[-int(fields[2]) :])}
 
 
 def plural(noun: str) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, read_jobs, threads_shared
-from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line
+from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line, some
 from cliptrase_core.io import export
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import to_json
@@ -360,8 +360,7 @@ def _areas(result: Segmentation) -> str:
     areas = result.areas
     found = ", ".join(f"{name} {share:.1%}" for name, share in areas.items())
     absent = [name for name in result.class_names if name not in areas]
-    more = f" and {len(absent) - MOST_ABSENT} more" if len(absent) > MOST_ABSENT else ""
-    return f"{found}; not found: {', '.join(absent[:MOST_ABSENT])}{more}" if absent else found
+    return f"{found}; not found: {some(absent, MOST_ABSENT)}" if absent else found
 
 
 def _intermediates(encoding: ImageEncoding) -> dict[str, np.ndarray]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor
 
-from cliptrase_core.text.spelling import corrections
+from cliptrase_core.errors import some
+from cliptrase_core.text.spelling import corrections, singulars
 from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 
 MOST_FINDINGS = 8
@@ -41,13 +42,16 @@ def not_known(strange: Sequence[str], unknown: Callable[[Sequence[str]], list[st
     """
     if not strange:
         return []
-    singulars = {word: word[:-1] for word in strange[:MOST_FINDINGS] if word.casefold().endswith("s") and len(word) > 3}
-    without = set(unknown(list(singulars.values())))
-    known = [f'"{one}" instead of "{word}"' for word, one in singulars.items() if one not in without]
-    names = ", ".join(f'"{word}"' for word in strange[:MOST_FINDINGS])
-    more = f" and {len(strange) - MOST_FINDINGS} more" if len(strange) > MOST_FINDINGS else ""
-    advice = f" Try {', '.join(known)}." if known else ""
-    return [f"This model does not know {names}{more}. It knows English words for everyday things.{advice}"]
+    shown = [word for word in strange[:MOST_FINDINGS] if len(word) > 3]
+    pairs = [(word, one) for word in shown for one in singulars(word) if one != word]
+    without = set(unknown([one for _, one in pairs]))
+    better = {word: one for word, one in pairs if one not in without}
+    advice = ", ".join(f'"{one}" instead of "{word}"' for word, one in better.items())
+    names = some([f'"{word}"' for word in strange], MOST_FINDINGS)
+    return [
+        f"This model does not know {names}. It knows English words for everyday things."
+        + (f" Try {advice}." if advice else "")
+    ]
 
 
 def misspelt(vocabulary: Vocabulary) -> list[str]:

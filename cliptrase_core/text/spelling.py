@@ -30,7 +30,7 @@ def corrections(texts: Iterable[str]) -> dict[str, str]:
         texts: classes or synonyms of one or more words.
     """
     words = dict.fromkeys(word for text in texts for word in _WORD.findall(text.casefold()))
-    looked_at = [word for word in words if not _singular(word) & _of_datasets()]
+    looked_at = [word for word in words if not _of_datasets().intersection(singulars(word))]
     found = ((word, _correction(word)) for word in looked_at[:MOST_LOOKED_AT])
     return {word: better for word, better in found if better}
 
@@ -50,9 +50,9 @@ def _lacks_one(word: str, shorter: str) -> bool:
     return any(word[:place] + word[place + 1 :] == shorter for place in range(len(word)))
 
 
-def _singular(word: str) -> set[str]:
+def singulars(word: str) -> list[str]:
     """Return the word and its possible singular forms."""
-    return {word, word.removesuffix("s"), word.removesuffix("es")}
+    return list(dict.fromkeys((word, word.removesuffix("es"), word.removesuffix("s"))))
 
 
 @cache

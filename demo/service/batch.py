@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cliptrase_core.errors import some
 from cliptrase_core.io.allocator import return_free
 from demo import core
 from demo.drawing import small_overlay_url, small_url
@@ -194,9 +195,7 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
         return _failed(item, error)
     finally:
         return_free()
-    areas = list(view.result.areas.items())
-    more = f" and {len(areas) - MOST_NAMED} more" if len(areas) > MOST_NAMED else ""
-    message = ", ".join(f"{name} {percent(share, 0)}" for name, share in areas[:MOST_NAMED]) + more
+    message = some([f"{name} {percent(share, 0)}" for name, share in view.result.areas.items()], MOST_NAMED)
     return replace(item, state=DONE, message=message, overlay=overlay)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from cliptrase_core.errors import some
 from demo import core
 from demo.drawing import labels_url, picture_url
 from demo.errors import UserError, for_people
@@ -24,7 +25,7 @@ from demo.handling import (
     text,
     whole,
 )
-from demo.html import hint, percent, seconds, some, sort_head, strip, swatch, word
+from demo.html import hint, percent, seconds, sort_head, strip, swatch, word
 from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
 from demo.service.download import FORMATS, KINDS, USUAL, figure_file
 from demo.service.shown import shown_of
@@ -47,9 +48,9 @@ _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
 MOST_MISSING = 8
+"""Maximum number of missing classes to name; the others are only counted."""
 MOST_FINDINGS = 3
 """Most findings about words that are shown at once; the others open with a click."""
-"""Maximum number of missing classes to name; the others are only counted."""
 
 
 def legend_table(view: SegmentView) -> str:
