@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cliptrase_core.errors import some
 from cliptrase_core.io.allocator import return_free
 from demo import core
 from demo.drawing import small_overlay_url, small_url
@@ -195,7 +194,7 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
         return _failed(item, error)
     finally:
         return_free()
-    message = some([f"{name} {percent(share, 0)}" for name, share in view.result.areas.items()], MOST_NAMED)
+    message = core.errors.some([f"{name} {percent(share, 0)}" for name, share in view.result.areas.items()], MOST_NAMED)
     return replace(item, state=DONE, message=message, overlay=overlay)
 
 

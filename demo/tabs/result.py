@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from cliptrase_core.errors import some
 from demo import core
 from demo.drawing import labels_url, picture_url
 from demo.errors import UserError, for_people
@@ -67,7 +66,7 @@ def legend_table(view: SegmentView) -> str:
     absent = [name for name in view.result.class_names if name not in present]
     return (
         f'<div class="legend"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-        + (f'<p class="hint">Not found: {word(some(absent, 12))}</p>' if absent else "")
+        + (f'<p class="hint">Not found: {word(core.errors.some(absent, 12))}</p>' if absent else "")
         + "".join(hint(note) for note in view.result.notes[:NOTES_SHOWN])
     )
 
@@ -83,7 +82,7 @@ def done(view: SegmentView) -> str:
 
 def shares(view: SegmentView) -> str:
     """Return plain text: the largest classes and their shares of the picture."""
-    return some([f"{row.name} {percent(row.area, 0)}" for row in view.legend], MOST_NAMED)
+    return core.errors.some([f"{row.name} {percent(row.area, 0)}" for row in view.legend], MOST_NAMED)
 
 
 def failed(text: str) -> str:
@@ -153,7 +152,7 @@ def absent(missing: Sequence[str], *, everything_else: bool) -> str:
     """
     if not missing:
         return ""
-    names = some([f'"{name}"' for name in missing], MOST_MISSING)
+    names = core.errors.some([f'"{name}"' for name in missing], MOST_MISSING)
     advice = (
         "" if everything_else else f' Tick "{core.results.EVERYTHING_ELSE}": it takes areas that resemble no class.'
     )
