@@ -7,34 +7,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from assets.training.tower import read_visual
-from assets.training.words import END, SENTENCES, START, token_ids
 from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.embedded import EMBEDDING, ROWS
 from cliptrase_core.models.storage import pack
 
 ASSETS = Path(__file__).resolve().parents[1]
-VOCABULARY = 49408
-MOST = 25_500
-"""Maximum number of token embedding rows in the file; with more, it exceeds the 10 MB limit of a Space."""
-
-
-def used_rows(words: dict[str, Any]) -> Tensor:
-    """Return (K,) ascending ids of the most frequent tokens of training, at most `MOST`; templates have priority."""
-    often = torch.zeros(VOCABULARY)
-    ids = words["ids"].long()
-    often.index_add_(0, ids.flatten(), words["weights"].float()[:, None].expand(ids.shape).flatten())
-    often[0] = 0  # padding
-    often[token_ids([sentence.replace("{}", "a") for sentence in SENTENCES]).unique().long()] = torch.inf
-    often[[START, END]] = torch.inf
-    kept = often.argsort(descending=True)[:MOST]
-    return kept[often[kept] > 0].sort().values
 
 
 def packed_text(state: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
@@ -64,15 +47,15 @@ def main() -> None:
         (arguments.output / name).mkdir(parents=True, exist_ok=True)
     if arguments.image:
         state = {f"visual.{name}": value for name, value in read_visual(arguments.image).items()}
-        save_file(pack(state), arguments.output / "nano" / "image.safetensors")
+        (arguments.output / "nano" / "image.safetensors").write_bytes(save(pack(state)))
     if arguments.text:
         state = torch.load(arguments.text, map_location="cpu", weights_only=True)
         state["logit_scale"] = state["logit_scale"].clamp(max=4.6052)  # CLIP's own ceiling, ln 100
-        rows = used_rows(torch.load(arguments.words, weights_only=True))
-        save_file(packed_text(state, rows), arguments.output / "nano" / "text.safetensors")
+        rows = torch.load(arguments.words, weights_only=True)["rows"]
+        (arguments.output / "nano" / "text.safetensors").write_bytes(save(packed_text(state, rows)))
     if arguments.sam:
         state = torch.load(arguments.sam, map_location="cpu", weights_only=True)
-        save_file(pack(state), arguments.output / "sam-nano" / "model.safetensors")
+        (arguments.output / "sam-nano" / "model.safetensors").write_bytes(save(pack(state)))
     for name in ("nano", "sam-nano"):
         write_sums(arguments.output / name)
 

@@ -1,4 +1,4 @@
-"""Measure nano on the held-out photographs: every step of the method, and ClearCLIP. Prints the table of its card.
+"""Measure nano on the held-out photographs: every step of the method, and its peers. Prints the table of its card.
 
 python -m assets.training.report --photos FOLDER [--even]
 
@@ -30,6 +30,8 @@ STEPS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "+ clustering": {"denoise": "none"},
         "+ denoising (CLIPtrase)": {},
         "ClearCLIP": {"method": "clearclip"},
+        "NACLIP": {"method": "naclip"},
+        "MaskCLIP": {"method": "maskclip"},
     }
 )
 """Options of `Segmenter.segment` for each column."""

@@ -1,6 +1,8 @@
 """Phrases (nouns, plurals, nouns with a colour or a material) and their target embeddings in nano's 256 dimensions.
 
-python -m assets.training.words --output words.pt
+python -m assets.training.words --output words.pt [--new-tokens]
+
+With --new-tokens only the phrases with a token that the text tower in the repository does not have yet.
 """
 
 from __future__ import annotations
@@ -14,15 +16,21 @@ from pathlib import Path
 import open_clip
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from assets.training import wordnet
 from assets.training.photographs import CLASSES
 from assets.training.teachers import WordTeacher
+from cliptrase_core.models.embedded import FOLDER, ROWS
 from cliptrase_core.text.encoder import TEMPLATES
 
 CLASS_LISTS = Path(__file__).resolve().parents[2] / "cliptrase_core" / "text" / "classes.json"
+EVERYDAY = Path(__file__).with_name("everyday.txt")
 START, END = 49406, 49407  # token ids
+VOCABULARY = 49408
+MOST = 25_500
+"""Maximum number of token embedding rows in the file; with more, it exceeds the 10 MB limit of a Space."""
 SENTENCES = ("{}", "a {}.", "the {}", "a photo of a {}", *TEMPLATES["simple7"], *TEMPLATES["openai80"])
 
 _ADJECTIVES = """
@@ -31,6 +39,9 @@ colorful striped spotted checkered transparent wooden metal plastic glass stone 
 concrete marble ceramic rusty old new young big small tall little tiny large long short round square wet dry dirty clean
 broken open closed empty full parked flying running sitting standing sleeping sliced fresh cooked frozen furry fluffy
 wild baby adult male female
+cute beautiful pretty gorgeous happy sad angry messy fuzzy spicy grilled roasted fried decorated knitted woven glowing
+blurred foggy cloudy sunny rainy stormy snowy muddy misty dusty crowded abandoned vintage retro modern colourful
+turquoise smiling laughing jumping swimming eating surfing hiking
 """
 ADJECTIVES = _ADJECTIVES.split()
 JOINED = ("{} on a {}", "{} in a {}", "{} with a {}", "{} and {}", "{} next to a {}", "{} under a {}", "{} of a {}")
@@ -40,12 +51,14 @@ meaning (sofa and couch); the noun alone has the rest. MiniLM knows rare words m
 
 
 def everyday(index: list[str]) -> dict[str, float]:
-    """Return word frequencies: the root of (1 + count in tagged texts), at least 4 for class names of data sets."""
+    """Return word frequencies: the root of (1 + count in tagged texts), at least 4 for class names of data sets and
+    for the words of everyday.txt, which WordNet's texts of the last century lack (sunset, selfie, hoodie)."""
     known = set(index)
     found = {word: (1 + count) ** 0.5 for word, count in wordnet.counts().items() if word in known}
     names = [name.lower() for name in open_clip.IMAGENET_CLASSNAMES]
     lists = json.loads(CLASS_LISTS.read_text(encoding="utf-8"))
     names += [word.lower() for setting in lists.values() for group in setting["classes"] for word in _words(group)]
+    names += EVERYDAY.read_text(encoding="utf-8").splitlines()
     for name in [*names, *(name for name, _ in wordnet.levels())]:
         found[name] = max(found.get(name, 0.0), 4.0)
     return found
@@ -69,7 +82,11 @@ def phrases(composed: int) -> tuple[list[str], list[float]]:
     nouns = wordnet.nouns()
     common = everyday(nouns)
     visible = wordnet.visible()
-    weights = {word: 0.8 if word in visible else 0.7 for word in nouns}
+    whole = open_clip.tokenizer.SimpleTokenizer().encoder  # a word with a token of its own is frequent in captions
+    weights = {
+        word: (0.8 + 0.4 * all(f"{part}</w>" in whole for part in word.split())) if word in visible else 0.7
+        for word in nouns
+    }
     weights |= {word: 1.0 + value for word, value in common.items()}
     words, chances = list(common), list(accumulate(common.values()))
     for word in words:
@@ -115,22 +132,60 @@ def token_ids(texts: list[str]) -> Tensor:
     return tokens.to(torch.int32)
 
 
+def used_rows(ids: Tensor, weights: Tensor) -> Tensor:
+    """Return (K,) ascending ids of the most frequent tokens of training, at most `MOST`; templates have priority.
+
+    Args:
+        ids: (P, T) tokens of the phrases, padded with 0.
+        weights: (P,) their weights in training.
+    """
+    often = torch.zeros(VOCABULARY)
+    often.index_add_(0, ids.flatten().long(), weights.float()[:, None].expand(ids.shape).flatten())
+    often[0] = 0  # padding
+    often[token_ids([sentence.replace("{}", "a") for sentence in SENTENCES]).unique().long()] = torch.inf
+    often[[START, END]] = torch.inf
+    kept = often.argsort(descending=True)[:MOST]
+    return kept[often[kept] > 0].sort().values
+
+
+def with_new_tokens(ids: Tensor, rows: Tensor, stored: Tensor) -> list[int]:
+    """Return the indices of the phrases with a token in `rows` that is not in `stored`, and with no token outside both.
+
+    Args:
+        ids: (P, T) tokens of the phrases, padded with 0.
+        rows: (K,) tokens that the next file of the text tower will have.
+        stored: (L,) tokens that the present one has.
+    """
+    kept, new = torch.zeros(2, VOCABULARY, dtype=torch.bool)
+    kept[rows.long()] = new[rows.long()] = True
+    new[stored.long()] = False
+    kept[0], new[0] = True, False  # padding
+    return torch.nonzero(kept[ids.long()].all(1) & new[ids.long()].any(1))[:, 0].tolist()
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument(
+        "--new-tokens", action="store_true", help="only phrases with tokens that the repository's text tower leaves out"
+    )
     parser.add_argument("--composed", type=int, default=300_000, help="phrases of several words")
     parser.add_argument("--minilm", type=Path, help="folder of MiniLM's files, where the package is not installed")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    words, weights = phrases(arguments.composed)
-    vectors = meanings(words, WordTeacher(arguments.device, arguments.minilm))
-    ids = token_ids(words)
-    width = int((ids != 0).sum(1).max())
-    torch.save(
-        {"words": words, "weights": torch.tensor(weights), "targets": vectors.half().cpu(), "ids": ids[:, :width]},
-        arguments.output,
-    )
+    words, said_weights = phrases(arguments.composed)
+    weights, ids = torch.tensor(said_weights), token_ids(words)
+    rows = used_rows(ids, weights)
+    synonyms: list[str] = []  # those that are no phrases themselves move the targets of others too
+    if arguments.new_tokens:
+        chosen = with_new_tokens(ids, rows, load_file(FOLDER / "text.safetensors")[ROWS])
+        words, weights, ids = [words[place] for place in chosen], weights[chosen], ids[chosen]
+        known = wordnet.meanings()
+        synonyms = sorted({other for word in words if word in known for other in known[word][0]} - set(words))
+    targets = meanings(words + synonyms, WordTeacher(arguments.device, arguments.minilm))[: len(words)].half().cpu()
+    ids = ids[:, : int((ids != 0).sum(1).max())]
+    torch.save({"words": words, "weights": weights, "targets": targets, "ids": ids, "rows": rows}, arguments.output)
 
 
 if __name__ == "__main__":

@@ -78,13 +78,13 @@ def test_rows_count_pixels_of_all_words_and_of_the_present_ones():
     assert [row.pictures for row in rows] == [1, 1, 2, 1, 1]
     by_title = {row.title: str(row) for row in rows}
     own = by_title["scenes, own words"]  # grass stands before sky; each is half of the picture
-    assert own == f"| 1 scenes, own words | {'50.0 / 25.0 | ' * 3}100.0 / 100.0 | 50.0 / 25.0 |"
+    assert own == f"| 1 scenes, own words | {'50.0 / 25.0 | ' * 3}100.0 / 100.0 | {'50.0 / 25.0 | ' * 3}"[:-1]
     # Of all 21 words the first is building, the second grass, which is in the other column.
-    assert by_title["of them, 21 words"] == f"| 1 of them, 21 words | {'0.0 / 0.0 | ' * 5}"[:-1]
+    assert by_title["of them, 21 words"] == f"| 1 of them, 21 words | {'0.0 / 0.0 | ' * 7}"[:-1]
 
 
 def test_a_row_without_pictures_has_no_figures():
-    assert str(report.Row("scenes", ["dog"], own=True)) == f"| 0 scenes | {'nan / nan | ' * 5}"[:-1]
+    assert str(report.Row("scenes", ["dog"], own=True)) == f"| 0 scenes | {'nan / nan | ' * 7}"[:-1]
 
 
 def test_every_step_is_what_its_column_says(nano):
@@ -96,4 +96,6 @@ def test_every_step_is_what_its_column_says(nano):
         ("cliptrase", True, "none"),
         ("cliptrase", True, "cls"),
         ("clearclip", False, ""),
+        ("naclip", False, ""),
+        ("maskclip", False, ""),
     ]

@@ -50,7 +50,7 @@ from assets.training.photographs import (
     read_scenes,
 )
 from cliptrase_core.models.blocks import project
-from cliptrase_core.models.embedded import EMBEDDING, unpack
+from cliptrase_core.models.embedded import EMBEDDING, ROWS, unpack
 from cliptrase_core.text.encoder import TEMPLATES
 
 DOG, GRASS, SKY = (
@@ -75,12 +75,13 @@ SYNSETS = {  # lemmas and hypernym by id; the ids of ImageNet's classes are real
     "n00000011": ("mouse", "n00000002"),
     "n00000012": ("quokka short-tailed_wallaby", "n00000002"),
     "n00000013": ("Lassie", "n00000003"),
+    "n00000014": ("heron", "n00000002"),
     "n02085620": ("Chihuahua", "n00000003"),
     "n02085782": ("Japanese_spaniel", "n00000003"),
     "n01440764": ("tench", "n00000004"),
     "n01443537": ("goldfish", "n00000004"),
 }
-SEEN_ON_PICTURES = {"n00000011", "n00000012", "n00000013"}
+SEEN_ON_PICTURES = {"n00000011", "n00000012", "n00000013", "n00000014"}
 NAMES = {"n00000013"}
 
 
@@ -133,9 +134,10 @@ def test_nouns_counts_and_meanings_come_from_wordnet():
 
 
 def test_nouns_that_a_picture_can_show_are_those_of_a_visible_kind():
-    assert wordnet.visible() == {"mouse", "quokka", "short-tailed wallaby"}  # no name of a dog
+    assert wordnet.visible() == {"mouse", "quokka", "short-tailed wallaby", "heron"}  # no name of a dog
     weights = dict(zip(*words.phrases(0), strict=True))
     assert (weights["quokka"], weights["shiner"]) == (0.8, 0.7)
+    assert weights["heron"] == pytest.approx(1.2)  # a token of its own
 
 
 def test_levels_are_hypernyms_of_several_classes_that_a_person_might_say():
@@ -498,7 +500,8 @@ def test_phrases_are_distinct_and_everyday_words_weigh_more():
     weight = dict(zip(said, weights, strict=True))
     assert len(weight) == len(said)
     assert weight["dog"] > weight["grass"] > weight["casket box"]
-    assert {"dogs", "animals"} <= set(said)
+    assert {"dogs", "animals", "hoodies", "sunflowers"} <= set(said)
+    assert weight["hoodie"] == weight["selfie"] > weight["hoodies"] > weight["casket box"]
     assert any(phrase.split(" ")[0] in words.ADJECTIVES for phrase in said if phrase not in wordnet.nouns())
     assert words.phrases(40) == (said, weights)
 
@@ -812,17 +815,36 @@ def test_a_packed_text_tower_is_read_back_without_unused_rows():
 
 def test_rows_of_the_rarest_tokens_go_first(monkeypatch):
     said = ["zyzzyva", "xylem", "dog"]
-    table = {"ids": words.token_ids(said), "weights": torch.tensor([0.5, 2.0, 9.0])}
+    table, weights = words.token_ids(said), torch.tensor([0.5, 2.0, 9.0])
     ids = {word: set(open_clip.tokenize(word).flatten().tolist()) - {0} for word in (*said, "a photo of")}
-    rows = packing.used_rows(table)
+    rows = words.used_rows(table, weights)
     assert torch.equal(rows, rows.unique())
     assert set().union(*ids.values()) <= set(rows.tolist())
     rare = ids["zyzzyva"] - ids["xylem"] - ids["dog"] - ids["a photo of"]
-    monkeypatch.setattr(packing, "MOST", len(rows) - len(rare))
-    fewer = set(packing.used_rows(table).tolist())
-    assert len(fewer) == packing.MOST
+    monkeypatch.setattr(words, "MOST", len(rows) - len(rare))
+    fewer = set(words.used_rows(table, weights).tolist())
+    assert len(fewer) == words.MOST
     assert ids["xylem"] | ids["dog"] | ids["a photo of"] <= fewer
     assert not rare & fewer
+
+
+def test_new_phrases_have_a_new_token_and_none_that_stays_out():
+    said = ["dog", "hoodie", "dog in a hoodie", "zyzzyva", "hoodie and zyzzyva"]
+    stored = words.token_ids(["dog in a and"]).unique()
+    rows = words.token_ids(["dog in a hoodie and"]).unique()
+    assert words.with_new_tokens(words.token_ids(said), rows, stored) == [1, 2]
+
+
+def test_new_phrases_are_written_alone_but_with_the_rows_of_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(words, "phrases", lambda composed: (["dog", "hoodie"], [2.0, 1.0]))
+    monkeypatch.setattr(words, "load_file", lambda file: {ROWS: words.token_ids(["dog"]).unique()})
+    monkeypatch.setattr(words, "WordTeacher", lambda device, folder: lambda texts: torch.eye(256)[: len(texts)])
+    monkeypatch.setattr("sys.argv", ["words", "--new-tokens", "--output", str(tmp_path / "words.pt")])
+    words.main()
+    found = torch.load(tmp_path / "words.pt", weights_only=True)
+    assert found["words"] == ["hoodie"]
+    assert [len(found[name]) for name in ("weights", "targets", "ids")] == [1, 1, 1]
+    assert set(words.token_ids(["dog", "hoodie"]).flatten().tolist()) - {0} <= set(found["rows"].tolist())
 
 
 def test_the_rate_rises_then_falls_to_a_fiftieth():
