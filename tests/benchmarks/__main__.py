@@ -152,7 +152,7 @@ def click_row(segmenter: Segmenter) -> Row:
     captured = segmenter.capture(test_picture(), short_side=336)
     (times,) = paired([lambda: captured.maps(11).patch_maps(3, 4)])
     return (
-        "a click on a patch at 336, ViT-B/16, maps of a layer made anew",
+        "a click on a patch at 336, ViT-B/16, maps of a layer computed anew",
         "-",
         "<= 50 ms",
         f"{median(times) * 1e3:.0f} ms",
