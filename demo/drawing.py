@@ -349,7 +349,8 @@ def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
 
     Returns:
         base64 of (h*w, 4) int16, little-endian: likeliest class, its probability in thousandths, second class, its
-        probability; -1 for the second if there is only one class. The two probabilities add to at most 1000.
+        probability; -1 for the second if there is only one class. The two probabilities add to at most 1000. A second
+        one below 1 is 0, as `html.percent` says "< 0.1 %" for it.
     """
     flat = probabilities.reshape(len(probabilities), -1)
     columns = np.arange(flat.shape[1])
@@ -361,7 +362,8 @@ def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
         rest[first, columns] = -1
         second = rest.argmax(axis=0)
         spots[:, 2] = second
-        spots[:, 3] = np.minimum(np.rint(1000 * flat[second, columns]), 1000 - spots[:, 1])
+        thousandths = 1000 * flat[second, columns]
+        spots[:, 3] = np.where(thousandths < 1, 0, np.minimum(np.rint(thousandths), 1000 - spots[:, 1]))
     return base64.b64encode(spots.tobytes()).decode("ascii")
 
 

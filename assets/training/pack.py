@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--sam", type=Path, help="what sam.py wrote")
     parser.add_argument("--output", type=Path, default=ASSETS, help="folder that holds nano/ and sam-nano/")
     arguments = parser.parse_args()
+    if arguments.text and not arguments.words:
+        parser.error("expected --words with --text, got none")
     for name in ("nano", "sam-nano"):
         (arguments.output / name).mkdir(parents=True, exist_ok=True)
     if arguments.image:

@@ -4,7 +4,7 @@ python -m assets.training.text --words words.pt --output text.pt [--start [--new
 
 With --start it continues from the tower in the repository, and the words with which the image tower was trained keep
 their embeddings, so that the image tower still fits. With --new-tokens it learns only the tokens that the file of the
-repository leaves out, and words without them keep their embeddings exactly.
+repository leaves out, and words without them keep their embeddings exactly (pack leaves out others instead).
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--batch", type=int, default=384, help="phrases a step; 4096 on a GPU")
     parser.add_argument(
-        "--rate", type=float, default=1.5e-3, help="highest learning rate; 3e-4 with --start, 1e-2 with --new-tokens"
+        "--rate", type=float, default=1.5e-3, help="highest learning rate; 6e-4 with --start, 1e-2 with --new-tokens"
     )
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()

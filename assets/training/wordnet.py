@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cache
 from pathlib import Path
 
@@ -33,9 +33,13 @@ something someone area place do can have has no i he she his her next
 NO_NOUNS = frozenset(_NO_NOUNS.split())
 """Words of captions that are nouns in WordNet but name no object in the picture."""
 
-VISIBLE = {"05", "06", "08", "13", "15", "17", "18", "20"}
-"""WordNet's kinds of nouns that a picture shows: animals, artefacts, the body, food, places, natural objects, people,
-plants."""
+THINGS = frozenset({"05", "06", "08", "13", "17", "20"})
+"""WordNet's kinds of nouns of things: animals, artefacts, the body, food, natural objects, plants."""
+VISIBLE = THINGS | {"15", "18"}
+"""WordNet's kinds of nouns that a picture shows: things, places, people."""
+
+NO_MEN = {"human", "german", "roman", "norman", "ottoman", "shaman", "talisman", "caiman", "brahman", "mussulman"}
+"""Nouns in -man with a regular plural."""
 
 FEWEST, MOST = 2, 420  # range of the number of ImageNet classes below a usable hypernym
 
@@ -115,15 +119,15 @@ def meanings() -> dict[str, tuple[list[str], str]]:
     return found
 
 
-def _visible_synsets() -> set[str]:
-    """Return the ids of the noun synsets of a kind in `VISIBLE` that are no names."""
+def _visible_synsets(kinds: Set[str] = VISIBLE) -> set[str]:
+    """Return the ids of the noun synsets of these kinds that are no names."""
     found = (line.split(" | ")[0].split() for line in _lines("data.noun"))
-    return {synset for synset, kind, *fields in found if kind in VISIBLE and "@i" not in fields}
+    return {synset for synset, kind, *fields in found if kind in kinds and "@i" not in fields}
 
 
-def visible() -> set[str]:
-    """Return the nouns that can name something in a picture: with a meaning of a kind in `VISIBLE` that is no name."""
-    shown = _visible_synsets()
+def visible(kinds: Set[str] = VISIBLE) -> set[str]:
+    """Return the nouns that can name something in a picture: with a meaning of one of these kinds that is no name."""
+    shown = _visible_synsets(kinds)
     index = (line.split() for line in _lines("index.noun"))
     return {fields[0].replace("_", " ") for fields in index if shown & set(fields[-int(fields[2]) :])}
 
@@ -133,6 +137,8 @@ def plural(noun: str) -> str:
     *first, last = noun.split(" ")
     if last in irregular_plurals():
         end = irregular_plurals()[last]
+    elif last.endswith("man") and last not in NO_MEN:
+        end = last[:-3] + "men"
     elif re.search(r"([sxz]|[cs]h)$", last):
         end = last + "es"
     elif re.search(r"[^aeiou]y$", last):

@@ -41,10 +41,12 @@ broken open closed empty full parked flying running sitting standing sleeping sl
 wild baby adult male female
 cute beautiful pretty gorgeous happy sad angry messy fuzzy spicy grilled roasted fried decorated knitted woven glowing
 blurred foggy cloudy sunny rainy stormy snowy muddy misty dusty crowded abandoned vintage retro modern colourful
-turquoise smiling laughing jumping swimming eating surfing hiking
+turquoise shiny grassy curly curled spiky spiked crooked gilded rotten larger smiling laughing jumping swimming eating
+surfing hiking
 """
 ADJECTIVES = _ADJECTIVES.split()
-JOINED = ("{} on a {}", "{} in a {}", "{} with a {}", "{} and {}", "{} next to a {}", "{} under a {}", "{} of a {}")
+_JOINED = "on, in, with, of, under, next to, behind, near, above, between, in front of, inside, around"
+JOINED = ("{} and {}", *(f"{{}} {word} a {{}}" for word in _JOINED.split(", ")))
 GLOSS_SHARE, SYNONYMS_SHARE = 0.5, 0.3
 """Weights, in the target of a noun, of the noun with WordNet's definition behind it, and of the nouns with the same
 meaning (sofa and couch); the noun alone has the rest. MiniLM knows rare words more by letters than by sense."""
@@ -81,32 +83,39 @@ def phrases(composed: int) -> tuple[list[str], list[float]]:
     rng = random.Random(0)
     nouns = wordnet.nouns()
     common = everyday(nouns)
-    visible = wordnet.visible()
-    whole = open_clip.tokenizer.SimpleTokenizer().encoder  # a word with a token of its own is frequent in captions
-    weights = {
-        word: (0.8 + 0.4 * all(f"{part}</w>" in whole for part in word.split())) if word in visible else 0.7
-        for word in nouns
-    }
+    visible, things = wordnet.visible(), wordnet.visible(wordnet.THINGS)
+    whole = open_clip.tokenizer.SimpleTokenizer().encoder
+    weights = {word: 0.8 if word in visible else 0.7 for word in nouns}
+    for word in things:  # a token of its own: frequent on the web, for which CLIP's tokens were made
+        if all(f"{part}</w>" in whole for part in word.split()) and word in weights:
+            weights[word] = 1.2
     weights |= {word: 1.0 + value for word, value in common.items()}
     words, chances = list(common), list(accumulate(common.values()))
+    plurals = {wordnet.plural(noun) for noun in (*nouns, *words)}
     for word in words:
-        weights.setdefault(wordnet.plural(word), 0.4 + 0.4 * common[word])
+        if word not in plurals:
+            many = wordnet.plural(word)
+            weights[many] = max(weights.get(many, 0.0), 0.4 + 0.4 * common[word])
     for _ in range(composed):
         one, other = rng.choices(words, cum_weights=chances, k=2)
         if rng.random() < 0.7:
-            phrase = f"{rng.choice(ADJECTIVES)} {one if rng.random() < 0.8 else wordnet.plural(one)}"
+            phrase = f"{rng.choice(ADJECTIVES)} {one if one in plurals or rng.random() < 0.8 else wordnet.plural(one)}"
         else:
             phrase = rng.choice(JOINED).replace("{}", one, 1).replace("{}", other, 1)
         weights.setdefault(phrase, 0.5)
     return list(weights), list(weights.values())
 
 
+def noun_meanings() -> dict[str, tuple[list[str], str]]:
+    """Return WordNet's meanings of nouns, and those of their singular for plurals."""
+    known = wordnet.meanings()
+    return {wordnet.plural(noun): meaning for noun, meaning in known.items()} | known
+
+
 def meanings(words: list[str], teacher: WordTeacher) -> Tensor:
     """Return (P, 256) unit rows: the teacher's embeddings; those of nouns, and of their plurals, are moved towards
     their definition and their synonyms."""
-    said = teacher(words)
-    known = wordnet.meanings()
-    known = {wordnet.plural(noun): meaning for noun, meaning in known.items()} | known
+    said, known = teacher(words), noun_meanings()
     place = {word: index for index, word in enumerate(words)}
     nouns = [word for word in words if word in known]
     defined = teacher([f"{noun}, {known[noun][1]}" for noun in nouns])
@@ -144,12 +153,12 @@ def used_rows(ids: Tensor, weights: Tensor) -> Tensor:
     often[0] = 0  # padding
     often[token_ids([sentence.replace("{}", "a") for sentence in SENTENCES]).unique().long()] = torch.inf
     often[[START, END]] = torch.inf
-    kept = often.argsort(descending=True)[:MOST]
+    kept = often.argsort(descending=True, stable=True)[:MOST]
     return kept[often[kept] > 0].sort().values
 
 
 def with_new_tokens(ids: Tensor, rows: Tensor, stored: Tensor) -> list[int]:
-    """Return the indices of the phrases with a token in `rows` that is not in `stored`, and with no token outside both.
+    """Return the indices of the phrases with a token that is not in `stored`, and with no token outside `rows`.
 
     Args:
         ids: (P, T) tokens of the phrases, padded with 0.
@@ -177,12 +186,14 @@ def main() -> None:
     words, said_weights = phrases(arguments.composed)
     weights, ids = torch.tensor(said_weights), token_ids(words)
     rows = used_rows(ids, weights)
-    synonyms: list[str] = []  # those that are no phrases themselves move the targets of others too
+    synonyms: list[str] = []
     if arguments.new_tokens:
         chosen = with_new_tokens(ids, rows, load_file(FOLDER / "text.safetensors")[ROWS])
-        words, weights, ids = [words[place] for place in chosen], weights[chosen], ids[chosen]
-        known = wordnet.meanings()
-        synonyms = sorted({other for word in words if word in known for other in known[word][0]} - set(words))
+        if not chosen:
+            raise SystemExit("expected phrases with tokens that the repository's text tower leaves out, got none")
+        every, words, weights, ids = set(words), [words[place] for place in chosen], weights[chosen], ids[chosen]
+        known = noun_meanings()  # synonyms that are not chosen move the targets of the chosen words too
+        synonyms = sorted({other for word in words if word in known for other in known[word][0]} & every - set(words))
     targets = meanings(words + synonyms, WordTeacher(arguments.device, arguments.minilm))[: len(words)].half().cpu()
     ids = ids[:, : int((ids != 0).sum(1).max())]
     torch.save({"words": words, "weights": weights, "targets": targets, "ids": ids, "rows": rows}, arguments.output)

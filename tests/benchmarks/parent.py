@@ -26,10 +26,12 @@ def measure() -> dict[str, float]:
     """Return the median seconds of each operation of the `cliptrase_core` that this process imports."""
     import numpy as np  # only in the measured process
     import open_clip
+    import torch
     from PIL import Image
 
     import cliptrase_core as cc
 
+    torch.manual_seed(0)  # clusters depend on the weights
     segmenter = cc.Segmenter.from_open_clip(open_clip.create_model("ViT-B-16-quickgelu"))
     blocks = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 21, 3), dtype=np.uint8))
     small, words = np.asarray(blocks.resize((640, 480))), WORDS.split()

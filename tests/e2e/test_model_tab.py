@@ -8,6 +8,7 @@ pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install
 from playwright.sync_api import expect
 
 from demo.settings import EXAMPLES
+from tests.e2e.steps import FIRST_WORDS, expect_result_of
 
 pytestmark = pytest.mark.e2e
 
@@ -15,6 +16,7 @@ PATIENCE = 150_000  # ms; the first test waits until the model is loaded, on a m
 
 
 def open_tab(page) -> None:
+    expect_result_of(page, FIRST_WORDS)  # it replaces the file input
     page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "shepherd.jpg")
     expect(page.locator("#picture img")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("tab", name="Model").click()

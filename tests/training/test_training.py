@@ -119,7 +119,8 @@ def small_wordnet(tmp_path_factory):
 @pytest.mark.parametrize(
     ("noun", "many"),
     [("dog", "dogs"), ("box", "boxes"), ("bench", "benches"), ("city", "cities"), ("toy", "toys"),
-     ("child", "children"), ("grey wolf", "grey wolves"), ("glass bus", "glass buses")],
+     ("child", "children"), ("grey wolf", "grey wolves"), ("glass bus", "glass buses"),
+     ("policeman", "policemen"), ("human", "humans")],
 )  # fmt: skip
 def test_plurals_are_regular_or_wordnets(noun, many):
     assert wordnet.plural(noun) == many
@@ -500,7 +501,8 @@ def test_phrases_are_distinct_and_everyday_words_weigh_more():
     weight = dict(zip(said, weights, strict=True))
     assert len(weight) == len(said)
     assert weight["dog"] > weight["grass"] > weight["casket box"]
-    assert {"dogs", "animals", "hoodies", "sunflowers"} <= set(said)
+    assert {"dogs", "animals", "hoodies", "sunflowers", "women"} <= set(said)
+    assert "womans" not in weight
     assert weight["hoodie"] == weight["selfie"] > weight["hoodies"] > weight["casket box"]
     assert any(phrase.split(" ")[0] in words.ADJECTIVES for phrase in said if phrase not in wordnet.nouns())
     assert words.phrases(40) == (said, weights)
@@ -828,23 +830,38 @@ def test_rows_of_the_rarest_tokens_go_first(monkeypatch):
     assert not rare & fewer
 
 
+def test_a_plural_has_no_plural(monkeypatch):
+    monkeypatch.setattr(words, "everyday", lambda index: {"sofas": 4.0, "children": 4.0, "sofa": 4.0})
+    said, _ = words.phrases(200)
+    assert "sofas" in said
+    assert not [phrase for phrase in said if "sofases" in phrase or "childrens" in phrase]
+
+
 def test_new_phrases_have_a_new_token_and_none_that_stays_out():
-    said = ["dog", "hoodie", "dog in a hoodie", "zyzzyva", "hoodie and zyzzyva"]
-    stored = words.token_ids(["dog in a and"]).unique()
-    rows = words.token_ids(["dog in a hoodie and"]).unique()
+    said = ["dog", "hoodie", "dog in a hoodie", "zyzzyva", "hoodie and zyzzyva", "hoodie and yeti"]
+    stored = words.token_ids(["dog in a and yeti"]).unique()
+    rows = words.token_ids(["dog in a hoodie and"]).unique()  # yeti leaves the file
     assert words.with_new_tokens(words.token_ids(said), rows, stored) == [1, 2]
 
 
 def test_new_phrases_are_written_alone_but_with_the_rows_of_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(words, "phrases", lambda composed: (["dog", "hoodie"], [2.0, 1.0]))
-    monkeypatch.setattr(words, "load_file", lambda file: {ROWS: words.token_ids(["dog"]).unique()})
+    said, stored = ["sofa", "couch", "couches", "hoodie"], ["sofa"]
+    monkeypatch.setattr(words, "phrases", lambda composed: (said, [2.0, 1.0, 1.0, 1.0]))
+    monkeypatch.setattr(words, "load_file", lambda file: {ROWS: words.token_ids(stored).unique()})
     monkeypatch.setattr(words, "WordTeacher", lambda device, folder: lambda texts: torch.eye(256)[: len(texts)])
     monkeypatch.setattr("sys.argv", ["words", "--new-tokens", "--output", str(tmp_path / "words.pt")])
     words.main()
     found = torch.load(tmp_path / "words.pt", weights_only=True)
-    assert found["words"] == ["hoodie"]
-    assert [len(found[name]) for name in ("weights", "targets", "ids")] == [1, 1, 1]
-    assert set(words.token_ids(["dog", "hoodie"]).flatten().tolist()) - {0} <= set(found["rows"].tolist())
+    assert found["words"] == said[1:]
+    assert [len(found[name]) for name in ("weights", "targets", "ids")] == [3, 3, 3]
+    assert set(words.token_ids(said).flatten().tolist()) - {0} <= set(found["rows"].tolist())
+    couch, couches, hoodie = found["targets"].float()
+    assert couch[3] > 0.1  # the sofa moves it, though it is not among the new phrases
+    assert couches[3] > 0.1
+    assert torch.equal(hoodie, torch.eye(256)[2])
+    stored += said[1:]
+    with pytest.raises(SystemExit, match="got none"):
+        words.main()
 
 
 def test_the_rate_rises_then_falls_to_a_fiftieth():
