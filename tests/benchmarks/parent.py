@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.parent [COMMIT]`: speed of the core relative to an earlier commit (the parent).
 
 Both run in turn, each time in a process of its own, so that drift of the machine affects them equally. Only functions
-of the public interface are measured, with random ViT-B/16 weights. This file runs in the earlier checkout too, so it uses
-no helper of the others: `measure.py` may have been different there.
+of the public interface are measured, with random ViT-B/16 weights. This file runs in the earlier checkout too, so it
+uses no helper of the others: `measure.py` may have been different there.
 """
 
 from __future__ import annotations
