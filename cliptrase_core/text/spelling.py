@@ -1,53 +1,61 @@
-"""Search for misspelt words: rare for CLIP's tokenizer, and about one letter different from a word of a data set."""
+"""Search for misspelt English words: in no dictionary, and one letter different from a word that is in one."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from functools import cache
 
 from open_clip import tokenize
+from spellchecker import SpellChecker
 
 from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary
 
-ALIKE = 0.8
-"""Least share of letters that a word and its correction have in common, by `difflib`."""
 RARE = 15_000
-"""Token number from which a word is rare. Numbers rank words roughly by frequency: "couch" has 12,724."""
-MOST_LOOKED_AT = 40
-"""Limit of words that are compared with the known ones, about 5 ms each."""
-_WORD = re.compile(r"[a-z]{4,}")
+"""Token number from which a word is rare. Numbers rank words roughly by frequency: "couch" has 12,724. More frequent
+words that the dictionary lacks are right (hoodie, iphone)."""
+MOST_LOOKED_AT = 100
+"""Limit of words that are compared with the dictionary, about a millisecond each."""
+_WORD = re.compile(r"[a-z]{3,}")
 
 
 def corrections(texts: Iterable[str]) -> dict[str, str]:
     """Return the likely correction of each word that looks misspelt; English only.
 
-    A word looks misspelt if no data set contains it and one of these holds: the tokenizer splits it and a known word
-    shares `ALIKE` of its letters; or it is rare and has one letter less or more than a more common known word.
+    A word looks misspelt if neither the dictionary nor a data set contains it, it is rare for CLIP's tokenizer, and a
+    known word differs by one letter, or by two neighbours that are swapped.
 
     Args:
         texts: classes or synonyms of one or more words.
     """
     words = dict.fromkeys(word for text in texts for word in _WORD.findall(text.casefold()))
-    looked_at = [word for word in words if not _of_datasets().intersection(singulars(word))]
+    numbers = _token_numbers(list(words))
+    looked_at = [word for word in words if numbers.get(word, RARE) >= RARE and not _is_known(word)]
     found = ((word, _correction(word)) for word in looked_at[:MOST_LOOKED_AT])
     return {word: better for word, better in found if better}
 
 
+def _is_known(word: str) -> bool:
+    return _is_of_datasets(word) or word in _dictionary()
+
+
+def _is_of_datasets(word: str) -> bool:
+    return not _of_datasets().isdisjoint(singulars(word))
+
+
 def _correction(word: str) -> str | None:
-    number, known = _numbers([word]).get(word), _common()
-    close = difflib.get_close_matches(word, known, n=3, cutoff=ALIKE if number is None else 0.75)
-    close.sort(key=lambda other: sorted(other) != sorted(word))  # words with swapped letters come first
-    if number is None:
-        return close[0] if close else None
-    likely = (other for other in close if number >= RARE and known[other] < number / 2)
-    return next((other for other in likely if _lacks_one(other, word) or _lacks_one(word, other)), None)
+    """Return the best known word that differs by one letter, or by two neighbours that are swapped.
 
+    Words of data sets come first, then those of the same letters (gras: grass, not gas), then frequent ones.
+    """
+    plural = "" if word.endswith("s") else f"{word}s"
+    close = sorted(other for other in _dictionary().edit_distance_1(word) if _is_known(other) and other != plural)
+    frequency = _dictionary().word_usage_frequency
 
-def _lacks_one(word: str, shorter: str) -> bool:
-    """Return whether `shorter` is `word` without one letter."""
-    return any(word[:place] + word[place + 1 :] == shorter for place in range(len(word)))
+    def rank(other: str) -> tuple[bool, bool, bool, float]:
+        return _is_of_datasets(other), sorted(other) == sorted(word), {*other} == {*word}, frequency(other)
+
+    return max((other for other in close if other.isascii()), key=rank, default=None)
 
 
 def singulars(word: str) -> list[str]:
@@ -56,18 +64,20 @@ def singulars(word: str) -> list[str]:
 
 
 @cache
-def _common() -> dict[str, int]:
-    """Return the words of the data sets that are one token each, with their token numbers."""
-    return _numbers(sorted(_of_datasets()))
+def _dictionary() -> SpellChecker:
+    """Load the dictionary of `pyspellchecker`, 160,000 words; 0.1 s."""
+    return SpellChecker(language="en", distance=1)
 
 
 @cache
 def _of_datasets() -> frozenset[str]:
     prompts = (prompt for name in DATASETS for prompt in dataset_vocabulary(name).prompts)
-    return frozenset(word for prompt in prompts for word in re.findall(r"[a-z]{3,}", prompt.casefold()))
+    return frozenset(word for prompt in prompts for word in _WORD.findall(prompt.casefold()))
 
 
-def _numbers(words: list[str]) -> dict[str, int]:
+def _token_numbers(words: list[str]) -> dict[str, int]:
     """Return the token numbers of the words that are one token each."""
+    if not words:
+        return {}
     rows = tokenize(words, context_length=4).tolist()  # start, tokens, end; longer words are truncated
     return {word: row[1] for word, row in zip(words, rows, strict=True) if row[3] == 0}

@@ -421,3 +421,10 @@ def test_words_that_the_model_has_never_seen_are_named_once(tmp_path, capsys):
         write(tmp_path / f"in/{name}.png")
     assert run(tmp_path / "in", "--vocabulary", "instagram; cat", "--output", tmp_path / "out") == 0
     assert capsys.readouterr().err.count('note: This model does not know "instagram".') == 1
+
+
+def test_misspelt_words_are_named_once(tmp_path, capsys):
+    for name in ("a", "b"):
+        write(tmp_path / f"in/{name}.png")
+    assert run(tmp_path / "in", "--vocabulary", "dgo; cat", "--output", tmp_path / "out") == 0
+    assert capsys.readouterr().err.count('note: Did you mean "dog" by "dgo"?\n') == 1

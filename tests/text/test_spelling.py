@@ -10,8 +10,9 @@ from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary, parse_v
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        *(("hors", "horse"), ("gras", "grass"), ("trctor", "tractor"), ("umbrela", "umbrella"), ("skye", "sky")),
+        *(("hors", "horse"), ("gras", "grass"), ("trctor", "tractor"), ("umbrela", "umbrella"), ("skyy", "sky")),
         *(("wimdow", "window"), ("treee", "tree"), ("mountian", "mountain"), ("tabel", "table"), ("GIRAFF", "giraffe")),
+        *(("dgo", "dog"), ("cta", "cat"), ("kittne", "kitten"), ("beautifull", "beautiful"), ("cahir", "chair")),
     ],
 )
 def test_a_slip_of_the_finger_is_recognised(typed, meant):
@@ -23,9 +24,26 @@ def test_words_that_are_right_are_left_alone():
         "alpaca axolotl badger barn beanie bride canoe cheetah courgette croissant dachshund dungarees eggplant ferret "
         "fjord gondola graffiti haystack heather hedgehog hydrant kayak kimchi kingfisher lighthouse lynx meerkat "
         "mitten moped nurse otter paddock pagoda penguin pretzel raccoon rosemary sandal scarecrow scarf spatula sushi "
-        "tarmac thistle thyme toddler tram undergrowth waffle windmill wool yarn zucchini horses benches cats"
+        "tarmac thistle thyme toddler tram undergrowth waffle windmill wool yarn zucchini horses benches cats "
+        "pear hose buns waiter chimp handlebar minibus hoodie smartphone iphone lego ikea skye doorhandle"
     )
     assert corrections(right.split()) == {}
+
+
+@pytest.mark.parametrize("slip", ["doubled", "swapped", "missing"])
+def test_most_slips_in_everyday_words_are_recognised(slip):
+    words = [word for word in dataset_vocabulary("coco80").prompts if word.isalpha() and len(word) > 4]
+    slips = {
+        "doubled": lambda word: word[:3] + word[2:],
+        "swapped": lambda word: word[:2] + word[3] + word[2] + word[4:],
+        "missing": lambda word: word[:2] + word[3:],
+    }
+    typed = {word: slips[slip](word) for word in words}
+    wrong = {word: other for word, other in typed.items() if corrections([word, other]).get(other, word) != word}
+    silent = {word: other for word, other in typed.items() if word != other and not corrections([other])}
+    assert len(words) > 40
+    assert len(wrong) <= 0.1 * len(words), wrong  # trck is a truck or a track
+    assert len(silent) <= 0.1 * len(words), silent
 
 
 @pytest.mark.parametrize("name", DATASETS)
