@@ -11,7 +11,9 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from difflib import get_close_matches
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliptrase_core.cli import evaluate_arguments
 from cliptrase_core.cli.arguments import add_model_arguments, add_options, words_of_argument
@@ -31,7 +33,24 @@ class _Parser(argparse.ArgumentParser):
     """Argument parser with errors of one line; only `--help` prints the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message}. Run '{self.prog} --help' for the usage.\n")
+        self.exit(
+            BAD_INPUT,
+            f"{self.prog}: {message}{'' if message.endswith('?') else '.'} Run '{self.prog} --help' for the usage.\n",
+        )
+
+
+class _CommandParser(_Parser):
+    """Parser of one command: complains about an unknown option first, with the most similar one, not about what is
+    missing because of it."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        options = takewhile(lambda text: text != "--", args or ())  # behind "--" everything is a file
+        for name in (text.partition("=")[0] for text in options if text.startswith("--")):
+            if not any(other.startswith(name) for other in known):  # argparse accepts the beginning of an option
+                similar = get_close_matches(name, known, n=1)
+                self.error(f"no option {name}" + (f", did you mean {similar[0]}?" if similar else ""))
+        return super().parse_known_args(args, namespace)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,7 +141,7 @@ def _complain(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="cliptrase", description="Segment pictures by words, without training.")
     parser.add_argument("--version", action="version", version=VERSION)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_CommandParser)
 
     segment = commands.add_parser("segment", help="divide pictures among words")
     segment.add_argument("images", nargs="+", metavar="IMAGE", help="a file, a folder, or a pattern such as '*.jpg'")

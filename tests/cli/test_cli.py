@@ -210,6 +210,22 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["segment", "x.jpg", "--vocabluary", "cat"], "no option --vocabluary, did you mean --vocabulary? "),
+        (["evaluate", "--modle=nano"], "no option --modle, did you mean --model? "),
+        (["inspect", "x.jpg", "--xyzzy"], "no option --xyzzy. "),
+        (["segment", "--", "--words"], "arguments are required: --vocabulary, --output. "),  # --words is a file here
+    ],
+)
+def test_a_misspelt_option_is_named(capsys, arguments, said):
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def test_module_runs_as_a_command():
     done = subprocess.run(
         [sys.executable, "-m", "cliptrase_core", "--version"], capture_output=True, text=True, check=True
