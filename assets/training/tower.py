@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,30 @@ def rescaled(visual: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
         return len(part) > 3 and part[2] != str(last) and part[3:5] in (["attn", "out_proj"], ["mlp", "c_proj"])
 
     return {name: value * factor if written(name) else value for name, value in visual.items()}
+
+
+def sharpened(
+    visual: dict[str, Tensor], queries_keys: Mapping[int, float], values: Mapping[int, float]
+) -> dict[str, Tensor]:
+    """Multiply queries, keys and values of blocks by factors; the output of the values stays as it was.
+
+    With larger queries and keys a patch attends to fewer others. Larger values change nothing but attention between
+    values, as in CLIPtrase's recovery: the output projection has the inverse factor.
+
+    Args:
+        visual: state of the image tower.
+        queries_keys: factor of the queries and of the keys of each block, blocks counted from 1.
+        values: factor of the values of each block.
+    """
+    state = dict(visual)
+    for block in {*queries_keys, *values}:
+        part, value = f"transformer.resblocks.{block - 1}.attn", values.get(block, 1.0)
+        width = state[f"{part}.out_proj.weight"].shape[0]
+        factors = torch.tensor([queries_keys.get(block, 1.0)] * 2 + [value]).repeat_interleave(width)
+        state[f"{part}.in_proj_weight"] = state[f"{part}.in_proj_weight"] * factors[:, None]
+        state[f"{part}.in_proj_bias"] = state[f"{part}.in_proj_bias"] * factors
+        state[f"{part}.out_proj.weight"] = state[f"{part}.out_proj.weight"] / value
+    return state
 
 
 def first_tokens(visual: Any, pixels: Tensor) -> Tensor:

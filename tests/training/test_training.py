@@ -777,6 +777,32 @@ def test_a_factor_keeps_every_block_but_the_last_as_it_is(factor, shipped):
     assert F.cosine_similarity(ends[0][1], ends[1][1], dim=-1).mean() < 0.999  # the last block does change
 
 
+def test_sharper_attention_multiplies_the_scores_and_larger_values_only_those_of_values(shipped):
+    torch.manual_seed(0)
+    pixels = torch.randn(1, 3, 224, 224)
+
+    def last(weights):
+        visual = tower.new_visual(weights).eval()
+        with torch.no_grad():
+            p = project(visual.transformer.resblocks[-1], tower.last_tokens(visual, pixels))
+            return p, visual(pixels), tower.rungs(visual, pixels)
+
+    (before, cls, rungs), (sharp, _, _) = last(shipped), last(tower.sharpened(shipped, {12: 1.5}, {}))
+    for name, factor in {"q": 1.5, "k": 1.5, "v": 1.0}.items():
+        torch.testing.assert_close(getattr(sharp, name), getattr(before, name) * factor, atol=1e-4, rtol=1e-4)
+    larger, same_cls, other_rungs = last(tower.sharpened(shipped, {}, {12: 2.0}))
+    torch.testing.assert_close(larger.v, before.v * 2, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(same_cls, cls, atol=1e-4, rtol=1e-3)
+    for rung in ("clip", "clearclip"):
+        torch.testing.assert_close(other_rungs[rung], rungs[rung], atol=1e-4, rtol=1e-3)
+    assert (other_rungs["recovery"] - rungs["recovery"]).abs().max() > 0.01
+    whole, once = last(tower.sharpened(shipped, {8: 1.2}, {})), tower.sharpened(shipped, {8: 1.2}, {8: 1.0})
+    assert (whole[1] - cls).abs().max() > 1e-3  # an earlier block changes [CLS] too
+    assert {name for name in shipped if not torch.equal(shipped[name], once[name])} == {
+        f"transformer.resblocks.7.attn.in_proj_{part}" for part in ("weight", "bias")
+    }
+
+
 @pytest.mark.parametrize(("rung", "method"), [("clip", "clip"), ("recovery", "cliptrase"), ("clearclip", "clearclip")])
 def test_rungs_are_what_the_program_gives(nano, rung, method, shipped):
     pixels = np.array(Image.open(io.BytesIO(scene(DOG, 5)[0])).resize((224, 224)))
