@@ -44,12 +44,14 @@ class _CommandParser(_Parser):
     missing because of it."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        known = [name for name in self._option_string_actions if name.startswith("--")]
-        options = takewhile(lambda text: text != "--", args or ())  # behind "--" everything is a file
-        for name in (text.partition("=")[0] for text in options if text.startswith("--")):
-            if not any(other.startswith(name) for other in known):  # argparse accepts the beginning of an option
-                similar = get_close_matches(name, known, n=1)
-                self.error(f"no option {name}" + (f", did you mean {similar[0]}?" if similar else ""))
+        known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+        options = list(takewhile(lambda text: text != "--", args or ()))  # behind "--" everything is a file
+        if not {"-h", "--help"}.intersection(options):
+            # To argparse, a text with a space is a value, and the beginning of an option is enough.
+            for name in (text[2:].partition("=")[0] for text in options if text.startswith("--") and " " not in text):
+                if not any(other.startswith(name) for other in known):
+                    similar = get_close_matches(name, known, n=1, cutoff=0.7)
+                    self.error(f"no option --{name}" + (f", did you mean --{similar[0]}?" if similar else ""))
         return super().parse_known_args(args, namespace)
 
 

@@ -16,7 +16,8 @@ RARE = 15_000
 words that the dictionary lacks are right (hoodie, iphone)."""
 MOST_LOOKED_AT = 100
 """Limit of words that are compared with the dictionary, about a millisecond each."""
-_WORD = re.compile(r"[a-z]{3,}")
+_WORD = re.compile(r"(?<!\w)[a-z]{3,24}(?!\w)")
+"""Whole words of unaccented letters; in other words nothing is corrected."""
 
 
 def corrections(texts: Iterable[str]) -> dict[str, str]:
@@ -29,14 +30,15 @@ def corrections(texts: Iterable[str]) -> dict[str, str]:
         texts: classes or synonyms of one or more words.
     """
     words = dict.fromkeys(word for text in texts for word in _WORD.findall(text.casefold()))
-    numbers = _token_numbers(list(words))
-    looked_at = [word for word in words if numbers.get(word, RARE) >= RARE and not _is_known(word)]
+    unknown = [word for word in words if not _is_known(word)]
+    numbers = _token_numbers([single for word in unknown for single in singulars(word)])
+    looked_at = [word for word in unknown if all(numbers.get(one, RARE) >= RARE for one in singulars(word))]
     found = ((word, _correction(word)) for word in looked_at[:MOST_LOOKED_AT])
     return {word: better for word, better in found if better}
 
 
 def _is_known(word: str) -> bool:
-    return _is_of_datasets(word) or word in _dictionary()
+    return _is_of_datasets(word) or any(one in _dictionary() for one in singulars(word))
 
 
 def _is_of_datasets(word: str) -> bool:
@@ -46,7 +48,8 @@ def _is_of_datasets(word: str) -> bool:
 def _correction(word: str) -> str | None:
     """Return the best known word that differs by one letter, or by two neighbours that are swapped.
 
-    Words of data sets come first, then those of the same letters (gras: grass, not gas), then frequent ones.
+    Words of data sets come first, then those of the same letters (gras: grass, not gas), then frequent ones. A word of
+    three letters is corrected only if two are swapped (dgo): it is more often an abbreviation (suv, bmx).
     """
     plural = "" if word.endswith("s") else f"{word}s"
     close = sorted(other for other in _dictionary().edit_distance_1(word) if _is_known(other) and other != plural)
@@ -55,7 +58,10 @@ def _correction(word: str) -> str | None:
     def rank(other: str) -> tuple[bool, bool, bool, float]:
         return _is_of_datasets(other), sorted(other) == sorted(word), {*other} == {*word}, frequency(other)
 
-    return max((other for other in close if other.isascii()), key=rank, default=None)
+    usable = [other for other in close if other.isascii() and other.isalpha()]
+    if len(word) == 3:
+        usable = [other for other in usable if sorted(other) == sorted(word)]
+    return max(usable, key=rank, default=None)
 
 
 def singulars(word: str) -> list[str]:
@@ -65,7 +71,7 @@ def singulars(word: str) -> list[str]:
 
 @cache
 def _dictionary() -> SpellChecker:
-    """Load the dictionary of `pyspellchecker`, 160,000 words; 0.1 s."""
+    """Load the dictionary of `pyspellchecker`, 160,000 words; 0.1 s and 39 MB."""
     return SpellChecker(language="en", distance=1)
 
 

@@ -217,6 +217,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments):
         (["evaluate", "--modle=nano"], "no option --modle, did you mean --model? "),
         (["inspect", "x.jpg", "--xyzzy"], "no option --xyzzy. "),
         (["segment", "--", "--words"], "arguments are required: --vocabulary, --output. "),  # --words is a file here
+        (["segment", "--my photo.jpg", "--vocab", "cat"], "arguments are required: --output. "),  # a file, a beginning
+        (["segment", "x.jpg", "--voc20"], "no option --voc20. "),
     ],
 )
 def test_a_misspelt_option_is_named(capsys, arguments, said):

@@ -25,7 +25,8 @@ def test_words_that_are_right_are_left_alone():
         "fjord gondola graffiti haystack heather hedgehog hydrant kayak kimchi kingfisher lighthouse lynx meerkat "
         "mitten moped nurse otter paddock pagoda penguin pretzel raccoon rosemary sandal scarecrow scarf spatula sushi "
         "tarmac thistle thyme toddler tram undergrowth waffle windmill wool yarn zucchini horses benches cats "
-        "pear hose buns waiter chimp handlebar minibus hoodie smartphone iphone lego ikea skye doorhandle"
+        "pear hose buns waiter chimp handlebar minibus hoodie smartphone iphone lego ikea skye doorhandle "
+        "hoodies iphones legos tyres popsicles suv bmx pho ufo pdf foo"
     )
     assert corrections(right.split()) == {}
 
@@ -39,6 +40,7 @@ def test_most_slips_in_everyday_words_are_recognised(slip):
         "missing": lambda word: word[:2] + word[3:],
     }
     typed = {word: slips[slip](word) for word in words}
+    typed = {word: other for word, other in typed.items() if other not in ("hose", "widow")}  # other words, and right
     wrong = {word: other for word, other in typed.items() if corrections([word, other]).get(other, word) != word}
     silent = {word: other for word, other in typed.items() if word != other and not corrections([other])}
     assert len(words) > 40
@@ -51,7 +53,10 @@ def test_words_of_data_sets_are_left_alone(name):
     assert corrections(dataset_vocabulary(name).prompts) == {}
 
 
-@pytest.mark.parametrize("typed", ["", "猫", "\U0001f408", "a" * 300, "кошка", "x1y2z3", "tv"])
+@pytest.mark.parametrize(
+    "typed",
+    ["", "猫", "\U0001f408", "a" * 300, "кошка", "x1y2z3", "tv", "caf\u00e9", "jalape\u00f1o", "\u00c4pfel", "5dogs"],
+)
 def test_other_scripts_and_odd_texts_are_no_errors(typed):
     assert corrections([typed]) == {}
 
