@@ -88,8 +88,8 @@ def sharpened(
 
     Args:
         visual: state of the image tower.
-        queries_keys: factor of the queries and of the keys of each block, blocks counted from 1.
-        values: factor of the values of each block.
+        queries_keys: factor (above 0) of the queries and of the keys of each block, blocks counted from 1.
+        values: factor (above 0) of the values of each block.
     """
     state = dict(visual)
     for block in {*queries_keys, *values}:

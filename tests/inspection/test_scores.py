@@ -121,3 +121,5 @@ def test_a_class_is_missing_where_too_many_general_words_suit_better_even_at_its
     many = general.new_zeros(40, 4)
     many[0, 1] = 0.9
     assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, many) == [], "one of forty may suit better"
+    many[:4, :3] = 0.9
+    assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, many) == [1, 2], "four of forty may not"
