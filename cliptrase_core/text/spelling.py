@@ -30,19 +30,15 @@ def corrections(texts: Iterable[str]) -> dict[str, str]:
         texts: classes or synonyms of one or more words.
     """
     words = dict.fromkeys(word for text in texts for word in _WORD.findall(text.casefold()))
-    unknown = [word for word in words if not _is_known(word)]
+    unknown = [word for word in words if not any(map(_is_listed, singulars(word)))]
     numbers = _token_numbers([single for word in unknown for single in singulars(word)])
     looked_at = [word for word in unknown if all(numbers.get(one, RARE) >= RARE for one in singulars(word))]
     found = ((word, _correction(word)) for word in looked_at[:MOST_LOOKED_AT])
     return {word: better for word, better in found if better}
 
 
-def _is_known(word: str) -> bool:
-    return _is_of_datasets(word) or any(one in _dictionary() for one in singulars(word))
-
-
-def _is_of_datasets(word: str) -> bool:
-    return not _of_datasets().isdisjoint(singulars(word))
+def _is_listed(word: str) -> bool:
+    return word in _of_datasets() or word in _dictionary()
 
 
 def _correction(word: str) -> str | None:
@@ -52,15 +48,16 @@ def _correction(word: str) -> str | None:
     three letters is corrected only if two are swapped (dgo): it is more often an abbreviation (suv, bmx).
     """
     plural = "" if word.endswith("s") else f"{word}s"
-    close = sorted(other for other in _dictionary().edit_distance_1(word) if _is_known(other) and other != plural)
+    close = sorted({*_dictionary().edit_distance_1(word)} - {plural})
+    usable = [other for other in close if other.isascii() and other.isalpha() and _is_listed(other)]
+    if len(word) == 3:
+        usable = [other for other in usable if sorted(other) == sorted(word)]
     frequency = _dictionary().word_usage_frequency
 
     def rank(other: str) -> tuple[bool, bool, bool, float]:
-        return _is_of_datasets(other), sorted(other) == sorted(word), {*other} == {*word}, frequency(other)
+        of_dataset = not _of_datasets().isdisjoint(singulars(other))
+        return of_dataset, sorted(other) == sorted(word), {*other} == {*word}, frequency(other)
 
-    usable = [other for other in close if other.isascii() and other.isalpha()]
-    if len(word) == 3:
-        usable = [other for other in usable if sorted(other) == sorted(word)]
     return max(usable, key=rank, default=None)
 
 
