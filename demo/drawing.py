@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -300,13 +299,11 @@ THUMBNAIL = (184, 128)
 """(width, height) of an example in the strip: twice its size on the page, for high-resolution screens."""
 QUEUED = (144, 108)
 """(width, height) of a picture in the queue: 1.5 times its size on the page."""
-LABEL_COMPRESSION = 1
-"""PNG compression level of label maps; low, because large uniform areas compress easily."""
 
 
 def picture_url(picture: Picture, quality: int = PICTURE_QUALITY) -> str:
     """Return a picture (H, W, 3) as a JPEG in a data URL."""
-    return _url(picture, "JPEG", quality=quality)
+    return _jpeg_url(picture, quality)
 
 
 @lru_cache(maxsize=64)
@@ -314,12 +311,12 @@ def thumbnail(path: Path) -> str:
     """Return a thumbnail of a bundled picture in a data URL."""
     with Image.open(path) as file:
         file.draft("RGB", (2 * THUMBNAIL[0], 2 * THUMBNAIL[1]))
-        return _url(np.asarray(ImageOps.fit(file.convert("RGB"), THUMBNAIL)), "JPEG", quality=80)
+        return _jpeg_url(np.asarray(ImageOps.fit(file.convert("RGB"), THUMBNAIL)), quality=80)
 
 
 def small_url(pixels: Picture) -> str:
     """Return a thumbnail of a picture (H, W, 3) in a data URL."""
-    return _url(np.asarray(ImageOps.fit(Image.fromarray(pixels), QUEUED)), "JPEG", quality=70)
+    return _jpeg_url(np.asarray(ImageOps.fit(Image.fromarray(pixels), QUEUED)), quality=70)
 
 
 def small_overlay_url(pixels: Picture, labels: npt.NDArray[np.int32], colours: Picture) -> str:
@@ -338,7 +335,7 @@ def labels_url(labels: npt.NDArray[np.int32]) -> str:
     """Return labels (H, W) as a PNG in a data URL: red holds the low byte, green the high one."""
     coded = np.zeros((*labels.shape, 3), dtype=np.uint8)
     coded[..., 0], coded[..., 1] = labels & 255, labels >> 8
-    return _url(coded, "PNG", compress_level=LABEL_COMPRESSION)
+    return _url(core.io.png.encode_png(coded), "png")
 
 
 def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
@@ -367,7 +364,11 @@ def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
     return base64.b64encode(spots.tobytes()).decode("ascii")
 
 
-def _url(pixels: Picture, encoding: str, **options: Any) -> str:
+def _jpeg_url(pixels: Picture, quality: int) -> str:
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, encoding, **options)
-    return f"data:image/{encoding.lower()};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "JPEG", quality=quality)
+    return _url(file.getvalue(), "jpeg")
+
+
+def _url(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

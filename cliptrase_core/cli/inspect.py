@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps
 from cliptrase_core.io.export.npz import archive
-from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, write_all
+from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all
 from cliptrase_core.io.geometry import nearest
 from cliptrase_core.io.image import read_image
+from cliptrase_core.io.png import encode_png
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.options import LayoutOptions, options_of
 from cliptrase_core.segmenter import Segmenter
@@ -64,7 +64,7 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     kinds = [*(f"{name}.png" for name in pictures), *(["figure.png"] if options.figure else []), "npz"]
     names = [f"{stem}.{kind}" for kind in kinds]
     expect_ours(folder / name for name in names)
-    contents = [_png(mark_patch(picture, maps.grid, row, column)) for picture in pictures.values()]
+    contents = [encode_png(mark_patch(picture, maps.grid, row, column)) for picture in pictures.values()]
     if options.figure:
         drawn = io.BytesIO()
         figure(maps, image=seen, patch=(row, column)).savefig(drawn, dpi=FIGURE_DPI, metadata={"Software": MARK})
@@ -98,12 +98,6 @@ def _stem(maps: AttentionMaps, options: argparse.Namespace) -> str:
     parts += [] if options.preset == usual["preset"] else [options.preset]
     parts += [] if options.short_side == usual["short_side"] else [f"side{options.short_side}"]
     return ".".join(parts)
-
-
-def _png(picture: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", pnginfo=marked_png())
-    return buffer.getvalue()
 
 
 def _heat(values: np.ndarray, seen: np.ndarray, patch: tuple[int, int]) -> np.ndarray:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import unicodedata
 from collections import Counter
@@ -19,16 +18,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.predictors import Outcome, crop_ground_truth
 from cliptrase_core.evaluation.records import Header, expect_same
 from cliptrase_core.evaluation.sources import Labels, Sample, size_and_time
-from cliptrase_core.io.files import MARK, expect_ours, marked_png, safe_stem, write_all
+from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all
 from cliptrase_core.io.geometry import centre_crop_frame
 from cliptrase_core.io.masks import IGNORED, read_numbers
+from cliptrase_core.io.png import encode_png
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.names import BACKGROUNDS
 from cliptrase_core.results import BACKGROUND
@@ -84,9 +83,7 @@ def to_png(labels: Labels, classes: int) -> bytes:
     """
     small = classes <= _EIGHT_BITS
     numbers = np.where(labels == IGNORED, _NONE_8 if small else _NONE_16, labels)
-    out = io.BytesIO()
-    Image.fromarray(numbers.astype(np.uint8 if small else np.uint16)).save(out, "PNG", pnginfo=marked_png())
-    return out.getvalue()
+    return encode_png(numbers.astype(np.uint8 if small else np.uint16))
 
 
 def expect_apart(folder: Path, keys: Sequence[str], pairs: Sequence[Pair]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,9 @@ from cliptrase_core.evaluation.metrics import class_iou, confusion_matrix
 from cliptrase_core.evaluation.records import Record
 from cliptrase_core.evaluation.report import NO_CLASS, counts_of, figures
 from cliptrase_core.evaluation.sources import Labels, Pixels
-from cliptrase_core.io.files import marked_png
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.io.masks import IGNORED
+from cliptrase_core.io.png import encode_png
 from cliptrase_core.viz.names import shown_name, written
 from cliptrase_core.viz.overlay import blend
 from cliptrase_core.viz.palette import NO_REGION_COLOUR, Colour, class_colours, paint
@@ -151,9 +150,7 @@ def to_png(rows: Sequence[ShownPicture]) -> bytes:
     for number, (one, height) in enumerate(zip(rows, heights, strict=True), 1):
         _draw_row(canvas, draw, top, one, number)
         top += height
-    out = io.BytesIO()
-    canvas.save(out, "PNG", pnginfo=marked_png())
-    return out.getvalue()
+    return encode_png(np.asarray(canvas))
 
 
 def _tiles_size(one: ShownPicture) -> Size:

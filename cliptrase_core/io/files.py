@@ -156,13 +156,6 @@ def write_all(folder: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> 
             part.unlink(missing_ok=True)
 
 
-def marked_png() -> PngImagePlugin.PngInfo:
-    """Return the argument `pnginfo` of `Image.save` by which `is_ours` recognises the picture."""
-    info = PngImagePlugin.PngInfo()
-    info.add_text("Software", MARK)
-    return info
-
-
 def seal(parts: Iterable[bytes], *, before: bytes = b"", after: bytes = b"") -> Iterator[bytes]:
     """Yield the parts of a text, then a last line with its digest, by which `is_ours` detects changes.
 

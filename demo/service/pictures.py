@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 
 from cliptrase_core.io.allocator import return_free
 from demo import core, drawing
@@ -133,7 +133,7 @@ class Squeezed:
     """Compressed map of non-negative integers.
 
     Attributes:
-        data: values compressed by zlib.
+        data: values compressed by deflate.
         kind: type of the values.
         size: (H, W).
     """
@@ -148,11 +148,11 @@ class Squeezed:
         most = int(values.max())
         kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
         content = np.ascontiguousarray(values, kind).data
-        return cls(zlib.compress(content, core.io.export.npz.FAST), kind, values.shape)
+        return cls(isal_zlib.compress(content, 1), kind, values.shape)
 
     def values(self) -> npt.NDArray[np.int32]:
         """Return the original map."""
-        flat = np.frombuffer(zlib.decompress(self.data), self.kind)
+        flat = np.frombuffer(isal_zlib.decompress(self.data), self.kind)
         return flat.reshape(self.size).astype(np.int32)
 
 

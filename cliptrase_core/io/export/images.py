@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,21 +16,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.export.npz import FAST
 from cliptrase_core.io.export.record import foreground
-from cliptrase_core.io.files import MARK, marked_png, safe_stem
+from cliptrase_core.io.files import safe_stem
 from cliptrase_core.io.geometry import fitted, nearest
+from cliptrase_core.io.png import encode_png
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.overlay import lay_over, overlay
 from cliptrase_core.viz.palette import label_colours
-
-_OF_LABELS = cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER_NONE
-"""PNG settings of label maps. These consist of runs of equal values: searching for runs only takes a quarter of the
-time and gives smaller files."""
-
-_OF_PHOTOGRAPHS = cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY, cv2.IMWRITE_PNG_FILTER_UP
-"""PNG settings of photographs under colours. These have few repetitions: Huffman codes of the differences from the row
-above take a third of PIL's time, and the file is a sixth larger."""
 
 
 @contextmanager
@@ -54,7 +44,9 @@ def labels_png(result: Segmentation) -> bytes:
     """
     if len(result.class_names) > 256:
         return index_png(result)
-    return _png(result.small_labels, *_OF_LABELS, palette=label_colours(result).tobytes().ljust(768, b"\0"))
+    return encode_png(
+        result.small_labels.astype(np.uint8, copy=False), label_colours(result).tobytes().ljust(768, b"\0")
+    )
 
 
 def index_png(result: Segmentation) -> bytes:
@@ -69,7 +61,7 @@ def index_png(result: Segmentation) -> bytes:
         remedy = "Leave out classes that are absent."
         raise InputError(explain("class names", expected="at most 65536", got=str(count), remedy=remedy))
     kind = np.uint8 if count <= 256 else np.uint16
-    return _png(result.small_labels.astype(kind, copy=False), *_OF_LABELS)
+    return encode_png(result.small_labels.astype(kind, copy=False))
 
 
 def overlay_png(image: npt.NDArray[np.uint8], result: Segmentation, longest: int | None = None) -> bytes:
@@ -81,8 +73,8 @@ def overlay_png(image: npt.NDArray[np.uint8], result: Segmentation, longest: int
         longest: longest side in pixels, to which a larger picture is reduced; None or 0 keeps its size.
     """
     if longest and max(result.size) > longest:
-        return _photograph_png(lay_over(*_shrunk(image, result.small_labels, longest), label_colours(result)))
-    return _photograph_png(overlay(image, result))
+        return encode_png(lay_over(*_shrunk(image, result.small_labels, longest), label_colours(result)))
+    return encode_png(overlay(image, result))
 
 
 def _shrunk(
@@ -100,7 +92,7 @@ def mask_pngs(result: Segmentation) -> Iterator[tuple[str, bytes]]:
     """Yield file name and PNG of each present class: 255 inside the class, 0 elsewhere."""
     for label, name in present(result):
         mask = np.where(result.small_labels == label, np.uint8(255), np.uint8(0))
-        yield name, _png(mask, *_OF_LABELS)
+        yield name, encode_png(mask)
 
 
 def cutout_pngs(image: npt.NDArray[np.uint8], result: Segmentation) -> Iterator[tuple[str, bytes]]:
@@ -110,9 +102,7 @@ def cutout_pngs(image: npt.NDArray[np.uint8], result: Segmentation) -> Iterator[
         rgba = np.zeros((*result.size, 4), np.uint8)
         rgba[mask, :3] = image[mask]
         rgba[..., 3][mask] = 255
-        buffer = io.BytesIO()
-        Image.fromarray(rgba).save(buffer, format="PNG", pnginfo=marked_png(), compress_level=FAST)
-        yield name, buffer.getvalue()
+        yield name, encode_png(rgba)
 
 
 def present(result: Segmentation) -> Iterator[tuple[int, str]]:
@@ -135,37 +125,6 @@ def class_files(names: Sequence[str]) -> list[str]:
         files.append(f"{stem}.png")
     return files
 
-
-def _photograph_png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Encode (H, W, 3) as a PNG with the program's mark."""
-    return _png(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)), *_OF_PHOTOGRAPHS)
-
-
-def _png(pixels: npt.NDArray[Any], strategy: int, filters: int, palette: bytes = b"") -> bytes:
-    """Encode pixels as a PNG with the program's mark.
-
-    Args:
-        pixels: (H, W) of 8 or 16 bits, or (H, W, 3) of 8 bits in OpenCV's order of colours.
-        strategy: strategy of zlib, a constant of OpenCV.
-        filters: filters of rows, a constant of OpenCV.
-        palette: colours of 8-bit grey pixels, which become indices; empty leaves them grey.
-    """
-    how = cv2.IMWRITE_PNG_COMPRESSION, FAST, cv2.IMWRITE_PNG_STRATEGY, strategy, cv2.IMWRITE_PNG_FILTER, filters
-    content = cv2.imencode(".png", pixels, how)[1].tobytes()
-    size_and_depth, colours, others = content[16:25], content[25:26], content[26:29]  # of the first chunk
-    chunks = {b"IHDR": size_and_depth + (_INDEXED if palette else colours) + others}
-    chunks[b"tEXt"] = b"Software\0" + MARK.encode()
-    if palette:
-        chunks[b"PLTE"] = palette
-    framed = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks.items()
-    ]
-    return b"".join([content[:8], *framed, content[33:]])
-
-
-_INDEXED = b"\3"
-"""Colour type of an indexed PNG."""
 
 _KEPT = {"JPEG": ".jpg", "PNG": ".png"}
 
