@@ -37,7 +37,7 @@ from assets.training.crops import (
 )
 from assets.training.ladder import QuickLadder
 from assets.training.photographs import CLASSES, PERSON, Photographs, read
-from assets.training.schedule import cosine_rate, follow, set_rate, show
+from assets.training.schedule import bf16_pays, cosine_rate, follow, set_rate, show
 from assets.training.teachers import PictureTeacher
 from assets.training.text import Sentences, embed
 from assets.training.tower import (
@@ -295,13 +295,6 @@ def train(arguments: argparse.Namespace, photographs: Photographs, text: Any) ->
     figures = check(learner.average, losses.words.names)
     show({"part": "image", "steps": learner.steps, "end": True, **mean, **figures})
     return {name: value.cpu() for name, value in learner.average.state_dict().items()}
-
-
-def bf16_pays(device: str) -> bool:
-    """Return whether bf16 is faster: True on a GPU and on CPUs with bf16 multiplication. Other CPUs are 20x slower."""
-    if device.startswith("cuda"):
-        return True
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def main() -> None:

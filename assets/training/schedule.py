@@ -29,6 +29,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def bf16_pays(device: str) -> bool:
+    """Return whether bf16 is faster: True on a GPU and on CPUs with bf16 multiplication. Other CPUs are 20x slower."""
+    if device.startswith("cuda"):
+        return True
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
 @torch.no_grad()
 def follow(average: Any, model: Any, step: int) -> None:
     """Move the averaged weights towards those of this step. The decay is min(LONGEST, step / (step + 20))."""

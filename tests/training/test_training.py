@@ -134,11 +134,23 @@ def test_nouns_counts_and_meanings_come_from_wordnet():
     assert wordnet.meanings()["mouse"] == (["mouse"], "what mouse is")  # the meaning that can be seen
 
 
-def test_nouns_that_a_picture_can_show_are_those_of_a_visible_kind():
+def test_nouns_that_a_picture_can_show_are_those_of_a_visible_kind(monkeypatch):
     assert wordnet.visible() == {"mouse", "quokka", "short-tailed wallaby", "heron"}  # no name of a dog
     weights = dict(zip(*words.phrases(0), strict=True))
     assert (weights["quokka"], weights["shiner"]) == (0.8, 0.7)
-    assert weights["heron"] == pytest.approx(1.2)  # a token of its own
+    assert weights["heron"] == pytest.approx(2.63**0.5)  # counted 263 times in subtitles
+    monkeypatch.setattr(words, "spoken", lambda nouns: {})
+    assert dict(zip(*words.phrases(0), strict=True))["heron"] == pytest.approx(1.2)  # a token of its own
+
+
+def test_frequent_words_weigh_more():
+    assert words.spoken({"casket", "house", "quokka", "bathing costume", "casket box", "quokka house"}) == {
+        "casket": pytest.approx(4.0),
+        "house": 4.0,
+        "bathing costume": 1.6,
+        "casket box": 1.6,
+    }
+    assert words.spoken({"anorak"}) == {}  # counted 58 times
 
 
 def test_levels_are_hypernyms_of_several_classes_that_a_person_might_say():
@@ -539,9 +551,22 @@ def test_a_continued_text_tower_keeps_the_words_that_the_image_tower_learned(mon
     monkeypatch.setattr(text, "UNSEEN", 1)
     monkeypatch.setattr(torch, "randperm", lambda count: torch.arange(count).flip(0))
     new = F.normalize(torch.ones(3, 256), dim=1)
-    data = {"words": texts, "weights": torch.ones(3), "targets": new, "ids": words.token_ids(texts)[:, :4]}
+    data = {
+        "words": texts,
+        "weights": torch.tensor([4.0, 1.0, 1.0]),
+        "targets": new,
+        "ids": words.token_ids(texts)[:, :4],
+    }
     before = text.embed(start, text.Sentences(data["ids"], "cpu"), torch.arange(3), TEMPLATES["simple7"])
+    drawn = []
+    multinomial = torch.multinomial
+    monkeypatch.setattr(
+        torch,
+        "multinomial",
+        lambda chances, *rest, **how: drawn.append(chances.clone()) or multinomial(chances, *rest, **how),
+    )
     text.train(data, 0.01, "cpu", 16, 1e-4, start)
+    assert drawn[0].tolist() == pytest.approx([4.0, 0.3, 0.0])  # rare words less often, one never
     torch.testing.assert_close(wanted[0], before[0])
     torch.testing.assert_close(wanted[1], new[1])
 
