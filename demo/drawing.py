@@ -303,7 +303,9 @@ QUEUED = (144, 108)
 
 def picture_url(picture: Picture, quality: int = PICTURE_QUALITY) -> str:
     """Return a picture (H, W, 3) as a JPEG in a data URL."""
-    return _jpeg_url(picture, quality)
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(file, "JPEG", quality=quality)
+    return _url(file.getvalue(), "jpeg")
 
 
 @lru_cache(maxsize=64)
@@ -311,12 +313,12 @@ def thumbnail(path: Path) -> str:
     """Return a thumbnail of a bundled picture in a data URL."""
     with Image.open(path) as file:
         file.draft("RGB", (2 * THUMBNAIL[0], 2 * THUMBNAIL[1]))
-        return _jpeg_url(np.asarray(ImageOps.fit(file.convert("RGB"), THUMBNAIL)), quality=80)
+        return picture_url(np.asarray(ImageOps.fit(file.convert("RGB"), THUMBNAIL)), quality=80)
 
 
 def small_url(pixels: Picture) -> str:
     """Return a thumbnail of a picture (H, W, 3) in a data URL."""
-    return _jpeg_url(np.asarray(ImageOps.fit(Image.fromarray(pixels), QUEUED)), quality=70)
+    return picture_url(np.asarray(ImageOps.fit(Image.fromarray(pixels), QUEUED)), quality=70)
 
 
 def small_overlay_url(pixels: Picture, labels: npt.NDArray[np.int32], colours: Picture) -> str:
@@ -362,12 +364,6 @@ def spots_code(probabilities: npt.NDArray[np.float32]) -> str:
         thousandths = 1000 * flat[second, columns]
         spots[:, 3] = np.where(thousandths < 1, 0, np.minimum(np.rint(thousandths), 1000 - spots[:, 1]))
     return base64.b64encode(spots.tobytes()).decode("ascii")
-
-
-def _jpeg_url(pixels: Picture, quality: int) -> str:
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "JPEG", quality=quality)
-    return _url(file.getvalue(), "jpeg")
 
 
 def _url(content: bytes, kind: str) -> str:

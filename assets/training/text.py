@@ -20,15 +20,13 @@ from torch import Tensor
 
 from assets.training.schedule import bf16_pays, cosine_rate, set_rate, show
 from assets.training.tower import new_model, shipped_text
-from assets.training.words import END, SENTENCES, START, learned, token_ids
+from assets.training.words import END, SENTENCES, START, continued, learned, token_ids
 from cliptrase_core.text.encoder import TEMPLATES
 
 UNSEEN = 100  # phrases left out of training, to measure the quality on unseen words
 SHARPNESS = 20.0  # factor of cosines in the softmax
 TOGETHER = 4096  # sentences per batch of `embed`
 FASTER = 1.7  # learning rate of the token embedding, relative to that of the other weights
-COMMON, RARELY = 1.2, 0.3
-"""A continued run draws words with a weight below `COMMON` only `RARELY` as often: the first run has learned them."""
 
 
 class Sentences:
@@ -128,7 +126,7 @@ def train(
         minutes: duration.
         device: torch device name.
         batch: phrases a step.
-        rate: highest learning rate.
+        rate: highest learning rate; the token embedding has `FASTER` times as much, unless only new tokens learn.
         start: open_clip CLIP to go on from.
         new_tokens: train only the rows of the token embedding that are zero in `start`, on the words with such tokens.
     """
@@ -143,12 +141,12 @@ def train(
         chances *= has_new
         unseen = torch.nonzero(has_new)[:UNSEEN, 0]  # seen in fact: such a token is in a word or two
     else:
-        chances[unseen] = 0
         if start is not None:
-            chances[chances < COMMON] *= RARELY
+            chances = continued(words["words"], chances)
             fixed = learned()
             kept = torch.tensor([place for place, word in enumerate(words["words"]) if word in fixed], device=device)
             targets[kept] = embed(model, sentences, kept, TEMPLATES["simple7"])
+        chances[unseen] = 0
     rows = model.token_embedding.weight
     others = [value for value in weights if value is not rows]
     groups = [{"params": [rows], "weight_decay": 0.0}, {"params": others}]  # decay would shrink rows of absent words

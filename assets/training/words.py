@@ -48,6 +48,10 @@ surfing hiking
 ADJECTIVES = _ADJECTIVES.split()
 _JOINED = "on, in, with, of, under, next to, behind, near, above, between, in front of, inside, around"
 JOINED = ("{} and {}", *(f"{{}} {word} a {{}}" for word in _JOINED.split(", ")))
+WHOLE = 1.2
+"""Weight of a thing whose words are one token each: frequent on the web, for which CLIP's tokens were made."""
+RARELY = 0.3
+"""A continued run draws phrases that weigh less than `WHOLE` only this often: the first run has learned them."""
 GLOSS_SHARE, SYNONYMS_SHARE = 0.5, 0.3
 """Weights, in the target of a noun, of the noun with WordNet's definition behind it, and of the nouns with the same
 meaning (sofa and couch); the noun alone has the rest. MiniLM knows rare words more by letters than by sense."""
@@ -64,20 +68,6 @@ def everyday(index: list[str]) -> dict[str, float]:
     names += EVERYDAY.read_text(encoding="utf-8").splitlines()
     for name in [*names, *(name for name, _ in wordnet.levels())]:
         found[name] = max(found.get(name, 0.0), 4.0)
-    return found
-
-
-def spoken(nouns: set[str]) -> dict[str, float]:
-    """Return the weights of nouns that people speak of, by counts of pyspellchecker's dictionary (subtitles of films);
-    WordNet's tagged texts lack many of them (casket, knickers). A word that is counted 100 times and more has the root
-    of a hundredth of its count, at most 4; several words that are all counted 500 times and more have 1.6."""
-    count, found = SpellChecker().word_frequency, {}
-    for noun in nouns:
-        least = min(count[part] for part in noun.split())
-        if " " in noun and least >= 500:
-            found[noun] = 1.6
-        elif " " not in noun and least >= 100:
-            found[noun] = min(4.0, (least / 100) ** 0.5)
     return found
 
 
@@ -101,12 +91,10 @@ def phrases(composed: int) -> tuple[list[str], list[float]]:
     visible, things = wordnet.visible(), wordnet.visible(wordnet.THINGS)
     whole = open_clip.tokenizer.SimpleTokenizer().encoder
     weights = {word: 0.8 if word in visible else 0.7 for word in nouns}
-    for word in things:  # a token of its own: frequent on the web, for which CLIP's tokens were made
+    for word in things:
         if all(f"{part}</w>" in whole for part in word.split()) and word in weights:
-            weights[word] = 1.2
+            weights[word] = WHOLE
     weights |= {word: 1.0 + value for word, value in common.items()}
-    for word, value in spoken(visible & weights.keys()).items():
-        weights[word] = max(weights[word], value)
     words, chances = list(common), list(accumulate(common.values()))
     plurals = {wordnet.plural(noun) for noun in (*nouns, *words)}
     for word in words:
@@ -121,6 +109,35 @@ def phrases(composed: int) -> tuple[list[str], list[float]]:
             phrase = rng.choice(JOINED).replace("{}", one, 1).replace("{}", other, 1)
         weights.setdefault(phrase, 0.5)
     return list(weights), list(weights.values())
+
+
+def spoken(things: set[str]) -> dict[str, float]:
+    """Return higher weights for things that people speak of; WordNet's tagged texts lack many (casket, knickers).
+
+    By counts of pyspellchecker's dictionary (subtitles of films), which are of spellings, not of nouns ("can"): a word
+    that is counted 100 times and more has the root of a hundredth of its count, at most 4. A compound has no count; if
+    each of its words is counted 500 times and more, it has 1.6, also if nobody says it ("expressed almond oil").
+    """
+    count, found = SpellChecker().word_frequency, {}
+    for thing in things:
+        least = min(count[part] for part in thing.split())
+        if " " in thing and least >= 500:
+            found[thing] = 1.6
+        elif " " not in thing and least >= 100:
+            found[thing] = min(4.0, (least / 100) ** 0.5)
+    return found
+
+
+def continued(words: list[str], weights: Tensor) -> Tensor:
+    """Return (P,) sampling weights of a continued run: things that people speak of weigh more, rare phrases less.
+
+    Args:
+        words: P phrases.
+        weights: (P,) their weights in the first run.
+    """
+    raised = spoken(wordnet.visible(wordnet.THINGS) & set(words))
+    weights = weights.maximum(torch.tensor([raised.get(word, 0.0) for word in words]).to(weights))
+    return torch.where(weights < WHOLE, RARELY * weights, weights)
 
 
 def noun_meanings() -> dict[str, tuple[list[str], str]]:

@@ -133,7 +133,7 @@ class Squeezed:
     """Compressed map of non-negative integers.
 
     Attributes:
-        data: values compressed by deflate.
+        data: values compressed in the format of zlib.
         kind: type of the values.
         size: (H, W).
     """

@@ -12,6 +12,7 @@ import itertools
 import json
 import random
 import tarfile
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,23 +135,25 @@ def test_nouns_counts_and_meanings_come_from_wordnet():
     assert wordnet.meanings()["mouse"] == (["mouse"], "what mouse is")  # the meaning that can be seen
 
 
-def test_nouns_that_a_picture_can_show_are_those_of_a_visible_kind(monkeypatch):
+def test_nouns_that_a_picture_can_show_are_those_of_a_visible_kind():
     assert wordnet.visible() == {"mouse", "quokka", "short-tailed wallaby", "heron"}  # no name of a dog
     weights = dict(zip(*words.phrases(0), strict=True))
     assert (weights["quokka"], weights["shiner"]) == (0.8, 0.7)
-    assert weights["heron"] == pytest.approx(2.63**0.5)  # counted 263 times in subtitles
-    monkeypatch.setattr(words, "spoken", lambda nouns: {})
-    assert dict(zip(*words.phrases(0), strict=True))["heron"] == pytest.approx(1.2)  # a token of its own
+    assert weights["heron"] == pytest.approx(1.2)  # a token of its own
 
 
-def test_frequent_words_weigh_more():
-    assert words.spoken({"casket", "house", "quokka", "bathing costume", "casket box", "quokka house"}) == {
-        "casket": pytest.approx(4.0),
-        "house": 4.0,
-        "bathing costume": 1.6,
-        "casket box": 1.6,
+def test_a_continued_run_prefers_things_that_people_speak_of(monkeypatch):
+    counts = Counter({"casket": 2661, "heron": 263, "anorak": 99, "tent": 500, "pole": 499, "box": 900})
+    monkeypatch.setattr(words, "SpellChecker", lambda: SimpleNamespace(word_frequency=counts))
+    assert words.spoken({"casket", "heron", "anorak", "quokka", "tent pole", "box tent"}) == {
+        "casket": 4.0,
+        "heron": pytest.approx(2.63**0.5),
+        "box tent": 1.6,
     }
-    assert words.spoken({"anorak"}) == {}  # counted 58 times
+    said = ["heron", "mouse", "quokka", "dog"]  # the dog is no visible thing of this WordNet
+    monkeypatch.setattr(words, "spoken", lambda things: dict.fromkeys(things & {"heron", "mouse", "dog"}, 1.5))
+    drawn = words.continued(said, torch.tensor([0.8, 3.0, 0.8, 1.2]))
+    assert drawn.tolist() == pytest.approx([1.5, 3.0, 0.24, 1.2])
 
 
 def test_levels_are_hypernyms_of_several_classes_that_a_person_might_say():
@@ -558,15 +561,24 @@ def test_a_continued_text_tower_keeps_the_words_that_the_image_tower_learned(mon
         "ids": words.token_ids(texts)[:, :4],
     }
     before = text.embed(start, text.Sentences(data["ids"], "cpu"), torch.arange(3), TEMPLATES["simple7"])
-    drawn = []
+    drawn, chances = [], [*words.continued(texts, data["weights"]).tolist()[:2], 0.0]  # the last is left out
     multinomial = torch.multinomial
     monkeypatch.setattr(
         torch,
         "multinomial",
         lambda chances, *rest, **how: drawn.append(chances.clone()) or multinomial(chances, *rest, **how),
     )
+    rates = []
+
+    class Recorder(torch.optim.AdamW):
+        def step(self, *args, **named):
+            rates.append([group["lr"] for group in self.param_groups])
+            return super().step(*args, **named)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Recorder)
     text.train(data, 0.01, "cpu", 16, 1e-4, start)
-    assert drawn[0].tolist() == pytest.approx([4.0, 0.3, 0.0])  # rare words less often, one never
+    assert rates[0][0] == pytest.approx(text.FASTER * rates[0][1])  # the token embedding
+    assert drawn[0].tolist() == pytest.approx(chances)
     torch.testing.assert_close(wanted[0], before[0])
     torch.testing.assert_close(wanted[1], new[1])
 

@@ -44,9 +44,7 @@ def labels_png(result: Segmentation) -> bytes:
     """
     if len(result.class_names) > 256:
         return index_png(result)
-    return encode_png(
-        result.small_labels.astype(np.uint8, copy=False), label_colours(result).tobytes().ljust(768, b"\0")
-    )
+    return encode_png(result.small_labels, label_colours(result).tobytes().ljust(768, b"\0"))
 
 
 def index_png(result: Segmentation) -> bytes:
