@@ -241,13 +241,12 @@ class Learner:
         """Create the optimizer; `rate` is the highest learning rate, the projection uses `FASTER` times as much."""
         self.visual, self.average, self.rate, self.steps = visual, copy.deepcopy(visual), rate, 0
         self.weights = [visual.proj, *(value for name, value in visual.named_parameters() if name != "proj")]
-        groups = [{"params": self.weights[:1]}, {"params": self.weights[1:]}]
+        groups = [{"params": self.weights[:1], "faster": FASTER}, {"params": self.weights[1:]}]
         self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.05)
 
     def step(self, found: dict[str, Tensor], spent: float) -> None:
         """Make one optimizer step on the weighted losses, at a share `spent` of the schedule."""
         set_rate(self.optimizer, cosine_rate(self.rate, spent, self.steps))
-        self.optimizer.param_groups[0]["lr"] *= FASTER
         loss = torch.stack([WEIGHTS[name] * value for name, value in found.items()]).sum()
         self.optimizer.zero_grad()
         loss.backward()

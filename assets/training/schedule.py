@@ -24,9 +24,9 @@ def cosine_rate(highest: float, spent: float, step: int) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the same learning rate for all parameter groups."""
+    """Set the learning rate of all parameter groups; one with a key "faster" has that many times the rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("faster", 1.0)
 
 
 def bf16_pays(device: str) -> bool:

@@ -89,8 +89,8 @@ def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str,
     return torch.cat(rows)
 
 
-def _new_rows(model: Any, ids: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Return the token embedding, of which only the rows that are zero will learn, and (P,) bool: words that use them.
+def _new_rows(model: Any, ids: Tensor) -> Tensor:
+    """Let only the rows of the token embedding that are zero learn; return (P,) bool: words that use them.
 
     Raises:
         SystemExit: no word uses them.
@@ -107,7 +107,7 @@ def _new_rows(model: Any, ids: Tensor) -> tuple[list[Tensor], Tensor]:
     has_new = (new[ids.long()] & (ids > 0)).any(1)
     if not has_new.any():
         raise SystemExit("expected words with tokens that the text tower leaves out, got none")
-    return [rows], has_new
+    return has_new
 
 
 def train(
@@ -132,12 +132,11 @@ def train(
     """
     torch.manual_seed(0)
     model = (new_model() if start is None else start).to(device)
-    weights = [value for name, value in model.named_parameters() if not name.startswith(("visual", "logit_scale"))]
     sentences, targets = Sentences(words["ids"], device), words["targets"].to(device).float()
     chances = words["weights"].to(device).clone()
     unseen = torch.randperm(len(chances))[:UNSEEN].to(device)
     if new_tokens:
-        weights, has_new = _new_rows(model, words["ids"].to(device))
+        has_new = _new_rows(model, words["ids"].to(device))
         chances *= has_new
         unseen = torch.nonzero(has_new)[:UNSEEN, 0]  # seen in fact: such a token is in a word or two
     else:
@@ -147,14 +146,15 @@ def train(
             kept = torch.tensor([place for place, word in enumerate(words["words"]) if word in fixed], device=device)
             targets[kept] = embed(model, sentences, kept, TEMPLATES["simple7"])
         chances[unseen] = 0
-    rows = model.token_embedding.weight
-    others = [value for value in weights if value is not rows]
-    groups = [{"params": [rows], "weight_decay": 0.0}, {"params": others}]  # decay would shrink rows of absent words
+    rows, apart = model.token_embedding.weight, ("visual", "logit_scale", "token_embedding")
+    others = [] if new_tokens else [value for name, value in model.named_parameters() if not name.startswith(apart)]
+    faster = 1.0 if new_tokens else FASTER
+    # Weight decay would shrink the rows of absent words.
+    groups = [{"params": [rows], "weight_decay": 0.0, "faster": faster}, {"params": others}]
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=0.02)
     begin, step, shown, mixed = time.monotonic(), 0, 0.0, bf16_pays(device)
     while (spent := (time.monotonic() - begin) / (60 * minutes)) < 1:
         set_rate(optimizer, cosine_rate(rate, spent, step))
-        optimizer.param_groups[0]["lr"] *= 1.0 if new_tokens else FASTER
         index = torch.multinomial(chances, batch, replacement=True)
         tokens = sentences(index, torch.randint(len(SENTENCES), (batch,), device=device))
         with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=mixed):
@@ -162,7 +162,7 @@ def train(
         loss = distil_loss(said, targets[index], index)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        torch.nn.utils.clip_grad_norm_([rows, *others], 1.0)
         optimizer.step()
         step += 1
         if spent - shown > 0.1:

@@ -18,7 +18,7 @@ from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 MISSING_ABOVE = 0.08
 """Share of the general words with a higher score than a class at its best patch, above which the class is missing.
 
-On the bundled photographs with nano, 4 % of the classes that cover 5 % or more are called missing, and 53 % of the
+On the bundled photographs with nano, 4 % of the classes that cover 5 % or more are called missing, and 52 % of the
 absent things (docs/decisions/025-everything-else.md). Painting a class wrongly is better than omitting one wrongly."""
 
 

@@ -16,7 +16,7 @@ from cliptrase_core.io.files import MARK
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _INDEXED, _RGBA = 0, 2, 3, 6  # types of colour
 _NO_FILTER, _UP = 0, 2
-_LEVEL = 1
+LEVEL = 1
 """Of ISA-L's levels 0 to 3. Photographs under colours are smaller than by zlib's Huffman codes, label maps up to
 twice as large as by its runs: a few kilobytes."""
 _ROWS_AT_ONCE = 64
@@ -36,7 +36,7 @@ def encode_png(pixels: npt.NDArray[Any], palette: bytes = b"") -> bytes:
     Source: PNG specification, third edition (W3C), sections 9.2 (filters) and 11.2 (chunks).
     """
     colours = _colours(pixels, palette)
-    packer = isal_zlib.compressobj(_LEVEL)
+    packer = isal_zlib.compressobj(LEVEL)
     packed = [packer.compress(rows) for rows in _filtered(pixels)]
     height, width = pixels.shape[:2]
     chunks = {

@@ -148,7 +148,7 @@ class Squeezed:
         most = int(values.max())
         kind = next(kind for kind in (np.uint8, np.uint16, np.uint32) if most <= np.iinfo(kind).max)
         content = np.ascontiguousarray(values, kind).data
-        return cls(isal_zlib.compress(content, 1), kind, values.shape)
+        return cls(isal_zlib.compress(content, core.io.png.LEVEL), kind, values.shape)
 
     def values(self) -> npt.NDArray[np.int32]:
         """Return the original map."""
