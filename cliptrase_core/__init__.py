@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cliptrase_core.inspection.capture import AttentionMaps as AttentionMaps
     from cliptrase_core.inspection.capture import Capture as Capture
     from cliptrase_core.inspection.scores import PatchScores as PatchScores
-    from cliptrase_core.io.export import export as export
-    from cliptrase_core.io.export import load_result as load_result
+    from cliptrase_core.io.export.dataset import export as export
+    from cliptrase_core.io.export.loading import load_result as load_result
     from cliptrase_core.io.image import read_image as read_image
     from cliptrase_core.methods.registry import METHODS as METHODS
     from cliptrase_core.options import LayoutOptions as LayoutOptions
@@ -59,9 +59,10 @@ _HOMES = {
     **dict.fromkeys(("ImageEncoding", "Refined", "Segmentation"), "results"),
     **dict.fromkeys(("AttentionMaps", "Capture"), "inspection.capture"),
     **dict.fromkeys(("Vocabulary", "dataset_vocabulary", "parse_vocabulary"), "text.vocabulary"),
-    **dict.fromkeys(("export", "load_result"), "io.export"),
     "REFINERS": "refine",
     "METHODS": "methods.registry",
+    "export": "io.export.dataset",
+    "load_result": "io.export.loading",
     "PatchScores": "inspection.scores",
     "Segmenter": "segmenter",
     "read_image": "io.image",

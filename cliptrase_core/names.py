@@ -22,10 +22,6 @@ PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
 MODES = (PROMPTS, REGIONS, EVERYTHING)
 """Modes of SAM: prompts for every component of a class, prompts for every region of the clustering, or all masks."""
 
-FORMATS = ("png", "index", "overlay", "json", "npz", "coco", "yolo", "labelme", "masks", "cutouts")
-"""Output formats: indexed labels, grey labels, overlay, description, arrays; COCO, YOLO and labelme for annotation
-tools; a mask and a cut-out for each class."""
-DEFAULT_FORMATS = ("png", "overlay", "json")
 OVERLAY_SIDE = 1280
 """Longest side in pixels of the command line's overlays: the size on the page, in a tenth of the time of full size."""
 MIN_AREA = 64

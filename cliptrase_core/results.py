@@ -22,7 +22,7 @@ from cliptrase_core.maps import given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA
 
 if TYPE_CHECKING:
-    from cliptrase_core.io.export import SavedFiles
+    from cliptrase_core.io.export.saving import SavedFiles
 
 Kind = TypeVar("Kind", bound="Segmentation")
 
@@ -285,7 +285,7 @@ class Segmentation:
             folder: output folder; created if missing.
             image: as for `canvas`; yolo, labelme and cutouts need it.
             stem: stem of the file names; None uses that of the picture.
-            formats: names from `io.export.FORMATS`; None writes png, overlay and json.
+            formats: names from `io.export.formats.FORMATS`; None writes png, overlay and json.
             min_area: minimum area in pixels; smaller components are left out of annotations.
             per_class: one annotation for each class instead of one for each connected component.
 
@@ -309,7 +309,8 @@ class Segmentation:
             per_class: one annotation for each class instead of one for each connected component.
             polygons: outlines instead of run lengths; a cut of zero width connects a hole to the outline.
         """
-        from cliptrase_core.io.export import ComponentRule, coco, record
+        from cliptrase_core.io.export import coco, record
+        from cliptrase_core.io.export.components import ComponentRule
 
         rule = ComponentRule(min_area, per_class)
         file, labels = file_name or self.name or "picture", record.foreground(self.class_names)
@@ -325,7 +326,8 @@ class Segmentation:
         Args:
             min_area: minimum area in pixels; smaller components are left out.
         """
-        from cliptrase_core.io.export import ComponentRule, record
+        from cliptrase_core.io.export import record
+        from cliptrase_core.io.export.components import ComponentRule
 
         found: dict[str, list[npt.NDArray[np.int32]]] = {}
         for component in record.objects(self, ComponentRule(min_area)):

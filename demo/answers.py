@@ -42,7 +42,7 @@ def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
                 "colour": row.colour,
                 "area": round(row.area, 6),
                 "confidence": round(row.confidence, 4),
-                **({"rle": core.io.export.run_lengths(columns == row.index)} if masks else {}),
+                **({"rle": core.io.export.record.run_lengths(columns == row.index)} if masks else {}),
             }
             for row in view.legend
         ],

@@ -209,7 +209,10 @@ def test_gradio_stays_above_the_service(path):
     assert "gradio" not in packages(path)
 
 
-LIGHT = ("cliptrase_core.options", "cliptrase_core.cancel", "cliptrase_core.io.allocator")
+LIGHT = (
+    *("cliptrase_core.options", "cliptrase_core.cancel"),
+    *("cliptrase_core.io.allocator", "cliptrase_core.io.export.formats"),
+)
 """Modules of the core that the page may import directly, since they do not import torch."""
 BEHIND_THE_DOOR = {"cliptrase_core", "torch", "open_clip", "segment_anything", "importlib"}
 THE_DOOR, BROUGHT_BY_IT = "core", "zerogpu_model"

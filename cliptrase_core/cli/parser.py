@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cliptrase_core.cli import evaluate_arguments
 from cliptrase_core.cli.arguments import add_model_arguments, add_options, words_of_argument
 from cliptrase_core.errors import CliptraseError, one_line
+from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS
-from cliptrase_core.names import DEFAULT_FORMATS, FORMATS, MIN_AREA, MODES, NANO, NONE, OVERLAY_SIDE, REFINERS
+from cliptrase_core.names import MIN_AREA, MODES, NANO, NONE, OVERLAY_SIDE, REFINERS
 from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.version import VERSION
 
@@ -201,7 +202,7 @@ def _add_outputs(segment: argparse.ArgumentParser) -> None:
         type=int,
         default=MIN_AREA,
         metavar="PIXELS",
-        help="smaller components are left out of coco, yolo and labelme (default: %(default)s)",
+        help=f"smaller components are left out of {', '.join(users_of('min_area'))} (default: %(default)s)",
     )
     out.add_argument("--per-class", action="store_true", help="one annotation a class, not one a connected component")
     out.add_argument("--polygons", action="store_true", help="coco: outlines as polygons, not as run lengths")

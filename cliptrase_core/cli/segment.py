@@ -18,10 +18,12 @@ from tqdm import tqdm
 
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, read_jobs, threads_shared
 from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line, some
-from cliptrase_core.io import export
 from cliptrase_core.io.allocator import blocks_kept
-from cliptrase_core.io.export.record import to_json
-from cliptrase_core.io.export.saving import planned, unusable
+from cliptrase_core.io.export.components import ComponentRule
+from cliptrase_core.io.export.dataset import expect_untouched, gather
+from cliptrase_core.io.export.formats import read_formats, users_of
+from cliptrase_core.io.export.record import folder_digest, is_of_another, plain, read_record, to_json
+from cliptrase_core.io.export.saving import is_whole, planned, result_files, save, unusable
 from cliptrase_core.io.files import expect_ours, visible, write_all
 from cliptrase_core.io.geometry import Frame
 from cliptrase_core.io.image import ReducedImage, opened_file, read_image
@@ -29,7 +31,7 @@ from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
 from cliptrase_core.io.memory import expect_memory
 from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.models.encoder import resize_and_crop
-from cliptrase_core.names import MIN_AREA
+from cliptrase_core.names import MIN_AREA, OVERLAY_SIDE
 from cliptrase_core.options import SegmentOptions, options_of
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.refine import NONE, Refiner, load_refiner
@@ -45,13 +47,12 @@ _REQUESTED = (
     *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
     *("min_area", "per_class", "overlay_side"),
 )
-_ANNOTATIONS = ("coco", "yolo", "labelme")
-# Formats that use an option, and its default.
-_USED_BY: dict[str, tuple[tuple[str, ...], Any]] = {
-    "min_area": (_ANNOTATIONS, MIN_AREA),
-    "per_class": (_ANNOTATIONS, False),
-    "polygons": (("coco",), False),
-    "overlay_side": (("overlay",), export.OVERLAY_SIDE),
+# Options that only some formats use, and their defaults.
+_OF_FORMATS: dict[str, Any] = {
+    "min_area": MIN_AREA,
+    "per_class": False,
+    "polygons": False,
+    "overlay_side": OVERLAY_SIDE,
 }
 _FILES = ("model", "pretrained", "sam_checkpoint")
 MOST_ABSENT = 6
@@ -79,9 +80,9 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     Raises:
         InputError: there are no pictures, the folder is not writable, or an existing file would be lost.
     """
-    options.formats = export.read_formats([*options.formats.split(","), *(["npz"] if options.intermediates else [])])
+    options.formats = read_formats([*options.formats.split(","), *(["npz"] if options.intermediates else [])])
     options.jobs = read_jobs(options.jobs)
-    options.rule = export.ComponentRule(options.min_area, options.per_class)
+    options.rule = ComponentRule(options.min_area, options.per_class)
     if options.overlay_side < 0:
         got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
         raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
@@ -89,19 +90,19 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
     pictures, notes = find_pictures(options.images, recursive=options.recursive)
     for note in notes:
         _note(note)
-    export.expect_untouched(options.output, options.formats)
+    expect_untouched(options.output, options.formats)
     requested = _requested(vocabulary, options)
     tasks, renamed = [], dict[str, bytes]()
     for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
-        saved = export.result_files(options.output, task.stem)
+        saved = result_files(options.output, task.stem)
         expect_ours(planned(saved, options.formats, vocabulary.class_names))
-        record = export.read_record(saved.json)
+        record = read_record(saved.json)
         if task.path.is_file():  # a missing picture overwrites nothing; its own error comes later
             _expect_same_picture(record, task.path, saved.json)
-        made = export.is_whole(options.output, record, options.formats)
+        made = is_whole(options.output, record, options.formats)
         if not (options.skip_existing and made and _is_of(record, task.path, requested, options.formats)):
             tasks.append(task)
-        elif not f"/{record.get('file')}".endswith(f"/{export.plain(task.file)}"):  # a longer name remains right
+        elif not f"/{record.get('file')}".endswith(f"/{plain(task.file)}"):  # a longer name remains right
             renamed[saved.json.name] = to_json({**record, "file": task.file})
     _write_renamed(options.output, renamed)
     if options.skip_existing:
@@ -126,16 +127,15 @@ def _about(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unused(formats: Sequence[str]) -> list[str]:
-    return [name for name, (users, _) in _USED_BY.items() if not {*users} & {*formats}]
+    return [name for name in _OF_FORMATS if not {*users_of(name)} & {*formats}]
 
 
 def _expect_used(options: argparse.Namespace) -> None:
     """Raise InputError if an option is given that no requested format uses."""
     for name in _unused(options.formats):
-        users, default = _USED_BY[name]
-        if getattr(options, name) != default:
+        if getattr(options, name) != _OF_FORMATS[name]:
             flag = f"--{name.replace('_', '-')}"
-            expected, got = f"a format that uses it ({', '.join(users)})", ", ".join(options.formats)
+            expected, got = f"a format that uses it ({', '.join(users_of(name))})", ", ".join(options.formats)
             remedy = f"Add one to --formats, or leave out {flag}."
             raise InputError(explain(flag, expected=expected, got=got, remedy=remedy))
 
@@ -143,10 +143,10 @@ def _expect_used(options: argparse.Namespace) -> None:
 def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], formats: Sequence[str]) -> bool:
     """Return whether an earlier result has the current content of the picture, and the options of these formats."""
     unused, earlier = dict.fromkeys(_unused(formats)), record.get("asked")
-    same = isinstance(earlier, dict) and {**earlier, **unused} == {**export.plain(requested), **unused}
+    same = isinstance(earlier, dict) and {**earlier, **unused} == {**plain(requested), **unused}
     if not same or not path.is_file():
         return False
-    about = export.plain(_about(path, {}))
+    about = plain(_about(path, {}))
     return all(record.get(name) == about[name] for name in ("picture", "picture_sha256"))
 
 
@@ -191,7 +191,7 @@ def segment_pictures(
 
 def gather_results(options: argparse.Namespace) -> None:
     """Write the files about all results in the folder, for the formats with such files."""
-    without = export.gather(options.output, options.formats, options.rule, polygons=options.polygons)
+    without = gather(options.output, options.formats, options.rule, polygons=options.polygons)
     if without:
         _note(f"{without} earlier results are not in yolo: segment their pictures with --formats yolo")
 
@@ -256,7 +256,7 @@ class _Run:
                 resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
                 small = ReducedImage(np.asarray(resized), (height, width))
                 about = _about(task.path, _requested(self.vocabulary, self.options))
-                about |= {"file": task.file, "folder_digest": export.folder_digest(task.path)}
+                about |= {"file": task.file, "folder_digest": folder_digest(task.path)}
         except CliptraseError as error:
             return _Picture(task, error=one_line(error))
         return _Picture(task, image, frame, small, about, kind=frame.model, pixels=height * width)
@@ -300,7 +300,7 @@ class _Run:
         shown = image if result.size == image.shape[:2] else resize_and_crop(image, encoding.frame)
         if self.refiner is not None:
             result = self.refiner(result, shown)
-        files = export.save(
+        files = save(
             result,
             shown,
             options.output,
@@ -321,8 +321,8 @@ class _Run:
 
 def _expect_same_picture(record: dict[str, Any], path: Path, json: Path) -> None:
     """Raise InputError if an existing result belongs to another picture, because it would be lost."""
-    if export.is_of_another(record, path):
-        where = " of another folder" if record.get("picture") == export.plain(path.name) else ""
+    if is_of_another(record, path):
+        where = " of another folder" if record.get("picture") == plain(path.name) else ""
         raise InputError(
             explain(
                 f"output {json.name!r}",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cliptrase_core.io.allocator import return_free
+from cliptrase_core.io.export.formats import read_formats
 from demo import core
 from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
@@ -49,7 +50,7 @@ class BatchRequest:
         segment_request: words, model and settings.
         refiner: refiner of the boundaries, or `COARSE`.
         mode: mode of a SAM refiner.
-        choice: one of `FORMATS`; COCO annotations for all pictures are added.
+        choice: one of `CHOICES`; COCO annotations for all pictures are added.
     """
 
     segment_request: SegmentRequest
@@ -60,8 +61,7 @@ class BatchRequest:
     @property
     def formats(self) -> tuple[str, ...]:
         """Export formats of the core."""
-        formats: tuple[str, ...] = core.io.export.read_formats([*formats_of(self.choice), "coco"])
-        return formats
+        return read_formats([*formats_of(self.choice), "coco"])
 
     def refinement(self, run: Run) -> Refinement | None:
         """Return the refinement of one picture, or None if its boundaries stay coarse."""
@@ -168,7 +168,7 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
     item, request = batch.items[index], batch.request
     if request is None:
         raise UserError("There is nothing to do yet. Press Segment all.")
-    segment_request, export = request.segment_request, core.io.export
+    segment_request = request.segment_request
     try:
         run = Run(
             service.open(item.path, segment_request.preset, segment_request.model, segment_request.short_side),
@@ -177,14 +177,14 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
         shown = Shown(run, request.refinement(run))
         view, pixels = service.shown(shown, item.path, lambda share, text: step(0.8 * share, text), full=True)
         with for_people():
-            export.save(
+            core.io.export.saving.save(
                 view.result,
                 pixels,
                 batch.folder,
                 Path(item.file).stem,
                 formats=request.formats,
                 about={"picture": item.file},
-                overlay_side=export.OVERLAY_SIDE,
+                overlay_side=core.names.OVERLAY_SIDE,
                 source=item.path,
                 step=lambda share, text: step(0.8 + 0.2 * share, text),
             )
@@ -213,7 +213,7 @@ def packed(service: Service, batch: Batch, target: Path) -> None:
     if request is None or not batch.count(DONE) or not folder.is_dir():
         raise UserError("Nothing is done yet, or it was removed meanwhile. Press Segment all.")
     with for_people():
-        core.io.export.gather(folder, request.formats, core.io.export.ComponentRule())
+        core.io.export.dataset.gather(folder, request.formats, core.io.export.components.ComponentRule())
     model = service.holder.segmenter(request.segment_request.model).info
     pictures = _pictures(batch)
     left_out = [item.file for item in batch.items if item.state == DONE and packed_name(item.file) not in pictures]

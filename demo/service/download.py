@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
 from cliptrase_core.io.allocator import return_free
+from cliptrase_core.io.export.formats import ARCHIVE_FORMATS, FORMATS, read_formats
 from cliptrase_core.options import arguments_of
 from demo import core
 from demo.errors import UserError, for_people
@@ -38,37 +39,17 @@ BACK = (
     "that its file says of camera, time and place: take it out before you hand the archive on, if that is private."
 )
 USUAL, ALL = "usual", "all"
-FORMATS = {
+CHOICES = {
     USUAL: "Labels, overlay, JSON, npz",
-    "coco": "COCO annotations",
-    "yolo": "YOLO segments",
-    "labelme": "labelme",
-    "masks": "A mask for each class",
-    "cutouts": "A cut-out for each class",
-    "png": "Labels as an indexed PNG",
-    "index": "Labels as a grey PNG",
-    "overlay": "Overlay alone",
+    **{name: each.title for name, each in FORMATS.items() if each.title},
     ALL: "All formats",
 }
-"""Possible contents of an archive: name -> title. A test compares them with the core's formats."""
-_CONTENTS = {
-    "png": "labels.png   indexed picture: the value of a pixel is the index of its class, the palette is inside",
-    "index": "index.png    the same numbers in grey",
-    "overlay": "overlay.png  the picture under its classes' colours",
-    "json": "json         classes with colours, areas and COCO run lengths, settings, timings, versions",
-    "npz": "npz          labels, regions, confidence and patch clusters as NumPy arrays",
-    "coco": "coco/        COCO's instance annotations, one for each connected part of a class",
-    "yolo": "yolo/        data.yaml, the picture, and the outlines of its classes",
-    "labelme": "labelme/     the picture and its outlines, for labelme",
-    "masks": "masks/       one mask for each class",
-    "cutouts": "cutouts/     the picture cut out, one for each class",
-}
+"""Possible contents of an archive: name -> title."""
 
 
 def formats_of(choice: str) -> tuple[str, ...]:
-    """Return the core's formats for one name of `FORMATS`."""
-    export = core.io.export
-    return export.read_formats({USUAL: export.ARCHIVE_FORMATS, ALL: export.FORMATS}.get(choice, choice))
+    """Return the core's formats for one name of `CHOICES`."""
+    return read_formats({USUAL: ARCHIVE_FORMATS, ALL: tuple(FORMATS)}.get(choice, choice))
 
 
 def bundle(
@@ -81,7 +62,7 @@ def bundle(
         shown: a run with its own result, or its refined or fixed result.
         path: file of the picture.
         step: progress callback (share in [0, 1], description); an exception from it ends the work.
-        choice: one of `FORMATS`.
+        choice: one of `CHOICES`.
 
     Returns:
         File name of a .zip, and its content: files of the formats, a JSON (classes, COCO run lengths, settings,
@@ -98,10 +79,10 @@ def bundle(
 
     step(0.0, "dividing it at full size")
     view, pixels = service.shown(what, path, lambda share, text: step(0.5 * share, text), full=True)
-    stem = core.io.export.safe_stem(Path(path).stem) + what.suffix
+    stem = core.io.files.safe_stem(Path(path).stem) + what.suffix
     formats = formats_of(choice)
     with for_people(), TemporaryDirectory() as folder:
-        core.io.export.save(
+        core.io.export.saving.save(
             view.result,
             pixels,
             folder,
@@ -111,7 +92,7 @@ def bundle(
             source=path,
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )
-        core.io.export.gather(folder, formats, core.io.export.ComponentRule())
+        core.io.export.dataset.gather(folder, formats, core.io.export.components.ComponentRule())
         buffer, readme = io.BytesIO(), how_to(Path(path).name, what, segmenter.info, formats)
         goes_along = Path(path).stat().st_size <= MOST_PICTURE
         beside = {packed_name(path): Path(path)} if goes_along else {}
@@ -152,7 +133,7 @@ def how_to(file: str, what: Shown, model: LoadedModel, formats: Sequence[str]) -
 
 def contents_of(formats: Sequence[str]) -> str:
     """Return one line about the files of each format; plain text."""
-    return "\n".join(_CONTENTS[name] for name in formats)
+    return "\n".join(FORMATS[name].contents for name in formats)
 
 
 def command_line(
@@ -225,7 +206,7 @@ def figure_file(
     if kind not in KINDS:
         raise UserError(f"figure: expected one of {', '.join(KINDS)}. Pick one.")
     what, result = KINDS[kind][1], shown if isinstance(shown, Shown) else Shown(shown)
-    stem = core.io.export.safe_stem(Path(path or "picture").stem) + (result.suffix if what in (STEPS, NUMBERS) else "")
+    stem = core.io.files.safe_stem(Path(path or "picture").stem) + (result.suffix if what in (STEPS, NUMBERS) else "")
     with for_people():
         if what == NUMBERS:
             return f"{stem}.{NUMBERS}.csv", _numbers(

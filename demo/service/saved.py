@@ -83,7 +83,7 @@ class Saved:
 def packed_name(picture: str) -> str:
     """Return the name of a picture in an archive."""
     path = Path(picture)
-    return core.io.export.safe_stem(path.stem) + path.suffix
+    return core.io.files.safe_stem(path.stem) + path.suffix
 
 
 def read_archive(path: str | None) -> Saved:

@@ -30,7 +30,7 @@ from demo.service.batch import (
     segmented,
     with_thumbnail,
 )
-from demo.service.download import FORMATS
+from demo.service.download import CHOICES
 from demo.service.refine import MEGABYTES, expect_available
 from demo.settings import MAX_FILES, REFINE_MODES, REFINERS, TIME_LIMIT_S
 from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, outputs, wire_end
@@ -150,7 +150,7 @@ class BatchHandlers:
         name = one_of("refiner", refiner, (COARSE, *MEGABYTES))
         if name != COARSE:
             expect_available(name)
-        way, kind = one_of("mode", mode, REFINE_MODES), one_of("format", choice, tuple(FORMATS))
+        way, kind = one_of("mode", mode, REFINE_MODES), one_of("format", choice, tuple(CHOICES))
         batch = prepared(batch, BatchRequest(read_request(*fields), name, way, kind))
         for index, item in enumerate(batch.items):
             if item.state != WAITING:
@@ -245,7 +245,7 @@ def draw() -> BatchTab:
         refiner = gr.Dropdown(
             refiners, value=COARSE, label="Boundaries", filterable=False, min_width=240, elem_id="batch-refiner"
         )
-        kinds = [(title, name) for name, title in FORMATS.items()]
+        kinds = [(title, name) for name, title in CHOICES.items()]
         formats = gr.Dropdown(kinds, value=MASKS, label="Files, besides COCO for all", filterable=False, min_width=240)
     with gr.Row():
         go = gr.Button(GO, variant="primary", elem_id="batch-go", scale=3, min_width=140)

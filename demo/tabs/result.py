@@ -26,7 +26,7 @@ from demo.handling import (
 )
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word
 from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
-from demo.service.download import FORMATS, KINDS, USUAL, figure_file
+from demo.service.download import CHOICES, KINDS, USUAL, figure_file
 from demo.service.shown import shown_of
 from demo.static import static
 from demo.tabs.common import PRIVATE, QUIET, Shared, fetch_file, hidden_text, outputs
@@ -264,7 +264,7 @@ class SegmentHandlers:
         """Handle Download: yield the progress, then the shown result as one archive."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        name, what = one_of("format", choice, tuple(FORMATS)), shown_of(run, shown)
+        name, what = one_of("format", choice, tuple(CHOICES)), shown_of(run, shown)
         yield from downloaded(lambda progress: bundle(self._service, what, path, progress, choice=name), DOWNLOAD)
 
     @plainly
@@ -390,7 +390,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
             costs = gr.HTML("", elem_id="costs", padding=False)
             with gr.Row(elem_classes="take"):
                 formats = gr.Dropdown(
-                    [(title, name) for name, title in FORMATS.items()], value=USUAL, label="Formats", show_label=False,
+                    [(title, name) for name, title in CHOICES.items()], value=USUAL, label="Formats", show_label=False,
                     container=False, filterable=False, min_width=170, elem_id="formats",
                 )  # fmt: skip
                 download = gr.Button(DOWNLOAD, interactive=False, elem_id="download", size="sm", scale=0, min_width=90)

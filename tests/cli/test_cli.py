@@ -14,7 +14,7 @@ from PIL import Image
 
 from cliptrase_core import cli
 from cliptrase_core.cli import doctor
-from cliptrase_core.io import export
+from cliptrase_core.io.export.loading import load_result
 from cliptrase_core.io.files import asset
 from cliptrase_core.models import embedded as nano_model
 from cliptrase_core.refine import sam_checkpoints
@@ -44,7 +44,7 @@ def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):
     with Image.open(tmp_path / "out" / "photo.labels.png") as labels:
         assert labels.mode == "P"
         assert labels.size == (64, 48)
-    result = export.load_result(tmp_path / "out" / "photo.json")
+    result = load_result(tmp_path / "out" / "photo.json")
     assert result.class_names == ("cat", "dog", "background")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "photo.labels.png")), result.labels)
     record = json.loads((tmp_path / "out" / "photo.json").read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ def test_long_names_that_differ_at_their_end_are_kept_apart(tmp_path, picture):
 
 def test_paper_preset_labels_the_crop(photo, tmp_path):
     run("segment", photo, "--vocabulary", "cat; dog", "--preset", "paper-224", "--output", tmp_path / "out")
-    assert export.load_result(tmp_path / "out" / "photo.json").size == (224, 224)
+    assert load_result(tmp_path / "out" / "photo.json").size == (224, 224)
 
 
 def test_intermediates_are_added_on_request(photo, tmp_path):
@@ -246,7 +246,7 @@ def test_refine_writes_the_refined_labels_and_what_became_of_each_component(phot
     assert records["edges"]["refinement"]["refiner"] == "edges"
     assert records["sam-nano"]["settings"]["refiner"] == "sam-nano"
     assert "class_name" in records["sam-nano"]["refinement"]["components"][0]
-    assert export.load_result(tmp_path / "sam-nano" / "photo.json").size == (48, 64)
+    assert load_result(tmp_path / "sam-nano" / "photo.json").size == (48, 64)
 
 
 def test_a_word_that_looks_misspelt_is_asked_about(photo, tmp_path, capsys):

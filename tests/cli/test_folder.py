@@ -15,11 +15,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from cliptrase_core import cli
-from cliptrase_core.cli import pipeline
+from cliptrase_core.cli import pipeline, segment
 from cliptrase_core.cli.pipeline import Pipeline, read_jobs
 from cliptrase_core.errors import InputError
-from cliptrase_core.io import export
-from cliptrase_core.io.export import FORMATS
+from cliptrase_core.io.export.formats import FORMATS
+from cliptrase_core.io.export.loading import load_result
+from cliptrase_core.io.export.saving import save as save_files
 from cliptrase_core.io.files import is_ours
 from cliptrase_core.io.inputs import data_set_names
 from cliptrase_core.segmenter import Segmenter
@@ -165,7 +166,7 @@ def test_results_of_other_formats_and_words_join_and_what_yolo_lacks_is_said(tmp
     assert {entry["image_id"] for entry in found["annotations"]} == {1, 2}
     api = COCO(out / "coco/annotations.json")
     for image, name in ((1, "a"), (2, "b")):
-        result = export.load_result(out / f"{name}.json")
+        result = load_result(out / f"{name}.json")
         for entry in api.imgToAnns[image]:
             label = result.class_names.index(api.cats[entry["category_id"]]["name"])
             assert not api.annToMask(entry)[result.labels != label].any()
@@ -245,7 +246,7 @@ def test_a_picture_that_lies_in_the_place_of_a_copy_is_kept(tmp_path, capsys):
 def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_path, monkeypatch, nano, capsys):
     for place in range(6):
         write(tmp_path / f"in/{place}.png", place)
-    save, count, heard = export.save, iter(range(99)), threading.Event()
+    count, heard = iter(range(99)), threading.Event()
 
     def interrupt(*_):
         heard.set()
@@ -256,9 +257,9 @@ def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_p
             os.kill(os.getpid(), 2)  # SIGINT, as Ctrl-C sends it, during the work
             assert heard.wait(60)
             time.sleep(0.2)
-        return save(*arguments, **settings)
+        return save_files(*arguments, **settings)
 
-    monkeypatch.setattr(export, "save", third)
+    monkeypatch.setattr(segment, "save", third)
     line = (tmp_path / "in", *WORDS, *DATA_SETS, "--output", tmp_path / "out", "--jobs", "1")
     before = signal.signal(signal.SIGINT, interrupt)  # the workers of pytest-xdist ignore SIGINT
     try:
@@ -271,7 +272,7 @@ def test_a_run_that_is_stopped_leaves_whole_files_and_one_that_covers_them(tmp_p
     assert [entry["file_name"][0] for entry in coco(tmp_path / "out")["images"]] == [path.stem for path in results]
     assert not list((tmp_path / "out").rglob("*.tmp"))
     for path in results:
-        export.load_result(path)
+        load_result(path)
     monkeypatch.undo()
     monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
     assert run(*line, "--skip-existing") == 0
@@ -285,7 +286,7 @@ def test_jobs_and_batches_change_nothing_in_the_results(tmp_path, jobs, nano):
     assert run(tmp_path / "in", *WORDS, "--output", tmp_path / "out", "--jobs", jobs) == 0
     for place in range(5):
         alone = nano.segment(nano.encode(str(tmp_path / f"in/{place}.png")), WORDS[1])
-        assert np.array_equal(export.load_result(tmp_path / f"out/{place}.json").labels, alone.labels)
+        assert np.array_equal(load_result(tmp_path / f"out/{place}.json").labels, alone.labels)
 
 
 def test_the_overlay_is_small_and_everything_else_in_full(tmp_path):

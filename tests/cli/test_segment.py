@@ -16,7 +16,10 @@ from PIL import Image
 from cliptrase_core import cli
 from cliptrase_core.cli import parser
 from cliptrase_core.errors import InputError
-from cliptrase_core.io import export, memory
+from cliptrase_core.io import memory
+from cliptrase_core.io.export.formats import ARCHIVE_FORMATS
+from cliptrase_core.io.export.loading import load_result
+from cliptrase_core.io.export.saving import save
 from cliptrase_core.io.files import asset, is_ours, safe_stem
 from cliptrase_core.io.image import ReducedImage
 from cliptrase_core.io.inputs import find_pictures, result_stems
@@ -24,7 +27,7 @@ from cliptrase_core.segmenter import Segmenter
 from tests.conftest import DATA
 
 WORDS = ("--vocabulary", "cat; dog")
-ALL = ("--formats", ",".join(export.ARCHIVE_FORMATS))
+ALL = ("--formats", ",".join(ARCHIVE_FORMATS))
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +97,7 @@ def test_saving_from_python_replaces_no_foreign_file_either(tmp_path, nano, pict
     labelme(tmp_path / "dog.json")
     result = nano.segment(nano.encode(picture), "cat; dog")
     with pytest.raises(InputError, match=r"dog\.json"):
-        export.save(result, picture, tmp_path, "dog")
+        save(result, picture, tmp_path, "dog")
     assert os.listdir(tmp_path) == ["dog.json"]
 
 
@@ -107,7 +110,7 @@ def test_own_results_are_replaced_and_known_by_a_mark_in_each_file(tmp_path):
     }  # fmt: skip
     (out / "dog.json").unlink()  # as after an interruption between two files
     assert run(path, "--vocabulary", "tree; sky", "--output", out) == 0
-    assert export.load_result(out / "dog.json").class_names == ("tree", "sky")
+    assert load_result(out / "dog.json").class_names == ("tree", "sky")
 
 
 def test_the_result_of_another_picture_is_not_lost(tmp_path, capsys, monkeypatch):

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from cliptrase_core.io import export
+from cliptrase_core.io.export.formats import FORMATS
 from cliptrase_core.refine import Fix
 from demo.changing import ChangeHandlers, ChangeView
 from demo.service import Refinement, SegmentRequest, Shown, bundle, point_at
-from demo.service.download import FORMATS, formats_of
+from demo.service.download import CHOICES, formats_of
 from demo.service.shown import Aside
 from demo.settings import EXAMPLES
 
@@ -366,7 +366,7 @@ def test_one_fix_is_told_as_one(service, cows):
     assert "Then 1 fix was made by hand. It is in settings.fixes" in how_to
 
 
-@pytest.mark.parametrize("choice", FORMATS)
+@pytest.mark.parametrize("choice", CHOICES)
 def test_every_format_of_the_menu_is_in_the_archive(service, cows, choice):
     name, content = bundle(service, cows.run, COWS, choice=choice)
     archive = zipfile.ZipFile(io.BytesIO(content))
@@ -380,5 +380,5 @@ def test_every_format_of_the_menu_is_in_the_archive(service, cows, choice):
 
 
 def test_the_menu_names_the_core_s_formats():
-    assert set(FORMATS) - {"usual", "all"} == set(export.FORMATS) - {"json", "npz"}
-    assert set(formats_of("all")) == set(export.FORMATS)
+    assert set(CHOICES) - {"usual", "all"} == set(FORMATS) - {"json", "npz"}
+    assert set(formats_of("all")) == set(FORMATS)

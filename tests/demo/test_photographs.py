@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from cliptrase_core import Cancelled, Segmenter, segmenter
-from cliptrase_core.io import export, geometry, image
+from cliptrase_core.io import geometry, image
+from cliptrase_core.io.export import saving
 from cliptrase_core.models import encoder as encoder_module
 from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.regions.cache import CACHED_FOR_EACH
@@ -445,7 +446,7 @@ def test_an_archive_that_nobody_waits_for_is_not_written(segmenter, picture, tmp
 
     result = segmenter.segment(segmenter.encode(picture), "cat; dog")
     with pytest.raises(Cancelled):
-        export.save(result, picture, tmp_path / "out", "picture", step=step)
+        saving.save(result, picture, tmp_path / "out", "picture", step=step)
     assert not (tmp_path / "out").exists()
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from cliptrase_core.io.export.components import Component, edges
-from cliptrase_core.io.files import MARK, seal
+from cliptrase_core.io.files import MARK, expect_ours, seal, write_all
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.version import VERSION
 
 FILE = "coco/annotations.json"
 """Path of a run's annotations, relative to the folder of its results."""
+MOST_IN_MEMORY = 2**24
+"""Bytes of annotations of many pictures that are in memory; more are in a temporary file."""
 
 
 @dataclass(frozen=True)
@@ -117,22 +123,36 @@ def to_coco(picture: Annotated, *, polygons: bool = False) -> dict[str, Any]:
     }
 
 
-def coco_text(pictures: Iterable[Annotated], numbers: Numbers, *, polygons: bool = False) -> Iterator[bytes]:
-    """Yield COCO's file of many pictures in chunks, with one picture in memory at a time; sealed, see `files.seal`."""
+def expect_untouched(folder: Path) -> None:
+    """Raise InputError if the file was not written by this program, or was changed since."""
+    expect_ours([folder / FILE])
 
-    def parts() -> Iterator[bytes]:
-        images, count = [], 0
-        yield b'{"annotations": ['
+
+def write_file(folder: Path, pictures: Iterable[Annotated], *, polygons: bool = False) -> Iterator[Annotated]:
+    """Write the file of many pictures and yield each picture; the file is sealed, see `files.seal`.
+
+    Only one picture is in memory at a time: annotations of many pictures wait in a temporary file.
+
+    Args:
+        folder: folder of the results.
+        pictures: pictures of all results.
+        polygons: as in `to_coco`.
+    """
+    numbers, images, count = Numbers(), [], 0
+    with SpooledTemporaryFile(MOST_IN_MEMORY) as annotations:
         for image_id, picture in enumerate(pictures, 1):
             numbers.know(picture)
             images.append(image_entry(picture, image_id))
             for entry in entries(picture, image_id, count + 1, numbers, polygons=polygons):
-                yield (",\n" if count else "\n").encode() + _dumped(entry)
+                annotations.write((b",\n" if count else b"\n") + _dumped(entry))
                 count += 1
-        yield b'],\n"images": ' + _dumped(images) + b',\n"categories": ' + _dumped(categories(numbers))
-        yield b',\n"licenses": [],\n"info": ' + _dumped(info()) + b",\n"
-
-    return seal(parts(), before=b'"made_by": "', after=b'"}')
+            yield picture
+        annotations.seek(0)
+        chunks = iter(partial(annotations.read, MOST_IN_MEMORY), b"")
+        end = b'],\n"images": ' + _dumped(images) + b',\n"categories": ' + _dumped(categories(numbers))
+        end += b',\n"licenses": [],\n"info": ' + _dumped(info()) + b",\n"
+        parts = chain([b'{"annotations": ['], chunks, [end])
+        write_all(folder, {FILE: seal(parts, before=b'"made_by": "', after=b'"}')})
 
 
 def _dumped(value: Any) -> bytes:

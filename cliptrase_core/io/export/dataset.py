@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -11,22 +10,20 @@ from typing import Any
 import numpy as np
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.io.export import coco, yolo
-from cliptrase_core.io.export.coco import Annotated, Numbers
+from cliptrase_core.io.export.coco import Annotated
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
+from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, FolderFormat, read_formats
 from cliptrase_core.io.export.record import foreground, is_of_another, labels_of, plain, read_record
 from cliptrase_core.io.export.saving import (
     SavedFiles,
     identity,
-    read_formats,
     result_files,
     save_result,
     unusable,
 )
-from cliptrase_core.io.files import expect_ours, free_stem, write_all
+from cliptrase_core.io.files import free_stem
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.io.inputs import data_set_names
-from cliptrase_core.names import DEFAULT_FORMATS
 from cliptrase_core.results import Segmentation
 
 
@@ -141,16 +138,18 @@ def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> 
         place = Path(folder)
     except TypeError as error:
         raise unusable(folder, error) from error
-    if "coco" in formats:
-        expect_ours([place / coco.FILE])
-    if "yolo" in formats:
-        yolo.expect_untouched(place)
+    for each in _of_folders(formats):
+        each.expect_untouched(place)
+
+
+def _of_folders(formats: Iterable[str]) -> list[FolderFormat]:
+    return [each for name in formats if isinstance(each := FORMATS[name], FolderFormat)]
 
 
 def gather(
     folder: str | os.PathLike[str], formats: Iterable[str], rule: ComponentRule, *, polygons: bool = False
 ) -> int:
-    """Write the files about all results in a folder; other formats than coco and yolo are ignored.
+    """Write the files about all results in a folder; formats without such files are ignored.
 
     The same results give the same files, no matter which runs made them.
 
@@ -166,30 +165,18 @@ def gather(
     Raises:
         InputError: a file cannot be written, or belongs to another program.
     """
-    place, formats = Path(folder), set(formats) & {"coco", "yolo"}
-    if not formats or not place.is_dir():
+    place, chosen = Path(folder), _of_folders(formats)
+    if not chosen or not place.is_dir():
         return 0
-    expect_untouched(place, formats)
+    expect_untouched(place, [each.name for each in chosen])
     try:
-        without: list[str] = []
-        pictures = annotated(place, rule)  # read once for both formats: a run has many JSONs
-        if "yolo" in formats:
-            pictures = _noted(yolo.write_texts(place, pictures, Numbers()), without)
-        if "coco" in formats:
-            write_all(place, {coco.FILE: coco.coco_text(pictures, Numbers(), polygons=polygons)})
-        else:
-            deque(pictures, maxlen=0)
+        pictures = annotated(place, rule)  # read once for all formats: a run has many JSONs
+        for each in chosen:
+            pictures = each.gather(place, pictures, polygons)
+        without = sum(not picture.copy for picture in pictures)
     except OSError as error:
         raise unusable(folder, error) from error
-    return len(without)
-
-
-def _noted(pictures: Iterable[Annotated], without: list[str]) -> Iterator[Annotated]:
-    """Yield the pictures; add the results whose picture was never copied to `without`."""
-    for picture in pictures:
-        if not picture.copy:
-            without.append(picture.stem)
-        yield picture
+    return without if any(each.copy for each in chosen) else 0
 
 
 def annotated(folder: Path, rule: ComponentRule) -> Iterator[Annotated]:

@@ -16,71 +16,54 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import InputError, expect_one_of, explain
-from cliptrase_core.io.export import images, labelme, yolo
+from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export.components import Component, ComponentRule
-from cliptrase_core.io.export.images import overlay_png
-from cliptrase_core.io.export.npz import to_npz
-from cliptrase_core.io.export.record import describe, folder_digest, objects, plain, read_record, to_json
+from cliptrase_core.io.export.formats import (
+    DEFAULT_FORMATS,
+    FORMATS,
+    ClassFormat,
+    FileFormat,
+    FolderFormat,
+    Job,
+    read_formats,
+)
+from cliptrase_core.io.export.images import class_files, overlay_png
+from cliptrase_core.io.export.record import describe, folder_digest, plain, read_record, to_json
 from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.models.checkpoint import sha256
-from cliptrase_core.names import DEFAULT_FORMATS, FORMATS
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
-
-ARCHIVE_FORMATS = ("png", "overlay", "json", "npz")
-"""Formats that together contain everything about one result."""
-
-_KINDS = {"png": "labels", **{name: name for name in ("index", "overlay", "json", "npz", "labelme")}}
-_OF_PIECES = ("coco", "yolo")
 
 
 @dataclass(frozen=True)
 class SavedFiles:
     """Paths of the files of one result; only files of requested formats exist.
 
+    `saved.json` is its description, which is always written. The path of any other format's file is an attribute too:
+    `labels` (png), `index`, `overlay`, `npz`, `labelme`, and the folders `masks` and `cutouts`.
+
     Attributes:
-        labels: indexed PNG (png).
-        index: grey PNG (index).
-        overlay: picture under the colours of its classes (overlay).
-        json: description, which is always written.
-        npz: arrays (npz).
-        labelme: labelme's JSON (labelme).
-        masks: folder of masks (masks).
-        cutouts: folder of cut-outs (cutouts).
+        folder: folder of the results.
+        stem: stem of the file names.
     """
 
-    labels: Path
-    index: Path
-    overlay: Path
-    json: Path
-    npz: Path
-    labelme: Path
-    masks: Path
-    cutouts: Path
+    folder: Path
+    stem: str
 
-    def of(self, formats: Iterable[str]) -> dict[str, Path]:
-        """Return the files of these formats by kind, for formats with one file whose name is known beforehand."""
-        return {_KINDS[name]: getattr(self, _KINDS[name]) for name in formats if name in _KINDS}
+    @property
+    def json(self) -> Path:
+        """JSON of the result."""
+        return self.folder / f"{self.stem}.json"
 
-
-def read_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the formats in a fixed order. "json" is always among them, because results are found by it.
-
-    Args:
-        formats: names of `FORMATS`, as a list or separated by commas.
-
-    Raises:
-        InputError: an unknown name, or no name.
-    """
-    names = formats.split(",") if isinstance(formats, str) else list(formats)
-    names = [name.strip().lower() if isinstance(name, str) else name for name in names]
-    for name in names:
-        expect_one_of("format", name, FORMATS)
-    if not names:
-        raise InputError(explain("formats", expected="at least one", got="none", remedy=f"Known: {', '.join(FORMATS)}"))
-    return tuple(name for name in FORMATS if name in names or name == "json")
+    def __getattr__(self, kind: str) -> Path:
+        """Return the path of a file or folder by its kind; see the class."""
+        for each in FORMATS.values():
+            if isinstance(each, FileFormat) and each.kind == kind:
+                return self.folder / each.path(self.stem)
+            if isinstance(each, ClassFormat) and each.name == kind:
+                return self.folder / each.folder(self.stem)
+        raise AttributeError(f"{kind!r}: no kind of file of a result")
 
 
 def save(
@@ -123,87 +106,89 @@ def save(
         InputError: the picture does not fit, an array cannot be stored, the directory cannot be written, or a file
             of another program has the same name.
     """
-    formats, rule = read_formats(formats), rule or ComponentRule()
-    saved = result_files(directory, stem)
-    folder = saved.json.parent
-    paths: dict[str, Any] = {kind: path.relative_to(folder).as_posix() for kind, path in saved.of(formats).items()}
+    formats, saved = read_formats(formats), result_files(directory, stem)
+    job = Job(result, image, saved.stem, rule or ComponentRule(), arrays or {}, overlay_side, source)
+    paths, contents = _made(job, formats, step)
     about = {"picture": stem, **(about or {})}
-    contents: dict[str, bytes] = {}
-    with ThreadPoolExecutor(1) as beside:  # compression is nearly all of the work, and does not block Python
-        packing = beside.submit(to_npz, result, arrays or {}) if "npz" in formats else None
-        step(0.0, "colours")
-        if "overlay" in formats:
-            contents[paths["overlay"]] = images.overlay_png(image, result, overlay_side)
-        step(0.4, "labels")
-        contents |= _label_pictures(result, image, saved, formats)
-        for kind in ("masks", "cutouts"):
-            if kind in formats:
-                paths[kind] = [name for name in contents if name.startswith(f"{kind}/")]
-        components = objects(result, rule) if {"coco", "yolo", "labelme"} & set(formats) else []
-        step(0.5, "arrays")
-        npz = packing.result() if packing else None
-        step(0.8, "run lengths")
-    picture = images.picture_file(image, source) if {"yolo", "labelme"} & set(formats) else ("", b"")
-    if "labelme" in formats:
-        name = f"{Path(paths['labelme']).stem}{picture[0]}"
-        contents[paths["labelme"]] = labelme.to_labelme(
-            components, result.class_names, result.size, (name, picture[1]), rule
-        )
-    if npz is not None:
-        contents[paths["npz"]] = npz
-    expect_ours(folder / name for name in contents)
+    of_folder = [each for name in formats if isinstance(each := FORMATS[name], FolderFormat)]
+    if of_folder:
+        about["components"] = _described(job.components, job.rule)
+    npz = contents.get(str(paths.get("npz")))
+    digest = None if npz is None else hashlib.sha256(npz).hexdigest()
+    copies = [(each.name, each.copy, job.picture) for each in of_folder if each.copy is not None]
+    expect_ours(saved.folder / name for name in contents)
     step(1.0, "writing")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if "yolo" in formats:
-            paths["yolo"] = yolo.write_picture(folder, safe_stem(stem), picture)
-        if set(_OF_PIECES) & set(formats):
-            about["components"] = _described(components, rule)
-        digest = None if npz is None else hashlib.sha256(npz).hexdigest()
+        saved.folder.mkdir(parents=True, exist_ok=True)
+        for name, copy, picture in copies:
+            paths[name] = copy(saved.folder, saved.stem, picture)
         record, old = describe(result, paths, about, digest), read_record(saved.json)
         contents[saved.json.name] = to_json(record)
         expect_ours([saved.json])
-        write_all(folder, contents)
+        write_all(saved.folder, contents)
         _remove_others(saved, contents, formats if _agree(old, plain(record)) else FORMATS)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise unusable(directory, error) from error
     return saved
 
 
-def _label_pictures(
-    result: Segmentation, image: npt.NDArray[np.uint8], saved: SavedFiles, formats: Iterable[str]
-) -> dict[str, bytes]:
-    """Return names and contents of the label pictures, masks and cut-outs."""
-    folder, contents = saved.json.parent, {}
-    if "png" in formats:
-        contents[saved.labels.name] = images.labels_png(result)
-    if "index" in formats:
-        contents[saved.index.name] = images.index_png(result)
-    made = {saved.masks: images.mask_pngs(result) if "masks" in formats else ()}
-    made[saved.cutouts] = images.cutout_pngs(image, result) if "cutouts" in formats else ()
-    for place, files in made.items():
-        below = place.relative_to(folder).as_posix()
-        contents |= {f"{below}/{name}": content for name, content in steps(files)}
-    return contents
+def _made(
+    job: Job, formats: Sequence[str], step: Callable[[float, str], None]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Make the files of all formats with files of one result.
+
+    Returns:
+        Path or paths of the files by kind, the JSON included; and content of the files by path, the JSON not included.
+    """
+    paths: dict[str, Any] = {"json": f"{job.stem}.json"}
+    contents: dict[str, bytes] = {}
+    chosen = [FORMATS[name] for name in formats]
+    files = [each for each in chosen if isinstance(each, FileFormat)]
+    with ThreadPoolExecutor(1) as second:  # compression is nearly all of the work, and does not block Python
+        beside = {each.name: second.submit(each.content, job) for each in files if each.beside}
+        # Those that the second thread makes come last.
+        for place, each in enumerate(sorted(chosen, key=lambda each: each.name in beside)):
+            step(place / len(chosen), each.name)
+            if isinstance(each, FileFormat):
+                paths[each.kind] = each.path(job.stem)
+                contents[paths[each.kind]] = beside[each.name].result() if each.beside else each.content(job)
+            elif isinstance(each, ClassFormat):
+                of_classes = {
+                    f"{each.folder(job.stem)}/{name}": png for name, png in steps(each.contents_by_class(job))
+                }
+                paths[each.name] = [*of_classes]
+                contents |= of_classes
+    return paths, contents
 
 
 def planned(saved: SavedFiles, formats: Iterable[str], names: Sequence[str]) -> list[Path]:
     """Return every file that may be written for one result of these formats and class names, except yolo's."""
-    files = list(saved.of(formats).values())
-    for kind in {"masks", "cutouts"} & set(formats):
-        files += [getattr(saved, kind) / name for name in images.class_files(names)]
+    files = [saved.json]
+    for each in (FORMATS[name] for name in formats):
+        if isinstance(each, FileFormat):
+            files.append(saved.folder / each.path(saved.stem))
+        elif isinstance(each, ClassFormat):
+            files += [saved.folder / each.folder(saved.stem) / name for name in class_files(names)]
     return files
 
 
 def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], formats: Iterable[str]) -> bool:
     """Return whether all files of these formats that are named in a result's JSON exist."""
     try:
-        files = record["files"]
-        wanted = [files[_KINDS.get(name, name)] for name in formats if name != "coco"]
+        kinds = [_kind(name) for name in formats]
+        wanted = [record["files"][kind] for kind in kinds if kind]
         names = [name for each in wanted for name in ([each] if isinstance(each, str) else each)]
         return all(Path(directory, name).is_file() for name in names)
     except (KeyError, TypeError, ValueError, OSError):
         return False
+
+
+def _kind(name: str) -> str:
+    """Return the key of a format's files in a result's JSON; empty if it has no file of one result."""
+    each = FORMATS[name]
+    if isinstance(each, FolderFormat) and each.copy is None:
+        return ""
+    return each.kind if isinstance(each, FileFormat) else name
 
 
 def _agree(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -221,12 +206,14 @@ def _agree(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 def _remove_others(saved: SavedFiles, written: Mapping[str, bytes], formats: Iterable[str]) -> None:
     """Remove files of these formats that this program wrote for an earlier result of the same name only."""
-    folder, kinds = saved.json.parent, set(formats)
-    paths = [*saved.of(kinds).values()]
-    for kind in {"masks", "cutouts"} & kinds:
-        paths += getattr(saved, kind).glob("*.png")
+    paths: list[Path] = []
+    for each in (FORMATS[name] for name in formats):
+        if isinstance(each, FileFormat):
+            paths.append(saved.folder / each.path(saved.stem))
+        elif isinstance(each, ClassFormat):
+            paths += (saved.folder / each.folder(saved.stem)).glob("*.png")
     for path in paths:
-        if path.relative_to(folder).as_posix() not in written and path.is_file() and is_ours(path):
+        if path.relative_to(saved.folder).as_posix() not in written and path.is_file() and is_ours(path):
             path.unlink()
 
 
@@ -238,13 +225,9 @@ def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
     """
     name = safe_stem(stem)
     try:
-        folder = Path(directory)
+        return SavedFiles(Path(directory), name)
     except TypeError as error:
         raise unusable(directory, error) from error
-    ends = {"labels": "labels.png", "index": "index.png", "overlay": "overlay.png", "json": "json", "npz": "npz"}
-    beside = {kind: folder / f"{name}.{end}" for kind, end in ends.items()}
-    below = {"masks": folder / "masks" / name, "cutouts": folder / "cutouts" / name}
-    return SavedFiles(**beside, **below, labelme=folder / "labelme" / f"{name}.json")
 
 
 def unusable(directory: object, error: Exception) -> InputError:
@@ -273,7 +256,6 @@ def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str
     }
 
 
-NEED_PICTURE = ("yolo", "labelme", "cutouts")
 NOTEBOOK_SIDE = 640
 """Longest side in pixels of the picture in a notebook."""
 
@@ -301,7 +283,7 @@ def save_result(
     Raises:
         InputError: as `save`, or a format needs the picture and there is none.
     """
-    needing = [each for each in formats if each in NEED_PICTURE]
+    needing = [each for each in formats if FORMATS[each].needs_picture]
     if needing and image is None:
         got = "none: a result holds only the small model input"
         raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass the picture as image."))

@@ -64,7 +64,7 @@ def write_picture(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
     return f"{FOLDER}/{name}"
 
 
-def write_texts(folder: Path, pictures: Iterable[Annotated], numbers: Numbers) -> Iterator[Annotated]:
+def write_texts(folder: Path, pictures: Iterable[Annotated]) -> Iterator[Annotated]:
     """Write the text file of each picture and yield the picture; a picture without a copy has no text file.
 
     data.yaml is written after all texts. Files that this program wrote for results that no longer exist are removed.
@@ -72,8 +72,8 @@ def write_texts(folder: Path, pictures: Iterable[Annotated], numbers: Numbers) -
     Args:
         folder: folder of the results.
         pictures: pictures of all results.
-        numbers: numbers of the classes.
     """
+    numbers = Numbers()
     written = _written(folder)  # read once: with a reading for each picture, the time grows with its square
     current: dict[str, str] = {}
     images = set()

@@ -22,7 +22,7 @@ from cliptrase_core.evaluation.readers.base import picture_called
 from cliptrase_core.evaluation.readers.registry import READERS, recognised
 from cliptrase_core.evaluation.request import Request
 from cliptrase_core.evaluation.word_lists import setting_words
-from cliptrase_core.io.export import export
+from cliptrase_core.io.export.dataset import export
 from cliptrase_core.io.image import read_image
 from cliptrase_core.names import LAYOUTS
 from tests.evaluation.readers.sets import CASES, as_json, coloured, grey, text, truth_of

@@ -10,7 +10,8 @@ from pycocotools.coco import COCO
 
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.export import FORMATS, yolo
+from cliptrase_core.io.export import yolo
+from cliptrase_core.io.export.formats import FORMATS
 from cliptrase_core.io.export.images import class_files
 from cliptrase_core.io.files import is_ours
 from tests.io.export.test_saving import IMAGE, make

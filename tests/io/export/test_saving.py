@@ -14,7 +14,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.export import ARCHIVE_FORMATS, load_result, loading, safe_stem, saving
+from cliptrase_core.io.export import loading, saving
+from cliptrase_core.io.export.formats import ARCHIVE_FORMATS
+from cliptrase_core.io.export.loading import load_result
+from cliptrase_core.io.files import safe_stem
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.overlay import overlay
 from cliptrase_core.viz.palette import class_colours
