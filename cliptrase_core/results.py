@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Frame, Size
@@ -22,6 +21,8 @@ from cliptrase_core.maps import given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cliptrase_core.io.export.saving import SavedFiles
 
 Kind = TypeVar("Kind", bound="Segmentation")

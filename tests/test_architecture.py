@@ -294,20 +294,49 @@ def test_names_of_the_command_line_are_those_of_the_tables():
     assert tuple(READERS) == names.LAYOUTS
 
 
+MISTYPED = ["--output", "out", "nothing.jpg"]
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["--version"], *([command, "--help"] for command in ("segment", "inspect", "evaluate")), ["segment"]],
-    ids=" ".join,
+    ("arguments", "code"),
+    [
+        *((["--help"], 0), (["--version"], 0)),
+        *(([command, "--help"], 0) for command in ("segment", "inspect", "evaluate")),
+        (["segment"], 2),
+        (["segment", "--vocabulary", "cat; dog", *MISTYPED], 2),
+        (["segment", "--vocabulary", ";", *MISTYPED], 2),
+        (["segment", "--vocabulary", "cat; dog", "--formats", "gif", *MISTYPED], 2),
+        (["inspect", "--row", "0", "--column", "0", *MISTYPED], 2),
+    ],
+    ids=str,
 )
-def test_usage_and_its_errors_need_no_torch(arguments):
+def test_usage_and_its_errors_need_no_torch(arguments, code):
     program = (
         "import sys\n"
         "from cliptrase_core.cli import main\n"
-        "try: main(sys.argv[1:])\n"
+        "code = 0\n"
+        "try: code = main(sys.argv[1:])\n"
         "finally: print('large:', sorted({'torch', 'open_clip', 'scipy', 'huggingface_hub'} & set(sys.modules)))\n"
+        "sys.exit(code)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == (2 if arguments == ["segment"] else 0), done.stderr
+    assert done.returncode == code, done.stderr
     assert done.stdout.endswith("large: []\n")
+
+
+def test_saved_results_are_read_drawn_and_exported_without_torch(tmp_path):
+    program = (
+        "import sys\n"
+        "import numpy as np\n"
+        "import cliptrase_core as cc\n"
+        "from tests.io.export.test_saving import IMAGE, make\n"
+        "(files,) = cc.export({'a': make()}, sys.argv[1], 'png,overlay,npz,coco,yolo', images=IMAGE)\n"
+        "assert cc.load_result(files.json).overlay(IMAGE).shape == IMAGE.shape\n"
+        "print(sorted({'torch', 'open_clip', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from assets.training.tower import read_visual
-from cliptrase_core.models.checkpoint import sha256
+from cliptrase_core.io.files import sha256
 from cliptrase_core.models.embedded import EMBEDDING, ROWS
 from cliptrase_core.models.storage import pack
 

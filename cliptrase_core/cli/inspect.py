@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps
 from cliptrase_core.io.export.npz import archive
 from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all
 from cliptrase_core.io.geometry import nearest
-from cliptrase_core.io.image import read_image
 from cliptrase_core.io.png import encode_png
 from cliptrase_core.models.encoder import resize_and_crop
 from cliptrase_core.options import LayoutOptions, options_of
@@ -25,17 +25,17 @@ from cliptrase_core.viz.heatmap import heat_colours, heat_range, mark_patch
 FIGURE_DPI = 200
 
 
-def inspect_picture(segmenter: Segmenter, options: argparse.Namespace) -> Iterator[str]:
+def inspect_picture(image: npt.NDArray[np.uint8], segmenter: Segmenter, options: argparse.Namespace) -> Iterator[str]:
     """Write the attention maps of one patch and yield the lines to print.
 
     Args:
+        image: (H, W, 3) picture.
         segmenter: model to inspect.
         options: parsed arguments of the command.
 
     Raises:
-        InputError: the picture is not usable, the patch, layer or head does not exist, or the folder is not writable.
+        InputError: the patch, layer or head does not exist, or the folder is not writable.
     """
-    image = read_image(options.image, max_pixels=options.max_pixels)
     captured = segmenter.capture(image, options.preset, short_side=options.short_side, max_pixels=options.max_pixels)
     maps = captured.maps(options.layer, options.head)
     seen = resize_and_crop(image, captured.frame)

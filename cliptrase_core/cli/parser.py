@@ -19,7 +19,7 @@ from cliptrase_core.cli import evaluate_arguments
 from cliptrase_core.cli.arguments import add_model_arguments, add_options, words_of_argument
 from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
-from cliptrase_core.io.image import DEFAULT_MAX_PIXELS
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.names import MIN_AREA, MODES, NANO, NONE, OVERLAY_SIDE, REFINERS
 from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.version import VERSION
@@ -77,8 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    from cliptrase_core.cli.segment import find_tasks, gather_results, segment_pictures
-    from cliptrase_core.text.linter import misspelt
+    from cliptrase_core.cli.tasks import find_tasks, gather_results
     from cliptrase_core.text.vocabulary import parse_vocabulary
 
     vocabulary = parse_vocabulary(words_of_argument(options.vocabulary))
@@ -87,19 +86,23 @@ def _segment(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     if not options.everything_else and vocabulary.notes_beside_others != vocabulary.notes:
         print("note: --everything-else adds a class for all that does not resemble it.", file=sys.stderr)
-    for question in misspelt(vocabulary):
-        print(f"note: {question}", file=sys.stderr)
-    tasks = find_tasks(vocabulary, options)  # before weights are downloaded
+    tasks = find_tasks(vocabulary, options)  # before torch is imported and weights are downloaded
     if not tasks:
         gather_results(options)
         return DONE
+    from cliptrase_core.cli.segment import segment_pictures
+    from cliptrase_core.text.linter import misspelt
+
+    for question in misspelt(vocabulary):
+        print(f"note: {question}", file=sys.stderr)
     return BAD_INPUT if segment_pictures(tasks, vocabulary, _load(options), options) else DONE
 
 
 def _inspect(options: argparse.Namespace) -> int:
+    image = read_image(options.image, max_pixels=options.max_pixels)  # before torch is imported
     from cliptrase_core.cli.inspect import inspect_picture
 
-    for line in inspect_picture(_load(options), options):
+    for line in inspect_picture(image, _load(options), options):
         print(line)
     return DONE
 

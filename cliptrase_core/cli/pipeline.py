@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,14 +10,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
-from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export.images import opencv_threads_shared
 from cliptrase_core.io.memory import PIXEL_BYTES, available
 
 BATCH = 4
 """Maximum number of pictures in a forward pass. More are not faster on a CPU and wait for each other."""
 
-MOST_JOBS = 16
 IN_FLIGHT_PIXELS = 64_000_000
 """Maximum total pixels of pictures between reading and writing: five of 12 megapixels, some gigabytes of memory."""
 
@@ -38,26 +35,6 @@ class Work(Protocol):
 Task = TypeVar("Task")
 Read = TypeVar("Read", bound=Work)
 Done = TypeVar("Done")
-
-
-def read_jobs(text: str) -> int:
-    """Return the number of pictures to process in parallel: "auto" is one for each usable core, at most `MOST_JOBS`.
-
-    Raises:
-        InputError: neither "auto" nor a number from 1 to 64.
-    """
-    if text == "auto":
-        return min(MOST_JOBS, usable_cores())
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 64:
-        return int(text)
-    raise InputError(explain("jobs", expected="auto, or a number from 1 to 64", got=repr(text), remedy="Leave it out."))
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 @contextmanager

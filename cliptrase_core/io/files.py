@@ -198,6 +198,15 @@ def is_ours(path: Path) -> bool:
         return False
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
+
+
 def read_digests(folder: Path) -> dict[str, set[str]]:
     """Return the digests of a folder's list `DIGESTS` by path; empty if there is no list."""
     found: dict[str, set[str]] = {}

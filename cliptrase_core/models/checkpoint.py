@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.io.files import sha256
 from cliptrase_core.models.torchscript import read_torchscript
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
@@ -134,15 +135,6 @@ def digest(path: Path, *more: Path) -> str:
     if real.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", real.name):
         return real.name[:12]  # the hub's cache names large files by their SHA-256
     return sha256(real)[:12]
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()
 
 
 def expect_clip(tensors: Mapping[str, Tensor], *, file: str, architecture: str) -> None:

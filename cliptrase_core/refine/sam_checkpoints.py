@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cliptrase_core.errors import WeightsError, explain
-from cliptrase_core.io.files import asset
+from cliptrase_core.io.files import asset, sha256
 from cliptrase_core.models import hub
-from cliptrase_core.models.checkpoint import check_file, check_fit, expect_whole, read_checkpoint, sha256
+from cliptrase_core.models.checkpoint import check_file, check_fit, expect_whole, read_checkpoint
 from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.models.storage import unpack
 from cliptrase_core.names import SAM_NANO

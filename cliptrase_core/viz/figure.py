@@ -1,7 +1,7 @@
 """Matplotlib figures for papers and slides: picture, maps, regions and result in one row, or one of them alone.
 
-Matplotlib is imported when a figure is drawn. A figure does not use the global state of pyplot, so that threads and
-servers can draw. `figure.savefig` writes PNG at any dpi, SVG and PDF.
+Matplotlib and torch are imported when a figure is drawn. A figure does not use the global state of pyplot, so that
+threads and servers can draw. `figure.savefig` writes PNG at any dpi, SVG and PDF.
 """
 
 from __future__ import annotations
@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.inspection.capture import AttentionMaps
-from cliptrase_core.inspection.statistics import patch_shares
 from cliptrase_core.io.geometry import Size, fitted
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.results import Refined, Segmentation
@@ -33,6 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
+    from torch import Tensor
+
+    from cliptrase_core.inspection.capture import AttentionMaps
 
 Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -185,6 +185,8 @@ def layer_sheet(
 def _given(
     shown: Sequence[Segmentation | AttentionMaps], image: ImageInput | None, patch: Patch | None, font: str | None
 ) -> _Shown:
+    from cliptrase_core.inspection.capture import AttentionMaps
+
     results = [one for one in shown if isinstance(one, Segmentation)]
     maps = [one for one in shown if isinstance(one, AttentionMaps)]
     if not shown or len(results) + len(maps) != len(shown) or max(len(results), len(maps)) > 1:
@@ -384,6 +386,8 @@ def _mark(axes: Axes, given: _Shown, *, with_global: bool = True) -> None:
 
 def _even_shares(given: _Shown) -> tuple[Floats, Floats]:
     """Return the attention of the patch or [CLS] before and after recovery: (h, w) each, 1 is uniform (1/N)."""
+    from cliptrase_core.inspection.statistics import patch_shares
+
     grid = _grid(given)
     before, after = (
         (patch_shares(_row(given, name)) * (grid[0] * grid[1])).reshape(grid).numpy()

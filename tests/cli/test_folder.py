@@ -16,7 +16,8 @@ from pycocotools.coco import COCO
 
 from cliptrase_core import cli
 from cliptrase_core.cli import pipeline, segment
-from cliptrase_core.cli.pipeline import Pipeline, read_jobs
+from cliptrase_core.cli.pipeline import Pipeline
+from cliptrase_core.cli.tasks import read_jobs
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.formats import FORMATS
 from cliptrase_core.io.export.loading import load_result

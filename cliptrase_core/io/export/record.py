@@ -19,9 +19,8 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from cliptrase_core.io.export.components import Component, ComponentRule, counts_text, find_components
-from cliptrase_core.io.files import MARK
+from cliptrase_core.io.files import MARK, sha256
 from cliptrase_core.maps import runs
-from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, is_background
 from cliptrase_core.version import VERSION
 from cliptrase_core.viz.palette import label_colours, to_hex

@@ -29,9 +29,8 @@ from cliptrase_core.io.export.formats import (
 )
 from cliptrase_core.io.export.images import class_files, overlay_png
 from cliptrase_core.io.export.record import describe, folder_digest, plain, read_record, to_json
-from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, write_all
+from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, sha256, write_all
 from cliptrase_core.io.image import ImageInput
-from cliptrase_core.models.checkpoint import sha256
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
 

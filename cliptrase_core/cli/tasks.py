@@ -1,0 +1,205 @@
+"""Pictures that `segment` is asked for: found, compared with earlier results, and all options checked before any work.
+
+Imports no torch, so that a mistyped file name is reported at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from tempfile import TemporaryFile
+from typing import Any
+
+from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.export.components import ComponentRule
+from cliptrase_core.io.export.dataset import expect_untouched, gather
+from cliptrase_core.io.export.formats import read_formats, users_of
+from cliptrase_core.io.export.record import is_of_another, plain, read_record, to_json
+from cliptrase_core.io.export.saving import is_whole, planned, result_files, unusable
+from cliptrase_core.io.files import expect_ours, sha256, write_all
+from cliptrase_core.io.image import opened_file
+from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
+from cliptrase_core.names import MIN_AREA, OVERLAY_SIDE
+from cliptrase_core.options import SegmentOptions, options_of
+from cliptrase_core.text.vocabulary import Vocabulary
+
+SETTINGS = tuple(one.name for one in options_of(SegmentOptions))
+"""Names of the options of `Segmenter.segment`."""
+# Options that affect a result; --skip-existing segments a picture again if one of them differs.
+_REQUESTED = (
+    *("model", "pretrained", "precision", "preset", "short_side", *SETTINGS),
+    *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
+    *("min_area", "per_class", "overlay_side"),
+)
+# Options that only some formats use, and their defaults.
+_OF_FORMATS: dict[str, Any] = {
+    "min_area": MIN_AREA,
+    "per_class": False,
+    "polygons": False,
+    "overlay_side": OVERLAY_SIDE,
+}
+_FILES = ("model", "pretrained", "sam_checkpoint")
+MOST_JOBS = 16
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture and the names of its result.
+
+    Attributes:
+        path: path of the picture.
+        stem: stem of the result's files.
+        file: name of the picture in a data set, see `data_set_names`.
+    """
+
+    path: Path
+    stem: str
+    file: str
+
+
+def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task]:
+    """List the pictures to segment and validate all options before a model is loaded. Normalises `options` in place.
+
+    Raises:
+        InputError: there are no pictures, the folder is not writable, or an existing file would be lost.
+    """
+    options.formats = read_formats([*options.formats.split(","), *(["npz"] if options.intermediates else [])])
+    options.jobs = read_jobs(options.jobs)
+    options.rule = ComponentRule(options.min_area, options.per_class)
+    if options.overlay_side < 0:
+        got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
+        raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
+    _expect_used(options)
+    pictures, notes = find_pictures(options.images, recursive=options.recursive)
+    for text in notes:
+        note(text)
+    expect_untouched(options.output, options.formats)
+    requested = requested_of(vocabulary, options)
+    tasks, renamed = [], dict[str, bytes]()
+    for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
+        saved = result_files(options.output, task.stem)
+        expect_ours(planned(saved, options.formats, vocabulary.class_names))
+        record = read_record(saved.json)
+        if task.path.is_file():  # a missing picture overwrites nothing; its own error comes later
+            _expect_same_picture(record, task.path, saved.json)
+        made = is_whole(options.output, record, options.formats)
+        if not (options.skip_existing and made and _is_of(record, task.path, requested, options.formats)):
+            tasks.append(task)
+        elif not f"/{record.get('file')}".endswith(f"/{plain(task.file)}"):  # a longer name remains right
+            renamed[saved.json.name] = to_json({**record, "file": task.file})
+    _write_renamed(options.output, renamed)
+    if options.skip_existing:
+        note(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before")
+    _expect_folder(Path(options.output))
+    if tasks and not any(task.path.is_file() for task in tasks):
+        with opened_file(tasks[0].path, "a picture"):  # raises the error before a model is loaded for a mistyped name
+            pass
+    return tasks
+
+
+def requested_of(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
+    """Return everything that affects a result except its picture; files by name only, since results omit folders."""
+    requested = {name: getattr(options, name) for name in _REQUESTED}
+    requested |= {name: PureWindowsPath(requested[name]).name for name in _FILES if requested[name]}
+    return {**requested, "vocabulary": vocabulary.text}
+
+
+def source_entries(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON entries that describe the source of a result: picture, checksum, options."""
+    return {"picture": path.name, "picture_sha256": sha256(path), "asked": requested}
+
+
+def _unused(formats: Sequence[str]) -> list[str]:
+    return [name for name in _OF_FORMATS if not {*users_of(name)} & {*formats}]
+
+
+def _expect_used(options: argparse.Namespace) -> None:
+    """Raise InputError if an option is given that no requested format uses."""
+    for name in _unused(options.formats):
+        if getattr(options, name) != _OF_FORMATS[name]:
+            flag = f"--{name.replace('_', '-')}"
+            expected, got = f"a format that uses it ({', '.join(users_of(name))})", ", ".join(options.formats)
+            remedy = f"Add one to --formats, or leave out {flag}."
+            raise InputError(explain(flag, expected=expected, got=got, remedy=remedy))
+
+
+def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], formats: Sequence[str]) -> bool:
+    """Return whether an earlier result has the current content of the picture, and the options of these formats."""
+    unused, earlier = dict.fromkeys(_unused(formats)), record.get("asked")
+    same = isinstance(earlier, dict) and {**earlier, **unused} == {**plain(requested), **unused}
+    if not same or not path.is_file():
+        return False
+    current = plain(source_entries(path, {}))
+    return all(record.get(name) == current[name] for name in ("picture", "picture_sha256"))
+
+
+def _expect_same_picture(record: dict[str, Any], path: Path, json: Path) -> None:
+    """Raise InputError if an existing result belongs to another picture, because it would be lost."""
+    if is_of_another(record, path):
+        where = " of another folder" if record.get("picture") == plain(path.name) else ""
+        raise InputError(
+            explain(
+                f"output {json.name!r}",
+                expected=f"no result, or an earlier one of {path.name!r}",
+                got=f"the result of {record.get('picture')!r}{where}",
+                remedy="Choose another --output, or name both pictures in one command.",
+            )
+        )
+
+
+def _expect_folder(folder: Path) -> None:
+    """Raise InputError unless the output folder is writable or can be created; leaves no file behind."""
+    try:
+        place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+        with TemporaryFile(dir=place):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        got = f"{str(folder)!r} ({error.strerror if isinstance(error, OSError) else error})"
+        remedy = "Choose another --output."
+        raise InputError(
+            explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
+        ) from error
+
+
+def _write_renamed(output: str, contents: Mapping[str, bytes]) -> None:
+    """Write the JSON of pictures that were done before and have another name in the data set of this command."""
+    try:
+        write_all(Path(output), contents)
+    except OSError as error:
+        raise unusable(output, error) from error
+
+
+def gather_results(options: argparse.Namespace) -> None:
+    """Write the files about all results in the folder, for the formats with such files."""
+    without = gather(options.output, options.formats, options.rule, polygons=options.polygons)
+    if without:
+        note(f"{without} earlier results are not in yolo: segment their pictures with --formats yolo")
+
+
+def read_jobs(text: str) -> int:
+    """Return the number of pictures to process in parallel: "auto" is one for each usable core, at most `MOST_JOBS`.
+
+    Raises:
+        InputError: neither "auto" nor a number from 1 to 64.
+    """
+    if text == "auto":
+        return min(MOST_JOBS, usable_cores())
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 64:
+        return int(text)
+    raise InputError(explain("jobs", expected="auto, or a number from 1 to 64", got=repr(text), remedy="Leave it out."))
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def note(text: str) -> None:
+    """Print a remark on stderr."""
+    print(f"note: {text}.", file=sys.stderr)
