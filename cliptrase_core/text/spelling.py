@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
@@ -45,10 +46,13 @@ def _correction(word: str) -> str | None:
     """Return the best known word that differs by one letter, or by two neighbours that are swapped.
 
     Words of data sets come first, then those of the same letters (gras: grass, not gas), then frequent ones. A word of
-    three letters is corrected only if two are swapped (dgo): it is more often an abbreviation (suv, bmx).
+    three letters is corrected only if two are swapped (dgo): it is more often an abbreviation (suv, bmx). A word that
+    lacks only an accent (pinata) is right.
     """
     plural = "" if word.endswith("s") else f"{word}s"
     close = sorted({*_dictionary().edit_distance_1(word)} - {plural})
+    if any(_unaccented(other) == word for other in close if other in _dictionary()):
+        return None
     usable = [other for other in close if other.isascii() and other.isalpha() and _is_listed(other)]
     if len(word) == 3:
         usable = [other for other in usable if sorted(other) == sorted(word)]
@@ -59,6 +63,10 @@ def _correction(word: str) -> str | None:
         return of_dataset, sorted(other) == sorted(word), {*other} == {*word}, frequency(other)
 
     return max(usable, key=rank, default=None)
+
+
+def _unaccented(word: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
 
 
 def singulars(word: str) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from cliptrase_core.text.linter import lint
-from cliptrase_core.text.spelling import corrections
+from cliptrase_core.text.spelling import MOST_LOOKED_AT, corrections
 from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary, parse_vocabulary
 
 
@@ -26,7 +26,7 @@ def test_words_that_are_right_are_left_alone():
         "mitten moped nurse otter paddock pagoda penguin pretzel raccoon rosemary sandal scarecrow scarf spatula sushi "
         "tarmac thistle thyme toddler tram undergrowth waffle windmill wool yarn zucchini horses benches cats "
         "pear hose buns waiter chimp handlebar minibus hoodie smartphone iphone lego ikea skye doorhandle "
-        "hoodies iphones legos tyres popsicles suv bmx pho ufo pdf foo"
+        "hoodies iphones legos tyres popsicles suv bmx pho ufo pdf foo pinata pinatas seance cliche jalapenos soupcon"
     )
     assert corrections(right.split()) == {}
 
@@ -59,6 +59,13 @@ def test_words_of_data_sets_are_left_alone(name):
 )
 def test_other_scripts_and_odd_texts_are_no_errors(typed):
     assert corrections([typed]) == {}
+
+
+def test_only_so_many_words_are_compared_with_the_dictionary():
+    strange = [f"x{first}{second}{third}q" for first in "bcdfg" for second in "hjklm" for third in "npqrs"]
+    assert len(strange) > MOST_LOOKED_AT
+    assert corrections(["kittne", *strange]) == {"kittne": "kitten"}
+    assert corrections([*strange, "kittne"]) == {}
 
 
 def test_the_linter_asks(segmenter):
