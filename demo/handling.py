@@ -161,7 +161,9 @@ def downloaded(work: Callable[[Progress], tuple[str, bytes]], label: str) -> Gen
     ready = gr.Button(label, interactive=True)
 
     def busy(share: float, text: str) -> DownloadView:
-        return DownloadView(gr.Button(f"{text} ({percent(share, 0)})".capitalize(), interactive=False), gr.skip())
+        return DownloadView(
+            gr.Button(f"{text[:1].upper()}{text[1:]} ({percent(share, 0)})", interactive=False), gr.skip()
+        )
 
     try:
         file = save_archive(*(yield from followed(work, busy)))

@@ -294,23 +294,29 @@ def test_names_of_the_command_line_are_those_of_the_tables():
     assert tuple(READERS) == names.LAYOUTS
 
 
-MISTYPED = ["--output", "out", "nothing.jpg"]
+PICTURE = "assets/examples/kitten.jpg"
+WRONG = {
+    "following arguments are required": [],
+    "file 'nothing.jpg'": ["--vocabulary", "cat; dog", "nothing.jpg"],
+    "vocabulary": ["--vocabulary", ";", PICTURE],
+    "format: expected one of png": ["--vocabulary", "cat; dog", "--formats", "gif", PICTURE],
+    "--polygons: expected a format": ["--vocabulary", "cat; dog", "--polygons", PICTURE],
+    "jobs: expected auto": ["--vocabulary", "cat; dog", "--jobs", "many", PICTURE],
+    "output directory": ["--vocabulary", "cat; dog", PICTURE, "--output", "README.md"],
+}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    ("arguments", "code", "said"),
     [
-        *((["--help"], 0), (["--version"], 0)),
-        *(([command, "--help"], 0) for command in ("segment", "inspect", "evaluate")),
-        (["segment"], 2),
-        (["segment", "--vocabulary", "cat; dog", *MISTYPED], 2),
-        (["segment", "--vocabulary", ";", *MISTYPED], 2),
-        (["segment", "--vocabulary", "cat; dog", "--formats", "gif", *MISTYPED], 2),
-        (["inspect", "--row", "0", "--column", "0", *MISTYPED], 2),
+        *((["--help"], 0, ""), (["--version"], 0, "")),
+        *(([command, "--help"], 0, "") for command in ("segment", "inspect", "evaluate")),
+        *((["segment", "--output", "out", *arguments], 2, said) for said, arguments in WRONG.items()),
+        (["inspect", "--row", "0", "--column", "0", "--output", "out", "nothing.jpg"], 2, "file 'nothing.jpg'"),
     ],
     ids=str,
 )
-def test_usage_and_its_errors_need_no_torch(arguments, code):
+def test_usage_and_its_errors_need_no_torch(arguments, code, said):
     program = (
         "import sys\n"
         "from cliptrase_core.cli import main\n"
@@ -323,6 +329,7 @@ def test_usage_and_its_errors_need_no_torch(arguments, code):
         [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == code, done.stderr
+    assert said in done.stderr
     assert done.stdout.endswith("large: []\n")
 
 

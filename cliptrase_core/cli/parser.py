@@ -86,7 +86,7 @@ def _segment(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     if not options.everything_else and vocabulary.notes_beside_others != vocabulary.notes:
         print("note: --everything-else adds a class for all that does not resemble it.", file=sys.stderr)
-    tasks = find_tasks(vocabulary, options)  # before torch is imported and weights are downloaded
+    tasks = find_tasks(vocabulary, options)  # before torch is imported, for spelling too, and weights are downloaded
     if not tasks:
         gather_results(options)
         return DONE

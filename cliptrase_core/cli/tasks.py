@@ -35,13 +35,13 @@ _REQUESTED = (
     *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
     *("min_area", "per_class", "overlay_side"),
 )
-# Options that only some formats use, and their defaults.
-_OF_FORMATS: dict[str, Any] = {
+OF_FORMATS: dict[str, Any] = {
     "min_area": MIN_AREA,
     "per_class": False,
     "polygons": False,
     "overlay_side": OVERLAY_SIDE,
 }
+"""Options that only some formats use, and their defaults."""
 _FILES = ("model", "pretrained", "sam_checkpoint")
 MOST_JOBS = 16
 
@@ -114,13 +114,13 @@ def source_entries(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unused(formats: Sequence[str]) -> list[str]:
-    return [name for name in _OF_FORMATS if not {*users_of(name)} & {*formats}]
+    return [name for name in OF_FORMATS if not {*users_of(name)} & {*formats}]
 
 
 def _expect_used(options: argparse.Namespace) -> None:
     """Raise InputError if an option is given that no requested format uses."""
     for name in _unused(options.formats):
-        if getattr(options, name) != _OF_FORMATS[name]:
+        if getattr(options, name) != OF_FORMATS[name]:
             flag = f"--{name.replace('_', '-')}"
             expected, got = f"a format that uses it ({', '.join(users_of(name))})", ", ".join(options.formats)
             remedy = f"Add one to --formats, or leave out {flag}."
@@ -176,8 +176,8 @@ def _write_renamed(output: str, contents: Mapping[str, bytes]) -> None:
 def gather_results(options: argparse.Namespace) -> None:
     """Write the files about all results in the folder, for the formats with such files."""
     without = gather(options.output, options.formats, options.rule, polygons=options.polygons)
-    if without:
-        note(f"{without} earlier results are not in yolo: segment their pictures with --formats yolo")
+    for name, count in without.items():
+        note(f"{count} earlier results are not in {name}: segment their pictures with --formats {name}")
 
 
 def read_jobs(text: str) -> int:

@@ -14,7 +14,7 @@ import secrets
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -168,7 +168,38 @@ def seal(parts: Iterable[bytes], *, before: bytes = b"", after: bytes = b"") -> 
     for part in parts:
         digest.update(part)
         yield part
-    yield before + f"{MARK} {digest.hexdigest()}".encode() + after + b"\n"
+    yield _sealing_line(digest.hexdigest(), before, after)
+
+
+def _sealing_line(digest: str, before: bytes, after: bytes) -> bytes:
+    return before + f"{MARK} {digest}".encode() + after + b"\n"
+
+
+@contextmanager
+def sealed_file(path: Path, *, before: bytes = b"", after: bytes = b"") -> Iterator[Callable[[bytes], None]]:
+    """Provide a function that appends to a file. At the end it gets the last line of `seal` and replaces `path`.
+
+    If an exception is raised before, `path` stays as it was.
+
+    Args:
+        path: path of the file; parent folders are created.
+        before: as in `seal`.
+        after: as in `seal`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, digest = path.parent / f".{secrets.token_hex(8)}.tmp", hashlib.sha256()
+    try:
+        with part.open("xb") as file:
+
+            def append(content: bytes) -> None:
+                digest.update(content)
+                file.write(content)
+
+            yield append
+            file.write(_sealing_line(digest.hexdigest(), before, after))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _is_sealed(content: bytes) -> bool:

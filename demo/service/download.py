@@ -41,7 +41,7 @@ BACK = (
 USUAL, ALL = "usual", "all"
 CHOICES = {
     USUAL: "Labels, overlay, JSON, npz",
-    **{name: each.title for name, each in FORMATS.items() if each.title},
+    **{name: each.title for name, each in FORMATS.items()},
     ALL: "All formats",
 }
 """Possible contents of an archive: name -> title."""

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from cliptrase_core.io.export.formats import FORMATS
 from cliptrase_core.refine import Fix
 from demo.changing import ChangeHandlers, ChangeView
 from demo.service import Refinement, SegmentRequest, Shown, bundle, point_at
@@ -377,8 +376,3 @@ def test_every_format_of_the_menu_is_in_the_archive(service, cows, choice):
         mark = marks.get(kind, f"{kind}/")
         assert any(mark in entry for entry in archive.namelist()), kind
         assert kind in archive.read("HOW-TO.txt").decode()
-
-
-def test_the_menu_names_the_core_s_formats():
-    assert set(CHOICES) - {"usual", "all"} == set(FORMATS) - {"json", "npz"}
-    assert set(formats_of("all")) == set(FORMATS)

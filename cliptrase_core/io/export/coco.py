@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import chain
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from cliptrase_core.io.export.components import Component, edges
-from cliptrase_core.io.files import MARK, expect_ours, seal, write_all
+from cliptrase_core.io.files import MARK, expect_ours, sealed_file
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.version import VERSION
 
 FILE = "coco/annotations.json"
 """Path of a run's annotations, relative to the folder of its results."""
-MOST_IN_MEMORY = 2**24
-"""Bytes of annotations of many pictures that are in memory; more are in a temporary file."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Annotated:
         labels: labels of the annotated classes.
         components: components of the annotated classes.
         stem: stem of the result's files.
-        copy: path of the picture's copy in the yolo folder; empty if there is none.
+        copies: paths of copies of the picture below the folder of results, by format.
     """
 
     file: str
@@ -42,7 +37,7 @@ class Annotated:
     labels: Sequence[int]
     components: Sequence[Component]
     stem: str = ""
-    copy: str = ""
+    copies: Mapping[str, str] = field(default_factory=dict)
 
 
 class Numbers:
@@ -128,10 +123,12 @@ def expect_untouched(folder: Path) -> None:
     expect_ours([folder / FILE])
 
 
-def write_file(folder: Path, pictures: Iterable[Annotated], *, polygons: bool = False) -> Iterator[Annotated]:
-    """Write the file of many pictures and yield each picture; the file is sealed, see `files.seal`.
+def write_file(
+    folder: Path, pictures: Iterable[Annotated], *, polygons: bool = False
+) -> Generator[Annotated, None, None]:
+    """Write the file of many pictures, with one picture in memory at a time, and yield each picture.
 
-    Only one picture is in memory at a time: annotations of many pictures wait in a temporary file.
+    The file replaces an earlier one after the last picture.
 
     Args:
         folder: folder of the results.
@@ -139,20 +136,17 @@ def write_file(folder: Path, pictures: Iterable[Annotated], *, polygons: bool = 
         polygons: as in `to_coco`.
     """
     numbers, images, count = Numbers(), [], 0
-    with SpooledTemporaryFile(MOST_IN_MEMORY) as annotations:
+    with sealed_file(folder / FILE, before=b'"made_by": "', after=b'"}') as append:
+        append(b'{"annotations": [')
         for image_id, picture in enumerate(pictures, 1):
             numbers.know(picture)
             images.append(image_entry(picture, image_id))
             for entry in entries(picture, image_id, count + 1, numbers, polygons=polygons):
-                annotations.write((b",\n" if count else b"\n") + _dumped(entry))
+                append((b",\n" if count else b"\n") + _dumped(entry))
                 count += 1
             yield picture
-        annotations.seek(0)
-        chunks = iter(partial(annotations.read, MOST_IN_MEMORY), b"")
-        end = b'],\n"images": ' + _dumped(images) + b',\n"categories": ' + _dumped(categories(numbers))
-        end += b',\n"licenses": [],\n"info": ' + _dumped(info()) + b",\n"
-        parts = chain([b'{"annotations": ['], chunks, [end])
-        write_all(folder, {FILE: seal(parts, before=b'"made_by": "', after=b'"}')})
+        append(b'],\n"images": ' + _dumped(images) + b',\n"categories": ' + _dumped(categories(numbers)))
+        append(b',\n"licenses": [],\n"info": ' + _dumped(info()) + b",\n")
 
 
 def _dumped(value: Any) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -148,7 +150,7 @@ def _of_folders(formats: Iterable[str]) -> list[FolderFormat]:
 
 def gather(
     folder: str | os.PathLike[str], formats: Iterable[str], rule: ComponentRule, *, polygons: bool = False
-) -> int:
+) -> dict[str, int]:
     """Write the files about all results in a folder; formats without such files are ignored.
 
     The same results give the same files, no matter which runs made them.
@@ -160,23 +162,27 @@ def gather(
         polygons: polygons in COCO, see `coco.to_coco`.
 
     Returns:
-        Number of results that yolo leaves out because their picture was never copied.
+        Numbers of results that formats leave out because their picture was never copied, by format; only numbers
+        above 0.
 
     Raises:
         InputError: a file cannot be written, or belongs to another program.
     """
     place, chosen = Path(folder), _of_folders(formats)
     if not chosen or not place.is_dir():
-        return 0
+        return {}
     expect_untouched(place, [each.name for each in chosen])
+    without: Counter[str] = Counter()
     try:
-        pictures = annotated(place, rule)  # read once for all formats: a run has many JSONs
-        for each in chosen:
-            pictures = each.gather(place, pictures, polygons)
-        without = sum(not picture.copy for picture in pictures)
+        with ExitStack() as stack:  # closes what each format has begun, if another one fails
+            pictures = annotated(place, rule)  # read once for all formats: a run has many JSONs
+            for each in reversed(chosen):  # the last one to read is the first one to end: COCO's file is replaced last
+                pictures = stack.enter_context(closing(each.gather(place, pictures, polygons)))
+            for picture in pictures:
+                without.update(each.name for each in chosen if each.copy and each.name not in picture.copies)
     except OSError as error:
         raise unusable(folder, error) from error
-    return without if any(each.copy for each in chosen) else 0
+    return dict(without)
 
 
 def annotated(folder: Path, rule: ComponentRule) -> Iterator[Annotated]:
@@ -200,8 +206,8 @@ def _annotated(record: Mapping[str, Any], stem: str, rule: ComponentRule) -> Ann
         components = find_components(labels_of(record), labels, rule)
     height, width = (int(side) for side in record["size"])
     file = str(record.get("file") or record["picture"])
-    copy = str(record["files"].get("yolo", ""))
-    return Annotated(file, (height, width), names, labels, components, stem, copy)
+    copies = {name: str(path) for name, path in record["files"].items() if isinstance(FORMATS.get(name), FolderFormat)}
+    return Annotated(file, (height, width), names, labels, components, stem, copies)
 
 
 def _component(entry: Mapping[str, Any]) -> Component:

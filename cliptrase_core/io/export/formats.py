@@ -8,7 +8,7 @@ own. They import their modules when called, so that `--help` and the page list t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,14 +68,14 @@ class Format:
 
     Attributes:
         name: name in `--formats` and on the page.
-        title: title in the page's menu; a format without one is only part of the page's usual archive.
+        title: title in the page's menu, and of its step while files are made.
         contents: one line about its files.
         options: flags of `segment` that affect it, as names of arguments.
-        needs_picture: True if it needs the picture itself, not only the small model input.
+        needs_picture: True if a result without its picture is refused, not shown on the small model input.
     """
 
     name: str
-    title: str = ""
+    title: str
     contents: str
     options: tuple[str, ...] = ()
     needs_picture: bool = False
@@ -130,7 +130,7 @@ class FolderFormat(Format):
     """
 
     expect_untouched: Callable[[Path], None]
-    gather: Callable[[Path, Iterable[Annotated], bool], Iterator[Annotated]]
+    gather: Callable[[Path, Iterable[Annotated], bool], Generator[Annotated, None, None]]
     copy: Callable[[Path, str, tuple[str, bytes]], str] | None = None
 
 
@@ -184,7 +184,7 @@ def _expect_coco(folder: Path) -> None:
     coco.expect_untouched(folder)
 
 
-def _gather_coco(folder: Path, pictures: Iterable[Annotated], polygons: bool) -> Iterator[Annotated]:
+def _gather_coco(folder: Path, pictures: Iterable[Annotated], polygons: bool) -> Generator[Annotated, None, None]:
     from cliptrase_core.io.export import coco
 
     return coco.write_file(folder, pictures, polygons=polygons)
@@ -196,7 +196,7 @@ def _expect_yolo(folder: Path) -> None:
     yolo.expect_untouched(folder)
 
 
-def _gather_yolo(folder: Path, pictures: Iterable[Annotated], polygons: bool) -> Iterator[Annotated]:
+def _gather_yolo(folder: Path, pictures: Iterable[Annotated], polygons: bool) -> Generator[Annotated, None, None]:
     from cliptrase_core.io.export import yolo
 
     del polygons  # YOLO has nothing else
@@ -232,7 +232,7 @@ FORMATS: dict[str, Format] = {
         ),
         FileFormat(
             name="overlay",
-            title="Overlay alone",
+            title="Overlay",
             contents="overlay.png  the picture under its classes' colours",
             file="{stem}.overlay.png",
             content=_overlay,
@@ -241,10 +241,12 @@ FORMATS: dict[str, Format] = {
         ),
         Format(  # `save` writes it, after all others, which it names
             name="json",
+            title="Description as JSON",
             contents="json         classes with colours, areas and COCO run lengths, settings, timings, versions",
         ),
         FileFormat(
             name="npz",
+            title="Arrays for NumPy",
             contents="npz          labels, regions, confidence and patch clusters as NumPy arrays",
             file="{stem}.npz",
             content=_npz,
@@ -271,7 +273,7 @@ FORMATS: dict[str, Format] = {
         ),
         FileFormat(
             name="labelme",
-            title="labelme",
+            title="labelme's polygons",
             contents="labelme/     the picture and its outlines, for labelme",
             options=_COMPONENTS,
             needs_picture=True,

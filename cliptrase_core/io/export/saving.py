@@ -7,7 +7,7 @@ import hashlib
 import html
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -62,7 +62,16 @@ class SavedFiles:
                 return self.folder / each.path(self.stem)
             if isinstance(each, ClassFormat) and each.name == kind:
                 return self.folder / each.folder(self.stem)
-        raise AttributeError(f"{kind!r}: no kind of file of a result")
+        raise AttributeError(f"expected one of {', '.join(_kinds())}, got {kind!r}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *_kinds()]
+
+
+def _kinds() -> list[str]:
+    """Return the names of the paths of a result's files."""
+    files = [each.kind for each in FORMATS.values() if isinstance(each, FileFormat)]
+    return ["json", *files, *(each.name for each in FORMATS.values() if isinstance(each, ClassFormat))]
 
 
 def save(
@@ -107,12 +116,16 @@ def save(
     """
     formats, saved = read_formats(formats), result_files(directory, stem)
     job = Job(result, image, saved.stem, rule or ComponentRule(), arrays or {}, overlay_side, source)
-    paths, contents = _made(job, formats, step)
     about = {"picture": stem, **(about or {})}
     of_folder = [each for name in formats if isinstance(each := FORMATS[name], FolderFormat)]
-    if of_folder:
-        about["components"] = _described(job.components, job.rule)
-    npz = contents.get(str(paths.get("npz")))
+    with ThreadPoolExecutor(1) as second:  # compression is nearly all of the work, and does not block Python
+        files = [each for name in formats if isinstance(each := FORMATS[name], FileFormat)]
+        beside = {each.name: second.submit(each.content, job) for each in files if each.beside}
+        if of_folder:
+            step(0.0, "connected components")
+            about["components"] = _described(job.components, job.rule)
+        paths, contents = _made(job, formats, beside, step)
+    npz = contents.get(paths.get("npz", ""))
     digest = None if npz is None else hashlib.sha256(npz).hexdigest()
     copies = [(each.name, each.copy, job.picture) for each in of_folder if each.copy is not None]
     expect_ours(saved.folder / name for name in contents)
@@ -132,31 +145,31 @@ def save(
 
 
 def _made(
-    job: Job, formats: Sequence[str], step: Callable[[float, str], None]
+    job: Job, formats: Iterable[str], beside: Mapping[str, Future[bytes]], step: Callable[[float, str], None]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Make the files of all formats with files of one result.
+
+    Args:
+        job: result to write.
+        formats: names of the formats.
+        beside: contents that a second thread makes, by format; they come last.
+        step: as for `save`.
 
     Returns:
         Path or paths of the files by kind, the JSON included; and content of the files by path, the JSON not included.
     """
     paths: dict[str, Any] = {"json": f"{job.stem}.json"}
     contents: dict[str, bytes] = {}
-    chosen = [FORMATS[name] for name in formats]
-    files = [each for each in chosen if isinstance(each, FileFormat)]
-    with ThreadPoolExecutor(1) as second:  # compression is nearly all of the work, and does not block Python
-        beside = {each.name: second.submit(each.content, job) for each in files if each.beside}
-        # Those that the second thread makes come last.
-        for place, each in enumerate(sorted(chosen, key=lambda each: each.name in beside)):
-            step(place / len(chosen), each.name)
-            if isinstance(each, FileFormat):
-                paths[each.kind] = each.path(job.stem)
-                contents[paths[each.kind]] = beside[each.name].result() if each.beside else each.content(job)
-            elif isinstance(each, ClassFormat):
-                of_classes = {
-                    f"{each.folder(job.stem)}/{name}": png for name, png in steps(each.contents_by_class(job))
-                }
-                paths[each.name] = [*of_classes]
-                contents |= of_classes
+    chosen = [each for name in formats if isinstance(each := FORMATS[name], (FileFormat, ClassFormat))]
+    for place, each in enumerate(sorted(chosen, key=lambda each: each.name in beside)):
+        step(place / len(chosen), each.title)
+        if isinstance(each, FileFormat):
+            paths[each.kind] = each.path(job.stem)
+            contents[paths[each.kind]] = beside[each.name].result() if each.beside else each.content(job)
+        else:
+            of_classes = {f"{each.folder(job.stem)}/{name}": png for name, png in steps(each.contents_by_class(job))}
+            paths[each.name] = [*of_classes]
+            contents |= of_classes
     return paths, contents
 
 

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -64,7 +64,7 @@ def write_picture(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
     return f"{FOLDER}/{name}"
 
 
-def write_texts(folder: Path, pictures: Iterable[Annotated]) -> Iterator[Annotated]:
+def write_texts(folder: Path, pictures: Iterable[Annotated]) -> Generator[Annotated, None, None]:
     """Write the text file of each picture and yield the picture; a picture without a copy has no text file.
 
     data.yaml is written after all texts. Files that this program wrote for results that no longer exist are removed.
@@ -79,9 +79,9 @@ def write_texts(folder: Path, pictures: Iterable[Annotated]) -> Iterator[Annotat
     images = set()
     for picture in pictures:
         numbers.know(picture)
-        if picture.copy:
+        if copy := picture.copies.get(FOLDER):
             name = f"labels/{picture.stem}.txt"
-            images.add(picture.copy.removeprefix(f"{FOLDER}/"))
+            images.add(copy.removeprefix(f"{FOLDER}/"))
             current[name] = _write(folder, name, polygon_lines(picture, numbers).encode(), written)
         yield picture
     current["data.yaml"] = _write(folder, "data.yaml", data_yaml(numbers), written)

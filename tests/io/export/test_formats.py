@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 import cliptrase_core as cc
 from cliptrase_core import cli
+from cliptrase_core.cli import tasks
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.export.formats import FORMATS, ClassFormat, FileFormat, FolderFormat, Format, Job, users_of
+from cliptrase_core.io.export import saving
+from cliptrase_core.io.export.components import ComponentRule
+from cliptrase_core.io.export.dataset import gather
+from cliptrase_core.io.export.formats import FORMATS, ClassFormat, FileFormat, FolderFormat, Job
+from cliptrase_core.io.export.images import class_files
+from cliptrase_core.io.export.record import read_record
+from cliptrase_core.io.export.saving import is_whole, planned, result_files
 from cliptrase_core.io.files import seal
+from cliptrase_core.io.png import encode_png
 from cliptrase_core.segmenter import Segmenter
 from tests.io.export.test_saving import IMAGE, make
 
@@ -120,16 +132,139 @@ def test_the_list_of_formats_is_read_without_the_libraries_that_write_them():
 
 
 @pytest.mark.parametrize("one", FORMATS.values(), ids=FORMATS)
-def test_entries_are_complete(one):
+def test_entries_do_not_collide(one):
+    assert one.title
     assert one.contents
     assert isinstance(one, (FileFormat, ClassFormat, FolderFormat)) == (one.name != "json")
-    assert all(one.name in users_of(option) for option in one.options)
     if isinstance(one, FileFormat):
         others = [each for each in FORMATS.values() if isinstance(each, FileFormat) and each is not one]
         assert one.path("dog") not in [each.path("dog") for each in others]
         assert one.kind not in [*(each.kind for each in others), "json", "folder", "stem"]
-    elif type(one) is not Format:
-        assert one.title
+
+
+def test_every_option_of_a_format_is_checked_by_the_command_line():
+    assert {option for one in FORMATS.values() for option in one.options} == tasks.OF_FORMATS.keys()
+
+
+def test_paths_of_a_result_are_named_by_kind(tmp_path):
+    files = result_files(tmp_path, "a")
+    assert files.cutouts == tmp_path / "cutouts/a"
+    assert {"json", "labels", "overlay", "npz", "labelme", "masks", "of"} - {*dir(files)} == {"of"}
+    with pytest.raises(AttributeError, match="expected one of json, labels, index, .*, got 'lables'"):
+        _ = files.lables
+
+
+def circles(job: Job) -> Iterator[tuple[str, bytes]]:
+    names = class_files(job.result.class_names)
+    return ((names[label], encode_png(job.image[..., 0])) for label in range(2))
+
+
+def test_a_new_format_with_a_file_for_each_class_is_one_entry(monkeypatch, tmp_path):
+    new = ClassFormat(name="grey", title="Grey", contents="grey/", contents_by_class=circles)
+    monkeypatch.setitem(FORMATS, "grey", new)
+    result = make()
+    (files,) = cc.export({"a": result}, tmp_path, "grey", images=IMAGE)
+    assert sorted(path.name for path in files.grey.iterdir()) == ["cat.png", "dog.png"]
+    record = read_record(files.json)
+    assert record["files"]["grey"] == ["grey/a/cat.png", "grey/a/dog.png"]
+    assert is_whole(tmp_path, record, ["grey"])
+    (files.grey / "dog.png").unlink()
+    assert not is_whole(tmp_path, record, ["grey"])
+    assert files.grey / "cat.png" in planned(files, ["grey"], result.class_names)
+    cc.export({"a": make(("cat", "fox", "cow", "background"))}, tmp_path)
+    assert not (files.grey / "cat.png").exists()
+
+
+def test_a_new_format_about_a_folder_is_one_entry(monkeypatch, tmp_path, nano, capsys):
+    def gather(folder, pictures, polygons):
+        names = []
+        for picture in pictures:
+            names.append(f"{picture.stem} {picture.copies.get('voc')} {len(picture.components)}")
+            yield picture
+        (folder / "voc/list.txt").write_text("\n".join(names))
+
+    def copy(folder, stem, picture):
+        (folder / "voc").mkdir(exist_ok=True)
+        (folder / f"voc/{stem}{picture[0]}").write_bytes(picture[1])
+        return f"voc/{stem}{picture[0]}"
+
+    def expect_untouched(folder):
+        if (folder / "voc/mine").exists():
+            raise InputError("voc/mine: expected no file, got one. Move it away.")
+
+    new = FolderFormat(
+        name="voc", title="VOC", contents="voc/", expect_untouched=expect_untouched, gather=gather, copy=copy
+    )
+    monkeypatch.setitem(FORMATS, "voc", new)
+    monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
+    cc.export({"a": make(), "b": make()}, tmp_path, "voc,coco,yolo", images=[IMAGE, IMAGE], min_area=0)
+    assert (tmp_path / "voc/list.txt").read_text() == "a voc/a.jpg 2\nb voc/b.jpg 2"
+    assert len(COCO(tmp_path / "coco/annotations.json").getImgIds()) == 2
+    cc.export({"c": make()}, tmp_path)
+    Image.fromarray(IMAGE).save(tmp_path / "d.png")
+    assert (
+        cli.main(
+            [
+                "segment",
+                str(tmp_path / "d.png"),
+                "--vocabulary",
+                "cat; dog",
+                "--output",
+                str(tmp_path),
+                "--formats",
+                "voc",
+            ]
+        )
+        == 0
+    )
+    assert "1 earlier results are not in voc: segment their pictures with --formats voc" in capsys.readouterr().err
+    (tmp_path / "voc/mine").touch()
+    with pytest.raises(InputError, match="voc/mine"):
+        cc.export({"e": make()}, tmp_path, "voc", images=[IMAGE])
+    assert not (tmp_path / "e.json").exists()
+
+
+def test_pictures_that_were_never_copied_are_counted_for_formats_with_copies_only(tmp_path):
+    cc.export({"a": make()}, tmp_path)
+    assert gather(tmp_path, ["coco"], ComponentRule()) == {}
+    assert gather(tmp_path, ["coco", "yolo"], ComponentRule()) == {"yolo": 1}
+
+
+@pytest.mark.parametrize("failing", ["coco", "yolo"])
+def test_a_format_that_fails_half_way_leaves_the_old_file_about_the_folder(monkeypatch, tmp_path, failing):
+    cc.export({"a": make()}, tmp_path, "coco,yolo", images=[IMAGE], min_area=0)
+    before = (tmp_path / "coco/annotations.json").read_bytes()
+    cc.export({"b": make()}, tmp_path)
+    right = FORMATS[failing]
+
+    def half(folder, pictures, polygons):
+        yield from islice(right.gather(folder, pictures, polygons), 1)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(FORMATS, failing, dataclasses.replace(right, gather=half))
+    with pytest.raises(InputError, match="No space left"):
+        gather(tmp_path, ["coco", "yolo"], ComponentRule(0))
+    assert (tmp_path / "coco/annotations.json").read_bytes() == before
+    assert not [*tmp_path.rglob("*.tmp")]
+    monkeypatch.undo()
+    gather(tmp_path, ["coco", "yolo"], ComponentRule(0))
+    assert len(COCO(tmp_path / "coco/annotations.json").getImgIds()) == 2
+
+
+def test_steps_are_named_in_words(tmp_path):
+    said = []
+    saving.save(
+        make(),
+        IMAGE,
+        tmp_path,
+        "a",
+        formats="png,overlay,npz,coco",
+        step=lambda share, text: said.append((share, text)),
+    )
+    assert [text for _, text in said] == [
+        "connected components", "Labels as an indexed PNG", "Overlay", "Arrays for NumPy", "writing"
+    ]  # fmt: skip
+    assert [share for share, _ in said] == sorted(share for share, _ in said)
 
 
 def test_the_readme_lists_the_formats_in_their_order():
