@@ -6,20 +6,20 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from demo import core, drawing
 from demo.drawing import heat_map
 from demo.errors import UserError
 from demo.examples import Example, read_examples
+from demo.service.clusters import Ids, partners
 from demo.service.patch_attention import PatchAttention
 from demo.service.pictures import PictureKey
 from demo.service.segmentation import SegmentRequest, SegmentView
 from demo.service.service import Service
 
-EXAMPLE = "mountains"
-POINT = (0.75, 0.2)
-"""Inspected point, (down, across) in shares of the picture: a patch of the meadow, similar to its neighbours."""
+EXAMPLE = "horses"
+POINT = (0.27, 0.87)
+"""Inspected point, (down, across) in shares of the picture: a patch of the sky, similar to its neighbours."""
 AROUND = 2
 """Largest distance of near patches, in rows and columns."""
 STEPS = 5
@@ -103,8 +103,11 @@ def _clusters(service: Service) -> Pair:
 
 def _denoising(service: Service) -> Pair:
     before, after = _view(service, denoise="none"), _view(service)
-    moved = _moved(before.result.patch_clusters, after.result.patch_clusters)
-    return _regions(before), _regions(after), {**_counts(after), "before": _counts(before)["regions"], "moved": moved}
+    old, new = before.result.patch_clusters, after.result.patch_clusters
+    partner = partners(old, new)  # both pictures show regions that share most patches in one colour
+    moved = np.append(partner, core.results.NOISE)[old] != new
+    facts = {**_counts(after), "before": _counts(before)["regions"], "moved": float(moved.mean())}
+    return _regions(before, partner), _regions(after), facts
 
 
 def _words(service: Service) -> Pair:
@@ -134,15 +137,11 @@ def _named(view: SegmentView) -> drawing.Picture:
     return core.viz.names.draw_names(painted, view.labels, view.result.class_names)
 
 
-def _regions(view: SegmentView) -> drawing.Picture:
-    colours = core.viz.palette.paint(view.regions, core.viz.palette.region_colours(int(view.result.regions.max()) + 1))
-    return core.viz.overlay.blend(view.shown, colours, 0.75)
-
-
-def _moved(before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> float:
-    """Return the share of patches that do not move with the majority of their cluster; cluster numbers may change."""
-    stayed = sum(np.unique(after[before == cluster], return_counts=True)[1].max() for cluster in np.unique(before))
-    return 1 - float(stayed) / len(before)
+def _regions(view: SegmentView, numbers: Ids | None = None) -> drawing.Picture:
+    """Return the regions in colour; `numbers` are those whose colours the regions get, by default their own."""
+    numbers = np.arange(int(view.result.regions.max()) + 1) if numbers is None else numbers
+    colours = core.viz.palette.region_colours(int(numbers.max(initial=0)) + 1)[numbers]
+    return core.viz.overlay.blend(view.shown, core.viz.palette.paint(view.regions, colours), 0.75)
 
 
 def _counts(view: SegmentView) -> dict[str, float]:

@@ -51,7 +51,7 @@ LITTLE = 0.02
 def _attention(f: dict[str, float]) -> str:
     return (
         f"CLIP cuts the picture into {f['patches']:.0f} patches, and in every layer each patch looks at all others. "
-        "The patch outlined in red lies in the meadow, like its neighbours. Yet in layer "
+        "The patch outlined in red lies in the sky, like its neighbours. Yet in layer "
         f"{f['layer']:.0f} it gives <b>{percent(f['before_global'])}</b> of its attention to {f['global']:.0f} "
         "<b>global patches</b> elsewhere (the strongest outlined in white), at which nearly every other patch looks "
         "too. Such attention says little about what belongs together."
@@ -77,9 +77,10 @@ def _clusters(f: dict[str, float]) -> str:
 def _denoising(f: dict[str, float]) -> str:
     little = " In this picture there was little to undo." if f["moved"] < LITTLE else ""
     return (
-        "What a patch pair shares only because both resemble the whole picture is subtracted, so that global patches "
-        f"do not merge regions: {f['before']:.0f} regions before, <b>{f['regions']:.0f}</b> after; "
-        f"{percent(f['moved'])} of the patches change their region or leave one.{little}"
+        "What two patches share only because both resemble the whole picture is subtracted, so that global patches "
+        f"no longer decide what belongs together: {f['before']:.0f} regions before, <b>{f['regions']:.0f}</b> after. "
+        f"<b>{percent(f['moved'])}</b> of the patches change their region, join or leave one. Regions of one colour "
+        f"share most patches.{little}"
     )
 
 

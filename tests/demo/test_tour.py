@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from demo.service import SegmentRequest
-from demo.service.tour import AROUND, POINT, STEPS, _moved, tour_example, tour_step
-from demo.tabs.tour import TourHandlers, TourView
+from demo.service.tour import AROUND, POINT, STEPS, tour_example, tour_step
+from demo.tabs.tour import LITTLE, TourHandlers, TourView
 
 
 @pytest.mark.parametrize("number", range(1, STEPS + 1))
@@ -48,15 +48,13 @@ def test_the_tour_s_story_holds_on_the_embedded_model(service):
     assert facts["before_global"] > 3 * facts["after_global"]
     assert facts["after_near"] > 3 * facts["before_near"]
     denoised = tour_step(service, 4).facts
-    assert denoised["regions"] >= denoised["before"]
-    assert 0 <= denoised["moved"] < 0.5
+    assert denoised["regions"] != denoised["before"]
+    assert LITTLE < denoised["moved"] < 0.5, "a picture with little to undo explains nothing"
 
 
-def test_patches_moved_whatever_the_numbers_of_clusters():
-    before = np.array([-1, 0, 0, 0, 1, 1])
-    assert _moved(before, before) == 0
-    assert _moved(before, np.array([-1, 1, 1, 1, 0, 0])) == 0
-    assert _moved(before, np.array([-1, 1, 1, 2, 0, -1])) == pytest.approx(2 / 6)
+def test_most_of_both_pictures_of_denoising_has_the_same_colours(service):
+    step = tour_step(service, 4)
+    assert (step.left == step.right).all(axis=2).mean() > 0.5
 
 
 def test_the_buttons_stop_at_both_ends(service):
