@@ -79,7 +79,7 @@ class LegendRow:
     confidence: float
 
 
-def class_colours(names: Iterable[str]) -> dict[str, Colour]:
+def class_colours(names: Iterable[str], also: Iterable[str] = ()) -> dict[str, Colour]:
     """Assign a distinct colour to each name, the same in every order and every run.
 
     A name gets its `CUSTOMARY` colour, or a colour by its hash. If a name with a smaller hash has the same or a similar
@@ -90,13 +90,18 @@ def class_colours(names: Iterable[str]) -> dict[str, Colour]:
     Args:
         names: shown names; "background", in upper or lower case, always has the same dark grey, "everything else" a
             lighter one.
+        also: further names; they change no colour of `names`.
     """
     colours: dict[str, Colour] = {}
     free = set(PALETTE)
     used = {BACKGROUND_COLOUR, EVERYTHING_ELSE_COLOUR, NO_REGION_COLOUR, *PALETTE}
     # Sorted by hash, so that the order of the words does not matter.
-    ranked = sorted((name.casefold() not in CUSTOMARY, _digest(name.casefold()), name) for name in set(names))
-    for _, digest, name in ranked:
+    first = set(names)
+    ranked = sorted(
+        (name not in first, name.casefold() not in CUSTOMARY, _digest(name.casefold()), name)
+        for name in {*first, *also}
+    )
+    for *_, digest, name in ranked:
         if is_background(name) and BACKGROUND_COLOUR not in colours.values():
             colours[name] = BACKGROUND_COLOUR
         elif name == EVERYTHING_ELSE:

@@ -62,6 +62,10 @@ def region_table(found: Clusters, chosen: int | None = None) -> str:
     notes = ""
     if not found.view.result.settings["vote"]:
         notes = hint("With this method regions do not vote: the table shows how they would vote.")
+    notes += hint(
+        "Area: each pixel goes to the region whose mean affinity is the highest there, not to the region of its patch. "
+        "So a region of few patches can cover much of the picture."
+    )
     return (
         '<div class="legend regions"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
         f"{heads}</tr></thead><tbody>{''.join(_row(found, vote, chosen) for vote in rows)}</tbody></table></div>{notes}"

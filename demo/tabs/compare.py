@@ -21,6 +21,7 @@ from demo.html import hint, percent, seconds, strip, swatch, word, working
 from demo.service import Run, SegmentView, Service
 from demo.service.compare import (
     OTHER_WORDS,
+    OWN,
     Comparison,
     Difference,
     Variant,
@@ -331,10 +332,12 @@ class CompareHandlers:
 
 
 def _palette(comparison: Comparison, *variant_views: SegmentView) -> dict[str, tuple[int, int, int]]:
-    """Return one colour for each folded name of all results: "Dog" and "dog" are one class."""
-
+    """Return one colour for each folded name of all results, for the page's own result as above: "Dog" and "dog" are
+    one class."""
+    own = class_names(dataclasses.replace(comparison, variants=(Variant(OWN, "", comparison.run.request),)))
     further = (name for view in variant_views for name in view.result.class_names)
-    return core.viz.palette.class_colours(fold(name) for name in (*class_names(comparison), *further))
+    also = (fold(name) for name in (*class_names(comparison), *further))
+    return core.viz.palette.class_colours(map(fold, own), also)
 
 
 def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
@@ -394,7 +397,7 @@ def draw() -> Compare:
     gr.HTML(START, padding=False)
     other_words = gr.Textbox(
         label="Other words (optional)",
-        info="One more result: the same picture divided among these. Classes are matched by name.",
+        info="One more result: the same picture divided among these. Classes of one name have one colour.",
         lines=1,
         max_lines=4,
         elem_id="other-words",

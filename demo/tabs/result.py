@@ -48,6 +48,8 @@ _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
 MOST_MISSING = 8
 """Maximum number of missing classes to name; the others are only counted."""
+MOST_ABSENT = 12
+"""Classes without pixels that are named at once; the others open with a click."""
 MOST_FINDINGS = 3
 """Most findings about words that are shown at once; the others open with a click."""
 
@@ -66,9 +68,18 @@ def legend_table(view: SegmentView) -> str:
     absent = [name for name in view.result.class_names if name not in present]
     return (
         f'<div class="legend"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-        + (f'<p class="hint">Not found: {word(core.errors.some(absent, 12))}</p>' if absent else "")
+        + (_not_found(absent) if absent else "")
         + "".join(hint(note) for note in view.result.notes[:NOTES_SHOWN])
     )
+
+
+def _not_found(names: Sequence[str]) -> str:
+    """Return HTML: the classes without pixels; the last of many open with a click."""
+    first, rest = word(", ".join(names[:MOST_ABSENT])), names[MOST_ABSENT:]
+    if not rest:
+        return f'<p class="hint">Not found: {first}</p>'
+    summary = f"<summary>Not found: {first} and {len(rest)} more</summary>"
+    return f'<details class="hint">{summary}{word(", ".join(rest))}</details>'
 
 
 def done(view: SegmentView) -> str:

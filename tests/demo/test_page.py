@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import threading
 
@@ -407,3 +408,18 @@ def test_what_is_probably_not_in_the_picture_is_said_unless_it_was_left_out(hand
     for quiet in (SegmentRequest("pizza; horse", skip_missing=True), SegmentRequest("horse; sky")):
         assert handlers.absent(service.segment(horses, quiet).run, horses) == ""
     assert handlers.absent(None, None) == ""
+
+
+def test_every_class_without_pixels_can_be_read(service, photo):
+    names = ["cat", *(f"<b>word{i}</b>" for i in range(30))]
+    view = service.segment(photo, SegmentRequest(words="; ".join(names)))
+    table = tab.legend_table(view)
+    absent = [name for name in view.result.class_names if name not in view.result.areas]
+    assert len(absent) > tab.MOST_ABSENT
+    summary, _, rest = table.partition('<details class="hint"><summary>Not found: ')[2].partition("</summary>")
+    assert f"and {len(absent) - tab.MOST_ABSENT} more" in summary
+    said = summary + rest.partition("</details>")[0]
+    assert all(html.escape(name) in said for name in absent)
+    assert "<b>" not in said
+    few = service.segment(photo, SegmentRequest(words="; ".join(names[:4])))
+    assert "<details" not in tab.legend_table(few)

@@ -57,6 +57,14 @@ def test_twenty_words_and_background_are_13_apart_in_every_sight(words, sight):
     assert smallest_distance([*colours.values(), NO_REGION_COLOUR], sight) > 13
 
 
+@pytest.mark.parametrize("also", [["bench", "wall", "Sky"], [f"class {i}" for i in range(60)], []])
+def test_further_names_change_no_colour(also):
+    names = ["dog", "man", "grass", "tree", "wall", "background"]
+    both = class_colours(names, also)
+    assert class_colours(names).items() <= both.items()
+    assert len({*both.values()}) == len({*names, *also})
+
+
 def test_palette_is_32_distinct_colours():
     assert len(set(PALETTE)) == 32
 
