@@ -14,6 +14,15 @@ def is_picture(start: bytes) -> bool:
     return start.startswith(PICTURES) or start[8:12] in _KINDS_AT_8 or start[4:8] in _KINDS_AT_4
 
 
+def starts_like_a_picture(path: str) -> bool:
+    """Return `is_picture` of a file; True if it cannot be read, because the reason is given when it is used."""
+    try:
+        with open(path, "rb") as file:
+            return is_picture(file.read(16))
+    except OSError:
+        return True
+
+
 def is_archive(start: bytes) -> bool:
     """Return whether a file with these first bytes is a zip file that is not empty."""
     return start.startswith(ARCHIVE)

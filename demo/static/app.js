@@ -211,7 +211,7 @@
   const preview = (event, alt, style) => {
     if (event.target.matches?.("#picture img")) Object.assign(event.target, { alt, style });
   };
-  const unseen = "This browser cannot preview this file. It can still be segmented.";
+  const unseen = "This browser cannot preview this file.";
   document.addEventListener("error", event => preview(event, unseen, "width: 100%; padding: 0 2em 0 0; font-size: 0.7rem; line-height: 1.2; white-space: normal"), true);
   document.addEventListener("load", event => preview(event, "", ""), true);
 

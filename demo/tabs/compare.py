@@ -281,7 +281,12 @@ class CompareHandlers:
             errors_caption="",
             errors=gr.Image(None, visible=False),
         )
-        return self._scored(shown, comparison, path, chosen, mask) if mask else shown
+        if not mask:
+            return shown
+        try:
+            return self._scored(shown, comparison, path, chosen, mask)
+        except UserError as error:  # the comparison remains, and the reason beside it
+            return shown._replace(scores=strip("bad", "The ground truth cannot be used.", str(error)))
 
     @plainly
     def show(self, comparison: Comparison | None, event: gr.SelectData) -> Any:

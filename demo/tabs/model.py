@@ -85,6 +85,11 @@ def loading(key: str, share: float, text: str) -> str:
     return working(f"Loading {key}", share, f"{percent(share, 0)}, {text}", "loading")
 
 
+def not_loaded(error: Exception) -> str:
+    """Return HTML: the reason why a model was not loaded, if the user can do something about it, else nothing."""
+    return strip("bad", "Not loaded.", str(error)) if isinstance(error, UserError) else ""
+
+
 def loaded(facts: ModelFacts) -> str:
     """Return HTML: message that this visitor now uses a model."""
     return strip("calm", f"{facts.key} is in use.", "The result is computed again with it.")
@@ -196,8 +201,8 @@ class ModelHandlers:
                 lambda progress: self._holder.load(request, progress),
                 lambda share, text: unchanged._replace(news=loading(request.strip(), share, text)),
             )
-        except Exception:
-            yield unchanged._replace(news="")
+        except Exception as error:
+            yield unchanged._replace(news=not_loaded(error))
             raise
         facts = self._holder.facts(key)
         yield LoadView(
@@ -223,8 +228,9 @@ class ModelHandlers:
                 lambda progress: self._holder.load(key, progress),
                 lambda share, text: busy._replace(banner=loading(key, share, text)),
             )
-        except Exception:
-            yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
+        except Exception as error:
+            head = head_view(self._holder.status())
+            yield OfferedView(*head._replace(banner=not_loaded(error) or head.banner), model=gr.skip())
             raise
         status = self._holder.status()
         own = None if loaded == status.key else self._holder.facts(loaded)  # None: it is now the default model

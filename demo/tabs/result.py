@@ -12,6 +12,7 @@ import gradio as gr
 from demo import core
 from demo.drawing import labels_url, picture_url
 from demo.errors import UserError, for_people
+from demo.file_kinds import starts_like_a_picture
 from demo.handling import (
     DownloadView,
     downloaded,
@@ -40,6 +41,9 @@ DOWNLOAD = "Download"
 SAVE = "Save"
 EMPTY_LEGEND = hint("The classes that were found appear here, with their share of the picture.")
 NEW_PICTURE = strip("note", "Your picture is here.", "Type what is in it, then press Enter.")
+NOT_A_PICTURE = strip(
+    "bad", "This file is no picture.", "Choose a JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP, whatever its name says."
+)
 NO_PICTURE = strip("note", "No picture.", "Drop one anywhere, paste one, or pick an example.")
 STOPPED = strip("note", "Stopped.", "The last result stays.")
 _ENCODING = ("read", "encode")
@@ -242,8 +246,8 @@ class SegmentHandlers:
     @plainly
     def forget(self, path: str | None) -> ResultView:
         """Handle a new or removed picture: clear the results of the previous picture."""
-        status = NEW_PICTURE if path else NO_PICTURE
-        return NO_RESULT._replace(status=status)
+        known = NEW_PICTURE if path and starts_like_a_picture(path) else NOT_A_PICTURE
+        return NO_RESULT._replace(status=known if path else NO_PICTURE)
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:

@@ -227,6 +227,14 @@ def test_a_ground_truth_scores_every_result_and_shows_errors(handlers, horses, m
     assert view.errors.visible is True
 
 
+def test_a_ground_truth_that_cannot_be_used_is_explained_beside_the_comparison(handlers, horses, mask):
+    last = compared(handlers, horses.run, None)
+    view = handlers.pair(last.comparison, None, "clip", "cliptrase", mask(horses.result.labels[1:]))
+    assert "The ground truth cannot be used." in view.scores
+    assert "pixels" in view.scores
+    assert view.areas == handlers.pair(last.comparison, None, "clip", "cliptrase", None).areas
+
+
 def test_a_result_beside_itself_is_said(handlers, horses):
     last = compared(handlers, horses.run, None)
     assert "same result" in handlers.pair(last.comparison, None, "clip", "clip", None).share

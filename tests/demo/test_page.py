@@ -294,6 +294,16 @@ def test_wrong_fields_are_named(handlers, photo, changes, said):
         cut(handlers, photo, **changes)
 
 
+def test_a_new_file_is_welcomed_only_if_it_is_a_picture(handlers, photo, tmp_path):
+    assert "Your picture is here" in handlers.forget(photo).status
+    assert "No picture" in handlers.forget(None).status
+    for name, content in (("fake.jpg", b"not a picture"), ("empty.png", b""), ("page.webp", b"<html>" * 9)):
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert "This file is no picture" in handlers.forget(str(path)).status
+    assert "Your picture is here" in handlers.forget(str(tmp_path / "gone.png")).status  # its own error comes later
+
+
 def test_no_picture_is_said(handlers):
     with pytest.raises(gr.Error, match="There is no picture yet"):
         cut(handlers, None)

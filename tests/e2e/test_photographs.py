@@ -57,7 +57,7 @@ def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(open_page, 
     page = open_page(1280)
     preview = page.locator("#picture img")
     segment(page, photograph(tmp_path / f"phone.{kind}", 1, (600, 800)), "person; wall")
-    assert "can still be segmented" in preview.get_attribute("alt")
+    assert "cannot preview this file" in preview.get_attribute("alt")
     assert page.locator("#result img").evaluate(NATURAL) == [800, 600]
     upload(page, photograph(tmp_path / "phone.png", 2, (60, 80)))
     expect(preview).to_have_attribute("alt", "")
