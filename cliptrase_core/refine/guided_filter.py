@@ -1,7 +1,8 @@
 """Colour guided filter: moves boundaries to the edges of the picture, without any model.
 
 In each neighbourhood, the map of every class is replaced by the linear function of the colours that fits it best
-(K. He, J. Sun, X. Tang, Guided Image Filtering, PAMI 2013; the subsampled form is arXiv 1505.00996). Each pixel then
+(K. He, J. Sun, X. Tang, Guided Image Filtering, PAMI 2013; the subsampled form is arXiv 1505.00996). The function is
+evaluated at colours that are averaged over a few pixels, because texture would leave specks and spikes. Each pixel then
 takes the class with the largest filtered map.
 """
 
@@ -24,6 +25,7 @@ Labels = npt.NDArray[np.integer]
 
 CELL = 16  # largest side of a patch in pixels while maps are fitted, for any size of the picture
 RADIUS = 24  # pixels: one and a half patches, the largest error of a coarse boundary
+AVERAGED = 2  # pixels in each direction over which colours are averaged when a fit is evaluated
 EPSILON = 1e-4  # variance of colours, in [0, 1], below which a neighbourhood counts as flat
 ROUNDS = 2
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -51,7 +53,7 @@ def follow_edges(
     small_size = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
     small = np.asarray(Image.fromarray(image).resize(small_size[::-1], Image.Resampling.BOX))
     now = nearest(labels, small_size)
-    fit = _Fit(_planes(small))
+    fit = _Fit(_planes(small), _planes(_averaged(small, AVERAGED)))
 
     def lines(turn: int) -> Iterator[Floats]:
         for index, label in steps(enumerate(present)):
@@ -63,9 +65,9 @@ def follow_edges(
     if small_size == size:
         return _strongest(present, (fit.values(line) for line in lines(ROUNDS - 1)))
     fitted = list(lines(ROUNDS - 1))
-    followed = np.empty_like(labels)
+    followed, averaged = np.empty_like(labels), _averaged(image, round(AVERAGED * scale))
     for rows in strips(size):
-        guide = _planes(image[rows])
+        guide = _planes(averaged[rows])
         followed[rows] = _strongest(present, (_apply(_enlarged(line, size, rows), guide) for line in fitted))
     return followed
 
@@ -73,9 +75,9 @@ def follow_edges(
 class _Fit:
     """Least-squares fit of maps to the three colours of one picture, in every neighbourhood."""
 
-    def __init__(self, guide: Floats) -> None:
-        """Precompute local means and inverse covariances of the guide, (3, H, W) in [0, 1]."""
-        self.guide = guide
+    def __init__(self, guide: Floats, averaged: Floats) -> None:
+        """Precompute local means and inverse covariances of the guide, (3, H, W) in [0, 1]; keep the averaged guide."""
+        self.guide, self.averaged = guide, averaged
         self.means = [_mean(plane) for plane in guide]
         covariance = np.empty((*guide.shape[1:], 3, 3), np.float32)
         for i, j in _PAIRS:
@@ -92,8 +94,13 @@ class _Fit:
         return np.stack([_mean(plane) for plane in (*slope, offset)])
 
     def values(self, line: Floats) -> Floats:
-        """Evaluate a fit at the colours of the guide: (4, H, W) -> (H, W)."""
-        return _apply(line, self.guide)
+        """Evaluate a fit at the averaged colours of the guide: (4, H, W) -> (H, W)."""
+        return _apply(line, self.averaged)
+
+
+def _averaged(image: npt.NDArray[np.uint8], radius: int) -> npt.NDArray[np.uint8]:
+    side = 2 * radius + 1
+    return np.asarray(cv2.blur(image, (side, side), borderType=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _mean(values: Floats) -> Floats:

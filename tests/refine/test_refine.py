@@ -261,6 +261,15 @@ def test_a_boundary_moves_to_the_edge_of_the_picture(scale):
     assert (found != truth).mean() < 0.1 * (coarse != truth).mean()
 
 
+@pytest.mark.parametrize("scale", [1, 3])
+def test_texture_leaves_no_specks(scale):
+    truth, coarse = halves(64 * scale, 96 * scale, 40 * scale), halves(64 * scale, 96 * scale, 46 * scale)
+    found = follow_edges(painted(truth, noise=60), coarse, (4, 6))
+    parts = [cv2.connectedComponents((found == label).astype(np.uint8), connectivity=4)[0] - 1 for label in (0, 1)]
+    assert sum(parts) <= 4, parts  # without averaged colours 12 and 225
+    assert (found != truth).mean() < 0.5 * (coarse != truth).mean()
+
+
 def test_edges_bring_no_new_class_and_leave_one_class_alone():
     labels = 2 * halves(48, 48, 20)
     assert set(np.unique(follow_edges(painted(halves(48, 48, 30)), labels, (3, 3)))) <= {0, 2}
