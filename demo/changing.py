@@ -42,18 +42,22 @@ def how(shown: Shown) -> str:
     return f"{base}{applied}{f', {aside} kept aside' if aside else ''}:"
 
 
-_BACK = {"undo": "Fix taken back", "clear": "All fixes taken back"}
+def _named(before: Shown, request: Mapping[str, Any]) -> str:
+    """Return plain text that names a step back, or the removal of all fixes; empty for other steps."""
+    if request.get("undo") is True:
+        return "Fix taken back" if before.fixes or not before.removed else "Removed fixes are back"
+    again = request.get("redo") is True and before.undone[-1:] == (None,)
+    return "All fixes taken back" if again or request.get("clear") is True else ""
 
 
-def became(before: SegmentView, after: SegmentView, request: Mapping[str, Any]) -> str:
-    """Return plain text about the effect of the last step; `request` is the request of the browser."""
+def became(before: SegmentView, after: SegmentView, step: str) -> str:
+    """Return plain text about the effect of the last step; `step` names it if it needs a name."""
     moved = before.labels != after.labels
-    back = next((message for name, message in _BACK.items() if request.get(name) is True), "")
     if not moved.any():
-        return f"{back}: nothing changed." if back else "Nothing changed."
+        return f"{step}: nothing changed." if step else "Nothing changed."
     part = html.unescape(percent(float(moved.mean())))  # plain text
-    if back:
-        return f"{back}: {part} of the picture changed."
+    if step:
+        return f"{step}: {part} of the picture changed."
     new = {after.result.class_names[label] for label in np.unique(after.labels[moved])}
     return f"{part} of the picture became {new.pop()}." if len(new) == 1 else f"{part} of the picture changed."
 
@@ -65,6 +69,7 @@ def state_of(shown: Shown) -> dict[str, Any]:
         "fixes": len(shown.fixes),
         "undone": len(shown.undone),
         "aside": len(shown.aside),
+        "removed": len(shown.removed),
         "changed": shown.changed,
         "said": "",
     }
@@ -137,9 +142,12 @@ class ChangeHandlers:
         seq = whole("seq", request.get("seq"), 0)
         before = shown_of(run, shown)
         try:
-            before, _ = carried(shown, self._service.again(run, path))
+            own = self._service.again(run, path)
+            before, _ = carried(shown, own)
             name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, REFINE_MODES)
             after = stepped(before, request, name, way, refinement)
+            if len(after.removed) < len(before.removed):  # removed fixes return
+                after, _ = carried(after, own)
             if "fix" in request:
                 after = self._aimed(after, self._service.shown(before, path)[0])
             view = yield from made(self._service, after, path)
@@ -147,7 +155,8 @@ class ChangeHandlers:
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
-        message = "" if "refined" in request else became(self._service.shown(before, path)[0], view, request)
+        old = self._service.shown(before, path)[0]
+        message = "" if "refined" in request else became(old, view, _named(before, request))
         yield changed(view, after, strip("calm", how(after), f"{shares(view)}."), seq=seq, message=message)
 
     @staticmethod
@@ -189,7 +198,7 @@ class ChangeHandlers:
             yield same(ChangeView)
             return
         what, lost = carried(shown, self._service.again(run, path))
-        if not (what.changed or what.undone or what.aside or lost):
+        if not (what.changed or what.undone or what.aside or what.removed or lost):
             yield same(ChangeView)._replace(shown=what, due=False)
             return
         try:

@@ -16,6 +16,9 @@ from demo.service.segmentation import Run, SegmentView
 if TYPE_CHECKING:
     from cliptrase_core.refine import Fix
 
+MOST_POINTS = 40_000
+"""Maximum number of points of removed fixes that are stored for a visitor; a result has at most half of that."""
+
 
 class Aside(NamedTuple):
     """Fix that cannot be applied to a run, such as that of a class that it does not have.
@@ -39,15 +42,17 @@ class Shown:
         run: run that refinement and fixes apply to.
         refinement: refinement of its boundaries; None for coarse boundaries.
         fixes: fixes made by hand, in their order.
-        undone: undone fixes, the latest last.
+        undone: undone steps, the latest last: a fix, or None for the removal of all fixes.
         aside: fixes that cannot be applied to this run; they return when they can.
+        removed: fixes of each removal of all, the latest last; undoing returns them.
     """
 
     run: Run
     refinement: Refinement | None = None
     fixes: tuple[Fix, ...] = ()
-    undone: tuple[Fix, ...] = ()
+    undone: tuple[Fix | None, ...] = ()
     aside: tuple[Aside, ...] = ()
+    removed: tuple[tuple[Aside, ...], ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -65,26 +70,48 @@ class Shown:
         return replace(self, fixes=(*self.fixes, one), undone=(), aside=aside)
 
     def undo(self) -> Shown:
-        """Return a copy without the last fix."""
-        return replace(self, fixes=self.fixes[:-1], undone=(*self.undone, *self.fixes[-1:]))
+        """Return a copy before the last step. Removed fixes return as fixes set aside: `carried` applies them."""
+        if self.fixes or not self.removed:
+            return replace(self, fixes=self.fixes[:-1], undone=(*self.undone, *self.fixes[-1:]))
+        *others, last = self.removed
+        back = tuple(one._replace(place=0) for one in (*last, *self.aside))
+        return replace(self, undone=(*self.undone, None), aside=back, removed=tuple(others))
 
     def redo(self) -> Shown:
-        """Return a copy with the latest undone fix."""
-        return replace(self, fixes=(*self.fixes, *self.undone[-1:]), undone=self.undone[:-1])
+        """Return a copy after the latest undone step."""
+        if not self.undone:
+            return self
+        *others, one = self.undone
+        if one is None:
+            return replace(self.clear(), undone=tuple(others))
+        return replace(self, fixes=(*self.fixes, one), undone=tuple(others))
 
     def clear(self) -> Shown:
-        """Return a copy without fixes; each of them can be redone, but for those set aside, which are gone."""
-        return replace(self, fixes=(), undone=(*self.undone, *reversed(self.fixes)), aside=())
+        """Return a copy without fixes and without undone steps; one step back returns all, those set aside too."""
+        everything = tuple(self.every_fix())
+        if not everything:
+            return self
+        removed = _newest((*self.removed, everything))
+        return replace(self, fixes=(), undone=(), aside=(), removed=removed)
 
     def coarse(self) -> Shown:
         """Return the run's own result; every fix is set aside."""
-        return Shown(self.run, undone=self.undone, aside=tuple(one._replace(place=0) for one in self.every_fix()))
+        aside = tuple(one._replace(place=0) for one in self.every_fix())
+        return replace(self, refinement=None, fixes=(), aside=aside)
 
     def every_fix(self) -> Iterator[Aside]:
         """Yield the applied fixes and those set aside, in the order in which they were made."""
         for place in range(len(self.fixes) + 1):
             yield from (kept for kept in self.aside if min(kept.place, len(self.fixes)) == place)
             yield from (Aside(place, one, _cropped(self.run)) for one in self.fixes[place : place + 1])
+
+
+def _newest(removed: tuple[tuple[Aside, ...], ...]) -> tuple[tuple[Aside, ...], ...]:
+    """Return the latest removals that have at most `MOST_POINTS` points together; at least the last."""
+    points, first = 0, len(removed)
+    while first and (points := points + sum(len(one.fix.points) for one in removed[first - 1])) <= MOST_POINTS:
+        first -= 1
+    return removed[min(first, len(removed) - 1) :]
 
 
 def shown_of(run: Run, shown: Shown | None) -> Shown:
@@ -127,8 +154,8 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
             aside.append(kept._replace(place=len(fixes)))
     moved = _cropped(last.run) != cropped
     message += _not_applied([one for one in last.fixes if moved or not fits(one)], moved, has_class)
-    undone = tuple(_renamed(one, classes) for one in last.undone if fits(one) and not moved)
-    return Shown(run, refinement, tuple(fixes), undone, tuple(aside)), message.strip()
+    undone = tuple(one and _renamed(one, classes) for one in last.undone if not moved and (one is None or fits(one)))
+    return Shown(run, refinement, tuple(fixes), undone, tuple(aside), last.removed), message.strip()
 
 
 def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, str]:

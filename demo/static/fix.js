@@ -31,7 +31,7 @@ function ask(what, mark) {
 function waiting() {
   stage.classList.toggle("waiting", pending.length > 0);
   for (const button of bench.querySelectorAll("[data-do]")) {
-    const none = { undo: !data?.fixes, redo: !data?.undone, clear: !data?.fixes && !data?.aside }[button.dataset.do];
+    const none = { undo: !data?.fixes && !data?.removed, redo: !data?.undone, clear: !data?.fixes && !data?.aside }[button.dataset.do];
     if (none && button === document.activeElement) canvas.focus({ preventScroll: true });
     button.disabled = none;
   }

@@ -74,8 +74,48 @@ def test_a_click_a_stroke_and_steps_back_and_forth(handlers, cows):
     none = change(handlers, cows, forth.shown, clear=True)[-1]
     np.testing.assert_array_equal(labels_of(none), cows.labels)
     assert not none.result["changed"]
-    again = change(handlers, cows, change(handlers, cows, none.shown, redo=True)[-1].shown, redo=True)[-1]
-    np.testing.assert_array_equal(labels_of(again), labels_of(second))
+    assert none.result["said"].startswith("All fixes taken back: ")
+
+
+def test_one_step_back_returns_all_removed_fixes_and_one_step_forth_removes_them_again(handlers, cows):
+    shown = change(handlers, cows, change(handlers, cows, fix=CLICK)[-1].shown, fix=STROKE)[-1].shown
+    cleared = change(handlers, cows, shown, clear=True)[-1]
+    assert (cleared.result["fixes"], cleared.result["undone"], cleared.result["removed"]) == (0, 0, 1)
+    back = change(handlers, cows, cleared.shown, undo=True)[-1]
+    assert (back.shown.fixes, back.result["undone"], back.result["removed"]) == (shown.fixes, 1, 0)
+    assert back.result["said"].startswith("Removed fixes are back: ")
+    forth = change(handlers, cows, back.shown, redo=True)[-1]
+    assert forth.result["said"].startswith("All fixes taken back: ")
+    assert forth.shown == cleared.shown
+    # A fix after the removal is undone first; further steps reach those before the removal.
+    steps = change(handlers, cows, forth.shown, fix=STROKE)[-1].shown
+    for left in (0, 2, 1, 0, 0):
+        steps = change(handlers, cows, steps, undo=True)[-1].shown
+        assert len(steps.fixes) == left
+    for left in (1, 2, 0, 1, 1):
+        steps = change(handlers, cows, steps, redo=True)[-1].shown
+        assert len(steps.fixes) == left
+    assert change(handlers, cows, clear=True)[-1].result["removed"] == 0, "nothing was removed"
+
+
+def test_fixes_removed_in_another_result_return_as_far_as_they_fit(handlers, cows, restored):
+    shown = change(handlers, cows, change(handlers, cows, fix=STROKE)[-1].shown, fix={**STROKE, "class": "grass"})
+    cleared = change(handlers, cows, shown[-1].shown, clear=True)[-1].shown
+    run, view = restored(cleared, "cow; grass")
+    assert (view.result["fixes"], view.result["removed"]) == (0, 1)
+    back = change(handlers, SimpleNamespace(run=run), view.shown, undo=True)[-1].shown
+    assert [one.class_name for one in back.fixes] == ["grass"]
+    assert [kept.fix.class_name for kept in back.aside] == ["trees"]
+    assert restored(back, WORDS)[1].shown.fixes == shown[-1].shown.fixes
+
+
+def test_removed_fixes_are_stored_within_a_limit(cows):
+    many = Fix(((0.5, 0.5),) * 4000, "grass", radius=0.1)
+    shown = Shown(cows.run)
+    for _ in range(30):
+        shown = replace(shown, fixes=(many,)).clear()
+    assert len(shown.removed) == 10
+    assert len(replace(shown, fixes=(many,) * 20).clear().removed) == 1, "the last removal is always kept"
 
 
 def test_coarse_and_refined_keep_the_fixes(handlers, service, cows):
@@ -239,8 +279,11 @@ def test_what_is_set_aside_is_not_redone_and_goes_with_all_fixes(handlers, cows,
     assert (cleared.shown.fixes, cleared.shown.aside) == ((), ())
     _, view = restored(cleared.shown, WORDS)
     assert not view.shown.changed
-    again = change(handlers, SimpleNamespace(run=run), cleared.shown, redo=True)[-1].shown
-    assert [one.class_name for one in again.fixes] == ["grass"]
+    again = change(handlers, SimpleNamespace(run=run), cleared.shown, undo=True)[-1].shown
+    assert [[one.class_name for one in again.fixes], [kept.fix.class_name for kept in again.aside]] == [
+        ["grass"],
+        ["trees"],
+    ]
 
 
 def test_a_fix_made_after_one_was_taken_back_stays_behind_those_set_aside(handlers, cows, restored):

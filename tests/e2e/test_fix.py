@@ -236,3 +236,21 @@ def test_many_fast_clicks_are_all_done_and_what_fails_is_said(open_page):
     expect(page.locator("#status")).to_contain_text("Not possible. class: expected one of")
     page.locator("#result [data-do=undo]").click()
     expect_fixes(page, 4)
+
+
+def test_one_undo_returns_all_that_was_removed_at_once(open_page):
+    page = open_page(1280, 800)
+    open_bench(page)
+    undo, redo = page.locator("#result [data-do=undo]"), page.locator("#result [data-do=redo]")
+    paint(page, draw_by_mouse)
+    draw_by_mouse(page, [(0.7, 0.1), (0.9, 0.1)])
+    expect_fixes(page, 2)
+    page.locator("#result [data-do=clear]").click()
+    expect_fixes(page, 0)
+    expect(redo).to_be_disabled()
+    undo.click()
+    expect_fixes(page, 2)
+    redo.click()
+    expect_fixes(page, 0)
+    page.locator("#result canvas").press("Control+z")
+    expect_fixes(page, 2)
