@@ -3,7 +3,7 @@
 const $ = selector => element.querySelector(selector);
 const canvas = $("canvas"), stage = $(".stage"), names = $(".names"), cross = $(".cross");
 const MOST_SIDE = 200; // longer side, in pixels, of the small map in which places for names are searched
-let data = null, whole = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null;
+let data = null, whole = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null, told = null;
 
 async function pixels(url) {
   const blob = await (await fetch(url)).blob();
@@ -35,6 +35,7 @@ async function read() {
     if (!data.classes.some(one => one.index === isolated)) isolated = null;
     settled(false);
     places();
+    if (told) say(...told); // the class there may have changed
     return paint();
   }
   hovered = isolated = null;
@@ -190,10 +191,12 @@ function say(x, y) {
   const [h, w] = data.grid, label = data.labels[y * data.width + x];
   const patch = Math.min(h - 1, Math.floor(y * h / data.height)) * w + Math.min(w - 1, Math.floor(x * w / data.width));
   tell(`This spot: ${spotSaid(data, label, patch)}.`);
+  told = [x, y];
 }
 
 function tell(text) {
   const spot = document.querySelector("#spot .now");
+  told = null;
   if (!spot) return;
   spot.dataset.usual ??= spot.textContent;  // the sentence that the page came with
   spot.textContent = text || spot.dataset.usual;
@@ -226,10 +229,11 @@ canvas.addEventListener("pointermove", event => {
   if (!open && label !== hovered && event.pointerType === "mouse") { hovered = label; paint(); }
 });
 canvas.addEventListener("pointerleave", () => {
-  if (!data || open) return;
+  if (!data) return;
+  if (chosen) say(...middle(chosen)); // the marked patch again, also while fixing
+  if (open) return;
   hovered = null;
   paint();
-  if (chosen) say(...middle(chosen));
 });
 canvas.addEventListener("click", event => {
   if (!data || open) return;

@@ -254,3 +254,34 @@ def test_one_undo_returns_all_that_was_removed_at_once(open_page):
     expect_fixes(page, 0)
     page.locator("#result canvas").press("Control+z")
     expect_fixes(page, 2)
+
+
+def test_after_fixing_the_headline_speaks_of_the_marked_patch(open_page):
+    page = open_page(1280, 800)
+    steps.open_example(page, 1)
+    now, away = page.locator("#spot .now"), page.locator("#words textarea")
+    page.mouse.click(*at(page, 0.55, 0.45))
+    marked = page.locator("#result .cross").get_attribute("style")
+    away.hover()
+    before = now.inner_text()
+    page.locator("#result .open-bench").click()
+    paint(page, draw_by_mouse)
+    expect_fixes(page, 1)
+    expect(now).not_to_have_text(before)  # the pointer rests on the stroke
+    page.locator("#result .open-bench").click()
+    away.hover()
+    expect(now).to_have_text(before)
+    assert page.locator("#result .cross").get_attribute("style") == marked
+    expect(page.locator("[data-number='spot.class']")).to_have_text(before.removeprefix("This spot: ").rstrip("."))
+    page.locator("#result .open-bench").click()  # what covers the marked patch is in the headline at once
+    tool(page, "brush")
+    name = page.locator("#result .bench select option").nth(1).inner_text()
+    if name in before.split(",")[0]:
+        name = page.locator("#result .bench select option").nth(0).inner_text()
+    page.locator("#result .bench select").select_option(name)
+    away.hover()
+    page.locator("#result canvas").press("Enter")
+    expect_fixes(page, 2)
+    expect(now).to_contain_text(f"This spot: {name}")
+    page.locator("#result [data-do=undo]").click()
+    expect(now).to_have_text(before)
