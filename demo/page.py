@@ -211,9 +211,10 @@ class Page:
 
     @property
     def remembered(self) -> list[Any]:
-        """Fields of the address: example, words, settings of `PLAIN`, origin of everything_else; then the picture."""
+        """Fields of the address: example, words, settings of `PLAIN`, origin of everything_else; picture and token."""
         settings = [self.settings[name] for name in PLAIN]
-        return [self.ask.example, self.ask.words, *settings, self.ask.everything_else_chosen, self.ask.image]
+        plain = [self.ask.example, self.ask.words, *settings]
+        return [*plain, self.ask.everything_else_chosen, self.ask.image, self.shared.token]
 
 
 def build(service: Service) -> gr.Blocks:

@@ -25,7 +25,7 @@ from demo.handling import (
     save_archive,
 )
 from demo.html import percent, strip
-from demo.service import Run, SegmentRequest, SegmentView, Service
+from demo.service import Run, SegmentRequest, SegmentView, Service, Shown
 from demo.service.saved import Saved, packed_name, read_archive
 from demo.tabs import result
 from demo.tabs.common import PRIVATE, QUIET, Shared, outputs
@@ -118,7 +118,7 @@ class ReopenHandlers:
             **values_of(saved.request, automatic=automatic),
             **self._results.view(view, path)._asdict(),
             "image": path,
-            "shown": None,
+            "shown": Shown(view.run),
             "due": False,
             "status": opened_status(saved, _areas(view), view.run.key.model) if not saved.changed else _busy(),
             "saved": saved if saved.changed else None,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from cliptrase_core.cancel import Cancelled
-from demo.changing import ChangeView, changed, made, places_of
+from demo.changing import ChangeView, changed, how, made, places_of
 from demo.errors import UserError
 from demo.handling import plainly, same, whole
 from demo.html import strip
 from demo.reopen import values_of
 from demo.service import Run, SegmentView, Service, Shown
 from demo.service.batch import DONE, Batch
+from demo.service.shown import carried
 from demo.tabs import batch as queue
 from demo.tabs import result
 from demo.tabs.common import PRIVATE, QUIET, Shared, outputs
@@ -49,27 +51,51 @@ class ReviewHandlers:
             **self._results.view(view, item.path)._asdict(),
             "image": item.path,
             "status": OPENING if refinement else opened_status(item.file, view),
-            "wanted": (item.file, Shown(view.run, refinement)) if refinement else None,
+            "wanted": (item.file, Shown(view.run, refinement)),
         }
 
     @plainly
-    def refine(self, run: Run | None, path: str | None, wanted: tuple[str, Shown] | None) -> Iterator[ChangeView]:
-        """Refine the boundaries of the result, if the batch was refined."""
+    def refine(
+        self, run: Run | None, path: str | None, wanted: tuple[str, Shown] | None, shown: Shown | None = None
+    ) -> Iterator[ChangeView]:
+        """Refine the boundaries of the result, if the batch was refined, and apply the picture's former fixes.
+
+        Args:
+            run: run of the new result, which is shown coarse.
+            path: file of the picture.
+            wanted: name of the picture, and the state that the batch made.
+            shown: state of the last result.
+        """
         if run is None or wanted is None or wanted[1].run != run:
             yield same(ChangeView)
             return
-        name, what = wanted
+        name, made_there = wanted
+        plain = shown.coarse() if shown is not None and shown.run == run else shown
         try:
+            what, lost = carried(shown, self._service.again(run, path))
+            what = replace(what, refinement=made_there.refinement or what.refinement)
+            if not (what.changed or what.aside):
+                yield same(ChangeView)._replace(shown=what, due=False)
+                return
             view = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
-            yield same(ChangeView)._replace(status=failed(f"The result is coarse. {error}"))
+            text = f"The result is coarse. {error}"
+            yield same(ChangeView)._replace(status=failed(text), shown=plain, due=False)
             return
-        yield changed(view, what, opened_status(name, view))
+        yield changed(view, what, opened_status(name, view, how(what) if what.fixes or what.aside else "", lost))
 
 
-def opened_status(name: str, view: SegmentView) -> str:
-    """Return HTML with the name of the shown picture of the batch, and its classes."""
-    return strip("calm", "From the batch:", f"{name}. {shares(view)}.")
+def opened_status(name: str, view: SegmentView, state: str = "", lost: str = "") -> str:
+    """Return HTML with the name of the shown picture of the batch, and its classes.
+
+    Args:
+        name: name of the picture.
+        view: result of the picture.
+        state: plain text about its fixes.
+        lost: plain text about fixes that do not fit.
+    """
+    text = f"{name}. {state} {shares(view)}. {lost}" if state else f"{name}. {shares(view)}."
+    return strip("note" if lost else "calm", "From the batch:", text.strip())
 
 
 def wire(
@@ -94,5 +120,6 @@ def wire(
         None, None, shown.status, js=f"() => {{ lab.started(); return {json.dumps(OPENING)}; }}", **PRIVATE
     )
     reviewed = tab.queue.select(opened, tab.batch, [*places.values()], **QUIET)
-    refined = reviewed.success(handlers.refine, [shared.run, shared.image, wanted], outputs(shown, ChangeView), **QUIET)
+    places_read = [shared.run, shared.image, wanted, shown.shown]
+    refined = reviewed.success(handlers.refine, places_read, outputs(shown, ChangeView), **QUIET)
     return reviewed, refined

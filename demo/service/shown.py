@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 40_000
 """Maximum number of points of removed fixes that are stored for a visitor; a result has at most half of that."""
+MOST_PICTURES = 8
+"""Maximum number of former pictures whose fixes are stored for a visitor."""
 
 
 class Aside(NamedTuple):
@@ -45,6 +47,7 @@ class Shown:
         undone: undone steps, the latest last: a fix, or None for the removal of all fixes.
         aside: fixes that cannot be applied to this run; they return when they can.
         removed: fixes of each removal of all, the latest last; undoing returns them.
+        others: states of former pictures of the visitor that have fixes, the latest last; they return with the picture.
     """
 
     run: Run
@@ -53,6 +56,7 @@ class Shown:
     undone: tuple[Fix | None, ...] = ()
     aside: tuple[Aside, ...] = ()
     removed: tuple[tuple[Aside, ...], ...] = ()
+    others: tuple[Shown, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -114,16 +118,26 @@ def _newest(removed: tuple[tuple[Aside, ...], ...]) -> tuple[tuple[Aside, ...], 
     return removed[min(first, len(removed) - 1) :]
 
 
+def _of_picture(last: Shown, run: Run) -> Shown:
+    """Return the last displayed state of the picture of a run; that of the previous picture joins the others."""
+    picture = run.key.picture
+    found = next((one for one in last.others if one.run.key.picture == picture), Shown(run))
+    others = [one for one in last.others if one.run.key.picture != picture]
+    if any(last.every_fix()):
+        others.append(replace(last, undone=(), removed=(), others=()))
+    return replace(found, others=tuple(others[-MOST_PICTURES:]))
+
+
 def shown_of(run: Run, shown: Shown | None) -> Shown:
     """Return the displayed state of a run: `shown` if it is of this run, else the run's own result."""
     return shown if shown is not None and shown.run == run else Shown(run)
 
 
 def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
-    """Transfer refinement and fixes to another result of the same picture, as far as they still apply.
+    """Transfer refinement and fixes to another result of their picture, as far as they still apply.
 
     Args:
-        last: previous displayed state.
+        last: previous displayed state, also of another picture.
         view: new result, coarse.
 
     Returns:
@@ -131,8 +145,10 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
         fixes are kept for later results; undone ones that do not fit are not.
     """
     run = view.run
-    if last is None or last.run.key.picture != run.key.picture:
+    if last is None:
         return Shown(run), ""
+    if last.run.key.picture != run.key.picture:
+        last = _of_picture(last, run)
     if last.run == run and not last.aside:
         return last, ""
     refinement, message = (last.refinement, "") if last.run == run else _refinement(last.refinement, run)
@@ -155,7 +171,8 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
     moved = _cropped(last.run) != cropped
     message += _not_applied([one for one in last.fixes if moved or not fits(one)], moved, has_class)
     undone = tuple(one and _renamed(one, classes) for one in last.undone if not moved and (one is None or fits(one)))
-    return Shown(run, refinement, tuple(fixes), undone, tuple(aside), last.removed), message.strip()
+    what = replace(last, run=run, refinement=refinement, fixes=tuple(fixes), undone=undone, aside=tuple(aside))
+    return what, message.strip()
 
 
 def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, str]:

@@ -2,7 +2,7 @@
   // Browser code of the page. Listeners of the page call `lab.…`; all other listeners are on the document.
   const $ = selector => document.querySelector(selector);
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
-  let shownWords = null, shows = 0, another = false;
+  let shownWords = null, shows = 0, another = false, returning = false, latest = {};
   const MOST = 1500; // characters of one value in the address: it travels with every request
 
   const outOfDate = () => {
@@ -38,7 +38,7 @@
         if (now === "" || usual || now.length > MOST) address.searchParams.delete(name); else address.searchParams.set(name, now);
       });
       if (own) address.searchParams.set("own", "yes"); else address.searchParams.delete("own");
-      const kept = { picture: own ? JSON.parse(JSON.stringify(picture)) : null, words: values[names.indexOf("words")] };
+      const kept = { picture: own ? JSON.parse(JSON.stringify(picture)) : null, words: values[names.indexOf("words")], of: values[names.length + 2] };
       // A different result adds an entry, so that Back returns to the previous one; the first result adds none.
       const shown = (url, of) => {
         const plainly = new URL(url);
@@ -46,9 +46,12 @@
         return JSON.stringify([plainly.href, of.picture?.path, of.words]);
       };
       const was = history.state?.kept, same = !was || shown(address, kept) === shown(location.href, was);
+      kept.fixes = latest.of === kept.of ? latest.kept : same && was ? was.fixes : "";
       history[same ? "replaceState" : "pushState"]({ ...history.state, kept }, "", address);
       return lab.ended();
     },
+    // Fixes of the displayed result, for a page that was loaded again; see demo/service/kept.py.
+    keptFixes: () => history.state?.kept?.fixes ?? "",
     // Fill in the initial picture and words, unless the person has added their own meanwhile.
     opened: async (gone, picture, words, example, mine, typed, status) => {
       if (mine) return [mine, typed, "", "", status];
@@ -77,7 +80,7 @@
     },
   };
 
-  addEventListener("popstate", () => location.reload());
+  addEventListener("popstate", () => { returning = true; location.reload(); });
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
 
   // --- words of the result and typed words ---
@@ -112,12 +115,20 @@
     wanted = { patch: null, layer: 0 }; // for the first result only
   });
 
-  // --- fixes by hand are lost with the page: ask before it is left, unless they were downloaded ---
+  // --- fixes by hand: in the history beside picture and words, so that a reload and Back restore them. They are lost with
+  // the tab: ask before the page is left, unless they were downloaded ---
 
   let fixes = 0, downloaded = 0;
-  document.addEventListener("lab:fixes", event => { fixes = event.detail; if (!fixes) downloaded = 0; });
+  document.addEventListener("lab:fixes", ({ detail }) => {
+    fixes = detail.count;
+    if (!fixes) downloaded = 0;
+    if (!detail.of) return; // a new result, without its fixes so far
+    latest = detail;
+    const { kept } = history.state ?? {};
+    if (kept?.of === detail.of) history.replaceState({ ...history.state, kept: { ...kept, fixes: detail.kept } }, "");
+  });
   document.addEventListener("click", event => { if (event.target.closest("#download")) downloaded = fixes; });
-  addEventListener("beforeunload", event => { if (fixes && fixes !== downloaded) event.preventDefault(); });
+  addEventListener("beforeunload", event => { if (fixes && fixes !== downloaded && !(returning && latest.kept)) event.preventDefault(); });
 
   // --- legend: a click on a row isolates its class, hovering highlights it ---
 

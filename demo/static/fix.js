@@ -15,7 +15,7 @@ const draws = () => tool() === "brush" || tool() === "eraser";
 const gives = () => tool() === "include" || tool() === "brush";
 const radius = () => Number($("[name=size]").value) / 1000; // as a fraction of the longer side
 const portion = event => {
-  const box = canvas.getBoundingClientRect(), within = value => Math.min(1, Math.max(0, value));
+  const box = canvas.getBoundingClientRect(), within = value => Math.round(1e5 * Math.min(1, Math.max(0, value))) / 1e5;
   return [within((event.clientX - box.left) / box.width), within((event.clientY - box.top) / box.height)];
 };
 

@@ -30,7 +30,8 @@ async function read() {
   data = { ...value, picture, labels, spots: spotsOf(value.spots), width: picture.width, height: picture.height };
   $("img").alt = canvas.ariaLabel = value.alt;
   document.dispatchEvent(new CustomEvent("lab:changed", { detail: Boolean(data.changed) }));
-  document.dispatchEvent(new CustomEvent("lab:fixes", { detail: (data.fixes ?? 0) + (data.aside ?? 0) }));
+  const count = (data.fixes ?? 0) + (data.aside ?? 0);
+  document.dispatchEvent(new CustomEvent("lab:fixes", { detail: { count, of: change, kept: data.kept } }));
   if (!fresh) {
     if (!data.classes.some(one => one.index === isolated)) isolated = null;
     settled(false);
@@ -56,7 +57,7 @@ async function read() {
 
 function empty() {
   data = null;
-  document.dispatchEvent(new CustomEvent("lab:fixes", { detail: 0 }));
+  document.dispatchEvent(new CustomEvent("lab:fixes", { detail: { count: 0 } }));
   nothing();
   delete stage.dataset.words;
   names.replaceChildren();

@@ -245,9 +245,9 @@ class SegmentHandlers:
 
     @plainly
     def forget(self, path: str | None) -> ResultView:
-        """Handle a new or removed picture: clear the results of the previous picture."""
+        """Handle a new or removed picture: clear the results of the previous picture; its fixes return with it."""
         known = NEW_PICTURE if path and starts_like_a_picture(path) else NOT_A_PICTURE
-        return NO_RESULT._replace(status=known if path else NO_PICTURE)
+        return NO_RESULT._replace(status=known if path else NO_PICTURE, shown=gr.skip())
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:
@@ -383,6 +383,7 @@ class Result:
     token: gr.Textbox
     shown: gr.State
     due: gr.State
+    kept: gr.Textbox
 
 
 def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
@@ -420,7 +421,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(
         picture, legend, point, absent, findings, status, costs, formats, download, figure, save, place, file, run,
-        token, gr.State(None), gr.State(False),
+        token, gr.State(None), gr.State(False), hidden_text("kept-fixes"),
     )  # fmt: skip
 
 

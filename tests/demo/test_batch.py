@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -15,11 +16,12 @@ from gradio.exceptions import Error
 from PIL import Image
 
 from cliptrase_core.cancel import CancelToken, cancellable
+from cliptrase_core.refine import Fix
 from demo import guard
 from demo.changing import ChangeView
 from demo.handling import same
 from demo.review import ReviewHandlers
-from demo.service import SegmentRequest
+from demo.service import SegmentRequest, Shown
 from demo.service.batch import (
     DONE,
     FAILED,
@@ -162,11 +164,31 @@ def test_a_finished_picture_is_shown_as_the_batch_made_it(service, handlers, hom
     assert ("horses.jpg" in shown["status"]) == (refiner == "none")
     last = list(reviewing.refine(shown["run"], shown["image"], shown["wanted"]))[-1]
     if refiner == "none":
-        assert last == same(ChangeView)
+        assert last == same(ChangeView)._replace(shown=Shown(shown["run"]), due=False)
     else:
         assert last.shown.refinement == batch.request.refinement(shown["run"])
         assert "horses.jpg" in last.status
     assert list(reviewing.refine(None, None, shown["wanted"])) == [same(ChangeView)], "another picture came meanwhile"
+
+
+@pytest.mark.parametrize("refiner", ["none", "edges"])
+def test_fixes_of_a_picture_return_when_it_is_shown_again(service, handlers, home, five, refiner):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch, refiner))[-1].batch
+    reviewing = ReviewHandlers(service, SegmentHandlers(service))
+
+    def show(number, shown):
+        opened = reviewing.open(batch, Click(number))
+        return list(reviewing.refine(opened["run"], opened["image"], opened["wanted"], shown))[-1]
+
+    first, fix = show(0, None), Fix(((0.5, 0.5),), "grass", radius=0.2)
+    fixed = replace(first.shown, fixes=(fix,))
+    second = show(1, fixed)
+    assert second.shown.fixes == ()
+    for last in (show(0, second.shown), show(0, fixed)):
+        assert last.shown.fixes == (fix,)
+        assert last.result["fixes"] == 1
+        assert "cows.jpg" in last.status
+        assert ("Coarse, 1 fix:" if refiner == "none" else "Refined by edges, 1 fix:") in last.status
 
 
 def test_a_review_that_takes_too_long_says_so(service, handlers, home, five):

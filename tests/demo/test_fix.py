@@ -19,7 +19,8 @@ from cliptrase_core.refine import Fix
 from demo.changing import ChangeHandlers, ChangeView
 from demo.service import Refinement, SegmentRequest, Shown, bundle, point_at
 from demo.service.download import CHOICES, formats_of
-from demo.service.shown import Aside
+from demo.service.kept import kept_text, read_kept
+from demo.service.shown import Aside, carried
 from demo.settings import EXAMPLES
 
 COWS = str(EXAMPLES / "cows.jpg")
@@ -372,9 +373,90 @@ def test_another_picture_another_part_of_it_and_a_failure_show_no_fix(service, h
     other = service.segment(str(EXAMPLES / "kitten.jpg"), SegmentRequest(WORDS)).run
     view = list(handlers.restore(other, str(EXAMPLES / "kitten.jpg"), shown, True))[-1]
     assert skipped(view.result)
-    assert view.shown == Shown(other)
+    assert view.shown == Shown(other, others=(shown,))
     for run, due in ((cows.run, False), (None, True)):
         assert all(map(skipped, next(handlers.restore(run, COWS, shown, due))))
+
+
+def test_fixes_return_with_their_picture_and_the_other_picture_s_are_kept(service, handlers, cows, restored):
+    first = change(handlers, cows, change(handlers, cows, fix=STROKE)[-1].shown, fix=CLICK)[-1].shown
+    kitten = str(EXAMPLES / "kitten.jpg")
+    other = service.segment(kitten, SegmentRequest("cat; cloth"))
+    away = list(handlers.restore(other.run, kitten, first, True))[-1].shown
+    fixed = away.fixed(Fix(((0.5, 0.5),), "cloth", radius=0.1))
+    _, view = restored(fixed, "cow; grass")
+    assert [one.from_class for one in view.shown.fixes] == ["cow"]
+    assert "1 fix of 'trees' is kept but not applied" in html.unescape(view.status)
+    _, view = restored(view.shown)
+    assert view.shown.fixes == first.fixes
+    assert "Coarse, 2 fixes:" in view.status
+    assert [one.fixes for one in view.shown.others] == [fixed.fixes]
+
+
+def test_few_pictures_are_kept_and_none_without_fixes(cows):
+    shown = Shown(cows.run, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
+    for number in range(20):
+        run = replace(cows.run, key=replace(cows.run.key, picture=f"picture {number}"))
+        shown, _ = carried(shown, replace(cows, run=run))
+        if number % 2:
+            shown = replace(shown, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
+    names = [int(one.run.key.picture.split()[1]) for one in shown.others]
+    assert names == [3, 5, 7, 9, 11, 13, 15, 17]
+    assert not any(one.others or one.removed for one in shown.others)
+
+
+# Fixes that the browser stores
+
+
+def test_a_page_that_is_loaded_again_restores_fixes_with_their_boundaries(handlers, cows, restored):
+    refined = change(handlers, cows, change(handlers, cows, fix=CLICK)[-1].shown, refined=True)[-1].shown
+    last = change(handlers, cows, refined, fix=STROKE)[-1]
+    again = list(handlers.restore(cows.run, COWS, None, True, last.result["kept"]))[-1]
+    assert again.shown == last.shown
+    np.testing.assert_array_equal(labels_of(again), labels_of(last))
+    assert "Refined by sam-nano+edges, 2 fixes:" in again.status
+    _, aside = restored(last.shown, "cow; grass")
+    again = list(handlers.restore(cows.run, COWS, None, True, aside.result["kept"]))[-1]
+    assert again.shown.fixes == last.shown.fixes, "those set aside are stored too"
+    cleared = change(handlers, cows, last.shown, clear=True)[-1]
+    assert cleared.result["kept"] == ""
+    shown = Shown(cows.run)
+    skip = list(handlers.restore(cows.run, COWS, shown, True, last.result["kept"]))[-1]
+    assert skip.shown == shown, "a page with a result has its own fixes"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda record: {**record, "picture": "another"},
+        lambda record: {**record, "fixes": [[False, {**STROKE, "radius": 9}]]},
+        lambda record: {**record, "fixes": [[False, STROKE]] * 501},
+        lambda record: {**record, "fixes": "many"},
+        lambda record: {**record, "fixes": [[]]},
+        lambda record: {**record, "refined": 3},
+        lambda record: {**record, "refined": [[], {}]},
+        lambda record: [record],
+        lambda record: 7,
+        lambda record: None,
+    ],
+)
+def test_stored_text_of_another_picture_or_changed_by_hand_restores_no_fix(handlers, cows, edit):
+    kept = json.loads(change(handlers, cows, fix=STROKE)[-1].result["kept"])
+    text = json.dumps(edit(kept))
+    for bad in (text, text[:-1], edit(kept), "[" * 100_000, "x" * 600_000):
+        view = list(handlers.restore(cows.run, COWS, None, True, bad))[-1]
+        assert view.shown == Shown(cows.run)
+    kept["refined"] = ["laser", "prompts"]
+    view = list(handlers.restore(cows.run, COWS, None, True, json.dumps(kept)))[-1]
+    assert (view.shown.refinement, len(view.shown.fixes)) == (None, 1)
+
+
+def test_as_many_points_as_a_result_may_have_are_stored(cows):
+    points = tuple((round(0.12345 + i / 1e5, 5), 0.98765) for i in range(2000))
+    shown = Shown(cows.run, fixes=(Fix(points, "grass", radius=0.123),) * 10)
+    assert read_kept(kept_text(shown), cows.run).aside[9].fix.points == points
+    huge = tuple((x + 1e-12, y - 1e-12) for x, y in points)
+    assert kept_text(replace(shown, fixes=(Fix(huge, "grass", radius=0.123),) * 10)) == ""
 
 
 # The download

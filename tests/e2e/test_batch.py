@@ -82,6 +82,30 @@ def test_a_finished_picture_is_opened_above_and_can_be_fixed(open_page, artifact
     assert page.strangers == []
 
 
+def test_fixes_of_a_picture_return_when_it_is_shown_above_again(open_page, five):
+    page = open_page(1280, 800)
+    opened(page)
+    page.locator("#words textarea").fill("cow; grass; horse")
+    page.locator("#batch-files input[type=file]").set_input_files([five[0], five[2]])
+    expect(page.locator("#batch-queue img")).to_have_count(2)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    status, above = page.locator("#status"), page.get_by_role("button", name="Show above")
+    above.nth(0).click()
+    expect(status).to_contain_text("From the batch: cows.jpg")
+    page.locator("#result .open-bench").click()
+    page.locator("#result [name=tool][value=brush]").check()
+    page.locator("#result .bench select").select_option("horse")
+    page.locator("#result canvas").press("Enter")
+    expect(status).to_contain_text("Coarse, 1 fix:")
+    above.nth(1).click()
+    expect(status).to_contain_text("From the batch: horses.jpg")
+    expect(status).not_to_contain_text("fix")
+    above.nth(0).click()
+    expect(status).to_contain_text("From the batch: cows.jpg. Coarse, 1 fix:")
+    expect(page.locator("#result [data-do=undo]")).to_be_enabled()
+
+
 def choose_refiner(page, name: str) -> None:
     page.locator("#batch-refiner input").click()
     page.get_by_role("option", name=name).first.click()

@@ -285,3 +285,70 @@ def test_after_fixing_the_headline_speaks_of_the_marked_patch(open_page):
     expect(now).to_contain_text(f"This spot: {name}")
     page.locator("#result [data-do=undo]").click()
     expect(now).to_have_text(before)
+
+
+def two_fixes(page) -> str:
+    """Draw two strokes; return the status line."""
+    page.locator("#result .open-bench").click()
+    paint(page, draw_by_mouse)
+    draw_by_mouse(page, [(0.7, 0.1), (0.9, 0.1)])
+    expect_fixes(page, 2)
+    page.locator("#result .open-bench").click()
+    return page.locator("#status").inner_text()
+
+
+def test_fixes_return_after_a_reload_and_when_back_leads_to_their_result(open_page):
+    page = open_page(1280, 800)
+    page.on("dialog", lambda dialog: dialog.accept())
+    steps.open_example(page, 1)
+    words = page.locator("#words textarea").input_value()
+    said = two_fixes(page)
+    page.reload()
+    expect(page.locator("#status")).to_have_text(said)
+    steps.expect_result_of(page, words)
+    page.reload()  # a page that was only restored has them too
+    expect(page.locator("#status")).to_have_text(said)
+    steps.open_example(page, 2)
+    expect(page.locator("#status")).to_contain_text("Done:")
+    page.go_back()
+    expect(page.locator("#status")).to_have_text(said)
+    steps.expect_result_of(page, words)
+    page.get_by_role("tab", name="Guided tour").click()
+    page.locator("#tour-take").click()
+    expect(page.locator("#status")).to_contain_text("Done:")
+    page.go_back()
+    expect(page.locator("#status")).to_have_text(said)
+    page.locator("#result .open-bench").click()
+    page.locator("#result [data-do=clear]").click()
+    expect_fixes(page, 0)
+    page.reload()
+    steps.expect_result_of(page, words)
+    expect(page.locator("#status")).to_contain_text("Done:")
+
+
+def test_each_result_of_the_history_has_its_own_fixes_and_back_asks_nothing(open_page, tmp_path):
+    page = open_page(1280, 800)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    mine = tmp_path / "mine.jpg"
+    mine.write_bytes(KITTEN.read_bytes() + b"mine")
+    steps.segment(page, mine, "cat; cloth; wool")
+    two_fixes(page)
+    page.locator("#words textarea").fill("cat; cloth; sofa; wool")
+    page.locator("#segment").click()
+    steps.expect_result_of(page, "cat; cloth; sofa; wool")
+    expect_fixes(page, 2)
+    page.locator("#result .open-bench").click()
+    page.locator("#result [data-do=undo]").click()
+    expect_fixes(page, 1)
+    page.go_back()
+    steps.expect_result_of(page, "cat; cloth; wool")
+    expect_fixes(page, 2)
+    page.go_forward()
+    steps.expect_result_of(page, "cat; cloth; sofa; wool")
+    expect_fixes(page, 1)
+    assert asked == []
+    steps.upload(page, EXAMPLES / "cows.jpg")  # another picture, then the first again: without the history
+    expect(page.locator("#status")).to_contain_text("Your picture is here")
+    steps.segment(page, mine, "cat; cloth; sofa; wool")
+    expect_fixes(page, 1)

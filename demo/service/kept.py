@@ -1,0 +1,49 @@
+"""Fixes as text that the browser stores in its history, so that a reload and Back restore them. Imports no Gradio."""
+
+from __future__ import annotations
+
+import json
+
+from demo import core
+from demo.service.refine import MEGABYTES, Refinement, is_available
+from demo.service.segmentation import Run
+from demo.service.shown import Aside, Shown
+from demo.settings import REFINE_MODES
+
+MOST_KEPT = 500_000
+"""Maximum number of characters of such a text; the maximum number of points of a result takes less."""
+
+
+def kept_text(shown: Shown) -> str:
+    """Return the fixes of a displayed state, with its picture and refinement; empty without fixes or with too many."""
+    fixes = [[one.cropped, one.fix.as_dict()] for one in shown.every_fix()]
+    refined = shown.refinement and [shown.refinement.refiner, shown.refinement.mode]
+    record = {"picture": shown.run.key.picture, "refined": refined, "fixes": fixes}
+    text = json.dumps(record, separators=(",", ":")) if fixes else ""
+    return text if len(text) <= MOST_KEPT else ""
+
+
+def read_kept(text: object, run: Run) -> Shown | None:
+    """Read the text from `kept_text`. The fixes are set aside; `shown.carried` applies those that fit.
+
+    Args:
+        text: text from the browser, so any value.
+        run: run whose displayed state is restored.
+
+    Returns:
+        The displayed state, or None if the text is of another picture or not from `kept_text`.
+    """
+    if not isinstance(text, str) or not 0 < len(text) <= MOST_KEPT:
+        return None
+    try:
+        record = json.loads(text)
+        if record["picture"] != run.key.picture:
+            return None
+        cropped = [one[0] is True for one in record["fixes"]]
+        fixes = core.refine.read_fixes([one[1] for one in record["fixes"]])
+        refiner, mode = record["refined"] or ("", "")
+        known = refiner in MEGABYTES and mode in REFINE_MODES and is_available(refiner)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, core.errors.CliptraseError):
+        return None
+    refinement = Refinement(run, refiner, mode) if known else None
+    return Shown(run, refinement, aside=tuple(Aside(0, fix, crop) for fix, crop in zip(fixes, cropped, strict=True)))
