@@ -3,11 +3,12 @@
 const copier = $(".copy-image");
 
 function asDrawn() {
-  const sheet = new OffscreenCanvas(data.width, data.height), pen = sheet.getContext("2d");
   const frame = stage.getBoundingClientRect(), scale = data.width / frame.width;
+  const shown = names.hidden ? [] : [...names.children].filter(name => !name.hidden && !name.classList.contains("off"));
+  const right = Math.max(frame.right, ...shown.map(name => name.getBoundingClientRect().right)); // of names beside the picture
+  const sheet = new OffscreenCanvas(Math.round(scale * (right - frame.left)), data.height), pen = sheet.getContext("2d");
   pen.drawImage(canvas, 0, 0);
-  for (const name of names.hidden ? [] : names.children) {
-    if (name.hidden || name.classList.contains("off")) continue;
+  for (const name of shown) {
     const box = name.getBoundingClientRect(), style = getComputedStyle(name), [x, y] = [scale * (box.left - frame.left), scale * (box.top - frame.top)];
     pen.fillStyle = style.backgroundColor;
     pen.fillRect(x, y, scale * box.width, scale * box.height);

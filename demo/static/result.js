@@ -3,6 +3,7 @@
 const $ = selector => element.querySelector(selector);
 const canvas = $("canvas"), stage = $(".stage"), names = $(".names"), cross = $(".cross");
 const MOST_SIDE = 200; // longer side, in pixels, of the small map in which places for names are searched
+const NARROW = 105; // width of a displayed picture, in pixels, below which names are beside it
 let data = null, whole = null, turn = 0, hovered = null, isolated = null, chosen = null, announced = null, told = null;
 
 async function pixels(url) {
@@ -167,17 +168,19 @@ function distances(small, w, h) {
   return room;
 }
 
-// Keep names inside the picture. Of two names that would touch, hide that of the smaller component.
+// Keep names inside the picture, or beside a picture too narrow for them. Of two names that would touch, hide that of the smaller component.
 function settle() {
   const frame = names.getBoundingClientRect(), kept = [];
   if (!frame.width) return;
+  const beside = frame.width < NARROW;
+  names.classList.toggle("beside", beside);
   for (const name of names.children) {
     name.hidden = false;
-    name.style.translate = "-50% -50%";
+    name.style.translate = beside ? "6px -50%" : "-50% -50%";
     let box = name.getBoundingClientRect();
-    const dx = Math.max(0, frame.left + 2 - box.left) - Math.max(0, box.right - frame.right + 2);
+    const dx = beside ? 0 : Math.max(0, frame.left + 2 - box.left) - Math.max(0, box.right - frame.right + 2);
     const dy = Math.max(0, frame.top + 2 - box.top) - Math.max(0, box.bottom - frame.bottom + 2);
-    if (dx || dy) { name.style.translate = `calc(-50% + ${dx}px) calc(-50% + ${dy}px)`; box = name.getBoundingClientRect(); }
+    if (dx || dy) { name.style.translate = `calc(${beside ? "6px" : "-50%"} + ${dx}px) calc(-50% + ${dy}px)`; box = name.getBoundingClientRect(); }
     name.hidden = kept.some(o => box.left < o.right + 3 && box.right > o.left - 3 && box.top < o.bottom + 1 && box.bottom > o.top - 1);
     if (!name.hidden) kept.push(box);
   }

@@ -63,3 +63,34 @@ def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(open_page, 
     expect(preview).to_have_attribute("alt", "")
     page.wait_for_function("document.querySelector('#picture img')?.naturalWidth")
     assert preview.evaluate(NATURAL) == [80, 60]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+@pytest.mark.parametrize("size", [(2016, 240), (240, 2016)])
+def test_very_tall_and_very_wide_pictures_fit_the_screen(open_page, artifacts, tmp_path, width, height, size):
+    page = open_page(width, height)
+    segment(page, photograph(tmp_path / "strip.jpg", 1, size), "building; everything orange; wall")
+    expect(page.locator("#lens .lens-tell")).to_contain_text("attention", timeout=PATIENCE)
+    visible = height - (page.locator("#ask").bounding_box()["height"] + 48 if width < 600 else 0)
+    names = page.locator("#result .names span:visible")
+    expect(names.first).to_be_visible()
+    stage, whole = page.locator("#result .stage").bounding_box(), page.locator("#result").bounding_box()
+    if width < 600:  # the page scrolls to the result
+        page.wait_for_function("document.querySelector('#result').getBoundingClientRect().top < 60")
+        stage = page.locator("#result .stage").bounding_box()
+    assert stage["y"] >= 0
+    assert stage["y"] + stage["height"] <= visible
+    assert min(stage["width"], stage["height"]) >= 40
+    for name in names.all():
+        box = name.bounding_box()
+        assert name.evaluate("name => name.scrollWidth <= name.clientWidth"), "cut"
+        assert whole["x"] <= box["x"]
+        assert box["x"] + box["width"] <= whole["x"] + whole["width"]
+    if size[0] > size[1]:
+        assert names.first.bounding_box()["x"] >= stage["x"] + stage["width"], "beside the picture, not over it"
+    pane = page.locator("#lens [data-view=before]").bounding_box()
+    assert pane["height"] <= visible - 80
+    assert min(pane["width"], pane["height"]) >= 40
+    assert pane["width"] / pane["height"] == pytest.approx(size[1] / size[0], rel=0.03)
+    expect_no_sideways_scroll(page)
+    page.screenshot(path=artifacts / f"strip_{width}_{size[0]}.png", full_page=True)
