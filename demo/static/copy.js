@@ -17,9 +17,17 @@ function asDrawn() {
     pen.fillStyle = style.color;
     pen.font = `${style.fontWeight} ${scale * parseFloat(style.fontSize)}px ${style.fontFamily}`;
     [pen.textAlign, pen.textBaseline, pen.direction] = ["center", "middle", style.direction];
-    pen.fillText(name.textContent, x + scale * (box.width + 5) / 2, y + scale * box.height / 2);
+    pen.fillText(fitting(pen, name, scale), x + scale * (box.width + 5) / 2, y + scale * box.height / 2);
   }
   return sheet.convertToBlob({ type: "image/png" });
+}
+
+// Return a name, or as much of it as the page shows.
+function fitting(pen, name, scale) {
+  if (name.scrollWidth <= name.clientWidth) return name.textContent;
+  const letters = [...name.textContent], most = scale * (name.clientWidth - 14); // without its padding
+  while (letters.length > 1 && pen.measureText(`${letters.join("")}\u2026`).width > most) letters.pop();
+  return `${letters.join("")}\u2026`;
 }
 
 async function copyImage() {

@@ -63,7 +63,8 @@ def legend_table(view: SegmentView) -> str:
     heads = "".join(sort_head(name, kind, falling=name == "Area") for name, kind in _COLUMNS)
     rows = "".join(
         f'<tr data-label="{row.index}"><th scope="row" data-value="{html.escape(row.name, quote=True)}">'
-        f'<button type="button" class="chip" aria-pressed="false">{swatch(row.colour)} {word(row.name)}</button></th>'
+        f'<button type="button" class="chip" aria-pressed="false" title="{html.escape(row.name, quote=True)}">'
+        f"{swatch(row.colour)} {word(row.name)}</button></th>"
         f'<td data-value="{row.area:.6f}"><span class="share" style="--share:{row.area:.3f};--colour:{row.colour}">'
         f'{percent(row.area)}</span></td><td data-value="{row.confidence:.6f}">{percent(row.confidence)}</td></tr>'
         for row in view.legend

@@ -348,6 +348,34 @@ def test_a_result_is_downloaded_as_masks_that_open(open_page, picture):
     assert page.locator("#legend").inner_text().count("%") >= 2
 
 
+LONG = "a photo of a very long description of something that nobody would ever type into a box because it is long"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_a_long_name_ends_in_an_ellipsis_and_its_legend_has_two_lines(open_page, picture, artifacts, width, height):
+    page = open_page(width, height)
+    segment(page, picture, f"{LONG}; sky; everything else")
+    stage = page.locator("#result .stage").bounding_box()
+    name = page.locator("#result .names span:visible", has_text=LONG).first
+    box = name.bounding_box()
+    assert stage["x"] <= box["x"]
+    assert box["x"] + box["width"] <= stage["x"] + stage["width"]
+    assert name.evaluate("name => getComputedStyle(name).textOverflow") == "ellipsis"
+    chip, line = page.locator("#legend .chip", has_text=LONG), "chip => chip.querySelector('bdi').clientHeight"
+    other = page.locator("#legend .chip", has_text=re.compile("^ ?(everything else|sky)$")).first
+    assert chip.evaluate(line) == pytest.approx(2 * other.evaluate(line), abs=2)
+    assert chip.get_attribute("title") == LONG
+    page.screenshot(path=artifacts / f"long_names_{width}.png")
+
+
+def test_the_legend_of_one_class_and_everything_else_has_one_line_each(open_page, picture):
+    page = open_page(1280, 800)
+    segment(page, picture, "dog")
+    lines = page.locator("#legend .chip bdi").evaluate_all("texts => texts.map(text => text.clientHeight)")
+    assert len(lines) == 2
+    assert lines[0] == lines[1]
+
+
 def test_the_legend_sorts_by_its_heads(open_page, picture):
     page = open_page(1280)
     segment(page, picture)
