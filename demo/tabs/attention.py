@@ -17,7 +17,7 @@ from demo.html import percent
 from demo.service import Matrix, PatchAttention, Run, Service
 from demo.service.lens import telling_patch
 from demo.settings import DIRECTIONS, INCOMING, OUTGOING
-from demo.tabs.common import LAST, ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
+from demo.tabs.common import LAST, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, outputs, shown
 
 if TYPE_CHECKING:
     from cliptrase_core.inspection.capture import LayerGlobals
@@ -413,14 +413,14 @@ def _draw_steps() -> dict[str, Any]:
 def _draw_maps() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(min_width=120):
-            before = shown("Before: query-key attention", "before", height=260)
+            before = shown("Before: query-key attention", "before", **SMALL, height=260)
         with gr.Column(min_width=120):
-            after = shown("After: recovered attention", "after", height=260)
+            after = shown("After: recovered attention", "after", **SMALL, height=260)
     with gr.Row():
         with gr.Column(min_width=120):
-            difference = shown("Change: after minus before", "difference", height=260)
+            difference = shown("Change: after minus before", "difference", **SMALL, height=260)
         with gr.Column(min_width=120):
-            affinity = shown("Affinity: what is clustered", "affinity", height=260)
+            affinity = shown("Affinity: what is clustered", "affinity", **SMALL, height=260)
     scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
     scale = gr.Radio(list(SCALES), value=SAME_SCALE, label="Colour scale", elem_id="scale")
     return {

@@ -16,7 +16,7 @@ from demo.html import hint, percent, sort_head, swatch, word
 from demo.service import Run, Service
 from demo.service.clusters import Clusters, Ids, RegionVote, clusters_of
 from demo.settings import DENOISE
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, Shared, outputs, shown
+from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, outputs, shown
 
 EMPTY_SUMMARY = hint("Segment a picture to see its regions: patches that look alike, found without any words.")
 EMPTY_TABLE = hint("The regions appear here, with the class that each of them voted for.")
@@ -248,9 +248,9 @@ def draw() -> ClustersTab:
     summary = gr.HTML(EMPTY_SUMMARY, elem_id="cluster-summary", min_height=60, padding=False)
     with gr.Row():
         with gr.Column(min_width=140):
-            before = shown("Before denoising", "regions-before", "png", height=300)
+            before = shown("Before denoising", "regions-before", "png", **SMALL, height=300)
         with gr.Column(min_width=140):
-            after = shown("After denoising", "regions-after", "png", height=300)
+            after = shown("After denoising", "regions-after", "png", **SMALL, height=300)
     gr.HTML(KEY, padding=False)
     denoise = gr.Radio(list(DENOISE), value=DENOISE[0], label="Denoising", info=DENOISE_INFO, elem_id="denoise")
     automatic = gr.Checkbox(True, label="eps and min_samples that suit the picture and the model", elem_id="automatic")
@@ -261,7 +261,7 @@ def draw() -> ClustersTab:
             step=0.005,
             label="eps (neighbourhood radius)",
             interactive=False,
-            min_width=160,
+            min_width=200,
             elem_id="eps",
         )
         min_samples = gr.Slider(
@@ -270,7 +270,7 @@ def draw() -> ClustersTab:
             step=1,
             label="min_samples (minimum neighbours)",
             interactive=False,
-            min_width=160,
+            min_width=200,
             elem_id="min-samples",
         )
     region = gr.Dropdown([], value=None, label="Region", elem_id="region", filterable=False)

@@ -56,6 +56,10 @@ def outputs(components: Any, view: type[Any]) -> list[Any]:
     return [getattr(components, name) for name in view._fields]
 
 
+SMALL: dict[str, Any] = {"elem_classes": "small-map"}
+"""Option of pictures that stand in two columns on a phone: their buttons are below them there."""
+
+
 def shown(label: str, name: str, encoding: str = "jpeg", **options: Any) -> gr.Image:
     """Draw a picture under a caption: Gradio's own label would cover patches of the picture."""
     caption(label)
