@@ -160,7 +160,8 @@ WORKING = strip("busy", "Working:", "the picture is being segmented.")
 STARTED = f"() => lab.started({json.dumps(WORKING)})"
 AGAIN = f"(token, status) => token ? lab.started({json.dumps(WORKING)}) : status"  # nothing runs without a result
 STOPPED = f"() => lab.halted({json.dumps(result.STOPPED)})"
-PICTURE = f"picture => lab.over(picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)})"
+SAID = f"picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)}"
+PICTURE = f"picture => [lab.over({SAID}), '']"  # no example: a link cannot contain an upload
 NO_ANSWER = result.failed("There is no new result. Try again, and with numbers in their ranges.")
 UNANSWERED = f"status => lab.unanswered(status, {json.dumps(NO_ANSWER)})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
@@ -434,7 +435,9 @@ def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> 
     page.ask.stop.click(None, None, page.ask.status, cancels=running, js=STOPPED, **PRIVATE)
     # New picture: a result of the previous one must not appear beside it. The cancelling is a separate listener and
     # the first: after `forget` it would wait for the server, and would cancel a Segment pressed in the meantime.
-    page.shared.image.input(None, page.shared.image, page.ask.status, cancels=running, js=PICTURE, **PRIVATE)
+    # It also clears the example at once: else a fast Segment would store the upload in the history as that example.
+    told = [page.ask.status, page.ask.example]
+    page.shared.image.input(None, page.shared.image, told, cancels=running, js=PICTURE, **PRIVATE)
     # Queued, not CHEAP: if late, it would remove the result of a Segment that was pressed after it.
     forgotten = result.result_outputs(page.result)
     page.shared.image.input(handlers.forget, page.shared.image, forgotten, **LAST, **QUIET)

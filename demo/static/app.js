@@ -52,6 +52,11 @@
     },
     // Fixes of the displayed result, for a page that was loaded again; see demo/service/kept.py.
     keptFixes: () => history.state?.kept?.fixes ?? "",
+    dropFixes: () => {
+      latest = {};
+      if (history.state?.kept) history.replaceState({ ...history.state, kept: { ...history.state.kept, fixes: "" } }, "");
+      return [];
+    },
     // Fill in the initial picture and words, unless the person has added their own meanwhile.
     opened: async (gone, picture, words, example, mine, typed, status) => {
       if (mine) return [mine, typed, "", "", status];

@@ -229,7 +229,6 @@ def control(one: Option) -> Any:
 def wire(ask: Ask) -> None:
     """Wire the events that concern these components alone."""
     ask.copy_link.click(None, ask.example, None, js="example => lab.copyLink(example)", api_visibility="private")
-    ask.image.input(None, None, ask.example, js="() => ''", api_visibility="private")  # links cannot contain uploads
     ask.background.change(
         lambda way: (gr.Textbox(visible=way == BY_WORDS), gr.Slider(visible=way == BY_THRESHOLD)),
         ask.background,

@@ -13,7 +13,7 @@ from demo.handling import plainly
 from demo.html import hint
 from demo.service import Service
 from demo.settings import DELETE_CACHE
-from demo.tabs.common import CHEAP
+from demo.tabs.common import CHEAP, PRIVATE
 
 WHERE = (
     f"Your pictures are stored on the computer that runs this page. They are deleted after {DELETE_CACHE[1] // 3600} "
@@ -102,4 +102,5 @@ def wire(mine: MyPictures, gone: list[Any], running: list[Any], handlers: MyPict
         running: events that use the picture; they are cancelled first.
         handlers: handlers of these events.
     """
+    mine.delete.click(None, None, None, js="() => lab.dropFixes()", **PRIVATE)
     mine.delete.click(handlers.delete, None, [mine.mine, *gone], cancels=running, **CHEAP)

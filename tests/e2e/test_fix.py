@@ -334,10 +334,13 @@ def test_each_result_of_the_history_has_its_own_fixes_and_back_asks_nothing(open
     mine.write_bytes(KITTEN.read_bytes() + b"mine")
     steps.segment(page, mine, "cat; cloth; wool")
     two_fixes(page)
+    written = "words => history.state?.kept?.words === words && location.search.includes('own=')"
+    page.wait_for_function(written, arg="cat; cloth; wool")
     page.locator("#words textarea").fill("cat; cloth; sofa; wool")
     page.locator("#segment").click()
     steps.expect_result_of(page, "cat; cloth; sofa; wool")
     expect_fixes(page, 2)
+    page.wait_for_function(written, arg="cat; cloth; sofa; wool")  # the page writes its history after the result
     page.locator("#result .open-bench").click()
     page.locator("#result [data-do=undo]").click()
     expect_fixes(page, 1)
@@ -352,3 +355,9 @@ def test_each_result_of_the_history_has_its_own_fixes_and_back_asks_nothing(open
     expect(page.locator("#status")).to_contain_text("Your picture is here")
     steps.segment(page, mine, "cat; cloth; sofa; wool")
     expect_fixes(page, 1)
+    page.locator("#delete-mine").click()  # its fixes go with a picture that is deleted
+    expect(page.locator("#status")).to_contain_text("No picture")
+    steps.segment(page, mine, "cat; cloth; sofa; wool")
+    expect(page.locator("#status")).to_contain_text("Done:")
+    page.reload()
+    expect(page.locator("#status")).to_contain_text("Done:")
