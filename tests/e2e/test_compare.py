@@ -99,4 +99,5 @@ def test_a_mask_of_another_size_is_said_with_both_sizes(open_page, tmp_path):
     expect(page.locator("#compare-share")).to_contain_text(re.compile(r"\d\s%"), timeout=PATIENCE)
     page.locator("#truth button").first.click()
     page.locator("#mask input[type=file]").set_input_files(path)
-    expect(page.locator(".toast-body")).to_contain_text("got 3 x 5", timeout=PATIENCE)
+    expect(page.locator(".strip.bad")).to_contain_text("got 3 x 5", timeout=PATIENCE)
+    expect(page.locator("#compare-share")).to_be_visible()

@@ -61,7 +61,9 @@ def test_a_file_is_no_model(open_page):
     choice.fill("../../etc/passwd")
     choice.press("Enter")
     page.locator("#model-load").click()
-    expect(page.get_by_text("Files can only be given where the page is started")).to_be_visible(timeout=PATIENCE)
+    reason = "Files can only be given where the page is started"
+    expect(page.locator(".toast-body")).to_contain_text(reason, timeout=PATIENCE)
+    expect(page.locator(".strip.bad")).to_contain_text(reason)  # stays after the message has gone
 
 
 def test_nano_can_be_chosen_by_keyboard_and_becomes_this_page_s_own(open_page):

@@ -29,7 +29,8 @@ def test_what_is_said_can_be_read_whole(open_page, tmp_path, width, height):
     no_picture = tmp_path / "text.jpg"
     no_picture.write_text("This is no picture.\n" * 9, encoding="utf-8")
     upload(page, no_picture)
-    expect(said).to_contain_text("Your picture is here")
+    expect(said).to_contain_text("This file is no picture")
+    assert not said.evaluate(CUT), "no picture"
     page.locator("#segment").click()
     expect(said).to_contain_text("save it as PNG or JPEG")
     assert not said.evaluate(CUT), "an error"
