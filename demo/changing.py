@@ -159,8 +159,9 @@ class ChangeHandlers:
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
-        old = self._service.shown(before, path)[0]
-        message = "" if "refined" in request else became(old, view, _named(before, request))
+        message = ""
+        if "refined" not in request:
+            message = became(self._service.shown(before, path)[0], view, _named(before, request))
         yield changed(view, after, strip("calm", how(after), f"{shares(view)}."), seq=seq, message=message)
 
     @staticmethod

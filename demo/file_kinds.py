@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 PICTURES = (*(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),)
 """First bytes of picture files; WebP, HEIC and AVIF have their signature a few bytes later."""
 _KINDS_AT_8 = (b"WEBP",)
@@ -14,13 +16,14 @@ def is_picture(start: bytes) -> bool:
     return start.startswith(PICTURES) or start[8:12] in _KINDS_AT_8 or start[4:8] in _KINDS_AT_4
 
 
-def starts_like_a_picture(path: str) -> bool:
-    """Return `is_picture` of a file; True if it cannot be read, because the reason is given when it is used."""
-    try:
-        with open(path, "rb") as file:
-            return is_picture(file.read(16))
-    except OSError:
-        return True
+def first_bytes(path: str | Path) -> bytes:
+    """Return the first bytes of a file, as many as the functions of this module need.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return file.read(16)
 
 
 def is_archive(start: bytes) -> bool:

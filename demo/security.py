@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.addresses import is_trusted, listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
-from demo.file_kinds import is_archive, is_picture
+from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
 from demo.settings import MAX_FILES, MAX_UPLOAD_BYTES
 
@@ -303,8 +303,7 @@ def _sorted_out(paths: list[Path]) -> int:
     wrong = 0
     for path in paths:
         try:
-            with path.open("rb") as file:
-                start = file.read(16)
+            start = first_bytes(path)
             wrong += not (is_picture(start) or is_archive(start)) and path.stat().st_size > MAX_OTHER
         except OSError:
             continue

@@ -114,8 +114,14 @@ def clusterings(service: Service, view: SegmentView, path: str | None) -> tuple[
             entry.encoding, eps=run.request.eps, min_samples=run.request.min_samples, denoise="none"
         )
     after = view.result.patch_clusters
-    before = np.append(partners(bare, after), core.results.NOISE)[bare]  # the last entry keeps -1 (noise) as -1
+    before = renumbered(bare, partners(bare, after))
     return before.reshape(run.key.grid), after.reshape(run.key.grid)
+
+
+def renumbered(clusters: Ids, numbers: Ids) -> Ids:
+    """Return clusters (N,) with new numbers (K,), such as those from `partners`; noise stays -1."""
+    found: Ids = np.append(numbers, core.results.NOISE)[clusters]  # the last entry is that of -1
+    return found
 
 
 def partners(before: Ids, after: Ids) -> Ids:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,15 +124,15 @@ def variant_views(
     return_free()
 
 
-def class_names(comparison: Comparison) -> list[str]:
-    """Return every class name that a variant may have, before any result is computed.
+def class_names(requests: Iterable[SegmentRequest]) -> list[str]:
+    """Return every class name that the results of some requests may have, before any of them is computed.
 
     Raises:
         UserError: the other words are unusable.
     """
 
     with for_people():
-        texts = {one.request.words for one in comparison.variants}
+        texts = {one.words for one in requests}
         named = [core.text.words.read_words(words, None).class_names for words in texts]
     # A threshold adds the class BACKGROUND, the option everything_else adds EVERYTHING_ELSE.
     return [*(name for names in named for name in names), core.results.BACKGROUND, core.results.EVERYTHING_ELSE]

@@ -11,7 +11,7 @@ from demo import core, drawing
 from demo.drawing import heat_map
 from demo.errors import UserError
 from demo.examples import Example, read_examples
-from demo.service.clusters import Ids, partners
+from demo.service.clusters import Ids, partners, renumbered
 from demo.service.patch_attention import PatchAttention
 from demo.service.pictures import PictureKey
 from demo.service.segmentation import SegmentRequest, SegmentView
@@ -105,7 +105,7 @@ def _denoising(service: Service) -> Pair:
     before, after = _view(service, denoise="none"), _view(service)
     old, new = before.result.patch_clusters, after.result.patch_clusters
     partner = partners(old, new)  # both pictures show regions that share most patches in one colour
-    moved = np.append(partner, core.results.NOISE)[old] != new
+    moved = renumbered(old, partner) != new
     facts = {**_counts(after), "before": _counts(before)["regions"], "moved": float(moved.mean())}
     return _regions(before, partner), _regions(after), facts
 

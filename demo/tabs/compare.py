@@ -21,7 +21,6 @@ from demo.html import hint, percent, seconds, strip, swatch, word, working
 from demo.service import Run, SegmentView, Service
 from demo.service.compare import (
     OTHER_WORDS,
-    OWN,
     Comparison,
     Difference,
     Variant,
@@ -339,10 +338,10 @@ class CompareHandlers:
 def _palette(comparison: Comparison, *variant_views: SegmentView) -> dict[str, tuple[int, int, int]]:
     """Return one colour for each folded name of all results, for the page's own result as above: "Dog" and "dog" are
     one class."""
-    own = class_names(dataclasses.replace(comparison, variants=(Variant(OWN, "", comparison.run.request),)))
+    own = class_names([comparison.run.request])
+    others = class_names(one.request for one in comparison.variants)
     further = (name for view in variant_views for name in view.result.class_names)
-    also = (fold(name) for name in (*class_names(comparison), *further))
-    return core.viz.palette.class_colours(map(fold, own), also)
+    return core.viz.palette.class_colours(map(fold, own), map(fold, (*others, *further)))
 
 
 def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import gradio as gr
 from demo import core
 from demo.drawing import labels_url, picture_url
 from demo.errors import UserError, for_people
-from demo.file_kinds import starts_like_a_picture
+from demo.file_kinds import first_bytes, is_picture
 from demo.handling import (
     DownloadView,
     downloaded,
@@ -99,6 +99,16 @@ def done(view: SegmentView) -> str:
 def shares(view: SegmentView) -> str:
     """Return plain text: the largest classes and their shares of the picture."""
     return core.errors.some([f"{row.name} {percent(row.area, 0)}" for row in view.legend], MOST_NAMED)
+
+
+def welcome(path: str | None) -> str:
+    """Return HTML about a new or removed picture."""
+    if not path:
+        return NO_PICTURE
+    try:
+        return NEW_PICTURE if is_picture(first_bytes(path)) else NOT_A_PICTURE
+    except OSError:
+        return NEW_PICTURE  # the reason is given when it is used
 
 
 def failed(text: str) -> str:
@@ -247,8 +257,7 @@ class SegmentHandlers:
     @plainly
     def forget(self, path: str | None) -> ResultView:
         """Handle a new or removed picture: clear the results of the previous picture; its fixes return with it."""
-        known = NEW_PICTURE if path and starts_like_a_picture(path) else NOT_A_PICTURE
-        return NO_RESULT._replace(status=known if path else NO_PICTURE, shown=gr.skip())
+        return NO_RESULT._replace(status=welcome(path), shown=gr.skip())
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:

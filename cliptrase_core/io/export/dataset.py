@@ -14,7 +14,7 @@ import numpy as np
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export.coco import Annotated
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
-from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, FolderFormat, read_formats
+from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, FolderFormat, chosen_of, read_formats
 from cliptrase_core.io.export.record import foreground, is_of_another, labels_of, plain, read_record
 from cliptrase_core.io.export.saving import (
     SavedFiles,
@@ -140,12 +140,8 @@ def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> 
         place = Path(folder)
     except TypeError as error:
         raise unusable(folder, error) from error
-    for each in _of_folders(formats):
+    for each in chosen_of(formats, FolderFormat):
         each.expect_untouched(place)
-
-
-def _of_folders(formats: Iterable[str]) -> list[FolderFormat]:
-    return [each for name in formats if isinstance(each := FORMATS[name], FolderFormat)]
 
 
 def gather(
@@ -168,7 +164,7 @@ def gather(
     Raises:
         InputError: a file cannot be written, or belongs to another program.
     """
-    place, chosen = Path(folder), _of_folders(formats)
+    place, chosen = Path(folder), chosen_of(formats, FolderFormat)
     if not chosen or not place.is_dir():
         return {}
     expect_untouched(place, [each.name for each in chosen])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -82,19 +82,36 @@ class Format:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileFormat(Format):
+class ResultFormat(Format):
+    """A format with files of its own for each result: a `FileFormat` or a `ClassFormat`.
+
+    Attributes:
+        kind: key of the path in the JSON and in `SavedFiles`; the name, if none is given.
+    """
+
+    kind: str = ""
+
+    def __post_init__(self) -> None:
+        """Fill in the kind."""
+        object.__setattr__(self, "kind", self.kind or self.name)
+
+    def path(self, stem: str) -> str:
+        """Return the path of a result's file or of the folder of its files, relative to the folder of results."""
+        return f"{self.name}/{stem}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFormat(ResultFormat):
     """A format with one file for each result.
 
     Attributes:
         file: path of the file below the folder of results; "{stem}" stands for the stem.
         content: function that makes the file. It must contain this program's mark, see `files.is_ours`.
-        kind: key of the path in the JSON and in `SavedFiles`.
         beside: True if it is made in a second thread, because it takes as long as all others together.
     """
 
     file: str
     content: Callable[[Job], bytes]
-    kind: str
     beside: bool = False
 
     def path(self, stem: str) -> str:
@@ -103,7 +120,7 @@ class FileFormat(Format):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassFormat(Format):
+class ClassFormat(ResultFormat):
     """A format with one PNG for each present class, in a folder `name`/`stem` for each result.
 
     Attributes:
@@ -111,10 +128,6 @@ class ClassFormat(Format):
     """
 
     contents_by_class: Callable[[Job], Iterator[tuple[str, bytes]]]
-
-    def folder(self, stem: str) -> str:
-        """Return the folder of a result's files, relative to the folder of results."""
-        return f"{self.name}/{stem}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +222,7 @@ def _copy_yolo(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
     return yolo.write_picture(folder, stem, picture)
 
 
+Kind = TypeVar("Kind", bound=Format)
 _COMPONENTS = ("min_area", "per_class")
 
 FORMATS: dict[str, Format] = {
@@ -228,7 +242,6 @@ FORMATS: dict[str, Format] = {
             contents="index.png    the same numbers in grey",
             file="{stem}.index.png",
             content=_index,
-            kind="index",
         ),
         FileFormat(
             name="overlay",
@@ -236,7 +249,6 @@ FORMATS: dict[str, Format] = {
             contents="overlay.png  the picture under its classes' colours",
             file="{stem}.overlay.png",
             content=_overlay,
-            kind="overlay",
             options=("overlay_side",),
         ),
         Format(  # `save` writes it, after all others, which it names
@@ -250,7 +262,6 @@ FORMATS: dict[str, Format] = {
             contents="npz          labels, regions, confidence and patch clusters as NumPy arrays",
             file="{stem}.npz",
             content=_npz,
-            kind="npz",
             beside=True,
         ),
         FolderFormat(
@@ -279,7 +290,6 @@ FORMATS: dict[str, Format] = {
             needs_picture=True,
             file="labelme/{stem}.json",
             content=_labelme,
-            kind="labelme",
         ),
         ClassFormat(
             name="masks",
@@ -318,6 +328,16 @@ def read_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     if not names:
         raise InputError(explain("formats", expected="at least one", got="none", remedy=f"Known: {', '.join(FORMATS)}"))
     return tuple(name for name in FORMATS if name in names or name == "json")
+
+
+def chosen_of(formats: Iterable[str], kind: type[Kind]) -> list[Kind]:
+    """Return the definitions of the formats that are of one kind, such as `FileFormat`.
+
+    Args:
+        formats: names of `FORMATS`.
+        kind: class of the definitions.
+    """
+    return [one for name in formats if isinstance(one := FORMATS[name], kind)]
 
 
 def users_of(option: str) -> tuple[str, ...]:

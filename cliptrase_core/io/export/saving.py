@@ -25,6 +25,8 @@ from cliptrase_core.io.export.formats import (
     FileFormat,
     FolderFormat,
     Job,
+    ResultFormat,
+    chosen_of,
     read_formats,
 )
 from cliptrase_core.io.export.images import class_files, overlay_png
@@ -57,11 +59,9 @@ class SavedFiles:
 
     def __getattr__(self, kind: str) -> Path:
         """Return the path of a file or folder by its kind; see the class."""
-        for each in FORMATS.values():
-            if isinstance(each, FileFormat) and each.kind == kind:
+        for each in chosen_of(FORMATS, ResultFormat):
+            if each.kind == kind:
                 return self.folder / each.path(self.stem)
-            if isinstance(each, ClassFormat) and each.name == kind:
-                return self.folder / each.folder(self.stem)
         raise AttributeError(f"expected one of {', '.join(_kinds())}, got {kind!r}")
 
     def __dir__(self) -> list[str]:
@@ -70,8 +70,7 @@ class SavedFiles:
 
 def _kinds() -> list[str]:
     """Return the names of the paths of a result's files."""
-    files = [each.kind for each in FORMATS.values() if isinstance(each, FileFormat)]
-    return ["json", *files, *(each.name for each in FORMATS.values() if isinstance(each, ClassFormat))]
+    return ["json", *(each.kind for each in chosen_of(FORMATS, ResultFormat))]
 
 
 def save(
@@ -117,10 +116,9 @@ def save(
     formats, saved = read_formats(formats), result_files(directory, stem)
     job = Job(result, image, saved.stem, rule or ComponentRule(), arrays or {}, overlay_side, source)
     about = {"picture": stem, **(about or {})}
-    of_folder = [each for name in formats if isinstance(each := FORMATS[name], FolderFormat)]
+    of_folder = chosen_of(formats, FolderFormat)
     with ThreadPoolExecutor(1) as second:  # compression is nearly all of the work, and does not block Python
-        files = [each for name in formats if isinstance(each := FORMATS[name], FileFormat)]
-        beside = {each.name: second.submit(each.content, job) for each in files if each.beside}
+        beside = {each.name: second.submit(each.content, job) for each in chosen_of(formats, FileFormat) if each.beside}
         if of_folder:
             step(0.0, "connected components")
             about["components"] = _described(job.components, job.rule)
@@ -160,15 +158,16 @@ def _made(
     """
     paths: dict[str, Any] = {"json": f"{job.stem}.json"}
     contents: dict[str, bytes] = {}
-    chosen = [each for name in formats if isinstance(each := FORMATS[name], (FileFormat, ClassFormat))]
+    chosen = chosen_of(formats, ResultFormat)
     for place, each in enumerate(sorted(chosen, key=lambda each: each.name in beside)):
         step(place / len(chosen), each.title)
+        path = each.path(job.stem)
         if isinstance(each, FileFormat):
-            paths[each.kind] = each.path(job.stem)
-            contents[paths[each.kind]] = beside[each.name].result() if each.beside else each.content(job)
-        else:
-            of_classes = {f"{each.folder(job.stem)}/{name}": png for name, png in steps(each.contents_by_class(job))}
-            paths[each.name] = [*of_classes]
+            paths[each.kind] = path
+            contents[path] = beside[each.name].result() if each.beside else each.content(job)
+        elif isinstance(each, ClassFormat):
+            of_classes = {f"{path}/{name}": png for name, png in steps(each.contents_by_class(job))}
+            paths[each.kind] = [*of_classes]
             contents |= of_classes
     return paths, contents
 
@@ -176,11 +175,9 @@ def _made(
 def planned(saved: SavedFiles, formats: Iterable[str], names: Sequence[str]) -> list[Path]:
     """Return every file that may be written for one result of these formats and class names, except yolo's."""
     files = [saved.json]
-    for each in (FORMATS[name] for name in formats):
-        if isinstance(each, FileFormat):
-            files.append(saved.folder / each.path(saved.stem))
-        elif isinstance(each, ClassFormat):
-            files += [saved.folder / each.folder(saved.stem) / name for name in class_files(names)]
+    for each in chosen_of(formats, ResultFormat):
+        path = saved.folder / each.path(saved.stem)
+        files += [path / name for name in class_files(names)] if isinstance(each, ClassFormat) else [path]
     return files
 
 
@@ -200,7 +197,7 @@ def _kind(name: str) -> str:
     each = FORMATS[name]
     if isinstance(each, FolderFormat) and each.copy is None:
         return ""
-    return each.kind if isinstance(each, FileFormat) else name
+    return each.kind if isinstance(each, ResultFormat) else name
 
 
 def _agree(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -219,11 +216,9 @@ def _agree(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 def _remove_others(saved: SavedFiles, written: Mapping[str, bytes], formats: Iterable[str]) -> None:
     """Remove files of these formats that this program wrote for an earlier result of the same name only."""
     paths: list[Path] = []
-    for each in (FORMATS[name] for name in formats):
-        if isinstance(each, FileFormat):
-            paths.append(saved.folder / each.path(saved.stem))
-        elif isinstance(each, ClassFormat):
-            paths += (saved.folder / each.folder(saved.stem)).glob("*.png")
+    for each in chosen_of(formats, ResultFormat):
+        path = saved.folder / each.path(saved.stem)
+        paths += path.glob("*.png") if isinstance(each, ClassFormat) else [path]
     for path in paths:
         if path.relative_to(saved.folder).as_posix() not in written and path.is_file() and is_ours(path):
             path.unlink()
