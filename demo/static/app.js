@@ -94,6 +94,18 @@
   document.addEventListener("lab:empty", () => { shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
+  // --- a click corrects misspelt words and segments again ---
+
+  document.addEventListener("click", event => {
+    const button = event.target.closest("button.correct"), field = $("#words textarea, #words input");
+    if (!button || !field) return;
+    for (const [wrong, right] of JSON.parse(button.dataset.pairs))
+      field.value = field.value.replace(new RegExp(`(?<![\\p{L}\\p{N}_])${wrong}(?![\\p{L}\\p{N}_])`, "giu"), right);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus(); // the button will be removed
+    setTimeout(() => $("#segment")?.click()); // after Gradio has read the field
+  });
+
   // --- displayed patch, layer and head: in the address (except the head), and for figures ---
 
   const query = new URLSearchParams(location.search);

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ MOST_ABSENT = 12
 """Classes without pixels that are named at once; the others open with a click."""
 MOST_FINDINGS = 3
 """Most findings about words that are shown at once; the others open with a click."""
+CORRECT = "Correct the spelling"
 
 
 def legend_table(view: SegmentView) -> str:
@@ -185,14 +187,21 @@ def absent(missing: Sequence[str], *, everything_else: bool) -> str:
     return strip("note", "Probably not in this picture", f"or not known to this model: {names}.{advice}")
 
 
-def findings(texts: Sequence[str]) -> str:
-    """Return an HTML list of possible improvements of the words; empty without findings."""
+def findings(texts: Sequence[str], corrections: Mapping[str, str]) -> str:
+    """Return an HTML list of possible improvements of the words; empty without findings.
+
+    Args:
+        texts: sentences.
+        corrections: likely correct spelling of each misspelt word, for a button that corrects them all.
+    """
     if not texts:
         return ""
     items = [f"<li><bdi>{html.escape(text)}</bdi></li>" for text in texts]
     first, rest = "".join(items[:MOST_FINDINGS]), items[MOST_FINDINGS:]
     more = f"<details><summary>{len(rest)} more</summary><ul>{''.join(rest)}</ul></details>" if rest else ""
-    return f'<div class="strip note" role="status"><b>About your words</b><ul>{first}</ul>{more}</div>'
+    pairs = html.escape(json.dumps(list(corrections.items())))
+    mend = f'<button type="button" class="correct" data-pairs="{pairs}">{CORRECT}</button>' if corrections else ""
+    return f'<div class="strip note" role="status"><b>About your words</b><ul>{first}</ul>{more}{mend}</div>'
 
 
 def point_facts(point: Point) -> str:
@@ -267,7 +276,8 @@ class SegmentHandlers:
         segmenter, _ = self._service.encoded(run, path)
         with for_people():
             words = core.text.vocabulary.parse_vocabulary(run.request.words)
-            return findings(core.text.linter.lint(words, segmenter.embed_words, segmenter.unknown_words))
+            found = core.text.linter.lint(words, segmenter.embed_words, segmenter.unknown_words)
+            return findings(found, core.text.spelling.corrections(words.prompts))
 
     @plainly
     def absent(self, run: Run | None, path: str | None) -> Any:

@@ -269,6 +269,14 @@ def test_words_that_mean_the_same_are_found(handlers, photo):
     assert "mountain" not in said
 
 
+def test_misspelt_words_can_be_corrected_with_one_click(handlers, photo):
+    view = cut(handlers, photo, "dgo; mountian; sky")
+    pairs = html.escape('[["dgo", "dog"], ["mountian", "mountain"]]')
+    assert f'data-pairs="{pairs}">Correct the spelling<' in handlers.findings(view.run, photo)
+    view = cut(handlers, photo, "dog; puppy")
+    assert "Correct the spelling" not in handlers.findings(view.run, photo)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
