@@ -21,7 +21,7 @@ from demo.service.refine import MEGABYTES
 from demo.service.shown import carried, shown_of, stepped
 from demo.settings import REFINE_MODES
 from demo.tabs.common import EACH, LAST, QUIET, Shared, outputs
-from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, shares
+from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, one_class, shares
 
 KEPT = "(...values) => [...values.slice(0, 4), lab.keptFixes()]"
 
@@ -43,6 +43,12 @@ def how(shown: Shown) -> str:
     base = f"Refined by {shown.refinement.refiner}" if shown.refinement else "Coarse"
     applied = f", {fixes} fix{'es' if fixes > 1 else ''}" if fixes else ""
     return f"{base}{applied}{f', {aside} kept aside' if aside else ''}:"
+
+
+def status_of(view: SegmentView, what: Shown, lost: str = "") -> str:
+    """Return the status line, HTML: state, largest classes, lost fixes, and advice about a single class."""
+    notes = [note for note in (lost, one_class(view)) if note]
+    return strip("note" if notes else "calm", how(what), " ".join([f"{shares(view)}.", *notes]))
 
 
 def _named(before: Shown, request: Mapping[str, Any]) -> str:
@@ -162,7 +168,7 @@ class ChangeHandlers:
         message = ""
         if "refined" not in request:
             message = became(self._service.shown(before, path)[0], view, _named(before, request))
-        yield changed(view, after, strip("calm", how(after), f"{shares(view)}."), seq=seq, message=message)
+        yield changed(view, after, status_of(view, after), seq=seq, message=message)
 
     @staticmethod
     def _aimed(after: Shown, view: SegmentView) -> Shown:
@@ -187,7 +193,7 @@ class ChangeHandlers:
         except (UserError, Cancelled) as error:
             yield same(ChangeView)._replace(status=failed(str(error)))
             return
-        yield changed(view, what, strip("calm", how(what), f"{shares(view)}."))
+        yield changed(view, what, status_of(view, what))
 
     @plainly
     def restore(
@@ -215,7 +221,7 @@ class ChangeHandlers:
             text = f"The result is shown with coarse boundaries and without your fixes, which are kept. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=what.coarse(), due=False)
             return
-        yield changed(view, what, strip("note" if lost else "calm", how(what), f"{shares(view)}. {lost}".strip()))
+        yield changed(view, what, status_of(view, what, lost))
 
 
 def places_of(settings: Mapping[str, Any], result: Result, shared: Shared, **own: gr.State) -> dict[str, Any]:

@@ -161,7 +161,7 @@ STARTED = f"() => lab.started({json.dumps(WORKING)})"
 AGAIN = f"(token, status) => token ? lab.started({json.dumps(WORKING)}) : status"  # nothing runs without a result
 STOPPED = f"() => lab.halted({json.dumps(result.STOPPED)})"
 SAID = f"picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)}"
-PICTURE = f"picture => [lab.over({SAID}), '']"  # no example: a link cannot contain an upload
+PICTURE = f"picture => [lab.pictured(picture, {SAID}), '']"  # no example: a link cannot contain an upload
 NO_ANSWER = result.failed("There is no new result. Try again, and with numbers in their ranges.")
 UNANSWERED = f"status => lab.unanswered(status, {json.dumps(NO_ANSWER)})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])

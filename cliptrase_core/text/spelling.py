@@ -15,6 +15,8 @@ from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary
 RARE = 15_000
 """Token number from which a word is rare. Numbers rank words roughly by frequency: "couch" has 12,724. More frequent
 words that the dictionary lacks are right (hoodie, iphone)."""
+SELDOM = 100
+"""Occurrences in the dictionary's texts below which a word is hardly what somebody meant (titch; wombat has 122)."""
 MOST_LOOKED_AT = 100
 """Limit of words that are compared with the dictionary, about a millisecond each."""
 _WORD = re.compile(r"(?<!\w)[a-z]{3,24}(?!\w)")
@@ -25,12 +27,16 @@ def corrections(texts: Iterable[str]) -> dict[str, str]:
     """Return the likely correction of each word that looks misspelt; English only.
 
     A word looks misspelt if neither the dictionary nor a data set contains it, it is rare for CLIP's tokenizer, and a
-    known word differs by one letter, or by two neighbours that are swapped.
+    known word differs by one letter, or by two neighbours that are swapped. If a word has letters that English words
+    have not, the texts are in another language.
 
     Args:
         texts: classes or synonyms of one or more words.
     """
-    words = dict.fromkeys(word for text in texts for word in _WORD.findall(text.casefold()))
+    texts = [text.casefold() for text in texts]
+    if any(_is_foreign(word) for text in texts if not text.isascii() for word in text.split()):
+        return {}
+    words = dict.fromkeys(word for text in texts for word in _WORD.findall(text))
     unknown = [word for word in words if not any(map(_is_listed, singulars(word)))]
     numbers = _token_numbers([single for word in unknown for single in singulars(word)])
     looked_at = [word for word in unknown if all(numbers.get(one, RARE) >= RARE for one in singulars(word))]
@@ -38,8 +44,16 @@ def corrections(texts: Iterable[str]) -> dict[str, str]:
     return {word: better for word, better in found if better}
 
 
+def _is_foreign(word: str) -> bool:
+    return word.isalpha() and not word.isascii() and word not in _dictionary()
+
+
 def _is_listed(word: str) -> bool:
     return word in _of_datasets() or word in _dictionary()
+
+
+def _is_likely(word: str) -> bool:
+    return word in _of_datasets() or _dictionary()[word] >= SELDOM
 
 
 def _correction(word: str) -> str | None:
@@ -53,7 +67,7 @@ def _correction(word: str) -> str | None:
     close = sorted({*_dictionary().edit_distance_1(word)} - {plural})
     if any(_unaccented(other) == word for other in close if other in _dictionary()):
         return None
-    usable = [other for other in close if other.isascii() and other.isalpha() and _is_listed(other)]
+    usable = [other for other in close if other.isascii() and other.isalpha() and _is_likely(other)]
     if len(word) == 3:
         usable = [other for other in usable if sorted(other) == sorted(word)]
     frequency = _dictionary().word_usage_frequency

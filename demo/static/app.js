@@ -17,6 +17,12 @@
     ended: (said = []) => { document.body.classList.toggle("running", another); another = false; return said; },
     // Nothing more comes: another picture, or Stop was pressed. Requests without an answer so far never get one.
     over: said => { another = false; return lab.ended(said); },
+    // A new picture needs words: typing replaces the old ones. Not on a phone, whose keyboard would cover the picture.
+    pictured: (picture, said) => {
+      const field = $("#words textarea, #words input"), typing = document.activeElement?.matches("textarea, input:not([type=file])");
+      if (picture && field && !typing && matchMedia("(pointer: fine)").matches) { field.focus(); field.select(); }
+      return lab.over(said);
+    },
     halted: said => { send("lab:halted"); return lab.over(said); },
     // There was no final answer: replace a status that still shows progress.
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),

@@ -229,6 +229,13 @@ def test_fixes_stay_when_words_or_settings_change_and_can_be_taken_back(handlers
         assert (back.result["fixes"], back.result["undone"]) == (1, 2)
 
 
+def test_advice_about_a_single_class_stays_when_the_result_is_refined(handlers, cows, service):
+    run = service.segment(COWS, SegmentRequest("cow grass trees")).run
+    refined = change(handlers, SimpleNamespace(run=run), refined=True)[-1]
+    assert "Separate classes with commas: cow, grass, trees." in refined.status
+    assert "Separate classes" not in change(handlers, cows, refined=True)[-1].status
+
+
 def test_a_fix_whose_class_is_gone_is_set_aside_and_that_is_said(handlers, cows, restored):
     grass = {**STROKE, "class": "grass"}
     shown = change(handlers, cows, change(handlers, cows, fix=STROKE)[-1].shown, fix=grass)[-1].shown

@@ -37,6 +37,23 @@ def test_there_is_always_a_button_that_uploads(open_page, width, height):
         button.click()
 
 
+def test_after_the_upload_the_words_can_be_typed_at_once(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    with page.expect_file_chooser() as asked:
+        page.locator("#upload button").press("Enter")
+    asked.value.set_files(COWS)
+    expect(page.locator("#words textarea")).to_be_focused()
+    page.keyboard.type("cow; grass\n")
+    expect_result_of(page, "cow; grass")
+    # Somebody who already types goes on.
+    page.locator("#words textarea").fill("horse; ")
+    page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "horses.jpg")
+    expect(page.locator("#status")).to_contain_text("Your picture is here")
+    page.keyboard.type("sky")
+    expect(page.locator("#words textarea")).to_have_value("horse; sky")
+
+
 def test_a_picture_of_one_s_own_comes_back_with_a_reload_or_is_said_to_be_gone(open_page, server, tmp_path):
     mine = tmp_path / "mine.jpg"
     mine.write_bytes(COWS.read_bytes() + b"of this test")

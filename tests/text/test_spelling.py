@@ -61,6 +61,13 @@ def test_other_scripts_and_odd_texts_are_no_errors(typed):
     assert corrections([typed]) == {}
 
 
+def test_nothing_is_asked_about_another_language_or_for_words_that_hardly_anybody_means():
+    assert corrections(["Teller", "Tisch", "L\u00f6ffel", "Wiese"]) == {}
+    assert corrections(["caf\u00e9", "tabel"]) == {"tabel": "table"}, "an English word with an accent"
+    assert corrections(["tisch"]) == {}, "not titch"
+    assert corrections(["wombta"]) == {"wombta": "wombat"}
+
+
 def test_only_so_many_words_are_compared_with_the_dictionary():
     strange = [f"x{first}{second}{third}q" for first in "bcdfg" for second in "hjklm" for third in "npqrs"]
     assert len(strange) > MOST_LOOKED_AT

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.names import MIN_AREA
 
 if TYPE_CHECKING:
     from cliptrase_core.io.export.coco import Annotated
@@ -224,6 +225,7 @@ def _copy_yolo(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
 
 Kind = TypeVar("Kind", bound=Format)
 _COMPONENTS = ("min_area", "per_class")
+_LARGE_ENOUGH = f"parts below {MIN_AREA} pixels are left out"
 
 FORMATS: dict[str, Format] = {
     one.name: one
@@ -267,7 +269,7 @@ FORMATS: dict[str, Format] = {
         FolderFormat(
             name="coco",
             title="COCO annotations",
-            contents="coco/        COCO's instance annotations, one for each connected part of a class",
+            contents=f"coco/        COCO's annotations, one for each connected part of a class; {_LARGE_ENOUGH}",
             options=(*_COMPONENTS, "polygons"),
             expect_untouched=_expect_coco,
             gather=_gather_coco,
@@ -275,7 +277,7 @@ FORMATS: dict[str, Format] = {
         FolderFormat(
             name="yolo",
             title="YOLO segments",
-            contents="yolo/        data.yaml, the picture, and the outlines of its classes",
+            contents=f"yolo/        data.yaml, the picture, and the outlines of its classes; {_LARGE_ENOUGH}",
             options=_COMPONENTS,
             needs_picture=True,
             expect_untouched=_expect_yolo,
@@ -285,7 +287,7 @@ FORMATS: dict[str, Format] = {
         FileFormat(
             name="labelme",
             title="labelme's polygons",
-            contents="labelme/     the picture and its outlines, for labelme",
+            contents=f"labelme/     the picture and its outlines, for labelme; {_LARGE_ENOUGH}",
             options=_COMPONENTS,
             needs_picture=True,
             file="labelme/{stem}.json",

@@ -44,7 +44,7 @@ def data_yaml(numbers: Numbers) -> bytes:
     names = {number: name for name, number in numbers.of.items()}
     entries = {"train": "images", "val": "images", "names": names}
     text = yaml.safe_dump(entries, allow_unicode=True, sort_keys=False)
-    return f"# {MARK}: not checked by a person, and not split: val is train\n{text}".encode()
+    return f"# {MARK}: not a verified ground truth, and not split: val is train\n{text}".encode()
 
 
 def write_picture(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
