@@ -253,7 +253,9 @@ def draw() -> ClustersTab:
             after = shown("After denoising", "regions-after", "png", **SMALL, height=300)
     gr.HTML(KEY, padding=False)
     denoise = gr.Radio(list(DENOISE), value=DENOISE[0], label="Denoising", info=DENOISE_INFO, elem_id="denoise")
-    automatic = gr.Checkbox(True, label="eps and min_samples that suit the picture and the model", elem_id="automatic")
+    automatic = gr.Checkbox(
+        True, label="eps and min_samples that suit picture and model (untick to move them)", elem_id="automatic"
+    )
     with gr.Row():
         eps = gr.Slider(
             *EPS,
