@@ -217,6 +217,12 @@
     into(input, found);
     return true;
   };
+  document.addEventListener("change", event => { // a saved result, given to Upload
+    if (!event.target.matches?.("#picture input[type=file]") || !saved(event.target.files)) return;
+    event.stopPropagation();
+    give(event.target.files);
+    event.target.value = "";
+  }, true);
   const outside = event => !event.target.closest?.("input, textarea, #mask, #picture, #batch-files");
   document.addEventListener("dragover", event => {
     if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }

@@ -102,7 +102,10 @@ EXAMPLES_HTML = """
   {{#each value}}<button type="button" data-index="{{@index}}"><img src="{{this.thumbnail}}" alt="{{this.alt}}">
   <span>{{this.title}}</span></button>{{/each}}
 </div>"""
-UPLOAD_HTML = '<button type="button">Upload</button><span>or drop / paste</span>'
+UPLOAD_HTML = (
+    '<button type="button">Upload</button>'
+    '<span title="One picture, several, or a saved result (zip)">or drop / paste</span>'
+)
 EXAMPLES_JS = """
 element.addEventListener("click", event => {
   const button = event.target.closest("button[data-index]");

@@ -58,6 +58,12 @@ def test_a_downloaded_result_opens_again(open_page):
         expect(page.locator("#picture img")).to_be_visible()
         page.reload()
         expect_result_of(page, "cow; grass; sky")
+    open_example(page, 4)
+    page.locator("#picture input[type=file]").set_input_files(
+        {"name": "c.zip", "mimeType": "application/zip", "buffer": archive.read_bytes()}
+    )
+    expect(page.locator("#status")).to_contain_text("Opened: cows.jpg", timeout=PATIENCE)
+    expect_result_of(page, "cow; grass; sky")
     assert page.strangers == []
 
 
