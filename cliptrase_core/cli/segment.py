@@ -200,8 +200,9 @@ class _Run:
 def _areas(result: Segmentation) -> str:
     """Return the share of each class that is present, and the names of the others."""
     areas = result.areas
-    found = ", ".join(f"{name} {share:.1%}" for name, share in areas.items())
-    absent = [name for name in result.class_names if name not in areas]
+    shown = {name: f'"{name}"' if "," in name else name for name in result.class_names}
+    found = ", ".join(f"{shown[name]} {share:.1%}" for name, share in areas.items())
+    absent = [shown[name] for name in result.class_names if name not in areas]
     return f"{found}; not found: {some(absent, MOST_ABSENT)}" if absent else found
 
 

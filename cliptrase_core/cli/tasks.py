@@ -17,7 +17,7 @@ from typing import Any
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import expect_untouched, gather
-from cliptrase_core.io.export.formats import read_formats, users_of
+from cliptrase_core.io.export.formats import FORMATS, FolderFormat, chosen_of, read_formats, users_of
 from cliptrase_core.io.export.record import is_of_another, plain, read_record, to_json
 from cliptrase_core.io.export.saving import is_whole, planned, result_files, unusable
 from cliptrase_core.io.files import expect_ours, sha256, write_all
@@ -178,6 +178,9 @@ def gather_results(options: argparse.Namespace) -> None:
     without = gather(options.output, options.formats, options.rule, polygons=options.polygons)
     for name, count in without.items():
         note(f"{count} earlier results are not in {name}: segment their pictures with --formats {name}")
+    for each in chosen_of(FORMATS, FolderFormat):
+        if each.name not in options.formats and (Path(options.output) / each.name).is_dir():
+            note(f"{each.name}/ is from an earlier run, without these results: add {each.name} to --formats")
 
 
 def read_jobs(text: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -184,7 +185,9 @@ def opened_file(source: str | os.PathLike[str], expected: str) -> Iterator[tuple
         file = Path(source).open("rb") if usable else None  # noqa: SIM115 - closed below
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         got = "no such file" if isinstance(error, FileNotFoundError) else "one that cannot be opened"
-        raise _error(name, "a file that exists and may be read", got, "Check its name and rights.") from error
+        link = re.match("[a-zA-Z]{2,}:/", os.fsdecode(source))  # pathlib unites the two slashes
+        remedy = "Download it first, links are not opened." if link else "Check its name and rights."
+        raise _error(name, "a file that exists and may be read", got, remedy) from error
     if file is None:
         got = "an empty file" if stat.S_ISREG(status.st_mode) else "a folder or a device"
         raise _error(name, expected, got, "Choose a picture.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import open_clip
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cliptrase_core.errors import InputError, UnsupportedBackboneError, WeightsError, explain
+from cliptrase_core.models.checkpoint import SUFFIXES
 
 QUICK = "-quickgelu"
 ACTIVATION = {True: "QuickGELU", False: "GELU"}
@@ -38,7 +40,11 @@ def configuration(name: str) -> dict[str, Any]:
         UnsupportedBackboneError: the image tower is not a plain ViT with a [CLS] token.
     """
     known = open_clip.list_models()
-    name = name.replace("/", "-")
+    typed, name = name, name.replace("/", "-")
+    if name not in known and PurePath(typed).suffix in SUFFIXES:
+        expected, got = "nano or an open_clip architecture", f"the file {PurePath(typed).name!r}"
+        remedy = "Give the file as pretrained, and here the architecture of its weights, such as ViT-B-16."
+        raise InputError(explain("model", expected=expected, got=got, remedy=remedy))
     if name not in known:
         remedy = f"The full list is open_clip.list_models(). {near(name, ['nano', *known])}".strip()
         raise InputError(explain("model", expected="nano or an open_clip architecture", got=repr(name), remedy=remedy))

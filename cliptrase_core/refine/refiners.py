@@ -47,9 +47,14 @@ def refine(
         device: device of SAM.
 
     Raises:
-        InputError: an unknown name, an option of SAM for another refiner, or a picture of another size than the labels.
+        InputError: an unknown name, an option of SAM for another refiner, a picture of another size than the labels, or
+            a result that is refined already.
         WeightsError: the weights of SAM are not available.
     """
+    before = result.settings.get("refiner", NONE)
+    if before != NONE:  # its settings could not repeat both
+        got, remedy = f"one that {before} refined", "Refine what segment gave."
+        raise InputError(explain("result", expected="one with coarse boundaries", got=got, remedy=remedy))
     return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, read_image(image))
 
 

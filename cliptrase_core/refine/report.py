@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.names import MODES
 from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation, counted
 
 
@@ -35,6 +36,7 @@ def refined(
     """
     names = result.class_names
     counts = counted(result.labels, labels, names)
+    way = {"refine_mode": mode} if mode in MODES else {}  # only SAM has a choice
     report = RefineReport(refiner=refiner, mode=mode, components=components, **counts)
     return Refined(
         labels=labels.astype(np.int32),
@@ -43,7 +45,7 @@ def refined(
         class_names=names,
         patch_clusters=result.patch_clusters,
         grid=result.grid,
-        settings={**result.settings, "refiner": refiner, "refine_mode": mode, **settings},
+        settings={**result.settings, "refiner": refiner, **way, **settings},
         timings={**result.timings, "refine": seconds},
         notes=result.notes,
         model_input=result.model_input,

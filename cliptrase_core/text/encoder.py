@@ -7,6 +7,7 @@ causal run unchanged, without these savings.
 
 from __future__ import annotations
 
+import string
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -87,6 +88,7 @@ class TextEncoder:
             InputError: no words, unknown templates, or a word too long for the model's context.
         """
         sentences = templates_by_name(templates)
+        _expect_list(words)
         if not words:
             raise InputError(explain("words", expected="at least one", got="none", remedy='For example "cat; dog".'))
         known = self._look_up(words, templates)
@@ -98,13 +100,19 @@ class TextEncoder:
         return torch.stack([known[word] for word in words])
 
     def unknown(self, words: Sequence[str]) -> list[str]:
-        """Return the words with a token whose embedding is zero: the model stores only the tokens of its training."""
+        """Return the words with a token whose embedding is zero: the model stores only the tokens of its training.
+
+        Punctuation has no meaning that could be missing.
+        """
+        _expect_list(words)
         embedding = getattr(self._tower, "token_embedding", None)
         if not isinstance(embedding, nn.Embedding) or not words:
             return []
         with self._lock:
             if self._stored is None:
-                self._stored = embedding.weight.detach().any(dim=1).cpu()
+                stored = embedding.weight.detach().any(dim=1).cpu()
+                stored[[ids[1] for ids in self._tokenizer(list(string.punctuation)).tolist()]] = True
+                self._stored = stored
         rows = self._tokenizer(list(words)).tolist()
         tokens = [row[: self._end_of_text(row)] for row in rows]
         return [word for word, ids in zip(words, tokens, strict=True) if not bool(self._stored[ids].all())]
@@ -275,6 +283,13 @@ def _read_out(tower: Any, tokens: Tensor) -> Tensor:
 def _similar_lengths(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
     """Return batches in order of length, so that attention needs little padding."""
     return _batches(sorted(prompts, key=lambda p: len(p.ids)))
+
+
+def _expect_list(words: Any) -> None:
+    """Refuse a single text, whose letters would count as words."""
+    if isinstance(words, str):
+        got = f"the text {words[:40]!r}"
+        raise InputError(explain("words", expected="a list of texts", got=got, remedy="Put it into a list."))
 
 
 def _batches(prompts: Any, at_once: int = PROMPTS_AT_ONCE) -> Iterator[Any]:

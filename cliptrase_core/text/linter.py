@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cliptrase_core.errors import some
 from cliptrase_core.text.spelling import corrections, singulars
-from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
+from cliptrase_core.text.vocabulary import DATASETS, Vocabulary, dataset_vocabulary
 
 MOST_FINDINGS = 8
 MOST_COMPARED = 400
@@ -30,7 +30,18 @@ def lint(vocabulary: Vocabulary, embed: Embed, unknown: Callable[[Sequence[str]]
         unknown: function from words to those that the model does not know.
     """
     strange = unknown(vocabulary.prompts)
-    return [*misspelt(vocabulary), *not_known(strange, unknown), *near_synonyms(vocabulary, embed, set(strange))]
+    return [
+        *data_sets(vocabulary),
+        *misspelt(vocabulary),
+        *not_known(strange, unknown),
+        *near_synonyms(vocabulary, embed, set(strange)),
+    ]
+
+
+def data_sets(vocabulary: Vocabulary) -> list[str]:
+    """Return warnings about names of data sets that stand beside other words."""
+    names = [name for name in vocabulary.prompts if name.casefold() in DATASETS]
+    return [f'"{name}" is a word here. The words of the data set are used if its name stands alone.' for name in names]
 
 
 def not_known(strange: Sequence[str], unknown: Callable[[Sequence[str]], list[str]]) -> list[str]:

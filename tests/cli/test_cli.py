@@ -188,6 +188,7 @@ def test_doctor_gives_the_gain_of_bf16_in_two_digits(monkeypatch, capsys, gain, 
         (["segment", "PHOTO", "--vocabulary", "cat", "--output", "PHOTO/x"], "output"),
         (["inspect", "PHOTO", "--row", "99", "--column", "0", "--output", "OUT"], "patch: expected row 0 to"),
         (["inspect", "PHOTO", "--row", "0", "--column", "0", "--layer", "40", "--output", "OUT"], "layer: expected"),
+        (["segment", "https://a.org/b.jpg", "--vocabulary", "cat", "--output", "OUT"], "Download it first"),
         (["inspect", "nowhere.png", "--row", "0", "--column", "0", "--output", "OUT"], "nowhere.png"),
     ],
 )

@@ -312,6 +312,18 @@ def test_masks_of_classes_that_are_gone_go_and_foreign_files_stay(tmp_path):
     assert all(is_ours(path) for path in (tmp_path / "out/cutouts/a").iterdir())
 
 
+def test_a_data_set_without_the_new_results_is_named(tmp_path, capsys):
+    write(tmp_path / "in/a.png")
+    line = (tmp_path / "in", "--output", tmp_path / "out", "--vocabulary")
+    assert run(*line, "zebra; cat", "--formats", "coco,yolo") == 0
+    assert "earlier run" not in capsys.readouterr().err
+    assert run(*line, "dog; cow", "--formats", "yolo") == 0
+    said = capsys.readouterr().err
+    assert "note: coco/ is from an earlier run, without these results: add coco to --formats" in said
+    assert "yolo/" not in said
+    assert {one["name"] for one in coco(tmp_path / "out")["categories"]} == {"zebra", "cat"}
+
+
 def test_files_of_an_earlier_request_go_unless_they_still_hold_or_belong_to_someone(tmp_path):
     write(tmp_path / "in/a.png")
     line = (tmp_path / "in", "--output", tmp_path / "out")

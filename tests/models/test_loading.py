@@ -216,6 +216,7 @@ def test_a_model_is_written_as_name_and_weights(text, expected):
     ("name", "pretrained", "says"),
     [
         ("vit-b16", None, r"got 'vit-b16'.*full list.*ViT-B-16"),
+        ("weights/own.pt", None, "got the file 'own.pt'. Give the file as pretrained, and here the architecture"),
         ("ViT-B-16", "opnai", r"got 'opnai'.*Known tags: openai, .*Did you mean openai"),
         ("ViT-H-14", None, r"got nothing.*laion2b_s32b_b79k"),
         ("ViT-S-16", None, r"none, give a file"),

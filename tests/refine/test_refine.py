@@ -57,6 +57,15 @@ def component_of(answers, label):
 # Components
 
 
+def test_a_refined_result_is_not_refined_again_and_its_settings_repeat_it():
+    result, image = result_of(halves()), np.zeros((64, 64, 3), np.uint8)
+    once = cc.refine(result, image, "edges")
+    assert {name: value for name, value in once.settings.items() if name not in result.settings} == {"refiner": "edges"}
+    with pytest.raises(InputError, match="expected one with coarse boundaries, got one that edges refined"):
+        cc.refine(once, image, "sam-nano")
+    assert (cc.refine(cc.refine(result, image, "none"), image, "edges").labels == once.labels).all()
+
+
 def test_components_hang_together_by_corners_and_come_largest_first():
     labels = np.zeros((20, 20), np.int32)
     labels[2:5, 2:5] = labels[5:8, 5:8] = 1  # touch at a corner

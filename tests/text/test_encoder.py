@@ -102,6 +102,9 @@ def test_no_words_and_unknown_templates_are_refused(model):
         encoder.embed([])
     with pytest.raises(InputError, match="templates: expected one of simple7, openai80"):
         encoder.embed(["cat"], "best")
+    for use in (encoder.embed, encoder.unknown):
+        with pytest.raises(InputError, match="words: expected a list of texts, got the text 'cow'"):
+            use("cow")
 
 
 def test_threads_with_different_words_get_their_own(model):

@@ -86,6 +86,7 @@ STRANGE = ["\u76d8\u5b50", "\u5361\u8f66", "instagram", "\U0001f408"]
 def test_the_embedded_model_says_which_words_it_has_never_seen(nano):
     assert nano.unknown_words(["cat", *STRANGE, "cherry tomato", "TV"]) == STRANGE
     assert nano.unknown_words([]) == []
+    assert nano.unknown_words(["building, edifice", "grass?", "cat!"]) == [], "punctuation is no word"
     said = lint(parse_vocabulary("; ".join(["cat", "kitten", *STRANGE])), nano.embed_words, nano.unknown_words)
     (said_of_plurals,) = [
         text
@@ -97,6 +98,12 @@ def test_the_embedded_model_says_which_words_it_has_never_seen(nano):
     )
     assert said[0].startswith('This model does not know "\u76d8\u5b50", "\u5361\u8f66", "instagram"')
     assert not any(word in one for one in said[1:] for word in STRANGE)  # their vectors are alike, not their meanings
+
+
+def test_a_data_set_beside_other_words_is_a_word_and_that_is_said(segmenter):
+    said = lint(parse_vocabulary("VOC20; cow"), segmenter.embed_words, segmenter.unknown_words)
+    assert said == ['"VOC20" is a word here. The words of the data set are used if its name stands alone.']
+    assert lint(parse_vocabulary("voc20"), segmenter.embed_words, segmenter.unknown_words) == []
 
 
 def test_a_model_with_all_its_tokens_knows_every_word(segmenter):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import ExitStack, closing
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -71,6 +71,9 @@ def export(
         results, images = [results], [images]  # type: ignore[list-item]
     named = results.items() if isinstance(results, Mapping) else ((None, result) for result in results)
     given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
+    if isinstance(results, Sized) and given and len(given) != len(results):
+        expected, remedy = f"{len(results)}, one for each result", "Give None for a result without a picture."
+        raise InputError(explain("images", expected=expected, got=str(len(given)), remedy=remedy))
     paths = {place: Path(image) for place, image in enumerate(given) if isinstance(image, (str, os.PathLike))}
     files = dict(zip(paths, data_set_names([*paths.values()]) if paths else (), strict=True))
     taken: set[str] = set()

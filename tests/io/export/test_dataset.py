@@ -96,6 +96,14 @@ def test_several_results_are_called_after_their_pictures(tmp_path):
     assert cc.export([], tmp_path / "none", "coco") == []
 
 
+@pytest.mark.parametrize(("results", "images"), [(2, 1), (1, 2)])
+def test_each_result_has_its_picture(tmp_path, results, images):
+    with pytest.raises(InputError, match=f"images: expected {results}, one for each result, got {images}"):
+        cc.export([make()] * results, tmp_path, "coco", images=[IMAGE] * images)
+    assert not list(tmp_path.iterdir())
+    assert len(cc.export([make()] * 2, tmp_path, "png", images=[IMAGE, None])) == 2
+
+
 def test_later_calls_join_earlier_ones(tmp_path):
     for name in ("b", "a"):
         cc.export({name: make(name=f"{name}.jpg")}, tmp_path, "coco,yolo", images=[IMAGE], min_area=0)
