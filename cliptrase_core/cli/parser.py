@@ -91,9 +91,9 @@ def _segment(options: argparse.Namespace) -> int:
         gather_results(options)
         return DONE
     from cliptrase_core.cli.segment import segment_pictures
-    from cliptrase_core.text.linter import misspelt
+    from cliptrase_core.text.linter import data_sets, misspelt
 
-    for question in misspelt(vocabulary):
+    for question in [*data_sets(vocabulary), *misspelt(vocabulary)]:
         print(f"note: {question}", file=sys.stderr)
     return BAD_INPUT if segment_pictures(tasks, vocabulary, _load(options), options) else DONE
 

@@ -70,14 +70,16 @@ def read_text_features(
         names = () if names is None or isinstance(names, str) else tuple(names)
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
         text, names = torch.empty(0), ()
-    usable = text.ndim == 2 and text.shape[1] == width and bool(torch.isfinite(text).all())
+    finite = bool(torch.isfinite(text).all())
+    usable = text.ndim == 2 and text.shape[1] == width and finite
     named = all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
     if not (usable and named and 1 <= len(names) <= len(text)):
+        values, kind = "" if finite else " with NaN or infinity", "" if named else "repeated or unusable "
         raise InputError(
             explain(
                 "text_features",
                 expected=f"finite rows of width {width} and at least one and at most as many distinct class_names",
-                got=f"shape {tuple(text.shape)} and {len(names)} names",
+                got=f"shape {tuple(text.shape)}{values} and {len(names)} {kind}names",
                 remedy="Give a name for each class; further rows are background words.",
             )
         )

@@ -251,8 +251,10 @@ def test_refine_writes_the_refined_labels_and_what_became_of_each_component(phot
 
 
 def test_a_word_that_looks_misspelt_is_asked_about(photo, tmp_path, capsys):
-    assert run("segment", photo, "--vocabulary", "cat; trctor", "--output", tmp_path / "out") == 0
-    assert 'note: Did you mean "tractor" by "trctor"?' in capsys.readouterr().err.splitlines()
+    assert run("segment", photo, "--vocabulary", "cat; trctor; voc20", "--output", tmp_path / "out") == 0
+    said = capsys.readouterr().err.splitlines()
+    assert 'note: Did you mean "tractor" by "trctor"?' in said
+    assert any(line.startswith('note: "voc20" is a word here.') for line in said)
 
 
 def test_a_bad_sam_checkpoint_is_one_line_before_any_picture(photo, tmp_path, capsys):
