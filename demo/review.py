@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -16,8 +15,7 @@ from demo.handling import plainly, same, whole
 from demo.html import strip
 from demo.reopen import values_of
 from demo.service import Run, SegmentView, Service, Shown
-from demo.service.batch import DONE, Batch
-from demo.service.shown import carried
+from demo.service.batch import DONE, Batch, reviewed
 from demo.tabs import batch as queue
 from demo.tabs import result
 from demo.tabs.common import PRIVATE, QUIET, Shared, outputs
@@ -45,13 +43,13 @@ class ReviewHandlers:
             view = self._service.segment(item.path, request)
         except UserError as error:
             return {"status": failed(str(error)), "wanted": None}
-        refinement = batch.request.refinement(view.run)
+        made_there = batch.request.made(view.run)
         return {
             **values_of(request, automatic=request.eps is None),
             **self._results.view(view, item.path)._asdict(),
             "image": item.path,
-            "status": OPENING if refinement else opened_status(item.file, view),
-            "wanted": (item.file, Shown(view.run, refinement)),
+            "status": OPENING if made_there.refinement else opened_status(item.file, view),
+            "wanted": (item.file, made_there),
         }
 
     @plainly
@@ -72,8 +70,7 @@ class ReviewHandlers:
         name, made_there = wanted
         plain = shown.coarse() if shown is not None and shown.run == run else shown
         try:
-            what, lost = carried(shown, self._service.again(run, path))
-            what = replace(what, refinement=made_there.refinement or what.refinement)
+            what, lost = reviewed(made_there, shown, self._service.again(run, path))
             if not (what.changed or what.aside):
                 yield same(ChangeView)._replace(shown=what, due=False)
                 return

@@ -21,9 +21,9 @@ from demo.service.download import MOST_PICTURE, command_line, contents_of, forma
 from demo.service.pictures import expect_few_sentences
 from demo.service.refine import Refinement, mode_of, quietly
 from demo.service.saved import packed_name
-from demo.service.segmentation import Run, SegmentRequest
+from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
-from demo.service.shown import Shown
+from demo.service.shown import Shown, carried
 from demo.settings import DELETE_CACHE
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ GO_ALONG = (
     "Remove them before you pass the archive on, if these are private."
 )
 TOO_LARGE = f"Results without their pictures (deleted, or larger than {MOST_PICTURE // 1_000_000} MB):"
+BY_HAND = "Changed by hand on the page, which the command does not repeat:"
+LEFT_OUT = "Changes by hand that are not in these results:"
 MOST_NAMED = 3
 """Maximum number of classes named in the line of a picture."""
 
@@ -67,6 +69,10 @@ class BatchRequest:
         """Return the refinement of one picture, or None if its boundaries stay coarse."""
         return None if self.refiner == COARSE else Refinement(run, self.refiner, mode_of(self.refiner, self.mode))
 
+    def made(self, run: Run) -> Shown:
+        """Return the state that the batch makes of one picture, without changes by hand."""
+        return Shown(run, self.refinement(run))
+
 
 @dataclass(frozen=True)
 class Item:
@@ -79,6 +85,7 @@ class Item:
         state: WAITING, DONE or FAILED.
         message: classes of the result, or the reason why the picture cannot be used; plain text.
         overlay: data URL of the result as a thumbnail; empty before the picture is done.
+        shown: state of the result whose files are in the folder; None before the picture is done.
     """
 
     path: str
@@ -87,6 +94,7 @@ class Item:
     state: str = WAITING
     message: str = ""
     overlay: str = ""
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,11 @@ class Batch:
     def count(self, state: str) -> int:
         """Return the number of pictures in a state: WAITING, DONE or FAILED."""
         return sum(item.state == state for item in self.items)
+
+    def by_hand(self) -> list[Item]:
+        """Return the pictures whose files contain changes by hand: fixes, or other boundaries."""
+        made = self.request and self.request.made
+        return [item for item in self.items if made and item.shown and item.shown != made(item.shown.run)]
 
     def with_item(self, index: int, item: Item) -> Batch:
         """Return a copy with one picture replaced."""
@@ -148,7 +161,8 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
         return batch
     empty(batch)
     items = tuple(
-        replace(item, state=WAITING, message="", overlay="") if item.thumbnail else item for item in batch.items
+        replace(item, state=WAITING, message="", overlay="", shown=None) if item.thumbnail else item
+        for item in batch.items
     )
     return replace(batch, items=items, request=request)
 
@@ -168,21 +182,25 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
     item, request = batch.items[index], batch.request
     if request is None:
         raise UserError("There is nothing to do yet. Press Segment all.")
-    segment_request = request.segment_request
+    one = request.segment_request
     try:
-        run = Run(
-            service.open(item.path, segment_request.preset, segment_request.model, segment_request.short_side),
-            segment_request,
-        )
-        shown = Shown(run, request.refinement(run))
-        view, pixels = service.shown(shown, item.path, lambda share, text: step(0.8 * share, text), full=True)
+        run = Run(service.open(item.path, one.preset, one.model, one.short_side), one)
+        return _written(service, item, request.made(run), batch.folder, request.formats, step)
+    except UserError as error:
+        return _failed(item, error)
+
+
+def _written(service: Service, item: Item, what: Shown, folder: str, formats: tuple[str, ...], step: Progress) -> Item:
+    """Write the files of one result, in place of former ones of the picture. Return the item, done."""
+    try:
+        view, pixels = service.shown(what, item.path, lambda share, text: step(0.8 * share, text), full=True)
         with for_people():
             core.io.export.saving.save(
                 view.result,
                 pixels,
-                batch.folder,
+                folder,
                 Path(item.file).stem,
-                formats=request.formats,
+                formats=formats,
                 about={"picture": item.file},
                 overlay_side=core.names.OVERLAY_SIDE,
                 source=item.path,
@@ -190,12 +208,10 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
             )
             colours = core.viz.palette.label_colours(view.result)
             overlay = small_overlay_url(pixels, view.result.labels, colours)
-    except UserError as error:
-        return _failed(item, error)
     finally:
         return_free()
     message = core.errors.some([f"{name} {percent(share, 0)}" for name, share in view.result.areas.items()], MOST_NAMED)
-    return replace(item, state=DONE, message=message, overlay=overlay)
+    return replace(item, state=DONE, message=message, overlay=overlay, shown=what)
 
 
 def _failed(item: Item, error: UserError) -> Item:
@@ -203,8 +219,64 @@ def _failed(item: Item, error: UserError) -> Item:
     return replace(item, state=FAILED, message=message)
 
 
-def packed(service: Service, batch: Batch, target: Path) -> None:
+def reviewed(made: Shown, last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
+    """Return the state of a finished picture of the queue on the page: made by the batch, then changed by hand.
+
+    Args:
+        made: state that the batch made.
+        last: state of the page's last result, which knows those of former pictures.
+        view: coarse result of the picture.
+
+    Returns:
+        The state, and a plain text about changes that do not fit this result; empty if all do.
+    """
+    what, lost = carried(last, view)
+    if last is None or not any(one.run == made.run and one.changed for one in (last, *last.others)):
+        what = replace(what, refinement=made.refinement or what.refinement)
+    return what, lost
+
+
+def renewed(
+    service: Service, batch: Batch, index: int, last: Shown | None, step: Progress = quietly
+) -> tuple[Item, str]:
+    """Write the files of a finished picture anew if it was changed by hand since, or if such changes were taken back.
+
+    Args:
+        service: service that made the results.
+        batch: queue.
+        index: index of the picture.
+        last: as for `reviewed`.
+        step: progress callback (share in [0, 1], description); an exception from it ends the work.
+
+    Returns:
+        The item, and a plain text about changes by hand that its files do not contain; empty if they contain all.
+    """
+    item, request = batch.items[index], batch.request
+    if item.shown is None or request is None:
+        return item, ""
+    run, missing = item.shown.run, ""
+    what = request.made(run)
+    known = () if last is None else (last, *last.others)
+    try:
+        if any(one.run.key.picture == run.key.picture for one in known):
+            what, missing = reviewed(what, last, service.again(run, item.path))
+            missing = missing or ("Some of its fixes do not fit this result." if what.aside else "")
+            what = replace(what, undone=(), aside=(), removed=(), others=())
+        return (
+            item if what == item.shown else _written(service, item, what, batch.folder, request.formats, step)
+        ), missing
+    except UserError as error:
+        return item, str(error)
+
+
+def packed(service: Service, batch: Batch, target: Path, missing: Sequence[str] = ()) -> None:
     """Write one archive: finished pictures, their files, COCO for all, and the command that gives the same results.
+
+    Args:
+        service: service that made the results.
+        batch: queue.
+        target: file to write.
+        missing: lines about changes by hand that the results do not contain.
 
     Raises:
         UserError: no picture is done, or the files were removed.
@@ -217,7 +289,7 @@ def packed(service: Service, batch: Batch, target: Path) -> None:
     model = service.holder.segmenter(request.segment_request.model).info
     pictures = _pictures(batch)
     left_out = [item.file for item in batch.items if item.state == DONE and packed_name(item.file) not in pictures]
-    zip_folder(folder, how_to(batch, request, model, left_out), target, pictures)
+    zip_folder(folder, how_to(batch, request, model, left_out, missing), target, pictures)
 
 
 def _pictures(batch: Batch) -> dict[str, Path]:
@@ -231,7 +303,9 @@ def _pictures(batch: Batch) -> dict[str, Path]:
     return found
 
 
-def how_to(batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Sequence[str] = ()) -> str:
+def how_to(
+    batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Sequence[str] = (), missing: Sequence[str] = ()
+) -> str:
     """Return a text about the archive: its content, missing pictures, and the command that gives the same results.
 
     Args:
@@ -239,17 +313,34 @@ def how_to(batch: Batch, request: BatchRequest, model: LoadedModel, left_out: Se
         request: request of the results.
         model: model of the results.
         left_out: names of pictures that are not in the archive although their results are.
+        missing: lines about changes by hand that the results do not contain.
     """
+    by_hand = [f"{item.file}: {_changes(item.shown)}" for item in batch.by_hand() if item.shown]
     failed = [f"{item.file}: {item.message}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
     run = None if request.refiner == COARSE else (request.refiner, request.mode)
     command = command_line("PICTURES", request.segment_request, model, run, request.formats)
     return (
         f"{GO_ALONG}\n\n{contents_of(request.formats)}\n\nThe same from the command line:\n\n{command}\n"
-        + (f"\n{TOO_LARGE}\n\n" + "\n".join(left_out) + "\n" if left_out else "")
-        + ("\nCannot be used:\n\n" + "\n".join(failed) + "\n" if failed else "")
-        + ("\nNot done yet:\n\n" + "\n".join(waiting) + "\n" if waiting else "")
+        + _listed(BY_HAND, by_hand)
+        + _listed(LEFT_OUT, missing)
+        + _listed(TOO_LARGE, left_out)
+        + _listed("Cannot be used:", failed)
+        + _listed("Not done yet:", waiting)
     )
+
+
+def _changes(what: Shown) -> str:
+    """Return plain text: boundaries of a result that was changed by hand, and its number of fixes."""
+    boundaries = f"refined by {what.refinement.refiner}" if what.refinement else "coarse boundaries"
+    chosen = ", masks chosen by hand" if what.refinement and what.refinement.keep is not None else ""
+    fixes = f", {len(what.fixes)} fix{'es' if len(what.fixes) > 1 else ''}" if what.fixes else ""
+    return f"{boundaries}{chosen}{fixes}"
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    """Return a titled list of lines; empty if there are none."""
+    return f"\n{title}\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 def new_folder(home: Path) -> str:

@@ -4,7 +4,7 @@ Imports no Gradio."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,14 +12,17 @@ from demo import core
 from demo.errors import for_people
 from demo.service.refine import Refinement, expect_available, is_available, mode_of
 from demo.service.segmentation import Run, SegmentView
+from demo.settings import MAX_FILES
 
 if TYPE_CHECKING:
     from cliptrase_core.refine import Fix
 
 MOST_POINTS = 40_000
 """Maximum number of points of removed fixes that are stored for a visitor; a result has at most half of that."""
-MOST_PICTURES = 8
-"""Maximum number of former pictures whose fixes are stored for a visitor."""
+MOST_PICTURES = MAX_FILES
+"""Maximum number of former pictures whose state is stored for a visitor: all of a batch are fixed before a download."""
+MOST_POINTS_IN_ALL = 160_000
+"""Maximum number of points of the fixes of all former pictures that are stored for a visitor."""
 
 
 class Aside(NamedTuple):
@@ -47,7 +50,7 @@ class Shown:
         undone: undone steps, the latest last: a fix, or None for the removal of all fixes.
         aside: fixes that cannot be applied to this run; they return when they can.
         removed: fixes of each removal of all, the latest last; undoing returns them.
-        others: states of former pictures of the visitor that have fixes, the latest last; they return with the picture.
+        others: changed states of the visitor's former pictures, the latest last; they return with the picture.
     """
 
     run: Run
@@ -95,7 +98,8 @@ class Shown:
         everything = tuple(self.every_fix())
         if not everything:
             return self
-        removed = _newest((*self.removed, everything))
+        removed = (*self.removed, everything)
+        removed = removed[_first_kept(removed, MOST_POINTS) :]
         return replace(self, fixes=(), undone=(), aside=(), removed=removed)
 
     def coarse(self) -> Shown:
@@ -110,12 +114,12 @@ class Shown:
             yield from (Aside(place, one, _cropped(self.run)) for one in self.fixes[place : place + 1])
 
 
-def _newest(removed: tuple[tuple[Aside, ...], ...]) -> tuple[tuple[Aside, ...], ...]:
-    """Return the latest removals that have at most `MOST_POINTS` points together; at least the last."""
-    points, first = 0, len(removed)
-    while first and (points := points + sum(len(one.fix.points) for one in removed[first - 1])) <= MOST_POINTS:
+def _first_kept(lists: Sequence[Collection[Aside]], most: int) -> int:
+    """Return where the last lists of fixes begin that have at most so many points together; the last one is kept."""
+    points, first = 0, len(lists)
+    while first and (points := points + sum(len(one.fix.points) for one in lists[first - 1])) <= most:
         first -= 1
-    return removed[min(first, len(removed) - 1) :]
+    return min(first, len(lists) - 1)
 
 
 def _of_picture(last: Shown, run: Run) -> Shown:
@@ -123,9 +127,11 @@ def _of_picture(last: Shown, run: Run) -> Shown:
     picture = run.key.picture
     found = next((one for one in last.others if one.run.key.picture == picture), Shown(run))
     others = [one for one in last.others if one.run.key.picture != picture]
-    if any(last.every_fix()):
+    if last.changed or last.aside:
         others.append(replace(last, undone=(), removed=(), others=()))
-    return replace(found, others=tuple(others[-MOST_PICTURES:]))
+    others = others[-MOST_PICTURES:]
+    fixes = [tuple(one.every_fix()) for one in others]
+    return replace(found, others=tuple(others[_first_kept(fixes, MOST_POINTS_IN_ALL) :]))
 
 
 def shown_of(run: Run, shown: Shown | None) -> Shown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ from gradio.utils import get_upload_folder
 
 from cliptrase_core.cancel import Cancelled
 from demo.errors import UserError
-from demo.handling import DownloadView, followed, one_of, plainly, read_request
-from demo.html import hint, strip, working
-from demo.service import Service
+from demo.handling import followed, one_of, plainly, read_request, same
+from demo.html import hint, percent, strip, working
+from demo.service import Service, Shown
 from demo.service.batch import (
     COARSE,
     DONE,
@@ -27,6 +27,7 @@ from demo.service.batch import (
     new_folder,
     packed,
     prepared,
+    renewed,
     segmented,
     with_thumbnail,
 )
@@ -41,12 +42,14 @@ ARCHIVE = "cliptrase-batch.zip"
 MASKS = "masks"
 START = hint(
     f"Up to {MAX_FILES} pictures, segmented by the words of this page, with the current model and settings. "
-    "One that cannot be read does not stop the others."
+    "One that cannot be read does not stop the others. Show above opens a finished one to fix it; the download has "
+    "the fixes."
 )
 GO, GO_ON = "Segment all", "Go on"
 EMPTY = hint("Drop pictures here; the queue shows them.")
 NO_PICTURES = "There are no pictures yet. Drop some into the box first."
 TIME_IS_OVER = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Go on.")
+PACKING_PAUSED = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Download again.")
 _SIGNS = {WAITING: "waits", DONE: "done", FAILED: "not possible", "busy": "works"}
 
 
@@ -88,18 +91,29 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
     return f'<ol class="queue">{"".join(lines)}</ol>'
 
 
-def news(batch: Batch, *, running: bool = False, left_out: int = 0) -> str:
-    """Return HTML: the progress of the queue, in one line."""
+def news(batch: Batch, *, running: bool = False, left_out: int = 0, missing: Sequence[str] = ()) -> str:
+    """Return HTML: the progress of the queue, in one line.
+
+    Args:
+        batch: queue.
+        running: True while the queue is being processed.
+        left_out: number of pictures that the queue does not take.
+        missing: lines about changes by hand that the downloaded results do not contain.
+    """
     total, done, failed = len(batch.items), batch.count(DONE), batch.count(FAILED)
     parts = [f"{done} of {total} are done"] if running or done else [f"{total} picture{'s' if total != 1 else ''}"]
     if failed:
         parts.append(f"{failed} cannot be used")
+    if batch.by_hand():
+        parts.append(f"{len(batch.by_hand())} with your changes")
     if left_out:
         parts.append(f"{left_out} more were left out: a batch takes {MAX_FILES}")
     message = ", ".join(parts) + "."
     if running:
         return working("Working.", (done + failed) / max(1, total), message, "The whole batch")
-    return strip("note" if failed or left_out else "calm", "Batch:", message)
+    if missing:
+        message += f" Some of your changes are not in the download. {' '.join(missing)} Show that picture above."
+    return strip("note" if failed or left_out or missing else "calm", "Batch:", message)
 
 
 class QueueView(NamedTuple):
@@ -121,6 +135,16 @@ class RunView(NamedTuple):
     news: Any
     go: Any
     download: Any
+    batch: Any
+
+
+class PackView(NamedTuple):
+    """New values while the archive is made and afterwards, by component name."""
+
+    queue: Any
+    news: Any
+    download: Any
+    file: Any
     batch: Any
 
 
@@ -183,18 +207,46 @@ class BatchHandlers:
         return QueueView(None, None, EMPTY, "", gr.Button(GO), gr.Button(visible=False), None)
 
     @plainly
-    def download(self, batch: Batch | None) -> Iterator[DownloadView]:
-        """Handle the button Download: make one archive of the finished pictures."""
+    def download(self, batch: Batch | None, last: Shown | None = None) -> Iterator[PackView]:
+        """Handle the button Download: make one archive of the finished pictures, with their changes by hand.
+
+        Args:
+            batch: queue.
+            last: state of the page's last result, which knows those of former pictures.
+        """
         if batch is None:
             raise UserError(NO_PICTURES)
         target = Path(new_folder(Path(get_upload_folder()))) / ARCHIVE
-        yield DownloadView(gr.Button("Packing", interactive=False), gr.skip())
+        missing = []
+        yield _packing(batch)
         try:
-            packed(self._service, batch, target)
+            for index, item in enumerate(batch.items):
+                newer, lost = yield from followed(
+                    lambda progress, batch=batch, index=index: renewed(self._service, batch, index, last, progress),  # type: ignore[misc]
+                    lambda share, _, batch=batch, item=item: _packing(batch, item.file, share),  # type: ignore[misc]
+                )
+                batch = batch.with_item(index, newer)
+                missing += [f"{item.file}: {lost.strip()}"] if lost else []
+            packed(self._service, batch, target, missing)
+        except Cancelled as ended:
+            if not ended.late:
+                raise
+            yield _packed_view(batch)._replace(news=PACKING_PAUSED)
+            return
         except Exception:
-            yield DownloadView(_download(batch), gr.skip())
+            yield _packed_view(batch)
             raise
-        yield DownloadView(_download(batch), str(target))
+        yield _packed_view(batch)._replace(news=news(batch, missing=missing), file=str(target))
+
+
+def _packing(batch: Batch, file: str = "", share: float = 0.0) -> PackView:
+    """Return the view while the archive is made, or the changed result of one file is saved before."""
+    label = f"Saving {file} ({percent(share, 0)})" if file else "Packing"
+    return same(PackView)._replace(download=gr.Button(label, interactive=False), batch=batch)
+
+
+def _packed_view(batch: Batch) -> PackView:
+    return PackView(queue_list(batch), news(batch), _download(batch), gr.skip(), batch)
 
 
 def _download(batch: Batch) -> Any:
@@ -260,13 +312,16 @@ def draw() -> BatchTab:
     return BatchTab(files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state)
 
 
-def wire(tab: BatchTab, segment_request: list[Any], mode: Any, delete: gr.Button, handlers: BatchHandlers) -> None:
+def wire(
+    tab: BatchTab, segment_request: list[Any], mode: Any, shown: gr.State, delete: gr.Button, handlers: BatchHandlers
+) -> None:
     """Wire the events of this tab.
 
     Args:
         tab: components from `draw`.
         segment_request: fields of the page.
         mode: component of the Refine tab with the mode of a SAM.
+        shown: State of the page's last result.
         delete: button that deletes a visitor's pictures, including those of the queue.
         handlers: handlers of these events.
     """
@@ -276,7 +331,7 @@ def wire(tab: BatchTab, segment_request: list[Any], mode: Any, delete: gr.Button
     running = tab.go.click(
         handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *segment_request], outputs(tab, RunView), **line
     )
-    wire_end([tab.stop.click], [running], handlers.stopped, tab.batch, outputs(tab, RunView))
-    wire_end([tab.clear.click, delete.click], [running], handlers.clear, tab.batch, outputs(tab, QueueView))
-    made = tab.download.click(handlers.download, tab.batch, outputs(tab, DownloadView), **line)
+    made = tab.download.click(handlers.download, [tab.batch, shown], outputs(tab, PackView), **line)
+    wire_end([tab.stop.click], [running, made], handlers.stopped, tab.batch, outputs(tab, RunView))
+    wire_end([tab.clear.click, delete.click], [running, made], handlers.clear, tab.batch, outputs(tab, QueueView))
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)

@@ -21,7 +21,7 @@ from demo import guard
 from demo.changing import ChangeView
 from demo.handling import same
 from demo.review import ReviewHandlers
-from demo.service import SegmentRequest, Shown
+from demo.service import Refinement, SegmentRequest, Shown
 from demo.service.batch import (
     DONE,
     FAILED,
@@ -189,6 +189,91 @@ def test_fixes_of_a_picture_return_when_it_is_shown_again(service, handlers, hom
         assert last.result["fixes"] == 1
         assert "cows.jpg" in last.status
         assert ("Coarse, 1 fix:" if refiner == "none" else "Refined by edges, 1 fix:") in last.status
+
+
+@pytest.fixture
+def reviewing(service):
+    return ReviewHandlers(service, SegmentHandlers(service))
+
+
+def show(reviewing, batch, number, shown=None):
+    """Show a finished picture above; return the state of the page."""
+    opened = reviewing.open(batch, Click(number))
+    return list(reviewing.refine(opened["run"], opened["image"], opened["wanted"], shown))[-1].shown
+
+
+def area_in_coco(archive, file, name):
+    """Return the pixels of a class in the annotations of a picture."""
+    coco = json.loads(archive.read("coco/annotations.json"))
+    image = next(one["id"] for one in coco["images"] if one["file_name"] == file)
+    category = next(one["id"] for one in coco["categories"] if one["name"] == name)
+    wanted = (image, category)
+    return sum(one["area"] for one in coco["annotations"] if (one["image_id"], one["category_id"]) == wanted)
+
+
+HORSE = Fix(((0.5, 0.1),), "horse", radius=0.2)
+
+
+@pytest.mark.parametrize("refiner", ["none", "edges"])
+def test_the_archive_holds_what_was_fixed_and_refined_by_hand(handlers, reviewing, home, five, refiner):
+    batch = list(run(handlers, list(handlers.add(None, five))[-1].batch, refiner))[-1].batch
+    before = taken(handlers, batch)
+    fixed = show(reviewing, batch, 0).fixed(HORSE)
+    second = show(reviewing, batch, 1, fixed)
+    refined = replace(second, refinement=Refinement(second.run, "sam-nano", "prompts"))
+    *_, view = handlers.download(batch, show(reviewing, batch, 4, refined))
+    after = zipfile.ZipFile(view.file)
+    cows, horses, kitten = (json.loads(after.read(f"{name}.json")) for name in ("cows", "horses", "kitten"))
+    assert cows["settings"]["fixes"] == [HORSE.as_dict()]
+    assert cows["settings"].get("refiner") == (None if refiner == "none" else refiner)
+    assert horses["settings"]["refiner"] == "sam-nano"
+    assert kitten == json.loads(before.read("kitten.json"))
+    assert "masks/cows/horse.png" in after.namelist()
+    assert area_in_coco(after, "cows.jpg", "horse") > area_in_coco(before, "cows.jpg", "horse")
+    how = after.read("HOW-TO.txt").decode()
+    assert "which the command does not repeat:\n\ncows.jpg: " in how
+    assert ", 1 fix\nhorses.jpg: refined by sam-nano\n" in how
+    assert "2 with your changes" in view.news
+    assert view.batch.items[0].overlay != batch.items[0].overlay
+
+
+def test_a_change_taken_back_leaves_the_archive_and_nothing_is_written_twice(
+    handlers, reviewing, home, five, monkeypatch
+):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    fixed = show(reviewing, batch, 0).fixed(HORSE)
+    again = list(handlers.download(batch, fixed))[-1].batch
+    with monkeypatch.context() as patch:
+        patch.setattr("demo.service.batch._written", None)
+        assert list(handlers.download(again, show(reviewing, again, 1, fixed)))[-1].batch == again
+    *_, view = handlers.download(again, fixed.undo())
+    assert "fixes" not in json.loads(zipfile.ZipFile(view.file).read("cows.json"))["settings"]
+    assert "your changes" not in view.news
+    assert view.batch == batch
+
+
+def test_changes_that_do_not_fit_are_said_at_the_download(service, handlers, reviewing, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    other = service.segment(five[0], SegmentRequest("cow; sky"))
+    *_, view = handlers.download(batch, Shown(other.run, fixes=(replace(HORSE, class_name="sky"),)))
+    assert "Some of your changes are not in the download. cows.jpg: 1 fix of" in view.news
+    assert "cows.jpg: 1 fix of 'sky' is kept but not applied" in zipfile.ZipFile(view.file).read("HOW-TO.txt").decode()
+    fixed = replace(batch.items[0].shown, fixes=(HORSE,))
+    last = show(reviewing, batch, 1, fixed).fixed(HORSE)
+    Path(five[0]).write_bytes(b"another picture")
+    *_, view = handlers.download(batch, last)
+    assert "not in the download. cows.jpg: " in view.news
+    assert "1 with your changes" in view.news
+
+
+def test_a_download_that_takes_too_long_goes_on_with_the_next(handlers, reviewing, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch))[-1].batch
+    fixed = show(reviewing, batch, 0).fixed(HORSE)
+    with cancellable(CancelToken(0.0)):
+        *_, view = handlers.download(batch, fixed)
+    assert "Press Download again" in view.news
+    assert view.download.interactive
+    assert "1 with your changes" in list(handlers.download(view.batch, fixed))[-1].news
 
 
 def test_a_review_that_takes_too_long_says_so(service, handlers, home, five):

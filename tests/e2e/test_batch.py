@@ -106,6 +106,32 @@ def test_fixes_of_a_picture_return_when_it_is_shown_above_again(open_page, five)
     expect(page.locator("#result [data-do=undo]")).to_be_enabled()
 
 
+def test_the_zip_holds_the_fixes_of_pictures_that_are_and_were_shown_above(open_page, five):
+    page = open_page(1280, 800)
+    opened(page)
+    page.locator("#words textarea").fill("cow; grass; horse")
+    page.locator("#batch-files input[type=file]").set_input_files([five[0], five[2], five[3]])
+    expect(page.locator("#batch-queue img")).to_have_count(3)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(3)
+    for number in (0, 1):
+        page.get_by_role("button", name="Show above").nth(number).click()
+        expect(page.locator("#status")).to_contain_text(f"From the batch: {('cows', 'horses')[number]}.jpg")
+        page.locator("#result .open-bench").click()
+        page.locator("#result [name=tool][value=brush]").check()
+        page.locator("#result .bench select").select_option(("horse", "cow")[number])
+        page.locator("#result canvas").press("Enter")
+        expect(page.locator("#status")).to_contain_text("Coarse, 1 fix:")
+        page.locator("#result .open-bench").click()
+    with page.expect_download() as download:
+        page.locator("#batch-download").click()
+    archive = zipfile.ZipFile(download.value.path())
+    fixes = [json.loads(archive.read(f"{name}.json"))["settings"].get("fixes") for name in ("cows", "horses", "kitten")]
+    assert [one and [fix["class"] for fix in one] for one in fixes] == [["horse"], ["cow"], None]
+    expect(page.locator("#batch-news")).to_contain_text("3 of 3 are done, 2 with your changes.")
+    expect(page.locator("#batch-download")).to_be_enabled()
+
+
 def choose_refiner(page, name: str) -> None:
     page.locator("#batch-refiner input").click()
     page.get_by_role("option", name=name).first.click()
