@@ -143,6 +143,7 @@
 
   let fixes = 0, downloaded = 0;
   document.addEventListener("lab:fixes", ({ detail }) => {
+    if (detail.of && detail.count !== fixes) packed = ""; // the batch's archive may lack this fix
     fixes = detail.count;
     if (!fixes) downloaded = 0;
     if (!detail.of) return; // a new result, without its fixes so far
@@ -151,7 +152,17 @@
     if (kept?.of === detail.of) history.replaceState({ ...history.state, kept: { ...kept, fixes: detail.kept } }, "");
   });
   document.addEventListener("click", event => { if (event.target.closest("#download")) downloaded = fixes; });
-  addEventListener("beforeunload", event => { if (fixes && fixes !== downloaded && !(returning && latest.kept)) event.preventDefault(); });
+  addEventListener("beforeunload", event => {
+    const restored = returning && latest.kept;
+    returning = false; // the person may stay
+    if ((fixes && fixes !== downloaded && !restored) || (queued() && queued() !== packed)) event.preventDefault();
+  });
+
+  // --- a batch is nowhere in the history: ask before the page is left, unless its results were downloaded ---
+
+  let packed = ""; // lines of the queue at its last download
+  const queued = () => $("#batch-queue :is(li.done, li.busy)") ? $("#batch-queue").textContent : "";
+  document.addEventListener("click", event => { if (event.target.closest("#batch-file")) packed = queued(); }, true);
 
   // --- legend: a click on a row isolates its class, hovering highlights it ---
 

@@ -132,6 +132,58 @@ def test_the_zip_holds_the_fixes_of_pictures_that_are_and_were_shown_above(open_
     expect(page.locator("#batch-download")).to_be_enabled()
 
 
+def test_a_batch_that_was_not_downloaded_is_not_left_without_a_question(open_page, five):
+    page = open_page(1280, 800)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def make_batch():
+        page.locator("#batch-files input[type=file]").set_input_files([five[0], five[2]])
+        expect(page.locator("#batch-queue img")).to_have_count(2)
+        page.locator("#batch-go").click()
+        expect(page.locator("#batch-queue li.done")).to_have_count(2)
+
+    def download():
+        with page.expect_download():
+            page.locator("#batch-download").click()
+
+    opened(page)
+    page.locator("#batch-files input[type=file]").set_input_files(five[3])
+    expect(page.locator("#batch-queue img")).to_have_count(1)
+    page.reload()
+    assert asked == []  # nothing was made yet
+    opened(page)
+    make_batch()
+    page.reload()
+    assert asked == ["beforeunload"]
+    steps.open_example(page, 1)
+    page.get_by_role("tab", name="Batch").click()
+    make_batch()
+    with page.expect_event("load"):  # the page loads itself again
+        page.go_back()
+    assert asked == 2 * ["beforeunload"]
+    page.wait_for_function("document.body.classList.contains('opened')")
+    page.get_by_role("tab", name="Batch").click()
+    make_batch()
+    download()
+    page.reload()
+    assert asked == 2 * ["beforeunload"]  # it was downloaded
+    page.wait_for_function("document.body.classList.contains('opened')")
+    page.get_by_role("tab", name="Batch").click()
+    make_batch()
+    download()
+    page.get_by_role("button", name="Show above").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+    page.locator("#result .open-bench").click()
+    page.locator("#result [name=tool][value=brush]").check()
+    page.locator("#result canvas").press("Enter")
+    expect(page.locator("#status")).to_contain_text("Coarse, 1 fix:")
+    page.get_by_role("button", name="Show above").nth(1).click()
+    expect(page.locator("#status")).to_contain_text("From the batch: horses.jpg")
+    page.reload()
+    assert asked == 3 * ["beforeunload"]  # the fix is not in what was downloaded
+
+
 def choose_refiner(page, name: str) -> None:
     page.locator("#batch-refiner input").click()
     page.get_by_role("option", name=name).first.click()
