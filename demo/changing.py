@@ -206,7 +206,7 @@ class ChangeHandlers:
             path: file of the picture.
             shown: state of the last result.
             due: True for a new result; words that cannot be parsed leave the last result in place.
-            kept: fixes from the browser's history; they count if this page has shown no result yet.
+            kept: refinement and fixes from the browser's history; they count if this page has shown no result yet.
         """
         if run is None or due is not True:
             yield same(ChangeView)

@@ -1,4 +1,6 @@
-"""Fixes as text that the browser stores in its history, so that a reload and Back restore them. Imports no Gradio."""
+"""Refinement and fixes as text that the browser stores in its history, so that a reload and Back restore them.
+
+Imports no Gradio."""
 
 from __future__ import annotations
 
@@ -15,11 +17,12 @@ MOST_KEPT = 500_000
 
 
 def kept_text(shown: Shown) -> str:
-    """Return the fixes of a displayed state, with its picture and refinement; empty without fixes or with too many."""
+    """Return picture, refinement and fixes of a displayed state; empty without both, or with too many fixes."""
     fixes = [[one.cropped, one.fix.as_dict()] for one in shown.every_fix()]
     refined = shown.refinement and [shown.refinement.refiner, shown.refinement.mode]
-    record = {"picture": shown.run.key.picture, "refined": refined, "fixes": fixes}
-    text = json.dumps(record, separators=(",", ":")) if fixes else ""
+    keep = shown.refinement and shown.refinement.keep
+    record = {"picture": shown.run.key.picture, "refined": refined, "keep": keep, "fixes": fixes}
+    text = json.dumps(record, separators=(",", ":")) if fixes or refined else ""
     return text if len(text) <= MOST_KEPT else ""
 
 
@@ -42,8 +45,18 @@ def read_kept(text: object, run: Run) -> Shown | None:
         cropped = [one[0] is True for one in record["fixes"]]
         fixes = core.refine.read_fixes([one[1] for one in record["fixes"]])
         refiner, mode = record["refined"] or ("", "")
+        keep = _numbers(record.get("keep"))  # texts of earlier versions have none
         known = refiner in MEGABYTES and mode in REFINE_MODES and is_available(refiner)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, core.errors.CliptraseError):
         return None
-    refinement = Refinement(run, refiner, mode) if known else None
+    refinement = Refinement(run, refiner, mode, keep) if known else None
     return Shown(run, refinement, aside=tuple(Aside(0, fix, crop) for fix, crop in zip(fixes, cropped, strict=True)))
+
+
+def _numbers(entry: object) -> tuple[int, ...] | None:
+    """Return numbers of components from a record; the core refuses those that a result does not have."""
+    if entry is None:
+        return None
+    if not isinstance(entry, list) or not all(type(number) is int for number in entry):
+        raise ValueError("components are known by whole numbers")
+    return tuple(sorted(set(entry)))

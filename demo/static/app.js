@@ -56,7 +56,7 @@
       history[same ? "replaceState" : "pushState"]({ ...history.state, kept }, "", address);
       return lab.ended();
     },
-    // Fixes of the displayed result, for a page that was loaded again; see demo/service/kept.py.
+    // Refinement and fixes of the displayed result, for a page that was loaded again; see demo/service/kept.py.
     keptFixes: () => history.state?.kept?.fixes ?? "",
     dropFixes: () => {
       latest = {};
@@ -138,8 +138,8 @@
     wanted = { patch: null, layer: 0 }; // for the first result only
   });
 
-  // --- fixes by hand: in the history beside picture and words, so that a reload and Back restore them. They are lost with
-  // the tab: ask before the page is left, unless they were downloaded ---
+  // --- refinement and fixes by hand: in the history beside picture and words, so that a reload and Back restore them. Fixes
+  // are lost with the tab: ask before the page is left, unless they were downloaded ---
 
   let fixes = 0, downloaded = 0;
   document.addEventListener("lab:fixes", ({ detail }) => {

@@ -426,7 +426,8 @@ def test_a_page_that_is_loaded_again_restores_fixes_with_their_boundaries(handle
     again = list(handlers.restore(cows.run, COWS, None, True, aside.result["kept"]))[-1]
     assert again.shown.fixes == last.shown.fixes, "those set aside are stored too"
     cleared = change(handlers, cows, last.shown, clear=True)[-1]
-    assert cleared.result["kept"] == ""
+    kept = json.loads(cleared.result["kept"])
+    assert (kept["fixes"], kept["refined"]) == ([], ["sam-nano+edges", "prompts"])
     shown = Shown(cows.run)
     skip = list(handlers.restore(cows.run, COWS, shown, True, last.result["kept"]))[-1]
     assert skip.shown == shown, "a page with a result has its own fixes"
@@ -442,6 +443,11 @@ def test_a_page_that_is_loaded_again_restores_fixes_with_their_boundaries(handle
         lambda record: {**record, "fixes": [[]]},
         lambda record: {**record, "refined": 3},
         lambda record: {**record, "refined": [[], {}]},
+        lambda record: {**record, "keep": 3},
+        lambda record: {**record, "keep": [True]},
+        lambda record: {**record, "keep": [0.5]},
+        lambda record: {**record, "keep": [[]]},
+        lambda record: {**record, "keep": "all"},
         lambda record: [record],
         lambda record: 7,
         lambda record: None,
@@ -456,6 +462,28 @@ def test_stored_text_of_another_picture_or_changed_by_hand_restores_no_fix(handl
     kept["refined"] = ["laser", "prompts"]
     view = list(handlers.restore(cows.run, COWS, None, True, json.dumps(kept)))[-1]
     assert (view.shown.refinement, len(view.shown.fixes)) == (None, 1)
+
+
+@pytest.mark.parametrize("keep", [None, (), (0,)])
+def test_a_page_that_is_loaded_again_is_refined_without_fixes_too_with_the_masks_chosen_by_hand(handlers, cows, keep):
+    refinement = Refinement(cows.run, "sam-nano", "prompts", keep)
+    last = list(handlers.take(cows.run, COWS, None, refinement))[-1]
+    again = list(handlers.restore(cows.run, COWS, None, True, last.result["kept"]))[-1]
+    assert again.shown == Shown(cows.run, refinement)
+    assert "Refined by sam-nano:" in again.status
+    coarse = change(handlers, cows, last.shown, refined=False)[-1]
+    assert coarse.result["kept"] == ""
+
+
+def test_stored_components_that_a_result_does_not_have_leave_it_coarse_and_this_is_said(handlers, cows):
+    kept = json.loads(kept_text(Shown(cows.run, Refinement(cows.run, "sam-nano", "prompts"))))
+    for bad in ([999], [-1]):
+        view = list(handlers.restore(cows.run, COWS, None, True, json.dumps({**kept, "keep": bad})))[-1]
+        assert view.shown == Shown(cows.run)
+        assert "Not possible" in view.status
+    del kept["keep"]
+    view = list(handlers.restore(cows.run, COWS, None, True, json.dumps(kept)))[-1]
+    assert view.shown.refinement == Refinement(cows.run, "sam-nano", "prompts")
 
 
 def test_as_many_points_as_a_result_may_have_are_stored(cows):

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
+from demo.settings import EXAMPLES
 from tests.e2e import steps
 
 pytestmark = pytest.mark.e2e
@@ -77,6 +78,36 @@ def test_the_archive_holds_the_refinement(open_page, tmp_path):
     record = json.loads(archive.read(next(name for name in archive.namelist() if name.endswith(".json"))))
     assert record["refinement"]["refiner"] == "sam-nano+edges"
     assert record["refinement"]["components"]
+
+
+def test_refined_boundaries_and_masks_chosen_by_hand_return_after_a_reload(open_page, tmp_path):
+    page = open_page(1280)
+    mine = tmp_path / "mine.jpg"
+    mine.write_bytes((EXAMPLES / "horses.jpg").read_bytes() + b"mine")
+    steps.segment(page, mine, "horse; grass; sky")
+    page.locator("#result [value=refined]").check()
+    expect(page.locator("#status")).to_contain_text("Refined by sam-nano+edges:")
+    said = page.locator("#status").inner_text()
+    page.wait_for_function("history.state?.kept?.fixes && location.search.includes('own=')")
+    page.reload()
+    expect(page.locator("#status")).to_have_text(said)
+    expect(page.locator("#result [value=refined]")).to_be_checked()
+
+    page.get_by_role("tab", name="Refine").click()
+    page.locator("#refine-go").click()
+    share = page.locator("#refine-share")
+    expect(share).to_contain_text("pixels changed their class", timeout=PATIENCE)
+    before = share.inner_text()
+    page.locator("#refine-components input[type=checkbox]").first.uncheck()
+    expect(share).not_to_have_text(before, timeout=PATIENCE)
+    page.wait_for_function('/"keep":\\[/.test(history.state?.kept?.fixes)')
+    page.reload()
+    expect(page.locator("#status")).to_contain_text("Refined by sam-nano+edges:", timeout=PATIENCE)
+    with page.expect_download(timeout=PATIENCE) as download:
+        page.locator("#download").click()
+    archive = zipfile.ZipFile(download.value.path())
+    record = json.loads(archive.read("mine-refined.json"))
+    assert record["refinement"]["components"][0]["reason"] == "left out by the user"
 
 
 def test_what_is_not_here_is_fetched_only_when_asked_and_offline_is_said(open_page, artifacts):
