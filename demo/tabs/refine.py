@@ -93,10 +93,10 @@ def fetched(name: str) -> str:
 
 
 def news(better: RefinedView) -> str:
-    """Return HTML: refiner, duration, and number of components with a new mask."""
-    components = better.refined.report.components
-    parts = ["the whole result was <b>reused</b>"] if better.after.cached else []
-    if not better.after.cached:
+    """Return HTML: refiner and duration, unless masks were chosen by hand; number of components with a new mask."""
+    components, by_hand = better.refined.report.components, better.request.keep is not None
+    parts = ["the whole result was <b>reused</b>"] if better.after.cached and not by_hand else []
+    if not better.after.cached and not by_hand:
         parts = [f"{html.escape(better.request.refiner)} took {seconds(better.refined.timings['refine'])}"]
     if components:
         accepted = sum(component.accepted for component in components)
@@ -210,6 +210,18 @@ class BetterView(NamedTuple):
     refinement: Any
 
 
+class ChosenView(NamedTuple):
+    """New values after a choice of masks by hand, by component name."""
+
+    news: Any
+    slider: Any
+    share: Any
+    boundaries: Any
+    classes: Any
+    component_table: Any
+    refinement: Any
+
+
 NOTHING = BetterView(None, "", None, "", "", None)
 
 
@@ -272,14 +284,15 @@ class RefineHandlers:
         yield (*view, *_view(better))
 
     @plainly
-    def choose(self, refinement: Refinement | None, token: str, path: str | None, components: Any) -> BetterView:
+    def choose(self, refinement: Refinement | None, token: str, path: str | None, components: Any) -> ChosenView:
         """Handle a change of the ticked components: merge again; events of an older result are ignored."""
         if refinement is None or token != refinement.token:
-            return same(BetterView)
+            return same(ChosenView)
         if not isinstance(components, list):
             raise UserError("components: expected a list of numbers, got something else. Tick those to be used.")
         keep = tuple(sorted({whole("component", component, 0) for component in components}))
-        return _view(self._service.refine(dataclasses.replace(refinement, keep=keep), path))
+        better = self._service.refine(dataclasses.replace(refinement, keep=keep), path)
+        return ChosenView(news(better), *_view(better))
 
     @plainly
     def stopped(self, news: Any) -> Any:
@@ -410,7 +423,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
     choosing = tab.components.input(
         handlers.choose,
         [tab.refinement, tab.token, shared.image, tab.components],
-        outputs(tab, BetterView),
+        outputs(tab, ChosenView),
         **LAST,
         **QUIET,
     )

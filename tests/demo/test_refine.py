@@ -106,8 +106,11 @@ def test_rejecting_and_keeping_components_applies_without_asking_sam_again(handl
     none = handlers.choose(better.refinement, view.token, HORSES, [])
     assert "No pixel changed" in none.share
     assert "left out by the user" in none.component_table
+    count = len(view.components.choices)
+    assert none.news == f'<p class="facts">0 of {count} components have a new mask</p>'
     np.testing.assert_array_equal(none.slider[0], none.slider[1])
     one = handlers.choose(none.refinement, view.token, HORSES, view.components.value[:1])
+    assert f">1 of {count} components have a new mask<" in one.news
     assert one.refinement.keep == tuple(view.components.value[:1])
     again = handlers.choose(one.refinement, view.token, HORSES, view.components.value)
     np.testing.assert_array_equal(again.slider[1], better.slider[1])
