@@ -433,6 +433,11 @@ class Refined(Segmentation):
         counts = counted(self.coarse, shown.labels, shown.class_names)
         return dataclasses.replace(shown, report=dataclasses.replace(self.report, **counts))
 
+    @property
+    def erased(self) -> tuple[str, ...]:
+        """Classes of the coarse result without any pixel left: all of theirs went to other classes."""
+        return tuple(name for name in self.report.lost if name not in self.areas)
+
 
 def counted(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], names: tuple[str, ...]) -> dict[str, Any]:
     """Count the changed pixels, and the pixels that each class gained and lost."""

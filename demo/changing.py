@@ -17,7 +17,7 @@ from demo.handling import followed, one_of, plainly, same, whole
 from demo.html import percent, strip
 from demo.service import Refinement, Run, SegmentView, Service, Shown
 from demo.service.kept import kept_text, read_kept
-from demo.service.refine import MEGABYTES
+from demo.service.refine import MEGABYTES, loss
 from demo.service.shown import carried, shown_of, stepped
 from demo.settings import REFINE_MODES
 from demo.tabs.common import EACH, LAST, QUIET, Shared, outputs
@@ -45,9 +45,17 @@ def how(shown: Shown) -> str:
     return f"{base}{applied}{f', {aside} kept aside' if aside else ''}:"
 
 
-def status_of(view: SegmentView, what: Shown, lost: str = "") -> str:
-    """Return the status line, HTML: state, largest classes, lost fixes, and advice about a single class."""
-    notes = [note for note in (lost, one_class(view)) if note]
+def told(view: SegmentView, what: Shown, lost: str = "") -> str:
+    """Return HTML: the state of the shown result in one line, and remarks.
+
+    The remarks name classes that refinement took away, and advise about a single class.
+
+    Args:
+        view: shown result.
+        what: its state.
+        lost: plain text about fixes that do not fit.
+    """
+    notes = [note for note in (loss(view.result), lost.strip(), one_class(view)) if note]
     return strip("note" if notes else "calm", how(what), " ".join([f"{shares(view)}.", *notes]))
 
 
@@ -168,7 +176,7 @@ class ChangeHandlers:
         message = ""
         if "refined" not in request:
             message = became(self._service.shown(before, path)[0], view, _named(before, request))
-        yield changed(view, after, status_of(view, after), seq=seq, message=message)
+        yield changed(view, after, told(view, after), seq=seq, message=message)
 
     @staticmethod
     def _aimed(after: Shown, view: SegmentView) -> Shown:
@@ -193,7 +201,7 @@ class ChangeHandlers:
         except (UserError, Cancelled) as error:
             yield same(ChangeView)._replace(status=failed(str(error)))
             return
-        yield changed(view, what, status_of(view, what))
+        yield changed(view, what, told(view, what))
 
     @plainly
     def restore(
@@ -221,7 +229,7 @@ class ChangeHandlers:
             text = f"The result is shown with coarse boundaries and without your fixes, which are kept. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=what.coarse(), due=False)
             return
-        yield changed(view, what, status_of(view, what, lost))
+        yield changed(view, what, told(view, what, lost))
 
 
 def places_of(settings: Mapping[str, Any], result: Result, shared: Shared, **own: gr.State) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from demo.html import strip
 from demo.reopen import values_of
 from demo.service import Run, SegmentView, Service, Shown
 from demo.service.batch import DONE, Batch, reviewed
+from demo.service.refine import loss
 from demo.tabs import batch as queue
 from demo.tabs import result
 from demo.tabs.common import PRIVATE, QUIET, Shared, outputs
@@ -91,8 +92,9 @@ def opened_status(name: str, view: SegmentView, state: str = "", lost: str = "")
         state: plain text about its fixes.
         lost: plain text about fixes that do not fit.
     """
-    text = f"{name}. {state} {shares(view)}. {lost}" if state else f"{name}. {shares(view)}."
-    return strip("note" if lost else "calm", "From the batch:", text.strip())
+    notes = [note for note in (loss(view.result), lost.strip()) if note]
+    text = " ".join([f"{name}.", *([state] if state else []), f"{shares(view)}.", *notes])
+    return strip("note" if notes else "calm", "From the batch:", text)
 
 
 def wire(

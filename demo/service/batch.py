@@ -19,7 +19,7 @@ from demo.html import percent
 from demo.jobs import Progress
 from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
-from demo.service.refine import Refinement, mode_of, quietly
+from demo.service.refine import Refinement, loss, mode_of, quietly
 from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
@@ -211,6 +211,7 @@ def _written(service: Service, item: Item, what: Shown, folder: str, formats: tu
     finally:
         return_free()
     message = core.errors.some([f"{name} {percent(share, 0)}" for name, share in view.result.areas.items()], MOST_NAMED)
+    message = f"{message}. {loss(view.result)}" if loss(view.result) else message
     return replace(item, state=DONE, message=message, overlay=overlay, shown=what)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NO_MODEL = "edges"
 MEGABYTES = {name: megabytes for name, megabytes, _ in REFINERS}
+MOST_NAMED = 6
+"""Maximum number of lost classes named in a sentence."""
 WORKING_BYTES = 4_000_000_000
 """Working memory of Meta's models beside their weights: their input is always 1024 x 1024 pixels."""
 
@@ -77,6 +79,17 @@ def is_available(name: str) -> bool:
     """Return whether a refiner can run without a download."""
 
     return core.refine.is_available(name)
+
+
+def erased(result: Segmentation) -> tuple[str, ...]:
+    """Return the classes that a result lost altogether since its boundaries were refined."""
+    return result.erased if isinstance(result, core.results.Refined) else ()
+
+
+def loss(result: Segmentation) -> str:
+    """Return plain text: a sentence about such classes; empty if there are none."""
+    names = core.errors.some(erased(result), MOST_NAMED)
+    return f"Nothing is left of {names}, which the coarse result has." if names else ""
 
 
 def expect_available(name: str) -> None:

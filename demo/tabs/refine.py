@@ -17,7 +17,7 @@ from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, one_of, plainly, same, text, whole
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
-from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, fetch, is_available, mode_of
+from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, fetch, is_available, loss, mode_of
 from demo.settings import REFINE_MODES, REFINERS
 from demo.tabs.common import (
     CHEAP,
@@ -51,6 +51,7 @@ COMPONENTS_INFO = (
     "Ticked components use SAM's mask, others stay as they were; the edge filter, if chosen, runs afterwards. "
     "Applies at once; SAM does not run again."
 )
+REMEDY = "Another refiner may keep it. Coarse, at the result above, does."
 NO_COMPONENTS = {
     "everything": hint("This mode has no components: each of SAM's masks takes its most frequent class."),
     "edges": hint("This refiner does not work by components."),
@@ -105,12 +106,14 @@ def news(better: RefinedView) -> str:
 
 
 def share(better: RefinedView) -> str:
-    """Return HTML: number and share of changed pixels."""
+    """Return HTML: number and share of changed pixels, and classes that the refinement removed."""
     changed = better.refined.report.changed
     if not changed:
         return '<p class="facts">No pixel changed its class.</p>'
     part = percent(changed / better.refined.labels.size)
-    return f'<p class="facts"><b>{changed:,}</b> pixels changed their class, {part} of the picture.</p>'
+    lost = loss(better.refined)
+    warning = strip("note", "Removed.", f"{lost} {REMEDY}") if lost else ""
+    return f'<p class="facts"><b>{changed:,}</b> pixels changed their class, {part} of the picture.</p>{warning}'
 
 
 def class_table(better: RefinedView) -> str:

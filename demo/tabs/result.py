@@ -29,6 +29,7 @@ from demo.handling import (
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word
 from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
 from demo.service.download import CHOICES, KINDS, USUAL, figure_file
+from demo.service.refine import erased, loss
 from demo.service.shown import shown_of
 from demo.static import static
 from demo.tabs.common import PRIVATE, QUIET, Shared, fetch_file, hidden_text, outputs
@@ -72,9 +73,11 @@ def legend_table(view: SegmentView) -> str:
         for row in view.legend
     )
     present = {row.name for row in view.legend}
-    absent = [name for name in view.result.class_names if name not in present]
+    lost = loss(view.result)
+    absent = [name for name in view.result.class_names if name not in {*present, *erased(view.result)}]
     return (
         f'<div class="legend"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+        + (hint(lost) if lost else "")
         + (_not_found(absent) if absent else "")
         + "".join(hint(note) for note in view.result.notes[:NOTES_SHOWN])
     )

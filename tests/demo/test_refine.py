@@ -23,12 +23,14 @@ from cliptrase_core.errors import WeightsError
 from cliptrase_core.io import memory
 from cliptrase_core.models import hub
 from cliptrase_core.names import MODES
-from cliptrase_core.refine import sam_checkpoints
+from cliptrase_core.refine import report, sam_checkpoints
 from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_checkpoints import PUBLISHED
+from demo.changing import ChangeHandlers
 from demo.drawing import AFTER, BEFORE, SAME, boundaries
 from demo.service import Refinement, SegmentRequest, Service, Shown, bundle
 from demo.service import refine as refining
+from demo.service.batch import Batch, BatchRequest, Item, prepared, segmented
 from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
 from demo.tabs.refine import NOTHING, BetterView, RefineHandlers, RefineView
 
@@ -90,6 +92,33 @@ def test_steps_are_shown_and_an_older_result_goes_at_once(service, handlers, hor
     assert "busy" in first[0]
     assert "<progress" in first[0]
     assert first[len(RefineView._fields) :] == NOTHING
+
+
+@pytest.fixture
+def without_sky(service, monkeypatch):
+    """Service whose refiner gives all pixels of the third class to the first."""
+
+    def make(view, pixels, request, **rest):
+        labels = np.where(view.result.labels == 2, 0, view.result.labels)
+        return report.refined(view.result, labels, refiner="edges", mode="guided filter", settings={}, seconds=0.0)
+
+    monkeypatch.setattr("demo.service.service.make_refined", make)
+    return Service(Settings(model="nano", device="cpu"), service.holder)
+
+
+def test_a_class_that_was_removed_altogether_is_named_everywhere(without_sky, horses, tmp_path):
+    said = "Nothing is left of sky, which the coarse result has."
+    request = Refinement(horses.run, "edges", "prompts")
+    _, better = refined(RefineHandlers(without_sky), horses.run, "edges")
+    assert f"{said} Another refiner may keep it." in better.share
+    taken = list(ChangeHandlers(without_sky).take(horses.run, HORSES, None, request))[-1]
+    assert 'class="strip note" role="status"><b>Refined by edges:</b>' in taken.status
+    assert said in taken.status
+    assert said in taken.legend
+    assert "Not found" not in taken.legend
+    asked = BatchRequest(horses.run.request, "edges", "prompts", "masks")
+    batch = prepared(Batch(str(tmp_path), (Item(HORSES, "horses.jpg", "a thumbnail"),)), asked)
+    assert said in segmented(without_sky, batch, 0).message
 
 
 def test_edges_has_no_components_and_modes_do_not_matter(handlers, horses):

@@ -316,6 +316,14 @@ def test_a_refined_result_is_a_result_with_a_report(name):
     assert np.array_equal(result.labels, coarse), "the coarse result is not touched"
 
 
+def test_a_class_that_a_refiner_removes_altogether_is_named():
+    coarse = halves(64, 64, 32)
+    coarse[30:33, 10:13] = 2
+    result = result_of(coarse, ["left", "right", "spoon", "fork"])
+    assert cc.refine(result, painted(halves(64, 64, 32)), "edges").erased == ("spoon",)
+    assert cc.refine(result, painted(coarse), "none").erased == ()
+
+
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(InputError, match="sam-nano"):
         load_refiner("sam-giant")
