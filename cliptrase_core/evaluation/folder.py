@@ -40,6 +40,7 @@ class FolderSet:
         words: classes, and background words if any.
         numbers: meaning of the numbers in masks.
         ignored_given: True if the user has given the ignored numbers.
+        first_given: False if the number of the first class is the default.
     """
 
     name: str
@@ -47,6 +48,7 @@ class FolderSet:
     words: Vocabulary
     numbers: Numbers
     ignored_given: bool = False
+    first_given: bool = True
 
     @property
     def title(self) -> str:
@@ -63,7 +65,8 @@ class FolderSet:
         names = self.words.class_names
         alike = [one for one in SETTINGS.values() if setting_words(one.name).classes == self.words.classes]
         others = {layout.title: layout.numbers for one in alike for layout in one.layouts if layout.numbers is not None}
-        return Convention(self.numbers, len(self.words.classes), names[0], others, self.ignored_given)
+        given = self.ignored_given, self.first_given
+        return Convention(self.numbers, len(self.words.classes), names[0], others, *given)
 
 
 def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
@@ -94,7 +97,8 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
         return FolderSet(name, replace(layout, read_mask=colours.read_mask), words, numbers, True)
     words, own = read_classes(entries["vocabulary"])
     numbers = _convention(entries, words, own)
-    return FolderSet(name, layout, words, numbers, "ignored" in entries)
+    first_given = "first" in entries or own is not None  # a map gives each class its number
+    return FolderSet(name, layout, words, numbers, "ignored" in entries, first_given)
 
 
 def folder_layout(entries: Mapping[str, Any], base: Path) -> Layout:

@@ -49,6 +49,7 @@ class Convention:
         first: name of the first class.
         others: conventions of the other published layouts of this data set, by title of the layout.
         ignored_given: True if the user has set the ignored numbers.
+        first_given: False if the number of the first class is a default, which the masks may contradict.
     """
 
     numbers: Numbers
@@ -56,6 +57,7 @@ class Convention:
     first: str
     others: Mapping[str, Numbers]
     ignored_given: bool = True
+    first_given: bool = True
 
 
 def summarise(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST) -> list[MaskSummary]:
@@ -110,6 +112,12 @@ def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: b
     """
     numbers = {number for entry in found for number in entry.numbers}
     unknown = numbers - convention.numbers.known(convention.classes) - set(convention.numbers.ignored)
+    first, end = convention.numbers.first, convention.numbers.first + convention.classes
+    if unknown == {end} and _lacks_first(numbers, convention):
+        got = f"{_ranges(numbers - set(convention.numbers.ignored))} and no {first}"
+        remedy = f"Give --first {first + 1} (in YAML: first: {first + 1}); if {first} is {convention.first!r}, "
+        remedy += f"give --first {first}."
+        raise InputError(explain("masks", expected=f"numbers {first} to {end - 1}", got=got, remedy=remedy))
     if unknown:
         for title, other in convention.others.items():
             if numbers <= other.known(convention.classes) | set(other.ignored):
@@ -137,6 +145,11 @@ def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: b
         raise InputError(explain("masks", expected="pixels of some class", got=got, remedy=remedy))
 
 
+def _lacks_first(numbers: set[int], convention: Convention) -> bool:
+    """Return whether the number of the first class is a default and in no mask, so that the next one may be meant."""
+    return not convention.first_given and bool(numbers) and convention.numbers.first not in numbers
+
+
 def described(found: Sequence[MaskSummary], convention: Convention | None) -> Iterator[str]:
     """Yield lines of text for the user: kind, size and numbers of the masks, and the masks that cannot be used."""
     opened = [entry for entry in found if entry.kind]
@@ -147,6 +160,9 @@ def described(found: Sequence[MaskSummary], convention: Convention | None) -> It
         yield f"    {len(opened)} masks opened: {', '.join(kinds)}; {sizes} (height x width)"
         numbers = {number for entry in opened for number in entry.numbers}
         yield f"    numbers: {_ranges(numbers) if convention is None else _meanings(numbers, convention)}"
+        if convention is not None and _lacks_first(numbers, convention):
+            first, other = convention.numbers.first, convention.numbers.first + 1
+            yield f"    no {first} ({convention.first!r}): if the first class has number {other}, give --first {other}"
     bad = [entry for entry in found if entry.problem]
     for entry in bad[:_SHOWN]:
         yield f"    not usable, {entry.key}: {entry.problem}"

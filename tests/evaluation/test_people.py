@@ -269,6 +269,70 @@ def test_masks_that_are_meant_so_pass(tmp_path, numbers, entries):
     expect_usable(looks, convention, whole=True)
 
 
+@pytest.mark.parametrize("by", ["YAML", "arguments"])
+def test_masks_that_begin_with_1_need_a_word_about_it(tmp_path, capsys, monkeypatch, by):
+    write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: np.array([1, 2, 255]))
+    write_mask(tmp_path / "m/c.png", np.full((70, 70), 3))
+    (tmp_path / "x.yaml").write_text("images: i\nmasks: m\nvocabulary: [cat, dog, cow]\n")
+    folders = ("--images", tmp_path / "i", "--masks", tmp_path / "m", "--vocabulary", "cat; dog; cow")
+    line = ("--setting", tmp_path / "x.yaml") if by == "YAML" else folders
+    loads = parser._load
+    monkeypatch.setattr(parser, "_load", None)
+    evaluate(tmp_path, *line, code=2)
+    said = capsys.readouterr().err
+    assert "masks: expected numbers 0 to 2, got 1 to 3 and no 0. Give --first 1 (in YAML: first: 1); if" in said
+    assert len(said.splitlines()) == 1
+    assert cli.main(["evaluate", "--check", *map(str, line)]) == 0
+    assert "an evaluation would fail: masks: expected numbers 0 to 2, got 1 to 3" in capsys.readouterr().out
+    monkeypatch.setattr(parser, "_load", loads)
+    assert evaluate(tmp_path, *folders, "--first", 1)["pictures"]["problems"] == []
+    shifted = evaluate(tmp_path, *folders, "--first", 0, output="out/meant.json")
+    assert [problem["key"] for problem in shifted["pictures"]["problems"]] == ["c"]
+
+
+SHIFTED = {
+    "a single class": ([1], {"vocabulary": "cat;"}, "expected numbers 0 to 0, got 1 "),
+    "with a gap": ([1, 3], {"vocabulary": "cat; dog; cow"}, "expected numbers 0 to 2, got 1, 3 "),
+    "words of a benchmark": ([1, 20, 255], {"vocabulary": "voc20"}, "expected numbers 0 to 19, got 1, 20 "),
+    "other numbers ignored": ([1, 2, 9], {"ignored": [9]}, "expected numbers 0 to 1, got 1 to 2 "),
+}
+
+
+@pytest.mark.parametrize(("numbers", "entries", "said"), SHIFTED.values(), ids=SHIFTED)
+def test_numbers_that_are_all_one_too_large_are_recognised(tmp_path, numbers, entries, said):
+    convention, looks = convention_and_looks(tmp_path, numbers, **entries)
+    with pytest.raises(InputError, match=f"{said}.*Give --first 1"):
+        expect_usable(looks, convention, whole=False)
+
+
+NOT_SHIFTED = {
+    "the first class is there": ([0, 1, 2], {}),
+    "no number is too large": ([1], {}),
+    "the first number is given": ([1, 2], {"first": 0}),
+    "each class has its number": ([7, 2], {"vocabulary": {0: "cat", 7: "dog"}}),
+    "255 does not count": ([1, 254, 255], {"vocabulary": [f"word {n}" for n in range(255)]}),
+    "two numbers too many": ([1, 2, 3], {}),
+}
+
+
+@pytest.mark.parametrize(("numbers", "entries"), NOT_SHIFTED.values(), ids=NOT_SHIFTED)
+def test_what_may_be_right_is_not_taken_for_shifted(tmp_path, numbers, entries):
+    convention, looks = convention_and_looks(tmp_path, numbers, **entries)
+    looks[0] = replace(looks[0], problem=None)  # else masks that fit nothing are refused for that
+    expect_usable(looks, convention, whole=True)
+
+
+def test_check_asks_about_a_first_class_that_no_mask_has(tmp_path, capsys):
+    write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: np.array([1]))
+    line = ["evaluate", "--check", "--images", str(tmp_path / "i"), "--masks", str(tmp_path / "m")]
+    assert cli.main([*line, "--vocabulary", "cat; dog"]) == 0
+    out = capsys.readouterr().out
+    assert "no 0 ('cat'): if the first class has number 1, give --first 1" in out
+    assert "would fail" not in out
+    assert cli.main([*line, "--vocabulary", "cat; dog", "--first", "0"]) == 0
+    assert "no 0" not in capsys.readouterr().out
+
+
 def test_masks_of_0_and_255_get_right_figures_once_it_is_said_what_255_is(tmp_path, nano):
     write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: np.array([0, 255]))
     folders = ("--images", tmp_path / "i", "--masks", tmp_path / "m", "--vocabulary", "cat | background: wall, floor")
