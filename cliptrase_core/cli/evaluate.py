@@ -180,11 +180,20 @@ def _requested_folder(options: argparse.Namespace) -> str | OwnSet:
     given = _folder_entries(options)
     _expect_heeded(options, own, sorted(given))
     if own:
+        _expect_described(options, "images", "masks", "vocabulary")
         return folder_set({**given, "vocabulary": options.vocabulary}, Path())
     if _is_file(options.setting):
         return read_folder_set(options.setting)
     expect_one_of("setting", options.setting, (*SETTINGS, EXAMPLES))
     return str(options.setting)
+
+
+def _expect_described(options: argparse.Namespace, *needed: str) -> None:
+    """Raise InputError unless these arguments describe the user's own folders; `folder_set` speaks of YAML entries."""
+    for name in needed:
+        if not getattr(options, name):
+            expected, value = ("classes", "WORDS") if name == "vocabulary" else ("a folder", "DIR")
+            raise InputError(explain(name, expected=expected, got="nothing", remedy=f"Give --{name} {value}."))
 
 
 def _recognised(options: argparse.Namespace) -> str | ReadSet:
@@ -212,6 +221,7 @@ def _checked(options: argparse.Namespace) -> Iterator[str]:
     if options.setting is None and options.images is None and options.masks is None and options.layout is None:
         return check(None, options.data)
     if options.setting is None and options.vocabulary is None and options.layout is None:
+        _expect_described(options, "images", "masks")
         return check_folders(folder_layout(_folder_entries(options), Path()))
     data = _requested_folder(options)
     return check(data, options.data) if isinstance(data, str) else check_folders(data)

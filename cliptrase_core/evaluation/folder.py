@@ -23,10 +23,8 @@ from cliptrase_core.text.vocabulary import Vocabulary
 
 YAML_ENDS = (".yaml", ".yml")
 
-_KEYS = {
-    *("name", "images", "masks", "vocabulary", "first", "ignored", "background", "image_end", "mask_end", "listing"),
-    "colours",
-}
+_NEEDED = ("images", "masks", "vocabulary")
+_OPTIONAL = ("background", "colours", "first", "ignored", "image_end", "listing", "mask_end", "name")
 _SEE = "See docs/evaluation.md."
 
 
@@ -83,13 +81,13 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
         InputError: an entry is missing, unknown or of the wrong type, or a folder does not exist.
     """
     entries = {key: value for key, value in entries.items() if value not in (None, "")}
-    unknown = sorted(set(map(str, entries)) - _KEYS)
-    needed = ("images", "masks", *(() if "colours" in entries else ("vocabulary",)))
-    missing = [key for key in needed if not entries.get(key)]
+    unknown = sorted(set(map(str, entries)) - {*_NEEDED, *_OPTIONAL})
+    missing = [key for key in _NEEDED if not entries.get(key) and (key != "vocabulary" or "colours" not in entries)]
     if unknown or missing:
         got = f"an unknown entry {unknown[0]!r}" if unknown else f"no {missing[0]}"
-        expected = f"entries images, masks, vocabulary and perhaps {', '.join(sorted(_KEYS))}"
-        raise InputError(explain("data set", expected=expected, got=got, remedy=_SEE))
+        remedy = f"{'Leave it out' if unknown else f'Add the entry {missing[0]!r}'}. {_SEE}"
+        expected = f"entries {', '.join(_NEEDED)} and perhaps {', '.join(_OPTIONAL)}"
+        raise InputError(explain("data set", expected=expected, got=got, remedy=remedy))
     layout = folder_layout(entries, base)
     name = str(entries.get("name") or Path(layout.images).name)
     if "colours" in entries:

@@ -525,6 +525,31 @@ def test_check_says_what_stands_in_masks_before_there_are_words_for_it(tmp_path,
     assert "masks: expected a folder, got nothing" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("left_out", "more", "said"),
+    [
+        ("masks", (), "masks: expected a folder, got nothing. Give --masks DIR."),
+        ("masks", ("--check",), "masks: expected a folder, got nothing. Give --masks DIR."),
+        ("images", (), "images: expected a folder, got nothing. Give --images DIR."),
+        ("vocabulary", (), "vocabulary: expected classes, got nothing. Give --vocabulary WORDS."),
+    ],
+)
+def test_a_missing_argument_about_folders_is_named_as_an_argument(tmp_path, capsys, left_out, more, said):
+    given = {"images": tmp_path, "masks": tmp_path, "vocabulary": "cat; dog"}
+    line = [part for name, value in given.items() if name != left_out for part in (f"--{name}", value)]
+    evaluate(tmp_path, *line, *more, code=2)
+    assert capsys.readouterr().err == f"cliptrase: {said}\n"
+
+
+def test_a_missing_entry_of_a_file_is_named_and_no_entry_is_listed_twice(tmp_path):
+    (tmp_path / "mine.yaml").write_text("images: i\nvocabulary: cat\n")
+    with pytest.raises(InputError, match=r"got no masks\. Add the entry 'masks'\.") as caught:
+        read_folder_set(tmp_path / "mine.yaml")
+    listed = str(caught.value).partition("entries ")[2].partition(", got")[0].replace(" and perhaps", ",").split(", ")
+    assert listed[:3] == ["images", "masks", "vocabulary"]
+    assert len(listed) == len(set(listed)) == 11
+
+
 def test_lists_of_one_entry_stand_for_it(tmp_path):
     for folder in ("i", "m"):
         (tmp_path / folder).mkdir()
