@@ -27,10 +27,12 @@ from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
 from cliptrase_core.evaluation.word_lists import usual_words
 from cliptrase_core.methods.registry import method_by_name, with_residual
-from cliptrase_core.options import Options, arguments_of
+from cliptrase_core.options import Options, SegmentOptions, arguments_of, changed
 from cliptrase_core.presets import PRESETS, preset_by_name
 from cliptrase_core.segmenter import Segmenter, try_out
 from cliptrase_core.version import VERSION
+
+_OF_REGIONS = ("denoise", "eps", "min_samples")
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ def expect_fitting(request: Request) -> None:
         _expect_no_model(request)
     if protocol not in PROFILES:
         _expect_no_values(request, protocol)
+        _expect_regions_used(request.options)
     else:
         _windows(request, PROFILES[protocol])
         expect_slidable(replace(request.options, image_prior=_prior(request, protocol)))
@@ -206,6 +209,18 @@ def _expect_no_values(request: Request, protocol: str) -> None:
     for flag in _flags(request.values):
         expected = "a protocol whose windows slide, such as mmseg-slide"
         raise InputError(explain(flag, expected=expected, got=protocol, remedy=f"Leave out {flag}."))
+
+
+def _expect_regions_used(options: SegmentOptions) -> None:
+    """Raise InputError for values of the clustering without a vote, since only labels are scored, not regions."""
+    votes = method_by_name(options.method).regions_vote if options.vote is None else options.vote
+    unused = {name: value for name, value in changed(options).items() if name in _OF_REGIONS}
+    if unused and not votes:
+        name, value = next(iter(unused.items()))
+        flag = f"--{name.replace('_', '-')}"
+        expected = "none, since regions change labels only by a vote"
+        remedy = f"Leave out {flag}, or {'give --vote' if options.vote is None else '--no-vote'}."
+        raise InputError(explain(name.replace("_", " "), expected=expected, got=str(value), remedy=remedy))
 
 
 def _flags(chosen: Options) -> list[str]:

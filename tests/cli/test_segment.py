@@ -477,3 +477,17 @@ def test_the_line_of_a_picture_names_the_classes_that_are_absent(tmp_path, capsy
     assert "not found" not in capsys.readouterr().out
     assert run(horses, "--vocabulary", "coco80", "--output", tmp_path / "three") == 0
     assert re.search(r"; not found: (\w[\w ]*, ){5}\w[\w ]* and \d\d more$", capsys.readouterr().out.strip())
+
+
+def test_values_of_the_clustering_change_regions_without_a_vote_too(tmp_path):
+    """`evaluate`, which scores labels only, refuses them there."""
+    regions, labels = [], []
+    for value in ((), ("--eps", "0.4")):
+        out = tmp_path / f"out{len(regions)}"
+        line = (asset("examples", "kitten.jpg"), *WORDS, "--no-vote", *value)
+        assert run(*line, "--formats", "npz", "--output", out) == 0
+        result = load_result(out / "kitten.json")
+        regions.append(result.regions)
+        labels.append(result.labels)
+    np.testing.assert_array_equal(*labels)
+    assert not np.array_equal(*regions)

@@ -18,6 +18,7 @@ from cliptrase_core.cli import evaluate as command
 from cliptrase_core.cli.evaluate_arguments import add_arguments
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.choices import Choices, choose, differences
+from cliptrase_core.evaluation.plan import expect_fitting
 from cliptrase_core.evaluation.predictors import label_windows
 from cliptrase_core.evaluation.profiles import PROFILES, Slide
 from cliptrase_core.evaluation.word_lists import setting_words, usual_words
@@ -137,6 +138,13 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--between", "sclip", "naclip", "--pamr"), "between: expected only data and two protocols"),
         (("--between", "sclip", "naclip", "--no-mlp"), "between: expected only data and two protocols"),
         (("--between", "sclip", "naclip", "--residual", "cls"), "between: expected only data and two protocols"),
+        (
+            ("--no-vote", "--eps", "0.4"),
+            "eps: expected none, since regions change labels only by a vote, got 0.4. Leave",
+        ),
+        (("--no-vote", "--min-samples", "5"), "Leave out --min-samples, or --no-vote."),
+        (("--no-vote", "--denoise", "dice"), "denoise: expected none, since regions change labels only by a vote"),
+        (("--protocol", "paper", "--method", "clip", "--eps", "0.4"), "Leave out --eps, or give --vote."),
         (("--predictions", "x", "--residual", "cls"), "got --residual"),
         (("--protocol", "sclip", "--predictions", "x", "--no-pamr"), "got --no-pamr"),
     ],
@@ -149,6 +157,24 @@ def test_a_value_that_nothing_would_heed_is_refused(tmp_path, capsys, monkeypatc
     line = ["evaluate", "--setting", "voc20", "--data", str(voc_devkit(tmp_path)), *arguments]
     assert cli.main([*line, "--output", str(tmp_path / "r.json")]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--no-vote",),
+        ("--no-vote", "--denoise", "cls"),
+        ("--eps", "0.4", "--min-samples", "5", "--denoise", "dice"),
+        ("--method", "clip", "--vote", "--eps", "0.4"),
+        ("--method", "clip"),
+        ("--method", "clip", "--preset", "paper-336"),
+        ("--reference-quirks",),
+        *(("--protocol", name) for name in PROFILES),
+    ],
+    ids=" ".join,
+)
+def test_defaults_and_values_of_regions_that_vote_are_not_refused(arguments):
+    expect_fitting(command._request(parsed("--setting", "voc20", "--data", ".", *arguments)))
 
 
 def test_a_background_without_words_needs_a_threshold(tmp_path, capsys):
