@@ -7,6 +7,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from cliptrase_core.cli.arguments import expect_no_model_arguments, given_options, words_of_argument
 from cliptrase_core.cli.evaluate_arguments import WITHOUT
+from cliptrase_core.cli.tasks import note
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.between import chain, steps, to_lines
@@ -27,9 +29,19 @@ from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.readers.base import ReadSet, with_words
 from cliptrase_core.evaluation.readers.registry import recognised
+from cliptrase_core.evaluation.records import every_record
 from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import OwnSet, Request
-from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, own_device, run, started_by
+from cliptrase_core.evaluation.run import (
+    Finished,
+    Group,
+    joined,
+    only_writer,
+    own_device,
+    records_folder,
+    run,
+    started_by,
+)
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.io.files import expect_ours, write_all
 from cliptrase_core.options import ProtocolOptions, SegmentOptions, options_of
@@ -88,9 +100,21 @@ def _run(request: Request, options: argparse.Namespace, load: Load, group: Group
     group.by_first(data.expect_usable)
     with only_writer(options.output, group):
         plan = make_plan(request, data, lambda: load(options))  # weights are downloaded only after the data check
-        found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
-        scored = found is None or _write(found, plan, options, group)
+        with _resumption_noted(options, group):
+            found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
+            scored = found is None or _write(found, plan, options, group)
     return 0 if scored else NOTHING_SCORED
+
+
+@contextmanager
+def _resumption_noted(options: argparse.Namespace, group: Group) -> Iterator[None]:
+    """Say how to go on if the user interrupts a run that has records."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if group.first and every_record(records_folder(options.output)):
+            note(f"the same command{' without --fresh' if options.fresh else ''} goes on from here")
+        raise
 
 
 def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:

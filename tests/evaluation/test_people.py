@@ -588,6 +588,35 @@ def test_a_report_replaces_an_earlier_one(tmp_path):
         assert report["pictures"]["listed"] == limit
 
 
+@pytest.mark.parametrize(
+    ("stopped_at", "fresh", "said"),
+    [
+        (2, (), ["note: the same command goes on from here."]),
+        (2, ("--fresh",), ["note: the same command without --fresh goes on from here."]),
+        (0, (), []),
+    ],
+)
+def test_a_run_that_is_stopped_says_how_to_go_on_if_it_has_records(
+    tmp_path, monkeypatch, capsys, stopped_at, fresh, said
+):
+    write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: TWO)
+    load = Folders.load
+
+    def stopping(self, index):
+        if index == stopped_at:
+            raise KeyboardInterrupt
+        return load(self, index)
+
+    line = ("--images", tmp_path / "i", "--masks", tmp_path / "m", "--vocabulary", "cat; dog", "--batch", 1)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Folders, "load", stopping)
+        evaluate(tmp_path, *line, *fresh, code=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [text for text in lines if "goes on" in text] == said
+    assert lines[-1] == "cliptrase: stopped"
+    assert bool(evaluate(tmp_path, *line)["run"]["resumed"]) == bool(said)
+
+
 def test_a_picture_too_large_for_the_memory_is_a_problem_of_its_own(tmp_path, monkeypatch, nano):
     write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: TWO)
     encode = nano.encode_batch
