@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from io import BytesIO
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
@@ -347,3 +350,19 @@ def test_on_a_phone_a_tap_chooses_and_a_drag_moves(open_lens, artifacts):
     expect(page.locator("[data-view=picture] + figcaption")).to_contain_text(f"column {int(0.82 * w)} of")
     expect_no_sideways_scroll(page)
     assert page.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_ticked_box_looks_ticked(open_lens, artifacts, scheme):
+    page = open_lens(color_scheme=scheme)
+    pixels = lambda box: np.asarray(Image.open(BytesIO(box.screenshot())).convert("RGB"), int)  # noqa: E731
+    for name in ("Smooth", "Large"):
+        box = page.locator("#lens").get_by_label(name)
+        empty = pixels(box)
+        changed = lambda: (abs(pixels(box) - empty).max(axis=2) > 60).mean()  # noqa: B023, E731
+        box.check()
+        assert changed() > 0.5, "focused"
+        box.blur()
+        page.mouse.move(2, 2)
+        assert changed() > 0.5
+    page.locator(".lens-bar").screenshot(path=artifacts / f"lens_ticked_{scheme}.png")
