@@ -10,12 +10,12 @@ let lists = [];
 
 // --- words in the field ---
 
-// Return the typed classes, and the text after them (background words).
+// Return the typed classes, the text after them (background words), and the list whose name was typed, if any.
 function typed() {
   const text = field()?.value ?? "", bar = text.indexOf("|"), [head, tail] = bar < 0 ? [text, ""] : [text.slice(0, bar), text.slice(bar)];
   const known = lists.find(one => one.name === same(head));
   const classes = known ? known.classes : head.split(/[;\n]/.test(head) ? /[;\n]/ : ",").map(one => one.trim()).filter(Boolean);
-  return { classes, tail };
+  return { classes, tail, known };
 }
 
 function write(text) {
@@ -59,7 +59,11 @@ ticks.addEventListener("change", ({ target }) => {
 });
 list.addEventListener("change", fill);
 filter.addEventListener("input", show);
-$("[data-do=all]").addEventListener("click", () => ask(chosen().classes, typed().tail));
+$("[data-do=all]").addEventListener("click", () => {
+  const { classes, tail, known } = typed(), all = chosen().classes, listed = new Set(all.map(same));
+  const others = known ? [] : classes.filter(one => !listed.has(same(one))), there = new Set(others.map(first));
+  ask([...others, ...all.filter(word => !there.has(same(word)))], tail); // own synonyms of a class stay, too
+});
 $("[data-do=none]").addEventListener("click", () => {
   const { classes, tail } = typed(), gone = new Set(chosen().classes.map(same));
   ask(classes.filter(one => !gone.has(same(one))), tail);

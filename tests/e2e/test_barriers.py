@@ -116,6 +116,12 @@ def test_words_are_ticked_and_own_ones_kept(page_at):
     expect(words).to_have_value(re.compile("^sidewalk; building; .*; bicycle$"))
     page.get_by_role("button", name="None", exact=True).click()
     expect(words).to_have_value("")
+    words.fill("sand; car, taxi; road | background: wall")
+    page.get_by_role("button", name="All of them").click()
+    expect(words).to_have_value(re.compile("^sand; car, taxi; road; sidewalk; .*; bicycle \\| background: wall$"))
+    assert "; car;" not in words.input_value()  # there already, with a synonym
+    page.get_by_role("button", name="None", exact=True).click()
+    expect(words).to_have_value("sand; car, taxi | background: wall")
 
     hostile = '<img src=x onerror="window.hit=1">'
     for name in (hostile, "zoo", hostile):  # the same name again replaces
