@@ -113,11 +113,15 @@ for (const one of element.querySelectorAll("[name=kind]"))
   one.addEventListener("input", () => { if (data) ask({ refined: one.value === "refined" }); });
 element.addEventListener("keydown", event => {
   if (!open) return;
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
-    event.preventDefault();
-    act(event.shiftKey ? "redo" : "undo");
-  }
   if (event.key === "Escape" && stroke) { stroke = null; paint(); } else if (event.key === "Escape") { show(false); opener.focus(); }
+});
+// Wherever the focus is, except where these keys belong to typed text, and in dialogs, which hide the result.
+const TYPED = "textarea, input:not([type=radio], [type=checkbox], [type=range]), [contenteditable], dialog";
+document.addEventListener("keydown", event => {
+  const key = event.key.toLowerCase(), what = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : "";
+  if (!open || !what || event.altKey || !(event.ctrlKey || event.metaKey) || event.target.closest?.(TYPED)) return;
+  event.preventDefault();
+  act(what);
 });
 // A click on a class in the legend chooses it for the tools.
 document.addEventListener("lab:isolate", event => {
