@@ -20,7 +20,7 @@ from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, fitted
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.results import Refined, Segmentation
-from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, MOST, SIGNED_TABLE
+from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, MOST, SIGNED_TABLE, frames_said
 from cliptrase_core.viz.names import shown_name
 from cliptrase_core.viz.overlay import blend, in_grey, lay_over
 from cliptrase_core.viz.palette import label_colours, legend, paint, region_colours
@@ -108,7 +108,8 @@ def figure(
         image: path, PIL image or (H, W, 3) uint8, in the frame of the labels: the whole picture under preset auto,
             `encoding.model_input` under a paper preset. If None, maps and colours are drawn without the picture.
         patch: (row, column) of the patch whose attention is shown; None selects [CLS].
-        title: title of the row; None shows model, layer, head and patch, "" shows no title.
+        title: title of the row; None shows model, layer, head and patch, "" shows no title. With a title, a line below
+            the maps explains the frames of patches.
         font: path of a font file for class names; None uses DejaVu Sans, which has no Chinese, Japanese, Korean or
             Indian letters. A name that the font cannot write is replaced by its number.
 
@@ -130,6 +131,8 @@ def figure(
     text = _title(given, chosen) if title is None else title
     if text:
         row.suptitle(text, fontsize="medium", parse_math=False)
+        if given.maps is not None and not set(OF_MAPS).isdisjoint(chosen):
+            row.supxlabel(frames_said(patch, len(given.maps.global_patches)), fontsize="small")
     # IPython calls this method. pyplot would add it to all figures, but is not imported here.
     row._repr_png_ = partial(_png, row)  # type: ignore[attr-defined]
     return row
@@ -179,6 +182,7 @@ def layer_sheet(
             axes.set_title(f"layer {layers[place].layer} {name}", fontsize="small")
     sheet.colorbar(drawn, ax=grid, shrink=0.4, label=UNIT, extend="max" if most > MOST else "neither")
     sheet.suptitle(_title(given[0], OF_MAPS, with_layer=False), fontsize="medium", parse_math=False)
+    sheet.supxlabel(frames_said(patch, max(len(one.global_patches) for one in layers)), fontsize="small")
     return sheet
 
 

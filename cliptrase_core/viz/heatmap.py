@@ -117,3 +117,14 @@ def mark_patch(picture: npt.NDArray[np.uint8], grid: Size, row: int, column: int
     marked[top:bottom, left:right] = MARK
     marked[top + line : bottom - line, left + line : right - line] = inside
     return marked
+
+
+def frames_said(patch: tuple[int, int] | None, global_patches: int) -> str:
+    """Explain the frames of the patch and of global patches over a map; empty without frames.
+
+    Args:
+        patch: patch whose attention is drawn, or None.
+        global_patches: number of global patches.
+    """
+    red = [] if patch is None else ["red frame: the patch"]
+    return " \u00b7 ".join(red + ["white frames: global patches"] * (global_patches > 0))

@@ -208,22 +208,29 @@ def figure_file(
     what, result = KINDS[kind][1], shown if isinstance(shown, Shown) else Shown(shown)
     stem = core.io.files.safe_stem(Path(path or "picture").stem) + (result.suffix if what in (STEPS, NUMBERS) else "")
     with for_people():
+        maps = service.maps(result.run.key, path, layer, head=head)
         if what == NUMBERS:
-            return f"{stem}.{NUMBERS}.csv", _numbers(
-                service, result, service.maps(result.run.key, path, layer, head=head), path
-            )
+            return _name(stem, maps, what, "csv"), _numbers(service, result, maps, path)
         key, (_, entry) = result.run.key, service.encoded(result.run, path)
         if what == LAYERS:
             layers = [service.maps(key, path, one, head=head) for one in range(1, key.layers + 1)]
             drawn = core.viz.layer_sheet(layers, image=entry.pixels, patch=patch)
         else:
-            maps = service.maps(key, path, layer, head=head)
             about = (maps,) if what == HEAT else (maps, service.shown(result, path)[0].result)
             parts = _HEAT_PARTS if what == HEAT else None
             drawn = core.viz.figure(*about, parts=parts, image=entry.pixels, patch=patch)
     ending, file = kind if what == STEPS else "png", io.BytesIO()
     drawn.savefig(file, format=ending, dpi=DPI)
-    return f"{stem}.{what}.{ending}", file.getvalue()
+    return _name(stem, maps, what, ending, patch), file.getvalue()
+
+
+def _name(stem: str, maps: AttentionMaps, what: str, ending: str, patch: Patch | None = None) -> str:
+    """Return a file name with layer, head and patch, as `cliptrase inspect` writes it: no figure replaces another."""
+    parts = [stem] if what == LAYERS else [stem, f"layer{maps.layer}"]
+    parts += [] if maps.head is None else [f"head{maps.head}"]
+    if what != NUMBERS:
+        parts += ["cls"] if patch is None else [f"row{patch[0]}", f"column{patch[1]}"]
+    return ".".join([*parts, what, ending])
 
 
 def _numbers(service: Service, shown: Shown, maps: AttentionMaps, path: str | None) -> bytes:

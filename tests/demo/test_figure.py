@@ -49,7 +49,7 @@ def test_the_table_holds_each_patch_s_own_numbers(service, run, layer):
         assert float(rows[i]["on_global_before"]) == pytest.approx(float(before.on_global[i]), abs=1e-5)
     assert sum(int(row["is_global"]) for row in rows) == len(maps.global_patches)
     assert {row["class"] for row in rows} <= {"'=dog", "grass", "bushes"}
-    assert name == "shepherd.numbers.csv"
+    assert name == f"shepherd.layer{maps.layer}.numbers.csv"
 
 
 def test_figures_and_numbers_are_of_the_head_that_is_shown(service, run):
@@ -60,6 +60,15 @@ def test_figures_and_numbers_are_of_the_head_that_is_shown(service, run):
         assert (
             figure_file(service, run, PATH, kind, (1, 2))[1] != figure_file(service, run, PATH, kind, (1, 2), head=2)[1]
         )
+
+
+def test_the_name_of_a_file_says_layer_head_and_patch(service, run):
+    name = lambda *place: figure_file(service, run, PATH, *place)[0]  # noqa: E731
+    assert name("png", (1, 2)) == f"shepherd.layer{run.key.layers - 1}.row1.column2.steps.png"
+    assert name("pdf", (1, 3), 4, 2) == "shepherd.layer4.head2.row1.column3.steps.pdf"
+    assert name("heat", None, 4) == "shepherd.layer4.cls.heat.png"
+    assert name("layers", (1, 2), 4, 2) == "shepherd.head2.row1.column2.layers.png"  # of every layer
+    assert name("csv", (1, 2), 4, 2) == "shepherd.layer4.head2.numbers.csv"  # of every patch
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,20 @@ def test_the_title_says_model_layer_head_and_patch(drawn, segmenter):
     assert cc.viz.figure(one, title="").get_suptitle() == ""
 
 
+def test_a_line_below_a_titled_figure_explains_its_frames(drawn):
+    image, result, _, maps = drawn
+    said = lambda *shown, **options: cc.viz.figure(*shown, **options).get_supxlabel()  # noqa: E731
+    red, white = "red frame: the patch", "white frames: global patches"
+    some, none = (replace(maps, global_patches=torch.arange(count)) for count in (2, 0))
+    assert said(some, image=image, patch=(1, 2)) == f"{red} · {white}"
+    assert said(some) == white
+    assert said(none, patch=(1, 2)) == red
+    assert said(some, result, parts="result", patch=(1, 2)) == said(result) == ""
+    assert said(some, patch=(1, 2), title="") == ""
+    for layers in ([none, some], [some, none]):
+        assert cc.viz.layer_sheet(layers, patch=(1, 2)).get_supxlabel() == f"{red} · {white}"
+
+
 @pytest.mark.parametrize(
     "names",
     [
