@@ -3,10 +3,10 @@
 The browser gets the data once, so moving over the picture needs no further request. `demo/tabs/lens.py` describes how
 to place and wire the lens.
 
-An N x N map is sent as one byte for each pair: the square root of a share, scaled from 0 to the largest of its row.
-Linear bytes would lose small shares, and one scale for the whole map would lose whole rows. The sums displayed as
-numbers are computed here from the exact maps and sent with them. Beyond `MOST_SENT` patches the maps would need many
-megabytes: then the browser requests single rows (`lens_rows`).
+An N x N map is sent as one byte for each pair: the square root of a share of attention, or of an affinity (negative
+ones count as 0), scaled from 0 to the largest of its row. Linear bytes would lose small shares, and one scale for the
+whole map would lose whole rows. The sums displayed as numbers are computed here from the exact maps and sent with them.
+Beyond `MOST_SENT` patches the maps would need many megabytes: then the browser requests single rows (`lens_rows`).
 """
 
 from __future__ import annotations
@@ -127,25 +127,26 @@ def packed(values: Any) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
-def coded(shares: Tensor) -> tuple[str, str]:
-    """Encode rows of shares as bytes, with the largest share of each row.
+def coded(values: Tensor) -> tuple[str, str]:
+    """Encode rows of values as bytes, with the largest value of each row.
 
     Args:
-        shares: (R, N), non-negative.
+        values: (R, N), non-negative.
 
     Returns:
-        (R, N) uint8, 255 times the square root of share / largest of its row; (R,) float32, the largest. Both packed.
+        (R, N) uint8, 255 times the square root of value / largest of its row; (R,) float32, the largest. Both packed.
     """
-    largest = shares.max(dim=1).values
-    codes = (shares / largest[:, None].clamp(min=1e-12)).sqrt().mul(255).round()
+    largest = values.max(dim=1).values
+    codes = (values / largest[:, None].clamp(min=1e-12)).sqrt().mul(255).round()
     return packed(codes.numpy().astype(np.uint8)), packed(largest.numpy().astype(np.float32))
 
 
 def _rows(maps: AttentionMaps, rows: slice) -> Mapping[str, Mapping[str, str]]:
     """Return rows of the three maps, encoded by `coded`."""
-    matrices = dict(zip(KINDS, (maps.attention, maps.recovered, maps.affinity), strict=True))
+    before, after, affinity = (one[1:, 1:][rows] for one in (maps.attention, maps.recovered, maps.affinity))
     shares = core.inspection.statistics.patch_shares
-    found = {kind: coded(shares(matrix[1:, 1:][rows])) for kind, matrix in matrices.items()}
+    values = (shares(before), shares(after), affinity.clamp(min=0))
+    found = {kind: coded(one) for kind, one in zip(KINDS, values, strict=True)}
     return {kind: {"codes": codes, "largest": largest} for kind, (codes, largest) in found.items()}
 
 

@@ -11,6 +11,8 @@ const root = $(".lens"), row = $(".lens-panes"), live = $(".lens-live"), kind = 
 const panes = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, pane]));
 const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
 const titles = each(panes, pane => [$(".lens-title", pane.parentNode), $(".lens-title", pane.parentNode).textContent]);
+const about = each(titles, ([node]) => node.title);
+const AFFINITY = ["2 Affinity", "How similar each patch is to the chosen patch. The clusters are made from these similarities."];
 const crosses = $$(".lens-cross");
 const was = $(".lens-was"), wipe = $(".lens-wipe input"); // on a phone: before and after in one frame
 const CELL = 12; // pixels per patch in canvases with lines
@@ -26,6 +28,7 @@ let layer = 0, head = null; // requested; `data.layer` and `data.head` are displ
 let asking = null; // patch whose row is requested
 const timers = {};
 const later = (name, delay, work) => { clearTimeout(timers[name]); timers[name] = setTimeout(work, delay); };
+const compares = () => kind.value === "affinity"; // the pane "After" shows the affinity instead of attention
 const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);
 
 // --- The value ---
@@ -50,7 +53,7 @@ function read() {
   if (!shown) return;
   const [h, w] = value.grid, n = h * w, [tall, wide] = value.labels.size, heat = bytes(value.heat);
   data = {
-    ...value, h, w, n, tall, wide,
+    ...value, h, w, n, tall, wide, clustered: Math.max(1, value.layers - 1),
     numbers: each(value.numbers, side => each(side, floats)),
     maps: value.maps && decoded(value.maps),
     rows: new Map(), // rows of large grids, by patch
@@ -115,7 +118,10 @@ function setUpResult() {
 // Mark the steps of CLIPtrase if another method made the words; return a note about it.
 function whose() {
   const { method, vote } = data, beside = !method ? [] : vote ? ["after"] : ["after", ...GROUPS];
-  for (const [view, [node, title]] of Object.entries(titles)) {
+  for (const [view, [node, usual]] of Object.entries(titles)) {
+    const [title, text] = view === "after" && compares() ? AFFINITY : [usual, about[view]];
+    node.title = text;
+    panes[view].ariaLabel = `${title}. ${text}`;
     set(node, view === "words" && method ? `${title} by ${method}` : beside.includes(view) ? `${title} (CLIPtrase)` : title);
   }
   sayPane();
@@ -140,10 +146,17 @@ function setUpLayer() {
   const scale = $(".lens-scale canvas").getContext("2d"), line = new ImageData(256, 1);
   new Uint32Array(line.data.buffer).set(heat);
   scale.putImageData(line, 0, 0);
-  $(".lens-scale .lens-end").textContent = `${most}\u00d7 uniform (1/N) and more`;
   $(".lens-globals").hidden = !found.length;
   set($(".lens-globals span"), found.length > MARKED ? `the ${MARKED} strongest of ${found.length} global patches` : "global patches");
+  sayScale();
   sayLayer();
+}
+
+// Say the upper end of the colours. In the lens both maps share one scale, on a slide there is one map.
+function sayScale() {
+  const attention = `${data.most}\u00d7 uniform (1/N) and more`, cosine = "1 (cosine; below 0 counts as 0)";
+  const slide = slides.open ? STEPS[step] : null;
+  set($(".lens-end"), !compares() || slide === "before" ? attention : slide === "after" ? cosine : `before: ${attention}; affinity: ${cosine}`);
 }
 
 // For each number in a map, find the place farthest from all other numbers and the edge, and count its occurrences.
@@ -264,13 +277,13 @@ function drawLens() {
   if (!here) askRow();
 }
 
-// Draw one map, in colours from 0 to `most` times uniform; return false until its row has arrived.
+// Draw one map, in colours from 0 to `most` times uniform, an affinity from 0 to 1; return false until its row has arrived.
 const ramp = new Uint32Array(256);
 function drawHeat(view, name) {
   const found = rowOf(name), { pen, image, pixels } = data[view];
   panes[view].classList.toggle("lens-late", !found);
   if (!found) return false;
-  const { codes, largest } = found, { heat, most, n } = data, top = largest * n / most * 255;
+  const { codes, largest } = found, { heat, most, n } = data, top = 255 * (name === "affinity" ? largest : largest * n / most);
   for (let i = 0; i < 256; i++) ramp[i] = heat[Math.min(255, Math.round(top * (i / 255) ** 2))];
   for (let i = 0; i < n; i++) pixels[i] = ramp[codes[i]];
   pen.putImageData(image, 0, 0);
@@ -304,10 +317,12 @@ for (const [name, text] of [
   const box = document.createElement("div"), term = document.createElement("dt"), told = document.createElement("dd");
   term.textContent = text;
   for (const side of name === "spot" ? ["class"] : HEAT) {
-    if (told.firstChild) told.append(" \u2192 ");
-    const cell = cells[`${name}.${side}`] = document.createElement("b");
+    const part = document.createElement("span"), cell = cells[`${name}.${side}`] = document.createElement("b");
+    part.className = `lens-of-${side}`;
+    if (told.firstChild) part.append(" \u2192 ");
     cell.dataset.number = `${name}.${side}`;
-    told.append(cell);
+    part.append(cell);
+    told.append(part);
   }
   box.append(term, told);
   $(".lens-numbers").append(box);
@@ -321,17 +336,18 @@ function say(x, y) {
   }
   set(cells["spot.class"], spot);
   const there = count ? `${many(count, "global patch")}` : "";
-  const near = `Its surroundings got ${round(before.near[at])}; now ${round(after.near[at])}.`;
+  const now = side => compares() ? "" : `; now ${round(after[side][at])}`; // only numbers of the maps that are shown
+  const near = `Its surroundings got ${round(before.near[at])}${now("near")}.`;
   set($(".lens-tell"), count
-    ? `${round(before.on_global[at])} of its attention went to ${there}; now ${round(after.on_global[at])}. ${near}`
+    ? `${round(before.on_global[at])} of its attention went to ${there}${now("on_global")}. ${near}`
     : `Layer ${data.layer} has no global patch. ${near}`);
   set(says.picture, `Patch in row ${y}, column ${x} of ${h} \u00d7 ${w}.`);
   set(says.before, count ? `Query-key attention: ${round(before.on_global[at])} goes to ${there}.`
     : `Query-key attention: ${round(before.near[at])} stays near.`);
-  set(says.after, kind.value === "affinity" ? "Affinity: similarity to each patch, used for clustering."
+  set(says.after, compares() ? "Affinity: cosine similarity to each patch, from 0 to 1."
     : `After recovery: ${count ? `${round(after.on_global[at])} goes there, ` : ""}${round(after.near[at])} stays near.`);
-  const clustered = Math.max(1, data.layers - 1), own = data.layer === clustered && data.head === null;
-  const from = own ? "" : ` (always of layer ${clustered}, all heads)`;
+  const own = data.layer === data.clustered && data.head === null;
+  const from = own ? "" : ` (always of layer ${data.clustered}, all heads)`;
   set(says.clusters, `Without denoising${from}: ${group("clusters")}.`);
   set(says.denoised, `${denoise === "none" ? "Denoising is off" : "With denoising"}${from}: ${group("denoised")}.`);
   const said = `${reworked ? "Before refinement and fixes" : "This spot"}: ${spot}.`;
@@ -486,6 +502,13 @@ document.addEventListener("lab:changed", event => {
   if (data) show(at);
 });
 $(".lens-head").addEventListener("change", event => askLayer(layer, event.target.value === "" ? null : Number(event.target.value)));
-kind.addEventListener("change", () => data && show(at));
+kind.addEventListener("change", () => {
+  root.classList.toggle("lens-compares", compares());
+  set($(".lens-second"), compares() ? "affinity" : "after");
+  if (!data) return;
+  whose();
+  sayScale();
+  show(at);
+});
 $(".lens-smooth").addEventListener("change", event => root.classList.toggle("lens-even", event.target.checked));
 $(".lens-large").addEventListener("change", event => root.classList.toggle("lens-wider", event.target.checked));

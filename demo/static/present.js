@@ -26,13 +26,22 @@ function goTo(next) {
   $("[data-go=back]").disabled = step === 0;
   $("[data-go=on]").disabled = step === STEPS.length - 1;
   screenful.focus(); // a button that has just been disabled would keep the keyboard focus
+  sayScale();
   saySlide();
+}
+
+// The classes belong to no layer.
+function whereSaid(view) {
+  if (view === "words") return "";
+  const { layers, heads } = data, [one, part] = HEAT.includes(view) ? [data.layer, data.head] : [data.clustered, null];
+  return `Layer ${one} of ${layers}, ${part === null ? `mean of ${heads} heads` : `head ${part} of ${heads}`}`;
 }
 
 function saySlide() {
   if (!slides.open) return;
   const view = STEPS[step], title = $(".lens-title", panes[view].parentNode);
   set($(".lens-step"), title.textContent);
+  set($(".lens-where"), whereSaid(view));
   set($(".lens-count"), `${step + 1} / ${STEPS.length}`);
   set($(".lens-point"), says[view].textContent);
   set($(".lens-about"), title.title);
@@ -48,6 +57,7 @@ function present() {
 
 async function leave() {
   giveBack();
+  if (data) sayScale();
   if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
   $("[data-do=present]").focus(); // not earlier: an element that leaves full screen takes the focus
   if (pinned !== before) picked(); // one request, not one for every click of the presentation

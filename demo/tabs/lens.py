@@ -127,7 +127,7 @@ _PLAIN = {"in_pane": "", "below": ""}
 _WIPED = {
     "in_pane": '<canvas class="lens-was"></canvas><i class="lens-edge"></i>',
     "below": '<label class="lens-wipe">before <input type="range" min="0" max="100" value="50" '
-    'aria-label="How much of the frame shows before"> after</label>',
+    'aria-label="How much of the frame shows before"> <span class="lens-second">after</span></label>',
 }
 """Additions to the pane "after" on a narrow screen: before and after in one frame, with a movable border."""
 _FOOT = """
@@ -141,7 +141,8 @@ _FOOT = """
 _SLIDES = """
 <dialog class="lens-slides" aria-label="The steps, one a screen">
   <div class="lens-screen" tabindex="-1">
-    <div class="lens-head-line"><h2 class="lens-step"></h2><span class="lens-count"></span>
+    <div class="lens-head-line"><h2 class="lens-step"></h2><span class="lens-where"></span>
+      <span class="lens-count"></span>
       <button type="button" data-go="out" aria-label="Leave the presentation (Escape)">&times;</button></div>
     <div class="lens-stand"></div>
     <div aria-live="polite"><p class="lens-point"></p><p class="lens-about"></p></div>

@@ -101,6 +101,8 @@ def test_numbers_and_maps_are_the_core_s_to_one_percent(service, run, path, laye
     value, maps = lens_value(service, run, path, layer, head=head), service.maps(run.key, path, layer, head=head)
     assert (value["layer"], value["head"]) == (maps.layer, maps.head)
     h, w = run.key.grid
+    affinity = maps.affinity[1:, 1:].clamp(min=0).numpy()  # itself, not its share: the lens shows it from 0 to 1
+    np.testing.assert_allclose(decoded(value["maps"]["affinity"], h * w), affinity, atol=0.005)
     for name, matrix in (("before", maps.attention), ("after", maps.recovered)):
         shares, sent = patch_shares(matrix[1:, 1:]), decoded(value["maps"][name], h * w)
         for patch in (0, value["start"], h * w - 1):

@@ -25,6 +25,11 @@ pytestmark = pytest.mark.e2e
 
 VIEWS = ("picture", "before", "after", "clusters", "denoised", "words")
 STEPS = ("1 Before", "2 After", "3 Clusters", "4 Denoised", "5 Words")
+ONE_LINE = """button => {
+  const text = document.createRange();
+  text.selectNodeContents(button);
+  return text.getBoundingClientRect().height < 1.9 * parseFloat(getComputedStyle(button).fontSize);
+}"""
 PIXELS = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.join()"
 
 
@@ -288,6 +293,84 @@ def test_a_presentation_shows_one_step_a_screen_and_asks_nothing(open_lens):
     assert place(page)[:2] == (0, 0)
     expect(page.locator("#heard textarea")).to_have_value(re.compile(r"^\[0, 0\] "))  # one request, at the end
     assert page.complaints == page.strangers == []
+
+
+def test_what_is_said_beside_the_affinity_is_not_about_the_recovered_attention(open_lens, artifacts):
+    page = open_lens(1280, height=720)
+    tell, end = page.locator(".lens-tell"), page.locator(".lens-end")
+    title = page.locator("#lens figure:has([data-view=after]) .lens-title")
+    usual = [part.inner_text() for part in (tell, end, title)]
+    assert "; now " in usual[0]
+    before = pane(page, "after").locator(".lens-map").evaluate(PIXELS)
+    page.locator(".lens-kind").select_option("affinity")
+    expect(title).to_have_text("2 Affinity")
+    expect(title).to_have_attribute("title", re.compile("^How similar each patch is"))
+    expect(pane(page, "after")).to_have_attribute("aria-label", re.compile("^2 Affinity. How similar"))
+    expect(tell).not_to_contain_text("now")
+    expect(tell).to_contain_text("of its attention went to")
+    expect(end).to_have_text(f"before: {usual[1]}; affinity: 1 (cosine; below 0 counts as 0)")
+    for name in ("on_global", "entropy", "near"):
+        expect(page.locator(f"[data-number='{name}.before']")).to_be_visible()
+        expect(page.locator(f"[data-number='{name}.after']")).to_be_hidden()
+    expect(page.locator(".lens-numbers")).not_to_contain_text("\u2192", use_inner_text=True)
+    assert pane(page, "after").locator(".lens-map").evaluate(PIXELS) != before
+    page.locator("#lens").screenshot(path=artifacts / "lens_affinity.png")
+
+    page.get_by_role("button", name="Present").click()
+    expect(end).to_have_text(usual[1])
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", name="2 Affinity")).to_be_visible()
+    expect(page.locator(".lens-point")).to_contain_text("cosine similarity")
+    expect(page.locator(".lens-about")).to_contain_text("How similar each patch is")
+    expect(end).to_have_text("1 (cosine; below 0 counts as 0)")
+    page.keyboard.press("Escape")
+    expect(end).to_contain_text("before: ")
+    page.locator(".lens-kind").select_option("recovered")
+    for part, text in zip((tell, end, title), usual, strict=True):
+        expect(part).to_have_text(text)
+    assert page.complaints == []
+
+
+def test_a_slide_names_layer_and_head(open_lens):
+    page = open_lens()
+    where = page.locator(".lens-where")
+    page.locator(".lens-head").select_option("2")
+    expect(page.locator(".lens-busy")).to_have_count(0, timeout=PATIENCE)
+    page.locator("[data-do=shallower]").click()
+    expect(page.locator(".lens")).to_have_attribute("data-shown", re.compile(" 10 2$"), timeout=PATIENCE)
+    page.get_by_role("button", name="Present").click()
+    clustered = "Layer 11 of 12, mean of 3 heads"
+    for said in ("Layer 10 of 12, head 2 of 3", "Layer 10 of 12, head 2 of 3", clustered, clustered, ""):
+        expect(where).to_have_text(said)
+        page.keyboard.press("ArrowRight")
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 780), (390, 844), (430, 932), (844, 390)])
+def test_a_slide_fits_a_phone(open_lens, artifacts, width, height):
+    page = open_lens(width, height=height, has_touch=True)
+    page.get_by_role("button", name="Present").tap()
+    parts = page.locator("dialog[open] button, .lens-ruler > *, .lens-where, .lens-point, .lens-stand figure:visible")
+    for number in range(1, 6):
+        expect(page.locator(".lens-count")).to_have_text(f"{number} / 5")
+        boxes = [part.bounding_box() for part in parts.all() if part.is_visible() and part.inner_text() != ""]
+        for one in boxes:
+            assert one["x"] >= 0
+            assert one["x"] + one["width"] <= width
+            assert one["y"] + one["height"] <= height
+        for button in page.locator("dialog[open] button").all():
+            assert button.evaluate(ONE_LINE), button.inner_text()
+            assert button.evaluate("one => one.scrollWidth <= one.clientWidth")
+            for other in page.locator(".lens-ruler > :visible").all():
+                assert apart(button.bounding_box(), other.bounding_box())
+        page.screenshot(path=artifacts / f"lens_slide_{width}_{number}.png")
+        if number < 5:
+            page.locator("[data-go=on]").tap()
+
+
+def apart(one, other):
+    """Return whether two boxes do not touch."""
+    ends = [(one[at] + one[size], other[at] + other[size]) for at, size in (("x", "width"), ("y", "height"))]
+    return any(end <= other[at] or last <= one[at] for at, (end, last) in zip("xy", ends, strict=True))
 
 
 @pytest.mark.parametrize("way", ["refused", "missing"])

@@ -97,3 +97,17 @@ def test_very_tall_and_very_wide_pictures_fit_the_screen(open_page, artifacts, t
     assert min(pane["width"], pane["height"]) >= 40
     expect_no_sideways_scroll(page)
     page.screenshot(path=artifacts / f"strip_{width}_{size[0]}.png", full_page=True)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_on_a_slide_a_panorama_and_its_map_are_below_each_other(open_page, artifacts, tmp_path, width, height):
+    page = open_page(width, height)
+    segment(page, photograph(tmp_path / "strip.jpg", 1, (300, 3200)), "building; wall")
+    page.wait_for_function(SHAPED, arg=3200 / 300, timeout=PATIENCE)
+    page.get_by_role("button", name="Present").click()
+    page.screenshot(path=artifacts / f"strip_slide_{width}.png")
+    picture, before = (
+        page.locator(f"dialog[open] [data-view={view}]").bounding_box() for view in ("picture", "before")
+    )
+    assert picture["width"] == before["width"] > 0.9 * width
+    assert picture["y"] + picture["height"] < before["y"]
