@@ -48,7 +48,7 @@
       // A different result adds an entry, so that Back returns to the previous one; the first result adds none.
       const shown = (url, of) => {
         const plainly = new URL(url);
-        for (const name of ["patch", "layer"]) plainly.searchParams.delete(name);
+        for (const name of ["patch", "layer", "head", "after"]) plainly.searchParams.delete(name);
         return JSON.stringify([plainly.href, of.picture?.path, of.words]);
       };
       const was = history.state?.kept, same = !was || shown(address, kept) === shown(location.href, was);
@@ -112,15 +112,20 @@
     setTimeout(() => $("#segment")?.click()); // after Gradio has read the field
   });
 
-  // --- displayed patch, layer and head: in the address (except the head), and for figures ---
+  // --- patch, layer, head and the map beside "After": in the address; all but the map for figures, too ---
 
-  const query = new URLSearchParams(location.search);
-  let wanted = { patch: query.get("patch"), layer: Number(query.get("layer")) }, at = {};
+  const query = new URLSearchParams(location.search), whole = text => /^\d{1,4}$/.test(text) ? Number(text) : null;
+  let at = {}, wanted = { // the lens ignores what its result does not have
+    patch: (query.get("patch") ?? "").split(",").map(whole), layer: whole(query.get("layer")), head: whole(query.get("head")),
+    after: query.get("after"),
+  };
   const note = () => {
     const address = new URL(location.href), set = (name, now) =>
       now === null ? address.searchParams.delete(name) : address.searchParams.set(name, now);
     set("patch", at.chosen ? `${at.row},${at.column}` : null);
     set("layer", at.layer !== at.first ? at.layer : null);
+    set("head", at.head ?? null);
+    set("after", at.after ?? null);
     history.replaceState(history.state, "", address);
     const place = $("#place textarea, #place input");
     if (!place) return;
@@ -131,11 +136,12 @@
     at = { ...at, row, column, layer: layer ?? at.layer, head: from === "lens" ? head : at.head, chosen: !fresh && (from !== "lens" || layer === at.layer || at.chosen) };
     if (fresh) at.first = layer;
     note();
-    if (!fresh) return;
-    const [down, across] = (wanted.patch ?? "").split(",").map(Number);
-    if (wanted.patch && down >= 0 && across >= 0) send("lab:patch", { row: down, column: across, from: "address" });
-    if (wanted.layer && wanted.layer !== layer) send("lab:layer", wanted.layer);
-    wanted = { patch: null, layer: 0 }; // for the first result only
+    if (!fresh || !wanted) return; // for the first result only
+    queueMicrotask(() => { send("lab:place", wanted); wanted = null; }); // after all listeners of this event
+  });
+  document.addEventListener("lab:after", ({ detail }) => {
+    at.after = detail;
+    note();
   });
 
   // --- refinement and fixes by hand: in the history beside picture and words, so that a reload and Back restore them. Fixes

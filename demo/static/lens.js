@@ -423,7 +423,16 @@ document.addEventListener("lab:patch", ({ detail: { row: down, column, from } })
   pinned = clamp(down, data.h) * data.w + clamp(column, data.w);
   show(pinned);
 });
-document.addEventListener("lab:layer", ({ detail }) => askLayer(detail, head));
+// Show what an address names; ignore what this result does not have.
+document.addEventListener("lab:place", ({ detail: { patch: [down, across], layer: one, head: part, after } }) => {
+  const from1 = (value, most) => value >= 1 && value <= most;
+  if (down !== null && across !== null && down < data.h && across < data.w) pin(down * data.w + across);
+  if ([...kind.options].some(option => option.value === after)) {
+    kind.value = after;
+    showKind();
+  }
+  askLayer(from1(one, data.layers) ? one : layer, from1(part, data.heads) ? part : head);
+});
 
 function picked() {
   if (slides.open) return; // no requests during a presentation
@@ -502,13 +511,15 @@ document.addEventListener("lab:changed", event => {
   if (data) show(at);
 });
 $(".lens-head").addEventListener("change", event => askLayer(layer, event.target.value === "" ? null : Number(event.target.value)));
-kind.addEventListener("change", () => {
+function showKind() {
   root.classList.toggle("lens-compares", compares());
   set($(".lens-second"), compares() ? "affinity" : "after");
   if (!data) return;
   whose();
   sayScale();
   show(at);
-});
+  document.dispatchEvent(new CustomEvent("lab:after", { detail: compares() ? kind.value : null }));
+}
+kind.addEventListener("change", showKind);
 $(".lens-smooth").addEventListener("change", event => root.classList.toggle("lens-even", event.target.checked));
 $(".lens-large").addEventListener("change", event => root.classList.toggle("lens-wider", event.target.checked));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -9,11 +10,16 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
-from tests.e2e.steps import expect_result_of
+from tests.e2e.steps import expect_result_of, place
 
 pytestmark = pytest.mark.e2e
 
 PATIENCE = 60_000
+HELD = """wanted => {
+  const query = new URLSearchParams(location.search);
+  return Object.entries(wanted).every(([name, value]) => query.get(name) === value);
+}"""
+"""Script that returns whether the address has these values."""
 
 
 def test_a_link_leads_to_a_result_without_a_click(open_page, server):
@@ -106,3 +112,51 @@ def test_a_size_that_a_paper_preset_cannot_have_is_left_out(open_page, server):
     expect_result_of(page, "dog; grass")
     page.get_by_role("tab", name="Settings").click()
     expect(page.get_by_label("Short side in pixels")).to_be_disabled()
+
+
+def test_a_link_restores_patch_layer_head_and_the_affinity(open_page, server):
+    page = open_page(1280)
+    page.goto(f"{server.address}/?example=shepherd&words=dog%3B+grass&patch=3,4&layer=6&head=2&after=affinity")
+    for _ in range(2):  # a reload restores them again
+        expect(page.locator(".lens")).to_have_attribute("data-shown", re.compile(" 6 2$"), timeout=PATIENCE)
+        assert place(page)[:2] == (3, 4)
+        expect(page.locator(".lens-layer")).to_have_text("Layer 6 of 12")
+        expect(page.locator(".lens-head")).to_have_value("2")
+        expect(page.locator(".lens-kind")).to_have_value("affinity")
+        expect(page.locator("#lens figure:has([data-view=after]) .lens-title")).to_have_text("2 Affinity")
+        page.wait_for_function(HELD, arg={"patch": "3,4", "layer": "6", "head": "2", "after": "affinity"})
+        page.reload()
+    expect(page.locator(".lens")).to_have_attribute("data-shown", re.compile(" 6 2$"), timeout=PATIENCE)
+    page.locator(".lens-kind").select_option(label="recovered")
+    page.locator(".lens-head").select_option("")
+    expect(page.locator(".lens")).to_have_attribute("data-shown", re.compile(" 6 mean$"), timeout=PATIENCE)
+    page.wait_for_function("location.search.includes('layer=6') && !/head|after/.test(location.search)")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "patch=999,999&layer=99&head=99&after=recovered",
+        "patch=1.5,2&layer=6.5&head=1e0&after=<img src=x onerror=alert(1)>",
+        "patch=-1,0&layer=-1&head=-1&after=",
+        "patch=a&layer=0&head=0&after=__proto__",
+    ],
+)
+def test_a_link_to_what_is_not_there_opens_the_usual_lens(open_page, server, asked):
+    page = open_page(1280)
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{server.address}/?example=shepherd&words=dog%3B+grass")
+    expect(page.locator(".lens")).to_have_attribute("data-shown", re.compile(" 11 mean$"), timeout=PATIENCE)
+    expect_result_of(page, "dog; grass")
+    usual, cross = place(page), page.locator("#result .cross").get_attribute("style")
+    page.goto(f"{server.address}/?example=shepherd&words=dog%3B+grass&{quote(asked, safe='=&,')}")
+    expect(page.locator(".lens")).to_have_attribute("data-shown", re.compile(" 11 mean$"), timeout=PATIENCE)
+    expect_result_of(page, "dog; grass")
+    expect(page.locator("#result .cross")).to_have_attribute("style", cross)
+    assert place(page) == usual
+    expect(page.locator(".lens-kind")).to_have_value("after")
+    page.wait_for_function("!/patch|layer|head|after/.test(location.search)")
+    expect(page.locator(".lens-busy")).to_have_count(0)
+    expect(page.locator("#toast, .toast-body.error")).to_have_count(0)
+    assert complaints == []
