@@ -112,7 +112,7 @@
     setTimeout(() => $("#segment")?.click()); // after Gradio has read the field
   });
 
-  // --- patch, layer, head and the map beside "After": in the address; all but the map for figures, too ---
+  // --- displayed patch, layer, head and kind of map after recovery: in the address, and (but for the kind) for figures ---
 
   const query = new URLSearchParams(location.search), whole = text => /^\d{1,4}$/.test(text) ? Number(text) : null;
   let at = {}, wanted = { // the lens ignores what its result does not have
