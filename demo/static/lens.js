@@ -26,6 +26,7 @@ let pinned = 0; // patch chosen by a click or by keys; the lens returns to it wh
 let due = false; // true if the next frame draws
 let layer = 0, head = null; // requested; `data.layer` and `data.head` are displayed
 let asking = null; // patch whose row is requested
+let early = null; // patch that was chosen in a result before its steps have arrived here
 const timers = {};
 const later = (name, delay, work) => { clearTimeout(timers[name]); timers[name] = setTimeout(work, delay); };
 const compares = () => kind.value === "affinity"; // the pane "After" shows the affinity instead of attention
@@ -77,6 +78,10 @@ function read() {
   root.dataset.shown = `${value.run} ${value.layer} ${value.head ?? "mean"}`; // tests wait for it
   show(at);
   announce(!(before && before.run === value.run));
+  if (early?.run === data.run) {
+    pin(patchAt(early));
+    early = null;
+  }
 }
 
 function takeRows() {
@@ -418,9 +423,11 @@ function announce(fresh = false) {
   const detail = { row: Math.floor(pinned / data.w), column: pinned % data.w, layer: data.layer, head: data.head, fresh, from: "lens" };
   document.dispatchEvent(new CustomEvent("lab:patch", { detail }));
 }
-document.addEventListener("lab:patch", ({ detail: { row: down, column, from } }) => {
-  if (!data || from === "lens") return;
-  pinned = clamp(down, data.h) * data.w + clamp(column, data.w);
+const patchAt = ({ row: down, column }) => clamp(down, data.h) * data.w + clamp(column, data.w);
+document.addEventListener("lab:patch", ({ detail }) => {
+  if (detail.from === "lens") return;
+  if (detail.run !== data?.run) { early = detail; return; }
+  pinned = patchAt(detail);
   show(pinned);
 });
 // Show what an address names; ignore what this result does not have.

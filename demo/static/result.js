@@ -223,7 +223,7 @@ function choose(row, column, x, y) {
   chosen = [row, column];
   mark();
   say(x, y);
-  document.dispatchEvent(new CustomEvent("lab:patch", { detail: { row, column, from: "result" } }));
+  document.dispatchEvent(new CustomEvent("lab:patch", { detail: { row, column, from: "result", run: data.token } }));
 }
 
 canvas.addEventListener("pointermove", event => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -269,6 +270,26 @@ def test_one_undo_returns_all_that_was_removed_at_once(open_page):
     expect_fixes(page, 0)
     page.locator("#result canvas").press("Control+z")
     expect_fixes(page, 2)
+
+
+CLICK_AT_ONCE = """document.addEventListener("lab:result", () => setTimeout(() => {
+  const canvas = document.querySelector("#result canvas"), box = canvas.getBoundingClientRect();
+  const place = { clientX: box.x + 0.55 * box.width, clientY: box.y + 0.45 * box.height };
+  window.crossThen = (canvas.dispatchEvent(new MouseEvent("click", { ...place, bubbles: true })),
+    document.querySelector("#result .cross").style.cssText);
+}), { once: true })"""
+
+
+def test_a_patch_that_is_chosen_before_its_steps_have_arrived_stays_chosen(open_page):
+    page = open_page(1280, 800)
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+    expect(page.locator(".lens")).to_have_attribute("data-shown", re.compile("."), timeout=steps.PATIENCE)
+    before = page.locator(".lens").get_attribute("data-shown")
+    page.evaluate(CLICK_AT_ONCE)
+    steps.open_example(page, 1)
+    expect(page.locator(".lens")).not_to_have_attribute("data-shown", before, timeout=steps.PATIENCE)
+    assert page.locator("#result .cross").evaluate("cross => cross.style.cssText") == page.evaluate("crossThen")
+    assert "patch=6,10" in page.url.replace("%2C", ",")
 
 
 def test_after_fixing_the_headline_speaks_of_the_marked_patch(open_page):
