@@ -48,14 +48,15 @@ def how(shown: Shown) -> str:
 def told(view: SegmentView, what: Shown, lost: str = "") -> str:
     """Return HTML: the state of the shown result in one line, and remarks.
 
-    The remarks name classes that refinement took away, and advise about a single class.
+    The remarks name classes that refinement took away (no longer after fixes, which may have done so), and give advice
+    about a single class.
 
     Args:
         view: shown result.
         what: its state.
         lost: plain text about fixes that do not fit.
     """
-    notes = [note for note in (loss(view.result), lost.strip(), one_class(view)) if note]
+    notes = [note for note in ("" if what.fixes else loss(view.result), lost.strip(), one_class(view)) if note]
     return strip("note" if notes else "calm", how(what), " ".join([f"{shares(view)}.", *notes]))
 
 
@@ -226,7 +227,8 @@ class ChangeHandlers:
         try:
             view = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
-            text = f"The result is shown with coarse boundaries and without your fixes, which are kept. {error}"
+            fixes = " and without your fixes, which are kept" if what.fixes else ""
+            text = f"The result is shown with coarse boundaries{fixes}. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=what.coarse(), due=False)
             return
         yield changed(view, what, told(view, what, lost))

@@ -27,6 +27,7 @@ from demo.handling import (
 from demo.html import percent, strip
 from demo.service import Run, SegmentRequest, SegmentView, Service, Shown
 from demo.service.saved import Saved, packed_name, read_archive
+from demo.service.shown import others_of
 from demo.tabs import result
 from demo.tabs.common import PRIVATE, QUIET, Shared, outputs
 from demo.tabs.result import SegmentHandlers, failed
@@ -100,13 +101,16 @@ class ReopenHandlers:
         self._service, self._results = service, results
 
     @plainly
-    def open(self, archive: str | None, current: str | None, model: str | None) -> dict[str, Any]:
+    def open(
+        self, archive: str | None, current: str | None, model: str | None, last: Shown | None = None
+    ) -> dict[str, Any]:
         """Open an uploaded archive. Return new values by component name; errors appear in the status.
 
         Args:
             archive: path of the upload.
             current: path of the picture on the page.
             model: key of the model that the visitor chose, or None.
+            last: state of the last result, which knows the fixes of other pictures.
         """
         try:
             saved = read_archive(archive)
@@ -118,7 +122,7 @@ class ReopenHandlers:
             **values_of(saved.request, automatic=automatic),
             **self._results.view(view, path)._asdict(),
             "image": path,
-            "shown": Shown(view.run),
+            "shown": Shown(view.run, others=others_of(last, view.run)),
             "due": False,
             "status": opened_status(saved, _areas(view), view.run.key.model) if not saved.changed else _busy(),
             "saved": saved if saved.changed else None,
@@ -136,12 +140,14 @@ class ReopenHandlers:
         return (view, True) if own else (self._service.segment(path, replace(request, model=model)), False)
 
     @plainly
-    def change(self, run: Run | None, path: str | None, saved: Saved | None) -> Iterator[ChangeView]:
+    def change(
+        self, run: Run | None, path: str | None, saved: Saved | None, last: Shown | None = None
+    ) -> Iterator[ChangeView]:
         """Refine the boundaries of the new result and apply its fixes, if the archive contains any."""
         if run is None or saved is None:
             yield same(ChangeView)
             return
-        what = saved.shown(run)
+        what = replace(saved.shown(run), others=others_of(last, run))
         try:
             view = yield from made(self._service, what, path)
         except (UserError, Cancelled) as error:
@@ -180,8 +186,9 @@ def wire(
     button.upload(
         None, None, shown.status, js=f"() => {{ lab.showOpened(); return {json.dumps(_busy())}; }}", **PRIVATE
     )
-    reopened = button.upload(opened, [button, shared.image, model], [*places.values()], **QUIET)
-    restored = reopened.success(handlers.change, [shared.run, shared.image, saved], outputs(shown, ChangeView), **QUIET)
+    reopened = button.upload(opened, [button, shared.image, model, shown.shown], [*places.values()], **QUIET)
+    given = [shared.run, shared.image, saved, shown.shown]
+    restored = reopened.success(handlers.change, given, outputs(shown, ChangeView), **QUIET)
     return reopened, restored
 
 

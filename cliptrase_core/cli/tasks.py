@@ -180,7 +180,7 @@ def gather_results(options: argparse.Namespace) -> None:
         note(f"{count} earlier results are not in {name}: segment their pictures with --formats {name}")
     for each in chosen_of(FORMATS, FolderFormat):
         if each.name not in options.formats and (Path(options.output) / each.name).is_dir():
-            note(f"{each.name}/ is from an earlier run, without these results: add {each.name} to --formats")
+            note(f"{each.name}/ was not written anew: add {each.name} to --formats if it should have these results")
 
 
 def read_jobs(text: str) -> int:

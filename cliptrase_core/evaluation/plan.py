@@ -218,7 +218,7 @@ def _expect_regions_used(options: SegmentOptions) -> None:
     if unused and not votes:
         name, value = next(iter(unused.items()))
         flag = f"--{name.replace('_', '-')}"
-        expected = "none, since regions change labels only by a vote"
+        expected = "no value, since regions change labels only by a vote"
         remedy = f"Leave out {flag}, or {'give --vote' if options.vote is None else '--no-vote'}."
         raise InputError(explain(name.replace("_", " "), expected=expected, got=str(value), remedy=remedy))
 

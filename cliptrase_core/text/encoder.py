@@ -7,8 +7,8 @@ causal run unchanged, without these savings.
 
 from __future__ import annotations
 
-import string
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -110,10 +110,8 @@ class TextEncoder:
             return []
         with self._lock:
             if self._stored is None:
-                stored = embedding.weight.detach().any(dim=1).cpu()
-                stored[[ids[1] for ids in self._tokenizer(list(string.punctuation)).tolist()]] = True
-                self._stored = stored
-        rows = self._tokenizer(list(words)).tolist()
+                self._stored = embedding.weight.detach().any(dim=1).cpu()
+        rows = self._tokenizer([_without_punctuation(word) for word in words]).tolist()
         tokens = [row[: self._end_of_text(row)] for row in rows]
         return [word for word, ids in zip(words, tokens, strict=True) if not bool(self._stored[ids].all())]
 
@@ -283,6 +281,13 @@ def _read_out(tower: Any, tokens: Tensor) -> Tensor:
 def _similar_lengths(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
     """Return batches in order of length, so that attention needs little padding."""
     return _batches(sorted(prompts, key=lambda p: len(p.ids)))
+
+
+def _without_punctuation(word: str) -> str:
+    """Return a word with spaces in place of punctuation, currency and mathematical signs; emoji stay."""
+    signs = ("Sm", "Sc", "Sk")
+    kinds = map(unicodedata.category, word)
+    return "".join(" " if kind[0] == "P" or kind in signs else sign for sign, kind in zip(word, kinds, strict=True))
 
 
 def _expect_list(words: Any) -> None:

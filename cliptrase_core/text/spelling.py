@@ -33,7 +33,7 @@ def corrections(texts: Iterable[str]) -> dict[str, str]:
     Args:
         texts: classes or synonyms of one or more words.
     """
-    texts = [text.casefold() for text in texts]
+    texts = [text.lower() for text in texts]  # case folding would turn \u00df, which is foreign, into ss
     if any(_is_foreign(word) for text in texts if not text.isascii() for word in text.split()):
         return {}
     words = dict.fromkeys(word for text in texts for word in _WORD.findall(text))

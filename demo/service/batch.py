@@ -232,7 +232,8 @@ def reviewed(made: Shown, last: Shown | None, view: SegmentView) -> tuple[Shown,
         The state, and a plain text about changes that do not fit this result; empty if all do.
     """
     what, lost = carried(last, view)
-    if last is None or not any(one.run == made.run and one.changed for one in (last, *last.others)):
+    known = () if last is None else (last, *last.others)
+    if not any(one.run == made.run and (one.changed or one.coarse_by_hand) for one in known):
         what = replace(what, refinement=made.refinement or what.refinement)
     return what, lost
 
@@ -255,17 +256,16 @@ def renewed(
     item, request = batch.items[index], batch.request
     if item.shown is None or request is None:
         return item, ""
-    run, missing = item.shown.run, ""
-    what = request.made(run)
-    known = () if last is None else (last, *last.others)
+    run, known = item.shown.run, () if last is None else (last, *last.others)
+    if not any(one.run.key.picture == run.key.picture for one in known):
+        return item, ""  # nothing is known of this picture, so its files stay
     try:
-        if any(one.run.key.picture == run.key.picture for one in known):
-            what, missing = reviewed(what, last, service.again(run, item.path))
-            missing = missing or ("Some of its fixes do not fit this result." if what.aside else "")
-            what = replace(what, undone=(), aside=(), removed=(), others=())
-        return (
-            item if what == item.shown else _written(service, item, what, batch.folder, request.formats, step)
-        ), missing
+        what, missing = reviewed(request.made(run), last, service.again(run, item.path))
+        missing = missing or ("Some of its fixes do not fit this result." if what.aside else "")
+        what = replace(what, undone=(), aside=(), removed=(), others=())
+        if what == item.shown:
+            return item, missing
+        return _written(service, item, what, batch.folder, request.formats, step), missing
     except UserError as error:
         return item, str(error)
 

@@ -21,7 +21,7 @@ def kept_text(shown: Shown) -> str:
     fixes = [[one.cropped, one.fix.as_dict()] for one in shown.every_fix()]
     refined = shown.refinement and [shown.refinement.refiner, shown.refinement.mode]
     keep = shown.refinement and shown.refinement.keep
-    record = {"picture": shown.run.key.picture, "refined": refined, "keep": keep, "fixes": fixes}
+    record = {"picture": shown.run.key.picture, "of": shown.run.token, "refined": refined, "keep": keep, "fixes": fixes}
     text = json.dumps(record, separators=(",", ":")) if fixes or refined else ""
     return text if len(text) <= MOST_KEPT else ""
 
@@ -45,7 +45,7 @@ def read_kept(text: object, run: Run) -> Shown | None:
         cropped = [one[0] is True for one in record["fixes"]]
         fixes = core.refine.read_fixes([one[1] for one in record["fixes"]])
         refiner, mode = record["refined"] or ("", "")
-        keep = _numbers(record.get("keep"))  # texts of earlier versions have none
+        keep = _numbers(record.get("keep")) if record.get("of") == run.token else None  # numbers of that run only
         known = refiner in MEGABYTES and mode in REFINE_MODES and is_available(refiner)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, core.errors.CliptraseError):
         return None

@@ -5,7 +5,7 @@ Imports no Gradio."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from demo import core
@@ -51,6 +51,7 @@ class Shown:
         aside: fixes that cannot be applied to this run; they return when they can.
         removed: fixes of each removal of all, the latest last; undoing returns them.
         others: changed states of the visitor's former pictures, the latest last; they return with the picture.
+        coarse_by_hand: True if the person chose coarse boundaries, also where a batch refined them.
     """
 
     run: Run
@@ -60,6 +61,7 @@ class Shown:
     aside: tuple[Aside, ...] = ()
     removed: tuple[tuple[Aside, ...], ...] = ()
     others: tuple[Shown, ...] = ()
+    coarse_by_hand: bool = field(default=False, compare=False)
 
     @property
     def changed(self) -> bool:
@@ -127,11 +129,18 @@ def _of_picture(last: Shown, run: Run) -> Shown:
     picture = run.key.picture
     found = next((one for one in last.others if one.run.key.picture == picture), Shown(run))
     others = [one for one in last.others if one.run.key.picture != picture]
-    if last.changed or last.aside:
+    if last.changed or last.aside or last.coarse_by_hand or last.undone or last.removed:  # taken back is known, too
         others.append(replace(last, undone=(), removed=(), others=()))
     others = others[-MOST_PICTURES:]
     fixes = [tuple(one.every_fix()) for one in others]
     return replace(found, others=tuple(others[_first_kept(fixes, MOST_POINTS_IN_ALL) :]))
+
+
+def others_of(last: Shown | None, run: Run) -> tuple[Shown, ...]:
+    """Return the states of the visitor's pictures other than that of a run."""
+    if last is None:
+        return ()
+    return last.others if last.run.key.picture == run.key.picture else _of_picture(last, run).others
 
 
 def shown_of(run: Run, shown: Shown | None) -> Shown:
@@ -259,11 +268,11 @@ def stepped(shown: Shown, request: Mapping[str, Any], refiner: str, mode: str, r
             return step()
     if "refined" in request:
         if request["refined"] is not True:
-            return replace(shown, refinement=None)
+            return replace(shown, refinement=None, coarse_by_hand=True)
         expect_available(refiner)
         new = Refinement(shown.run, refiner, mode_of(refiner, mode))
         known = refinement is not None and replace(refinement, keep=None) == new
-        return replace(shown, refinement=refinement if known else new)
+        return replace(shown, refinement=refinement if known else new, coarse_by_hand=False)
     sam = refiner if refiner in core.refine.SAMS else core.refine.SAMS[0]
     expect_available(sam)
     entry = request.get("fix")

@@ -135,6 +135,7 @@
   document.addEventListener("lab:patch", ({ detail: { row, column, layer, head, fresh, from } }) => {
     at = { ...at, row, column, layer: layer ?? at.layer, head: from === "lens" ? head : at.head, chosen: !fresh && (from !== "lens" || layer === at.layer || at.chosen) };
     if (fresh) at.first = layer;
+    if (from === "result" && wanted) wanted.patch = [null, null]; // chosen before the address could name one
     note();
     if (!fresh || !wanted) return; // for the first result only
     queueMicrotask(() => { send("lab:place", wanted); wanted = null; }); // after all listeners of this event

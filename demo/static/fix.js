@@ -118,7 +118,7 @@ element.addEventListener("keydown", event => {
 // Wherever the focus is, except where these keys belong to typed text, and in dialogs, which hide the result.
 const TYPED = "textarea, input:not([type=radio], [type=checkbox], [type=range]), [contenteditable], dialog";
 document.addEventListener("keydown", event => {
-  const key = event.key.toLowerCase(), what = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : "";
+  const key = event.key?.toLowerCase(), what = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : "";
   if (!open || !what || event.altKey || !(event.ctrlKey || event.metaKey) || event.target.closest?.(TYPED)) return;
   event.preventDefault();
   act(what);

@@ -12,7 +12,7 @@ const panes = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view
 const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view, $("figcaption", pane.parentNode)]));
 const titles = each(panes, pane => [$(".lens-title", pane.parentNode), $(".lens-title", pane.parentNode).textContent]);
 const about = each(titles, ([node]) => node.title);
-const AFFINITY = ["2 Affinity", "How similar each patch is to the chosen patch. The clusters are made from these similarities."];
+const AFFINITY = ["2 Affinity", "How similar each patch is to the chosen patch, in this layer and head."];
 const crosses = $$(".lens-cross");
 const was = $(".lens-was"), wipe = $(".lens-wipe input"); // on a phone: before and after in one frame
 const CELL = 12; // pixels per patch in canvases with lines

@@ -76,9 +76,12 @@ function preview() {
   document.dispatchEvent(new CustomEvent("lab:empty"));
 }
 document.addEventListener("load", event => { if (!data && event.target.matches?.("#picture img")) preview(); }, true);
-// If it is removed before there is a result, no value changes; therefore its box is observed.
-new MutationObserver(() => { if (!data && !document.querySelector("#picture img")) preview(); })
-  .observe(document.querySelector("#picture"), { childList: true, subtree: true });
+// If it is removed before there is a result, no value changes; therefore its box is observed, as soon as it is on the page.
+const watching = new MutationObserver(() => { if (!data && !document.querySelector("#picture img")) preview(); });
+(function watchBox() {
+  const box = document.querySelector("#picture");
+  if (box) watching.observe(box, { childList: true, subtree: true }); else setTimeout(watchBox, 50);
+})();
 
 // --- painting ---
 

@@ -231,7 +231,7 @@ class BatchHandlers:
         except Cancelled as ended:
             if not ended.late:
                 raise
-            yield _packed_view(batch)._replace(news=PACKING_PAUSED)
+            yield _packed_view(batch)._replace(news=PACKING_PAUSED, file=None)  # not an earlier archive
             return
         except Exception:
             yield _packed_view(batch)
@@ -334,4 +334,4 @@ def wire(
     made = tab.download.click(handlers.download, [tab.batch, shown], outputs(tab, PackView), **line)
     wire_end([tab.stop.click], [running, made], handlers.stopped, tab.batch, outputs(tab, RunView))
     wire_end([tab.clear.click, delete.click], [running, made], handlers.clear, tab.batch, outputs(tab, QueueView))
-    made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
+    made.success(None, tab.file, None, js=f"file => file && ({fetch_file(FILE)})()", **PRIVATE)

@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -280,7 +281,8 @@ class SegmentHandlers:
         with for_people():
             words = core.text.vocabulary.parse_vocabulary(run.request.words)
             found = core.text.linter.lint(words, segmenter.embed_words, segmenter.unknown_words)
-            return findings(found, core.text.spelling.corrections(words.prompts))
+            corrections = islice(core.text.spelling.corrections(words.prompts).items(), core.text.linter.MOST_FINDINGS)
+            return findings(found, dict(corrections))
 
     @plainly
     def absent(self, run: Run | None, path: str | None) -> Any:

@@ -316,10 +316,10 @@ def test_a_data_set_without_the_new_results_is_named(tmp_path, capsys):
     write(tmp_path / "in/a.png")
     line = (tmp_path / "in", "--output", tmp_path / "out", "--vocabulary")
     assert run(*line, "zebra; cat", "--formats", "coco,yolo") == 0
-    assert "earlier run" not in capsys.readouterr().err
+    assert "written anew" not in capsys.readouterr().err
     assert run(*line, "dog; cow", "--formats", "yolo") == 0
     said = capsys.readouterr().err
-    assert "note: coco/ is from an earlier run, without these results: add coco to --formats" in said
+    assert "note: coco/ was not written anew: add coco to --formats if it should have these results" in said
     assert "yolo/" not in said
     assert {one["name"] for one in coco(tmp_path / "out")["categories"]} == {"zebra", "cat"}
 

@@ -34,6 +34,7 @@ from demo.service.batch import (
     prepared,
     segmented,
 )
+from demo.service.shown import stepped
 from demo.settings import EXAMPLES, MAX_FILES
 from demo.tabs.batch import BatchHandlers, queue_list
 from demo.tabs.result import SegmentHandlers
@@ -252,6 +253,28 @@ def test_a_change_taken_back_leaves_the_archive_and_nothing_is_written_twice(
     assert view.batch == batch
 
 
+def test_an_archive_keeps_the_changes_of_pictures_that_the_page_no_longer_knows(handlers, reviewing, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    fixed = show(reviewing, batch, 0).fixed(HORSE)
+    again = list(handlers.download(batch, fixed))[-1].batch
+    for last in (None, show(reviewing, again, 1)):
+        *_, view = handlers.download(again, last)
+        assert json.loads(zipfile.ZipFile(view.file).read("cows.json"))["settings"]["fixes"] == [HORSE.as_dict()]
+        assert "1 with your changes" in view.news
+
+
+def test_coarse_boundaries_chosen_by_hand_stay_coarse(handlers, reviewing, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch, "edges"))[-1].batch
+    coarse = stepped(show(reviewing, batch, 0), {"refined": False}, "edges", "prompts", None)
+    for last in (coarse, show(reviewing, batch, 1, coarse)):
+        *_, view = handlers.download(batch, last)
+        archive = zipfile.ZipFile(view.file)
+        assert "refiner" not in json.loads(archive.read("cows.json"))["settings"]
+        assert json.loads(archive.read("horses.json"))["settings"]["refiner"] == "edges"
+        assert "1 with your changes" in view.news
+        assert show(reviewing, view.batch, 0, last).refinement is None
+
+
 def test_changes_that_do_not_fit_are_said_at_the_download(service, handlers, reviewing, home, five):
     batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
     other = service.segment(five[0], SegmentRequest("cow; sky"))
@@ -272,6 +295,7 @@ def test_a_download_that_takes_too_long_goes_on_with_the_next(handlers, reviewin
     with cancellable(CancelToken(0.0)):
         *_, view = handlers.download(batch, fixed)
     assert "Press Download again" in view.news
+    assert view.file is None, "no earlier archive"
     assert view.download.interactive
     assert "1 with your changes" in list(handlers.download(view.batch, fixed))[-1].news
 

@@ -433,6 +433,13 @@ def test_a_page_that_is_loaded_again_restores_fixes_with_their_boundaries(handle
     assert skip.shown == shown, "a page with a result has its own fixes"
 
 
+def test_masks_chosen_by_hand_are_not_those_of_other_words(cows, service):
+    kept = kept_text(Shown(cows.run, Refinement(cows.run, "sam-nano", "prompts", (0,))))
+    assert read_kept(kept, cows.run).refinement.keep == (0,)
+    other = service.segment(COWS, SegmentRequest("trees; sky")).run
+    assert read_kept(kept, other).refinement == Refinement(other, "sam-nano", "prompts")
+
+
 @pytest.mark.parametrize(
     "edit",
     [

@@ -24,6 +24,7 @@ from demo.service import Refinement, SegmentRequest, bundle
 from demo.service import saved as saving
 from demo.service.saved import packed_name, read_archive
 from demo.service.shown import Shown
+from demo.settings import EXAMPLES
 from demo.tabs.result import SegmentHandlers
 
 WORDS = "cat, kitten; dog | background: wall"
@@ -145,6 +146,16 @@ def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, ph
     assert "1 fix" in view.status
     assert "The result is the saved one." in view.status
     assert view.result["kind"] == "refined"
+
+
+def test_the_fixes_of_other_pictures_stay_known(service, handlers, downloaded, photo):
+    from cliptrase_core.refine import read_fixes
+
+    other = Shown(service.segment(str(EXAMPLES / "cows.jpg"), SegmentRequest(WORDS)).run, fixes=read_fixes([FIX]))
+    values = handlers.open(downloaded(fixes=read_fixes([FIX])), None, None, other)
+    assert values["shown"].others == (other,)
+    *_, view = handlers.change(values["run"], values["image"], values["saved"], values["shown"])
+    assert view.shown.others == (other,)
 
 
 def test_the_time_limit_is_said_in_place_of_opening(service, handlers, downloaded, photo):

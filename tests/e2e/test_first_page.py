@@ -402,3 +402,17 @@ def test_opacity_and_style_repaint_in_the_browser(open_page, picture):
     assert len(seen) == 4
     assert makers
     assert not set(makers) & set(asked), "nothing was made anew"
+
+
+LATE_BOX = """(() => {
+  const find = document.querySelector.bind(document), until = performance.now() + 3_000;
+  document.querySelector = selector => selector === "#picture" && performance.now() < until ? null : find(selector);
+})();"""
+
+
+def test_the_result_appears_although_the_box_of_the_picture_comes_later(open_page):
+    page = open_page(1280, 800)
+    page.add_init_script(LATE_BOX)  # as on a busy computer, where components appear in any order
+    page.reload()
+    expect_result_of(page, FIRST_WORDS)
+    expect(page.locator("#result .names span").first).to_be_visible()

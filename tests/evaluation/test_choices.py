@@ -140,10 +140,10 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--between", "sclip", "naclip", "--residual", "cls"), "between: expected only data and two protocols"),
         (
             ("--no-vote", "--eps", "0.4"),
-            "eps: expected none, since regions change labels only by a vote, got 0.4. Leave",
+            "eps: expected no value, since regions change labels only by a vote, got 0.4. Leave",
         ),
         (("--no-vote", "--min-samples", "5"), "Leave out --min-samples, or --no-vote."),
-        (("--no-vote", "--denoise", "dice"), "denoise: expected none, since regions change labels only by a vote"),
+        (("--no-vote", "--denoise", "dice"), "denoise: expected no value, since regions change labels only by a vote"),
         (("--protocol", "paper", "--method", "clip", "--eps", "0.4"), "Leave out --eps, or give --vote."),
         (("--predictions", "x", "--residual", "cls"), "got --residual"),
         (("--protocol", "sclip", "--predictions", "x", "--no-pamr"), "got --no-pamr"),

@@ -63,6 +63,7 @@ def test_other_scripts_and_odd_texts_are_no_errors(typed):
 
 def test_nothing_is_asked_about_another_language_or_for_words_that_hardly_anybody_means():
     assert corrections(["Teller", "Tisch", "L\u00f6ffel", "Wiese"]) == {}
+    assert corrections(["Klo\u00df"]) == {}
     assert corrections(["caf\u00e9", "tabel"]) == {"tabel": "table"}, "an English word with an accent"
     assert corrections(["tisch"]) == {}, "not titch"
     assert corrections(["wombta"]) == {"wombta": "wombat"}
@@ -86,7 +87,9 @@ STRANGE = ["\u76d8\u5b50", "\u5361\u8f66", "instagram", "\U0001f408"]
 def test_the_embedded_model_says_which_words_it_has_never_seen(nano):
     assert nano.unknown_words(["cat", *STRANGE, "cherry tomato", "TV"]) == STRANGE
     assert nano.unknown_words([]) == []
-    assert nano.unknown_words(["building, edifice", "grass?", "cat!"]) == [], "punctuation is no word"
+    assert (
+        nano.unknown_words(["building, edifice", "grass?", "cat!!", "dog...", "dog \u2013 cat", "\u00bfdog?"]) == []
+    ), "punctuation is no word"
     said = lint(parse_vocabulary("; ".join(["cat", "kitten", *STRANGE])), nano.embed_words, nano.unknown_words)
     (said_of_plurals,) = [
         text

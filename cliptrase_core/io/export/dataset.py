@@ -71,6 +71,9 @@ def export(
         results, images = [results], [images]  # type: ignore[list-item]
     named = results.items() if isinstance(results, Mapping) else ((None, result) for result in results)
     given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
+    if isinstance(results, Sized) and len(results) > 1 and images is not None and not isinstance(images, (list, tuple)):
+        got, remedy = type(images).__name__, "Give the pictures in the order of the results."
+        raise InputError(explain("images", expected="a list of pictures", got=got, remedy=remedy))
     if isinstance(results, Sized) and given and len(given) != len(results):
         expected, remedy = f"{len(results)}, one for each result", "Give None for a result without a picture."
         raise InputError(explain("images", expected=expected, got=str(len(given)), remedy=remedy))

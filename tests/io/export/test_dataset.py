@@ -100,6 +100,8 @@ def test_several_results_are_called_after_their_pictures(tmp_path):
 def test_each_result_has_its_picture(tmp_path, results, images):
     with pytest.raises(InputError, match=f"images: expected {results}, one for each result, got {images}"):
         cc.export([make()] * results, tmp_path, "coco", images=[IMAGE] * images)
+    with pytest.raises(InputError, match="images: expected a list of pictures, got dict"):
+        cc.export([make()] * 2, tmp_path, "coco", images={"a": IMAGE, "b": IMAGE})
     assert not list(tmp_path.iterdir())
     assert len(cc.export([make()] * 2, tmp_path, "png", images=[IMAGE, None])) == 2
 
