@@ -149,8 +149,12 @@
   // are lost with the tab: ask before the page is left, unless they were downloaded ---
 
   let fixes = 0, downloaded = 0;
+  const changes = new Map(); // changes of each result, as stored in the history
   document.addEventListener("lab:fixes", ({ detail }) => {
-    if (detail.of && detail.count !== fixes) packed = ""; // the batch's archive may lack this fix
+    // The batch's archive may lack this change. A changed result that is only shown again is the same as before.
+    const before = changes.get(detail.of);
+    if (detail.of && (before === undefined ? detail.count : before !== detail.kept)) packed = "";
+    if (detail.of) changes.set(detail.of, detail.kept);
     fixes = detail.count;
     if (!fixes) downloaded = 0;
     if (!detail.of) return; // a new result, without its fixes so far
@@ -261,7 +265,11 @@
   });
 
   document.addEventListener("click", event => {
-    if (event.target.closest("#upload button, #picture img")) $("#picture input[type=file]")?.click();
+    const input = event.target.closest("#upload button, #picture img") && $("#picture input[type=file]");
+    if (!input) return;
+    // Also saved results. Not on a phone, which would open its files instead of its photographs.
+    if (matchMedia("(pointer: fine)").matches) input.accept = "image/*,.heic,.heif,.zip";
+    input.click();
   });
 
   // --- text instead of a broken image if only the server can read a picture (HEIC in most browsers) ---

@@ -42,6 +42,7 @@ def test_after_the_upload_the_words_can_be_typed_at_once(open_page):
     expect_result_of(page, FIRST_WORDS)
     with page.expect_file_chooser() as asked:
         page.locator("#upload button").press("Enter")
+    assert ".zip" in page.locator("#picture input[type=file]").get_attribute("accept"), "a saved result"
     asked.value.set_files(COWS)
     expect(page.locator("#words textarea")).to_be_focused()
     page.keyboard.type("cow; grass\n")
