@@ -84,8 +84,10 @@ def _unaccented(word: str) -> str:
 
 
 def singulars(word: str) -> list[str]:
-    """Return the word and its possible singular forms."""
-    return list(dict.fromkeys((word, word.removesuffix("es"), word.removesuffix("s"))))
+    """Return the word and its possible singular forms; "es" is an ending only after a hiss or an o (not treees)."""
+    stem = word.removesuffix("es")
+    forms = (word, stem if stem.endswith(("s", "x", "z", "ch", "sh", "o")) else word, word.removesuffix("s"))
+    return list(dict.fromkeys(forms))
 
 
 @cache

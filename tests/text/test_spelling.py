@@ -13,6 +13,7 @@ from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary, parse_v
         *(("hors", "horse"), ("gras", "grass"), ("trctor", "tractor"), ("umbrela", "umbrella"), ("skyy", "sky")),
         *(("wimdow", "window"), ("treee", "tree"), ("mountian", "mountain"), ("tabel", "table"), ("GIRAFF", "giraffe")),
         *(("dgo", "dog"), ("cta", "cat"), ("kittne", "kitten"), ("beautifull", "beautiful"), ("cahir", "chair")),
+        *(("treees", "trees"), ("horsees", "horses")),
     ],
 )
 def test_a_slip_of_the_finger_is_recognised(typed, meant):
