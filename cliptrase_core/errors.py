@@ -1,8 +1,9 @@
-"""Exceptions, and the words of messages: expected, got, remedy; long lists of names."""
+"""Exceptions, checks of values, and the words of messages: expected, got, remedy; long lists of names."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOMEM
+from numbers import Integral
 
 
 class CliptraseError(Exception):
@@ -30,6 +31,11 @@ def expect_one_of(what: str, value: object, known: Collection[str]) -> None:
     """Raise InputError unless `value` is one of the known names; the message lists them."""
     if not isinstance(value, str) or value not in known:
         raise InputError(explain(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy="Pick one."))
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number: Python's int or one of NumPy's, but not True or False."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def one_line(text: object) -> str:

@@ -27,7 +27,7 @@ def runs(*maps: npt.NDArray[np.integer[Any]]) -> tuple[npt.NDArray[Any], ...]:
 
 
 class _Map:
-    """Attribute that stores a value as given, and converts it to its type on first access.
+    """Attribute that stores a value as given, and converts it to its type on first access, to a read-only array.
 
     Labels of a photograph are computed with one byte per pixel and returned with four. Most results are written without
     any access to the regions or the confidence of a pixel.
@@ -40,7 +40,9 @@ class _Map:
         if owner is None:
             raise AttributeError(self._name)  # tells the data class that there is no default
         if self._name not in vars(owner):
-            vars(owner)[self._name] = np.asarray(given(owner, self._name), self._kind)
+            converted = np.asarray(given(owner, self._name), self._kind).view()
+            converted.flags.writeable = False  # files and areas are made of the value as given
+            vars(owner)[self._name] = converted
         made: npt.NDArray[Any] = vars(owner)[self._name]
         return made
 

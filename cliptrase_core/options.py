@@ -77,8 +77,13 @@ class Option:
             return None
         found = _READERS[self.kind](value)
         if found is None or not self._allows(found):
-            raise InputError(explain(self.name, expected=self.expected, got=_shown(value), remedy="Change it."))
+            raise InputError(explain(self.name, expected=self.expected, got=_shown(value), remedy=self._remedy))
         return found
+
+    @property
+    def _remedy(self) -> str:
+        default = self.unset if self.default is None else _literal(self.default)
+        return f"Leave it out for the default ({default})."
 
     def schema(self) -> dict[str, Any]:
         """Return the option as JSON Schema."""

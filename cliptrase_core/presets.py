@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of, explain, is_whole
 from cliptrase_core.io.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
 
 PositionResize = Literal["published", "size"]
@@ -38,8 +38,7 @@ class ClusterSettings:
             raise InputError(
                 explain("eps", expected="a number above 0", got=repr(self.eps), remedy="0.7 suits N = 196.")
             )
-        whole = isinstance(self.min_samples, numbers.Integral) and not isinstance(self.min_samples, bool)
-        if not whole or self.min_samples < 1:
+        if not is_whole(self.min_samples) or self.min_samples < 1:
             raise InputError(
                 explain(
                     "min_samples",

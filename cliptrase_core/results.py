@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -103,7 +104,7 @@ class ImageEncoding:
 @made_when_asked(labels=np.int32, regions=np.int32, confidence=np.float32)
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
-    """Segmentation of a picture by words.
+    """Segmentation of a picture by words. Its arrays are read-only: `dataclasses.replace` makes a result of others.
 
     Attributes:
         labels: (H0, W0) int32, index into `class_names`.
@@ -165,10 +166,8 @@ class Segmentation:
         Raises:
             InputError: a threshold out of range, or a result that was saved without its confidence.
         """
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
-            raise InputError(
-                explain("threshold", expected="0 to 1", got=repr(threshold), remedy="0 leaves every pixel its class.")
-            )
+        if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+            raise InputError(explain("threshold", expected="0 to 1", got=repr(threshold), remedy="0 changes nothing."))
         if threshold == 0:
             return self
         if np.isnan(self.confidence.min()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import hashlib
 import threading
@@ -9,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.ndimage import median_filter
 from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN
@@ -261,12 +263,19 @@ def test_results_cannot_change_what_is_kept(segmenter, picture):
     encoding = segmenter.encode(picture)
     first = segmenter.segment(encoding, "cat; dog")
     labels, regions = first.labels.copy(), first.regions.copy()
-    first.labels[:], first.regions[:] = 0, 0
-    with pytest.raises(ValueError, match="read-only"):
-        first.patch_clusters[:] = 0
+    for array in (first.labels, first.regions, first.confidence, first.patch_clusters):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
     second = segmenter.segment(encoding, "cat; dog")
     np.testing.assert_array_equal(second.labels, labels)
     np.testing.assert_array_equal(second.regions, regions)
+
+
+def test_edited_labels_make_a_new_result(segmenter, picture, tmp_path):
+    result = segmenter.segment(segmenter.encode(picture), "cat; dog")
+    edited = dataclasses.replace(result, labels=np.ones_like(result.labels))
+    assert edited.areas["dog"] == 1
+    np.testing.assert_array_equal(np.array(Image.open(edited.save(tmp_path, picture).labels)), edited.labels)
 
 
 def test_an_encoding_can_be_computed_with(segmenter, picture):
@@ -280,11 +289,19 @@ def test_more_clusters_than_regions_make_sense_are_refused(segmenter, picture, m
         segmenter.segment(segmenter.encode(picture, short_side=64), "cat", eps=1.0, min_samples=2)
 
 
-def test_numpy_numbers_are_numbers(segmenter, picture):
-    encoding = segmenter.encode(picture, short_side=np.int64(32))
+def test_numpy_numbers_are_numbers(segmenter, picture, tmp_path):
+    encoding = segmenter.encode(picture, short_side=np.int64(32), max_pixels=np.int64(10_000))
     result = segmenter.segment(encoding, "cat", eps=np.float32(0.5), min_samples=np.int64(2))
     assert type(result.settings["eps"]) is float
     assert type(result.settings["min_samples"]) is int
+    assert result.above(np.float32(1)).settings["threshold"] == 1
+    assert result.to_polygons(min_area=np.int32(1)).keys() == {"cat"}
+    result.save(tmp_path, picture, formats=["coco", "labelme"], min_area=np.int64(1))
+
+
+def test_a_refused_option_names_its_default(segmenter, picture):
+    with pytest.raises(InputError, match=r"or nothing \(by preset and model\), got 'x'\. Leave it out for the default"):
+        segmenter.segment(segmenter.encode(picture), "cat", eps="x")
 
 
 def test_encoding_of_another_model_is_refused(segmenter, picture):

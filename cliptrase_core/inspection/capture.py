@@ -6,7 +6,6 @@ a click needs no further forward pass. `Segmenter.encode` does not store them.
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_whole
 from cliptrase_core.inspection.statistics import patch_shares
 from cliptrase_core.io.geometry import Frame, Size, expect_place
 from cliptrase_core.models.attention import query_key_attention, recovered_affinity, recovered_weights
@@ -252,7 +251,7 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def _check_choice(what: str, value: Any, count: int) -> None:
-    if not (isinstance(value, numbers.Integral) and not isinstance(value, bool) and 1 <= int(value) <= count):
+    if not (is_whole(value) and 1 <= int(value) <= count):
         raise InputError(
             explain(what, expected=f"a whole number from 1 to {count}", got=repr(value), remedy="Pick one of these.")
         )

@@ -5,7 +5,6 @@ Three frames: *original* (the user's picture), *model* (input of the ViT), *grid
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_whole
 
 Size = tuple[int, int]
 """(height, width)"""
@@ -119,8 +118,7 @@ def centre_crop_frame(original: Size, side: int, patch: Size) -> Frame:
 
 def check_short_side(short_side: int, patch: Size) -> None:
     """Raise InputError unless `short_side` is a whole number of pixels, from one patch to `LONGEST_SIDE`."""
-    whole = isinstance(short_side, numbers.Integral) and not isinstance(short_side, bool)
-    if not whole or not max(patch) <= short_side <= LONGEST_SIDE:
+    if not is_whole(short_side) or not max(patch) <= short_side <= LONGEST_SIDE:
         raise InputError(
             explain(
                 "short side",
@@ -147,7 +145,7 @@ def expect_place(what: str, row: Any, column: Any, size: Size, remedy: str) -> N
 
 
 def _is_index(value: Any, length: int) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= int(value) < length
+    return is_whole(value) and 0 <= int(value) < length
 
 
 def fitted(size: Size, longest: int) -> Size:
@@ -197,8 +195,7 @@ def given_size(size: Any, default: Size) -> Size:
     if size is None:
         return default
     sides = size if isinstance(size, (tuple, list)) and len(size) == 2 else ()
-    whole = [isinstance(side, numbers.Integral) and not isinstance(side, bool) for side in sides]
-    if not sides or not all(whole) or not all(1 <= side <= LONGEST_SIDE for side in sides):
+    if not sides or not all(map(is_whole, sides)) or not all(1 <= side <= LONGEST_SIDE for side in sides):
         raise InputError(
             explain(
                 "size",

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_whole
 from cliptrase_core.io.file_kinds import foreign_kind, raw_kind, unreadable_kind
 
 
@@ -112,7 +112,7 @@ def read_reduced(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
 
 
 def _read(source: ImageInput, max_pixels: int, *, whole: bool) -> ReducedImage:
-    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
+    if not is_whole(max_pixels) or max_pixels < 1:
         raise _error("max_pixels", "a whole number, at least 1", repr(max_pixels), "Leave it out for the default.")
     if isinstance(source, np.ndarray):
         return _as_it_is(_read_array(source, max_pixels))

@@ -150,7 +150,10 @@ def _of_mapping(value: dict[str, Any]) -> Listed | None:
 
 
 def without_marks(text: str, notes: list[str]) -> str:
-    """Remove bullets, numbers or letters that all lines, or all entries of one line, begin or end with."""
+    """Remove bullets, numbers or letters that all lines, or all entries of one line, begin or end with.
+
+    In one line a bare number belongs to its words ("1 person; 2 people", "court 1, court 2").
+    """
     lines = [line for line in text.split("\n") if line.strip()]
     comments = [line for line in lines if re.match(r"\s*(?:#|//)(?:\s|$)", line)]
     if 0 < len(comments) < len(lines):
@@ -158,10 +161,10 @@ def without_marks(text: str, notes: list[str]) -> str:
         notes.append("Lines that begin with # or // and a space are taken for remarks.")
         text = "\n".join(lines)
     if len(lines) > 1:
-        return "\n".join(_unmarked(lines, notes) or lines)
+        return "\n".join(_unmarked(lines, notes) or _without_last_number(lines, notes) or lines)
     for sign in ";,":
         entries = text.split(sign)
-        found = _unmarked([entry for entry in entries if entry.strip()], notes) if len(entries) > 1 else None
+        found = _unmarked([entry for entry in entries if entry.strip()], notes, bare=False)
         if found:
             return ";".join(found)
     return _one_line(text, notes)
@@ -180,8 +183,8 @@ def _one_line(text: str, notes: list[str]) -> str:
     return text
 
 
-def _unmarked(lines: Sequence[str], notes: list[str]) -> list[str] | None:
-    """Return the lines without marks; None if not all have one."""
+def _unmarked(lines: Sequence[str], notes: list[str], bare: bool = True) -> list[str] | None:
+    """Return the lines without the marks in front; None if not all have one. A number is a `bare` mark, too."""
     for pattern in (_BULLET, _CIRCLED, _LETTER, _NUMBER):
         marks = [pattern.match(line) for line in lines]
         if len(lines) < 2 or not all(marks):
@@ -193,13 +196,12 @@ def _unmarked(lines: Sequence[str], notes: list[str]) -> list[str] | None:
         if pattern is _LETTER and [mark.group(1).lower() for mark in found] != _letters(len(found)):
             continue
         if pattern is _NUMBER:
-            bare = any(mark.group(2) for mark in found)
             numbers = [mark.group(1) or mark.group(2) for mark in found]
-            if not _rise(numbers) or (bare and not _counts(numbers)):
+            if not _rise(numbers) or (any(mark.group(2) for mark in found) and not (bare and _counts(numbers))):
                 continue
             notes.append("Numbers in front of words are left out.")
         return rest
-    return _without_last_number(lines, notes)
+    return None
 
 
 def _without_last_number(lines: Sequence[str], notes: list[str]) -> list[str] | None:

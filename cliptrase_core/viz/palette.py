@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_whole
 from cliptrase_core.results import EVERYTHING_ELSE, Segmentation, is_background
 
 Colour = tuple[int, int, int]
@@ -130,7 +130,7 @@ def region_colours(count: int) -> npt.NDArray[np.uint8]:
         (count + 1, 3); the last row, for index -1, is the light grey of "no region". Colours repeat only beyond about
         3,500 regions, and never for consecutive ones.
     """
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
+    if not is_whole(count) or count < 0:
         raise InputError(
             explain(
                 "count of regions",

@@ -120,6 +120,19 @@ def test_marks_numbers_and_tables_go(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("court 1, pitch 2", ["court 1", "pitch 2"]),
+        ("court 1, pitch 2 | background: grass", ["court 1", "pitch 2"]),
+        ("1 person; 2 people", ["1 person", "2 people"]),
+        ("0 cats, 1 cat", ["0 cats", "1 cat"]),
+    ],
+)
+def test_bare_numbers_in_one_line_belong_to_the_words(text, expected):
+    assert [names[0] for names in groups(text)] == expected
+
+
+@pytest.mark.parametrize(
     "word",
     [
         "tic-tac-toe", "24/7 shop", "St. Bernard", "rock'n'roll", "U.S. flag", "AC/DC", "and/or gate", "I/O port", "Dr. Pepper can", "No. 7",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_whole
 from cliptrase_core.io.masks import connected_parts
 from cliptrase_core.names import MIN_AREA
 
@@ -34,8 +34,7 @@ class ComponentRule:
 
     def __post_init__(self) -> None:
         """Raise InputError unless `min_area` is a whole number of at least 0."""
-        whole = isinstance(self.min_area, int) and not isinstance(self.min_area, bool)
-        if not whole or self.min_area < 0:
+        if not is_whole(self.min_area) or self.min_area < 0:
             remedy = "0 keeps every pixel."
             raise InputError(
                 explain("min_area", expected="whole pixels, at least 0", got=repr(self.min_area), remedy=remedy)
