@@ -133,7 +133,7 @@ class Segmenter:
         """Compute all features of a picture that do not depend on words.
 
         Args:
-            image: a path, a PIL image, or (H, W, 3) uint8.
+            image: a path, a PIL image or an array, as for `read_image`.
             preset: "auto" labels the whole picture at its own size; "paper-224" and "paper-336" reproduce the
                 published script and label the centre crop.
             short_side: short side of the model input in pixels; None uses the preset's, and only "auto" accepts others.
