@@ -167,7 +167,7 @@ UNANSWERED = f"status => lab.unanswered(status, {json.dumps(NO_ANSWER)})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
 GONE = strip("note", "Your picture is not here any more.", "Upload it again; your words are in the field.")
 OPENED = f"(...values) => lab.opened({json.dumps(GONE)}, ...values)"
-REST = "(result, now) => result ? result.rest : now"
+REST = "(result, now) => lab.rest(result, now)"
 REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
 
@@ -376,10 +376,10 @@ def _wire_segmenting(
 
     Each pair of `brought` is an event that restores a result, and the one that refines and fixes it.
     """
-    inputs = [page.shared.image, *page.request]
     out: dict[str, Any] = {"outputs": result.result_outputs(page.result), **QUIET}
     status_view = (ResultView, "status", result.failed)
-    run: dict[str, Any] = {"fn": spoken(handlers.segment, *status_view), "inputs": inputs, **out}
+    inputs = [page.shared.image, *page.request]
+    run = {"fn": spoken(handlers.segment, *status_view), **_sent(inputs, page.ask.everything_else), **out}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
     giving = [page.ask.examples.select, page.tour.take.click]
     gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
@@ -402,7 +402,7 @@ def _wire_segmenting(
     changed = gr.on(
         changing_it,
         spoken(handlers.resegment, *status_view),
-        [page.shared.run, *inputs],
+        **_sent([page.shared.run, *inputs], page.ask.everything_else),
         **out,
         **LAST,
     )
@@ -415,6 +415,11 @@ def _wire_segmenting(
     toured.success(None, None, None, js="() => lab.showOpened()", **PRIVATE)  # the tour is far below
     _wire_after([*making, *back], page, opening, handlers)
     return [*making, *restoring, *(event for pair in brought for event in pair)]
+
+
+def _sent(inputs: list[Any], rest: gr.Checkbox) -> dict[str, Any]:
+    """Return the inputs of an event that makes a result, and the script that counts its requests."""
+    return {"inputs": inputs, "js": f"(...values) => lab.sending(values, {inputs.index(rest)})"}
 
 
 def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: SegmentHandlers) -> None:

@@ -2,7 +2,7 @@
   // Browser code of the page. Listeners of the page call `lab.…`; all other listeners are on the document.
   const $ = selector => document.querySelector(selector);
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
-  let shownWords = null, shows = 0, another = false, returning = false, latest = {};
+  let shownWords = null, shows = 0, runs = 0, sent = null, returning = false, latest = {};
   const MOST = 1500; // characters of one value in the address: it travels with every request
 
   const outOfDate = () => {
@@ -12,11 +12,15 @@
 
   window.lab = {
     // Mark the time between a click on Segment and its answer; Stop is visible only then. Return the status text.
-    // Of the clicks during a run the last one makes another run, so one more answer comes.
-    started: working => { another = document.body.classList.contains("running"); document.body.classList.add("running"); return working; },
-    ended: (said = []) => { document.body.classList.toggle("running", another); another = false; return said; },
+    started: working => { document.body.classList.add("running"); return working; },
+    // Count what is really sent: of several clicks Gradio sends some at once, some later, and some never. Note
+    // everything else as sent, at this place of the values.
+    sending: (values, place) => { runs++; sent = values[place]; document.body.classList.add("running"); return values; },
+    ended: (said = []) => { runs = Math.max(0, runs - 1); document.body.classList.toggle("running", runs > 0); return said; },
     // Nothing more comes: another picture, or Stop was pressed. Requests without an answer so far never get one.
-    over: said => { another = false; return lab.ended(said); },
+    over: said => { runs = 0; return lab.ended(said); },
+    // The server decides about everything else, unless it was changed after the request.
+    rest: (result, now) => result && now === sent ? result.rest : now,
     // A new picture needs words: typing replaces the old ones. Not on a phone, whose keyboard would cover the picture.
     pictured: (picture, said) => {
       const field = $("#words textarea, #words input"), typing = document.activeElement?.matches("textarea, input:not([type=file])");

@@ -112,3 +112,38 @@ def test_what_a_result_is_taken_with_waits_for_one(open_page):
         expect(one).to_be_enabled()
     with page.expect_download():
         takers[0].click()
+
+
+@pytest.mark.parametrize("clicks", [2, 3])
+@pytest.mark.parametrize("pause", [0, 200])
+def test_quick_clicks_on_a_slow_line_end_with_the_last_choice(open_page, clicks, pause):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    network = page.context.new_cdp_session(page)
+    network.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 200, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+    rest = page.get_by_role("checkbox", name="everything else")
+    expect(rest).not_to_be_checked()
+    for _ in range(clicks):
+        rest.evaluate("box => box.click()")
+        page.wait_for_timeout(pause)
+    page.wait_for_function("!document.body.classList.contains('running')")
+    page.wait_for_timeout(2_500)  # nothing late
+    assert rest.is_checked() == (clicks % 2 == 1)
+    expect(page.locator("#legend", has_text="everything else")).to_have_count(clicks % 2)
+    expect(page.locator("#stop")).to_be_hidden()
+    assert not page.evaluate("document.body.classList.contains('running')")
+
+
+def test_leaving_fields_untouched_leaves_nothing_running(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    page.get_by_label("Method", exact=True).focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+    page.wait_for_timeout(3_000)
+    expect(page.locator("#stop")).to_be_hidden()
+    assert not page.evaluate("document.body.classList.contains('running')")
+    expect(page.locator("#status")).to_contain_text("Done:")
