@@ -20,8 +20,8 @@ from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
 from cliptrase_core.io.geometry import MAX_ASPECT, Size, centre_crop_frame
 from cliptrase_core.io.memory import expect_memory
+from cliptrase_core.methods.pamr import colour_neighbours, smooth
 from cliptrase_core.methods.registry import Method, method_by_name
-from cliptrase_core.methods.resclip import colour_neighbours, smooth
 from cliptrase_core.options import SegmentOptions
 from cliptrase_core.presets import WINDOWS, preset_by_name
 from cliptrase_core.results import ImageEncoding

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cliptrase_core import METHODS, InputError, Segmenter
-from cliptrase_core.methods import features, registry, resclip
+from cliptrase_core.methods import features, registry
 from cliptrase_core.methods.registry import RESIDUALS, ResclipSettings, with_residual
 from cliptrase_core.methods.resclip import first_labels, label_structure, middle_blocks
 from cliptrase_core.models.attention import neighbour_bias
@@ -215,28 +215,6 @@ def test_structure_in_parts_is_that_of_the_whole(monkeypatch):
     whole = label_structure(labels)
     monkeypatch.setattr("cliptrase_core.methods.resclip.PAIRS_AT_ONCE", 40)
     torch.testing.assert_close(label_structure(labels), whole)
-
-
-def test_smoothing_along_colours_equals_loops_and_may_take_words_in_parts(monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    colours = torch.randint(0, 256, (3, 20, 12), generator=generator).to(torch.uint8)
-    logits = torch.randn(5, 5, 3, generator=generator)
-    maps = np.stack([method_reference.bilinear(one, (20, 12)) for one in logits.double().numpy()])
-    expected = method_reference.pamr(maps, colours.double().numpy())
-    winners, probabilities = resclip.smoothed_winners(logits, colours)
-    np.testing.assert_array_equal(winners.numpy(), expected.argmax(0))
-    shares = np.exp(expected) / np.exp(expected).sum(0)
-    np.testing.assert_allclose(probabilities.numpy(), shares.max(0), atol=1e-6)
-    monkeypatch.setattr(resclip, "VALUES_AT_ONCE", 2 * 20 * 12)
-    again, same = resclip.smoothed_winners(logits, colours)
-    assert torch.equal(again, winners)
-    torch.testing.assert_close(same, probabilities)
-
-
-def test_a_grey_picture_has_neighbours_that_count_alike():
-    places, shares = resclip.colour_neighbours(torch.full((3, 4, 5), 128, dtype=torch.uint8))
-    assert places.shape == (20, 16)
-    torch.testing.assert_close(shares, torch.full((20, 16), 1 / 16))
 
 
 def test_patches_without_a_likely_word_share_a_label_of_their_own():
