@@ -11,20 +11,9 @@ from typing import Any
 import numpy as np
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.evaluation.records import Record, every_record
-from cliptrase_core.evaluation.report import (
-    FORMAT,
-    ClassCounts,
-    Counts,
-    Report,
-    Rule,
-    bounds_of,
-    counts_of,
-    figures,
-    means,
-    resampled_figures,
-    total,
-)
+from cliptrase_core.evaluation.metrics import ClassCounts, Counts, Rule, bounds_of, figures, resampled_figures, total
+from cliptrase_core.evaluation.records import Record, counts_of, every_record, means
+from cliptrase_core.evaluation.report import FORMAT, Report
 from cliptrase_core.evaluation.run import records_folder
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cliptrase_core.evaluation.metrics import LEVEL
 from cliptrase_core.evaluation.report import (
     FORMAT,
-    LEVEL,
     NO_CLASS,
     UNUSED,
     Report,

@@ -13,6 +13,7 @@ from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.choices import SWITCHES, Choices, choose, differences, expect_background
 from cliptrase_core.evaluation.data import Data, sha256_of
+from cliptrase_core.evaluation.metrics import Rule
 from cliptrase_core.evaluation.predictions import FilePredictor, Saver, expect_apart, read_facts
 from cliptrase_core.evaluation.predictors import (
     SLIDE_TEMPLATES,
@@ -22,7 +23,6 @@ from cliptrase_core.evaluation.predictors import (
     expect_slidable,
 )
 from cliptrase_core.evaluation.profiles import PROFILES, Profile
-from cliptrase_core.evaluation.report import Rule
 from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
 from cliptrase_core.evaluation.word_lists import usual_words

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cliptrase_core.errors import InputError, explain
-from cliptrase_core.evaluation.metrics import Matrix
+from cliptrase_core.evaluation.metrics import ClassCounts, Counts, Matrix
 
 Header = Mapping[str, Any]
 """Settings of an evaluation, JSON-serialisable; two runs with equal headers give equal records."""
@@ -58,6 +58,25 @@ def record_of(key: str, stamp: tuple[int, ...], matrix: Matrix, extra: Mapping[s
     flat = matrix.ravel()
     cells = np.flatnonzero(flat)
     return Record(key, stamp, tuple(cells.tolist()), tuple(flat[cells].tolist()), dict(extra))
+
+
+def counts_of(records: Sequence[Record], classes: int) -> ClassCounts:
+    """Return the counts of all pictures, (n, C) each; float64 is exact for whole numbers up to 2^53."""
+    parts = np.zeros((3, len(records), classes))
+    for row, record in enumerate(records):
+        true, given = np.divmod(np.asarray(record.cells, np.int64), classes + 1)
+        pixels = np.asarray(record.pixels, np.float64)
+        same, named = true == given, given < classes
+        np.add.at(parts[0, row], true[same], pixels[same])
+        np.add.at(parts[1, row], true, pixels)
+        np.add.at(parts[2, row], given[named], pixels[named])
+    return ClassCounts(*parts)
+
+
+def means(records: Sequence[Record]) -> Mapping[str, Counts]:
+    """Return the values of each figure that is measured per picture: (n,) in per cent, by name."""
+    names = sorted({name for record in records for name in record.extra})
+    return {name: np.array([record.extra[name] for record in records]) for name in names}
 
 
 class Ledger:

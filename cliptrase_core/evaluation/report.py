@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cliptrase_core.errors import one_line
-from cliptrase_core.evaluation.records import Header, Record
+from cliptrase_core.evaluation.metrics import (
+    LEVEL,
+    RESAMPLES,
+    SEED,
+    SMOOTH,
+    ClassCounts,
+    Rule,
+    figures,
+    intervals,
+    total,
+)
+from cliptrase_core.evaluation.records import Header, Record, counts_of, means
 from cliptrase_core.evaluation.run import Pace
 from cliptrase_core.io.files import MARK
 from cliptrase_core.version import VERSION
@@ -154,7 +164,7 @@ def by_loss(report: Report) -> list[Report]:
 
 
 def _class_rows(whole: ClassCounts, names: Sequence[str], rule: Rule, mean: float) -> list[Report]:
-    smooth = _SMOOTH if rule == "published" else 0.0
+    smooth = SMOOTH if rule == "published" else 0.0
     iou, accuracy = 100 * whole.iou(smooth), 100 * whole.accuracy(smooth)
     # Classes included in the mean: see `figures`.
     counted = (whole.true + whole.given if rule == "mmseg" else whole.true) > 0
@@ -210,145 +220,3 @@ def span(entry: Mapping[str, float | None], none: str = "no interval") -> str:
 
 def _one_line(value: object) -> str:
     return one_line(value).replace("|", "\\|")
-
-
-Rule = Literal["published", "paper", "mmseg"]
-"""Rule to compute figures from counts, see `figures`."""
-
-Counts = npt.NDArray[np.float64]
-
-RESAMPLES = 1000
-SEED = 2407
-LEVEL = 95
-"""Share of resamples within an interval, in per cent."""
-
-_SMOOTH = 0.01
-"""Constant that the published script adds to denominators (quirk B6)."""
-
-
-@dataclass(frozen=True, eq=False)
-class ClassCounts:
-    """Numbers of pixels of each class.
-
-    Attributes:
-        hit: (..., C) pixels of the class with a correct prediction.
-        true: (..., C) pixels of the class in the ground truth.
-        given: (..., C) counted pixels with the class in the prediction.
-    """
-
-    hit: Counts
-    true: Counts
-    given: Counts
-
-    def iou(self, smooth: float = 0.0) -> Counts:
-        """Return the (..., C) intersection over union, NaN for a class in neither map."""
-        return _ratio(self.hit, self.true + self.given - self.hit + smooth)
-
-    def accuracy(self, smooth: float = 0.0) -> Counts:
-        """Return the (..., C) share of correct pixels in each class, NaN for a class not in the ground truth."""
-        return _ratio(self.hit, self.true + smooth)
-
-
-def counts_of(records: Sequence[Record], classes: int) -> ClassCounts:
-    """Return the counts of all pictures, (n, C) each; float64 is exact for whole numbers up to 2^53."""
-    parts = np.zeros((3, len(records), classes))
-    for row, record in enumerate(records):
-        true, given = np.divmod(np.asarray(record.cells, np.int64), classes + 1)
-        pixels = np.asarray(record.pixels, np.float64)
-        same, named = true == given, given < classes
-        np.add.at(parts[0, row], true[same], pixels[same])
-        np.add.at(parts[1, row], true, pixels)
-        np.add.at(parts[2, row], given[named], pixels[named])
-    return ClassCounts(*parts)
-
-
-def total(counts: ClassCounts) -> ClassCounts:
-    """Return the sum of the counts over all pictures, (C,) each."""
-    return ClassCounts(counts.hit.sum(0), counts.true.sum(0), counts.given.sum(0))
-
-
-def figures(counts: ClassCounts, rule: Rule) -> dict[str, Counts]:
-    """Compute the figures in per cent.
-
-    `published`: 0.01 is added to denominators, and classes that are not in the ground truth add 0 to mAcc (quirk B6).
-    `paper`: the same figures without these two. `mmseg`: mIoU also includes, as 0, classes that are only predicted.
-
-    Args:
-        counts: counts of a data set, (..., C) each.
-        rule: one of the three rules.
-
-    Returns:
-        Figures (...) by name; NaN if no pixel counts.
-    """
-    smooth = _SMOOTH if rule == "published" else 0.0
-    iou, accuracy = counts.iou(smooth), counts.accuracy(smooth)
-    present, pixels = counts.true > 0, counts.true.sum(-1, keepdims=True)
-    right = _ratio(counts.hit.sum(-1), pixels[..., 0])
-    if rule == "mmseg":
-        return {"aAcc": 100 * right, "mAcc": 100 * _mean(accuracy, present), "mIoU": 100 * _mean(iou, ~np.isnan(iou))}
-    everyone = np.ones_like(present) if rule == "published" else present
-    weighted = np.where(present, _ratio(counts.true, pixels) * np.nan_to_num(iou), 0).sum(-1)
-    return {
-        "pAcc": 100 * right,
-        "mAcc": 100 * _mean(accuracy, everyone),
-        "fwIoU": 100 * np.where(np.isnan(right), np.nan, weighted),
-        "mIoU": 100 * _mean(iou, present),
-    }
-
-
-def means(records: Sequence[Record]) -> Mapping[str, Counts]:
-    """Return the values of each figure that is measured per picture: (n,) in per cent, by name."""
-    names = sorted({name for record in records for name in record.extra})
-    return {name: np.array([record.extra[name] for record in records]) for name in names}
-
-
-def intervals(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> dict[str, tuple[float, float]]:
-    """Compute intervals by percentile bootstrap over pictures; deterministic for the same pictures in the same order.
-
-    Args:
-        counts: counts of each picture, (n, C) each.
-        rule: see `figures`.
-        extra: figures (n,) by name, whose mean is reported.
-
-    Returns:
-        (low, high) in per cent, by name. Empty if fewer than two pictures have pixels that count, since one picture
-        gives no information about the variation between pictures.
-    """
-    if np.count_nonzero(counts.true.sum(-1)) < 2:
-        return {}
-    return {name: bounds_of(values) for name, values in resampled_figures(counts, rule, extra).items()}
-
-
-def bounds_of(values: Counts) -> tuple[float, float]:
-    """Return the lower and upper bound of the values (R,) of resamples."""
-    tail = (100 - LEVEL) / 2
-    low, high = np.nanpercentile(values, (tail, 100 - tail))
-    return float(low), float(high)
-
-
-def resampled_figures(counts: ClassCounts, rule: Rule, extra: Mapping[str, Counts]) -> dict[str, Counts]:
-    """Return the (R,) values of each figure in resamples of n pictures, by name; equal n gives equal resamples.
-
-    Takes the arguments of `intervals`.
-    """
-    n = len(counts.hit)
-    rng = np.random.default_rng(SEED)
-    values: dict[str, list[Counts]] = {}
-    for share in np.array_split(np.arange(RESAMPLES), 10):  # ten groups: all of ade847 would fill the memory
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=len(share)).astype(np.float64)  # (R, n)
-        resampled = ClassCounts(weights @ counts.hit, weights @ counts.true, weights @ counts.given)
-        found = figures(resampled, rule) | {name: (weights * value).sum(1) / n for name, value in extra.items()}
-        for name, value in found.items():
-            values.setdefault(name, []).append(value)
-    return {name: np.concatenate(parts) for name, parts in values.items()}
-
-
-def _ratio(part: Counts, whole: Counts) -> Counts:
-    part, whole = np.broadcast_arrays(part, whole)
-    out: Counts = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return out
-
-
-def _mean(values: Counts, chosen: npt.NDArray[np.bool_]) -> Counts:
-    """Return the mean of the chosen values over the last axis, NaN if none is chosen."""
-    return _ratio(np.where(chosen, np.nan_to_num(values), 0).sum(-1), chosen.sum(-1).astype(np.float64))

@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 
 from cliptrase_core.errors import CliptraseError
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.metrics import class_iou, confusion_matrix
-from cliptrase_core.evaluation.records import Record
-from cliptrase_core.evaluation.report import NO_CLASS, counts_of, figures
+from cliptrase_core.evaluation.metrics import class_iou, confusion_matrix, figures
+from cliptrase_core.evaluation.records import Record, counts_of
+from cliptrase_core.evaluation.report import NO_CLASS
 from cliptrase_core.evaluation.sources import Labels, Pixels
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.io.masks import IGNORED

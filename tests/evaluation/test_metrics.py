@@ -1,4 +1,5 @@
-"""Metrics against matrices counted by hand and by loops; masks of every depth, and files that are no masks."""
+"""Metrics against matrices counted by hand and by loops, figures against explicit sums, intervals against a loop;
+masks of every depth, and files that are no masks."""
 
 from __future__ import annotations
 
@@ -12,7 +13,19 @@ import pytest
 from PIL import Image
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.evaluation.metrics import boundary_f, class_iou, confusion_matrix, mean_iou, pixel_accuracy
+from cliptrase_core.evaluation.metrics import (
+    RESAMPLES,
+    SEED,
+    boundary_f,
+    class_iou,
+    confusion_matrix,
+    figures,
+    intervals,
+    mean_iou,
+    pixel_accuracy,
+    total,
+)
+from cliptrase_core.evaluation.records import counts_of, record_of
 from cliptrase_core.io.masks import IGNORED, read_mask
 from tests.conftest import DATA
 
@@ -102,6 +115,63 @@ def test_classes_out_of_range_are_refused(which, shift):
 def test_maps_of_different_size_are_refused_with_both_sizes():
     with pytest.raises(InputError, match=r"\(2, 3\) and \(3, 2\)"):
         confusion_matrix(np.zeros((2, 3), int), np.zeros((3, 2), int), 1)
+
+
+def matrices(count, classes, seed=0):
+    rng = np.random.default_rng(seed)
+    found = rng.integers(0, 50, (count, classes, classes + 1)) * rng.integers(0, 2, (count, classes, classes + 1))
+    found[:, 3] = 0  # a class that is predicted, but absent from the ground truth
+    return found
+
+
+def records(found):
+    return [record_of(str(index), (), matrix, {}) for index, matrix in enumerate(found)]
+
+
+def test_counts_are_those_of_the_matrices():
+    found = matrices(4, 5)
+    counts = total(counts_of(records(found), 5))
+    whole = found.sum(0)
+    np.testing.assert_allclose(counts.iou(), class_iou(whole))
+    assert figures(counts, "paper")["mIoU"] == pytest.approx(100 * mean_iou(whole))
+    assert figures(counts, "paper")["pAcc"] == pytest.approx(100 * pixel_accuracy(whole))
+
+
+def test_rules_differ_in_classes_that_are_not_in_the_truth():
+    # Rows: ground truth. Class 0: 3 of 4 correct; class 1: all 4 correct; class 2: absent, predicted once.
+    matrix = np.array([[3, 0, 1, 0], [0, 4, 0, 0], [0, 0, 0, 0]])
+    counts = total(counts_of(records([matrix]), 3))
+    assert figures(counts, "paper")["mIoU"] == pytest.approx(100 * (3 / 4 + 4 / 4) / 2)
+    assert figures(counts, "mmseg")["mIoU"] == pytest.approx(100 * (3 / 4 + 4 / 4 + 0) / 3)
+    assert figures(counts, "published")["mIoU"] == pytest.approx(100 * (3 / 4.01 + 4 / 4.01) / 2)
+    assert figures(counts, "paper")["mAcc"] == pytest.approx(100 * (3 / 4 + 1) / 2)
+    assert figures(counts, "published")["mAcc"] == pytest.approx(100 * (3 / 4.01 + 4 / 4.01 + 0) / 3)
+    assert figures(counts, "paper")["fwIoU"] == pytest.approx(100 * (0.5 * 3 / 4 + 0.5 * 1))
+
+
+@pytest.mark.parametrize("rule", ["published", "paper", "mmseg"])
+def test_nothing_that_counts_has_no_figures(rule):
+    counts = total(counts_of(records([np.zeros((3, 4), int)]), 3))
+    found = figures(counts, rule)
+    assert {name: value for name, value in found.items() if not math.isnan(value)} == (
+        {"mAcc": 0.0} if rule == "published" else {}
+    ), "0.01 below nothing is 0"
+
+
+def test_intervals_are_those_of_a_loop_over_resamples():
+    found = matrices(6, 5)
+    low, high = intervals(counts_of(records(found), 5), "paper", {})["mIoU"]
+    rng, drawn = np.random.default_rng(SEED), []
+    for _ in range(RESAMPLES):
+        times = rng.multinomial(6, np.full(6, 1 / 6))
+        drawn.append(100 * mean_iou(sum(int(t) * m for t, m in zip(times, found, strict=True))))
+    assert (low, high) == pytest.approx(tuple(np.percentile(drawn, (2.5, 97.5))))
+
+
+def test_one_picture_or_none_has_no_interval():
+    counts = counts_of(records(matrices(1, 5)), 5)
+    assert intervals(counts, "paper", {"boundary F": np.array([12.5])}) == {}
+    assert intervals(counts_of([], 5), "paper", {}) == {}
 
 
 VALUES = np.array([[0, 1, 2], [3, 1, 0]], dtype=np.uint8)

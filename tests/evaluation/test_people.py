@@ -17,8 +17,8 @@ from cliptrase_core.evaluation.data import check_folders
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
 from cliptrase_core.evaluation.mask_check import MOST, expect_usable, summarise
+from cliptrase_core.evaluation.metrics import ClassCounts, intervals
 from cliptrase_core.evaluation.records import Ledger, Record, part_path, read_ledgers
-from cliptrase_core.evaluation.report import ClassCounts, intervals
 from cliptrase_core.evaluation.settings import RAW_STUFF, SETTINGS
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
 from cliptrase_core.io import memory

@@ -12,8 +12,8 @@ from PIL import Image, PngImagePlugin
 from cliptrase_core import cli
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import sheets
+from cliptrase_core.evaluation.metrics import RESAMPLES, SEED
 from cliptrase_core.evaluation.predictions import FilePredictor, file_names, read_facts, to_png
-from cliptrase_core.evaluation.report import RESAMPLES, SEED
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.masks import IGNORED, read_numbers
 from cliptrase_core.segmenter import Segmenter
