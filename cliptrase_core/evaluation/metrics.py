@@ -71,26 +71,6 @@ def confusion_matrix(ground_truth: Labels, labels: Labels, classes: int) -> Matr
     return np.bincount(pairs, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
 
 
-def class_iou(matrix: Matrix) -> npt.NDArray[np.float64]:
-    """Return the intersection over union of each class: (C,) in [0, 1], NaN for a class that is in neither map."""
-    hit = np.diagonal(matrix)
-    union = matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0) - hit
-    iou: npt.NDArray[np.float64] = np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
-    return iou
-
-
-def mean_iou(matrix: Matrix) -> float:
-    """Return mean IoU over classes in the ground truth, the same ones for every prediction; NaN without classes."""
-    known = class_iou(matrix)[matrix.sum(axis=1) > 0]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def pixel_accuracy(matrix: Matrix) -> float:
-    """Return the share of counted pixels with the true class; NaN if no pixel counts."""
-    total = int(matrix.sum())
-    return float(np.trace(matrix) / total) if total else float("nan")
-
-
 @dataclass(frozen=True, eq=False)
 class ClassCounts:
     """Numbers of pixels of each class.
@@ -112,6 +92,29 @@ class ClassCounts:
     def accuracy(self, smooth: float = 0.0) -> Counts:
         """Return the (..., C) share of correct pixels in each class, NaN for a class not in the ground truth."""
         return _ratio(self.hit, self.true + smooth)
+
+
+def class_counts(matrix: Matrix) -> ClassCounts:
+    """Return the counts (C,) of a confusion matrix (C, C+1)."""
+    hit, true, given = np.diagonal(matrix), matrix.sum(axis=1), matrix[:, :-1].sum(axis=0)
+    return ClassCounts(hit.astype(np.float64), true.astype(np.float64), given.astype(np.float64))
+
+
+def class_iou(matrix: Matrix) -> Counts:
+    """Return the intersection over union of each class: (C,) in [0, 1], NaN for a class that is in neither map."""
+    return class_counts(matrix).iou()
+
+
+def mean_iou(matrix: Matrix) -> float:
+    """Return mean IoU over classes in the ground truth, the same ones for every prediction; NaN without classes."""
+    known = class_iou(matrix)[matrix.sum(axis=1) > 0]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def pixel_accuracy(matrix: Matrix) -> float:
+    """Return the share of counted pixels with the true class; NaN if no pixel counts."""
+    counted = int(matrix.sum())
+    return float(np.trace(matrix) / counted) if counted else float("nan")
 
 
 def total(counts: ClassCounts) -> ClassCounts:

@@ -132,6 +132,8 @@ def test_counts_are_those_of_the_matrices():
     found = matrices(4, 5)
     counts = total(counts_of(records(found), 5))
     whole = found.sum(0)
+    unions = [whole[label].sum() + whole[:, label].sum() - whole[label, label] for label in range(5)]
+    np.testing.assert_allclose(counts.iou(), np.diagonal(whole) / unions)
     np.testing.assert_allclose(counts.iou(), class_iou(whole))
     assert figures(counts, "paper")["mIoU"] == pytest.approx(100 * mean_iou(whole))
     assert figures(counts, "paper")["pAcc"] == pytest.approx(100 * pixel_accuracy(whole))
