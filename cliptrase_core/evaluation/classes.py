@@ -10,8 +10,6 @@ from cliptrase_core.results import BACKGROUND
 from cliptrase_core.text.vocabulary import DATASETS, Vocabulary, parse_vocabulary
 
 _KEY = re.compile(rf"\s*{BACKGROUND}\s*:", re.IGNORECASE)
-_FEWER = re.compile(r"as a class (?:more than once|and the background)")
-"""Pattern of vocabulary notes that report fewer classes than entries."""
 
 
 def read_classes(value: object) -> tuple[Vocabulary, tuple[int, ...] | None]:
@@ -38,10 +36,10 @@ def read_classes(value: object) -> tuple[Vocabulary, tuple[int, ...] | None]:
 
 
 def expect_each_once(vocabulary: Vocabulary) -> None:
-    """Raise InputError if classes were merged: the numbers of later classes would not match the masks."""
-    for note in vocabulary.notes:
-        if _FEWER.search(note):
-            raise _refused("each class once, since its place is its number in the masks", note.rstrip("."))
+    """Raise InputError if classes were united: the numbers of later classes would not match the masks."""
+    if vocabulary.united:
+        expected = "each class once, since its place is its number in the masks"
+        raise _refused(expected, vocabulary.united[0].rstrip("."))
 
 
 def _from_list(entries: Sequence[object]) -> Vocabulary:

@@ -59,12 +59,15 @@ class Vocabulary:
         classes: classes in the order of the labels, at least one.
         background: words that all share the label after the last class.
         notes: remarks on the interpretation of the text, on merged or dropped words, and on a single class; not
-            compared by `==`.
+            compared by `==`. Of many, only the first `MAX_NOTES`.
+        united: remarks on classes that were united with another class or with the background words, all of them; with
+            any, there are fewer classes than entries. Not compared by `==`.
     """
 
     classes: tuple[WordGroup, ...]
     background: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
+    united: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Check that there is a class. If there is only one, add a note that it takes the whole picture."""
@@ -133,12 +136,13 @@ def parse_vocabulary(text: str) -> Vocabulary:
     name, note = _dataset_called(typed.alone)
     if name:
         return _with_background(dataset_vocabulary(name), typed.background, note)
-    notes = dict.fromkeys(typed.notes)  # ordered, each once
-    groups = _merge(filter(None, map(_folded, typed.classes)), notes)
+    notes, united = dict.fromkeys(typed.notes), dict[str, None]()  # ordered, each once
+    groups = _merge(filter(None, map(_folded, typed.classes)), notes, united)
     background = [word for word in _words(typed.background) if word]
     if background and (key := next(filter(is_background, groups), None)):
         own = list(groups.pop(key).values())
-        notes[f'"{own[0]}" as a class and the background words are one.'] = None
+        note = f'"{own[0]}" as a class and the background words are one.'
+        notes[note] = united[note] = None
         background = own + background
     kept = _background(background, groups, notes)
     _check_counts(groups, kept)
@@ -149,7 +153,7 @@ def parse_vocabulary(text: str) -> Vocabulary:
                 f"{quoted(group.name)} has {len(group.prompts) - 1} synonyms, all shown under its name. If they are "
                 f'what is only background, write "{BACKGROUND}:" before them.'
             ] = None
-    return Vocabulary(classes, kept, _shorten(tuple(notes)))
+    return Vocabulary(classes, kept, _shorten(tuple(notes)), tuple(united))
 
 
 def vocabulary_of(classes: Iterable[str | Sequence[str]] | Mapping[str, str | Sequence[str]]) -> Vocabulary:
@@ -256,13 +260,16 @@ def _words(raw: Iterable[str]) -> list[str]:
     return [word for word in words if _fold(word)]
 
 
-def _merge(entries: Iterable[dict[str, str]], notes: dict[str, None]) -> dict[str, dict[str, str]]:
-    """Return the words of each class by its folded name; no word is in two classes."""
+def _merge(
+    entries: Iterable[dict[str, str]], notes: dict[str, None], united: dict[str, None]
+) -> dict[str, dict[str, str]]:
+    """Return the words of each class by its folded name; no word is in two classes. Adds to `notes` and `united`."""
     groups: dict[str, dict[str, str]] = {}
     for words in entries:
         key, name = next(iter(words.items()))
         if key in groups:
-            notes[f'"{name}" is given as a class more than once: united into one.'] = None
+            note = f'"{name}" is given as a class more than once: united into one.'
+            notes[note] = united[note] = None
         group = groups.setdefault(key, {})
         for folded, word in words.items():
             group.setdefault(folded, word)

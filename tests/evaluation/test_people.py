@@ -82,11 +82,15 @@ def test_numbers_to_classes_need_not_follow_each_other(tmp_path):
     np.testing.assert_array_equal(own.numbers.read(np.array([[7, 3, 0, 255]]), 2), [[0, 1, 2, -1]])
 
 
+MANY_NOTES = "; ".join(f"c{number}, thing" for number in range(60))
+"""Classes with more notes than a vocabulary has room for: all but the first lose their synonym."""
 REFUSED = {
     "a class twice": ("vocabulary: 'cat; dog; cat'", "each class once.*\"cat\" is given as a class more than once"),
     "twice in a list": ("vocabulary: [cat, dog, cat]", "each class once"),
     "twice but for case": ("vocabulary: [Cat, dog, cat]", "each class once"),
     "twice as one of several words": ("vocabulary: 'cat, kitten; dog; cat, tom'", "each class once"),
+    "the background as a class, too": ("vocabulary: 'cat; background | background: wall'", "background words are one"),
+    "the same after many notes": (f"vocabulary: '{MANY_NOTES}; background | background: wall'", "each class once"),
     "a number twice": ("vocabulary: {1: cat, 1: dog}", "'1' twice"),
     "a number twice, written otherwise": ("vocabulary: {1: cat, 01: dog}", "1 twice"),
     "an entry twice": ("vocabulary: cat\nvocabulary: dog", "'vocabulary' twice"),

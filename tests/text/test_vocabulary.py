@@ -151,6 +151,24 @@ def test_notes_are_few_even_when_many_words_repeat():
     assert "40 more" in vocabulary.notes[-1]
 
 
+@pytest.mark.parametrize(
+    ("end", "united"),
+    [
+        ("", 0),
+        ("; c7", 1),
+        ("; c7; C7; c8", 3),
+        ("; background", 0),
+        (" | background: wall", 0),
+        ("; background | background: wall", 1),
+    ],
+)
+def test_united_classes_are_known_however_many_notes_there_are(end, united):
+    many = parse_vocabulary("; ".join(f"c{number}, thing" for number in range(60)) + end)
+    assert len(many.notes) == module.MAX_NOTES + 1
+    assert len(many.united) == united
+    assert parse_vocabulary(many.text).united == ()
+
+
 @pytest.mark.parametrize("text", ["", " ", ";;\n,", "\u200b", "\u200d", "| background: wall", "background: a\n;"])
 def test_no_class_is_refused_with_an_example(text):
     with pytest.raises(InputError, match=r'at least one class.*"cat, kitten; dog \| background: wall, floor"'):

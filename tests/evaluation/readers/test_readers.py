@@ -10,13 +10,15 @@ import pytest
 from PIL import Image
 
 from cliptrase_core import cli
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.data import check, check_folders, find_data
-from cliptrase_core.evaluation.readers.base import ReadSet
+from cliptrase_core.evaluation.readers.base import ReadSet, fitting_words
 from cliptrase_core.evaluation.readers.registry import READERS, recognised
 from cliptrase_core.evaluation.request import Request
 from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.results import BACKGROUND
 from cliptrase_core.segmenter import Segmenter
+from cliptrase_core.text.vocabulary import parse_vocabulary
 from tests.evaluation.readers.sets import CASES, truth_of
 
 
@@ -85,6 +87,14 @@ def test_a_set_of_one_s_own_is_a_read_set(tmp_path):
     found = recognised(tmp_path, None)
     assert isinstance(found, ReadSet)
     assert found.name == tmp_path.name
+
+
+def test_own_words_name_each_class_once_however_many_notes_they_have():
+    own = parse_vocabulary("; ".join(f"c{number}" for number in range(60)) + " | background: wall")
+    words = "; ".join(f"c{number}, thing" for number in range(60))  # each but the first leaves a note
+    assert fitting_words(f"{words} | background: wall", own).class_names == own.class_names
+    with pytest.raises(InputError, match="each class once"):
+        fitting_words(f"background; {words} | background: wall", own)
 
 
 def counted(case, names, given, mmseg):
