@@ -19,7 +19,7 @@ from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
 from cliptrase_core.inspection.scores import PatchScores, competing, general_words, missing_classes
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
-from cliptrase_core.methods.features import MethodFeatures
+from cliptrase_core.methods.features import MethodFeatures, word_logits
 from cliptrase_core.methods.registry import Method, method_by_name, with_residual
 from cliptrase_core.models import loading
 from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
@@ -29,7 +29,7 @@ from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, 
 from cliptrase_core.options import SegmentOptions, read_options, takes
 from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
-from cliptrase_core.regions.decode import label_pixels, word_logits
+from cliptrase_core.regions.decode import label_pixels
 from cliptrase_core.results import NOISE, ImageEncoding, Segmentation
 from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary

@@ -1,4 +1,4 @@
-"""Patch features of a method, computed from an encoding and the method's registry entry.
+"""Patch features of a method, computed from an encoding and the method's registry entry, and scores of words on them.
 
 Methods that change blocks before the last one share one extra forward pass of the picture.
 """
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cliptrase_core.errors import InputError, explain
 from cliptrase_core.methods.registry import CLIPTRASE, METHODS, Method, ResclipSettings
 from cliptrase_core.methods.resclip import first_labels, label_structure, middle_blocks, residual_values
 from cliptrase_core.models.attention import correlated_values, neighbour_bias, smoothed_values
@@ -204,3 +205,35 @@ def changed_block(block: Any, tokens: Tensor, mixed: Tensor, method: Method) -> 
     if method.residual != "none":
         out = out + (tokens if method.residual == "patch" else tokens[:, :1])
     return out + mlp_branch(block, out) if method.mlp else out
+
+
+def word_logits(scale: float, cls: Tensor, patches: Tensor, text: Tensor, image_prior: bool) -> Tensor:
+    """Return the scores of prompts at patches; with `image_prior`, multiplied by the scores of the whole picture.
+
+    Args:
+        scale: factor of cosines, see `MethodFeatures.scale`.
+        cls: (D,), [CLS] feature of unit length.
+        patches: (N, D), unit rows.
+        text: (P, D), unit rows.
+        image_prior: see `Segmenter.segment`.
+
+    Returns:
+        (N, P).
+
+    Raises:
+        InputError: scores overflow.
+    """
+    text = text.to(patches.dtype)
+    logits = scale * patches @ text.T
+    if image_prior:
+        logits = logits * (scale * cls @ text.T)
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError(
+            explain(
+                "scores",
+                expected="finite numbers",
+                got="an overflow",
+                remedy="Use precision fp32, or text features of unit length.",
+            )
+        )
+    return logits

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, strips
 from cliptrase_core.maps import runs
 from cliptrase_core.regions.tiles import Name, chosen_in_tiles, largest_in_tiles
@@ -361,35 +360,3 @@ def _mirror_pad(maps: Tensor, reach: int) -> Tensor:
         indices = np.pad(np.arange(maps.shape[dim]), reach, "symmetric")
         maps = maps.index_select(dim, torch.from_numpy(indices).to(maps.device))
     return maps
-
-
-def word_logits(scale: float, cls: Tensor, patches: Tensor, text: Tensor, image_prior: bool) -> Tensor:
-    """Return the scores of prompts at patches; with `image_prior`, multiplied by the scores of the whole picture.
-
-    Args:
-        scale: factor of cosines, see `features.MethodFeatures.scale`.
-        cls: (D,), [CLS] feature of unit length.
-        patches: (N, D), unit rows.
-        text: (P, D), unit rows.
-        image_prior: see `Segmenter.segment`.
-
-    Returns:
-        (N, P).
-
-    Raises:
-        InputError: scores overflow.
-    """
-    text = text.to(patches.dtype)
-    logits = scale * patches @ text.T
-    if image_prior:
-        logits = logits * (scale * cls @ text.T)
-    if not bool(torch.isfinite(logits).all()):
-        raise InputError(
-            explain(
-                "scores",
-                expected="finite numbers",
-                got="an overflow",
-                remedy="Use precision fp32, or text features of unit length.",
-            )
-        )
-    return logits
