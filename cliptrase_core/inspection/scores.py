@@ -1,4 +1,4 @@
-"""Scores of every word at every patch: ranked classes at a pixel, and detection of missing classes."""
+"""Scores of every word at every patch: ranked classes at a pixel, missing classes, and everything else as a class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, expect_place
-from cliptrase_core.regions.decode import everything_else, label_probabilities
+from cliptrase_core.regions.decode import label_probabilities
+from cliptrase_core.regions.otsu import otsu_threshold
 from cliptrase_core.results import EVERYTHING_ELSE
 from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 
@@ -85,6 +86,30 @@ def competing(
         )
     rest = everything_else(maps, label_of.to(maps.device), len(words.classes))
     return torch.cat([maps, rest[None]]), torch.cat([label_of, torch.tensor([len(names)])]), (*names, EVERYTHING_ELSE)
+
+
+def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:
+    """Return a map that wins where no class exceeds its own threshold: Otsu's, on its similarity at all patches.
+
+    Otsu's method divides the patches for one class into those that resemble it and the rest, without other words for
+    comparison. It always finds two groups; `missing_classes` decides whether a class is in the picture at all.
+
+    Args:
+        maps: (P, h, w) logits of each prompt.
+        label_of: (P,) int64, label of each prompt.
+        classes: number of classes C; labels from C on (background words) have no threshold.
+
+    Returns:
+        (h, w) logits: above the best class exactly where every class is below its threshold.
+    """
+    best, margin = [], []
+    for label in sorted({label for label in label_of.tolist() if label < classes}):
+        similarity = maps[label_of == label].amax(dim=0)
+        best.append(similarity)
+        margin.append(similarity - otsu_threshold(similarity))
+    if not best:  # no class: the map wins everywhere
+        return maps.new_full(maps.shape[1:], float(maps.max()) + 1 if len(maps) else 0.0)
+    return torch.stack(best).amax(dim=0) - torch.stack(margin).amax(dim=0)
 
 
 @dataclass(frozen=True)

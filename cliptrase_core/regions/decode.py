@@ -108,41 +108,6 @@ class Confidence:
         return sums
 
 
-def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:
-    """Return a map that wins where no class exceeds its own threshold: Otsu's, on its similarity at all patches.
-
-    Otsu's method (IEEE Trans. SMC 9(1), 1979) divides the patches for one class into those that resemble it and the
-    rest, without other words for comparison. It always finds two groups; `inspection.scores.missing_classes` decides
-    whether a class is in the picture at all.
-
-    Args:
-        maps: (P, h, w) logits of each prompt.
-        label_of: (P,) int64, label of each prompt.
-        classes: number of classes C; labels from C on (background words) have no threshold.
-
-    Returns:
-        (h, w) logits: above the best class exactly where every class is below its threshold.
-    """
-    best, margin = [], []
-    for label in sorted({label for label in label_of.tolist() if label < classes}):
-        similarity = maps[label_of == label].amax(dim=0)
-        best.append(similarity)
-        margin.append(similarity - otsu_threshold(similarity))
-    if not best:  # no class: the map wins everywhere
-        return maps.new_full(maps.shape[1:], float(maps.max()) + 1 if len(maps) else 0.0)
-    return torch.stack(best).amax(dim=0) - torch.stack(margin).amax(dim=0)
-
-
-def otsu_threshold(values: Tensor) -> float:
-    """Return Otsu's threshold of any number of values; below all of them if they are equal."""
-    low, high = float(values.min()), float(values.max())
-    if not high > low:
-        return low - 1.0
-    levels = ((values.float().cpu() - low) / (high - low) * 255).round().to(torch.uint8)
-    level, _ = cv2.threshold(levels.flatten().numpy(), 0, 255, cv2.THRESH_OTSU)
-    return low + (level + 0.5) / 255 * (high - low)
-
-
 def label_probabilities(maps: Tensor, label_of: Tensor) -> Tensor:
     """Return the softmax over labels at each patch; the score of a label is that of its best prompt.
 

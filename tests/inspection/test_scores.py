@@ -1,4 +1,5 @@
-"""Scores at a point agree with the labels and confidence of a segmentation; abstention below a threshold."""
+"""Scores at a point agree with the labels and confidence of a segmentation; abstention below a threshold; missing
+classes, and everything else."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from cliptrase_core import InputError
-from cliptrase_core.inspection.scores import missing_classes
+from cliptrase_core.inspection.scores import everything_else, missing_classes
+from cliptrase_core.regions.otsu import otsu_threshold
 
 WORDS = "cat, kitten; dog; sky | background: wall, floor"
 
@@ -123,3 +125,14 @@ def test_a_class_is_missing_where_too_many_general_words_suit_better_even_at_its
     assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, many) == [], "one of forty may suit better"
     many[:4, :3] = 0.9
     assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, many) == [1, 2], "four of forty may not"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_everything_else_wins_exactly_where_no_class_passes_its_own_threshold(seed):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.rand(5, 6, 7, generator=generator) * 4 + torch.arange(5)[:, None, None]
+    label_of = torch.tensor([0, 0, 1, 2, 3])  # two prompts of one class; 3 is background, without a threshold
+    rest = everything_else(maps, label_of, classes=3)
+    similar = torch.stack([maps[:2].amax(0), maps[2], maps[3]])
+    passes = torch.stack([one >= otsu_threshold(one) for one in similar]).any(dim=0)
+    np.testing.assert_array_equal(rest > similar.amax(dim=0), ~passes)

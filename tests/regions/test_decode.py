@@ -141,22 +141,3 @@ def test_a_region_without_pixels_is_no_problem():
     labels = np.array([[1, 1]], dtype=np.int32)
     regions = np.array([[0, 2]], dtype=np.int32)
     assert vote(labels, regions, 2).tolist() == [[1, 1]]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_everything_else_wins_exactly_where_no_class_passes_its_own_threshold(seed):
-    generator = torch.Generator().manual_seed(seed)
-    maps = torch.rand(5, 6, 7, generator=generator) * 4 + torch.arange(5)[:, None, None]
-    label_of = torch.tensor([0, 0, 1, 2, 3])  # two prompts of one class; 3 is background, without a threshold
-    rest = decode.everything_else(maps, label_of, classes=3)
-    similar = torch.stack([maps[:2].amax(0), maps[2], maps[3]])
-    passes = torch.stack([one >= decode.otsu_threshold(one) for one in similar]).any(dim=0)
-    np.testing.assert_array_equal(rest > similar.amax(dim=0), ~passes)
-
-
-def test_the_threshold_parts_two_heaps_and_takes_all_of_one():
-    heaps = torch.cat([torch.full((30,), -3.0), torch.full((10,), 5.0)])
-    assert -3 < decode.otsu_threshold(heaps) < 5
-    assert decode.otsu_threshold(torch.full((9,), 2.0)) < 2
-    assert decode.otsu_threshold(torch.tensor([7.0])) < 7
-    assert -3e6 < decode.otsu_threshold(heaps * 1e6) < 5e6
