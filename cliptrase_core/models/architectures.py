@@ -15,7 +15,8 @@ from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cliptrase_core.errors import InputError, UnsupportedBackboneError, WeightsError, explain
+from cliptrase_core.errors import InputError, WeightsError, explain
+from cliptrase_core.models.backbone import unsupported
 from cliptrase_core.models.checkpoint import SUFFIXES
 
 QUICK = "-quickgelu"
@@ -51,14 +52,7 @@ def configuration(name: str) -> dict[str, Any]:
     config: dict[str, Any] = open_clip.get_model_config(name)
     misfit = _misfit(config)
     if misfit:
-        raise UnsupportedBackboneError(
-            explain(
-                f"architecture {name}",
-                expected="an open_clip ViT with a [CLS] token, packed q/k/v and at least 2 blocks",
-                got=misfit,
-                remedy="Supported: for instance ViT-B-16, ViT-B-32, ViT-L-14, ViT-L-14-336, ViT-H-14.",
-            )
-        )
+        raise unsupported(f"architecture {name}", misfit)
     return config
 
 

@@ -15,7 +15,8 @@ from cliptrase_core.errors import UnsupportedBackboneError, explain
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import PositionResize
 
-SUPPORTED = "for example ViT-B-16, ViT-B-32, ViT-L-14, ViT-L-14-336 with any of open_clip's weights for them"
+EXPECTED = "an open_clip ViT with a [CLS] token, packed q/k/v and at least 2 blocks"
+SUPPORTED = "for example ViT-B-16, ViT-B-32, ViT-L-14, ViT-L-14-336, ViT-H-14 with any of open_clip's weights for them"
 
 
 class Backbone:
@@ -117,7 +118,7 @@ def image_tower(model: object) -> Any:
     """Return `model.visual`; raise UnsupportedBackboneError if the model has none."""
     visual = getattr(model, "visual", None)
     if visual is None:
-        raise _unsupported(f"{type(model).__name__} without an image tower")
+        raise unsupported("backbone", f"{type(model).__name__} without an image tower")
     return visual
 
 
@@ -125,18 +126,12 @@ def check_backbone(visual: object) -> None:
     """Raise UnsupportedBackboneError unless CLIPtrase can run on this image tower."""
     found = _misfit(visual)
     if found:
-        raise _unsupported(found)
+        raise unsupported("backbone", found)
 
 
-def _unsupported(found: str) -> UnsupportedBackboneError:
-    return UnsupportedBackboneError(
-        explain(
-            "backbone",
-            expected="an open_clip ViT with a [CLS] token, packed q/k/v and at least 2 blocks",
-            got=found,
-            remedy=f"Supported: {SUPPORTED}.",
-        )
-    )
+def unsupported(what: str, found: str) -> UnsupportedBackboneError:
+    """Return the error for a model, or for an architecture without its weights, on which CLIPtrase cannot run."""
+    return UnsupportedBackboneError(explain(what, expected=EXPECTED, got=found, remedy=f"Supported: {SUPPORTED}."))
 
 
 def _misfit(visual: object) -> str | None:
