@@ -153,7 +153,7 @@ BAR = (
     '<nav id="bar" aria-label="Parts of the page"><button type="button" data-go="#result">Result</button>'
     '<button type="button" data-go="#lens">Why</button>'
     '<button type="button" data-go="#tabs" data-tab="Refine">Edges</button>'
-    '<button type="button" data-go="#tabs" data-tab="Settings">More</button></nav>'
+    '<button type="button" data-go="#tabs">More</button></nav>'
 )
 """Navigation bar at the lower edge of a phone's screen."""
 WORKING = strip("busy", "Working:", "the picture is being segmented.")

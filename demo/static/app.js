@@ -35,6 +35,16 @@
     show: selector => show(selector),
     // The box that opens a saved result is far below: scroll up to the status and the result.
     showOpened: () => show(innerWidth < 768 ? "#result" : ".gradio-container"),
+    // A step of the tour is read from its heading; its buttons are below, and the last step disables one.
+    showStep: () => {
+      const text = $("#tour-text");
+      text.setAttribute("aria-live", "polite");
+      if (text.getBoundingClientRect().top < 0) show("#tour-text");
+      setTimeout(() => { if ($("#tour-next").disabled && !$("#tour-text ~ * :focus:enabled")) $("#tour-take").focus({ preventScroll: true }); }, 100);
+      return [];
+    },
+    // On a phone the words and the bar cover the progress of a batch.
+    showBatch: () => { if (innerWidth < 768) show("#batch-news"); return []; },
     // Store the displayed state in the address: a reload, a bookmark or a link restores it. For an own picture the
     // address holds only a flag. The picture's path and words too long for an address stay in this browser's history.
     remember: (names, plain, values) => {
@@ -70,7 +80,7 @@
     // Fill in the initial picture and words, unless the person has added their own meanwhile.
     opened: async (gone, picture, words, example, mine, typed, status) => {
       if (mine) return [mine, typed, "", "", status];
-      const kept = history.state?.kept, text = typed || kept?.words || words;
+      const kept = history.state?.kept, text = typed || history.state?.typed || kept?.words || words;
       if (picture || !new URLSearchParams(location.search).has("own")) return [picture, text, example, example, status];
       const there = kept?.picture && await fetch(kept.picture.url, { method: "HEAD" }).then(answer => answer.ok, () => false);
       return there ? [kept.picture, text, "", kept.picture.path, status] : [null, text, "", "", gone];
@@ -84,7 +94,7 @@
     copyLink: example => {
       const button = $("#copy-link");
       const say = text => { button.textContent = text; setTimeout(() => button.textContent = "Copy link", 4000); };
-      if (!example) { say("A link cannot hold your own picture"); return []; }
+      if (!example) { say("A link cannot hold your own picture: send its download"); return []; }
       if (value("#words").length > MOST) { say("These words are too long for a link"); return []; }
       const link = new URL(location.href);
       link.searchParams.set("example", example);
@@ -97,6 +107,10 @@
 
   addEventListener("popstate", () => { returning = true; location.reload(); });
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+  // Typed words outlive a reload, also that of Gradio after a lost connection. On the way Back the entry is another one.
+  addEventListener("beforeunload", () => { // at pagehide the entry cannot be changed any more
+    if (!returning) history.replaceState({ ...history.state, typed: shownWords === null ? "" : value("#words") }, "");
+  });
 
   // --- words of the result and typed words ---
 
@@ -104,12 +118,13 @@
   document.addEventListener("lab:empty", () => { shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
-  // --- a click corrects misspelt words and segments again ---
+  // --- a click corrects misspelt words, or asks for one of them alone, and segments again ---
 
   document.addEventListener("click", event => {
     const button = event.target.closest("button.correct"), field = $("#words textarea, #words input");
     if (!button || !field) return;
-    for (const [wrong, right] of JSON.parse(button.dataset.pairs))
+    field.value = button.dataset.alone ?? field.value;
+    for (const [wrong, right] of JSON.parse(button.dataset.pairs ?? "[]"))
       field.value = field.value.replace(new RegExp(`(?<![\\p{L}\\p{N}_])${wrong}(?![\\p{L}\\p{N}_])`, "giu"), right);
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.focus(); // the button will be removed
@@ -215,10 +230,13 @@
 
   // --- a picture or a saved result can be dropped or pasted anywhere ---
 
-  const isPicture = file => file.type.startsWith("image/") || /\.(heic|heif|tiff?|avif)$/i.test(file.name);
+  const untyped = file => !file.type && file.name.match(/\.(heic|heif|tiff?|avif)$/i)?.[1].toLowerCase();
+  const isPicture = file => file.type.startsWith("image/") || untyped(file);
+  // Gradio refuses a picture without a type, as browsers give it that cannot show HEIC.
+  const withType = file => untyped(file) ? new File([file], file.name, { type: `image/${untyped(file)}` }) : file;
   const into = (input, files) => {
     const carrier = new DataTransfer();
-    for (const file of files) carrier.items.add(file);
+    for (const file of files) carrier.items.add(withType(file));
     input.files = carrier.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
@@ -243,19 +261,21 @@
     into(input, found);
     return true;
   };
-  document.addEventListener("change", event => { // a saved result, given to Upload
-    if (!event.target.matches?.("#picture input[type=file]") || !saved(event.target.files)) return;
+  document.addEventListener("change", event => { // a saved result, or a picture without a type, given to Upload
+    const files = [...event.target.files ?? []];
+    if (!event.target.matches?.("#picture input[type=file]") || !(saved(files) || files.some(untyped))) return;
     event.stopPropagation();
-    give(event.target.files);
-    event.target.value = "";
+    if (saved(files)) event.target.value = "";
+    give(files);
   }, true);
   const outside = event => !event.target.closest?.("input, textarea, #mask, #picture, #batch-files");
   document.addEventListener("dragover", event => {
     if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }
   });
   for (const end of ["dragleave", "drop", "dragend"]) document.addEventListener(end, () => document.body.classList.remove("dropping"));
-  document.addEventListener("drop", event => { // also on the picture's own box, which would reject it
-    if (!event.dataTransfer || !saved(event.dataTransfer.files) || event.target.closest?.("#batch-files")) return;
+  document.addEventListener("drop", event => { // also on the picture's own box, which would reject them
+    const files = [...event.dataTransfer?.files ?? []];
+    if (!(saved(files) || files.some(untyped)) || event.target.closest?.("#batch-files")) return;
     event.preventDefault();
     event.stopPropagation();
     give(event.dataTransfer.files);
@@ -297,13 +317,14 @@
     const button = event.target.closest("#bar [data-go]");
     if (!button) return;
     if (button.dataset.tab) openTab(button.dataset.tab);
+    else if (button.dataset.go === "#tabs" && edges()) openTab("Settings"); // More: what was open last, but for Edges
     show(button.dataset.go);
   });
+  const edges = () => $("#tabs [role=tab][aria-selected=true]")?.textContent.trim() === "Refine";
   // Mark one of the four buttons: that of the last section that begins above the middle of the screen.
   const mark = () => {
     const reached = selector => $(selector)?.getBoundingClientRect().top < innerHeight / 2;
-    const edges = $("#tabs [role=tab][aria-selected=true]")?.textContent.trim() === "Refine";
-    const here = reached("#tabs") ? (edges ? "Edges" : "More") : reached("#lens") ? "Why" : "Result";
+    const here = reached("#tabs") ? (edges() ? "Edges" : "More") : reached("#lens") ? "Why" : "Result";
     for (const button of document.querySelectorAll("#bar button")) {
       if (button.textContent === here) button.setAttribute("aria-current", "true"); else button.removeAttribute("aria-current");
     }
@@ -317,6 +338,12 @@
     if (event.isTrusted && event.target.closest("#tabs [role=tab]")) setTimeout(show, 50, "#tabs");
   });
   $("#status")?.setAttribute("aria-live", "polite");
+  $("#words textarea, #words input")?.setAttribute("enterkeyhint", "go");
+  // Gradio gives groups of radio buttons no name: they get that of their label.
+  document.addEventListener("focusin", event => {
+    const group = event.target.closest?.("fieldset:not([aria-label])"), title = group?.querySelector("[data-testid=block-info]");
+    if (title) group.setAttribute("aria-label", title.textContent.trim());
+  });
   // On a phone the page ends above the words, at any height of the text beside them.
   new ResizeObserver(([{ target }]) => document.body.style.setProperty("--ask", `${target.offsetHeight}px`)).observe($("#ask"));
 }

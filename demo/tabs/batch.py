@@ -331,6 +331,7 @@ def wire(
     running = tab.go.click(
         handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *segment_request], outputs(tab, RunView), **line
     )
+    gr.on([tab.files.upload, tab.folder.upload, tab.go.click], None, None, None, js="() => lab.showBatch()", **PRIVATE)
     made = tab.download.click(handlers.download, [tab.batch, shown], outputs(tab, PackView), **line)
     wire_end([tab.stop.click], [running, made], handlers.stopped, tab.batch, outputs(tab, RunView))
     wire_end([tab.clear.click, delete.click], [running, made], handlers.clear, tab.batch, outputs(tab, QueueView))

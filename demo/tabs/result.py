@@ -53,6 +53,8 @@ _ENCODING = ("read", "encode")
 _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
+MOST_HIDDEN = 3
+"""Limit of classes without a pixel that have buttons; with more, the words are a list of which most are absent."""
 MOST_MISSING = 8
 """Maximum number of missing classes to name; the others are only counted."""
 MOST_ABSENT = 12
@@ -175,6 +177,18 @@ def alt_text(view: SegmentView) -> str:
     return f"The picture divided among words: {shares}. The legend has every class."
 
 
+def hidden(names: Sequence[str]) -> str:
+    """Return HTML: classes that other classes leave no pixel, each with a button that asks for it alone."""
+    if not 0 < len(names) <= MOST_HIDDEN:
+        return ""
+    buttons = "".join(
+        f'<button type="button" class="correct" data-alone="{html.escape(name)}">{html.escape(name)}</button>'
+        for name in names
+    )
+    text = "Other classes fit better everywhere. Segment one of them alone, beside everything else:"
+    return f'<div class="strip note" role="status"><b>No pixel left for these</b> {text}{buttons}</div>'
+
+
 def absent(missing: Sequence[str], *, everything_else: bool) -> str:
     """Return HTML: classes that the picture probably does not show; empty if there are none.
 
@@ -286,16 +300,19 @@ class SegmentHandlers:
 
     @plainly
     def absent(self, run: Run | None, path: str | None) -> Any:
-        """Return classes that the picture probably does not show, after a result, unless the result leaves them out.
+        """Return classes without a pixel, and those that the picture probably does not show, after a result.
 
         This is not part of the result: the first encoding of the general words takes a model a second or two.
         """
-        if run is None or run.request.skip_missing:
+        if run is None or run.request.skip_missing:  # without missing classes, the notes of the result name them
             return ""
         segmenter, entry = self._service.encoded(run, path)
         with for_people():
             missing = segmenter.missing(entry.encoding, run.request.words, templates=run.request.templates)
-        return absent(missing, everything_else=run.request.everything_else)
+        shown = self._service.again(run, path).result
+        others = {*missing, *shown.areas, core.results.EVERYTHING_ELSE, core.results.BACKGROUND}
+        lost = [name for name in shown.class_names if name not in others]
+        return hidden(lost) + absent(missing, everything_else=run.request.everything_else)
 
     @plainly
     def download(

@@ -185,8 +185,8 @@ def wire(tab: Tour, opened: gr.Tab, handlers: TourHandlers) -> None:
         **PRIVATE,
     }
     opened.select(handlers.start, **show)
-    tab.back.click(handlers.back, **show)
-    tab.forward.click(handlers.forward, **show)
+    for event in (tab.back.click(handlers.back, **show), tab.forward.click(handlers.forward, **show)):
+        event.success(None, None, None, js="() => lab.showStep()", **PRIVATE)
 
 
 def _picture(side: str) -> tuple[gr.HTML, gr.Image]:

@@ -428,6 +428,19 @@ def test_what_is_probably_not_in_the_picture_is_said_unless_it_was_left_out(hand
     assert handlers.absent(None, None) == ""
 
 
+def test_what_other_classes_leave_no_pixel_can_be_asked_for_alone(handlers, service):
+    horses = str(EXAMPLES / "horses.jpg")
+    words = "horse; grass; sky; mane"
+    view = service.segment(horses, SegmentRequest(words))
+    said = handlers.absent(view.run, horses)
+    assert "mane" not in view.result.areas
+    assert 'data-alone="mane"' in said
+    assert 'data-alone="grass"' not in said
+    assert handlers.absent(service.segment(horses, SegmentRequest("horse; sky")).run, horses) == ""
+    many = service.segment(horses, SegmentRequest("; ".join(["grass; sky", *(f"horse {part}" for part in "abcdef")])))
+    assert "data-alone" not in handlers.absent(many.run, horses)
+
+
 def test_every_class_without_pixels_can_be_read(service, photo):
     names = ["cat", *(f"<b>word{i}</b>" for i in range(30))]
     view = service.segment(photo, SegmentRequest(words="; ".join(names)))

@@ -98,6 +98,37 @@ def test_what_is_touched_on_a_phone_is_large_enough(page_at):
         expect_no_sideways_scroll(page)
 
 
+@pytest.mark.parametrize(("width", "height"), [(320, 256), (640, 400), (812, 375)])
+def test_on_a_low_screen_nothing_covers_the_picture(page_at, width, height):
+    page = page_at(width, height)
+    for part in ("#ask", "#bar-place"):
+        assert page.locator(part).evaluate("one => getComputedStyle(one).position") != "fixed"
+    page.locator("#result .stage").scroll_into_view_if_needed()
+    assert page.locator("#result .stage").bounding_box()["height"] >= min(200, height - 70)
+    page.keyboard.press("End")
+    expect_no_sideways_scroll(page)
+
+
+def test_groups_have_names_and_gradio_s_own_announcements_are_silent(page_at):
+    page = page_at(1280, 800)
+    page.get_by_role("radio", name="paper-224").focus()
+    expect(page.get_by_role("group", name="Preset")).to_have_count(1)
+    page.locator("#words textarea").fill("horse; sky")
+    page.locator("#words textarea").press("Enter")
+    expect_result_of(page, "horse; sky")
+    assert page.locator(".sr-only[role=status]").evaluate_all(
+        "all => all.every(one => getComputedStyle(one).display === 'none')"
+    )
+
+
+def test_forced_colours_leave_what_is_chosen_visible(page_at):
+    page = page_at(1280, 800, forced_colors="active")
+    box = page.get_by_role("checkbox", name="everything else")
+    assert box.evaluate("one => getComputedStyle(one).appearance") == "auto"
+    chosen = page.locator("#tabs [role=tab][aria-selected=true]")
+    assert chosen.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+
+
 def test_words_are_ticked_and_own_ones_kept(page_at):
     page = page_at(1280, 800)
     words, ticks = page.locator("#words textarea"), page.locator("#word-lists .ticks")

@@ -177,6 +177,32 @@ def test_settings_come_back_with_a_reload(open_page):
     expect(background).to_have_value("bushes")
 
 
+def test_typed_words_come_back_with_a_reload(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    page.locator("#words textarea").fill("horse; grass; clouds")
+    page.reload()
+    expect_result_of(page, "horse; grass; clouds")
+    expect(page.locator("#words textarea")).to_have_value("horse; grass; clouds")
+    page.locator("#words textarea").fill("horse; meadow")
+    page.locator("#words textarea").press("Enter")
+    expect_result_of(page, "horse; meadow")
+    page.locator("#words textarea").fill("not sent")
+    page.go_back()  # to the words of that result
+    expect_result_of(page, "horse; grass; clouds")
+
+
+def test_a_class_without_pixels_is_asked_for_alone(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    page.locator("#words textarea").fill("horse; grass; sky; mane")
+    page.locator("#words textarea").press("Enter")
+    page.locator("#absent").get_by_role("button", name="mane").click(timeout=PATIENCE)
+    expect_result_of(page, "mane")
+    expect(page.get_by_role("checkbox", name="everything else")).to_be_checked()
+    expect(page.locator("#legend tbody tr")).to_have_count(2)
+
+
 def test_an_error_stands_in_the_status_and_the_last_result_stays(open_page):
     page = open_page(1280)
     expect_result_of(page, FIRST_WORDS)

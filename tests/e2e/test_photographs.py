@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import zipfile
@@ -13,7 +14,15 @@ import pillow_heif
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.e2e.steps import click_patch, expect_no_sideways_scroll, grid_of, segment, upload
+from tests.e2e.steps import (
+    FIRST_WORDS,
+    click_patch,
+    expect_no_sideways_scroll,
+    expect_result_of,
+    grid_of,
+    segment,
+    upload,
+)
 from tests.photographs import photograph
 
 pytestmark = pytest.mark.e2e
@@ -67,6 +76,34 @@ def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(open_page, 
     expect(preview).to_have_attribute("alt", "")
     page.wait_for_function("document.querySelector('#picture img')?.naturalWidth")
     assert preview.evaluate(NATURAL) == [80, 60]
+
+
+@pytest.mark.parametrize("way", ["upload", "drop"])
+def test_a_heic_without_a_type_is_taken(open_page, tmp_path, way):
+    """Chromium gives it none; Gradio's picture accepts image/* only."""
+    pillow_heif.register_heif_opener()
+    page = open_page(1280)
+    expect_result_of(page, FIRST_WORDS)
+    path = photograph(tmp_path / "phone.heic", 1, (600, 800))
+    if way == "upload":
+        page.locator("#picture input[type=file]").set_input_files(
+            {"name": "IMG_1.HEIC", "mimeType": "", "buffer": path.read_bytes()}
+        )
+    else:
+        page.evaluate(
+            """code => {
+                const carrier = new DataTransfer(), bytes = Uint8Array.from(atob(code), letter => letter.charCodeAt(0));
+                carrier.items.add(new File([bytes], "IMG_1.HEIC", { type: "" }));
+                const event = new DragEvent("drop", { dataTransfer: carrier, bubbles: true, cancelable: true });
+                document.querySelector("#picture img").dispatchEvent(event);
+            }""",
+            base64.b64encode(path.read_bytes()).decode(),
+        )
+    expect(page.locator("#status")).to_contain_text("Your picture is here", timeout=PATIENCE)
+    page.locator("#words textarea").fill("person; wall")
+    page.locator("#segment").click()
+    expect_result_of(page, "person; wall")
+    assert page.locator("#result img").evaluate(NATURAL) == [800, 600]
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])

@@ -19,6 +19,8 @@ def test_a_newcomer_walks_the_tour_and_takes_the_picture_over(open_page, artifac
     page.get_by_role("tab", name="Guided tour").click()
     for number in range(1, 6):
         expect(page.locator("#tour-text")).to_contain_text(f"Step {number} of 5", timeout=60_000)
+        if number > 1:
+            page.wait_for_function("document.querySelector('#tour-text').getBoundingClientRect().top >= -1")
         page.locator("#tour-right").scroll_into_view_if_needed()  # on a phone it is loaded lazily
         expect(page.locator("#tour-right img")).to_be_visible()
         page.screenshot(path=artifacts / f"tour_{width}_{number}.png", full_page=True)
@@ -26,6 +28,7 @@ def test_a_newcomer_walks_the_tour_and_takes_the_picture_over(open_page, artifac
         if number < 5:
             page.locator("#tour-next").press("Enter")
     expect(page.locator("#tour-next")).to_be_disabled()
+    expect(page.locator("#tour-take")).to_be_focused()
     page.locator("#tour-take").click()
     expect_result_of(page, "horse; grass, meadow; sky")
     expect(page.locator("#words textarea")).to_have_value("horse; grass, meadow; sky")
