@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cliptrase_core.cache import LRUCache
 from demo import core, zerogpu
-from demo.cache import LRUCache
 from demo.errors import UserError, for_people
 from demo.examples import FIRST, read_examples
 from demo.html import percent

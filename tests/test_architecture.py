@@ -28,7 +28,7 @@ MOST_FUNCTION_LINES = 60  # without docstrings
 # Layers of the core, lowest first. A module imports only from its own package and from lower layers.
 FLOORS: tuple[set[str], ...] = (
     {"errors", "version", "cancel", "maps", "names"},
-    {"io"},
+    {"io", "cache"},
     {"presets", "methods.registry"},
     {"options"},
     {"results"},
@@ -60,7 +60,6 @@ PAGE_FLOORS: tuple[set[str], ...] = (
         "addresses",
         "static",
         "ending",
-        "cache",
         "jobs",
         "installable",
         "core",
@@ -210,7 +209,7 @@ def test_gradio_stays_above_the_service(path):
 
 
 LIGHT = (
-    *("cliptrase_core.options", "cliptrase_core.cancel"),
+    *("cliptrase_core.options", "cliptrase_core.cancel", "cliptrase_core.cache"),
     *("cliptrase_core.io.allocator", "cliptrase_core.io.export.formats"),
 )
 """Modules of the core that the page may import directly, since they do not import torch."""

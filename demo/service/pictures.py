@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from cliptrase_core.cache import LRUCache
 from cliptrase_core.io.allocator import return_free
 from demo import core, drawing
-from demo.cache import LRUCache
 from demo.errors import UserError
 from demo.model_facts import key_of
 from demo.settings import CACHED_DIGESTS, CACHED_FOR_EACH, CACHED_PICTURE_BYTES, MOST_PATCHES, SHORT_SIDES

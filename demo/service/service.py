@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from cliptrase_core.cache import LRUCache
 from cliptrase_core.io.allocator import return_large_blocks
 from demo import core, drawing
-from demo.cache import LRUCache
 from demo.errors import UserError, for_people
 from demo.jobs import Progress
 from demo.models import ModelRegistry, Status

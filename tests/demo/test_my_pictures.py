@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from cliptrase_core.cache import LRUCache
 from cliptrase_core.refine import Fix
-from demo.cache import LRUCache
 from demo.service import Refinement, Run, SegmentRequest, Shown
 from demo.settings import EXAMPLES
 from demo.tabs.my_pictures import NOTHING, deleted
@@ -162,20 +160,6 @@ def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
 def test_what_deleting_says(files, shared, made, said):
     assert said in deleted(files, shared, made)
     assert "0 file" not in deleted(files, shared, made)
-
-
-def test_an_emptied_store_weighs_nothing():
-    store: LRUCache[bytes] = LRUCache(10, len)
-    for name in "abc":
-        store.get(name, lambda: bytes(3))
-    assert store.discard(lambda key: key in "ab") == 2
-    assert store.discard(lambda key: key == "a") == 0
-    threads = [threading.Thread(target=store.get, args=(i, lambda: bytes(3))) for i in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(store) == 3, "weights of what was dropped do not count"
 
 
 def test_only_pictures_lie_open_beside_the_page(server, visitor):

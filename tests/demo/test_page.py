@@ -18,7 +18,6 @@ from cliptrase_core.options import DENOISE
 from cliptrase_core.text.encoder import TEMPLATES
 from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
-from demo.cache import LRUCache
 from demo.handling import NO_WORDS, spoken
 from demo.models import ModelRegistry
 from demo.page import build, launch_options
@@ -353,22 +352,6 @@ def test_a_wrong_model_is_said_and_nano_runs():
     holder = ModelRegistry(Settings(model="ViT-B-61", device="cpu"))
     assert holder.segmenter().info.name == "nano"
     assert "ViT-B-61" in holder.status().notice
-
-
-def test_the_store_forgets_what_was_unused_for_longest_and_makes_once():
-    kept, made = LRUCache(2), []
-    for key in ("a", "b", "a", "c", "a", "b"):
-        kept.get(key, lambda key=key: made.append(key) or key)
-    assert made == ["a", "b", "c", "b"]
-    assert len(kept) == 2
-
-
-def test_the_store_forgets_by_weight_but_keeps_the_newest():
-    kept = LRUCache(10, len)
-    for text in ("aaaa", "bbbb", "cccc", "d" * 20):
-        kept.get(text[0], lambda text=text: text)
-    assert kept.peek("d") == "d" * 20
-    assert len(kept) == 1
 
 
 @pytest.fixture(scope="module")

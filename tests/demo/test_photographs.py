@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from cliptrase_core import Cancelled, Segmenter, segmenter
+from cliptrase_core.cache import LRUCache
 from cliptrase_core.io import geometry, image
 from cliptrase_core.io.export import saving
 from cliptrase_core.models import encoder as encoder_module
@@ -28,7 +29,6 @@ from cliptrase_core.viz import palette
 from cliptrase_core.viz.overlay import overlay
 from demo import settings
 from demo.api import Endpoints
-from demo.cache import LRUCache
 from demo.drawing import LONGEST_SHOWN
 from demo.errors import UserError
 from demo.service import Refinement, SegmentRequest, Service, Shown, bundle, pictures, point_at

@@ -19,7 +19,6 @@ import pytest
 
 from cliptrase_core import Cancelled, CancelToken, cancellable
 from demo.addresses import group_of, trusted_proxies, visitor_address
-from demo.cache import LRUCache
 from demo.cancelling import Tokens, limit_of
 from demo.handling import TOOK_TOO_LONG, plainly
 from demo.jobs import watched
@@ -210,30 +209,6 @@ def test_work_in_a_thread_of_its_own_heeds_the_token_of_its_maker():
         with pytest.raises(Cancelled):
             list(steps)
     assert seen.is_set()
-
-
-@pytest.mark.parametrize("waiting", [1, 4])
-def test_what_nobody_waits_for_by_then_is_not_made(waiting):
-    cache, made, ready = LRUCache(10), [], threading.Event()
-    token = CancelToken()
-
-    def ask() -> None:
-        with cancellable(token), contextlib.suppress(Cancelled):
-            cache.get(next(_count), lambda: made.append("in vain"))
-
-    def hold() -> str:
-        for thread in threads:
-            thread.start()
-        token.cancel()
-        for thread in threads:
-            thread.join(10)  # they give up while the lock is held
-        ready.set()
-        return "made"
-
-    threads = [threading.Thread(target=ask) for _ in range(waiting)]
-    assert cache.get("first", hold) == ("made", False)
-    assert ready.is_set()
-    assert made == []
 
 
 # --- tabs of an address ---
