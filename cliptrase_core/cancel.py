@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+Progress = Callable[[float, str], None]
+"""Progress callback (share in [0, 1], text); an exception that it raises stops the work."""
 
 WAIT = 0.05
 """Seconds between two checks while waiting for a lock."""
@@ -95,6 +98,10 @@ def check() -> None:
     token = _current.get()
     if token is not None:
         token.check()
+
+
+def quietly(share: float, text: str) -> None:
+    """Ignore progress; the default `Progress`."""
 
 
 def steps(items: Iterable[Item]) -> Iterator[Item]:

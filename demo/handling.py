@@ -19,13 +19,13 @@ from typing import Any, NamedTuple, TypeVar
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from cliptrase_core.cancel import Cancelled
+from cliptrase_core.cancel import Cancelled, Progress
 from cliptrase_core.options import Option, SegmentOptions, options_of
 from demo import core
 from demo.drawing import Picture
 from demo.errors import UserError, for_people
 from demo.html import percent
-from demo.jobs import Progress, watched
+from demo.jobs import watched
 from demo.service import SegmentRequest
 from demo.settings import PRESETS, SHORT_SIDES, TIME_LIMIT_S
 

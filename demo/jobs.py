@@ -7,11 +7,10 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
-from cliptrase_core.cancel import CancelToken, cancellable, current
+from cliptrase_core.cancel import CancelToken, Progress, cancellable, current
 
 Result = TypeVar("Result")
 Step = tuple[float, str]
-Progress = Callable[[float, str], None]
 
 EVERY = 0.25
 """Interval between two checks of the work, in seconds."""

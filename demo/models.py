@@ -7,13 +7,13 @@ import logging
 import math
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cliptrase_core.cache import LRUCache
+from cliptrase_core.cancel import Progress
 from demo import core, zerogpu
 from demo.errors import UserError, for_people
 from demo.examples import FIRST, read_examples
@@ -30,7 +30,7 @@ PEAK_RATIO = 2.2
 """Peak memory of loading, divided by that of the weights: the content of the file and the model coexist in memory."""
 
 
-def fetch(key: str, progress: Callable[[float, str], None]) -> None:
+def fetch(key: str, progress: Progress) -> None:
     """Download a model's weights to this computer, if there is memory for them.
 
     Args:
@@ -191,7 +191,7 @@ class ModelRegistry:
             raise UserError(self._status.notice or "No model could be loaded.")
         return found
 
-    def load(self, key: str, progress: Callable[[float, str], None]) -> str:
+    def load(self, key: str, progress: Progress) -> str:
         """Load a further model; downloads its weights if they are not on this computer.
 
         If it is the model from the settings, it becomes the default for all visitors who have chosen none.

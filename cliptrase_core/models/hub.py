@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,8 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
+from cliptrase_core.cancel import Progress
 from cliptrase_core.errors import WeightsError, explain
-
-Progress = Callable[[float, str], None]
-"""Callback during a download: (fraction in [0, 1], text such as "120 of 600 MB")."""
 
 PREFERRED_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """File names that open_clip tries, best first, if its entry of a repository names no file."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from cliptrase_core.cancel import Progress
 from cliptrase_core.errors import InputError, WeightsError, explain
 from cliptrase_core.models import architectures, embedded, hub
 from cliptrase_core.models.checkpoint import (
@@ -26,7 +27,7 @@ from cliptrase_core.models.checkpoint import (
     side_of,
 )
 from cliptrase_core.models.embedded import read_nano
-from cliptrase_core.models.hub import Progress, hub_answers
+from cliptrase_core.models.hub import hub_answers
 from cliptrase_core.names import NANO
 
 EMBEDDED = "embedded"

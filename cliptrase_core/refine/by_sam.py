@@ -16,20 +16,12 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from cliptrase_core.cancel import steps
+from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.names import EVERYTHING, REGIONS
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports, split
-from cliptrase_core.refine.report import (
-    Pixels,
-    Refiner,
-    Step,
-    Working,
-    expect_frame,
-    quietly,
-    refined,
-)
+from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, refined
 from cliptrase_core.refine.sam import Embedding, Sam
 from cliptrase_core.results import ComponentReport, Refined, Segmentation
 
@@ -59,7 +51,7 @@ class SamRefiner:
         """Return the refiner for one of `MODES`; `working` as in `load_refiner`."""
 
         def run(
-            result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+            result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Progress = quietly
         ) -> Refined:
             expect_frame(result, image)
             small, seen = (result, image) if working is None else working
@@ -86,7 +78,7 @@ class SamRefiner:
         seen: Pixels,
         mode: str,
         keep: Collection[int] | None,
-        step: Step,
+        step: Progress,
     ) -> Refined:
         start = time.perf_counter()
         answers = self._ask(small, seen, mode, step)
@@ -100,7 +92,7 @@ class SamRefiner:
         lines = reports(answers, accepted, result.class_names, result.size)
         return self._done(result, labels, mode, kept, start, lines)
 
-    def _everything(self, result: Segmentation, small: Segmentation, seen: Pixels, step: Step) -> Refined:
+    def _everything(self, result: Segmentation, small: Segmentation, seen: Pixels, step: Progress) -> Refined:
         start = time.perf_counter()
         working = _shrunk(seen)
         coarse = nearest(small.labels, working.shape[:2])
@@ -117,7 +109,7 @@ class SamRefiner:
         return self._done(result, labels, EVERYTHING, {}, start)
 
     def thing_at(
-        self, image: Pixels, point: tuple[float, float], size: Size, step: Step = quietly
+        self, image: Pixels, point: tuple[float, float], size: Size, step: Progress = quietly
     ) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
         """Segment the object under a click: the connected component at the point, in SAM's best mask that contains it.
 
@@ -147,7 +139,7 @@ class SamRefiner:
                 return box, parts == parts[row - box[0].start, column - box[1].start]
         return np.s_[:0, :0], np.zeros((0, 0), np.bool_)
 
-    def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
+    def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Progress) -> Answers | None:
         """Return the masks for every component of a result, computed or cached."""
         key = (
             mode,
@@ -172,7 +164,7 @@ class SamRefiner:
                 self._answers.popitem(last=False)
         return answer
 
-    def _answered(self, result: Segmentation, image: Pixels, mode: str, step: Step) -> Answers | None:
+    def _answered(self, result: Segmentation, image: Pixels, mode: str, step: Progress) -> Answers | None:
         size = _working_size(result.size)
         regions = nearest(result.regions, size) if mode == REGIONS else None
         components, numbers = split(nearest(result.labels, size), nearest(result.confidence, size), regions)
@@ -190,7 +182,7 @@ class SamRefiner:
         cover = cover_of(filled)
         return Answers(components, numbers, masks, cover, torch.cat(quality), agreement(masks, cover, components, size))
 
-    def _seen(self, image: Pixels, step: Step) -> Embedding:
+    def _seen(self, image: Pixels, step: Progress) -> Embedding:
         key = _digest(image)
         with self._lock:
             found = self._embeddings.get(key)

@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.cancel import steps
+from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.names import SAMS
 from cliptrase_core.refine.prompting import give_away
 from cliptrase_core.refine.refiners import loaded_sam
-from cliptrase_core.refine.report import Pixels, Step, expect_frame, quietly
+from cliptrase_core.refine.report import Pixels, expect_frame
 from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, counted, is_background
 
 MOST_FIXES = 500
@@ -135,7 +135,7 @@ def apply_fixes(
     *,
     device: str = "cpu",
     seen: Pixels | None = None,
-    step: Step = quietly,
+    step: Progress = quietly,
 ) -> Kind:
     """Apply manual fixes to a result, one click or stroke after the other.
 
@@ -186,7 +186,7 @@ def class_at(result: Segmentation, point: tuple[float, float]) -> str:
     return result.class_names[int(result.labels[_pixel(point, result.size)])]
 
 
-def _meant(one: Fix, seen: Pixels, size: Size, device: str, step: Step) -> Masked:
+def _meant(one: Fix, seen: Pixels, size: Size, device: str, step: Progress) -> Masked:
     """Return the pixels that a fix selects in a map of (H, W)."""
     if one.sam is None:
         return stroke(one.points, one.radius or 0.0, size)

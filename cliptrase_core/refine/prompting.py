@@ -13,10 +13,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.cancel import steps
+from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.io.geometry import Size, nearest
 from cliptrase_core.io.masks import connected_parts
-from cliptrase_core.refine.report import Step, quietly
 from cliptrase_core.refine.sam import SURE, Prompts
 from cliptrase_core.results import ComponentReport
 
@@ -97,7 +96,7 @@ def agreement(logits: Tensor, cover: tuple[float, float], components: Sequence[C
     return torch.tensor(found)
 
 
-def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Step = quietly) -> Labels:
+def merge(labels: Labels, answers: Answers, accepted: Collection[int], step: Progress = quietly) -> Labels:
     """Merge accepted masks into a label map; the order of classes and components does not matter.
 
     Where masks overlap, the highest score wins: the mask's probability times the certainty of its component. A

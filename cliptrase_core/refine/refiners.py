@@ -9,13 +9,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cliptrase_core.cancel import holding
+from cliptrase_core.cancel import Progress, holding, quietly
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.refine.report import Pixels, Refiner, Step, Working, expect_frame, quietly, refined
+from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, refined
 from cliptrase_core.results import Refined, Segmentation
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def refine(
 
 def load_refiner(
     name: str, *, mode: str | None = None, checkpoint: str | Path | None = None, device: str = "cpu",
-    progress: Step | None = None, working: Working | None = None,
+    progress: Progress | None = None, working: Working | None = None,
 ) -> Refiner:  # fmt: skip
     """Load a refiner; arguments and errors as for `refine`.
 
@@ -94,7 +94,7 @@ def forget_pictures() -> None:
 
 
 def loaded_sam(
-    name: str, checkpoint: str | None = None, *, device: str = "cpu", progress: Step | None = None
+    name: str, checkpoint: str | None = None, *, device: str = "cpu", progress: Progress | None = None
 ) -> SamRefiner:
     """Return one of `SAMS`, loaded once for all callers; arguments and errors as for `load_refiner`."""
     from cliptrase_core.refine.by_sam import SamRefiner
@@ -113,7 +113,7 @@ def loaded_sam(
 
 
 def _nothing(
-    result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+    result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Progress = quietly
 ) -> Refined:
     """Return the result without changes, with a report."""
     del step
@@ -123,7 +123,7 @@ def _nothing(
 
 
 def _edges(
-    result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+    result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Progress = quietly
 ) -> Refined:
     """Move boundaries to the edges of the picture."""
     _expect_nothing(EDGES, keep=keep)
@@ -138,7 +138,7 @@ def _then_edges(sam: Refiner) -> Refiner:
     """Return a refiner that runs a SAM and then moves the boundaries to the edges of the picture."""
 
     def run(
-        result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+        result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Progress = quietly
     ) -> Refined:
         start = time.perf_counter()
         masked = sam(result, image, keep=keep, step=lambda share, text: step(0.8 * share, text))

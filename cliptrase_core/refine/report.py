@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.names import MODES
 from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation, counted
@@ -59,19 +60,12 @@ Pixels = npt.NDArray[np.uint8]
 Working = tuple[Segmentation, Pixels]
 """A result and its picture at a smaller size."""
 
-Step = Callable[[float, str], None]
-"""Progress callback (share in [0, 1], text); an exception that it raises stops the work."""
-
-
-def quietly(share: float, text: str) -> None:
-    """Ignore progress; the default `Step`."""
-
 
 class Refiner(Protocol):
     """Interface of a refiner; threads may share one."""
 
     def __call__(
-        self, result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Step = quietly
+        self, result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Progress = quietly
     ) -> Refined:
         """Refine the boundaries of a result.
 
@@ -79,7 +73,7 @@ class Refiner(Protocol):
             result: coarse result.
             image: (H, W, 3), in the frame of the labels.
             keep: numbers of the components whose masks are used, in the order of the report; None decides by quality.
-            step: see `Step`.
+            step: see `Progress`.
 
         Raises:
             InputError: picture and labels differ in size, or there is no such component.

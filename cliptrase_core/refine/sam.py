@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.cancel import check, holding
+from cliptrase_core.cancel import Progress, check, holding, quietly
 from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.io.geometry import Size
-from cliptrase_core.refine.report import Step, quietly
 
 PATCH = 16
 SURE = 8.0
@@ -64,7 +63,7 @@ class Sam:
         self._lock = threading.Lock()  # one picture at a time: two would take twice the time and the memory
 
     @torch.inference_mode()
-    def embed(self, image: npt.NDArray[np.uint8], step: Step = quietly) -> Embedding:
+    def embed(self, image: npt.NDArray[np.uint8], step: Progress = quietly) -> Embedding:
         """Encode a picture, (H, W, 3); `step` is called before every block, so that it can stop the work."""
         size = int(image.shape[0]), int(image.shape[1])
         scale = self.side / max(size)
@@ -138,7 +137,7 @@ class Sam:
         image: npt.NDArray[np.uint8],
         seen: Embedding,
         settings: Mapping[str, float],
-        step: Step = quietly,
+        step: Progress = quietly,
     ) -> list[npt.NDArray[np.bool_]]:
         """Return all masks that a grid of points finds, (H, W) bool each.
 
@@ -188,7 +187,7 @@ class Sam:
             return [found["segmentation"] for found in generator.generate(image)]
 
 
-def _reporter(step: Step, share: float) -> Callable[..., None]:
+def _reporter(step: Progress, share: float) -> Callable[..., None]:
     def report(*_: object) -> None:
         check()
         step(share, "encoding the picture")

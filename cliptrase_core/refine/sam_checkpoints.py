@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cliptrase_core.cancel import Progress
 from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.io.files import asset, sha256
 from cliptrase_core.models import hub
@@ -138,7 +139,7 @@ def _place(name: str) -> str:
     return f"checkpoints/{PUBLISHED[name].file}"
 
 
-def fetch(name: str, progress: hub.Progress | None = None) -> Path:
+def fetch(name: str, progress: Progress | None = None) -> Path:
     """Return the path of one of `PUBLISHED`, from the hub's cache or the hub; does not load it.
 
     Args:

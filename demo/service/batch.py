@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.io.allocator import return_free
 from cliptrase_core.io.export.formats import read_formats
 from demo import core
 from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
 from demo.html import percent
-from demo.jobs import Progress
 from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
-from demo.service.refine import Refinement, loss, mode_of, quietly
+from demo.service.refine import Refinement, loss, mode_of
 from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service

@@ -11,16 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
+from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.io.allocator import return_free
 from cliptrase_core.io.export.formats import ARCHIVE_FORMATS, FORMATS, read_formats
 from cliptrase_core.options import arguments_of
 from demo import core
 from demo.errors import UserError, for_people
-from demo.jobs import Progress
 from demo.service.lens import NUMBERS as COLUMNS
 from demo.service.lens import patch_numbers
 from demo.service.pictures import expect_same
-from demo.service.refine import NO_MODEL, quietly
+from demo.service.refine import NO_MODEL
 from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service

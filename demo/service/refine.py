@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cliptrase_core.cancel import Progress, quietly
 from demo import core
 from demo.errors import UserError, for_people
-from demo.jobs import Progress
 from demo.service.segmentation import Run, SegmentView
 from demo.settings import REFINE_MODES, REFINERS
 
@@ -69,10 +69,6 @@ class RefinedView:
     after: SegmentView
     pixels: Picture
     refined: Refined
-
-
-def quietly(share: float, text: str) -> None:
-    """Ignore the progress of a step."""
 
 
 def is_available(name: str) -> bool:

@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cliptrase_core.cache import LRUCache
+from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.io.allocator import return_large_blocks
 from demo import core, drawing
 from demo.errors import UserError, for_people
-from demo.jobs import Progress
 from demo.models import ModelRegistry, Status
 from demo.service.patch_attention import Matrix, PatchAttention, make_matrix, make_patch_attention
 from demo.service.pictures import (
@@ -32,7 +32,7 @@ from demo.service.pictures import (
     expect_same,
     labelled_pixels,
 )
-from demo.service.refine import RefinedView, Refinement, make_refined, quietly
+from demo.service.refine import RefinedView, Refinement, make_refined
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.shown import Shown
 from demo.settings import (

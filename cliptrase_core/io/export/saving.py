@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.cancel import steps
+from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.export.components import Component, ComponentRule
 from cliptrase_core.io.export.formats import (
@@ -85,7 +85,7 @@ def save(
     rule: ComponentRule | None = None,
     overlay_side: int | None = None,
     source: str | os.PathLike[str] | None = None,
-    step: Callable[[float, str], None] = lambda share, text: None,
+    step: Progress = quietly,
 ) -> SavedFiles:
     """Write the files of one result, each whole or not at all, the JSON last.
 
@@ -143,7 +143,7 @@ def save(
 
 
 def _made(
-    job: Job, formats: Iterable[str], beside: Mapping[str, Future[bytes]], step: Callable[[float, str], None]
+    job: Job, formats: Iterable[str], beside: Mapping[str, Future[bytes]], step: Progress
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Make the files of all formats with files of one result.
 
