@@ -28,17 +28,15 @@ class LRUCache(Generic[Value]):
         """
         self._capacity = capacity if callable(capacity) else lambda: capacity
         self._weigh = weigh
-        self._values: OrderedDict[Hashable, Value] = OrderedDict()
-        self._weights: dict[Hashable, int] = {}
+        self._values: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()  # with their weights
+        self._total = 0
         self._lock = threading.Lock()
         self._making = threading.Lock()
 
     def peek(self, key: Hashable) -> Value | None:
         """Return the value if it is cached, else None."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
+        found = self._find(key)
+        return None if found is None else found[0]
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> tuple[Value, bool]:
         """Return the value, and whether it was cached; errors of `make` are passed on, and then nothing is cached.
@@ -46,34 +44,49 @@ class LRUCache(Generic[Value]):
         Raises:
             Cancelled: the request was cancelled before the value was made.
         """
-        kept = self.peek(key)
-        if kept is not None:
-            return kept, True
-        with holding(self._making):  # raises Cancelled if the request was cancelled meanwhile
-            kept = self.peek(key)  # another thread may have made it meanwhile
-            if kept is not None:
-                return kept, True
-            value = make()
-            with self._lock:
-                self._values[key], self._weights[key] = value, self._weigh(value)
-                most = self._capacity()
-                while len(self._values) > 1 and sum(self._weights.values()) > most:
-                    oldest, _ = self._values.popitem(last=False)
-                    del self._weights[oldest]
-            return value, False
+        found = self._find(key)
+        if found is None:
+            with holding(self._making):  # raises Cancelled if the request was cancelled meanwhile
+                found = self._find(key)  # another thread may have made it meanwhile
+                if found is None:
+                    value = make()
+                    self.put(key, value)
+                    return value, False
+        return found[0], True
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Cache a value that was made elsewhere, for instance together with others."""
+        with self._lock:
+            weight = self._weigh(value)
+            self._drop(key)
+            self._values[key] = value, weight
+            self._total += weight
+            most = self._capacity()
+            while len(self._values) > 1 and self._total > most:
+                self._drop(next(iter(self._values)))
 
     def discard(self, unwanted: Callable[[Hashable], bool]) -> int:
         """Drop the values of all keys for which `unwanted` is true. Return their number."""
         with self._lock:
             gone = [key for key in self._values if unwanted(key)]
             for key in gone:
-                del self._values[key], self._weights[key]
+                self._drop(key)
         return len(gone)
 
     def items(self) -> list[tuple[Hashable, Value]]:
         """Return all keys and values, the least recently used first; does not count as use."""
         with self._lock:
-            return list(self._values.items())
+            return [(key, value) for key, (value, _) in self._values.items()]
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def _find(self, key: Hashable) -> tuple[Value, int] | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def _drop(self, key: Hashable) -> None:
+        _, weight = self._values.pop(key, (None, 0))
+        self._total -= weight

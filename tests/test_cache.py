@@ -44,6 +44,43 @@ def test_an_emptied_store_weighs_nothing():
     assert len(store) == 3, "weights of what was dropped do not count"
 
 
+def test_weights_count_once_however_often_a_key_is_replaced():
+    store: LRUCache[str] = LRUCache(6, len)
+    for text in ("aaa", "bb", "a", "aa", "ccc"):
+        store.put(text[0], text)
+    assert store.items() == [("a", "aa"), ("c", "ccc")]
+    store.put("d", "d")
+    assert len(store) == 3, "six in all"
+
+
+def test_nothing_is_a_value_too():
+    made: list[int] = []
+    store: LRUCache[None] = LRUCache(2)
+    assert [store.get("a", lambda: made.append(1)) for _ in range(2)] == [(None, False), (None, True)]
+    assert made == [1]
+
+
+@pytest.mark.parametrize("value", ["made", None])
+def test_threads_that_need_one_value_make_it_once(value):
+    store, found, asking = LRUCache(2), [], threading.Barrier(5)
+
+    def ask() -> None:
+        asking.wait(10)
+        found.append(store.get("a", lambda: "made again"))
+
+    def make():
+        asking.wait(10)  # now the others ask, too
+        return value
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert store.get("a", make) == (value, False)
+    for thread in threads:
+        thread.join(10)
+    assert found == [(value, True)] * 4
+
+
 @pytest.mark.parametrize("waiting", [1, 4])
 def test_what_nobody_waits_for_by_then_is_not_made(waiting):
     cache, made, ready = LRUCache(10), [], threading.Event()

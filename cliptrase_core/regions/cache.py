@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import OrderedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cliptrase_core.cache import LRUCache
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import ClusterSettings
@@ -76,8 +76,7 @@ class RegionCache:
 
     def __init__(self) -> None:
         """Create an empty cache."""
-        self._kept: weakref.WeakKeyDictionary[ImageEncoding, OrderedDict[tuple[ClusterSettings, str], Regions]]
-        self._kept = weakref.WeakKeyDictionary()
+        self._kept: weakref.WeakKeyDictionary[ImageEncoding, LRUCache[Regions]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -85,15 +84,6 @@ class RegionCache:
 
     def get(self, encoding: ImageEncoding, settings: ClusterSettings, denoise: str) -> Regions:
         """Return the regions of an encoding, cached or computed now."""
-        key = (settings, denoise)
         with self._lock:
-            kept = self._kept.setdefault(encoding, OrderedDict())
-            if key in kept:
-                kept.move_to_end(key)
-                return kept[key]
-        regions = find_regions(encoding, settings, denoise)
-        with self._lock:
-            kept[key] = regions
-            while len(kept) > CACHED_FOR_EACH:
-                kept.popitem(last=False)
-        return regions
+            kept = self._kept.setdefault(encoding, LRUCache(CACHED_FOR_EACH))
+        return kept.get((settings, denoise), lambda: find_regions(encoding, settings, denoise))[0]

@@ -7,11 +7,10 @@ causal run unchanged, without these savings.
 
 from __future__ import annotations
 
-import threading
 import unicodedata
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.models.blocks import finish_block, project
@@ -69,10 +69,8 @@ class TextEncoder:
         self._tower: Any = model if hasattr(model, "token_embedding") else getattr(model, "text", None)
         self._tokenizer: Any = tokenizer
         self._causal = _is_causal(self._tower)
-        self._words: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._words: LRUCache[Tensor] = LRUCache(CACHED_WORDS)
         self._prefixes: dict[tuple[int, ...], Prefix] = {}
-        self._lock = threading.Lock()
-        self._stored: Tensor | None = None  # (V,) bool, False for token embeddings of zeros
 
     def embed(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
         """Return one unit vector for each word: the normalised mean of the unit vectors of its prompts.
@@ -91,12 +89,11 @@ class TextEncoder:
         _expect_list(words)
         if not words:
             raise InputError(explain("words", expected="at least one", got="none", remedy='For example "cat; dog".'))
-        known = self._look_up(words, templates)
+        known = {word: found for word in words if (found := self._words.peek((templates, word))) is not None}
         new = [word for word in dict.fromkeys(words) if word not in known]
-        if new:
-            fresh = self.embed_new(new, sentences)
-            known.update(zip(new, fresh, strict=True))
-            self._keep(templates, new, fresh)
+        for word, vector in zip(new, self.embed_new(new, sentences) if new else (), strict=True):
+            known[word] = vector.clone()  # a row alone would keep all rows in memory
+            self._words.put((templates, word), known[word])
         return torch.stack([known[word] for word in words])
 
     def unknown(self, words: Sequence[str]) -> list[str]:
@@ -108,28 +105,15 @@ class TextEncoder:
         embedding = getattr(self._tower, "token_embedding", None)
         if not isinstance(embedding, nn.Embedding) or not words:
             return []
-        with self._lock:
-            if self._stored is None:
-                self._stored = embedding.weight.detach().any(dim=1).cpu()
         rows = self._tokenizer([_without_punctuation(word) for word in words]).tolist()
         tokens = [row[: self._end_of_text(row)] for row in rows]
         return [word for word, ids in zip(words, tokens, strict=True) if not bool(self._stored[ids].all())]
 
-    def _look_up(self, words: Sequence[str], templates: str) -> dict[str, Tensor]:
-        known = {}
-        with self._lock:
-            for word in words:
-                if (templates, word) in self._words:
-                    self._words.move_to_end((templates, word))
-                    known[word] = self._words[templates, word]
-        return known
-
-    def _keep(self, templates: str, words: Sequence[str], vectors: Tensor) -> None:
-        with self._lock:
-            for word, vector in zip(words, vectors, strict=True):
-                self._words[templates, word] = vector.clone()
-            while len(self._words) > CACHED_WORDS:
-                self._words.popitem(last=False)
+    @cached_property
+    def _stored(self) -> Tensor:
+        """(V,) bool, False for token embeddings of zeros."""
+        stored: Tensor = self._tower.token_embedding.weight.detach().any(dim=1).cpu()
+        return stored
 
     @torch.inference_mode()
     def embed_new(self, words: Sequence[str], sentences: Sequence[str]) -> Tensor:
@@ -186,13 +170,9 @@ class TextEncoder:
         """Return the keys and values of the text before the word, computed once for each template."""
         row = self._tokenizer([sentence.split("{}")[0].rstrip()])[0].tolist()
         ids = tuple(row[: self._end_of_text(row)])
-        with self._lock:
-            cached = self._prefixes.get(ids)
-        if cached is None:
-            cached = self._run_prefix(ids)
-            with self._lock:
-                self._prefixes[ids] = cached
-        return cached
+        if ids not in self._prefixes:
+            self._prefixes[ids] = self._run_prefix(ids)
+        return self._prefixes[ids]
 
     def _run_prefix(self, ids: tuple[int, ...]) -> Prefix:
         tower = self._tower

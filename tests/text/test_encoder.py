@@ -57,10 +57,12 @@ def test_a_batch_gives_what_each_word_gives_alone(model):
 
 def test_cache_is_bounded_and_forgets_the_word_unused_for_longest(model, monkeypatch):
     monkeypatch.setattr(encoder_module, "CACHED_WORDS", 2)
-    encoder = TextEncoder(model, open_clip.tokenizer.SimpleTokenizer())
-    for words in (["cat"], ["dog"], ["cat"], ["bird"]):
+    encoder, new = TextEncoder(model, open_clip.tokenizer.SimpleTokenizer()), []
+    embed_new = encoder.embed_new
+    monkeypatch.setattr(encoder, "embed_new", lambda words, sentences: new.extend(words) or embed_new(words, sentences))
+    for words in (["cat"], ["dog"], ["cat"], ["bird"], ["bird", "cat"], ["dog"]):
         encoder.embed(words)
-    assert [word for _, word in encoder._words] == ["cat", "bird"]
+    assert new == ["cat", "dog", "bird", "dog"]
     assert encoder.embed(["cat", "dog", "bird", "fish"]).shape == (4, 16)  # more words than are cached
 
 
