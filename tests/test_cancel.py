@@ -19,7 +19,7 @@ import torch
 import cliptrase_core as cc
 from cliptrase_core import Cancelled, CancelToken, Segmenter, cancellable
 from cliptrase_core.cancel import check, holding, steps
-from cliptrase_core.refine import by_sam, load_refiner
+from cliptrase_core.refine import by_sam, load_refiner, refiners
 from cliptrase_core.regions import decode
 from cliptrase_core.text import encoder
 from tests.conftest import tiny_clip
@@ -156,9 +156,7 @@ def _stage(name: str, segmenter: Segmenter, picture: np.ndarray):
 
 
 def _forgetful(refiner):
-    for loaded in load_refiner.__globals__["_LOADED"].values():
-        loaded._embeddings.clear()
-        loaded._answers.clear()
+    refiners.forget_pictures()
     return refiner
 
 

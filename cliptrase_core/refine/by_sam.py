@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral
 from typing import Any
@@ -16,6 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, fitted, nearest
@@ -37,15 +36,13 @@ class SamRefiner:
     def __init__(self, sam: Sam) -> None:
         """Create the refiner from a loaded model."""
         self.sam = sam
-        self._embeddings: OrderedDict[str, Embedding] = OrderedDict()
-        self._answers: OrderedDict[tuple[str, ...], Any] = OrderedDict()
-        self._lock = threading.Lock()
+        self._embeddings: LRUCache[Embedding] = LRUCache(CACHED_EMBEDDINGS)
+        self._answers: LRUCache[tuple[Any]] = LRUCache(CACHED_ANSWERS)
 
     def forget(self) -> None:
         """Clear the cached embeddings and answers; the model stays loaded."""
-        with self._lock:
-            self._embeddings.clear()
-            self._answers.clear()
+        for store in (self._embeddings, self._answers):
+            store.discard(lambda key: True)
 
     def in_mode(self, mode: str, working: Working | None = None) -> Refiner:
         """Return the refiner for one of `MODES`; `working` as in `load_refiner`."""
@@ -152,17 +149,10 @@ class SamRefiner:
         return answers
 
     def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
-        """Return the cached value of a key, or compute it by `make` and cache it."""
-        with self._lock:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-                return self._answers[key]
-        answer = make()
-        with self._lock:
-            self._answers[key] = answer
-            while len(self._answers) > CACHED_ANSWERS:
-                self._answers.popitem(last=False)
-        return answer
+        """Return the cached value of a key, or compute it; not under a lock, since a folder is refined in parallel."""
+        answer = self._answers.peek(key) or (make(),)
+        self._answers.put(key, answer)
+        return answer[0]
 
     def _answered(self, result: Segmentation, image: Pixels, mode: str, step: Progress) -> Answers | None:
         size = _working_size(result.size)
@@ -183,17 +173,8 @@ class SamRefiner:
         return Answers(components, numbers, masks, cover, torch.cat(quality), agreement(masks, cover, components, size))
 
     def _seen(self, image: Pixels, step: Progress) -> Embedding:
-        key = _digest(image)
-        with self._lock:
-            found = self._embeddings.get(key)
-        if found is None:
-            found = self.sam.embed(image, lambda share, text: step(0.9 * share, text))
-        with self._lock:
-            self._embeddings[key] = found
-            self._embeddings.move_to_end(key)
-            while len(self._embeddings) > CACHED_EMBEDDINGS:
-                self._embeddings.popitem(last=False)
-        return found
+        embed = lambda: self.sam.embed(image, lambda share, text: step(0.9 * share, text))  # noqa: E731
+        return self._embeddings.get(_digest(image), embed)[0]
 
     def _done(
         self,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cliptrase_core.cancel import Progress, holding, quietly
+from cliptrase_core.cache import LRUCache
+from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 
 CACHED_MODELS = 2
 
-_LOCK = threading.Lock()
-_LOADED: OrderedDict[tuple[str, str | None, str], SamRefiner] = OrderedDict()
+_LOADED: LRUCache[SamRefiner] = LRUCache(CACHED_MODELS)  # by name, checkpoint and device
 
 
 def refine(
@@ -89,7 +87,7 @@ def is_available(name: str) -> bool:
 
 def forget_pictures() -> None:
     """Clear the cached embeddings and answers of all loaded refiners."""
-    for refiner in list(_LOADED.values()):
+    for _, refiner in _LOADED.items():
         refiner.forget()
 
 
@@ -101,15 +99,9 @@ def loaded_sam(
 
     key = (name, checkpoint, device)
     path = None if checkpoint is None else Path(checkpoint)
-    if key not in _LOADED and checkpoint is None and name in PUBLISHED_SAMS:
-        path = sam_checkpoints.fetch(name, progress)  # before the lock, so that others need not wait
-    with holding(_LOCK):  # concurrent callers share one model
-        if key not in _LOADED:
-            _LOADED[key] = SamRefiner(sam_checkpoints.load_sam(name, path, device=device))
-        _LOADED.move_to_end(key)
-        while len(_LOADED) > CACHED_MODELS:
-            _LOADED.popitem(last=False)
-        return _LOADED[key]
+    if _LOADED.peek(key) is None and checkpoint is None and name in PUBLISHED_SAMS:
+        path = sam_checkpoints.fetch(name, progress)  # not in the cache's lock, so that others need not wait
+    return _LOADED.get(key, lambda: SamRefiner(sam_checkpoints.load_sam(name, path, device=device)))[0]
 
 
 def _nothing(

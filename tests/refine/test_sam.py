@@ -2,6 +2,8 @@
 
 import hashlib
 import pickle
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -122,6 +124,23 @@ def test_a_picture_is_embedded_once_and_a_result_asked_about_once(refiner, monke
     run(result_of(halves(at=20)), image)
     assert (len(embedded), len(asked)) == (1, 2)
     assert np.array_equal(run(result_of(halves()), image).labels, first.labels)
+
+
+def test_a_picture_is_embedded_once_for_threads_too(refiner, monkeypatch):
+    embedded, both = [], threading.Barrier(2)
+    embed = refiner.sam.embed
+
+    def at_once(*a):
+        both.wait(10)
+        time.sleep(0.05)  # now the other thread asks, too
+        return (embedded.append(1), embed(*a))[1]
+
+    monkeypatch.setattr(refiner.sam, "embed", at_once)
+    thread = threading.Thread(target=lambda: (both.wait(10), refiner.thing_at(painted(halves()), (0.2, 0.2), (64, 64))))
+    thread.start()
+    refiner.in_mode("prompts")(result_of(halves()), painted(halves()))
+    thread.join(10)
+    assert embedded == [1]
 
 
 def test_components_can_be_kept_and_left_out_by_hand(refiner):
