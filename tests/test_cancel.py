@@ -156,7 +156,7 @@ def _stage(name: str, segmenter: Segmenter, picture: np.ndarray):
 
 
 def _forgetful(refiner):
-    refiners.forget_pictures()
+    refiners.forget_pictures([""])
     return refiner
 
 

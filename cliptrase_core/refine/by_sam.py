@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -31,18 +32,25 @@ CACHED_ANSWERS = 8  # cached results; a component takes up to 0.3 MB
 
 
 class SamRefiner:
-    """Refinement with one SAM; caches the last embeddings and the last answers, with content hashes as keys."""
+    """Refinement with one SAM; caches the last embeddings and answers by the picture's name and by content hashes."""
 
     def __init__(self, sam: Sam) -> None:
         """Create the refiner from a loaded model."""
         self.sam = sam
+        self._picture = ""
         self._embeddings: LRUCache[Embedding] = LRUCache(CACHED_EMBEDDINGS)
         self._answers: LRUCache[tuple[Any]] = LRUCache(CACHED_ANSWERS)
 
-    def forget(self) -> None:
-        """Clear the cached embeddings and answers; the model stays loaded."""
+    def of(self, picture: str) -> SamRefiner:
+        """Return the refiner of a picture with a name; it shares the model and the caches."""
+        named = copy.copy(self)
+        named._picture = picture
+        return named
+
+    def forget(self, pictures: Collection[str]) -> None:
+        """Drop the cached embeddings and answers of pictures by name."""
         for store in (self._embeddings, self._answers):
-            store.discard(lambda key: True)
+            store.discard(lambda key: isinstance(key, tuple) and key[0] in pictures)
 
     def in_mode(self, mode: str, working: Working | None = None) -> Refiner:
         """Return the refiner for one of `MODES`; `working` as in `load_refiner`."""
@@ -99,7 +107,7 @@ class SamRefiner:
             masks = self.sam.everything(working, embedding, SETTINGS, lambda _, text: step(0.9, text))
             return vote(coarse, masks)
 
-        voted = self._once((EVERYTHING, _digest(working), _digest(coarse)), named)
+        voted = self._once((self._picture, EVERYTHING, _digest(working), _digest(coarse)), named)
         # Enlarge only the changed pixels: elsewhere, the coarse labels have a higher resolution.
         moved = nearest(voted != coarse, result.size)
         labels = np.where(moved, nearest(voted, result.size), result.labels)
@@ -139,6 +147,7 @@ class SamRefiner:
     def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Progress) -> Answers | None:
         """Return the masks for every component of a result, computed or cached."""
         key = (
+            self._picture,
             mode,
             _digest(image),
             _digest(result.labels),
@@ -174,7 +183,7 @@ class SamRefiner:
 
     def _seen(self, image: Pixels, step: Progress) -> Embedding:
         embed = lambda: self.sam.embed(image, lambda share, text: step(0.9 * share, text))  # noqa: E731
-        return self._embeddings.get(_digest(image), embed)[0]
+        return self._embeddings.get((self._picture, _digest(image)), embed)[0]
 
     def _done(
         self,

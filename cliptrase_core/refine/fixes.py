@@ -135,6 +135,7 @@ def apply_fixes(
     *,
     device: str = "cpu",
     seen: Pixels | None = None,
+    picture_name: str = "",
     step: Progress = quietly,
 ) -> Kind:
     """Apply manual fixes to a result, one click or stroke after the other.
@@ -148,6 +149,7 @@ def apply_fixes(
         fixes: fixes in the order of application.
         device: device of SAM.
         seen: (h, w, 3), the same picture at a smaller size, as the input of SAM instead of `image`.
+        picture_name: as for `load_refiner`.
         step: progress callback (share in [0, 1], text); an exception that it raises ends the work.
 
     Returns:
@@ -167,7 +169,11 @@ def apply_fixes(
     labels, names = result.labels.copy(), list(result.class_names)
     for number, one in steps(enumerate(fixes)):
         step(number / len(fixes), f"fix {number + 1} of {len(fixes)}")
-        box, mask = _meant(one, pixels if seen is None else seen, result.size, device, step)
+        if one.sam is None:
+            box, mask = stroke(one.points, one.radius or 0.0, result.size)
+        else:
+            sam = loaded_sam(one.sam, device=device).of(picture_name)
+            box, mask = sam.thing_at(pixels if seen is None else seen, one.points[0], result.size, step)
         if one.class_name is not None:
             expect_one_of("class", one.class_name, names)
             labels[box][mask] = names.index(one.class_name)
@@ -184,13 +190,6 @@ def apply_fixes(
 def class_at(result: Segmentation, point: tuple[float, float]) -> str:
     """Return the class that a result shows at a point (x, y), in shares of its width and height."""
     return result.class_names[int(result.labels[_pixel(point, result.size)])]
-
-
-def _meant(one: Fix, seen: Pixels, size: Size, device: str, step: Progress) -> Masked:
-    """Return the pixels that a fix selects in a map of (H, W)."""
-    if one.sam is None:
-        return stroke(one.points, one.radius or 0.0, size)
-    return loaded_sam(one.sam, device=device).thing_at(seen, one.points[0], size, step)
 
 
 def _take_away(

@@ -58,7 +58,7 @@ def refine(
 
 def load_refiner(
     name: str, *, mode: str | None = None, checkpoint: str | Path | None = None, device: str = "cpu",
-    progress: Progress | None = None, working: Working | None = None,
+    progress: Progress | None = None, working: Working | None = None, picture_name: str = "",
 ) -> Refiner:  # fmt: skip
     """Load a refiner; arguments and errors as for `refine`.
 
@@ -66,6 +66,7 @@ def load_refiner(
         name: one of `REFINERS`; mode, checkpoint and device also as for `refine`.
         progress: progress callback for a download.
         working: smaller copy of the result and the picture, as the input of SAM instead; cached answers are reused.
+        picture_name: any name, by which `forget_pictures` drops what SAM has cached of the picture.
     """
     expect_one_of("refiner", name, REFINERS)
     if mode is not None:
@@ -73,11 +74,11 @@ def load_refiner(
     if name in FREE:
         _expect_nothing(name, mode=mode, checkpoint=checkpoint, working=working)
         return _nothing if name == NONE else _edges
-    if name == NANO_THEN_EDGES:
-        sam = load_refiner(SAM_NANO, mode=mode, checkpoint=checkpoint, device=device, working=working)
-        return _then_edges(sam)
-    loaded = loaded_sam(name, None if checkpoint is None else str(checkpoint), device=device, progress=progress)
-    return loaded.in_mode(mode or PROMPTS, working)
+    both = name == NANO_THEN_EDGES
+    file = None if checkpoint is None else str(checkpoint)
+    loaded = loaded_sam(SAM_NANO if both else name, file, device=device, progress=progress)
+    sam = loaded.of(picture_name).in_mode(mode or PROMPTS, working)
+    return _then_edges(sam) if both else sam
 
 
 def is_available(name: str) -> bool:
@@ -85,10 +86,10 @@ def is_available(name: str) -> bool:
     return name in FREE or sam_checkpoints.is_available(SAM_NANO if name == NANO_THEN_EDGES else name)
 
 
-def forget_pictures() -> None:
-    """Clear the cached embeddings and answers of all loaded refiners."""
+def forget_pictures(names: Collection[str]) -> None:
+    """Drop the cached embeddings and answers of pictures by the names that `load_refiner` or `apply_fixes` got."""
     for _, refiner in _LOADED.items():
-        refiner.forget()
+        refiner.forget(names)
 
 
 def loaded_sam(

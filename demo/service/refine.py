@@ -143,7 +143,9 @@ def make_refined(
     _expect_memory(request.refiner, device)
     step(0.0, "reading the weights" if MEGABYTES.get(request.refiner) else "following edges")
     mode, working = (None, None) if request.refiner in core.refine.FREE else (request.mode, shown)
-    refiner = core.refine.load_refiner(request.refiner, mode=mode, device=device, working=working)
+    refiner = core.refine.load_refiner(
+        request.refiner, mode=mode, device=device, working=working, picture_name=request.run.key.picture
+    )
     return refiner(view.result, pixels, keep=request.keep, step=step)
 
 

@@ -127,7 +127,7 @@ class Service:
             with suppress(UserError):
                 gone.add(digest(path))
         if self.status().ready:  # else the core is not loaded, and nothing was computed
-            core.refine.refiners.forget_pictures()
+            core.refine.refiners.forget_pictures(gone)
         stores: tuple[LRUCache[Any], ...] = (
             *(self._results, self._refined, self._fixed, self._captures, self._maps, self._matrices, self._depths),
         )
@@ -200,7 +200,9 @@ class Service:
         def make(coarse: Segmentation, fixes: tuple[Any, ...]) -> Segmentation:
             device = str(segmenter.device)
             # At full size, SAM gets the same picture as on the page, so that its masks are the same.
-            return core.refine.apply_fixes(coarse, pixels, fixes, device=device, seen=entry.pixels, step=step)
+            return core.refine.apply_fixes(
+                coarse, pixels, fixes, device=device, seen=entry.pixels, picture_name=what.run.key.picture, step=step
+            )
 
         def one_more() -> Packed[Segmentation]:
             known = self._fixed.peek((what.run, what.refinement, what.fixes[:-1]))

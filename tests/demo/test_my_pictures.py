@@ -8,6 +8,7 @@ from PIL import Image
 
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.refine import Fix
+from cliptrase_core.refine.sam import Sam
 from demo.service import Refinement, Run, SegmentRequest, Shown
 from demo.settings import EXAMPLES
 from demo.tabs.my_pictures import NOTHING, deleted
@@ -145,6 +146,23 @@ def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
     again = service.segment(first, asked)
     assert not again.reused
     assert isinstance(again.run, Run)
+
+
+def test_sam_forgets_my_picture_and_no_other(service, tmp_path, monkeypatch):
+    embedded, embed = [], Sam.embed
+    monkeypatch.setattr(Sam, "embed", lambda self, image, *a: (embedded.append(1), embed(self, image, *a))[1])
+    mine, other = (str(of_mine(tmp_path, seed)) for seed in (15, 16))
+
+    def use(path: str, x: float) -> int:
+        """Return how many pictures SAM embeds for two requests."""
+        before, run = len(embedded), service.segment(path, SegmentRequest("dog; road")).run
+        service.refine(Refinement(run, "sam-nano+edges", "prompts", keep=(0,)), path)
+        service.shown(Shown(run, fixes=(Fix(((x, 0.5),), "road", sam="sam-nano"),)), path)
+        return len(embedded) - before
+
+    assert [use(path, 0.2) for path in (mine, other)] == [1, 1]
+    service.forget([mine])
+    assert [use(path, 0.4) for path in (mine, other)] == [1, 0]
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,21 @@ def test_a_picture_is_embedded_once_for_threads_too(refiner, monkeypatch):
     assert embedded == [1]
 
 
+@pytest.mark.parametrize("mode", ["prompts", "everything"])
+def test_pictures_are_forgotten_by_name(refiner, monkeypatch, mode):
+    computed, embed = [], refiner.sam.embed
+    monkeypatch.setattr(refiner.sam, "embed", lambda *a: (computed.append(1), embed(*a))[1])
+    run = lambda name: refiner.of(name).in_mode(mode)(result_of(halves()), painted(halves()))  # noqa: E731
+    for name in ("a", "b", "", "a"):
+        run(name)
+    assert len(computed) == 3
+    refiner.forget({"a", "c"})
+    for name in ("b", "", "a"):
+        run(name)
+    assert len(computed) == 4
+    assert len(refiner._answers) == 3
+
+
 def test_components_can_be_kept_and_left_out_by_hand(refiner):
     result, image = result_of(halves()), painted(halves(at=40))
     run = refiner.in_mode("prompts")
