@@ -26,7 +26,7 @@ from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.names import SAMS
 from cliptrase_core.refine.prompting import give_away
-from cliptrase_core.refine.refiners import loaded_sam
+from cliptrase_core.refine.refiners import device_of, loaded_sam
 from cliptrase_core.refine.report import Pixels, expect_frame
 from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, counted, is_background
 
@@ -133,7 +133,7 @@ def apply_fixes(
     image: ImageInput,
     fixes: Sequence[Fix],
     *,
-    device: str = "cpu",
+    device: str | None = None,
     seen: Pixels | None = None,
     picture_name: str = "",
     step: Progress = quietly,
@@ -147,7 +147,7 @@ def apply_fixes(
         result: coarse, refined or already fixed result; it is not changed.
         image: picture in the frame of `result.labels`.
         fixes: fixes in the order of application.
-        device: device of SAM.
+        device: as for `refine`.
         seen: (h, w, 3), the same picture at a smaller size, as the input of SAM instead of `image`.
         picture_name: as for `load_refiner`.
         step: progress callback (share in [0, 1], text); an exception that it raises ends the work.
@@ -172,7 +172,7 @@ def apply_fixes(
         if one.sam is None:
             box, mask = stroke(one.points, one.radius or 0.0, result.size)
         else:
-            sam = loaded_sam(one.sam, device=device).of(picture_name)
+            sam = loaded_sam(one.sam, device=device or device_of(result)).of(picture_name)
             box, mask = sam.thing_at(pixels if seen is None else seen, one.points[0], result.size, step)
         if one.class_name is not None:
             expect_one_of("class", one.class_name, names)

@@ -11,6 +11,7 @@ from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.guided_filter import follow_edges
@@ -32,7 +33,7 @@ def refine(
     *,
     mode: str | None = None,
     checkpoint: str | Path | None = None,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Refined:
     """Refine the boundaries of a result.
 
@@ -42,7 +43,7 @@ def refine(
         refiner: one of `REFINERS`.
         mode: one of `MODES`, for SAM only; None means "prompts".
         checkpoint: weights of SAM; None uses the repository, the hub's cache or the hub.
-        device: device of SAM.
+        device: device of SAM; None uses that of the result if torch has it here, else the CPU.
 
     Raises:
         InputError: an unknown name, an option of SAM for another refiner, a picture of another size than the labels, or
@@ -53,6 +54,7 @@ def refine(
     if before != NONE:  # its settings could not repeat both
         got, remedy = f"one that {before} refined", "Refine what segment gave."
         raise InputError(explain("result", expected="one with coarse boundaries", got=got, remedy=remedy))
+    device = device or ("cpu" if refiner in FREE else device_of(result))
     return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, read_image(image))
 
 
@@ -63,7 +65,8 @@ def load_refiner(
     """Load a refiner; arguments and errors as for `refine`.
 
     Args:
-        name: one of `REFINERS`; mode, checkpoint and device also as for `refine`.
+        name: one of `REFINERS`; mode and checkpoint also as for `refine`.
+        device: device of SAM.
         progress: progress callback for a download.
         working: smaller copy of the result and the picture, as the input of SAM instead; cached answers are reused.
         picture_name: any name, by which `forget_pictures` drops what SAM has cached of the picture.
@@ -79,6 +82,14 @@ def load_refiner(
     loaded = loaded_sam(SAM_NANO if both else name, file, device=device, progress=progress)
     sam = loaded.of(picture_name).in_mode(mode or PROMPTS, working)
     return _then_edges(sam) if both else sam
+
+
+def device_of(result: Segmentation) -> str:
+    """Return the device on which a result was computed if torch has it here, else "cpu"; a result may be loaded."""
+    try:
+        return str(device_by_name(result.settings["device"]))
+    except (KeyError, InputError):
+        return "cpu"
 
 
 def is_available(name: str) -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError, WeightsError
 from cliptrase_core.models import hub
-from cliptrase_core.refine import by_sam, is_available, load_refiner, sam_checkpoints
+from cliptrase_core.refine import by_sam, fixes, is_available, load_refiner, refiners, sam_checkpoints
 from cliptrase_core.refine.by_sam import SamRefiner
 from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.refine.prompting import cover_of, full_size, prompts_of, split
@@ -246,6 +247,37 @@ def test_the_embedded_model_refines_without_a_network(monkeypatch):
     assert refined.report.refiner == "sam-nano"
     assert len(refined.report.components) == 2
     assert refined.timings["refine"] > 0
+
+
+@pytest.mark.parametrize(
+    ("of_result", "given", "expected"),
+    [
+        ("cpu:0", None, "cpu:0"),
+        ("warp:1", None, "cpu"),  # of another machine, from a loaded result
+        ("cuda:99", None, "cpu"),
+        (["cpu:0"], None, "cpu"),
+        (None, None, "cpu"),
+        ("warp:1", "cpu:0", "cpu:0"),
+    ],
+)
+def test_sam_runs_where_the_result_was_made_if_it_can(of_result, given, expected, monkeypatch):
+    asked, loaded_sam = [], refiners.loaded_sam
+    for module in (refiners, fixes):
+        monkeypatch.setattr(
+            module, "loaded_sam", lambda *a, device, **k: (asked.append(device), loaded_sam(*a, **k))[1]
+        )
+    settings = {} if of_result is None else {"device": of_result}
+    result, image = replace(result_of(halves()), settings=settings), painted(halves())
+    cc.refine(result, image, "sam-nano", device=given)
+    cc.refine.apply_fixes(result, image, [cc.refine.Fix(((0.2, 0.2),), "class 0", sam="sam-nano")], device=given)
+    assert asked == [expected] * 2
+    monkeypatch.setattr(refiners, "device_by_name", lambda name: pytest.fail("edges need no device"))
+    cc.refine(result, image, "edges", device=given)
+
+
+def test_a_device_that_is_asked_for_and_missing_is_named():
+    with pytest.raises(InputError, match="device: expected one that torch has here, got 'warp:1'"):
+        cc.refine(result_of(halves()), painted(halves()), "sam-nano", device="warp:1")
 
 
 def test_edges_after_sam_are_the_two_one_after_the_other():
