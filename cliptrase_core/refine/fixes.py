@@ -23,11 +23,11 @@ import numpy.typing as npt
 from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.errors import InputError, expect_one_of, explain
 from cliptrase_core.io.geometry import Size
-from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.io.image import ImageInput
 from cliptrase_core.names import SAMS
 from cliptrase_core.refine.prompting import give_away
 from cliptrase_core.refine.refiners import device_of, loaded_sam
-from cliptrase_core.refine.report import Pixels, expect_frame
+from cliptrase_core.refine.report import Pixels, picture_of
 from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, counted, is_background
 
 MOST_FIXES = 500
@@ -145,7 +145,7 @@ def apply_fixes(
 
     Args:
         result: coarse, refined or already fixed result; it is not changed.
-        image: picture in the frame of `result.labels`.
+        image: as for `refine`.
         fixes: fixes in the order of application.
         device: as for `refine`.
         seen: (h, w, 3), the same picture at a smaller size, as the input of SAM instead of `image`.
@@ -164,8 +164,7 @@ def apply_fixes(
     _expect_few(len(before) + len(fixes), points)
     if not fixes:
         return result
-    pixels = read_image(image, max_pixels=max(result.labels.size, 1))
-    expect_frame(result, pixels)
+    pixels = picture_of(result, image)
     labels, names = result.labels.copy(), list(result.class_names)
     for number, one in steps(enumerate(fixes)):
         step(number / len(fixes), f"fix {number + 1} of {len(fixes)}")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError, expect_one_of, explain
-from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.io.image import ImageInput
 from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, refined
+from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, picture_of, refined
 from cliptrase_core.results import Refined, Segmentation
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def refine(
 
     Args:
         result: result of `Segmenter.segment`.
-        image: picture in the frame of `result.labels` (a crop under paper presets).
+        image: picture that was segmented; under a paper preset, its crop is accepted too.
         refiner: one of `REFINERS`.
         mode: one of `MODES`, for SAM only; None means "prompts".
         checkpoint: weights of SAM; None uses the repository, the hub's cache or the hub.
@@ -55,7 +55,7 @@ def refine(
         got, remedy = f"one that {before} refined", "Refine what segment gave."
         raise InputError(explain("result", expected="one with coarse boundaries", got=got, remedy=remedy))
     device = device or ("cpu" if refiner in FREE else device_of(result))
-    return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, read_image(image))
+    return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, picture_of(result, image))
 
 
 def load_refiner(

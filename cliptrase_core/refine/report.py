@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.names import MODES
 from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation, counted
 
@@ -78,6 +79,15 @@ class Refiner(Protocol):
         Raises:
             InputError: picture and labels differ in size, or there is no such component.
         """
+
+
+def picture_of(result: Segmentation, image: ImageInput) -> Pixels:
+    """Return the picture in the frame of the labels, (H, W, 3), as `Segmentation.canvas` does, but never without one.
+
+    Raises:
+        InputError: no usable picture, or one of another size.
+    """
+    return result.canvas(read_image(image) if image is None else image)  # refused; canvas would take the model input
 
 
 def expect_frame(result: Segmentation, image: Pixels) -> None:

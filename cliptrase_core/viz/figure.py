@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Size, fitted
-from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.io.image import ImageInput, read_reduced
 from cliptrase_core.results import Refined, Segmentation
 from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, MOST, SIGNED_TABLE, frames_said
 from cliptrase_core.viz.names import shown_name
@@ -105,8 +105,8 @@ def figure(
     Args:
         shown: a result (`Refined` too), maps, or one of each.
         parts: names from `PARTS`, or one name; None draws all that are available, except affinity and confidence.
-        image: path, PIL image or (H, W, 3) uint8, in the frame of the labels: the whole picture under preset auto,
-            `encoding.model_input` under a paper preset. If None, maps and colours are drawn without the picture.
+        image: picture that was segmented or inspected; under a paper preset its crop, `encoding.model_input`, too, and
+            without a result nothing else. If None, maps and colours are drawn without the picture.
         patch: (row, column) of the patch whose attention is shown; None selects [CLS].
         title: title of the row; None shows model, layer, head and patch, "" shows no title. With a title, a line below
             the maps explains the frames of patches.
@@ -202,16 +202,9 @@ def _given(
                 remedy="Pass what `segment`, `refine` or `inspect` gave.",
             )
         )
-    pixels = None if image is None else read_image(image)
-    if results and pixels is not None and pixels.shape[:2] != results[0].size:
-        raise InputError(
-            explain(
-                "image",
-                expected=f"{results[0].size}, the frame of the labels",
-                got=str(pixels.shape[:2]),
-                remedy="Pass the segmented picture; with a paper preset its centre crop, `encoding.model_input`.",
-            )
-        )
+    pixels = None
+    if image is not None:
+        pixels = results[0].canvas(image) if results else read_reduced(image).pixels
     if patch is not None:
         if not maps:
             remedy = "Pass the maps of `inspect` too."
