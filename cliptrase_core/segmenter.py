@@ -242,37 +242,27 @@ class Segmenter:
         with torch.inference_mode():
             return self._regions.get(encoding, settings, denoise).patch_clusters
 
-    def scores(
-        self,
-        encoding: ImageEncoding,
-        vocabulary: Words,
-        *,
-        method: str | Method = "cliptrase",
-        templates: str | None = None,
-        image_prior: bool = False,
-        residual: str | None = None,
-        everything_else: bool = False,
-        skip_missing: bool = False,
-    ) -> PatchScores:
-        """Compute the score of each word at each patch, to explain the labels.
+    @takes(SegmentOptions)
+    def scores(self, encoding: ImageEncoding, vocabulary: Words, **options: Any) -> PatchScores:
+        """Compute the score of each word at each patch, before regions vote, to explain the labels.
 
         Arguments and errors as for `segment`; `method` may also be a method of the registry with changed switches.
         """
-        preset = self._check_encoding(encoding)
-        name = method.name if isinstance(method, Method) else method
-        requested = SegmentOptions(method=name, templates=templates, image_prior=image_prior, residual=residual)
-        chosen = with_residual(method if isinstance(method, Method) else method_by_name(name), requested.residual)
-        words = read_words(vocabulary, None)
+        preset, method = self._check_encoding(encoding), options.get("method")
+        if isinstance(method, Method):
+            options["method"] = method.name
+        requested = read_options(SegmentOptions, options)
+        base = method if isinstance(method, Method) else method_by_name(requested.method)
+        chosen = with_residual(base, requested.residual)
+        words, templates = read_words(vocabulary, None), requested.templates or preset.templates
         with torch.inference_mode():
-            text = self._text.embed(words.prompts, requested.templates or preset.templates)
+            text = self._text.embed(words.prompts, templates)
             cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             scale = self._features.scale(chosen)
-            logits = word_logits(scale, cls, patches, text, image_prior)
-            missing = (
-                self._missing(encoding, words, text, requested.templates or preset.templates) if skip_missing else []
-            )
+            logits = word_logits(scale, cls, patches, text, requested.image_prior)
+            missing = self._missing(encoding, words, text, templates) if requested.skip_missing else []
         maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
-        return PatchScores(maps, scale, words, encoding.frame.labels, tuple(missing), everything_else)
+        return PatchScores(maps, scale, words, encoding.frame.labels, tuple(missing), requested.everything_else)
 
     def missing(self, encoding: ImageEncoding, vocabulary: Words, *, templates: str | None = None) -> list[str]:
         """Return the names of classes that the picture does not seem to show, as found by `skip_missing`.

@@ -131,6 +131,7 @@ def _stage(name: str, segmenter: Segmenter, picture: np.ndarray):
     result = dataclasses.replace(segmenter.segment(encoding, WORDS), labels=quarters)
     blocks = len(segmenter.backbone.blocks)
     words = iter(range(10**6))
+    load_refiner("sam-nano")  # once for all tests, so not part of a repeatable stage
     refined = {
         "sam": lambda: _forgetful(load_refiner("sam-nano"))(result, picture),
         "everything": lambda: _forgetful(load_refiner("sam-nano", mode="everything"))(result, picture),

@@ -53,18 +53,8 @@ class Point:
 def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
     """Compute the scores of each word for each patch; errors as in `point_at`."""
     segmenter, entry = service.encoded(run, path)
-    request = run.request
     with for_people():
-        return segmenter.scores(
-            entry.encoding,
-            request.words,
-            method=request.method,
-            templates=request.templates,
-            image_prior=request.image_prior,
-            residual=request.residual,
-            everything_else=request.everything_else,
-            skip_missing=request.skip_missing,
-        )
+        return segmenter.scores(entry.encoding, run.request.words, **run.request.of_segment)
 
 
 def spots_of(service: Service, run: Run, path: str | None) -> dict[str, Any]:
