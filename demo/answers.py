@@ -28,7 +28,6 @@ def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
         view: the result.
         masks: True adds the mask of each class as COCO run lengths, in the frame of `size`.
     """
-
     result = view.result
     columns = np.asfortranarray(result.labels) if masks else result.labels  # COCO run lengths are in column order
     return {

@@ -120,7 +120,6 @@ def heat_map(
     Returns:
         (h*cell, w*cell, 3).
     """
-
     low, high = own_range(values, patch) if ends is None else ends
     return _over(picture, core.viz.heatmap.heat_colours(values, low, high), patch, global_patches)
 
@@ -133,7 +132,6 @@ def difference_map(
     global_patches: Iterable[Cell] = (),
 ) -> Picture:
     """Return signed values over the picture in grey: blue for less, orange for more; otherwise as `heat_map`."""
-
     return _over(picture, core.viz.heatmap.signed_colours(values, most), patch, global_patches)
 
 
@@ -145,7 +143,6 @@ def matrix_picture(colours: Picture) -> Picture:
 
 def own_range(values: npt.NDArray[np.floating], patch: Cell | None) -> Range:
     """Return the lowest and highest value without the chosen patch, as its similarity to itself may be far larger."""
-
     return core.viz.heatmap.heat_range(values, patch) if patch else (float(values.min()), float(values.max()))
 
 
@@ -249,7 +246,6 @@ def boundaries(picture: Picture, before: Labels, after: Labels, components: Numb
     Returns:
         (H', W', 3) at the size of `shown_size`.
     """
-
     size, drawn = shown_size(picture.shape[:2]), core.viz.overlay
     shown = picture if size == picture.shape[:2] else view(picture, size)
     out = drawn.darken(drawn.in_grey(shown), DARK)
@@ -284,7 +280,6 @@ def marked(picture: Picture, where: Mask, left_out: Mask | None = None) -> Pictu
     Returns:
         (H, W, 3).
     """
-
     size, drawn = picture.shape[:2], core.viz.overlay
     out = drawn.darken(drawn.in_grey(picture), DIMMED)
     marks = drawn.blend(out, np.full_like(out, MARKED), 0.85)

@@ -36,7 +36,6 @@ def read_key(text: Any) -> str:
     Raises:
         UserError: a name unknown to open_clip, a model that CLIPtrase cannot run on, or a text that resembles a file.
     """
-
     plain = text.strip() if isinstance(text, str) else ""
     like_a_file = plain.lower().endswith(core.models.checkpoint.SUFFIXES) or ".." in plain
     if len(plain) > LONGEST or like_a_file or not _KEY.fullmatch(plain):
@@ -146,7 +145,6 @@ def offered(*, check_disk: bool) -> list[Offered]:
 
 def facts_of(key: str, segmenter: Segmenter) -> ModelFacts:
     """Return the facts about a loaded model."""
-
     info, backbone = segmenter.info, segmenter.backbone
     return ModelFacts(
         key=key,
@@ -173,7 +171,6 @@ def model_bytes(segmenter: Segmenter) -> int:
 
 def weighed(name: str) -> int:
     """Return the size of an architecture's weights in float32, in bytes, before any are loaded; 0 if it is unknown."""
-
     config = core.models.architectures.configuration(name)
     if config["text_cfg"].get("hf_model_name"):
         return 0  # the text tower comes from another library: only a full build would show its size
@@ -181,5 +178,4 @@ def weighed(name: str) -> int:
 
 
 def _is_available(key: str) -> bool:
-
     return core.models.loading.is_on_disk(*core.models.loading.parse_model(key))

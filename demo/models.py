@@ -41,7 +41,6 @@ def fetch(key: str, progress: Progress) -> None:
         UserError: too little memory, or the weights are not on this computer and cannot be downloaded.
         WeightsError: the transfer failed.
     """
-
     name, pretrained = core.models.loading.parse_model(key)
     if name == NANO:
         return
@@ -65,7 +64,6 @@ def fetch(key: str, progress: Progress) -> None:
 
 def ready_by_key(key: str, settings: Settings) -> Segmenter:
     """Load a model by its key; raises the errors of `ready`."""
-
     name, pretrained = core.models.loading.parse_model(key)
     return ready(name, pretrained, settings)
 

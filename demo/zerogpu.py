@@ -40,5 +40,4 @@ def device_name(device: Any) -> str:
 @on_gpu  # at import: a Space must know at its start that there is such a function
 def work(request: bytes) -> bytes:
     """Answer one request of `demo.zerogpu_model` in the worker; both are bytes, so that no tensor is ever shared."""
-
     return core.zerogpu_model.answer(request)

@@ -160,7 +160,6 @@ def region_votes(
         patches: (N,), cluster of each patch, -1 = noise.
         classes: number of labels.
     """
-
     sizes = np.bincount(patches[patches >= 0])
     votes = np.zeros((len(sizes), classes), dtype=np.int64)
     if len(sizes):
@@ -170,7 +169,6 @@ def region_votes(
 
 
 def _automatic(segmenter: Segmenter, key: PictureKey) -> ClusterSettings:
-
     return core.presets.PRESETS[key.preset].clustering or segmenter.default_clustering(key.grid[0] * key.grid[1])
 
 

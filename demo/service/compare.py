@@ -76,7 +76,6 @@ def variants(request: SegmentRequest, names: Sequence[str] = VARIANTS, other_wor
     Raises:
         UserError: unknown name.
     """
-
     found = []
     for name in names:
         if name not in VARIANTS:
@@ -130,7 +129,6 @@ def class_names(requests: Iterable[SegmentRequest]) -> list[str]:
     Raises:
         UserError: the other words are unusable.
     """
-
     with for_people():
         texts = {one.words for one in requests}
         named = [core.text.words.read_words(words, None).class_names for words in texts]
@@ -145,7 +143,6 @@ def cost(view: SegmentView) -> float:
 
 def _settled(request: SegmentRequest) -> SegmentRequest:
     """Return an equivalent request with defaults filled in and without options that do not change its labels."""
-
     method = core.methods.registry.METHODS[request.method]
     request = dataclasses.replace(request, residual=request.residual or method.residual)
     if method.regions_vote if request.vote is None else request.vote:

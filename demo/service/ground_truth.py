@@ -58,7 +58,6 @@ def read_ground_truth(service: Service, path: str | None, mask: str, own: Segmen
     Raises:
         UserError: not such a PNG, another size than the picture, or class numbers beyond the words.
     """
-
     with for_people():
         labels = core.io.masks.read_mask(mask, max_pixels=core.io.image.MAX_REDUCED_PIXELS)
     frame = service.encoded(own.run, path)[1].encoding.frame
@@ -82,7 +81,6 @@ def read_ground_truth(service: Service, path: str | None, mask: str, own: Segmen
 
 def score(ground_truth: GroundTruth, view: SegmentView) -> Score:
     """Compare a result with a ground truth; classes are matched by name."""
-
     metrics = core.evaluation.metrics
     places = {fold(name): i for i, name in reversed(list(enumerate(ground_truth.names)))}
     table = np.array(

@@ -108,7 +108,6 @@ def make_patch_attention(
     Raises:
         InputError: patch outside the grid.
     """
-
     h, w = key.grid
     token = 0 if patch is None else maps.token(*patch)
     near = None if patch is None else core.inspection.statistics.surroundings(key.grid, *patch)

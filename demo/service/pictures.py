@@ -113,7 +113,6 @@ def expect_memory(segmenter: Segmenter, size: Size, preset: str, short_side: int
 
 
 def _patches(segmenter: Segmenter, size: Size, preset: str, short_side: int | None) -> int:
-
     plan = core.presets.preset_by_name(preset)
     side = plan.side(short_side, segmenter.info.short_side)
     h, w = plan.frame(size, side, segmenter.backbone.patch).grid
@@ -345,7 +344,6 @@ def labelled_pixels(entry: Entry, key: PictureKey, path: str | None) -> drawing.
     Raises:
         UserError: the picture has been replaced or removed.
     """
-
     if path is None:
         raise UserError("There is no picture. Upload it again.")
     expect_same(key, path)
@@ -365,7 +363,6 @@ def seen_box(frame: Frame, size: Size) -> drawing.Box:
 
 
 def _encode(segmenter: Segmenter, path: str, preset: str, short_side: int | None) -> Entry:
-
     read = core.io.image.read_reduced(path)
     expect_memory(segmenter, read.size, preset, short_side)
     encoding = segmenter.encode(read, preset, short_side=short_side)

@@ -81,7 +81,6 @@ def point_at(service: Service, run: Run, path: str | None, x: float, y: float, s
     Raises:
         UserError: the picture or the model has been replaced.
     """
-
     view = service.again(run, path)
     request, result = run.request, view.result
     scores = scores_of(service, run, path)

@@ -73,7 +73,6 @@ class RefinedView:
 
 def is_available(name: str) -> bool:
     """Return whether a refiner can run without a download."""
-
     return core.refine.is_available(name)
 
 
@@ -138,7 +137,6 @@ def make_refined(
         UserError: the weights are not on this machine, or there is too little memory for them.
         CliptraseError: weights that do not fit, or an unknown component.
     """
-
     expect_available(request.refiner)
     _expect_memory(request.refiner, device)
     step(0.0, "reading the weights" if MEGABYTES.get(request.refiner) else "following edges")
@@ -151,7 +149,6 @@ def make_refined(
 
 def _expect_memory(name: str, device: str) -> None:
     """Raise UserError if memory is too small: the system would end the process without a message, for all visitors."""
-
     left = core.io.memory.available()
     if name not in core.refine.sam_checkpoints.PUBLISHED or device != "cpu" or left is None:
         return

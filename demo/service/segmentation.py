@@ -92,7 +92,6 @@ class SegmentView:
     @cached_property
     def legend(self) -> list[LegendRow]:
         """Present classes, largest first."""
-
         return core.viz.palette.legend(self.result)
 
     @property
@@ -106,5 +105,4 @@ class SegmentView:
         return self._as_shown(self.result.regions)
 
     def _as_shown(self, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-
         return core.io.geometry.nearest(values, (self.shown.shape[0], self.shown.shape[1]))

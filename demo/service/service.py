@@ -285,7 +285,6 @@ class Service:
 
     def patch_at(self, key: PictureKey, x: float, y: float) -> tuple[int, int]:
         """Return the patch (row, column) under a point of the inspected picture."""
-
         side = drawing.cell_side(key.grid)
         return core.io.geometry.patch_at(y, x, (key.grid[0] * side, key.grid[1] * side), key.grid)
 

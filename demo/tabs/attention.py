@@ -91,7 +91,6 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
 
 def scales(attention: PatchAttention | Matrix, scale: str) -> str:
     """Return HTML: the colour scales under the maps, with the numbers at their ends."""
-
     patch = attention.patch if isinstance(attention, PatchAttention) else None
     end = f"{difference_end(attention, scale):.1f}&times;"
     signed = _bar(core.viz.heatmap.SIGNED_STOPS, f"&minus;{end}", "less now · more now", f"+{end}")
@@ -297,7 +296,6 @@ def _maps(attention: PatchAttention, scale: str) -> tuple[drawing.Picture, ...]:
 
 
 def _matrix_maps(matrix: Matrix, scale: str) -> tuple[drawing.Picture, ...]:
-
     before, after, affinity = (
         matrix_picture(core.viz.heatmap.heat_colours(values, *(heat_ends(scale) or own_range(values, None))))
         for values in _values(matrix, scale)

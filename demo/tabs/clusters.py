@@ -106,7 +106,6 @@ def _vote_text(found: Clusters, vote: RegionVote) -> str:
 
 
 def _row(found: Clusters, vote: RegionVote, chosen: int | None) -> str:
-
     colour = core.viz.palette.to_hex(core.viz.palette.region_colours(found.count)[vote.region])
     names, classes = found.view.result.class_names, core.viz.palette.label_colours(found.view.result)
     first, then = ("" if label is None else names[label] for label in (vote.winner, vote.second))
@@ -198,7 +197,6 @@ class ClustersHandlers:
 
 
 def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | None = None) -> ClustersView:
-
     colours, request = core.viz.palette.region_colours(found.count), found.view.run.request
     before, after = (
         save_picture(region_map(found.view.patches, ids, colours, found.changed, chosen))

@@ -345,7 +345,6 @@ def _palette(comparison: Comparison, *variant_views: SegmentView) -> dict[str, t
 
 
 def _hex(colours: dict[str, tuple[int, int, int]]) -> dict[str, str]:
-
     return {name: core.viz.palette.to_hex(colour) for name, colour in colours.items()}
 
 
@@ -353,7 +352,6 @@ def _painted(
     view: SegmentView, colours: dict[str, tuple[int, int, int]], picture: drawing.Picture | None = None
 ) -> drawing.Picture:
     """Return a result drawn over the shown picture, or over the given smaller one."""
-
     table = np.array([colours[fold(name)] for name in view.result.class_names], dtype=np.uint8)
     picture = view.shown if picture is None else picture
     labels = core.io.geometry.nearest(view.result.labels, picture.shape[:2])

@@ -166,7 +166,6 @@ def _moved(better: RefinedView, name: str) -> int:
 
 
 def _colours(better: RefinedView) -> dict[str, str]:
-
     table = core.viz.palette.label_colours(better.refined)
     return {name: core.viz.palette.to_hex(table[index]) for index, name in enumerate(better.refined.class_names)}
 
@@ -326,7 +325,6 @@ def _choices(better: RefinedView) -> Any:
 
 
 def _view(better: RefinedView) -> BetterView:
-
     before, after, colours = better.before, better.after, core.viz.palette.label_colours(better.refined)
     shown = better.refined.report.components[:MOST_NUMBERS]
     numbers = [(i, component.point) for i, component in enumerate(shown, start=1)]
