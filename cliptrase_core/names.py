@@ -1,4 +1,4 @@
-"""Names and defaults that the command line offers. Imports no module, so that `--help` and wrong usage need no torch.
+"""Names and defaults that the command line and the page offer. Imports no module, so that `--help` needs no torch.
 
 The modules that implement them import them; a test compares the names of tables, such as those of readers.
 """
@@ -21,6 +21,9 @@ REFINERS = (*FREE, SAM_NANO, NANO_THEN_EDGES, *PUBLISHED_SAMS)
 PROMPTS, REGIONS, EVERYTHING = "prompts", "regions", "everything"
 MODES = (PROMPTS, REGIONS, EVERYTHING)
 """Modes of SAM: prompts for every component of a class, prompts for every region of the clustering, or all masks."""
+
+DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
+"""Data sets whose words are part of the package."""
 
 OVERLAY_SIDE = 1280
 """Longest side in pixels of the command line's overlays: the size on the page, in a tenth of the time of full size."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from cliptrase_core.names import EDGES, MODES, PROMPTS, SAM_NANO
 from cliptrase_core.options import LayoutOptions, Option, SegmentOptions, options_of
 from demo.answers import (
     describe,
@@ -26,12 +27,11 @@ from demo.handling import one_of, plainly, text, whole
 from demo.model_facts import offered
 from demo.service import Refinement, Run, SegmentRequest, Service
 from demo.service.compare import VARIANTS, Comparison, difference, in_full, variant_views, variants
-from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, is_available
-from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, REFINE_MODES, SHORT_SIDES, TEMPLATES
+from demo.service.refine import MEGABYTES, expect_available, is_available
+from demo.settings import DENOISE, DIRECTIONS, METHODS, OUTGOING, PRESETS, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import ONE_AT_A_TIME
 
 REFINERS = tuple(MEGABYTES)
-SAM_NANO = "sam-nano"
 
 
 class Endpoints:
@@ -74,7 +74,7 @@ class Endpoints:
         vocabulary: Any,
         *,
         refiner: Any = SAM_NANO,
-        mode: Any = REFINE_MODES[0],
+        mode: Any = PROMPTS,
         keep: Any = None,
         model: Any = None,
         include_masks: Any = True,
@@ -86,7 +86,7 @@ class Endpoints:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
             refiner: one of `REFINERS` with weights on this computer; a call downloads nothing.
-            mode: one of `REFINE_MODES`; edges has none.
+            mode: one of `MODES`; edges has none.
             keep: numbers, from 0, of the components whose masks are used; None chooses by quality.
             model: as in `segment`.
             include_masks: as in `segment`.
@@ -96,8 +96,8 @@ class Endpoints:
             gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
         request = _request(vocabulary, model, options)
-        name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, REFINE_MODES)
-        if name == NO_MODEL and way != REFINE_MODES[0]:
+        name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, MODES)
+        if name == EDGES and way != PROMPTS:
             raise UserError(f"mode: expected nothing, since {name} has none. Leave it out, or name a SAM.")
         chosen, masks = _numbers("keep", keep), _yes("include_masks", include_masks)
         expect_available(name)
@@ -198,7 +198,7 @@ class Endpoints:
             "denoise": list(DENOISE),
             "templates": list(TEMPLATES),
             "refiners": describe_refiners({name: is_available(name) for name in REFINERS if status.ready}),
-            "refine_modes": list(REFINE_MODES),
+            "refine_modes": list(MODES),
             **describe_models(holder.loaded(), offered(check_disk=status.ready)),
         }
 
@@ -280,7 +280,7 @@ def publish(endpoints: Endpoints) -> None:
                 words,
                 _choice("refiner", REFINERS, SAM_NANO, "refiner of boundaries; its weights must be on the server"),
             ),
-            _choice("mode", REFINE_MODES, REFINE_MODES[0], "prompts that SAM gets; edges has one way only"),
+            _choice("mode", MODES, PROMPTS, "prompts that SAM gets; edges has one way only"),
             _argument("keep", "array", None, kept, example=[0], items={"type": "integer"}),
             *one_way,
         ]

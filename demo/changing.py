@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 
 from cliptrase_core.cancel import Cancelled
+from cliptrase_core.names import MODES
 from demo import core
 from demo.errors import UserError
 from demo.handling import followed, one_of, plainly, same, whole
@@ -19,7 +20,6 @@ from demo.service import Refinement, Run, SegmentView, Service, Shown
 from demo.service.kept import kept_text, read_kept
 from demo.service.refine import MEGABYTES, loss
 from demo.service.shown import carried, shown_of, stepped
-from demo.settings import REFINE_MODES
 from demo.tabs.common import EACH, LAST, QUIET, Shared, outputs
 from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, one_class, shares
 
@@ -163,7 +163,7 @@ class ChangeHandlers:
         try:
             own = self._service.again(run, path)
             before, _ = carried(shown, own)
-            name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, REFINE_MODES)
+            name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, MODES)
             after = stepped(before, request, name, way, refinement)
             if len(after.removed) < len(before.removed):  # removed fixes return
                 after, _ = carried(after, own)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cliptrase_core.names import NANO
 from demo import core, zerogpu
 from demo.errors import UserError, for_people
 from demo.settings import OFFERED
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from cliptrase_core import Segmenter
 
 
-NANO = "nano"
 LONGEST = 120
 """Maximum characters of a name; the longest names in open_clip have about 60."""
 

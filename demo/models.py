@@ -14,11 +14,12 @@ import numpy as np
 
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress
+from cliptrase_core.names import NANO
 from demo import core, zerogpu
 from demo.errors import UserError, for_people
 from demo.examples import FIRST, read_examples
 from demo.html import percent
-from demo.model_facts import NANO, ModelFacts, facts_of, key_of, model_bytes, read_key, real_model, weighed
+from demo.model_facts import ModelFacts, facts_of, key_of, model_bytes, read_key, real_model, weighed
 from demo.settings import CACHED_MODEL_BYTES, Settings
 
 if TYPE_CHECKING:

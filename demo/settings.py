@@ -13,7 +13,6 @@ _CHOICES = {one.name: one.choices for kind in (LayoutOptions, SegmentOptions) fo
 PRESETS, METHODS, DENOISE, TEMPLATES = (_CHOICES[name] for name in ("preset", "method", "denoise", "templates"))
 OUTGOING, INCOMING = DIRECTIONS = ("outgoing", "incoming")
 """Directions of attention: from the chosen patch to others, and from others to it."""
-DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
 
 MAX_UPLOAD_BYTES = 40_000_000
 """Maximum bytes of a picture: enough for a photograph of 50 megapixels from a phone."""
@@ -83,7 +82,6 @@ REFINERS = (
     ("vit_h", 2564, "the largest and slowest"),
 )
 """Refiners of boundaries: name, megabytes of weights, description; a test compares them with the core's."""
-REFINE_MODES = ("prompts", "regions", "everything")
 
 SHORT_SIDES = (160, 224, 288, 336, 448, 560, 672, 896, 1024)
 """Available short sides of the model input, in pixels."""

@@ -209,7 +209,7 @@ def test_gradio_stays_above_the_service(path):
 
 
 LIGHT = (
-    *("cliptrase_core.options", "cliptrase_core.cancel", "cliptrase_core.cache"),
+    *("cliptrase_core.options", "cliptrase_core.cancel", "cliptrase_core.cache", "cliptrase_core.names"),
     *("cliptrase_core.io.allocator", "cliptrase_core.io.export.formats"),
 )
 """Modules of the core that the page may import directly, since they do not import torch."""

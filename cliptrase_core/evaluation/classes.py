@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.names import DATASETS
 from cliptrase_core.results import BACKGROUND
-from cliptrase_core.text.vocabulary import DATASETS, Vocabulary, parse_vocabulary
+from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
 
 _KEY = re.compile(rf"\s*{BACKGROUND}\s*:", re.IGNORECASE)
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.errors import some
+from cliptrase_core.names import DATASETS
 from cliptrase_core.text.spelling import corrections, singulars
-from cliptrase_core.text.vocabulary import DATASETS, Vocabulary, dataset_vocabulary
+from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
 
 MOST_FINDINGS = 8
 MOST_COMPARED = 400

@@ -10,7 +10,8 @@ from functools import cache
 from open_clip import tokenize
 from spellchecker import SpellChecker
 
-from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary
+from cliptrase_core.names import DATASETS
+from cliptrase_core.text.vocabulary import dataset_vocabulary
 
 RARE = 15_000
 """Token number from which a word is rare. Numbers rank words roughly by frequency: "couch" has 12,724. More frequent

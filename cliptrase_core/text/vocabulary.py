@@ -17,6 +17,7 @@ from functools import cache, cached_property
 from importlib import resources
 
 from cliptrase_core.errors import InputError, explain
+from cliptrase_core.names import DATASETS
 from cliptrase_core.results import BACKGROUND, is_background
 from cliptrase_core.text.parsing import EXAMPLE, VERBATIM, clean, quoted, read_typed, refuse, western
 
@@ -342,9 +343,6 @@ def _shorten(notes: tuple[str, ...]) -> tuple[str, ...]:
     more = len(notes) - MAX_NOTES
     return notes if more <= 0 else (*notes[:MAX_NOTES], f"... and {more} more notes of this kind.")
 
-
-DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco171", "coco80", "cityscapes")
-"""Data sets whose words are part of the package."""
 
 _ALSO_CALLED = {
     "voc20": "voc pascalvoc voc2007 voc2012 pascalvoc2007 pascalvoc2012 pascalvoc20",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.io.allocator import return_free
 from cliptrase_core.io.export.formats import read_formats
+from cliptrase_core.names import NONE
 from demo import core
 from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 PREFIX = "batch-"
 WAITING, DONE, FAILED = "waiting", "done", "failed"
-COARSE = "none"
-"""Choice in place of a refiner: boundaries stay coarse."""
 GO_ALONG = (
     "The archive holds the original picture files, with their metadata on camera, time and place.\n"
     "Remove them before you pass the archive on, if these are private."
@@ -50,7 +49,7 @@ class BatchRequest:
 
     Attributes:
         segment_request: words, model and settings.
-        refiner: refiner of the boundaries, or `COARSE`.
+        refiner: refiner of the boundaries, or `NONE`: they stay coarse.
         mode: mode of a SAM refiner.
         choice: one of `CHOICES`; COCO annotations for all pictures are added.
     """
@@ -67,7 +66,7 @@ class BatchRequest:
 
     def refinement(self, run: Run) -> Refinement | None:
         """Return the refinement of one picture, or None if its boundaries stay coarse."""
-        return None if self.refiner == COARSE else Refinement(run, self.refiner, mode_of(self.refiner, self.mode))
+        return None if self.refiner == NONE else Refinement(run, self.refiner, mode_of(self.refiner, self.mode))
 
     def made(self, run: Run) -> Shown:
         """Return the state that the batch makes of one picture, without changes by hand."""
@@ -319,7 +318,7 @@ def how_to(
     by_hand = [f"{item.file}: {_changes(item.shown)}" for item in batch.by_hand() if item.shown]
     failed = [f"{item.file}: {item.message}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
-    run = None if request.refiner == COARSE else (request.refiner, request.mode)
+    run = None if request.refiner == NONE else (request.refiner, request.mode)
     command = command_line("PICTURES", request.segment_request, model, run, request.formats)
     return (
         f"{GO_ALONG}\n\n{contents_of(request.formats)}\n\nThe same from the command line:\n\n{command}\n"

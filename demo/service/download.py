@@ -14,13 +14,13 @@ from typing import IO, TYPE_CHECKING
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.io.allocator import return_free
 from cliptrase_core.io.export.formats import ARCHIVE_FORMATS, FORMATS, read_formats
+from cliptrase_core.names import EDGES
 from cliptrase_core.options import arguments_of
 from demo import core
 from demo.errors import UserError, for_people
 from demo.service.lens import NUMBERS as COLUMNS
 from demo.service.lens import patch_numbers
 from demo.service.pictures import expect_same
-from demo.service.refine import NO_MODEL
 from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
@@ -158,7 +158,7 @@ def command_line(
     parts += [f"--formats={','.join(formats)}", *arguments_of(request)]
     if refining is not None:
         parts.append(f"--refine={refining[0]}")
-        if refining[0] != NO_MODEL:
+        if refining[0] != EDGES:
             parts.append(f"--refine-mode={refining[1]}")
     return shlex.join(["python", "-m", "cliptrase_core", "segment", *parts, "--output=out", "--", file])
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import json
 
+from cliptrase_core.names import MODES
 from demo import core
 from demo.service.refine import MEGABYTES, Refinement, is_available
 from demo.service.segmentation import Run
 from demo.service.shown import Aside, Shown
-from demo.settings import REFINE_MODES
 
 MOST_KEPT = 500_000
 """Maximum number of characters of such a text; the maximum number of points of a result takes less."""
@@ -46,7 +46,7 @@ def read_kept(text: object, run: Run) -> Shown | None:
         fixes = core.refine.read_fixes([one[1] for one in record["fixes"]])
         refiner, mode = record["refined"] or ("", "")
         keep = _numbers(record.get("keep")) if record.get("of") == run.token else None  # numbers of that run only
-        known = refiner in MEGABYTES and mode in REFINE_MODES and is_available(refiner)
+        known = refiner in MEGABYTES and mode in MODES and is_available(refiner)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, core.errors.CliptraseError):
         return None
     refinement = Refinement(run, refiner, mode, keep) if known else None

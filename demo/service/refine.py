@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cliptrase_core.cancel import Progress, quietly
+from cliptrase_core.names import EDGES, PROMPTS
 from demo import core
 from demo.errors import UserError, for_people
 from demo.service.segmentation import Run, SegmentView
-from demo.settings import REFINE_MODES, REFINERS
+from demo.settings import REFINERS
 
 if TYPE_CHECKING:
     from cliptrase_core import Refined, Segmentation
     from demo.drawing import Picture
 
-NO_MODEL = "edges"
 MEGABYTES = {name: megabytes for name, megabytes, _ in REFINERS}
 MOST_NAMED = 6
 """Maximum number of lost classes named in a sentence."""
@@ -26,7 +26,7 @@ WORKING_BYTES = 4_000_000_000
 
 def mode_of(refiner: str, mode: Any) -> Any:
     """Return the effective mode: a refiner without a model has only one."""
-    return REFINE_MODES[0] if refiner == NO_MODEL else mode
+    return PROMPTS if refiner == EDGES else mode
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Refinement:
     Attributes:
         run: run whose boundaries are refined.
         refiner: one of `REFINERS`.
-        mode: one of `REFINE_MODES`; without effect if the refiner is not a SAM.
+        mode: one of `MODES`; without effect if the refiner is not a SAM.
         keep: numbers of the components whose masks are used; None selects masks by their quality.
     """
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from cliptrase_core.names import EDGES, MODES, NANO
 from cliptrase_core.options import SegmentOptions, options_of
 from demo import core
 from demo.errors import UserError, for_people
 from demo.file_kinds import is_picture
-from demo.model_facts import NANO
-from demo.service.refine import MEGABYTES, NO_MODEL, Refinement, mode_of
+from demo.service.refine import MEGABYTES, Refinement, mode_of
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.shown import Shown
-from demo.settings import MAX_UPLOAD_BYTES, REFINE_MODES, SHORT_SIDES
+from demo.settings import MAX_UPLOAD_BYTES, SHORT_SIDES
 
 if TYPE_CHECKING:
     from cliptrase_core.refine import Fix
@@ -167,10 +167,10 @@ def _understood(record: Mapping[str, Any]) -> Saved:
         short = min(int(side) for side in settings["model_size"])
         preset, words = settings["preset"], settings["vocabulary"]
         refiner = settings.get("refiner")
-        mode = mode_of(refiner or NO_MODEL, settings.get("refine_mode"))
+        mode = mode_of(refiner or EDGES, settings.get("refine_mode"))
         areas = {str(one["name"]): float(one["area"]) for one in record["classes"]}
         named = isinstance(words, str) and isinstance(record["picture"], str) and isinstance(preset, str)
-        if len(shape) != 2 or not named or refiner not in (None, *MEGABYTES) or mode not in REFINE_MODES:
+        if len(shape) != 2 or not named or refiner not in (None, *MEGABYTES) or mode not in MODES:
             raise ValueError("a record of other values")
         with for_people():
             side = short if preset == "auto" and short in SHORT_SIDES else None

@@ -10,10 +10,11 @@ from typing import Any
 
 import gradio as gr
 
+from cliptrase_core.names import DATASETS
 from cliptrase_core.options import LayoutOptions, Option, SegmentOptions, options_of
 from demo.handling import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS, NO, YES, further_options
 from demo.html import hint, strip
-from demo.settings import DATASETS, DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
+from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
 from demo.tabs.common import CHEAP, hidden_text
 
 MOST_WORDS = 4_000

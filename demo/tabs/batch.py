@@ -11,12 +11,12 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from cliptrase_core.cancel import Cancelled
+from cliptrase_core.names import MODES, NONE
 from demo.errors import UserError
 from demo.handling import followed, one_of, plainly, read_request, same
 from demo.html import hint, percent, strip, working
 from demo.service import Service, Shown
 from demo.service.batch import (
-    COARSE,
     DONE,
     FAILED,
     WAITING,
@@ -33,7 +33,7 @@ from demo.service.batch import (
 )
 from demo.service.download import CHOICES
 from demo.service.refine import MEGABYTES, expect_available
-from demo.settings import MAX_FILES, REFINE_MODES, REFINERS, TIME_LIMIT_S
+from demo.settings import MAX_FILES, REFINERS, TIME_LIMIT_S
 from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, outputs, wire_end
 
 NAME = "batch"
@@ -171,10 +171,10 @@ class BatchHandlers:
         """Handle the buttons Segment all and Go on: yield the progress; each finished picture is stored immediately."""
         if batch is None or not batch.items:
             raise UserError(NO_PICTURES)
-        name = one_of("refiner", refiner, (COARSE, *MEGABYTES))
-        if name != COARSE:
+        name = one_of("refiner", refiner, (NONE, *MEGABYTES))
+        if name != NONE:
             expect_available(name)
-        way, kind = one_of("mode", mode, REFINE_MODES), one_of("format", choice, tuple(CHOICES))
+        way, kind = one_of("mode", mode, MODES), one_of("format", choice, tuple(CHOICES))
         batch = prepared(batch, BatchRequest(read_request(*fields), name, way, kind))
         for index, item in enumerate(batch.items):
             if item.state != WAITING:
@@ -293,9 +293,9 @@ def draw() -> BatchTab:
         height=120, elem_id="batch-files",
     )  # fmt: skip
     with gr.Row():
-        refiners = [("coarse", COARSE), *((f"{name} · {remark}", name) for name, _, remark in REFINERS)]
+        refiners = [("coarse", NONE), *((f"{name} · {remark}", name) for name, _, remark in REFINERS)]
         refiner = gr.Dropdown(
-            refiners, value=COARSE, label="Boundaries", filterable=False, min_width=240, elem_id="batch-refiner"
+            refiners, value=NONE, label="Boundaries", filterable=False, min_width=240, elem_id="batch-refiner"
         )
         kinds = [(title, name) for name, title in CHOICES.items()]
         formats = gr.Dropdown(kinds, value=MASKS, label="Files, besides COCO for all", filterable=False, min_width=240)

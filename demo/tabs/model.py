@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from cliptrase_core.names import NANO
 from demo.cancelling import takes_its_time
 from demo.drawing import model_pixels
 from demo.errors import UserError
 from demo.handling import AUTO, followed, one_of, plainly, same
 from demo.html import hint, percent, sheet, strip, working
-from demo.model_facts import NANO, ModelFacts, Offered, offered
+from demo.model_facts import ModelFacts, Offered, offered
 from demo.models import Status
 from demo.service import Service
 from demo.service.model_input import ModelInput, model_input

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from cliptrase_core.names import EDGES, EVERYTHING, MODES, PROMPTS, REGIONS
 from demo import core
 from demo.cancelling import takes_its_time
 from demo.drawing import boundaries, outlined
@@ -17,8 +18,8 @@ from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, one_of, plainly, same, text, whole
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
-from demo.service.refine import MEGABYTES, NO_MODEL, expect_available, fetch, is_available, loss, mode_of
-from demo.settings import REFINE_MODES, REFINERS
+from demo.service.refine import MEGABYTES, expect_available, fetch, is_available, loss, mode_of
+from demo.settings import REFINERS
 from demo.tabs.common import (
     CHEAP,
     LAST,
@@ -53,13 +54,13 @@ COMPONENTS_INFO = (
 )
 REMEDY = "Another refiner may keep it. Coarse, at the result above, does."
 NO_COMPONENTS = {
-    "everything": hint("This mode has no components: each of SAM's masks takes its most frequent class."),
-    "edges": hint("This refiner does not work by components."),
+    EVERYTHING: hint("This mode has no components: each of SAM's masks takes its most frequent class."),
+    EDGES: hint("This refiner does not work by components."),
 }
-_MODES = {
-    "prompts": "prompts: SAM gets each component of each class as a prompt and returns its mask",
-    "regions": "regions: the same for each region of the clustering, which separates touching things of one class",
-    "everything": "everything: SAM segments the whole picture; each mask takes its most frequent class. The slowest",
+_MODE_LABELS = {
+    PROMPTS: "prompts: SAM gets each component of each class as a prompt and returns its mask",
+    REGIONS: "regions: the same for each region of the clustering, which separates touching things of one class",
+    EVERYTHING: "everything: SAM segments the whole picture; each mask takes its most frequent class. The slowest",
 }
 _COLUMNS = (("Class", "text"), ("Gained", "number"), ("Lost", "number"), ("Change", "number"))
 _PIECE_COLUMNS = (
@@ -80,7 +81,7 @@ def refiners(here: Mapping[str, bool]) -> list[tuple[str, str]]:
 
 def modes() -> list[tuple[str, str]]:
     """Return (label, name) of each mode."""
-    return [(_MODES[name], name) for name in REFINE_MODES]
+    return [(_MODE_LABELS[name], name) for name in MODES]
 
 
 def fetch_label(name: str, megabytes: int) -> str:
@@ -137,7 +138,7 @@ def component_table(better: RefinedView) -> str:
     """Return an HTML table: components given to SAM, its predicted quality, and whether each mask was accepted."""
     components = better.refined.report.components
     if not components:
-        mode = "edges" if better.request.refiner == "edges" else better.request.mode
+        mode = EDGES if better.request.refiner == EDGES else better.request.mode
         return NO_COMPONENTS.get(mode, hint("No component is large enough for SAM; nothing was changed."))
     colours, size = _colours(better), better.refined.labels.size
     rows = "".join(
@@ -241,7 +242,7 @@ class RefineHandlers:
         here = {known: is_available(known) for known in NAMES}
         return OfferView(
             refiner=gr.Dropdown(refiners(here)),
-            mode=gr.Radio(visible=name != NO_MODEL),
+            mode=gr.Radio(visible=name != EDGES),
             fetch=gr.Button(fetch_label(name, MEGABYTES[name]), visible=not here[name]),
         )
 
@@ -270,7 +271,7 @@ class RefineHandlers:
         """Handle Refine: yield the progress, then the result before and after."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        name, way = one_of("refiner", refiner, NAMES), one_of("mode", mode, REFINE_MODES)
+        name, way = one_of("refiner", refiner, NAMES), one_of("mode", mode, MODES)
         expect_available(name)
         request = Refinement(run, name, mode_of(name, way))
         hidden = RefineView(gr.skip(), gr.Column(visible=False), gr.CheckboxGroup(visible=False), "")
@@ -372,7 +373,7 @@ def draw() -> Refine:
     """Create the components in the current Gradio layout context."""
     gr.HTML(START, padding=False)
     refiner = gr.Dropdown(refiners({}), value=FIRST, label="Refiner", filterable=False, elem_id="refiner")
-    mode = gr.Radio(modes(), value=REFINE_MODES[0], label="SAM mode", elem_id="refine-mode")
+    mode = gr.Radio(modes(), value=PROMPTS, label="SAM mode", elem_id="refine-mode")
     fetch = gr.Button("Fetch", visible=False, elem_id="refine-fetch")
     fetch_news = gr.HTML("", elem_id="refine-fetch-news", padding=False)
     with gr.Row():

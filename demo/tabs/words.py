@@ -23,7 +23,7 @@ TITLES = {
     "pc459": "Pascal Context, all",
     "ade847": "ADE20K, all",
 }
-"""Data sets in the order of the menu; a test compares the names with `DATASETS`."""
+"""Data sets in the order of the menu; a test compares the names with the core's."""
 WORDS_HTML = """
 <div class="word-lists">
   <div class="line"><label><span class="lead">Words of a data set</span> <select class="list"></select></label>

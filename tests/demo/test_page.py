@@ -16,7 +16,6 @@ from PIL import Image
 from cliptrase_core import METHODS, PRESETS
 from cliptrase_core.options import DENOISE
 from cliptrase_core.text.encoder import TEMPLATES
-from cliptrase_core.text.vocabulary import DATASETS
 from demo import settings
 from demo.handling import NO_WORDS, spoken
 from demo.models import ModelRegistry
@@ -81,7 +80,6 @@ def test_names_on_the_page_are_the_core_s():
     assert tuple(PRESETS) == settings.PRESETS
     assert settings.DENOISE == DENOISE
     assert tuple(TEMPLATES) == settings.TEMPLATES
-    assert DATASETS == settings.DATASETS
 
 
 def test_events_whose_work_is_not_shown_name_no_place_for_it(service):

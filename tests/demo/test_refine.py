@@ -31,7 +31,7 @@ from demo.drawing import AFTER, BEFORE, SAME, boundaries
 from demo.service import Refinement, SegmentRequest, Service, Shown, bundle
 from demo.service import refine as refining
 from demo.service.batch import Batch, BatchRequest, Item, prepared, segmented
-from demo.settings import EXAMPLES, REFINE_MODES, REFINERS, Settings
+from demo.settings import EXAMPLES, REFINERS, Settings
 from demo.tabs.refine import NOTHING, BetterView, RefineHandlers, RefineView
 
 core = importlib.import_module("cliptrase_core.refine")  # `cliptrase_core.refine` as an attribute is a function
@@ -62,9 +62,8 @@ def missing(monkeypatch):
     monkeypatch.setattr(hub, "find_file", lambda repository, name: None)
 
 
-def test_names_modes_and_megabytes_are_the_core_s():
+def test_names_and_megabytes_are_the_core_s():
     assert ("none", *(name for name, _, _ in REFINERS)) == cc.REFINERS
-    assert REFINE_MODES == MODES
     sizes = {name: megabytes for name, megabytes, _ in REFINERS}
     assert {name: known.megabytes for name, known in PUBLISHED.items()} == {name: sizes[name] for name in PUBLISHED}
 
@@ -278,7 +277,7 @@ def test_stop_reaches_sam_in_every_mode(service, horses):
         if text not in ("reading the weights",):
             raise Enough
 
-    for mode in REFINE_MODES:
+    for mode in MODES:
         fresh = Service(Settings(model="nano", device="cpu"), service.holder)
         fresh.segment(HORSES, SegmentRequest("dog; road; sky"))
         run = fresh.segment(HORSES, SegmentRequest("dog; road; sky")).run

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cliptrase_core.names import DATASETS
 from cliptrase_core.text.vocabulary import dataset_entries, parse_vocabulary
-from demo.settings import DATASETS
 from demo.tabs.words import TITLES, WordsHandlers
 
 

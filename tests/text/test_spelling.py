@@ -2,9 +2,10 @@
 
 import pytest
 
+from cliptrase_core.names import DATASETS
 from cliptrase_core.text.linter import lint
 from cliptrase_core.text.spelling import MOST_LOOKED_AT, corrections
-from cliptrase_core.text.vocabulary import DATASETS, dataset_vocabulary, parse_vocabulary
+from cliptrase_core.text.vocabulary import dataset_vocabulary, parse_vocabulary
 
 
 @pytest.mark.parametrize(

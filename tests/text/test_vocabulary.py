@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cliptrase_core.errors import InputError
+from cliptrase_core.names import DATASETS
 from cliptrase_core.text import vocabulary as module
 from cliptrase_core.text.vocabulary import (
-    DATASETS,
     Vocabulary,
     WordGroup,
     dataset_vocabulary,
