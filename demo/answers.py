@@ -48,7 +48,7 @@ def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
         "class_names": list(result.class_names),
         "regions": int(result.patch_clusters.max()) + 1,
         "patch_clusters": result.patch_clusters.reshape(result.grid).tolist(),
-        "encoding_reused": view.reused,
+        "encoding_cached": view.encoding_cached,
         "settings": dict(result.settings),
         "timings": {stage: round(float(seconds), 6) for stage, seconds in result.timings.items()},
         "notes": list(result.notes),
@@ -153,9 +153,11 @@ def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[
     }
 
 
-def describe_refiners(here: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """Return all refiners as plain JSON, and whether each can run; None if it is not in `here`."""
-    return [{"name": name, "megabytes": megabytes, "here": here.get(name)} for name, megabytes, _ in REFINERS]
+def describe_refiners(available: Mapping[str, bool]) -> list[dict[str, Any]]:
+    """Return all refiners as plain JSON, and whether their weights are downloaded; None if not in `available`."""
+    return [
+        {"name": name, "megabytes": megabytes, "downloaded": available.get(name)} for name, megabytes, _ in REFINERS
+    ]
 
 
 def describe_comparison(first: SegmentView, compared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -191,6 +193,6 @@ def describe_compared(variant: Variant, view: SegmentView, found: Difference) ->
         "class_changes": {one.name: round(one.delta, 6) for one in found.classes},
         "settings": dict(view.result.settings),
         "timings": {stage: round(float(took), 6) for stage, took in view.result.timings.items()},
-        "reused": view.cached,
+        "result_cached": view.result_cached,
         "notes": list(view.result.notes),
     }

@@ -101,9 +101,9 @@ class Endpoints:
             raise UserError(f"mode: expected nothing, since {name} has none. Leave it out, or name a SAM.")
         chosen, masks = _numbers("keep", keep), _yes("include_masks", include_masks)
         expect_available(name)
-        run = self._service.segment(image, request).run
-        better = self._service.refine(Refinement(run, name, way, chosen), image, full=True)
-        return describe_refinement(better, masks=masks)
+        coarse = self._service.segment(image, request)
+        better = self._service.refine(Refinement(coarse.run, name, way, chosen), image, full=True)
+        return {**describe_refinement(better, masks=masks), "encoding_cached": coarse.encoding_cached}
 
     @plainly
     def inspect_patch(

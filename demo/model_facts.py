@@ -122,13 +122,13 @@ class Offered:
         key: canonical name, as from `read_key`.
         megabytes: memory of the weights in MB, about the size of the download.
         remark: advice on its use.
-        here: True if its weights are on this computer; None if that is not known yet.
+        downloaded: True if its weights are on this computer; None if that is not known yet.
     """
 
     key: str
     megabytes: int
     remark: str
-    here: bool | None
+    downloaded: bool | None
 
 
 def offered(*, check_disk: bool) -> list[Offered]:

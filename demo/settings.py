@@ -66,8 +66,8 @@ MOST_PATCHES = 6144
 OFFERED = (
     ("nano", 86, "embedded: small, for everyday things"),
     ("ViT-B-16:openai", 598, "the paper's, good for photographs"),
-    ("ViT-B-16:laion2b_s34b_b88k", 598, "the same size, other training pictures"),
-    ("ViT-B-16:datacomp_xl_s13b_b90k", 598, "likewise"),
+    ("ViT-B-16:laion2b_s34b_b88k", 598, "the same size, trained on LAION-2B"),
+    ("ViT-B-16:datacomp_xl_s13b_b90k", 598, "the same size, trained on DataComp-1B"),
     ("ViT-B-32:openai", 605, "larger patches: faster and coarser"),
     ("ViT-L-14:openai", 1710, "larger and slower, seldom better here"),
 )

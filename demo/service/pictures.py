@@ -287,10 +287,10 @@ class Pictures:
             raise UserError("There is no picture yet. Upload one, or pick an example.")
         picture = digest(path)
         key = (picture, preset, short_side, key_of(segmenter), segmenter.model_id)
-        entry, reused = self._cached.get(key, lambda: _encode(segmenter, path, preset, short_side))
+        entry, cached = self._cached.get(key, lambda: _encode(segmenter, path, preset, short_side))
         blocks = segmenter.backbone.blocks
         heads = int(blocks[0].attn.num_heads)
-        return PictureKey(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, reused
+        return PictureKey(*key, grid=entry.encoding.grid, layers=len(blocks), heads=heads), entry, cached
 
     def forget(self, pictures: Collection[str]) -> int:
         """Remove the entries of pictures by their digests; return the number of removed entries."""

@@ -90,9 +90,9 @@ def loss(result: Segmentation) -> str:
 def expect_available(name: str) -> None:
     """Raise UserError if a refiner's weights would have to be downloaded."""
     if not is_available(name):
-        here = ", ".join(known for known, *_ in REFINERS if is_available(known))
+        available = ", ".join(known for known, *_ in REFINERS if is_available(known))
         raise UserError(
-            f"refiner: expected one whose weights are on the machine that runs this page ({here}), got {name}. "
+            f"refiner: expected one whose weights are on the machine that runs this page ({available}), got {name}. "
             f"Fetch it on the Refine tab first ({MEGABYTES[name]} MB), or pick another."
         )
 

@@ -78,16 +78,16 @@ class SegmentView:
         shown: (H, W, 3), the picture at display size.
         patches: (h*cell, w*cell, 3), the model input.
         result: segmentation; its maps have `Entry.size` for the page, and the frame of `Frame.labels` for exports.
-        reused: True if the encoded picture was cached.
-        cached: True if the whole result was cached.
+        encoding_cached: True if the encoded picture was cached.
+        result_cached: True if the whole result was cached.
     """
 
     run: Run
     shown: drawing.Picture
     patches: drawing.Picture
     result: Segmentation
-    reused: bool
-    cached: bool
+    encoding_cached: bool
+    result_cached: bool
 
     @cached_property
     def legend(self) -> list[LegendRow]:

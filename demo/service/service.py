@@ -100,8 +100,8 @@ class Service:
         segmenter = self.holder.segmenter(request.model)
         with for_people():
             expect_few_sentences(request.words, request.preset, request.templates)
-            key, entry, reused = self._pictures.encoded(segmenter, path, request.preset, request.short_side)
-            return self._view(segmenter, Run(key, request), entry, reused, full)
+            key, entry, encoding_cached = self._pictures.encoded(segmenter, path, request.preset, request.short_side)
+            return self._view(segmenter, Run(key, request), entry, encoding_cached, full)
 
     def again(self, run: Run, path: str | None, *, full: bool = False) -> SegmentView:
         """Return a result that was shown before, from memory or computed again; `full` as for `segment`.
@@ -111,7 +111,7 @@ class Service:
         """
         segmenter, entry = self.encoded(run, path)
         with for_people():
-            return self._view(segmenter, run, entry, reused=True, full=full)
+            return self._view(segmenter, run, entry, encoding_cached=True, full=full)
 
     def forget(self, paths: Iterable[str]) -> int:
         """Remove everything that was computed from pictures, before their files are deleted.
@@ -180,7 +180,7 @@ class Service:
             packed, cached = self._refined.get(request, lambda: Packed.of(make(), exact=entry.complete))
             result = packed.result()
             return RefinedView(
-                request, before, dataclasses.replace(before, result=result, cached=cached), entry.pixels, result
+                request, before, dataclasses.replace(before, result=result, result_cached=cached), entry.pixels, result
             )
 
     def shown(
@@ -213,7 +213,7 @@ class Service:
             if full and not entry.complete:
                 return dataclasses.replace(view, result=make(view.result, what.fixes)), pixels
             packed, cached = self._fixed.get((what.run, what.refinement, what.fixes), one_more)
-            return dataclasses.replace(view, result=packed.result(), cached=cached), pixels
+            return dataclasses.replace(view, result=packed.result(), result_cached=cached), pixels
 
     def open(
         self, path: str | None, preset: str = "auto", model: str | None = None, short_side: int | None = None
@@ -297,7 +297,7 @@ class Service:
         cache_key, make = (key, layer, head), lambda: self._capture(segmenter, key, path).maps(layer, head)
         return self._maps.get(cache_key, make)[0], patches
 
-    def _view(self, segmenter: Segmenter, run: Run, entry: Entry, reused: bool, full: bool) -> SegmentView:
+    def _view(self, segmenter: Segmenter, run: Run, entry: Entry, encoding_cached: bool, full: bool) -> SegmentView:
         def make(size: Size | None) -> Segmentation:
             return segmenter.segment(entry.encoding, run.request.words, size=size, **run.request.of_segment)
 
@@ -309,7 +309,9 @@ class Service:
             plain = Run(run.key, dataclasses.replace(run.request, threshold=0.0))
             packed, cached = self._results.get(plain, lambda: Packed.of(make(entry.size), exact=entry.complete))
             result = packed.result()
-        return SegmentView(run, entry.shown, entry.patches, result.above(run.request.threshold), reused, cached)
+        return SegmentView(
+            run, entry.shown, entry.patches, result.above(run.request.threshold), encoding_cached, cached
+        )
 
     def _same_model(self, key: PictureKey) -> Segmenter:
         """Return the model that encoded a picture, even if the page runs another model now."""

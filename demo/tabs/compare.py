@@ -63,12 +63,12 @@ def progress(done: int, count: int, title: str) -> str:
 
 def news(pairs: Sequence[Pair]) -> str:
     """Return HTML: numbers of computed and cached results, and their durations."""
-    kept = sum(view.cached for _, view in pairs)
-    spent = sum(cost(view) for _, view in pairs if not view.cached)
-    made = len(pairs) - kept
+    cached = sum(view.result_cached for _, view in pairs)
+    spent = sum(cost(view) for _, view in pairs if not view.result_cached)
+    made = len(pairs) - cached
     parts = ["The picture was <b>not encoded again</b>"]
-    if kept:
-        parts.append(f"{kept} of {len(pairs)} results <b>reused</b>")
+    if cached:
+        parts.append(f"{cached} of {len(pairs)} results <b>reused</b>")
     if made:
         parts.append(f"{made} made in {seconds(spent)}")
     took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(view))}" for variant, view in pairs)

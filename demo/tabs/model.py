@@ -76,7 +76,7 @@ def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
     """Return (label, key) of each offered model."""
     found = []
     for entry in offered:
-        state = {True: " · downloaded", False: " · not downloaded", None: ""}[entry.here]
+        state = {True: " · downloaded", False: " · not downloaded", None: ""}[entry.downloaded]
         found.append((f"{entry.key} · {entry.megabytes} MB · {entry.remark}{state}", entry.key))
     return found
 

@@ -69,12 +69,12 @@ _PIECE_COLUMNS = (
 )
 
 
-def refiners(here: Mapping[str, bool]) -> list[tuple[str, str]]:
-    """Return (label, name) of each refiner; `here` maps names to whether the weights are on this machine, if known."""
+def refiners(available: Mapping[str, bool]) -> list[tuple[str, str]]:
+    """Return (label, name) of each refiner; `available` maps names to whether the weights are downloaded, if known."""
     found = []
     for name, megabytes, remark in REFINERS:
         size = f" · {megabytes} MB" if megabytes else ""
-        known = {True: "", False: " · not downloaded", None: ""}[here.get(name)]
+        known = {True: "", False: " · not downloaded", None: ""}[available.get(name)]
         found.append((f"{name} · {remark}{size}{known}", name))
     return found
 
@@ -97,8 +97,8 @@ def fetched(name: str) -> str:
 def news(better: RefinedView) -> str:
     """Return HTML: refiner and duration, unless masks were chosen by hand; number of components with a new mask."""
     components, by_hand = better.refined.report.components, better.request.keep is not None
-    parts = ["the whole result was <b>reused</b>"] if better.after.cached and not by_hand else []
-    if not better.after.cached and not by_hand:
+    parts = ["the whole result was <b>reused</b>"] if better.after.result_cached and not by_hand else []
+    if not better.after.result_cached and not by_hand:
         parts = [f"{html.escape(better.request.refiner)} took {seconds(better.refined.timings['refine'])}"]
     if components:
         accepted = sum(component.accepted for component in components)
@@ -239,11 +239,11 @@ class RefineHandlers:
     def offer(self, refiner: Any) -> OfferView:
         """Handle opening of the tab or choice of a refiner: show downloaded weights, modes and download button."""
         name = one_of("refiner", refiner, NAMES)
-        here = {known: is_available(known) for known in NAMES}
+        available = {known: is_available(known) for known in NAMES}
         return OfferView(
-            refiner=gr.Dropdown(refiners(here)),
+            refiner=gr.Dropdown(refiners(available)),
             mode=gr.Radio(visible=name != EDGES),
-            fetch=gr.Button(fetch_label(name, MEGABYTES[name]), visible=not here[name]),
+            fetch=gr.Button(fetch_label(name, MEGABYTES[name]), visible=not available[name]),
         )
 
     @takes_its_time

@@ -97,8 +97,10 @@ def _not_found(names: Sequence[str]) -> str:
 
 def done(view: SegmentView) -> str:
     """Return HTML: the result in one line, with advice for a better result or the duration."""
-    took = sum(value for stage, value in view.result.timings.items() if not (view.reused and stage in _ENCODING))
-    cost = "Instant (cached)." if view.cached else f"{seconds(took)}."
+    took = sum(
+        value for stage, value in view.result.timings.items() if not (view.encoding_cached and stage in _ENCODING)
+    )
+    cost = "Instant (cached)." if view.result_cached else f"{seconds(took)}."
     advice = one_class(view)
     by = f"Done by {view.run.request.other_method}:" if view.run.request.other_method else "Done:"
     return strip("note" if advice else "calm", by, f"{shares(view)}. {advice or cost}")
@@ -152,12 +154,12 @@ def drawn(view: SegmentView) -> dict[str, Any]:
 def costs(view: SegmentView) -> str:
     """Return HTML: duration of each stage, and the cached stages."""
     took, settings = view.result.timings, view.result.settings
-    if view.cached:
+    if view.result_cached:
         stages = "the whole result was <b>reused</b>: nothing was computed again"
     else:
         picture = (
             "picture <b>reused</b>: the image model did not run"
-            if view.reused
+            if view.encoding_cached
             else f"picture read {seconds(took['read'])}, encoded {seconds(took['encode'])}"
         )
         parts = (f"{name} {seconds(took[stage])}" for name, stage in _STAGES)

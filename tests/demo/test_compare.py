@@ -89,7 +89,7 @@ def test_the_picture_is_never_encoded_again_and_results_are_kept(service, horses
     first = [cut.result.labels for _, cut in variant_views(service, None, comparison)]
     monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
     again = list(variant_views(service, None, comparison))
-    assert all(cut.cached for _, cut in again)
+    assert all(cut.result_cached for _, cut in again)
     for before, (_, after) in zip(first, again, strict=True):
         np.testing.assert_array_equal(before, after.result.labels)
     assert len({labels.tobytes() for labels in first}) > 1
@@ -291,7 +291,7 @@ def test_the_call_compares_with_the_first(server):
     some = call(server.address, "compare", image=horses, vocabulary=WORDS, methods=" cliptrase,clip,clip")
     assert [one["name"] for one in some["compared"]] == ["cliptrase", "clip"]
     assert some["compared"][1]["changed"] == found["compared"][list(VARIANTS).index("cliptrase")]["changed"] > 0
-    assert all(one["reused"] for one in some["compared"])
+    assert all(one["result_cached"] for one in some["compared"])
     words = call(
         server.address, "compare", image=horses, vocabulary=WORDS, methods="clip", other_vocabulary="horse; sky"
     )

@@ -33,6 +33,31 @@ def blocks_of(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
 
 
+BY_NAME = {"settings", "timings", "class_changes", "gained", "lost"}
+"""Fields that contain values by names of options, stages or classes."""
+
+
+def sections() -> dict[str, str]:
+    """Return the sections of the document by the name of the call."""
+    return {part.split("`")[1]: part for part in DOCUMENT.split("\n## ")[1:] if part.startswith("`")}
+
+
+def fields(value, path=""):
+    """Return the paths of all fields of an answer, such as "classes[].name"."""
+    if isinstance(value, list):
+        return {found for one in value for found in fields(one, f"{path}[]")}
+    if not isinstance(value, dict) or path.rpartition(".")[2] in BY_NAME:
+        return set()
+    start = f"{path}." if path else ""
+    return {found for name, one in value.items() for found in {start + name, *fields(one, start + name)}}
+
+
+def documented(section: str) -> list[str]:
+    """Return the paths in the first column of the table of fields."""
+    table = section.partition("| field of the answer |")[2].partition("\n\n")[0]
+    return [path for row in table.splitlines()[2:] for path in re.findall("`([^`]+)`", row.split("|")[1])]
+
+
 def test_names_types_and_defaults_are_those_of_the_snapshot():
     kept = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     assert schema() == kept, "meant so? then: python -m tests.api_schema"
@@ -46,14 +71,25 @@ def test_every_argument_is_described():
 
 
 def test_every_call_has_its_section_with_both_examples():
-    sections = {part.split("`")[1]: part for part in DOCUMENT.split("\n## ")[1:] if part.startswith("`")}
-    assert sections.keys() == schema().keys()
-    for name, section in sections.items():
+    assert sections().keys() == schema().keys()
+    for name, section in sections().items():
         assert "```python" in section, name
         assert "```bash" in section, name
         listed = {one.name for one in (*options_of(SegmentOptions), *options_of(LayoutOptions))}
         for argument in schema()[name]["parameters"].keys() - (listed if "(options.md)" in section else set()):
             assert f"`{argument}`" in section or f"{argument}=" in section, (name, argument)
+
+
+def test_documented_fields_are_those_of_the_answers(server, dog):
+    request = {"image": dog, "vocabulary": WORDS}
+    arguments = {"/inspect_patch": {"image": dog, "row": 5, "column": 3}, "/models": {}}
+    for name, section in sections().items():
+        told = documented(section)
+        assert len(told) == len(set(told)), name
+        if name == "/refine":
+            told += documented(sections()["/segment"])
+        answer = call(server.address, name.strip("/"), **arguments.get(name, request))
+        assert set(told) == fields(answer), name
 
 
 @pytest.mark.parametrize("example", blocks_of("bash"), ids=lambda text: re.findall(r"v2/(\w+)", text)[0])
@@ -70,6 +106,14 @@ def test_curl_examples_of_the_documentation_work(server, example):
 def test_python_examples_of_the_documentation_work(server, example):
     script = example.replace("http://127.0.0.1:7860", server.address)
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, timeout=120, check=True)
+
+
+def test_answers_say_what_was_cached(server, dog):
+    request = {"image": dog, "vocabulary": WORDS, "short_side": 176}
+    first, again = (call(server.address, "refine", refiner="edges", **request) for _ in range(2))
+    assert (first["encoding_cached"], again["encoding_cached"]) == (False, True)
+    first, again = (call(server.address, "compare", methods="clip", **request)["compared"][0] for _ in range(2))
+    assert (first["result_cached"], again["result_cached"]) == (False, True)
 
 
 def test_masks_of_all_classes_cover_the_picture_once(server, dog):

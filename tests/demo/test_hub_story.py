@@ -53,7 +53,7 @@ def test_the_real_model_is_asked_for_comes_in_and_takes_over_while_old_results_l
         serving(tmp_path, HF_ENDPOINT=hub.address, **variables) as server,
     ):
         early = call(server.address, "models")  # the model is still being loaded
-        assert {entry["here"] for entry in early["refiners"]} <= {True, False, None}
+        assert {entry["downloaded"] for entry in early["refiners"]} <= {True, False, None}
         visitor = Visitor(server.address)
         picture = visitor.upload(EXAMPLES / "shepherd.jpg")
         assert visitor.segment(picture=picture, words="dog; grass") is None

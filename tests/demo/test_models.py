@@ -319,7 +319,7 @@ def test_the_switch_is_seen_through_the_real_server(fake_hub):
         answer = client.predict(api_name="/models")
         assert [facts["key"] for facts in answer["loaded"]] == ["tiny:one", "nano"]
         assert [entry["key"] for entry in answer["offered"]] == [key for key, *_ in OFFERED]
-        assert answer["offered"][0]["here"] is True
+        assert answer["offered"][0]["downloaded"] is True
         assert answer["loaded"][1]["digest"] == service.holder.segmenter("nano").info.digest
     finally:
         demo.close()
@@ -526,5 +526,5 @@ def test_memory_is_the_lesser_of_machine_and_container(tmp_path, monkeypatch):
 
 
 def test_offered_models_are_looked_up_only_when_asked():
-    assert {entry.here for entry in offered(check_disk=False)} == {None}
-    assert offered(check_disk=True)[0].here is True
+    assert {entry.downloaded for entry in offered(check_disk=False)} == {None}
+    assert offered(check_disk=True)[0].downloaded is True

@@ -142,9 +142,9 @@ def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
     count = sum(map(len, stores))
     forgotten = service.forget([first, str(tmp_path / "never there")])
     assert count == 2 * forgotten == 2 * sum(map(len, stores))
-    assert service.segment(second, asked).cached
+    assert service.segment(second, asked).result_cached
     again = service.segment(first, asked)
-    assert not again.reused
+    assert not again.encoding_cached
     assert isinstance(again.run, Run)
 
 

@@ -308,7 +308,7 @@ def test_pictures_that_fit_a_screen_are_labelled_as_they_are(service, tmp_path, 
         exact = own.segment(own.encode(path), WORDS)
         for name in ("labels", "regions", "confidence"):
             np.testing.assert_array_equal(getattr(cut.result, name), getattr(exact, name))
-        assert service.segment(path, SegmentRequest(WORDS), full=True).cached, "and not divided twice"
+        assert service.segment(path, SegmentRequest(WORDS), full=True).result_cached, "and not divided twice"
 
 
 @pytest.mark.parametrize("preset", ["paper-224", "paper-336"])
@@ -353,7 +353,7 @@ def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service
     with pytest.raises((UserError, gr.Error), match=r"3000 x 4000 pixels take about 0.[46] GB.*smaller copy"):
         ways[way]()
     assert labellings(counted) == {SHOWN: 1}
-    assert service.segment(photo, SegmentRequest("cat; wall")).cached, "the page still shows it"
+    assert service.segment(photo, SegmentRequest("cat; wall")).result_cached, "the page still shows it"
 
 
 def test_a_file_that_changed_is_read_again(tmp_path):

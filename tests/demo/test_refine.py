@@ -389,4 +389,4 @@ def test_refining_never_encodes_the_picture_again(service, horses, monkeypatch):
     monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
     fresh = service.refine(Refinement(horses.run, "edges", "prompts"), HORSES)
     assert fresh.refined.class_names == horses.result.class_names
-    assert service.refine(Refinement(horses.run, "edges", "prompts"), HORSES).after.cached
+    assert service.refine(Refinement(horses.run, "edges", "prompts"), HORSES).after.result_cached

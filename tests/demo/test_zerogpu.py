@@ -106,9 +106,9 @@ def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
     first = service.segment(str(path), SegmentRequest("cat; dog"))
     asked = len(zero.pids)
     again = service.segment(str(path), SegmentRequest("cat; dog", threshold=0.5))
-    assert again.cached
-    assert again.reused
-    assert not first.cached
+    assert again.result_cached
+    assert again.encoding_cached
+    assert not first.result_cached
     assert len(zero.pids) == asked
 
 
