@@ -116,6 +116,7 @@ class Endpoints:
         model: Any = None,
         head: Any = None,
         direction: Any = OUTGOING,
+        short_side: Any = None,
     ) -> Any:
         """Attention of one patch before and after recovery: maps, numbers and one sentence.
 
@@ -128,6 +129,7 @@ class Endpoints:
             model: key of a loaded model; None takes the one that the page started with.
             head: a whole number from 1 to the number of heads; None takes the mean of all.
             direction: one of `DIRECTIONS`: attention from the patch, or towards it.
+            short_side: as in `segment`: the grid of patches depends on it.
 
         Raises:
             gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
@@ -135,7 +137,7 @@ class Endpoints:
         patch = whole("row", row), whole("column", column)
         chosen = None if layer is None else whole("layer", layer)
         model = None if model is None else text("model", model)
-        key = self._service.open(image, one_of("preset", preset, PRESETS), model)
+        key = self._service.open(image, one_of("preset", preset, PRESETS), model, _short_side(short_side))
         one_head = None if head is None else whole("head", head)
         direction = one_of("direction", direction, DIRECTIONS)
         attention = self._service.patch_attention(key, image, *patch, chosen, head=one_head, direction=direction)
@@ -206,10 +208,14 @@ class Endpoints:
 def _request(vocabulary: Any, model: Any, options: dict[str, Any]) -> SegmentRequest:
     """Build the request of a call; UserError if an argument is invalid."""
     words = _words("vocabulary", vocabulary)
-    if options.get("short_side") is not None:  # the page's own bounds: other visitors share the memory
-        whole("short_side", options["short_side"], SHORT_SIDES[0], SHORT_SIDES[-1])
+    _short_side(options.get("short_side"))
     with for_people():
         return SegmentRequest(words, model=None if model is None else text("model", model), **options)
+
+
+def _short_side(value: Any) -> int | None:
+    """Check a short side against the page's own bounds, since other visitors share the memory."""
+    return None if value is None else whole("short_side", value, SHORT_SIDES[0], SHORT_SIDES[-1])
 
 
 def _words(what: str, value: Any) -> str:
@@ -272,14 +278,12 @@ def publish(endpoints: Endpoints) -> None:
             model,
             _argument("head", "integer", None, "from 1; empty: the mean of all heads"),
             _choice("direction", DIRECTIONS, OUTGOING, "attention from the patch, or towards it"),
+            options["short_side"],
         ]
         kept = "numbers of components whose masks are used; empty: by quality"
         refined = [
-            *(
-                image,
-                words,
-                _choice("refiner", REFINERS, SAM_NANO, "refiner of boundaries; its weights must be on the server"),
-            ),
+            *(image, words),
+            _choice("refiner", REFINERS, SAM_NANO, "refiner of boundaries; its weights must be on the server"),
             _choice("mode", MODES, PROMPTS, "prompts that SAM gets; edges has one way only"),
             _argument("keep", "array", None, kept, example=[0], items={"type": "integer"}),
             *one_way,

@@ -116,6 +116,15 @@ def test_answers_say_what_was_cached(server, dog):
     assert (first["result_cached"], again["result_cached"]) == (False, True)
 
 
+def test_patches_of_any_short_side_can_be_inspected(server, dog):
+    grid = call(server.address, "segment", image=dog, vocabulary=WORDS, short_side=448)["grid"]
+    row, column = grid[0] - 1, grid[1] - 1
+    found = call(server.address, "inspect_patch", image=dog, row=row, column=column, short_side=448)
+    assert (found["grid"], np.shape(found["attention"])) == (grid, tuple(grid))
+    with pytest.raises(RuntimeError, match="row"):
+        call(server.address, "inspect_patch", image=dog, row=row, column=column)
+
+
 def test_masks_of_all_classes_cover_the_picture_once(server, dog):
     found = call(server.address, "segment", image=dog, vocabulary=WORDS)
     masks = [coco_mask.decode(one["rle"]) for one in found["classes"]]
@@ -222,6 +231,12 @@ def test_every_mode_reaches_the_refiner(server, dog):
         ("inspect_patch", {"row": "x", "column": 0}, "row: expected a number"),
         ("inspect_patch", {"row": 0, "column": 0, "layer": 99}, "layer"),
         ("inspect_patch", {"row": 0, "column": 0, "preset": None}, "preset: expected one of"),
+        ("inspect_patch", {"row": 0, "column": 0, "short_side": 9_000}, "short_side: expected 160 to 1024"),
+        (
+            "inspect_patch",
+            {"row": 0, "column": 0, "preset": "paper-224", "short_side": 448},
+            "expected 224, which its clust",
+        ),
     ],
     ids=str,
 )

@@ -327,7 +327,7 @@ def test_words_that_would_take_minutes_are_refused_at_once(server, visitor, word
 ODD = [10**400, -(10**400), 1e308, 5e-324, 2**63, [[[]]] * 50, {"a": 1}, "x" * 5_000, "\0", True]
 NUMBERS = [
     *(("segment", name) for name in ("eps", "min_samples", "short_side", "threshold")),
-    *(("inspect_patch", name) for name in ("row", "column", "layer", "head")),
+    *(("inspect_patch", name) for name in ("row", "column", "layer", "head", "short_side")),
 ]
 
 
