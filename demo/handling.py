@@ -40,20 +40,6 @@ TOOK_TOO_LONG = (
 NO_WORDS = "Type at least one class, for example: cat; sofa."
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
 AUTO, YES, NO = "auto", "yes", "no"
-MADE_BY_HAND = frozenset(
-    [
-        "method",
-        "denoise",
-        "eps",
-        "min_samples",
-        "templates",
-        "image_prior",
-        "everything_else",
-        "skip_missing",
-        "threshold",
-    ]
-)
-"""Options of the core that have a control of their own on the page."""
 LARGEST = sys.float_info.max
 """Limit that excludes infinities and integers of hundreds of digits, which JSON may contain."""
 _SEPARATORS = ",;|" + string.whitespace
@@ -192,60 +178,74 @@ def save_picture(pixels: Picture) -> str:
     return str(path)
 
 
-def read_request(
-    words: Any,
-    background: Any,
-    background_words: Any,
-    threshold: Any,
-    method: Any,
-    preset: Any,
-    short_side: Any,
-    templates: Any,
-    image_prior: Any,
-    everything_else: Any,
-    everything_else_chosen: Any,
-    skip_missing: Any,
-    denoise: Any,
-    automatic: Any,
-    eps: Any,
-    min_samples: Any,
-    model: Any,
-    *further: Any,
-) -> SegmentRequest:
-    """Read the fields of the page, in the order of `Page.request`; the last are those of `further_options`.
+class Fields(NamedTuple):
+    """Values of the page's fields that determine a result, by component name; `further_options` adds fields.
+
+    An option of the core has the field of its name here, or else a field among the further ones.
+    """
+
+    words: Any
+    background: Any
+    background_words: Any
+    threshold: Any
+    method: Any
+    preset: Any
+    short_side: Any
+    templates: Any
+    image_prior: Any
+    everything_else: Any
+    everything_else_chosen: Any
+    skip_missing: Any
+    denoise: Any
+    automatic: Any
+    eps: Any
+    min_samples: Any
+    model: Any
+
+
+def further_options() -> list[Option]:
+    """Return the options of the core without a field in `Fields`; the page makes a control for each by its kind."""
+    return [one for one in options_of(SegmentOptions) if one.name not in Fields._fields]
+
+
+def request_fields() -> list[str]:
+    """Return the names of all fields of a request, in the order in which `read_request` takes their values."""
+    return [*Fields._fields, *(one.name for one in further_options())]
+
+
+def read_request(*values: Any) -> SegmentRequest:
+    """Read the values of the page's fields, in the order of `request_fields`.
 
     Raises:
         UserError: a field has an invalid value.
     """
-    background = one_of("background", background, BACKGROUNDS)
-    typed = text("words", words)
+    count = len(Fields._fields)
+    fields, further = Fields(*values[:count]), zip(further_options(), values[count:], strict=True)
+    background = one_of("background", fields.background, BACKGROUNDS)
+    typed = text("words", fields.words)
     if not typed.strip(_SEPARATORS):
         raise UserError(NO_WORDS)
-    extra = text("background words", background_words).strip() if background == BY_WORDS else ""
-    sides = (AUTO, *map(str, SHORT_SIDES))
-    side = one_of("short side", str(short_side), sides)
+    extra = text("background words", fields.background_words).strip() if background == BY_WORDS else ""
+    side = one_of("short side", str(fields.short_side), (AUTO, *map(str, SHORT_SIDES)))
+    automatic = fields.automatic is True
+    chosen = fields.everything_else_chosen == "yes"
     with for_people():
         return SegmentRequest(
             words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
-            preset=preset,
-            short_side=None if side == AUTO or preset != PRESETS[0] else int(side),
-            model=None if model is None else text("model", model),
-            method=method,
-            denoise=denoise,
-            eps=None if automatic is True else eps,
-            min_samples=None if automatic is True else min_samples,
-            templates=None if templates == AUTO else templates,
-            image_prior=image_prior is True,
-            everything_else=everything_else is True if everything_else_chosen == "yes" else _is_one_class(typed, extra),
-            skip_missing=skip_missing is True,
-            threshold=threshold if background == BY_THRESHOLD else 0.0,
-            **{one.name: _chosen(one, value) for one, value in zip(further_options(), further, strict=False)},
+            preset=fields.preset,
+            short_side=None if side == AUTO or fields.preset != PRESETS[0] else int(side),
+            model=None if fields.model is None else text("model", fields.model),
+            method=fields.method,
+            denoise=fields.denoise,
+            eps=None if automatic else fields.eps,
+            min_samples=None if automatic else fields.min_samples,
+            templates=None if fields.templates == AUTO else fields.templates,
+            image_prior=fields.image_prior is True,
+            everything_else=fields.everything_else is True if chosen else _is_one_class(typed, extra),
+            skip_missing=fields.skip_missing is True,
+            threshold=fields.threshold if background == BY_THRESHOLD else 0.0,
+            **{one.name: _chosen(one, value) for one, value in further},
         )
-
-
-def further_options() -> list[Option]:
-    """Return the options of the core without a hand-made control; the page makes a control for each by its kind."""
-    return [one for one in options_of(SegmentOptions) if one.name not in MADE_BY_HAND]
 
 
 def _chosen(one: Option, value: Any) -> Any:

@@ -17,7 +17,7 @@ from demo.drawing import thumbnail
 from demo.errors import UserError
 from demo.examples import FIRST, Example, read_examples
 from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
-from demo.handling import further_options, plainly, spoken
+from demo.handling import further_options, plainly, request_fields, spoken
 from demo.html import strip
 from demo.installable import Installable
 from demo.reopen import ReopenHandlers
@@ -167,6 +167,10 @@ UNANSWERED = f"status => lab.unanswered(status, {json.dumps(NO_ANSWER)})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
 GONE = strip("note", "Your picture is not here any more.", "Upload it again; your words are in the field.")
 OPENED = f"(...values) => lab.opened({json.dumps(GONE)}, ...values)"
+AGAIN_BY = {"threshold": "release", "background_words": "submit", "model": "change"}
+"""Events by which a changed field of a request segments again; for the others it is `input`."""
+AGAIN_NEVER = ("words", "everything_else_chosen")
+"""Fields of a request whose change waits for Segment."""
 REST = "(result, now) => lab.rest(result, now)"
 REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
@@ -194,14 +198,10 @@ class Page:
     shared: Shared
 
     @property
-    def request(self) -> list[Any]:
-        """Fields that determine a result, in the order of `read_request`."""
-        a, c = self.ask, self.clusters
-        return [
-            *(a.words, a.background, a.background_words, a.threshold, a.method, a.preset, a.short_side),
-            *(a.templates, a.image_prior, a.everything_else, a.everything_else_chosen, a.skip_missing),
-            *(c.denoise, c.automatic, c.eps, c.min_samples, self.head.model, *a.further),
-        ]
+    def request(self) -> dict[str, Any]:
+        """Fields that determine a result, by name, in the order of `read_request`."""
+        places = {**self.settings, "model": self.head.model}
+        return {name: places[name] for name in request_fields()}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def build(service: Service) -> gr.Blocks:
         gr.on([page.ask.stop.click, page.shared.image.input], None, None, None, cancels=taking, **PRIVATE)
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
         last, delete = page.result.shown, page.mine.delete
-        batch.wire(page.batch, page.request, page.refine.mode, last, delete, BatchHandlers(service))
+        batch.wire(page.batch, [*page.request.values()], page.refine.mode, last, delete, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 
@@ -378,7 +378,7 @@ def _wire_segmenting(
     """
     out: dict[str, Any] = {"outputs": result.result_outputs(page.result), **QUIET}
     status_view = (ResultView, "status", result.failed)
-    inputs = [page.shared.image, *page.request]
+    inputs = [page.shared.image, *page.request.values()]
     run = {"fn": spoken(handlers.segment, *status_view), **_sent(inputs, page.ask.everything_else), **out}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
     giving = [page.ask.examples.select, page.tour.take.click]
@@ -389,14 +389,11 @@ def _wire_segmenting(
     followed = picked.success(**run, **LAST)
     taken = page.tour.take.click(opening.take_over, None, example, **CHEAP, **LAST)
     toured = taken.success(**run, **LAST)
-    c, a = page.clusters, page.ask
+    a = page.ask
     # First: the next listeners depend on it, and listeners of one event run in order, each to its end.
     a.everything_else.input(None, None, a.everything_else_chosen, js="() => 'yes'", **PRIVATE)
     changing_it = [
-        *(c.denoise.input, c.automatic.input, c.eps.input, c.min_samples.input),
-        *(a.threshold.release, a.background.input, a.background_words.submit, a.method.input),
-        *(a.preset.input, a.short_side.input, a.templates.input, a.image_prior.input, page.head.model.change),
-        *(a.everything_else.input, a.skip_missing.input, *(one.input for one in a.further)),
+        getattr(place, AGAIN_BY.get(name, "input")) for name, place in page.request.items() if name not in AGAIN_NEVER
     ]
     gr.on(changing_it, None, [page.shared.token, a.status], a.status, js=AGAIN, **PRIVATE)
     changed = gr.on(

@@ -19,6 +19,7 @@ from demo.handling import (
     NO,
     NO_BACKGROUND,
     YES,
+    Fields,
     further_options,
     plainly,
     same,
@@ -35,11 +36,7 @@ from demo.tabs.result import SegmentHandlers, failed
 OPEN = "Open a saved result (zip)"
 NEARLY = 0.005
 """Tolerance for the share of a class in the picture: rounding differs between machines."""
-SETTINGS = (
-    *("words", "background", "background_words", "threshold", "method", "preset", "short_side", "templates"),
-    *("image_prior", "everything_else", "everything_else_chosen", "skip_missing", "denoise", "automatic"),
-    *("eps", "min_samples", "example"),
-)
+SETTINGS = (*(name for name in Fields._fields if name != "model"), "example")
 """Names of the page's components that a saved result fills in."""
 
 

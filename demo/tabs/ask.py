@@ -116,7 +116,7 @@ element.addEventListener("click", event => {
 
 @dataclass(frozen=True)
 class Ask:
-    """Components of a request; `Page.request` lists those that `read_request` reads."""
+    """Components of a request; `Page.request` has those that `read_request` reads."""
 
     image: gr.Image
     words: gr.Textbox

@@ -37,6 +37,7 @@ from demo.tabs import model as tab
 from demo.tabs.model import ModelHandlers, head_view
 from demo.tabs.result import SegmentHandlers
 from tests.conftest import tiny_clip
+from tests.demo.test_page import FIELDS
 
 TINY = {
     "embed_dim": 16,
@@ -45,7 +46,11 @@ TINY = {
     "quick_gelu": True,
 }
 TAGS = ("one", "two", "three")
-FIELDS = ("none", "", 0.3, "cliptrase", "auto", "auto", "auto", False, False, "yes", False, "cls", True, 0.7, 3)
+
+
+def fields(model):
+    """Return the values of the page's fields after the words."""
+    return {**FIELDS, "model": model}.values()
 
 
 def quiet(share, text):
@@ -267,7 +272,7 @@ USES = {
     "archive": lambda service, run, path: bundle(service, run, path),
     "findings": lambda service, run, path: SegmentHandlers(service).findings(run, path),
     "result": lambda service, run, path: (
-        SegmentHandlers(service).resegment(run, path, "cat; dog", *FIELDS, "nano").result
+        SegmentHandlers(service).resegment(run, path, "cat; dog", *fields("nano")).result
     ),
 }
 
@@ -457,7 +462,7 @@ def test_a_patch_s_place_in_the_picture_follows_height_and_width():
 def test_a_chosen_model_makes_the_result(fake_hub, photo):
     service = Service(Settings(model="nano", device="cpu"))
     key = service.holder.load("tiny:one", quiet)
-    view = SegmentHandlers(service).segment(photo, "cat; dog", *FIELDS, key)
+    view = SegmentHandlers(service).segment(photo, "cat; dog", *fields(key))
     assert view.run.key.model_id == service.holder.segmenter("tiny:one").model_id
 
 
@@ -486,7 +491,7 @@ def test_memory_that_ran_out_is_said_with_a_smaller_size(failure, plain, photo, 
 
     monkeypatch.setattr(Segmenter, "encode", fail)
     with pytest.raises(gr.Error, match="Choose a smaller short side"):
-        handlers.segment(photo, "cat; dog", *FIELDS, None)
+        handlers.segment(photo, "cat; dog", *fields(None))
 
 
 def test_other_failures_are_not_taken_for_a_lack_of_memory():

@@ -17,13 +17,13 @@ from cliptrase_core import METHODS, PRESETS
 from cliptrase_core.options import DENOISE
 from cliptrase_core.text.encoder import TEMPLATES
 from demo import settings
-from demo.handling import NO_WORDS, spoken
+from demo.handling import NO_WORDS, read_request, request_fields, spoken
 from demo.models import ModelRegistry
 from demo.page import build, launch_options
 from demo.service import SegmentRequest, Service, scores_of
 from demo.settings import EXAMPLES, Settings
 from demo.tabs import result as tab
-from demo.tabs.ask import settings_of
+from demo.tabs.ask import PLAIN, settings_of
 from demo.tabs.result import ResultView, SegmentHandlers
 from tests.conftest import DATA
 from tests.demo.conftest import Click
@@ -58,6 +58,8 @@ FIELDS = {
     "eps": 0.7,
     "min_samples": 3,
     "model": None,
+    "vote": "auto",
+    "residual": "auto",
 }
 
 
@@ -80,6 +82,15 @@ def test_names_on_the_page_are_the_core_s():
     assert tuple(PRESETS) == settings.PRESETS
     assert settings.DENOISE == DENOISE
     assert tuple(TEMPLATES) == settings.TEMPLATES
+
+
+def test_fields_of_a_request_are_one_list_and_none_is_left_out():
+    assert ["words", *FIELDS] == request_fields()
+    assert set(PLAIN) == set(request_fields()) - {"words", "everything_else_chosen", "model"}
+    assert read_request("cat; dog", *FIELDS.values()) == SegmentRequest("cat; dog")
+    for wrong in ([*FIELDS.values()][:-1], [*FIELDS.values(), "auto"]):
+        with pytest.raises(ValueError, match="zip"):
+            read_request("cat; dog", *wrong)
 
 
 def test_events_whose_work_is_not_shown_name_no_place_for_it(service):
