@@ -56,6 +56,11 @@ def outputs(components: Any, view: type[Any]) -> list[Any]:
     return [getattr(components, name) for name in view._fields]
 
 
+RUNNING = "yes"
+"""Value of a hidden text field while an event runs, else "". It is sent together with the progress that the browser
+shows, so the handler of Stop learns from it whether the browser still shows progress; a State could be ahead of it."""
+
+
 SMALL: dict[str, Any] = {"elem_classes": "small-map"}
 """Option of pictures that stand in two columns on a phone: their buttons are below them there."""
 

@@ -34,7 +34,19 @@ from demo.service.compare import (
     with_own,
 )
 from demo.service.ground_truth import GroundTruth, Score, read_ground_truth, score
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, QUIET, Shared, caption, outputs, shown, wire_end
+from demo.tabs.common import (
+    CHEAP,
+    ONE_AT_A_TIME,
+    PRIVATE,
+    QUIET,
+    RUNNING,
+    Shared,
+    caption,
+    hidden_text,
+    outputs,
+    shown,
+    wire_end,
+)
 
 MOST_ROWS = 60
 MOST_MOVES = 4
@@ -196,6 +208,7 @@ class CompareView(NamedTuple):
     """New values during and after a comparison, by component name."""
 
     news: Any
+    running: Any
     gallery: Any
     before: Any
     after: Any
@@ -207,6 +220,7 @@ class StoppedView(NamedTuple):
     """New values after a stop, by component name."""
 
     news: Any
+    running: Any
     gallery: Any
 
 
@@ -239,7 +253,8 @@ class CompareHandlers:
             if time.monotonic() - reported > REPORT_EVERY:
                 reported = time.monotonic()
                 message = progress(done, len(comparison.variants), variant.title)
-                yield unchanged._replace(news=message, gallery=_gallery(painted), found=hidden, comparison=None)
+                step = unchanged._replace(news=message, running=RUNNING, comparison=None)
+                yield step._replace(gallery=_gallery(painted), found=hidden)
             _, view = next(made)
             painted.append((_painted(view, colours, small), variant.title))
             pairs.append((variant, view))
@@ -251,6 +266,7 @@ class CompareHandlers:
         choices = [(variant.title, variant.name) for variant in comparison.variants]
         yield CompareView(
             news=news(pairs),
+            running="",
             gallery=_gallery(painted),
             before=gr.Dropdown(choices, value=before),
             after=gr.Dropdown(choices, value=after),
@@ -303,13 +319,12 @@ class CompareHandlers:
         if comparison is None or comparison.run == run:
             return tuple(gr.skip() for _ in (*CompareView._fields, *PairView._fields))
         none, hidden = gr.Dropdown([], value=None), gr.Column(visible=False)
-        return (*CompareView(EMPTY, gr.Gallery(None, visible=False), none, none, hidden, None), *NO_PAIR)
+        return (*CompareView(EMPTY, "", gr.Gallery(None, visible=False), none, none, hidden, None), *NO_PAIR)
 
     @plainly
-    def stopped(self, news: Any) -> StoppedView:
+    def stopped(self, running: Any) -> StoppedView:
         """Handle Stop or a new picture: show a message only if a comparison was running."""
-        ran = "busy" in text("news", news)
-        return StoppedView(STOPPED, gr.Gallery(None, visible=False)) if ran else same(StoppedView)
+        return StoppedView(STOPPED, "", gr.Gallery(None, visible=False)) if running else same(StoppedView)
 
     def _scored(
         self,
@@ -379,6 +394,7 @@ class Compare:
     go: gr.Button
     stop: gr.Button
     news: gr.HTML
+    running: gr.Textbox
     gallery: gr.Gallery
     found: gr.Column
     before: gr.Dropdown
@@ -439,6 +455,7 @@ def draw() -> Compare:
         go=go,
         stop=stop,
         news=news,
+        running=hidden_text("compare-running"),
         gallery=gallery,
         found=found,
         comparison=gr.State(None),
@@ -467,7 +484,7 @@ def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandler
     gr.on([tab.before.input, tab.after.input, tab.mask.upload, tab.mask.clear], **pair)
     tab.gallery.select(handlers.show, tab.comparison, tab.after, **CHEAP).success(**pair)
     ending = [tab.stop.click, stop.click, shared.image.input]
-    wire_end(ending, [running, paired], handlers.stopped, tab.news, outputs(tab, StoppedView))
+    wire_end(ending, [running, paired], handlers.stopped, tab.running, outputs(tab, StoppedView))
     # A comparison belongs to the result that was shown at its start. Nothing is cancelled here: new results wait in
     # the same queue, and this event may arrive late, after Compare was pressed for the new result.
     everything = [*outputs(tab, CompareView), *outputs(tab, PairView)]

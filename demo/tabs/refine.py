@@ -15,7 +15,7 @@ from demo import core
 from demo.cancelling import takes_its_time
 from demo.drawing import boundaries, outlined
 from demo.errors import UserError
-from demo.handling import DownloadView, downloaded, followed, one_of, plainly, same, text, whole
+from demo.handling import DownloadView, downloaded, followed, one_of, plainly, same, whole
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
 from demo.service.refine import MEGABYTES, expect_available, fetch, is_available, loss, mode_of
@@ -25,6 +25,7 @@ from demo.tabs.common import (
     LAST,
     PRIVATE,
     QUIET,
+    RUNNING,
     UNSEEN,
     Shared,
     caption,
@@ -193,10 +194,18 @@ class OfferView(NamedTuple):
     fetch: Any
 
 
+class FetchView(NamedTuple):
+    """New values during and after a download, by component name."""
+
+    fetch_news: Any
+    fetching: Any
+
+
 class RefineView(NamedTuple):
     """New values during and after refinement, by component name."""
 
     news: Any
+    running: Any
     found: Any
     components: Any
     token: Any
@@ -248,23 +257,23 @@ class RefineHandlers:
 
     @takes_its_time
     @plainly
-    def fetch(self, refiner: Any) -> Iterator[Any]:
+    def fetch(self, refiner: Any) -> Iterator[FetchView]:
         """Handle Fetch: yield the progress of the download."""
         name = one_of("refiner", refiner, NAMES)
         try:
             yield from followed(
                 lambda progress: fetch(name, progress),
-                lambda share, message: working(f"Fetching {name}", share, message),
+                lambda share, message: FetchView(working(f"Fetching {name}", share, message), RUNNING),
             )
         except Exception:
-            yield ""
+            yield FetchView("", "")
             raise
-        yield fetched(name)
+        yield FetchView(fetched(name), "")
 
     @plainly
-    def fetch_stopped(self, news: Any) -> Any:
+    def fetch_stopped(self, fetching: Any) -> FetchView:
         """Handle Stop: show a message only if a download was running."""
-        return FETCH_STOPPED if "busy" in text("news", news) else gr.skip()
+        return FetchView(FETCH_STOPPED, "") if fetching else same(FetchView)
 
     @plainly
     def refine(self, run: Run | None, path: str | None, refiner: Any, mode: Any) -> Iterator[tuple[Any, ...]]:
@@ -274,16 +283,19 @@ class RefineHandlers:
         name, way = one_of("refiner", refiner, NAMES), one_of("mode", mode, MODES)
         expect_available(name)
         request = Refinement(run, name, mode_of(name, way))
-        hidden = RefineView(gr.skip(), gr.Column(visible=False), gr.CheckboxGroup(visible=False), "")
+        hidden = RefineView(EMPTY, "", gr.Column(visible=False), gr.CheckboxGroup(visible=False), "")
         try:
             better: RefinedView = yield from followed(
                 lambda progress: self._service.refine(request, path, progress),
-                lambda share, message: (*hidden._replace(news=working(f"{name}:", share, message)), *NOTHING),
+                lambda share, message: (
+                    *hidden._replace(news=working(f"{name}:", share, message), running=RUNNING),
+                    *NOTHING,
+                ),
             )
         except Exception:
-            yield (*hidden._replace(news=EMPTY), *NOTHING)
+            yield (*hidden, *NOTHING)
             raise
-        view = RefineView(news(better), gr.Column(visible=True), _choices(better), request.token)
+        view = RefineView(news(better), "", gr.Column(visible=True), _choices(better), request.token)
         yield (*view, *_view(better))
 
     @plainly
@@ -298,16 +310,17 @@ class RefineHandlers:
         return ChosenView(news(better), *_view(better))
 
     @plainly
-    def stopped(self, news: Any) -> Any:
+    def stopped(self, running: Any) -> RefineView:
         """Handle Stop or a new picture: show a message only if a refinement was running."""
-        return STOPPED if "busy" in text("news", news) else gr.skip()
+        unchanged = same(RefineView)
+        return unchanged._replace(news=STOPPED, running="") if running else unchanged
 
     @plainly
     def forget(self, refinement: Refinement | None, run: Run | None) -> tuple[Any, ...]:
         """Handle a new result: clear the refined result, unless there is none or it belongs to the new result."""
         if refinement is None or refinement.run == run:
             return tuple(gr.skip() for _ in (*RefineView._fields, *BetterView._fields))
-        gone = RefineView(EMPTY, gr.Column(visible=False), gr.CheckboxGroup([], value=[], visible=False), "")
+        gone = RefineView(EMPTY, "", gr.Column(visible=False), gr.CheckboxGroup([], value=[], visible=False), "")
         return (*gone, *NOTHING)
 
     @plainly
@@ -353,9 +366,11 @@ class Refine:
     mode: gr.Radio
     fetch: gr.Button
     fetch_news: gr.HTML
+    fetching: gr.Textbox
     go: gr.Button
     stop: gr.Button
     news: gr.HTML
+    running: gr.Textbox
     found: gr.Column
     slider: gr.ImageSlider
     share: gr.HTML
@@ -387,9 +402,11 @@ def draw() -> Refine:
         mode=mode,
         fetch=fetch,
         fetch_news=fetch_news,
+        fetching=hidden_text("refine-fetching"),
         go=go,
         stop=stop,
         news=news,
+        running=hidden_text("refine-running"),
         found=found,
         file=gr.DownloadButton("Download", visible="hidden", elem_id=FILE),  # outside columns, which would show it
         refinement=gr.State(None),
@@ -408,7 +425,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
     fetching = tab.fetch.click(
         handlers.fetch,
         tab.refiner,
-        tab.fetch_news,
+        outputs(tab, FetchView),
         **UNSEEN,
         concurrency_limit=1,
         concurrency_id="load",  # a queue of its own: a long download must not delay results
@@ -436,9 +453,10 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
         **QUIET,
     )
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
-    wire_end([tab.stop.click], [fetching], handlers.fetch_stopped, tab.fetch_news, tab.fetch_news)
-    wire_end([tab.stop.click, stop.click], [running], handlers.stopped, tab.news, tab.news)
-    wire_end([shared.image.input], [running, choosing], handlers.stopped, tab.news, tab.news)
+    wire_end([tab.stop.click], [fetching], handlers.fetch_stopped, tab.fetching, outputs(tab, FetchView))
+    ended = (handlers.stopped, tab.running, outputs(tab, RefineView))
+    wire_end([tab.stop.click, stop.click], [running], *ended)
+    wire_end([shared.image.input], [running, choosing], *ended)
     # A refined result belongs to the result that was shown at its start. Nothing is cancelled here: this event may
     # arrive late, after Refine was pressed for the new result.
     shared.token.change(handlers.forget, [tab.refinement, shared.run], everything, **CHEAP)

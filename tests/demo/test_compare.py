@@ -274,9 +274,12 @@ def test_a_forged_click_on_the_gallery_gets_a_message(handlers, horses, index):
     assert handlers.show(last.comparison, SimpleNamespace(index=0)) == "clip"
 
 
-def test_stopping_is_said_only_where_something_ran(handlers):
-    assert "Stopped" in handlers.stopped('<div class="strip busy">').news
-    assert handlers.stopped("<p>done</p>") == (gr.skip(), gr.skip())
+def test_stopping_is_said_only_where_something_ran(handlers, horses):
+    first, *_, last = handlers.compare(horses.run, None, "")
+    stopped = handlers.stopped(first.running)
+    assert "Stopped" in stopped.news
+    for done in (last, stopped):
+        assert all(value == gr.skip() for value in handlers.stopped(done.running))
 
 
 def test_the_call_compares_with_the_first(server):

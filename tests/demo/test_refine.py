@@ -215,9 +215,11 @@ def test_fetching_shows_progress_and_ends_with_what_to_do(handlers, missing, mon
     steps = handlers.fetch("vit_b")
     first = next(steps)
     told.set()
-    assert "150 of 375 MB" in first
-    assert "busy" in first
-    assert "Press Refine" in list(steps)[-1]
+    assert "150 of 375 MB" in first.fetch_news
+    assert "busy" in first.fetch_news
+    last = list(steps)[-1]
+    assert "Press Refine" in last.fetch_news
+    assert (bool(first.fetching), last.fetching) == (True, "")
 
 
 def test_stop_ends_a_download_at_its_next_step(handlers, missing, monkeypatch):
@@ -234,12 +236,13 @@ def test_stop_ends_a_download_at_its_next_step(handlers, missing, monkeypatch):
 
     monkeypatch.setattr(sam_checkpoints, "fetch", fetch)
     steps = handlers.fetch("vit_h")
-    next(steps)
+    first = next(steps)
     steps.close()
     goes_on.set()
     assert ended.wait(5)
-    assert "Stopped" in handlers.fetch_stopped('<div class="strip busy">')
-    assert handlers.fetch_stopped("") == gr.skip()
+    stopped = handlers.fetch_stopped(first.fetching)
+    assert "Stopped" in stopped.fetch_news
+    assert all(value == gr.skip() for value in handlers.fetch_stopped(stopped.fetching))
 
 
 def test_stop_ends_refining_at_its_next_step_and_keeps_nothing(service, horses, monkeypatch):
@@ -293,7 +296,7 @@ def test_errors_of_weights_are_said_without_paths(handlers, missing, monkeypatch
     shown = []
     with pytest.raises(gr.Error, match="no answer from the hub") as refusal:
         shown.extend(handlers.fetch("vit_b"))
-    assert shown == [""], "the progress bar goes"
+    assert shown == [("", "")], "the progress bar goes"
     assert "/" not in str(refusal.value)
 
 
@@ -317,9 +320,17 @@ def test_another_result_takes_the_refined_one_away(handlers, horses):
     assert all(value == gr.skip() for value in handlers.forget(None, None))
 
 
-def test_stopping_is_said_only_where_something_ran(handlers):
-    assert "Stopped" in handlers.stopped('<div class="strip busy">')
-    assert handlers.stopped("<p>done</p>") == gr.skip()
+def test_stopping_is_said_only_where_something_ran(service, horses):
+    fresh = RefineHandlers(Service(Settings(model="nano", device="cpu"), service.holder))
+    steps = [
+        RefineView(*step[: len(RefineView._fields)]) for step in fresh.refine(horses.run, HORSES, "edges", "prompts")
+    ]
+    assert len(steps) > 1
+    assert all(step.running for step in steps[:-1])
+    stopped = fresh.stopped(steps[0].running)
+    assert "Stopped" in stopped.news
+    for done in (steps[-1], stopped):
+        assert all(value == gr.skip() for value in fresh.stopped(done.running))
 
 
 def test_what_a_person_typed_is_escaped_everywhere(handlers, service):
