@@ -34,7 +34,7 @@ def main() -> None:
     if others:
         environment.refuse(f"expected --open or nothing, got {' '.join(others)}. Try python app.py --help.")
     service.start()
-    quick.collect_after(service.holder.settled)
+    quick.collect_after(service.models.settled)
     connections.bound()
     try:
         demo.launch(

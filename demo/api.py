@@ -187,7 +187,7 @@ class Endpoints:
     def models(self) -> Any:
         """Running model and device, loaded and offered models, and the names that the other calls accept."""
         # Answers at once: while the first model loads, the downloaded models are not known yet.
-        status, holder = self._service.status(), self._service.holder
+        status, registry = self._service.status(), self._service.models
         return {
             "ready": status.ready,
             "model": status.name,
@@ -201,7 +201,7 @@ class Endpoints:
             "templates": list(TEMPLATES),
             "refiners": describe_refiners({name: is_available(name) for name in REFINERS if status.ready}),
             "refine_modes": list(MODES),
-            **describe_models(holder.loaded(), offered(check_disk=status.ready)),
+            **describe_models(registry.loaded(), offered(check_disk=status.ready)),
         }
 
 

@@ -286,7 +286,7 @@ def packed(service: Service, batch: Batch, target: Path, missing: Sequence[str] 
         raise UserError("Nothing is done yet, or it was removed meanwhile. Press Segment all.")
     with for_people():
         core.io.export.dataset.gather(folder, request.formats, core.io.export.components.ComponentRule())
-    model = service.holder.segmenter(request.segment_request.model).info
+    model = service.models.segmenter(request.segment_request.model).info
     pictures = _pictures(batch)
     left_out = [item.file for item in batch.items if item.state == DONE and packed_name(item.file) not in pictures]
     zip_folder(folder, how_to(batch, request, model, left_out, missing), target, pictures)

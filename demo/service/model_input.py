@@ -49,7 +49,7 @@ def model_input(
     """
     if not path:
         raise UserError("There is no picture yet. Upload one, or pick an example.")
-    segmenter = service.holder.segmenter(model)
+    segmenter = service.models.segmenter(model)
     with for_people():
         known = service.known(segmenter, path, preset, short_side)
         if known is not None:

@@ -56,9 +56,9 @@ if TYPE_CHECKING:
 class Service:
     """Models and caches of recent results, shared by all threads and visitors."""
 
-    def __init__(self, settings: Settings, holder: ModelRegistry | None = None) -> None:
+    def __init__(self, settings: Settings, models: ModelRegistry | None = None) -> None:
         """Create empty caches; no model is loaded before `start` or the first request."""
-        self.holder = holder or ModelRegistry(settings)
+        self.models = models or ModelRegistry(settings)
         self._pictures = Pictures()
         self._results: LRUCache[Packed[Segmentation]] = LRUCache(
             as_memory_allows(CACHED_RESULT_BYTES), lambda packed: packed.nbytes
@@ -79,11 +79,11 @@ class Service:
     def start(self) -> None:
         """Start loading the model in the background; further calls do nothing."""
         return_large_blocks()
-        self.holder.start()
+        self.models.start()
 
     def status(self) -> Status:
         """Return the status of the running model, or of its loading, without waiting."""
-        return self.holder.status()
+        return self.models.status()
 
     def segment(self, path: str | None, request: SegmentRequest, *, full: bool = False) -> SegmentView:
         """Segment a picture by words; a cached picture is not encoded again.
@@ -97,7 +97,7 @@ class Service:
         Raises:
             UserError: an error that the user can fix.
         """
-        segmenter = self.holder.segmenter(request.model)
+        segmenter = self.models.segmenter(request.model)
         with for_people():
             expect_few_sentences(request.words, request.preset, request.templates)
             key, entry, encoding_cached = self._pictures.encoded(segmenter, path, request.preset, request.short_side)
@@ -219,7 +219,7 @@ class Service:
         self, path: str | None, preset: str = "auto", model: str | None = None, short_side: int | None = None
     ) -> PictureKey:
         """Encode a picture without words."""
-        segmenter = self.holder.segmenter(model)
+        segmenter = self.models.segmenter(model)
         with for_people():
             return self._pictures.encoded(segmenter, path, preset, short_side)[0]
 
@@ -315,7 +315,7 @@ class Service:
 
     def _same_model(self, key: PictureKey) -> Segmenter:
         """Return the model that encoded a picture, even if the page runs another model now."""
-        segmenter = self.holder.segmenter(key.model)
+        segmenter = self.models.segmenter(key.model)
         if key.model_id != segmenter.model_id:
             raise UserError(f"{key.model} was loaded anew, with other weights. Press Segment again.")
         return segmenter

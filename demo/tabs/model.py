@@ -181,13 +181,13 @@ class ModelHandlers:
 
     def __init__(self, service: Service) -> None:
         """Use one service for all pages."""
-        self._holder = service.holder
+        self._models = service.models
         self._service = service
 
     @plainly
     def refresh(self, model: str | None) -> FactsView:
         """Handle opening of the tab: show the visitor's model and the list of models."""
-        facts = self._holder.facts(model)
+        facts = self._models.facts(model)
         return FactsView(model_sheet(facts), _choices(facts.key))
 
     @takes_its_time
@@ -199,18 +199,18 @@ class ModelHandlers:
         unchanged = same(LoadView)
         try:
             key = yield from followed(
-                lambda progress: self._holder.load(request, progress),
+                lambda progress: self._models.load(request, progress),
                 lambda share, text: unchanged._replace(news=loading(request.strip(), share, text)),
             )
         except Exception as error:
             yield unchanged._replace(news=not_loaded(error))
             raise
-        facts = self._holder.facts(key)
+        facts = self._models.facts(key)
         yield LoadView(
             news=loaded(facts),
             facts=model_sheet(facts),
             choice=_choices(facts.key),
-            banner=banner(self._holder.status(), facts),
+            banner=banner(self._models.status(), facts),
             model=key,
         )
 
@@ -218,29 +218,29 @@ class ModelHandlers:
     @plainly
     def load_offered(self, model: str | None) -> Iterator[OfferedView]:
         """Handle the button in the head: yield the loading progress, then the better model as this visitor's model."""
-        key = self._holder.status().offer
+        key = self._models.status().offer
         if key is None:  # another visitor has loaded it meanwhile
-            yield OfferedView(*head_view(self._holder.status()), model=gr.skip())
+            yield OfferedView(*head_view(self._models.status()), model=gr.skip())
             return
         busy = OfferedView("", gr.Button(visible=False), gr.Button(visible=True), gr.skip())
         try:
             yield busy._replace(banner=loading(key, 0.0, "asking the model hub"))
             loaded = yield from followed(
-                lambda progress: self._holder.load(key, progress),
+                lambda progress: self._models.load(key, progress),
                 lambda share, text: busy._replace(banner=loading(key, share, text)),
             )
         except Exception as error:
-            head = head_view(self._holder.status())
+            head = head_view(self._models.status())
             yield OfferedView(*head._replace(banner=not_loaded(error) or head.banner), model=gr.skip())
             raise
-        status = self._holder.status()
-        own = None if loaded == status.key else self._holder.facts(loaded)  # None: it is now the default model
+        status = self._models.status()
+        own = None if loaded == status.key else self._models.facts(loaded)  # None: it is now the default model
         yield OfferedView(*head_view(status, own), model=loaded)
 
     @plainly
     def head_stopped(self) -> HeadView:
         """Handle Stop in the head."""
-        return head_view(self._holder.status())._replace(banner=STOPPED)
+        return head_view(self._models.status())._replace(banner=STOPPED)
 
     @plainly
     def stopped(self) -> str:

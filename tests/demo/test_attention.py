@@ -139,7 +139,7 @@ def test_cls_and_matrix_have_views_of_their_own(handlers, run, photo):
 
 def test_the_cls_map_is_row_zero(service, run, photo):
     found = service.cls_attention(run.key, photo, 11)
-    maps = service.holder.segmenter(None).capture(photo).maps(11)
+    maps = service.models.segmenter(None).capture(photo).maps(11)
     np.testing.assert_allclose(found.attention, maps.cls_attention.numpy(), rtol=1e-5)
     assert found.patch is None
     assert found.numbers[0].near is None

@@ -84,10 +84,10 @@ def test_an_unknown_method_is_named_with_the_known_ones():
 
 
 def test_the_picture_is_never_encoded_again_and_results_are_kept(service, horses, monkeypatch):
-    monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
+    monkeypatch.setattr(type(service.models.segmenter()), "encode", None)
     comparison = Comparison(horses.run, variants(horses.run.request))
     first = [cut.result.labels for _, cut in variant_views(service, None, comparison)]
-    monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
+    monkeypatch.setattr(type(service.models.segmenter()), "segment", None)
     again = list(variant_views(service, None, comparison))
     assert all(cut.result_cached for _, cut in again)
     for before, (_, after) in zip(first, again, strict=True):

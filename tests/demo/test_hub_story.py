@@ -142,41 +142,41 @@ BAD_HUBS = {
 def test_whatever_the_hub_does_nano_runs_and_one_click_tries_again(behaviour, said, hub):
     for name, value in behaviour.items():
         setattr(hub, name, value)
-    holder = ModelRegistry(Settings(model="tiny:one", device="cpu"))
-    assert holder.segmenter().info.name == "nano"
-    until(lambda: not holder.status().busy)
-    status = holder.status()
+    registry = ModelRegistry(Settings(model="tiny:one", device="cpu"))
+    assert registry.segmenter().info.name == "nano"
+    until(lambda: not registry.status().busy)
+    status = registry.status()
     assert said in status.notice
     assert "nano runs" in status.notice
     assert not any(secret in status.notice for secret in (hub.address, str(hub.file.parent)))
     assert (status.key, status.offer) == ("nano", "tiny:one")
     hub.mend()
-    assert holder.load(status.offer, quiet) == "tiny:one"
-    assert (holder.status().key, holder.status().notice, holder.status().offer) == ("tiny:one", None, None)
-    assert holder.segmenter("nano").info.name == "nano"
+    assert registry.load(status.offer, quiet) == "tiny:one"
+    assert (registry.status().key, registry.status().notice, registry.status().offer) == ("tiny:one", None, None)
+    assert registry.segmenter("nano").info.name == "nano"
 
 
 def test_a_transfer_that_breaks_now_and_then_goes_on_where_it_broke(hub):
     hub.cut, hub.cuts = 3_000_000, 3
-    holder = ModelRegistry(Settings(model="tiny:one", device="cpu"))
-    holder.segmenter()
-    until(lambda: not holder.status().busy)
-    assert holder.status().key == "tiny:one"
+    registry = ModelRegistry(Settings(model="tiny:one", device="cpu"))
+    registry.segmenter()
+    until(lambda: not registry.status().busy)
+    assert registry.status().key == "tiny:one"
 
 
 def test_a_slow_hub_shows_how_far_it_is(hub, monkeypatch):
     hub.pause = 0.02
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 500_000)  # the library's 10 MB exceed the whole file
-    holder, told = ModelRegistry(Settings(model="nano", device="cpu")), []
-    holder.load("tiny:one", lambda share, text: told.append((share, text)))
+    registry, told = ModelRegistry(Settings(model="nano", device="cpu")), []
+    registry.load("tiny:one", lambda share, text: told.append((share, text)))
     assert len({text for _, text in told if " of 7 MB" in text}) >= 4
     assert [share for share, _ in told] == sorted(share for share, _ in told)
 
 
 def test_a_disk_without_room_is_said_before_anything_is_fetched(hub, monkeypatch):
     monkeypatch.setattr(core_hub.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
-    holder = ModelRegistry(Settings(model="nano", device="cpu"))
+    registry = ModelRegistry(Settings(model="nano", device="cpu"))
     with pytest.raises(UserError, match="full disk.*HF_HOME"):
-        holder.load("tiny:one", quiet)
+        registry.load("tiny:one", quiet)
     monkeypatch.setattr(core_hub.shutil, "disk_usage", shutil.disk_usage)
-    assert holder.segmenter().info.name == "nano"
+    assert registry.segmenter().info.name == "nano"

@@ -105,7 +105,7 @@ class Hub:
 def plain():
     """Service with only nano, already loaded."""
     service = Service(Settings(model="nano", device="cpu"))
-    service.holder.segmenter()
+    service.models.segmenter()
     return service
 
 
@@ -172,7 +172,7 @@ def test_offered_models_are_known_and_weigh_what_the_page_says(nano):
 
 def test_two_visitors_with_different_models_get_their_own_answers(fake_hub, photo):
     service = Service(Settings(model="nano", device="cpu"))
-    keys = [service.holder.load(f"tiny:{tag}", quiet) for tag in ("one", "two")]
+    keys = [service.models.load(f"tiny:{tag}", quiet) for tag in ("one", "two")]
     alone = {tag: Segmenter.from_pretrained("tiny", tag, device="cpu") for tag in ("one", "two")}
     answers = {}
 
@@ -191,41 +191,41 @@ def test_two_visitors_with_different_models_get_their_own_answers(fake_hub, phot
             np.testing.assert_allclose(result.confidence, expected.confidence, atol=1e-5)
     assert np.abs(answers["one"][0].confidence - answers["two"][0].confidence).max() > 0.01
     assert (
-        service.segment(photo, SegmentRequest("cat; dog")).run.key.model_id == service.holder.segmenter("nano").model_id
+        service.segment(photo, SegmentRequest("cat; dog")).run.key.model_id == service.models.segmenter("nano").model_id
     )
 
 
 def test_models_unused_for_longest_go_but_the_first_stays(fake_hub, monkeypatch):
     size = model_facts.model_bytes(Segmenter.from_open_clip(tiny_clip()))
     monkeypatch.setattr(models, "CACHED_MODEL_BYTES", 2 * size)
-    holder = ModelRegistry(Settings(model="nano", device="cpu"))
+    registry = ModelRegistry(Settings(model="nano", device="cpu"))
     for tag in ("one", "two"):
-        holder.load(f"tiny:{tag}", quiet)
-    holder.segmenter("tiny:one")
-    holder.load("tiny:three", quiet)
-    assert [facts.key for facts in holder.loaded()] == ["nano", "tiny:one", "tiny:three"]
+        registry.load(f"tiny:{tag}", quiet)
+    registry.segmenter("tiny:one")
+    registry.load("tiny:three", quiet)
+    assert [facts.key for facts in registry.loaded()] == ["nano", "tiny:one", "tiny:three"]
     with pytest.raises(UserError, match="Load it on the Model tab"):
-        holder.segmenter("tiny:two")
+        registry.segmenter("tiny:two")
 
 
 def test_a_model_is_loaded_once_and_told_about(fake_hub, monkeypatch):
-    holder, steps = ModelRegistry(Settings(model="nano", device="cpu")), []
-    holder.load("tiny:one", lambda share, text: steps.append((share, text)))
+    registry, steps = ModelRegistry(Settings(model="nano", device="cpu")), []
+    registry.load("tiny:one", lambda share, text: steps.append((share, text)))
     shares = [share for share, _ in steps]
     assert shares == sorted(shares)
     assert (0.4, "0 of 1 MB") in steps
-    loaded = holder.segmenter("tiny:one")
-    assert holder.load("tiny:one", quiet) == "tiny:one"
-    assert holder.segmenter("tiny:one") is loaded
+    loaded = registry.segmenter("tiny:one")
+    assert registry.load("tiny:one", quiet) == "tiny:one"
+    assert registry.segmenter("tiny:one") is loaded
 
 
 def test_offline_is_said_with_what_to_do(fake_hub):
     fake_hub.answers = False
-    holder = ModelRegistry(Settings(model="nano", device="cpu"))
+    registry = ModelRegistry(Settings(model="nano", device="cpu"))
     with pytest.raises(UserError, match=r"does not answer|forbids fetching") as refusal:
-        holder.load("tiny:one", quiet)
+        registry.load("tiny:one", quiet)
     assert "CLIPTRASE_MODEL=tiny:weights.safetensors" in str(refusal.value)
-    assert holder.segmenter().info.name == "nano"
+    assert registry.segmenter().info.name == "nano"
 
 
 def test_a_model_that_memory_does_not_hold_is_refused_before_it_is_fetched(fake_hub, monkeypatch):
@@ -243,7 +243,7 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
     service = Service(Settings(model="tiny:one", device="cpu"))
     service.start()
     first = service.segment(photo, SegmentRequest("cat; dog"))
-    assert service.holder.segmenter().info.name == "nano"
+    assert service.models.segmenter().info.name == "nano"
     until(lambda: "40\u00a0%" in (service.status().notice or ""))
     assert service.status().busy
     fake_hub.released.set()
@@ -252,9 +252,9 @@ def test_the_page_starts_on_nano_and_switches_when_the_wanted_model_has_come(fak
     assert service.again(first.run, photo).run.key.model == "nano"
     assert (
         service.segment(photo, SegmentRequest("cat; dog")).run.key.model_id
-        == service.holder.segmenter("tiny:one").model_id
+        == service.models.segmenter("tiny:one").model_id
     )
-    assert service.holder.segmenter("nano").info.name == "nano"
+    assert service.models.segmenter("nano").info.name == "nano"
 
 
 USES = {
@@ -281,17 +281,17 @@ USES = {
 def switched():
     """Service with nano loaded; the test replaces nano by another model."""
     service = Service(Settings(model="nano", device="cpu"))
-    service.holder.segmenter()
+    service.models.segmenter()
     return service
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_result_outlives_the_arrival_of_another_model(use, switched, photo):
     service = switched
-    service.holder._take(service.holder.segmenter("nano"), None)
+    service.models._take(service.models.segmenter("nano"), None)
     run = service.segment(photo, SegmentRequest("cat; dog")).run
-    service.holder._take(Segmenter.from_open_clip(tiny_clip()), None)
-    assert service.holder.segmenter().info.name == "given"
+    service.models._take(Segmenter.from_open_clip(tiny_clip()), None)
+    assert service.models.segmenter().info.name == "given"
     assert use(service, run, photo) is not None
     assert service.again(run, photo).run.key.model == "nano"
     assert service.segment(photo, SegmentRequest("cat; dog")).run.key.model == "given:given"
@@ -300,13 +300,13 @@ def test_a_result_outlives_the_arrival_of_another_model(use, switched, photo):
 def test_a_visitor_s_choice_outlives_the_switch(fake_hub):
     fake_hub.released.clear()
     service = Service(Settings(model="tiny:one", device="cpu"))
-    assert service.holder.segmenter().info.name == "nano"
+    assert service.models.segmenter().info.name == "nano"
     opening = PageHandlers(service)
     assert opening.tick("nano")[0] == gr.skip()
     assert "tiny (one)" in opening.tick(None)[0]
     fake_hub.released.set()
     until(lambda: not service.status().busy)
-    assert service.holder.segmenter("nano").info.name == "nano"
+    assert service.models.segmenter("nano").info.name == "nano"
 
 
 def test_the_switch_is_seen_through_the_real_server(fake_hub):
@@ -325,7 +325,7 @@ def test_the_switch_is_seen_through_the_real_server(fake_hub):
         assert [facts["key"] for facts in answer["loaded"]] == ["tiny:one", "nano"]
         assert [entry["key"] for entry in answer["offered"]] == [key for key, *_ in OFFERED]
         assert answer["offered"][0]["downloaded"] is True
-        assert answer["loaded"][1]["digest"] == service.holder.segmenter("nano").info.digest
+        assert answer["loaded"][1]["digest"] == service.models.segmenter("nano").info.digest
     finally:
         demo.close()
 
@@ -335,7 +335,7 @@ def test_the_switch_is_seen_through_the_real_server(fake_hub):
 
 def test_the_head_offers_the_real_model_and_fetches_nothing_by_itself(fake_hub):
     service = Service(Settings(device="cpu"))
-    assert service.holder.segmenter().info.name == "nano"
+    assert service.models.segmenter().info.name == "nano"
     head = head_view(service.status())
     assert (head.offer.value, head.offer.visible) == ("Load ViT-B-16:openai (0.6 GB)", True)
     assert "is not on this computer" in head.banner
@@ -347,7 +347,7 @@ def test_one_click_in_the_head_loads_what_the_page_was_to_start_with_for_everybo
     fake_hub.answers = False
     service = Service(Settings(model="tiny:one", device="cpu"))
     handlers = ModelHandlers(service)
-    assert service.holder.segmenter().info.name == "nano"
+    assert service.models.segmenter().info.name == "nano"
     # The hub does not answer yet.
     for steps in (handlers.load_offered(None), handlers.load("tiny:two", None)):
         said = []
@@ -366,7 +366,7 @@ def test_one_click_in_the_head_loads_what_the_page_was_to_start_with_for_everybo
     assert last.model == "tiny:one"
     assert "tiny, one weights" in last.banner
     assert not last.offer.visible
-    assert service.holder.segmenter().info.pretrained == "one"
+    assert service.models.segmenter().info.pretrained == "one"
     (other,) = handlers.load_offered(None)  # another visitor who clicked at the same time
     assert other.model == gr.skip()
     assert PageHandlers(service).tick("nano")[1].visible is False
@@ -461,9 +461,9 @@ def test_a_patch_s_place_in_the_picture_follows_height_and_width():
 
 def test_a_chosen_model_makes_the_result(fake_hub, photo):
     service = Service(Settings(model="nano", device="cpu"))
-    key = service.holder.load("tiny:one", quiet)
+    key = service.models.load("tiny:one", quiet)
     view = SegmentHandlers(service).segment(photo, "cat; dog", *fields(key))
-    assert view.run.key.model_id == service.holder.segmenter("tiny:one").model_id
+    assert view.run.key.model_id == service.models.segmenter("tiny:one").model_id
 
 
 # --- sizes too large ---

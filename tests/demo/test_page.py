@@ -111,7 +111,7 @@ def test_segment_fills_every_component(handlers, photo):
 
 def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
     calls = []
-    segmenter = service.holder.segmenter()
+    segmenter = service.models.segmenter()
     original = type(segmenter).encode
     monkeypatch.setattr(type(segmenter), "encode", lambda self, *a, **k: calls.append(1) or original(self, *a, **k))
     first = cut(handlers, photo, "one thing; other thing")
@@ -135,13 +135,13 @@ def test_new_words_reuse_the_encoding(handlers, service, photo, monkeypatch):
 )
 def test_settings_after_the_first_result_never_encode_again(handlers, service, photo, monkeypatch, changes):
     cut(handlers, photo)
-    monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
+    monkeypatch.setattr(type(service.models.segmenter()), "encode", None)
     assert cut(handlers, photo, **changes).result is not None
 
 
 def test_a_repeated_question_is_answered_from_memory(handlers, service, photo, monkeypatch):
     cut(handlers, photo, "cat; dog; tree")
-    monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
+    monkeypatch.setattr(type(service.models.segmenter()), "segment", None)
     assert "whole result" in cut(handlers, photo, "cat; dog; tree").costs
 
 
@@ -358,9 +358,9 @@ def test_unexpected_errors_say_nothing_of_the_server(handlers, photo, monkeypatc
 
 
 def test_a_wrong_model_is_said_and_nano_runs():
-    holder = ModelRegistry(Settings(model="ViT-B-61", device="cpu"))
-    assert holder.segmenter().info.name == "nano"
-    assert "ViT-B-61" in holder.status().notice
+    registry = ModelRegistry(Settings(model="ViT-B-61", device="cpu"))
+    assert registry.segmenter().info.name == "nano"
+    assert "ViT-B-61" in registry.status().notice
 
 
 @pytest.fixture(scope="module")

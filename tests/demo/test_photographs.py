@@ -56,7 +56,7 @@ def photo(tmp_path_factory):
 def service():
     service = Service(Settings(model="nano", device="cpu"))
     service.start()
-    service.holder.segmenter(None)
+    service.models.segmenter(None)
     return service
 
 
@@ -146,7 +146,7 @@ def test_the_page_shows_what_the_full_result_is_seen_from_afar(service, photo, t
     assert (np.abs(full.result.confidence[seen] - shown.result.confidence)[same] < 0.01).mean() > 0.9999
     areas = {row.name: row.area for row in full.legend}
     assert areas == pytest.approx({row.name: row.area for row in shown.legend}, abs=2e-3)
-    own = service.holder.segmenter(None)
+    own = service.models.segmenter(None)
     exact = own.segment(own.encode(photo), WORDS, threshold=threshold)
     for name in ("labels", "regions", "confidence"):
         np.testing.assert_array_equal(getattr(full.result, name), getattr(exact, name))
@@ -159,7 +159,7 @@ def test_a_click_on_the_shown_picture_means_the_same_place_of_the_photograph(ser
     point = point_at(service, run, photo, x, y)
     assert abs((point.row + 0.5) / HEIGHT - (y + 0.5) / SHOWN[0]) < 1 / SHOWN[0]
     assert abs((point.column + 0.5) / WIDTH - (x + 0.5) / SHOWN[1]) < 1 / SHOWN[1]
-    own = service.holder.segmenter(None)
+    own = service.models.segmenter(None)
     h, w = run.key.grid
     expected = own.scores(own.encode(photo), WORDS).of_patch(point.row * h // HEIGHT, point.column * w // WIDTH)
     assert [one.name for one in point.candidates] == [one.name for one in expected]
@@ -304,7 +304,7 @@ def test_pictures_that_fit_a_screen_are_labelled_as_they_are(service, tmp_path, 
     cut = service.segment(path, SegmentRequest(WORDS))
     assert cut.result.size == expected
     if size == expected:
-        own = service.holder.segmenter(None)
+        own = service.models.segmenter(None)
         exact = own.segment(own.encode(path), WORDS)
         for name in ("labels", "regions", "confidence"):
             np.testing.assert_array_equal(getattr(cut.result, name), getattr(exact, name))
@@ -314,7 +314,7 @@ def test_pictures_that_fit_a_screen_are_labelled_as_they_are(service, tmp_path, 
 @pytest.mark.parametrize("preset", ["paper-224", "paper-336"])
 def test_the_papers_presets_are_exact_on_photographs(service, photo, preset):
     cut = service.segment(photo, SegmentRequest(WORDS, preset=preset))
-    own = service.holder.segmenter(None)
+    own = service.models.segmenter(None)
     exact = own.segment(own.encode(photo, preset), WORDS)
     np.testing.assert_array_equal(cut.result.labels, exact.labels)
     np.testing.assert_array_equal(cut.result.confidence, exact.confidence)

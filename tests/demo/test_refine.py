@@ -84,7 +84,7 @@ def test_sam_moves_boundaries_and_shows_before_after_and_every_component(handler
 
 
 def test_steps_are_shown_and_an_older_result_goes_at_once(service, handlers, horses):
-    fresh = RefineHandlers(Service(Settings(model="nano", device="cpu"), service.holder))
+    fresh = RefineHandlers(Service(Settings(model="nano", device="cpu"), service.models))
     steps = list(fresh.refine(horses.run, HORSES, "sam-nano", "regions"))
     first = steps[0]
     assert len(steps) >= 2
@@ -102,7 +102,7 @@ def without_sky(service, monkeypatch):
         return report.refined(view.result, labels, refiner="edges", mode="guided filter", settings={}, seconds=0.0)
 
     monkeypatch.setattr("demo.service.service.make_refined", make)
-    return Service(Settings(model="nano", device="cpu"), service.holder)
+    return Service(Settings(model="nano", device="cpu"), service.models)
 
 
 def test_a_class_that_was_removed_altogether_is_named_everywhere(without_sky, horses, tmp_path):
@@ -258,7 +258,7 @@ def test_stop_ends_refining_at_its_next_step_and_keeps_nothing(service, horses, 
             ended.set()
             raise
 
-    fresh = Service(Settings(model="nano", device="cpu"), service.holder)
+    fresh = Service(Settings(model="nano", device="cpu"), service.models)
     fresh.segment(HORSES, horses.run.request)
     with monkeypatch.context() as patched:
         patched.setattr("demo.service.service.make_refined", slow)
@@ -281,7 +281,7 @@ def test_stop_reaches_sam_in_every_mode(service, horses):
             raise Enough
 
     for mode in MODES:
-        fresh = Service(Settings(model="nano", device="cpu"), service.holder)
+        fresh = Service(Settings(model="nano", device="cpu"), service.models)
         fresh.segment(HORSES, SegmentRequest("dog; road; sky"))
         run = fresh.segment(HORSES, SegmentRequest("dog; road; sky")).run
         with pytest.raises(Enough):
@@ -321,7 +321,7 @@ def test_another_result_takes_the_refined_one_away(handlers, horses):
 
 
 def test_stopping_is_said_only_where_something_ran(service, horses):
-    fresh = RefineHandlers(Service(Settings(model="nano", device="cpu"), service.holder))
+    fresh = RefineHandlers(Service(Settings(model="nano", device="cpu"), service.models))
     steps = [
         RefineView(*step[: len(RefineView._fields)]) for step in fresh.refine(horses.run, HORSES, "edges", "prompts")
     ]
@@ -396,8 +396,8 @@ def test_the_archive_says_that_components_were_chosen_by_hand(service, horses):
 
 
 def test_refining_never_encodes_the_picture_again(service, horses, monkeypatch):
-    monkeypatch.setattr(type(service.holder.segmenter()), "encode", None)
-    monkeypatch.setattr(type(service.holder.segmenter()), "segment", None)
+    monkeypatch.setattr(type(service.models.segmenter()), "encode", None)
+    monkeypatch.setattr(type(service.models.segmenter()), "segment", None)
     fresh = service.refine(Refinement(horses.run, "edges", "prompts"), HORSES)
     assert fresh.refined.class_names == horses.result.class_names
     assert service.refine(Refinement(horses.run, "edges", "prompts"), HORSES).after.result_cached

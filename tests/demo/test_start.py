@@ -72,7 +72,7 @@ def race(kind):
         CALLS[kind](service)
     except ValueError:
         pass
-    return service.holder.segmenter().info.name
+    return service.models.segmenter().info.name
 
 found = {}
 for kind in CALLS:
@@ -206,9 +206,9 @@ def test_weights_that_hold_no_numbers_end_with_nano_and_a_plain_line(spoil, tmp_
     state = {name: tensor.clone() for name, tensor in tiny_clip().state_dict().items()}
     spoil(state)
     save_file(state, tmp_path / "spoilt.safetensors")
-    holder = ModelRegistry(Settings(model=f"tiny:{tmp_path}/spoilt.safetensors", device="cpu"))
-    assert holder.segmenter().info.name == "nano"
-    status = holder.status()
+    registry = ModelRegistry(Settings(model=f"tiny:{tmp_path}/spoilt.safetensors", device="cpu"))
+    assert registry.segmenter().info.name == "nano"
+    status = registry.status()
     assert "expected finite numbers" in status.notice
     assert str(tmp_path) not in status.notice
     assert (status.ready, status.failed, status.busy, status.offer) == (True, False, False, "ViT-B-16:openai")
@@ -245,11 +245,11 @@ def test_whatever_a_model_raises_nano_runs(failure, said, monkeypatch):
         return built(name, *arguments, **options)
 
     monkeypatch.setattr("cliptrase_core.segmenter.loading.load", load)
-    holder = ModelRegistry(Settings(model="tiny:one", device="cpu"))
-    assert holder.segmenter().info.name == "nano"
-    assert said in holder.status().notice
-    assert "secret" not in holder.status().notice
-    assert holder.status().offer == "tiny:one"  # one click tries again
+    registry = ModelRegistry(Settings(model="tiny:one", device="cpu"))
+    assert registry.segmenter().info.name == "nano"
+    assert said in registry.status().notice
+    assert "secret" not in registry.status().notice
+    assert registry.status().offer == "tiny:one"  # one click tries again
 
 
 # --- a failed load is repeated ---
@@ -266,10 +266,10 @@ def test_a_load_that_failed_altogether_is_tried_again_by_the_next_request(monkey
     monkeypatch.setattr(models, "ready", unlucky)
     service = Service(Settings(model="nano", device="cpu"))
     with pytest.raises(UserError, match="The next request tries again"):
-        service.holder.segmenter()  # tries the requested model, then nano as its replacement
+        service.models.segmenter()  # tries the requested model, then nano as its replacement
     assert service.status().failed
     assert "No model" in head_view(service.status()).banner
-    assert service.holder.segmenter().info.name == "nano"
+    assert service.models.segmenter().info.name == "nano"
     assert not service.status().failed
 
 
@@ -284,11 +284,11 @@ def test_a_failed_load_is_tried_by_one_thread_however_many_ask(monkeypatch):
         raise OSError("disk")
 
     monkeypatch.setattr(models, "ready", never)
-    holder = ModelRegistry(Settings(model="nano", device="cpu"))
+    registry = ModelRegistry(Settings(model="nano", device="cpu"))
 
     def ask():
         with pytest.raises(UserError):
-            holder.segmenter()
+            registry.segmenter()
 
     people = [threading.Thread(target=ask) for _ in range(8)]
     for one in people:
@@ -296,4 +296,4 @@ def test_a_failed_load_is_tried_by_one_thread_however_many_ask(monkeypatch):
     for one in people:
         one.join()
     assert set(most) == {1}
-    assert holder.status().failed
+    assert registry.status().failed

@@ -71,7 +71,7 @@ def test_without_spaces_nothing_changes():
 def test_a_space_without_a_lent_gpu_runs_plainly(zero, monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU")
     service = Service(Settings(model="nano", device="cpu"))
-    assert not isinstance(service.holder.segmenter(), zerogpu_model.ZeroGPUSegmenter)
+    assert not isinstance(service.models.segmenter(), zerogpu_model.ZeroGPUSegmenter)
     assert not zero.pids
 
 
@@ -101,7 +101,7 @@ def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(picture).save(path)
     service = Service(Settings(model="nano"))
-    assert "shared GPU" in service.holder.facts().device
+    assert "shared GPU" in service.models.facts().device
     assert not zero.pids  # loading uses no GPU time
     first = service.segment(str(path), SegmentRequest("cat; dog"))
     asked = len(zero.pids)
