@@ -17,13 +17,13 @@ from demo.errors import UserError
 from demo.handling import followed, one_of, plainly, same, whole
 from demo.html import percent, strip
 from demo.service import Refinement, Run, SegmentView, Service, Shown
-from demo.service.kept import kept_text, read_kept
+from demo.service.history import history_text, read_history
 from demo.service.refine import MEGABYTES, loss
 from demo.service.shown import carried, shown_of, stepped
 from demo.tabs.common import EACH, LAST, QUIET, Shared, outputs
 from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, one_class, shares
 
-KEPT = "(...values) => [...values.slice(0, 4), lab.keptFixes()]"
+FROM_HISTORY = "(...values) => [...values.slice(0, 4), lab.changesInHistory()]"
 
 
 class ChangeView(NamedTuple):
@@ -89,7 +89,7 @@ def state_of(shown: Shown) -> dict[str, Any]:
         "aside": len(shown.aside),
         "removed": len(shown.removed),
         "changed": shown.changed,
-        "kept": kept_text(shown),
+        "history": history_text(shown),
         "said": "",
     }
 
@@ -206,7 +206,7 @@ class ChangeHandlers:
 
     @plainly
     def restore(
-        self, run: Run | None, path: str | None, shown: Shown | None, due: bool, kept: Any = ""
+        self, run: Run | None, path: str | None, shown: Shown | None, due: bool, history: Any = ""
     ) -> Iterator[ChangeView]:
         """Refine and fix a new result in the same way as the last result of the same picture.
 
@@ -215,12 +215,12 @@ class ChangeHandlers:
             path: file of the picture.
             shown: state of the last result.
             due: True for a new result; words that cannot be parsed leave the last result in place.
-            kept: refinement and fixes from the browser's history; they count if this page has shown no result yet.
+            history: refinement and fixes from the browser's history; they count if this page has shown no result yet.
         """
         if run is None or due is not True:
             yield same(ChangeView)
             return
-        what, lost = carried(read_kept(kept, run) if shown is None else shown, self._service.again(run, path))
+        what, lost = carried(read_history(history, run) if shown is None else shown, self._service.again(run, path))
         if not (what.changed or what.undone or what.aside or what.removed or lost):
             yield same(ChangeView)._replace(shown=what, due=False)
             return
@@ -270,8 +270,8 @@ def wire(result: Result, shared: Shared, refining: list[Any], handlers: ChangeHa
 
 def wire_restoring(made: Any, result: Result, shared: Shared, handlers: ChangeHandlers) -> Any:
     """Wire the refining and fixing of a result after the event `made`; return the new event, which can be cancelled."""
-    places = [shared.run, shared.image, result.shown, result.due, result.kept]
-    return made.success(handlers.restore, places, outputs(result, ChangeView), js=KEPT, **LAST, **QUIET)
+    places = [shared.run, shared.image, result.shown, result.due, result.history]
+    return made.success(handlers.restore, places, outputs(result, ChangeView), js=FROM_HISTORY, **LAST, **QUIET)
 
 
 def wire_taking(made: Any, result: Result, shared: Shared, refinement: gr.State, handlers: ChangeHandlers) -> Any:

@@ -66,12 +66,12 @@
         return JSON.stringify([plainly.href, of.picture?.path, of.words]);
       };
       const was = history.state?.kept, same = !was || shown(address, kept) === shown(location.href, was);
-      kept.fixes = latest.of === kept.of ? latest.kept : same && was ? was.fixes : "";
+      kept.fixes = latest.of === kept.of ? latest.history : same && was ? was.fixes : "";
       history[same ? "replaceState" : "pushState"]({ ...history.state, kept }, "", address);
       return lab.ended();
     },
-    // Refinement and fixes of the displayed result, for a page that was loaded again; see demo/service/kept.py.
-    keptFixes: () => history.state?.kept?.fixes ?? "",
+    // Refinement and fixes of the displayed result, for a page that was loaded again; see demo/service/history.py.
+    changesInHistory: () => history.state?.kept?.fixes ?? "",
     dropFixes: () => {
       latest = {};
       if (history.state?.kept) history.replaceState({ ...history.state, kept: { ...history.state.kept, fixes: "" } }, "");
@@ -172,18 +172,18 @@
   document.addEventListener("lab:fixes", ({ detail }) => {
     // The batch's archive may lack this change. A changed result that is only shown again is the same as before.
     const before = changes.get(detail.of);
-    if (detail.of && (before === undefined ? detail.count : before !== detail.kept)) packed = "";
-    if (detail.of) changes.set(detail.of, detail.kept);
+    if (detail.of && (before === undefined ? detail.count : before !== detail.history)) packed = "";
+    if (detail.of) changes.set(detail.of, detail.history);
     fixes = detail.count;
     if (!fixes) downloaded = 0;
     if (!detail.of) return; // a new result, without its fixes so far
     latest = detail;
     const { kept } = history.state ?? {};
-    if (kept?.of === detail.of) history.replaceState({ ...history.state, kept: { ...kept, fixes: detail.kept } }, "");
+    if (kept?.of === detail.of) history.replaceState({ ...history.state, kept: { ...kept, fixes: detail.history } }, "");
   });
   document.addEventListener("click", event => { if (event.target.closest("#download")) downloaded = fixes; });
   addEventListener("beforeunload", event => {
-    const restored = returning && latest.kept;
+    const restored = returning && latest.history;
     returning = false; // the person may stay
     if ((fixes && fixes !== downloaded && !restored) || (queued() && queued() !== packed)) event.preventDefault();
   });

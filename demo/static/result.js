@@ -32,7 +32,7 @@ async function read() {
   $("img").alt = canvas.ariaLabel = value.alt;
   document.dispatchEvent(new CustomEvent("lab:changed", { detail: Boolean(data.changed) }));
   const count = (data.fixes ?? 0) + (data.aside ?? 0);
-  document.dispatchEvent(new CustomEvent("lab:fixes", { detail: { count, of: change, kept: data.kept } }));
+  document.dispatchEvent(new CustomEvent("lab:fixes", { detail: { count, of: change, history: data.history } }));
   if (!fresh) {
     if (!data.classes.some(one => one.index === isolated)) isolated = null;
     settled(false);

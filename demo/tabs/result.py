@@ -427,7 +427,7 @@ class Result:
     token: gr.Textbox
     shown: gr.State
     due: gr.State
-    kept: gr.Textbox
+    history: gr.Textbox
 
 
 def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
@@ -465,7 +465,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(
         picture, legend, point, absent, findings, status, costs, formats, download, figure, save, place, file, run,
-        token, gr.State(None), gr.State(False), hidden_text("kept-fixes"),
+        token, gr.State(None), gr.State(False), hidden_text("history-text"),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from cliptrase_core.refine import Fix
 from demo.changing import ChangeHandlers, ChangeView
 from demo.service import Refinement, SegmentRequest, Shown, bundle, point_at
 from demo.service.download import CHOICES, formats_of
-from demo.service.kept import kept_text, read_kept
+from demo.service.history import history_text, read_history
 from demo.service.shown import Aside, carried
 from demo.settings import EXAMPLES
 
@@ -418,26 +418,26 @@ def test_few_pictures_are_kept_and_none_without_fixes(cows):
 def test_a_page_that_is_loaded_again_restores_fixes_with_their_boundaries(handlers, cows, restored):
     refined = change(handlers, cows, change(handlers, cows, fix=CLICK)[-1].shown, refined=True)[-1].shown
     last = change(handlers, cows, refined, fix=STROKE)[-1]
-    again = list(handlers.restore(cows.run, COWS, None, True, last.result["kept"]))[-1]
+    again = list(handlers.restore(cows.run, COWS, None, True, last.result["history"]))[-1]
     assert again.shown == last.shown
     np.testing.assert_array_equal(labels_of(again), labels_of(last))
     assert "Refined by sam-nano+edges, 2 fixes:" in again.status
     _, aside = restored(last.shown, "cow; grass")
-    again = list(handlers.restore(cows.run, COWS, None, True, aside.result["kept"]))[-1]
+    again = list(handlers.restore(cows.run, COWS, None, True, aside.result["history"]))[-1]
     assert again.shown.fixes == last.shown.fixes, "those set aside are stored too"
     cleared = change(handlers, cows, last.shown, clear=True)[-1]
-    kept = json.loads(cleared.result["kept"])
+    kept = json.loads(cleared.result["history"])
     assert (kept["fixes"], kept["refined"]) == ([], ["sam-nano+edges", "prompts"])
     shown = Shown(cows.run)
-    skip = list(handlers.restore(cows.run, COWS, shown, True, last.result["kept"]))[-1]
+    skip = list(handlers.restore(cows.run, COWS, shown, True, last.result["history"]))[-1]
     assert skip.shown == shown, "a page with a result has its own fixes"
 
 
 def test_masks_chosen_by_hand_are_not_those_of_other_words(cows, service):
-    kept = kept_text(Shown(cows.run, Refinement(cows.run, "sam-nano", "prompts", (0,))))
-    assert read_kept(kept, cows.run).refinement.keep == (0,)
+    kept = history_text(Shown(cows.run, Refinement(cows.run, "sam-nano", "prompts", (0,))))
+    assert read_history(kept, cows.run).refinement.keep == (0,)
     other = service.segment(COWS, SegmentRequest("trees; sky")).run
-    assert read_kept(kept, other).refinement == Refinement(other, "sam-nano", "prompts")
+    assert read_history(kept, other).refinement == Refinement(other, "sam-nano", "prompts")
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_masks_chosen_by_hand_are_not_those_of_other_words(cows, service):
     ],
 )
 def test_stored_text_of_another_picture_or_changed_by_hand_restores_no_fix(handlers, cows, edit):
-    kept = json.loads(change(handlers, cows, fix=STROKE)[-1].result["kept"])
+    kept = json.loads(change(handlers, cows, fix=STROKE)[-1].result["history"])
     text = json.dumps(edit(kept))
     for bad in (text, text[:-1], edit(kept), "[" * 100_000, "x" * 600_000):
         view = list(handlers.restore(cows.run, COWS, None, True, bad))[-1]
@@ -475,15 +475,15 @@ def test_stored_text_of_another_picture_or_changed_by_hand_restores_no_fix(handl
 def test_a_page_that_is_loaded_again_is_refined_without_fixes_too_with_the_masks_chosen_by_hand(handlers, cows, keep):
     refinement = Refinement(cows.run, "sam-nano", "prompts", keep)
     last = list(handlers.take(cows.run, COWS, None, refinement))[-1]
-    again = list(handlers.restore(cows.run, COWS, None, True, last.result["kept"]))[-1]
+    again = list(handlers.restore(cows.run, COWS, None, True, last.result["history"]))[-1]
     assert again.shown == Shown(cows.run, refinement)
     assert "Refined by sam-nano:" in again.status
     coarse = change(handlers, cows, last.shown, refined=False)[-1]
-    assert coarse.result["kept"] == ""
+    assert coarse.result["history"] == ""
 
 
 def test_stored_components_that_a_result_does_not_have_leave_it_coarse_and_this_is_said(handlers, cows):
-    kept = json.loads(kept_text(Shown(cows.run, Refinement(cows.run, "sam-nano", "prompts"))))
+    kept = json.loads(history_text(Shown(cows.run, Refinement(cows.run, "sam-nano", "prompts"))))
     for bad in ([999], [-1]):
         view = list(handlers.restore(cows.run, COWS, None, True, json.dumps({**kept, "keep": bad})))[-1]
         assert view.shown == Shown(cows.run)
@@ -496,9 +496,9 @@ def test_stored_components_that_a_result_does_not_have_leave_it_coarse_and_this_
 def test_as_many_points_as_a_result_may_have_are_stored(cows):
     points = tuple((round(0.12345 + i / 1e5, 5), 0.98765) for i in range(2000))
     shown = Shown(cows.run, fixes=(Fix(points, "grass", radius=0.123),) * 10)
-    assert read_kept(kept_text(shown), cows.run).aside[9].fix.points == points
+    assert read_history(history_text(shown), cows.run).aside[9].fix.points == points
     huge = tuple((x + 1e-12, y - 1e-12) for x, y in points)
-    assert kept_text(replace(shown, fixes=(Fix(huge, "grass", radius=0.123),) * 10)) == ""
+    assert history_text(replace(shown, fixes=(Fix(huge, "grass", radius=0.123),) * 10)) == ""
 
 
 # The download

@@ -12,31 +12,31 @@ from demo.service.refine import MEGABYTES, Refinement, is_available
 from demo.service.segmentation import Run
 from demo.service.shown import Aside, Shown
 
-MOST_KEPT = 500_000
+MOST_CHARACTERS = 500_000
 """Maximum number of characters of such a text; the maximum number of points of a result takes less."""
 
 
-def kept_text(shown: Shown) -> str:
+def history_text(shown: Shown) -> str:
     """Return picture, refinement and fixes of a displayed state; empty without both, or with too many fixes."""
     fixes = [[one.cropped, one.fix.as_dict()] for one in shown.every_fix()]
     refined = shown.refinement and [shown.refinement.refiner, shown.refinement.mode]
     keep = shown.refinement and shown.refinement.keep
     record = {"picture": shown.run.key.picture, "of": shown.run.token, "refined": refined, "keep": keep, "fixes": fixes}
     text = json.dumps(record, separators=(",", ":")) if fixes or refined else ""
-    return text if len(text) <= MOST_KEPT else ""
+    return text if len(text) <= MOST_CHARACTERS else ""
 
 
-def read_kept(text: object, run: Run) -> Shown | None:
-    """Read the text from `kept_text`. The fixes are set aside; `shown.carried` applies those that fit.
+def read_history(text: object, run: Run) -> Shown | None:
+    """Read the text from `history_text`. The fixes are set aside; `shown.carried` applies those that fit.
 
     Args:
         text: text from the browser, so any value.
         run: run whose displayed state is restored.
 
     Returns:
-        The displayed state, or None if the text is of another picture or not from `kept_text`.
+        The displayed state, or None if the text is of another picture or not from `history_text`.
     """
-    if not isinstance(text, str) or not 0 < len(text) <= MOST_KEPT:
+    if not isinstance(text, str) or not 0 < len(text) <= MOST_CHARACTERS:
         return None
     try:
         record = json.loads(text)
