@@ -24,6 +24,7 @@ REPLACED = {
     r"[\"`](?:here|reused|encoding_reused)[\"`]": "downloaded, encoding_cached, result_cached",
     r"\bdef (?:cuts|lent|look|look_at_\w+|what_it_\w+|is_here|expect_here|expect_room|read_truth)\b": "the glossary",
     r"\b(?:asked|look|cut)(?:: \w+[,)|]| = )": "request, attention, view",
+    r"\"asked\":": "request",
     r"\b(?:kept_text|read_kept|keptFixes)\b|service[./]kept\b": "history_text, read_history",
     r"(?:service|self)\._?holder\b|\bholder: ModelRegistry": "models, registry",
     r"\b(?:class|import) (?:\w+, )*(?:Asked|Look|Holder|ModelHolder|Kept|Left|Better|Saw|Seen|Cut)\b": "the glossary",

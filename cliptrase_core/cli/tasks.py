@@ -110,7 +110,7 @@ def requested_of(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[st
 
 def source_entries(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON entries that describe the source of a result: picture, checksum, options."""
-    return {"picture": path.name, "picture_sha256": sha256(path), "asked": requested}
+    return {"picture": path.name, "picture_sha256": sha256(path), "request": requested}
 
 
 def _unused(formats: Sequence[str]) -> list[str]:
@@ -129,7 +129,7 @@ def _expect_used(options: argparse.Namespace) -> None:
 
 def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], formats: Sequence[str]) -> bool:
     """Return whether an earlier result has the current content of the picture, and the options of these formats."""
-    unused, earlier = dict.fromkeys(_unused(formats)), record.get("asked")
+    unused, earlier = dict.fromkeys(_unused(formats)), record.get("request", record.get("asked"))  # its earlier name
     same = isinstance(earlier, dict) and {**earlier, **unused} == {**plain(requested), **unused}
     if not same or not path.is_file():
         return False

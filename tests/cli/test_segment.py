@@ -330,7 +330,7 @@ def test_every_json_names_its_picture_and_what_was_asked_for(tmp_path):
     for name in ("dog.png", "dog.jpg"):
         record = json.loads((tmp_path / "out" / f"{name}.json").read_text(encoding="utf-8"))
         assert record["picture"] == name
-        assert (record["asked"]["vocabulary"], record["asked"]["method"]) == ("cat; dog", "naclip")
+        assert (record["request"]["vocabulary"], record["request"]["method"]) == ("cat; dog", "naclip")
         assert str(tmp_path) not in json.dumps(record), "no folder leaks"
 
 
@@ -352,6 +352,21 @@ def test_a_run_that_was_cut_goes_on_and_what_has_changed_is_made_again(tmp_path,
     assert [(out / f"{name}.json").stat().st_mtime_ns == times[name] for name in "abc"] == [True, False, False]
     assert run(*again, "--eps", "0.5") == 0
     assert "0 of 4" in capsys.readouterr().err, "results of other options are not what was asked for"
+
+
+def test_results_whose_request_has_its_earlier_name_are_recognized(tmp_path, capsys):
+    write(tmp_path / "a.png")
+    line = (tmp_path / "a.png", *WORDS, "--output", tmp_path / "out", "--skip-existing")
+    assert run(*line) == 0
+    file = tmp_path / "out" / "a.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    record["asked"] = record.pop("request")
+    file.write_text(json.dumps(record), encoding="utf-8")
+    capsys.readouterr()
+    assert run(*line) == 0
+    assert "1 of 1 pictures were done before" in capsys.readouterr().err
+    assert run(*line, "--eps", "0.5") == 0
+    assert "0 of 1" in capsys.readouterr().err
 
 
 def test_when_nothing_is_left_no_model_is_loaded(tmp_path, monkeypatch):
