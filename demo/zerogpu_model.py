@@ -27,12 +27,12 @@ from demo import zerogpu
 DEVICE = "cuda"
 """Device of the worker."""
 
-KEPT_THERE = 3
+MODELS_ON_GPU = 3
 """Maximum number of models on the GPU of a worker."""
 
-_here: weakref.WeakValueDictionary[str, Segmenter] = weakref.WeakValueDictionary()
+_local: weakref.WeakValueDictionary[str, Segmenter] = weakref.WeakValueDictionary()
 """Models of this process by id: a worker inherits them when it is forked."""
-_there: dict[str, Segmenter] = {}
+_remote: dict[str, Segmenter] = {}
 """Models on the GPU; filled in workers only."""
 
 
@@ -42,9 +42,9 @@ class ZeroGPUSegmenter(Segmenter):
     def __init__(self, name: str, pretrained: str | None, precision: str) -> None:
         """Load the weights in this process; the worker makes its own copy of them."""
         super().__init__(loading.load(name, pretrained), precision=precision, device="cpu")
-        _here[self.model_id] = self
-        self._encoder = _LentEncoder(self)
-        self._text = _LentText(self)
+        _local[self.model_id] = self
+        self._encoder = _RemoteEncoder(self)
+        self._text = _RemoteText(self)
 
     def _capture(self, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
         done: Capture = self.ask("capture", pixels, frame, positions)
@@ -65,7 +65,7 @@ class ZeroGPUSegmenter(Segmenter):
         return result
 
 
-class _LentEncoder(Encoder):
+class _RemoteEncoder(Encoder):
     def __init__(self, owner: ZeroGPUSegmenter) -> None:
         super().__init__(owner.backbone, owner.info, owner.model_id)
         self._owner = weakref.proxy(owner)
@@ -75,7 +75,7 @@ class _LentEncoder(Encoder):
         return done
 
 
-class _LentText(TextEncoder):
+class _RemoteText(TextEncoder):
     def __init__(self, owner: ZeroGPUSegmenter) -> None:
         super().__init__(owner.info.model, owner.info.tokenizer)
         self._owner = weakref.proxy(owner)
@@ -106,12 +106,12 @@ def home(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
 
 
 def _on_gpu(model_id: str, name: str, pretrained: str, precision: str) -> Segmenter:
-    if model_id not in _there:
+    if model_id not in _remote:
         # Threads do not survive a fork: with a second one, torch would wait forever.
         torch.set_num_threads(1)
-        if len(_there) >= KEPT_THERE:
-            del _there[next(iter(_there))]
-        inherited = _here.get(model_id)  # missing if the model was loaded after the fork
+        if len(_remote) >= MODELS_ON_GPU:
+            del _remote[next(iter(_remote))]
+        inherited = _local.get(model_id)  # missing if the model was loaded after the fork
         loaded = inherited.info if inherited is not None else loading.load(name, pretrained)
-        _there[model_id] = Segmenter(loaded, precision=precision, device=DEVICE)
-    return _there[model_id]
+        _remote[model_id] = Segmenter(loaded, precision=precision, device=DEVICE)
+    return _remote[model_id]

@@ -15,7 +15,7 @@ ENDS = {".py", ".md", ".js", ".css", ".ipynb"}
 
 REPLACED = {
     r"pixels right": "pixel accuracy",
-    r"even shares?\b": "uniform (1/N)",
+    r"even[ _]shares?\b|(?:is|be) even\)": "uniform (1/N)",
     r"\bpieces? of (?:a|the|each|every) (?:class|result)": "component",
     r"least confidence": "confidence threshold",
     r"eps: how far|min_samples: how many": "eps (neighbourhood radius), min_samples (minimum neighbours)",
@@ -24,6 +24,7 @@ REPLACED = {
     r"[\"`](?:here|reused|encoding_reused)[\"`]": "downloaded, encoding_cached, result_cached",
     r"\bdef (?:cuts|lent|look|look_at_\w+|what_it_\w+|is_here|expect_here|expect_room|read_truth)\b": "the glossary",
     r"\b(?:asked|look|cut)(?:: \w+[,)|]| = )": "request, attention, view",
+    r"_Lent[A-Z]|\b_(?:here|there)\b|KEPT_THERE": "local, remote",
     r"\"asked\":": "request",
     r"\b(?:kept_text|read_kept|keptFixes)\b|service[./]kept\b": "history_text, read_history",
     r"(?:service|self)\._?holder\b|\bholder: ModelRegistry": "models, registry",

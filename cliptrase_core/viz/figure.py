@@ -163,7 +163,7 @@ def layer_sheet(
     given = [_given((one,), image, patch, None) for one in layers]
     if not given:
         _given((), image, patch, None)  # raises InputError: no maps
-    shares = [dict(zip(("before", "after"), _even_shares(one), strict=True)) for one in given]
+    shares = [dict(zip(("before", "after"), _relative_to_uniform(one), strict=True)) for one in given]
     others = np.ones(shares[0]["before"].shape, bool)
     if patch is not None:
         others[patch] = others.size == 1
@@ -245,7 +245,7 @@ def _attention(axes: Axes, given: _Shown, *, part: str) -> None:
     """Draw the map before or after recovery, both on one scale, or their difference."""
     from matplotlib.colors import ListedColormap
 
-    before, after = _even_shares(given)
+    before, after = _relative_to_uniform(given)
     others = np.ones(before.shape, bool)
     if given.patch is not None:
         others[given.patch] = before.size == 1  # a patch may attend to itself far more than to others
@@ -381,7 +381,7 @@ def _mark(axes: Axes, given: _Shown, *, with_global: bool = True) -> None:
         axes.add_patch(Rectangle(corner, width / w, height / h, fill=False, edgecolor=colour, linewidth=line))
 
 
-def _even_shares(given: _Shown) -> tuple[Floats, Floats]:
+def _relative_to_uniform(given: _Shown) -> tuple[Floats, Floats]:
     """Return the attention of the patch or [CLS] before and after recovery: (h, w) each, 1 is uniform (1/N)."""
     from cliptrase_core.inspection.statistics import patch_shares
 

@@ -36,8 +36,8 @@ class PatchAttention:
         attention: (h, w), query-key softmax: shares of a sum of at most 1.
         recovered: (h, w), attention after recovery.
         affinity: (h, w), input of the clustering, cosine in [-1, 1].
-        even: three (h, w): attention, recovered and the positive part of the affinity, each as a share of all that the
-            attending token gives to patches, in multiples of uniform (1/N).
+        relative: three (h, w): attention, recovered and the positive part of the affinity, each as a share of all that
+            the attending token gives to patches, in multiples of uniform (1/N).
         numbers: concentration of the attention, before and after recovery.
         received: mean attention that the patch receives from a patch before and after recovery, in multiples of
             uniform (1/N); None if the direction is "outgoing".
@@ -54,7 +54,7 @@ class PatchAttention:
     attention: Floats
     recovered: Floats
     affinity: Floats
-    even: tuple[Floats, Floats, Floats]
+    relative: tuple[Floats, Floats, Floats]
     numbers: tuple[Measures, Measures]
     received: tuple[float, float] | None
     global_patches: list[tuple[int, int]]
@@ -71,7 +71,7 @@ class Matrix:
         layer: layer from 1.
         head: head from 1; None for the mean of all.
         affinity: (side, side), cosine.
-        even: three (side, side) as in `PatchAttention`; row i attends to column j; side is at most `MATRIX_SIDE`.
+        relative: three (side, side) as in `PatchAttention`; row i attends to column j; side is at most `MATRIX_SIDE`.
         numbers: means over all patches, before and after recovery.
         global_patches: as in `PatchAttention`.
         ranks: as in `PatchAttention`.
@@ -82,7 +82,7 @@ class Matrix:
     layer: int
     head: int | None
     affinity: Floats
-    even: tuple[Floats, Floats, Floats]
+    relative: tuple[Floats, Floats, Floats]
     numbers: tuple[Measures, Measures]
     global_patches: list[tuple[int, int]]
     ranks: list[tuple[int, int]]
@@ -128,7 +128,7 @@ def make_patch_attention(
         attention=parts[0].reshape(h, w).numpy(),
         recovered=parts[1].reshape(h, w).numpy(),
         affinity=parts[2].reshape(h, w).numpy(),
-        even=tuple((share * (h * w)).reshape(h, w).numpy() for share in shares),  # type: ignore[arg-type]
+        relative=tuple((share * (h * w)).reshape(h, w).numpy() for share in shares),  # type: ignore[arg-type]
         numbers=(before, after),
         received=(float(shares[0].mean()) * h * w, float(shares[1].mean()) * h * w) if incoming else None,
         global_patches=_cells(maps),
@@ -147,7 +147,7 @@ def make_matrix(key: PictureKey, maps: AttentionMaps, patches: drawing.Picture) 
         layer=maps.layer,
         head=maps.head,
         affinity=_smaller(maps.affinity[1:, 1:]),
-        even=tuple(_smaller(share * len(share)) for share in shares),  # type: ignore[arg-type]
+        relative=tuple(_smaller(share * len(share)) for share in shares),  # type: ignore[arg-type]
         numbers=(before, after),
         global_patches=_cells(maps),
         ranks=maps.global_ranks,

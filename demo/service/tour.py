@@ -164,7 +164,7 @@ def _shares(attention: PatchAttention) -> dict[str, float]:
         "patches": h * w,
         "global": len(attention.global_patches),
         "layer": attention.layer,
-        "near_even": near.mean(),
+        "near_uniform": near.mean(),
     }
     for name, values in (("before", attention.attention), ("after", attention.recovered)):
         total = max(float(values[~own].sum()), 1e-12)

@@ -316,7 +316,7 @@ const set = (node, text) => { if (node.textContent !== text) node.textContent = 
 
 const cells = {};
 for (const [name, text] of [
-  ["on_global", "Goes to global patches"], ["entropy", "Spread (100 % is even)"],
+  ["on_global", "Goes to global patches"], ["entropy", "Spread (100 % is uniform)"],
   ["near", "Stays within two patches"], ["spot", "This spot"],
 ]) {
   const box = document.createElement("div"), term = document.createElement("dt"), told = document.createElement("dd");

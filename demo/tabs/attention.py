@@ -29,13 +29,13 @@ SAME_SCALE, OWN_SCALE = SCALES = ("one scale for all", "each its own")
 
 EMPTY_PATCH = '<p class="hint">Segment a picture, then click one of its patches.</p>'
 _NUMBERS = (
-    ("entropy", "Spread (entropy, 100\u00a0% is even)"),
+    ("entropy", "Spread (entropy, 100\u00a0% is uniform)"),
     ("on_global", "Goes to global patches"),
     ("strongest", "Goes to the ten strongest"),
     ("near", "Stays within two patches"),
 )
 _NUMBERS_IN = (
-    ("entropy", "Spread (entropy, 100\u00a0% is even)"),
+    ("entropy", "Spread (entropy, 100\u00a0% is uniform)"),
     ("on_global", "Comes from global patches"),
     ("strongest", "Comes from the ten strongest"),
     ("near", "Comes from within two patches"),
@@ -106,8 +106,8 @@ def scales(attention: PatchAttention | Matrix, scale: str) -> str:
     bars = [
         _bar(core.viz.heatmap.HEAT_STOPS, f"{low:.2f}{unit}", name, f"{high:.2f}{unit}")
         for name, values, unit in (
-            ("before", attention.even[0], "&times;"),
-            ("after", attention.even[1], "&times;"),
+            ("before", attention.relative[0], "&times;"),
+            ("after", attention.relative[1], "&times;"),
             ("affinity, cosine", attention.affinity, ""),
         )
         for low, high in [own_range(values, patch)]
@@ -123,7 +123,7 @@ def heat_ends(scale: str) -> Range | None:
 
 def difference_end(attention: PatchAttention | Matrix, scale: str) -> float:
     """Return the difference at the end of the signed colours, in multiples of uniform (1/N)."""
-    widest = float(abs(attention.even[1] - attention.even[0]).max())
+    widest = float(abs(attention.relative[1] - attention.relative[0]).max())
     return core.viz.heatmap.MOST if scale == SAME_SCALE or widest == 0 else widest
 
 
@@ -291,7 +291,7 @@ def _maps(attention: PatchAttention, scale: str) -> tuple[drawing.Picture, ...]:
     before, after, affinity = (
         heat_map(attention.patches, values, attention.patch, marked, ends) for values in _values(attention, scale)
     )
-    gained, most = attention.even[1] - attention.even[0], difference_end(attention, scale)
+    gained, most = attention.relative[1] - attention.relative[0], difference_end(attention, scale)
     return before, after, difference_map(attention.patches, gained, most, attention.patch, marked), affinity
 
 
@@ -300,13 +300,13 @@ def _matrix_maps(matrix: Matrix, scale: str) -> tuple[drawing.Picture, ...]:
         matrix_picture(core.viz.heatmap.heat_colours(values, *(heat_ends(scale) or own_range(values, None))))
         for values in _values(matrix, scale)
     )
-    gained = core.viz.heatmap.signed_colours(matrix.even[1] - matrix.even[0], difference_end(matrix, scale))
+    gained = core.viz.heatmap.signed_colours(matrix.relative[1] - matrix.relative[0], difference_end(matrix, scale))
     return before, after, matrix_picture(gained), affinity
 
 
 def _values(attention: PatchAttention | Matrix, scale: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the maps to draw: on a common scale the affinity is a share too, on its own scale the cosine."""
-    before, after, share = attention.even
+    before, after, share = attention.relative
     return before, after, share if scale == SAME_SCALE else attention.affinity
 
 

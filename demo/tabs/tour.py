@@ -62,8 +62,8 @@ def _recovery(f: dict[str, float]) -> str:
     return (
         "CLIPtrase compares the patches themselves: their queries with queries, keys with keys, values with values. "
         f"Its own surroundings now get <b>{percent(f['after_near'])}</b> instead of {percent(f['before_near'])} "
-        f"({percent(f['near_even'])} would be even), the global patches <b>{percent(f['after_global'])}</b> instead "
-        f"of {percent(f['before_global'])}. The correlation was there all the time; this recovers it."
+        f"({percent(f['near_uniform'])} would be uniform), the global patches <b>{percent(f['after_global'])}</b> "
+        f"instead of {percent(f['before_global'])}. The correlation was there all the time; this recovers it."
     )
 
 

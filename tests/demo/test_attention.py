@@ -84,7 +84,7 @@ def test_arrows_stop_at_the_edge(handlers, run, photo):
 
 def test_every_map_is_a_share_of_its_row_in_multiples_of_an_even_one(service, run, photo):
     found = look(service, run, photo)
-    for share, values in zip(found.even, (found.attention, found.recovered, found.affinity), strict=True):
+    for share, values in zip(found.relative, (found.attention, found.recovered, found.affinity), strict=True):
         positive = np.maximum(values, 0)
         np.testing.assert_allclose(share, positive / positive.sum() * values.size, rtol=1e-4)
         assert share.mean() == pytest.approx(1, abs=1e-5)
@@ -96,8 +96,8 @@ def test_who_looks_at_a_patch_is_its_column(service, run, photo):
     for row, column in ((0, 0), (2, 7), (h - 1, w - 1)):
         other = service.patch_attention(run.key, photo, row, column)
         assert incoming.attention[row, column] == pytest.approx(other.attention[ROW, COLUMN])
-        assert incoming.even[0][row, column] == pytest.approx(other.even[0][ROW, COLUMN], rel=1e-4)
-    assert incoming.received[0] == pytest.approx(float(incoming.even[0].mean()), rel=1e-5)
+        assert incoming.relative[0][row, column] == pytest.approx(other.relative[0][ROW, COLUMN], rel=1e-4)
+    assert incoming.received[0] == pytest.approx(float(incoming.relative[0].mean()), rel=1e-5)
     assert look(service, run, photo).received is None
 
 
@@ -111,7 +111,7 @@ def test_recovery_takes_attention_from_global_patches(service):
 
 def test_numbers_on_the_page_are_those_of_the_map(service, run, photo):
     found = look(service, run, photo)
-    shares = found.even[1] / found.even[1].size
+    shares = found.relative[1] / found.relative[1].size
     cells = tuple(np.transpose(found.global_patches))
     assert found.numbers[1].on_global == pytest.approx(float(shares[cells].sum()), rel=1e-4)
     assert found.numbers[1].near == pytest.approx(float(shares[3:8, 1:6].sum()), rel=1e-4)

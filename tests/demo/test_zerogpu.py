@@ -92,7 +92,7 @@ def test_the_worker_does_the_heavy_part_and_the_result_is_the_same(zero, nano, p
     assert len(zero.pids) == 3
     assert zero.durations == [zerogpu.DURATION]
     assert zerogpu.DURATION <= 15
-    assert not zerogpu_model._there  # the cache of the worker stays in the worker
+    assert not zerogpu_model._remote  # the cache of the worker stays in the worker
 
 
 def test_the_page_s_caches_stay_in_the_parent(zero, picture, tmp_path):
@@ -131,7 +131,7 @@ def test_a_model_loaded_after_the_fork_is_read_by_the_worker_itself(nano):
         vectors = pickle.loads(zerogpu_model.answer(request))
     finally:
         zerogpu_model.DEVICE = before
-        zerogpu_model._there.clear()
+        zerogpu_model._remote.clear()
         torch.set_num_threads(threads)
     assert vectors.shape == (1, 256)
 
