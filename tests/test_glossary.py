@@ -19,6 +19,7 @@ REPLACED = {
     r"\bpieces? of (?:a|the|each|every) (?:class|result)": "component",
     r"least confidence": "confidence threshold",
     r"eps: how far|min_samples: how many": "eps (neighbourhood radius), min_samples (minimum neighbours)",
+    r"patch(?:es)?(?: \w)? looks? at|what it looks at|who looks at": "attention from, attention to, attends to",
     r"what the model saw": "the model input",
     r": likewise\.?$|\"likewise\"": "say it again, in full",
     r"[\"`](?:here|reused|encoding_reused)[\"`]": "downloaded, encoding_cached, result_cached",

@@ -52,7 +52,7 @@ def patch_facts(attention: PatchAttention | Matrix) -> str:
             f" · patch row {attention.patch[0]}, column {attention.patch[1]} of" if attention.patch else " · [CLS],"
         )
     else:
-        where += " · row i of the matrix is what patch i looks at, column j who looks at patch j,"
+        where += " · row i of the matrix is the attention from patch i, column j the attention to patch j,"
     return (
         f'<p class="told" role="status">{sentence(attention)}</p><p class="facts">{where} {h} &times; {w} patches</p>'
     )
@@ -392,7 +392,7 @@ def _draw_steps() -> dict[str, Any]:
             min_width=220,
         )
         direction = gr.Radio(
-            [("what this patch looks at", OUTGOING), ("who looks at this patch", INCOMING)],
+            [("attention from this patch", OUTGOING), ("attention to this patch", INCOMING)],
             value=OUTGOING,
             label="Direction",
             elem_id="direction",

@@ -25,8 +25,8 @@ from demo.tabs.common import EACH, QUIET
 
 PANES = (
     ("picture", "The picture", "Choose a patch here or in any other pane."),
-    ("before", "1 Before", "What the patch looks at in plain CLIP: query-key attention."),
-    ("after", "2 After", "What it looks at once CLIPtrase has recovered who resembles whom."),
+    ("before", "1 Before", "The patch's query-key attention, as in plain CLIP."),
+    ("after", "2 After", "Its recovered attention: it goes to patches that resemble this one."),
     ("clusters", "3 Clusters", "Patches that resemble each other, without denoising."),
     ("denoised", "4 Denoised", "The same with denoising: global patches no longer join what differs."),
     ("words", "5 Words", "The class of each pixel. With voting, each cluster takes its most frequent class."),

@@ -23,8 +23,8 @@ TITLES = (
     "Words: each region votes",
 )
 CAPTIONS = (
-    ("The picture in patches; ours is red", "What our patch looks at"),
-    ("Before: what it looks at", "After: its recovered attention"),
+    ("The picture in patches; ours is red", "Attention of our patch"),
+    ("Before: its query-key attention", "After: its recovered attention"),
     ("Affinity: patches like ours", "Regions, found without any words"),
     ("Regions before", "Regions after"),
     ("CLIP alone", "CLIPtrase"),
@@ -50,10 +50,10 @@ LITTLE = 0.02
 
 def _attention(f: dict[str, float]) -> str:
     return (
-        f"CLIP cuts the picture into {f['patches']:.0f} patches, and in every layer each patch looks at all others. "
+        f"CLIP cuts the picture into {f['patches']:.0f} patches, and in every layer each patch attends to all others. "
         "The patch outlined in red lies in the sky, like its neighbours. Yet in layer "
         f"{f['layer']:.0f} it gives <b>{percent(f['before_global'])}</b> of its attention to {f['global']:.0f} "
-        "<b>global patches</b> elsewhere (the strongest outlined in white), at which nearly every other patch looks "
+        "<b>global patches</b> elsewhere (the strongest outlined in white), to which nearly every other patch attends "
         "too. Such attention says little about what belongs together."
     )
 
