@@ -150,7 +150,8 @@ def _read_smaller(image: Image.Image, name: str, max_pixels: int) -> ReducedImag
     if width * height > max(max_pixels, MAX_REDUCED_PIXELS) or drafted is None:
         most = f"at most {max_pixels:,} pixels, or {max(max_pixels, MAX_REDUCED_PIXELS):,} as a JPEG"
         got = f"{height} x {width} = {height * width:,}"
-        raise _error(name, most, got, "Save it as JPEG, which is read at a reduced size, or make it smaller first.")
+        as_jpeg = "Save it as JPEG, which is read at a reduced size, or make it smaller first."
+        raise _error(name, most, got, as_jpeg if width * height <= MAX_REDUCED_PIXELS else _SMALLER)
     lies = _orientation(image) in _LYING
     return ReducedImage(_read_pil(image, name, max_pixels), (width, height) if lies else (height, width))
 

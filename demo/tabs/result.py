@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -53,6 +54,12 @@ _ENCODING = ("read", "encode")
 _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
+_SENTENCE = """
+a an and are at by find for from in is it my near of on or over photo photograph picture show the there this to under what
+where which with your
+"""
+_NO_CLASSES = frozenset(_SENTENCE.split())
+"""Words of a sentence that nobody means as a class."""
 MOST_HIDDEN = 3
 """Limit of classes without a pixel that have buttons; with more, the words are a list of which most are absent."""
 MOST_MISSING = 8
@@ -133,8 +140,9 @@ def one_class(view: SegmentView) -> str:
         return ""
     name = view.result.class_names[0]
     if len(name.split()) > 2 or (len(name.split()) == 2 and not rest):
-        several = [part for part in name.split() if part.lower() not in ("and", "or")]
-        return f"Taken as one class. Separate classes with commas: {', '.join(several[:6])}."
+        several = [part for part in re.findall(r"[\w'-]+", name) if part.lower() not in _NO_CLASSES]
+        if len(several) > 1:
+            return f"Taken as one class. Separate classes with commas: {', '.join(several[:6])}."
     return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
 
 

@@ -201,6 +201,9 @@ def test_an_error_is_said_in_the_status_and_the_last_result_stays(handlers, phot
     ("words", "said"),
     [
         ("tractor tree sky", "Taken as one class. Separate classes with commas: tractor, tree, sky."),
+        ("where is the tractor?", "With one class, everything is that class."),
+        ("a photo of a tractor", "With one class, everything is that class."),
+        ("where is the red tractor?", "Separate classes with commas: red, tractor."),
         ("tractor", "With one class, everything is that class."),
         ("cat, kitten; dog", ""),
         ("black cat, dog", ""),

@@ -681,8 +681,9 @@ def test_what_cannot_be_decoded_reduced_is_refused_with_a_way_out(tmp_path, smal
 
 
 def test_there_is_a_limit_for_what_is_decoded_reduced_too(tmp_path, small_limits):
-    with pytest.raises(InputError, match="1,300 as a JPEG, got 40 x 40"):
-        read_reduced(saved(tmp_path / "huge.jpg", 40, 40), **small_limits)
+    for kind in ("jpg", "png"):
+        with pytest.raises(InputError, match=r"1,300 as a JPEG, got 40 x 40 = 1,600\. Make the picture smaller first"):
+            read_reduced(saved(tmp_path / f"huge.{kind}", 40, 40), **small_limits)
 
 
 def test_whoever_lowers_the_limit_lowers_it_for_jpegs_too(tmp_path):
