@@ -55,8 +55,8 @@ _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
 _SENTENCE = """
-a an and are at by find for from in is it my near of on or over photo photograph picture show the there this to under what
-where which with your
+a an and are at by find for from in is it my near of on or over photo photograph picture show the there this to under
+what where which with your
 """
 _NO_CLASSES = frozenset(_SENTENCE.split())
 """Words of a sentence that nobody means as a class."""
