@@ -277,7 +277,7 @@ def test_gradio_s_own_command_may_run_the_file_again_in_a_thread(monkeypatch):
     assert not failed
 
 
-@pytest.mark.parametrize("moment", [0.2, 0.7, 1.5])
+@pytest.mark.parametrize("moment", [0.2, 0.7, 1.1])  # an idle machine needs 1.6 s until the page is there
 def test_ctrl_c_during_imports_prints_no_trace(moment, tmp_path):
     variables = {"CLIPTRASE_MODEL": "nano", "GRADIO_TEMP_DIR": str(tmp_path)}
     process = subprocess.Popen(
