@@ -59,7 +59,7 @@ def test_the_button_copies_the_link_of_an_example_and_says_that_a_picture_of_one
     page.locator("#picture input[type=file]").set_input_files("assets/examples/cows.jpg")
     expect(page.locator("#picture img")).to_be_visible()
     page.locator("#copy-link").click()
-    expect(page.locator("#copy-link")).to_have_text("A link cannot hold your own picture")
+    expect(page.locator("#copy-link")).to_have_text("A link cannot hold your own picture: send its download")
 
 
 def test_back_leads_to_the_result_before_and_words_too_long_for_a_link_are_said(open_page, server):

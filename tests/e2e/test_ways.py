@@ -91,7 +91,8 @@ def test_stop_stays_until_the_answer_of_the_last_click(open_page):
     expect(page.locator("#stop")).to_be_hidden()
     seen = page.evaluate("""() => {
       const after = call => { call(); return document.querySelector("#stop").offsetHeight > 0; };
-      const click = () => lab.started(""), answer = () => lab.ended(), stop = () => lab.over("");
+      const click = () => { lab.started(""); lab.sending([true], 0); };
+      const answer = () => lab.ended(), stop = () => lab.over("");
       return [click, answer, click, click, answer, answer, click, click, stop].map(after);
     }""")
     assert seen == [True, False, True, True, True, False, True, True, False]
