@@ -58,9 +58,14 @@ def given(owner: Any, name: str) -> Any:
 def made_when_asked(**kinds: type[np.generic]) -> Callable[[type[Owner]], type[Owner]]:
     """Return a decorator of a data class that turns these attributes into maps, each of one type; see `_Map`."""
 
+    def as_given(self: Any) -> dict[str, Any]:
+        """Return what is pickled and copied: a converted map would become a second array, and writable."""
+        return {name: value for name, value in vars(self).items() if name not in kinds}
+
     def decorate(owner: type[Owner]) -> type[Owner]:
         for name, kind in kinds.items():
             setattr(owner, name, _Map(name, kind))
+        owner.__getstate__ = as_given  # type: ignore[attr-defined]
         return owner
 
     return decorate

@@ -17,7 +17,7 @@ from PIL import Image
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.geometry import Frame, Size
-from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_image
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_image, read_reduced
 from cliptrase_core.maps import given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA
 
@@ -104,7 +104,7 @@ class ImageEncoding:
 @made_when_asked(labels=np.int32, regions=np.int32, confidence=np.float32)
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
-    """Segmentation of a picture by words. Its arrays are read-only: `dataclasses.replace` makes a result of others.
+    """Segmentation of a picture by words. Its maps are read-only: `dataclasses.replace` makes a result of others.
 
     Attributes:
         labels: (H0, W0) int32, index into `class_names`.
@@ -228,13 +228,14 @@ class Segmentation:
         """
         small = self.model_input
         if image is not None:
+            cropped = small if small is not None and small.shape[:2] == self.size else None
+            if cropped is not None and list(read_reduced(image).size) == self.settings.get("original_size"):
+                return cropped
             pixels = read_image(image, max_pixels=max(DEFAULT_MAX_PIXELS, self.small_labels.size))
             if pixels.shape[:2] == self.size:
                 return pixels
-            cropped = small is not None and small.shape[:2] == self.size
-            if not cropped or list(pixels.shape[:2]) != self.settings.get("original_size"):
-                expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
-                raise InputError(explain("picture", expected=expected, got=f"{pixels.shape[:2]}", remedy=remedy))
+            expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
+            raise InputError(explain("picture", expected=expected, got=f"{pixels.shape[:2]}", remedy=remedy))
         if small is None:
             return np.full((*self.size, 3), 127, np.uint8)
         return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import gc
 import hashlib
+import pickle
 import threading
 
 import numpy as np
@@ -269,6 +271,16 @@ def test_results_cannot_change_what_is_kept(segmenter, picture):
     second = segmenter.segment(encoding, "cat; dog")
     np.testing.assert_array_equal(second.labels, labels)
     np.testing.assert_array_equal(second.regions, regions)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda result: pickle.loads(pickle.dumps(result))])
+def test_copies_of_a_result_are_read_only_too(segmenter, picture, copied):
+    result = segmenter.segment(segmenter.encode(picture), "cat; dog")
+    labels = result.labels
+    other = copied(result)
+    np.testing.assert_array_equal(other.labels, labels)
+    with pytest.raises(ValueError, match="read-only"):
+        other.labels[:] = 0
 
 
 def test_edited_labels_make_a_new_result(segmenter, picture, tmp_path):

@@ -85,11 +85,15 @@ def load_refiner(
 
 
 def device_of(result: Segmentation) -> str:
-    """Return the device on which a result was computed if torch has it here, else "cpu"; a result may be loaded."""
+    """Return the device on which a result was computed if torch has it here, else "cpu"; a result may be loaded.
+
+    Apple's GPU has no float64, in which segment_anything places the points of mode "everything": "cpu" there.
+    """
     try:
-        return str(device_by_name(result.settings["device"]))
+        device = str(device_by_name(result.settings["device"]))
     except (KeyError, InputError):
         return "cpu"
+    return "cpu" if device.startswith("mps") else device
 
 
 def is_available(name: str) -> bool:

@@ -20,7 +20,7 @@
     // Nothing more comes: another picture, or Stop was pressed. Requests without an answer so far never get one.
     over: said => { runs = 0; return lab.ended(said); },
     // The server decides about everything else, unless it was changed after the request.
-    rest: (result, now) => result && now === sent ? result.rest : now,
+    rest: (result, now) => result && runs < 2 && now === sent ? result.rest : now,
     // A new picture needs words: typing replaces the old ones. Not on a phone, whose keyboard would cover the picture.
     pictured: (picture, said) => {
       const field = $("#words textarea, #words input"), typing = document.activeElement?.matches("textarea, input:not([type=file])");
@@ -67,7 +67,7 @@
       };
       const was = history.state?.kept, same = !was || shown(address, kept) === shown(location.href, was);
       kept.fixes = latest.of === kept.of ? latest.history : same && was ? was.fixes : "";
-      history[same ? "replaceState" : "pushState"]({ ...history.state, kept }, "", address);
+      history[same ? "replaceState" : "pushState"]({ ...history.state, kept, typed: "" }, "", address);
       return lab.ended();
     },
     // Refinement and fixes of the displayed result, for a page that was loaded again; see demo/service/history.py.
@@ -128,7 +128,9 @@
       field.value = field.value.replace(new RegExp(`(?<![\\p{L}\\p{N}_])${wrong}(?![\\p{L}\\p{N}_])`, "giu"), right);
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.focus(); // the button will be removed
-    setTimeout(() => $("#segment")?.click()); // after Gradio has read the field
+    // After Gradio has read the field and, for one class alone, has ticked everything else if the person has not chosen.
+    const box = $("#everything-else input"), alone = "alone" in button.dataset;
+    setTimeout(() => (alone && box && !box.checked ? box : $("#segment")).click(), alone ? 200 : 0);
   });
 
   // --- displayed patch, layer, head and kind of map after recovery: in the address, and (but for the kind) for figures ---

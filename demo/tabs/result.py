@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -54,9 +55,9 @@ _ENCODING = ("read", "encode")
 _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
 _COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
 
+_CAPTION = re.compile(r"^(an? |the )?(photo|photograph|picture|image) of ", re.IGNORECASE)
 _SENTENCE = """
-a an and are at by find for from in is it my near of on or over photo photograph picture show the there this to under
-what where which with your
+a an and are at by find for from in is it my near of on or over show the there this to under what where which with your
 """
 _NO_CLASSES = frozenset(_SENTENCE.split())
 """Words of a sentence that nobody means as a class."""
@@ -140,7 +141,8 @@ def one_class(view: SegmentView) -> str:
         return ""
     name = view.result.class_names[0]
     if len(name.split()) > 2 or (len(name.split()) == 2 and not rest):
-        several = [part for part in re.findall(r"[\w'-]+", name) if part.lower() not in _NO_CLASSES]
+        several = [part.strip(string.punctuation) for part in _CAPTION.sub("", name).split()]
+        several = [part for part in several if part and part.lower() not in _NO_CLASSES]
         if len(several) > 1:
             return f"Taken as one class. Separate classes with commas: {', '.join(several[:6])}."
     return "" if rest else "With one class, everything is that class. Add what else is there, for example: sky, grass."
@@ -187,13 +189,17 @@ def alt_text(view: SegmentView) -> str:
     return f"The picture divided among words: {shares}. The legend has every class."
 
 
-def hidden(names: Sequence[str]) -> str:
-    """Return HTML: classes that other classes leave no pixel, each with a button that asks for it alone."""
-    if not 0 < len(names) <= MOST_HIDDEN:
+def hidden(classes: Mapping[str, str]) -> str:
+    """Return HTML: classes that other classes leave no pixel, each with a button that asks for it alone.
+
+    Args:
+        classes: words that make each of these classes alone, by its name.
+    """
+    if not 0 < len(classes) <= MOST_HIDDEN:
         return ""
     buttons = "".join(
-        f'<button type="button" class="correct" data-alone="{html.escape(name)}">{html.escape(name)}</button>'
-        for name in names
+        f'<button type="button" class="correct" data-alone="{html.escape(words)}">{html.escape(name)}</button>'
+        for name, words in classes.items()
     )
     text = "Other classes fit better everywhere. Segment one of them alone, beside everything else:"
     return f'<div class="strip note" role="status"><b>No pixel left for these</b> {text}{buttons}</div>'
@@ -319,10 +325,13 @@ class SegmentHandlers:
         segmenter, entry = self._service.encoded(run, path)
         with for_people():
             missing = segmenter.missing(entry.encoding, run.request.words, templates=run.request.templates)
-        shown = self._service.again(run, path).result
-        others = {*missing, *shown.areas, core.results.EVERYTHING_ELSE, core.results.BACKGROUND}
-        lost = [name for name in shown.class_names if name not in others]
-        return hidden(lost) + absent(missing, everything_else=run.request.everything_else)
+            groups = core.text.vocabulary.parse_vocabulary(run.request.words).classes
+        found = {*missing, *self._service.again(run, path).result.areas}
+        lost = {group.name: ", ".join(group.prompts) for group in groups if group.name not in found}
+        alone = {name: words + ";" * ("," in words) for name, words in lost.items()}
+        # Below a threshold no class has the pixel, and asked for alone it would have none either.
+        unsure = run.request.threshold > 0
+        return hidden({} if unsure else alone) + absent(missing, everything_else=run.request.everything_else)
 
     @plainly
     def download(

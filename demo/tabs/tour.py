@@ -184,8 +184,8 @@ def wire(tab: Tour, opened: gr.Tab, handlers: TourHandlers) -> None:
         **ONE_AT_A_TIME,
         **PRIVATE,
     }
-    opened.select(handlers.start, **show)
-    for event in (tab.back.click(handlers.back, **show), tab.forward.click(handlers.forward, **show)):
+    started = opened.select(handlers.start, **show)
+    for event in (started, tab.back.click(handlers.back, **show), tab.forward.click(handlers.forward, **show)):
         event.success(None, None, None, js="() => lab.showStep()", **PRIVATE)
 
 

@@ -203,6 +203,8 @@ def test_an_error_is_said_in_the_status_and_the_last_result_stays(handlers, phot
         ("tractor tree sky", "Taken as one class. Separate classes with commas: tractor, tree, sky."),
         ("where is the tractor?", "With one class, everything is that class."),
         ("a photo of a tractor", "With one class, everything is that class."),
+        ("किताब मेज़ कुर्सी", "Separate classes with commas: किताब, मेज़, कुर्सी."),
+        ("picture lamp sofa", "Separate classes with commas: picture, lamp, sofa."),
         ("where is the red tractor?", "Separate classes with commas: red, tractor."),
         ("tractor", "With one class, everything is that class."),
         ("cat, kitten; dog", ""),
@@ -431,6 +433,10 @@ def test_what_other_classes_leave_no_pixel_can_be_asked_for_alone(handlers, serv
     assert "mane" not in view.result.areas
     assert 'data-alone="mane"' in said
     assert 'data-alone="grass"' not in said
+    with_synonyms = service.segment(horses, SegmentRequest('horse; grass; sky; "mane", <b>hair'))
+    assert 'data-alone="mane, &lt;b&gt;hair;">mane<' in handlers.absent(with_synonyms.run, horses)
+    unsure = service.segment(horses, SegmentRequest(words, threshold=0.99))
+    assert "data-alone" not in handlers.absent(unsure.run, horses), "the threshold took its pixels"
     assert handlers.absent(service.segment(horses, SegmentRequest("horse; sky")).run, horses) == ""
     many = service.segment(horses, SegmentRequest("; ".join(["grass; sky", *(f"horse {part}" for part in "abcdef")])))
     assert "data-alone" not in handlers.absent(many.run, horses)

@@ -137,6 +137,27 @@ def test_quick_clicks_on_a_slow_line_end_with_the_last_choice(open_page, clicks,
     assert not page.evaluate("document.body.classList.contains('running')")
 
 
+@pytest.mark.parametrize("pause", [0, 300, 700])
+def test_a_choice_during_a_run_is_that_of_the_last_result(open_page, pause):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    network = page.context.new_cdp_session(page)
+    network.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 500, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+    page.locator("#words textarea").fill("horse")  # alone: everything else is ticked
+    rest = page.get_by_role("checkbox", name="everything else")
+    expect(rest).to_be_checked()
+    page.locator("#segment").evaluate("button => button.click()")
+    page.wait_for_timeout(pause)
+    rest.evaluate("box => box.click()")
+    page.wait_for_timeout(4_000)
+    assert not page.evaluate("document.body.classList.contains('running')")
+    expect(rest).not_to_be_checked()
+    expect(page.locator("#legend", has_text="everything else")).to_have_count(0)
+
+
 def test_leaving_fields_untouched_leaves_nothing_running(open_page):
     page = open_page(1280, 800)
     expect_result_of(page, FIRST_WORDS)

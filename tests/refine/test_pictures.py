@@ -84,3 +84,14 @@ def test_a_jpeg_above_the_usual_limit_is_accepted_as_encode_accepts_it(tmp_path)
     assert cc.refine(result, path, "none").size == size
     assert cc.refine.apply_fixes(result, path, FIXES[1:]).size == size
     assert cc.viz.figure(result, image=path, parts="picture").axes
+
+
+def test_a_jpeg_above_the_usual_limit_is_accepted_under_a_paper_preset(segmenter, tmp_path):
+    size = (1000, 42_000)
+    path = tmp_path / "wide.jpg"
+    Image.new("RGB", size[::-1], "grey").save(path)
+    encoding = segmenter.encode(path, "paper-224")
+    result = segmenter.segment(encoding, "dog; sky")
+    np.testing.assert_array_equal(result.canvas(path), encoding.model_input)
+    assert cc.refine(result, path, "edges").size == (224, 224)
+    assert cc.viz.figure(result, image=path, parts="picture").axes

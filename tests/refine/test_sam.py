@@ -275,6 +275,12 @@ def test_sam_runs_where_the_result_was_made_if_it_can(of_result, given, expected
     cc.refine(result, image, "edges", device=given)
 
 
+def test_sam_leaves_apple_s_gpu_to_the_model(monkeypatch):
+    monkeypatch.setattr(refiners, "device_by_name", lambda name: torch.device(name))
+    for device, used in (("mps", "cpu"), ("mps:0", "cpu"), ("cuda:1", "cuda:1")):
+        assert refiners.device_of(replace(result_of(halves()), settings={"device": device})) == used
+
+
 def test_a_device_that_is_asked_for_and_missing_is_named():
     with pytest.raises(InputError, match="device: expected one that torch has here, got 'warp:1'"):
         cc.refine(result_of(halves()), painted(halves()), "sam-nano", device="warp:1")
