@@ -93,6 +93,7 @@
     },
     copyLink: example => {
       const button = $("#copy-link");
+      button.setAttribute("aria-live", "polite");
       const say = text => { button.textContent = text; setTimeout(() => button.textContent = "Copy link", 4000); };
       if (!example) { say("A link cannot hold your own picture: send its download"); return []; }
       if (value("#words").length > MOST) { say("These words are too long for a link"); return []; }

@@ -357,7 +357,9 @@ function say(x, y) {
   set(says.denoised, `${denoise === "none" ? "Denoising is off" : "With denoising"}${from}: ${group("denoised")}.`);
   const said = `${reworked ? "Before refinement and fixes" : "This spot"}: ${spot}.`;
   set(says.words, said);
-  later("live", 600, () => set(live, `Row ${y}, column ${x}. ${$(".lens-tell").textContent} ${said}`));
+  // For who is at the patches; after each new result nobody has asked for a patch.
+  const spoken = `Row ${y}, column ${x}. ${$(".lens-tell").textContent} ${said}`;
+  later("live", 600, () => { if (document.activeElement?.closest(".lens, #result")) set(live, spoken); });
 }
 
 function group(view) {

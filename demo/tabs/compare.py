@@ -86,7 +86,9 @@ def news(pairs: Sequence[Pair]) -> str:
     took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(view))}" for variant, view in pairs)
     notes = dict.fromkeys(note for _, view in pairs for note in view.result.notes)
     each = f"<details><summary>What each took</summary>{took}</details>"
-    return f'<div class="facts">{" · ".join(parts)}{each}</div>' + "".join(map(hint, list(notes)[:NOTES_SHOWN]))
+    return f'<div class="facts" role="status">{" · ".join(parts)}{each}</div>' + "".join(
+        map(hint, list(notes)[:NOTES_SHOWN])
+    )
 
 
 def changed_share(before: Variant, after: Variant, found: Difference) -> str:
