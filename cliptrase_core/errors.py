@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOMEM
-from numbers import Integral
+from numbers import Integral, Real
 
 
 class CliptraseError(Exception):
@@ -31,6 +31,11 @@ def expect_one_of(what: str, value: object, known: Collection[str]) -> None:
     """Raise InputError unless `value` is one of the known names; the message lists them."""
     if not isinstance(value, str) or value not in known:
         raise InputError(explain(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy="Pick one."))
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a real number: one of Python's or NumPy's, but not True or False."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_whole(value: object) -> bool:

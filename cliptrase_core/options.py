@@ -10,12 +10,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar, get_args
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_number
 from cliptrase_core.methods.registry import METHODS, RESIDUALS
 from cliptrase_core.presets import PRESETS, PositionResize
 
@@ -113,7 +112,7 @@ def _truth(value: Any) -> bool | None:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if not is_number(value):
         return None
     try:
         found = float(value)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import numbers
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from cliptrase_core.errors import InputError, expect_one_of, explain, is_whole
+from cliptrase_core.errors import InputError, expect_one_of, explain, is_number, is_whole
 from cliptrase_core.io.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
 
 PositionResize = Literal["published", "size"]
@@ -29,12 +28,7 @@ class ClusterSettings:
 
     def __post_init__(self) -> None:
         """Check both ranges."""
-        if not (
-            isinstance(self.eps, numbers.Real)
-            and not isinstance(self.eps, bool)
-            and math.isfinite(self.eps)
-            and self.eps > 0
-        ):
+        if not (is_number(self.eps) and math.isfinite(self.eps) and self.eps > 0):
             raise InputError(
                 explain("eps", expected="a number above 0", got=repr(self.eps), remedy="0.7 suits N = 196.")
             )

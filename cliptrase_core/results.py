@@ -8,16 +8,15 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_number
 from cliptrase_core.io.geometry import Frame, Size
-from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_image, read_reduced
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_reduced
 from cliptrase_core.maps import given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA
 
@@ -166,7 +165,7 @@ class Segmentation:
         Raises:
             InputError: a threshold out of range, or a result that was saved without its confidence.
         """
-        if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+        if not is_number(threshold) or not 0 <= threshold <= 1:
             raise InputError(explain("threshold", expected="0 to 1", got=repr(threshold), remedy="0 changes nothing."))
         if threshold == 0:
             return self
@@ -226,16 +225,16 @@ class Segmentation:
         Raises:
             InputError: no usable picture, or one of another size.
         """
-        small = self.model_input
+        small, original = self.model_input, self.settings.get("original_size")
         if image is not None:
-            cropped = small if small is not None and small.shape[:2] == self.size else None
-            if cropped is not None and list(read_reduced(image).size) == self.settings.get("original_size"):
-                return cropped
-            pixels = read_image(image, max_pixels=max(DEFAULT_MAX_PIXELS, self.small_labels.size))
-            if pixels.shape[:2] == self.size:
-                return pixels
+            # A picture of the size of the labels is decoded whole; of others only the size matters.
+            picture = read_reduced(image, max_pixels=max(DEFAULT_MAX_PIXELS, self.small_labels.size))
+            if picture.size == self.size:
+                return picture.pixels
+            if small is not None and small.shape[:2] == self.size and list(picture.size) == original:
+                return small
             expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
-            raise InputError(explain("picture", expected=expected, got=f"{pixels.shape[:2]}", remedy=remedy))
+            raise InputError(explain("picture", expected=expected, got=f"{picture.size}", remedy=remedy))
         if small is None:
             return np.full((*self.size, 3), 127, np.uint8)
         return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))

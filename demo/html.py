@@ -6,15 +6,16 @@ import html
 from collections.abc import Sequence
 
 
-def strip(kind: str, title: str, text: str) -> str:
+def strip(kind: str, title: str, text: str, below: str = "") -> str:
     """Return a highlighted line.
 
     Args:
         kind: "calm", "busy", "note" or "bad".
         title: plain text, in bold.
         text: plain text.
+        below: HTML behind the text.
     """
-    return f'<div class="strip {kind}" role="status"><b>{html.escape(title)}</b> {html.escape(text)}</div>'
+    return f'<div class="strip {kind}" role="status"><b>{html.escape(title)}</b> {html.escape(text)}{below}</div>'
 
 
 def working(title: str, share: float, text: str, label: str = "") -> str:
@@ -27,10 +28,8 @@ def working(title: str, share: float, text: str, label: str = "") -> str:
         label: label of the bar, plain text; the title if empty.
     """
     named = html.escape(label or title)
-    return (
-        f'<div class="strip busy" role="status"><b>{html.escape(title)}</b> {html.escape(text)}'
-        f'<progress class="wide" max="1" value="{share:.3f}" aria-label="{named}"></progress></div>'
-    )
+    bar = f'<progress class="wide" max="1" value="{share:.3f}" aria-label="{named}"></progress>'
+    return strip("busy", title, text, bar)
 
 
 def hint(text: str) -> str:

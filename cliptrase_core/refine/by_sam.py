@@ -6,7 +6,6 @@ import copy
 import hashlib
 import time
 from collections.abc import Callable, Collection, Sequence
-from numbers import Integral
 from typing import Any
 
 import cv2
@@ -17,7 +16,7 @@ from PIL import Image
 
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly, steps
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_whole
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.names import EVERYTHING, REGIONS
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports, split
@@ -159,8 +158,10 @@ class SamRefiner:
 
     def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
         """Return the cached value of a key, or compute it; not under a lock, since a folder is refined in parallel."""
-        answer = self._answers.peek(key) or (make(),)
-        self._answers.put(key, answer)
+        answer = self._answers.peek(key)
+        if answer is None:
+            answer = (make(),)
+            self._answers.put(key, answer)
         return answer[0]
 
     def _answered(self, result: Segmentation, image: Pixels, mode: str, step: Progress) -> Answers | None:
@@ -202,8 +203,7 @@ class SamRefiner:
 
 def _kept(keep: Collection[int], known: int) -> frozenset[int]:
     """Return the selected component numbers as int; raise InputError if there is no such component."""
-    whole = all(isinstance(number, Integral) and not isinstance(number, bool) for number in keep)
-    if not whole or not all(0 <= number < known for number in keep):
+    if not all(map(is_whole, keep)) or not all(0 <= number < known for number in keep):
         raise InputError(
             explain(
                 "keep",

@@ -206,8 +206,6 @@ def _unmarked(lines: Sequence[str], notes: list[str], bare: bool = True) -> list
 
 def _without_last_number(lines: Sequence[str], notes: list[str]) -> list[str] | None:
     """Return the names in `cat 0`, `dog: 1`, or in CVAT's `cat:128,0,0::`; None for other lines."""
-    if len(lines) < 2:
-        return None
     palette = [_PALETTE_LINE.fullmatch(line.strip()) for line in lines]
     if all(palette):
         return [match.group(1) for match in palette if match]

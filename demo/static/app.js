@@ -1,6 +1,7 @@
 () => {
   // Browser code of the page. Listeners of the page call `lab.…`; all other listeners are on the document.
   const $ = selector => document.querySelector(selector);
+  const wordsField = () => $("#words textarea, #words input");
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
   let shownWords = null, shows = 0, runs = 0, sent = null, returning = false, latest = {};
   const MOST = 1500; // characters of one value in the address: it travels with every request
@@ -23,7 +24,7 @@
     rest: (result, now) => result && runs < 2 && now === sent ? result.rest : now,
     // A new picture needs words: typing replaces the old ones. Not on a phone, whose keyboard would cover the picture.
     pictured: (picture, said) => {
-      const field = $("#words textarea, #words input"), typing = document.activeElement?.matches("textarea, input:not([type=file])");
+      const field = wordsField(), typing = document.activeElement?.matches("textarea, input:not([type=file])");
       if (picture && field && !typing && matchMedia("(pointer: fine)").matches) { field.focus(); field.select(); }
       return lab.over(said);
     },
@@ -40,7 +41,10 @@
       const text = $("#tour-text");
       text.setAttribute("aria-live", "polite");
       if (text.getBoundingClientRect().top < 0) show("#tour-text");
-      setTimeout(() => { if ($("#tour-next").disabled && !$("#tour-text ~ * :focus:enabled")) $("#tour-take").focus({ preventScroll: true }); }, 100);
+      setTimeout(() => { // once the button is disabled
+        const focus = document.activeElement;
+        if (focus === document.body || focus.disabled) $("#tour-take").focus({ preventScroll: true });
+      }, 100);
       return [];
     },
     // On a phone the words and the bar cover the progress of a batch.
@@ -122,7 +126,7 @@
   // --- a click corrects misspelt words, or asks for one of them alone, and segments again ---
 
   document.addEventListener("click", event => {
-    const button = event.target.closest("button.correct"), field = $("#words textarea, #words input");
+    const button = event.target.closest("button.correct"), field = wordsField();
     if (!button || !field) return;
     field.value = button.dataset.alone ?? field.value;
     for (const [wrong, right] of JSON.parse(button.dataset.pairs ?? "[]"))
@@ -313,7 +317,7 @@
   document.addEventListener("click", event => {
     if (!event.target.closest(".skip")) return;
     event.preventDefault(); // the element around the words cannot take the focus
-    $("#words textarea, #words input")?.focus();
+    wordsField()?.focus();
   });
 
   document.addEventListener("click", event => {
@@ -341,7 +345,7 @@
     if (event.isTrusted && event.target.closest("#tabs [role=tab]")) setTimeout(show, 50, "#tabs");
   });
   $("#status")?.setAttribute("aria-live", "polite");
-  $("#words textarea, #words input")?.setAttribute("enterkeyhint", "go");
+  wordsField()?.setAttribute("enterkeyhint", "go");
   // Gradio gives groups of radio buttons no name: they get that of their label.
   document.addEventListener("focusin", event => {
     const group = event.target.closest?.("fieldset:not([aria-label])"), title = group?.querySelector("[data-testid=block-info]");

@@ -202,7 +202,7 @@ def hidden(classes: Mapping[str, str]) -> str:
         for name, words in classes.items()
     )
     text = "Other classes fit better everywhere. Segment one of them alone, beside everything else:"
-    return f'<div class="strip note" role="status"><b>No pixel left for these</b> {text}{buttons}</div>'
+    return strip("note", "No pixel left for these", text, buttons)
 
 
 def absent(missing: Sequence[str], *, everything_else: bool) -> str:
@@ -235,7 +235,7 @@ def findings(texts: Sequence[str], corrections: Mapping[str, str]) -> str:
     more = f"<details><summary>{len(rest)} more</summary><ul>{''.join(rest)}</ul></details>" if rest else ""
     pairs = html.escape(json.dumps(list(corrections.items())))
     mend = f'<button type="button" class="correct" data-pairs="{pairs}">{CORRECT}</button>' if corrections else ""
-    return f'<div class="strip note" role="status"><b>About your words</b><ul>{first}</ul>{more}{mend}</div>'
+    return strip("note", "About your words", "", f"<ul>{first}</ul>{more}{mend}")
 
 
 def point_facts(point: Point) -> str:
@@ -324,11 +324,12 @@ class SegmentHandlers:
             return ""
         segmenter, entry = self._service.encoded(run, path)
         with for_people():
-            missing = segmenter.missing(entry.encoding, run.request.words, templates=run.request.templates)
-            groups = core.text.vocabulary.parse_vocabulary(run.request.words).classes
+            words = core.text.vocabulary.parse_vocabulary(run.request.words)
+            missing = segmenter.missing(entry.encoding, words, templates=run.request.templates)
         found = {*missing, *self._service.again(run, path).result.areas}
-        lost = {group.name: ", ".join(group.prompts) for group in groups if group.name not in found}
-        alone = {name: words + ";" * ("," in words) for name, words in lost.items()}
+        lost = [one for one in words.classes if one.name not in found]
+        # The semicolon keeps synonyms in one class.
+        alone = {one.name: ", ".join(one.prompts) + ";" * (len(one.prompts) > 1) for one in lost}
         # Below a threshold no class has the pixel, and asked for alone it would have none either.
         unsure = run.request.threshold > 0
         return hidden({} if unsure else alone) + absent(missing, everything_else=run.request.everything_else)

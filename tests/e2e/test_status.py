@@ -114,16 +114,23 @@ def test_what_a_result_is_taken_with_waits_for_one(open_page):
         takers[0].click()
 
 
+def slow_down(page, latency: int) -> None:
+    """Make each request of the page take that many milliseconds longer."""
+    line = {"offline": False, "latency": latency, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
+
+
+def expect_nothing_runs(page) -> None:
+    expect(page.locator("#stop")).to_be_hidden()
+    assert not page.evaluate("document.body.classList.contains('running')")
+
+
 @pytest.mark.parametrize("clicks", [2, 3])
 @pytest.mark.parametrize("pause", [0, 200])
 def test_quick_clicks_on_a_slow_line_end_with_the_last_choice(open_page, clicks, pause):
     page = open_page(1280, 800)
     expect_result_of(page, FIRST_WORDS)
-    network = page.context.new_cdp_session(page)
-    network.send(
-        "Network.emulateNetworkConditions",
-        {"offline": False, "latency": 200, "downloadThroughput": -1, "uploadThroughput": -1},
-    )
+    slow_down(page, 200)
     rest = page.get_by_role("checkbox", name="everything else")
     expect(rest).not_to_be_checked()
     for _ in range(clicks):
@@ -133,19 +140,14 @@ def test_quick_clicks_on_a_slow_line_end_with_the_last_choice(open_page, clicks,
     page.wait_for_timeout(2_500)  # nothing late
     assert rest.is_checked() == (clicks % 2 == 1)
     expect(page.locator("#legend", has_text="everything else")).to_have_count(clicks % 2)
-    expect(page.locator("#stop")).to_be_hidden()
-    assert not page.evaluate("document.body.classList.contains('running')")
+    expect_nothing_runs(page)
 
 
 @pytest.mark.parametrize("pause", [0, 300, 700])
 def test_a_choice_during_a_run_is_that_of_the_last_result(open_page, pause):
     page = open_page(1280, 800)
     expect_result_of(page, FIRST_WORDS)
-    network = page.context.new_cdp_session(page)
-    network.send(
-        "Network.emulateNetworkConditions",
-        {"offline": False, "latency": 500, "downloadThroughput": -1, "uploadThroughput": -1},
-    )
+    slow_down(page, 500)
     page.locator("#words textarea").fill("horse")  # alone: everything else is ticked
     rest = page.get_by_role("checkbox", name="everything else")
     expect(rest).to_be_checked()
@@ -153,7 +155,7 @@ def test_a_choice_during_a_run_is_that_of_the_last_result(open_page, pause):
     page.wait_for_timeout(pause)
     rest.evaluate("box => box.click()")
     page.wait_for_timeout(4_000)
-    assert not page.evaluate("document.body.classList.contains('running')")
+    expect_nothing_runs(page)
     expect(rest).not_to_be_checked()
     expect(page.locator("#legend", has_text="everything else")).to_have_count(0)
 
@@ -165,6 +167,5 @@ def test_leaving_fields_untouched_leaves_nothing_running(open_page):
     for _ in range(12):
         page.keyboard.press("Tab")
     page.wait_for_timeout(3_000)
-    expect(page.locator("#stop")).to_be_hidden()
-    assert not page.evaluate("document.body.classList.contains('running')")
+    expect_nothing_runs(page)
     expect(page.locator("#status")).to_contain_text("Done:")
