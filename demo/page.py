@@ -304,7 +304,8 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
         with gr.Tab("Settings", id=ask.NAME) as opened[ask.NAME]:
             listed = words.draw()
             parts.update(ask.draw_settings())
-            saved = reopen.draw()
+            with gr.Row(elem_id="reopen-place"):
+                parts["copy_link"], saved = ask.draw_copy_link(), reopen.draw()
         with gr.Tab("Attention", id=attention.NAME) as opened[attention.NAME]:
             inspected = attention.draw()
         with gr.Tab("Clusters", id=clusters.NAME) as opened[clusters.NAME]:

@@ -156,8 +156,9 @@ class ReopenHandlers:
 
 def draw() -> gr.UploadButton:
     """Draw the button at the current position of the layout."""
-    with gr.Row(elem_id="reopen-place"):
-        return gr.UploadButton(OPEN, file_types=[".zip"], size="sm", type="filepath", elem_id="reopen")
+    return gr.UploadButton(
+        OPEN, file_types=[".zip"], size="sm", type="filepath", elem_id="reopen", scale=0, min_width=240
+    )
 
 
 def wire(

@@ -210,8 +210,14 @@ def draw_settings() -> dict[str, Any]:
             parts = _about_words()
         with gr.Column(min_width=280):
             parts.update(_about_pictures())
-            parts["further"] = tuple(control(one) for one in further_options())
+    with gr.Row():
+        parts["further"] = tuple(control(one) for one in further_options())
     return parts
+
+
+def draw_copy_link() -> gr.Button:
+    """Draw the button that copies the page's address in the caller's Gradio block."""
+    return gr.Button("Copy link", size="sm", elem_id="copy-link", scale=0, min_width=240)
 
 
 def control(one: Option) -> Any:
@@ -290,5 +296,4 @@ def _about_pictures() -> dict[str, Any]:
         label="Short side in pixels",
         info="Size of the model input: larger shows finer parts and takes longer. Only with the preset auto.",
     )
-    copy_link = gr.Button("Copy link", size="sm", elem_id="copy-link")
-    return {"method": method, "preset": preset, "short_side": short_side, "copy_link": copy_link}
+    return {"method": method, "preset": preset, "short_side": short_side}
