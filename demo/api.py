@@ -23,7 +23,7 @@ from demo.answers import (
     describe_refiners,
 )
 from demo.errors import UserError, for_people
-from demo.handling import one_of, plainly, text, whole
+from demo.handling import named, one_of, plainly, text, whole
 from demo.model_facts import offered
 from demo.service import Refinement, Run, SegmentRequest, Service
 from demo.service.compare import VARIANTS, Comparison, difference, in_full, variant_views, variants
@@ -98,7 +98,8 @@ class Endpoints:
         request = _request(vocabulary, model, options)
         name, way = one_of("refiner", refiner, REFINERS), one_of("mode", mode, MODES)
         if name == EDGES and way != PROMPTS:
-            raise UserError(f"mode: expected nothing, since {name} has none. Leave it out, or name a SAM.")
+            expected = f"nothing, since {name} has none"
+            raise UserError(f"mode: expected {expected}, got {named(mode)}. Leave it out, or name a SAM.")
         chosen, masks = _numbers("keep", keep), _yes("include_masks", include_masks)
         expect_available(name)
         coarse = self._service.segment(image, request)
@@ -159,7 +160,7 @@ class Endpoints:
         Args:
             image: an uploaded picture.
             vocabulary: as `parse_vocabulary` reads it.
-            methods: names out of `VARIANTS`, separated by commas; empty takes all.
+            methods: names out of `VARIANTS`, as a list or separated by commas; empty takes all.
             other_vocabulary: further words for the same picture, compared as one more; may be empty.
             model: key of a loaded model; None takes the one that the page started with.
             options: fields of `SegmentOptions` and `LayoutOptions`, except those that the call varies.
@@ -168,7 +169,8 @@ class Endpoints:
             gr.Error: an argument is invalid; the message names it, the expected value and a remedy.
         """
         request = _request(vocabulary, model, options)
-        names = [name.strip() for name in text("methods", methods).split(",") if name.strip()]
+        given = methods if isinstance(methods, list) else text("methods", methods).split(",")
+        names = [name for one in given if (name := text("method", one).strip())]
         others = _words("other_vocabulary", other_vocabulary)
         found = variants(request, tuple(dict.fromkeys(names)) or VARIANTS, others)
         key = self._service.open(
@@ -227,13 +229,13 @@ def _numbers(what: str, value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list):
-        raise UserError(f"{what}: expected a list of whole numbers, got something else.")
+        raise UserError(f"{what}: expected a list of whole numbers, got {named(value)}. Give a list such as [0, 2].")
     return tuple(sorted({whole(what, number, 0) for number in value}))
 
 
 def _yes(what: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise UserError(f"{what}: expected true or false, got something else.")
+        raise UserError(f"{what}: expected true or false, got {named(value)}. Give one of them.")
     return value
 
 

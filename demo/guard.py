@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
+from gradio.utils import get_function_params, get_upload_folder
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -113,7 +113,12 @@ class GuardedBlocks(gr.Blocks):
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
-        """Pass uploads on unopened (Gradio would open them, and fail with a message of its own); refuse other files."""
+        """Pass uploads on unopened (Gradio would open them, and fail with a message of its own); refuse other files.
+
+        A public endpoint that is called by position gets the defaults of what is left out; Gradio does that for names.
+        """
+        if block_fn.api_visibility == "public":
+            inputs = [*inputs, *_left_out(block_fn.fn, len(inputs))]
         read = {i: _reader_of(block) for i, block in enumerate(block_fn.inputs)}
         paths: dict[int, Any] = {i: reader(inputs[i]) for i, reader in read.items() if reader and i < len(inputs)}
         others = [None if i in paths else value for i, value in enumerate(inputs)]
@@ -184,6 +189,21 @@ def _reader_of(block: Any) -> Callable[[Any], Any] | None:
     if isinstance(block, (gr.File, gr.UploadButton)) and block.file_count != "single":
         return uploads
     return uploaded if isinstance(block, (gr.Image, gr.File, gr.UploadButton)) else None
+
+
+def _left_out(endpoint: Callable[..., Any], given: int) -> list[Any]:
+    """Return the defaults of an endpoint's arguments behind the first `given`.
+
+    Raises:
+        gr.Error: one of them has no default.
+    """
+    arguments = get_function_params(endpoint)
+    needed = [name for name, has_default, *_ in arguments if not has_default]
+    if given < len(needed):
+        got = f"{given} value{'' if given == 1 else 's'}"
+        expected = f"at least {', '.join(needed)}"
+        raise gr.Error(f"data: expected {expected}, got {got}. Give the others.", print_exception=False)
+    return [default for _, _, default, _ in arguments[given:]]
 
 
 def _holds_file(value: Any) -> bool:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import html
 import inspect
+import json
 import logging
 import math
 import string
@@ -37,6 +38,8 @@ TOOK_TOO_LONG = (
     f"Stopped after {TIME_LIMIT_S} seconds, because other visitors wait. Choose a smaller short side under Settings, "
     "fewer words, or a smaller model."
 )
+MOST_SHOWN = 40
+"""Maximum number of characters of a client's value in an error message."""
 NO_WORDS = "Type at least one class, for example: cat; sofa."
 NO_BACKGROUND, BY_WORDS, BY_THRESHOLD = BACKGROUNDS = ("none", "words", "unsure pixels")
 AUTO, YES, NO = "auto", "yes", "no"
@@ -271,7 +274,7 @@ def point_of(event: gr.SelectData) -> tuple[float, float]:
     """
     point = event.index
     if not isinstance(point, (list, tuple)) or len(point) != 2:
-        raise UserError("The click: expected x and y, got something else. Click on the picture.")
+        raise UserError(f"The click: expected x and y, got {named(point)}. Click on the picture.")
     x, y = (number("click", value) for value in point)
     return x, y
 
@@ -287,17 +290,27 @@ def inside(x: float, y: float, size: tuple[int, int]) -> tuple[float, float]:
     return x, y
 
 
+def named(value: Any) -> str:
+    """Return a name for a value of a client's JSON, in an error message: short, and never the content of an object."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (bool, int, float, str)):
+        shown = json.dumps(value, ensure_ascii=False)
+        return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}..."
+    return "a list" if isinstance(value, (list, tuple)) else "an object"
+
+
 def one_of(what: str, value: Any, known: tuple[str, ...]) -> str:
     """Return the value if it is one of the known names; else raise UserError."""
     if not isinstance(value, str) or value not in known:
-        raise UserError(f"{what}: expected one of {', '.join(known)}. Pick one.")
+        raise UserError(f"{what}: expected one of {', '.join(known)}, got {named(value)}. Pick one.")
     return value
 
 
 def number(what: str, value: Any) -> float:
     """Return the value if it is a finite number; else raise UserError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
-        raise UserError(f"{what}: expected a number, got something else. Give a plain number.")
+        raise UserError(f"{what}: expected a number, got {named(value)}. Give a plain number.")
     return float(value)
 
 
@@ -305,9 +318,9 @@ def whole(what: str, value: Any, least: float = -math.inf, most: float = math.in
     """Return the value if it is a whole number within the bounds; else raise UserError."""
     found = number(what, value)
     if found != int(found):
-        raise UserError(f"{what}: expected a whole number, got {found:g}.")
+        raise UserError(f"{what}: expected a whole number, got {found:g}. Give one without a fraction.")
     if not least <= found <= most:
-        raise UserError(f"{what}: expected {least:g} to {most:g}, got {found:g}.")
+        raise UserError(f"{what}: expected {least:g} to {most:g}, got {found:g}. Give one of these.")
     return int(found)
 
 
@@ -316,5 +329,5 @@ def text(what: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise UserError(f"{what}: expected text, got something else.")
+        raise UserError(f"{what}: expected text, got {named(value)}. Give it in quotes.")
     return value

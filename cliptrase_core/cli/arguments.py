@@ -87,6 +87,16 @@ def _usual_model() -> dict[str, str | None]:
     }
 
 
+def about_model(options: argparse.Namespace) -> list[str]:
+    """Return notes about the chosen model."""
+    if options.model.partition(":")[0].strip() != NANO:
+        return []
+    return [
+        "nano is small (15 MB): it knows everyday things, by English words; --model ViT-B-16 is better "
+        "(downloads 0.6 GB)."
+    ]
+
+
 def expect_no_model_arguments(options: argparse.Namespace) -> None:
     """Raise InputError if a model argument is given although no model runs."""
     for name, usual in _usual_model().items():

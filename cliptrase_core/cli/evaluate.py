@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from cliptrase_core.cli.arguments import expect_no_model_arguments, given_options, words_of_argument
+from cliptrase_core.cli.arguments import about_model, expect_no_model_arguments, given_options, words_of_argument
 from cliptrase_core.cli.evaluate_arguments import WITHOUT
 from cliptrase_core.cli.tasks import note
 from cliptrase_core.errors import InputError, expect_one_of, explain
@@ -95,7 +95,7 @@ def _run(request: Request, options: argparse.Namespace, load: Load, group: Group
     expect_fitting(request)
     if request.predictions is not None:
         expect_no_model_arguments(options)
-    expect_ours(_files(options.output).values())
+    expect_ours(_files(options.output).values(), "--output")
     data = find_data(request)
     group.by_first(data.expect_usable)
     with only_writer(options.output, group):
@@ -113,7 +113,7 @@ def _resumption_noted(options: argparse.Namespace, group: Group) -> Iterator[Non
         yield
     except KeyboardInterrupt:
         if group.first and every_record(records_folder(options.output)):
-            note(f"the same command{' without --fresh' if options.fresh else ''} goes on from here")
+            note(f"the same command{' without --fresh' if options.fresh else ''} goes on from here.")
         raise
 
 
@@ -134,7 +134,7 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
         raise InputError(explain("between", expected=expected, got="--vocabulary", remedy="Leave it out."))
     found = steps(first, second, request.data if isinstance(request.data, str) else None)
     reports = [options.output.with_name(f"{options.output.stem}.{place}.json") for place in range(len(found))]
-    expect_ours([options.output])
+    expect_ours([options.output], "--output")
     model = cache(lambda: load(options))
     for step, path in zip(found, reports, strict=True):
         chosen = dataclasses.replace(request.options, method=step.method.name)
@@ -308,6 +308,8 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
             f"the first: {first['key']}: {first['why']}",
             file=sys.stderr,
         )
+    for text in about_model(options) if options.predictions is None else []:
+        note(text)
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
     pace = f"{report['run']['images_per_second']:.2f} pictures a second"
     resumed = f"all {found.pace.resumed} pictures from the records of earlier runs"

@@ -63,7 +63,7 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     pictures = {"patch": seen, **{name: _heat(values, seen, (row, column)) for name, values in shown.items()}}
     kinds = [*(f"{name}.png" for name in pictures), *(["figure.png"] if options.figure else []), "npz"]
     names = [f"{stem}.{kind}" for kind in kinds]
-    expect_ours(folder / name for name in names)
+    expect_ours((folder / name for name in names), "--output")
     contents = [encode_png(mark_patch(picture, maps.grid, row, column)) for picture in pictures.values()]
     if options.figure:
         drawn = io.BytesIO()

@@ -16,11 +16,11 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliptrase_core.cli import evaluate_arguments
-from cliptrase_core.cli.arguments import add_model_arguments, add_options, words_of_argument
+from cliptrase_core.cli.arguments import about_model, add_model_arguments, add_options, words_of_argument
 from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
-from cliptrase_core.names import MIN_AREA, MODES, NANO, NONE, OVERLAY_SIDE, REFINERS
+from cliptrase_core.names import MIN_AREA, MODES, NONE, OVERLAY_SIDE, REFINERS
 from cliptrase_core.options import LayoutOptions, SegmentOptions
 from cliptrase_core.version import VERSION
 
@@ -77,33 +77,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    from cliptrase_core.cli.tasks import find_tasks, gather_results
+    from cliptrase_core.cli.tasks import find_tasks, gather_results, note
     from cliptrase_core.text.vocabulary import parse_vocabulary
 
     vocabulary = parse_vocabulary(words_of_argument(options.vocabulary))
     # With --everything-else, a single class does not take the whole picture.
-    for note in vocabulary.notes_beside_others if options.everything_else else vocabulary.notes:
-        print(f"note: {note}", file=sys.stderr)
+    notes = list(vocabulary.notes_beside_others if options.everything_else else vocabulary.notes)
     if not options.everything_else and vocabulary.notes_beside_others != vocabulary.notes:
-        print("note: --everything-else adds a class for all that does not resemble it.", file=sys.stderr)
-    tasks = find_tasks(vocabulary, options)  # before torch is imported, for spelling too, and weights are downloaded
+        notes.append("--everything-else adds a class for all that does not resemble it.")
+    tasks, more = find_tasks(vocabulary, options)  # before torch is imported, for spelling too, and weights downloaded
+    notes += more
     if not tasks:
+        for text in notes:
+            note(text)
         gather_results(options)
         return DONE
     from cliptrase_core.cli.segment import segment_pictures
     from cliptrase_core.text.linter import data_sets, misspelt
 
-    for question in [*data_sets(vocabulary), *misspelt(vocabulary)]:
-        print(f"note: {question}", file=sys.stderr)
-    return BAD_INPUT if segment_pictures(tasks, vocabulary, _load(options), options) else DONE
+    notes += [*data_sets(vocabulary), *misspelt(vocabulary), *about_model(options)]
+    return BAD_INPUT if segment_pictures(tasks, vocabulary, _load(options), options, notes) else DONE
 
 
 def _inspect(options: argparse.Namespace) -> int:
     image = read_image(options.image, max_pixels=options.max_pixels)  # before torch is imported
     from cliptrase_core.cli.inspect import inspect_picture
+    from cliptrase_core.cli.tasks import note
 
-    for line in inspect_picture(image, _load(options), options):
-        print(line)
+    lines = list(inspect_picture(image, _load(options), options))
+    for text in about_model(options):
+        note(text)
+    print("\n".join(lines))
     return DONE
 
 
@@ -127,16 +131,9 @@ def _load(options: argparse.Namespace) -> Segmenter:
     from cliptrase_core.segmenter import Segmenter
 
     name, tag = loading.parse_model(options.model)
-    segmenter = Segmenter.from_pretrained(
+    return Segmenter.from_pretrained(
         name, options.pretrained or tag, device=options.device, precision=options.precision
     )
-    if name == NANO:
-        print(
-            "note: nano is small (15 MB): it knows everyday things, by English words; --model ViT-B-16 is better "
-            "(downloads 0.6 GB).",
-            file=sys.stderr,
-        )
-    return segmenter
 
 
 def _complain(text: str) -> int:

@@ -36,9 +36,15 @@ MOST_ABSENT = 6
 
 
 def segment_pictures(
-    tasks: Sequence[Task], vocabulary: Vocabulary, segmenter: Segmenter, options: argparse.Namespace
+    tasks: Sequence[Task],
+    vocabulary: Vocabulary,
+    segmenter: Segmenter,
+    options: argparse.Namespace,
+    notes: Sequence[str],
 ) -> int:
     """Write a result for each picture and print its path; then write the files about all results, even if interrupted.
+
+    The notes are printed before the first result: without one, stderr has the errors alone.
 
     Returns:
         Number of pictures that could not be used; each is printed on stderr with its reason.
@@ -49,8 +55,7 @@ def segment_pictures(
     refiner = load_refiner(
         options.refine, mode=options.refine_mode, checkpoint=options.sam_checkpoint, device=str(segmenter.device)
     )
-    for text in not_known(segmenter.unknown_words(vocabulary.prompts), segmenter.unknown_words):
-        note(text.removesuffix("."))
+    notes = [*notes, *not_known(segmenter.unknown_words(vocabulary.prompts), segmenter.unknown_words)]
     run = _Run(segmenter, None if options.refine == NONE else refiner, vocabulary, options)
     run.try_options()
     failed = 0
@@ -61,10 +66,13 @@ def segment_pictures(
             for outcome in pipeline.run(tasks):
                 bar.update()
                 failed += outcome.failed
+                if notes and not outcome.failed:
+                    bar.write("\n".join(f"note: {text}" for text in notes), file=sys.stderr)
+                    notes = []
                 bar.write(visible(outcome.line), file=sys.stderr if outcome.failed else sys.stdout)
     except KeyboardInterrupt:
         bar.close()
-        note("the same command with --skip-existing goes on from here")
+        note("the same command with --skip-existing goes on from here.")
         raise
     finally:
         bar.close()

@@ -61,8 +61,11 @@ class Task:
     file: str
 
 
-def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task]:
+def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[list[Task], list[str]]:
     """List the pictures to segment and validate all options before a model is loaded. Normalises `options` in place.
+
+    Returns:
+        The pictures that are not done yet, and sentences for `note`.
 
     Raises:
         InputError: there are no pictures, the folder is not writable, or an existing file would be lost.
@@ -75,14 +78,12 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
         raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
     _expect_used(options)
     pictures, notes = find_pictures(options.images, recursive=options.recursive)
-    for text in notes:
-        note(text)
     expect_untouched(options.output, options.formats)
     requested = requested_of(vocabulary, options)
     tasks, renamed = [], dict[str, bytes]()
     for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
         saved = result_files(options.output, task.stem)
-        expect_ours(planned(saved, options.formats, vocabulary.class_names))
+        expect_ours(planned(saved, options.formats, vocabulary.class_names), "--output")
         record = read_record(saved.json)
         if task.path.is_file():  # a missing picture overwrites nothing; its own error comes later
             _expect_same_picture(record, task.path, saved.json)
@@ -93,12 +94,12 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> list[Task
             renamed[saved.json.name] = to_json({**record, "file": task.file})
     _write_renamed(options.output, renamed)
     if options.skip_existing:
-        note(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before")
+        notes.append(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before.")
     _expect_folder(Path(options.output))
     if tasks and not any(task.path.is_file() for task in tasks):
         with opened_file(tasks[0].path, "a picture"):  # raises the error before a model is loaded for a mistyped name
             pass
-    return tasks
+    return tasks, notes
 
 
 def requested_of(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
@@ -177,10 +178,10 @@ def gather_results(options: argparse.Namespace) -> None:
     """Write the files about all results in the folder, for the formats with such files."""
     without = gather(options.output, options.formats, options.rule, polygons=options.polygons)
     for name, count in without.items():
-        note(f"{count} earlier results are not in {name}: segment their pictures with --formats {name}")
+        note(f"{count} earlier results are not in {name}: segment their pictures with --formats {name}.")
     for each in chosen_of(FORMATS, FolderFormat):
         if each.name not in options.formats and (Path(options.output) / each.name).is_dir():
-            note(f"{each.name}/ was not written anew: add {each.name} to --formats if it should have these results")
+            note(f"{each.name}/ was not written anew: add {each.name} to --formats if it should have these results.")
 
 
 def read_jobs(text: str) -> int:
@@ -204,5 +205,5 @@ def usable_cores() -> int:
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr."""
-    print(f"note: {text}.", file=sys.stderr)
+    """Print a sentence on stderr."""
+    print(f"note: {text}", file=sys.stderr)

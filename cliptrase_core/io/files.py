@@ -251,12 +251,12 @@ def read_digests(folder: Path) -> dict[str, set[str]]:
     return found
 
 
-def expect_ours(paths: Iterable[Path], option: str = "--output") -> None:
+def expect_ours(paths: Iterable[Path], option: str = "folder") -> None:
     """Raise InputError for the first existing file that was not written by this program.
 
     Args:
         paths: paths to be written.
-        option: command-line option of the path, for the message.
+        option: name of the path in the message: a command-line option where there is one.
     """
     for path in paths:
         if os.path.lexists(path) and not is_ours(path):

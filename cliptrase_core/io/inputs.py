@@ -40,8 +40,8 @@ def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple
         got = f"{len(found)} results of this program"
         raise InputError(explain("pictures", expected="at least one", got=got, remedy="Name other files."))
     results = len(found) - len(pictures)
-    notes = [f"{results} results of this program among the pictures are left out"] if results else []
-    return pictures, notes + ([f"{len(broken)} links to missing pictures are left out"] if broken else [])
+    notes = [f"{results} results of this program among the pictures are left out."] if results else []
+    return pictures, notes + ([f"{len(broken)} links to missing pictures are left out."] if broken else [])
 
 
 def _is_result(path: Path) -> bool:

@@ -5,6 +5,7 @@ et al., Segment Anything, ICCV 2023), with prompts for every component of the co
 picture. `sam-nano+edges` runs both, one after the other. `apply_fixes` applies clicks and strokes of a person.
 """
 
+import inspect
 import sys
 from types import ModuleType
 
@@ -41,3 +42,4 @@ class _Callable(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Callable
+__signature__ = inspect.signature(refine)  # inspect would take `result` for the package itself

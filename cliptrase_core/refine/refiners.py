@@ -46,10 +46,13 @@ def refine(
         device: device of SAM; None uses that of the result if torch has it here, else the CPU.
 
     Raises:
-        InputError: an unknown name, an option of SAM for another refiner, a picture of another size than the labels, or
-            a result that is refined already.
+        InputError: no result, an unknown name, an option of SAM for another refiner, a picture of another size than
+            the labels, or a result that is refined already.
         WeightsError: the weights of SAM are not available.
     """
+    if not isinstance(result, Segmentation):
+        got, remedy = type(result).__name__, "Pass what segment gave first, then its picture."
+        raise InputError(explain("result", expected="a segmentation", got=got, remedy=remedy))
     before = result.settings.get("refiner", NONE)
     if before != NONE:  # its settings could not repeat both
         got, remedy = f"one that {before} refined", "Refine what segment gave."

@@ -15,7 +15,7 @@ from demo import core
 from demo.cancelling import takes_its_time
 from demo.drawing import boundaries, outlined
 from demo.errors import UserError
-from demo.handling import DownloadView, downloaded, followed, one_of, plainly, same, whole
+from demo.handling import DownloadView, downloaded, followed, named, one_of, plainly, same, whole
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
 from demo.service.refine import MEGABYTES, expect_available, fetch, is_available, loss, mode_of
@@ -304,7 +304,7 @@ class RefineHandlers:
         if refinement is None or token != refinement.token:
             return same(ChosenView)
         if not isinstance(components, list):
-            raise UserError("components: expected a list of numbers, got something else. Tick those to be used.")
+            raise UserError(f"components: expected a list of numbers, got {named(components)}. Tick those to be used.")
         keep = tuple(sorted({whole("component", component, 0) for component in components}))
         better = self._service.refine(dataclasses.replace(refinement, keep=keep), path)
         return ChosenView(news(better), *_view(better))

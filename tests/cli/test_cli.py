@@ -195,9 +195,25 @@ def test_doctor_gives_the_gain_of_bf16_in_two_digits(monkeypatch, capsys, gain, 
 def test_bad_input_is_one_line_and_exit_code_2(photo, tmp_path, capsys, arguments, said):
     places = {"PHOTO": str(photo), "OUT": str(tmp_path / "out"), "PHOTO/x": str(photo / "x")}
     assert run(*(places.get(argument, argument) for argument in arguments)) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note:")]
+    lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert said in lines[0]
+
+
+def test_a_broken_picture_alone_is_one_line_too(tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_text("not a picture")
+    assert run("segment", broken, "--vocabulary", "cat", "--output", tmp_path / "out") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "broken.png" in line
+
+
+def test_notes_come_before_the_first_result(photo, tmp_path, capsys):
+    assert run("segment", photo, "--vocabulary", "cat", "--output", tmp_path / "out") == 0
+    notes = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("note: ") and line.endswith(".") for line in notes)
+    assert sum("nano is small" in line for line in notes) == 1
+    assert any("the only class" in line for line in notes)
 
 
 @pytest.mark.parametrize(

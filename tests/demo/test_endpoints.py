@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 
+import httpx
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
@@ -243,8 +244,28 @@ def test_every_mode_reaches_the_refiner(server, dog):
 def test_wrong_arguments_are_named(server, dog, name, arguments, said):
     with pytest.raises(RuntimeError, match=re.escape(said)) as refusal:
         call(server.address, name, image=dog, **arguments)
+    assert "expected" not in said or re.search(r"expected .+, got .+\. [A-Z]", str(refusal.value))
     assert str(server.uploads) not in str(refusal.value)
     assert str(ROOT) not in str(refusal.value)
+
+
+def by_position(address, name, *values):
+    """Call an endpoint with a list of values, as curl does by Gradio's own documentation; return its last event."""
+    with httpx.Client(base_url=address, timeout=120) as http:
+        event = http.post(f"/gradio_api/call/{name}", json={"data": list(values)}).json()["event_id"]
+        return http.get(f"/gradio_api/call/{name}/{event}").text.strip().rpartition("event: ")[2]
+
+
+def test_a_call_by_position_may_leave_out_what_has_a_default(server, dog):
+    kind, _, data = by_position(server.address, "segment", dog, WORDS).partition("\ndata: ")
+    assert kind == "complete"
+    named = call(server.address, "segment", image=dog, vocabulary=WORDS)
+    assert json.loads(data)[0]["classes"] == named["classes"]
+
+
+def test_a_call_by_position_says_what_it_needs(server, dog):
+    answer = by_position(server.address, "segment", dog)
+    assert "data: expected at least image, vocabulary, got 1 value. Give the others." in answer
 
 
 @pytest.mark.parametrize(

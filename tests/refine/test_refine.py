@@ -1,5 +1,6 @@
 """Refinement without a model's weights: components, prompts, acceptance, merging, voting, edges, the contract."""
 
+import inspect
 import itertools
 
 import cv2
@@ -322,6 +323,16 @@ def test_a_class_that_a_refiner_removes_altogether_is_named():
     result = result_of(coarse, ["left", "right", "spoon", "fork"])
     assert cc.refine(result, painted(halves(64, 64, 32)), "edges").erased == ("spoon",)
     assert cc.refine(result, painted(coarse), "none").erased == ()
+
+
+def test_the_signature_is_that_of_the_function():
+    bound = inspect.signature(cc.refine).bind(result_of(halves()), np.zeros((64, 64, 3), np.uint8), refiner="edges")
+    assert list(bound.arguments) == ["result", "image", "refiner"]
+
+
+def test_what_is_no_result_is_refused():
+    with pytest.raises(InputError, match="result: expected a segmentation, got ndarray"):
+        cc.refine(np.zeros((4, 4, 3), np.uint8), result_of(halves()))
 
 
 def test_unknown_names_list_the_known_ones():

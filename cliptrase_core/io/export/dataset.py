@@ -69,6 +69,8 @@ def export(
     expect_untouched(folder, formats)
     if isinstance(results, Segmentation):
         results, images = [results], [images]  # type: ignore[list-item]
+    if not isinstance(results, Iterable):
+        raise _no_results(results)
     named = results.items() if isinstance(results, Mapping) else ((None, result) for result in results)
     given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
     if isinstance(results, Sized) and len(results) > 1 and images is not None and not isinstance(images, (list, tuple)):
@@ -83,14 +85,18 @@ def export(
     saved = []
     for place, (name, result) in enumerate(named):
         if not isinstance(result, Segmentation):
-            remedy = "Pass what segmenter.segment gave."
-            raise InputError(explain("results", expected="segmentations", got=type(result).__name__, remedy=remedy))
+            raise _no_results(result)
         image = given[place] if place < len(given) else None
         stem = free_stem(name, taken) if name is not None else _free_stem(folder, result, paths.get(place), taken)
         about = {"file": files[place]} if place in files else None
         saved.append(save_result(result, folder, image, stem, formats, rule, about))
     gather(folder, formats, rule, polygons=polygons)
     return saved
+
+
+def _no_results(given: object) -> InputError:
+    remedy = "Pass what segmenter.segment gave."
+    return InputError(explain("results", expected="segmentations", got=type(given).__name__, remedy=remedy))
 
 
 def _free_stem(folder: str | os.PathLike[str], result: Segmentation, path: Path | None, taken: set[str]) -> str:

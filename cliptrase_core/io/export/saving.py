@@ -137,6 +137,8 @@ def save(
         expect_ours([saved.json])
         write_all(saved.folder, contents)
         _remove_others(saved, contents, formats if _agree(old, plain(record)) else FORMATS)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise unusable(directory, error) from error
     return saved

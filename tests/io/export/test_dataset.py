@@ -202,7 +202,7 @@ def test_a_result_that_is_saved_alone_joins_the_files_about_the_folder(tmp_path)
         make().save(3, formats=["coco"])
 
 
-@pytest.mark.parametrize("results", [[1], ["dog.jpg"], [None], {"a": 3}])
+@pytest.mark.parametrize("results", [[1], ["dog.jpg"], [None], {"a": 3}, None, 5])
 def test_what_is_no_result_is_refused(tmp_path, results):
     with pytest.raises(InputError, match="results: expected"):
         cc.export(results, tmp_path)
