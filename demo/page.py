@@ -250,7 +250,8 @@ def build(service: Service) -> gr.Blocks:
         # After segmenting: a browser runs the listeners of one event in turn, each to its end. A new picture must first
         # cancel the running events; if this waited, it would also cancel requests made in the meantime.
         ask.wire(page.ask)
-        refined = refine.wire(page.refine, opened[refine.NAME], page.shared, page.ask.stop, RefineHandlers(service))
+        place, kept = opened[refine.NAME], page.result.shown
+        refined = refine.wire(page.refine, place, page.shared, kept, page.ask.stop, RefineHandlers(service))
         taking = [changing.wire_taking(one, *places, page.refine.refinement, changes) for one in refined]
         gr.on([page.ask.stop.click, page.shared.image.input], None, None, None, cancels=taking, **PRIVATE)
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))

@@ -4,6 +4,7 @@
   const wordsField = () => $("#words textarea, #words input");
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
   let shownWords = null, shows = 0, runs = 0, sent = null, returning = false, latest = {};
+  let arriving = false, early = false; // a picture is on its way to the server; Segment was pressed meanwhile
   const MOST = 1500; // characters of one value in the address: it travels with every request
 
   const outOfDate = () => {
@@ -13,7 +14,7 @@
 
   window.lab = {
     // Mark the time between a click on Segment and its answer; Stop is visible only then. Return the status text.
-    started: working => { document.body.classList.add("running"); return working; },
+    started: working => { early = arriving; document.body.classList.add("running"); return working; },
     // Count what is really sent: of several clicks Gradio sends some at once, some later, and some never. Note
     // everything else as sent, at this place of the values.
     sending: (values, place) => { runs++; sent = values[place]; document.body.classList.add("running"); return values; },
@@ -23,9 +24,12 @@
     // The server decides about everything else, unless it was changed after the request.
     rest: (result, now) => result && runs < 2 && now === sent ? result.rest : now,
     // A new picture needs words: typing replaces the old ones. Not on a phone, whose keyboard would cover the picture.
+    // Its arrival ends all runs, so a Segment that was pressed while it was on its way is pressed again.
     pictured: (picture, said) => {
       const field = wordsField(), typing = document.activeElement?.matches("textarea, input:not([type=file])");
       if (picture && field && !typing && matchMedia("(pointer: fine)").matches) { field.focus(); field.select(); }
+      if (picture && early) setTimeout(() => $("#segment").click());
+      arriving = early = false;
       return lab.over(said);
     },
     halted: said => { send("lab:halted"); return lab.over(said); },
@@ -275,6 +279,11 @@
     if (saved(files)) event.target.value = "";
     give(files);
   }, true);
+  const arrives = event => {
+    const files = event.target.closest?.("#picture") && (event.dataTransfer ?? event.target).files;
+    if (files?.length) [arriving, early] = [true, false];
+  };
+  for (const way of ["change", "drop"]) document.addEventListener(way, arrives, true);
   const outside = event => !event.target.closest?.("input, textarea, #mask, #picture, #batch-files");
   document.addEventListener("dragover", event => {
     if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }

@@ -324,13 +324,13 @@ class RefineHandlers:
         return (*gone, *NOTHING)
 
     @plainly
-    def download(self, refinement: Refinement | None, path: str | None) -> Iterator[DownloadView]:
-        """Handle Download: yield the progress, then the refined result as one archive."""
+    def download(self, refinement: Refinement | None, path: str | None, last: Shown | None) -> Iterator[DownloadView]:
+        """Handle Download: yield the progress, then the refined result as one archive, with the fixes made on it."""
         if refinement is None:
             raise UserError("There is no refined result yet. Press Refine first.")
-        yield from downloaded(
-            lambda progress: bundle(self._service, Shown(refinement.run, refinement), path, progress), DOWNLOAD
-        )
+        # Above, coarse boundaries may be shown, whose fixes are not this result's.
+        what = last if last and last.refinement == refinement else Shown(refinement.run, refinement)
+        yield from downloaded(lambda progress: bundle(self._service, what, path, progress), DOWNLOAD)
 
 
 def _choices(better: RefinedView) -> Any:
@@ -415,10 +415,18 @@ def draw() -> Refine:
     )
 
 
-def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers: RefineHandlers) -> list[Any]:
-    """Connect the events of this tab; `stop` is the page's Stop button, which also stops a refinement.
+def wire(
+    tab: Refine, opened: gr.Tab, shared: Shared, last: gr.State, stop: gr.Button, handlers: RefineHandlers
+) -> list[Any]:
+    """Connect the events of this tab. Return the events that make a refined result.
 
-    Returns the events that make a refined result.
+    Args:
+        tab: components of the tab.
+        opened: the tab itself.
+        shared: components of the picture and the run.
+        last: State of the shown result with its fixes.
+        stop: the page's Stop button, which also stops a refinement.
+        handlers: handlers of these events.
     """
     offer: dict[str, Any] = {"fn": handlers.offer, "inputs": tab.refiner, "outputs": outputs(tab, OfferView), **CHEAP}
     gr.on([opened.select, tab.refiner.input], **offer)
@@ -448,7 +456,7 @@ def wire(tab: Refine, opened: gr.Tab, shared: Shared, stop: gr.Button, handlers:
     )
     made = tab.download.click(
         handlers.download,
-        [tab.refinement, shared.image],
+        [tab.refinement, shared.image, last],
         outputs(tab, DownloadView),
         **QUIET,
     )

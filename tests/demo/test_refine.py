@@ -24,6 +24,7 @@ from cliptrase_core.io import memory
 from cliptrase_core.models import hub
 from cliptrase_core.names import MODES
 from cliptrase_core.refine import report, sam_checkpoints
+from cliptrase_core.refine.fixes import Fix
 from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_checkpoints import PUBLISHED
 from demo.changing import ChangeHandlers
@@ -172,7 +173,7 @@ def test_before_a_result_it_is_said(handlers):
     with pytest.raises(gr.Error, match="Press Segment first"):
         list(handlers.refine(None, HORSES, "edges", "prompts"))
     with pytest.raises(gr.Error, match="Press Refine first"):
-        list(handlers.download(None, HORSES))
+        list(handlers.download(None, HORSES, None))
 
 
 def test_a_replaced_picture_is_not_refined(handlers, service, tmp_path):
@@ -393,6 +394,17 @@ def test_the_archive_says_that_components_were_chosen_by_hand(service, horses):
     record = json.loads(archive.read("horses-refined.json"))
     assert record["settings"]["keep"] == [0]
     assert [component["accepted"] for component in record["refinement"]["components"]][:2] == [True, False]
+
+
+def test_the_download_of_the_tab_has_the_fixes_made_on_the_refined_result_only(handlers, horses):
+    asked = Refinement(horses.run, "edges", "prompts")
+    fixes = (Fix(((0.1, 0.1),), "grass", radius=0.05),)
+    for last, made in ((None, 0), (Shown(horses.run, asked, fixes), 1), (Shown(horses.run, None, fixes), 0)):
+        *_, view = handlers.download(asked, HORSES, last)
+        archive = zipfile.ZipFile(view.file)
+        record = json.loads(archive.read(next(name for name in archive.namelist() if name.endswith("d.json"))))
+        assert len(record["settings"].get("fixes", [])) == made
+        assert record["settings"]["refiner"] == "edges"
 
 
 def test_refining_never_encodes_the_picture_again(service, horses, monkeypatch):

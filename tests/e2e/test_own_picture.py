@@ -55,6 +55,29 @@ def test_after_the_upload_the_words_can_be_typed_at_once(open_page):
     expect(page.locator("#words textarea")).to_have_value("horse; sky")
 
 
+@pytest.mark.parametrize("pause", [0, 50, 300, 900])
+def test_enter_while_the_picture_is_on_its_way_segments_it(open_page, pause):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+
+    def slow(route) -> None:
+        page.wait_for_timeout(600)
+        route.continue_()
+
+    page.route("**/upload?*", slow)
+    page.locator("#words textarea").fill("cow; grass")
+    page.locator("#picture input[type=file]").set_input_files(COWS)
+    page.wait_for_timeout(pause)
+    page.locator("#words textarea").press("Enter")
+    expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"cows\.jpg$"))
+    expect(page.locator("#status")).to_contain_text("Done:")
+    expect_result_of(page, "cow; grass")
+    shape = page.locator("#result .stage img").evaluate("picture => picture.naturalHeight / picture.naturalWidth")
+    assert shape == pytest.approx(600 / 800, abs=0.01)
+    page.wait_for_timeout(500)
+    expect(page.locator("#status")).to_contain_text("Done:")
+
+
 def test_a_picture_of_one_s_own_comes_back_with_a_reload_or_is_said_to_be_gone(open_page, server, tmp_path):
     mine = tmp_path / "mine.jpg"
     mine.write_bytes(COWS.read_bytes() + b"of this test")
