@@ -185,7 +185,8 @@ class ModelRegistry:
         if found is None and key is not None:
             found = self._find(read_key(key))
             if found is None:
-                raise UserError("This model is not loaded. Load it on the Model tab.")
+                known = ", ".join(facts.key for facts in self.loaded())
+                raise UserError(f"model: expected one that is loaded ({known}), got {key}. Load it on the Model tab.")
         if found is None:
             raise UserError(self._status.notice or "No model could be loaded.")
         return found
@@ -207,7 +208,8 @@ class ModelRegistry:
         """
         self.start()
         self._loaded.wait()
-        key = read_key(key)
+        # A file that is loaded has a name too, though only the start of the page can give a file.
+        key = key.strip() if self._find(key.strip()) else read_key(key)
         if self._find(key) is None:
             with for_people():
                 fetch(key, progress)

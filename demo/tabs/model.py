@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -72,9 +72,10 @@ def model_sheet(facts: ModelFacts) -> str:
     return sheet(rows) + (hint(EMBEDDED_LIMITS) if facts.name == NANO else "")
 
 
-def choices(offered: Iterable[Offered]) -> list[tuple[str, str]]:
-    """Return (label, key) of each offered model."""
-    found = []
+def choices(offered: Sequence[Offered], loaded: Iterable[ModelFacts]) -> list[tuple[str, str]]:
+    """Return (label, key) of each model that can be chosen: loaded ones that are not offered, and all offered ones."""
+    known = {entry.key for entry in offered}
+    found = [(f"{one.key} · {one.nbytes / 1e6:.0f} MB · loaded", one.key) for one in loaded if one.key not in known]
     for entry in offered:
         state = {True: " · downloaded", False: " · not downloaded", None: ""}[entry.downloaded]
         found.append((f"{entry.key} · {entry.megabytes} MB · {entry.remark}{state}", entry.key))
@@ -188,7 +189,7 @@ class ModelHandlers:
     def refresh(self, model: str | None) -> FactsView:
         """Handle opening of the tab: show the visitor's model and the list of models."""
         facts = self._models.facts(model)
-        return FactsView(model_sheet(facts), _choices(facts.key))
+        return FactsView(model_sheet(facts), self._choices(facts.key))
 
     @takes_its_time
     @plainly
@@ -209,7 +210,7 @@ class ModelHandlers:
         yield LoadView(
             news=loaded(facts),
             facts=model_sheet(facts),
-            choice=_choices(facts.key),
+            choice=self._choices(facts.key),
             banner=banner(self._models.status(), facts),
             model=key,
         )
@@ -237,6 +238,10 @@ class ModelHandlers:
         own = None if loaded == status.key else self._models.facts(loaded)  # None: it is now the default model
         yield OfferedView(*head_view(status, own), model=loaded)
 
+    def _choices(self, key: str) -> Any:
+        known = choices(offered(check_disk=True), self._models.loaded())
+        return gr.Dropdown(known, value=key, allow_custom_value=True)
+
     @plainly
     def head_stopped(self) -> HeadView:
         """Handle Stop in the head."""
@@ -256,10 +261,6 @@ class ModelHandlers:
         chosen = None if side == AUTO else int(side)
         given = model_input(self._service, path, one_of("preset", preset, PRESETS), chosen, model)
         return InputView(model_pixels(given.pixels, given.frame.patch), input_sheet(given))
-
-
-def _choices(key: str) -> Any:
-    return gr.Dropdown(choices(offered(check_disk=True)), value=key, allow_custom_value=True)
 
 
 TITLE_HTML = (
@@ -333,7 +334,7 @@ class Model:
 def draw(banner: gr.HTML, model: gr.State) -> Model:
     """Create the components in the current Gradio layout context."""
     choice = gr.Dropdown(
-        choices(offered(check_disk=False)),
+        choices(offered(check_disk=False), []),
         value=None,
         label="Which model",
         info="Or type any ViT that open_clip knows, as name:tag. Only your own page changes.",

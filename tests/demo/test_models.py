@@ -389,6 +389,26 @@ def test_loading_shows_steps_and_ends_with_the_visitor_s_own_model(fake_hub):
     assert "Your choice" in last.banner
 
 
+def test_a_file_that_the_page_started_with_can_be_chosen_again(fake_hub):
+    own = "tiny:one.safetensors"
+    service = Service(Settings(model=f"tiny:{fake_hub.far / 'one.safetensors'}", device="cpu"))
+    handlers = ModelHandlers(service)
+    assert service.models.facts().key == own
+    *_, last = handlers.load("nano", None)
+    assert last.model == "nano"
+    assert own in [key for _, key in handlers.refresh("nano").choice.choices]
+    *_, last = handlers.load(f" {own} ", "nano")
+    assert last.model == own
+    assert "tiny, one.safetensors weights" in last.banner
+    assert service.models.segmenter(own) is service.models.segmenter()
+
+
+def test_a_model_that_is_not_loaded_gets_the_list_of_those_that_are(fake_hub):
+    registry = ModelRegistry(Settings(model="nano", device="cpu"))
+    with pytest.raises(UserError, match=r"model: expected one that is loaded \(nano\), got tiny:one"):
+        registry.segmenter("tiny:one")
+
+
 @pytest.mark.parametrize("asked", [None, "", 3, "../../etc/passwd", "ViT-B-16:<img src=x>"])
 def test_what_is_no_model_gets_a_message_without_markup(asked):
     handlers = ModelHandlers(Service(Settings(model="nano", device="cpu")))
