@@ -167,7 +167,7 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
     if last.run == run and not last.aside:
         return last, ""
     refinement, message = (last.refinement, "") if last.run == run else _refinement(last.refinement, run)
-    classes, cropped = _classes(view), _cropped(run)
+    classes, cropped = _classes(view, last.run.request.words), _cropped(run)
 
     def has_class(one: Fix) -> bool:
         name = _named(one)
@@ -200,12 +200,22 @@ def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, s
     return replace(last, run=run, keep=None), lost
 
 
-def _classes(view: SegmentView) -> dict[str, str]:
-    """Return a mapping from each word of a result, in lower case, to its class name."""
+def _classes(view: SegmentView, earlier: str) -> dict[str, str]:
+    """Return a mapping from each word of a result, in lower case, to its class name.
+
+    A word that was a synonym in the `earlier` words belongs to the class of the others: fixes of "pony" are fixes of
+    "horse" while the words are "horse, pony", and come back to "pony" when these are apart.
+    """
     names = view.result.class_names
-    groups = core.text.vocabulary.parse_vocabulary(view.run.request.words).classes
-    synonyms = {word.casefold(): one.name for one in groups for word in one.prompts if one.name in names}
-    return {**synonyms, **{name.casefold(): name for name in names}}
+    parse = core.text.vocabulary.parse_vocabulary
+    groups = parse(view.run.request.words).classes
+    found = {word.casefold(): one.name for one in groups for word in one.prompts if one.name in names}
+    found |= {name.casefold(): name for name in names}
+    for one in parse(earlier).classes:
+        words = [word.casefold() for word in one.prompts]
+        now = next((found[word] for word in words if word in found), None)
+        found |= {word: now for word in words if now is not None and word not in found}
+    return found
 
 
 def _cropped(run: Run) -> bool:

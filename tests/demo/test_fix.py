@@ -338,6 +338,8 @@ def test_a_word_that_became_a_synonym_keeps_its_fixes(handlers, cows, restored):
     shown = change(handlers, cows, fix=STROKE)[-1].shown
     _, view = restored(shown, "cow; grass; forest, Trees")
     assert [one.class_name for one in view.shown.fixes] == ["forest"]
+    _, view = restored(view.shown, "cow; grass; trees")
+    assert ([one.class_name for one in view.shown.fixes], view.shown.aside) == (["trees"], ())
 
 
 def test_what_was_excluded_takes_from_its_own_class_alone(service, handlers, cows, restored):
