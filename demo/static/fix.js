@@ -40,7 +40,10 @@ function waiting() {
 // Update the controls after a new value: another result (fresh), or an answer to a request.
 function settled(fresh) {
   pending = fresh ? [] : pending.filter(mark => mark.seq > (data.seq ?? 0));
-  if (fresh) stroke = null;
+  if (fresh) {
+    stroke = null;
+    allInView();
+  }
   asShown();
   message.textContent = data.said ?? "";
   const chosenClass = classes.value;
@@ -81,6 +84,7 @@ function show(now) {
   opener.textContent = now ? "Done" : "Fix";
   document.body.classList.toggle("fixing", now);
   hovered = null;
+  if (!now) allInView();
   ring.hidden = true;
   hint();
   if (data) paint();
@@ -207,7 +211,8 @@ function follow(event) {
   ring.hidden = !draws() || event.pointerType !== "mouse";
   if (ring.hidden) return;
   const box = canvas.getBoundingClientRect(), side = 2 * radius() * Math.max(box.width, box.height);
-  ring.style.cssText = `left: ${event.clientX - box.left}px; top: ${event.clientY - box.top}px; width: ${side}px; height: ${side}px`;
+  const [x, y] = inStage(event);
+  ring.style.cssText = `left: ${100 * x}%; top: ${100 * y}%; width: ${side}px; height: ${side}px`;
 }
 
 watch("value", read);

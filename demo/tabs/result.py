@@ -454,7 +454,11 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
         picture = gr.HTML(
             None,
             html_template=static("result.html"),
-            js_on_load=static("spot.js") + static("result.js") + static("fix.js") + static("copy.js"),
+            js_on_load=static("spot.js")
+            + static("result.js")
+            + static("zoom.js")
+            + static("fix.js")
+            + static("copy.js"),
             apply_default_css=False,
             elem_id="result",
         )
