@@ -108,8 +108,9 @@ class Segmentation:
     Attributes:
         labels: (H0, W0) int32, index into `class_names`.
         regions: (H0, W0) int32, cluster of each pixel, -1 everywhere if there is no cluster.
-        confidence: (H0, W0) float32 in [0, 1], probability of the shown class among all words, interpolated
-            between patches. Where a region voted for a class, another one may be more probable.
+        confidence: (H0, W0) float32 in [0, 1], probability of the shown class: in each patch the softmax over the
+            best prompt of every class, then interpolated between patches. Where a region voted for a class, another
+            one may be more probable.
         class_names: shown names; the last is "background" if there are background words.
         patch_clusters: (N,) int, cluster of each patch, -1 = noise.
         grid: (h, w) in patches.

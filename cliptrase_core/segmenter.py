@@ -26,6 +26,7 @@ from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.models.checkpoint import fingerprint
 from cliptrase_core.models.encoder import Encoder
 from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
+from cliptrase_core.names import NANO
 from cliptrase_core.options import SegmentOptions, read_options, takes
 from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
@@ -71,6 +72,10 @@ class Segmenter:
         self._regions = RegionCache()
         self._encoder = Encoder(self.backbone, self.info, self.model_id)
 
+    def __repr__(self) -> str:
+        weights = "" if self.info.name == NANO else f":{self.info.pretrained}"
+        return f"<Segmenter: {self.info.name}{weights} on {self.device}, {self.precision}>"
+
     @classmethod
     def from_pretrained(
         cls,
@@ -83,7 +88,7 @@ class Segmenter:
         """Load a model by name.
 
         Args:
-            name: "nano" or an architecture of open_clip, such as "ViT-B-16".
+            name: "nano" or an architecture of open_clip, such as "ViT-B-16" or, with its weights, "ViT-B-16:openai".
             pretrained: open_clip's tag of the weights, or the path of a file; None uses OpenAI's weights.
             device: torch device name; None uses a GPU if there is one.
             precision: "fp32", "bf16", "fp16", "fp64" or "auto".

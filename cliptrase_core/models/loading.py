@@ -111,7 +111,7 @@ def load(
     """Build a model and load its weights; weights of a tag are downloaded if they are not on disk.
 
     Args:
-        name: "nano" or an open_clip architecture.
+        name: "nano" or an open_clip architecture; with its weights as for `parse_model`, if `pretrained` is None.
         pretrained: tag of open_clip, or a file; None for the default weights.
         quick_gelu: activation of a weight file that does not specify its own (True: QuickGELU); None for the default.
 
@@ -121,6 +121,8 @@ def load(
         WeightsError: weights that are missing, damaged, do not fit or were trained with the other activation.
     """
     _expect_texts(name, pretrained)
+    if pretrained is None and ":" in name:
+        name, pretrained = parse_model(name)
     if name == NANO:
         _only_embedded(pretrained)
         return _load_nano(quick_gelu)

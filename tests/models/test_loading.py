@@ -25,6 +25,7 @@ from open_clip.transformer import QuickGELU
 from safetensors.torch import save_file
 from torch import nn
 
+import cliptrase_core as cc
 from cliptrase_core.errors import InputError, UnsupportedBackboneError, WeightsError
 from cliptrase_core.models import architectures, embedded, hub, loading
 from cliptrase_core.models.checkpoint import check_fit
@@ -120,6 +121,14 @@ def test_nano_loads_ready_for_use():
     assert image.isfinite().all()
     assert text.isfinite().all()
     assert loaded.mean == open_clip.OPENAI_DATASET_MEAN
+
+
+def test_weights_may_be_given_in_the_name():
+    assert repr(cc.Segmenter.from_pretrained("nano:embedded")) == "<Segmenter: nano on cpu, fp32>"
+    with pytest.raises(InputError, match="expected its embedded ones, got"):
+        cc.Segmenter.from_pretrained("nano:openai")
+    with pytest.raises(InputError, match="somewhere"):
+        cc.Segmenter.from_pretrained("ViT-B-16:somewhere")
 
 
 def test_nano_is_the_same_every_time_and_leaves_the_random_numbers_alone():

@@ -105,12 +105,20 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _why(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if path.suffix.lower() in (".zip", ".npz"):
+        return "no JSON: that of the result names its .npz, and is in the zip of the page"
+    return f"{type(error).__name__}: {error}"
+
+
 def _refuse_file(path: Path, error: Exception) -> NoReturn:
     raise InputError(
         explain(
             "saved result",
             expected="a .json that this program wrote, and its .npz as it was",
-            got=f"{path.name!r} ({type(error).__name__}: {error})",
+            got=f"{path.name!r} ({_why(path, error)})",
             remedy="Choose another file, or run the picture again.",
         )
     ) from error

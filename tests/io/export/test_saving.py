@@ -313,8 +313,11 @@ def test_foreign_file_is_refused(tmp_path, content):
 
 
 def test_missing_files_are_refused(tmp_path):
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"got 'a\.json' \(no such file\)\. Choose another file"):
         load_result(tmp_path / "a.json")
+    (tmp_path / "a.zip").write_bytes(b"PK\3\4\xff")
+    with pytest.raises(InputError, match=r"got 'a\.zip' \(no JSON: that of the result"):
+        load_result(tmp_path / "a.zip")
     with pytest.raises(InputError):
         load_result(tmp_path)
 
