@@ -196,14 +196,28 @@
   addEventListener("beforeunload", event => {
     const restored = returning && latest.history;
     returning = false; // the person may stay
-    if ((fixes && fixes !== downloaded && !restored) || (queued() && queued() !== packed)) event.preventDefault();
+    if ((fixes && fixes !== downloaded && !restored) || unpacked()) event.preventDefault();
   });
 
   // --- a batch is nowhere in the history: ask before the page is left, unless its results were downloaded ---
 
   let packed = ""; // lines of the queue at its last download
   const queued = () => $("#batch-queue :is(li.done, li.busy)") ? $("#batch-queue").textContent : "";
+  const unpacked = () => queued() && queued() !== packed;
   document.addEventListener("click", event => { if (event.target.closest("#batch-file")) packed = queued(); }, true);
+
+  // --- what would be lost takes a second click. Not `confirm`, which browsers ignore inside another site's page ---
+
+  document.addEventListener("click", event => {
+    const button = event.target.closest("#delete-mine, #batch-clear");
+    const lost = unpacked() || (button?.id === "delete-mine" && fixes && fixes !== downloaded);
+    if (!button || !lost || button.dataset.sure) return;
+    event.stopPropagation();
+    const usual = button.textContent;
+    button.dataset.sure = "asked";
+    button.textContent = "Not downloaded: click again";
+    setTimeout(() => { delete button.dataset.sure; button.textContent = usual; }, 4000);
+  }, true);
 
   // --- legend: a click on a row isolates its class, hovering highlights it ---
 

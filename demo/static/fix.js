@@ -127,6 +127,15 @@ document.addEventListener("keydown", event => {
   event.preventDefault();
   act(what);
 });
+element.addEventListener("keydown", event => {
+  if (!open || !data || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select")) return;
+  const size = $("[name=size]"), number = Number(event.key);
+  if (event.key === "[" || event.key === "]") size.value = Number(size.value) + (event.key === "]" ? 5 : -5);
+  else if (number >= 1 && classes.options[number - 1]) classes.selectedIndex = number - 1;
+  else return;
+  event.preventDefault();
+  hint();
+});
 // A click on a class in the legend chooses it for the tools.
 document.addEventListener("lab:isolate", event => {
   const name = data?.names[event.detail];

@@ -233,6 +233,18 @@ def test_the_keyboard_fixes_takes_back_and_leaves(open_page):
     words.press("Control+z")  # of the field, not of the picture
     expect(words).to_have_value(typed)
     expect_fixes(page, 1)
+    size, classes = page.locator("#result [name=size]"), page.locator("#result .bench select")
+    before = int(size.input_value())
+    canvas.press("]")
+    canvas.press("]")
+    canvas.press("[")
+    expect(size).to_have_value(str(before + 5))
+    canvas.press("1")
+    expect(classes).to_have_value(classes.locator("option").first.inner_text())
+    canvas.press("3")
+    expect(classes).to_have_value(classes.locator("option").nth(2).inner_text())
+    canvas.press("9")  # there are three
+    expect(classes).to_have_value(classes.locator("option").nth(2).inner_text())
     canvas.press("Escape")
     expect(page.locator("#result .bench")).to_be_hidden()
     expect(page.locator("#point")).to_be_empty()
@@ -391,7 +403,11 @@ def test_each_result_of_the_history_has_its_own_fixes_and_back_asks_nothing(open
     expect(page.locator("#status")).to_contain_text("Your picture is here")
     steps.segment(page, mine, "cat; cloth; sofa; wool")
     expect_fixes(page, 1)
-    page.locator("#delete-mine").click()  # its fixes go with a picture that is deleted
+    delete = page.locator("#delete-mine")
+    delete.click()
+    expect(delete).to_have_text("Not downloaded: click again")
+    expect(page.locator("#status")).to_contain_text("1 fix")
+    delete.click()  # its fixes go with a picture that is deleted
     expect(page.locator("#status")).to_contain_text("No picture")
     steps.segment(page, mine, "cat; cloth; sofa; wool")
     expect(page.locator("#status")).to_contain_text("Done:")
