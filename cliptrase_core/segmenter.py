@@ -312,17 +312,29 @@ class Segmenter:
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Capture:
-        """Run one forward pass for the maps of every layer, head and patch.
+        """Run one forward pass for the maps of every layer, head and patch; maps differ from exact ones by up to 3e-4.
 
         Arguments as for `encode`, or an encoding of this segmenter, whose picture is then not read again.
         """
+        return self._captured(image, preset, short_side, max_pixels, torch.float16)
+
+    def _captured(
+        self,
+        image: ImageInput | ImageEncoding,
+        preset: str,
+        short_side: int | None,
+        max_pixels: int,
+        kept_as: torch.dtype,
+    ) -> Capture:
         plan = self._check_encoding(image) if isinstance(image, ImageEncoding) else preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
-        return dataclasses.replace(self._capture(pixels, frame, plan.positions), model=self.info.name)
+        return dataclasses.replace(self._capture(pixels, frame, plan.positions, kept_as), model=self.info.name)
 
-    def _capture(self, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
+    def _capture(
+        self, pixels: Tensor, frame: Frame, positions: PositionResize, kept_as: torch.dtype = torch.float16
+    ) -> Capture:
         """Run the forward pass of `capture`; a subclass may run it elsewhere."""
-        return capture(self.backbone, pixels, frame, positions)
+        return capture(self.backbone, pixels, frame, positions, kept_as)
 
     def inspect(
         self,
@@ -333,7 +345,7 @@ class Segmenter:
         preset: str = "auto",
         short_side: int | None = None,
     ) -> AttentionMaps:
-        """Compute the maps of one layer of one picture; for several layers, use `capture`.
+        """Compute the exact maps of one layer of one picture; for several layers, use `capture`.
 
         Args:
             image: a path, a PIL image, or (H, W, 3) uint8.
@@ -342,7 +354,7 @@ class Segmenter:
             preset: preset for the layout of the picture.
             short_side: short side of the model input in pixels; None uses the preset's.
         """
-        return self.capture(image, preset, short_side=short_side).maps(layer, head)
+        return self._captured(image, preset, short_side, DEFAULT_MAX_PIXELS, torch.float32).maps(layer, head)
 
     def default_clustering(self, patches: int) -> ClusterSettings:
         """Return the `auto` settings: eps grows with sqrt(N), min_samples with N, both times factors of the model."""

@@ -46,8 +46,10 @@ class ZeroGPUSegmenter(Segmenter):
         self._encoder = _RemoteEncoder(self)
         self._text = _RemoteText(self)
 
-    def _capture(self, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
-        done: Capture = self.ask("capture", pixels, frame, positions)
+    def _capture(
+        self, pixels: Tensor, frame: Frame, positions: PositionResize, kept_as: torch.dtype = torch.float16
+    ) -> Capture:
+        done: Capture = self.ask("capture", pixels, frame, positions, kept_as)
         return done
 
     def ask(self, task: str, *arguments: Any) -> Any:

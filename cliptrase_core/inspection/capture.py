@@ -1,7 +1,7 @@
 """Attention maps of any layer, head and patch, before and after recovery.
 
-One forward pass stores q, k and v of every block in half precision. All maps are computed from them, so that
-a click needs no further forward pass. `Segmenter.encode` does not store them.
+One forward pass stores q, k and v of every block, usually in half precision. All maps are computed from them, so
+that a click needs no further forward pass. `Segmenter.encode` does not store them.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ class Capture:
     """Queries, keys and values of every block for one picture.
 
     Attributes:
-        q: (L, heads, T, d) float16, on the CPU.
-        k: (L, heads, T, d) float16.
-        v: (L, heads, T, d) float16.
+        q: (L, heads, T, d) float16 or as `capture` was told, on the CPU.
+        k: (L, heads, T, d).
+        v: (L, heads, T, d).
         frame: layout of the picture for the model.
         model: name of the model; empty if unknown.
     """
@@ -193,7 +193,9 @@ class Capture:
 
 
 @torch.no_grad()
-def capture(backbone: Backbone, pixels: Tensor, frame: Frame, positions: PositionResize) -> Capture:
+def capture(
+    backbone: Backbone, pixels: Tensor, frame: Frame, positions: PositionResize, kept_as: torch.dtype = torch.float16
+) -> Capture:
     """Run all blocks once, unmodified, and store their q, k and v.
 
     Args:
@@ -201,13 +203,14 @@ def capture(backbone: Backbone, pixels: Tensor, frame: Frame, positions: Positio
         pixels: (3, H, W), normalised.
         frame: layout of the picture for the model.
         positions: resize method for the position embeddings.
+        kept_as: dtype of q, k and v. In float16 a picture takes half the memory; maps then differ by up to 3e-4.
     """
     tokens = backbone.embed(pixels[None], positions)
     kept: list[list[Tensor]] = [[], [], []]
     for block in backbone.blocks:
         p = project(block, tokens)
         for part, store in zip((p.q, p.k, p.v), kept, strict=True):
-            store.append(part[0].to("cpu", torch.float16))
+            store.append(part[0].to("cpu", kept_as))
         tokens = vanilla_block(block, tokens, p)
     q, k, v = (torch.stack(part) for part in kept)
     return Capture(q, k, v, frame)
