@@ -38,9 +38,13 @@ class ChangeView(NamedTuple):
 
 
 def how(shown: Shown) -> str:
-    """Return plain text about the state of the shown result, for example "Coarse, 2 fixes:"."""
+    """Return plain text about the state of the shown result, such as "Coarse, 2 fixes:" or "Coarse by GEM, 1 fix:"."""
     fixes, aside = len(shown.fixes), len(shown.aside)
-    base = f"Refined by {shown.refinement.refiner}" if shown.refinement else "Coarse"
+    other = shown.run.request.other_method
+    if shown.refinement:
+        base = f"Refined by {shown.refinement.refiner}" + (f" from {other}" if other else "")
+    else:
+        base = "Coarse" + (f" by {other}" if other else "")
     applied = f", {fixes} fix{'es' if fixes > 1 else ''}" if fixes else ""
     return f"{base}{applied}{f', {aside} kept aside' if aside else ''}:"
 

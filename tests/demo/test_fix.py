@@ -353,6 +353,13 @@ def test_what_was_excluded_takes_from_its_own_class_alone(service, handlers, cow
     assert "1 fix of 'cow' is kept but not applied" in html.unescape(view.status)
 
 
+def test_another_method_is_named_with_fixes_too(handlers, service):
+    cows = service.segment(COWS, SegmentRequest(WORDS, method="gem"))
+    fixed = change(handlers, cows, fix=STROKE)[-1]
+    assert "Coarse by GEM, 1 fix:" in fixed.status
+    assert "Refined by sam-nano+edges from GEM, 1 fix:" in change(handlers, cows, fixed.shown, refined=True)[-1].status
+
+
 def test_the_switch_stays_and_masks_chosen_by_hand_are_said_to_go(cows, restored):
     _, view = restored(Shown(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,))), "cow; grass; sky")
     assert view.result["kind"] == "refined"
