@@ -189,7 +189,7 @@ class ChangeHandlers:
         *others, one = after.fixes
         if one.class_name is not None:
             return after
-        aimed = dataclasses.replace(one, from_class=core.refine.class_at(view.result, one.points[0]))
+        aimed = dataclasses.replace(one, from_class=core.refine.class_at(view.result, one.aim))
         return dataclasses.replace(after, fixes=(*others, aimed))
 
     @plainly

@@ -143,6 +143,35 @@ class SamRefiner:
                 return box, parts == parts[row - box[0].start, column - box[1].start]
         return np.s_[:0, :0], np.zeros((0, 0), np.bool_)
 
+    def thing_in(
+        self, image: Pixels, corners: Sequence[tuple[float, float]], size: Size, step: Progress = quietly
+    ) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
+        """Segment the object in a box: SAM's mask for the box, without what lies outside.
+
+        Args:
+            image: as for `thing_at`.
+            corners: two opposite corners, (x, y) in shares of the width and height, 0 to 1.
+            size: as for `thing_at`.
+            step: as for `thing_at`.
+
+        Returns:
+            As `thing_at`.
+        """
+        small = _shrunk(image)
+        seen = self._seen(small, step)
+        (left, right), (top, bottom) = (sorted(shares) for shares in zip(*corners, strict=True))
+        height, width = small.shape[:2]
+        logits, _ = self.sam.in_box(seen, (left * width, top * height, right * width, bottom * height))
+        box, values = full_size(logits[0], cover_of(self.sam.filled(seen.size)), size)
+        mask = values > 0
+        if mask.size:
+            row, column = box[0].start, box[1].start
+            mask[: max(0, round(top * size[0]) - row)] = False
+            mask[max(0, round(bottom * size[0]) - row) :] = False
+            mask[:, : max(0, round(left * size[1]) - column)] = False
+            mask[:, max(0, round(right * size[1]) - column) :] = False
+        return box, mask
+
     def _ask(self, result: Segmentation, image: Pixels, mode: str, step: Progress) -> Answers | None:
         """Return the masks for every component of a result, computed or cached."""
         key = (

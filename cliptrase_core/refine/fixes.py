@@ -1,11 +1,11 @@
-"""Manual fixes of a result: clicks, which SAM extends to objects, and brush strokes.
+"""Manual fixes of a result: clicks and boxes, which SAM extends to objects, and brush strokes.
 
 A fix consists of a few numbers, in shares of the picture. The same list gives the same fixes at screen size and at full
 size. Leaving out the last fix of the list undoes it.
 
 Pixels that are removed from a class go to "everything else" or to the background, if the result has one, else to the
-nearest other class. If the whole picture is one class, they go to a new "everything else". An excluding click and an
-eraser remove pixels of one class only: the named class, or the class under their first point.
+nearest other class. If the whole picture is one class, they go to a new "everything else". An excluding click or box
+and an eraser remove pixels of one class only: the named class, or the class at `Fix.aim`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_POINTS = 4096
 """Most points of one stroke: a minute of drawing."""
 MOST_POINTS_IN_ALL = 20_000
 LARGEST_RADIUS = 0.25
-CLICK, BRUSH = TOOLS = ("click", "brush")
+CLICK, BOX, BRUSH = TOOLS = ("click", "box", "brush")
 
 Kind = TypeVar("Kind", bound=Segmentation)
 Masked = tuple[tuple[slice, slice], npt.NDArray[np.bool_]]
@@ -44,16 +44,16 @@ Masked = tuple[tuple[slice, slice], npt.NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Fix:
-    """Manual fix of a result: one click or one stroke.
+    """Manual fix of a result: one click, one box or one stroke.
 
     Attributes:
         points: (x, y) in shares of the picture's width and height, 0 to 1 from its left and upper edges; a click has
-            one.
+            one, a box two opposite corners.
         class_name: class that the selected pixels get; None removes a class from them.
-        radius: radius of the brush, in shares of the picture's longer side; None for a click.
-        sam: model that segments the object under a click, one of `SAMS`; None for a brush.
+        radius: radius of the brush, in shares of the picture's longer side; None for a click or a box.
+        sam: model that segments the object under a click or in a box, one of `SAMS`; None for a brush.
         from_class: class to remove, if `class_name` is None. Applied to another result, the fix changes no other class.
-            None removes the class that the result shows under the first point.
+            None removes the class that the result shows at `aim`.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -63,7 +63,7 @@ class Fix:
     from_class: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise InputError unless the values describe a click or a stroke."""
+        """Raise InputError unless the values describe a click, a box or a stroke."""
         for name in (self.class_name, self.from_class):
             if name is not None and not isinstance(name, str):
                 _refuse("class", "a name, or nothing", repr(name)[:80], "Name one of the result's classes.")
@@ -71,23 +71,33 @@ class Fix:
             _refuse("fix", "a class to add, or one to remove", "both", "Give one of them.")
         if (self.radius is None) == (self.sam is None):
             got = "neither" if self.sam is None else "both"
-            _refuse("fix", "a radius (a stroke) or a SAM (a click)", got, "Give one of them.")
+            _refuse("fix", "a radius (a stroke) or a SAM (a click or a box)", got, "Give one of them.")
         if self.sam is not None:
             expect_one_of("sam", self.sam, SAMS)
         elif not _is_number(self.radius) or not 0 < float(self.radius or 0) <= LARGEST_RADIUS:
             expected = f"above 0 and at most {LARGEST_RADIUS} of the picture's longer side"
             _refuse("brush radius", expected, repr(self.radius)[:40], "Choose another size.")
-        most = 1 if self.sam is not None else MOST_POINTS
+        most = 2 if self.sam is not None else MOST_POINTS
         if not 1 <= len(self.points) <= most:
-            remedy = "Click once." if self.sam is not None else "Draw a shorter stroke."
-            _refuse(f"points of a {self.tool}", f"1 to {most}" if most > 1 else "1", str(len(self.points)), remedy)
+            remedy = "Click once, or draw one box." if self.sam is not None else "Draw a shorter stroke."
+            _refuse(f"points of a {self.tool}", f"1 to {most}", str(len(self.points)), remedy)
         for point in self.points:
             _expect_inside(point)
+        if self.tool == BOX and any(one == other for one, other in zip(*self.points, strict=True)):
+            _refuse("box", "two corners apart, in both directions", repr(self.points)[:80], "Draw a larger box.")
 
     @property
     def tool(self) -> str:
         """Name of the tool, one of `TOOLS`."""
-        return BRUSH if self.sam is None else CLICK
+        if self.sam is None:
+            return BRUSH
+        return CLICK if len(self.points) == 1 else BOX
+
+    @property
+    def aim(self) -> tuple[float, float]:
+        """Point (x, y) of the class that it removes: the middle of a box, else its first point."""
+        (x, y), *_, (other_x, other_y) = (self.points[0], *self.points)
+        return ((x + other_x) / 2, (y + other_y) / 2) if self.tool == BOX else (x, y)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fix as JSON values; `read_fixes` reads them."""
@@ -122,7 +132,7 @@ def _read(entry: Any) -> Fix:
     if len(points) > MOST_POINTS:  # before they are copied
         _refuse("points of a stroke", f"1 to {MOST_POINTS}", str(len(points)), "Draw a shorter stroke.")
     pairs = tuple(tuple(point) if isinstance(point, (list, tuple)) else (point,) for point in points)
-    how = {"sam": entry.get("sam")} if entry["tool"] == CLICK else {"radius": entry.get("radius")}
+    how = {"radius": entry.get("radius")} if entry["tool"] == BRUSH else {"sam": entry.get("sam")}
     if None in how.values():
         _refuse(entry["tool"], f"a value for {next(iter(how))}", "none", "Add it.")
     return Fix(pairs, entry.get("class"), **how, from_class=entry.get("from"))
@@ -138,7 +148,7 @@ def apply_fixes(
     picture_name: str = "",
     step: Progress = quietly,
 ) -> Kind:
-    """Apply manual fixes to a result, one click or stroke after the other.
+    """Apply manual fixes to a result, one after the other.
 
     `regions` and `confidence` still describe the result before the fixes. The fixes are appended to
     `settings["fixes"]`, so that they can be applied again. Two calls give the same result as one call with all fixes.
@@ -172,7 +182,11 @@ def apply_fixes(
             box, mask = stroke(one.points, one.radius or 0.0, result.size)
         else:
             sam = loaded_sam(one.sam, device=device or device_of(result)).of(picture_name)
-            box, mask = sam.thing_at(pixels if seen is None else seen, one.points[0], result.size, step)
+            shown = pixels if seen is None else seen
+            if one.tool == BOX:
+                box, mask = sam.thing_in(shown, one.points, result.size, step)
+            else:
+                box, mask = sam.thing_at(shown, one.points[0], result.size, step)
         if one.class_name is not None:
             expect_one_of("class", one.class_name, names)
             labels[box][mask] = names.index(one.class_name)
@@ -196,7 +210,7 @@ def _take_away(
 ) -> None:
     """Give the selected pixels of the class to remove to another class; changes labels and names in place."""
     if one.from_class is None:
-        old = int(labels[_pixel(one.points[0], (labels.shape[0], labels.shape[1]))])
+        old = int(labels[_pixel(one.aim, (labels.shape[0], labels.shape[1]))])
     else:
         expect_one_of("class", one.from_class, names)
         old = names.index(one.from_class)

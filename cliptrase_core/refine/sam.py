@@ -119,15 +119,27 @@ class Sam:
         Returns:
             (3, h, w) logits for cells as in `answer`; (3,) predicted IoU, with 0 for NaN.
         """
-        model, device = self.model, self.model.device
+        device = self.model.device
         point = (torch.tensor([[[x, y]]], dtype=torch.float32) * seen.scale).to(device)
-        sparse, dense = model.prompt_encoder(points=(point, torch.ones(1, 1, device=device)), boxes=None, masks=None)
-        logits, quality = model.mask_decoder(
+        points = point, torch.ones(1, 1, device=device)
+        return self._prompted(seen, several=True, points=points, boxes=None)  # a sleeve, a coat or a person
+
+    @torch.inference_mode()
+    def in_box(self, seen: Embedding, box: tuple[float, float, float, float]) -> tuple[Tensor, Tensor]:
+        """Compute one mask for a box, (left, top, right, bottom) in pixels of the picture; returns as `at_point`."""
+        boxes = (torch.tensor([box], dtype=torch.float32) * seen.scale).to(self.model.device)
+        return self._prompted(seen, several=False, points=None, boxes=boxes)
+
+    def _prompted(self, seen: Embedding, *, several: bool, **prompts: Any) -> tuple[Tensor, Tensor]:
+        """Return three masks, or one, for a prompt without a coarse mask; see `at_point`."""
+        encoder = self.model.prompt_encoder
+        sparse, dense = encoder(**prompts, masks=None)
+        logits, quality = self.model.mask_decoder(
             image_embeddings=seen.values,
-            image_pe=model.prompt_encoder.get_dense_pe(),
+            image_pe=encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=True,  # a point alone is ambiguous: a sleeve, a coat or a person
+            multimask_output=several,
         )
         h, w = (-(-side // 4) for side in self.filled(seen.size))
         return logits[0, :, :h, :w].float().cpu(), quality[0].float().cpu().nan_to_num(0.0)

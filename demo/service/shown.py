@@ -266,7 +266,7 @@ def stepped(shown: Shown, request: Mapping[str, Any], refiner: str, mode: str, r
         shown: current displayed state.
         request: one of `refined` (true or false), `undo`, `redo`, `clear`, `fix` (as `Fix.as_dict`, without its SAM);
             sent by the browser, so the content may be anything.
-        refiner: refiner of the boundaries; also the model for clicks if it is a SAM alone.
+        refiner: refiner of the boundaries; also the model for clicks and boxes if it is a SAM alone.
         mode: mode of a SAM refiner.
         refinement: refinement from the Refine tab, used if its run, refiner and mode are the same.
 

@@ -1,14 +1,15 @@
 // Fixing by hand, and the switch between coarse and refined; continues result.js. Strokes are drawn here immediately.
 // The server computes their effect: one request for each click, each stroke and each undo.
 const bench = $(".bench"), opener = $(".open-bench"), message = $(".said"), classes = $(".bench select"), ring = $(".ring");
+const SMALLEST_BOX = 6; // pixels of its shorter side on the screen
 const MOST_POINTS = 2000; // points per request; a longer stroke continues in another
 const HINTS = {
-  include: name => `Click an object: SAM outlines it, and it becomes ${name}.`,
-  exclude: () => "Click an object: SAM outlines it, and its class is removed.",
+  include: name => `Click an object, or drag a box around it: SAM outlines it, and it becomes ${name}.`,
+  exclude: () => "Click an object, or drag a box around it: SAM outlines it, and its class is removed.",
   brush: name => `Draw: what you touch becomes ${name}.`,
   eraser: () => "Draw to remove the class at the start of the stroke.",
 };
-let open = false, pending = [], stroke = null, sequence = 0;
+let open = false, pending = [], stroke = null, sequence = 0, boxed = false; // boxed: the next click ends a box
 
 const tool = () => $("[name=tool]:checked").value;
 const draws = () => tool() === "brush" || tool() === "eraser";
@@ -146,7 +147,7 @@ document.addEventListener("lab:isolate", event => {
 
 function fix(points) {
   const name = gives() ? classes.value : null;
-  const one = draws() ? { tool: "brush", radius: radius() } : { tool: "click" };
+  const one = draws() ? { tool: "brush", radius: radius() } : { tool: points.length > 1 ? "box" : "click" };
   ask({ fix: { ...one, class: name, points } }, { points, name, wide: draws() ? radius() : null });
   sketch();
 }
@@ -164,8 +165,9 @@ function draw(context, mark, points) {
   context.strokeStyle = data.classes.find(one => one.name === mark.name)?.colour ?? "#fff";
   context.beginPath();
   if (mark.wide === null) {
+    const [[x, y], [right, bottom]] = [at(points[0]), at(points.at(-1))];
     context.lineWidth = Math.max(2, longer / 200);
-    context.arc(...at(points[0]), longer / 60, 0, 7);
+    if (points.length > 1) context.rect(x, y, right - x, bottom - y); else context.arc(x, y, longer / 60, 0, 7);
   } else {
     context.lineWidth = Math.max(1, 2 * mark.wide * longer);
     context.moveTo(...at(points[0]));
@@ -175,17 +177,21 @@ function draw(context, mark, points) {
 }
 
 canvas.addEventListener("pointerdown", event => {
-  if (!open || !data || !draws() || event.button || stroke) return;
+  boxed = false;
+  if (!open || !data || event.button || stroke || (!draws() && event.pointerType === "touch")) return; // a finger scrolls
+  canvas.setPointerCapture(event.pointerId);
+  const wide = draws() ? radius() : null;
+  stroke = { id: event.pointerId, points: [portion(event)], name: gives() ? classes.value : null, wide };
+  if (!draws()) return; // a click, or the first corner of a box
   event.preventDefault();
   canvas.focus({ preventScroll: true });
-  canvas.setPointerCapture(event.pointerId);
-  stroke = { id: event.pointerId, points: [portion(event)], name: gives() ? classes.value : null, wide: radius() };
   draw(canvas.getContext("2d"), stroke, stroke.points);
 });
 canvas.addEventListener("pointermove", event => {
   if (!open || !data) return;
   follow(event);
   if (stroke?.id !== event.pointerId) return;
+  if (stroke.wide === null) return stretch(portion(event));
   const moves = event.getCoalescedEvents?.() ?? [], context = canvas.getContext("2d");
   for (const move of moves.length ? moves : [event]) {
     const point = portion(move), last = stroke.points.at(-1);
@@ -200,13 +206,25 @@ canvas.addEventListener("pointermove", event => {
     stroke = { ...stroke, id, points: [points.at(-1)] };
   }
 });
+// Stretch the box to a corner; a hand that trembles during a click makes none.
+function stretch(corner) {
+  const box = canvas.getBoundingClientRect(), [first] = stroke.points;
+  const far = [(corner[0] - first[0]) * box.width, (corner[1] - first[1]) * box.height].map(Math.abs);
+  boxed ||= Math.max(...far) > SMALLEST_BOX;
+  if (!boxed) return;
+  stroke.points = Math.min(...far) > SMALLEST_BOX ? [first, corner] : [first];
+  paint();
+}
 for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, event => {
   if (stroke?.id !== event.pointerId) return;
-  const { points } = stroke;
+  const { points, wide } = stroke;
   stroke = null;
-  if (end === "pointerup") fix(points); else paint();
+  if (end === "pointerup" && (wide !== null || points.length > 1)) fix(points); else if (wide !== null || boxed) paint();
 });
-canvas.addEventListener("click", event => { if (open && data && !draws()) fix([portion(event)]); });
+canvas.addEventListener("click", event => {
+  if (open && data && !draws() && !boxed) fix([portion(event)]);
+  boxed = false;
+});
 canvas.addEventListener("keydown", event => {
   if (!open || !data || !["Enter", " "].includes(event.key)) return;
   event.preventDefault();

@@ -129,6 +129,34 @@ def test_an_exclude_click_a_stroke_and_an_undo_reach_the_coco_file(open_page, ar
     assert page.strangers == []
 
 
+def test_a_drag_is_a_box_and_a_trembling_click_is_a_click(open_page, artifacts):
+    page = open_page(1280, 800)
+    open_bench(page)
+    tool(page, "include")
+    page.locator("#result .bench select").select_option("ball of yarn")
+    draw_by_mouse(page, [(0.3, 0.3), (0.6, 0.31)])  # flat
+    draw_by_mouse(page, [(0.5, 0.45), (0.9, 0.9), (0.85, 0.8), (0.75, 0.75)])
+    expect_fixes(page, 1)
+    expect(page.locator("#result .said")).to_contain_text("became ball of yarn")
+    page.screenshot(path=artifacts / "fix_box.png")
+    x, y = at(page, 0.55, 0.6)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 3, y - 3)
+    page.mouse.up()
+    expect_fixes(page, 2)
+    tool(page, "exclude")
+    draw_by_mouse(page, [(0.75, 0.75), (0.5, 0.45)])
+    expect_fixes(page, 3)
+    page.locator("#result .open-bench").click()
+    _, archive = downloaded(page, "Labels, overlay, JSON, npz")
+    fixes = json.loads(archive.read("kitten-fixed.json"))["settings"]["fixes"]
+    assert [(one["tool"], len(one["points"])) for one in fixes] == [("box", 2), ("click", 1), ("box", 2)]
+    assert fixes[0]["points"] == [pytest.approx([0.5, 0.45], abs=0.01), pytest.approx([0.75, 0.75], abs=0.01)]
+    assert fixes[2]["from"]
+    assert page.strangers == []
+
+
 def test_a_page_with_fixes_asks_before_it_is_left(open_page):
     page = open_page(1280, 800)
     open_bench(page)

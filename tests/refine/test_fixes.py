@@ -90,6 +90,42 @@ def test_the_picture_is_embedded_once_for_all_clicks(monkeypatch):
     assert len(embedded) == 1
 
 
+# Boxes
+
+AROUND = ((0.42, 0.25), (0.83, 0.75))
+"""Two corners of a loose box around the disc."""
+
+
+@pytest.mark.parametrize("corners", [AROUND, AROUND[::-1], ((0.42, 0.75), (0.83, 0.25))])
+def test_a_box_includes_what_sam_finds_in_it_and_nothing_outside(corners):
+    thing = disc()
+    result = result_of(np.zeros_like(thing), ["wall", "ball"])
+    ball = apply_fixes(result, painted(thing), [Fix(corners, "ball", **CLICK)]).labels == 1
+    assert (ball & (thing == 1)).sum() / (ball | (thing == 1)).sum() > 0.75
+    part = ((0.42, 0.25), (0.62, 0.75))  # its left half
+    ball = apply_fixes(result, painted(thing), [Fix(part, "ball", **CLICK)]).labels == 1
+    assert ball.any()
+    assert not ball[:, 100:].any()
+
+
+def test_a_box_excludes_the_class_in_its_middle_and_comes_back_from_json():
+    result, one = result_with(["wall", "ball"]), Fix(AROUND, **CLICK)
+    fixed = apply_fixes(result, painted(disc()), [one])
+    assert (fixed.labels == 1).sum() < 0.3 * disc().sum()
+    assert fixed.settings["fixes"][0]["tool"] == "box"
+    assert read_fixes(json.loads(json.dumps(fixed.settings["fixes"]))) == (one,)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (3, 2)])
+@pytest.mark.parametrize(
+    "corners", [((0.0, 0.0), (1.0, 1.0)), ((0.999, 0.999), (1.0, 1.0)), ((0.0, 0.4), (0.001, 0.6))]
+)
+def test_boxes_in_odd_pictures(size, corners):
+    result = result_of(np.zeros(size, np.int32), ["wall", "ball"])
+    fixed = apply_fixes(result, np.zeros((*size, 3), np.uint8), [Fix(corners, "ball", **CLICK)])
+    assert fixed.labels.shape == size
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (3, 2)])
 @pytest.mark.parametrize("point", [(0.0, 0.0), (1.0, 1.0), (0.5, 0.5)])
 def test_odd_pictures_and_edges(size, point):
@@ -229,7 +265,9 @@ def test_no_fix_changes_nothing():
         ({"points": ((True, False),)}, "point: expected"),
         ({"points": ()}, "points of a brush: expected 1 to"),
         ({"points": ((0.5, 0.5),) * 10_000}, f"expected 1 to {MOST_POINTS}, got 10000"),
-        ({"points": ((0.5, 0.5),) * 2, "radius": None, "sam": "sam-nano"}, "points of a click: expected 1"),
+        ({"points": ((0.5, 0.5),) * 2, "radius": None, "sam": "sam-nano"}, "box: expected two corners apart"),
+        ({"points": ((0.5, 0.1), (0.5, 0.9)), "radius": None, "sam": "sam-nano"}, "box: expected two corners apart"),
+        ({"points": ((0.5, 0.5),) * 3, "radius": None, "sam": "sam-nano"}, "points of a box: expected 1 to 2, got 3"),
         ({"radius": 0}, "brush radius"),
         ({"radius": LARGEST_RADIUS * 2}, "brush radius"),
         ({"radius": float("nan")}, "brush radius"),
@@ -260,6 +298,7 @@ def test_what_is_no_fix_is_explained(how, said):
         [{}],
         [{"tool": "laser", "points": [[0.5, 0.5]]}],
         [{"tool": "click", "points": [[0.5, 0.5]]}],
+        [{"tool": "box", "points": [[0.1, 0.1], [0.5, 0.5]]}],
         [{"tool": "brush", "points": [[0.5, 0.5]]}],
         [{"tool": "brush", "points": "0.5", "radius": 0.1}],
         [{"tool": "brush", "points": [0.5, 0.5], "radius": 0.1}],
