@@ -71,7 +71,7 @@ PAGE_FLOORS: tuple[set[str], ...] = (
     {"environment", "zerogpu_model", "drawing", "model_facts"},
     {"models"},
     {"service"},
-    {"answers", "handling"},
+    {"answers", "handling", "score_tables"},
     {"tabs"},
     {"changing"},
     {"api", "guard", "security", "reopen"},

@@ -6,8 +6,8 @@ import argparse
 import dataclasses
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,24 @@ from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.readers.base import ReadSet, with_words
 from cliptrase_core.evaluation.readers.registry import recognised
 from cliptrase_core.evaluation.records import every_record
-from cliptrase_core.evaluation.report import headline, make_report, run_facts, to_json, to_markdown
+from cliptrase_core.evaluation.report import Report, headline, make_report, run_facts, to_json, to_markdown
 from cliptrase_core.evaluation.request import OwnSet, Request
 from cliptrase_core.evaluation.run import (
     Finished,
     Group,
+    Part,
     joined,
     only_writer,
     own_device,
     records_folder,
-    run,
+    run_together,
     started_by,
 )
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
+from cliptrase_core.evaluation.table import read_methods, rows_of
+from cliptrase_core.evaluation.table import to_json as to_json_methods
+from cliptrase_core.evaluation.table import to_lines as to_lines_methods
+from cliptrase_core.evaluation.table import to_markdown as to_markdown_methods
 from cliptrase_core.io.files import expect_ours, write_all
 from cliptrase_core.options import ProtocolOptions, SegmentOptions, options_of
 from cliptrase_core.segmenter import Segmenter
@@ -54,7 +59,7 @@ NOTHING_SCORED = 2
 
 _OF_A_RUN = (
     *("layout", "vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks"),
-    *("fresh", "predictions", "predicted_background", "save_predictions", "between"),
+    *("fresh", "predictions", "predicted_background", "save_predictions", "between", "methods"),
 )
 _FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
@@ -87,42 +92,96 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         options.device = own_device(options.device)
         if options.between is not None:
             return _run_between(options, load, group)
-        return _run(_request(options), options, load, group)
+        if options.methods is not None:
+            return _run_methods(options, load, group)
+        return _run(_request(options), options.output, options, load, group)
 
 
-def _run(request: Request, options: argparse.Namespace, load: Load, group: Group) -> int:
-    """Run one evaluation and write its report."""
-    expect_fitting(request)
-    if request.predictions is not None:
+def _run(request: Request, output: Path, options: argparse.Namespace, load: Load, group: Group) -> int:
+    """Run one evaluation, write its report and print its summary."""
+    found = _reports([request], [output], options, load, group)
+    if found is None:
+        return 0
+    (report,) = found
+    _tell_about(report, output, options)
+    print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
+    print(f"{_pace(report)} -> {output}")
+    return _code(report)
+
+
+def _reports(
+    requests: Sequence[Request], outputs: Sequence[Path], options: argparse.Namespace, load: Load, group: Group
+) -> list[Report] | None:
+    """Run evaluations that differ in the method alone together and write their reports.
+
+    Return the reports in the first process, None in the others.
+    """
+    for request in requests:
+        expect_fitting(request)
+    if requests[0].predictions is not None:
         expect_no_model_arguments(options)
-    expect_ours(_files(options.output).values(), "--output")
-    data = find_data(request)
+    expect_ours([path for output in outputs for path in _files(output).values()], "--output")
+    data = find_data(requests[0])
     group.by_first(data.expect_usable)
-    with only_writer(options.output, group):
-        plan = make_plan(request, data, lambda: load(options))  # weights are downloaded only after the data check
-        with _resumption_noted(options, group):
-            found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
-            scored = found is None or _write(found, plan, options, group)
-    return 0 if scored else NOTHING_SCORED
+    model = cache(lambda: load(options))  # weights are downloaded only after the data check
+    with ExitStack() as locks:
+        for output in outputs:
+            locks.enter_context(only_writer(output, group))
+        plans = [make_plan(request, data, model) for request in requests]
+        with _resumption_noted(outputs, options, group):
+            parts = [Part(plan.job, plan.header, output) for plan, output in zip(plans, outputs, strict=True)]
+            found = run_together(parts, plans[0].batch, group, fresh=options.fresh)
+            if found is None:
+                return None
+            done = zip(found, plans, outputs, strict=True)
+            return [_write(finished, plan, output, options, group) for finished, plan, output in done]
 
 
 @contextmanager
-def _resumption_noted(options: argparse.Namespace, group: Group) -> Iterator[None]:
+def _resumption_noted(outputs: Sequence[Path], options: argparse.Namespace, group: Group) -> Iterator[None]:
     """Say how to go on if the user interrupts a run that has records."""
     try:
         yield
     except KeyboardInterrupt:
-        if group.first and every_record(records_folder(options.output)):
+        if group.first and any(every_record(records_folder(output)) for output in outputs):
             note(f"the same command{' without --fresh' if options.fresh else ''} goes on from here.")
         raise
+
+
+def _run_methods(options: argparse.Namespace, load: Load, group: Group) -> int:
+    """Run several methods on the same data together, and write their reports and their table."""
+    names = read_methods(options.methods)
+    for name in ("method", "predictions", "predicted_background", "save_predictions"):
+        if getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            expected = "data and options that suit each method"
+            raise InputError(explain("methods", expected=expected, got=flag, remedy=f"Leave out {flag}."))
+    output: Path = options.output
+    table = output.with_suffix(".md")
+    expect_ours([output, table], "--output")
+    base = _request(options)
+    requests = [dataclasses.replace(base, options=dataclasses.replace(base.options, method=name)) for name in names]
+    paths = [output.with_name(f"{output.stem}.{name}.json") for name in names]
+    reports = _reports(requests, paths, options, load, group)
+    if reports is None:
+        return 0
+    rows = rows_of(names, reports, paths)
+    setup = reports[0]["setup"]
+    title = f"{setup['title']}: {len(rows)} methods, protocol {setup['protocol']}"
+    write_all(output.parent, {output.name: to_json_methods(title, rows), table.name: to_markdown_methods(title, rows)})
+    _tell_about(*max(zip(reports, paths, strict=True), key=lambda pair: len(pair[0]["pictures"]["problems"])), options)
+    for line in to_lines_methods(rows):
+        print(line)
+    print(f"{_pace(max(reports, key=lambda report: int(report['run']['images'])))} -> {output}")
+    return max(map(_code, reports))
 
 
 def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     """Run one evaluation for each single difference between two profiles, and write their table."""
     first, second = options.between
     values = [one.name for one in options_of(ProtocolOptions)]
-    fixed = ("protocol", "method", "residual", "words", "short_side", "preset", "predictions", "save_predictions")
-    for name in (*fixed, *values):
+    fixed = ("protocol", "method", "methods", "residual", "words", "short_side", "preset")
+    for name in (*fixed, "predictions", "save_predictions", *values):
         if getattr(options, name) is not None:
             flag = f"--{name.replace('_', '-')}"
             expected = "only data and two protocols, which define the rest"
@@ -139,7 +198,7 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     for step, path in zip(found, reports, strict=True):
         chosen = dataclasses.replace(request.options, method=step.method.name)
         now = dataclasses.replace(request, step=step, words=step.words, options=chosen)
-        code = _run(now, argparse.Namespace(**{**vars(options), "output": path}), lambda _: model(), group)
+        code = _run(now, path, options, lambda _: model(), group)
         if code:
             return code
     if group.first:
@@ -279,9 +338,8 @@ def _files(output: Path) -> dict[str, Path]:
     return {kind: output.with_name(f"{output.stem}.{end}") for kind, end in ends.items()}
 
 
-def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group) -> bool:
-    """Write the report and print its summary. Return False if no picture could be used or no pixel counts."""
-    output: Path = options.output
+def _write(found: Finished, plan: Plan, output: Path, options: argparse.Namespace, group: Group) -> Report:
+    """Write the report and all files beside it; return the report."""
     report = make_report(found.records, plan.job.source.names, plan.rule, plan.header)
     command = shlex.join([*started_by(), "-m", "cliptrase_core", *sys.argv[1:]])
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -300,21 +358,35 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
     for title in sheets.TITLES:
         if title not in shown:  # left by an earlier run with more pictures
             output.with_name(files[title]).unlink(missing_ok=True)
+    return report
+
+
+def _tell_about(report: Report, output: Path, options: argparse.Namespace) -> None:
+    """Print the pictures that could not be used, and notes about the model."""
     problems = report["pictures"]["problems"]
     if problems:
         first = problems[0]
         print(
-            f"{len(problems)} of {len(found.records)} pictures could not be used, see {output.stem}.md; "
+            f"{len(problems)} of {report['pictures']['listed']} pictures could not be used, see {output.stem}.md; "
             f"the first: {first['key']}: {first['why']}",
             file=sys.stderr,
         )
     for text in about_model(options) if options.predictions is None else []:
         note(text)
-    print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
-    pace = f"{report['run']['images_per_second']:.2f} pictures a second"
-    resumed = f"all {found.pace.resumed} pictures from the records of earlier runs"
-    print(f"{pace if found.pace.images else resumed} -> {output}")
-    if report["pictures"]["scored"] and not any(row["true"] for row in report["classes"]):
+    if report["pictures"]["scored"] and not _any_pixel(report):
         print("no figures: all pixels of the scored pictures are ignored.", file=sys.stderr)
-        return False
-    return bool(report["pictures"]["scored"])
+
+
+def _pace(report: Report) -> str:
+    run = report["run"]
+    resumed = f"all {run['resumed']} pictures from the records of earlier runs"
+    return f"{run['images_per_second']:.2f} pictures a second" if run["images"] else resumed
+
+
+def _code(report: Report) -> int:
+    """Return the exit code: whether any picture could be used and any pixel counts."""
+    return 0 if report["pictures"]["scored"] and _any_pixel(report) else NOTHING_SCORED
+
+
+def _any_pixel(report: Report) -> bool:
+    return any(row["true"] for row in report["classes"])

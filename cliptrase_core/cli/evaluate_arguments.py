@@ -56,6 +56,8 @@ def _add_protocol(how: ArgumentGroup) -> None:
     add_options(how, LayoutOptions, unset=unset)
     how.add_argument("--reference-quirks", action="store_true", help="repeat the published script's peculiarities")
     add_options(how, SegmentOptions, without=WITHOUT, unset=_UNSET)
+    several = "evaluate several methods on the same data, each picture encoded once; a report for each, and a table"
+    how.add_argument("--methods", metavar="NAME,NAME|all", help=several)
     between = "go from one paper's protocol to another one difference at a time, and report the effect of each"
     how.add_argument("--between", nargs=2, choices=tuple(PROFILES), metavar="PROTOCOL", help=between)
     how.add_argument("--predictions", type=Path, metavar="DIR", help="score the PNGs of any program; runs no model")

@@ -14,7 +14,7 @@ from cliptrase_core.cancel import steps
 from cliptrase_core.errors import CliptraseError, memory_explained, one_line
 from cliptrase_core.evaluation.metrics import confusion_matrix
 from cliptrase_core.evaluation.predictions import Saver
-from cliptrase_core.evaluation.predictors import Outcome, Predictor
+from cliptrase_core.evaluation.predictors import Outcome, Predictor, PresetPredictor, SlidePredictor
 from cliptrase_core.evaluation.records import Record, record_of
 from cliptrase_core.evaluation.sources import Sample, Source
 
@@ -71,18 +71,31 @@ def make_batches(count: int, size: int) -> list[Batch]:
     return [tuple(range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
-def run_batches(job: Job, batches: Sequence[Batch]) -> Iterator[tuple[list[Record], float]]:
-    """Yield the records of each batch in order, and the time of its forward pass through the image tower in seconds."""
-    ahead = max(2, -(-2 * job.readers // max(1, len(batches[0]) if batches else 1)))
-    with ThreadPoolExecutor(job.readers) as readers, ThreadPoolExecutor(job.readers) as finishers:
+Work = tuple[Batch, Sequence[int]]
+"""A batch, and the places of the jobs that it is processed for."""
+
+
+def run_batches(jobs: Sequence[Job], work: Sequence[Work]) -> Iterator[tuple[list[list[Record]], float]]:
+    """Yield the records of each batch in order, and the time of its forward pass through the image tower in seconds.
+
+    Args:
+        jobs: jobs on the same source, whose predictors share the encodings of each batch.
+        work: batches with their jobs.
+
+    Yields:
+        For each job of the batch, the records of the batch; and the seconds.
+    """
+    source = jobs[0]  # data and readers are the same for all
+    ahead = max(2, -(-2 * source.readers // max(1, len(work[0][0]) if work else 1)))
+    with ThreadPoolExecutor(source.readers) as readers, ThreadPoolExecutor(source.readers) as finishers:
         waiting: deque[list[Future[Sample | CliptraseError]]] = deque()
-        finishing: deque[tuple[list[Future[Record]], float]] = deque()
-        upcoming = iter(batches)
-        for batch in steps(batches):
+        finishing: deque[tuple[list[Future[list[Record]]], float]] = deque()
+        upcoming = iter(work)
+        for batch, places in steps(work):
             while len(waiting) < ahead and (more := next(upcoming, None)) is not None:
-                waiting.append([readers.submit(job.read, index) for index in more])
+                waiting.append([readers.submit(source.read, index) for index in more[0]])
             samples = [future.result() for future in waiting.popleft()]
-            finishing.append(_start(job, batch, samples, finishers))
+            finishing.append(_start([jobs[place] for place in places], batch, samples, finishers))
             if len(finishing) > 1:  # finish the previous batch after this one has started, so that both overlap
                 yield _finished(finishing.popleft())
         while finishing:
@@ -90,24 +103,44 @@ def run_batches(job: Job, batches: Sequence[Batch]) -> Iterator[tuple[list[Recor
 
 
 def _start(
-    job: Job, batch: Batch, samples: Sequence[Sample | CliptraseError], pool: ThreadPoolExecutor
-) -> tuple[list[Future[Record]], float]:
+    jobs: Sequence[Job], batch: Batch, samples: Sequence[Sample | CliptraseError], pool: ThreadPoolExecutor
+) -> tuple[list[Future[list[Record]]], float]:
     good = [sample for sample in samples if isinstance(sample, Sample)]
     start = time.perf_counter()
-    finish = iter(job.predictor.predict(good) if good else [])
+    finish = zip(*_predicted(good, [job.predictor for job in jobs]), strict=True) if good else iter(())
     seconds = time.perf_counter() - start
     futures = []
     for index, sample in zip(batch, samples, strict=True):
         if isinstance(sample, Sample):
-            futures.append(pool.submit(_count, job, index, sample, next(finish)))
+            futures.append(pool.submit(_count_each, jobs, index, sample, next(finish)))
         else:
-            futures.append(pool.submit(_problem, job, index, sample))
+            futures.append(pool.submit(_problem_each, jobs, index, sample))
     return futures, seconds
 
 
-def _finished(entry: tuple[list[Future[Record]], float]) -> tuple[list[Record], float]:
+def _predicted(samples: Sequence[Sample], predictors: Sequence[Predictor]) -> list[list[Callable[[], Outcome]]]:
+    """Return the functions of `predict` for each predictor; predictors of one model encode the samples once."""
+    if presets := [one for one in predictors if isinstance(one, PresetPredictor)]:
+        return presets[0].predict_each(samples, presets)
+    if slides := [one for one in predictors if isinstance(one, SlidePredictor)]:
+        return slides[0].predict_each(samples, slides)
+    return [one.predict(samples) for one in predictors]
+
+
+def _finished(entry: tuple[list[Future[list[Record]]], float]) -> tuple[list[list[Record]], float]:
     futures, seconds = entry
-    return [future.result() for future in futures], seconds
+    return [list(records) for records in zip(*(future.result() for future in futures), strict=True)], seconds
+
+
+def _count_each(
+    jobs: Sequence[Job], index: int, sample: Sample, finish: Sequence[Callable[[], Outcome]]
+) -> list[Record]:
+    """Count a picture for one job after the other, since they may share a further pass of it."""
+    return [_count(job, index, sample, each) for job, each in zip(jobs, finish, strict=True)]
+
+
+def _problem_each(jobs: Sequence[Job], index: int, error: CliptraseError) -> list[Record]:
+    return [_problem(job, index, error) for job in jobs]
 
 
 def _problem(job: Job, index: int, error: CliptraseError) -> Record:

@@ -63,7 +63,7 @@ class FolderSet:
         names = self.words.class_names
         alike = [one for one in SETTINGS.values() if setting_words(one.name).classes == self.words.classes]
         others = {layout.title: layout.numbers for one in alike for layout in one.layouts if layout.numbers is not None}
-        given = self.ignored_given, self.first_given
+        given = self.ignored_given, self.first_given, bool(self.words.background)
         return Convention(self.numbers, len(self.words.classes), names[0], others, *given)
 
 

@@ -18,6 +18,8 @@ from cliptrase_core.io.image import opened_file
 MOST = 100
 """Maximal number of masks to open, spread over the data set; opening them takes one or two seconds."""
 _SHOWN = 3
+_LARGE = 10
+"""Minimal number of opened masks among which a single one may be taken for an odd one."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Convention:
         others: conventions of the other published layouts of this data set, by title of the layout.
         ignored_given: True if the user has set the ignored numbers.
         first_given: False if the number of the first class is a default, which the masks may contradict.
+        background: True if the words of the user's own folders have a background, False if not; None for other data,
+            whose numbers no argument can change.
     """
 
     numbers: Numbers
@@ -58,6 +62,7 @@ class Convention:
     others: Mapping[str, Numbers]
     ignored_given: bool = True
     first_given: bool = True
+    background: bool | None = None
 
 
 def summarise(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST) -> list[MaskSummary]:
@@ -124,11 +129,16 @@ def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: b
                 got = f"those of {title} (also {_ranges(unknown)})"
                 remedy = f"Move them to the folder of {title}, set the meaning of their numbers, or convert them."
                 raise InputError(explain("masks", expected="numbers of this layout", got=got, remedy=remedy))
+    odd = [entry for entry in found if unknown.intersection(entry.numbers)]
+    if unknown == {end} and not convention.first_given and (len(odd) > 1 or len(found) < _LARGE):
+        raise InputError(_from_one(numbers, convention))
     bad = [entry for entry in found if entry.problem]
     if found and len(bad) == len(found):
         count = f"none of {len(found)} that were opened" if len(found) > 1 else "none"
         remedy = f"The first, {bad[0].key!r}: {bad[0].problem}"
         raise InputError(explain("masks", expected="masks that fit their pictures", got=count, remedy=remedy))
+    if 2 * len(odd) > len(found):
+        raise InputError(_beyond(unknown, len(odd), len(found), convention))
     if not convention.ignored_given and numbers == {0, VOID} and VOID in convention.numbers.ignored:
         raise InputError(
             explain(
@@ -143,6 +153,36 @@ def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: b
         got = f"nothing but {_ranges(numbers)}, which does not count"
         remedy = "Check `first`, `ignored` and `background`, or that these are the right masks."
         raise InputError(explain("masks", expected="pixels of some class", got=got, remedy=remedy))
+
+
+def _from_one(numbers: set[int], convention: Convention) -> str:
+    """Return the message about masks that hold one number too many, which fit if 0 is none of the classes."""
+    own, classes = convention.numbers, convention.classes
+    named = "background" if convention.background else "ignored"
+    values = [own.first, *(() if convention.background else own.ignored)]
+    flags = f"--first {own.first + 1} --{named} {' '.join(map(str, values))}"
+    yaml = f"first: {own.first + 1}, {named}: [{', '.join(map(str, values))}]"
+    remedy = f"If {own.first} is none of the words, give {flags} (in YAML: {yaml}"
+    remedy += ")" if convention.background else f"; with background words, --background {own.first} counts it)"
+    return explain(
+        "masks",
+        expected=f"numbers {own.first} to {own.first + classes - 1}, one for each of {classes} words",
+        got=_ranges(numbers - set(own.ignored)),
+        remedy=f"{remedy}; if {own.first} is {convention.first!r}, give --first {own.first}.",
+    )
+
+
+def _beyond(unknown: set[int], odd: int, opened: int, convention: Convention) -> str:
+    """Return the message about masks that mostly hold numbers without a meaning."""
+    remedy = "Check that the masks belong to this setting and were converted its way."
+    if convention.background is not None:
+        ignored = sorted(unknown | set(convention.numbers.ignored))
+        remedy = "Give a word for each number"
+        # A long list of numbers is no advice.
+        remedy += f", or --ignored {' '.join(map(str, ignored))} if they do not count." if len(ignored) < 9 else "."
+    known = _ranges(convention.numbers.known(convention.classes))
+    got = f"also {_ranges(unknown)} in {odd} of {opened} masks that were opened"
+    return explain("masks", expected=f"numbers {known}", got=got, remedy=remedy)
 
 
 def _lacks_first(numbers: set[int], convention: Convention) -> bool:

@@ -83,15 +83,19 @@ class PresetPredictor:
 
     def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
         """Encode pictures as a batch; if that fails, one by one, so that one bad picture does not affect the others."""
+        return self.predict_each(samples, [self])[0]
+
+    def predict_each(
+        self, samples: Sequence[Sample], predictors: Sequence[PresetPredictor]
+    ) -> list[list[Callable[[], Outcome]]]:
+        """Encode each picture once for all predictors."""
         images = [sample.image for sample in samples]
         try:
             encoded: list[ImageEncoding | CliptraseError] = list(self._encode(images))
         except CliptraseError:
             encoded = [self._encode_alone(image) for image in images]
-        return [
-            lambda sample=sample, encoding=encoding: self._label(sample, encoding)  # type: ignore[misc]
-            for sample, encoding in zip(samples, encoded, strict=True)
-        ]
+        pairs = list(zip(samples, encoded, strict=True))
+        return [[partial(one._label, sample, encoding) for sample, encoding in pairs] for one in predictors]
 
     def _encode(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[ImageEncoding]:
         with memory_explained("picture"):
@@ -176,31 +180,45 @@ class SlidePredictor:
 
     def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
         """Run all windows of each picture."""
-        return [self._predict(sample) for sample in samples]
+        return self.predict_each(samples, [self])[0]
 
-    def _predict(self, sample: Sample) -> Callable[[], Outcome]:
+    def predict_each(
+        self, samples: Sequence[Sample], predictors: Sequence[SlidePredictor]
+    ) -> list[list[Callable[[], Outcome]]]:
+        """Encode each window once for all predictors."""
+        return [list(found) for found in zip(*(self._predict(sample, predictors) for sample in samples), strict=True)]
+
+    def _predict(self, sample: Sample, predictors: Sequence[SlidePredictor]) -> list[Callable[[], Outcome]]:
+        """Return the function for the labels of one sample, for each predictor."""
         picture = resize_short_side(sample.image, self._slide.short_side)
         whole = (0, picture.shape[0], 0, picture.shape[1])
         side = self._slide.window
         boxes = [whole] if side is None else window_boxes((whole[1], whole[3]), side, self._slide.stride)
+        windows: list[list[Tensor]] = [[] for _ in predictors]
         try:
             with memory_explained("picture"):
-                windows = [
-                    window
-                    for start in range(0, len(boxes), _WINDOWS_AT_ONCE)
-                    for window in self._scores(picture, boxes[start : start + _WINDOWS_AT_ONCE], sample)
-                ]
+                for start in range(0, len(boxes), _WINDOWS_AT_ONCE):
+                    encodings = self._encoded(picture, boxes[start : start + _WINDOWS_AT_ONCE])
+                    for one, scores in zip(predictors, windows, strict=True):
+                        scores += one._scores(encodings, sample)
         except CliptraseError as error:
-            return partial(_same, error)
+            if len(predictors) > 1:  # only one of them may need too much memory
+                return [one._predict(sample, [one])[0] for one in predictors]
+            return [partial(_same, error)]
         label_of = torch.tensor(sample.words.prompt_labels)
         background = len(sample.words.classes) if sample.words.background else None
         size = (sample.image.shape[0], sample.image.shape[1])
-        return partial(label_windows, windows, boxes, size, label_of, background, self._slide, picture)
+        return [
+            partial(label_windows, scores, boxes, size, label_of, background, self._slide, picture)
+            for scores in windows
+        ]
 
-    def _scores(self, picture: Pixels, boxes: Sequence[Box], sample: Sample) -> list[Tensor]:
-        """Return (P, h, w) cosine similarities between P prompts and the patches, for each window."""
+    def _encoded(self, picture: Pixels, boxes: Sequence[Box]) -> list[ImageEncoding]:
         crops = [self._window(picture, box) for box in boxes]
-        encodings = self._segmenter.encode_batch(crops, self._preset, short_side=min(crops[0].shape[:2]))
+        return self._segmenter.encode_batch(crops, self._preset, short_side=min(crops[0].shape[:2]))
+
+    def _scores(self, encodings: Sequence[ImageEncoding], sample: Sample) -> list[Tensor]:
+        """Return (P, h, w) cosine similarities between P prompts and the patches, for each window."""
         templates = self._options.templates or SLIDE_TEMPLATES
         found = [
             self._segmenter.scores(encoding, sample.words, method=self._method, templates=templates)

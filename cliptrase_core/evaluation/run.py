@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import distributed
 from tqdm import tqdm
 
 from cliptrase_core.errors import CliptraseError, InputError, explain
-from cliptrase_core.evaluation.batches import Batch, Job, make_batches, run_batches
+from cliptrase_core.evaluation.batches import Job, Work, make_batches, run_batches
 from cliptrase_core.evaluation.records import Header, Ledger, Record, every_record, forget, part_path, read_ledgers
 
 
@@ -44,6 +44,21 @@ class Finished:
 
     records: Sequence[Record]
     pace: Pace
+
+
+@dataclass(frozen=True)
+class Part:
+    """One report of a run.
+
+    Attributes:
+        job: data set, predictor and options to process each picture.
+        header: settings of the evaluation; earlier records with another header are refused.
+        output: file of the report; the records are in a folder beside it.
+    """
+
+    job: Job
+    header: Header
+    output: Path
 
 
 def records_folder(output: Path) -> Path:
@@ -85,41 +100,52 @@ def only_writer(output: Path, group: Group) -> Iterator[None]:
 
 
 def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fresh: bool = False) -> Finished | None:
+    """Run the evaluation of a single report, see `Part` and `run_together`."""
+    found = run_together([Part(job, header, output)], batch, group, fresh=fresh)
+    return None if found is None else found[0]
+
+
+def run_together(parts: Sequence[Part], batch: int, group: Group, *, fresh: bool = False) -> list[Finished] | None:
     """Evaluate the pictures that have no record of an earlier run; call this function inside `only_writer`.
 
     Args:
-        job: data set, predictor and options to process each picture.
-        header: settings of the evaluation; earlier records with another header are refused.
-        output: file of the report; the records are in a folder beside it.
+        parts: reports on the same data, whose predictors differ in the method alone; each picture is encoded once.
         batch: number of pictures in one forward pass.
         group: processes that share the work.
         fresh: remove earlier records first.
 
     Returns:
-        The result in the first process, None in the others.
+        The result of each part in the first process, None in the others.
 
     Raises:
         InputError: earlier records have other settings, or are damaged.
     """
-    folder = records_folder(output)
-    keys = job.source.keys
-    known = group.by_first(lambda: _known(folder, header, job, fresh))
-    batches = [b for b in make_batches(len(keys), batch) if any(keys[index] not in known for index in b)]
+    keys = parts[0].job.source.keys
+    known = group.by_first(lambda: [_known(part, fresh) for part in parts])
+    lacking = [
+        (indices, [place for place, there in enumerate(known) if any(keys[index] not in there for index in indices)])
+        for indices in make_batches(len(keys), batch)
+    ]
+    work = [(indices, places) for indices, places in lacking if places]
     start = time.perf_counter()
-    mine, encoder_seconds = _work(job, batches[group.rank :: group.world], known, part_path(folder, group.rank), header)
+    mine, encoder_seconds = _work(parts, work[group.rank :: group.world], known, group.rank)
     gathered = group.gather((mine, encoder_seconds))
     if not group.first:
         return None
-    new = {record.key: record for part, _ in gathered for record in part}
-    _keep_others(folder, new, header)
-    pace = Pace(
-        images=len(new),
-        resumed=len(keys) - len(new),
-        seconds=time.perf_counter() - start,
-        encoder_seconds=sum(seconds for _, seconds in gathered) / len(gathered),
-    )
-    everything = new | known
-    return Finished([everything[key] for key in keys], pace)
+    seconds = time.perf_counter() - start
+    found = []
+    for place, part in enumerate(parts):
+        new = {record.key: record for records, _ in gathered for record in records[place]}
+        _keep_others(records_folder(part.output), new, part.header)
+        pace = Pace(
+            images=len(new),
+            resumed=len(keys) - len(new),
+            seconds=seconds,
+            encoder_seconds=sum(seconds for _, seconds in gathered) / len(gathered),
+        )
+        everything = new | known[place]
+        found.append(Finished([everything[key] for key in keys], pace))
+    return found
 
 
 def _keep_others(folder: Path, new: Mapping[str, Record], header: Header) -> None:
@@ -130,10 +156,11 @@ def _keep_others(folder: Path, new: Mapping[str, Record], header: Header) -> Non
             ledger.append(others)
 
 
-def _known(folder: Path, header: Header, job: Job, fresh: bool) -> dict[str, Record]:
+def _known(part: Part, fresh: bool) -> dict[str, Record]:
+    job, folder = part.job, records_folder(part.output)
     if fresh:
         forget(folder)
-    known = read_ledgers(folder, header, {key: job.stamp(index) for index, key in enumerate(job.source.keys)})
+    known = read_ledgers(folder, part.header, {key: job.stamp(index) for index, key in enumerate(job.source.keys)})
     if job.saver is None:
         return known
     job.saver.open(fresh)
@@ -141,21 +168,25 @@ def _known(folder: Path, header: Header, job: Job, fresh: bool) -> dict[str, Rec
 
 
 def _work(
-    job: Job, batches: Sequence[Batch], known: dict[str, Record], path: Path, header: Header
-) -> tuple[list[Record], float]:
-    """Process the batches of this process; return the new records and the seconds in the image encoder."""
-    done: list[Record] = []
+    parts: Sequence[Part], work: Sequence[Work], known: Sequence[dict[str, Record]], rank: int
+) -> tuple[list[list[Record]], float]:
+    """Process the batches of this process; return the new records of each part and the seconds in the image encoder."""
+    done: list[list[Record]] = [[] for _ in parts]
     encoder_seconds = 0.0
-    pictures = sum(map(len, batches))
-    quiet = not pictures or path.name != part_path(path.parent, 0).name  # only one process shows a progress bar
-    with Ledger(path, header) as ledger, tqdm(total=pictures, unit="image", disable=quiet) as bar:
-        for records, seconds in run_batches(job, batches):
-            # A batch is always repeated as a whole; pictures that have a record keep it.
-            new = [record for record in records if record.key not in known]
-            ledger.append(new)
-            done += new
+    pictures = sum(len(batch) for batch, _ in work)
+    quiet = not pictures or rank > 0  # only one process shows a progress bar
+    with ExitStack() as stack:
+        paths = [part_path(records_folder(part.output), rank) for part in parts]
+        ledgers = [stack.enter_context(Ledger(path, part.header)) for path, part in zip(paths, parts, strict=True)]
+        bar = stack.enter_context(tqdm(total=pictures, unit="image", disable=quiet))
+        for (batch, places), (each, seconds) in zip(work, run_batches([part.job for part in parts], work), strict=True):
+            for place, records in zip(places, each, strict=True):
+                # A batch is always repeated as a whole; pictures that have a record keep it.
+                new = [record for record in records if record.key not in known[place]]
+                ledgers[place].append(new)
+                done[place] += new
             encoder_seconds += seconds
-            bar.update(len(records))
+            bar.update(len(batch))
     return done, encoder_seconds
 
 

@@ -14,6 +14,8 @@ from demo.service.segmentation import SegmentView
 from demo.service.service import Service
 
 Labels = npt.NDArray[np.int32]
+NUMBERS_FROM_ONE = "Numbers start at 1"
+"""Label of the page's control for `from_one`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +25,22 @@ class GroundTruth:
     Attributes:
         labels: (H, W), index into `names`; -1 for pixels that do not count.
         names: names of the classes, in the order of the user's words.
+        from_one: True if the first word has the number 1 in the file, False if it has 0.
     """
 
     labels: Labels
     names: tuple[str, ...]
+    from_one: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Names of the classes of the user's words, without `rest`."""
+        return self.names[: _words(self.names)]
+
+    @property
+    def rest(self) -> str | None:
+        """Name of the class of all other pixels, or None if the result has none."""
+        return next(iter(self.names[_words(self.names) :]), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +60,9 @@ class Score:
     wrong: npt.NDArray[np.bool_]
 
 
-def read_ground_truth(service: Service, path: str | None, mask: str, own: SegmentView) -> GroundTruth:
+def read_ground_truth(
+    service: Service, path: str | None, mask: str, own: SegmentView, *, from_one: bool = False
+) -> GroundTruth:
     """Read a mask and bring it to the size of the labels that the page shows.
 
     Args:
@@ -54,6 +70,8 @@ def read_ground_truth(service: Service, path: str | None, mask: str, own: Segmen
         path: path of the picture.
         mask: path of a PNG with class numbers in the order of the words of `own`.
         own: result that the user sees now.
+        from_one: True if the first word has the number 1. Then 0 is the class of all other pixels if `own` has one,
+            and else does not count.
 
     Raises:
         UserError: not such a PNG, another size than the picture, or class numbers beyond the words.
@@ -68,15 +86,33 @@ def read_ground_truth(service: Service, path: str | None, mask: str, own: Segmen
             "Save it in the picture's size."
         )
     names = own.result.class_names
-    if labels.max() >= len(names):
-        raise UserError(
-            f"The ground truth: expected class numbers 0 to {len(names) - 1}, one for each of your words in their "
-            f"order, or 255 for pixels to ignore, got {labels.max()}. Add the missing words or correct the file."
-        )
+    labels = _labels(labels, names, from_one)
     if frame.labels != frame.original:  # the paper's presets label a crop
         (top, left), (height, width) = frame.crop, frame.labels
         labels = core.io.geometry.nearest(labels, frame.resized)[top : top + height, left : left + width]
-    return GroundTruth(core.io.geometry.nearest(labels, own.result.size), names)
+    return GroundTruth(core.io.geometry.nearest(labels, own.result.size), names, from_one)
+
+
+def _words(names: tuple[str, ...]) -> int:
+    """Return the number of names before the background and everything else, which are the last ones."""
+    others = (core.results.BACKGROUND, core.results.EVERYTHING_ELSE)
+    return next((place for place, name in enumerate(names) if name in others), len(names))
+
+
+def _labels(numbers: Labels, names: tuple[str, ...], from_one: bool) -> Labels:
+    """Return the classes of the numbers of a file. Raises UserError for numbers beyond the words."""
+    words = _words(names)
+    least, most = (1, words) if from_one else (0, len(names) - 1)
+    if numbers.max() > most:
+        other = f"{'Untick' if from_one else 'Tick'} \u201c{NUMBERS_FROM_ONE}\u201d if they start at {1 - least}, add"
+        raise UserError(
+            f"The ground truth: expected class numbers {least} to {most}, one for each of your words in their "
+            f"order, or 255 for pixels to ignore, got {numbers.max()}. {other} the missing words or correct the file."
+        )
+    if not from_one:
+        return numbers
+    rest = words if words < len(names) else core.io.masks.IGNORED
+    return np.where(numbers == 0, np.int32(rest), numbers - (numbers > 0)).astype(np.int32)
 
 
 def score(ground_truth: GroundTruth, view: SegmentView) -> Score:

@@ -107,6 +107,7 @@ def _denoising(service: Service) -> Pair:
     partner = partners(old, new)  # both pictures show regions that share most patches in one colour
     moved = renumbered(old, partner) != new
     facts = {**_counts(after), "before": _counts(before)["regions"], "moved": float(moved.mean())}
+    facts["global"] = len(_tour_attention(service).global_patches)
     return _regions(before, partner), _regions(after), facts
 
 

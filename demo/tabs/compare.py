@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ from demo import core, drawing
 from demo.drawing import marked
 from demo.errors import UserError
 from demo.handling import plainly, same, text
-from demo.html import hint, percent, seconds, strip, swatch, word, working
+from demo.html import hint, percent, seconds, strip, word, working
+from demo.score_tables import GOOD, area_table, best_mean, class_scores, doubts, errors_text, numbers_read, scores
 from demo.service import Run, SegmentView, Service
 from demo.service.compare import (
     OTHER_WORDS,
@@ -33,7 +33,7 @@ from demo.service.compare import (
     variants,
     with_own,
 )
-from demo.service.ground_truth import GroundTruth, Score, read_ground_truth, score
+from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Score, read_ground_truth, score
 from demo.tabs.common import (
     CHEAP,
     ONE_AT_A_TIME,
@@ -48,11 +48,8 @@ from demo.tabs.common import (
     wire_end,
 )
 
-MOST_ROWS = 60
 MOST_MOVES = 4
 NOTES_SHOWN = 5
-NONE = "\u2013"
-"""Dash shown for a missing number."""
 
 START = hint(
     "The picture and words of your result, segmented by each step from CLIP to CLIPtrase, then by every other method, "
@@ -102,86 +99,9 @@ def changed_share(before: Variant, after: Variant, found: Difference) -> str:
     return f'<p class="facts">{head}{"<br>Most of it: " + moves if moves else ""}</p>'
 
 
-def area_table(found: Difference, colours: Mapping[str, str]) -> str:
-    """Return an HTML table: area of each class in both results and its change, largest change first.
-
-    Args:
-        found: difference of the two results.
-        colours: "#rrggbb" by folded name.
-    """
-    rows = "".join(
-        f'<tr><td>{swatch(colours[fold(one.name)])}</td><th scope="row">{word(one.name)}</th>'
-        f"<td>{_share(one.before)}</td><td>{_share(one.after)}</td><td>{_signed(one.delta)}</td></tr>"
-        for one in found.classes[:MOST_ROWS]
-    )
-    more = len(found.classes) - MOST_ROWS
-    heads = ("Class", "Left", "Right", "Change")
-    return _table(heads, rows) + (hint(f"And {more} more classes that changed less.") if more > 0 else "")
-
-
-def scores(pairs: Sequence[tuple[Variant, Score]]) -> str:
-    """Return an HTML table: scores of every result against the ground truth."""
-    best = max((score.mean_iou for _, score in pairs if not math.isnan(score.mean_iou)), default=math.nan)
-    rows = "".join(
-        f'<tr><td></td><th scope="row">{html.escape(one.title)}</th>'
-        f"<td>{_bold(_score(score.mean_iou), score.mean_iou == best)}</td><td>{_score(score.accuracy)}</td></tr>"
-        for one, score in pairs
-    )
-    return _table(("Result", "Mean IoU", "Pixel accuracy"), rows)
-
-
-def class_scores(ground_truth: GroundTruth, before: Score, after: Score, colours: Mapping[str, str]) -> str:
-    """Return an HTML table: IoU of each class in two results; classes with no IoU in either result are left out."""
-    rows = [
-        f'<tr><td>{swatch(colours[fold(name)])}</td><th scope="row">{word(name)}</th><td>{_score(first)}</td>'
-        f"<td>{_score(second)}</td></tr>"
-        for name, first, second in zip(ground_truth.names, before.iou, after.iou, strict=True)
-        if not (math.isnan(first) and math.isnan(second))
-    ]
-    heads = ("IoU of each class", "Left", "Right")
-    more = len(rows) - MOST_ROWS
-    table = _table(heads, "".join(rows[:MOST_ROWS]))
-    return (
-        table
-        + hint("IoU: overlap of found and true area, from 0 to 100\u00a0%.")
-        + (hint(f"And {more} more classes.") if more > 0 else "")
-    )
-
-
 def slider_text(before: Variant, after: Variant) -> str:
     """Return HTML: caption of the slider."""
     return f'<p class="caption">Left: {html.escape(before.title)} · right: {html.escape(after.title)}</p>'
-
-
-def errors_text(after: Variant) -> str:
-    """Return HTML: caption of the error map."""
-    return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
-
-
-def _table(heads: Sequence[str], rows: str) -> str:
-    cells = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
-    return (
-        '<div class="legend compared"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
-        f"{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _share(value: float | None) -> str:
-    return NONE if value is None else percent(value)
-
-
-def _signed(value: float) -> str:
-    shown = round(value, 3)  # the rounded value decides the sign: no "-0.0 %"
-    sign = "+" if shown > 0 else "\u2212" if shown < 0 else ""
-    return sign + percent(abs(shown))
-
-
-def _score(value: float) -> str:
-    return NONE if math.isnan(value) else percent(value)
-
-
-def _bold(text: str, yes: bool) -> str:
-    return f"<b>{text}</b>" if yes else text
 
 
 OPACITY = 0.6
@@ -278,9 +198,15 @@ class CompareHandlers:
 
     @plainly
     def pair(
-        self, comparison: Comparison | None, path: str | None, before: Any, after: Any, mask: str | None
+        self,
+        comparison: Comparison | None,
+        path: str | None,
+        before: Any,
+        after: Any,
+        mask: str | None,
+        from_one: Any = False,
     ) -> PairView:
-        """Handle a new choice of two results, or an added or removed ground truth."""
+        """Handle a new choice of two results, or an added, removed or differently read ground truth."""
         if comparison is None:
             return NO_PAIR
         chosen = [comparison.variant(text("result", name)) for name in (before, after)]
@@ -301,7 +227,7 @@ class CompareHandlers:
         if not mask:
             return shown
         try:
-            return self._scored(shown, comparison, path, chosen, mask)
+            return self._scored(shown, comparison, path, chosen, mask, from_one is True)
         except UserError as error:  # the comparison remains, and the reason beside it
             return shown._replace(scores=strip("bad", "The ground truth cannot be used.", str(error)))
 
@@ -335,21 +261,42 @@ class CompareHandlers:
         path: str | None,
         chosen: list[Variant],
         mask: str,
+        from_one: bool,
     ) -> PairView:
         """Return the pair with its scores and errors against the ground truth."""
         own = self._service.again(comparison.run, path)
-        ground_truth = read_ground_truth(self._service, path, mask, own)
-        scored = [
-            (variant, score(ground_truth, view)) for variant, view in variant_views(self._service, path, comparison)
-        ]
+        ground_truth = read_ground_truth(self._service, path, mask, own, from_one=from_one)
+        views = list(variant_views(self._service, path, comparison))
+        scored = [(variant, score(ground_truth, view)) for variant, view in views]
         by_name = {variant.name: found for variant, found in scored}
         first, second = (by_name[variant.name] for variant in chosen)
         colours = _hex(_palette(comparison, own))
         return shown._replace(
-            scores=scores(scored) + class_scores(ground_truth, first, second, colours),
+            scores=self._doubts(ground_truth, path, mask, own, views, [found for _, found in scored])
+            + scores(scored)
+            + numbers_read(ground_truth)
+            + class_scores(ground_truth, first, second, colours),
             errors_caption=errors_text(chosen[1]),
             errors=gr.Image(marked(own.shown, second.wrong, ground_truth.labels < 0), visible=True),
         )
+
+    def _doubts(
+        self,
+        truth: GroundTruth,
+        path: str | None,
+        mask: str,
+        own: SegmentView,
+        views: Pairs,
+        scored: Sequence[Score],
+    ) -> str:
+        """Return a hint if the numbers of the ground truth may mean something else; they are never changed silently."""
+        if best_mean(scored) >= GOOD:
+            return ""
+        try:
+            other = read_ground_truth(self._service, path, mask, own, from_one=not truth.from_one)
+        except UserError:  # its numbers have no such meaning
+            return doubts(truth, scored, ())
+        return doubts(truth, scored, [score(other, view) for _, view in views])
 
 
 def _palette(comparison: Comparison, *variant_views: SegmentView) -> dict[str, tuple[int, int, int]]:
@@ -393,6 +340,7 @@ class Compare:
 
     other_words: gr.Textbox
     mask: gr.Image
+    from_one: gr.Checkbox
     go: gr.Button
     stop: gr.Button
     news: gr.HTML
@@ -433,6 +381,11 @@ def draw() -> Compare:
             buttons=[],
             elem_id="mask",
         )
+        from_one = gr.Checkbox(
+            label=NUMBERS_FROM_ONE,
+            info="0 is the background or everything else if your result has one of them; else it does not count.",
+            elem_id="from-one",
+        )
     with gr.Row():
         go = gr.Button("Compare", variant="primary", elem_id="compare-go", scale=3, min_width=160)
         stop = gr.Button("Stop", elem_id="compare-stop", scale=1, min_width=70)
@@ -454,6 +407,7 @@ def draw() -> Compare:
     return Compare(
         other_words=other_words,
         mask=mask,
+        from_one=from_one,
         go=go,
         stop=stop,
         news=news,
@@ -469,7 +423,7 @@ def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandler
     """Connect the events of this tab; `stop` is the page's Stop button, which also stops a comparison."""
     pair: dict[str, Any] = {
         "fn": handlers.pair,
-        "inputs": [tab.comparison, shared.image, tab.before, tab.after, tab.mask],
+        "inputs": [tab.comparison, shared.image, tab.before, tab.after, tab.mask, tab.from_one],
         "outputs": outputs(tab, PairView),
         "show_progress_on": [tab.changes],
         **ONE_AT_A_TIME,
@@ -483,7 +437,7 @@ def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandler
         **QUIET,
     )
     paired = running.success(**pair)
-    gr.on([tab.before.input, tab.after.input, tab.mask.upload, tab.mask.clear], **pair)
+    gr.on([tab.before.input, tab.after.input, tab.mask.upload, tab.mask.clear, tab.from_one.input], **pair)
     tab.gallery.select(handlers.show, tab.comparison, tab.after, **CHEAP).success(**pair)
     ending = [tab.stop.click, stop.click, shared.image.input]
     wire_end(ending, [running, paired], handlers.stopped, tab.running, outputs(tab, StoppedView))

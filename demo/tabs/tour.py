@@ -22,6 +22,8 @@ TITLES = (
     "Denoising: take away what everything shares",
     "Words: each region votes",
 )
+ALIKE = "No patch draws everybody's attention here"
+"""Title of the first step if the layer has no global patch."""
 CAPTIONS = (
     ("The picture in patches; ours is red", "Attention of our patch"),
     ("Before: its query-key attention", "After: its recovered attention"),
@@ -40,8 +42,12 @@ def step_text(step: TourStep) -> str:
     body = (_attention, _recovery, _clusters, _denoising, _words)[step.number - 1](step.facts)
     return (
         f'<div class="tour"><p class="facts">Step {step.number} of {STEPS} · computed now in {seconds(step.seconds)}'
-        f"</p><h2>{TITLES[step.number - 1]}</h2><p>{body}</p></div>"
+        f"</p><h2>{_title(step)}</h2><p>{body}</p></div>"
     )
+
+
+def _title(step: TourStep) -> str:
+    return ALIKE if step.number == 1 and not step.facts["global"] else TITLES[step.number - 1]
 
 
 LITTLE = 0.02
@@ -49,21 +55,31 @@ LITTLE = 0.02
 
 
 def _attention(f: dict[str, float]) -> str:
-    return (
+    start = (
         f"CLIP cuts the picture into {f['patches']:.0f} patches, and in every layer each patch attends to all others. "
-        "The patch outlined in red lies in the sky, like its neighbours. Yet in layer "
+        "The patch outlined in red lies in the sky, like its neighbours. "
+    )
+    if not f["global"]:
+        return (
+            f"{start}Layer {f['layer']:.0f} of this model has no <b>global patch</b>, to which nearly every other "
+            f"patch would attend: <b>{percent(f['before_near'])}</b> of its attention goes to its surroundings "
+            f"({percent(f['near_uniform'])} would be uniform)."
+        )
+    return (
+        f"{start}Yet in layer "
         f"{f['layer']:.0f} it gives <b>{percent(f['before_global'])}</b> of its attention to {f['global']:.0f} "
-        "<b>global patches</b> elsewhere (the strongest outlined in white), to which nearly every other patch attends "
-        "too. Such attention says little about what belongs together."
+        f"<b>global patch{'es' if f['global'] > 1 else ''}</b> elsewhere (the strongest outlined in white), to which "
+        "nearly every other patch attends too. Such attention says little about what belongs together."
     )
 
 
 def _recovery(f: dict[str, float]) -> str:
+    lost = f", the global patches <b>{percent(f['after_global'])}</b> instead of {percent(f['before_global'])}"
     return (
         "CLIPtrase compares the patches themselves: their queries with queries, keys with keys, values with values. "
         f"Its own surroundings now get <b>{percent(f['after_near'])}</b> instead of {percent(f['before_near'])} "
-        f"({percent(f['near_uniform'])} would be uniform), the global patches <b>{percent(f['after_global'])}</b> "
-        f"instead of {percent(f['before_global'])}. The correlation was there all the time; this recovers it."
+        f"({percent(f['near_uniform'])} would be uniform){lost if f['global'] else ''}. "
+        "The correlation was there all the time; this recovers it."
     )
 
 
@@ -76,9 +92,10 @@ def _clusters(f: dict[str, float]) -> str:
 
 def _denoising(f: dict[str, float]) -> str:
     little = " In this picture there was little to undo." if f["moved"] < LITTLE else ""
+    decide = "global patches no longer decide" if f["global"] else "it no longer decides"
     return (
-        "What two patches share only because both resemble the whole picture is subtracted, so that global patches "
-        f"no longer decide what belongs together: {f['before']:.0f} regions before, <b>{f['regions']:.0f}</b> after. "
+        "What two patches share only because both resemble the whole picture is subtracted, so that "
+        f"{decide} what belongs together: {f['before']:.0f} regions before, <b>{f['regions']:.0f}</b> after. "
         f"<b>{percent(f['moved'])}</b> of the patches change their region, join or leave one. Regions of one colour "
         f"share most patches.{little}"
     )

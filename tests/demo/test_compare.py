@@ -235,6 +235,67 @@ def test_a_ground_truth_that_cannot_be_used_is_explained_beside_the_comparison(h
     assert view.areas == handlers.pair(last.comparison, None, "clip", "cliptrase", None).areas
 
 
+@pytest.mark.parametrize(
+    ("words", "zero", "rest"), [(WORDS, -1, None), (f"{WORDS} | background: fence", 3, "background")]
+)
+def test_numbers_may_start_at_1_with_0_for_all_other_pixels(service, horses, mask, words, zero, rest):
+    own = service.again(dataclasses.replace(horses.run, request=SegmentRequest(words)), None)
+    labels = np.minimum(horses.result.labels, 2)
+    numbers = labels + 1
+    numbers[:9], numbers[9:12] = 0, 255
+    truth = read_ground_truth(service, None, mask(numbers), own, from_one=True)
+    assert (truth.words, truth.rest) == (("horse", "grass", "sky"), rest)
+    assert (truth.labels[:9] == zero).all()
+    assert (truth.labels[9:12] == -1).all()
+    np.testing.assert_array_equal(truth.labels[12:], labels[12:])
+    with pytest.raises(UserError, match="expected class numbers 1 to 3, .* got 4. Untick .* if they start at 0"):
+        read_ground_truth(service, None, mask(numbers + (numbers == 3)), own, from_one=True)
+
+
+def test_everything_else_has_the_number_0_too(service, horses, mask):
+    request = SegmentRequest(WORDS, everything_else=True)
+    own = service.again(dataclasses.replace(horses.run, request=request), None)
+    truth = read_ground_truth(service, None, mask(own.result.labels * 0), own, from_one=True)
+    assert truth.rest == "everything else"
+    assert (truth.labels == 3).all()
+
+
+def test_shifted_numbers_are_not_guessed_but_questioned(service, horses, mask):
+    words = f"{WORDS} | background: fence"  # with four classes numbers 1 to 3 are in range
+    run = dataclasses.replace(horses.run, request=SegmentRequest(words))
+    own = service.again(run, None)
+    handlers = CompareHandlers(service)
+    comparison = compared(handlers, run, None).comparison
+    path = mask((own.result.labels + 1) % 4)
+    plain = handlers.pair(comparison, None, "clip", "cliptrase", path).scores
+    assert "may be shifted" in plain
+    assert "Tick \u201cNumbers start at 1\u201d if 1 is the first of your words." in plain
+    assert "100.0\u00a0% instead of" in plain
+    assert "0 horse, 1 grass, 2 sky, 3 background; 255 does not count" in plain
+    ticked = handlers.pair(comparison, None, "clip", "cliptrase", path, True).scores
+    assert "shifted" not in ticked
+    assert "1 horse, 2 grass, 3 sky; 0 background; 255 does not count" in ticked
+    back = handlers.pair(comparison, None, "clip", "cliptrase", mask(own.result.labels), True).scores
+    assert "Untick \u201cNumbers start at 1\u201d if 0 is the first of your words." in back
+
+
+def test_a_ground_truth_that_no_result_matches_is_said(handlers, horses, mask):
+    last = compared(handlers, horses.run, None)
+    stripes = np.indices(horses.result.labels.shape).sum(axis=0) % 3
+    view = handlers.pair(last.comparison, None, "clip", "cliptrase", mask(stripes))
+    assert "No class of the ground truth matches well in any result." in view.scores
+    assert (
+        "matches in any"
+        not in handlers.pair(last.comparison, None, "clip", "cliptrase", mask(horses.result.labels)).scores
+    )
+
+
+def test_numbers_beyond_the_words_name_the_control(handlers, horses, mask):
+    last = compared(handlers, horses.run, None)
+    view = handlers.pair(last.comparison, None, "clip", "cliptrase", mask(horses.result.labels + 1))
+    assert "Tick \u201cNumbers start at 1\u201d if they start at 1" in view.scores
+
+
 def test_a_result_beside_itself_is_said(handlers, horses):
     last = compared(handlers, horses.run, None)
     assert "same result" in handlers.pair(last.comparison, None, "clip", "clip", None).share

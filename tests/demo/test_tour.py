@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import gradio as gr
 import numpy as np
 import pytest
 
-from demo.service import SegmentRequest
+from demo.service import SegmentRequest, tour
 from demo.service.tour import AROUND, POINT, STEPS, tour_example, tour_step
 from demo.tabs.tour import LITTLE, TourHandlers, TourView
 
@@ -50,6 +51,20 @@ def test_the_tour_s_story_holds_on_the_embedded_model(service):
     denoised = tour_step(service, 4).facts
     assert denoised["regions"] != denoised["before"]
     assert LITTLE < denoised["moved"] < 0.5, "a picture with little to undo explains nothing"
+
+
+def test_sentences_hold_for_a_layer_without_global_patches(service, monkeypatch):
+    attend = tour._tour_attention
+    monkeypatch.setattr(tour, "_tour_attention", lambda one: dataclasses.replace(attend(one), global_patches=()))
+    texts = [TourHandlers(service).start(number).text for number in range(1, STEPS + 1)]
+    assert "No patch draws everybody's attention here" in texts[0]
+    assert re.search(r"Layer \d+ of this model has no <b>global patch</b>", texts[0])
+    assert "would be uniform)." in texts[0]
+    assert "would be uniform). The correlation" in texts[1]
+    assert "is subtracted, so that it no longer decides what belongs together" in texts[3]
+    for text in texts:
+        assert "global patches" not in text
+        assert "outlined in white" not in text
 
 
 def test_most_of_both_pictures_of_denoising_has_the_same_colours(service):

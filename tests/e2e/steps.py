@@ -90,3 +90,19 @@ def move_over(page, box, step: int) -> None:
 
 def expect_no_sideways_scroll(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+HIDDEN_ROWS = """(table, rows) => {
+  const body = table.querySelector("tbody");
+  while (body.rows.length < rows) body.append(body.lastElementChild.cloneNode(true));
+  while (body.rows.length > rows) body.lastElementChild.remove();
+  return table.scrollHeight - table.clientHeight;
+}"""
+
+
+def expect_rows_shown(page, selector: str, rows: int = 12) -> None:
+    """Give each visible table this many rows, and expect that none of them has to be scrolled to."""
+    tables = page.locator(f"{selector}:visible").all()
+    assert tables
+    for table in tables:
+        assert table.evaluate(HIDDEN_ROWS, rows) <= 1

@@ -26,6 +26,8 @@ def test_a_person_sees_what_denoising_did_and_turns_the_controls(open_page, arti
     page.locator("#regions-after img").click(position={"x": box["width"] / 2, "y": box["height"] / 2})
     expect(page.locator("#region-facts")).to_contain_text("Patch row", timeout=PATIENCE)
     expect(page.locator("#region-table tbody tr").first).to_be_visible()
+    steps.expect_rows_shown(page, "#region-table .legend")
+    steps.expect_rows_shown(page, "#legend .legend")
     page.screenshot(path=artifacts / f"clusters_{width}_1.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

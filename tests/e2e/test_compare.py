@@ -69,8 +69,13 @@ def test_a_person_compares_steps_words_and_a_ground_truth(open_page, mask, artif
     page.locator("#truth button").first.click()
     page.locator("#mask input[type=file]").set_input_files(mask)
     expect(page.locator("#compare-scores")).to_contain_text("Mean IoU", timeout=PATIENCE)
+    expect(page.locator("#compare-scores")).to_contain_text("Numbers of the ground truth: 0 cow, 1 grass")
+    page.get_by_label("Numbers start at 1").check()
+    expect(page.locator("#compare-scores")).to_contain_text("Numbers of the ground truth: 1 cow", timeout=PATIENCE)
     page.locator("#compare-errors").scroll_into_view_if_needed()
     expect(page.locator("#compare-errors img")).to_be_visible()
+    steps.expect_rows_shown(page, "#compare-scores .legend", len(VARIANTS) + 2)
+    steps.expect_rows_shown(page, "#compare-areas .legend")
     page.screenshot(path=artifacts / f"compare_{width}_2_words_and_truth.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.strangers == []

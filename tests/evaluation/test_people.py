@@ -322,8 +322,67 @@ NOT_SHIFTED = {
 @pytest.mark.parametrize(("numbers", "entries"), NOT_SHIFTED.values(), ids=NOT_SHIFTED)
 def test_what_may_be_right_is_not_taken_for_shifted(tmp_path, numbers, entries):
     convention, looks = convention_and_looks(tmp_path, numbers, **entries)
-    looks[0] = replace(looks[0], problem=None)  # else masks that fit nothing are refused for that
-    expect_usable(looks, convention, whole=True)
+    expect_usable(one_odd_of(10, looks[0], convention), convention, whole=True)
+
+
+def one_odd_of(count, odd, convention):
+    """Return summaries of a larger set: one as given, the others with the known ones of its numbers alone."""
+    known = convention.numbers.known(convention.classes)
+    usual = replace(odd, numbers=tuple(number for number in odd.numbers if number in known), problem=None)
+    return [odd, *[usual] * (count - 1)]
+
+
+OTHERS = "cat; dog; cow | background: wall"
+MISREAD = {
+    "0 for other": (
+        [0, 1, 2, 3], {"vocabulary": OTHERS},
+        r"numbers 0 to 2, one for each of 3 words, got 0 to 3\. If 0 is none of the words, "
+        r"give --first 1 --background 0 \(in YAML: first: 1, background: \[0\]\); if 0 is 'cat', give --first 0\.",
+    ),
+    "0 for other, without background words": (
+        [0, 1, 2, 255], {},
+        r"give --first 1 --ignored 0 255 \(in YAML: first: 1, ignored: \[0, 255\]; "
+        r"with background words, --background 0 counts it\);",
+    ),
+    "several numbers too many": ([0, 2, 3], {}, "numbers 0 to 1, got also 2 to 3 in 2 of 3.*or --ignored 2 3 255 if"),
+    "many numbers too many": ([0, *range(2, 40)], {}, r"Give a word for each number\.$"),
+    "0 beside a given first": ([0, 1, 2], {"first": 1}, "numbers 1 to 2, got also 0 in 2 of 3.*or --ignored 0 255 if"),
+    "a number beside those of classes": ([7, 2], {"vocabulary": {0: "cat", 7: "dog"}}, "numbers 0, 7, got also 2 in 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("numbers", "entries", "said"), MISREAD.values(), ids=MISREAD)
+def test_masks_with_numbers_that_the_words_do_not_explain_are_refused(tmp_path, numbers, entries, said):
+    convention, looks = convention_and_looks(tmp_path, numbers, **entries)
+    with pytest.raises(InputError, match=said):
+        expect_usable([one_odd_of(2, looks[0], convention)[1], *looks[1:]], convention, whole=True)
+
+
+def test_a_class_too_many_is_no_odd_picture_once_two_masks_hold_it(tmp_path):
+    convention, (odd, *_) = convention_and_looks(tmp_path, [0, 1, 2])
+    rest = one_odd_of(100, odd, convention)
+    expect_usable(rest, convention, whole=False)
+    for looks in ([odd, *rest], rest[:9]):
+        with pytest.raises(InputError, match="give --first 1 --ignored 0 255"):
+            expect_usable(looks, convention, whole=False)
+
+
+def test_numbers_of_another_layout_end_a_run_before_a_model_is_loaded(tmp_path, capsys, monkeypatch):
+    write_dataset(tmp_path / "i", tmp_path / "m", lambda rng: np.array([0, 1, 3]))
+    write_mask(tmp_path / "m/c.png", np.ones((70, 70)))
+    folders = ("--images", tmp_path / "i", "--masks", tmp_path / "m", "--vocabulary", OTHERS)
+    loads = parser._load
+    monkeypatch.setattr(parser, "_load", None)
+    evaluate(tmp_path, *folders, code=2)
+    said = capsys.readouterr().err
+    assert "If 0 is none of the words, give --first 1 --background 0" in said
+    assert len(said.splitlines()) == 1
+    assert cli.main(["evaluate", "--check", *map(str, folders)]) == 0
+    assert "an evaluation would fail: masks: expected numbers 0 to 2, one for each of 3" in capsys.readouterr().out
+    monkeypatch.setattr(parser, "_load", loads)
+    right = evaluate(tmp_path, *folders, "--first", 1, "--background", 0)
+    assert right["pictures"]["problems"] == []
+    assert {row["name"] for row in right["classes"] if row["true"]} == {"cat", "cow", "background"}
 
 
 def test_check_asks_about_a_first_class_that_no_mask_has(tmp_path, capsys):

@@ -125,7 +125,7 @@ def test_windows_compare_cosines_whatever_a_method_multiplies_them_by(segmenter,
     predictor = SlidePredictor(segmenter, Slide(short_side=224), SegmentOptions(method=method, templates="simple7"))
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     sample = Sample("a", image, np.zeros((224, 224), np.int32), None, words)
-    (found,) = predictor._scores(image, [(0, 224, 0, 224)], sample)
+    (found,) = predictor._scores(predictor._encoded(image, [(0, 224, 0, 224)]), sample)
     encoding = segmenter.encode(image, short_side=224)
     logits = segmenter.scores(encoding, words, method=method, templates="simple7").logits
     scale = METHODS[method].temperature or float(segmenter.info.model.logit_scale.exp())

@@ -1,0 +1,138 @@
+"""HTML tables of the Compare tab: areas of classes, scores against a ground truth and its numbers. No Gradio."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+
+from demo import core
+from demo.html import hint, percent, strip, swatch, word
+from demo.service.compare import Difference, Variant, fold
+from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Score
+
+MOST_ROWS = 60
+MOST_NUMBERS = 12
+NONE = "\u2013"
+"""Dash shown for a missing number."""
+GOOD = 0.5
+"""IoU from which a class matches, and mean IoU from which the numbers of a ground truth are not questioned."""
+BETTER = 0.2
+"""Gain in mean IoU from which another reading of the numbers is worth a hint."""
+
+
+def area_table(found: Difference, colours: Mapping[str, str]) -> str:
+    """Return an HTML table: area of each class in both results and its change, largest change first.
+
+    Args:
+        found: difference of the two results.
+        colours: "#rrggbb" by folded name.
+    """
+    rows = "".join(
+        f'<tr><td>{swatch(colours[fold(one.name)])}</td><th scope="row">{word(one.name)}</th>'
+        f"<td>{_share(one.before)}</td><td>{_share(one.after)}</td><td>{_signed(one.delta)}</td></tr>"
+        for one in found.classes[:MOST_ROWS]
+    )
+    more = len(found.classes) - MOST_ROWS
+    heads = ("Class", "Left", "Right", "Change")
+    return _table(heads, rows) + (hint(f"And {more} more classes that changed less.") if more > 0 else "")
+
+
+def scores(pairs: Sequence[tuple[Variant, Score]]) -> str:
+    """Return an HTML table: scores of every result against the ground truth."""
+    best = max((score.mean_iou for _, score in pairs if not math.isnan(score.mean_iou)), default=math.nan)
+    rows = "".join(
+        f'<tr><td></td><th scope="row">{html.escape(one.title)}</th>'
+        f"<td>{_bold(_score(score.mean_iou), score.mean_iou == best)}</td><td>{_score(score.accuracy)}</td></tr>"
+        for one, score in pairs
+    )
+    return _table(("Result", "Mean IoU", "Pixel accuracy"), rows)
+
+
+def class_scores(ground_truth: GroundTruth, before: Score, after: Score, colours: Mapping[str, str]) -> str:
+    """Return an HTML table: IoU of each class in two results; classes with no IoU in either result are left out."""
+    rows = [
+        f'<tr><td>{swatch(colours[fold(name)])}</td><th scope="row">{word(name)}</th><td>{_score(first)}</td>'
+        f"<td>{_score(second)}</td></tr>"
+        for name, first, second in zip(ground_truth.names, before.iou, after.iou, strict=True)
+        if not (math.isnan(first) and math.isnan(second))
+    ]
+    heads = ("IoU of each class", "Left", "Right")
+    more = len(rows) - MOST_ROWS
+    table = _table(heads, "".join(rows[:MOST_ROWS]))
+    return (
+        table
+        + hint("IoU: overlap of found and true area, from 0 to 100\u00a0%.")
+        + (hint(f"And {more} more classes.") if more > 0 else "")
+    )
+
+
+def numbers_read(truth: GroundTruth) -> str:
+    """Return HTML: the class of each number of the ground truth."""
+    first = 1 if truth.from_one else 0
+    named = [f"{number} {name}" for number, name in enumerate(truth.words, first)]
+    # From 0 on, the background or everything else has the number after the words, like any other class.
+    zero = [] if not truth.from_one else [f"0 {truth.rest or 'does not count'}"]
+    rest = [f"{len(named)} {truth.rest}"] if truth.rest and not truth.from_one else []
+    shown = core.errors.some([*named, *rest], MOST_NUMBERS)
+    return hint(f"Numbers of the ground truth: {'; '.join([shown, *zero, '255 does not count'])}.")
+
+
+def doubts(truth: GroundTruth, scored: Sequence[Score], otherwise: Sequence[Score]) -> str:
+    """Return HTML: a hint that the numbers of the ground truth may mean something else, or "".
+
+    Args:
+        truth: ground truth as it was read.
+        scored: score of each result.
+        otherwise: the same with the other reading of the numbers; empty if that is not possible.
+    """
+    now, then = best_mean(scored), best_mean(otherwise)
+    if then > now + BETTER:
+        do, first = ("Untick", 0) if truth.from_one else ("Tick", 1)
+        change = html.unescape(f"{percent(then)} instead of {percent(now)}")
+        text = (
+            f"With numbers from {first} on, the best result has a mean IoU of {change}. "
+            f"{do} \u201c{NUMBERS_FROM_ONE}\u201d if {first} is the first of your words."
+        )
+        return strip("note", "The numbers of the ground truth may be shifted.", text)
+    found = max((float(iou) for score in scored for iou in score.iou if not math.isnan(iou)), default=1.0)
+    if found < GOOD:
+        text = f"At most {html.unescape(percent(found))} IoU. Check that its numbers follow your words as listed below."
+        return strip("note", "No class of the ground truth matches well in any result.", text)
+    return ""
+
+
+def best_mean(scored: Sequence[Score]) -> float:
+    """Return the largest mean IoU; 0 if there is none."""
+    return max((score.mean_iou for score in scored if not math.isnan(score.mean_iou)), default=0.0)
+
+
+def errors_text(after: Variant) -> str:
+    """Return HTML: caption of the error map."""
+    return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
+
+
+def _table(heads: Sequence[str], rows: str) -> str:
+    cells = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
+    return (
+        '<div class="legend compared"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
+        f"{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else percent(value)
+
+
+def _signed(value: float) -> str:
+    shown = round(value, 3)  # the rounded value decides the sign: no "-0.0 %"
+    sign = "+" if shown > 0 else "\u2212" if shown < 0 else ""
+    return sign + percent(abs(shown))
+
+
+def _score(value: float) -> str:
+    return NONE if math.isnan(value) else percent(value)
+
+
+def _bold(text: str, yes: bool) -> str:
+    return f"<b>{text}</b>" if yes else text
