@@ -37,18 +37,6 @@ class ChangeView(NamedTuple):
     due: Any
 
 
-def how(shown: Shown) -> str:
-    """Return plain text about the state of the shown result, such as "Coarse, 2 fixes:" or "Coarse by GEM, 1 fix:"."""
-    fixes, aside = len(shown.fixes), len(shown.aside)
-    other = shown.run.request.other_method
-    if shown.refinement:
-        base = f"Refined by {shown.refinement.refiner}" + (f" from {other}" if other else "")
-    else:
-        base = "Coarse" + (f" by {other}" if other else "")
-    applied = f", {fixes} fix{'es' if fixes > 1 else ''}" if fixes else ""
-    return f"{base}{applied}{f', {aside} kept aside' if aside else ''}:"
-
-
 def told(view: SegmentView, what: Shown, lost: str = "") -> str:
     """Return HTML: the state of the shown result in one line, and remarks.
 
@@ -61,7 +49,7 @@ def told(view: SegmentView, what: Shown, lost: str = "") -> str:
         lost: plain text about fixes that do not fit.
     """
     notes = [note for note in ("" if what.fixes else loss(view.result), lost.strip(), one_class(view)) if note]
-    return strip("note" if notes else "calm", how(what), " ".join([f"{shares(view)}.", *notes]))
+    return strip("note" if notes else "calm", f"{what.how}:", " ".join([f"{shares(view)}.", *notes]))
 
 
 def _named(before: Shown, request: Mapping[str, Any]) -> str:

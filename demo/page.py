@@ -254,7 +254,7 @@ def build(service: Service) -> gr.Blocks:
         refined = refine.wire(page.refine, place, page.shared, kept, page.ask.stop, RefineHandlers(service))
         taking = [changing.wire_taking(one, *places, page.refine.refinement, changes) for one in refined]
         gr.on([page.ask.stop.click, page.shared.image.input], None, None, None, cancels=taking, **PRIVATE)
-        compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
+        compare.wire(page.compare, page.shared, kept, page.ask.stop, CompareHandlers(service))
         last, delete = page.result.shown, page.mine.delete
         batch.wire(page.batch, [*page.request.values()], page.refine.mode, last, delete, BatchHandlers(service))
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)

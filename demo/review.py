@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from cliptrase_core.cancel import Cancelled
-from demo.changing import ChangeView, changed, how, made, places_of
+from demo.changing import ChangeView, changed, made, places_of
 from demo.errors import UserError
 from demo.handling import plainly, same, whole
 from demo.html import strip
@@ -80,7 +80,7 @@ class ReviewHandlers:
             text = f"The result is coarse. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=plain, due=False)
             return
-        yield changed(view, what, opened_status(name, view, how(what) if what.fixes or what.aside else "", lost))
+        yield changed(view, what, opened_status(name, view, f"{what.how}:" if what.fixes or what.aside else "", lost))
 
 
 def opened_status(name: str, view: SegmentView, state: str = "", lost: str = "") -> str:

@@ -38,13 +38,13 @@ def area_table(found: Difference, colours: Mapping[str, str]) -> str:
     return _table(heads, rows) + (hint(f"And {more} more classes that changed less.") if more > 0 else "")
 
 
-def scores(pairs: Sequence[tuple[Variant, Score]]) -> str:
-    """Return an HTML table: scores of every result against the ground truth."""
+def scores(pairs: Sequence[tuple[str, Score]]) -> str:
+    """Return an HTML table: title and scores of every result against the ground truth."""
     best = max((score.mean_iou for _, score in pairs if not math.isnan(score.mean_iou)), default=math.nan)
     rows = "".join(
-        f'<tr><td></td><th scope="row">{html.escape(one.title)}</th>'
+        f'<tr><td></td><th scope="row">{html.escape(title)}</th>'
         f"<td>{_bold(_score(score.mean_iou), score.mean_iou == best)}</td><td>{_score(score.accuracy)}</td></tr>"
-        for one, score in pairs
+        for title, score in pairs
     )
     return _table(("Result", "Mean IoU", "Pixel accuracy"), rows)
 

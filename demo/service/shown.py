@@ -69,6 +69,17 @@ class Shown:
         return self.refinement is not None or bool(self.fixes)
 
     @property
+    def how(self) -> str:
+        """Plain text about its state, such as "Coarse, 2 fixes" or "Coarse by GEM, 1 fix"."""
+        fixes, aside, other = len(self.fixes), len(self.aside), self.run.request.other_method
+        if self.refinement:
+            base = f"Refined by {self.refinement.refiner}" + (f" from {other}" if other else "")
+        else:
+            base = "Coarse" + (f" by {other}" if other else "")
+        applied = f", {fixes} fix{'es' if fixes > 1 else ''}" if fixes else ""
+        return f"{base}{applied}{f', {aside} kept aside' if aside else ''}"
+
+    @property
     def suffix(self) -> str:
         """Suffix of its file names."""
         return ("-refined" if self.refinement else "") + ("-fixed" if self.fixes else "")

@@ -18,7 +18,7 @@ from demo.errors import UserError
 from demo.handling import plainly, same, text
 from demo.html import hint, percent, seconds, strip, word, working
 from demo.score_tables import GOOD, area_table, best_mean, class_scores, doubts, errors_text, numbers_read, scores
-from demo.service import Run, SegmentView, Service
+from demo.service import Run, SegmentView, Service, Shown
 from demo.service.compare import (
     OTHER_WORDS,
     Comparison,
@@ -205,8 +205,12 @@ class CompareHandlers:
         after: Any,
         mask: str | None,
         from_one: Any = False,
+        last: Shown | None = None,
     ) -> PairView:
-        """Handle a new choice of two results, or an added, removed or differently read ground truth."""
+        """Handle a new choice of two results, or an added, removed or differently read ground truth.
+
+        `last` is the result shown above: if it is refined or fixed, it is scored too.
+        """
         if comparison is None:
             return NO_PAIR
         chosen = [comparison.variant(text("result", name)) for name in (before, after)]
@@ -227,7 +231,7 @@ class CompareHandlers:
         if not mask:
             return shown
         try:
-            return self._scored(shown, comparison, path, chosen, mask, from_one is True)
+            return self._scored(shown, comparison, path, chosen, mask, from_one is True, last)
         except UserError as error:  # the comparison remains, and the reason beside it
             return shown._replace(scores=strip("bad", "The ground truth cannot be used.", str(error)))
 
@@ -262,6 +266,7 @@ class CompareHandlers:
         chosen: list[Variant],
         mask: str,
         from_one: bool,
+        last: Shown | None,
     ) -> PairView:
         """Return the pair with its scores and errors against the ground truth."""
         own = self._service.again(comparison.run, path)
@@ -269,11 +274,15 @@ class CompareHandlers:
         views = list(variant_views(self._service, path, comparison))
         scored = [(variant, score(ground_truth, view)) for variant, view in views]
         by_name = {variant.name: found for variant, found in scored}
+        rows = [(variant.title, found) for variant, found in scored]
+        if last is not None and last.run == comparison.run and last.changed:
+            now = score(ground_truth, self._service.shown(last, path)[0])
+            rows.append((f"Shown above: {last.how}", now))
         first, second = (by_name[variant.name] for variant in chosen)
         colours = _hex(_palette(comparison, own))
         return shown._replace(
             scores=self._doubts(ground_truth, path, mask, own, views, [found for _, found in scored])
-            + scores(scored)
+            + scores(rows)
             + numbers_read(ground_truth)
             + class_scores(ground_truth, first, second, colours),
             errors_caption=errors_text(chosen[1]),
@@ -419,11 +428,19 @@ def draw() -> Compare:
     )
 
 
-def wire(tab: Compare, shared: Shared, stop: gr.Button, handlers: CompareHandlers) -> None:
-    """Connect the events of this tab; `stop` is the page's Stop button, which also stops a comparison."""
+def wire(tab: Compare, shared: Shared, last: gr.State, stop: gr.Button, handlers: CompareHandlers) -> None:
+    """Connect the events of this tab.
+
+    Args:
+        tab: components of the tab.
+        shared: components of the picture and the run.
+        last: State of the shown result with its refinement and fixes.
+        stop: the page's Stop button, which also stops a comparison.
+        handlers: handlers of these events.
+    """
     pair: dict[str, Any] = {
         "fn": handlers.pair,
-        "inputs": [tab.comparison, shared.image, tab.before, tab.after, tab.mask, tab.from_one],
+        "inputs": [tab.comparison, shared.image, tab.before, tab.after, tab.mask, tab.from_one, last],
         "outputs": outputs(tab, PairView),
         "show_progress_on": [tab.changes],
         **ONE_AT_A_TIME,

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cliptrase_core.refine import Fix
 from demo.drawing import MARKED, marked
 from demo.errors import UserError
-from demo.service import SegmentRequest
+from demo.service import Refinement, SegmentRequest, Shown
 from demo.service.compare import (
     OTHER_WORDS,
     OWN,
@@ -225,6 +226,23 @@ def test_a_ground_truth_scores_every_result_and_shows_errors(handlers, horses, m
     assert view.scores.count("<tr>") == 2 + len(VARIANTS) + len(horses.legend)
     assert "<b>100.0\u00a0%</b>" in view.scores
     assert view.errors.visible is True
+
+
+def test_a_ground_truth_scores_the_refined_and_fixed_result_too(handlers, horses, mask):
+    last, truth = compared(handlers, horses.run, None), mask(horses.result.labels)
+
+    def scored(what):
+        return handlers.pair(
+            last.comparison, str(EXAMPLES / "horses.jpg"), "clip", "cliptrase", truth, False, what
+        ).scores
+
+    plain = scored(None)
+    assert scored(Shown(horses.run)) == plain, "the same as the coarse row"
+    fixed = Shown(horses.run, Refinement(horses.run, "edges", "prompts"), (Fix(((0.5, 0.5),), "sky", radius=0.1),))
+    assert scored(fixed).count("<tr>") == plain.count("<tr>") + 1
+    assert "Shown above: Refined by edges, 1 fix</th>" in scored(fixed)
+    other = dataclasses.replace(horses.run, request=SegmentRequest("a; b"))
+    assert scored(dataclasses.replace(fixed, run=other)) == plain
 
 
 def test_a_ground_truth_that_cannot_be_used_is_explained_beside_the_comparison(handlers, horses, mask):
