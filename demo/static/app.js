@@ -36,6 +36,8 @@
     show: selector => show(selector),
     // The box that opens a saved result is far below: scroll up to the status and the result.
     showOpened: () => show(innerWidth < 768 ? "#result" : ".gradio-container"),
+    // The archive of a batch fills the queue below; the status has a mark if it has no remarks to be read first.
+    showQueue: () => { if ($("#status .in-queue")) show("#batch-news"); return []; },
     // A step of the tour is read from its heading; its buttons are below, and the last step disables one.
     showStep: () => {
       const text = $("#tour-text");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ from demo.service.batch import (
     with_thumbnail,
 )
 from demo.service.download import CHOICES
+from demo.service.opened import Opened, with_opened
 from demo.service.refine import MEGABYTES, expect_available
 from demo.settings import MAX_FILES, REFINERS, TIME_LIMIT_S
 from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, outputs, wire_end
@@ -91,13 +92,14 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
     return f'<ol class="queue">{"".join(lines)}</ol>'
 
 
-def news(batch: Batch, *, running: bool = False, left_out: int = 0, missing: Sequence[str] = ()) -> str:
+def news(batch: Batch, *, running: bool = False, left_out: int = 0, known: int = 0, missing: Sequence[str] = ()) -> str:
     """Return HTML: the progress of the queue, in one line.
 
     Args:
         batch: queue.
         running: True while the queue is being processed.
         left_out: number of pictures that the queue does not take.
+        known: number of pictures that it has already.
         missing: lines about changes by hand that the downloaded results do not contain.
     """
     total, done, failed = len(batch.items), batch.count(DONE), batch.count(FAILED)
@@ -106,6 +108,8 @@ def news(batch: Batch, *, running: bool = False, left_out: int = 0, missing: Seq
         parts.append(f"{failed} cannot be used")
     if batch.by_hand():
         parts.append(f"{len(batch.by_hand())} with your changes")
+    if known:
+        parts.append(f"{known} more {'are' if known > 1 else 'is'} in the queue already")
     if left_out:
         parts.append(f"{left_out} more were left out: a batch takes {MAX_FILES}")
     message = ", ".join(parts) + "."
@@ -159,12 +163,39 @@ class BatchHandlers:
     def add(self, batch: Batch | None, paths: list[str]) -> Iterator[QueueView]:
         """Add uploaded pictures to the queue, one after the other with its thumbnail."""
         batch = batch or Batch(new_folder(Path(get_upload_folder())))
-        known = len(batch.items)
         batch, left_out = added(batch, paths, MAX_FILES)
-        for index in range(known, len(batch.items)):
-            batch = batch.with_item(index, with_thumbnail(batch.items[index]))
-            yield _queue_view(batch)
+        batch = yield from self._with_thumbnails(batch)
         yield _queue_view(batch, left_out)
+
+    @staticmethod
+    def _with_thumbnails(batch: Batch) -> Generator[QueueView, None, Batch]:
+        """Read the new pictures of the queue and yield a view after each; return the queue."""
+        for index, item in enumerate(batch.items):
+            if item.state == WAITING and not item.thumbnail:
+                batch = batch.with_item(index, with_thumbnail(item))
+                yield _queue_view(batch)
+        return batch
+
+    @plainly
+    def fill(self, batch: Batch | None, opened: Any) -> Iterator[QueueView]:
+        """Add the pictures of an opened archive of a batch; no effect if that of one result was opened."""
+        if not isinstance(opened, Opened):
+            yield same(QueueView)
+            return
+        batch = batch or Batch(new_folder(Path(get_upload_folder())))
+        batch, left_out, known = with_opened(batch, opened)
+        batch = yield from self._with_thumbnails(batch)
+        yield _queue_view(batch, left_out, known)
+
+    @plainly
+    def run_opened(
+        self, batch: Batch | None, opened: Any, refiner: Any, mode: Any, choice: Any, *fields: Any
+    ) -> Iterator[RunView]:
+        """Segment the pictures of an opened archive of a batch; as `run`."""
+        if not isinstance(opened, Opened) or batch is None or not batch.count(WAITING):
+            yield same(RunView)
+            return
+        yield from self.run(batch, refiner, mode, choice, *fields)
 
     @plainly
     def run(self, batch: Batch | None, refiner: Any, mode: Any, choice: Any, *fields: Any) -> Iterator[RunView]:
@@ -258,8 +289,9 @@ def _go(batch: Batch) -> Any:
     return gr.Button(GO_ON if batch.count(WAITING) and batch.count(DONE) else GO)
 
 
-def _queue_view(batch: Batch, left_out: int = 0) -> QueueView:
-    return QueueView(None, None, queue_list(batch), news(batch, left_out=left_out), _go(batch), _download(batch), batch)
+def _queue_view(batch: Batch, left_out: int = 0, known: int = 0) -> QueueView:
+    message = news(batch, left_out=left_out, known=known)
+    return QueueView(None, None, queue_list(batch), message, _go(batch), _download(batch), batch)
 
 
 def _run_view(batch: Batch, busy: int | None = None, share: float = 0.0, doing: str = "") -> RunView:
@@ -283,6 +315,7 @@ class BatchTab(NamedTuple):
     download: gr.Button
     file: gr.DownloadButton
     batch: gr.State
+    opened: gr.State
 
 
 def draw() -> BatchTab:
@@ -309,12 +342,15 @@ def draw() -> BatchTab:
     queue = gr.HTML(EMPTY, js_on_load=QUEUE_JS, elem_id="batch-queue", padding=False)
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     state = gr.State(None, delete_callback=empty)
-    return BatchTab(files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state)
+    return BatchTab(
+        files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state, gr.State(None)
+    )
 
 
 def wire(
-    tab: BatchTab, segment_request: list[Any], mode: Any, shown: gr.State, delete: gr.Button, handlers: BatchHandlers
-) -> None:
+    tab: BatchTab, segment_request: list[Any], mode: Any, shown: gr.State, delete: gr.Button, reopened: Any,
+    handlers: BatchHandlers,
+) -> None:  # fmt: skip
     """Wire the events of this tab.
 
     Args:
@@ -323,16 +359,20 @@ def wire(
         mode: component of the Refine tab with the mode of a SAM.
         shown: State of the page's last result.
         delete: button that deletes a visitor's pictures, including those of the queue.
+        reopened: event after which `tab.opened` holds an opened archive.
         handlers: handlers of these events.
     """
     line: dict[str, Any] = {**UNSEEN, "concurrency_limit": 1, "concurrency_id": "batch", **PRIVATE}
     for place in (tab.files, tab.folder):
         place.upload(handlers.add, [tab.batch, place], outputs(tab, QueueView), **line)
-    running = tab.go.click(
-        handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *segment_request], outputs(tab, RunView), **line
-    )
+    request = [tab.refiner, mode, tab.formats, *segment_request]
+    running = tab.go.click(handlers.run, [tab.batch, *request], outputs(tab, RunView), **line)
+    filled = reopened.success(handlers.fill, [tab.batch, tab.opened], outputs(tab, QueueView), **line)
+    filled.success(None, None, None, js="() => lab.showQueue()", **PRIVATE)
+    again = filled.success(handlers.run_opened, [tab.batch, tab.opened, *request], outputs(tab, RunView), **line)
     gr.on([tab.files.upload, tab.folder.upload, tab.go.click], None, None, None, js="() => lab.showBatch()", **PRIVATE)
     made = tab.download.click(handlers.download, [tab.batch, shown], outputs(tab, PackView), **line)
-    wire_end([tab.stop.click], [running, made], handlers.stopped, tab.batch, outputs(tab, RunView))
-    wire_end([tab.clear.click, delete.click], [running, made], handlers.clear, tab.batch, outputs(tab, QueueView))
+    long = [running, filled, again, made]
+    wire_end([tab.stop.click], long, handlers.stopped, tab.batch, outputs(tab, RunView))
+    wire_end([tab.clear.click, delete.click], long, handlers.clear, tab.batch, outputs(tab, QueueView))
     made.success(None, tab.file, None, js=f"file => file && ({fetch_file(FILE)})()", **PRIVATE)
