@@ -31,7 +31,7 @@ from demo.handling import (
 from demo.html import percent, strip
 from demo.model_facts import key_of
 from demo.service import Run, SegmentRequest, SegmentView, Service, Shown
-from demo.service.batch import content_of
+from demo.service.adding import content_of
 from demo.service.opened import Opened, unpacked
 from demo.service.saved import Saved, SavedBatch, packed_name, read_archive
 from demo.service.shown import others_of, without

@@ -19,7 +19,7 @@ from demo.drawing import small_overlay_url, small_url
 from demo.errors import UserError, for_people
 from demo.html import percent
 from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
-from demo.service.pictures import digest, expect_few_sentences
+from demo.service.pictures import expect_few_sentences
 from demo.service.refine import Refinement, loss, mode_of
 from demo.service.saved import Saved, packed_name
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
@@ -178,14 +178,6 @@ def awaiting(item: Item, saved: Saved) -> Item:
     height, width = saved.size
     message = f"The archive lacks this picture. Drop {item.file} ({width} x {height} pixels) into the box above."
     return replace(item, path="", state=FAILED, message=message)
-
-
-def content_of(path: str) -> str:
-    """Return the digest of a file, or its path if it cannot be read."""
-    try:
-        return digest(path)
-    except UserError:
-        return path
 
 
 def prepared(batch: Batch, request: BatchRequest) -> Batch:

@@ -12,7 +12,8 @@ from pathlib import Path
 from cliptrase_core.names import NONE
 from demo import core
 from demo.errors import UserError
-from demo.service.batch import Batch, Item, awaiting, content_of, new_folder
+from demo.service.adding import LeftOut, content_of
+from demo.service.batch import Batch, Item, awaiting, new_folder
 from demo.service.download import MOST_PICTURE
 from demo.service.saved import Saved, SavedBatch, packed_name, read_picture
 from demo.service.segmentation import SegmentRequest
@@ -67,7 +68,7 @@ def unpacked(archive: str, batch: SavedBatch, home: Path) -> Opened:
     others = [saved.picture for _, saved in results if request not in (saved.request, saved.automatic)]
     remarks = [
         _remark(batch.unread, "Not opened, because they cannot be read or repeat a picture:"),
-        _remark(too_many, f"Left out, because the page stores at most {MOST_POINTS_IN_ALL} points of fixes:"),
+        _remark(too_many, f"LeftOut out, because the page stores at most {MOST_POINTS_IN_ALL} points of fixes:"),
         _remark(others, "Made with other words or settings, and now with those of the others:"),
         _remark(missing, "Not in the archive; drop them into the box of the queue, and their fixes return:"),
     ]
@@ -101,12 +102,8 @@ def _remark(files: Sequence[str], what: str) -> str:
     return f"{what} {core.errors.some(list(files), MOST_NAMED)}." if files else ""
 
 
-def with_opened(batch: Batch, opened: Opened) -> tuple[Batch, int, int]:
-    """Append the pictures of an archive to the queue, with their changes by hand.
-
-    Returns:
-        The new queue, the number of pictures left out because it is full, and of those that it already has.
-    """
+def with_opened(batch: Batch, opened: Opened) -> tuple[Batch, LeftOut]:
+    """Append the pictures of an archive to the queue, with their changes by hand; return it and what was left out."""
     there = {content_of(item.path) for item in batch.items}
     new = [(path, saved) for path, saved in opened.results if not path or content_of(path) not in there]
     taken = {Path(item.file).stem.casefold() for item in batch.items}
@@ -115,6 +112,5 @@ def with_opened(batch: Batch, opened: Opened) -> tuple[Batch, int, int]:
         name = Path(saved.picture)
         item = Item(path, f"{core.io.files.free_stem(name.stem, taken)}{name.suffix}", saved=saved)
         items.append(item if path else awaiting(item, saved))
-    left_out = len(new) - (len(items) - len(batch.items))
-    batch = replace(batch, items=tuple(items), unpacked=(*batch.unpacked, opened.folder))
-    return batch, left_out, len(opened.results) - len(new)
+    left = LeftOut(full=len(new) - (len(items) - len(batch.items)), known=len(opened.results) - len(new))
+    return replace(batch, items=tuple(items), unpacked=(*batch.unpacked, opened.folder)), left

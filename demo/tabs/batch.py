@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +14,12 @@ from gradio.utils import get_upload_folder
 
 from cliptrase_core.cancel import Cancelled
 from cliptrase_core.names import MODES, NONE
+from demo import core
 from demo.errors import UserError
-from demo.handling import followed, one_of, plainly, read_request, same
+from demo.handling import followed, one_of, plainly, read_request, same, whole
 from demo.html import hint, percent, strip, working
 from demo.service import Service, Shown
+from demo.service.adding import LeftOut, sorted_out
 from demo.service.batch import (
     DONE,
     FAILED,
@@ -34,8 +38,8 @@ from demo.service.batch import (
 from demo.service.download import CHOICES
 from demo.service.opened import Opened, with_opened
 from demo.service.refine import MEGABYTES, expect_available
-from demo.settings import MAX_FILES, REFINERS, TIME_LIMIT_S
-from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, outputs, wire_end
+from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, MAX_UPLOAD_BYTES, REFINERS, TIME_LIMIT_S
+from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, hidden_text, outputs, wire_end
 
 NAME = "batch"
 FILE = "batch-file"
@@ -51,17 +55,26 @@ EMPTY = hint("Drop pictures here; the queue shows them.")
 NO_PICTURES = "There are no pictures yet. Drop some into the box first."
 TIME_IS_OVER = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Go on.")
 PACKING_PAUSED = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Download again.")
+WHEN_FULL = "Download these, empty the queue, then add the others."
+MOST_NAMED, MOST_LETTERS = 3, 100
+"""Maximum number of named files that were left out, and of letters of each name."""
+WITH_LEFT = "(batch, files) => [batch, files, lab.left()]"
 _SIGNS = {WAITING: "waits", DONE: "done", FAILED: "not possible", "busy": "works"}
 
 
-QUEUE_JS = """
+QUEUE_JS = (
+    f"""
+lab.limits = {{ files: {MAX_FILES}, each: {MAX_UPLOAD_BYTES}, all: {MAX_UPLOAD_BODY - 100_000} }};"""
+    + """
 element.addEventListener("click", event => {
   const done = event.target.closest("li.done");
   if (!done) return;
   trigger("select", { index: Number(done.dataset.index), value: null });
   lab.show("#result");
 });"""
-"""A click on a finished picture selects it and scrolls to the result above; `demo/review.py` handles the event."""
+)
+"""Limits of an upload, with room for the headers of its files. A click on a finished picture selects it and scrolls to
+the result above; `demo/review.py` handles the event."""
 
 
 def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0, doing: str = "") -> str:
@@ -85,21 +98,60 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
         )
         bar = f'<progress max="1" value="{share:.2f}" aria-label="Progress"></progress>' if state == "busy" else ""
         show = '<button type="button">Show above</button>' if state == DONE else ""
+        kind = state if item.path else f"{state} awaited"
         lines.append(
-            f'<li class="{state}" data-index="{index}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
+            f'<li class="{kind}" data-index="{index}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
             f"<i>{_SIGNS[state]}</i>{bar}<p>{html.escape(message)}</p>{show}</div></li>"
         )
     return f'<ol class="queue">{"".join(lines)}</ol>'
 
 
-def news(batch: Batch, *, running: bool = False, left_out: int = 0, known: int = 0, missing: Sequence[str] = ()) -> str:
+def left_out(left: LeftOut) -> str:
+    """Return plain text: files that the queue did not take, and a remedy; empty if it took all."""
+    parts = []
+    if left.known:
+        parts.append(f"{left.known} more {_are(left.known)} in the queue already.")
+    if left.others:
+        names = f" ({core.errors.some(left.names, MOST_NAMED)})" if left.names else ""
+        parts.append(f"{left.others} {'are no pictures' if left.others > 1 else 'is no picture'}{names}.")
+    if left.large:
+        parts.append(f"{left.large} {_are(left.large)} larger than {MAX_UPLOAD_BYTES // 1_000_000} MB.")
+    if left.later:
+        parts.append(
+            f"{left.later} more {_were(left.later)} left out: one upload takes {MAX_UPLOAD_BODY // 1_000_000} MB. "
+            "Add them again."
+        )
+    if left.full:
+        parts.append(f"{left.full} more {_were(left.full)} left out: a batch takes {MAX_FILES}. {WHEN_FULL}")
+    return " ".join(parts)
+
+
+def _are(count: int) -> str:
+    return "are" if count > 1 else "is"
+
+
+def _were(count: int) -> str:
+    return "were" if count > 1 else "was"
+
+
+def read_left(text: Any) -> LeftOut:
+    """Read the numbers of files that the browser left out; a client may send any value, which then counts nothing."""
+    try:
+        found = json.loads(text)
+        counts = {name: whole(name, found[name], 0) for name in ("full", "later", "known", "large", "others")}
+        names = [str(name)[:MOST_LETTERS] for name in found["names"][:MOST_NAMED]]
+    except (ValueError, TypeError, KeyError, RecursionError, UserError):
+        return LeftOut()
+    return LeftOut(**counts, names=tuple(names))
+
+
+def news(batch: Batch, *, running: bool = False, left: LeftOut | None = None, missing: Sequence[str] = ()) -> str:
     """Return HTML: the progress of the queue, in one line.
 
     Args:
         batch: queue.
         running: True while the queue is being processed.
-        left_out: number of pictures that the queue does not take.
-        known: number of pictures that it has already.
+        left: files that the queue did not take.
         missing: lines about changes by hand that the downloaded results do not contain.
     """
     total, done, failed = len(batch.items), batch.count(DONE), batch.count(FAILED)
@@ -108,16 +160,13 @@ def news(batch: Batch, *, running: bool = False, left_out: int = 0, known: int =
         parts.append(f"{failed} cannot be used")
     if batch.by_hand():
         parts.append(f"{len(batch.by_hand())} with your changes")
-    if known:
-        parts.append(f"{known} more {'are' if known > 1 else 'is'} in the queue already")
-    if left_out:
-        parts.append(f"{left_out} more were left out: a batch takes {MAX_FILES}")
     message = ", ".join(parts) + "."
     if running:
         return working("Working.", (done + failed) / max(1, total), message, "The whole batch")
     if missing:
         message += f" Some of your changes are not in the download. {' '.join(missing)} Show that picture above."
-    return strip("note" if failed or left_out or missing else "calm", "Batch:", message)
+    rest = left_out(left) if left else ""
+    return strip("note" if failed or rest or missing else "calm", "Batch:", f"{message} {rest}".strip())
 
 
 class QueueView(NamedTuple):
@@ -160,12 +209,24 @@ class BatchHandlers:
         self._service = service
 
     @plainly
-    def add(self, batch: Batch | None, paths: list[str]) -> Iterator[QueueView]:
-        """Add uploaded pictures to the queue, one after the other with its thumbnail."""
+    def add(self, batch: Batch | None, paths: list[str], left: Any = "") -> Iterator[QueueView]:
+        """Add uploaded pictures to the queue, one after the other with its thumbnail.
+
+        Args:
+            batch: queue.
+            paths: paths of the uploads.
+            left: files that the browser left out; see `read_left`.
+        """
         batch = batch or Batch(new_folder(Path(get_upload_folder())))
-        batch, left_out = added(batch, paths, MAX_FILES)
+        new, rest = sorted_out(batch, paths, read_left(left))
+        batch, full = added(batch, new, MAX_FILES)
         batch = yield from self._with_thumbnails(batch)
-        yield _queue_view(batch, left_out)
+        yield _queue_view(batch, replace(rest, full=rest.full + full))
+
+    @plainly
+    def nothing_added(self, batch: Batch | None, left: Any) -> str:
+        """Return HTML about files of which the browser could upload none."""
+        return news(batch or Batch(""), left=read_left(left))
 
     @staticmethod
     def _with_thumbnails(batch: Batch) -> Generator[QueueView, None, Batch]:
@@ -183,9 +244,9 @@ class BatchHandlers:
             yield same(QueueView)
             return
         batch = batch or Batch(new_folder(Path(get_upload_folder())))
-        batch, left_out, known = with_opened(batch, opened)
+        batch, left = with_opened(batch, opened)
         batch = yield from self._with_thumbnails(batch)
-        yield _queue_view(batch, left_out, known)
+        yield _queue_view(batch, left)
 
     @plainly
     def run_opened(
@@ -289,9 +350,9 @@ def _go(batch: Batch) -> Any:
     return gr.Button(GO_ON if batch.count(WAITING) and batch.count(DONE) else GO)
 
 
-def _queue_view(batch: Batch, left_out: int = 0, known: int = 0) -> QueueView:
-    message = news(batch, left_out=left_out, known=known)
-    return QueueView(None, None, queue_list(batch), message, _go(batch), _download(batch), batch)
+def _queue_view(batch: Batch, left: LeftOut | None = None) -> QueueView:
+    shown = queue_list(batch), news(batch, left=left)
+    return QueueView(None, None, *shown, _go(batch), _download(batch), batch)
 
 
 def _run_view(batch: Batch, busy: int | None = None, share: float = 0.0, doing: str = "") -> RunView:
@@ -316,6 +377,7 @@ class BatchTab(NamedTuple):
     file: gr.DownloadButton
     batch: gr.State
     opened: gr.State
+    left: gr.Textbox
 
 
 def draw() -> BatchTab:
@@ -341,9 +403,10 @@ def draw() -> BatchTab:
     download = gr.Button("Download", visible=False, variant="primary", elem_id="batch-download")
     queue = gr.HTML(EMPTY, js_on_load=QUEUE_JS, elem_id="batch-queue", padding=False)
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
+    left = hidden_text("batch-left")
     state = gr.State(None, delete_callback=empty)
     return BatchTab(
-        files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state, gr.State(None)
+        files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state, gr.State(None), left
     )
 
 
@@ -364,7 +427,9 @@ def wire(
     """
     line: dict[str, Any] = {**UNSEEN, "concurrency_limit": 1, "concurrency_id": "batch", **PRIVATE}
     for place in (tab.files, tab.folder):
-        place.upload(handlers.add, [tab.batch, place], outputs(tab, QueueView), **line)
+        inputs = [tab.batch, place, tab.left]
+        place.upload(handlers.add, inputs, outputs(tab, QueueView), js=WITH_LEFT, **line)
+    tab.left.change(handlers.nothing_added, [tab.batch, tab.left], tab.news, **line)
     request = [tab.refiner, mode, tab.formats, *segment_request]
     running = tab.go.click(handlers.run, [tab.batch, *request], outputs(tab, RunView), **line)
     filled = reopened.success(handlers.fill, [tab.batch, tab.opened], outputs(tab, QueueView), **line)

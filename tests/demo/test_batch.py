@@ -329,9 +329,53 @@ def test_every_picture_has_a_name_of_its_own(tmp_path):
 
 
 def test_more_than_a_batch_takes_are_left_out_and_said(handlers, home, photo):
-    view = list(handlers.add(None, [photo] * (MAX_FILES + 3)))[-1]
+    paths = [str(home / f"{number}.png") for number in range(MAX_FILES + 3)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    view = list(handlers.add(None, paths))[-1]
     assert len(view.batch.items) == MAX_FILES
     assert "3 more were left out" in view.news
+    assert f"a batch takes {MAX_FILES}. Download these, empty the queue, then add the others." in view.news
+
+
+def test_a_folder_with_known_pictures_and_other_files_is_counted_right(handlers, home, five, tmp_path):
+    (tmp_path / "notes.txt").write_text("not a picture")
+    shutil.copy(five[0], tmp_path / "copy.jpg")
+    batch = list(handlers.add(None, five[:3]))[-1].batch
+    view = list(handlers.add(batch, [*five, str(tmp_path / "notes.txt"), str(tmp_path / "copy.jpg")]))[-1]
+    assert [item.file for item in view.batch.items] == [Path(path).name for path in five]
+    assert "5 pictures, 1 cannot be used. 4 more are in the queue already. 1 is no picture (notes.txt)." in view.news
+
+
+LEFT_OUT = {"full": 0, "later": 0, "known": 0, "large": 0, "others": 0, "names": []}
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({"full": 30}, f"30 more were left out: a batch takes {MAX_FILES}. Download these, empty the queue, then"),
+        ({"later": 2}, "2 more were left out: one upload takes 290 MB. Add them again."),
+        ({"known": 1}, "1 more is in the queue already."),
+        ({"large": 1}, "1 is larger than 40 MB."),
+        ({"others": 5, "names": ["<b>.txt", "b", "c"]}, "5 are no pictures (&lt;b&gt;.txt, b, c)."),
+    ],
+)
+def test_what_the_browser_left_out_is_said(handlers, home, five, left, said):
+    text = json.dumps({**LEFT_OUT, **left})
+    assert said in list(handlers.add(None, five[:1], text))[-1].news
+    assert said in handlers.nothing_added(None, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, 5, "", "[", "[]", "{}", "[" * 9999),
+        *(json.dumps({**LEFT_OUT, **wrong}) for wrong in ({"full": -1}, {"full": 0.5}, {"names": 3})),
+    ],
+    ids=lambda text: str(text)[:20],
+)
+def test_counts_that_are_none_count_nothing(handlers, text):
+    assert handlers.nothing_added(None, text) == '<div class="strip calm" role="status"><b>Batch:</b> 0 pictures.</div>'
 
 
 def test_names_of_files_are_text(tmp_path):

@@ -227,7 +227,7 @@ def test_a_queue_takes_no_more_than_it_may_and_nothing_twice(handlers, opener, a
     monkeypatch.setattr("demo.service.opened.MAX_FILES", 2)
     view = filled(handlers, values)
     assert len(view.batch.items) == 2
-    assert "1 more were left out" in view.news
+    assert "1 more was left out" in view.news
 
 
 def test_fixes_of_an_archive_have_a_limit_together(opener, archives, monkeypatch):

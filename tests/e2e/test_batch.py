@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from PIL import Image
 from playwright.sync_api import expect
 
 from demo.settings import EXAMPLES, MAX_FILES
@@ -230,9 +231,37 @@ def test_several_pictures_dropped_on_the_page_make_a_batch(open_page, five):
     expect(page.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
 
 
-def test_too_many_at_once_are_explained(open_page, tmp_path):
+def small_pictures(folder, count: int):
+    """Write different small pictures; return their paths."""
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    return paths
+
+
+def test_of_too_many_at_once_the_first_are_taken_and_the_others_counted(open_page, tmp_path):
     page = open_page(1280, 800)
     opened(page)
-    many = [shutil.copy(EXAMPLES / "cows.jpg", tmp_path / f"{i}.jpg") for i in range(MAX_FILES + 5)]
+    many = small_pictures(tmp_path, MAX_FILES + 5)
     page.locator("#batch-files input[type=file]").set_input_files(many)
-    expect(page.locator("body")).to_contain_text(f"at most {MAX_FILES} files at once")
+    expect(page.locator("#batch-queue img")).to_have_count(MAX_FILES)
+    news = page.locator("#batch-news")
+    expect(news).to_contain_text(f"5 more were left out: a batch takes {MAX_FILES}. Download these, empty the queue")
+    page.locator("#batch-files input[type=file]").set_input_files(many[-2:])
+    expect(news).to_contain_text("2 more were left out")
+
+
+def test_a_folder_is_taken_without_its_other_files_and_known_pictures(open_page, tmp_path):
+    page = open_page(1280, 800)
+    opened(page)
+    paths = small_pictures(tmp_path, 5)
+    (tmp_path / "notes.txt").write_bytes(bytes(2_000_000))  # one such file would make the server refuse all
+    page.locator("#batch-files input[type=file]").set_input_files(paths[:3])
+    expect(page.locator("#batch-queue img")).to_have_count(3)
+    news, folder = page.locator("#batch-news"), page.locator("input[webkitdirectory]")
+    folder.set_input_files(tmp_path)
+    expect(page.locator("#batch-queue img")).to_have_count(5)
+    expect(news).to_contain_text("5 pictures. 3 more are in the queue already. 1 is no picture (notes.txt).")
+    folder.set_input_files(tmp_path)
+    expect(news).to_contain_text("5 pictures. 5 more are in the queue already. 1 is no picture (notes.txt).")
+    expect(page.locator("#batch-queue li")).to_have_count(5)
