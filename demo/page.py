@@ -255,9 +255,9 @@ def build(service: Service) -> gr.Blocks:
         taking = [changing.wire_taking(one, *places, page.refine.refinement, changes) for one in refined]
         gr.on([page.ask.stop.click, page.shared.image.input], None, None, None, cancels=taking, **PRIVATE)
         compare.wire(page.compare, page.shared, page.ask.stop, CompareHandlers(service))
-        last, delete = page.result.shown, page.mine.delete
+        above, delete = (page.result.shown, page.result.in_batch), page.mine.delete
         fields, queue = [*page.request.values()], BatchHandlers(service)
-        batch.wire(page.batch, fields, page.refine.mode, last, delete, reopened[0], queue)
+        batch.wire(page.batch, fields, page.refine.mode, above, page.shared, delete, reopened[0], queue)
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 

@@ -15,7 +15,7 @@ from cliptrase_core.io.allocator import return_free
 from cliptrase_core.io.export.formats import read_formats
 from cliptrase_core.names import NONE
 from demo import core
-from demo.drawing import small_overlay_url, small_url
+from demo.drawing import Picture, small_overlay_url, small_url
 from demo.errors import UserError, for_people
 from demo.html import percent
 from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
@@ -88,6 +88,7 @@ class Item:
         shown: state of the result whose files are in the folder; None before the picture is done.
         hand: state on the page with changes by hand that the files may lack, or that the next result takes over.
         saved: result of an opened archive; the first result of the picture takes over its changes by hand.
+        note: remark about a result on the page that the files do not contain; plain text.
     """
 
     path: str
@@ -99,6 +100,7 @@ class Item:
     shown: Shown | None = None
     hand: Shown | None = None
     saved: Saved | None = None
+    note: str = ""
 
     @property
     def current(self) -> Shown | None:
@@ -201,7 +203,7 @@ def _waiting(batch: Batch, item: Item) -> Item:
     """Return an item without its result, but with its changes by hand, which the next result takes over."""
     what = item.current
     by_hand = what is not None and (batch.is_changed(what) or bool(what.aside))
-    return replace(item, state=WAITING, message="", overlay="", shown=None, hand=what if by_hand else None)
+    return replace(item, state=WAITING, message="", overlay="", note="", shown=None, hand=what if by_hand else None)
 
 
 def segmented(service: Service, batch: Batch, index: int, step: Progress = quietly) -> Item:
@@ -263,18 +265,19 @@ def _written(service: Service, item: Item, what: Shown, folder: str, formats: tu
                 source=item.path,
                 step=lambda share, text: step(0.8 + 0.2 * share, text),
             )
-            colours = core.viz.palette.label_colours(view.result)
-            overlay = small_overlay_url(pixels, view.result.labels, colours)
+            message, overlay = face(view, pixels)
     finally:
         return_free()
-    return replace(item, state=DONE, message=_line(view), overlay=overlay, shown=what)
+    return replace(item, state=DONE, message=message, overlay=overlay, shown=what)
 
 
-def _line(view: SegmentView) -> str:
-    """Return plain text: the largest classes of a result and their areas, and classes that it lost."""
+def face(view: SegmentView, pixels: Picture) -> tuple[str, str]:
+    """Return message and overlay of the item of a result: its largest classes and their areas, and a small picture."""
     areas = [f"{name} {percent(share, 0)}" for name, share in view.result.areas.items()]
     message = core.errors.some(areas, MOST_NAMED)
-    return f"{message}. {loss(view.result)}" if loss(view.result) else message
+    message = f"{message}. {loss(view.result)}" if loss(view.result) else message
+    colours = core.viz.palette.label_colours(view.result)
+    return message, small_overlay_url(pixels, view.result.labels, colours)
 
 
 def _failed(item: Item, error: UserError) -> Item:

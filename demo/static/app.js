@@ -192,6 +192,7 @@
     const { kept } = history.state ?? {};
     if (kept?.of === detail.of) history.replaceState({ ...history.state, kept: { ...kept, fixes: detail.history } }, "");
   });
+  document.addEventListener("lab:fixes", () => lab.note?.()); // the row of a picture of the batch
   document.addEventListener("click", event => { if (event.target.closest("#download")) downloaded = fixes; });
   addEventListener("beforeunload", event => {
     const restored = returning && latest.history;

@@ -18,7 +18,7 @@ from demo import core
 from demo.errors import UserError
 from demo.handling import followed, one_of, plainly, read_request, same, whole
 from demo.html import hint, percent, strip, working
-from demo.service import Service, Shown
+from demo.service import Run, Service, Shown
 from demo.service.adding import LeftOut, sorted_out
 from demo.service.batch import (
     DONE,
@@ -26,6 +26,7 @@ from demo.service.batch import (
     WAITING,
     Batch,
     BatchRequest,
+    Item,
     added,
     empty,
     new_folder,
@@ -36,10 +37,11 @@ from demo.service.batch import (
     with_thumbnail,
 )
 from demo.service.download import CHOICES
+from demo.service.noted import noted
 from demo.service.opened import Opened, with_opened
 from demo.service.refine import MEGABYTES, expect_available
 from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, MAX_UPLOAD_BYTES, REFINERS, TIME_LIMIT_S
-from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, hidden_text, outputs, wire_end
+from demo.tabs.common import LAST, PRIVATE, UNSEEN, Shared, fetch_file, hidden_text, outputs, wire_end
 
 NAME = "batch"
 FILE = "batch-file"
@@ -71,7 +73,8 @@ element.addEventListener("click", event => {
   if (!done) return;
   trigger("select", { index: Number(done.dataset.index), value: null });
   lab.show("#result");
-});"""
+});
+lab.note = () => { if (element.querySelector("li.done")) trigger("apply", {}); };"""
 )
 """Limits of an upload, with room for the headers of its files. A click on a finished picture selects it and scrolls to
 the result above; `demo/review.py` handles the event."""
@@ -98,12 +101,23 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
         )
         bar = f'<progress max="1" value="{share:.2f}" aria-label="Progress"></progress>' if state == "busy" else ""
         show = '<button type="button">Show above</button>' if state == DONE else ""
+        sign = _SIGNS[state] + (_by_hand(batch, item) if state == DONE else "")
+        note = f'<p class="note">{html.escape(item.note)}</p>' if item.note else ""
         kind = state if item.path else f"{state} awaited"
         lines.append(
             f'<li class="{kind}" data-index="{index}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
-            f"<i>{_SIGNS[state]}</i>{bar}<p>{html.escape(message)}</p>{show}</div></li>"
+            f"<i>{sign}</i>{bar}<p>{html.escape(message)}</p>{note}{show}</div></li>"
         )
     return f'<ol class="queue">{"".join(lines)}</ol>'
+
+
+def _by_hand(batch: Batch, item: Item) -> str:
+    """Return plain text about changes by hand of a finished picture; empty without any."""
+    what = item.current
+    if what is None or not batch.is_changed(what):
+        return ""
+    count = len(what.fixes)
+    return f", {count} fix{'es' if count > 1 else ''}" if count else ", other boundaries"
 
 
 def left_out(left: LeftOut) -> str:
@@ -201,6 +215,15 @@ class PackView(NamedTuple):
     batch: Any
 
 
+class NoteView(NamedTuple):
+    """New values after a change of the result above, by component name."""
+
+    queue: Any
+    news: Any
+    batch: Any
+    in_batch: Any
+
+
 class BatchHandlers:
     """Handlers of the tab's events, one method each; they store nothing about visitors."""
 
@@ -284,6 +307,18 @@ class BatchHandlers:
                 return
             batch = batch.with_item(index, finished)
         yield _run_view(batch)
+
+    @plainly
+    def note(self, batch: Batch | None, run: Run | None, path: str | None, last: Shown | None) -> NoteView:
+        """Handle a change of the result above: the row of its picture tells fixes, and a note tells other words."""
+        nothing = same(NoteView)._replace(in_batch="")
+        if batch is None or run is None:
+            return nothing
+        newer, remark = noted(self._service, batch, run, path, last)
+        text = strip("note", "Not in the batch:", remark) if remark else ""
+        if newer == batch:
+            return nothing._replace(in_batch=text)
+        return NoteView(queue_list(newer), news(newer), newer, text)
 
     @plainly
     def stopped(self, batch: Batch | None) -> RunView:
@@ -411,8 +446,8 @@ def draw() -> BatchTab:
 
 
 def wire(
-    tab: BatchTab, segment_request: list[Any], mode: Any, shown: gr.State, delete: gr.Button, reopened: Any,
-    handlers: BatchHandlers,
+    tab: BatchTab, segment_request: list[Any], mode: Any, above: tuple[gr.State, gr.HTML], shared: Shared,
+    delete: gr.Button, reopened: Any, handlers: BatchHandlers,
 ) -> None:  # fmt: skip
     """Wire the events of this tab.
 
@@ -420,7 +455,8 @@ def wire(
         tab: components from `draw`.
         segment_request: fields of the page.
         mode: component of the Refine tab with the mode of a SAM.
-        shown: State of the page's last result.
+        above: State of the page's last result, and the component of a note about it.
+        shared: components of the picture and the run.
         delete: button that deletes a visitor's pictures, including those of the queue.
         reopened: event after which `tab.opened` holds an opened archive.
         handlers: handlers of these events.
@@ -436,8 +472,13 @@ def wire(
     filled.success(None, None, None, js="() => lab.showQueue()", **PRIVATE)
     again = filled.success(handlers.run_opened, [tab.batch, tab.opened, *request], outputs(tab, RunView), **line)
     gr.on([tab.files.upload, tab.folder.upload, tab.go.click], None, None, None, js="() => lab.showBatch()", **PRIVATE)
+    shown, in_batch = above
     made = tab.download.click(handlers.download, [tab.batch, shown], outputs(tab, PackView), **line)
+    # The page's result changes for every visitor, so only a browser with a finished queue asks; see `QUEUE_JS`.
+    seen = [tab.batch, shared.run, shared.image, shown]
+    tab.queue.apply(handlers.note, seen, [tab.queue, tab.news, tab.batch, in_batch], **LAST, **line)
     long = [running, filled, again, made]
     wire_end([tab.stop.click], long, handlers.stopped, tab.batch, outputs(tab, RunView))
     wire_end([tab.clear.click, delete.click], long, handlers.clear, tab.batch, outputs(tab, QueueView))
+    gr.on([tab.clear.click, delete.click], None, None, in_batch, js="() => ''", **PRIVATE)
     made.success(None, tab.file, None, js=f"file => file && ({fetch_file(FILE)})()", **PRIVATE)

@@ -185,6 +185,49 @@ def test_a_batch_that_was_not_downloaded_is_not_left_without_a_question(open_pag
     assert asked == 3 * ["beforeunload"]  # the fix is not in what was downloaded
 
 
+def test_the_queue_tells_a_fix_at_once_and_other_words_for_one_picture(open_page, artifacts, five):
+    page = open_page(1280, 800)
+    opened(page)
+    page.locator("#words textarea").fill("cow; grass; horse")
+    page.locator("#batch-files input[type=file]").set_input_files([five[0], five[2]])
+    expect(page.locator("#batch-queue img")).to_have_count(2)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    page.get_by_role("button", name="Show above").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+    page.get_by_role("tab", name="Settings").click()  # the queue follows from any tab
+    page.locator("#result .open-bench").click()
+    page.locator("#result [name=tool][value=brush]").check()
+    page.locator("#result .bench select").select_option("horse")
+    page.locator("#result canvas").press("Enter")
+    row, news = page.locator("#batch-queue li").first, page.locator("#batch-news")
+    expect(row).to_contain_text("done, 1 fix")
+    expect(news).to_contain_text("2 of 2 are done, 1 with your changes.")
+    page.locator("#result [data-do=undo]").click()
+    expect(row).not_to_contain_text("1 fix")
+    page.locator("#words textarea").fill("cow; sky")
+    page.locator("#segment").click()
+    steps.expect_result_of(page, "cow; sky")
+    note = page.locator("#in-batch")
+    expect(note.locator(".strip")).to_be_visible()
+    expect(note).to_contain_text(
+        "Not in the batch: cows.jpg has other words here; its row and the archive keep those of"
+    )
+    expect(row).to_contain_text("Shown above with other words; the archive has those of the batch.")
+    page.screenshot(path=artifacts / "batch_other_words.png")
+    expect(page.locator("#result .bench")).to_be_visible()  # the note is seen while fixing, too
+    page.get_by_role("tab", name="Batch").click()
+    page.get_by_role("button", name="Show above").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+    expect(note).not_to_contain_text("other words")
+    expect(row).not_to_contain_text("other words")
+    page.locator("#words textarea").fill("cow; sky")
+    page.locator("#segment").click()
+    expect(note).to_contain_text("other words")
+    page.locator("#batch-clear").click()
+    expect(note).not_to_contain_text("other words")
+
+
 def choose_refiner(page, name: str) -> None:
     page.locator("#batch-refiner input").click()
     page.get_by_role("option", name=name).first.click()
