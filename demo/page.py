@@ -240,7 +240,8 @@ def build(service: Service) -> gr.Blocks:
         _wire_opening(page, PageHandlers(service), blocks)
         words.wire(page.words, blocks, WordsHandlers())
         settings, places = page.settings, (page.result, page.shared)
-        reopened = reopen.wire(page.reopen, settings, page.head.model, *places, ReopenHandlers(service, handlers))
+        saved = {**settings, **reopen.of_batch(page.batch, page.refine.mode, page.tabs)}
+        reopened = reopen.wire(page.reopen, saved, page.head.model, *places, ReopenHandlers(service, handlers))
         reviewed = review.wire(page.batch, settings, *places, ReviewHandlers(service, handlers))
         running = _wire_segmenting(page, PageHandlers(service), handlers, changes, [reopened, reviewed])
         running.append(fixing)
@@ -255,8 +256,9 @@ def build(service: Service) -> gr.Blocks:
         taking = [changing.wire_taking(one, *places, page.refine.refinement, changes) for one in refined]
         gr.on([page.ask.stop.click, page.shared.image.input], None, None, None, cancels=taking, **PRIVATE)
         compare.wire(page.compare, page.shared, kept, page.ask.stop, CompareHandlers(service))
-        last, delete = page.result.shown, page.mine.delete
-        batch.wire(page.batch, [*page.request.values()], page.refine.mode, last, delete, BatchHandlers(service))
+        above, delete = (kept, page.result.in_batch), page.mine.delete
+        fields, queue = [*page.request.values()], BatchHandlers(service)
+        batch.wire(page.batch, fields, page.refine.mode, above, page.shared, delete, reopened[0], queue)
     blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=4, api_open=False)
     return blocks
 

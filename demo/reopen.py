@@ -6,11 +6,14 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from cliptrase_core.cancel import Cancelled
+from cliptrase_core.names import EDGES, NONE
 from demo.changing import ChangeView, changed, made, places_of
 from demo.errors import UserError
 from demo.handling import (
@@ -26,10 +29,13 @@ from demo.handling import (
     save_archive,
 )
 from demo.html import percent, strip
+from demo.model_facts import key_of
 from demo.service import Run, SegmentRequest, SegmentView, Service, Shown
-from demo.service.saved import Saved, packed_name, read_archive
-from demo.service.shown import others_of
-from demo.tabs import result
+from demo.service.adding import content_of
+from demo.service.opened import Opened, unpacked
+from demo.service.saved import Saved, SavedBatch, packed_name, read_archive
+from demo.service.shown import others_of, without
+from demo.tabs import batch, result
 from demo.tabs.common import PRIVATE, QUIET, Shared, outputs
 from demo.tabs.result import SegmentHandlers, failed
 
@@ -90,6 +96,25 @@ def opened_status(saved: Saved, areas: dict[str, float], model: str) -> str:
     return strip("note", "Opened:", f"{what} Classes differ by up to {percent(off, 0)} of the picture. {why}")
 
 
+def opened_batch(opened: Opened, model: str) -> str:
+    """Return HTML that describes the opened archive of a batch.
+
+    Args:
+        opened: content of the archive.
+        model: key of the model that the page runs.
+    """
+    count, fixed = len(opened.results), opened.fixed
+    text = f"a batch of {count} picture{'s' if count != 1 else ''}, {fixed or 'none'} with changes by hand."
+    notes = [*opened.remarks]
+    if model != opened.model:
+        notes.append(f"It was made by {opened.model}, this page runs {model}: results may differ.")
+    # Without remarks there is nothing to read here, so `lab.showQueue` scrolls down to the queue.
+    return strip(
+        "note" if notes else "calm", "Opened:", " ".join([text, "It is in the tab Batch.", *notes]),
+        "" if notes else '<span class="in-queue"></span>',
+    )  # fmt: skip
+
+
 class ReopenHandlers:
     """Handlers of the events of reopening, one method per event; stores no data of visitors."""
 
@@ -111,6 +136,8 @@ class ReopenHandlers:
         """
         try:
             saved = read_archive(archive)
+            if isinstance(saved, SavedBatch):
+                return self._batch(str(archive), saved, model, last)
             path = _picture(saved, current)
             view, automatic = self._made(saved, path, model)
         except UserError as error:
@@ -123,6 +150,21 @@ class ReopenHandlers:
             "due": False,
             "status": opened_status(saved, _areas(view), view.run.key.model) if not saved.changed else _busy(),
             "saved": saved if saved.changed else None,
+        }
+
+    def _batch(self, archive: str, saved: SavedBatch, model: str | None, last: Shown | None) -> dict[str, Any]:
+        """Unpack the pictures of a batch, for its queue. Return new values by component name."""
+        running = key_of(self._service.models.segmenter(model))
+        opened = unpacked(archive, saved, Path(get_upload_folder()))
+        request, sam = opened.request, opened.refiner not in (NONE, EDGES)
+        return {
+            **values_of(request, automatic=request.eps is None or request.min_samples is None),
+            "refiner": opened.refiner,
+            "mode": opened.mode if sam else gr.skip(),
+            "shown": without(last, {content_of(path) for path, _ in opened.results}),
+            "status": opened_batch(opened, running),
+            "saved": opened,
+            "tabs": gr.Tabs(selected=batch.NAME),
         }
 
     def _made(self, saved: Saved, path: str, model: str | None) -> tuple[SegmentView, bool]:
@@ -138,10 +180,10 @@ class ReopenHandlers:
 
     @plainly
     def change(
-        self, run: Run | None, path: str | None, saved: Saved | None, last: Shown | None = None
+        self, run: Run | None, path: str | None, saved: Saved | Opened | None, last: Shown | None = None
     ) -> Iterator[ChangeView]:
         """Refine the boundaries of the new result and apply its fixes, if the archive contains any."""
-        if run is None or saved is None:
+        if run is None or not isinstance(saved, Saved):
             yield same(ChangeView)
             return
         what = replace(saved.shown(run), others=others_of(last, run))
@@ -161,6 +203,17 @@ def draw() -> gr.UploadButton:
     )
 
 
+def of_batch(tab: batch.BatchTab, mode: Any, tabs: gr.Tabs) -> dict[str, Any]:
+    """Return the components that the archive of a batch fills in, by name.
+
+    Args:
+        tab: components of the Batch tab; its `opened` also holds the archive of one result.
+        mode: component of the Refine tab with the mode of a SAM.
+        tabs: all tabs.
+    """
+    return {"refiner": tab.refiner, "mode": mode, "saved": tab.opened, "tabs": tabs}
+
+
 def wire(
     button: gr.UploadButton, settings: dict[str, Any], model: gr.State, shown: result.Result, shared: Shared,
     handlers: ReopenHandlers,
@@ -169,14 +222,14 @@ def wire(
 
     Args:
         button: button from `draw`.
-        settings: components by the names of `SETTINGS` and of `further_options`.
+        settings: components by the names of `SETTINGS`, of `further_options` and of `of_batch`.
         model: State with the key of the model that the visitor chose.
         shown: components of the result.
         shared: components of the picture and the run.
         handlers: handlers of these events.
     """
-    saved = gr.State(None)
-    places = places_of(settings, shown, shared, saved=saved)
+    places = places_of(settings, shown, shared)
+    saved = settings["saved"]
 
     def opened(*request: Any) -> dict[Any, Any]:
         return {places[name]: value for name, value in handlers.open(*request).items()}

@@ -15,7 +15,7 @@ from demo.handling import plainly, same, whole
 from demo.html import strip
 from demo.reopen import values_of
 from demo.service import Run, SegmentView, Service, Shown
-from demo.service.batch import DONE, Batch, reviewed
+from demo.service.batch import DONE, Batch, Item, remembered, reviewed
 from demo.service.refine import loss
 from demo.tabs import batch as queue
 from demo.tabs import result
@@ -50,28 +50,28 @@ class ReviewHandlers:
             **self._results.view(view, item.path)._asdict(),
             "image": item.path,
             "status": OPENING if made_there.refinement else opened_status(item.file, view),
-            "wanted": (item.file, made_there),
+            "wanted": (item, made_there),
         }
 
     @plainly
     def refine(
-        self, run: Run | None, path: str | None, wanted: tuple[str, Shown] | None, shown: Shown | None = None
+        self, run: Run | None, path: str | None, wanted: tuple[Item, Shown] | None, shown: Shown | None = None
     ) -> Iterator[ChangeView]:
         """Refine the boundaries of the result, if the batch was refined, and apply the picture's former fixes.
 
         Args:
             run: run of the new result, which is shown coarse.
             path: file of the picture.
-            wanted: name of the picture, and the state that the batch made.
+            wanted: picture of the queue, and the state that the batch made.
             shown: state of the last result.
         """
         if run is None or wanted is None or wanted[1].run != run:
             yield same(ChangeView)
             return
-        name, made_there = wanted
+        item, made_there = wanted
         plain = shown.coarse() if shown is not None and shown.run == run else shown
         try:
-            what, lost = reviewed(made_there, shown, self._service.again(run, path))
+            what, lost = reviewed(made_there, remembered(item, shown), self._service.again(run, path))
             if not (what.changed or what.aside):
                 yield same(ChangeView)._replace(shown=what, due=False)
                 return
@@ -80,7 +80,9 @@ class ReviewHandlers:
             text = f"The result is coarse. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=plain, due=False)
             return
-        yield changed(view, what, opened_status(name, view, f"{what.how}:" if what.fixes or what.aside else "", lost))
+        yield changed(
+            view, what, opened_status(item.file, view, f"{what.how}:" if what.fixes or what.aside else "", lost)
+        )
 
 
 def opened_status(name: str, view: SegmentView, state: str = "", lost: str = "") -> str:

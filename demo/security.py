@@ -22,14 +22,12 @@ from demo.addresses import is_trusted, listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
-from demo.settings import MAX_FILES, MAX_UPLOAD_BYTES
+from demo.settings import MAX_FILES, MAX_UPLOAD_BODY
 
 MAX_BODY = 1_000_000
 """Maximum bytes of a request other than an upload: 100,000 characters of words in any script are 400,000 bytes."""
 MAX_DEPTH = 40
 """Maximum nesting of brackets in JSON; requests of the page have fewer than ten levels."""
-MAX_UPLOAD_BODY = MAX_UPLOAD_BYTES + MAX_FILES * 5_000_000
-"""Maximum bytes of one upload: one picture of the maximum size and several usual ones."""
 UPLOAD_QUOTA = 2_000_000_000
 """Maximum bytes of all files in the upload folder; beyond it, the oldest are deleted first."""
 MAX_OTHER = 1_000_000

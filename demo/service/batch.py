@@ -15,16 +15,16 @@ from cliptrase_core.io.allocator import return_free
 from cliptrase_core.io.export.formats import read_formats
 from cliptrase_core.names import NONE
 from demo import core
-from demo.drawing import small_overlay_url, small_url
+from demo.drawing import Picture, small_overlay_url, small_url
 from demo.errors import UserError, for_people
 from demo.html import percent
 from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
 from demo.service.pictures import expect_few_sentences
 from demo.service.refine import Refinement, loss, mode_of
-from demo.service.saved import packed_name
+from demo.service.saved import Saved, packed_name
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
-from demo.service.shown import Shown, carried
+from demo.service.shown import Shown, carried, others_of
 from demo.settings import DELETE_CACHE
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PREFIX = "batch-"
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 GO_ALONG = (
+    "Drop this archive on the page, and the queue is there again, with the fixes made by hand.\n"
     "The archive holds the original picture files, with their metadata on camera, time and place.\n"
     "Remove them before you pass the archive on, if these are private."
 )
@@ -85,6 +86,9 @@ class Item:
         message: classes of the result, or the reason why the picture cannot be used; plain text.
         overlay: data URL of the result as a thumbnail; empty before the picture is done.
         shown: state of the result whose files are in the folder; None before the picture is done.
+        hand: state on the page with changes by hand that the files may lack, or that the next result takes over.
+        saved: result of an opened archive; the first result of the picture takes over its changes by hand.
+        note: remark about a result on the page that the files do not contain; plain text.
     """
 
     path: str
@@ -94,6 +98,14 @@ class Item:
     message: str = ""
     overlay: str = ""
     shown: Shown | None = None
+    hand: Shown | None = None
+    saved: Saved | None = None
+    note: str = ""
+
+    @property
+    def current(self) -> Shown | None:
+        """State of the picture with the latest changes by hand, or None before it is done."""
+        return self.hand or self.shown
 
 
 @dataclass(frozen=True)
@@ -104,20 +116,25 @@ class Batch:
         folder: folder of the results until they are downloaded; used by this queue only.
         items: pictures in the order of the queue.
         request: request of the finished results.
+        unpacked: folders with pictures of opened archives; used by this queue only.
     """
 
     folder: str
     items: tuple[Item, ...] = ()
     request: BatchRequest | None = None
+    unpacked: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         """Return the number of pictures in a state: WAITING, DONE or FAILED."""
         return sum(item.state == state for item in self.items)
 
     def by_hand(self) -> list[Item]:
-        """Return the pictures whose files contain changes by hand: fixes, or other boundaries."""
-        made = self.request and self.request.made
-        return [item for item in self.items if made and item.shown and item.shown != made(item.shown.run)]
+        """Return the finished pictures with changes by hand: fixes, or other boundaries."""
+        return [item for item in self.items if item.shown and item.current and self.is_changed(item.current)]
+
+    def is_changed(self, what: Shown) -> bool:
+        """Return whether the state of a finished picture differs from the one that the batch made."""
+        return self.request is not None and applied(what) != self.request.made(what.run)
 
     def with_item(self, index: int, item: Item) -> Batch:
         """Return a copy with one picture replaced."""
@@ -127,23 +144,42 @@ class Batch:
 def added(batch: Batch, paths: Sequence[str], most: int) -> tuple[Batch, int]:
     """Append pictures to the queue, up to `most` in total; no file is read.
 
+    A picture that an opened archive lacks takes its place, by its name.
+
     Returns:
         The new queue, and the number of pictures left out.
     """
     taken = {Path(item.file).stem.casefold() for item in batch.items}
-    items = list(batch.items)
-    for path in paths[: max(0, most - len(items))]:
-        items.append(Item(path, f"{core.io.files.free_stem(Path(path).stem, taken)}{Path(path).suffix}"))
-    return replace(batch, items=tuple(items)), len(batch.items) + len(paths) - len(items)
+    awaited = {packed_name(item.file): place for place, item in enumerate(batch.items) if not item.path}
+    items, left_out = list(batch.items), 0
+    for path in paths:
+        place = awaited.pop(packed_name(Path(path).name), None)
+        if place is not None:
+            items[place] = replace(items[place], path=path, state=WAITING, message="")
+        elif len(items) < most:
+            items.append(Item(path, f"{core.io.files.free_stem(Path(path).stem, taken)}{Path(path).suffix}"))
+        else:
+            left_out += 1
+    return replace(batch, items=tuple(items)), left_out
 
 
 def with_thumbnail(item: Item) -> Item:
     """Read a picture; return its item with a thumbnail, or with the reason why it cannot be used."""
     try:
         with for_people():
-            return replace(item, thumbnail=small_url(core.io.image.read_reduced(item.path).pixels))
+            picture = core.io.image.read_reduced(item.path)
+            if item.saved is not None and tuple(picture.size) != item.saved.size:
+                return awaiting(item, item.saved)
+            return replace(item, thumbnail=small_url(picture.pixels))
     except UserError as error:
         return _failed(item, error)
+
+
+def awaiting(item: Item, saved: Saved) -> Item:
+    """Return the item of a picture that an opened archive lacks, until the picture is added."""
+    height, width = saved.size
+    message = f"The archive lacks this picture. Drop {item.file} ({width} x {height} pixels) into the box above."
+    return replace(item, path="", state=FAILED, message=message)
 
 
 def prepared(batch: Batch, request: BatchRequest) -> Batch:
@@ -158,12 +194,16 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
         )
     if batch.request == request:
         return batch
-    empty(batch)
-    items = tuple(
-        replace(item, state=WAITING, message="", overlay="", shown=None) if item.thumbnail else item
-        for item in batch.items
-    )
+    shutil.rmtree(batch.folder, ignore_errors=True)
+    items = tuple(_waiting(batch, item) if item.thumbnail else item for item in batch.items)
     return replace(batch, items=items, request=request)
+
+
+def _waiting(batch: Batch, item: Item) -> Item:
+    """Return an item without its result, but with its changes by hand, which the next result takes over."""
+    what = item.current
+    by_hand = what is not None and (batch.is_changed(what) or bool(what.aside))
+    return replace(item, state=WAITING, message="", overlay="", note="", shown=None, hand=what if by_hand else None)
 
 
 def segmented(service: Service, batch: Batch, index: int, step: Progress = quietly) -> Item:
@@ -184,9 +224,29 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
     one = request.segment_request
     try:
         run = Run(service.open(item.path, one.preset, one.model, one.short_side), one)
-        return _written(service, item, request.made(run), batch.folder, request.formats, step)
+        return _made(service, batch, item, request.made(run), step)
     except UserError as error:
         return _failed(item, error)
+
+
+def _made(service: Service, batch: Batch, item: Item, made: Shown, step: Progress) -> Item:
+    """Write the files of a picture, with its former changes by hand if these fit. Return the item, done."""
+    former = item.hand if item.saved is None else item.saved.former(made)
+    formats = batch.request.formats if batch.request else ()
+    if former is None:
+        return _written(service, item, made, batch.folder, formats, step)
+    what, lost = reviewed(made, former, service.again(made.run, item.path))
+    try:
+        done = _written(service, item, applied(what), batch.folder, formats, step)
+        done = replace(done, saved=None, hand=what if batch.is_changed(what) or what.aside else None)
+    except UserError as error:
+        done, lost = _written(service, item, made, batch.folder, formats, step), f"Without its fixes: {error}"
+    return replace(done, message=f"{done.message}. {lost}") if lost else done
+
+
+def applied(what: Shown) -> Shown:
+    """Return what the files of a state contain: no undone steps, no fixes set aside, no other pictures."""
+    return replace(what, undone=(), aside=(), removed=(), others=())
 
 
 def _written(service: Service, item: Item, what: Shown, folder: str, formats: tuple[str, ...], step: Progress) -> Item:
@@ -200,18 +260,24 @@ def _written(service: Service, item: Item, what: Shown, folder: str, formats: tu
                 folder,
                 Path(item.file).stem,
                 formats=formats,
-                about={"picture": item.file},
+                about={"picture": item.file, "automatic": what.run.request.automatic},
                 overlay_side=core.names.OVERLAY_SIDE,
                 source=item.path,
                 step=lambda share, text: step(0.8 + 0.2 * share, text),
             )
-            colours = core.viz.palette.label_colours(view.result)
-            overlay = small_overlay_url(pixels, view.result.labels, colours)
+            message, overlay = face(view, pixels)
     finally:
         return_free()
-    message = core.errors.some([f"{name} {percent(share, 0)}" for name, share in view.result.areas.items()], MOST_NAMED)
-    message = f"{message}. {loss(view.result)}" if loss(view.result) else message
     return replace(item, state=DONE, message=message, overlay=overlay, shown=what)
+
+
+def face(view: SegmentView, pixels: Picture) -> tuple[str, str]:
+    """Return message and overlay of the item of a result: its largest classes and their areas, and a small picture."""
+    areas = [f"{name} {percent(share, 0)}" for name, share in view.result.areas.items()]
+    message = core.errors.some(areas, MOST_NAMED)
+    message = f"{message}. {loss(view.result)}" if loss(view.result) else message
+    colours = core.viz.palette.label_colours(view.result)
+    return message, small_overlay_url(pixels, view.result.labels, colours)
 
 
 def _failed(item: Item, error: UserError) -> Item:
@@ -255,18 +321,31 @@ def renewed(
     item, request = batch.items[index], batch.request
     if item.shown is None or request is None:
         return item, ""
-    run, known = item.shown.run, () if last is None else (last, *last.others)
-    if not any(one.run.key.picture == run.key.picture for one in known):
+    run = item.shown.run
+    last = remembered(item, last) if item.hand else last
+    if not _knows(last, run):
         return item, ""  # nothing is known of this picture, so its files stay
     try:
         what, missing = reviewed(request.made(run), last, service.again(run, item.path))
         missing = missing or ("Some of its fixes do not fit this result." if what.aside else "")
-        what = replace(what, undone=(), aside=(), removed=(), others=())
-        if what == item.shown:
-            return item, missing
-        return _written(service, item, what, batch.folder, request.formats, step), missing
+        newer = replace(item, hand=what if what.aside else None)
+        if applied(what) == item.shown:
+            return newer, missing
+        return _written(service, newer, applied(what), batch.folder, request.formats, step), missing
     except UserError as error:
         return item, str(error)
+
+
+def _knows(last: Shown | None, run: Run) -> bool:
+    """Return whether the page knows what was changed by hand on a run's picture."""
+    known = () if last is None else (last, *last.others)
+    return any(one.touched and one.run.key.picture == run.key.picture for one in known)
+
+
+def remembered(item: Item, last: Shown | None) -> Shown | None:
+    """Return the page's last state, or that of the queue if the page does not know the picture (any more)."""
+    what = item.current
+    return last if what is None or _knows(last, what.run) else replace(what, others=others_of(last, what.run))
 
 
 def packed(service: Service, batch: Batch, target: Path, missing: Sequence[str] = ()) -> None:
@@ -315,7 +394,8 @@ def how_to(
         left_out: names of pictures that are not in the archive although their results are.
         missing: lines about changes by hand that the results do not contain.
     """
-    by_hand = [f"{item.file}: {_changes(item.shown)}" for item in batch.by_hand() if item.shown]
+    finished = [(item.file, item.shown) for item in batch.items if item.shown]
+    by_hand = [f"{file}: {_changes(what)}" for file, what in finished if batch.is_changed(what)]
     failed = [f"{item.file}: {item.message}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
     run = None if request.refiner == NONE else (request.refiner, request.mode)
@@ -356,6 +436,7 @@ def new_folder(home: Path) -> str:
 
 
 def empty(batch: Batch | None) -> None:
-    """Remove the results of a queue, if there is one."""
+    """Remove the results of a queue, and pictures that it unpacked, if there is one."""
     if batch is not None:
-        shutil.rmtree(batch.folder, ignore_errors=True)
+        for folder in (batch.folder, *batch.unpacked):
+            shutil.rmtree(folder, ignore_errors=True)

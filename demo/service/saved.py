@@ -7,7 +7,8 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from demo.file_kinds import is_picture
 from demo.service.refine import MEGABYTES, Refinement, mode_of
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.shown import Shown
-from demo.settings import MAX_UPLOAD_BYTES, SHORT_SIDES
+from demo.settings import MAX_FILES, MAX_UPLOAD_BYTES, SHORT_SIDES
 
 if TYPE_CHECKING:
     from cliptrase_core.refine import Fix
@@ -31,9 +32,12 @@ MOST_UNPACKED = 4_000_000_000
 """Maximum bytes of all files together, by the list; no picture that the page accepts has a larger result."""
 MOST_RECORD = 40_000_000
 """Maximum bytes of a record: the run lengths of a noisy result of 50 megapixels."""
-MOST_RECORDS = 20
+MOST_RECORDS = MAX_FILES
+MOST_RECORDS_BYTES = 200_000_000
+"""Maximum bytes of all records of a batch, which are read one after the other."""
 _END = struct.Struct("<4s4H2IH")
 _WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Saved:
         keep: numbers of the components whose masks the user chose; None if they were selected by quality.
         fixes: fixes made by hand.
         content: content of the picture's file, or None.
+        own: True if refiner, mode and masks are the picture's own, False if they are those of its whole batch.
     """
 
     picture: str
@@ -62,7 +67,8 @@ class Saved:
     mode: str
     keep: tuple[int, ...] | None
     fixes: tuple[Fix, ...]
-    content: bytes | None
+    content: bytes | None = None
+    own: bool = True
 
     @property
     def automatic(self) -> SegmentRequest:
@@ -79,6 +85,33 @@ class Saved:
         refinement = None if self.refiner is None else Refinement(run, self.refiner, self.mode, self.keep)
         return Shown(run, refinement, self.fixes)
 
+    def former(self, made: Shown) -> Shown:
+        """Return the displayed state of the archive, from which another result of the picture is made.
+
+        Args:
+            made: state of the picture in its batch, whose request may be another one than that of the archive.
+        """
+        run = made.run
+        if replace(self.request, model=run.request.model) != run.request:
+            run = Run(replace(run.key, preset=self.request.preset), self.request)
+        what = self.shown(run)
+        if self.own:
+            return replace(what, coarse_by_hand=self.refiner is None)
+        return replace(what, refinement=made.refinement)
+
+
+@dataclass(frozen=True)
+class SavedBatch:
+    """Results of an archive of a batch.
+
+    Attributes:
+        results: results in the order of the archive, each of another picture, without the pictures' content.
+        unread: names of the records that cannot be read, plain text.
+    """
+
+    results: tuple[Saved, ...]
+    unread: tuple[str, ...]
+
 
 def packed_name(picture: str) -> str:
     """Return the name of a picture in an archive."""
@@ -86,23 +119,40 @@ def packed_name(picture: str) -> str:
     return core.io.files.safe_stem(path.stem) + path.suffix
 
 
-def read_archive(path: str | None) -> Saved:
-    """Read an archive written by `demo.service.download.bundle`.
+def read_archive(path: str | None) -> Saved | SavedBatch:
+    """Read an archive written by `demo.service.download.bundle` or `demo.service.batch.packed`.
 
     Args:
         path: path of the uploaded archive.
 
     Raises:
-        UserError: not an archive, a damaged or unreasonable one, or one without exactly one record of this program.
+        UserError: not an archive, a damaged or unreasonable one, or one without a record of this program.
     """
     if not path:
         raise _refusal("nothing")
+    with _opened(path) as archive:
+        return _read(archive)
+
+
+def read_picture(path: str, saved: Saved, most: int) -> bytes | None:
+    """Return the content of a result's picture of at most `most` bytes, or None if the archive does not contain it.
+
+    Raises:
+        UserError: the archive is damaged.
+    """
+    with _opened(path) as archive:
+        return _picture(archive, saved, most)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[zipfile.ZipFile]:
+    """Open an archive with a list of reasonable length; turn errors of damaged ones into a `UserError`."""
     try:
         with open(path, "rb") as file:
             _expect_short_list(file)
             with zipfile.ZipFile(file) as archive:
-                return _read(archive)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, struct.error):
+                yield archive
+    except _DAMAGE:
         raise _refusal("a damaged archive") from None
 
 
@@ -120,23 +170,51 @@ def _expect_short_list(file: IO[bytes]) -> None:
         raise _refusal("an archive of too many files")
 
 
-def _read(archive: zipfile.ZipFile) -> Saved:
+def _read(archive: zipfile.ZipFile) -> Saved | SavedBatch:
     entries = archive.infolist()
     if sum(entry.file_size for entry in entries) > MOST_UNPACKED:
         raise _refusal(f"an archive that unpacks to more than {MOST_UNPACKED // 1_000_000_000} GB")
     texts = [one for one in entries if one.filename.endswith(".json") and "/" not in one.filename]
-    if sum(one.file_size for one in texts) > MOST_RECORD or len(texts) > MOST_RECORDS:
+    sizes = [one.file_size for one in texts]
+    if max(sizes, default=0) > MOST_RECORD or sum(sizes) > MOST_RECORDS_BYTES or len(texts) > MOST_RECORDS:
         raise _refusal("an archive of many results" if len(texts) > 1 else "an archive with a record too large")
+    if len(texts) > 1:
+        batch = _batch(archive, texts)
+        if batch.results and len(batch.results) + len(batch.unread) > 1:
+            return batch
     records = [record for one in texts if (record := _record(_unpacked(archive, one)))]
-    if len(records) > 1:
-        raise _of_a_batch(len(records))
     if not records:
         raise _refusal("an archive with no result")
     saved = _understood(records[0])
+    return replace(saved, content=_picture(archive, saved, MAX_UPLOAD_BYTES))
+
+
+def _batch(archive: zipfile.ZipFile, texts: Sequence[zipfile.ZipInfo]) -> SavedBatch:
+    """Read the records of a batch: one that cannot be read, or is a second one of a picture, is only named."""
+    results: dict[str, Saved] = {}
+    unread = []
+    for one in texts:
+        try:
+            content = _unpacked(archive, one)
+            record = _record(content)
+            if record is None and _is_json(content):
+                continue  # of another program
+            saved = _understood(record or {})
+            if packed_name(saved.picture).casefold() in results:
+                raise ValueError("a second result of one picture")
+        except (*_DAMAGE, UserError, ValueError):
+            unread.append(one.filename)
+        else:
+            results[packed_name(saved.picture).casefold()] = saved
+    return SavedBatch(tuple(results.values()), tuple(unread))
+
+
+def _picture(archive: zipfile.ZipFile, saved: Saved, most: int) -> bytes | None:
+    """Return the content of a result's picture, known by its first bytes; None if it is not there or too large."""
     wanted = packed_name(saved.picture)
-    found = next((one for one in entries if one.filename == wanted and one.file_size <= MAX_UPLOAD_BYTES), None)
+    found = next((one for one in archive.infolist() if one.filename == wanted and one.file_size <= most), None)
     content = None if found is None else _unpacked(archive, found)
-    return replace(saved, content=content if content and is_picture(content[:16]) else None)
+    return content if content and is_picture(content[:16]) else None
 
 
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
@@ -157,6 +235,14 @@ def _record(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and record.get("format") == core.io.export.record.FORMAT else None
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _understood(record: Mapping[str, Any]) -> Saved:
@@ -185,7 +271,7 @@ def _understood(record: Mapping[str, Any]) -> Saved:
     model, weights = str(settings.get("model")), settings.get("pretrained")
     key = NANO if model == NANO else f"{model}:{weights}"
     size = (shape[0], shape[1])
-    return Saved(Path(record["picture"]).name, size, request, key, areas, refiner, mode, keep, fixes, None)
+    return Saved(Path(record["picture"]).name, size, request, key, areas, refiner, mode, keep, fixes)
 
 
 def _as_chosen(request: SegmentRequest, automatic: Any) -> SegmentRequest:
@@ -206,13 +292,6 @@ def _as_chosen(request: SegmentRequest, automatic: Any) -> SegmentRequest:
     unset = {one.name for one in options_of(SegmentRequest) if one.unset}
     cleared: dict[str, Any] = dict.fromkeys(unset.intersection(automatic))
     return replace(request, **cleared)
-
-
-def _of_a_batch(count: int) -> UserError:
-    return UserError(
-        f"The archive: expected one result, got {count}, of a batch. Unpack it and drop its pictures into the tab "
-        "Batch with the same words: a click on a finished one shows it here."
-    )
 
 
 def _refusal(what: str) -> UserError:

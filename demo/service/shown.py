@@ -80,6 +80,11 @@ class Shown:
         return f"{base}{applied}{f', {aside} kept aside' if aside else ''}"
 
     @property
+    def touched(self) -> bool:
+        """True if it was changed by hand, also if such a change was taken back or is set aside."""
+        return self.changed or self.coarse_by_hand or bool(self.aside or self.undone or self.removed)
+
+    @property
     def suffix(self) -> str:
         """Suffix of its file names."""
         return ("-refined" if self.refinement else "") + ("-fixed" if self.fixes else "")
@@ -140,7 +145,7 @@ def _of_picture(last: Shown, run: Run) -> Shown:
     picture = run.key.picture
     found = next((one for one in last.others if one.run.key.picture == picture), Shown(run))
     others = [one for one in last.others if one.run.key.picture != picture]
-    if last.changed or last.aside or last.coarse_by_hand or last.undone or last.removed:  # taken back is known, too
+    if last.touched:
         others.append(replace(last, undone=(), removed=(), others=()))
     others = others[-MOST_PICTURES:]
     fixes = [tuple(one.every_fix()) for one in others]
@@ -152,6 +157,13 @@ def others_of(last: Shown | None, run: Run) -> tuple[Shown, ...]:
     if last is None:
         return ()
     return last.others if last.run.key.picture == run.key.picture else _of_picture(last, run).others
+
+
+def without(last: Shown | None, pictures: Collection[str]) -> Shown | None:
+    """Return a displayed state that does not know former pictures, given by the digests of their files."""
+    if last is None:
+        return None
+    return replace(last, others=tuple(one for one in last.others if one.run.key.picture not in pictures))
 
 
 def shown_of(run: Run, shown: Shown | None) -> Shown:

@@ -2,6 +2,11 @@
   // Browser code of the page. Listeners of the page call `lab.…`; all other listeners are on the document.
   const $ = selector => document.querySelector(selector);
   const wordsField = () => $("#words textarea, #words input");
+  const type = (selector, text) => {
+    const field = $(`${selector} textarea, ${selector} input`);
+    field.value = text;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
   let shownWords = null, shows = 0, runs = 0, sent = null, returning = false, latest = {};
   let arriving = false, early = false; // a picture is on its way to the server; Segment was pressed meanwhile
@@ -40,6 +45,8 @@
     show: selector => show(selector),
     // The box that opens a saved result is far below: scroll up to the status and the result.
     showOpened: () => show(innerWidth < 768 ? "#result" : ".gradio-container"),
+    // The archive of a batch fills the queue below; the status has a mark if it has no remarks to be read first.
+    showQueue: () => { if ($("#status .in-queue")) show("#batch-news"); return []; },
     // A step of the tour is read from its heading; its buttons are below, and the last step disables one.
     showStep: () => {
       const text = $("#tour-text");
@@ -157,10 +164,7 @@
     set("head", at.head ?? null);
     set("after", at.after ?? null);
     history.replaceState(history.state, "", address);
-    const place = $("#place textarea, #place input");
-    if (!place) return;
-    place.value = `${at.row},${at.column},${at.layer},${at.head ?? 0}`;
-    place.dispatchEvent(new Event("input", { bubbles: true }));
+    if ($("#place")) type("#place", `${at.row},${at.column},${at.layer},${at.head ?? 0}`);
   };
   document.addEventListener("lab:patch", ({ detail: { row, column, layer, head, fresh, from } }) => {
     at = { ...at, row, column, layer: layer ?? at.layer, head: from === "lens" ? head : at.head, chosen: !fresh && (from !== "lens" || layer === at.layer || at.chosen) };
@@ -192,6 +196,7 @@
     const { kept } = history.state ?? {};
     if (kept?.of === detail.of) history.replaceState({ ...history.state, kept: { ...kept, fixes: detail.history } }, "");
   });
+  document.addEventListener("lab:fixes", () => lab.note?.()); // the row of a picture of the batch
   document.addEventListener("click", event => { if (event.target.closest("#download")) downloaded = fixes; });
   addEventListener("beforeunload", event => {
     const restored = returning && latest.history;
@@ -270,18 +275,47 @@
     $(selector)?.scrollIntoView({ behavior, block: "start" });
   };
   const openTab = name => [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === name)?.click();
+  // The server refuses a whole upload for one file too many, too large or of another kind: these are left out here, and
+  // counted. `given` knows the files of the queue, so that a folder can be added again.
+  const given = new Set(), key = file => `${file.name}/${file.size}/${file.lastModified}`;
+  let left = "", filling = false, turn = 0;
+  const fill = (input, files) => {
+    const rows = [...document.querySelectorAll("#batch-queue li")], shown = rows.map(row => row.querySelector("bdi").textContent);
+    const awaited = rows.filter(row => row.matches(".awaited")).length;
+    const out = { full: 0, later: 0, known: 0, large: 0, others: 0, names: [] }, taken = [];
+    let bytes = 0;
+    for (const file of files) {
+      if (!isPicture(file)) { out.others++; out.names.push(file.name); }
+      else if (given.has(key(file)) && shown.includes(file.name)) out.known++;
+      else if (file.size > lab.limits.each) out.large++;
+      else if (rows.length - awaited + taken.length >= lab.limits.files) out.full++;
+      else if (bytes + file.size > lab.limits.all) out.later++;
+      else { taken.push(file); bytes += file.size; }
+    }
+    left = JSON.stringify({ ...out, names: out.names.slice(0, 3), turn: ++turn }); // else the same twice is no change
+    filling = true;
+    if (taken.length) { for (const file of taken) given.add(key(file)); into(input, taken); }
+    else type("#batch-left", left);
+    filling = false;
+  };
+  lab.left = () => left;
   // Several pictures make a batch. Its file input does not exist until its tab has been opened.
   const giveMany = (files, tries = 40) => {
     const input = $("#batch-files input[type=file]");
-    if (input) { into(input, files); show("#tabs"); }
+    if (input) { fill(input, files); show("#tabs"); }
     else if (tries) setTimeout(() => giveMany(files, tries - 1), 50);
   };
+  document.addEventListener("change", event => { // pictures or a folder, chosen for the queue
+    if (filling || !event.target.matches?.("#batch-files input[type=file], input[webkitdirectory]")) return;
+    event.stopPropagation();
+    fill(event.target, [...event.target.files]);
+  }, true);
   const saved = files => [...files].find(file => /zip/.test(file.type) || /\.zip$/i.test(file.name)); // a saved result to open again
   const give = files => {
     const opener = $("#reopen-place input[type=file]");
     if (saved(files) && opener) { into(opener, [saved(files)]); return true; }
     const found = [...files].filter(isPicture), input = $("#picture input[type=file]");
-    if (found.length > 1) { openTab("Batch"); giveMany(found); return true; }
+    if (found.length > 1) { openTab("Batch"); giveMany([...files]); return true; }
     if (!found.length || !input) return false;
     into(input, found);
     return true;

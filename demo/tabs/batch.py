@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +14,19 @@ from gradio.utils import get_upload_folder
 
 from cliptrase_core.cancel import Cancelled
 from cliptrase_core.names import MODES, NONE
+from demo import core
 from demo.errors import UserError
-from demo.handling import followed, one_of, plainly, read_request, same
+from demo.handling import followed, one_of, plainly, read_request, same, whole
 from demo.html import hint, percent, strip, working
-from demo.service import Service, Shown
+from demo.service import Run, Service, Shown
+from demo.service.adding import LeftOut, sorted_out
 from demo.service.batch import (
     DONE,
     FAILED,
     WAITING,
     Batch,
     BatchRequest,
+    Item,
     added,
     empty,
     new_folder,
@@ -32,9 +37,11 @@ from demo.service.batch import (
     with_thumbnail,
 )
 from demo.service.download import CHOICES
+from demo.service.noted import noted
+from demo.service.opened import Opened, with_opened
 from demo.service.refine import MEGABYTES, expect_available
-from demo.settings import MAX_FILES, REFINERS, TIME_LIMIT_S
-from demo.tabs.common import PRIVATE, UNSEEN, fetch_file, outputs, wire_end
+from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, MAX_UPLOAD_BYTES, REFINERS, TIME_LIMIT_S
+from demo.tabs.common import LAST, PRIVATE, UNSEEN, Shared, fetch_file, hidden_text, outputs, wire_end
 
 NAME = "batch"
 FILE = "batch-file"
@@ -50,17 +57,27 @@ EMPTY = hint("Drop pictures here; the queue shows them.")
 NO_PICTURES = "There are no pictures yet. Drop some into the box first."
 TIME_IS_OVER = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Go on.")
 PACKING_PAUSED = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Download again.")
+WHEN_FULL = "Download these, empty the queue, then add the others."
+MOST_NAMED, MOST_LETTERS = 3, 100
+"""Maximum number of named files that were left out, and of letters of each name."""
+WITH_LEFT = "(batch, files) => [batch, files, lab.left()]"
 _SIGNS = {WAITING: "waits", DONE: "done", FAILED: "not possible", "busy": "works"}
 
 
-QUEUE_JS = """
+QUEUE_JS = (
+    f"""
+lab.limits = {{ files: {MAX_FILES}, each: {MAX_UPLOAD_BYTES}, all: {MAX_UPLOAD_BODY - 100_000} }};"""
+    + """
 element.addEventListener("click", event => {
   const done = event.target.closest("li.done");
   if (!done) return;
   trigger("select", { index: Number(done.dataset.index), value: null });
   lab.show("#result");
-});"""
-"""A click on a finished picture selects it and scrolls to the result above; `demo/review.py` handles the event."""
+});
+lab.note = () => { if (element.querySelector("li.done")) trigger("apply", {}); };"""
+)
+"""Limits of an upload, with room for the headers of its files. A click on a finished picture selects it and scrolls to
+the result above; `demo/review.py` handles the event."""
 
 
 def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0, doing: str = "") -> str:
@@ -84,20 +101,71 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
         )
         bar = f'<progress max="1" value="{share:.2f}" aria-label="Progress"></progress>' if state == "busy" else ""
         show = '<button type="button">Show above</button>' if state == DONE else ""
+        sign = _SIGNS[state] + (_by_hand(batch, item) if state == DONE else "")
+        note = f'<p class="note">{html.escape(item.note)}</p>' if item.note else ""
+        kind = state if item.path else f"{state} awaited"
         lines.append(
-            f'<li class="{state}" data-index="{index}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
-            f"<i>{_SIGNS[state]}</i>{bar}<p>{html.escape(message)}</p>{show}</div></li>"
+            f'<li class="{kind}" data-index="{index}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
+            f"<i>{sign}</i>{bar}<p>{html.escape(message)}</p>{note}{show}</div></li>"
         )
     return f'<ol class="queue">{"".join(lines)}</ol>'
 
 
-def news(batch: Batch, *, running: bool = False, left_out: int = 0, missing: Sequence[str] = ()) -> str:
+def _by_hand(batch: Batch, item: Item) -> str:
+    """Return plain text about changes by hand of a finished picture; empty without any."""
+    what = item.current
+    if what is None or not batch.is_changed(what):
+        return ""
+    count = len(what.fixes)
+    return f", {count} fix{'es' if count > 1 else ''}" if count else ", other boundaries"
+
+
+def left_out(left: LeftOut) -> str:
+    """Return plain text: files that the queue did not take, and a remedy; empty if it took all."""
+    parts = []
+    if left.known:
+        parts.append(f"{left.known} more {_are(left.known)} in the queue already.")
+    if left.others:
+        names = f" ({core.errors.some(left.names, MOST_NAMED)})" if left.names else ""
+        parts.append(f"{left.others} {'are no pictures' if left.others > 1 else 'is no picture'}{names}.")
+    if left.large:
+        parts.append(f"{left.large} {_are(left.large)} larger than {MAX_UPLOAD_BYTES // 1_000_000} MB.")
+    if left.later:
+        parts.append(
+            f"{left.later} more {_were(left.later)} left out: one upload takes {MAX_UPLOAD_BODY // 1_000_000} MB. "
+            "Add them again."
+        )
+    if left.full:
+        parts.append(f"{left.full} more {_were(left.full)} left out: a batch takes {MAX_FILES}. {WHEN_FULL}")
+    return " ".join(parts)
+
+
+def _are(count: int) -> str:
+    return "are" if count > 1 else "is"
+
+
+def _were(count: int) -> str:
+    return "were" if count > 1 else "was"
+
+
+def read_left(text: Any) -> LeftOut:
+    """Read the numbers of files that the browser left out; a client may send any value, which then counts nothing."""
+    try:
+        found = json.loads(text)
+        counts = {name: whole(name, found[name], 0) for name in ("full", "later", "known", "large", "others")}
+        names = [str(name)[:MOST_LETTERS] for name in found["names"][:MOST_NAMED]]
+    except (ValueError, TypeError, KeyError, RecursionError, UserError):
+        return LeftOut()
+    return LeftOut(**counts, names=tuple(names))
+
+
+def news(batch: Batch, *, running: bool = False, left: LeftOut | None = None, missing: Sequence[str] = ()) -> str:
     """Return HTML: the progress of the queue, in one line.
 
     Args:
         batch: queue.
         running: True while the queue is being processed.
-        left_out: number of pictures that the queue does not take.
+        left: files that the queue did not take.
         missing: lines about changes by hand that the downloaded results do not contain.
     """
     total, done, failed = len(batch.items), batch.count(DONE), batch.count(FAILED)
@@ -106,14 +174,13 @@ def news(batch: Batch, *, running: bool = False, left_out: int = 0, missing: Seq
         parts.append(f"{failed} cannot be used")
     if batch.by_hand():
         parts.append(f"{len(batch.by_hand())} with your changes")
-    if left_out:
-        parts.append(f"{left_out} more were left out: a batch takes {MAX_FILES}")
     message = ", ".join(parts) + "."
     if running:
         return working("Working.", (done + failed) / max(1, total), message, "The whole batch")
     if missing:
         message += f" Some of your changes are not in the download. {' '.join(missing)} Show that picture above."
-    return strip("note" if failed or left_out or missing else "calm", "Batch:", message)
+    rest = left_out(left) if left else ""
+    return strip("note" if failed or rest or missing else "calm", "Batch:", f"{message} {rest}".strip())
 
 
 class QueueView(NamedTuple):
@@ -148,6 +215,15 @@ class PackView(NamedTuple):
     batch: Any
 
 
+class NoteView(NamedTuple):
+    """New values after a change of the result above, by component name."""
+
+    queue: Any
+    news: Any
+    batch: Any
+    in_batch: Any
+
+
 class BatchHandlers:
     """Handlers of the tab's events, one method each; they store nothing about visitors."""
 
@@ -156,15 +232,54 @@ class BatchHandlers:
         self._service = service
 
     @plainly
-    def add(self, batch: Batch | None, paths: list[str]) -> Iterator[QueueView]:
-        """Add uploaded pictures to the queue, one after the other with its thumbnail."""
+    def add(self, batch: Batch | None, paths: list[str], left: Any = "") -> Iterator[QueueView]:
+        """Add uploaded pictures to the queue, one after the other with its thumbnail.
+
+        Args:
+            batch: queue.
+            paths: paths of the uploads.
+            left: files that the browser left out; see `read_left`.
+        """
         batch = batch or Batch(new_folder(Path(get_upload_folder())))
-        known = len(batch.items)
-        batch, left_out = added(batch, paths, MAX_FILES)
-        for index in range(known, len(batch.items)):
-            batch = batch.with_item(index, with_thumbnail(batch.items[index]))
-            yield _queue_view(batch)
-        yield _queue_view(batch, left_out)
+        new, rest = sorted_out(batch, paths, read_left(left))
+        batch, full = added(batch, new, MAX_FILES)
+        batch = yield from self._with_thumbnails(batch)
+        yield _queue_view(batch, replace(rest, full=rest.full + full))
+
+    @plainly
+    def nothing_added(self, batch: Batch | None, left: Any) -> str:
+        """Return HTML about files of which the browser could upload none."""
+        return news(batch or Batch(""), left=read_left(left))
+
+    @staticmethod
+    def _with_thumbnails(batch: Batch) -> Generator[QueueView, None, Batch]:
+        """Read the new pictures of the queue and yield a view after each; return the queue."""
+        for index, item in enumerate(batch.items):
+            if item.state == WAITING and not item.thumbnail:
+                batch = batch.with_item(index, with_thumbnail(item))
+                yield _queue_view(batch)
+        return batch
+
+    @plainly
+    def fill(self, batch: Batch | None, opened: Any) -> Iterator[QueueView]:
+        """Add the pictures of an opened archive of a batch; no effect if that of one result was opened."""
+        if not isinstance(opened, Opened):
+            yield same(QueueView)
+            return
+        batch = batch or Batch(new_folder(Path(get_upload_folder())))
+        batch, left = with_opened(batch, opened)
+        batch = yield from self._with_thumbnails(batch)
+        yield _queue_view(batch, left)
+
+    @plainly
+    def run_opened(
+        self, batch: Batch | None, opened: Any, refiner: Any, mode: Any, choice: Any, *fields: Any
+    ) -> Iterator[RunView]:
+        """Segment the pictures of an opened archive of a batch; as `run`."""
+        if not isinstance(opened, Opened) or batch is None or not batch.count(WAITING):
+            yield same(RunView)
+            return
+        yield from self.run(batch, refiner, mode, choice, *fields)
 
     @plainly
     def run(self, batch: Batch | None, refiner: Any, mode: Any, choice: Any, *fields: Any) -> Iterator[RunView]:
@@ -192,6 +307,18 @@ class BatchHandlers:
                 return
             batch = batch.with_item(index, finished)
         yield _run_view(batch)
+
+    @plainly
+    def note(self, batch: Batch | None, run: Run | None, path: str | None, last: Shown | None) -> NoteView:
+        """Handle a change of the result above: the row of its picture tells fixes, and a note tells other words."""
+        nothing = same(NoteView)._replace(in_batch="")
+        if batch is None or run is None:
+            return nothing
+        newer, remark = noted(self._service, batch, run, path, last)
+        text = strip("note", "Not in the batch:", remark) if remark else ""
+        if newer == batch:
+            return nothing._replace(in_batch=text)
+        return NoteView(queue_list(newer), news(newer), newer, text)
 
     @plainly
     def stopped(self, batch: Batch | None) -> RunView:
@@ -258,8 +385,9 @@ def _go(batch: Batch) -> Any:
     return gr.Button(GO_ON if batch.count(WAITING) and batch.count(DONE) else GO)
 
 
-def _queue_view(batch: Batch, left_out: int = 0) -> QueueView:
-    return QueueView(None, None, queue_list(batch), news(batch, left_out=left_out), _go(batch), _download(batch), batch)
+def _queue_view(batch: Batch, left: LeftOut | None = None) -> QueueView:
+    shown = queue_list(batch), news(batch, left=left)
+    return QueueView(None, None, *shown, _go(batch), _download(batch), batch)
 
 
 def _run_view(batch: Batch, busy: int | None = None, share: float = 0.0, doing: str = "") -> RunView:
@@ -283,6 +411,8 @@ class BatchTab(NamedTuple):
     download: gr.Button
     file: gr.DownloadButton
     batch: gr.State
+    opened: gr.State
+    left: gr.Textbox
 
 
 def draw() -> BatchTab:
@@ -308,31 +438,47 @@ def draw() -> BatchTab:
     download = gr.Button("Download", visible=False, variant="primary", elem_id="batch-download")
     queue = gr.HTML(EMPTY, js_on_load=QUEUE_JS, elem_id="batch-queue", padding=False)
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
+    left = hidden_text("batch-left")
     state = gr.State(None, delete_callback=empty)
-    return BatchTab(files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state)
+    return BatchTab(
+        files, folder, refiner, formats, go, stop, clear, message, queue, download, file, state, gr.State(None), left
+    )
 
 
 def wire(
-    tab: BatchTab, segment_request: list[Any], mode: Any, shown: gr.State, delete: gr.Button, handlers: BatchHandlers
-) -> None:
+    tab: BatchTab, segment_request: list[Any], mode: Any, above: tuple[gr.State, gr.HTML], shared: Shared,
+    delete: gr.Button, reopened: Any, handlers: BatchHandlers,
+) -> None:  # fmt: skip
     """Wire the events of this tab.
 
     Args:
         tab: components from `draw`.
         segment_request: fields of the page.
         mode: component of the Refine tab with the mode of a SAM.
-        shown: State of the page's last result.
+        above: State of the page's last result, and the component of a note about it.
+        shared: components of the picture and the run.
         delete: button that deletes a visitor's pictures, including those of the queue.
+        reopened: event after which `tab.opened` holds an opened archive.
         handlers: handlers of these events.
     """
     line: dict[str, Any] = {**UNSEEN, "concurrency_limit": 1, "concurrency_id": "batch", **PRIVATE}
     for place in (tab.files, tab.folder):
-        place.upload(handlers.add, [tab.batch, place], outputs(tab, QueueView), **line)
-    running = tab.go.click(
-        handlers.run, [tab.batch, tab.refiner, mode, tab.formats, *segment_request], outputs(tab, RunView), **line
-    )
+        inputs = [tab.batch, place, tab.left]
+        place.upload(handlers.add, inputs, outputs(tab, QueueView), js=WITH_LEFT, **line)
+    tab.left.change(handlers.nothing_added, [tab.batch, tab.left], tab.news, **line)
+    request = [tab.refiner, mode, tab.formats, *segment_request]
+    running = tab.go.click(handlers.run, [tab.batch, *request], outputs(tab, RunView), **line)
+    filled = reopened.success(handlers.fill, [tab.batch, tab.opened], outputs(tab, QueueView), **line)
+    filled.success(None, None, None, js="() => lab.showQueue()", **PRIVATE)
+    again = filled.success(handlers.run_opened, [tab.batch, tab.opened, *request], outputs(tab, RunView), **line)
     gr.on([tab.files.upload, tab.folder.upload, tab.go.click], None, None, None, js="() => lab.showBatch()", **PRIVATE)
+    shown, in_batch = above
     made = tab.download.click(handlers.download, [tab.batch, shown], outputs(tab, PackView), **line)
-    wire_end([tab.stop.click], [running, made], handlers.stopped, tab.batch, outputs(tab, RunView))
-    wire_end([tab.clear.click, delete.click], [running, made], handlers.clear, tab.batch, outputs(tab, QueueView))
+    # The page's result changes for every visitor, so only a browser with a finished queue asks; see `QUEUE_JS`.
+    seen = [tab.batch, shared.run, shared.image, shown]
+    tab.queue.apply(handlers.note, seen, [tab.queue, tab.news, tab.batch, in_batch], **LAST, **line)
+    long = [running, filled, again, made]
+    wire_end([tab.stop.click], long, handlers.stopped, tab.batch, outputs(tab, RunView))
+    wire_end([tab.clear.click, delete.click], long, handlers.clear, tab.batch, outputs(tab, QueueView))
+    gr.on([tab.clear.click, delete.click], None, None, in_batch, js="() => ''", **PRIVATE)
     made.success(None, tab.file, None, js=f"file => file && ({fetch_file(FILE)})()", **PRIVATE)

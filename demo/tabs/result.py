@@ -446,6 +446,7 @@ class Result:
     shown: gr.State
     due: gr.State
     history: gr.Textbox
+    in_batch: gr.HTML
 
 
 def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
@@ -463,6 +464,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
             elem_id="result",
         )
         with gr.Column(min_width=240):
+            in_batch = gr.HTML("", elem_id="in-batch", padding=False)
             legend = gr.HTML(EMPTY_LEGEND, elem_id="legend", padding=False)
         with gr.Column(elem_id="notes", min_width=240):
             gr.HTML(SPOT_HTML, elem_id="spot", padding=False)
@@ -487,7 +489,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(
         picture, legend, point, absent, findings, status, costs, formats, download, figure, save, place, file, run,
-        token, gr.State(None), gr.State(False), hidden_text("history-text"),
+        token, gr.State(None), gr.State(False), hidden_text("history-text"), in_batch,
     )  # fmt: skip
 
 

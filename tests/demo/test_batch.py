@@ -36,7 +36,7 @@ from demo.service.batch import (
 )
 from demo.service.shown import stepped
 from demo.settings import EXAMPLES, MAX_FILES
-from demo.tabs.batch import BatchHandlers, queue_list
+from demo.tabs.batch import BatchHandlers, NoteView, queue_list
 from demo.tabs.result import SegmentHandlers
 from tests.demo.conftest import Click
 from tests.demo.test_page import FIELDS
@@ -238,6 +238,57 @@ def test_the_archive_holds_what_was_fixed_and_refined_by_hand(handlers, reviewin
     assert view.batch.items[0].overlay != batch.items[0].overlay
 
 
+def test_a_row_tells_a_fix_when_it_is_made_and_when_it_is_taken_back(handlers, reviewing, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    plain = show(reviewing, batch, 0)
+    assert handlers.note(batch, plain.run, five[0], plain) == same(NoteView)._replace(in_batch="")
+    view = handlers.note(batch, plain.run, five[0], plain.fixed(HORSE))
+    assert view.queue.count("<i>done, 1 fix</i>") == 1
+    assert "2 of 2 are done, 1 with your changes." in view.news
+    assert view.batch.items[0].message != batch.items[0].message, "areas"
+    assert view.batch.items[0].overlay in view.queue
+    assert view.batch.items[0].overlay != batch.items[0].overlay
+    for shown in (None, plain, show(reviewing, batch, 1, plain.fixed(HORSE))):  # a result that is being restored
+        assert handlers.note(view.batch, plain.run, five[0], shown).batch == same(NoteView).batch
+    back = handlers.note(view.batch, plain.run, five[0], plain.fixed(HORSE).undo())
+    assert "<i>done</i>" in back.queue
+    assert back.batch.items[0].message == batch.items[0].message
+    downloaded = list(handlers.download(view.batch, None))[-1]
+    assert json.loads(zipfile.ZipFile(downloaded.file).read("cows.json"))["settings"]["fixes"] == [HORSE.as_dict()]
+    again = list(run(handlers, view.batch, words="horse; sky"))[-1].batch
+    assert again.items[0].shown.fixes == (HORSE,), "the next result takes the fix over"
+
+
+@pytest.mark.parametrize(("asked", "other"), [(SegmentRequest("cow; sky"), "words"), (None, "settings")])
+def test_other_words_for_a_picture_of_the_batch_are_told(service, handlers, reviewing, home, five, asked, other):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    made = batch.items[0].shown.run
+    last = Shown(service.segment(five[0], asked or replace(made.request, image_prior=True)).run)
+    view = handlers.note(batch, last.run, five[0], last)
+    assert f"cows.jpg has other {other} here; its row and the archive keep those of the batch." in view.in_batch
+    assert view.queue.count(f"Shown above with other {other}; the archive has those of the batch.") == 1
+    elsewhere = show(reviewing, batch, 1)
+    assert handlers.note(view.batch, elsewhere.run, five[1], elsewhere) == same(NoteView)._replace(in_batch="")
+    back = handlers.note(view.batch, made, five[0], Shown(made))
+    assert (back.in_batch, back.batch) == ("", batch)
+    assert not any(item.note for item in list(run(handlers, view.batch, words="cow"))[-1].batch.items)
+
+
+def test_a_result_outside_the_batch_changes_nothing_in_it(service, handlers, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch))[-1].batch
+    other = service.segment(five[4], SegmentRequest(WORDS)).run
+    for queue, one in ((batch, other), (batch, None), (None, other)):
+        assert handlers.note(queue, one, five[4], None) == same(NoteView)._replace(in_batch="")
+
+
+def test_fixes_beyond_what_a_queue_stores_stay_those_of_the_page(handlers, reviewing, home, five, monkeypatch):
+    monkeypatch.setattr("demo.service.noted.MOST_POINTS_IN_ALL", 0)
+    batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch))[-1].batch
+    fixed = show(reviewing, batch, 0).fixed(HORSE)
+    assert handlers.note(batch, fixed.run, five[0], fixed) == same(NoteView)._replace(in_batch="")
+    assert "1 with your changes" in list(handlers.download(batch, fixed))[-1].news
+
+
 def test_a_change_taken_back_leaves_the_archive_and_nothing_is_written_twice(
     handlers, reviewing, home, five, monkeypatch
 ):
@@ -329,9 +380,53 @@ def test_every_picture_has_a_name_of_its_own(tmp_path):
 
 
 def test_more_than_a_batch_takes_are_left_out_and_said(handlers, home, photo):
-    view = list(handlers.add(None, [photo] * (MAX_FILES + 3)))[-1]
+    paths = [str(home / f"{number}.png") for number in range(MAX_FILES + 3)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    view = list(handlers.add(None, paths))[-1]
     assert len(view.batch.items) == MAX_FILES
     assert "3 more were left out" in view.news
+    assert f"a batch takes {MAX_FILES}. Download these, empty the queue, then add the others." in view.news
+
+
+def test_a_folder_with_known_pictures_and_other_files_is_counted_right(handlers, home, five, tmp_path):
+    (tmp_path / "notes.txt").write_text("not a picture")
+    shutil.copy(five[0], tmp_path / "copy.jpg")
+    batch = list(handlers.add(None, five[:3]))[-1].batch
+    view = list(handlers.add(batch, [*five, str(tmp_path / "notes.txt"), str(tmp_path / "copy.jpg")]))[-1]
+    assert [item.file for item in view.batch.items] == [Path(path).name for path in five]
+    assert "5 pictures, 1 cannot be used. 4 more are in the queue already. 1 is no picture (notes.txt)." in view.news
+
+
+LEFT_OUT = {"full": 0, "later": 0, "known": 0, "large": 0, "others": 0, "names": []}
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({"full": 30}, f"30 more were left out: a batch takes {MAX_FILES}. Download these, empty the queue, then"),
+        ({"later": 2}, "2 more were left out: one upload takes 290 MB. Add them again."),
+        ({"known": 1}, "1 more is in the queue already."),
+        ({"large": 1}, "1 is larger than 40 MB."),
+        ({"others": 5, "names": ["<b>.txt", "b", "c"]}, "5 are no pictures (&lt;b&gt;.txt, b, c)."),
+    ],
+)
+def test_what_the_browser_left_out_is_said(handlers, home, five, left, said):
+    text = json.dumps({**LEFT_OUT, **left})
+    assert said in list(handlers.add(None, five[:1], text))[-1].news
+    assert said in handlers.nothing_added(None, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, 5, "", "[", "[]", "{}", "[" * 9999),
+        *(json.dumps({**LEFT_OUT, **wrong}) for wrong in ({"full": -1}, {"full": 0.5}, {"names": 3})),
+    ],
+    ids=lambda text: str(text)[:20],
+)
+def test_counts_that_are_none_count_nothing(handlers, text):
+    assert handlers.nothing_added(None, text) == '<div class="strip calm" role="status"><b>Batch:</b> 0 pictures.</div>'
 
 
 def test_names_of_files_are_text(tmp_path):

@@ -311,11 +311,12 @@ def test_more_than_any_result_unpacks_to_is_refused_unread(downloaded, tmp_path,
         read_archive(downloaded())
 
 
-def test_two_results_are_not_guessed_between(downloaded, tmp_path):
+def test_a_second_result_of_a_picture_is_not_taken_but_named(downloaded, tmp_path):
     files = files_of(downloaded())
     name = next(name for name in files if name.endswith(".json"))
-    with pytest.raises(UserError, match="expected one result, got 2, of a batch. Unpack it"):
-        read_archive(packed(tmp_path, {**files, "second.json": files[name]}))
+    found = read_archive(packed(tmp_path, {**files, "second.json": files[name]}))
+    assert [one.picture for one in found.results] == ["photo.png"]
+    assert found.unread == ("second.json",)
 
 
 def test_a_picture_is_taken_by_its_content_and_never_by_a_path(downloaded, tmp_path, photo):

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+from PIL import Image
 from playwright.sync_api import expect
 
 from demo.settings import EXAMPLES, MAX_FILES
@@ -184,6 +185,49 @@ def test_a_batch_that_was_not_downloaded_is_not_left_without_a_question(open_pag
     assert asked == 3 * ["beforeunload"]  # the fix is not in what was downloaded
 
 
+def test_the_queue_tells_a_fix_at_once_and_other_words_for_one_picture(open_page, artifacts, five):
+    page = open_page(1280, 800)
+    opened(page)
+    page.locator("#words textarea").fill("cow; grass; horse")
+    page.locator("#batch-files input[type=file]").set_input_files([five[0], five[2]])
+    expect(page.locator("#batch-queue img")).to_have_count(2)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    page.get_by_role("button", name="Show above").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+    page.get_by_role("tab", name="Settings").click()  # the queue follows from any tab
+    page.locator("#result .open-bench").click()
+    page.locator("#result [name=tool][value=brush]").check()
+    page.locator("#result .bench select").select_option("horse")
+    page.locator("#result canvas").press("Enter")
+    row, news = page.locator("#batch-queue li").first, page.locator("#batch-news")
+    expect(row).to_contain_text("done, 1 fix")
+    expect(news).to_contain_text("2 of 2 are done, 1 with your changes.")
+    page.locator("#result [data-do=undo]").click()
+    expect(row).not_to_contain_text("1 fix")
+    page.locator("#words textarea").fill("cow; sky")
+    page.locator("#segment").click()
+    steps.expect_result_of(page, "cow; sky")
+    note = page.locator("#in-batch")
+    expect(note.locator(".strip")).to_be_visible()
+    expect(note).to_contain_text(
+        "Not in the batch: cows.jpg has other words here; its row and the archive keep those of"
+    )
+    expect(row).to_contain_text("Shown above with other words; the archive has those of the batch.")
+    page.screenshot(path=artifacts / "batch_other_words.png")
+    expect(page.locator("#result .bench")).to_be_visible()  # the note is seen while fixing, too
+    page.get_by_role("tab", name="Batch").click()
+    page.get_by_role("button", name="Show above").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+    expect(note).not_to_contain_text("other words")
+    expect(row).not_to_contain_text("other words")
+    page.locator("#words textarea").fill("cow; sky")
+    page.locator("#segment").click()
+    expect(note).to_contain_text("other words")
+    page.locator("#batch-clear").click()
+    expect(note).not_to_contain_text("other words")
+
+
 def choose_refiner(page, name: str) -> None:
     page.locator("#batch-refiner input").click()
     page.get_by_role("option", name=name).first.click()
@@ -234,9 +278,37 @@ def test_several_pictures_dropped_on_the_page_make_a_batch(open_page, five):
     expect(page.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
 
 
-def test_too_many_at_once_are_explained(open_page, tmp_path):
+def small_pictures(folder, count: int):
+    """Write different small pictures; return their paths."""
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    return paths
+
+
+def test_of_too_many_at_once_the_first_are_taken_and_the_others_counted(open_page, tmp_path):
     page = open_page(1280, 800)
     opened(page)
-    many = [shutil.copy(EXAMPLES / "cows.jpg", tmp_path / f"{i}.jpg") for i in range(MAX_FILES + 5)]
+    many = small_pictures(tmp_path, MAX_FILES + 5)
     page.locator("#batch-files input[type=file]").set_input_files(many)
-    expect(page.locator("body")).to_contain_text(f"at most {MAX_FILES} files at once")
+    expect(page.locator("#batch-queue img")).to_have_count(MAX_FILES)
+    news = page.locator("#batch-news")
+    expect(news).to_contain_text(f"5 more were left out: a batch takes {MAX_FILES}. Download these, empty the queue")
+    page.locator("#batch-files input[type=file]").set_input_files(many[-2:])
+    expect(news).to_contain_text("2 more were left out")
+
+
+def test_a_folder_is_taken_without_its_other_files_and_known_pictures(open_page, tmp_path):
+    page = open_page(1280, 800)
+    opened(page)
+    paths = small_pictures(tmp_path, 5)
+    (tmp_path / "notes.txt").write_bytes(bytes(2_000_000))  # one such file would make the server refuse all
+    page.locator("#batch-files input[type=file]").set_input_files(paths[:3])
+    expect(page.locator("#batch-queue img")).to_have_count(3)
+    news, folder = page.locator("#batch-news"), page.locator("input[webkitdirectory]")
+    folder.set_input_files(tmp_path)
+    expect(page.locator("#batch-queue img")).to_have_count(5)
+    expect(news).to_contain_text("5 pictures. 3 more are in the queue already. 1 is no picture (notes.txt).")
+    folder.set_input_files(tmp_path)
+    expect(news).to_contain_text("5 pictures. 5 more are in the queue already. 1 is no picture (notes.txt).")
+    expect(page.locator("#batch-queue li")).to_have_count(5)

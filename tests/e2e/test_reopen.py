@@ -67,6 +67,44 @@ def test_a_downloaded_result_opens_again(open_page):
     assert page.strangers == []
 
 
+@pytest.mark.parametrize("width", [1280, 375])
+def test_the_zip_of_a_batch_fills_the_queue_with_its_fixes(open_page, artifacts, width):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    page.get_by_role("tab", name="Batch").click()
+    page.locator("#words textarea").fill("cow; grass; horse")
+    page.locator("#batch-files input[type=file]").set_input_files([EXAMPLES / "cows.jpg", EXAMPLES / "horses.jpg"])
+    expect(page.locator("#batch-queue img")).to_have_count(2)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    page.get_by_role("button", name="Show above").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+    page.locator("#result .open-bench").click()
+    page.locator("#result [name=tool][value=brush]").check()
+    page.locator("#result .bench select").select_option("horse")
+    page.locator("#result canvas").press("Enter")
+    expect(page.locator("#status")).to_contain_text("Coarse, 1 fix:")
+    with page.expect_download() as download:
+        page.locator("#batch-download").click()
+    content = download.value.path().read_bytes()
+
+    page = open_page(width, 800)
+    expect_result_of(page, FIRST_WORDS)
+    page.evaluate(DROP, ["#legend", "batch.zip", base64.b64encode(content).decode()])
+    expect(page.locator("#status")).to_contain_text("a batch of 2 pictures, 1 with changes by hand.", timeout=PATIENCE)
+    expect(page.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    expect(page.locator("#batch-news")).to_contain_text("2 of 2 are done, 1 with your changes.")
+    expect(page.locator("#words textarea")).to_have_value("cow; grass; horse")
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#batch-news")).to_be_in_viewport()
+    page.screenshot(path=artifacts / f"batch_opened_{width}.png")
+    page.get_by_role("button", name="Show above").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg. Coarse, 1 fix:")
+    expect_result_of(page, "cow; grass; horse")
+    assert page.strangers == []
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04 but no more", b"words, not a zip"])
 def test_what_is_no_result_is_said_and_the_page_stays(open_page, content):
     page = open_page(1280, 800)
