@@ -32,7 +32,7 @@
       arriving = early = false;
       return lab.over(said);
     },
-    halted: said => { send("lab:halted"); return lab.over(said); },
+    halted: said => { early = false; send("lab:halted"); return lab.over(said); },
     // There was no final answer: replace a status that still shows progress.
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone, scroll up to the result; the words are below it.
