@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -87,11 +87,12 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         options.device = own_device(options.device)
         if options.between is not None:
             return _run_between(options, load, group)
-        return _run(_request(options), options, load, group)
+        notes = about_model(options) if options.predictions is None else []
+        return _run(_request(options), options, load, group, notes)
 
 
-def _run(request: Request, options: argparse.Namespace, load: Load, group: Group) -> int:
-    """Run one evaluation and write its report."""
+def _run(request: Request, options: argparse.Namespace, load: Load, group: Group, notes: Sequence[str]) -> int:
+    """Run one evaluation and write its report, with notes before its figures."""
     expect_fitting(request)
     if request.predictions is not None:
         expect_no_model_arguments(options)
@@ -102,7 +103,7 @@ def _run(request: Request, options: argparse.Namespace, load: Load, group: Group
         plan = make_plan(request, data, lambda: load(options))  # weights are downloaded only after the data check
         with _resumption_noted(options, group):
             found = run(plan.job, plan.header, options.output, plan.batch, group, fresh=options.fresh)
-            scored = found is None or _write(found, plan, options, group)
+            scored = found is None or _write(found, plan, options, group, notes)
     return 0 if scored else NOTHING_SCORED
 
 
@@ -139,7 +140,8 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     for step, path in zip(found, reports, strict=True):
         chosen = dataclasses.replace(request.options, method=step.method.name)
         now = dataclasses.replace(request, step=step, words=step.words, options=chosen)
-        code = _run(now, argparse.Namespace(**{**vars(options), "output": path}), lambda _: model(), group)
+        here = argparse.Namespace(**{**vars(options), "output": path})
+        code = _run(now, here, lambda _: model(), group, about_model(options) if path == reports[0] else [])
         if code:
             return code
     if group.first:
@@ -279,7 +281,7 @@ def _files(output: Path) -> dict[str, Path]:
     return {kind: output.with_name(f"{output.stem}.{end}") for kind, end in ends.items()}
 
 
-def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group) -> bool:
+def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Group, notes: Sequence[str]) -> bool:
     """Write the report and print its summary. Return False if no picture could be used or no pixel counts."""
     output: Path = options.output
     report = make_report(found.records, plan.job.source.names, plan.rule, plan.header)
@@ -308,7 +310,7 @@ def _write(found: Finished, plan: Plan, options: argparse.Namespace, group: Grou
             f"the first: {first['key']}: {first['why']}",
             file=sys.stderr,
         )
-    for text in about_model(options) if options.predictions is None else []:
+    for text in notes:
         note(text)
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
     pace = f"{report['run']['images_per_second']:.2f} pictures a second"
