@@ -135,7 +135,11 @@ def _read(entry: Any) -> Fix:
     how = {"radius": entry.get("radius")} if entry["tool"] == BRUSH else {"sam": entry.get("sam")}
     if None in how.values():
         _refuse(entry["tool"], f"a value for {next(iter(how))}", "none", "Add it.")
-    return Fix(pairs, entry.get("class"), **how, from_class=entry.get("from"))
+    one = Fix(pairs, entry.get("class"), **how, from_class=entry.get("from"))
+    if one.tool != entry["tool"]:
+        expected = "two corners" if entry["tool"] == BOX else "one point"
+        _refuse(entry["tool"], expected, str(len(points)), f"Name it a {one.tool}, or give {expected}.")
+    return one
 
 
 def apply_fixes(

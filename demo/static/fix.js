@@ -143,7 +143,7 @@ document.addEventListener("lab:isolate", event => {
   if (open && name) { classes.value = name; hint(); }
 });
 
-// --- clicks and strokes ---
+// --- clicks, boxes and strokes ---
 
 function fix(points) {
   const name = gives() ? classes.value : null;

@@ -299,6 +299,8 @@ def test_what_is_no_fix_is_explained(how, said):
         [{"tool": "laser", "points": [[0.5, 0.5]]}],
         [{"tool": "click", "points": [[0.5, 0.5]]}],
         [{"tool": "box", "points": [[0.1, 0.1], [0.5, 0.5]]}],
+        [{"tool": "box", "sam": "sam-nano", "points": [[0.1, 0.1]]}],
+        [{"tool": "click", "sam": "sam-nano", "points": [[0.1, 0.1], [0.5, 0.5]]}],
         [{"tool": "brush", "points": [[0.5, 0.5]]}],
         [{"tool": "brush", "points": "0.5", "radius": 0.1}],
         [{"tool": "brush", "points": [0.5, 0.5], "radius": 0.1}],
