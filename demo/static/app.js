@@ -208,11 +208,16 @@
 
   // --- what would be lost takes a second click. Not `confirm`, which browsers ignore inside another site's page ---
 
+  const LOSING = "#delete-mine, #batch-clear";
+  document.addEventListener("keydown", event => { // Enter that is held down clicks again and again
+    if (event.repeat && event.target.closest?.(LOSING)) event.preventDefault();
+  }, true);
   document.addEventListener("click", event => {
-    const button = event.target.closest("#delete-mine, #batch-clear");
+    const button = event.target.closest(LOSING);
     const lost = unpacked() || (button?.id === "delete-mine" && fixes && fixes !== downloaded);
-    if (!button || !lost || button.dataset.sure) return;
+    if (!button || !lost || (button.dataset.sure && event.detail < 2)) return; // a double click is one
     event.stopPropagation();
+    if (button.dataset.sure) return;
     const usual = button.textContent;
     button.dataset.sure = "asked";
     button.textContent = "Not downloaded: click again";
