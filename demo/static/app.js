@@ -300,7 +300,7 @@
   }, true);
   const arrives = event => {
     const files = event.target.closest?.("#picture") && (event.dataTransfer ?? event.target).files;
-    if (files?.length) [arriving, early] = [true, false];
+    if ([...files ?? []].some(isPicture)) [arriving, early] = [true, false];
   };
   for (const way of ["change", "drop"]) document.addEventListener(way, arrives, true);
   const outside = event => !event.target.closest?.("input, textarea, #mask, #picture, #batch-files");

@@ -3,9 +3,10 @@
 const bench = $(".bench"), opener = $(".open-bench"), message = $(".said"), classes = $(".bench select"), ring = $(".ring");
 const SMALLEST_BOX = 6; // pixels of its shorter side on the screen
 const MOST_POINTS = 2000; // points per request; a longer stroke continues in another
+const OR_BOX = matchMedia("(any-pointer: fine)").matches ? ", or drag a box around it" : ""; // a finger scrolls
 const HINTS = {
-  include: name => `Click an object, or drag a box around it: SAM outlines it, and it becomes ${name}.`,
-  exclude: () => "Click an object, or drag a box around it: SAM outlines it, and its class is removed.",
+  include: name => `Click an object${OR_BOX}: SAM outlines it, and it becomes ${name}.`,
+  exclude: () => `Click an object${OR_BOX}: SAM outlines it, and its class is removed.`,
   brush: name => `Draw: what you touch becomes ${name}.`,
   eraser: () => "Draw to remove the class at the start of the stroke.",
 };
@@ -180,7 +181,7 @@ function draw(context, mark, points) {
 
 canvas.addEventListener("pointerdown", event => {
   boxed = false;
-  if (!open || !data || event.button || stroke || (!draws() && event.pointerType === "touch")) return; // a finger scrolls
+  if (!open || !data || event.button || event.ctrlKey || stroke || (!draws() && event.pointerType === "touch")) return; // a finger scrolls
   canvas.setPointerCapture(event.pointerId);
   stroke = { id: event.pointerId, points: [portion(event)], ...chosenTool() };
   if (!draws()) return; // a click, or the first corner of a box
@@ -192,6 +193,7 @@ canvas.addEventListener("pointermove", event => {
   if (!open || !data) return;
   follow(event);
   if (stroke?.id !== event.pointerId) return;
+  if (!event.buttons) { stroke = null; return paint(); } // its end was lost, as in a menu
   if (stroke.wide === null) return stretch(portion(event));
   const moves = event.getCoalescedEvents?.() ?? [], context = canvas.getContext("2d");
   for (const move of moves.length ? moves : [event]) {

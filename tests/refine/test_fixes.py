@@ -267,7 +267,7 @@ def test_no_fix_changes_nothing():
         ({"points": ((0.5, 0.5),) * 10_000}, f"expected 1 to {MOST_POINTS}, got 10000"),
         ({"points": ((0.5, 0.5),) * 2, "radius": None, "sam": "sam-nano"}, "box: expected two corners apart"),
         ({"points": ((0.5, 0.1), (0.5, 0.9)), "radius": None, "sam": "sam-nano"}, "box: expected two corners apart"),
-        ({"points": ((0.5, 0.5),) * 3, "radius": None, "sam": "sam-nano"}, "points of a box: expected 1 to 2, got 3"),
+        ({"points": ((0.5, 0.5),) * 3, "radius": None, "sam": "sam-nano"}, "points for SAM: expected 1 to 2, got 3"),
         ({"radius": 0}, "brush radius"),
         ({"radius": LARGEST_RADIUS * 2}, "brush radius"),
         ({"radius": float("nan")}, "brush radius"),
