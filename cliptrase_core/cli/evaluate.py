@@ -94,16 +94,19 @@ def execute(options: argparse.Namespace, load: Load) -> int:
             return _run_between(options, load, group)
         if options.methods is not None:
             return _run_methods(options, load, group)
-        return _run(_request(options), options.output, options, load, group)
+        notes = about_model(options) if options.predictions is None else []
+        return _run(_request(options), options.output, options, load, group, notes)
 
 
-def _run(request: Request, output: Path, options: argparse.Namespace, load: Load, group: Group) -> int:
-    """Run one evaluation, write its report and print its summary."""
+def _run(
+    request: Request, output: Path, options: argparse.Namespace, load: Load, group: Group, notes: Sequence[str]
+) -> int:
+    """Run one evaluation, write its report and print its summary after the notes."""
     found = _reports([request], [output], options, load, group)
     if found is None:
         return 0
     (report,) = found
-    _tell_about(report, output, options)
+    _tell_about(report, output, notes)
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
     print(f"{_pace(report)} -> {output}")
     return _code(report)
@@ -169,7 +172,8 @@ def _run_methods(options: argparse.Namespace, load: Load, group: Group) -> int:
     setup = reports[0]["setup"]
     title = f"{setup['title']}: {len(rows)} methods, protocol {setup['protocol']}"
     write_all(output.parent, {output.name: to_json_methods(title, rows), table.name: to_markdown_methods(title, rows)})
-    _tell_about(*max(zip(reports, paths, strict=True), key=lambda pair: len(pair[0]["pictures"]["problems"])), options)
+    worst = max(zip(reports, paths, strict=True), key=lambda pair: len(pair[0]["pictures"]["problems"]))
+    _tell_about(*worst, about_model(options))
     for line in to_lines_methods(rows):
         print(line)
     print(f"{_pace(max(reports, key=lambda report: int(report['run']['images'])))} -> {output}")
@@ -198,7 +202,8 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     for step, path in zip(found, reports, strict=True):
         chosen = dataclasses.replace(request.options, method=step.method.name)
         now = dataclasses.replace(request, step=step, words=step.words, options=chosen)
-        code = _run(now, path, options, lambda _: model(), group)
+        notes = about_model(options) if path == reports[0] else []
+        code = _run(now, path, options, lambda _: model(), group, notes)
         if code:
             return code
     if group.first:
@@ -361,8 +366,8 @@ def _write(found: Finished, plan: Plan, output: Path, options: argparse.Namespac
     return report
 
 
-def _tell_about(report: Report, output: Path, options: argparse.Namespace) -> None:
-    """Print the pictures that could not be used, and notes about the model."""
+def _tell_about(report: Report, output: Path, notes: Sequence[str]) -> None:
+    """Print the pictures that could not be used, and notes."""
     problems = report["pictures"]["problems"]
     if problems:
         first = problems[0]
@@ -371,7 +376,7 @@ def _tell_about(report: Report, output: Path, options: argparse.Namespace) -> No
             f"the first: {first['key']}: {first['why']}",
             file=sys.stderr,
         )
-    for text in about_model(options) if options.predictions is None else []:
+    for text in notes:
         note(text)
     if report["pictures"]["scored"] and not _any_pixel(report):
         print("no figures: all pixels of the scored pictures are ignored.", file=sys.stderr)

@@ -85,7 +85,7 @@ def _segment(options: argparse.Namespace) -> int:
     notes = list(vocabulary.notes_beside_others if options.everything_else else vocabulary.notes)
     if not options.everything_else and vocabulary.notes_beside_others != vocabulary.notes:
         notes.append("--everything-else adds a class for all that does not resemble it.")
-    tasks, more = find_tasks(vocabulary, options)  # before torch is imported, for spelling too, and weights downloaded
+    tasks, more = find_tasks(vocabulary, options)  # before torch is imported and weights are downloaded
     notes += more
     if not tasks:
         for text in notes:

@@ -44,7 +44,7 @@ def segment_pictures(
 ) -> int:
     """Write a result for each picture and print its path; then write the files about all results, even if interrupted.
 
-    The notes are printed before the first result: without one, stderr has the errors alone.
+    The notes are printed before the first result, so that a single picture that cannot be used is one line on stderr.
 
     Returns:
         Number of pictures that could not be used; each is printed on stderr with its reason.
@@ -59,6 +59,10 @@ def segment_pictures(
     run = _Run(segmenter, None if options.refine == NONE else refiner, vocabulary, options)
     run.try_options()
     failed = 0
+    if len(tasks) > 1 or options.skip_existing:
+        for text in notes:
+            note(text)
+        notes = []
     bar = tqdm(total=len(tasks), unit="image", disable=len(tasks) < 2)
     pipeline: Pipeline[Task, _Picture, _Outcome] = Pipeline(run.read, run.work, options.jobs, BATCH)
     try:

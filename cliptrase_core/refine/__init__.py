@@ -2,7 +2,7 @@
 
 `none` changes nothing. `edges` follows the edges of the picture and needs no weights. The others use SAM (A. Kirillov
 et al., Segment Anything, ICCV 2023), with prompts for every component of the coarse result, or for all masks of the
-picture. `sam-nano+edges` runs both, one after the other. `apply_fixes` applies clicks and strokes of a person.
+picture. `sam-nano+edges` runs both, one after the other. `apply_fixes` applies clicks, boxes and strokes of a person.
 """
 
 import inspect

@@ -80,7 +80,8 @@ class Fix:
         most = 2 if self.sam is not None else MOST_POINTS
         if not 1 <= len(self.points) <= most:
             remedy = "Click once, or draw one box." if self.sam is not None else "Draw a shorter stroke."
-            _refuse(f"points of a {self.tool}", f"1 to {most}", str(len(self.points)), remedy)
+            what = "points for SAM" if self.sam is not None else "points of a brush"
+            _refuse(what, f"1 to {most}", str(len(self.points)), remedy)
         for point in self.points:
             _expect_inside(point)
         if self.tool == BOX and any(one == other for one, other in zip(*self.points, strict=True)):
@@ -135,7 +136,11 @@ def _read(entry: Any) -> Fix:
     how = {"radius": entry.get("radius")} if entry["tool"] == BRUSH else {"sam": entry.get("sam")}
     if None in how.values():
         _refuse(entry["tool"], f"a value for {next(iter(how))}", "none", "Add it.")
-    return Fix(pairs, entry.get("class"), **how, from_class=entry.get("from"))
+    one = Fix(pairs, entry.get("class"), **how, from_class=entry.get("from"))
+    if one.tool != entry["tool"]:
+        expected = "two corners" if entry["tool"] == BOX else "one point"
+        _refuse(entry["tool"], expected, str(len(points)), f"Name it a {one.tool}, or give {expected}.")
+    return one
 
 
 def apply_fixes(

@@ -226,8 +226,9 @@ def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, s
 def _classes(view: SegmentView, earlier: str) -> dict[str, str]:
     """Return a mapping from each word of a result, in lower case, to its class name.
 
-    A word that was a synonym in the `earlier` words belongs to the class of the others: fixes of "pony" are fixes of
-    "horse" while the words are "horse, pony", and come back to "pony" when these are apart.
+    A word of the `earlier` words that is no word now belongs to the class of its synonyms then: while the words were
+    "horse, pony", fixes of "pony" became those of "horse"; with "pony" alone they are those of "pony" again. With both
+    words as classes they remain those of "horse".
     """
     names = view.result.class_names
     parse = core.text.vocabulary.parse_vocabulary

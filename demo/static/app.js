@@ -37,7 +37,7 @@
       arriving = early = false;
       return lab.over(said);
     },
-    halted: said => { send("lab:halted"); return lab.over(said); },
+    halted: said => { early = false; send("lab:halted"); return lab.over(said); },
     // There was no final answer: replace a status that still shows progress.
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone, scroll up to the result; the words are below it.
@@ -213,11 +213,16 @@
 
   // --- what would be lost takes a second click. Not `confirm`, which browsers ignore inside another site's page ---
 
+  const LOSING = "#delete-mine, #batch-clear";
+  document.addEventListener("keydown", event => { // Enter that is held down clicks again and again
+    if (event.repeat && event.target.closest?.(LOSING)) event.preventDefault();
+  }, true);
   document.addEventListener("click", event => {
-    const button = event.target.closest("#delete-mine, #batch-clear");
+    const button = event.target.closest(LOSING);
     const lost = unpacked() || (button?.id === "delete-mine" && fixes && fixes !== downloaded);
-    if (!button || !lost || button.dataset.sure) return;
+    if (!button || !lost || (button.dataset.sure && event.detail < 2)) return; // a double click is one
     event.stopPropagation();
+    if (button.dataset.sure) return;
     const usual = button.textContent;
     button.dataset.sure = "asked";
     button.textContent = "Not downloaded: click again";
@@ -329,7 +334,7 @@
   }, true);
   const arrives = event => {
     const files = event.target.closest?.("#picture") && (event.dataTransfer ?? event.target).files;
-    if (files?.length) [arriving, early] = [true, false];
+    if ([...files ?? []].some(isPicture)) [arriving, early] = [true, false];
   };
   for (const way of ["change", "drop"]) document.addEventListener(way, arrives, true);
   const outside = event => !event.target.closest?.("input, textarea, #mask, #picture, #batch-files");

@@ -3,6 +3,8 @@
 const copier = $(".copy-image");
 
 function asDrawn() {
+  const [much, first] = [zoom, corner];
+  allInView(); // names are hidden in a part
   const frame = stage.getBoundingClientRect(), scale = data.width / frame.width;
   const shown = names.hidden ? [] : [...names.children].filter(name => !name.hidden && !name.classList.contains("off"));
   const right = Math.max(frame.right, ...shown.map(name => name.getBoundingClientRect().right)); // of names beside the picture
@@ -19,6 +21,7 @@ function asDrawn() {
     [pen.textAlign, pen.textBaseline, pen.direction] = ["center", "middle", style.direction];
     pen.fillText(fitting(pen, name, scale), x + scale * (box.width + 5) / 2, y + scale * box.height / 2);
   }
+  look(much, first);
   return sheet.convertToBlob({ type: "image/png" });
 }
 

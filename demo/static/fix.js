@@ -3,13 +3,14 @@
 const bench = $(".bench"), opener = $(".open-bench"), message = $(".said"), classes = $(".bench select"), ring = $(".ring");
 const SMALLEST_BOX = 6; // pixels of its shorter side on the screen
 const MOST_POINTS = 2000; // points per request; a longer stroke continues in another
+const OR_BOX = matchMedia("(any-pointer: fine)").matches ? ", or drag a box around it" : ""; // a finger scrolls
 const HINTS = {
-  include: name => `Click an object, or drag a box around it: SAM outlines it, and it becomes ${name}.`,
-  exclude: () => "Click an object, or drag a box around it: SAM outlines it, and its class is removed.",
+  include: name => `Click an object${OR_BOX}: SAM outlines it, and it becomes ${name}.`,
+  exclude: () => `Click an object${OR_BOX}: SAM outlines it, and its class is removed.`,
   brush: name => `Draw: what you touch becomes ${name}.`,
   eraser: () => "Draw to remove the class at the start of the stroke.",
 };
-let open = false, pending = [], stroke = null, sequence = 0, boxed = false; // boxed: the next click ends a box
+let open = false, pending = [], stroke = null, sequence = 0, boxed = false; // boxed: the next click ends a box, or was taken back
 
 const tool = () => $("[name=tool]:checked").value;
 const draws = () => tool() === "brush" || tool() === "eraser";
@@ -118,7 +119,7 @@ for (const one of element.querySelectorAll("[name=kind]"))
   one.addEventListener("input", () => { if (data) ask({ refined: one.value === "refined" }); });
 element.addEventListener("keydown", event => {
   if (!open) return;
-  if (event.key === "Escape" && stroke) { stroke = null; paint(); } else if (event.key === "Escape") { show(false); opener.focus(); }
+  if (event.key === "Escape" && stroke) { stroke = null; boxed = true; paint(); } else if (event.key === "Escape") { show(false); opener.focus(); }
 });
 // Wherever the focus is, except where these keys belong to typed text, and in dialogs, which hide the result.
 const TYPED = "textarea, input:not([type=radio], [type=checkbox], [type=range]), [contenteditable], dialog";
@@ -143,12 +144,14 @@ document.addEventListener("lab:isolate", event => {
   if (open && name) { classes.value = name; hint(); }
 });
 
-// --- clicks and strokes ---
+// --- clicks, boxes and strokes ---
 
-function fix(points) {
-  const name = gives() ? classes.value : null;
-  const one = draws() ? { tool: "brush", radius: radius() } : { tool: points.length > 1 ? "box" : "click" };
-  ask({ fix: { ...one, class: name, points } }, { points, name, wide: draws() ? radius() : null });
+// The chosen tool: its class, and the radius of a brush. A drag keeps those that it began with.
+const chosenTool = () => ({ name: gives() ? classes.value : null, wide: draws() ? radius() : null });
+
+function fix(points, { name, wide } = chosenTool()) {
+  const one = wide !== null ? { tool: "brush", radius: wide } : { tool: points.length > 1 ? "box" : "click" };
+  ask({ fix: { ...one, class: name, points } }, { points, name, wide });
   sketch();
 }
 
@@ -178,10 +181,9 @@ function draw(context, mark, points) {
 
 canvas.addEventListener("pointerdown", event => {
   boxed = false;
-  if (!open || !data || event.button || stroke || (!draws() && event.pointerType === "touch")) return; // a finger scrolls
+  if (!open || !data || event.button || event.ctrlKey || stroke || (!draws() && event.pointerType === "touch")) return; // a finger scrolls
   canvas.setPointerCapture(event.pointerId);
-  const wide = draws() ? radius() : null;
-  stroke = { id: event.pointerId, points: [portion(event)], name: gives() ? classes.value : null, wide };
+  stroke = { id: event.pointerId, points: [portion(event)], ...chosenTool() };
   if (!draws()) return; // a click, or the first corner of a box
   event.preventDefault();
   canvas.focus({ preventScroll: true });
@@ -191,6 +193,7 @@ canvas.addEventListener("pointermove", event => {
   if (!open || !data) return;
   follow(event);
   if (stroke?.id !== event.pointerId) return;
+  if (!event.buttons) { stroke = null; return paint(); } // its end was lost, as in a menu
   if (stroke.wide === null) return stretch(portion(event));
   const moves = event.getCoalescedEvents?.() ?? [], context = canvas.getContext("2d");
   for (const move of moves.length ? moves : [event]) {
@@ -201,9 +204,9 @@ canvas.addEventListener("pointermove", event => {
     draw(context, stroke, [last, point]);
   }
   if (stroke.points.length >= MOST_POINTS) {
-    const { id, points } = stroke;
-    fix(points);
-    stroke = { ...stroke, id, points: [points.at(-1)] };
+    const { points } = stroke;
+    fix(points, stroke);
+    stroke = { ...stroke, points: [points.at(-1)] };
   }
 });
 // Stretch the box to a corner; a hand that trembles during a click makes none.
@@ -217,9 +220,9 @@ function stretch(corner) {
 }
 for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, event => {
   if (stroke?.id !== event.pointerId) return;
-  const { points, wide } = stroke;
+  const { points, wide } = stroke, made = stroke;
   stroke = null;
-  if (end === "pointerup" && (wide !== null || points.length > 1)) fix(points); else if (wide !== null || boxed) paint();
+  if (end === "pointerup" && (wide !== null || points.length > 1)) fix(points, made); else if (wide !== null || boxed) paint();
 });
 canvas.addEventListener("click", event => {
   if (open && data && !draws() && !boxed) fix([portion(event)]);

@@ -21,6 +21,7 @@ function look(much, first) {
   stage.classList.toggle("zoomed", zoom > 1);
   zoomed.textContent = `${Math.round(100 * zoom)}\u00a0%`;
   ring.hidden = true;
+  if (zoom === 1) settle(); // the names are not laid out while they are hidden
 }
 
 const allInView = () => look(1, [0, 0]);
@@ -37,11 +38,15 @@ stage.addEventListener("wheel", event => {
   zoomBy(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.002)), inStage(event)); // lines, or pixels
 }, { passive: false });
 
+// Two fingers would zoom or scroll the page where one scrolls it, and no pointer would move here.
+stage.addEventListener("touchstart", event => { if (open && data && event.touches.length > 1) event.preventDefault(); }, { passive: false });
+
 // These run before the tools of fix.js: what moves the picture paints nothing.
 stage.addEventListener("pointerdown", event => {
+  dragged = false; // a drag of two fingers or the middle button has no click
   if (!open || !data) return;
   const touch = event.pointerType === "touch", at = inStage(event);
-  dragged = false;
+  if (touch && event.isPrimary) fingers.clear(); // the first finger: no end of an earlier one may have come
   if (touch) fingers.set(event.pointerId, at);
   if (fingers.size < 2 && !(zoom > 1 && (event.button === 1 || event.shiftKey || (touch && !draws())))) return;
   event.preventDefault();
@@ -65,7 +70,8 @@ stage.addEventListener("pointermove", event => {
 }, true);
 for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, event => {
   fingers.delete(event.pointerId);
-  if (!fingers.size) grip = null;
+  const [left] = fingers;
+  grip = left && grip ? { id: left[0], at: left[1] } : null; // the finger that is left moves the picture on
 }, true);
 stage.addEventListener("click", event => { if (dragged) event.stopPropagation(); dragged = false; }, true);
 

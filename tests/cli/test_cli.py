@@ -208,6 +208,16 @@ def test_a_broken_picture_alone_is_one_line_too(tmp_path, capsys):
     assert "broken.png" in line
 
 
+def test_what_was_done_before_is_said_even_if_the_rest_is_broken(photo, tmp_path, capsys):
+    arguments = ("--vocabulary", "cat; dog", "--output", tmp_path / "out", "--skip-existing")
+    assert run("segment", photo, *arguments) == 0
+    broken = tmp_path / "broken.png"
+    broken.write_text("not a picture")
+    capsys.readouterr()
+    assert run("segment", photo, broken, *arguments) == 2
+    assert "note: 1 of 2 pictures were done before." in capsys.readouterr().err.splitlines()
+
+
 def test_notes_come_before_the_first_result(photo, tmp_path, capsys):
     assert run("segment", photo, "--vocabulary", "cat", "--output", tmp_path / "out") == 0
     notes = capsys.readouterr().err.splitlines()

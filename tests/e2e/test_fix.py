@@ -18,6 +18,7 @@ from tests.e2e import steps
 pytestmark = pytest.mark.e2e
 
 KITTEN = EXAMPLES / "kitten.jpg"
+CHOOSE = "radio => { radio.checked = true; radio.dispatchEvent(new Event('input', { bubbles: true })); }"
 STROKE = [(0.1, 0.85), (0.2, 0.9), (0.3, 0.85)]
 
 
@@ -155,6 +156,28 @@ def test_a_drag_is_a_box_and_a_trembling_click_is_a_click(open_page, artifacts):
     assert fixes[0]["points"] == [pytest.approx([0.5, 0.45], abs=0.01), pytest.approx([0.75, 0.75], abs=0.01)]
     assert fixes[2]["from"]
     assert page.strangers == []
+
+
+def test_a_drag_keeps_its_tool_and_escape_takes_back_a_click(open_page):
+    page = open_page(1280, 800)
+    open_bench(page)
+    tool(page, "include")
+    classes = page.locator("#result .bench select")
+    classes.select_option("ball of yarn")
+    page.mouse.move(*at(page, 0.5, 0.45))
+    page.mouse.down()
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    page.mouse.down()
+    page.mouse.move(*at(page, 0.75, 0.75), steps=6)
+    page.locator("#result [name=tool][value=brush]").evaluate(CHOOSE)  # as a key does
+    classes.select_option("cloth")
+    page.mouse.up()
+    expect_fixes(page, 1)
+    page.locator("#result .open-bench").click()
+    _, archive = downloaded(page, "Labels, overlay, JSON, npz")
+    [one] = json.loads(archive.read("kitten-fixed.json"))["settings"]["fixes"]
+    assert (one["tool"], one["class"]) == ("box", "ball of yarn")
 
 
 def test_a_page_with_fixes_asks_before_it_is_left(open_page):
@@ -432,8 +455,12 @@ def test_each_result_of_the_history_has_its_own_fixes_and_back_asks_nothing(open
     steps.segment(page, mine, "cat; cloth; sofa; wool")
     expect_fixes(page, 1)
     delete = page.locator("#delete-mine")
-    delete.click()
+    delete.focus()
+    for _ in range(3):  # held down
+        page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
     expect(delete).to_have_text("Not downloaded: click again")
+    expect(page.locator("#status")).to_contain_text("1 fix")
     expect(page.locator("#status")).to_contain_text("1 fix")
     delete.click()  # its fixes go with a picture that is deleted
     expect(page.locator("#status")).to_contain_text("No picture")

@@ -78,6 +78,25 @@ def test_enter_while_the_picture_is_on_its_way_segments_it(open_page, pause):
     expect(page.locator("#status")).to_contain_text("Done:")
 
 
+def test_stop_takes_back_enter_while_the_picture_is_on_its_way(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+
+    def slow(route) -> None:
+        page.wait_for_timeout(600)
+        route.continue_()
+
+    page.route("**/upload?*", slow)
+    page.locator("#words textarea").fill("cow; grass")
+    page.locator("#picture input[type=file]").set_input_files(COWS)
+    page.locator("#words textarea").press("Enter")
+    page.locator("#stop").dispatch_event("click")
+    expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"cows\.jpg$"))
+    expect(page.locator("#status")).to_contain_text("Your picture is here.")
+    page.wait_for_timeout(1000)
+    expect(page.locator("#status")).to_contain_text("Your picture is here.")
+
+
 def test_a_picture_of_one_s_own_comes_back_with_a_reload_or_is_said_to_be_gone(open_page, server, tmp_path):
     mine = tmp_path / "mine.jpg"
     mine.write_bytes(COWS.read_bytes() + b"of this test")

@@ -146,3 +146,110 @@ def test_two_fingers_zoom_and_one_draws(open_page, artifacts):
     expect_fixes(page, 1)
     [stroke] = points_of(page)
     assert stroke[0] == pytest.approx(drawn[0], abs=0.01)
+
+
+FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def fingers(page, *steps) -> list[tuple[float, float, float]]:
+    """Put fingers on the picture, move and lift them; each step has their places, by number. Return what is shown."""
+    browser = page.context.new_cdp_session(page)
+    on: dict[int, tuple[float, float]] = {}
+    seen = []
+    for step in steps:
+        lifted = {number: place for number, place in on.items() if number not in step}
+        kind = "touchEnd" if lifted else "touchStart" if len(step) > len(on) else "touchMove"
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in (lifted or step).items()]
+        on = step
+        browser.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.evaluate(FRAMES)
+        seen.append(shown(page))
+    return seen
+
+
+def test_two_fingers_zoom_the_picture_and_not_the_page_where_one_scrolls(open_page):
+    page = open_page(375, 812, has_touch=True)
+    open_bench(page)
+    tool(page, "include")
+    pinch(page, [(0.45, 0.5), (0.55, 0.5)], [(0.2, 0.5), (0.8, 0.5)])
+    page.evaluate(FRAMES)
+    assert shown(page)[0] == pytest.approx(1 / 6, abs=0.04)
+    assert page.evaluate("visualViewport.scale") == 1
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_the_finger_that_is_left_of_two_moves_the_picture_on_from_where_it_is(open_page, left):
+    page = open_page(375, 812, has_touch=True)
+    open_bench(page)
+    tool(page, "brush")
+    (x, y), (right, _) = at(page, 0.4, 0.5), at(page, 0.6, 0.5)
+    apart = {0: (x - 40, y), 1: (right + 40, y)}
+    beside = {left: (apart[left][0] - 12, y)}
+    width = page.locator("#result .stage").bounding_box()["width"]
+    *_, before, _, after, _ = fingers(
+        page, {0: (x, y)}, {0: (x, y), 1: (right, y)}, apart, {left: apart[left]}, beside, {}
+    )
+    assert after[0] == pytest.approx(before[0], abs=1e-3)
+    assert after[1] - before[1] == pytest.approx(12 / width * after[0], abs=0.005)
+    expect(page.locator("#result [data-do=undo]")).to_be_disabled()
+
+
+def test_after_a_drag_without_a_click_the_next_click_counts(open_page):
+    page = open_page(1280, 800)
+    open_bench(page)
+    page.evaluate(
+        "() => { window.chosen = []; document.addEventListener('lab:patch', e => chosen.push(e.detail.from)); }"
+    )
+    page.get_by_label("Zoom in").click()
+    x, y = at(page, 0.5, 0.5)
+    page.mouse.move(x, y)
+    page.mouse.down(button="middle")
+    page.mouse.move(x + 60, y + 30, steps=5)
+    page.mouse.up(button="middle")
+    page.locator("#result .open-bench").click()
+    page.mouse.click(*at(page, 0.2, 0.2))
+    page.wait_for_function("chosen.includes('result')")
+
+
+PLACED = "names => [...names.children].map(name => [name.textContent, name.style.translate, name.hidden])"
+COPIED = """() => {
+  window.copied = [];
+  const proto = OffscreenCanvasRenderingContext2D.prototype, usual = proto.fillText;
+  proto.fillText = function (text, ...at) {
+    copied.push([text, ...at.map(Math.round)]);
+    return usual.call(this, text, ...at);
+  };
+}"""
+
+
+def test_names_are_placed_when_all_is_in_view_again_and_copied_meanwhile(open_page):
+    page = open_page(1280, 800)
+    open_bench(page)
+    page.evaluate(COPIED)
+    copies = []
+    for _ in range(2):
+        page.locator("#result .copy-image").click()
+        expect(page.locator("#result .said")).not_to_be_empty()
+        copies.append(page.evaluate("copied.splice(0)"))
+        page.get_by_label("Zoom in").click()
+    assert copies[0]
+    assert copies[1] == copies[0]
+    assert much(page) == "225 %"
+    tool(page, "brush")
+    draw_by_mouse(page, [(0.45, 0.5), (0.5, 0.5)])
+    expect_fixes(page, 1)
+    for _ in range(2):
+        page.get_by_label("Zoom out").click()
+    placed = page.locator("#result .names").evaluate(PLACED)
+    assert placed
+    assert all(translate or hidden for _, translate, hidden in placed)
+
+
+def test_a_finger_whose_end_never_came_does_not_count(open_page):
+    page = open_page(375, 812, has_touch=True)
+    open_bench(page)
+    tool(page, "brush")
+    lost = {"pointerType": "touch", "pointerId": 99, "isPrimary": True, "bubbles": True}
+    page.locator("#result .stage img").dispatch_event("pointerdown", lost)
+    draw_by_finger(page, [(0.3, 0.3), (0.5, 0.4)])
+    expect_fixes(page, 1)

@@ -69,7 +69,8 @@ def test_the_order_is_words_picture_method_scores():
 def test_the_chain_begins_and_ends_with_what_the_protocols_alone_give(tmp_path, capsys):
     voc20 = ("--setting", "voc20", "--data", voc_devkit(tmp_path))
     chain = evaluate(tmp_path, *voc20, "--between", "sclip", "naclip", name="chain.json")
-    table = capsys.readouterr().out
+    table, notes = capsys.readouterr()
+    assert notes.count("nano is small") == 1
     assert [row["step"] for row in chain["steps"]] == ["sclip", "window and stride", "method", "pamr"]
     alone = [evaluate(tmp_path, *voc20, "--protocol", name, name=f"{name}.json") for name in ("sclip", "naclip")]
     for row, report in zip((chain["steps"][0], chain["steps"][-1]), alone, strict=True):
