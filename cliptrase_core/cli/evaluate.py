@@ -18,7 +18,7 @@ from cliptrase_core.cli.arguments import about_model, expect_no_model_arguments,
 from cliptrase_core.cli.evaluate_arguments import WITHOUT
 from cliptrase_core.cli.tasks import note
 from cliptrase_core.errors import InputError, expect_one_of, explain
-from cliptrase_core.evaluation import sheets
+from cliptrase_core.evaluation import sheets, table
 from cliptrase_core.evaluation.between import chain, steps, to_lines
 from cliptrase_core.evaluation.between import to_json as to_json_between
 from cliptrase_core.evaluation.compare import compared
@@ -44,10 +44,6 @@ from cliptrase_core.evaluation.run import (
     started_by,
 )
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
-from cliptrase_core.evaluation.table import read_methods, rows_of
-from cliptrase_core.evaluation.table import to_json as to_json_methods
-from cliptrase_core.evaluation.table import to_lines as to_lines_methods
-from cliptrase_core.evaluation.table import to_markdown as to_markdown_methods
 from cliptrase_core.io.files import expect_ours, write_all
 from cliptrase_core.options import ProtocolOptions, SegmentOptions, options_of
 from cliptrase_core.segmenter import Segmenter
@@ -153,28 +149,25 @@ def _resumption_noted(outputs: Sequence[Path], options: argparse.Namespace, grou
 
 def _run_methods(options: argparse.Namespace, load: Load, group: Group) -> int:
     """Run several methods on the same data together, and write their reports and their table."""
-    names = read_methods(options.methods)
-    for name in ("method", "predictions", "predicted_background", "save_predictions"):
-        if getattr(options, name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            expected = "data and options that suit each method"
-            raise InputError(explain("methods", expected=expected, got=flag, remedy=f"Leave out {flag}."))
+    names = table.read_methods(options.methods)
+    own = ("method", "predictions", "predicted_background", "save_predictions")
+    _expect_unset(options, own, "methods", "data and options that suit each method")
     output: Path = options.output
-    table = output.with_suffix(".md")
-    expect_ours([output, table], "--output")
+    beside = output.with_suffix(".md")
+    expect_ours([output, beside], "--output")
     base = _request(options)
     requests = [dataclasses.replace(base, options=dataclasses.replace(base.options, method=name)) for name in names]
     paths = [output.with_name(f"{output.stem}.{name}.json") for name in names]
     reports = _reports(requests, paths, options, load, group)
     if reports is None:
         return 0
-    rows = rows_of(names, reports, paths)
+    rows = table.rows_of(names, reports, paths)
     setup = reports[0]["setup"]
     title = f"{setup['title']}: {len(rows)} methods, protocol {setup['protocol']}"
-    write_all(output.parent, {output.name: to_json_methods(title, rows), table.name: to_markdown_methods(title, rows)})
+    write_all(output.parent, {output.name: table.to_json(title, rows), beside.name: table.to_markdown(title, rows)})
     worst = max(zip(reports, paths, strict=True), key=lambda pair: len(pair[0]["pictures"]["problems"]))
     _tell_about(*worst, about_model(options))
-    for line in to_lines_methods(rows):
+    for line in table.to_lines(rows):
         print(line)
     print(f"{_pace(max(reports, key=lambda report: int(report['run']['images'])))} -> {output}")
     return max(map(_code, reports))
@@ -185,11 +178,8 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     first, second = options.between
     values = [one.name for one in options_of(ProtocolOptions)]
     fixed = ("protocol", "method", "methods", "residual", "words", "short_side", "preset")
-    for name in (*fixed, "predictions", "save_predictions", *values):
-        if getattr(options, name) is not None:
-            flag = f"--{name.replace('_', '-')}"
-            expected = "only data and two protocols, which define the rest"
-            raise InputError(explain("between", expected=expected, got=flag, remedy=f"Leave out {flag}."))
+    names = (*fixed, "predictions", "save_predictions", *values)
+    _expect_unset(options, names, "between", "only data and two protocols, which define the rest")
     options.protocol = first
     request = _request(options)
     if isinstance(request.data, str) and request.vocabulary is not None:
@@ -212,6 +202,18 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
         for line in to_lines(rows):
             print(line)
     return 0
+
+
+def _expect_unset(options: argparse.Namespace, names: Sequence[str], what: str, expected: str) -> None:
+    """Raise InputError about the option `what` for the first of these arguments that is given."""
+    for name in names:
+        if getattr(options, name) is not None:
+            raise _unfitting(name, what, expected)
+
+
+def _unfitting(name: str, what: str, expected: str) -> InputError:
+    flag = f"--{name.replace('_', '-')}"
+    return InputError(explain(what, expected=expected, got=flag, remedy=f"Leave out {flag}."))
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -248,9 +250,7 @@ def _expect_alone(options: argparse.Namespace) -> None:
     for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN, *usual):
         given = getattr(options, name)
         if given is not None and (given != usual[name] if name in usual else given is not False):
-            flag = f"--{name.replace('_', '-')}"
-            expected = "two reports and nothing else"
-            raise InputError(explain("compare", expected=expected, got=flag, remedy=f"Leave out {flag}."))
+            raise _unfitting(name, "compare", "two reports and nothing else")
 
 
 def _requested_folder(options: argparse.Namespace) -> str | OwnSet:
@@ -376,8 +376,7 @@ def _tell_about(report: Report, output: Path, notes: Sequence[str]) -> None:
             f"the first: {first['key']}: {first['why']}",
             file=sys.stderr,
         )
-    for text in notes:
-        note(text)
+    note(*notes)
     if report["pictures"]["scored"] and not _any_pixel(report):
         print("no figures: all pixels of the scored pictures are ignored.", file=sys.stderr)
 

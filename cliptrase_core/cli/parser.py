@@ -88,8 +88,7 @@ def _segment(options: argparse.Namespace) -> int:
     tasks, more = find_tasks(vocabulary, options)  # before torch is imported and weights are downloaded
     notes += more
     if not tasks:
-        for text in notes:
-            note(text)
+        note(*notes)
         gather_results(options)
         return DONE
     from cliptrase_core.cli.segment import segment_pictures
@@ -105,8 +104,7 @@ def _inspect(options: argparse.Namespace) -> int:
     from cliptrase_core.cli.tasks import note
 
     lines = list(inspect_picture(image, _load(options), options))
-    for text in about_model(options):
-        note(text)
+    note(*about_model(options))
     print("\n".join(lines))
     return DONE
 

@@ -60,8 +60,7 @@ def segment_pictures(
     run.try_options()
     failed = 0
     if len(tasks) > 1 or options.skip_existing:
-        for text in notes:
-            note(text)
+        note(*notes)
         notes = []
     bar = tqdm(total=len(tasks), unit="image", disable=len(tasks) < 2)
     pipeline: Pipeline[Task, _Picture, _Outcome] = Pipeline(run.read, run.work, options.jobs, BATCH)
@@ -71,7 +70,7 @@ def segment_pictures(
                 bar.update()
                 failed += outcome.failed
                 if notes and not outcome.failed:
-                    bar.write("\n".join(f"note: {text}" for text in notes), file=sys.stderr)
+                    note(*notes)  # of a single picture, which has no progress bar
                     notes = []
                 bar.write(visible(outcome.line), file=sys.stderr if outcome.failed else sys.stdout)
     except KeyboardInterrupt:

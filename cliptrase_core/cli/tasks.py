@@ -204,6 +204,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def note(text: str) -> None:
-    """Print a sentence on stderr."""
-    print(f"note: {text}", file=sys.stderr)
+def note(*texts: str) -> None:
+    """Print sentences on stderr, each as a line."""
+    for text in texts:
+        print(f"note: {text}", file=sys.stderr)

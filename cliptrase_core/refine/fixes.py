@@ -97,7 +97,7 @@ class Fix:
     @property
     def aim(self) -> tuple[float, float]:
         """Point (x, y) of the class that it removes: the middle of a box, else its first point."""
-        (x, y), *_, (other_x, other_y) = (self.points[0], *self.points)
+        (x, y), (other_x, other_y) = self.points[0], self.points[-1]
         return ((x + other_x) / 2, (y + other_y) / 2) if self.tool == BOX else (x, y)
 
     def as_dict(self) -> dict[str, Any]:

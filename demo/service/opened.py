@@ -68,7 +68,7 @@ def unpacked(archive: str, batch: SavedBatch, home: Path) -> Opened:
     others = [saved.picture for _, saved in results if request not in (saved.request, saved.automatic)]
     remarks = [
         _remark(batch.unread, "Not opened, because they cannot be read or repeat a picture:"),
-        _remark(too_many, f"LeftOut out, because the page stores at most {MOST_POINTS_IN_ALL} points of fixes:"),
+        _remark(too_many, f"Left out, because the page stores at most {MOST_POINTS_IN_ALL} points of fixes:"),
         _remark(others, "Made with other words or settings, and now with those of the others:"),
         _remark(missing, "Not in the archive; drop them into the box of the queue, and their fixes return:"),
     ]

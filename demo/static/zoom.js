@@ -12,8 +12,10 @@ const inStage = event => {
 };
 const pixelsBetween = ([a, b], [c, d]) => Math.hypot((a - c) * stage.clientWidth, (b - d) * stage.clientHeight);
 
+const limited = much => Math.min(MOST_ZOOM, Math.max(1, much));
+
 function look(much, first) {
-  zoom = Math.min(MOST_ZOOM, Math.max(1, much));
+  zoom = limited(much);
   corner = first.map(share => Math.min(1 - 1 / zoom, Math.max(0, share)));
   const [x, y] = corner.map(share => -100 * share * zoom);
   view.style.transform = zoom > 1 ? `translate(${x}%, ${y}%) scale(${zoom})` : "";
@@ -28,7 +30,7 @@ const allInView = () => look(1, [0, 0]);
 
 // Zoom by a factor; what was at `from`, shares of the stage, is at `to` then.
 function zoomBy(factor, to = [0.5, 0.5], from = to) {
-  const much = Math.min(MOST_ZOOM, Math.max(1, zoom * factor));
+  const much = limited(zoom * factor);
   look(much, corner.map((share, i) => share + from[i] / zoom - to[i] / much));
 }
 

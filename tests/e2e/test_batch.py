@@ -83,14 +83,19 @@ def test_a_finished_picture_is_opened_above_and_can_be_fixed(open_page, artifact
     assert page.strangers == []
 
 
-def test_fixes_of_a_picture_return_when_it_is_shown_above_again(open_page, five):
-    page = open_page(1280, 800)
+def two_done(page, five) -> None:
+    """Segment two pictures in the queue."""
     opened(page)
     page.locator("#words textarea").fill("cow; grass; horse")
     page.locator("#batch-files input[type=file]").set_input_files([five[0], five[2]])
     expect(page.locator("#batch-queue img")).to_have_count(2)
     page.locator("#batch-go").click()
     expect(page.locator("#batch-queue li.done")).to_have_count(2)
+
+
+def test_fixes_of_a_picture_return_when_it_is_shown_above_again(open_page, five):
+    page = open_page(1280, 800)
+    two_done(page, five)
     status, above = page.locator("#status"), page.get_by_role("button", name="Show above")
     above.nth(0).click()
     expect(status).to_contain_text("From the batch: cows.jpg")
@@ -187,12 +192,7 @@ def test_a_batch_that_was_not_downloaded_is_not_left_without_a_question(open_pag
 
 def test_the_queue_tells_a_fix_at_once_and_other_words_for_one_picture(open_page, artifacts, five):
     page = open_page(1280, 800)
-    opened(page)
-    page.locator("#words textarea").fill("cow; grass; horse")
-    page.locator("#batch-files input[type=file]").set_input_files([five[0], five[2]])
-    expect(page.locator("#batch-queue img")).to_have_count(2)
-    page.locator("#batch-go").click()
-    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    two_done(page, five)
     page.get_by_role("button", name="Show above").first.click()
     expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
     page.get_by_role("tab", name="Settings").click()  # the queue follows from any tab

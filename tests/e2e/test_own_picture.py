@@ -55,9 +55,8 @@ def test_after_the_upload_the_words_can_be_typed_at_once(open_page):
     expect(page.locator("#words textarea")).to_have_value("horse; sky")
 
 
-@pytest.mark.parametrize("pause", [0, 50, 300, 900])
-def test_enter_while_the_picture_is_on_its_way_segments_it(open_page, pause):
-    page = open_page(1280, 800)
+def give_on_a_slow_line(page) -> None:
+    """Type words and give a picture whose upload takes 0.6 s; return before it is there."""
     expect_result_of(page, FIRST_WORDS)
 
     def slow(route) -> None:
@@ -67,6 +66,12 @@ def test_enter_while_the_picture_is_on_its_way_segments_it(open_page, pause):
     page.route("**/upload?*", slow)
     page.locator("#words textarea").fill("cow; grass")
     page.locator("#picture input[type=file]").set_input_files(COWS)
+
+
+@pytest.mark.parametrize("pause", [0, 50, 300, 900])
+def test_enter_while_the_picture_is_on_its_way_segments_it(open_page, pause):
+    page = open_page(1280, 800)
+    give_on_a_slow_line(page)
     page.wait_for_timeout(pause)
     page.locator("#words textarea").press("Enter")
     expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"cows\.jpg$"))
@@ -80,15 +85,7 @@ def test_enter_while_the_picture_is_on_its_way_segments_it(open_page, pause):
 
 def test_stop_takes_back_enter_while_the_picture_is_on_its_way(open_page):
     page = open_page(1280, 800)
-    expect_result_of(page, FIRST_WORDS)
-
-    def slow(route) -> None:
-        page.wait_for_timeout(600)
-        route.continue_()
-
-    page.route("**/upload?*", slow)
-    page.locator("#words textarea").fill("cow; grass")
-    page.locator("#picture input[type=file]").set_input_files(COWS)
+    give_on_a_slow_line(page)
     page.locator("#words textarea").press("Enter")
     page.locator("#stop").dispatch_event("click")
     expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"cows\.jpg$"))
