@@ -45,6 +45,15 @@
     show: selector => show(selector),
     // The box that opens a saved result is far below: scroll up to the status and the result.
     showOpened: () => show(innerWidth < 768 ? "#result" : ".gradio-container"),
+    // Return the status about files that cannot be used; `text` also has a number, so that the same twice is a change.
+    refused: text => {
+      const strip = document.createElement("div"), title = document.createElement("b");
+      title.textContent = "Not possible.";
+      strip.className = "strip bad";
+      strip.setAttribute("role", "status");
+      strip.append(title, ` ${JSON.parse(text)[0]}`);
+      return strip.outerHTML;
+    },
     // The archive of a batch fills the queue below; the status has a mark if it has no remarks to be read first.
     showQueue: () => { if ($("#status .in-queue")) show("#batch-news"); return []; },
     // A step of the tour is read from its heading; its buttons are below, and the last step disables one.
@@ -316,11 +325,20 @@
     fill(event.target, [...event.target.files]);
   }, true);
   const saved = files => [...files].find(file => /zip/.test(file.type) || /\.zip$/i.test(file.name)); // a saved result to open again
+  // Files of other kinds, dropped or pasted: the status says so.
+  let refusals = 0;
+  const refuse = files => {
+    const got = files.length > 1 ? `${files.length} files of other kinds` : files[0].name || "a file of another kind";
+    const record = files.some(file => /\.json$/i.test(file.name)), take = record ? "A saved result opens by its zip: drop that." : "Drop one of these.";
+    if ($("#status").getBoundingClientRect().top < 0) show(".gradio-container");
+    type("#refused", JSON.stringify([`Expected a picture, or the zip of a result, got ${got}. ${take}`, ++refusals]));
+  };
   const give = files => {
     const opener = $("#reopen-place input[type=file]");
     if (saved(files) && opener) { into(opener, [saved(files)]); return true; }
     const found = [...files].filter(isPicture), input = $("#picture input[type=file]");
     if (found.length > 1) { openTab("Batch"); giveMany([...files]); return true; }
+    if (!found.length) refuse([...files]);
     if (!found.length || !input) return false;
     into(input, found);
     return true;
@@ -342,12 +360,13 @@
     if (outside(event) && event.dataTransfer?.types.includes("Files")) { event.preventDefault(); document.body.classList.add("dropping"); }
   });
   for (const end of ["dragleave", "drop", "dragend"]) document.addEventListener(end, () => document.body.classList.remove("dropping"));
-  document.addEventListener("drop", event => { // also on the picture's own box, which would reject them
-    const files = [...event.dataTransfer?.files ?? []];
-    if (!(saved(files) || files.some(untyped)) || event.target.closest?.("#batch-files")) return;
+  document.addEventListener("drop", event => { // also on the boxes for pictures, which would reject them
+    const files = [...event.dataTransfer?.files ?? []], of = selector => event.target.closest?.(selector);
+    const wrong = of("#picture") && !files.some(isPicture);
+    if (!files.length || !(saved(files) || files.some(untyped) || wrong || of("#batch-files"))) return;
     event.preventDefault();
     event.stopPropagation();
-    give(event.dataTransfer.files);
+    if (of("#batch-files") && !saved(files)) giveMany(files); else give(files);
     document.body.classList.remove("dropping");
   }, true);
   document.addEventListener("drop", event => {

@@ -142,6 +142,7 @@ class Ask:
     opening_words: gr.Textbox
     opening_example: gr.Textbox
     everything_else_chosen: gr.Textbox
+    refused: gr.Textbox
 
 
 def draw_top() -> dict[str, Any]:
@@ -199,6 +200,7 @@ def draw_top() -> dict[str, Any]:
         "opening_words": hidden_text("opening-words"),
         "opening_example": hidden_text("opening-example"),
         "everything_else_chosen": hidden_text("everything-else-chosen"),
+        "refused": hidden_text("refused"),
     }
 
 
@@ -239,6 +241,7 @@ def control(one: Option) -> Any:
 def wire(ask: Ask) -> None:
     """Wire the events that concern these components alone."""
     ask.copy_link.click(None, ask.example, None, js="example => lab.copyLink(example)", api_visibility="private")
+    ask.refused.change(None, ask.refused, ask.status, js="text => lab.refused(text)", api_visibility="private")
     ask.background.change(
         lambda way: (gr.Textbox(visible=way == BY_WORDS), gr.Slider(visible=way == BY_THRESHOLD)),
         ask.background,

@@ -280,6 +280,23 @@ def test_several_pictures_dropped_on_the_page_make_a_batch(open_page, five):
     expect(page.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
 
 
+def test_files_dropped_on_the_box_of_the_queue_are_sorted_out(open_page):
+    page = open_page(1280, 800)
+    opened(page)
+    page.evaluate(
+        """async url => {
+          const carrier = new DataTransfer();
+          carrier.items.add(new File([await (await fetch(url)).blob()], "one.jpg", { type: "image/jpeg" }));
+          carrier.items.add(new File(["x"], "notes.txt", { type: "text/plain" }));
+          const how = { dataTransfer: carrier, bubbles: true, cancelable: true };
+          document.querySelector("#batch-files button").dispatchEvent(new DragEvent("drop", how));
+        }""",
+        page.locator("#examples img").first.get_attribute("src"),
+    )
+    expect(page.locator("#batch-queue img")).to_have_count(1)
+    expect(page.locator("#batch-news")).to_contain_text("1 picture. 1 is no picture (notes.txt).")
+
+
 def small_pictures(folder, count: int):
     """Write different small pictures; return their paths."""
     paths = [folder / f"{number}.png" for number in range(count)]

@@ -105,6 +105,27 @@ def test_the_zip_of_a_batch_fills_the_queue_with_its_fixes(open_page, artifacts,
     assert page.strangers == []
 
 
+@pytest.mark.parametrize("place", ["#legend", "#picture"])
+def test_a_dropped_file_of_another_kind_is_refused_with_advice(open_page, place):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    drop = DROP.replace("application/zip", "")
+    status, code = page.locator("#status"), base64.b64encode(b"{}").decode()
+    expected = "Expected a picture, or the zip of a result, got "
+    for _ in range(2):  # also the second time
+        page.evaluate(drop, [place, "<b>.txt", code])
+        expect(status).to_contain_text(f"Not possible. {expected}<b>.txt. Drop one of these.")
+        page.evaluate(drop, [place, "cows.JSON", code])
+        expect(status).to_contain_text(f"{expected}cows.JSON. A saved result opens by its zip: drop that.")
+        page.locator("#segment").click()
+        expect(status).to_contain_text("Done:")
+    page.mouse.wheel(0, 5000)
+    page.evaluate(drop, ["#tabs", "notes.md", code])
+    expect(status).to_contain_text("got notes.md.")
+    expect(status).to_be_in_viewport()
+    expect_result_of(page, FIRST_WORDS)
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04 but no more", b"words, not a zip"])
 def test_what_is_no_result_is_said_and_the_page_stays(open_page, content):
     page = open_page(1280, 800)
