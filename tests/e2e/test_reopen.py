@@ -120,6 +120,7 @@ def test_a_dropped_file_of_another_kind_is_refused_with_advice(open_page, place)
         page.locator("#segment").click()
         expect(status).to_contain_text("Done:")
     page.mouse.wheel(0, 5000)
+    expect(status).not_to_be_in_viewport()  # the wheel scrolls later
     page.evaluate(drop, ["#tabs", "notes.md", code])
     expect(status).to_contain_text("got notes.md.")
     expect(status).to_be_in_viewport()
