@@ -80,8 +80,8 @@ lab.note = () => { if (element.querySelector("li.done")) trigger("apply", {}); }
 the result above; `demo/review.py` handles the event."""
 
 
-def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0, doing: str = "") -> str:
-    """Return HTML: a line for each picture.
+def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0, doing: str = "") -> list[str]:
+    """Return HTML in parts, one for each picture: between two views Gradio sends only the parts that differ.
 
     Args:
         batch: queue.
@@ -90,7 +90,7 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
         doing: description of its current step, plain text.
     """
     if batch is None or not batch.items:
-        return EMPTY
+        return [EMPTY]
     lines = []
     for index, item in enumerate(batch.items):
         state, message = ("busy", doing) if index == busy else (item.state, item.message)
@@ -108,7 +108,7 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
             f'<li class="{kind}" data-index="{index}">{picture}<div><b><bdi>{html.escape(item.file)}</bdi></b> '
             f"<i>{sign}</i>{bar}<p>{html.escape(message)}</p>{note}{show}</div></li>"
         )
-    return f'<ol class="queue">{"".join(lines)}</ol>'
+    return ['<ol class="queue">', *lines, "</ol>"]
 
 
 def _by_hand(batch: Batch, item: Item) -> str:
@@ -324,14 +324,14 @@ class BatchHandlers:
     def stopped(self, batch: Batch | None) -> RunView:
         """Handle the button Stop: finished pictures stay done, the others wait."""
         if batch is None:
-            return RunView(EMPTY, "", gr.skip(), gr.skip(), gr.skip())
+            return RunView([EMPTY], "", gr.skip(), gr.skip(), gr.skip())
         return _run_view(batch)._replace(batch=gr.skip())
 
     @plainly
     def clear(self, batch: Batch | None) -> QueueView:
         """Empty the queue."""
         empty(batch)
-        return QueueView(None, None, EMPTY, "", gr.Button(GO), gr.Button(visible=False), None)
+        return QueueView(None, None, [EMPTY], "", gr.Button(GO), gr.Button(visible=False), None)
 
     @plainly
     def download(self, batch: Batch | None, last: Shown | None = None) -> Iterator[PackView]:
@@ -436,7 +436,9 @@ def draw() -> BatchTab:
         clear = gr.Button("Empty the queue", elem_id="batch-clear", scale=1, min_width=110)
     message = gr.HTML("", elem_id="batch-news", padding=False)
     download = gr.Button("Download", visible=False, variant="primary", elem_id="batch-download")
-    queue = gr.HTML(EMPTY, js_on_load=QUEUE_JS, elem_id="batch-queue", padding=False)
+    queue = gr.HTML(
+        [EMPTY], html_template="${value.join('')}", js_on_load=QUEUE_JS, elem_id="batch-queue", padding=False
+    )
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     left = hidden_text("batch-left")
     state = gr.State(None, delete_callback=empty)

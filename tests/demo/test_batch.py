@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import gradio as gr
@@ -70,6 +71,11 @@ def run(handlers, batch, refiner="none", choice="masks", words=WORDS):
     return handlers.run(batch, refiner, "prompts", choice, words, *FIELDS.values())
 
 
+def rows(view) -> str:
+    """Return the HTML of the queue, as the browser joins it."""
+    return "".join(view.queue)
+
+
 def taken(handlers, batch) -> zipfile.ZipFile:
     return zipfile.ZipFile(list(handlers.download(batch))[-1].file)
 
@@ -77,17 +83,17 @@ def taken(handlers, batch) -> zipfile.ZipFile:
 def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(handlers, home, five):
     view = list(handlers.add(None, five))[-1]
     assert view.files is None, "the box is free for more"
-    assert view.queue.count("<img") == 4
+    assert rows(view).count("<img") == 4
     done = list(run(handlers, view.batch))[-1]
     assert [item.state for item in done.batch.items] == [DONE, DONE, FAILED, DONE, DONE]
-    assert done.queue.count('class="failed"') == 1
-    assert "expected a whole picture" in done.queue
+    assert rows(done).count('class="failed"') == 1
+    assert "expected a whole picture" in rows(done)
     assert "4 of 5 are done, 1 cannot be used" in done.news
     for item in done.batch.items:
         assert bool(item.overlay) == (item.state == DONE)
         if item.overlay:
-            assert item.overlay in done.queue, "the queue shows what was made"
-            assert item.thumbnail not in done.queue
+            assert item.overlay in rows(done), "the queue shows what was made"
+            assert item.thumbnail not in rows(done)
             assert len(item.overlay) < 20_000
     archive = taken(handlers, done.batch)
     assert archive.testzip() is None
@@ -104,6 +110,13 @@ def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(handler
     assert f"--vocabulary={WORDS}" in how
 
 
+def test_a_finished_picture_changes_its_own_row_alone(handlers, five):
+    views = list(run(handlers, list(handlers.add(None, five))[-1].batch))
+    for before, after in pairwise(views):
+        changed = sum(old != new for old, new in zip(before.queue, after.queue, strict=True))
+        assert changed <= 2, "the finished one, and the next one"
+
+
 def test_it_goes_on_where_it_stopped(handlers, service, home, five, monkeypatch):
     batch = list(handlers.add(None, five))[-1].batch
     steps, newest = run(handlers, batch), None
@@ -114,7 +127,7 @@ def test_it_goes_on_where_it_stopped(handlers, service, home, five, monkeypatch)
     steps.close()  # as Stop does
     stopped = handlers.stopped(newest.batch)
     assert "2 of 5 are done" in stopped.news
-    assert "busy" not in stopped.news + stopped.queue
+    assert "busy" not in stopped.news + rows(stopped)
     assert stopped.go.value == "Go on"
     assert len(json.loads(taken(handlers, newest.batch).read("coco/annotations.json"))["images"]) == 2
     asked = []
@@ -243,15 +256,15 @@ def test_a_row_tells_a_fix_when_it_is_made_and_when_it_is_taken_back(handlers, r
     plain = show(reviewing, batch, 0)
     assert handlers.note(batch, plain.run, five[0], plain) == same(NoteView)._replace(in_batch="")
     view = handlers.note(batch, plain.run, five[0], plain.fixed(HORSE))
-    assert view.queue.count("<i>done, 1 fix</i>") == 1
+    assert rows(view).count("<i>done, 1 fix</i>") == 1
     assert "2 of 2 are done, 1 with your changes." in view.news
     assert view.batch.items[0].message != batch.items[0].message, "areas"
-    assert view.batch.items[0].overlay in view.queue
+    assert view.batch.items[0].overlay in rows(view)
     assert view.batch.items[0].overlay != batch.items[0].overlay
     for shown in (None, plain, show(reviewing, batch, 1, plain.fixed(HORSE))):  # a result that is being restored
         assert handlers.note(view.batch, plain.run, five[0], shown).batch == same(NoteView).batch
     back = handlers.note(view.batch, plain.run, five[0], plain.fixed(HORSE).undo())
-    assert "<i>done</i>" in back.queue
+    assert "<i>done</i>" in rows(back)
     assert back.batch.items[0].message == batch.items[0].message
     downloaded = list(handlers.download(view.batch, None))[-1]
     assert json.loads(zipfile.ZipFile(downloaded.file).read("cows.json"))["settings"]["fixes"] == [HORSE.as_dict()]
@@ -266,7 +279,7 @@ def test_other_words_for_a_picture_of_the_batch_are_told(service, handlers, revi
     last = Shown(service.segment(five[0], asked or replace(made.request, image_prior=True)).run)
     view = handlers.note(batch, last.run, five[0], last)
     assert f"cows.jpg has other {other} here; its row and the archive keep those of the batch." in view.in_batch
-    assert view.queue.count(f"Shown above with other {other}; the archive has those of the batch.") == 1
+    assert rows(view).count(f"Shown above with other {other}; the archive has those of the batch.") == 1
     elsewhere = show(reviewing, batch, 1)
     assert handlers.note(view.batch, elsewhere.run, five[1], elsewhere) == same(NoteView)._replace(in_batch="")
     back = handlers.note(view.batch, made, five[0], Shown(made))
@@ -431,7 +444,7 @@ def test_counts_that_are_none_count_nothing(handlers, text):
 
 def test_names_of_files_are_text(tmp_path):
     batch, _ = added(Batch(str(tmp_path)), ["/a/<img src=x onerror=alert(1)>.jpg"], 20)
-    assert "<img src=x" not in queue_list(batch)
+    assert "<img src=x" not in "".join(queue_list(batch))
 
 
 def test_a_picture_that_goes_meanwhile_is_one_line(service, home, five):
