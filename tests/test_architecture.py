@@ -71,7 +71,7 @@ PAGE_FLOORS: tuple[set[str], ...] = (
     {"environment", "zerogpu_model", "drawing", "model_facts"},
     {"models"},
     {"service"},
-    {"answers", "handling", "score_tables"},
+    {"answers", "handling", "score_tables", "about_words"},
     {"tabs"},
     {"changing"},
     {"api", "guard", "security", "reopen"},

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
 import gradio as gr
 
-from demo import core
+from demo import about_words, core
 from demo.drawing import labels_url, picture_url
 from demo.errors import UserError, for_people
 from demo.file_kinds import first_bytes, is_picture
@@ -61,15 +60,8 @@ a an and are at by find for from in is it my near of on or over show the there t
 """
 _NO_CLASSES = frozenset(_SENTENCE.split())
 """Words of a sentence that nobody means as a class."""
-MOST_HIDDEN = 3
-"""Limit of classes without a pixel that have buttons; with more, the words are a list of which most are absent."""
-MOST_MISSING = 8
-"""Maximum number of missing classes to name; the others are only counted."""
 MOST_ABSENT = 12
 """Classes without pixels that are named at once; the others open with a click."""
-MOST_FINDINGS = 3
-"""Most findings about words that are shown at once; the others open with a click."""
-CORRECT = "Correct the spelling"
 
 
 def legend_table(view: SegmentView) -> str:
@@ -189,55 +181,6 @@ def alt_text(view: SegmentView) -> str:
     return f"The picture divided among words: {shares}. The legend has every class."
 
 
-def hidden(classes: Mapping[str, str]) -> str:
-    """Return HTML: classes that other classes leave no pixel, each with a button that asks for it alone.
-
-    Args:
-        classes: words that make each of these classes alone, by its name.
-    """
-    if not 0 < len(classes) <= MOST_HIDDEN:
-        return ""
-    buttons = "".join(
-        f'<button type="button" class="correct" data-alone="{html.escape(words)}">{html.escape(name)}</button>'
-        for name, words in classes.items()
-    )
-    text = "Other classes fit better everywhere. Look for one of them alone, if it is in the picture:"
-    return strip("note", "No pixel left for these", text, buttons)
-
-
-def absent(missing: Sequence[str], *, everything_else: bool) -> str:
-    """Return HTML: classes that the picture probably does not show; empty if there are none.
-
-    Args:
-        missing: names of these classes.
-        everything_else: True if the result has a class for everything else.
-    """
-    if not missing:
-        return ""
-    names = core.errors.some([f'"{name}"' for name in missing], MOST_MISSING)
-    advice = (
-        "" if everything_else else f' Tick "{core.results.EVERYTHING_ELSE}": it takes areas that resemble no class.'
-    )
-    return strip("note", "Probably not in this picture", f"or not known to this model: {names}.{advice}")
-
-
-def findings(texts: Sequence[str], corrections: Mapping[str, str]) -> str:
-    """Return an HTML list of possible improvements of the words; empty without findings.
-
-    Args:
-        texts: sentences.
-        corrections: likely correct spelling of each misspelt word, for a button that corrects them all.
-    """
-    if not texts:
-        return ""
-    items = [f"<li><bdi>{html.escape(text)}</bdi></li>" for text in texts]
-    first, rest = "".join(items[:MOST_FINDINGS]), items[MOST_FINDINGS:]
-    more = f"<details><summary>{len(rest)} more</summary><ul>{''.join(rest)}</ul></details>" if rest else ""
-    pairs = html.escape(json.dumps(list(corrections.items())))
-    mend = f'<button type="button" class="correct" data-pairs="{pairs}">{CORRECT}</button>' if corrections else ""
-    return strip("note", "About your words", "", f"<ul>{first}</ul>{more}{mend}")
-
-
 def point_facts(point: Point) -> str:
     """Return HTML: class at a point of the picture, the second candidate, and the region that voted."""
     shown, (first, *others) = point.shown, point.candidates
@@ -312,7 +255,7 @@ class SegmentHandlers:
             words = core.text.vocabulary.parse_vocabulary(run.request.words)
             found = core.text.linter.lint(words, segmenter.embed_words, segmenter.unknown_words)
             corrections = islice(core.text.spelling.corrections(words.prompts).items(), core.text.linter.MOST_FINDINGS)
-            return findings(found, dict(corrections))
+            return about_words.findings(found, dict(corrections))
 
     @plainly
     def absent(self, run: Run | None, path: str | None) -> Any:
@@ -332,7 +275,9 @@ class SegmentHandlers:
         alone = {one.name: ", ".join(one.prompts) + ";" * (len(one.prompts) > 1) for one in lost}
         # Below a threshold no class has the pixel, and asked for alone it would have none either.
         unsure = run.request.threshold > 0
-        return hidden({} if unsure else alone) + absent(missing, everything_else=run.request.everything_else)
+        return about_words.hidden({} if unsure else alone) + about_words.absent(
+            missing, everything_else=run.request.everything_else
+        )
 
     @plainly
     def download(
