@@ -126,3 +126,11 @@ def holding(lock: threading.Lock) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Measure the duration of the block in seconds and store it under the name of its stage."""
+    start = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - start

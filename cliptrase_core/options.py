@@ -213,7 +213,7 @@ class SegmentOptions(Options):
         "add a class for all that resembles none of the classes (Otsu's threshold on each class's similarity); "
         "background: in the words names classes to compare with instead",
     )
-    skip_missing: bool = option(bool, False, "leave out missing classes: those that general words beat at every patch")
+    skip_missing: bool = option(bool, False, "leave out missing classes: those that common words beat at every patch")
     threshold: float = option(
         float, 0.0, "confidence threshold: pixels that are less sure become background", least=0, most=1
     )

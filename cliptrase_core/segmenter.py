@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from cliptrase_core.cancel import timed
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
-from cliptrase_core.inspection.scores import PatchScores, competing, general_words, missing_classes
+from cliptrase_core.inspection.scores import PatchScores, competing, missing_classes, suggested
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures, word_logits
@@ -32,6 +31,7 @@ from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, pres
 from cliptrase_core.regions.cache import RegionCache
 from cliptrase_core.regions.decode import label_pixels
 from cliptrase_core.results import NOISE, ImageEncoding, Segmentation
+from cliptrase_core.text.common_words import COMMON_WORDS
 from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary
 from cliptrase_core.text.words import Words, read_text_features, read_words
@@ -280,6 +280,16 @@ class Segmenter:
             found = self._missing(encoding, words, self._text.embed(words.prompts, templates), templates)
         return [words.class_names[label] for label in found]
 
+    def suggest(self, encoding: ImageEncoding) -> dict[str, float]:
+        """Suggest words for a picture: the common words that fit it, each with its share of the patches, largest first.
+
+        They are guesses of the model, to begin with. Errors as for `segment`.
+        """
+        templates = self._check_encoding(encoding).templates
+        with torch.inference_mode():
+            found = suggested(encoding.patches.to(self.device), self._text.embed(COMMON_WORDS, templates))
+        return {COMMON_WORDS[word]: share for word, share in found}
+
     def embed_words(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
         """Return (P, D) unit vectors of words; the vectors are cached.
 
@@ -377,9 +387,9 @@ class Segmenter:
         return words, rows.to(self.device)
 
     def _missing(self, encoding: ImageEncoding, words: Vocabulary, text: Tensor, templates: str) -> list[int]:
-        general = self._text.embed(general_words(), templates)
+        common = self._text.embed(COMMON_WORDS, templates)
         return missing_classes(
-            encoding.patches.to(self.device), text, torch.tensor(words.prompt_labels), len(words.classes), general
+            encoding.patches.to(self.device), text, torch.tensor(words.prompt_labels), len(words.classes), common
         )
 
     def _cluster_settings(self, encoding: ImageEncoding, preset: Preset, requested: SegmentOptions) -> ClusterSettings:
@@ -414,14 +424,6 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
-
-
-@contextmanager
-def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    """Measure the duration of the block in seconds and store it under the name of its stage."""
-    start = time.perf_counter()
-    yield
-    timings[stage] = time.perf_counter() - start
 
 
 _SIDE = 64

@@ -1,4 +1,4 @@
-"""HTML about the words of a result: what the picture may lack, what others hide, and possible improvements."""
+"""HTML about words: suggestions for a new picture; what it may lack, what others hide, and possible improvements."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ MOST_MISSING = 8
 MOST_FINDINGS = 3
 """Most findings about words that are shown at once; the others open with a click."""
 CORRECT = "Correct the spelling"
+USE = "Use these words"
+
+
+def suggestions(words: Sequence[str]) -> str:
+    """Return HTML: words that may fit a new picture, with a button that segments it by them; empty without words."""
+    if not words:
+        return ""
+    use = f'<button type="button" class="correct" data-words="{html.escape("; ".join(words))}">{USE}</button>'
+    return strip("calm", "Perhaps in it:", f"{', '.join(words)}.", use)
 
 
 def hidden(classes: Mapping[str, str]) -> str:

@@ -6,7 +6,9 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from demo.errors import UserError
 from demo.settings import EXAMPLES
 
 FIRST = "horses"
@@ -58,3 +60,15 @@ def read_examples(folder: Path = EXAMPLES) -> list[Example]:
         _log.exception("examples.json cannot be read: the page opens without examples")
         return []
     return [example for example in found if example.path.is_file()]
+
+
+def example_at(index: Any) -> Example:
+    """Return the example of this number.
+
+    Raises:
+        UserError: there is none; a client may send anything.
+    """
+    found = read_examples()
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(found):
+        raise UserError("There is no such example. Reload the page.")
+    return found[index]

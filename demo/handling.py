@@ -229,14 +229,13 @@ def read_request(*values: Any) -> SegmentRequest:
     if not typed.strip(_SEPARATORS):
         raise UserError(NO_WORDS)
     extra = text("background words", fields.background_words).strip() if background == BY_WORDS else ""
-    side = one_of("short side", str(fields.short_side), (AUTO, *map(str, SHORT_SIDES)))
     automatic = fields.automatic is True
     chosen = fields.everything_else_chosen == "yes"
     with for_people():
         return SegmentRequest(
             words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
             preset=fields.preset,
-            short_side=None if side == AUTO or fields.preset != PRESETS[0] else int(side),
+            short_side=side_of(fields.preset, fields.short_side),
             model=None if fields.model is None else text("model", fields.model),
             method=fields.method,
             denoise=fields.denoise,
@@ -249,6 +248,16 @@ def read_request(*values: Any) -> SegmentRequest:
             threshold=fields.threshold if background == BY_THRESHOLD else 0.0,
             **{one.name: _chosen(one, value) for one, value in further},
         )
+
+
+def side_of(preset: Any, value: Any) -> int | None:
+    """Read the fields of preset and short side: pixels of the short side, or None for those of the preset.
+
+    Raises:
+        UserError: the short side has an invalid value.
+    """
+    side = one_of("short side", str(value), (AUTO, *map(str, SHORT_SIDES)))
+    return None if side == AUTO or preset != PRESETS[0] else int(side)
 
 
 def _chosen(one: Option, value: Any) -> Any:

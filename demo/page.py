@@ -14,8 +14,7 @@ from demo import changing, reopen, review
 from demo.api import Endpoints, publish
 from demo.changing import ChangeHandlers
 from demo.drawing import thumbnail
-from demo.errors import UserError
-from demo.examples import FIRST, Example, read_examples
+from demo.examples import FIRST, example_at, read_examples
 from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
 from demo.handling import further_options, plainly, request_fields, spoken
 from demo.html import strip
@@ -122,7 +121,7 @@ class PageHandlers:
     @plainly
     def pick_example(self, event: gr.SelectData) -> tuple[str, str, str]:
         """Return the picture, the words and the name of the clicked example."""
-        example = _example_at(event.index)
+        example = example_at(event.index)
         return str(example.path), example.words, example.name
 
     @plainly
@@ -141,13 +140,6 @@ def _within_sliders(settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _example_at(index: Any) -> Example:
-    found = read_examples()
-    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(found):
-        raise UserError("There is no such example. Reload the page.")
-    return found[index]
-
-
 TITLE = "CLIPtrase Lab"
 BAR = (
     '<nav id="bar" aria-label="Parts of the page"><button type="button" data-go="#result">Result</button>'
@@ -161,7 +153,7 @@ STARTED = f"() => lab.started({json.dumps(WORKING)})"
 AGAIN = f"(token, status) => token ? lab.started({json.dumps(WORKING)}) : status"  # nothing runs without a result
 STOPPED = f"() => lab.halted({json.dumps(result.STOPPED)})"
 SAID = f"picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)}"
-PICTURE = f"picture => [lab.pictured(picture, {SAID}), '']"  # no example: a link cannot contain an upload
+PICTURE = f"picture => [lab.pictured(picture, {SAID}), '', '']"  # no example: a link cannot contain an upload
 NO_ANSWER = result.failed("There is no new result. Try again, and with numbers in their ranges.")
 UNANSWERED = f"status => lab.unanswered(status, {json.dumps(NO_ANSWER)})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
@@ -386,7 +378,10 @@ def _wire_segmenting(
     run = {"fn": spoken(handlers.segment, *status_view), **_sent(inputs, page.ask.everything_else), **out}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
     giving = [page.ask.examples.select, page.tour.take.click]
-    gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
+    layout = [page.ask.preset, page.ask.short_side, page.head.model]
+    suggested = result.wire_suggestions(page.result, page.shared, layout, handlers)
+    # First: it waits for no server.
+    gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, cancels=suggested, **PRIVATE)
     pressed = gr.on(pressing, **run, **LAST)
     example = [page.ask.image, page.ask.words, page.ask.example]
     picked = page.ask.examples.select(opening.pick_example, None, example, **EACH, **CHEAP)
@@ -443,7 +438,7 @@ def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> 
     # New picture: a result of the previous one must not appear beside it. The cancelling is a separate listener and
     # the first: after `forget` it would wait for the server, and would cancel a Segment pressed in the meantime.
     # It also clears the example at once: else a fast Segment would store the upload in the history as that example.
-    told = [page.ask.status, page.ask.example]
+    told = [page.ask.status, page.ask.example, page.result.suggested]
     page.shared.image.input(None, page.shared.image, told, cancels=running, js=PICTURE, **PRIVATE)
     # Queued, not CHEAP: if late, it would remove the result of a Segment that was pressed after it.
     forgotten = result.result_outputs(page.result)

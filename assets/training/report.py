@@ -95,6 +95,35 @@ class Row:
         return f"| {self.pictures} {self.title} | {' | '.join(figures)} |"
 
 
+class Suggested:
+    """Suggested words compared with grids, which name only part of a photograph."""
+
+    def __init__(self) -> None:
+        """Start with no photograph."""
+        self.words, self.named, self.covered, self.right = 0, 0, list[float](), list[float]()
+
+    def add(self, segmenter: cc.Segmenter, encoding: cc.ImageEncoding, truth: Labels) -> None:
+        """Count the suggestions for a photograph; truth as from `grid_truth`."""
+        known = truth != IGNORED
+        if not known.any():
+            return
+        words = [*segmenter.suggest(encoding)]
+        numbers = np.array([NUMBER.get(word, 0) for word in words]) - 1
+        self.words += len(words)
+        self.named += int(np.isin(numbers, truth[known]).sum())
+        self.covered.append(float(np.isin(truth[known], numbers).mean()))
+        labels = segmenter.segment(encoding, words).labels
+        self.right.append(float((numbers[labels] == truth)[known].mean()))
+
+    def __str__(self) -> str:
+        """Return one line: words a photograph, shares of words in the grid, and of labelled pixels."""
+        return (
+            f"Suggestions for {len(self.covered)} photographs, {self.words / len(self.covered):.1f} words each: "
+            f"{self.named / self.words:.0%} are in the grid; they cover {np.mean(self.covered):.0%} of its pixels, "
+            f"{np.mean(self.right):.0%} are right when segmented by them"
+        )
+
+
 def held_out(photographs: Photographs, odd: bool) -> Iterator[tuple[str, npt.NDArray[np.uint8], Labels]]:
     """Yield ("scene" or "grid", pixels (h, w, 3), labels (h, w)) of the held-out photographs with labelled pixels.
 
@@ -113,21 +142,25 @@ def held_out(photographs: Photographs, odd: bool) -> Iterator[tuple[str, npt.NDA
             yield "grid", pixels, labels
 
 
-def measure(segmenter: cc.Segmenter, pictures: Iterable[tuple[str, npt.NDArray[np.uint8], Labels]]) -> list[Row]:
-    """Return the rows of the table."""
+def measure(
+    segmenter: cc.Segmenter, pictures: Iterable[tuple[str, npt.NDArray[np.uint8], Labels]]
+) -> list[Row | Suggested]:
+    """Return the rows of the table, and the figures of suggestions."""
     all_words, scene_words = [group[0] for group in CLASSES], [group[0] for group in SCENE_CLASSES[:FACE]]
     scenes = [Row("scenes, 37 words", scene_words, False), Row("scenes, own words", scene_words, True)]
-    grids = [Row("photographs with a grid, own words", all_words, True)]
+    grids, suggested = [Row("photographs with a grid, own words", all_words, True)], Suggested()
     everyday = [Row("of them, 21 words", EVERYDAY, False), Row("of them, own of the 21 words", EVERYDAY, True)]
     for kind, pixels, labels in pictures:
         encoding, truth = segmenter.encode(pixels), everyday_truth(labels)
-        shown = [(row, scene_truth(labels)) for row in scenes] if kind == "scene" else []
+        shown: list[tuple[Row | Suggested, Labels]] = []
+        if kind == "scene":
+            shown = [(row, scene_truth(labels)) for row in scenes]
         if kind == "grid":
-            shown = [(row, grid_truth(labels)) for row in grids]
+            shown = [(row, grid_truth(labels)) for row in (*grids, suggested)]
             shown += [(row, truth) for row in everyday if (truth != IGNORED).mean() >= MOSTLY]
         for row, wanted in shown:
             row.add(segmenter, encoding, wanted)
-    return [*scenes, *grids, *everyday]
+    return [*scenes, *grids, *everyday, suggested]
 
 
 def main() -> None:

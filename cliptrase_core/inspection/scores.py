@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,42 +13,64 @@ from cliptrase_core.io.geometry import Size, expect_place
 from cliptrase_core.regions.decode import label_probabilities
 from cliptrase_core.regions.otsu import otsu_threshold
 from cliptrase_core.results import EVERYTHING_ELSE
-from cliptrase_core.text.vocabulary import Vocabulary, dataset_vocabulary
+from cliptrase_core.text.vocabulary import Vocabulary
 
-MISSING_ABOVE = 0.08
-"""Share of the general words with a higher score than a class at its best patch, above which the class is missing.
+MISSING_ABOVE = 0.05
+"""Share of the common words with a higher score than a class at its best patch, above which the class is missing.
 
-On the bundled photographs with nano, 4 % of the classes that cover 5 % or more are called missing, and 52 % of the
+On the bundled photographs with nano, 4 % of the classes that cover 5 % or more are called missing, and 66 % of the
 absent things (docs/decisions/025-everything-else.md). Painting a class wrongly is better than omitting one wrongly."""
+MOST_SUGGESTED = 6
+LEAST_SUGGESTED = 0.08
+"""Smallest share of the patches for which a word is suggested."""
 
 
-@cache
-def general_words() -> tuple[str, ...]:
-    """Return words for common picture content: every second class of COCO-Stuff, 86 words."""
-    return dataset_vocabulary("coco171").prompts[::2]
-
-
-def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: int, general: Tensor) -> list[int]:
-    """Find the classes that a picture does not show: even at their best patch, many general words score higher.
+def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: int, common: Tensor) -> list[int]:
+    """Find the classes that a picture does not show: even at their best patch, many common words score higher.
 
     Args:
         patches: (N, D), unit rows: patch features of the recovered last block.
         text: (P, D), unit rows: prompts.
         label_of: (P,) int64, label of each prompt.
         classes: number C of classes, labels 0 to C-1; further labels are background words and never missing.
-        general: (G, D), unit rows: `general_words`.
+        common: (G, D), unit rows: `COMMON_WORDS`.
 
     Returns:
         Labels of the missing classes, in ascending order.
     """
-    similarity, others = patches @ text.to(patches).T, patches @ general.to(patches).T
+    similarity, others = patches @ text.to(patches).T, patches @ common.to(patches).T
     missing = []
     for label in range(classes):
         own = similarity[:, label_of == label].amax(dim=1)
         better = (others > own[:, None]).sum(dim=1).min()
-        if int(better) > MISSING_ABOVE * len(general):
+        if int(better) > MISSING_ABOVE * len(common):
             missing.append(label)
     return missing
+
+
+def suggested(patches: Tensor, words: Tensor) -> list[tuple[int, float]]:
+    """Find the words that fit a picture: each patch votes for its best word, and words with few votes leave.
+
+    The word with the fewest votes leaves first, and its patches vote again among the others.
+
+    Args:
+        patches: (N, D), unit rows, as for `missing_classes`.
+        words: (G, D), unit rows.
+
+    Returns:
+        Index and share of the patches of each word that stays, largest share first.
+    """
+    similarity = patches @ words.to(patches).T
+    kept = torch.arange(len(words), device=similarity.device)
+    while True:
+        votes = torch.bincount(similarity[:, kept].argmax(dim=1), minlength=len(kept))
+        fewest = int(votes.min())
+        if len(kept) <= MOST_SUGGESTED and fewest >= LEAST_SUGGESTED * len(patches):
+            break
+        votes[votes.argmin()] = 0
+        kept = kept[votes > 0]
+    shares = zip(kept.tolist(), (votes / len(patches)).tolist(), strict=True)
+    return sorted(shares, key=lambda pair: -pair[1])
 
 
 def competing(

@@ -223,6 +223,13 @@ class Service:
         with for_people():
             return self._pictures.encoded(segmenter, path, preset, short_side)[0]
 
+    def suggest(self, path: str | None, preset: str, model: str | None, short_side: int | None) -> list[str]:
+        """Return words that may fit a picture, as `Segmenter.suggest` finds them; it is encoded for its result, too."""
+        segmenter = self.models.segmenter(model)
+        with for_people():
+            entry = self._pictures.encoded(segmenter, path, preset, short_side)[1]
+            return [*segmenter.suggest(entry.encoding)]
+
     def patch_attention(
         self,
         key: PictureKey,

@@ -34,6 +34,7 @@
       const field = wordsField(), typing = document.activeElement?.matches("textarea, input:not([type=file])");
       if (picture && field && !typing && matchMedia("(pointer: fine)").matches) { field.focus(); field.select(); }
       if (picture && early) setTimeout(() => $("#segment").click());
+      else if (picture) send("lab:picture");
       arriving = early = false;
       return lab.over(said);
     },
@@ -143,19 +144,19 @@
   document.addEventListener("lab:empty", () => { shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
-  // --- a click corrects misspelt words, or asks for one of them alone, and segments again ---
+  // --- a click corrects misspelt words, asks for one of them alone, or takes suggestions, and segments ---
 
   document.addEventListener("click", event => {
     const button = event.target.closest("button.correct"), field = wordsField();
     if (!button || !field) return;
-    field.value = button.dataset.alone ?? field.value;
+    field.value = button.dataset.words ?? button.dataset.alone ?? field.value;
     for (const [wrong, right] of JSON.parse(button.dataset.pairs ?? "[]"))
       field.value = field.value.replace(new RegExp(`(?<![\\p{L}\\p{N}_])${wrong}(?![\\p{L}\\p{N}_])`, "giu"), right);
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.focus(); // the button will be removed
     // After Gradio has read the field and, for one class alone, has ticked everything else if the person has not chosen.
     const box = $("#everything-else input"), alone = "alone" in button.dataset;
-    setTimeout(() => (alone && box && !box.checked ? box : $("#segment")).click(), alone ? 200 : 0);
+    setTimeout(() => (alone && box && !box.checked ? box : $("#segment")).click(), alone || button.dataset.words ? 200 : 0);
   });
 
   // --- displayed patch, layer, head and kind of map after recovery: in the address, and (but for the kind) for figures ---

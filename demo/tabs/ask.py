@@ -276,7 +276,7 @@ def _about_words() -> dict[str, Any]:
     templates = gr.Radio([AUTO, *TEMPLATES], value=AUTO, label="Prompt templates", info="auto: those of the preset.")
     image_prior = gr.Checkbox(False, label="Image prior", info="Weight words by their similarity to the whole picture.")
     skip_missing = gr.Checkbox(
-        False, label="Leave out missing classes", info="Drops classes that match no patch better than general words."
+        False, label="Leave out missing classes", info="Drops classes that match no patch better than common words."
     )
     return {
         "skip_missing": skip_missing,

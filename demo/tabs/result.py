@@ -25,6 +25,7 @@ from demo.handling import (
     point_of,
     read_request,
     same,
+    side_of,
     text,
     whole,
 )
@@ -33,8 +34,9 @@ from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_
 from demo.service.download import CHOICES, KINDS, USUAL, figure_file
 from demo.service.refine import erased, loss
 from demo.service.shown import shown_of
+from demo.settings import PRESETS
 from demo.static import static
-from demo.tabs.common import PRIVATE, QUIET, Shared, fetch_file, hidden_text, outputs
+from demo.tabs.common import LAST, PRIVATE, QUIET, Shared, fetch_file, hidden_text, outputs
 
 NOTES_SHOWN = 5
 
@@ -208,6 +210,7 @@ class ResultView(NamedTuple):
 
     result: Any
     legend: Any
+    suggested: Any
     costs: Any
     point: Any
     absent: Any
@@ -219,7 +222,7 @@ class ResultView(NamedTuple):
     due: Any
 
 
-NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", NO_PICTURE, None, "", None, False)
+NO_RESULT = ResultView(None, EMPTY_LEGEND, "", "", "", "", "", NO_PICTURE, None, "", None, False)
 """Values of the components before the first result."""
 
 
@@ -243,7 +246,18 @@ class SegmentHandlers:
     @plainly
     def forget(self, path: str | None) -> ResultView:
         """Handle a new or removed picture: clear the results of the previous picture; its fixes return with it."""
-        return NO_RESULT._replace(status=welcome(path), shown=gr.skip())
+        return NO_RESULT._replace(status=welcome(path), shown=gr.skip(), suggested=gr.skip())
+
+    @plainly
+    def suggest(self, path: str | None, preset: Any, short_side: Any, model: Any) -> Any:
+        """Return words that may fit a new picture, or the reason why it cannot be used, before its first result."""
+        if welcome(path) != NEW_PICTURE:
+            return ""  # the status tells why
+        way, side = one_of("preset", preset, PRESETS), side_of(preset, short_side)
+        try:
+            return about_words.suggestions(self._service.suggest(path, way, model, side))
+        except UserError as error:
+            return failed(str(error))
 
     @plainly
     def findings(self, run: Run | None, path: str | None) -> Any:
@@ -261,7 +275,7 @@ class SegmentHandlers:
     def absent(self, run: Run | None, path: str | None) -> Any:
         """Return classes without a pixel, and those that the picture probably does not show, after a result.
 
-        This is not part of the result: the first encoding of the general words takes a model a second or two.
+        This is not part of the result: the first encoding of the common words takes a model a second or two.
         """
         if run is None or run.request.skip_missing:  # without missing classes, the notes of the result name them
             return ""
@@ -336,6 +350,7 @@ class SegmentHandlers:
         return ResultView(
             result=self._drawn(view, path),
             legend=legend_table(view),
+            suggested="",
             costs=costs(view),
             point="",
             absent="",
@@ -365,6 +380,8 @@ def _as_number(part: str) -> Any:
 
 
 FILE = "file"
+SUGGEST_JS = "document.addEventListener('lab:picture', () => trigger('apply', {}));"
+"""The browser asks for suggestions: a listener of the picture would wait for the one that clears the last result."""
 ANY_RESULT = "token => Array(2).fill({ __type__: 'update', interactive: Boolean(token) })"
 SPOT_HTML = '<p class="now">Point at the picture to see the class there, and the second best.</p>'
 
@@ -375,6 +392,7 @@ class Result:
 
     result: gr.HTML
     legend: gr.HTML
+    suggested: gr.HTML
     point: gr.HTML
     absent: gr.HTML
     findings: gr.HTML
@@ -410,6 +428,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
         )
         with gr.Column(min_width=240):
             in_batch = gr.HTML("", elem_id="in-batch", padding=False)
+            suggested = gr.HTML("", js_on_load=SUGGEST_JS, elem_id="suggested", padding=False)
             legend = gr.HTML(EMPTY_LEGEND, elem_id="legend", padding=False)
         with gr.Column(elem_id="notes", min_width=240):
             gr.HTML(SPOT_HTML, elem_id="spot", padding=False)
@@ -433,8 +452,8 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
     place = hidden_text("place")
     file = gr.DownloadButton("Download", visible="hidden", elem_id=FILE)
     return Result(
-        picture, legend, point, absent, findings, status, costs, formats, download, figure, save, place, file, run,
-        token, gr.State(None), gr.State(False), hidden_text("history-text"), in_batch,
+        picture, legend, suggested, point, absent, findings, status, costs, formats, download, figure, save, place,
+        file, run, token, gr.State(None), gr.State(False), hidden_text("history-text"), in_batch,
     )  # fmt: skip
 
 
@@ -463,6 +482,18 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
     saved.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
     # The archive is made on request; the browser then downloads it like a clicked link.
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
+
+
+def wire_suggestions(result: Result, shared: Shared, layout: list[Any], handlers: SegmentHandlers) -> Any:
+    """Wire the suggestion of words for a new picture; return the event, which a request for a result cancels.
+
+    Args:
+        result: components of the result.
+        shared: components of the picture and the run.
+        layout: controls of preset and short side, and the State of the page's model.
+        handlers: handlers of these events.
+    """
+    return result.suggested.apply(handlers.suggest, [shared.image, *layout], result.suggested, **LAST, **QUIET)
 
 
 def result_outputs(result: Result) -> list[Any]:

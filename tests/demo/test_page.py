@@ -325,6 +325,26 @@ def test_a_new_file_is_welcomed_only_if_it_is_a_picture(handlers, photo, tmp_pat
     assert "Your picture is here" in handlers.forget(str(tmp_path / "gone.png")).status  # its own error comes later
 
 
+def test_words_are_suggested_for_a_new_picture(handlers, service):
+    path = str(EXAMPLES / "cows.jpg")
+    found = handlers.suggest(path, "auto", "auto", None)
+    assert "grass, cow, tree." in found
+    assert 'data-words="grass; cow; tree"' in found
+    assert service.segment(path, SegmentRequest("grass; cow; tree")).encoding_cached, "its result has nothing to encode"
+    assert handlers.forget(path).suggested == gr.skip(), "they may come before the last result is cleared"
+    assert handlers.segment(path, "cow", *FIELDS.values()).suggested == ""
+
+
+def test_a_picture_that_cannot_be_used_is_said_before_its_words_are_typed(handlers, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes((EXAMPLES / "cows.jpg").read_bytes()[:9000])
+    assert "expected a whole picture" in handlers.suggest(str(broken), "auto", "auto", None)
+    assert handlers.suggest(str(DATA / "no-such-file.jpg"), "auto", "auto", None).count("strip bad") == 1
+    assert handlers.suggest(None, "auto", "auto", None) == ""
+    with pytest.raises(gr.Error, match="short side"):
+        handlers.suggest(str(EXAMPLES / "cows.jpg"), "auto", "1e9", None)
+
+
 def test_no_picture_is_said(handlers):
     with pytest.raises(gr.Error, match="There is no picture yet"):
         cut(handlers, None)

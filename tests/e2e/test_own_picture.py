@@ -55,6 +55,26 @@ def test_after_the_upload_the_words_can_be_typed_at_once(open_page):
     expect(page.locator("#words textarea")).to_have_value("horse; sky")
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (375, 812)])
+def test_suggested_words_segment_a_new_picture_with_one_click(open_page, artifacts, width, height):
+    page = open_page(width, height)
+    expect_result_of(page, FIRST_WORDS)
+    page.locator("#picture input[type=file]").set_input_files(COWS)
+    expect(page.locator("#suggested")).to_contain_text("Perhaps in it: grass, cow, tree.")
+    page.screenshot(path=artifacts / f"suggested_{width}.png")
+    page.get_by_role("button", name="Use these words").click()
+    expect_result_of(page, "grass; cow; tree")
+    expect(page.locator("#words textarea")).to_have_value("grass; cow; tree")
+    expect(page.locator("#suggested .strip")).to_have_count(0)
+    # Those of one picture do not stay beside another one, nor come back after its result.
+    page.locator("#picture input[type=file]").set_input_files(EXAMPLES / "kitten.jpg")
+    page.locator("#words textarea").fill("cat; cloth")
+    page.locator("#words textarea").press("Enter")
+    expect_result_of(page, "cat; cloth")
+    page.wait_for_timeout(1500)
+    expect(page.locator("#suggested .strip")).to_have_count(0)
+
+
 def give_on_a_slow_line(page) -> None:
     """Type words and give a picture whose upload takes 0.6 s; return before it is there."""
     expect_result_of(page, FIRST_WORDS)

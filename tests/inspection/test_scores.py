@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from cliptrase_core import InputError
-from cliptrase_core.inspection.scores import everything_else, missing_classes
+from cliptrase_core.inspection.scores import MOST_SUGGESTED, everything_else, missing_classes, suggested
 from cliptrase_core.regions.otsu import otsu_threshold
+from cliptrase_core.text.common_words import COMMON_WORDS
 
 WORDS = "cat, kitten; dog; sky | background: wall, floor"
 
@@ -113,18 +114,39 @@ def test_voting_is_a_choice_apart_from_the_method(segmenter, encoding):
     assert segmenter.segment(encoding, WORDS, method="clip").settings["vote"] is False
 
 
-def test_a_class_is_missing_where_too_many_general_words_suit_better_even_at_its_best_patch():
+def test_a_class_is_missing_where_too_many_common_words_suit_better_even_at_its_best_patch():
     patches = torch.eye(4)[:3]
     text = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1], [0, 0.5, 0, 0.5], [0, 0, 0, 1]])
-    general = torch.tensor([[0, 0.3, 0, 0], [0, 0.9, 0, 0], [0, 0, 0.9, 0], [0.9, 0, 0, 0]])
+    common = torch.tensor([[0, 0.3, 0, 0], [0, 0.9, 0, 0], [0, 0, 0.9, 0], [0.9, 0, 0, 0]])
     # Class 0 is best at patch 0. Class 1 (similarity 0 everywhere) is beaten by one word of four. Class 2 is
     # beaten by one word at its best patch. The last prompt is a background word: it cannot be missing.
-    assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, general) == [1, 2]
-    many = general.new_zeros(40, 4)
+    assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, common) == [1, 2]
+    many = common.new_zeros(40, 4)
     many[0, 1] = 0.9
     assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, many) == [], "one of forty may suit better"
     many[:4, :3] = 0.9
     assert missing_classes(patches, text, torch.tensor([0, 1, 2, 3]), 3, many) == [1, 2], "four of forty may not"
+
+
+def test_suggested_words_are_those_with_enough_patches():
+    patches, words = torch.eye(100), torch.zeros(4, 100)
+    words[0, :60], words[1, 60:95], words[2, 95:], words[3, 95:97] = 1, 1, 1, 2
+    words[1, 95:] = 0.5
+    # Words 2 and 3 have three and two patches, which vote again, for word 1, as soon as both have left.
+    assert [word for word, _ in suggested(patches, words)] == [0, 1]
+    assert [share for _, share in suggested(patches, words)] == pytest.approx([0.6, 0.4])
+    assert suggested(patches[:3], words[:1]) == [(0, 1.0)], "one word always stays"
+
+
+def test_at_most_six_words_are_suggested():
+    found = suggested(torch.eye(8), torch.eye(8))
+    assert len(found) == MOST_SUGGESTED
+    assert sum(share for _, share in found) == pytest.approx(1)
+
+
+def test_common_words_are_different_words():
+    assert len({word.casefold() for word in COMMON_WORDS}) == len(COMMON_WORDS)
+    assert all(word == word.strip() and word for word in COMMON_WORDS)
 
 
 @pytest.mark.parametrize("seed", range(4))
