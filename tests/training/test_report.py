@@ -61,6 +61,9 @@ class Answers:
     def encode(self, pixels):
         return pixels
 
+    def suggest(self, encoding):
+        return {"grass": 0.5, "dog": 0.5}
+
     def segment(self, encoding, words, **options):
         labels = np.zeros(encoding.shape[:2], int)
         if not options:
@@ -74,13 +77,19 @@ def test_rows_count_pixels_of_all_words_and_of_the_present_ones():
     picture = np.zeros((2, 2, 3), np.uint8)
     barely = np.zeros((2, 2), np.uint8)
     barely[0, 0] = NUMBER["sky"]  # a quarter of the picture is not enough for the 21 words
-    rows = report.measure(Answers(), [("scene", picture, mask), ("grid", picture, mask), ("grid", picture, barely)])
+    pictures = [("scene", picture, mask), ("grid", picture, mask), ("grid", picture, barely)]
+    *rows, suggested = report.measure(Answers(), pictures)
     assert [row.pictures for row in rows] == [1, 1, 2, 1, 1]
     by_title = {row.title: str(row) for row in rows}
     own = by_title["scenes, own words"]  # grass stands before sky; each is half of the picture
     assert own == f"| 1 scenes, own words | {'50.0 / 25.0 | ' * 3}100.0 / 100.0 | {'50.0 / 25.0 | ' * 3}"[:-1]
     # Of all 21 words the first is building, the second grass, which is in the other column.
     assert by_title["of them, 21 words"] == f"| 1 of them, 21 words | {'0.0 / 0.0 | ' * 7}"[:-1]
+    # Grass and dog: in the first grid grass is right, in the second, which has only sky, neither.
+    assert str(suggested) == (
+        "Suggestions for 2 photographs, 2.0 words each: 25% are in the grid; they cover 25% of its pixels, "
+        "25% are right when segmented by them"
+    )
 
 
 def test_a_row_without_pictures_has_no_figures():
