@@ -67,7 +67,7 @@ def sentence(attention: PatchAttention | Matrix) -> str:
     """Return a sentence about the effect of recovery, suited to screen readers; it contains no markup."""
     before, after = attention.numbers
     if isinstance(attention, PatchAttention) and attention.received is not None:
-        was, became = (f"{value:.1f}" for value in attention.received)
+        was, became = (f"{value:.{1 if value >= 0.1 else 2}f}" for value in attention.received)
         return (
             f"Before recovery this patch received {was} times uniform attention, {_part(before.near)} of it "
             f"from its surroundings; after it {became} times, {_part(after.near)} of it from its surroundings."

@@ -192,6 +192,13 @@ def region_map(
     return out
 
 
+def numbered(picture: Picture, clusters: npt.NDArray[np.int64]) -> Picture:
+    """Write the number of each cluster (h, w) into its larger parts; noise has none."""
+    numbers = [str(number) for number in range(int(clusters.max(initial=0)) + 1)]
+    written: Picture = core.viz.names.draw_names(picture, clusters, numbers)
+    return written
+
+
 def _painted(wide: npt.NDArray[np.integer], colours: Picture) -> Picture:
     rows, columns = np.ogrid[: wide.shape[0], : wide.shape[1]]
     lines = (rows + columns) % 10 < 3

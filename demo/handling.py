@@ -333,6 +333,21 @@ def whole(what: str, value: Any, least: float = -math.inf, most: float = math.in
     return int(found)
 
 
+Place = tuple[int, int, int, int]
+"""Row, column, layer and head (0 for the mean of all) that the lens shows."""
+
+
+def place_of(value: Any) -> Place | None:
+    """Read "row,column,layer,head" from the browser; None before the lens has shown a patch.
+
+    Raises:
+        UserError: a value is no whole number; a client may send anything.
+    """
+    parts = [part for part in text("patch", value).split(",") if part]
+    found = [whole("patch", int(part) if part.isdecimal() and len(part) < 6 else part) for part in parts]
+    return (found[0], found[1], found[2], found[3]) if len(found) == 4 else None
+
+
 def text(what: str, value: Any) -> str:
     """Return the value if it is text, or "" for None; else raise UserError."""
     if value is None:

@@ -38,8 +38,8 @@ def hint(text: str) -> str:
 
 
 def caption(text: str) -> str:
-    """Return a line above a picture; `text` is plain text."""
-    return f'<p class="caption">{html.escape(text)}</p>'
+    """Return a heading above a picture; `text` is plain text."""
+    return f'<h3 class="caption">{html.escape(text)}</h3>'
 
 
 def sheet(rows: Sequence[tuple[str, str]]) -> str:

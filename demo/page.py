@@ -59,11 +59,14 @@ def theme() -> gr.themes.Base:
         block_title_text_weight="600",
         block_label_text_color="*body_text_color",
         block_label_text_color_dark="*body_text_color",
-        # Gradio's own greys and teals have less contrast than WCAG requires (4.5 : 1).
+        # Gradio's own greys and teals have less contrast than WCAG requires (4.5 : 1, edges of fields 3 : 1).
         block_info_text_color="*body_text_color_subdued",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
         input_placeholder_color="*neutral_500",
+        input_border_color="*neutral_500",
+        input_border_width="1px",
+        checkbox_border_color="*neutral_500",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
@@ -157,7 +160,7 @@ PICTURE = f"picture => [lab.pictured(picture, {SAID}), '', '']"  # no example: a
 NO_ANSWER = result.failed("There is no new result. Try again, and with numbers in their ranges.")
 UNANSWERED = f"status => lab.unanswered(status, {json.dumps(NO_ANSWER)})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
-GONE = strip("note", "Your picture is not here any more.", "Upload it again; your words are in the field.")
+GONE = strip("note", "The picture of this address is not here.", "Upload it (again); the words are in the field.")
 OPENED = f"(...values) => lab.opened({json.dumps(GONE)}, ...values)"
 AGAIN_BY = {"threshold": "release", "background_words": "submit", "model": "change"}
 """Events by which a changed field of a request segments again; for the others it is `input`."""
@@ -221,7 +224,9 @@ def build(service: Service) -> gr.Blocks:
         changes = ChangeHandlers(service)
         fixing = changing.wire(page.result, page.shared, refining, changes)
         _wire_lens(page, lens.LensHandlers(service))
-        attention.wire(page.attention, opened[attention.NAME], page.shared, AttentionHandlers(service))
+        attention.wire(
+            page.attention, opened[attention.NAME], page.shared, page.result.place, AttentionHandlers(service)
+        )
         clusters.wire(page.clusters, opened[clusters.NAME], page.shared, ClustersHandlers(service))
         tour.wire(page.tour, opened[tour.NAME], TourHandlers(service))
         model.wire_head(page.head, ModelHandlers(service))

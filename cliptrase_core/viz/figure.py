@@ -242,7 +242,7 @@ def _picture(axes: Axes, given: _Shown) -> None:
 
 
 def _attention(axes: Axes, given: _Shown, *, part: str) -> None:
-    """Draw the map before or after recovery, both on one scale, or their difference."""
+    """Draw the map before or after recovery, both on one scale, or their difference; ends as in `layer_sheet`."""
     from matplotlib.colors import ListedColormap
 
     before, after = _relative_to_uniform(given)
@@ -251,13 +251,14 @@ def _attention(axes: Axes, given: _Shown, *, part: str) -> None:
         others[given.patch] = before.size == 1  # a patch may attend to itself far more than to others
     if part == "difference":
         most = float(np.abs(after - before)[others].max()) or 1.0
-        values, ends, colours = after - before, (-most, most), SIGNED_TABLE
+        values, ends, colours = after - before, (-min(most, MOST), min(most, MOST)), SIGNED_TABLE
     else:
-        values = before if part == "before" else after
-        ends, colours = (0.0, float(max(before[others].max(), after[others].max()))), HEAT_TABLE
+        values, most = before if part == "before" else after, float(max(before[others].max(), after[others].max()))
+        ends, colours = (0.0, min(most, MOST)), HEAT_TABLE
     names = {"before": "before: query-key attention", "after": "after: recovered attention"}
     label = f"after - before, {UNIT}" if part == "difference" else UNIT
-    _heat(axes, given, values, ends, ListedColormap(colours / 255), label)
+    beyond = "neither" if most <= MOST else "both" if part == "difference" else "max"
+    _heat(axes, given, values, ends, ListedColormap(colours / 255), label, beyond)
     axes.set_title(names.get(part, part))
 
 
@@ -340,9 +341,17 @@ _PAINTERS: dict[str, Callable[[Axes, _Shown], None]] = {
 # Helpers of the panels
 
 
-def _heat(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], colours: Colormap, label: str) -> None:
-    """Draw a map over the picture in grey, with a colour bar."""
-    _bar(axes, _lay(axes, given, values, ends, colours), label)
+def _heat(
+    axes: Axes,
+    given: _Shown,
+    values: Floats,
+    ends: tuple[float, float],
+    colours: Colormap,
+    label: str,
+    beyond: str = "neither",
+) -> None:
+    """Draw a map over the picture in grey, with a colour bar; `beyond` names its ends that larger values pass."""
+    _bar(axes, _lay(axes, given, values, ends, colours), label, beyond)
 
 
 def _lay(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], colours: Colormap) -> AxesImage:
@@ -359,8 +368,8 @@ def _lay(axes: Axes, given: _Shown, values: Floats, ends: tuple[float, float], c
     return shown
 
 
-def _bar(axes: Axes, shown: AxesImage, label: str) -> None:
-    bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1.02, 0, 0.04, 1)))  # as tall as the map
+def _bar(axes: Axes, shown: AxesImage, label: str, beyond: str = "neither") -> None:
+    bar = axes.figure.colorbar(shown, cax=axes.inset_axes((1.02, 0, 0.04, 1)), extend=beyond)  # as tall as the map
     bar.set_label(label, fontsize="small")
     bar.ax.tick_params(labelsize="small")
 

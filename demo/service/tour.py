@@ -96,9 +96,10 @@ def _recovery(service: Service) -> Pair:
 
 
 def _clusters(service: Service) -> Pair:
-    attention, view = _tour_attention(service), _view(service, denoise="none")
+    attention, before, after = _tour_attention(service), _view(service, denoise="none"), _view(service)
     left = heat_map(attention.patches, attention.affinity, attention.patch)
-    return left, _regions(view), _counts(view)
+    same = partners(before.result.patch_clusters, after.result.patch_clusters)  # the colours of the next step
+    return left, _regions(before, same), _counts(before)
 
 
 def _denoising(service: Service) -> Pair:

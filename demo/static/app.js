@@ -116,6 +116,8 @@
       const classes = (words ?? "").split(/[;\n]/.test(words) ? /[;\n]/ : ",").filter(one => one.trim());
       return chosen === "yes" ? now : classes.length === 1 && !dataSets.includes(classes[0].trim().toLowerCase());
     },
+    // The lens shows what was chosen in the tab Attention: head 0 is the mean.
+    toLens: (row, column, layer, head) => { send("lab:place", { patch: [row, column], layer, head, after: null }); return []; },
     copyLink: example => {
       const button = $("#copy-link");
       button.setAttribute("aria-live", "polite");
@@ -174,7 +176,9 @@
     set("head", at.head ?? null);
     set("after", at.after ?? null);
     history.replaceState(history.state, "", address);
-    if ($("#place")) type("#place", `${at.row},${at.column},${at.layer},${at.head ?? 0}`);
+    const place = `${at.row},${at.column},${at.layer},${at.head ?? 0}`, asks = $("#lens .lens-busy");
+    if ($("#place")) type("#place", place);
+    if ($("#patches")?.offsetParent && !asks) type("#attention-place", place); // the open tab follows the lens
   };
   document.addEventListener("lab:patch", ({ detail: { row, column, layer, head, fresh, from } }) => {
     at = { ...at, row, column, layer: layer ?? at.layer, head: from === "lens" ? head : at.head, chosen: !fresh && (from !== "lens" || layer === at.layer || at.chosen) };
@@ -432,6 +436,33 @@
   document.addEventListener("focusin", event => {
     const group = event.target.closest?.("fieldset:not([aria-label])"), title = group?.querySelector("[data-testid=block-info]");
     if (title) group.setAttribute("aria-label", title.textContent.trim());
+  });
+  // Gradio names a picture of a gallery by its number, and lets only a pointer move the border of two pictures.
+  const BORDER = "[data-testid=slider]";
+  const middle = box => [box.left + box.width / 2, box.top + box.height / 2];
+  function sides(border) { // of the picture, which does not fill its element
+    const image = border.parentNode.querySelector("img"), frame = image.getBoundingClientRect(), [x] = middle(frame);
+    const half = Math.min(frame.width, frame.height * image.naturalWidth / Math.max(1, image.naturalHeight)) / 2;
+    return [x - half, x + half];
+  }
+  const across = border => {
+    const [left, right] = sides(border), [x] = middle(border.getBoundingClientRect());
+    return Math.round(100 * (x - left) / Math.max(1, right - left));
+  };
+  new MutationObserver(() => {
+    for (const caption of document.querySelectorAll("#compare-gallery .caption-label")) caption.parentNode.ariaLabel = caption.textContent.trim();
+    for (const border of document.querySelectorAll(`${BORDER}:not([tabindex])`))
+      Object.assign(border, { tabIndex: 0, role: "slider", ariaLabel: "Border between left and right", ariaValueNow: across(border) });
+  }).observe($("#tabs"), { childList: true, subtree: true });
+  document.addEventListener("keydown", event => {
+    const border = event.target.closest?.(BORDER), to = { ArrowLeft: -5, ArrowRight: 5, Home: -100, End: 100 }[event.key];
+    if (!border || !to) return;
+    event.preventDefault();
+    const [left, right] = sides(border), [x, clientY] = middle(border.getBoundingClientRect());
+    const end = Math.min(Math.max(x + to / 100 * (right - left), left), right);
+    for (const [type, clientX, target] of [["mousedown", x, border], ["mousemove", end, window], ["mouseup", end, window]])
+      target.dispatchEvent(new MouseEvent(type, { bubbles: true, cancelable: true, view: window, clientX, clientY }));
+    setTimeout(() => { border.ariaValueNow = across(border); }, 100);
   });
   // On a phone the page ends above the words, at any height of the text beside them.
   new ResizeObserver(([{ target }]) => document.body.style.setProperty("--ask", `${target.offsetHeight}px`)).observe($("#ask"));

@@ -13,6 +13,8 @@ const says = Object.fromEntries($$(".lens-pane").map(pane => [pane.dataset.view,
 const titles = each(panes, pane => [$(".lens-title", pane.parentNode), $(".lens-title", pane.parentNode).textContent]);
 const about = each(titles, ([node]) => node.title);
 const AFFINITY = ["2 Affinity", "How similar each patch is to the chosen patch, in this layer and head."];
+const DENOISED = { none: "Denoising is off: these are the same clusters.", dice: "The same without clusters whose map resembles that of [CLS]." };
+const NO_VOTE = "The class of each pixel; clusters do not vote.";
 const crosses = $$(".lens-cross");
 const was = $(".lens-was"), wipe = $(".lens-wipe input"); // on a phone: before and after in one frame
 const CELL = 12; // pixels per patch in canvases with lines
@@ -120,11 +122,19 @@ function setUpResult() {
   $(".lens-note").textContent = [whose(), maps ? "" : late].filter(Boolean).join(" ");
 }
 
+// Return title and description of a pane, which depend on the kind of map, on denoising and on voting.
+function described(view) {
+  const [, usual] = titles[view];
+  if (view === "after" && compares()) return AFFINITY;
+  if (view === "denoised") return [usual, DENOISED[data.denoise] ?? about[view]];
+  return [usual, view === "words" && !data.vote ? NO_VOTE : about[view]];
+}
+
 // Mark the steps of CLIPtrase if another method made the words; return a note about it.
 function whose() {
   const { method, vote } = data, beside = !method ? [] : vote ? ["after"] : ["after", ...GROUPS];
-  for (const [view, [node, usual]] of Object.entries(titles)) {
-    const [title, text] = view === "after" && compares() ? AFFINITY : [usual, about[view]];
+  for (const [view, [node]] of Object.entries(titles)) {
+    const [title, text] = described(view);
     node.title = text;
     panes[view].ariaLabel = `${title}. ${text}`;
     set(node, view === "words" && method ? `${title} by ${method}` : beside.includes(view) ? `${title} (CLIPtrase)` : title);
@@ -152,7 +162,8 @@ function setUpLayer() {
   new Uint32Array(line.data.buffer).set(heat);
   scale.putImageData(line, 0, 0);
   $(".lens-globals").hidden = !found.length;
-  set($(".lens-globals span"), found.length > MARKED ? `the ${MARKED} strongest of ${found.length} global patches` : "global patches");
+  const strongest = found.length > MARKED ? `the ${MARKED} strongest of ${found.length} global patches` : "global patches";
+  set($(".lens-globals span"), `${strongest}: nearly all others attend to them`);
   sayScale();
   sayLayer();
 }
@@ -434,13 +445,15 @@ document.addEventListener("lab:patch", ({ detail }) => {
 });
 // Show what an address names; ignore what this result does not have.
 document.addEventListener("lab:place", ({ detail: { patch: [down, across], layer: one, head: part, after } }) => {
+  if (!data) return;
   const from1 = (value, most) => value >= 1 && value <= most;
+  // First: while another layer is on its way, a new patch is not yet announced with it.
+  askLayer(from1(one, data.layers) ? one : layer, from1(part, data.heads) ? part : part === 0 ? null : head);
   if (down !== null && across !== null && down < data.h && across < data.w) pin(down * data.w + across);
   if ([...kind.options].some(option => option.value === after)) {
     kind.value = after;
     showKind();
   }
-  askLayer(from1(one, data.layers) ? one : layer, from1(part, data.heads) ? part : head);
 });
 
 function picked() {

@@ -100,8 +100,8 @@ GRAMMAR = (
 ONE_CLASS = f"(words, now, chosen) => lab.oneClass(words, now, chosen, {json.dumps(list(DATASETS))})"
 EXAMPLES_HTML = """
 <div class="strip-of-examples" role="group" aria-label="Examples: a click segments one">
-  {{#each value}}<button type="button" data-index="{{@index}}"><img src="{{this.thumbnail}}" alt="{{this.alt}}">
-  <span>{{this.title}}</span></button>{{/each}}
+  {{#each value}}<button type="button" data-index="{{@index}}" title="{{this.title}}">
+  <img src="{{this.thumbnail}}" alt="{{this.alt}}"><span>{{this.title}}</span></button>{{/each}}
 </div>"""
 UPLOAD_HTML = (
     '<button type="button">Upload</button>'

@@ -12,12 +12,12 @@ import numpy as np
 from demo import core, drawing
 from demo.answers import sentence
 from demo.drawing import Range, difference_map, heat_map, matrix_picture, own_range
-from demo.handling import inside, one_of, plainly, point_of, same, whole
-from demo.html import percent
+from demo.handling import inside, one_of, place_of, plainly, point_of, same, whole
+from demo.html import caption, percent
 from demo.service import Matrix, PatchAttention, Run, Service
 from demo.service.lens import telling_patch
 from demo.settings import DIRECTIONS, INCOMING, OUTGOING
-from demo.tabs.common import LAST, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, outputs, shown
+from demo.tabs.common import LAST, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, hidden_text, outputs, shown
 
 if TYPE_CHECKING:
     from cliptrase_core.inspection.capture import LayerGlobals
@@ -76,16 +76,16 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
     """Return HTML: the number of global patches of every layer, and their share of the attention."""
     bars = "".join(
         f"<li{' class=now aria-current=true' if one.layer == current else ''}>"
-        f'<span class="count">{one.count}</span>'
+        f'<span class="count" aria-hidden="true">{one.count}</span>'
         f'<span class="rod"><span style="height:{one.share:.1%}"></span></span>'
-        f'<span class="layer">{one.layer}</span><span class="unseen">: layer, with {one.count} global patches '
-        f"that take {percent(one.share)} of the attention</span></li>"
+        f'<span class="layer" aria-hidden="true">{one.layer}</span><span class="unseen">Layer {one.layer}: {one.count} '
+        f"global patches take {percent(one.share)} of the attention</span></li>"
         for one in layers
     )
     return (
-        '<p class="caption">How global patches grow with depth</p>'
-        f'<ol class="depth" tabindex="0">{bars}</ol><p class="hint">Bar: share of the attention that goes to global '
-        "patches, up to 100\u00a0%. Above it their number, below it the layer; the marked layer is shown.</p>"
+        f'{caption("How global patches grow with depth")}<ol class="depth" tabindex="0">{bars}</ol>'
+        '<p class="hint">Bar: share of the attention that goes to global patches, up to 100\u00a0%. '
+        "Above it their number, below it the layer; the marked layer is shown.</p>"
     )
 
 
@@ -193,21 +193,35 @@ class AttentionHandlers:
     @plainly
     def refresh(
         self, run: Run | None, inspected: Any, path: str | None, direction: Any = OUTGOING, subject: Any = PATCH,
-        scale: Any = SAME_SCALE,
+        scale: Any = SAME_SCALE, place: Any = "", *shown: Any,
     ) -> AttentionView:  # fmt: skip
-        """Handle an opened tab or a new result: show the patch that recovery changes most, unless already shown."""
+        """Handle an opened tab, a new result, or a choice in the lens: show what the lens shows, unless already shown.
+
+        Args:
+            run: run of the shown result.
+            inspected: key of the picture that the tab shows.
+            path: file of the picture.
+            direction: as the following, a control of the tab.
+            subject: view of the tab.
+            scale: colour scale of the tab.
+            place: as for `place_of`. Without it, or if it is of another picture, the patch that recovery changes most.
+            shown: row, column, layer and head that the tab shows.
+        """
         if run is None:
             return _empty(patch_facts=EMPTY_PATCH, row=0, column=0)
-        if inspected == run.key:
+        (h, w), key, wanted = run.key.grid, run.key, place_of(place)
+        if wanted and not (wanted[0] < h and wanted[1] < w and 0 < wanted[2] <= key.layers and wanted[3] <= key.heads):
+            wanted = None
+        if inspected == key and wanted in (None, shown):
             return same(AttentionView)
-        (h, w), layer = run.key.grid, max(1, run.key.layers - 1)
-        row, column = divmod(telling_patch(self._service, run, path), w)
-        heads = [("mean of all heads", ALL_HEADS), *((f"head {head}", head) for head in range(1, run.key.heads + 1))]
-        return self._show(run, path, row, column, layer, ALL_HEADS, direction, subject, scale)._replace(
+        start = (*divmod(telling_patch(self._service, run, path), w), max(1, key.layers - 1), ALL_HEADS)
+        row, column, layer, head = wanted or start
+        heads = [("mean of all heads", ALL_HEADS), *((f"head {one}", one) for one in range(1, key.heads + 1))]
+        return self._show(run, path, row, column, layer, head, direction, subject, scale)._replace(
             row=gr.Number(row, maximum=h - 1, label=f"Row (0 to {h - 1})"),
             column=gr.Number(column, maximum=w - 1, label=f"Column (0 to {w - 1})"),
-            layer=gr.Slider(maximum=run.key.layers, value=layer),
-            head=gr.Dropdown(heads, value=ALL_HEADS),
+            layer=gr.Slider(maximum=key.layers, value=layer),
+            head=gr.Dropdown(heads, value=head),
         )
 
     @plainly
@@ -349,6 +363,7 @@ class Attention:
     head: gr.Dropdown
     depth: gr.HTML
     inspected: gr.State
+    place: gr.Textbox
 
     @property
     def fields(self) -> list[Any]:
@@ -369,7 +384,7 @@ def draw() -> Attention:
             [("mean of all heads", ALL_HEADS)], value=ALL_HEADS, label="Head", elem_id="head", min_width=160
         )
     parts["depth"] = gr.HTML("", elem_id="depth", padding=False)
-    return Attention(**parts, inspected=gr.State(None))
+    return Attention(**parts, inspected=gr.State(None), place=hidden_text("attention-place"))
 
 
 def _draw_steps() -> dict[str, Any]:
@@ -408,17 +423,21 @@ def _draw_steps() -> dict[str, Any]:
     }
 
 
+MAP: dict[str, Any] = {"height": 260, "buttons": ["fullscreen"]}
+"""Options of a map. No download: Save, beside the result, gives the maps of the same patch with their scale, as PNG."""
+
+
 def _draw_maps() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(min_width=120):
-            before = shown("Before: query-key attention", "before", **SMALL, height=260)
+            before = shown("Before: query-key attention", "before", **SMALL, **MAP)
         with gr.Column(min_width=120):
-            after = shown("After: recovered attention", "after", **SMALL, height=260)
+            after = shown("After: recovered attention", "after", **SMALL, **MAP)
     with gr.Row():
         with gr.Column(min_width=120):
-            difference = shown("Change: after minus before", "difference", **SMALL, height=260)
+            difference = shown("Change: after minus before", "difference", **SMALL, **MAP)
         with gr.Column(min_width=120):
-            affinity = shown("Affinity: what is clustered", "affinity", **SMALL, height=260)
+            affinity = shown("Affinity: what is clustered", "affinity", **SMALL, **MAP)
     scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
     scale = gr.Radio(list(SCALES), value=SAME_SCALE, label="Colour scale", elem_id="scale")
     return {
@@ -431,8 +450,16 @@ def _draw_maps() -> dict[str, Any]:
     }
 
 
-def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHandlers) -> None:
-    """Wire the events of this tab."""
+def wire(tab: Attention, opened: gr.Tab, shared: Shared, place: gr.Textbox, handlers: AttentionHandlers) -> None:
+    """Wire the events of this tab: it and the lens show the same patch, layer and head.
+
+    Args:
+        tab: components of the tab.
+        opened: the tab itself.
+        shared: components of the picture and the run.
+        place: hidden text with what the lens shows; `tab.place` has the same while the tab is open.
+        handlers: handlers of these events.
+    """
     out = outputs(tab, AttentionView)
 
     def when_active(active: str, *fields: Any) -> Any:
@@ -441,17 +468,22 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, handlers: AttentionHand
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.patches], **ONE_AT_A_TIME, **PRIVATE}
     fields = [shared.run, tab.inspected, shared.image, tab.direction, tab.subject, tab.scale]
-    opened.select(handlers.refresh, fields, **quiet)
+    there = [tab.row, tab.column, tab.layer, tab.head]
+    opened.select(handlers.refresh, [*fields, place, *there], **quiet)
+    tab.place.change(handlers.refresh, [*fields, tab.place, *there], **LAST, **quiet)
     shared.token.change(when_active, [shared.active, *fields], **quiet)
 
     shown: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}
     where = [shared.run, shared.image, tab.row, tab.column, *tab.fields]
-    tab.patches.select(handlers.click, [shared.run, shared.token, shared.image, *tab.fields], **shown)
-    gr.on([tab.show.click, tab.row.submit, tab.column.submit], handlers.step, where, **shown)
     chosen = [tab.layer.input, tab.head.input, tab.direction.input, tab.subject.input, tab.scale.input]
-    gr.on(chosen, handlers.step, where, **LAST, **shown)
-    for name, button in tab.arrows.items():
-        button.click(_mover(handlers, ARROWS[name][1]), where, **shown)
+    moved = [
+        tab.patches.select(handlers.click, [shared.run, shared.token, shared.image, *tab.fields], **shown),
+        gr.on([tab.show.click, tab.row.submit, tab.column.submit], handlers.step, where, **shown),
+        gr.on(chosen, handlers.step, where, **LAST, **shown),
+        *(button.click(_mover(handlers, ARROWS[name][1]), where, **shown) for name, button in tab.arrows.items()),
+    ]
+    for event in moved:
+        event.success(None, there, None, js="(...place) => lab.toLens(...place)", **PRIVATE)
 
 
 def _mover(handlers: AttentionHandlers, by: tuple[int, int]) -> Callable[..., AttentionView]:

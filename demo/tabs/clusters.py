@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from demo import core, drawing
-from demo.drawing import region_map
+from demo.drawing import numbered, region_map
 from demo.errors import UserError
 from demo.handling import inside, plainly, point_of, same, save_picture, whole
 from demo.html import hint, percent, sort_head, swatch, word
@@ -199,7 +199,7 @@ class ClustersHandlers:
 def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | None = None) -> ClustersView:
     colours, request = core.viz.palette.region_colours(found.count), found.view.run.request
     before, after = (
-        save_picture(region_map(found.view.patches, ids, colours, found.changed, chosen))
+        save_picture(numbered(region_map(found.view.patches, ids, colours, found.changed, chosen), ids))
         for ids in (found.before, found.after)
     )
     return ClustersView(

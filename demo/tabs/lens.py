@@ -28,8 +28,8 @@ PANES = (
     ("before", "1 Before", "The patch's query-key attention, as in plain CLIP."),
     ("after", "2 After", "Its recovered attention: it goes to patches that resemble this one."),
     ("clusters", "3 Clusters", "Patches that resemble each other, without denoising."),
-    ("denoised", "4 Denoised", "The same with denoising: global patches no longer join what differs."),
-    ("words", "5 Words", "The class of each pixel. With voting, each cluster takes its most frequent class."),
+    ("denoised", "4 Denoised", "The same with denoising: what each patch shares with [CLS] is subtracted first."),
+    ("words", "5 Words", "The class of each pixel: each cluster takes its most frequent class."),
 )
 """Name, title and description of each pane."""
 

@@ -21,13 +21,12 @@ from demo.handling import (
     downloaded,
     inside,
     one_of,
+    place_of,
     plainly,
     point_of,
     read_request,
     same,
     side_of,
-    text,
-    whole,
 )
 from demo.html import hint, percent, seconds, sort_head, strip, swatch, word
 from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
@@ -110,7 +109,12 @@ def done(view: SegmentView) -> str:
 
 def shares(view: SegmentView) -> str:
     """Return plain text: the largest classes and their shares of the picture."""
-    return core.errors.some([f"{row.name} {percent(row.area, 0)}" for row in view.legend], MOST_NAMED)
+    return core.errors.some([f"{row.name} {_whole(row.area)}" for row in view.legend], MOST_NAMED)
+
+
+def _whole(share: float) -> str:
+    """Return a share of 1 in whole per cent; plain text, and never 0 for what is there."""
+    return percent(share, 0) if share >= 0.005 else "< 1\u00a0%"
 
 
 def welcome(path: str | None) -> str:
@@ -318,8 +322,8 @@ class SegmentHandlers:
         """
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        found = [whole("patch", _as_number(part)) for part in text("patch", place).split(",") if part]
-        patch, layer, head = ((found[0], found[1]), found[2], found[3] or None) if len(found) == 4 else (None,) * 3
+        found = place_of(place)
+        patch, layer, head = ((found[0], found[1]), found[2], found[3] or None) if found else (None,) * 3
         chosen, what = one_of("figure", kind, tuple(KINDS)), shown_of(run, shown)
         yield from downloaded(lambda _: figure_file(self._service, what, path, chosen, patch, layer, head), SAVE)
 
@@ -372,11 +376,6 @@ class SegmentHandlers:
             "grid": list(view.run.key.grid),
             "picture": picture_url(view.shown),
         }
-
-
-def _as_number(part: str) -> Any:
-    """Convert a whole number from the browser to int; anything else stays text, and is refused later."""
-    return int(part) if part.isdecimal() and len(part) < 6 else part
 
 
 FILE = "file"

@@ -86,7 +86,8 @@ def _recovery(f: dict[str, float]) -> str:
 def _clusters(f: dict[str, float]) -> str:
     return (
         f"Patches with alike rows of correlation are put together (DBSCAN): <b>{f['regions']:.0f} regions</b> of "
-        f"{f['patches']:.0f} patches, {percent(f['noise'])} of which belong to none. No word has been used so far."
+        f"{f['patches']:.0f} patches, {percent(f['noise'])} of which belong to none: their pixels join the region that "
+        "suits them best. No word has been used so far."
     )
 
 

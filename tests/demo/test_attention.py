@@ -44,6 +44,26 @@ def run(service, photo):
     return service.segment(photo, SegmentRequest("dog; road")).run
 
 
+def refresh(handlers, run, inspected, photo, place="", *shown):
+    return handlers.refresh(run, inspected, photo, OUTGOING, "patch", tab.SAME_SCALE, place, *shown)
+
+
+def test_the_tab_shows_what_the_lens_shows(handlers, service, run, photo):
+    view = refresh(handlers, run, None, photo, "5,3,7,2")
+    assert (view.row.value, view.column.value, view.layer.value, view.head.value) == (5, 3, 7, 2)
+    assert same(view.before, step(handlers, run, photo, layer=7, head=2).before)
+    assert unchanged(refresh(handlers, run, run.key, photo, "5,3,7,2", 5, 3, 7, 2)), "the lens follows the tab"
+    assert refresh(handlers, run, run.key, photo, "5,4,7,2", 5, 3, 7, 2).column.value == 4
+    assert unchanged(refresh(handlers, run, run.key, photo, "", 5, 3, 7, 2)), "the lens has no patch yet"
+    start = lens_value(service, run, photo)["start"]
+    for other in ("", "99,0,11,0", "0,99,11,0", "0,0,13,0", "0,0,0,0", "0,0,11,9"):  # of another picture or model
+        view = refresh(handlers, run, None, photo, other)
+        assert (view.row.value, view.column.value) == divmod(start, run.key.grid[1])
+        assert (view.layer.value, view.head.value) == (11, ALL_HEADS)
+    with pytest.raises(gr.Error, match="patch"):
+        refresh(handlers, run, None, photo, "1,2,x,4")
+
+
 def step(handlers, run, photo, row=ROW, column=COLUMN, **changes):
     return handlers.step(run, photo, row, column, *{**FIELDS, **changes}.values())
 

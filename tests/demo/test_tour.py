@@ -67,6 +67,10 @@ def test_sentences_hold_for_a_layer_without_global_patches(service, monkeypatch)
         assert "outlined in white" not in text
 
 
+def test_the_regions_before_denoising_look_the_same_in_two_steps(service):
+    assert (tour_step(service, 3).right == tour_step(service, 4).left).all()
+
+
 def test_most_of_both_pictures_of_denoising_has_the_same_colours(service):
     step = tour_step(service, 4)
     assert (step.left == step.right).all(axis=2).mean() > 0.5

@@ -53,6 +53,33 @@ def test_a_newcomer_clicks_a_patch_and_reads_what_recovery_did(open_page, artifa
     assert page.strangers == []
 
 
+def test_the_tab_and_the_lens_show_the_same_patch_layer_and_head(open_page):
+    page = open_page(1280)
+    segment(page, EXAMPLES / "shepherd.jpg")
+    facts, lens = page.locator("#patch-facts"), page.locator("#lens")
+    page.locator("#lens [data-view=before]").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    chosen = lens.locator("[data-view=picture] ~ figcaption").inner_text().removeprefix("Patch in ").split(" of ")[0]
+    page.get_by_role("tab", name="Attention").click()
+    expect(facts).to_contain_text(f"Layer 11 of 12 · mean of all heads · patch {chosen}", timeout=PATIENCE)
+    lens.locator("[data-do=shallower]").click()  # the lens is chosen, the open tab follows
+    lens.locator(".lens-head").select_option("2")
+    expect(facts).to_contain_text(f"Layer 10 of 12 · head 2 of 3 · patch {chosen}", timeout=PATIENCE)
+    click_patch(page, 5, 3, grid_of(page))  # the tab is chosen, the lens and the address follow
+    expect(facts).to_contain_text("patch row 5, column 3", timeout=PATIENCE)
+    expect(lens).to_contain_text("Patch in row 5, column 3")
+    page.locator("#layer input[type=number]").fill("7")
+    page.locator("#layer input[type=number]").press("Enter")
+    expect(lens.locator(".lens-layer")).to_have_text("Layer 7 of 12", timeout=PATIENCE)
+    page.locator("#head input").click()
+    page.get_by_role("option", name="mean of all heads").click()
+    expect(lens.locator(".lens-head")).to_have_value("", timeout=PATIENCE)
+    page.wait_for_timeout(1500)  # neither takes the other back
+    expect(facts).to_contain_text("Layer 7 of 12 · mean of all heads · patch row 5, column 3")
+    assert "patch=5%2C3&layer=7" in page.url
+
+
 def test_a_new_picture_takes_the_old_look_away(open_page):
     page = open_page(1280)
     segment(page, EXAMPLES / "shepherd.jpg")

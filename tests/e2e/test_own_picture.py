@@ -131,7 +131,7 @@ def test_a_picture_of_one_s_own_comes_back_with_a_reload_or_is_said_to_be_gone(o
             path.unlink()
     page.reload()
     for one in (page, elsewhere):
-        expect(one.locator("#status")).to_contain_text("Your picture is not here any more.")
+        expect(one.locator("#status")).to_contain_text("The picture of this address is not here.")
         expect(one.locator("#words textarea")).to_have_value("cow; grass")
         expect(one.locator("#picture img")).to_have_count(0)
         expect(one.locator("#result .names span")).to_have_count(0)

@@ -111,6 +111,17 @@ def test_before_and_after_share_one_scale_and_a_difference_is_even_both_ways(dra
     np.testing.assert_allclose(difference.get_array().filled(), after.get_array().filled() - shares, atol=1e-5)
 
 
+def test_a_figure_has_the_scale_of_the_page_and_says_what_lies_beyond(drawn):
+    *_, maps = drawn
+    spike = torch.zeros_like(maps.attention)
+    spike[:, 1] = 1  # patch 0 has all attention
+    figure = cc.viz.figure(replace(maps, attention=spike), parts=("before", "after", "difference"), patch=(2, 3))
+    before, after, difference = (axes.images[-1] for axes in figure.axes)
+    assert before.get_clim() == after.get_clim() == (0, MOST)
+    assert difference.get_clim() == (-MOST, MOST)
+    assert [one.colorbar.extend for one in (before, after, difference)] == ["max", "max", "both"]
+
+
 def test_the_title_says_model_layer_head_and_patch(drawn, segmenter):
     image, result, _, maps = drawn
     name = segmenter.info.name
