@@ -442,7 +442,8 @@
   const middle = box => [box.left + box.width / 2, box.top + box.height / 2];
   function sides(border) { // of the picture, which does not fill its element
     const image = border.parentNode.querySelector("img"), frame = image.getBoundingClientRect(), [x] = middle(frame);
-    const half = Math.min(frame.width, frame.height * image.naturalWidth / Math.max(1, image.naturalHeight)) / 2;
+    const ratio = image.naturalWidth / image.naturalHeight; // NaN before it is loaded
+    const half = Math.min(frame.width, frame.height * ratio || frame.width) / 2;
     return [x - half, x + half];
   }
   const across = border => {
@@ -452,8 +453,9 @@
   new MutationObserver(() => {
     for (const caption of document.querySelectorAll("#compare-gallery .caption-label")) caption.parentNode.ariaLabel = caption.textContent.trim();
     for (const border of document.querySelectorAll(`${BORDER}:not([tabindex])`))
-      Object.assign(border, { tabIndex: 0, role: "slider", ariaLabel: "Border between left and right", ariaValueNow: across(border) });
+      Object.assign(border, { tabIndex: 0, role: "slider", ariaLabel: "Border between left and right", ariaValueNow: 50 });
   }).observe($("#tabs"), { childList: true, subtree: true });
+  document.addEventListener("focusin", ({ target }) => { if (target.matches?.(BORDER)) target.ariaValueNow = across(target); });
   document.addEventListener("keydown", event => {
     const border = event.target.closest?.(BORDER), to = { ArrowLeft: -5, ArrowRight: 5, Home: -100, End: 100 }[event.key];
     if (!border || !to) return;

@@ -54,7 +54,10 @@ def test_a_person_compares_steps_words_and_a_ground_truth(open_page, mask, artif
     widths = page.locator("#compare-gallery .thumbnail-item").evaluate_all("all => all.map(one => one.offsetWidth)")
     assert min(widths) >= 200, "results are compared, not stamps"
     expect(page.get_by_role("button", name="GEM", exact=True)).to_have_count(1)  # not "Thumbnail 9 of 11"
+    page.locator("#compare-slider").scroll_into_view_if_needed()
+    expect(page.locator("#compare-slider img").first).to_be_visible()
     border = page.locator("#compare-slider").get_by_role("slider", name="Border between left and right")
+    border.focus()
     expect(border).to_have_attribute("aria-valuenow", "50")
     border.press("ArrowRight")
     expect(border).to_have_attribute("aria-valuenow", "55")
@@ -62,8 +65,6 @@ def test_a_person_compares_steps_words_and_a_ground_truth(open_page, mask, artif
     expect(border).to_have_attribute("aria-valuenow", "0")
     border.press("End")
     expect(border).to_have_attribute("aria-valuenow", "100")
-    page.locator("#compare-slider").scroll_into_view_if_needed()
-    expect(page.locator("#compare-slider img").first).to_be_visible()
     expect(page.locator("#compare-areas tbody tr", has_text="cow")).to_be_visible()
     page.screenshot(path=artifacts / f"compare_{width}_1_steps.png", full_page=True)
 
