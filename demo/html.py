@@ -39,7 +39,7 @@ def hint(text: str) -> str:
 
 def caption(text: str) -> str:
     """Return a heading above a picture; `text` is plain text."""
-    return f'<h3 class="caption">{html.escape(text)}</h3>'
+    return f'<h2 class="caption">{html.escape(text)}</h2>'
 
 
 def sheet(rows: Sequence[tuple[str, str]]) -> str:

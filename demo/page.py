@@ -156,7 +156,7 @@ STARTED = f"() => lab.started({json.dumps(WORKING)})"
 AGAIN = f"(token, status) => token ? lab.started({json.dumps(WORKING)}) : status"  # nothing runs without a result
 STOPPED = f"() => lab.halted({json.dumps(result.STOPPED)})"
 SAID = f"picture ? {json.dumps(result.NEW_PICTURE)} : {json.dumps(result.NO_PICTURE)}"
-PICTURE = f"picture => [lab.pictured(picture, {SAID}), '', '']"  # no example: a link cannot contain an upload
+PICTURE = f"picture => [lab.pictured(picture, {SAID}), '']"  # no example: a link cannot contain an upload
 NO_ANSWER = result.failed("There is no new result. Try again, and with numbers in their ranges.")
 UNANSWERED = f"status => lab.unanswered(status, {json.dumps(NO_ANSWER)})"
 NAMES, PLAINLY = json.dumps(["example", "words", *PLAIN]), json.dumps(["", "", *PLAIN.values()])
@@ -383,10 +383,7 @@ def _wire_segmenting(
     run = {"fn": spoken(handlers.segment, *status_view), **_sent(inputs, page.ask.everything_else), **out}
     pressing = [page.ask.go.click, page.ask.words.submit, page.ask.linked.change]
     giving = [page.ask.examples.select, page.tour.take.click]
-    layout = [page.ask.preset, page.ask.short_side, page.head.model]
-    suggested = result.wire_suggestions(page.result, page.shared, layout, handlers)
-    # First: it waits for no server.
-    gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, cancels=suggested, **PRIVATE)
+    gr.on([*pressing, *giving], None, None, page.ask.status, js=STARTED, **PRIVATE)  # first: it waits for no server
     pressed = gr.on(pressing, **run, **LAST)
     example = [page.ask.image, page.ask.words, page.ask.example]
     picked = page.ask.examples.select(opening.pick_example, None, example, **EACH, **CHEAP)
@@ -443,8 +440,11 @@ def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> 
     # New picture: a result of the previous one must not appear beside it. The cancelling is a separate listener and
     # the first: after `forget` it would wait for the server, and would cancel a Segment pressed in the meantime.
     # It also clears the example at once: else a fast Segment would store the upload in the history as that example.
-    told = [page.ask.status, page.ask.example, page.result.suggested]
+    told = [page.ask.status, page.ask.example]
     page.shared.image.input(None, page.shared.image, told, cancels=running, js=PICTURE, **PRIVATE)
     # Queued, not CHEAP: if late, it would remove the result of a Segment that was pressed after it.
     forgotten = result.result_outputs(page.result)
-    page.shared.image.input(handlers.forget, page.shared.image, forgotten, **LAST, **QUIET)
+    forgot = page.shared.image.input(handlers.forget, page.shared.image, forgotten, **LAST, **QUIET)
+    forgot.then(None, None, None, js="() => lab.pressEarly()", **PRIVATE)
+    layout = [page.ask.preset, page.ask.short_side, page.head.model]
+    forgot.success(handlers.suggest, [page.shared.image, *layout], page.result.suggested, **QUIET)

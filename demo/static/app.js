@@ -19,7 +19,7 @@
 
   window.lab = {
     // Mark the time between a click on Segment and its answer; Stop is visible only then. Return the status text.
-    started: working => { early = arriving; document.body.classList.add("running"); return working; },
+    started: working => { document.body.classList.add("running"); return working; },
     // Count what is really sent: of several clicks Gradio sends some at once, some later, and some never. Note
     // everything else as sent, at this place of the values.
     sending: (values, place) => { runs++; sent = values[place]; document.body.classList.add("running"); return values; },
@@ -29,16 +29,15 @@
     // The server decides about everything else, unless it was changed after the request.
     rest: (result, now) => result && runs < 2 && now === sent ? result.rest : now,
     // A new picture needs words: typing replaces the old ones. Not on a phone, whose keyboard would cover the picture.
-    // Its arrival ends all runs, so a Segment that was pressed while it was on its way is pressed again.
+    // Its arrival ends all runs, so a Segment that was pressed while it was on its way is pressed again, after them.
     pictured: (picture, said) => {
       const field = wordsField(), typing = document.activeElement?.matches("textarea, input:not([type=file])");
       if (picture && field && !typing && matchMedia("(pointer: fine)").matches) { field.focus(); field.select(); }
-      if (picture && early) setTimeout(() => $("#segment").click());
-      else if (picture) send("lab:picture");
-      arriving = early = false;
+      arriving = false;
       return lab.over(said);
     },
-    halted: said => { early = false; send("lab:halted"); return lab.over(said); },
+    pressEarly: () => { if (early) $("#segment").click(); early = false; return []; },
+    halted: said => { send("lab:halted"); return lab.over(said); },
     // There was no final answer: replace a status that still shows progress.
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
     // On a phone, scroll up to the result; the words are below it.
@@ -140,10 +139,17 @@
     if (!returning) history.replaceState({ ...history.state, typed: shownWords === null ? "" : value("#words") }, "");
   });
 
+  // Noted here and not in the events that follow, which a busy browser runs late.
+  const pressed = event => event.type === "click" ? event.target.closest("#segment") : event.key === "Enter" && !event.shiftKey && event.target.closest("#words");
+  for (const type of ["click", "keydown"]) document.addEventListener(type, event => {
+    if (pressed(event)) early = arriving;
+    else if (type === "click" && event.target.closest("#stop")) early = false;
+  }, true);
+
   // --- words of the result and typed words ---
 
-  document.addEventListener("lab:result", event => { document.body.classList.add("opened"); shownWords = event.detail.words; outOfDate(); });
-  document.addEventListener("lab:empty", () => { shownWords = null; outOfDate(); });
+  document.addEventListener("lab:result", event => { document.body.classList.add("opened"); document.body.classList.remove("blank"); shownWords = event.detail.words; outOfDate(); });
+  document.addEventListener("lab:empty", () => { document.body.classList.add("blank"); shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
 
   // --- a click corrects misspelt words, asks for one of them alone, or takes suggestions, and segments ---

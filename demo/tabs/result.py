@@ -35,7 +35,7 @@ from demo.service.refine import erased, loss
 from demo.service.shown import shown_of
 from demo.settings import PRESETS
 from demo.static import static
-from demo.tabs.common import LAST, PRIVATE, QUIET, Shared, fetch_file, hidden_text, outputs
+from demo.tabs.common import PRIVATE, QUIET, Shared, fetch_file, hidden_text, outputs
 
 NOTES_SHOWN = 5
 
@@ -250,7 +250,7 @@ class SegmentHandlers:
     @plainly
     def forget(self, path: str | None) -> ResultView:
         """Handle a new or removed picture: clear the results of the previous picture; its fixes return with it."""
-        return NO_RESULT._replace(status=welcome(path), shown=gr.skip(), suggested=gr.skip())
+        return NO_RESULT._replace(status=welcome(path), shown=gr.skip())
 
     @plainly
     def suggest(self, path: str | None, preset: Any, short_side: Any, model: Any) -> Any:
@@ -379,8 +379,6 @@ class SegmentHandlers:
 
 
 FILE = "file"
-SUGGEST_JS = "document.addEventListener('lab:picture', () => trigger('apply', {}));"
-"""The browser asks for suggestions: a listener of the picture would wait for the one that clears the last result."""
 ANY_RESULT = "token => Array(2).fill({ __type__: 'update', interactive: Boolean(token) })"
 SPOT_HTML = '<p class="now">Point at the picture to see the class there, and the second best.</p>'
 
@@ -427,7 +425,7 @@ def draw(run: gr.State, token: gr.Textbox, status: gr.HTML) -> Result:
         )
         with gr.Column(min_width=240):
             in_batch = gr.HTML("", elem_id="in-batch", padding=False)
-            suggested = gr.HTML("", js_on_load=SUGGEST_JS, elem_id="suggested", padding=False)
+            suggested = gr.HTML("", elem_id="suggested", padding=False)
             legend = gr.HTML(EMPTY_LEGEND, elem_id="legend", padding=False)
         with gr.Column(elem_id="notes", min_width=240):
             gr.HTML(SPOT_HTML, elem_id="spot", padding=False)
@@ -481,18 +479,6 @@ def wire(result: Result, lens: gr.HTML, shared: Shared, handlers: SegmentHandler
     saved.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
     # The archive is made on request; the browser then downloads it like a clicked link.
     made.success(None, None, None, js=fetch_file(FILE), **PRIVATE)
-
-
-def wire_suggestions(result: Result, shared: Shared, layout: list[Any], handlers: SegmentHandlers) -> Any:
-    """Wire the suggestion of words for a new picture; return the event, which a request for a result cancels.
-
-    Args:
-        result: components of the result.
-        shared: components of the picture and the run.
-        layout: controls of preset and short side, and the State of the page's model.
-        handlers: handlers of these events.
-    """
-    return result.suggested.apply(handlers.suggest, [shared.image, *layout], result.suggested, **LAST, **QUIET)
 
 
 def result_outputs(result: Result) -> list[Any]:
