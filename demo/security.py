@@ -120,7 +120,9 @@ class Gate:
                 f"The host name {name!r} is not allowed. The operator of this page can add it to CLIPTRASE_HOSTS.",
             )
         origin = headers.get("origin")
-        if origin is not None and not is_allowed(host_of(origin), self._hosts):
+        # The second header is there only if a trusted proxy sent it.
+        requested = [host_name(headers.get(name, "")) for name in ("host", "x-forwarded-host")]
+        if origin is not None and not is_own(host_of(origin), requested, self._hosts):
             return 403, "Requests from other pages are not answered."
         known = any(route.fullmatch(path) for route in ROUTES) or (self._reload and RELOAD_ROUTE.fullmatch(path))
         return None if known else (404, "There is nothing here. GET /gradio_api/info lists the calls.")
@@ -152,11 +154,32 @@ def is_allowed(name: str, hosts: Collection[str]) -> bool:
 
     An IP address is safe: another page cannot make a browser treat it as that page's own name.
     """
+    return is_address(name) or is_named(name, hosts)
+
+
+def is_own(name: str, requested: Collection[str], hosts: Collection[str]) -> bool:
+    """Return whether a request from a page of this host name is one of this page: any page may have an IP address.
+
+    Args:
+        name: host name of the page that sent the request.
+        requested: host names to which the request was sent.
+        hosts: allowed host names, as from `allowed_hosts`.
+    """
+    return is_named(name, hosts) or (is_address(name) and name in requested)
+
+
+def is_named(name: str, hosts: Collection[str]) -> bool:
+    """Return whether a host name is an allowed one, in any case and with or without a final dot."""
     name = name.lower().rstrip(".")
+    return name in hosts or any(name.endswith(host) for host in hosts if host.startswith("."))
+
+
+def is_address(name: str) -> bool:
+    """Return whether a host name is an IP address."""
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        ipaddress.ip_address(name.strip("[]").rstrip("."))
     except ValueError:
-        return name in hosts or any(name.endswith(host) for host in hosts if host.startswith("."))
+        return False
     return True
 
 

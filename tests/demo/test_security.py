@@ -79,12 +79,48 @@ def test_the_page_answers_to_its_own_names_only(host, environment, answered):
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "http://localhost.evil.example", "null", "file://", "::", "http://[::1"]
+    "origin",
+    [
+        *("https://evil.example", "http://localhost.evil.example", "null", "", "file://", "::", "http://[::1"),
+        *("http://203.0.113.5", "http://203.0.113.5:7860", "http://[2001:db8::5]", "http://192.168.1.20"),
+    ],
 )
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/upload", "/config"])
 def test_other_pages_are_not_answered(origin, path):
     assert ask("POST", path, headers={"Origin": origin}, content=b"{}").status_code == 403
     assert ask("POST", path, headers={"Origin": "http://127.0.0.1:7860"}, content=b"[]").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "answered"),
+    [
+        ("192.168.1.20:7860", "http://192.168.1.20:7860", True),  # a classroom
+        ("192.168.1.20", "https://192.168.1.20:8443", True),  # a proxy ends HTTPS and leaves out the port
+        ("[2001:db8::5]:7860", "http://[2001:db8::5]:7860", True),
+        ("192.168.1.20:7860", "http://192.168.1.21:7860", False),
+        ("[2001:db8::5]:7860", "http://[2001:db8::6]:7860", False),
+        ("192.168.1.20:7860", "null", False),
+        ("192.168.1.20:7860", "http://localhost:3000", True),  # a page of the visitor's own machine
+        ("127.0.0.1:7860", "http://[::1]:7860", True),
+        ("127.0.0.1:7860", "https://lab.example.org", True),  # a proxy that does not pass Host on
+        ("127.0.0.1:7860", "https://lab.example.org:8443", True),
+        ("127.0.0.1:7860", "http://203.0.113.9", True),
+        ("lab.example.org", "http://203.0.113.5", False),
+    ],
+)
+def test_a_page_on_an_address_is_answered_if_the_request_went_there(host, origin, answered):
+    named = {"CLIPTRASE_HOSTS": "lab.example.org, 203.0.113.9"}
+    got = ask("POST", "/gradio_api/upload", headers={"Host": host, "Origin": origin}, environment=named, content=b"")
+    assert got.status_code == (200 if answered else 403)
+
+
+def test_the_address_that_a_trusted_proxy_was_called_by_is_the_page_s_own():
+    headers = {"X-Forwarded-Host": "203.0.113.5:8443", "Origin": "https://203.0.113.5:8443"}
+    assert ask("POST", "/gradio_api/upload", headers=headers).status_code == 403
+    named = {"CLIPTRASE_TRUSTED_PROXY": "9.9.9.9"}
+    assert ask("POST", "/gradio_api/upload", headers=headers, environment=named).status_code == 200
+    foreign = {"X-Forwarded-Host": "evil.example", "Origin": "https://evil.example"}
+    assert ask("POST", "/gradio_api/upload", headers=foreign, environment=named).status_code == 403
 
 
 @pytest.mark.parametrize(
