@@ -52,7 +52,7 @@ ROUTES = tuple(
         # requests of the page and of clients
         *(r"/gradio_api/info/?", r"/gradio_api/app_id/?", r"/gradio_api/startup-events", r"/gradio_api/reset/?"),
         *(r"/gradio_api/queue/(?:join|data)", r"/gradio_api/cancel", r"/gradio_api/heartbeat/[A-Za-z0-9-]+"),
-        *(r"/gradio_api/upload", r"/gradio_api/upload_progress", r"/gradio_api/component_server/?"),
+        *(r"/gradio_api/upload", r"/gradio_api/upload_progress"),
         *(r"/gradio_api/file=(?!https?:).+", r"/gradio_api/file/(?!https?:).+"),
         *(rf"/gradio_api/(?:run|api)/{_NAME}/?", rf"/gradio_api/call/(?:v2/)?{_NAME}/?(?:[A-Za-z0-9]+)?"),
     )

@@ -140,6 +140,7 @@ def test_forwarded_headers_come_from_named_proxies_only(name):
         *("/gradio_api/proxy=http://169.254.169.254/", "/gradio_api/file=http://evil.example/a.png", "/openapi.json"),
         *("/gradio_api/file/https://evil.example/", "/pwa_icon/20000", "/pwa_icon", "/gradio_api/vibe-code", "/login"),
         *("/gradio_api/stream/a/b/c/playlist.m3u8", "/gradio_api/token", "/.env"),
+        "/gradio_api/component_server",
     ],
 )
 def test_routes_that_the_page_does_not_use_are_not_there(path):
@@ -152,7 +153,7 @@ def test_reloading_is_there_for_developers():
 
 
 @pytest.mark.parametrize("declared", [True, False])
-@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/segment", "/gradio_api/component_server"])
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/segment", "/gradio_api/cancel"])
 def test_a_large_body_is_refused_while_it_comes(declared, path):
     asked = []
 
