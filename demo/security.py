@@ -22,6 +22,7 @@ from demo.addresses import is_trusted, listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
+from demo.json_text import is_nested_deeper
 from demo.settings import MAX_FILES, MAX_UPLOAD_BODY
 
 MAX_BODY = 1_000_000
@@ -225,10 +226,10 @@ class _Body:
 
     def __init__(self, receive: Receive, limit: int, files: int | None) -> None:
         self._receive, self._limit, self._files = receive, limit, files
-        self._size = self._depth = self._parts = 0
+        self._size = self._parts = 0
         self._end = b""  # of the last part; shorter than `_PART`, so that no header is counted twice
-        self._escaped = -1  # position of the byte after a backslash
-        self._quoted = self._ended = False
+        self._ended = False
+        self._json: list[bytes] = []
 
     async def __call__(self) -> Message:
         if self._ended:  # Gradio then waits until the visitor disconnects, which may take any time
@@ -247,7 +248,9 @@ class _Body:
         if self._size > self._limit:
             raise _TooMuchError(413, f"The request is larger than {self._limit // 1_000_000} MB.")
         if self._files is None:
-            self._measure_depth(part)
+            self._json.append(part)
+            if self._ended:
+                _expect_plain_json(b"".join(self._json))
             return
         text = self._end + part.lower()
         self._parts += text.count(_PART)
@@ -255,26 +258,16 @@ class _Body:
         if self._parts > self._files:
             raise _TooMuchError(413, f"Expected at most {self._files} files at once. Send the others later.")
 
-    def _measure_depth(self, part: bytes) -> None:
-        """Limit the nesting of brackets outside strings: Python's JSON parser recurses, and fails if it is too deep."""
-        start = self._size - len(part)
-        for sign in re.finditer(rb'[\[\]{}"\\]', part):
-            byte, place = sign[0], start + sign.start()
-            if self._quoted:
-                if place == self._escaped:
-                    continue  # escaped by a backslash
-                if byte == b"\\":
-                    self._escaped = place + 1
-                elif byte == b'"':
-                    self._quoted = False
-            elif byte == b'"':
-                self._quoted = True
-            elif byte in b"[{":
-                self._depth += 1
-                if self._depth > MAX_DEPTH:
-                    raise _TooMuchError(400, "The request is nested too deep.")
-            elif byte in b"]}":
-                self._depth -= 1
+
+def _expect_plain_json(body: bytes) -> None:
+    """Refuse JSON with deep nesting, as Python's parser recurses and fails; and UTF-16, where brackets look different.
+
+    Every bracket in UTF-16 or UTF-32 has a zero byte, and no JSON in UTF-8 has one.
+    """
+    if b"\0" in body:
+        raise _TooMuchError(400, "The request: expected JSON in UTF-8, got another encoding. Encode it as UTF-8.")
+    if is_nested_deeper(body, MAX_DEPTH):
+        raise _TooMuchError(400, "The request is nested too deep.")
 
 
 class _Once:

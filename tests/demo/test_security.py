@@ -7,6 +7,7 @@ import io
 import json
 import os
 import socket
+import time
 
 import httpx
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from demo import security
 from demo.file_kinds import is_archive, is_picture
+from demo.json_text import is_nested_deeper
 from demo.security import MAX_BODY, MAX_DEPTH, MAX_FILES, Gate, allowed_hosts, delete_oldest, is_allowed
 from tests.visitor import API
 
@@ -181,6 +183,13 @@ def test_a_large_body_is_refused_while_it_comes(declared, path):
         (json.dumps({"words": "[" * 900 + '{"' * 50 + "\\"}).encode(), 200),  # brackets inside a string do not count
         (b'["\\\\", ' + b"[" * 60, 400),  # the string ends before them: its backslash is escaped
         (b"[]," * 1000, 200),
+        (b'"' + b'\\"[' * 60 + b'"', 200),
+        (b'"' + b"\\\\" * 60 + b'"' + b"[" * 60, 400),
+        (b'["x", ' * 60, 400),
+        (b"]" * 60 + b"[" * 60 + b"x", 200),  # no parser comes to the second half
+        *((json.dumps("[" * 30).encode(encoding), 400) for encoding in ("utf-16", "utf-16-le", "utf-32-be")),
+        (("[" * 900 + "]" * 900).encode("utf-16"), 400),
+        (json.dumps("\0").encode(), 200),
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 7])
@@ -192,6 +201,17 @@ def test_depth_is_counted_outside_of_texts_however_the_body_is_cut(body, status,
             yield body[start : start + step]
 
     assert ask("POST", "/gradio_api/queue/join", content=stream()).status_code == status
+
+
+@pytest.mark.parametrize("hostile", [b'\\"', b'"', b"[]", b'"\\\\', b'"\\', b"[", b"\\", b'[{"a":[]}],'], ids=repr)
+def test_a_body_is_checked_in_little_time_whatever_it_contains(hostile):
+    body = b"[" * 41 + b"]" * 41 + hostile * (900_000 // len(hostile))
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        is_nested_deeper(body, MAX_DEPTH)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.25  # a loop in Python took 0.55 s, a search that goes back takes hours
 
 
 def test_a_body_that_stops_coming_is_given_up(monkeypatch):
