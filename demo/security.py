@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from demo.environment import LOOPBACK
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
 from demo.json_text import is_nested_deeper
-from demo.settings import MAX_FILES, MAX_UPLOAD_BODY
+from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, NO_SESSION, SESSION
 
 MAX_BODY = 1_000_000
 """Maximum bytes of a request other than an upload: 100,000 characters of words in any script are 400,000 bytes."""
@@ -52,7 +53,7 @@ ROUTES = tuple(
         ),
         # requests of the page and of clients
         *(r"/gradio_api/info/?", r"/gradio_api/app_id/?", r"/gradio_api/startup-events", r"/gradio_api/reset/?"),
-        *(r"/gradio_api/queue/(?:join|data)", r"/gradio_api/cancel", r"/gradio_api/heartbeat/[A-Za-z0-9-]+"),
+        *(r"/gradio_api/queue/(?:join|data)", r"/gradio_api/cancel", rf"/gradio_api/heartbeat/{SESSION}"),
         *(r"/gradio_api/upload", r"/gradio_api/upload_progress"),
         *(r"/gradio_api/file=(?!https?:).+", r"/gradio_api/file/(?!https?:).+"),
         *(rf"/gradio_api/(?:run|api)/{_NAME}/?", rf"/gradio_api/call/(?:v2/)?{_NAME}/?(?:[A-Za-z0-9]+)?"),
@@ -105,12 +106,11 @@ class Gate:
             await _answer(send, 413, f"The request is larger than {limit // 1_000_000} MB.")
             return
         body = _Body(receive, limit, MAX_FILES if upload else None)
-        sending = _Uploads(send) if upload else _Once(send)
-        try:
+        sending = _Uploads(send, body) if upload else _Once(send, body)
+        with suppress(_TooMuchError):
             await self._app(scope, body, sending)
-        except _TooMuchError as error:
-            if not sending.started:
-                await _answer(send, error.status, str(error))
+        if body.refused and not sending.started:
+            await _answer(send, body.refused.status, str(body.refused))
 
     def _why_not(self, path: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -230,8 +230,16 @@ class _Body:
         self._end = b""  # of the last part; shorter than `_PART`, so that no header is counted twice
         self._ended = False
         self._json: list[bytes] = []
+        self.refused: _TooMuchError | None = None
 
     async def __call__(self) -> Message:
+        try:
+            return await self._next()
+        except _TooMuchError as error:
+            self.refused = error
+            raise
+
+    async def _next(self) -> Message:
         if self._ended:  # Gradio then waits until the visitor disconnects, which may take any time
             return await self._receive()
         try:
@@ -250,7 +258,7 @@ class _Body:
         if self._files is None:
             self._json.append(part)
             if self._ended:
-                _expect_plain_json(b"".join(self._json))
+                _expect_sensible(b"".join(self._json))
             return
         text = self._end + part.lower()
         self._parts += text.count(_PART)
@@ -259,37 +267,47 @@ class _Body:
             raise _TooMuchError(413, f"Expected at most {self._files} files at once. Send the others later.")
 
 
-def _expect_plain_json(body: bytes) -> None:
-    """Refuse JSON with deep nesting, as Python's parser recurses and fails; and UTF-16, where brackets look different.
+def _expect_sensible(body: bytes) -> None:
+    """Refuse JSON that is nested too deep for Python's parser, which recurses, or has a long name of a session.
 
-    Every bracket in UTF-16 or UTF-32 has a zero byte, and no JSON in UTF-8 has one.
+    UTF-16 is refused because its brackets are not counted: each has a zero byte, and no JSON in UTF-8 has one.
     """
     if b"\0" in body:
         raise _TooMuchError(400, "The request: expected JSON in UTF-8, got another encoding. Encode it as UTF-8.")
     if is_nested_deeper(body, MAX_DEPTH):
         raise _TooMuchError(400, "The request is nested too deep.")
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return  # Gradio names what is wrong
+    session = found.get("session_hash") if isinstance(found, dict) else None
+    if isinstance(session, str) and not re.fullmatch(SESSION, session):
+        raise _TooMuchError(400, NO_SESSION)  # it would be stored for as long as the session
 
 
 class _Once:
-    """Sender that notes whether the response has started."""
+    """Sender that notes whether the response has started; drops an answer to a refused body, as it names no reason."""
 
-    def __init__(self, send: Send) -> None:
-        self._send, self.started = send, False
+    def __init__(self, send: Send, body: _Body) -> None:
+        self._send, self._request, self.started = send, body, False
 
     async def __call__(self, message: Message) -> None:
-        self.started = True
-        await self._send(message)
+        if self._request.refused is None or self.started:
+            self.started = True
+            await self._send(message)
 
 
 class _Uploads(_Once):
     """Sender that checks uploads before the visitor gets their paths; large files of other kinds are deleted."""
 
-    def __init__(self, send: Send) -> None:
-        super().__init__(send)
+    def __init__(self, send: Send, body: _Body) -> None:
+        super().__init__(send, body)
         self._start: Message | None = None
         self._body = bytearray()
 
     async def __call__(self, message: Message) -> None:
+        if self._request.refused is not None and not self.started:
+            return
         self.started = True
         if message["type"] == "http.response.start":
             self._start = message

@@ -295,6 +295,26 @@ def test_health_is_answered_at_once_by_any_name(server):
     assert answer.json()["status"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (b"[" * 60, 400, "nested too deep"),
+        (("[" * 900 + "]" * 900).encode("utf-16"), 400, "expected JSON in UTF-8"),
+        (b"[]," * 400_000, 413, "larger than 1 MB"),
+    ],
+)
+def test_the_real_page_says_why_a_body_is_refused(server, body, status, reason):
+    async def parts():
+        yield body
+
+    async def answer() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=server.address) as http:
+            return await http.post(f"{API}/queue/join", content=parts())
+
+    got = asyncio.run(answer())
+    assert (got.status_code, reason in got.text) == (status, True)
+
+
 def test_a_large_file_that_is_no_picture_is_not_kept(server, tmp_path):
     before = set(server.files())
     with httpx.Client(base_url=server.address) as http:
