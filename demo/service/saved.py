@@ -35,6 +35,8 @@ MOST_RECORD = 40_000_000
 MOST_RECORDS = MAX_FILES
 MOST_RECORDS_BYTES = 200_000_000
 """Maximum bytes of all records of a batch, which are read one after the other."""
+MOST_ENDING = 12
+"""Maximum characters of the ending of a picture's name; a stem leaves 55 bytes for it."""
 _END = struct.Struct("<4s4H2IH")
 _WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, struct.error)
@@ -114,9 +116,9 @@ class SavedBatch:
 
 
 def packed_name(picture: str) -> str:
-    """Return the name of a picture in an archive."""
-    path = Path(picture)
-    return core.io.files.safe_stem(path.stem) + path.suffix
+    """Return the name of a picture in an archive, which every file system can have."""
+    path, safe = Path(picture), core.io.files.safe_stem
+    return f"{safe(path.stem)}.{safe(path.suffix[1:])[:MOST_ENDING]}" if path.suffix else safe(path.stem)
 
 
 def read_archive(path: str | None) -> Saved | SavedBatch:

@@ -329,6 +329,31 @@ def test_a_picture_is_taken_by_its_content_and_never_by_a_path(downloaded, tmp_p
     assert (hostile.picture, hostile.content) == ("passwd.png", None)
 
 
+HOSTILE_NAMES = [
+    *("a." + "x" * 300, "a." + "\N{WINKING FACE}" * 300, "x" * 300 + ".png" + "y" * 300),
+    *("a.\0png", "a.\ud800", "a.p:g", "." * 300, "a. "),
+]
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE_NAMES)))
+def test_a_picture_with_a_name_that_no_file_system_has_gets_another_one(handlers, downloaded, tmp_path, photo, number):
+    picture = HOSTILE_NAMES[number]
+    files = files_of(downloaded())
+    record = next(name for name in files if name.endswith(".json"))
+    files[record] = json.dumps(json.loads(files[record]) | {"picture": picture})
+    files[packed_name(picture)] = files.pop(packed_name(photo))
+    values = handlers.open(packed(tmp_path, files), None, None)
+    path = Path(values["image"])
+    assert path.read_bytes() == Path(photo).read_bytes()
+    assert len(path.name.encode()) <= 255
+    assert path.name.isprintable()
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.JPEG", "a.b.tiff", "photo", ".hidden", "\u00e4.jpg"])
+def test_usual_names_stay_as_they_are_so_that_older_archives_open(name):
+    assert packed_name(name) == name.removeprefix(".")
+
+
 def test_a_large_picture_stays_out_of_the_archive(made, monkeypatch, photo):
     from demo.service import download
 
