@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ class Tokens:
     def __init__(self) -> None:
         """Start empty."""
         self._running: dict[str, _Event] = {}
-        self._left: dict[str, float] = {}
+        self._left: OrderedDict[str, float] = OrderedDict()  # the oldest first
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -61,7 +62,11 @@ class Tokens:
         """Drop entries that are too old to matter."""
         old = time.monotonic() - FORGOTTEN_S
         self._running = {event: one for event, one in self._running.items() if one.since > old}
-        self._left = {name: at for name, at in self._left.items() if at > old}
+        self._forget_left(old)
+
+    def _forget_left(self, old: float) -> None:
+        while self._left and next(iter(self._left.values())) <= old:
+            self._left.popitem(last=False)
 
     def done(self, event: str | None) -> None:
         """Drop the token of an event that has ended."""
@@ -71,7 +76,10 @@ class Tokens:
     def left(self, name: str) -> None:
         """Cancel the work of a session, or of one event, whose reader has disconnected; it ends at its next step."""
         with self._lock:
-            self._left[name] = time.monotonic()
+            now = time.monotonic()
+            self._left[name] = now
+            self._left.move_to_end(name)
+            self._forget_left(now - FORGOTTEN_S)  # here too: a stranger may leave often and never begin any work
             for event, one in self._running.items():
                 if name in (event, one.session):
                     one.token.cancel()

@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,8 @@ from demo.addresses import is_trusted, listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
-from demo.settings import MAX_FILES, MAX_UPLOAD_BODY
+from demo.json_text import is_nested_deeper
+from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, NO_SESSION, SESSION
 
 MAX_BODY = 1_000_000
 """Maximum bytes of a request other than an upload: 100,000 characters of words in any script are 400,000 bytes."""
@@ -51,8 +53,8 @@ ROUTES = tuple(
         ),
         # requests of the page and of clients
         *(r"/gradio_api/info/?", r"/gradio_api/app_id/?", r"/gradio_api/startup-events", r"/gradio_api/reset/?"),
-        *(r"/gradio_api/queue/(?:join|data)", r"/gradio_api/cancel", r"/gradio_api/heartbeat/[A-Za-z0-9-]+"),
-        *(r"/gradio_api/upload", r"/gradio_api/upload_progress", r"/gradio_api/component_server/?"),
+        *(r"/gradio_api/queue/(?:join|data)", r"/gradio_api/cancel", rf"/gradio_api/heartbeat/{SESSION}"),
+        *(r"/gradio_api/upload", r"/gradio_api/upload_progress"),
         *(r"/gradio_api/file=(?!https?:).+", r"/gradio_api/file/(?!https?:).+"),
         *(rf"/gradio_api/(?:run|api)/{_NAME}/?", rf"/gradio_api/call/(?:v2/)?{_NAME}/?(?:[A-Za-z0-9]+)?"),
     )
@@ -104,12 +106,11 @@ class Gate:
             await _answer(send, 413, f"The request is larger than {limit // 1_000_000} MB.")
             return
         body = _Body(receive, limit, MAX_FILES if upload else None)
-        sending = _Uploads(send) if upload else _Once(send)
-        try:
+        sending = _Uploads(send, body) if upload else _Once(send, body)
+        with suppress(_TooMuchError):
             await self._app(scope, body, sending)
-        except _TooMuchError as error:
-            if not sending.started:
-                await _answer(send, error.status, str(error))
+        if body.refused and not sending.started:
+            await _answer(send, body.refused.status, str(body.refused))
 
     def _why_not(self, path: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -120,7 +121,9 @@ class Gate:
                 f"The host name {name!r} is not allowed. The operator of this page can add it to CLIPTRASE_HOSTS.",
             )
         origin = headers.get("origin")
-        if origin is not None and not is_allowed(host_of(origin), self._hosts):
+        # The second header is there only if a trusted proxy sent it.
+        requested = [host_name(headers.get(name, "")) for name in ("host", "x-forwarded-host")]
+        if origin is not None and not is_own(host_of(origin), requested, self._hosts):
             return 403, "Requests from other pages are not answered."
         known = any(route.fullmatch(path) for route in ROUTES) or (self._reload and RELOAD_ROUTE.fullmatch(path))
         return None if known else (404, "There is nothing here. GET /gradio_api/info lists the calls.")
@@ -152,11 +155,32 @@ def is_allowed(name: str, hosts: Collection[str]) -> bool:
 
     An IP address is safe: another page cannot make a browser treat it as that page's own name.
     """
+    return is_address(name) or is_named(name, hosts)
+
+
+def is_own(name: str, requested: Collection[str], hosts: Collection[str]) -> bool:
+    """Return whether a request from a page of this host name is one of this page: any page may have an IP address.
+
+    Args:
+        name: host name of the page that sent the request.
+        requested: host names to which the request was sent.
+        hosts: allowed host names, as from `allowed_hosts`.
+    """
+    return is_named(name, hosts) or (is_address(name) and name in requested)
+
+
+def is_named(name: str, hosts: Collection[str]) -> bool:
+    """Return whether a host name is an allowed one, in any case and with or without a final dot."""
     name = name.lower().rstrip(".")
+    return name in hosts or any(name.endswith(host) for host in hosts if host.startswith("."))
+
+
+def is_address(name: str) -> bool:
+    """Return whether a host name is an IP address."""
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        ipaddress.ip_address(name.strip("[]").rstrip("."))
     except ValueError:
-        return name in hosts or any(name.endswith(host) for host in hosts if host.startswith("."))
+        return False
     return True
 
 
@@ -202,12 +226,20 @@ class _Body:
 
     def __init__(self, receive: Receive, limit: int, files: int | None) -> None:
         self._receive, self._limit, self._files = receive, limit, files
-        self._size = self._depth = self._parts = 0
+        self._size = self._parts = 0
         self._end = b""  # of the last part; shorter than `_PART`, so that no header is counted twice
-        self._escaped = -1  # position of the byte after a backslash
-        self._quoted = self._ended = False
+        self._ended = False
+        self._json: list[bytes] = []
+        self.refused: _TooMuchError | None = None
 
     async def __call__(self) -> Message:
+        try:
+            return await self._next()
+        except _TooMuchError as error:
+            self.refused = error
+            raise
+
+    async def _next(self) -> Message:
         if self._ended:  # Gradio then waits until the visitor disconnects, which may take any time
             return await self._receive()
         try:
@@ -224,7 +256,9 @@ class _Body:
         if self._size > self._limit:
             raise _TooMuchError(413, f"The request is larger than {self._limit // 1_000_000} MB.")
         if self._files is None:
-            self._measure_depth(part)
+            self._json.append(part)
+            if self._ended:
+                _expect_sensible(b"".join(self._json))
             return
         text = self._end + part.lower()
         self._parts += text.count(_PART)
@@ -232,48 +266,48 @@ class _Body:
         if self._parts > self._files:
             raise _TooMuchError(413, f"Expected at most {self._files} files at once. Send the others later.")
 
-    def _measure_depth(self, part: bytes) -> None:
-        """Limit the nesting of brackets outside strings: Python's JSON parser recurses, and fails if it is too deep."""
-        start = self._size - len(part)
-        for sign in re.finditer(rb'[\[\]{}"\\]', part):
-            byte, place = sign[0], start + sign.start()
-            if self._quoted:
-                if place == self._escaped:
-                    continue  # escaped by a backslash
-                if byte == b"\\":
-                    self._escaped = place + 1
-                elif byte == b'"':
-                    self._quoted = False
-            elif byte == b'"':
-                self._quoted = True
-            elif byte in b"[{":
-                self._depth += 1
-                if self._depth > MAX_DEPTH:
-                    raise _TooMuchError(400, "The request is nested too deep.")
-            elif byte in b"]}":
-                self._depth -= 1
+
+def _expect_sensible(body: bytes) -> None:
+    """Refuse JSON that is nested too deep for Python's parser, which recurses, or has a long name of a session.
+
+    UTF-16 is refused because its brackets are not counted: each has a zero byte, and no JSON in UTF-8 has one.
+    """
+    if b"\0" in body:
+        raise _TooMuchError(400, "The request: expected JSON in UTF-8, got another encoding. Encode it as UTF-8.")
+    if is_nested_deeper(body, MAX_DEPTH):
+        raise _TooMuchError(400, "The request is nested too deep.")
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return  # Gradio names what is wrong
+    session = found.get("session_hash") if isinstance(found, dict) else None
+    if isinstance(session, str) and not re.fullmatch(SESSION, session):
+        raise _TooMuchError(400, NO_SESSION)  # it would be stored for as long as the session
 
 
 class _Once:
-    """Sender that notes whether the response has started."""
+    """Sender that notes whether the response has started; drops an answer to a refused body, as it names no reason."""
 
-    def __init__(self, send: Send) -> None:
-        self._send, self.started = send, False
+    def __init__(self, send: Send, body: _Body) -> None:
+        self._send, self._request, self.started = send, body, False
 
     async def __call__(self, message: Message) -> None:
-        self.started = True
-        await self._send(message)
+        if self._request.refused is None or self.started:
+            self.started = True
+            await self._send(message)
 
 
 class _Uploads(_Once):
     """Sender that checks uploads before the visitor gets their paths; large files of other kinds are deleted."""
 
-    def __init__(self, send: Send) -> None:
-        super().__init__(send)
+    def __init__(self, send: Send, body: _Body) -> None:
+        super().__init__(send, body)
         self._start: Message | None = None
         self._body = bytearray()
 
     async def __call__(self, message: Message) -> None:
+        if self._request.refused is not None and not self.started:
+            return
         self.started = True
         if message["type"] == "http.response.start":
             self._start = message

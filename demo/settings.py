@@ -28,6 +28,9 @@ DELETE_CACHE = (600, 7200)
 TIME_LIMIT_S = 300
 """Time limit of one event in seconds; Meta's largest SAM on two cores stays below it."""
 
+SESSION = r"[A-Za-z0-9-]{1,64}"
+"""Pattern of the names of sessions and events; clients choose those of sessions, so longer ones are not stored."""
+NO_SESSION = "The session: expected 1 to 64 letters, digits and dashes, got something else. Use a UUID."
 SESSIONS = 500
 """Maximum visitors whose last result is stored: Gradio stores about 1 MB for each, until an hour after they left."""
 SESSIONS_EACH = 100

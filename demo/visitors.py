@@ -12,16 +12,18 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import parse_qs
 
 from gradio.state_holder import StateHolder
+from starlette.datastructures import QueryParams
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.addresses import group_of
-from demo.settings import SESSIONS, SESSIONS_EACH
+from demo.settings import NO_SESSION, SESSION, SESSIONS, SESSIONS_EACH
 
 _ASKED_AT = "cliptrase.asked_at"
-_STREAM = re.compile(r"/gradio_api/(?:queue/data|call/(?:v2/)?\w+/(?P<event>\w+))/?")
+_STREAM = re.compile(r"/gradio_api/(?:queue/data|call/(?:v2/)?\w+/(?P<event>[^/]+))/?")
+_NAME = re.compile(SESSION)
 
 
 class Sessions(StateHolder):
@@ -145,6 +147,9 @@ class Departures:
         if reader is None:
             await self._app(scope, receive, send)
             return
+        if not _NAME.fullmatch(reader):
+            await PlainTextResponse(NO_SESSION, 400)(scope, receive, send)
+            return
         wanted, ended = scope["app"].get_blocks().tokens, False
 
         async def sending(message: Message) -> None:
@@ -176,4 +181,4 @@ def _reader(scope: Scope) -> str | None:
     found = _STREAM.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
     if found is None:
         return None
-    return found["event"] or parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [None])[0]
+    return found["event"] or QueryParams(scope["query_string"]).get("session_hash")  # the last one, like Gradio

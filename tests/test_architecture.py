@@ -64,6 +64,7 @@ PAGE_FLOORS: tuple[set[str], ...] = (
         "installable",
         "core",
         "file_kinds",
+        "json_text",
         "quick",
         "html",
     },

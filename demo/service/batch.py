@@ -18,7 +18,7 @@ from demo import core
 from demo.drawing import Picture, small_overlay_url, small_url
 from demo.errors import UserError, for_people
 from demo.html import percent
-from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, zip_folder
+from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, goes_along, zip_folder
 from demo.service.pictures import expect_few_sentences
 from demo.service.refine import Refinement, loss, mode_of
 from demo.service.saved import Saved, packed_name
@@ -37,7 +37,9 @@ GO_ALONG = (
     "The archive holds the original picture files, with their metadata on camera, time and place.\n"
     "Remove them before you pass the archive on, if these are private."
 )
-TOO_LARGE = f"Results without their pictures (deleted, or larger than {MOST_PICTURE // 1_000_000} MB):"
+TOO_LARGE = (
+    f"Results without their pictures (deleted, named like a result, or larger than {MOST_PICTURE // 1_000_000} MB):"
+)
 BY_HAND = "Changed by hand on the page, which the command does not repeat:"
 LEFT_OUT = "Changes by hand that are not in these results:"
 MOST_NAMED = 3
@@ -372,14 +374,9 @@ def packed(service: Service, batch: Batch, target: Path, missing: Sequence[str] 
 
 
 def _pictures(batch: Batch) -> dict[str, Path]:
-    """Return the files of finished pictures by their names in the archive, without large and missing files."""
-    found = {}
-    for item in batch.items:
-        path, name = Path(item.path), packed_name(item.file)
-        free = not (Path(batch.folder) / name).exists()  # a result of another picture may have this name
-        if item.state == DONE and free and path.is_file() and path.stat().st_size <= MOST_PICTURE:
-            found[name] = path
-    return found
+    """Return the files of finished pictures by their names in the archive, without those that do not go along."""
+    found = {packed_name(item.file): item.path for item in batch.items if item.state == DONE}
+    return {name: Path(path) for name, path in found.items() if goes_along(path, name, batch.folder)}
 
 
 def how_to(

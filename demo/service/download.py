@@ -94,12 +94,25 @@ def bundle(
         )
         core.io.export.dataset.gather(folder, formats, core.io.export.components.ComponentRule())
         buffer, readme = io.BytesIO(), how_to(Path(path).name, what, segmenter.info, formats)
-        goes_along = Path(path).stat().st_size <= MOST_PICTURE
-        beside = {packed_name(path): Path(path)} if goes_along else {}
-        zip_folder(Path(folder), f"{BACK}\n\n{readme}" if goes_along else readme, buffer, beside)
+        along = goes_along(path, packed_name(path), folder)
+        beside = {packed_name(path): Path(path)} if along else {}
+        zip_folder(Path(folder), f"{BACK}\n\n{readme}" if along else readme, buffer, beside)
         del view, pixels
     return_free()
     return f"{stem}.zip", buffer.getvalue()
+
+
+def goes_along(picture: str, name: str, folder: str) -> bool:
+    """Return whether an archive contains a picture beside the results: it is small, and named unlike any of them.
+
+    Args:
+        picture: path of the picture.
+        name: its name in the archive; one that ends like a record would be read as one.
+        folder: folder of the results.
+    """
+    results = {README.casefold(), *(one.name.casefold() for one in Path(folder).iterdir())}
+    free = name.casefold() not in results and not name.casefold().endswith(".json")
+    return free and Path(picture).is_file() and Path(picture).stat().st_size <= MOST_PICTURE
 
 
 def zip_folder(folder: Path, readme: str, target: Path | IO[bytes], beside: Mapping[str, Path]) -> None:

@@ -4,6 +4,7 @@ Imports no Gradio."""
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,8 +55,17 @@ class Opened:
 
 def unpacked(archive: str, batch: SavedBatch, home: Path) -> Opened:
     """Write the pictures of an archive to a folder of their own below `home`, and find what the results share."""
+    folder = new_folder(home)
+    try:
+        return _unpacked(archive, batch, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # nothing else would know it
+        raise
+
+
+def _unpacked(archive: str, batch: SavedBatch, folder: str) -> Opened:
     request, (refiner, mode, model) = _common(batch.results)
-    folder, results, too_many, points = new_folder(home), [], [], 0
+    results, too_many, points = [], [], 0
     for number, saved in enumerate(batch.results):
         own_points = sum(len(fix.points) for fix in saved.fixes)
         if own_points and points + own_points > MOST_POINTS_IN_ALL:

@@ -18,6 +18,7 @@ from cliptrase_core.options import SegmentOptions, options_of
 from demo import core
 from demo.errors import UserError, for_people
 from demo.file_kinds import is_picture
+from demo.json_text import has_more_values
 from demo.service.refine import MEGABYTES, Refinement, mode_of
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.shown import Shown
@@ -32,9 +33,15 @@ MOST_UNPACKED = 4_000_000_000
 """Maximum bytes of all files together, by the list; no picture that the page accepts has a larger result."""
 MOST_RECORD = 40_000_000
 """Maximum bytes of a record: the run lengths of a noisy result of 50 megapixels."""
+MOST_VALUES = 500_000
+"""Maximum number of values in a record: 1,500 classes and 20,000 points of fixes have 80,000."""
+MOST_ENTRIES = 10_000
+"""Maximum number of classes, and of chosen masks; they stay in memory while the archive is read."""
 MOST_RECORDS = MAX_FILES
 MOST_RECORDS_BYTES = 200_000_000
 """Maximum bytes of all records of a batch, which are read one after the other."""
+MOST_ENDING = 12
+"""Maximum characters of the ending of a picture's name; a stem leaves 55 bytes for it."""
 _END = struct.Struct("<4s4H2IH")
 _WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, struct.error)
@@ -114,9 +121,9 @@ class SavedBatch:
 
 
 def packed_name(picture: str) -> str:
-    """Return the name of a picture in an archive."""
-    path = Path(picture)
-    return core.io.files.safe_stem(path.stem) + path.suffix
+    """Return the name of a picture in an archive, which every file system can have."""
+    path, safe = Path(picture), core.io.files.safe_stem
+    return f"{safe(path.stem)}.{safe(path.suffix[1:])[:MOST_ENDING]}" if path.suffix else safe(path.stem)
 
 
 def read_archive(path: str | None) -> Saved | SavedBatch:
@@ -178,35 +185,42 @@ def _read(archive: zipfile.ZipFile) -> Saved | SavedBatch:
     sizes = [one.file_size for one in texts]
     if max(sizes, default=0) > MOST_RECORD or sum(sizes) > MOST_RECORDS_BYTES or len(texts) > MOST_RECORDS:
         raise _refusal("an archive of many results" if len(texts) > 1 else "an archive with a record too large")
-    if len(texts) > 1:
-        batch = _batch(archive, texts)
-        if batch.results and len(batch.results) + len(batch.unread) > 1:
-            return batch
-    records = [record for one in texts if (record := _record(_unpacked(archive, one)))]
-    if not records:
-        raise _refusal("an archive with no result")
-    saved = _understood(records[0])
+    batch, reason = _batch(archive, texts)
+    if not batch.results:
+        raise reason
+    if len(batch.results) + len(batch.unread) > 1:
+        return batch
+    (saved,) = batch.results
     return replace(saved, content=_picture(archive, saved, MAX_UPLOAD_BYTES))
 
 
-def _batch(archive: zipfile.ZipFile, texts: Sequence[zipfile.ZipInfo]) -> SavedBatch:
-    """Read the records of a batch: one that cannot be read, or is a second one of a picture, is only named."""
+def _batch(archive: zipfile.ZipFile, texts: Sequence[zipfile.ZipInfo]) -> tuple[SavedBatch, UserError]:
+    """Read all records: one that cannot be read, or is a second one of a picture, is only named.
+
+    Returns:
+        What was read, and the reason why there is no result, if there is none.
+    """
     results: dict[str, Saved] = {}
-    unread = []
+    unread, reasons = [], []
     for one in texts:
         try:
-            content = _unpacked(archive, one)
-            record = _record(content)
-            if record is None and _is_json(content):
+            record = _record(_unpacked(archive, one))
+            if record is None:
                 continue  # of another program
-            saved = _understood(record or {})
+            saved = _understood(record)
             if packed_name(saved.picture).casefold() in results:
                 raise ValueError("a second result of one picture")
-        except (*_DAMAGE, UserError, ValueError):
+        except _DAMAGE:
             unread.append(one.filename)
+            reasons.append(_refusal("a damaged archive"))
+        except (UserError, ValueError) as error:
+            unread.append(one.filename)
+            reasons += [error] if isinstance(error, UserError) else []
         else:
             results[packed_name(saved.picture).casefold()] = saved
-    return SavedBatch(tuple(results.values()), tuple(unread))
+    return SavedBatch(tuple(results.values()), tuple(unread)), next(
+        iter(reasons), _refusal("an archive with no result")
+    )
 
 
 def _picture(archive: zipfile.ZipFile, saved: Saved, most: int) -> bytes | None:
@@ -229,20 +243,19 @@ def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _record(content: bytes) -> dict[str, Any] | None:
-    """Return a record of this program, or None for other content."""
+    """Return a record of this program, or None for JSON of another one.
+
+    Raises:
+        ValueError: no JSON in UTF-8.
+        UserError: JSON of more values than any record: each takes a hundred times its bytes.
+    """
+    if has_more_values(content, MOST_VALUES):
+        raise _refusal("an archive with a record too large")
     try:
-        record = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
+        record = json.loads(content.decode("utf-8-sig"))  # of bytes, it would also read UTF-16, which is not counted
+    except RecursionError as error:
+        raise ValueError("no record is nested so deep") from error
     return record if isinstance(record, dict) and record.get("format") == core.io.export.record.FORMAT else None
-
-
-def _is_json(content: bytes) -> bool:
-    try:
-        json.loads(content)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _understood(record: Mapping[str, Any]) -> Saved:
@@ -266,6 +279,8 @@ def _understood(record: Mapping[str, Any]) -> Saved:
             keep = None if "keep" not in settings else tuple(settings["keep"])
             if not all(type(number) is int for number in keep or ()):
                 raise ValueError("masks are known by whole numbers")
+            if max(len(areas), len(keep or ())) > MOST_ENTRIES:
+                raise ValueError("no result has as many classes or masks")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise _refusal("a result whose record does not hold what it should") from None
     model, weights = str(settings.get("model")), settings.get("pretrained")

@@ -158,7 +158,7 @@ def test_a_large_picture_stays_behind_and_that_is_said(service, home, five, monk
     batch = prepared(added(Batch(str(home / "out")), five[:2], 20)[0], REQUEST)
     for index in (0, 1):
         batch = batch.with_item(index, segmented(service, batch, index))
-    monkeypatch.setattr("demo.service.batch.MOST_PICTURE", max(Path(path).stat().st_size for path in five[:2]) - 1)
+    monkeypatch.setattr("demo.service.download.MOST_PICTURE", max(Path(path).stat().st_size for path in five[:2]) - 1)
     packed(service, batch, home / "a.zip")
     with zipfile.ZipFile(home / "a.zip") as archive:
         there = {"cows.jpg", "horses.jpg"} & set(archive.namelist())

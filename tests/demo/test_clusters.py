@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from demo import drawing
 from demo.drawing import region_map
 from demo.examples import read_examples
+from demo.handling import save_picture
 from demo.service import Run, SegmentRequest
 from demo.service.clusters import clusters_of, partners, region_votes
 from demo.tabs.clusters import ClustersHandlers, ClustersView
@@ -133,3 +136,18 @@ def test_noise_is_hatched_and_regions_keep_their_colour():
     noise = out[2:18, 44:58].reshape(-1, 3)
     assert len(np.unique(noise, axis=0)) >= 2
     assert (noise[:, 0] == noise[:, 1]).all()
+
+
+def test_a_picture_appears_whole_or_not_at_all(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    moved, replace = [], os.replace
+
+    def moving(part, whole):
+        moved.append((Path(part).read_bytes(), Path(part).parent == Path(whole).parent, Path(whole).exists()))
+        replace(part, whole)
+
+    monkeypatch.setattr(os, "replace", moving)
+    path = save_picture(np.zeros((4, 4, 3), np.uint8))
+    assert save_picture(np.zeros((4, 4, 3), np.uint8)) == path
+    assert moved == [(Path(path).read_bytes(), True, False)]
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == [Path(path)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import shlex
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ from PIL import Image
 
 from cliptrase_core import cli
 from demo.errors import UserError
-from demo.service import SegmentRequest, bundle
-from demo.service.saved import packed_name
+from demo.service import Refinement, SegmentRequest, Shown, bundle
+from demo.service.saved import Saved, packed_name, read_archive
 
 
 @pytest.fixture
@@ -63,6 +65,31 @@ def test_the_command_line_of_a_result_gives_the_same_labels(service, photo, tmp_
     assert cli.main([*words[3:]]) == 0
     found = next(tmp_path.glob("out/*.labels.png"))
     np.testing.assert_array_equal(np.asarray(Image.open(found)), result.labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "along"),
+    [
+        *((name, False) for name in ("dog.json", "dog.JSON", "Dog.npz", "HOW-TO.txt", "how-to.TXT")),
+        *((name, True) for name in ("dog.png", "dog.Labels.PNG", "dog.txt", "json")),
+    ],
+)
+def test_a_picture_that_is_called_like_a_result_does_not_go_along_and_the_archive_opens(
+    service, photo, tmp_path, name, along
+):
+    path = shutil.copy(photo, tmp_path / name)
+    (tmp_path / "other").mkdir()
+    what = Shown(service.segment(path, SegmentRequest("cat; dog")).run)
+    for refinement in (None, Refinement(what.run, "edges", "prompts")):
+        _, content = bundle(service, replace(what, refinement=refinement), path)
+        names = [entry.casefold() for entry in zipfile.ZipFile(io.BytesIO(content)).namelist()]
+        assert len(set(names)) == len(names)
+        (tmp_path / "other" / "result.zip").write_bytes(content)
+        saved = read_archive(str(tmp_path / "other" / "result.zip"))
+        assert isinstance(saved, Saved)
+        assert saved.picture == name
+        if along or refinement is None:
+            assert (saved.content is not None) == along
 
 
 def test_a_replaced_picture_is_not_mixed_with_an_older_result(service, photo, picture):

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from cliptrase_core.refine import Fix
@@ -18,7 +19,7 @@ from demo.service import Refinement, SegmentRequest, Shown
 from demo.service import saved as saving
 from demo.service.batch import DONE, FAILED, WAITING
 from demo.service.opened import Opened
-from demo.service.saved import read_archive
+from demo.service.saved import packed_name, read_archive
 from demo.settings import EXAMPLES, MAX_FILES
 from demo.tabs.batch import BatchHandlers
 from demo.tabs.result import SegmentHandlers
@@ -185,6 +186,22 @@ def test_damage_inside_one_file_costs_that_file_only(handlers, opener, archives,
     assert "horses.json" in values["status"]
     batch = filled(handlers, values).batch
     assert [(item.file, item.state) for item in batch.items] == [("cows.jpg", WAITING), ("kitten.jpg", FAILED)]
+
+
+def test_one_endless_name_does_not_stop_the_others_and_a_failure_leaves_no_folder(
+    handlers, opener, archives, uploads, tmp_path, monkeypatch
+):
+    files = files_of(archives())
+    files["horses.json"] = json.dumps(json.loads(files["horses.json"]) | {"picture": "horses." + "x" * 300})
+    files[packed_name("horses." + "x" * 300)] = files.pop("horses.jpg")
+    values = opener.open(packed(tmp_path, files), None, None)
+    batch = filled(handlers, values).batch
+    assert [item.state for item in batch.items] == 3 * [WAITING]
+    handlers.clear(batch)
+    monkeypatch.setattr("demo.service.opened._written", lambda *_: 1 / 0)
+    with pytest.raises(gr.Error):
+        opener.open(packed(tmp_path, files), None, None)
+    assert not list(uploads.iterdir())
 
 
 def test_names_with_folders_stay_inside_the_queue_s_own_folder(handlers, opener, archives, uploads, tmp_path):

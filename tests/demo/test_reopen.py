@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from cliptrase_core.cancel import CancelToken, cancellable
+from cliptrase_core.io.export.record import FORMAT
 from demo import reopen
 from demo.errors import UserError
 from demo.handling import further_options, read_request
@@ -24,7 +25,7 @@ from demo.service import Refinement, SegmentRequest, bundle
 from demo.service import saved as saving
 from demo.service.saved import packed_name, read_archive
 from demo.service.shown import Shown
-from demo.settings import EXAMPLES
+from demo.settings import EXAMPLES, MAX_FILES, SHORT_SIDES
 from demo.tabs.result import SegmentHandlers
 
 WORDS = "cat, kitten; dog | background: wall"
@@ -220,9 +221,11 @@ def test_without_its_picture_the_one_on_the_page_is_taken_if_it_is_that_one(hand
         ({"fixes": "all"}, "fixes"),
         ({"keep": ["<b>"]}, "does not hold what it should"),
         ({"keep": 3}, "does not hold what it should"),
+        ({"keep": list(range(10_001))}, "does not hold what it should"),
+        ({"refiner": "sam-nano", "refine_mode": "magic"}, "does not hold what it should"),
         ({"preset": ["auto"]}, "does not hold what it should"),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:60],
 )
 def test_a_record_that_was_tampered_with_is_refused(handlers, downloaded, tmp_path, settings, reason):
     values = handlers.open(packed(tmp_path, changed(files_of(downloaded()), **settings)), None, None)
@@ -283,26 +286,82 @@ def test_a_damaged_archive_is_refused_or_read_as_it_was(downloaded, tmp_path):
     assert all("a damaged archive" in error for error in refused)
 
 
+def written(picture="a.png", settings=(), **entries):
+    """Return a record with just what is needed."""
+    needed = {"original_size": [60, 80], "model_size": [224, 298], "preset": "auto", "vocabulary": "cat; dog"}
+    record = {"format": FORMAT, "picture": picture, "classes": [], "settings": needed | dict(settings)}
+    return json.dumps(record | entries).encode()
+
+
 def bombs():
     record = b'{"format": "x", "pad": "' + bytes(50_000_000) + b'"}'
-    yield "a large record", {"a.json": record}
-    yield "many records", {f"{i}.json": b"{}" for i in range(40)}
-    yield "no record", {"readme.txt": b"hello"}
-    yield "records below folders", {"../a.json": b"{}", "/etc/a.json": b"{}", "x/a.json": b"{}"}
-    yield "nested", {"a.json": b"[" * 100_000}
-    yield "numbers", {"a.json": b'{"format": ' + b"9" * 10_000 + b"}"}
+    yield "a large record", "a record too large", {"a.json": record}
+    yield "many records", "many results", {f"{i}.json": written(f"{i}.png") for i in range(MAX_FILES + 1)}
+    yield "no record", "no result", {"readme.txt": b"hello"}
+    yield "records below folders", "no result", dict.fromkeys(("../a.json", "/etc/a.json", "x/a.json"), written())
+    yield "nested", "no result", {"a.json": b"[" * 100_000}
+    yield "numbers", "no result", {"a.json": b'{"format": ' + b"9" * 10_000 + b"}"}
+    yield "UTF-16", "no result", {"a.json": written().decode().encode("utf-16")}
+    yield "values", "a record too large", {"a.json": b'{"a": [' + b"[]," * 300_000 + b"0]}"}
+    yield "objects", "a record too large", {"a.json": b"[" + b'{"":0},' * 300_000 + b"0]", "b.json": b"[]"}
 
 
-@pytest.mark.parametrize(("files"), [one for _, one in bombs()], ids=[name for name, _ in bombs()])
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, files):
+@pytest.mark.parametrize(("reason", "files"), [case for _, *case in bombs()], ids=[name for name, *_ in bombs()])
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, reason, files):
     path = packed(tmp_path, files, compression=zipfile.ZIP_DEFLATED)
     tracemalloc.start()
     try:
-        with pytest.raises(UserError, match="expected a result"):
+        with pytest.raises(UserError, match=f"expected a result.* got an? .*{reason}"):
             read_archive(path)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_as_many_results_as_a_batch_has_are_read_each_once(tmp_path, monkeypatch):
+    files = {f"{i}.json": written(f"{i}.png") for i in range(MAX_FILES - 2)} | {"x.json": b"[1]", "y.json": b"[1"}
+    parsed, loads = [], json.loads
+    monkeypatch.setattr(saving.json, "loads", lambda text: parsed.append(text) or loads(text))
+    found = read_archive(packed(tmp_path, files))
+    assert [one.picture for one in found.results] == [f"{i}.png" for i in range(MAX_FILES - 2)]
+    assert found.unread == ("y.json",)
+    assert len(parsed) == MAX_FILES
+
+
+def test_text_in_a_record_is_no_value_and_its_start_may_have_a_mark(tmp_path):
+    content = b"\xef\xbb\xbf" + written(notes='[{,"' * 300_000)
+    assert read_archive(packed(tmp_path, {"a.json": content})).picture == "a.png"
+
+
+def test_more_classes_than_any_result_has_are_not_stored(tmp_path):
+    def read(count):
+        return read_archive(packed(tmp_path, {"a.json": written(classes=classes[:count])}))
+
+    classes = [{"name": f"thing {i}", "area": 0.0} for i in range(saving.MOST_ENTRIES + 1)]
+    assert len(read(saving.MOST_ENTRIES).areas) == saving.MOST_ENTRIES
+    with pytest.raises(UserError, match="does not hold what it should"):
+        read(saving.MOST_ENTRIES + 1)
+
+
+@pytest.mark.parametrize("preset", ["auto", "paper-224"])
+@pytest.mark.parametrize("short", [SHORT_SIDES[0], SHORT_SIDES[-1], SHORT_SIDES[0] + 1])
+def test_a_short_side_that_the_page_does_not_offer_is_automatic(tmp_path, short, preset):
+    saved = read_archive(
+        packed(tmp_path, {"a.json": written(settings={"model_size": [2000, short], "preset": preset})})
+    )
+    assert saved.request.short_side == (short if preset == "auto" and short in SHORT_SIDES else None)
+
+
+def test_fixes_of_a_batch_s_picture_belong_to_its_own_words(service, downloaded, photo):
+    from cliptrase_core.refine import read_fixes
+
+    fixes = read_fixes([FIX])
+    saved = read_archive(downloaded(SegmentRequest("cat; dog"), fixes=fixes))
+    same, other = (Shown(service.segment(photo, SegmentRequest(words)).run) for words in ("cat; dog", "dog; tree"))
+    assert saved.former(same).run == same.run
+    former = saved.former(other)
+    assert (former.run.request.words, former.fixes) == ("cat; dog", fixes)
+    assert former.run.key.picture == other.run.key.picture
 
 
 def test_more_than_any_result_unpacks_to_is_refused_unread(downloaded, tmp_path, monkeypatch):
@@ -327,6 +386,31 @@ def test_a_picture_is_taken_by_its_content_and_never_by_a_path(downloaded, tmp_p
     entries = json.loads(files[record]) | {"picture": "../../../etc/passwd.png"}
     hostile = read_archive(packed(tmp_path, {**files, record: json.dumps(entries)}))
     assert (hostile.picture, hostile.content) == ("passwd.png", None)
+
+
+HOSTILE_NAMES = [
+    *("a." + "x" * 300, "a." + "\N{WINKING FACE}" * 300, "x" * 300 + ".png" + "y" * 300),
+    *("a.\0png", "a.\ud800", "a.p:g", "." * 300, "a. "),
+]
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE_NAMES)))
+def test_a_picture_with_a_name_that_no_file_system_has_gets_another_one(handlers, downloaded, tmp_path, photo, number):
+    picture = HOSTILE_NAMES[number]
+    files = files_of(downloaded())
+    record = next(name for name in files if name.endswith(".json"))
+    files[record] = json.dumps(json.loads(files[record]) | {"picture": picture})
+    files[packed_name(picture)] = files.pop(packed_name(photo))
+    values = handlers.open(packed(tmp_path, files), None, None)
+    path = Path(values["image"])
+    assert path.read_bytes() == Path(photo).read_bytes()
+    assert len(path.name.encode()) <= 255
+    assert path.name.isprintable()
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.JPEG", "a.b.tiff", "photo", ".hidden", "\u00e4.jpg"])
+def test_usual_names_stay_as_they_are_so_that_older_archives_open(name):
+    assert packed_name(name) == name.removeprefix(".")
 
 
 def test_a_large_picture_stays_out_of_the_archive(made, monkeypatch, photo):

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import socket
+import time
 
 import httpx
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from demo import security
 from demo.file_kinds import is_archive, is_picture
+from demo.json_text import is_nested_deeper
 from demo.security import MAX_BODY, MAX_DEPTH, MAX_FILES, Gate, allowed_hosts, delete_oldest, is_allowed
 from tests.visitor import API
 
@@ -79,12 +81,48 @@ def test_the_page_answers_to_its_own_names_only(host, environment, answered):
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "http://localhost.evil.example", "null", "file://", "::", "http://[::1"]
+    "origin",
+    [
+        *("https://evil.example", "http://localhost.evil.example", "null", "", "file://", "::", "http://[::1"),
+        *("http://203.0.113.5", "http://203.0.113.5:7860", "http://[2001:db8::5]", "http://192.168.1.20"),
+    ],
 )
 @pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/upload", "/config"])
 def test_other_pages_are_not_answered(origin, path):
     assert ask("POST", path, headers={"Origin": origin}, content=b"{}").status_code == 403
     assert ask("POST", path, headers={"Origin": "http://127.0.0.1:7860"}, content=b"[]").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "answered"),
+    [
+        ("192.168.1.20:7860", "http://192.168.1.20:7860", True),  # a classroom
+        ("192.168.1.20", "https://192.168.1.20:8443", True),  # a proxy ends HTTPS and leaves out the port
+        ("[2001:db8::5]:7860", "http://[2001:db8::5]:7860", True),
+        ("192.168.1.20:7860", "http://192.168.1.21:7860", False),
+        ("[2001:db8::5]:7860", "http://[2001:db8::6]:7860", False),
+        ("192.168.1.20:7860", "null", False),
+        ("192.168.1.20:7860", "http://localhost:3000", True),  # a page of the visitor's own machine
+        ("127.0.0.1:7860", "http://[::1]:7860", True),
+        ("127.0.0.1:7860", "https://lab.example.org", True),  # a proxy that does not pass Host on
+        ("127.0.0.1:7860", "https://lab.example.org:8443", True),
+        ("127.0.0.1:7860", "http://203.0.113.9", True),
+        ("lab.example.org", "http://203.0.113.5", False),
+    ],
+)
+def test_a_page_on_an_address_is_answered_if_the_request_went_there(host, origin, answered):
+    named = {"CLIPTRASE_HOSTS": "lab.example.org, 203.0.113.9"}
+    got = ask("POST", "/gradio_api/upload", headers={"Host": host, "Origin": origin}, environment=named, content=b"")
+    assert got.status_code == (200 if answered else 403)
+
+
+def test_the_address_that_a_trusted_proxy_was_called_by_is_the_page_s_own():
+    headers = {"X-Forwarded-Host": "203.0.113.5:8443", "Origin": "https://203.0.113.5:8443"}
+    assert ask("POST", "/gradio_api/upload", headers=headers).status_code == 403
+    named = {"CLIPTRASE_TRUSTED_PROXY": "9.9.9.9"}
+    assert ask("POST", "/gradio_api/upload", headers=headers, environment=named).status_code == 200
+    foreign = {"X-Forwarded-Host": "evil.example", "Origin": "https://evil.example"}
+    assert ask("POST", "/gradio_api/upload", headers=foreign, environment=named).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -104,6 +142,7 @@ def test_forwarded_headers_come_from_named_proxies_only(name):
         *("/gradio_api/proxy=http://169.254.169.254/", "/gradio_api/file=http://evil.example/a.png", "/openapi.json"),
         *("/gradio_api/file/https://evil.example/", "/pwa_icon/20000", "/pwa_icon", "/gradio_api/vibe-code", "/login"),
         *("/gradio_api/stream/a/b/c/playlist.m3u8", "/gradio_api/token", "/.env"),
+        "/gradio_api/component_server",
     ],
 )
 def test_routes_that_the_page_does_not_use_are_not_there(path):
@@ -116,7 +155,7 @@ def test_reloading_is_there_for_developers():
 
 
 @pytest.mark.parametrize("declared", [True, False])
-@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/segment", "/gradio_api/component_server"])
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/segment", "/gradio_api/cancel"])
 def test_a_large_body_is_refused_while_it_comes(declared, path):
     asked = []
 
@@ -144,6 +183,13 @@ def test_a_large_body_is_refused_while_it_comes(declared, path):
         (json.dumps({"words": "[" * 900 + '{"' * 50 + "\\"}).encode(), 200),  # brackets inside a string do not count
         (b'["\\\\", ' + b"[" * 60, 400),  # the string ends before them: its backslash is escaped
         (b"[]," * 1000, 200),
+        (b'"' + b'\\"[' * 60 + b'"', 200),
+        (b'"' + b"\\\\" * 60 + b'"' + b"[" * 60, 400),
+        (b'["x", ' * 60, 400),
+        (b"]" * 60 + b"[" * 60 + b"x", 200),  # no parser comes to the second half
+        *((json.dumps("[" * 30).encode(encoding), 400) for encoding in ("utf-16", "utf-16-le", "utf-32-be")),
+        (("[" * 900 + "]" * 900).encode("utf-16"), 400),
+        (json.dumps("\0").encode(), 200),
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 7])
@@ -155,6 +201,17 @@ def test_depth_is_counted_outside_of_texts_however_the_body_is_cut(body, status,
             yield body[start : start + step]
 
     assert ask("POST", "/gradio_api/queue/join", content=stream()).status_code == status
+
+
+@pytest.mark.parametrize("hostile", [b'\\"', b'"', b"[]", b'"\\\\', b'"\\', b"[", b"\\", b'[{"a":[]}],'], ids=repr)
+def test_a_body_is_checked_in_little_time_whatever_it_contains(hostile):
+    body = b"[" * 41 + b"]" * 41 + hostile * (900_000 // len(hostile))
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        is_nested_deeper(body, MAX_DEPTH)
+        times.append(time.process_time() - start)
+    assert min(times) < 0.25  # a loop in Python took 0.55 s, a search that goes back takes hours
 
 
 def test_a_body_that_stops_coming_is_given_up(monkeypatch):
@@ -236,6 +293,26 @@ def test_health_is_answered_at_once_by_any_name(server):
         answer = http.get("/healthz", headers={"Host": "10.1.2.3"})
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (b"[" * 60, 400, "nested too deep"),
+        (("[" * 900 + "]" * 900).encode("utf-16"), 400, "expected JSON in UTF-8"),
+        (b"[]," * 400_000, 413, "larger than 1 MB"),
+    ],
+)
+def test_the_real_page_says_why_a_body_is_refused(server, body, status, reason):
+    async def parts():
+        yield body
+
+    async def answer() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=server.address) as http:
+            return await http.post(f"{API}/queue/join", content=parts())
+
+    got = asyncio.run(answer())
+    assert (got.status_code, reason in got.text) == (status, True)
 
 
 def test_a_large_file_that_is_no_picture_is_not_kept(server, tmp_path):

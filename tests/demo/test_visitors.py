@@ -13,6 +13,7 @@ import contextlib
 import socket
 import threading
 import time
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ from demo.settings import EXAMPLES, TIME_LIMIT_S
 from demo.tabs.model import ModelHandlers
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import SegmentHandlers
-from demo.visitors import Sessions, files_in, uploads_in
+from demo.visitors import Sessions, _reader, files_in, uploads_in
 from tests.server import serving
 from tests.visitor import API, Visitor
 
@@ -211,6 +212,40 @@ def test_work_in_a_thread_of_its_own_heeds_the_token_of_its_maker():
     assert seen.is_set()
 
 
+def test_who_left_long_ago_is_forgotten_also_if_no_work_begins(monkeypatch):
+    wanted = Tokens()
+    for name in ("a", "b", "a"):
+        wanted.left(name)
+    assert list(wanted._left) == ["b", "a"]
+    monkeypatch.setattr("demo.cancelling.FORGOTTEN_S", 0.0)
+    for i in range(100):
+        wanted.left(f"stranger {i}")
+    assert len(wanted._left) <= 1
+
+
+LONG_NAMES = ["x" * 65, "x" * 50_000, "a_b", "a b", "", "\n", "<b>", "\u00e4"]
+
+
+@pytest.mark.parametrize("name", LONG_NAMES, ids=lambda name: repr(name)[:20])
+def test_names_of_sessions_that_no_browser_chooses_are_refused_and_not_stored(server, name):
+    with httpx.Client(base_url=server.address) as http:
+        read = http.get(f"{API}/queue/data", params=[("session_hash", "x"), ("session_hash", name)])
+        joined = http.post(f"{API}/queue/join", json={"fn_index": 0, "data": [], "session_hash": name})
+        event = http.get(f"{API}/call/segment/{quote(name)}")
+    assert (read.status_code, joined.status_code) == (400, 400)
+    assert "expected 1 to 64 letters, digits and dashes" in read.text
+    assert read.text == joined.text
+    assert event.status_code in (400, 404, 405)
+
+
+def test_a_reader_counts_under_the_name_by_which_gradio_knows_him():
+    scope = {"type": "http", "method": "GET", "path": f"{API}/queue/data", "query_string": b"session_hash=a"}
+    assert _reader(scope) == "a"
+    assert _reader({**scope, "query_string": b"session_hash=a&session_hash=b"}) == "b"
+    assert _reader({**scope, "query_string": b""}) is None
+    assert _reader({**scope, "path": f"{API}/call/segment/c", "query_string": b"session_hash=a"}) == "c"
+
+
 # --- tabs of an address ---
 
 
@@ -261,7 +296,7 @@ def test_closed_tabs_go_first_then_idle_ones(monkeypatch):
     assert list(sessions.session_data) == ["a", "c", "d"]
     sessions["a"]
     open_tab(sessions, "e", "9.9.9.9")
-    assert list(sessions.session_data) == ["a", "d", "e"] or list(sessions.session_data) == ["d", "a", "e"]
+    assert list(sessions.session_data) == ["d", "a", "e"], "c is idle for longer than a, which was used again"
 
 
 @pytest.mark.parametrize(
