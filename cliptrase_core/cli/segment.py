@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, threads_shared
-from cliptrase_core.cli.tasks import SETTINGS, Task, gather_results, note, requested_of, source_entries
+from cliptrase_core.cli.tasks import SETTINGS, Task, gather_results, note, source_entries
 from cliptrase_core.errors import CliptraseError, memory_explained, one_line, some
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import folder_digest
@@ -144,7 +144,7 @@ class _Run:
                 expect_memory(f"picture {task.path.name!r}", frame)
                 resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
                 small = ReducedImage(np.asarray(resized), (height, width))
-                about = source_entries(task.path, requested_of(self.vocabulary, self.options))
+                about = source_entries(task.path, self.options.requested)
                 about |= {"file": task.file, "folder_digest": folder_digest(task.path)}
         except CliptraseError as error:
             return _Picture(task, error=one_line(error))
