@@ -152,7 +152,10 @@ def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], format
     same = isinstance(earlier, dict) and {**earlier, **unused} == {**plain(requested), **unused}
     if not same or not path.is_file():
         return False
-    current = plain(source_entries(path, {}))
+    try:
+        current = plain(source_entries(path, {}))
+    except OSError:  # not readable: its own error comes later
+        return False
     return all(record.get(name) == current[name] for name in ("picture", "picture_sha256"))
 
 
