@@ -296,6 +296,26 @@ def test_module_runs_as_a_command():
     assert done.stdout.strip()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("buffered", ["1", ""])
+@pytest.mark.parametrize("end", ["full", "closed", "cut"])
+def test_a_full_or_closed_output_is_no_traceback(tmp_path, photo, end, buffered):
+    doctor_of_one_line = "from cliptrase_core.cli import doctor, main; doctor.report = lambda: ['x' * 9]; "
+    line = f"{doctor_of_one_line} raise SystemExit(main(['doctor']))"
+    to = {"full": ">/dev/full", "closed": ">&-", "cut": "| true"}[end]
+    command = f'set -o pipefail; {sys.executable} -c "{line}" {to}'
+    environment = {**os.environ, "PYTHONUNBUFFERED": buffered}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
+    said = done.stderr.splitlines()
+    if end == "full":
+        assert len(said) == 1
+        assert said[0].startswith("cliptrase: output: expected space for what is printed and written, got No space")
+        assert done.returncode == 1
+    else:
+        assert said == []
+        assert done.returncode == 0 or end == "cut"
+
+
 def test_refine_writes_the_refined_labels_and_what_became_of_each_component(photo, tmp_path):
     records = {}
     for name in ("none", "edges", "sam-nano"):
