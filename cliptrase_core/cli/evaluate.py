@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -44,7 +44,7 @@ from cliptrase_core.evaluation.run import (
     started_by,
 )
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
-from cliptrase_core.io.files import expect_ours, write_all
+from cliptrase_core.io.files import expect_ours, is_ours, write_all
 from cliptrase_core.options import ProtocolOptions, SegmentOptions, options_of
 from cliptrase_core.segmenter import Segmenter
 
@@ -165,6 +165,7 @@ def _run_methods(options: argparse.Namespace, load: Load, group: Group) -> int:
     setup = reports[0]["setup"]
     title = f"{setup['title']}: {len(rows)} methods, protocol {setup['protocol']}"
     write_all(output.parent, {output.name: table.to_json(title, rows), beside.name: table.to_markdown(title, rows)})
+    _remove_earlier(output, {output, beside})
     worst = max(zip(reports, paths, strict=True), key=lambda pair: len(pair[0]["pictures"]["problems"]))
     _tell_about(*worst, about_model(options))
     for line in table.to_lines(rows):
@@ -199,6 +200,7 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     if group.first:
         rows = chain(found, reports)
         write_all(options.output.parent, {options.output.name: to_json_between(first, second, rows)})
+        _remove_earlier(options.output, {options.output})
         for line in to_lines(rows):
             print(line)
     return 0
@@ -341,6 +343,13 @@ def _files(output: Path) -> dict[str, Path]:
     ends = {title: f"{title.split()[0].lower()}.png" for title in sheets.TITLES}
     ends |= {"markdown": "md", "page": "html", "json": "json"}
     return {kind: output.with_name(f"{output.stem}.{end}") for kind, end in ends.items()}
+
+
+def _remove_earlier(output: Path, written: Set[Path]) -> None:
+    """Remove the files of an earlier single report beside a table of the same name: they would seem to belong to it."""
+    for path in _files(output).values():
+        if path not in written and path.is_file() and is_ours(path):
+            path.unlink()
 
 
 def _write(found: Finished, plan: Plan, output: Path, options: argparse.Namespace, group: Group) -> Report:

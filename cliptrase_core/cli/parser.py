@@ -7,6 +7,7 @@ remedy). Each command imports its modules when it runs: they import torch, which
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliptrase_core.cli import evaluate_arguments
 from cliptrase_core.cli.arguments import about_model, add_model_arguments, add_options, words_of_argument
-from cliptrase_core.errors import CliptraseError, one_line
+from cliptrase_core.errors import CliptraseError, explain, one_line
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.names import MIN_AREA, MODES, NONE, OVERLAY_SIDE, REFINERS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cliptrase_core.segmenter import Segmenter
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,6 +60,7 @@ class _CommandParser(_Parser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters of a file name
@@ -66,7 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_rest()
+        return FAILED
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _discard_rest()
+        expected, got = "space for what is printed and written", error.strerror or "none"
+        _complain(explain("output", expected=expected, got=got, remedy="Free disk space, then run it again."))
         return FAILED
     except CliptraseError as error:
         return _complain(str(error))
@@ -74,6 +84,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain("stopped")
         return FAILED
     return code
+
+
+def _open_closed_streams() -> None:
+    """Discard what is printed on a stream that the caller has closed (`>&-`): Python has None in its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+
+
+def _discard_rest() -> None:
+    """Discard what stdout could not print: Python would try it again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _segment(options: argparse.Namespace) -> int:

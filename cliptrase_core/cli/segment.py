@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, threads_shared
-from cliptrase_core.cli.tasks import SETTINGS, Task, gather_results, note, requested_of, source_entries
-from cliptrase_core.errors import CliptraseError, memory_explained, one_line, some
+from cliptrase_core.cli.tasks import SETTINGS, Task, gather_results, note, source_entries
+from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line, some
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import folder_digest
 from cliptrase_core.io.export.saving import save
@@ -134,7 +136,7 @@ class _Run:
     def read(self, task: Task) -> _Picture:
         """Read a picture in full size and resize it for the model."""
         try:
-            with memory_explained(f"picture {task.path.name!r}"):
+            with _explained(task.path):
                 image = read_image(task.path, max_pixels=self.options.max_pixels)
                 height, width = image.shape[:2]
                 preset = preset_by_name(self.options.preset)
@@ -144,7 +146,7 @@ class _Run:
                 expect_memory(f"picture {task.path.name!r}", frame)
                 resized = Image.fromarray(image).resize(frame.resized[::-1], Image.Resampling.BICUBIC)
                 small = ReducedImage(np.asarray(resized), (height, width))
-                about = source_entries(task.path, requested_of(self.vocabulary, self.options))
+                about = source_entries(task.path, self.options.requested)
                 about |= {"file": task.file, "folder_digest": folder_digest(task.path)}
         except CliptraseError as error:
             return _Picture(task, error=one_line(error))
@@ -177,7 +179,7 @@ class _Run:
         if encoding is None or picture.image is None:
             return _Outcome(f"{path}: {picture.error}", failed=True)
         try:
-            with memory_explained(f"picture {path.name!r}"):
+            with _explained(path):
                 return _Outcome(self._write(picture, picture.image, encoding))
         except CliptraseError as error:
             return _Outcome(f"{path}: {one_line(error)}", failed=True)
@@ -206,6 +208,21 @@ class _Run:
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self.options, name) for name in SETTINGS}
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors of one picture into CliptraseError: too little memory, and a file that a person moves during the run.
+
+    Its file is read several times. `save` explains errors of the output itself.
+    """
+    try:
+        with memory_explained(f"picture {path.name!r}"):
+            yield
+    except OSError as error:
+        expected, got = "a file that stays readable during the run", error.strerror or "an error"
+        remedy = "Check that it exists, and its rights; --skip-existing goes on with it."
+        raise InputError(explain(f"picture {path.name!r}", expected=expected, got=got, remedy=remedy)) from error
 
 
 def _areas(result: Segmentation) -> str:

@@ -62,7 +62,8 @@ class Task:
 
 
 def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[list[Task], list[str]]:
-    """List the pictures to segment and validate all options before a model is loaded. Normalises `options` in place.
+    """List the pictures to segment and validate all options before a model is loaded. Normalises `options` in place,
+    and adds `requested`, see `requested_of`.
 
     Returns:
         The pictures that are not done yet, and sentences for `note`.
@@ -79,7 +80,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
     _expect_used(options)
     pictures, notes = find_pictures(options.images, recursive=options.recursive)
     expect_untouched(options.output, options.formats)
-    requested = requested_of(vocabulary, options)
+    requested = options.requested = requested_of(vocabulary, options)
     tasks, renamed = [], dict[str, bytes]()
     for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
         saved = result_files(options.output, task.stem)
@@ -103,10 +104,27 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
 
 
 def requested_of(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
-    """Return everything that affects a result except its picture; files by name only, since results omit folders."""
+    """Return everything that affects a result except its picture; files by name and content, since results omit
+    folders, and two folders may each have a `model.safetensors`."""
     requested = {name: getattr(options, name) for name in _REQUESTED}
+    digests = {name: digest for name in _FILES if (digest := _digest(requested[name]))}
     requested |= {name: PureWindowsPath(requested[name]).name for name in _FILES if requested[name]}
-    return {**requested, "vocabulary": vocabulary.text}
+    return {**requested, "vocabulary": vocabulary.text, **({"weights_sha256": digests} if digests else {})}
+
+
+def _digest(given: str | None) -> str | None:
+    """Return the SHA-256 of a weight file; None for a name that is no file, or one that cannot be read.
+
+    Args:
+        given: name or path; "ViT-B-16:file.pt" has the path after a colon.
+    """
+    for text in (given, (given or "").partition(":")[2]):
+        try:
+            if text and (path := Path(text).expanduser()).is_file():
+                return sha256(path)
+        except (OSError, ValueError, RuntimeError):  # loading reports it; RuntimeError: "~" without a home
+            return None
+    return None
 
 
 def source_entries(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +152,10 @@ def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], format
     same = isinstance(earlier, dict) and {**earlier, **unused} == {**plain(requested), **unused}
     if not same or not path.is_file():
         return False
-    current = plain(source_entries(path, {}))
+    try:
+        current = plain(source_entries(path, {}))
+    except OSError:  # not readable: its own error comes later
+        return False
     return all(record.get(name) == current[name] for name in ("picture", "picture_sha256"))
 
 

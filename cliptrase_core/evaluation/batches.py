@@ -158,7 +158,7 @@ def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) 
         outcome = error
     if isinstance(outcome, CliptraseError):
         return _problem(job, index, outcome)
-    labels = np.asarray(outcome) if sample.labels is None else sample.labels[np.asarray(outcome)]
+    labels = sample.in_data_set(np.asarray(outcome))
     if job.saver is not None:  # save before the record is made, so that each record has its file
         job.saver.save(sample.key, labels)
     extra = job.source.extra(sample.ground_truth, labels) if job.source.extra else {}

@@ -19,10 +19,11 @@ from cliptrase_core.errors import CliptraseError, InputError, explain, memory_ex
 from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
 from cliptrase_core.io.geometry import MAX_ASPECT, Size, centre_crop_frame
+from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.io.memory import expect_memory
 from cliptrase_core.methods.pamr import colour_neighbours, smooth
 from cliptrase_core.methods.registry import Method, method_by_name
-from cliptrase_core.options import SegmentOptions
+from cliptrase_core.options import SegmentOptions, arguments_of
 from cliptrase_core.presets import WINDOWS, preset_by_name
 from cliptrase_core.results import ImageEncoding
 from cliptrase_core.segmenter import Segmenter
@@ -112,9 +113,22 @@ class PresetPredictor:
             return encoding
         try:
             expect_memory(f"picture {sample.key!r}", encoding.frame)
-            return self._segmenter.segment(encoding, sample.words, **self._options.options).labels
+            labels = self._segmenter.segment(encoding, sample.words, **self._options.options).labels
         except CliptraseError as error:
             return error
+        return _without_rest(labels, sample) if self._options.everything_else else labels
+
+
+def _without_rest(labels: Labels, sample: Sample) -> Labels:
+    """Turn "everything else" into the background of the data, else into no class: their ground truth has no such class.
+
+    Args:
+        labels: (H, W) in labels of the sample's words; "everything else" is the label after the last.
+        sample: picture with these words.
+    """
+    words = sample.words
+    other = len(words.classes) if words.background else IGNORED
+    return np.where(labels == len(words.class_names), np.int32(other), labels)
 
 
 def crop_ground_truth(ground_truth: Labels, side: int) -> Labels:
@@ -256,14 +270,15 @@ class SlidePredictor:
 
 def expect_slidable(options: SegmentOptions) -> None:
     """Raise InputError for options that sliding windows do not support."""
-    rest = dataclasses.replace(options, method="cliptrase", templates=None, vote=None, residual=None)
-    if rest != SegmentOptions() or options.vote:
+    vote = options.vote or None  # windows never vote, so that a given --no-vote is true
+    rest = dataclasses.replace(options, method="cliptrase", templates=None, vote=vote, residual=None)
+    if rest != SegmentOptions():
         raise InputError(
             explain(
                 "sliding windows",
                 expected="a method, its residual and templates only: regions cannot extend across windows",
-                got="a vote, a prior or clustering values",
-                remedy="Leave them out, or use protocol paper.",
+                got=", ".join(arguments_of(rest)),
+                remedy="Leave that out, or use protocol paper.",
             )
         )
 

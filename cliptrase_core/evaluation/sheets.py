@@ -110,8 +110,7 @@ def _shown_picture(job: Job, place: int, score: float, colours: Sequence[Colour]
         return ShownPicture(key, score, (), ())
     if isinstance(labels, CliptraseError):
         return ShownPicture(key, score, (), ())
-    if sample.labels is not None:
-        labels = sample.labels[labels]
+    labels = sample.in_data_set(labels)
     legend = _legend(sample.ground_truth, labels, names, colours)
     size = fitted((labels.shape[0], labels.shape[1]), _SIDE)
     table = np.array([*colours, NO_REGION_COLOUR], np.uint8)

@@ -50,6 +50,10 @@ class Sample:
     labels: Labels | None = None
     given: Labels | None = None
 
+    def in_data_set(self, labels: Labels) -> Labels:
+        """Return labels (H, W) of `words` as labels of the data set; a pixel without any class stays `IGNORED`."""
+        return labels if self.labels is None else np.append(self.labels, np.int32(IGNORED))[labels]  # -1: the last
+
 
 class Source(Protocol):
     """Interface of a data set."""

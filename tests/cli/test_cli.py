@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cliptrase_core import cli
-from cliptrase_core.cli import doctor
+from cliptrase_core.cli import doctor, segment, tasks
 from cliptrase_core.io.export.loading import load_result
 from cliptrase_core.io.files import asset
 from cliptrase_core.models import embedded as nano_model
@@ -50,6 +50,40 @@ def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):
     record = json.loads((tmp_path / "out" / "photo.json").read_text(encoding="utf-8"))
     assert record["settings"]["model"] == "nano"
     assert "photo.overlay.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("step", ["source_entries", "folder_digest", "save"])
+def test_a_picture_that_vanishes_during_the_run_does_not_stop_the_rest(photo, tmp_path, capsys, monkeypatch, step):
+    going, before = photo.with_name("going.png"), getattr(segment, step)
+    shutil.copy(photo, going)
+
+    def vanish_first(*arguments, **options):
+        if going in (options.get("source"), arguments[0]):
+            going.unlink()
+            if step == "folder_digest":  # which needs the folder only
+                raise PermissionError(13, "Permission denied")
+        return before(*arguments, **options)
+
+    monkeypatch.setattr(segment, step, vanish_first)
+    line = ("segment", photo.parent, "--vocabulary", "cat; dog", "--formats", "labelme", "--output", tmp_path / "out")
+    assert run(*line) == 2
+    assert (tmp_path / "out" / "photo.json").exists()
+    assert not (tmp_path / "out" / "going.json").exists()
+    failed = [line for line in capsys.readouterr().err.splitlines() if "going.png:" in line]
+    assert len(failed) == 1
+    assert "picture 'going.png': expected a file that stays readable" in failed[0]
+
+
+def test_a_picture_that_cannot_be_read_again_is_not_skipped(photo, tmp_path, capsys, monkeypatch):
+    line = ("segment", photo, "--vocabulary", "cat; dog", "--output", tmp_path / "out", "--skip-existing")
+    assert run(*line) == 0
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tasks, "sha256", refuse)
+    assert run(*line) == 2
+    assert "photo.png: picture 'photo.png': expected a file that stays readable" in capsys.readouterr().err
 
 
 def test_one_broken_picture_does_not_stop_the_rest_and_is_reported(photo, tmp_path, capsys):
@@ -260,6 +294,26 @@ def test_module_runs_as_a_command():
         [sys.executable, "-m", "cliptrase_core", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("buffered", ["1", ""])
+@pytest.mark.parametrize("end", ["full", "closed", "cut"])
+def test_a_full_or_closed_output_is_no_traceback(tmp_path, photo, end, buffered):
+    doctor_of_one_line = "from cliptrase_core.cli import doctor, main; doctor.report = lambda: ['x' * 9]; "
+    line = f"{doctor_of_one_line} raise SystemExit(main(['doctor']))"
+    to = {"full": ">/dev/full", "closed": ">&-", "cut": "| true"}[end]
+    command = f'set -o pipefail; {sys.executable} -c "{line}" {to}'
+    environment = {**os.environ, "PYTHONUNBUFFERED": buffered}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
+    said = done.stderr.splitlines()
+    if end == "full":
+        assert len(said) == 1
+        assert said[0].startswith("cliptrase: output: expected space for what is printed and written, got No space")
+        assert done.returncode == 1
+    else:
+        assert said == []
+        assert done.returncode == 0 or end == "cut"
 
 
 def test_refine_writes_the_refined_labels_and_what_became_of_each_component(photo, tmp_path):

@@ -370,6 +370,33 @@ def test_results_whose_request_has_its_earlier_name_are_recognized(tmp_path, cap
     assert "0 of 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "option", [("--pretrained", "{}"), ("--model", "ViT-B-16:{}"), ("--sam-checkpoint", "{}", "--refine", "vit_b")]
+)
+def test_results_of_other_weights_of_the_same_file_name_are_made_again(tmp_path, capsys, monkeypatch, option):
+    monkeypatch.setattr("cliptrase_core.cli.segment.load_refiner", lambda *args, **given: lambda result, image: result)
+    write(tmp_path / "a.png")
+    first, second = (tmp_path / folder / "model.safetensors" for folder in "xy")
+    for place, path in enumerate((first, second)):
+        path.parent.mkdir()
+        path.write_bytes(bytes([place]))
+
+    def done(path):
+        line = (tmp_path / "a.png", *WORDS, "--output", tmp_path / "out", "--skip-existing")
+        assert run(*line, *(text.format(path) for text in option)) == 0
+        return "1 of 1 pictures were done before" in capsys.readouterr().err
+
+    assert [done(first), done(first), done(second), done(second)] == [False, True, False, True]
+    second.write_bytes(b"overwritten in place")
+    assert [done(second), done(second)] == [False, True]
+    file = tmp_path / "out" / "a.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    assert str(tmp_path) not in json.dumps(record), "no folder leaks"
+    del record["request"]["weights_sha256"]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    assert not done(second), "of unknown weights, as older versions wrote it"
+
+
 def test_when_nothing_is_left_no_model_is_loaded(tmp_path, monkeypatch):
     write(tmp_path / "a.png")
     line = (tmp_path / "a.png", *WORDS, "--output", tmp_path / "out", "--skip-existing")

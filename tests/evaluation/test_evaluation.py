@@ -182,6 +182,28 @@ def test_examples_are_divided_among_their_own_words_and_scored_without_ignored_p
     assert all(entry["low"] <= entry["value"] <= entry["high"] for entry in report["figures"].values())
 
 
+@pytest.mark.parametrize("words", ["cat; mosaic", "cat; mosaic | background: dog", None])
+def test_everything_else_is_the_background_of_the_data_or_else_a_miss(tmp_path, nano, words):
+    if words is None:
+        data, other = ["--setting", "examples", "--limit", 3], 255
+        pictures = [(one.name, one.path, one.words) for one in read_examples(asset("examples"))[:3]]
+    else:
+        write_dataset(tmp_path / "images", tmp_path / "masks", lambda rng: np.arange(2))
+        data = ["--images", tmp_path / "images", "--masks", tmp_path / "masks", "--vocabulary", words]
+        other = 2 if "background" in words else 255
+        pictures = [(path.stem, path, words) for path in sorted((tmp_path / "images").iterdir())]
+    saved, options = tmp_path / "labels", ["--everything-else", "--no-vote"]
+    report = evaluate(tmp_path, *data, *options, "--save-predictions", saved)
+    assert report["pictures"]["scored"] == 3
+    names, others = [row["name"] for row in report["classes"]], 0
+    for key, picture, own in pictures:
+        found = nano.segment(nano.encode(picture), own, templates=TEMPLATES, everything_else=True, vote=False)
+        table = np.array([other if name == "everything else" else names.index(name) for name in found.class_names])
+        assert np.array_equal(np.asarray(Image.open(saved / f"{key}.png")), table[found.labels])
+        others += np.count_nonzero(found.labels == len(found.class_names) - 1)
+    assert others > 0
+
+
 def test_cliptrase_is_far_above_plain_clip_on_the_examples(tmp_path):
     plain, whole = (
         values(evaluate(tmp_path, "--setting", "examples", "--method", method, name=f"{method}.json"))

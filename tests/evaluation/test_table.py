@@ -50,6 +50,21 @@ def report(tmp_path, name):
     return found
 
 
+@pytest.mark.parametrize("table", [("--methods", "clip,sclip"), ("--between", "sclip", "naclip")])
+def test_a_table_leaves_no_page_and_sheet_of_an_earlier_report_beside_it(tmp_path, monkeypatch, small, table):
+    voc_devkit(tmp_path)
+    out = tmp_path / "out"
+    monkeypatch.setattr(sheets, "ROWS", 1)
+    evaluate(tmp_path, "--protocol", "sclip")
+    assert {"r.html", "r.md", "r.best.png"} < {path.name for path in out.iterdir()}
+    evaluate(tmp_path, *table)
+    left = {f"r.{end}" for end in ("html", "md", "best.png", "median.png", "worst.png") if (out / f"r.{end}").exists()}
+    assert left == ({"r.md"} if "--methods" in table else set())
+    (out / "r.html").write_text("mine")
+    evaluate(tmp_path, *table)
+    assert (out / "r.html").read_text() == "mine"
+
+
 @pytest.mark.parametrize("protocol", ["paper", "sclip"])
 def test_methods_together_write_the_reports_of_single_runs_from_one_encoding(tmp_path, capsys, small, protocol):
     voc_devkit(tmp_path)

@@ -12,15 +12,18 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
+from cliptrase_core.cancel import Cancelled, CancelToken, cancellable
 from cliptrase_core.errors import InputError
+from cliptrase_core.io import geometry
 from cliptrase_core.io import image as image_module
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, MAX_REDUCED_PIXELS, ReducedImage, read_image, read_reduced
 
@@ -154,6 +157,72 @@ def test_what_is_transparent_lies_over_white(name, expected):
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "La"])
 def test_every_mode_with_alpha_is_white_where_clear(mode):
     assert (read_image(Image.new(mode, (3, 2))) == 255).all()
+
+
+def in_one(image):
+    """Return what `read_image` returns, computed on the whole picture at once."""
+    if not image.has_transparency_data:
+        levels = np.array(image, np.float64)
+        finite = np.isfinite(levels)
+        low, high = levels[finite].min(), levels[finite].max()
+        known = (255, 1023, 4095, 16383, 65535) if image.mode.startswith("I") else (1,)
+        low, high = next(((0, top) for top in known if low >= 0 and high <= top), (low, high))
+        levels[~finite] = low
+        return np.repeat(np.rint((levels - low) * (255 / (high - low))).astype(np.uint8)[..., None], 3, axis=2)
+    rgba = image.convert("RGBA")
+    colour = rgba.convert("RGB")
+    if image.info.get("icc_profile"):
+        given = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        colour = ImageCms.profileToProfile(colour, given, ImageCms.createProfile("sRGB"))
+    alpha = np.asarray(rgba)[..., 3:].astype(np.uint32)
+    return ((np.asarray(colour) * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "profile", "turned", "array", "I;16", "I", "F", "holes"])
+def test_strips_give_every_pixel_of_the_whole(monkeypatch, kind):
+    monkeypatch.setattr(geometry, "STRIP_PIXELS", 100)
+    rng = np.random.default_rng(0)
+    colours = Image.fromarray(rng.integers(0, 256, (50, 37, 4), dtype=np.uint8))
+    floats = rng.normal(size=(50, 37)).astype(np.float32)
+    if kind in ("RGBA", "LA", "P"):
+        image = colours.convert("PA").convert("P") if kind == "P" else colours.convert(kind)
+        if kind == "P":
+            image.info["transparency"] = bytes(range(256))
+    elif kind in ("profile", "turned"):
+        image = colours
+        image.info["icc_profile"] = Image.open(IMAGES / "rgb_swapped_profile.png").info["icc_profile"]
+    elif kind == "array":
+        image = colours
+    else:
+        if kind == "holes":
+            floats[::3, ::2], floats[30:] = np.nan, -np.inf
+        image = Image.fromarray(floats if kind in ("F", "holes") else (floats * 9999).astype(np.int32))
+        image = Image.fromarray(rng.integers(0, 4000, (50, 37), dtype=np.uint16)) if kind == "I;16" else image
+    expected = in_one(image)
+    if kind == "turned":
+        image.getexif()[274] = 6
+        expected = np.rot90(expected, -1)
+    np.testing.assert_array_equal(read_image(np.asarray(image) if kind == "array" else image), expected)
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "I;16", "array"])
+def test_a_large_picture_takes_little_more_than_its_result(kind):
+    pixels = np.zeros((2000, 3000), np.uint16) if kind == "I;16" else np.zeros((2000, 3000, 4), np.uint8)
+    source = pixels if kind == "array" else Image.fromarray(pixels)
+    tracemalloc.start()
+    try:
+        read_image(source)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * 18_000_000, "18 MB as a result; computed at once, 145 to 300 MB"
+
+
+def test_cancelled_reading_is_no_damaged_picture():
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled), cancellable(token):
+        read_image(Image.new("RGBA", (3, 2)))
 
 
 # Bit depths

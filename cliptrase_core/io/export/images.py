@@ -117,8 +117,10 @@ def class_files(names: Sequence[str]) -> list[str]:
     files = []
     for label, name in enumerate(names):
         stem = safe_stem(name)
+        short, end = stem[:60].encode()[:150].decode(errors="ignore"), ""
         while stem.casefold() in taken:
-            stem = f"{stem[:60].encode()[:150].decode(errors='ignore')}-{label}"
+            end += f"-{label}"  # grows, so that a free name is found even where other classes have such an end
+            stem = short + end
         taken.add(stem.casefold())
         files.append(f"{stem}.png")
     return files

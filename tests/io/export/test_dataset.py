@@ -70,6 +70,22 @@ def test_files_of_classes_are_all_different_on_every_system():
         assert all(len(name.encode()) <= 255 for name in files)
 
 
+def test_long_names_of_classes_get_files_even_if_other_classes_end_like_them():
+    for names in (
+        ["a" * 59 + end for end in ("?", "_-2", "*")],
+        ["a" * 60 + end for end in ("?", "_", "*-1", "-2", "*")],
+    ):
+        files = class_files(names)
+        assert len({name.casefold() for name in files}) == len(names)
+    assert class_files(["cat", "dog", "owl", "Cat", "Cat-3"]) == [
+        "cat.png",
+        "dog.png",
+        "owl.png",
+        "Cat-3.png",
+        "Cat-3-4.png",
+    ]
+
+
 def test_masks_of_an_earlier_result_go_even_if_no_class_is_left(tmp_path):
     for names, left in (
         (("dog", "cat"), ["cat.png", "dog.png"]),
