@@ -55,6 +55,9 @@ def _expect_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) ->
 class ImageEncoding:
     """Encoding of a picture: all its features that do not depend on words.
 
+    Its tensors must not be changed in place, because what was computed from them is cached: `dataclasses.replace` makes
+    an encoding of others.
+
     Attributes:
         patches: (N, D) float32, unit rows: patch features of the recovered last block.
         cls: (D,) float32, unit: the [CLS] feature of the same block.
@@ -229,7 +232,7 @@ class Segmentation:
             if picture.size == self.size:
                 return picture.pixels
             if small is not None and small.shape[:2] == self.size and list(picture.size) == original:
-                return small
+                return small.copy()
             expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
             raise InputError(explain("picture", expected=expected, got=f"{picture.size}", remedy=remedy))
         if small is None:

@@ -67,6 +67,21 @@ def test_without_a_picture_the_small_one_is_shown_and_grey_without_that(segmente
     assert (again.canvas() == 127).all()
 
 
+def test_drawing_on_a_canvas_changes_no_later_result(segmenter, photo):
+    encoding = segmenter.encode(photo, "paper-224")
+    result = segmenter.segment(encoding, WORDS)
+    before = encoding.model_input.copy()
+    canvas = result.canvas(photo)
+    canvas[:] = 0
+    assert np.array_equal(encoding.model_input, before)
+    assert np.array_equal(result.canvas(photo), before)
+    for pixels in (encoding.model_input, result.model_input):
+        with pytest.raises(ValueError, match="read-only"):
+            pixels[:] = 0
+    again = segmenter.segment(segmenter.encode(photo, "paper-224"), WORDS, method="resclip")
+    assert np.array_equal(segmenter.segment(encoding, WORDS, method="resclip").labels, again.labels)
+
+
 def test_a_picture_of_another_size_is_refused(result):
     for shape in ((48, 63, 3), (10, 10, 3), (48, 64, 3, 1)):
         with pytest.raises(InputError):
