@@ -59,10 +59,11 @@ class ImageEncoding:
     an encoding of others.
 
     Attributes:
-        patches: (N, D) float32, unit rows: patch features of the recovered last block.
-        cls: (D,) float32, unit: the [CLS] feature of the same block.
-        affinity: (1+N, 1+N) float32, cosine in [-1, 1]; row and column 0 are [CLS].
-        last_input: (1+N, width), tokens that enter the last block: input of methods that change only this block.
+        patches: (N, D) float32 (float64 with precision fp64), unit rows: patch features of the recovered last block.
+        cls: (D,), unit: the [CLS] feature of the same block, of the same type.
+        affinity: (1+N, 1+N), cosine in [-1, 1], of the same type; row and column 0 are [CLS].
+        last_input: (1+N, width), tokens that enter the last block, in the precision of the model: input of methods that
+            change only this block.
         model_input: (H, W, 3) uint8, in the model frame: input of methods that change earlier blocks. Pixels are the
             smallest data from which the tokens of every block can be computed again.
         frame: layout of the picture for the model.
@@ -232,7 +233,7 @@ class Segmentation:
             if picture.size == self.size:
                 return picture.pixels
             if small is not None and small.shape[:2] == self.size and list(picture.size) == original:
-                return small.copy()
+                return np.array(small)
             expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
             raise InputError(explain("picture", expected=expected, got=f"{picture.size}", remedy=remedy))
         if small is None:

@@ -161,3 +161,15 @@ def test_polygons_by_class(result):
     found = result.to_polygons(min_area=0)
     assert set(found) == set(result.areas) - {"background"}
     assert all(outline.shape[1] == 2 and len(outline) >= 3 for outlines in found.values() for outline in outlines)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["a.json"]])
+def test_what_is_no_path_of_a_saved_result_is_refused(wrong):
+    with pytest.raises(InputError, match="saved result: expected the path of a .json"):
+        cc.load_result(wrong)
+
+
+@pytest.mark.parametrize("opacity", [None, "0.5", float("nan"), 2])
+def test_an_opacity_that_is_no_share_is_refused(result, opacity):
+    with pytest.raises(InputError, match="opacity: expected 0 to 1"):
+        result.overlay(opacity=opacity)
