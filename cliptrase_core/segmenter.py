@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from cliptrase_core.inspection.scores import PatchScores, competing, missing_cla
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures, word_logits
-from cliptrase_core.methods.registry import Method, method_by_name, with_residual
 from cliptrase_core.models import loading
 from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.models.checkpoint import fingerprint
@@ -27,7 +26,7 @@ from cliptrase_core.models.encoder import Encoder
 from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
 from cliptrase_core.models.running import Weights, as_loaded
 from cliptrase_core.names import NANO
-from cliptrase_core.options import SegmentOptions, read_options, takes
+from cliptrase_core.options import SegmentOptions, read_segmentation, takes
 from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
 from cliptrase_core.regions.decode import label_pixels
@@ -77,6 +76,11 @@ class Segmenter:
     def __repr__(self) -> str:
         weights = "" if self.info.name == NANO else f":{self.info.pretrained}"
         return f"<Segmenter: {self.info.name}{weights} on {self.device}, {self.precision}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: a tokenizer and caches cannot be."""
+        expected, remedy = "one loaded in each process", "Load it in each worker; threads can share one."
+        raise InputError(explain("segmenter", expected=expected, got="a pickle or copy of one", remedy=remedy))
 
     @classmethod
     def from_pretrained(
@@ -189,14 +193,14 @@ class Segmenter:
             class_names: with `text_features`: names of its first rows; further rows are background words.
             size: (H, W) of the labels of the same area, for instance the size on a screen; None uses that of the frame,
                 `encoding.frame.labels`.
-            options: fields of `SegmentOptions`: method, denoise, eps, ...
+            options: fields of `SegmentOptions`: method, denoise, eps, ...; `method` may also be a `Method` of `METHODS`
+                with other values, by `dataclasses.replace`.
 
         Raises:
             InputError: an encoding of another model, an unusable vocabulary, or an option out of range.
             TypeError: no such option.
         """
-        requested = read_options(SegmentOptions, options)
-        chosen = with_residual(method_by_name(requested.method), requested.residual)
+        requested, chosen = read_segmentation(options)
         vote = chosen.regions_vote if requested.vote is None else requested.vote
         preset = self._check_encoding(encoding)
         settings = self._cluster_settings(encoding, preset, requested)
@@ -227,6 +231,7 @@ class Segmenter:
                 **self._describe(encoding),
                 "vocabulary": words.text,
                 **requested.options,
+                **({"method_changes": changes} if (changes := chosen.changes) else {}),
                 "eps": float(settings.eps),
                 "min_samples": int(settings.min_samples),
                 "templates": templates if text_features is None else "given features",
@@ -259,14 +264,9 @@ class Segmenter:
     def scores(self, encoding: ImageEncoding, vocabulary: Words, **options: Any) -> PatchScores:
         """Compute the score of each word at each patch, before regions vote, to explain the labels.
 
-        Arguments and errors as for `segment`; `method` may also be a method of the registry with changed switches.
+        Arguments and errors as for `segment`.
         """
-        preset, method = self._check_encoding(encoding), options.get("method")
-        if isinstance(method, Method):
-            options["method"] = method.name
-        requested = read_options(SegmentOptions, options)
-        base = method if isinstance(method, Method) else method_by_name(requested.method)
-        chosen = with_residual(base, requested.residual)
+        preset, (requested, chosen) = self._check_encoding(encoding), read_segmentation(options)
         words, templates = read_words(vocabulary, None), requested.templates or preset.templates
         with torch.inference_mode():
             text = self._text.embed(words.prompts, templates)

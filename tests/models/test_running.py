@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -91,3 +94,9 @@ def test_the_callers_autocast_changes_no_refinement(nano, picture):
         cc.refine.refiners.forget_pictures([""])
         assert np.array_equal(cast.labels, again.labels)
         assert cast.report.components == again.report.components
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy, copy.copy])
+def test_a_pickle_of_a_segmenter_is_refused_with_what_to_do(segmenter, copied):
+    with pytest.raises(InputError, match="Load it in each worker; threads can share one"):
+        copied(segmenter)
