@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cliptrase_core.presets import PRESETS as PRESETS
     from cliptrase_core.presets import ClusterSettings as ClusterSettings
     from cliptrase_core.refine import REFINERS as REFINERS
-    from cliptrase_core.refine import refine as refine
+    from cliptrase_core.refine import callable_package
     from cliptrase_core.results import ImageEncoding as ImageEncoding
     from cliptrase_core.results import Refined as Refined
     from cliptrase_core.results import Segmentation as Segmentation
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from cliptrase_core.text.vocabulary import Vocabulary as Vocabulary
     from cliptrase_core.text.vocabulary import dataset_vocabulary as dataset_vocabulary
     from cliptrase_core.text.vocabulary import parse_vocabulary as parse_vocabulary
+
+    refine = callable_package
 
 # Module of each public name, imported on first access. `options` and `errors` can therefore be imported without torch,
 # which takes seconds. A test compares this with the list above.

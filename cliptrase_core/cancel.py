@@ -6,7 +6,8 @@
     ...
     token.cancel()                        # from any thread
 
-Each transformer block, batch of words, clustering, method, strip of labels and chunk of SAM checks once. Without a
+Each transformer block, batch of words, clustering, method, strip of labels and chunk of SAM checks once. Reading of a
+picture, loading of a model, figures and `to_coco` do not check: they end first. Without a
 token, a check takes less than a microsecond. The token is a context variable: a new thread has none, unless it runs in
 a copy of the context that started it (`contextvars.copy_context().run`).
 """
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
+
+from cliptrase_core.errors import InputError, explain, is_number
 
 Item = TypeVar("Item")
 
@@ -50,7 +53,13 @@ class CancelToken:
 
         Args:
             seconds: time limit in seconds from now; None for no limit.
+
+        Raises:
+            InputError: no number.
         """
+        if seconds is not None and (not is_number(seconds) or seconds != seconds):
+            remedy = "Leave it out for no limit."
+            raise InputError(explain("time limit", expected="seconds, a number", got=repr(seconds)[:40], remedy=remedy))
         self._cancelled = threading.Event()
         self._end = None if seconds is None else time.monotonic() + seconds
 

@@ -1,4 +1,4 @@
-"""Maps (H, W) of a result: runs of equal labels, and maps that are converted to their type on first access."""
+"""Maps (H, W) of a result: runs of equal labels, changes, and maps that are converted to their type on first access."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ def runs(*maps: npt.NDArray[np.integer[Any]]) -> tuple[npt.NDArray[Any], ...]:
     changes = reduce(np.logical_or, (one[1:] != one[:-1] for one in flat))
     starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
     return starts, np.diff(starts, append=flat[0].size), *(one[starts] for one in flat)
+
+
+def counted(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], names: tuple[str, ...]) -> dict[str, Any]:
+    """Count the changed pixels, and the pixels that each class gained and lost."""
+    moved = after != before
+    won, lost = (np.bincount(labels[moved], minlength=len(names)) for labels in (after, before))
+    return {
+        "changed": int(moved.sum()),
+        "gained": {names[i]: int(won[i]) for i in np.flatnonzero(won)},
+        "lost": {names[i]: int(lost[i]) for i in np.flatnonzero(lost)},
+    }
 
 
 class _Map:

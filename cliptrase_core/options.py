@@ -15,7 +15,7 @@ from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar, get_args
 
 from cliptrase_core.errors import InputError, explain, is_number
-from cliptrase_core.methods.registry import METHODS, RESIDUALS
+from cliptrase_core.methods.registry import METHODS, RESIDUALS, Method, method_by_name, with_residual
 from cliptrase_core.presets import PRESETS, PositionResize
 
 DENOISE = ("cls", "dice", "none")
@@ -108,7 +108,8 @@ def _text(value: Any) -> str | None:
 
 
 def _truth(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
+    single = str(getattr(value, "dtype", "")) == "bool" and value.shape == ()  # of NumPy
+    return bool(value) if single or isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:
@@ -173,8 +174,9 @@ class LayoutOptions(Options):
     short_side: int | None = option(
         int,
         None,
-        "short side of the model input in pixels; only with preset auto",
+        "short side of the model input in pixels, at least one patch (14, 16 or 32, by model); only with preset auto",
         least=1,
+        most=65_535,
         unset="the preset's",
     )
 
@@ -336,6 +338,19 @@ def read_options(kind: type[Chosen], given: Mapping[str, Any]) -> Chosen:
         if name not in known:
             raise TypeError(f"unknown option {name!r}; expected one of {', '.join(known)}")
     return kind(**given)
+
+
+def read_segmentation(given: Mapping[str, Any]) -> tuple[SegmentOptions, Method]:
+    """Create the options of a segmentation, and its method with the chosen residual.
+
+    `method` may also be a `Method` with the name of a known one and other values. Errors as for `read_options`.
+    """
+    method = given.get("method")
+    if not isinstance(method, Method):
+        requested = read_options(SegmentOptions, given)
+        return requested, with_residual(method_by_name(requested.method), requested.residual)
+    requested = read_options(SegmentOptions, {**given, "method": method.name})
+    return requested, with_residual(method, requested.residual)
 
 
 def takes(kind: type[Options]) -> Callable[[Function], Function]:

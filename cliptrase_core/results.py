@@ -17,7 +17,7 @@ from PIL import Image
 from cliptrase_core.errors import InputError, explain, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_reduced
-from cliptrase_core.maps import given, made_when_asked, runs
+from cliptrase_core.maps import counted, given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA
 
 if TYPE_CHECKING:
@@ -55,11 +55,15 @@ def _expect_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) ->
 class ImageEncoding:
     """Encoding of a picture: all its features that do not depend on words.
 
+    Its tensors must not be changed in place, because what was computed from them is cached: `dataclasses.replace` makes
+    an encoding of others.
+
     Attributes:
-        patches: (N, D) float32, unit rows: patch features of the recovered last block.
-        cls: (D,) float32, unit: the [CLS] feature of the same block.
-        affinity: (1+N, 1+N) float32, cosine in [-1, 1]; row and column 0 are [CLS].
-        last_input: (1+N, width), tokens that enter the last block: input of methods that change only this block.
+        patches: (N, D) float32 (float64 with precision fp64), unit rows: patch features of the recovered last block.
+        cls: (D,), unit: the [CLS] feature of the same block, of the same type.
+        affinity: (1+N, 1+N), cosine in [-1, 1], of the same type; row and column 0 are [CLS].
+        last_input: (1+N, width), tokens that enter the last block, in the precision of the model: input of methods that
+            change only this block.
         model_input: (H, W, 3) uint8, in the model frame: input of methods that change earlier blocks. Pixels are the
             smallest data from which the tokens of every block can be computed again.
         frame: layout of the picture for the model.
@@ -170,11 +174,7 @@ class Segmentation:
             raise InputError(explain("threshold", expected="0 to 1", got=repr(threshold), remedy="0 changes nothing."))
         if threshold == 0:
             return self
-        if np.isnan(self.confidence.min()):
-            remedy = "Save results with npz among the formats, or segment the picture again."
-            raise InputError(
-                explain("confidence", expected="a confidence map", got="none: it was not saved", remedy=remedy)
-            )
+        expect_confidence(self)
         names = self.class_names if any(map(is_background, self.class_names)) else (*self.class_names, BACKGROUND)
         # The label of the background words is the last; a class with that name may have any label.
         label = max(place for place, name in enumerate(names) if is_background(name))
@@ -233,7 +233,7 @@ class Segmentation:
             if picture.size == self.size:
                 return picture.pixels
             if small is not None and small.shape[:2] == self.size and list(picture.size) == original:
-                return small
+                return np.array(small)
             expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
             raise InputError(explain("picture", expected=expected, got=f"{picture.size}", remedy=remedy))
         if small is None:
@@ -363,6 +363,13 @@ def _of(name: str, size: Size) -> str:
     return f" of {name!r}, {size[0]} x {size[1]}" if name else f" of {size[0]} x {size[1]}"
 
 
+def expect_confidence(result: Segmentation) -> None:
+    """Raise InputError if a result was loaded without its arrays; then its regions are unknown too."""
+    if np.isnan(result.confidence.min()):
+        got, remedy = "none: it was not saved", "Save results with npz among the formats, or segment the picture again."
+        raise InputError(explain("confidence", expected="a confidence map", got=got, remedy=remedy))
+
+
 @dataclass(frozen=True)
 class ComponentReport:
     """Report on one component of the coarse result and its mask.
@@ -437,14 +444,3 @@ class Refined(Segmentation):
     def erased(self) -> tuple[str, ...]:
         """Classes of the coarse result without any pixel left: all of theirs went to other classes."""
         return tuple(name for name in self.report.lost if name not in self.areas)
-
-
-def counted(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], names: tuple[str, ...]) -> dict[str, Any]:
-    """Count the changed pixels, and the pixels that each class gained and lost."""
-    moved = after != before
-    won, lost = (np.bincount(labels[moved], minlength=len(names)) for labels in (after, before))
-    return {
-        "changed": int(moved.sum()),
-        "gained": {names[i]: int(won[i]) for i in np.flatnonzero(won)},
-        "lost": {names[i]: int(lost[i]) for i in np.flatnonzero(lost)},
-    }

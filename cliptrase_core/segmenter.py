@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,14 @@ from cliptrase_core.inspection.scores import PatchScores, competing, missing_cla
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures, word_logits
-from cliptrase_core.methods.registry import Method, method_by_name, with_residual
 from cliptrase_core.models import loading
 from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.models.checkpoint import fingerprint
 from cliptrase_core.models.encoder import Encoder
 from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
+from cliptrase_core.models.running import Weights, as_loaded
 from cliptrase_core.names import NANO
-from cliptrase_core.options import SegmentOptions, read_options, takes
+from cliptrase_core.options import SegmentOptions, read_segmentation, takes
 from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
 from cliptrase_core.regions.decode import label_pixels
@@ -63,6 +63,7 @@ class Segmenter:
         self.info = dataclasses.replace(loaded, model=model)
         self.precision = next(name for name, value in PRECISIONS.items() if value == dtype)
         self.device = target
+        self.weights = Weights(model)
         self.backbone = Backbone(image_tower(model))
         self._text = TextEncoder(model, loaded.tokenizer)
         scale = float(model.logit_scale.detach().float().exp())
@@ -75,6 +76,11 @@ class Segmenter:
     def __repr__(self) -> str:
         weights = "" if self.info.name == NANO else f":{self.info.pretrained}"
         return f"<Segmenter: {self.info.name}{weights} on {self.device}, {self.precision}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: a tokenizer and caches cannot be."""
+        expected, remedy = "one loaded in each process", "Load it in each worker; threads can share one."
+        raise InputError(explain("segmenter", expected=expected, got="a pickle or copy of one", remedy=remedy))
 
     @classmethod
     def from_pretrained(
@@ -113,6 +119,9 @@ class Segmenter:
     ) -> Segmenter:
         """Create a segmenter from an existing model, which is never modified.
 
+        The model itself is used if it is in evaluation mode and fits device and precision, else a copy; a model in
+        training mode is copied. After a change of its weights, create a new segmenter: this one refuses to run.
+
         Args:
             model: open_clip model.
             tokenizer: tokenizer of the model; None uses CLIP's tokenizer.
@@ -150,6 +159,7 @@ class Segmenter:
         """
         return self.encode_batch([image], preset, short_side=short_side, max_pixels=max_pixels)[0]
 
+    @as_loaded
     def encode_batch(
         self,
         images: Sequence[ImageInput],
@@ -162,6 +172,7 @@ class Segmenter:
         return self._encoder.encode(images, preset_by_name(preset), short_side, max_pixels)
 
     @takes(SegmentOptions)
+    @as_loaded
     def segment(
         self,
         encoding: ImageEncoding,
@@ -182,19 +193,18 @@ class Segmenter:
             class_names: with `text_features`: names of its first rows; further rows are background words.
             size: (H, W) of the labels of the same area, for instance the size on a screen; None uses that of the frame,
                 `encoding.frame.labels`.
-            options: fields of `SegmentOptions`: method, denoise, eps, ...
+            options: fields of `SegmentOptions`: method, denoise, eps, ...; `method` may also be a `Method` of `METHODS`
+                with other values, by `dataclasses.replace`.
 
         Raises:
             InputError: an encoding of another model, an unusable vocabulary, or an option out of range.
             TypeError: no such option.
         """
-        requested = read_options(SegmentOptions, options)
-        chosen = with_residual(method_by_name(requested.method), requested.residual)
+        requested, chosen = read_segmentation(options)
         vote = chosen.regions_vote if requested.vote is None else requested.vote
         preset = self._check_encoding(encoding)
         settings = self._cluster_settings(encoding, preset, requested)
-        templates = requested.templates or preset.templates
-        size = given_size(size, encoding.frame.labels)
+        templates, size = requested.templates or preset.templates, given_size(size, encoding.frame.labels)
         timings = dict(encoding.timings)
         with torch.inference_mode():
             with timed(timings, "text"):
@@ -221,6 +231,7 @@ class Segmenter:
                 **self._describe(encoding),
                 "vocabulary": words.text,
                 **requested.options,
+                **({"method_changes": changes} if (changes := chosen.changes) else {}),
                 "eps": float(settings.eps),
                 "min_samples": int(settings.min_samples),
                 "templates": templates if text_features is None else "given features",
@@ -235,6 +246,7 @@ class Segmenter:
             name=encoding.name,
         ).above(requested.threshold)
 
+    @as_loaded
     def clusters(
         self, encoding: ImageEncoding, *, eps: float | None = None, min_samples: int | None = None, denoise: str = "cls"
     ) -> npt.NDArray[np.int64]:
@@ -248,17 +260,13 @@ class Segmenter:
             return self._regions.get(encoding, settings, denoise).patch_clusters
 
     @takes(SegmentOptions)
+    @as_loaded
     def scores(self, encoding: ImageEncoding, vocabulary: Words, **options: Any) -> PatchScores:
         """Compute the score of each word at each patch, before regions vote, to explain the labels.
 
-        Arguments and errors as for `segment`; `method` may also be a method of the registry with changed switches.
+        Arguments and errors as for `segment`.
         """
-        preset, method = self._check_encoding(encoding), options.get("method")
-        if isinstance(method, Method):
-            options["method"] = method.name
-        requested = read_options(SegmentOptions, options)
-        base = method if isinstance(method, Method) else method_by_name(requested.method)
-        chosen = with_residual(base, requested.residual)
+        preset, (requested, chosen) = self._check_encoding(encoding), read_segmentation(options)
         words, templates = read_words(vocabulary, None), requested.templates or preset.templates
         with torch.inference_mode():
             text = self._text.embed(words.prompts, templates)
@@ -269,6 +277,7 @@ class Segmenter:
         maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
         return PatchScores(maps, scale, words, encoding.frame.labels, tuple(missing), requested.everything_else)
 
+    @as_loaded
     def missing(self, encoding: ImageEncoding, vocabulary: Words, *, templates: str | None = None) -> list[str]:
         """Return the names of classes that the picture does not seem to show, as found by `skip_missing`.
 
@@ -280,6 +289,7 @@ class Segmenter:
             found = self._missing(encoding, words, self._text.embed(words.prompts, templates), templates)
         return [words.class_names[label] for label in found]
 
+    @as_loaded
     def suggest(self, encoding: ImageEncoding) -> dict[str, float]:
         """Suggest words for a picture: the common words that fit it, each with its share of the patches, largest first.
 
@@ -290,6 +300,7 @@ class Segmenter:
             found = suggested(encoding.patches.to(self.device), self._text.embed(COMMON_WORDS, templates))
         return {COMMON_WORDS[word]: share for word, share in found}
 
+    @as_loaded
     def embed_words(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
         """Return (P, D) unit vectors of words; the vectors are cached.
 
@@ -298,6 +309,7 @@ class Segmenter:
         """
         return self._text.embed(words, templates)
 
+    @as_loaded
     def unknown_words(self, words: Sequence[str]) -> list[str]:
         """Return the words that the model has never seen, in whole or in part; their scores mean nothing."""
         return self._text.unknown(words)
@@ -328,14 +340,11 @@ class Segmenter:
         """
         return self._captured(image, preset, short_side, max_pixels, torch.float16)
 
+    @as_loaded
     def _captured(
-        self,
-        image: ImageInput | ImageEncoding,
-        preset: str,
-        short_side: int | None,
-        max_pixels: int,
+        self, image: ImageInput | ImageEncoding, preset: str, short_side: int | None, max_pixels: int,
         kept_as: torch.dtype,
-    ) -> Capture:
+    ) -> Capture:  # fmt: skip
         plan = self._check_encoding(image) if isinstance(image, ImageEncoding) else preset_by_name(preset)
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
         return dataclasses.replace(self._capture(pixels, frame, plan.positions, kept_as), model=self.info.name)
@@ -402,14 +411,9 @@ class Segmenter:
     def _check_encoding(self, encoding: ImageEncoding) -> Preset:
         given = encoding.model_id if isinstance(encoding, ImageEncoding) else type(encoding).__name__
         if given != self.model_id:
-            raise InputError(
-                explain(
-                    "encoding",
-                    expected=f"one made by this model ({self.model_id})",
-                    got=str(given),
-                    remedy="Encode the picture with this segmenter first.",
-                )
-            )
+            expected = f"one made by this model ({self.model_id})"
+            remedy = "Encode the picture with this segmenter first."
+            raise InputError(explain("encoding", expected=expected, got=str(given), remedy=remedy))
         return preset_by_name(encoding.preset)
 
     def _describe(self, encoding: ImageEncoding) -> Mapping[str, Any]:
@@ -424,10 +428,6 @@ class Segmenter:
             "model_size": list(encoding.frame.model),
             "version": VERSION,
         }
-
-
-_SIDE = 64
-"""Side of the test picture in pixels: a few patches, a hundredth of a second."""
 
 
 def try_out(
@@ -445,6 +445,6 @@ def try_out(
     Raises:
         CliptraseError: an option that would fail on every picture.
     """
-    blank = np.zeros((_SIDE, _SIDE, 3), np.uint8)
+    blank = np.zeros((64, 64, 3), np.uint8)  # a few patches, a hundredth of a second
     segmenter.view(blank, preset, short_side=short_side)
-    segmenter.segment(segmenter.encode(blank, short_side=_SIDE), vocabulary, **settings)
+    segmenter.segment(segmenter.encode(blank, short_side=64), vocabulary, **settings)

@@ -197,3 +197,11 @@ def test_what_was_left_is_made_whole_the_next_time(place, fresh, picture):
 def test_the_names_are_public():
     assert {"CancelToken", "Cancelled", "cancellable"} <= set(cc.__all__)
     assert not issubclass(Cancelled, cc.CliptraseError), "it is no message for a person"
+
+
+@pytest.mark.parametrize("seconds", ["5", float("nan"), True, [1]])
+def test_a_time_limit_that_is_no_number_is_refused(seconds):
+    with pytest.raises(cc.InputError, match="time limit: expected seconds, a number"):
+        CancelToken(seconds)
+    assert not CancelToken(np.float32(60)).cancelled
+    assert not CancelToken(float("inf")).cancelled

@@ -19,6 +19,7 @@ import cliptrase_core as cc
 from cliptrase_core import options
 from cliptrase_core.cli.arguments import add_options, given_options
 from cliptrase_core.errors import InputError
+from cliptrase_core.io.geometry import LONGEST_SIDE
 from cliptrase_core.options import (
     LayoutOptions,
     Options,
@@ -203,6 +204,23 @@ def test_the_list_brings_no_torch():
 
 def test_public_names_are_listed_once_for_people_and_once_for_checkers():
     checked = re.findall(r"^    from (\S+) import (\w+) as \2$", inspect.getsource(cc), re.MULTILINE)
-    assert sorted(["__version__", *(name for _, name in checked)]) == sorted(cc.__all__)
-    for module, name in set(checked) - {("cliptrase_core.refine", "refine")}:  # a package that can be called
+    assert "    refine = callable_package\n" in inspect.getsource(cc), "a package that can be called"
+    assert cc.refine.callable_package is cc.refine
+    assert sorted(["__version__", "refine", *(name for _, name in checked)]) == sorted(cc.__all__)
+    for module, name in checked:
         assert getattr(cc, name) is getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("value", [np.True_, np.array(True)])
+def test_booleans_of_numpy_are_booleans(value):
+    assert SegmentOptions(image_prior=value, vote=np.False_).options["image_prior"] is True
+    assert SegmentOptions(vote=np.False_).vote is False
+    for wrong in (np.array([True]), np.int64(1), 1, "true"):
+        with pytest.raises(InputError, match="image_prior: expected true or false"):
+            SegmentOptions(image_prior=wrong)
+
+
+def test_the_largest_short_side_is_that_of_the_layout():
+    assert LayoutOptions(short_side=LONGEST_SIDE).short_side == LONGEST_SIDE
+    with pytest.raises(InputError, match=f"a whole number from 1 to {LONGEST_SIDE}"):
+        LayoutOptions(short_side=LONGEST_SIDE + 1)

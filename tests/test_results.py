@@ -67,6 +67,21 @@ def test_without_a_picture_the_small_one_is_shown_and_grey_without_that(segmente
     assert (again.canvas() == 127).all()
 
 
+def test_drawing_on_a_canvas_changes_no_later_result(segmenter, photo):
+    encoding = segmenter.encode(photo, "paper-224")
+    result = segmenter.segment(encoding, WORDS)
+    before = encoding.model_input.copy()
+    canvas = result.canvas(photo)
+    canvas[:] = 0
+    assert np.array_equal(encoding.model_input, before)
+    assert np.array_equal(result.canvas(photo), before)
+    for pixels in (encoding.model_input, result.model_input):
+        with pytest.raises(ValueError, match="read-only"):
+            pixels[:] = 0
+    again = segmenter.segment(segmenter.encode(photo, "paper-224"), WORDS, method="resclip")
+    assert np.array_equal(segmenter.segment(encoding, WORDS, method="resclip").labels, again.labels)
+
+
 def test_a_picture_of_another_size_is_refused(result):
     for shape in ((48, 63, 3), (10, 10, 3), (48, 64, 3, 1)):
         with pytest.raises(InputError):
@@ -146,3 +161,15 @@ def test_polygons_by_class(result):
     found = result.to_polygons(min_area=0)
     assert set(found) == set(result.areas) - {"background"}
     assert all(outline.shape[1] == 2 and len(outline) >= 3 for outlines in found.values() for outline in outlines)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["a.json"]])
+def test_what_is_no_path_of_a_saved_result_is_refused(wrong):
+    with pytest.raises(InputError, match="saved result: expected the path of a .json"):
+        cc.load_result(wrong)
+
+
+@pytest.mark.parametrize("opacity", [None, "0.5", float("nan"), 2])
+def test_an_opacity_that_is_no_share_is_refused(result, opacity):
+    with pytest.raises(InputError, match="opacity: expected 0 to 1"):
+        result.overlay(opacity=opacity)

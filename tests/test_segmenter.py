@@ -444,9 +444,17 @@ def test_words_may_come_as_a_list(segmenter, picture, words):
     assert segmenter.scores(encoding, words).vocabulary.class_names == ("dog", "grass")
 
 
-@pytest.mark.parametrize("words", [{"dog", "grass"}, 7, b"dog", iter(["dog"])])
-def test_words_of_no_order_or_kind_are_refused(segmenter, picture, words):
-    with pytest.raises(InputError, match="vocabulary: expected a text, or a list"):
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ({"dog", "grass"}, "A set has no order: make it a list."),
+        (7, "Make it a list of texts."),
+        (b"dog", "Make it a list of texts."),
+        (iter(["dog"]), "Make it a list of texts."),
+    ],
+)
+def test_words_of_no_order_or_kind_are_refused(segmenter, picture, words, remedy):
+    with pytest.raises(InputError, match=f"vocabulary: expected a text, or a list .* {remedy}"):
         segmenter.segment(segmenter.encode(picture), words)
 
 

@@ -19,6 +19,7 @@ from cliptrase_core.io.geometry import Frame, Size, expect_place
 from cliptrase_core.models.attention import query_key_attention, recovered_affinity, recovered_weights
 from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import project, vanilla_block
+from cliptrase_core.models.running import in_own_precision
 from cliptrase_core.presets import PositionResize
 
 OUTLIER_SCORE = 3.5
@@ -134,6 +135,11 @@ class Capture:
     model: str = ""
 
     @property
+    def device(self) -> torch.device:
+        """Device of the tensors."""
+        return self.q.device
+
+    @property
     def layers(self) -> int:
         """Number of blocks."""
         return len(self.q)
@@ -143,6 +149,7 @@ class Capture:
         """Heads of each block."""
         return int(self.q.shape[1])
 
+    @in_own_precision
     def maps(self, layer: int | None = None, head: int | None = None) -> AttentionMaps:
         """Compute the maps of one layer.
 
@@ -179,6 +186,7 @@ class Capture:
             model=self.model,
         )
 
+    @in_own_precision
     def depth(self) -> list[LayerGlobals]:
         """Find the global patches of every layer, first to last, in the query-key attention, mean of all heads."""
         found = []

@@ -159,7 +159,7 @@ def _read_smaller(image: Image.Image, name: str, max_pixels: int) -> ReducedImag
 
 
 def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint8]:
-    array = as_uint8(array)
+    array = as_uint8(np.asarray(array))  # a matrix stays 2-D whatever is added: np.repeat crashes on it
     channels = array.shape[2:]
     expect_pixels(array.shape[0], array.shape[1], "picture", max_pixels)
     if not channels:

@@ -103,7 +103,7 @@ class MethodFeatures:
         labels = first_labels(
             logits.reshape(-1, *encoding.grid),
             torch.tensor(prompt_labels),
-            torch.from_numpy(encoding.model_input).permute(2, 0, 1).to(patches.device),
+            torch.tensor(encoding.model_input).permute(2, 0, 1).to(patches.device),
             self._backbone.patch,
             settings,
         )

@@ -5,15 +5,27 @@ docs/decisions/017-nine-methods.md defines the details that the papers do not sp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
-from cliptrase_core.errors import expect_one_of
+from cliptrase_core.errors import InputError, expect_one_of, explain, is_number, is_whole
 
 Residual = Literal["patch", "none", "cls"]
 """Residual added to the attention of a changed block: the token's own stream, nothing, or the stream of [CLS]."""
 RESIDUALS: tuple[Residual, ...] = ("patch", "none", "cls")
+
+
+PAIRS = tuple(a + b for a in "qkv" for b in "qkv")
+"""Pairs of projections that can be correlated."""
+TINY = sys.float_info.min
+
+
+def _is_none_or(kind: Callable[[object], bool], value: Any, least: float) -> bool:
+    return value is None or (kind(value) and least <= value < math.inf)
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,31 @@ class Method:
     temperature: float | None = None
     regions_vote: bool = False
     quirk: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the values that somebody may have changed."""
+        expect_one_of("residual", self.residual, RESIDUALS)
+        pairs = isinstance(self.pairs, tuple) and all(pair in PAIRS for pair in self.pairs)
+        for name, usable, expected in (
+            ("pairs", pairs, f"a tuple of pairs such as {', '.join(PAIRS[:4])}"),
+            ("blocks", is_whole(self.blocks) and self.blocks >= 0, "a whole number of at least 0"),
+            ("smoothing", _is_none_or(is_whole, self.smoothing, 0), "a whole number of at least 0, or None"),
+            ("neighbours", _is_none_or(is_number, self.neighbours, TINY), "a number above 0, or None"),
+            ("temperature", _is_none_or(is_number, self.temperature, TINY), "a number above 0, or None"),
+        ):
+            if not usable:
+                got, remedy = repr(getattr(self, name))[:60], "See the values of METHODS."
+                raise InputError(explain(f"{name} of method {self.name}", expected=expected, got=got, remedy=remedy))
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Values other than those of the known method of this name, as JSON values; without the residual."""
+        known, own = asdict(METHODS[self.name]) if self.name in METHODS else {}, asdict(self)
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in own.items()
+            if value != known.get(name) and name != "residual"
+        }
 
     @property
     def source(self) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
@@ -21,6 +23,9 @@ from cliptrase_core.models.checkpoint import SUFFIXES
 
 QUICK = "-quickgelu"
 ACTIVATION = {True: "QuickGELU", False: "GELU"}
+CACHED_TOKENS = 50_000
+"""Limit of cached texts of a tokenizer: at most 20 MB."""
+LONGEST_CACHED_TOKEN = 64
 CLIP_MEAN = open_clip.OPENAI_DATASET_MEAN
 CLIP_STD = open_clip.OPENAI_DATASET_STD
 
@@ -92,10 +97,42 @@ def near(word: str, known: list[str]) -> str:
 def tokenizer_for(name: str) -> Callable[..., Tensor]:
     """Return open_clip's tokenizer; CLIP's own is in the package, others need `transformers` and their files."""
     try:
-        tokenizer: Callable[..., Tensor] = open_clip.get_tokenizer(name.replace("/", "-"))
+        with _root_logger_as_found():
+            tokenizer: Callable[..., Tensor] = open_clip.get_tokenizer(name.replace("/", "-"))
     except Exception as error:
         raise _needs_transformers(name, "tokenizer", error) from error
+    if isinstance(tokenizer, open_clip.SimpleTokenizer):
+        tokenizer.cache = _FewTokens(tokenizer.cache)
     return tokenizer
+
+
+@contextmanager
+def _root_logger_as_found() -> Iterator[None]:
+    """Keep open_clip's `logging.info` from installing a handler for good, after which `basicConfig` has no effect.
+
+    Python installs one only if there is none. This one is of this thread alone, and prints what Python would print.
+    """
+    shown = logging.StreamHandler()
+    shown.setLevel(logging.WARNING)
+    if logging.root.handlers:
+        yield
+        return
+    logging.root.addHandler(shown)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(shown)
+
+
+class _FewTokens(dict[str, str]):
+    """Cache of a tokenizer that stops growing: open_clip's stores every text that anyone ever typed.
+
+    Entries stay, since the tokenizer looks up a text twice and another thread could remove it in between.
+    """
+
+    def __setitem__(self, text: str, tokens: str) -> None:
+        if len(self) < CACHED_TOKENS and len(text) <= LONGEST_CACHED_TOKEN:
+            super().__setitem__(text, tokens)
 
 
 def build(name: str, config: Mapping[str, Any]) -> nn.Module:

@@ -75,7 +75,7 @@ class Encoder:
         start = time.perf_counter()
         views = [self.view(image, preset, short_side, max_pixels) for image in images]
         # Copies, so that a cropped view does not hold its whole picture in memory.
-        prepared = [(normalise(seen, *self._colours), seen.copy(), frame) for seen, frame in views]
+        prepared = [(normalise(seen, *self._colours), _read_only(seen.copy()), frame) for seen, frame in views]
         read_seconds = (time.perf_counter() - start) / max(1, len(prepared))
         by_size: dict[Size, list[int]] = {}
         for index, (_, _, frame) in enumerate(prepared):
@@ -117,6 +117,12 @@ class Encoder:
         p = project(last, last_input)
         out = finish_block(last, last_input, recovered_attention(p.q, p.k, p.v))
         return self._backbone.features(out), affinity, last_input
+
+
+def _read_only(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Forbid changes of an array in place: methods read it long after the tokens were computed from it."""
+    pixels.flags.writeable = False
+    return pixels
 
 
 def resize_and_crop(image: npt.NDArray[np.uint8], frame: Frame) -> npt.NDArray[np.uint8]:

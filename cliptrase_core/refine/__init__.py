@@ -8,6 +8,7 @@ picture. `sam-nano+edges` runs both, one after the other. `apply_fixes` applies 
 import inspect
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from cliptrase_core.names import FREE, MODES, NONE, REFINERS, SAMS
 from cliptrase_core.refine.fixes import Fix, apply_fixes, class_at, read_fixes
@@ -35,11 +36,26 @@ __all__ = [
 ]
 
 
-class _Callable(ModuleType):
+if TYPE_CHECKING:
+    _Module = object  # to a checker, a module has any attribute
+else:
+    _Module = ModuleType
+
+
+class _Callable(_Module):
     """Callable package, for `cc.refine(...)`: package and function share a name, which Python binds to the package."""
 
     __call__ = staticmethod(refine)
+    if TYPE_CHECKING:  # a checker takes the package for an object of this class; a test compares with `__all__`
+        FREE, MODES, NONE, REFINERS, SAMS = FREE, MODES, NONE, REFINERS, SAMS
+        ComponentReport, Fix, RefineReport = ComponentReport, Fix, RefineReport
+        Refined, Refiner = Refined, Refiner
+        apply_fixes, class_at = staticmethod(apply_fixes), staticmethod(class_at)
+        is_available, load_refiner = staticmethod(is_available), staticmethod(load_refiner)
+        read_fixes, refine = staticmethod(read_fixes), staticmethod(refine)
 
 
-sys.modules[__name__].__class__ = _Callable
+_own: Any = sys.modules[__name__]
+_own.__class__ = _Callable
+callable_package: _Callable = _own
 __signature__ = inspect.signature(refine)  # inspect would take `result` for the package itself

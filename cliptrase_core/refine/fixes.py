@@ -11,8 +11,9 @@ and an eraser remove pixels of one class only: the named class, or the class at 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -21,14 +22,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.cancel import Progress, quietly, steps
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of, explain, is_number
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import ImageInput
+from cliptrase_core.maps import counted
 from cliptrase_core.names import SAMS
 from cliptrase_core.refine.prompting import give_away
 from cliptrase_core.refine.refiners import device_of, loaded_sam
 from cliptrase_core.refine.report import Pixels, picture_of
-from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, counted, is_background
+from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, is_background
 
 MOST_FIXES = 500
 MOST_POINTS = 4096
@@ -74,16 +76,19 @@ class Fix:
             _refuse("fix", "a radius (a stroke) or a SAM (a click or a box)", got, "Give one of them.")
         if self.sam is not None:
             expect_one_of("sam", self.sam, SAMS)
-        elif not _is_number(self.radius) or not 0 < float(self.radius or 0) <= LARGEST_RADIUS:
+        elif not is_number(self.radius) or not 0 < (self.radius or 0) <= LARGEST_RADIUS:
             expected = f"above 0 and at most {LARGEST_RADIUS} of the picture's longer side"
             _refuse("brush radius", expected, repr(self.radius)[:40], "Choose another size.")
+        else:
+            object.__setattr__(self, "radius", float(self.radius or 0))  # JSON has no numbers of NumPy
+        if not isinstance(self.points, (list, tuple, np.ndarray)):
+            _refuse("points", "a list of (x, y)", repr(self.points)[:80], "Put the points into a list.")
         most = 2 if self.sam is not None else MOST_POINTS
         if not 1 <= len(self.points) <= most:
             remedy = "Click once, or draw one box." if self.sam is not None else "Draw a shorter stroke."
             what = "points for SAM" if self.sam is not None else "points of a brush"
             _refuse(what, f"1 to {most}", str(len(self.points)), remedy)
-        for point in self.points:
-            _expect_inside(point)
+        object.__setattr__(self, "points", tuple(map(_inside, self.points)))
         if self.tool == BOX and any(one == other for one, other in zip(*self.points, strict=True)):
             _refuse("box", "two corners apart, in both directions", repr(self.points)[:80], "Draw a larger box.")
 
@@ -125,6 +130,15 @@ def read_fixes(entries: Any) -> tuple[Fix, ...]:
     return fixes
 
 
+def _listed(fixes: Any) -> tuple[Fix, ...]:
+    """Return fixes, or their JSON values, as fixes."""
+    if not isinstance(fixes, Iterable) or isinstance(fixes, (str, Mapping)):
+        got, remedy = type(fixes).__name__, "Put a single fix into a list."
+        _refuse("fixes", "a list of Fix, or of saved fixes", got, remedy)
+    first = itertools.islice(fixes, MOST_FIXES + 1)  # more are refused
+    return tuple(one if isinstance(one, Fix) else _read(one) for one in first)
+
+
 def _read(entry: Any) -> Fix:
     points = entry.get("points") if isinstance(entry, Mapping) else None
     if not isinstance(points, (list, tuple)):
@@ -146,7 +160,7 @@ def _read(entry: Any) -> Fix:
 def apply_fixes(
     result: Kind,
     image: ImageInput,
-    fixes: Sequence[Fix],
+    fixes: Iterable[Fix | Mapping[str, Any]],
     *,
     device: str | None = None,
     seen: Pixels | None = None,
@@ -161,7 +175,7 @@ def apply_fixes(
     Args:
         result: coarse, refined or already fixed result; it is not changed.
         image: as for `refine`.
-        fixes: fixes in the order of application.
+        fixes: fixes in the order of application, or their values in the settings of a saved result.
         device: as for `refine`.
         seen: (h, w, 3), the same picture at a smaller size, as the input of SAM instead of `image`.
         picture_name: as for `load_refiner`.
@@ -175,6 +189,7 @@ def apply_fixes(
         WeightsError: the weights of a SAM are not available.
     """
     before = result.settings.get("fixes", [])
+    fixes = _listed(fixes)
     points = sum(len(one["points"]) for one in before) + sum(len(one.points) for one in fixes)
     _expect_few(len(before) + len(fixes), points)
     if not fixes:
@@ -268,16 +283,13 @@ def _expect_few(fixes: int, points: int) -> None:
             _refuse(what, f"at most {most}", str(count), "Undo some, or fix the rest in an annotation tool.")
 
 
-def _expect_inside(point: Any) -> None:
-    """Raise InputError unless a point lies in the picture."""
-    pair = isinstance(point, tuple) and len(point) == 2 and all(map(_is_number, point))
+def _inside(point: Any) -> tuple[float, float]:
+    """Return a point as two floats; raise InputError unless it lies in the picture."""
+    pair = isinstance(point, (list, tuple, np.ndarray)) and len(point) == 2 and all(map(is_number, point))
     if not pair or not all(0 <= share <= 1 for share in point):
         expected = "x and y from 0 to 1, in shares of the picture"
         _refuse("point", expected, repr(point)[:80], "Click or draw inside the picture.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(point[0]), float(point[1])
 
 
 def _refuse(what: str, expected: str, got: str, remedy: str) -> NoReturn:

@@ -47,7 +47,8 @@ def refine(
 
     Raises:
         InputError: no result, an unknown name, an option of SAM for another refiner, a picture of another size than
-            the labels, or a result that is refined already.
+            the labels, a result that is refined already, or one that was loaded without its arrays, for SAM's modes
+            "prompts" and "regions".
         WeightsError: the weights of SAM are not available.
     """
     if not isinstance(result, Segmentation):

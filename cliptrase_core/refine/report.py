@@ -11,8 +11,9 @@ import numpy.typing as npt
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.maps import counted
 from cliptrase_core.names import MODES
-from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation, counted
+from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation
 
 
 def refined(

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from cliptrase_core.cancel import Progress, check, holding, quietly
 from cliptrase_core.errors import WeightsError, explain
 from cliptrase_core.io.geometry import Size
+from cliptrase_core.models.running import in_own_precision
 
 PATCH = 16
 SURE = 8.0
@@ -62,6 +63,7 @@ class Sam:
         self.side = int(model.image_encoder.img_size)
         self._lock = threading.Lock()  # one picture at a time: two would take twice the time and the memory
 
+    @in_own_precision
     @torch.inference_mode()
     def embed(self, image: npt.NDArray[np.uint8], step: Progress = quietly) -> Embedding:
         """Encode a picture, (H, W, 3); `step` is called before every block, so that it can stop the work."""
@@ -81,11 +83,17 @@ class Sam:
                     hook.remove()
         return Embedding(values, size, scale)
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the model."""
+        return torch.device(self.model.device)
+
     def filled(self, size: Size) -> Size:
         """Return the (height, width) of a picture in SAM's frame, without the padding."""
         scale = self.side / max(size)
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
+    @in_own_precision
     @torch.inference_mode()
     def answer(self, seen: Embedding, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """Compute the masks of all prompts in one decoder call.
@@ -112,6 +120,7 @@ class Sam:
         )
         return logits[:, 0, :h, :w].float().cpu(), quality[:, 0].float().cpu().nan_to_num(0.0)
 
+    @in_own_precision
     @torch.inference_mode()
     def at_point(self, seen: Embedding, x: float, y: float) -> tuple[Tensor, Tensor]:
         """Compute three masks for one point, (x, y) in pixels of the picture: part, whole and more, in no fixed order.
@@ -124,6 +133,7 @@ class Sam:
         points = point, torch.ones(1, 1, device=device)
         return self._prompted(seen, several=True, points=points, boxes=None)  # a sleeve, a coat or a person
 
+    @in_own_precision
     @torch.inference_mode()
     def in_box(self, seen: Embedding, box: tuple[float, float, float, float]) -> tuple[Tensor, Tensor]:
         """Compute one mask for a box, (left, top, right, bottom) in pixels of the picture; returns as `at_point`."""
@@ -144,6 +154,7 @@ class Sam:
         h, w = (-(-side // 4) for side in self.filled(seen.size))
         return logits[0, :, :h, :w].float().cpu(), quality[0].float().cpu().nan_to_num(0.0)
 
+    @in_own_precision
     def everything(
         self,
         image: npt.NDArray[np.uint8],

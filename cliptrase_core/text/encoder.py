@@ -271,9 +271,10 @@ def _without_punctuation(word: str) -> str:
 
 
 def _expect_list(words: Any) -> None:
-    """Refuse a single text, whose letters would count as words."""
-    if isinstance(words, str):
-        got = f"the text {words[:40]!r}"
+    """Refuse all but a list of texts; the letters of a single text would count as words."""
+    one_text = isinstance(words, str)
+    if one_text or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        got = f"the text {words[:40]!r}" if one_text else repr(words)[:60]
         raise InputError(explain("words", expected="a list of texts", got=got, remedy="Put it into a list."))
 
 

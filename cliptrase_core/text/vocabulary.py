@@ -12,14 +12,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import resources
 
 from cliptrase_core.errors import InputError, explain
 from cliptrase_core.names import DATASETS
 from cliptrase_core.results import BACKGROUND, is_background
-from cliptrase_core.text.parsing import EXAMPLE, VERBATIM, clean, quoted, read_typed, refuse, western
+from cliptrase_core.text.parsing import EXAMPLE, MOST_DOUBTS, VERBATIM, clean, quoted, read_typed, refuse, western
 
 MAX_CHARACTERS = 200_000
 MAX_CLASSES = 1_500
@@ -170,31 +170,39 @@ def vocabulary_of(classes: Iterable[str | Sequence[str]] | Mapping[str, str | Se
     if isinstance(classes, Mapping):
         classes = [[name, *([more] if isinstance(more, str) else more or ())] for name, more in classes.items()]
     entries = [[entry] if isinstance(entry, str) else entry for entry in classes]
-    lines = []
+    lines, doubts = [], dict[str, None]()
     for entry in entries:
         if not isinstance(entry, (list, tuple)) or not all(isinstance(word, str) for word in entry):
             got = f"an entry of type {type(entry).__name__}"
             raise refuse("a text, or a list of texts", got, 'For example ["cat, kitten", "dog"].')
+        for word in entry:
+            if re.search(r"\S\s*[;|\n\r]\s*\S", western(word)):
+                doubts[
+                    f'{quoted(word)} is read as one word. Give each class, and "{BACKGROUND}: ...", its own entry.'
+                ] = None
         lines.append(re.sub(r"[;|\s]+", " ", western(", ".join(entry))))
-    return parse_vocabulary(";\n".join(lines) + VERBATIM)
+    found = parse_vocabulary(";\n".join(lines) + VERBATIM)
+    return replace(found, notes=_shorten((*[*doubts][:MOST_DOUBTS], *found.notes))) if doubts else found
 
 
-@cache
 def dataset_vocabulary(name: str) -> Vocabulary:
     """Return the words of a data set as published: each entry is one prompt, even with commas; repetitions stay.
+
+    Args:
+        name: its name, or a common one, as in a vocabulary: "voc20", "VOC", "ade20k".
 
     Raises:
         InputError: there is no such data set.
     """
-    if name not in DATASETS:
-        raise InputError(
-            explain(
-                "data set",
-                expected="one of " + ", ".join(DATASETS),
-                got=repr(name),
-                remedy="Choose one of these.",
-            )
-        )
+    called = dataset_called(name) if isinstance(name, str) else None
+    if called is None:
+        remedy = "Choose one of these, or a common name of one."
+        raise InputError(explain("data set", expected=f"one of {', '.join(DATASETS)}", got=repr(name), remedy=remedy))
+    return _published(called)
+
+
+@cache
+def _published(name: str) -> Vocabulary:
     entry = dataset_entries()[name]
     names, background = (tuple(" ".join(word.split()) for word in entry[key]) for key in ("classes", "background"))
     return Vocabulary(tuple(WordGroup(word, (word,)) for word in names), background)

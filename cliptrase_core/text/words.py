@@ -40,7 +40,9 @@ def read_words(vocabulary: Words | None, class_names: Sequence[str] | None) -> V
     if isinstance(vocabulary, (Mapping, list, tuple)):
         return vocabulary_of(vocabulary)
     expected, got = 'a text, or a list such as ["cat", "dog"]', type(vocabulary).__name__
-    raise InputError(explain("vocabulary", expected=expected, got=got, remedy="A set has no order: make it a list."))
+    unordered = isinstance(vocabulary, (set, frozenset))
+    remedy = "A set has no order: make it a list." if unordered else "Make it a list of texts."
+    raise InputError(explain("vocabulary", expected=expected, got=got, remedy=remedy))
 
 
 def read_text_features(

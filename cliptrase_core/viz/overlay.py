@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError, explain, is_number
 from cliptrase_core.io.geometry import strips
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.names import draw_names
@@ -83,7 +83,7 @@ def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "f
     Raises:
         InputError: no such style, or an opacity out of range.
     """
-    if not 0.0 <= opacity <= 1.0:
+    if not is_number(opacity) or not 0.0 <= opacity <= 1.0:
         raise InputError(explain("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures."))
     if style == "fill":
         return _filled(picture, labels, colours, opacity)

@@ -784,3 +784,9 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(tmp_path, scans):
 def test_a_usual_progressive_jpeg_is_read(tmp_path):
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.jpg", "JPEG", progressive=True)
     assert read_image(tmp_path / "a.jpg").shape == (64, 64, 3)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_is_read_as_grey():
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert np.array_equal(read_image(np.asmatrix(grey)), read_image(grey))

@@ -232,3 +232,43 @@ def test_the_table_of_methods_is_the_registry_s():
     text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| \[(.+?)\]\(https://arxiv.org/abs/([\d.]+)\) \|", text, re.MULTILINE)
     assert rows == [(one.name, one.source, one.arxiv) for one in METHODS.values()]
+
+
+def test_a_method_with_other_values_segments_as_it_scores_and_is_saved(segmenter, picture):
+    encoding, words = segmenter.encode(picture), "cat; dog; sky"
+    changed = replace(METHODS["naclip"], neighbours=0.5, pairs=("qq", "vv"))
+    result = segmenter.segment(encoding, words, method=changed)
+    assert result.settings["method"] == "naclip"
+    assert result.settings["method_changes"] == {"neighbours": 0.5, "pairs": ["qq", "vv"]}
+    best = segmenter.scores(encoding, words, method=changed).class_probabilities
+    other = segmenter.scores(encoding, words, method="naclip").class_probabilities
+    assert not torch.equal(best, other)
+    known = segmenter.segment(encoding, words, method=METHODS["naclip"], residual="patch")
+    assert np.array_equal(known.labels, segmenter.segment(encoding, words, method="naclip", residual="patch").labels)
+    assert "method_changes" not in known.settings
+    assert not np.array_equal(result.confidence, segmenter.segment(encoding, words, method="naclip").confidence)
+    with pytest.raises(InputError, match="method: expected one of"):
+        segmenter.segment(encoding, words, method=replace(changed, name="mine"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"pairs": ("qx",)},
+        {"pairs": "qq"},
+        {"pairs": (None,)},
+        {"blocks": -1},
+        {"blocks": 1.5},
+        {"smoothing": -1},
+        {"smoothing": 0.5},
+        {"neighbours": 0},
+        {"neighbours": "5"},
+        {"temperature": 0},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"residual": "all"},
+    ],
+)
+def test_values_that_no_method_can_have_are_refused(values):
+    with pytest.raises(InputError, match=next(iter(values))):
+        replace(METHODS["naclip"], **values)

@@ -771,3 +771,24 @@ def test_start_up_with_a_file_runs_it_or_says_what_is_wrong(tmp_path):
         loading.choose_start_up("tiny:gone.pt")
     with pytest.raises(InputError, match="got 'no-such-model'"):
         loading.choose_start_up("no-such-model")
+
+
+def test_loading_leaves_the_root_logger_as_it_was(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    cc.Segmenter.from_pretrained("nano", device="cpu")
+    assert logging.root.handlers == [], "so that the application's basicConfig has an effect"
+    own = logging.NullHandler()
+    logging.root.addHandler(own)
+    architectures.tokenizer_for("ViT-B-16")
+    assert logging.root.handlers == [own]
+
+
+def test_the_tokenizers_cache_stops_growing_and_changes_no_token(monkeypatch):
+    monkeypatch.setattr(architectures, "CACHED_TOKENS", 50)
+    tokenizer, plain = architectures.tokenizer_for("ViT-B-16"), open_clip.SimpleTokenizer()
+    words = [f"{'xyz'[n % 3]}w{chr(97 + n % 26)}q{chr(97 + n // 26)}" for n in range(300)] + ["long" * 60, "cat"]
+    assert torch.equal(tokenizer(words), plain(words))
+    assert torch.equal(tokenizer(words), plain(words))
+    assert len(tokenizer.cache) == 50
+    assert "long" * 60 not in tokenizer.cache
+    assert len(plain.cache) > 300

@@ -328,3 +328,37 @@ def test_an_unknown_class_another_picture_and_too_many_fixes_are_explained():
         apply_fixes(result, image, long)
     with pytest.raises(InputError, match="points of all strokes"):
         read_fixes([one.as_dict() for one in long])
+
+
+def test_saved_fixes_are_applied_again_as_they_are(tmp_path):
+    result, image = result_of(halves()), painted(halves())
+    fixes = [Fix(((0.25, 0.5),), "class 1", radius=0.1), Fix(((0.8, 0.5),), "class 0", radius=0.05)]
+    fixed = apply_fixes(result, image, fixes)
+    saved = cc.load_result(fixed.save(tmp_path, stem="a", formats="json").json).settings["fixes"]
+    for again in (saved, (one for one in fixes), [fixes[0], saved[1]], read_fixes(saved)):
+        assert np.array_equal(apply_fixes(result, image, again).labels, fixed.labels)
+
+
+@pytest.mark.parametrize("fixes", [None, 3, "fix", Fix(((0.5, 0.5),), radius=0.1), {"tool": "brush"}])
+def test_what_is_no_list_of_fixes_is_refused(fixes):
+    with pytest.raises(InputError, match="fixes: expected a list of Fix, or of saved fixes, got .* into a list"):
+        apply_fixes(result_of(halves()), painted(halves()), fixes)
+
+
+def test_an_entry_that_is_no_fix_is_refused():
+    with pytest.raises(InputError, match="fix: expected an object with points, got 3"):
+        apply_fixes(result_of(halves()), painted(halves()), [3])
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[[0.5, 0.25]], [(np.float32(0.5), np.float64(0.25))], np.array([[0.5, 0.25]]), ((0.5, np.float16(0.25)),)],
+)
+def test_points_may_be_lists_and_any_real_numbers(points):
+    one = Fix(points, radius=np.float32(0.25))
+    assert one == Fix(((0.5, 0.25),), radius=0.25)
+    assert json.loads(json.dumps(one.as_dict())) == one.as_dict()
+    with pytest.raises(InputError, match=r"points: expected a list of \(x, y\)"):
+        Fix(0.5, radius=0.1)
+    with pytest.raises(InputError, match="point: expected x and y"):
+        Fix((0.5, 0.5), radius=0.1)

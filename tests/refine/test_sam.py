@@ -249,6 +249,24 @@ def test_the_embedded_model_refines_without_a_network(monkeypatch):
     assert refined.timings["refine"] > 0
 
 
+@pytest.mark.parametrize("mode", ["prompts", "regions"])
+def test_a_result_without_its_arrays_is_refused_where_they_are_needed(tmp_path, mode):
+    coarse, image = result_of(halves()), painted(halves())
+    loaded = cc.load_result(coarse.save(tmp_path, stem="a", formats="json").json)
+    with pytest.raises(InputError, match="expected a confidence map, got none: it was not saved. Save .* with npz"):
+        cc.refine(loaded, image, "sam-nano", mode=mode)
+    whole = cc.load_result(coarse.save(tmp_path, stem="b", formats="json,npz").json)
+    again = cc.refine(whole, image, "sam-nano", mode=mode)
+    assert np.array_equal(again.labels, cc.refine(coarse, image, "sam-nano", mode=mode).labels)
+
+
+def test_edges_and_a_grid_of_points_need_only_labels(tmp_path):
+    coarse, image = result_of(halves()), painted(halves())
+    loaded = cc.load_result(coarse.save(tmp_path, stem="a", formats="json").json)
+    for how in ({"refiner": "edges"}, {"refiner": "sam-nano", "mode": "everything"}):
+        assert np.array_equal(cc.refine(loaded, image, **how).labels, cc.refine(coarse, image, **how).labels)
+
+
 @pytest.mark.parametrize(
     ("of_result", "given", "expected"),
     [

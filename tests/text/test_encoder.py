@@ -125,3 +125,10 @@ def test_threads_with_different_words_get_their_own(model):
         thread.join()
     for ours, theirs in zip(got, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("words", [None, [None], ["cat", 3], "cat", {"cat"}])
+def test_words_that_are_no_list_of_texts_are_refused(segmenter, words):
+    for work in (segmenter.embed_words, segmenter.unknown_words):
+        with pytest.raises(InputError, match="words: expected a list of texts"):
+            work(words)

@@ -235,9 +235,34 @@ def test_name_of_a_data_set_among_other_words_is_a_word():
     assert groups("ade150;") == [("ade150",)]
 
 
-def test_unknown_data_set_is_refused_with_the_known_ones():
+@pytest.mark.parametrize("name", ["voc2050", "", None, ["voc20"]])
+def test_unknown_data_set_is_refused_with_the_known_ones(name):
     with pytest.raises(InputError, match="voc20, voc21"):
-        dataset_vocabulary("voc2012")
+        dataset_vocabulary(name)
+
+
+@pytest.mark.parametrize(("name", "own"), [("VOC", "voc20"), ("coco", "coco80"), ("ADE 20K", "ade150")])
+def test_a_common_name_of_a_data_set_is_known_to_all(name, own):
+    assert dataset_vocabulary(name) is dataset_vocabulary(own)
+    assert parse_vocabulary(name).classes == dataset_vocabulary(name).classes
+
+
+@pytest.mark.parametrize(
+    ("entries", "doubtful"),
+    [
+        (["cat; mouse", "a"], ["cat; mouse"]),
+        (["cat | background: wall", "sky"], ["cat | background: wall"]),
+        ([["cat", "kitten|lynx"], "sky\nsea"], ["kitten|lynx", "sky sea"]),
+        ({"cat；dog": ["pet"]}, ["cat；dog"]),
+        (["cat;", " dog\n", "a, b", ["c"]], []),
+        ([f"a; {n}" for n in range(9)], ["a; 0", "a; 1", "a; 2"]),
+    ],
+)
+def test_a_separator_within_an_entry_of_a_list_is_noted(entries, doubtful):
+    notes = [note for note in vocabulary_of(entries).notes if "its own entry" in note]
+    assert notes == [
+        f'"{word}" is read as one word. Give each class, and "background: ...", its own entry.' for word in doubtful
+    ]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
     Raises:
         InputError: the JSON is missing, damaged or not written by this program, or its .npz was changed.
     """
+    if not isinstance(json_path, (str, os.PathLike)):
+        got, remedy = type(json_path).__name__, "`save` returns it as `json`."
+        raise InputError(explain("saved result", expected="the path of a .json", got=got, remedy=remedy))
     path = Path(json_path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
