@@ -114,7 +114,8 @@ def train(arguments: argparse.Namespace) -> dict[str, Tensor]:
     average = copy.deepcopy(sam)
     optimizer = torch.optim.AdamW(sam.parameters(), lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.05)
     scenes = Scenes(read_scenes(arguments.photos), arguments.size, arguments.batch)
-    source = iter(DataLoader(scenes, batch_size=None, num_workers=arguments.workers, prefetch_factor=3))
+    ahead = 3 if arguments.workers else None  # without processes nothing can be read ahead
+    source = iter(DataLoader(scenes, batch_size=None, num_workers=arguments.workers, prefetch_factor=ahead))
     start, step, shown, overlap = time.monotonic(), 0, 0.0, 0.0
     while (spent := (time.monotonic() - start) / (60 * arguments.minutes)) < 1:
         set_rate(optimizer, cosine_rate(arguments.rate, spent, step))

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from cliptrase_core.errors import InputError, explain, one_line
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import VOID, Numbers
 from cliptrase_core.io.geometry import Size
-from cliptrase_core.io.image import opened_file
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, opened_file, read_header
 
 MOST = 100
 """Maximal number of masks to open, spread over the data set; opening them takes one or two seconds."""
@@ -101,9 +100,10 @@ def _look(pair: Pair, convention: Convention | None) -> MaskSummary:
 def _size(pair: Pair) -> Size | None:
     """Return (H, W) from a picture's header, or None if the header cannot be read."""
     try:
-        with Image.open(io.BytesIO(pair.picture()) if pair.picture else pair.image) as picture:
+        with io.BytesIO(pair.picture()) if pair.picture else pair.image.open("rb") as file:
+            picture = read_header(file, pair.key, DEFAULT_MAX_PIXELS)
             return picture.height, picture.width
-    except Exception:  # PIL's readers raise dozens of kinds of errors
+    except Exception:  # readers of archives and tables raise dozens of kinds of errors
         return None
 
 

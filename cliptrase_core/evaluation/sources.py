@@ -18,7 +18,14 @@ from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.metrics import boundary_f, confusion_matrix, mean_iou, pixel_accuracy
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.io.files import as_file
-from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file, read_image
+from cliptrase_core.io.image import (
+    DEFAULT_MAX_PIXELS,
+    damage_explained,
+    expect_pixels,
+    opened_file,
+    read_header,
+    read_image,
+)
 from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
 
@@ -228,8 +235,7 @@ def read_stored(path: Path, turned: bool = False) -> Pixels:
         InputError: no such picture, or one that cannot be read.
     """
     with opened_file(path, "a picture") as (file, name):
-        with damage_explained(name, DEFAULT_MAX_PIXELS):
-            image = Image.open(file)
+        image = read_header(file, name, DEFAULT_MAX_PIXELS)
         expect_pixels(image.height, image.width, name, DEFAULT_MAX_PIXELS)
         with damage_explained(name, DEFAULT_MAX_PIXELS):
             upright = ImageOps.exif_transpose(image) if turned else image

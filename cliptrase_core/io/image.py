@@ -122,7 +122,7 @@ def _read(source: ImageInput, max_pixels: int, *, whole: bool) -> ReducedImage:
         return _as_it_is(_read_pil(source, "picture", max_pixels))
     if isinstance(source, (str, os.PathLike)):
         with opened_file(source, _SUPPORTED) as (file, name):
-            image = _open(file, name, max_pixels)
+            image = read_header(file, name, max_pixels)
             _expect_few_scans(file, image, name)
             if not whole and max_pixels >= DEFAULT_MAX_PIXELS and image.width * image.height > max_pixels:
                 return _read_smaller(image, name, max_pixels)
@@ -198,11 +198,12 @@ def opened_file(source: str | os.PathLike[str], expected: str) -> Iterator[tuple
         yield file, name
 
 
-def _open(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
-    """Read the header only.
+def read_header(file: IO[bytes], name: str, max_pixels: int) -> Image.Image:
+    """Read the header of a supported format only, and return the picture, which is not decoded yet.
 
-    `Image.open` would apply `Image.MAX_IMAGE_PIXELS`, which is one value for the whole process. The readers are called
-    directly, so that only `max_pixels` decides.
+    `Image.open` would try every format of PIL, of which EPS runs another program, Ghostscript. It would also apply
+    `Image.MAX_IMAGE_PIXELS`, which is one value for the whole process. The readers are called directly, so that only
+    `max_pixels` decides.
     """
     Image.init()
     if "HEIF" not in Image.OPEN:

@@ -59,7 +59,7 @@ def _neighbours(points: Tensor, eps: float) -> Tensor:
             # For a huge eps the product is infinite, but eps ** 2 would raise.
             block = squares[rows, None] + squares[columns] - 2 * products <= eps * eps
             near[rows, columns], near[columns, rows] = block, block.T
-    return near
+    return near.fill_diagonal_(True)  # computed, a patch's distance to itself is rounding noise, above a tiny eps
 
 
 def cluster_means(rows: Tensor, labels: Tensor) -> Tensor:

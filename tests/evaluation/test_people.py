@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from cliptrase_core import cli
 from cliptrase_core.cli import parser
@@ -479,6 +479,28 @@ GREYS = {
     "floats": np.array([[0, 1], [0.5, 1 / 255]], np.float32),
     "12 bits": np.array([[0, 4095], [2048, 1024]], np.uint16),
 }
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\n%%EOF\n"
+
+
+@pytest.mark.parametrize("read", [read_image, read_stored, read_turned])
+def test_a_program_in_the_place_of_a_picture_is_not_run(tmp_path, read):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(EPS)
+    with pytest.raises(InputError, match="expected a JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or HEIC picture"):
+        read(path)
+
+
+def test_a_program_in_the_place_of_a_picture_is_not_opened_by_the_check_of_masks(tmp_path, monkeypatch):
+    write_dataset(tmp_path / "images", tmp_path / "masks", lambda rng: np.arange(2))
+    for path in (tmp_path / "images").iterdir():
+        path.write_bytes(EPS)
+    opened = []
+    monkeypatch.setattr(EpsImagePlugin.EpsImageFile, "_open", lambda self: opened.append(self))
+    data = folder_set({"images": "images", "masks": "masks", "vocabulary": "cat; dog"}, tmp_path)
+    assert [one.problem for one in summarise(data.pairs(), None)] == [None, None, None]
+    assert opened == []
 
 
 @pytest.mark.parametrize("read", [read_image, read_stored, read_turned])

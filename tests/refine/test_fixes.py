@@ -179,6 +179,22 @@ def test_the_eraser_takes_from_the_class_under_its_first_point_alone():
     assert (fixed.labels[labels == 0] == 2).any()
 
 
+@pytest.mark.parametrize(
+    ("names", "goes_to"),
+    [
+        (["left", EVERYTHING_ELSE], 0),  # the nearest class
+        (["left", EVERYTHING_ELSE, "background"], 2),
+        (["left", "background", EVERYTHING_ELSE], 2),
+        (["left", "background"], 0),
+    ],
+)
+def test_what_is_erased_from_the_rest_itself_goes_to_another_class(names, goes_to):
+    labels = halves(60, 90, 45)
+    fixed = apply_fixes(result_of(labels, names), painted(labels), [Fix(((0.6, 0.5),), radius=0.05)]).labels
+    assert (fixed != labels).sum() > 10
+    assert set(fixed[fixed != labels].tolist()) == {goes_to}
+
+
 def test_an_eraser_that_names_its_class_takes_from_that_one_alone_and_comes_back_from_json():
     labels, dot = halves(60, 90, 45), ((0.3, 0.5),)
     result = result_of(labels, ["left", "right", EVERYTHING_ELSE])

@@ -62,6 +62,13 @@ def test_clusters_are_those_of_scikit_learn_in_their_order(count, noise, rows_at
     assert found.tolist() == DBSCAN(eps=settings.eps, min_samples=settings.min_samples).fit_predict(rows).tolist()
 
 
+@pytest.mark.parametrize("eps", [1e-12, 1e-9, 1e-7])
+def test_a_patch_is_its_own_neighbour_for_every_radius(eps):
+    rows = torch.rand(50, 300, generator=torch.Generator().manual_seed(0))
+    assert cluster_patches(rows, ClusterSettings(eps, 1)).tolist() == [*range(50)]
+    assert cluster_patches(rows, ClusterSettings(eps, 2)).tolist() == [-1] * 50
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_a_patch_between_clusters_belongs_where_scikit_learn_puts_it(seed):
     rng = np.random.default_rng(seed)

@@ -1044,6 +1044,15 @@ def test_the_prompts_of_two_pictures_are_answered_as_one_by_one():
     torch.testing.assert_close(together, torch.cat(apart), atol=1e-4, rtol=1e-4)
 
 
+def test_sam_is_trained_without_further_processes_too(folder, tmp_path, monkeypatch):
+    from assets.training import sam
+
+    monkeypatch.setattr(sam, "load_sam", lambda name: SimpleNamespace(model=small_sam(96, 48)))
+    how = {"minutes": 0.001, "batch": 1, "size": 64, "rate": 1e-4, "workers": 0, "device": "cpu", "start": None}
+    trained = sam.train(argparse.Namespace(photos=folder, output=tmp_path / "sam.pt", **how))
+    assert trained.keys() == small_sam(96, 48).state_dict().keys()
+
+
 def test_a_small_sam_learns_segments_in_a_few_steps(folder):
     model = small_sam(96, 48)
     from assets.training.sam import PROMPTS, Scenes, batch_loss

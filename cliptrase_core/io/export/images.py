@@ -140,7 +140,7 @@ def picture_file(pixels: npt.NDArray[np.uint8], source: str | os.PathLike[str] |
     if source is not None:
         content = Path(source).read_bytes()
         try:
-            with Image.open(io.BytesIO(content)) as header:
+            with Image.open(io.BytesIO(content), formats=[*_KEPT]) as header:
                 upright = header.getexif().get(274, 1) == 1
                 fits = header.size == pixels.shape[1::-1] and header.mode in ("RGB", "L")
                 kept = _KEPT.get(str(header.format), "") if upright and fits else ""
