@@ -15,7 +15,7 @@ from cliptrase_core.errors import CliptraseError
 from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.models import loading
 from cliptrase_core.models.embedded import read_nano
-from cliptrase_core.models.precision import WORTH_IT, bf16_gain
+from cliptrase_core.models.precision import WORTH_IT, bf16_gain, device_by_name, resolve_precision
 from cliptrase_core.names import NANO, SAM_NANO, SAMS
 from cliptrase_core.refine import is_available
 from cliptrase_core.refine.sam_checkpoints import load_sam
@@ -61,8 +61,10 @@ def report() -> Iterator[str]:
         yield f"  {method.name}: {method.title}, {method.source}, arXiv {method.arxiv}"
         if method.quirk:
             yield f"    {method.quirk}"
-    yield f"command line would run: {os.environ.get('CLIPTRASE_MODEL') or NANO}"
-    yield f"page would start with: {_start_up()}"
+    requested = os.environ.get("CLIPTRASE_MODEL") or None
+    start = _start_up(requested or NANO)
+    yield f"command line would run: {_command_line(requested or NANO, start)}"
+    yield f"page would start with: {_page(start if requested else _start_up(None))}"
 
 
 def _embedded(found: bool, read: Callable[[], object]) -> str:
@@ -88,16 +90,39 @@ def _version(package: str) -> str:
 
 
 def _devices() -> str:
-    if torch.cuda.is_available():
-        return f"cuda ({torch.cuda.get_device_name()})"
-    return "cpu"
+    name = os.environ.get("CLIPTRASE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = device_by_name(name)
+    except CliptraseError as error:
+        return f"none. {error}"
+    return f"{name} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else name
 
 
-def _start_up() -> str:
+def _start_up(requested: str | None) -> loading.StartUp | CliptraseError:
+    """Return the model that can run now, or the error in the settings of the environment."""
+    try:
+        device = device_by_name(os.environ.get("CLIPTRASE_DEVICE") or "cpu")
+        resolve_precision(os.environ.get("CLIPTRASE_PRECISION") or "fp32", device)
+        return loading.choose_start_up(requested)
+    except CliptraseError as error:
+        return error
+
+
+def _command_line(requested: str, start: loading.StartUp | CliptraseError) -> str:
+    """Return the model of the commands: they run no other one while it is missing, and download it first."""
+    if isinstance(start, CliptraseError):
+        return f"nothing. {start}"
+    states = {
+        "fetching": f"{requested}, after a download",
+        "hub silent": f"nothing. {requested} is not on this computer, and the model hub does not answer",
+        "offline": f"nothing. {requested} is not on this computer, and HF_HUB_OFFLINE=1 forbids fetching it",
+    }
+    return states.get(start.reason, requested)
+
+
+def _page(start: loading.StartUp | CliptraseError) -> str:
     if not PAGE.is_file():
         return "nothing: the page is not installed with the command line, it runs from a clone (python app.py)"
-    try:
-        start = loading.choose_start_up(os.environ.get("CLIPTRASE_MODEL"))
-    except CliptraseError as error:
-        return f"nothing. {error}"
+    if isinstance(start, CliptraseError):
+        return f"nothing. {start}"
     return f"{start.name} ({start.reason}){'. ' + start.banner if start.banner else ''}"
