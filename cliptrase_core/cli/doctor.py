@@ -43,7 +43,7 @@ def report() -> Iterator[str]:
     yield f"cliptrase-lab {VERSION}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     for package in PACKAGES:
         yield f"  {package} {_version(package)}"
-    yield f"device: {_devices()}, {torch.get_num_threads()} threads"
+    yield f"device: {_device()}"
     gain = bf16_gain("cpu")
     two_digits = f"{gain:#.2g}".rstrip(".")
     verdict = "worth it: --precision auto takes it" if gain >= WORTH_IT else "not worth it"
@@ -89,13 +89,14 @@ def _version(package: str) -> str:
         return f"missing: install it with 'pip install {package}'"
 
 
-def _devices() -> str:
+def _device() -> str:
     name = os.environ.get("CLIPTRASE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = device_by_name(name)
     except CliptraseError as error:
         return f"none. {error}"
-    return f"{name} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else name
+    card = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
+    return f"{name}{card}, {torch.get_num_threads()} threads"
 
 
 def _start_up(requested: str | None) -> loading.StartUp | CliptraseError:

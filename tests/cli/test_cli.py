@@ -196,6 +196,7 @@ def test_doctor_says_why_what_is_set_cannot_run(monkeypatch, capsys, settings, s
     assert lines[-1].startswith("page would start with: nothing") == (": expected" in said), "else nano, for now"
     device = next(line for line in lines if line.startswith("device: "))
     assert device.startswith("device: none. ") == (settings.get("CLIPTRASE_DEVICE") == "foo")
+    assert device.endswith(("threads", '"cpu" works everywhere.'))
 
 
 def test_doctor_says_that_a_model_would_be_downloaded_first(monkeypatch, capsys):
