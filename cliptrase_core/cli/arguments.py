@@ -70,7 +70,9 @@ def add_model_arguments(command: argparse.ArgumentParser) -> None:
         help="nano (embedded) or an open_clip architecture, with weights after a colon (default: %(default)s)",
     )
     command.add_argument("--pretrained", metavar="TAG|FILE", help="weights by open_clip's tag or from a file")
-    command.add_argument("--device", default=os.environ.get("CLIPTRASE_DEVICE"), help="cpu, cuda, ... (default: best)")
+    command.add_argument(
+        "--device", default=os.environ.get("CLIPTRASE_DEVICE") or None, help="cpu, cuda, ... (default: best)"
+    )
     command.add_argument(
         "--precision",
         default=usual["precision"],

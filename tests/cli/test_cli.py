@@ -17,6 +17,7 @@ from cliptrase_core.cli import doctor, segment, tasks
 from cliptrase_core.io.export.loading import load_result
 from cliptrase_core.io.files import asset
 from cliptrase_core.models import embedded as nano_model
+from cliptrase_core.models import loading
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.segmenter import Segmenter
 
@@ -168,6 +169,42 @@ def test_doctor_says_what_would_run(capsys):
     assert "nano: included" in out
     assert "naclip: NACLIP, Hajimiri et al., WACV 2025" in out
     assert "page would start with" in out
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "nano"),
+        ({"CLIPTRASE_MODEL": "", "CLIPTRASE_DEVICE": "", "CLIPTRASE_PRECISION": ""}, "nano"),
+        ({"CLIPTRASE_MODEL": "foo"}, "nothing. model: expected"),
+        ({"CLIPTRASE_MODEL": "ViT-B-16:x.pt"}, "nothing. weights file x.pt: expected a file, got no such file"),
+        ({"CLIPTRASE_MODEL": "ViT-L-14"}, "nothing. ViT-L-14 is not on this computer, and HF_HUB_OFFLINE=1 forbids"),
+        ({"CLIPTRASE_DEVICE": "foo"}, "nothing. device: expected one that torch has here, got 'foo'"),
+        ({"CLIPTRASE_PRECISION": "foo"}, "nothing. precision: expected one of"),
+    ],
+)
+def test_doctor_says_why_what_is_set_cannot_run(monkeypatch, capsys, settings, said):
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(loading.hub, "offline", lambda: True)
+    monkeypatch.setattr(loading, "hub_answers", lambda timeout: False)
+    monkeypatch.setattr(loading.hub, "find_cached", lambda name: None)
+    monkeypatch.setattr(doctor, "bf16_gain", lambda device: 1.0)
+    assert run("doctor") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith(f"command line would run: {said}")
+    assert lines[-1].startswith("page would start with: nothing") == (": expected" in said), "else nano, for now"
+    device = next(line for line in lines if line.startswith("device: "))
+    assert device.startswith("device: none. ") == (settings.get("CLIPTRASE_DEVICE") == "foo")
+    assert device.endswith(("threads", '"cpu" works everywhere.'))
+
+
+def test_doctor_says_that_a_model_would_be_downloaded_first(monkeypatch, capsys):
+    monkeypatch.setenv("CLIPTRASE_MODEL", "ViT-L-14")
+    monkeypatch.setattr(loading, "hub_answers", lambda timeout: True)
+    monkeypatch.setattr(loading.hub, "find_cached", lambda name: None)
+    assert run("doctor") == 0
+    assert "command line would run: ViT-L-14, after a download" in capsys.readouterr().out
 
 
 DAMAGED = {
