@@ -6,9 +6,9 @@
     ...
     token.cancel()                        # from any thread
 
-Each transformer block, batch of words, clustering, method, strip of labels and chunk of SAM checks once. Reading of a
-picture, loading of a model, figures and `to_coco` do not check: they end first. Without a
-token, a check takes less than a microsecond. The token is a context variable: a new thread has none, unless it runs in
+Each transformer block, batch of words, clustering, method, strip of labels and chunk of SAM checks once. Reading of
+most pictures, loading of a model, figures and `to_coco` do not check: they end first. Without a token, a check takes
+less than a microsecond. The token is a context variable: a new thread has none, unless it runs in
 a copy of the context that started it (`contextvars.copy_context().run`).
 """
 

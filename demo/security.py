@@ -124,7 +124,10 @@ class Gate:
         # The second header is there only if a trusted proxy sent it.
         requested = [host_name(headers.get(name, "")) for name in ("host", "x-forwarded-host")]
         if origin is not None and not is_own(host_of(origin), requested, self._hosts):
-            return 403, "Requests from other pages are not answered."
+            return (
+                403,
+                "Requests from other pages are not answered. The operator can name their host in CLIPTRASE_HOSTS.",
+            )
         known = any(route.fullmatch(path) for route in ROUTES) or (self._reload and RELOAD_ROUTE.fullmatch(path))
         return None if known else (404, "There is nothing here. GET /gradio_api/info lists the calls.")
 

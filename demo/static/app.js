@@ -34,6 +34,7 @@
       const field = wordsField(), typing = document.activeElement?.matches("textarea, input:not([type=file])");
       if (picture && field && !typing && matchMedia("(pointer: fine)").matches) { field.focus(); field.select(); }
       arriving = false;
+      early &&= Boolean(picture); // not after a removal
       return lab.over(said);
     },
     pressEarly: () => { if (early) $("#segment").click(); early = false; return []; },
@@ -182,7 +183,7 @@
     set("head", at.head ?? null);
     set("after", at.after ?? null);
     history.replaceState(history.state, "", address);
-    const place = `${at.row},${at.column},${at.layer},${at.head ?? 0}`, asks = $("#lens .lens-busy");
+    const place = `${at.row},${at.column},${at.layer ?? ""},${at.head ?? 0}`, asks = $("#lens .lens-busy");
     if ($("#place")) type("#place", place);
     if ($("#patches")?.offsetParent && !asks) type("#attention-place", place); // the open tab follows the lens
   };

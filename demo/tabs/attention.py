@@ -469,7 +469,9 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, place: gr.Textbox, hand
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.patches], **ONE_AT_A_TIME, **PRIVATE}
     fields = [shared.run, tab.inspected, shared.image, tab.direction, tab.subject, tab.scale]
     there = [tab.row, tab.column, tab.layer, tab.head]
-    opened.select(handlers.refresh, [*fields, place, *there], **quiet)
+    caught_up = opened.select(handlers.refresh, [*fields, place, *there], **quiet)
+    # While the tab was closed, this field was not written: a return to its patch would be no change of it.
+    caught_up.success(None, place, tab.place, js="place => place", **PRIVATE)
     tab.place.change(handlers.refresh, [*fields, tab.place, *there], **LAST, **quiet)
     shared.token.change(when_active, [shared.active, *fields], **quiet)
 

@@ -29,7 +29,15 @@ def loaded(model):
     model.load_state_dict(tiny_clip(seed=3).state_dict())
 
 
-@pytest.mark.parametrize("change", [trained, moved, loaded])
+def assigned(model):
+    model.load_state_dict(tiny_clip(seed=3).state_dict(), assign=True)
+
+
+def replaced(model):
+    model.text_projection = torch.nn.Parameter(model.text_projection.detach() + 0.1)
+
+
+@pytest.mark.parametrize("change", [trained, moved, loaded, assigned, replaced])
 def test_a_model_that_was_changed_is_refused_until_a_new_segmenter_is_made(picture, change):
     model = tiny_clip()
     segmenter = Segmenter.from_open_clip(model)
