@@ -78,6 +78,14 @@ def test_the_tab_and_the_lens_show_the_same_patch_layer_and_head(open_page):
     page.wait_for_timeout(1500)  # neither takes the other back
     expect(facts).to_contain_text("Layer 7 of 12 · mean of all heads · patch row 5, column 3")
     assert "patch=5%2C3&layer=7" in page.url
+    page.get_by_role("tab", name="Settings").click()  # closed, the tab follows when it is opened again
+    lens.locator("[data-view=before]").focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("tab", name="Attention").click()
+    expect(facts).to_contain_text("patch row 5, column 4", timeout=PATIENCE)
+    lens.locator("[data-view=before]").focus()
+    page.keyboard.press("ArrowLeft")  # back to the patch that it showed before it was closed
+    expect(facts).to_contain_text("patch row 5, column 3", timeout=PATIENCE)
 
 
 def test_a_new_picture_takes_the_old_look_away(open_page):
