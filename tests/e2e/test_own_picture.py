@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -75,25 +76,32 @@ def test_suggested_words_segment_a_new_picture_with_one_click(open_page, artifac
     expect(page.locator("#suggested .strip")).to_have_count(0)
 
 
-def give_on_a_slow_line(page) -> None:
-    """Type words and give a picture whose upload takes 0.6 s; return before it is there."""
+def give_on_a_slow_line(page) -> Callable[[], None]:
+    """Type words and give a picture whose upload is held back; return the function that lets it go on."""
     expect_result_of(page, FIRST_WORDS)
-
-    def slow(route) -> None:
-        page.wait_for_timeout(600)
-        route.continue_()
-
-    page.route("**/upload?*", slow)
+    held = []
+    page.route("**/upload?*", lambda route: held.append(route))
     page.locator("#words textarea").fill("cow; grass")
     page.locator("#picture input[type=file]").set_input_files(COWS)
+
+    def go_on() -> None:
+        while not held:
+            page.wait_for_timeout(20)
+        held.pop().continue_()
+
+    return go_on
 
 
 @pytest.mark.parametrize("pause", [0, 50, 300, 900])
 def test_enter_while_the_picture_is_on_its_way_segments_it(open_page, pause):
     page = open_page(1280, 800)
-    give_on_a_slow_line(page)
+    go_on = give_on_a_slow_line(page)
+    if pause > 600:  # after its arrival
+        go_on()
     page.wait_for_timeout(pause)
     page.locator("#words textarea").press("Enter")
+    if pause <= 600:
+        go_on()
     expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"cows\.jpg$"))
     expect(page.locator("#status")).to_contain_text("Done:")
     expect_result_of(page, "cow; grass")
@@ -105,9 +113,10 @@ def test_enter_while_the_picture_is_on_its_way_segments_it(open_page, pause):
 
 def test_stop_takes_back_enter_while_the_picture_is_on_its_way(open_page):
     page = open_page(1280, 800)
-    give_on_a_slow_line(page)
+    go_on = give_on_a_slow_line(page)
     page.locator("#words textarea").press("Enter")
     page.locator("#stop").dispatch_event("click")
+    go_on()
     expect(page.locator("#picture img")).to_have_attribute("src", re.compile(r"cows\.jpg$"))
     expect(page.locator("#status")).to_contain_text("Your picture is here.")
     page.wait_for_timeout(1000)
