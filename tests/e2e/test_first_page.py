@@ -206,6 +206,22 @@ def test_a_class_without_pixels_is_asked_for_alone(open_page):
     expect(page.locator("#legend tbody tr")).to_have_count(2)
 
 
+def test_the_page_below_the_lens_stays_where_it_is_whatever_the_pointer_meets(open_page):
+    page = open_page(1280, 800)
+    expect_result_of(page, FIRST_WORDS)
+    numbers, picture = page.locator("#lens .lens-numbers"), page.locator("#lens [data-view=picture]")
+    page.locator("#words textarea").fill("dog")
+    page.locator("#words textarea").press("Enter")
+    expect(numbers).to_contain_text("everything else", timeout=PATIENCE)  # a long line: it is cut, not wrapped
+    box, places = picture.bounding_box(), set()
+    for share in (0.1, 0.35, 0.6, 0.9):
+        picture.hover(position={"x": share * box["width"], "y": share * box["height"]})
+        places.add(page.locator("#tabs").bounding_box()["y"])
+    assert len(places) == 1
+    assert numbers.bounding_box()["height"] < 30, "one line"
+    expect_no_sideways_scroll(page)
+
+
 def test_an_error_stands_in_the_status_and_the_last_result_stays(open_page):
     page = open_page(1280)
     expect_result_of(page, FIRST_WORDS)
