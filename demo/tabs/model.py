@@ -12,13 +12,13 @@ from cliptrase_core.names import NANO
 from demo.cancelling import takes_its_time
 from demo.drawing import model_pixels
 from demo.errors import UserError
-from demo.handling import AUTO, followed, one_of, plainly, same
+from demo.handling import followed, one_of, plainly, same, side_of
 from demo.html import hint, percent, sheet, strip, working
 from demo.model_facts import ModelFacts, Offered, offered
 from demo.models import Status
 from demo.service import Service
 from demo.service.model_input import ModelInput, model_input
-from demo.settings import OFFERED, PRESETS, SHORT_SIDES
+from demo.settings import OFFERED, PRESETS
 from demo.tabs.common import LAST, PRIVATE, UNSEEN, Shared, outputs, shown, wire_end
 
 NANO_LIMITS = "Small, for photographs of everyday things; a real CLIP reads them better."
@@ -257,9 +257,8 @@ class ModelHandlers:
         """Handle opening of the tab, or a new picture or size: show the model input."""
         if not path:
             return InputView(None, NO_INPUT)
-        side = one_of("short side", str(short_side), (AUTO, *map(str, SHORT_SIDES)))
-        chosen = None if side == AUTO else int(side)
-        given = model_input(self._service, path, one_of("preset", preset, PRESETS), chosen, model)
+        way, side = one_of("preset", preset, PRESETS), side_of(preset, short_side)
+        given = model_input(self._service, path, way, side, model)
         return InputView(model_pixels(given.pixels, given.frame.patch), input_sheet(given))
 
 
