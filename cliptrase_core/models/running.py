@@ -65,11 +65,11 @@ def in_own_precision(method: Function) -> Function:
 
 def as_loaded(method: Function) -> Function:
     """Return a method that runs `in_own_precision`, if the owner's `weights` are those that it was created with."""
+    alone = in_own_precision(method)
 
     @functools.wraps(method)
     def run(self: Any, *arguments: Any, **options: Any) -> Any:
         self.weights.expect_unchanged()
-        with own_precision(self.device):
-            return method(self, *arguments, **options)
+        return alone(self, *arguments, **options)
 
     return run  # type: ignore[return-value]

@@ -218,9 +218,8 @@ def _batch(archive: zipfile.ZipFile, texts: Sequence[zipfile.ZipInfo]) -> tuple[
             reasons += [error] if isinstance(error, UserError) else []
         else:
             results[packed_name(saved.picture).casefold()] = saved
-    return SavedBatch(tuple(results.values()), tuple(unread)), next(
-        iter(reasons), _refusal("an archive with no result")
-    )
+    reason = reasons[0] if reasons else _refusal("an archive with no result")
+    return SavedBatch(tuple(results.values()), tuple(unread)), reason
 
 
 def _picture(archive: zipfile.ZipFile, saved: Saved, most: int) -> bytes | None:
