@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from cliptrase_core.errors import InputError, explain, is_number
+from cliptrase_core.errors import InputError, is_number
 
 Item = TypeVar("Item")
 
@@ -59,7 +59,7 @@ class CancelToken:
         """
         if seconds is not None and (not is_number(seconds) or seconds != seconds):
             remedy = "Leave it out for no limit."
-            raise InputError(explain("time limit", expected="seconds, a number", got=repr(seconds)[:40], remedy=remedy))
+            raise InputError("time limit", expected="seconds, a number", got=repr(seconds)[:40], remedy=remedy)
         self._cancelled = threading.Event()
         self._end = None if seconds is None else time.monotonic() + seconds
 

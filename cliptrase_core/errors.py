@@ -4,10 +4,23 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOMEM
 from numbers import Integral, Real
+from typing import overload
 
 
 class CliptraseError(Exception):
-    """Base of every error that this package raises on purpose; its message can be shown to users."""
+    """Base of every error that this package raises on purpose; its message can be shown to users.
+
+    The message is one line, in the order of all messages of this project: what it is about, what was expected, what was
+    given, and what to do. A text alone is a whole message.
+    """
+
+    @overload
+    def __init__(self, what: str, /) -> None: ...
+    @overload
+    def __init__(self, what: str, /, *, expected: str, got: str, remedy: str) -> None: ...
+    def __init__(self, what: str, /, *, expected: str = "", got: str = "", remedy: str = "") -> None:
+        """Form the message from a few words on what it is about, and the three parts."""
+        super().__init__(f"{what}: expected {expected}, got {got}. {remedy}" if expected else what)
 
 
 class InputError(CliptraseError, ValueError):
@@ -22,15 +35,10 @@ class UnsupportedBackboneError(CliptraseError):
     """Model that CLIPtrase does not support; raised before anything is computed."""
 
 
-def explain(what: str, *, expected: str, got: str, remedy: str) -> str:
-    """Return a message of one line, in the order of all messages of this project."""
-    return f"{what}: expected {expected}, got {got}. {remedy}"
-
-
 def expect_one_of(what: str, value: object, known: Collection[str]) -> None:
     """Raise InputError unless `value` is one of the known names; the message lists them."""
     if not isinstance(value, str) or value not in known:
-        raise InputError(explain(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy="Pick one."))
+        raise InputError(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy="Pick one.")
 
 
 def is_number(value: object) -> bool:
@@ -63,7 +71,7 @@ def memory_explained(what: str) -> Iterator[None]:
             raise
         expected, got = "one that the memory of this computer holds", "a larger one"
         remedy = "Make the picture smaller, or give a smaller --short-side."
-        raise InputError(explain(what, expected=expected, got=got, remedy=remedy)) from error
+        raise InputError(what, expected=expected, got=got, remedy=remedy) from error
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar, get_args
 
-from cliptrase_core.errors import InputError, explain, is_number
+from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.methods.registry import METHODS, RESIDUALS, Method, method_by_name, with_residual
 from cliptrase_core.presets import PRESETS, PositionResize
 
@@ -76,7 +76,7 @@ class Option:
             return None
         found = _READERS[self.kind](value)
         if found is None or not self._allows(found):
-            raise InputError(explain(self.name, expected=self.expected, got=_shown(value), remedy=self._remedy))
+            raise InputError(self.name, expected=self.expected, got=_shown(value), remedy=self._remedy)
         return found
 
     @property

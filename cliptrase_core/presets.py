@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from cliptrase_core.errors import InputError, expect_one_of, explain, is_number, is_whole
+from cliptrase_core.errors import InputError, expect_one_of, is_number, is_whole
 from cliptrase_core.io.geometry import Frame, Size, centre_crop_frame, keep_aspect_frame
 
 PositionResize = Literal["published", "size"]
@@ -29,17 +29,13 @@ class ClusterSettings:
     def __post_init__(self) -> None:
         """Check both ranges."""
         if not (is_number(self.eps) and math.isfinite(self.eps) and self.eps > 0):
-            raise InputError(
-                explain("eps", expected="a number above 0", got=repr(self.eps), remedy="0.7 suits N = 196.")
-            )
+            raise InputError("eps", expected="a number above 0", got=repr(self.eps), remedy="0.7 suits N = 196.")
         if not is_whole(self.min_samples) or self.min_samples < 1:
             raise InputError(
-                explain(
-                    "min_samples",
-                    expected="a whole number of at least 1",
-                    got=repr(self.min_samples),
-                    remedy="3 suits N = 196.",
-                )
+                "min_samples",
+                expected="a whole number of at least 1",
+                got=repr(self.min_samples),
+                remedy="3 suits N = 196.",
             )
 
 
@@ -78,12 +74,10 @@ class Preset:
             return self.short_side or native
         if self.short_side is not None and requested != self.short_side:
             raise InputError(
-                explain(
-                    f"short side of preset {self.name}",
-                    expected=f"{self.short_side}, which its clustering was tuned for",
-                    got=repr(requested)[:40],
-                    remedy="Leave it out, or use preset auto for any size.",
-                )
+                f"short side of preset {self.name}",
+                expected=f"{self.short_side}, which its clustering was tuned for",
+                got=repr(requested)[:40],
+                remedy="Leave it out, or use preset auto for any size.",
             )
         return requested
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cliptrase_core.errors import InputError, explain, is_number
+from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_reduced
 from cliptrase_core.maps import counted, given, made_when_asked, runs
@@ -46,9 +46,7 @@ NOISE = -1
 
 def _expect_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if tuple(got) != expected:
-        raise InputError(
-            explain(name, expected=f"shape {expected}", got=f"shape {tuple(got)}", remedy="Pass matching arrays.")
-        )
+        raise InputError(name, expected=f"shape {expected}", got=f"shape {tuple(got)}", remedy="Pass matching arrays.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -142,20 +140,17 @@ class Segmentation:
         """Check that maps agree in size and labels stay within the names."""
         labels, shape = given(self, "labels"), given(self, "labels").shape
         if labels.ndim != 2 or labels.size == 0:
-            expected, remedy = "a map (H, W)", "Pass a 2-D array."
-            raise InputError(explain("labels", expected=expected, got=f"shape {shape}", remedy=remedy))
+            raise InputError("labels", expected="a map (H, W)", got=f"shape {shape}", remedy="Pass a 2-D array.")
         for name in ("regions", "confidence"):
             _expect_shape(name, given(self, name).shape, shape)
         _expect_shape("patch_clusters", self.patch_clusters.shape, (self.grid[0] * self.grid[1],))
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(self.class_names):
             raise InputError(
-                explain(
-                    "labels",
-                    expected=f"0 to {len(self.class_names) - 1}",
-                    got=f"{low} to {high}",
-                    remedy="Give one name for each label.",
-                )
+                "labels",
+                expected=f"0 to {len(self.class_names) - 1}",
+                got=f"{low} to {high}",
+                remedy="Give one name for each label.",
             )
 
     def above(self: Kind, threshold: float) -> Kind:
@@ -171,7 +166,7 @@ class Segmentation:
             InputError: a threshold out of range, or a result that was saved without its confidence.
         """
         if not is_number(threshold) or not 0 <= threshold <= 1:
-            raise InputError(explain("threshold", expected="0 to 1", got=repr(threshold), remedy="0 changes nothing."))
+            raise InputError("threshold", expected="0 to 1", got=repr(threshold), remedy="0 changes nothing.")
         if threshold == 0:
             return self
         expect_confidence(self)
@@ -235,7 +230,7 @@ class Segmentation:
             if small is not None and small.shape[:2] == self.size and list(picture.size) == original:
                 return np.array(small)
             expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
-            raise InputError(explain("picture", expected=expected, got=f"{picture.size}", remedy=remedy))
+            raise InputError("picture", expected=expected, got=f"{picture.size}", remedy=remedy)
         if small is None:
             return np.full((*self.size, 3), 127, np.uint8)
         return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))
@@ -367,7 +362,7 @@ def expect_confidence(result: Segmentation) -> None:
     """Raise InputError if a result was loaded without its arrays; then its regions are unknown too."""
     if np.isnan(result.confidence.min()):
         got, remedy = "none: it was not saved", "Save results with npz among the formats, or segment the picture again."
-        raise InputError(explain("confidence", expected="a confidence map", got=got, remedy=remedy))
+        raise InputError("confidence", expected="a confidence map", got=got, remedy=remedy)
 
 
 @dataclass(frozen=True)

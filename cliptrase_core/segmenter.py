@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cliptrase_core.cancel import timed
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
 from cliptrase_core.inspection.scores import PatchScores, competing, missing_classes, suggested
 from cliptrase_core.io.geometry import Frame, Size, given_size
@@ -80,7 +80,7 @@ class Segmenter:
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied: a tokenizer and caches cannot be."""
         expected, remedy = "one loaded in each process", "Load it in each worker; threads can share one."
-        raise InputError(explain("segmenter", expected=expected, got="a pickle or copy of one", remedy=remedy))
+        raise InputError("segmenter", expected=expected, got="a pickle or copy of one", remedy=remedy)
 
     @classmethod
     def from_pretrained(
@@ -413,7 +413,7 @@ class Segmenter:
         if given != self.model_id:
             expected = f"one made by this model ({self.model_id})"
             remedy = "Encode the picture with this segmenter first."
-            raise InputError(explain("encoding", expected=expected, got=str(given), remedy=remedy))
+            raise InputError("encoding", expected=expected, got=str(given), remedy=remedy)
         return preset_by_name(encoding.preset)
 
     def _describe(self, encoding: ImageEncoding) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.names import NANO, PRECISION_NAMES
 from cliptrase_core.options import Option, Options, options_of
 
@@ -103,8 +103,7 @@ def expect_no_model_arguments(options: argparse.Namespace) -> None:
     """Raise InputError if a model argument is given although no model runs."""
     for name, usual in _usual_model().items():
         if (got := getattr(options, name)) != usual:
-            remedy = f"Leave out --{name}."
-            raise InputError(explain(name, expected="none, since no model runs", got=repr(got), remedy=remedy))
+            raise InputError(name, expected="none, since no model runs", got=repr(got), remedy=f"Leave out --{name}.")
 
 
 ENDINGS = (".txt", ".json", ".csv", ".tsv", ".yaml", ".yml", ".names", ".pbtxt", ".md", ".list", ".labels")
@@ -200,4 +199,4 @@ def _expect_json(path: Path, text: str) -> None:
 
 
 def _error(path: Path, got: str, remedy: str) -> InputError:
-    return InputError(explain(f"words in file {path.name[:100]!r}", expected="a text file", got=got, remedy=remedy))
+    return InputError(f"words in file {path.name[:100]!r}", expected="a text file", got=got, remedy=remedy)

@@ -17,7 +17,7 @@ import torch
 from cliptrase_core.cli.arguments import about_model, expect_no_model_arguments, given_options, words_of_argument
 from cliptrase_core.cli.evaluate_arguments import WITHOUT
 from cliptrase_core.cli.tasks import note
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation import sheets, table
 from cliptrase_core.evaluation.between import chain, steps, to_lines
 from cliptrase_core.evaluation.between import to_json as to_json_between
@@ -83,7 +83,7 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         return 0
     if options.output is None or options.output.suffix != ".json":
         got = "nothing" if options.output is None else options.output.name
-        raise InputError(explain("output", expected="a file that ends in .json", got=got, remedy="Give --output."))
+        raise InputError("output", expected="a file that ends in .json", got=got, remedy="Give --output.")
     with joined(options.device) as group:
         options.device = own_device(options.device)
         if options.between is not None:
@@ -184,8 +184,7 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     options.protocol = first
     request = _request(options)
     if isinstance(request.data, str) and request.vocabulary is not None:
-        expected = "each protocol's own words"
-        raise InputError(explain("between", expected=expected, got="--vocabulary", remedy="Leave it out."))
+        raise InputError("between", expected="each protocol's own words", got="--vocabulary", remedy="Leave it out.")
     found = steps(first, second, request.data if isinstance(request.data, str) else None)
     reports = [options.output.with_name(f"{options.output.stem}.{place}.json") for place in range(len(found))]
     expect_ours([options.output], "--output")
@@ -215,7 +214,7 @@ def _expect_unset(options: argparse.Namespace, names: Sequence[str], what: str, 
 
 def _unfitting(name: str, what: str, expected: str) -> InputError:
     flag = f"--{name.replace('_', '-')}"
-    return InputError(explain(what, expected=expected, got=flag, remedy=f"Leave out {flag}."))
+    return InputError(what, expected=expected, got=flag, remedy=f"Leave out {flag}.")
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -266,7 +265,7 @@ def _requested_folder(options: argparse.Namespace) -> str | OwnSet:
     if own == (options.setting is not None):
         got = "both" if own else "neither"
         expected = "--setting, or --images with --masks, or --data alone"
-        raise InputError(explain("data", expected=expected, got=got, remedy="Give one of them."))
+        raise InputError("data", expected=expected, got=got, remedy="Give one of them.")
     given = _folder_entries(options)
     _expect_heeded(options, own, sorted(given))
     if own:
@@ -283,13 +282,13 @@ def _expect_described(options: argparse.Namespace, *needed: str) -> None:
     for name in needed:
         if not getattr(options, name):
             expected, value = ("classes", "WORDS") if name == "vocabulary" else ("a folder", "DIR")
-            raise InputError(explain(name, expected=expected, got="nothing", remedy=f"Give --{name} {value}."))
+            raise InputError(name, expected=expected, got="nothing", remedy=f"Give --{name} {value}.")
 
 
 def _recognised(options: argparse.Namespace) -> str | ReadSet:
     """Detect the data in `--data` by its layout; return the name of a setting, or a data set."""
     if not options.data.is_dir():
-        raise InputError(explain("data", expected="a folder", got=str(options.data), remedy="Check --data."))
+        raise InputError("data", expected="a folder", got=str(options.data), remedy="Check --data.")
     found = recognised(options.data, options.layout)
     if isinstance(found, str):
         return found
@@ -297,7 +296,7 @@ def _recognised(options: argparse.Namespace) -> str | ReadSet:
     if unused:
         got = f"--{unused[0].replace('_', '-')} with {found.title}"
         expected = "what its own files say"
-        raise InputError(explain(unused[0], expected=expected, got=got, remedy="Leave it out."))
+        raise InputError(unused[0], expected=expected, got=got, remedy="Leave it out.")
     return found if options.vocabulary is None else with_words(found, options.vocabulary)
 
 
@@ -335,7 +334,7 @@ def _expect_heeded(options: argparse.Namespace, own: bool, given: list[str]) -> 
         unused.append(("words", "it with a benchmark setting and without --vocabulary"))
     for name, expected in unused:
         got = f"--{name.replace('_', '-')} with {options.setting or '--images'}"
-        raise InputError(explain(name, expected=expected, got=got, remedy="Leave it out."))
+        raise InputError(name, expected=expected, got=got, remedy="Leave it out.")
 
 
 def _files(output: Path) -> dict[str, Path]:

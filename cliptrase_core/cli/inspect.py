@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.inspection.capture import AttentionMaps
 from cliptrase_core.io.export.npz import archive
 from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all
@@ -79,12 +79,10 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
         write_all(folder, dict(zip(names, contents, strict=True)))
     except OSError as error:
         raise InputError(
-            explain(
-                "output",
-                expected="a folder that can be written",
-                got=f"{folder}: {error.strerror}",
-                remedy="Choose another --output.",
-            )
+            "output",
+            expected="a folder that can be written",
+            got=f"{folder}: {error.strerror}",
+            remedy="Choose another --output.",
         ) from error
     return [folder / name for name in names]
 

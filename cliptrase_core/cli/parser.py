@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliptrase_core.cli import evaluate_arguments
 from cliptrase_core.cli.arguments import about_model, add_model_arguments, add_options, words_of_argument
-from cliptrase_core.errors import CliptraseError, explain, one_line
+from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.names import MIN_AREA, MODES, NONE, OVERLAY_SIDE, REFINERS
@@ -76,10 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _discard_rest()
         expected, got = "space for what is printed and written", error.strerror or "none"
-        _complain(explain("output", expected=expected, got=got, remedy="Free disk space, then run it again."))
+        _complain(CliptraseError("output", expected=expected, got=got, remedy="Free disk space, then run it again."))
         return FAILED
     except CliptraseError as error:
-        return _complain(str(error))
+        return _complain(error)
     except KeyboardInterrupt:
         _complain("stopped")
         return FAILED
@@ -159,8 +159,8 @@ def _load(options: argparse.Namespace) -> Segmenter:
     )
 
 
-def _complain(text: str) -> int:
-    print(f"cliptrase: {one_line(text)}", file=sys.stderr)
+def _complain(problem: object) -> int:
+    print(f"cliptrase: {one_line(problem)}", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, threads_shared
 from cliptrase_core.cli.tasks import SETTINGS, Task, gather_results, note, source_entries
-from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained, one_line, some
+from cliptrase_core.errors import CliptraseError, InputError, memory_explained, one_line, some
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import folder_digest
 from cliptrase_core.io.export.saving import save
@@ -222,7 +222,7 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         expected, got = "a file that stays readable during the run", error.strerror or "an error"
         remedy = "Check that it exists, and its rights; --skip-existing goes on with it."
-        raise InputError(explain(f"picture {path.name!r}", expected=expected, got=got, remedy=remedy)) from error
+        raise InputError(f"picture {path.name!r}", expected=expected, got=got, remedy=remedy) from error
 
 
 def _areas(result: Segmentation) -> str:

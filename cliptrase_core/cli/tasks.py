@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryFile
 from typing import Any
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import expect_untouched, gather
 from cliptrase_core.io.export.formats import FORMATS, FolderFormat, chosen_of, read_formats, users_of
@@ -76,7 +76,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
     options.rule = ComponentRule(options.min_area, options.per_class)
     if options.overlay_side < 0:
         got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
-        raise InputError(explain("overlay side", expected="at least 0 pixels", got=got, remedy=remedy))
+        raise InputError("overlay side", expected="at least 0 pixels", got=got, remedy=remedy)
     _expect_used(options)
     pictures, notes = find_pictures(options.images, recursive=options.recursive)
     expect_untouched(options.output, options.formats)
@@ -143,7 +143,7 @@ def _expect_used(options: argparse.Namespace) -> None:
             flag = f"--{name.replace('_', '-')}"
             expected, got = f"a format that uses it ({', '.join(users_of(name))})", ", ".join(options.formats)
             remedy = f"Add one to --formats, or leave out {flag}."
-            raise InputError(explain(flag, expected=expected, got=got, remedy=remedy))
+            raise InputError(flag, expected=expected, got=got, remedy=remedy)
 
 
 def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], formats: Sequence[str]) -> bool:
@@ -164,12 +164,10 @@ def _expect_same_picture(record: dict[str, Any], path: Path, json: Path) -> None
     if is_of_another(record, path):
         where = " of another folder" if record.get("picture") == plain(path.name) else ""
         raise InputError(
-            explain(
-                f"output {json.name!r}",
-                expected=f"no result, or an earlier one of {path.name!r}",
-                got=f"the result of {record.get('picture')!r}{where}",
-                remedy="Choose another --output, or name both pictures in one command.",
-            )
+            f"output {json.name!r}",
+            expected=f"no result, or an earlier one of {path.name!r}",
+            got=f"the result of {record.get('picture')!r}{where}",
+            remedy="Choose another --output, or name both pictures in one command.",
         )
 
 
@@ -183,7 +181,7 @@ def _expect_folder(folder: Path) -> None:
         got = f"{str(folder)!r} ({error.strerror if isinstance(error, OSError) else error})"
         remedy = "Choose another --output."
         raise InputError(
-            explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
+            "output directory", expected="a directory that can be written to", got=got, remedy=remedy
         ) from error
 
 
@@ -215,7 +213,7 @@ def read_jobs(text: str) -> int:
         return min(MOST_JOBS, usable_cores())
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 64:
         return int(text)
-    raise InputError(explain("jobs", expected="auto, or a number from 1 to 64", got=repr(text), remedy="Leave it out."))
+    raise InputError("jobs", expected="auto, or a number from 1 to 64", got=repr(text), remedy="Leave it out.")
 
 
 def usable_cores() -> int:

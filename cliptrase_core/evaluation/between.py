@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.compare import differences, read_scored
 from cliptrase_core.evaluation.profiles import PROFILES, Slide
 from cliptrase_core.evaluation.word_lists import setting_words, usual_words
@@ -74,7 +74,7 @@ def steps(first: str, second: str, setting: str | None) -> list[Step]:
         where = setting or "pictures of your own"
         expected = f"two protocols that differ on {where}"
         remedy = "Choose another pair."
-        raise InputError(explain("between", expected=expected, got=f"{first} and {second}", remedy=remedy))
+        raise InputError("between", expected=expected, got=f"{first} and {second}", remedy=remedy)
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.profiles import Profile, Slide
 from cliptrase_core.methods.registry import Method, method_by_name, with_residual
 from cliptrase_core.options import ProtocolOptions, SegmentOptions
@@ -97,7 +97,7 @@ def expect_background(slide: Slide, values: ProtocolOptions, background: bool) -
         raise _refused(name, "none, since these data have no background", unheeded[name])
     if not slide.background_words and not slide.threshold:
         expected = "a threshold above 0 with --no-background-words, or no pixel would be background"
-        raise InputError(explain("threshold", expected=expected, got="0", remedy="Give --threshold."))
+        raise InputError("threshold", expected=expected, got="0", remedy="Give --threshold.")
 
 
 def differences(profile: Profile, setting: str | None, chosen: Choices) -> Iterator[str]:
@@ -142,4 +142,4 @@ def _refused(name: str, expected: str, got: Any) -> InputError:
     flag = f"--{name.replace('_', '-')}"
     if name == "background_words":
         flag = f"--no-{name.replace('_', '-')}"
-    return InputError(explain(name.replace("_", " "), expected=expected, got=str(got), remedy=f"Leave out {flag}."))
+    return InputError(name.replace("_", " "), expected=expected, got=str(got), remedy=f"Leave out {flag}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.names import DATASETS
 from cliptrase_core.results import BACKGROUND
 from cliptrase_core.text.vocabulary import Vocabulary, parse_vocabulary
@@ -102,4 +102,4 @@ def _text(value: object, place: str) -> str:
 
 
 def _refused(expected: str, got: str) -> InputError:
-    return InputError(explain("vocabulary", expected=expected, got=got, remedy="See docs/evaluation.md."))
+    return InputError("vocabulary", expected=expected, got=got, remedy="See docs/evaluation.md.")

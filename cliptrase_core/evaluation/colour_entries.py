@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.classes import read_classes
 from cliptrase_core.evaluation.colours import Colour, Colours, colour_of
 from cliptrase_core.evaluation.numbers import VOID_16, Numbers
@@ -72,4 +72,4 @@ def _by_colour(colours: Mapping[str, Colour], places: Mapping[str, int]) -> dict
 
 
 def _refused(expected: str, got: str) -> InputError:
-    return InputError(explain("colours", expected=expected, got=got, remedy="See docs/evaluation.md."))
+    return InputError("colours", expected=expected, got=got, remedy="See docs/evaluation.md.")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.numbers import VOID, Raw
 from cliptrase_core.io.masks import read_colours, read_numbers_and_kind
 
@@ -74,7 +74,7 @@ class Colours:
     def _refused(self, path: Path, got: str) -> InputError:
         expected = f"the colours of {self.source}"
         remedy = "Add them there, or use the list that belongs to these masks; never save masks smoothed or as JPEG."
-        return InputError(explain(f"mask {path.name!r}", expected=expected, got=got, remedy=remedy))
+        return InputError(f"mask {path.name!r}", expected=expected, got=got, remedy=remedy)
 
 
 def packed(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
@@ -107,7 +107,7 @@ def colour_of(value: Any, what: str) -> Colour:
         red = green = blue = -1
     if not all(0 <= part <= 255 for part in (red, green, blue)):
         expected = 'a colour such as "#ff8000" or 255, 128, 0'
-        raise InputError(explain(what, expected=expected, got=repr(value)[:60], remedy="Correct it."))
+        raise InputError(what, expected=expected, got=repr(value)[:60], remedy="Correct it.")
     return red, green, blue
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.metrics import ClassCounts, Counts, Rule, bounds_of, figures, resampled_figures, total
 from cliptrase_core.evaluation.records import Record, counts_of, every_record, means
 from cliptrase_core.evaluation.report import FORMAT, Report
@@ -111,12 +111,10 @@ def read_scored(path: Path) -> Scored:
     reported = {name: entry["value"] for name, entry in report["figures"].items()}
     if not _same(found, reported):
         raise InputError(
-            explain(
-                f"report {path.name!r}",
-                expected=f"the records that its figures follow from, in {records_folder(path).name!r}",
-                got="others" if len(there) == len(keys) else f"{len(there)} of {len(keys)}",
-                remedy="Run its command again; what is known is not labelled again.",
-            )
+            f"report {path.name!r}",
+            expected=f"the records that its figures follow from, in {records_folder(path).name!r}",
+            got="others" if len(there) == len(keys) else f"{len(there)} of {len(keys)}",
+            remedy="Run its command again; what is known is not labelled again.",
         )
     return scored
 
@@ -134,12 +132,12 @@ def _read_report(path: Path) -> Report:
     except OSError as error:
         got = error.strerror or "one that cannot be read"
         raise InputError(
-            explain(f"report {path.name!r}", expected="a report of evaluate", got=got, remedy="Check its path.")
+            f"report {path.name!r}", expected="a report of evaluate", got=got, remedy="Check its path."
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         remedy = "Give what --output wrote; run the command of an older version's report again."
         raise InputError(
-            explain(f"report {path.name!r}", expected="a report of evaluate", got="another file", remedy=remedy)
+            f"report {path.name!r}", expected="a report of evaluate", got="another file", remedy=remedy
         ) from error
     found: Report = report
     return found
@@ -167,7 +165,7 @@ def _expect_comparable(a: Scored, b: Scored, keys: Sequence[str]) -> None:
             reason = f"different ground truth for {keys[int(apart.argmax())]!r}: the masks or the crops differ"
     if reason is not None:
         remedy = "Score both on the same data, by protocols that count the same pixels."
-        raise InputError(explain("reports", expected="two of the same pictures and classes", got=reason, remedy=remedy))
+        raise InputError("reports", expected="two of the same pictures and classes", got=reason, remedy=remedy)
 
 
 def _bounds(a: Scored, b: Scored, keys: Sequence[str]) -> dict[str, tuple[float, float]]:

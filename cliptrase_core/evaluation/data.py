@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cliptrase_core.errors import InputError, expect_one_of, explain, one_line
+from cliptrase_core.errors import InputError, expect_one_of, one_line
 from cliptrase_core.evaluation.examples import read_examples
 from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs, missing_folders
 from cliptrase_core.evaluation.mask_check import Convention, described, expect_usable, summarise
@@ -113,7 +113,7 @@ def _benchmark(setting: Setting, root: Path, protocol: str, request: Request) ->
     if found is not None:
         return found[0].pairs, found[0].title, found[1]
     raise problem or InputError(
-        explain("layout", expected="none with the published script", got=str(request.layout), remedy="Leave it out.")
+        "layout", expected="none with the published script", got=str(request.layout), remedy="Leave it out."
     )
 
 
@@ -133,12 +133,10 @@ def setting_convention(setting: Setting, numbers: Numbers, words: Vocabulary) ->
 def _root(request: Request) -> Path:
     if request.root is None or not request.root.is_dir():
         raise InputError(
-            explain(
-                "data",
-                expected="the folder that holds the data sets",
-                got="nothing" if request.root is None else str(request.root),
-                remedy="Give --data ROOT.",
-            )
+            "data",
+            expected="the folder that holds the data sets",
+            got="nothing" if request.root is None else str(request.root),
+            remedy="Give --data ROOT.",
         )
     return request.root
 
@@ -158,7 +156,7 @@ def check(setting: str | None, root: Path | None) -> Iterator[str]:
         expect_one_of("setting", setting, tuple(SETTINGS))
     if root is None or not root.is_dir():
         got = "nothing" if root is None else str(root)
-        raise InputError(explain("data", expected="a folder", got=got, remedy="Give --data ROOT."))
+        raise InputError("data", expected="a folder", got=got, remedy="Give --data ROOT.")
     for entry in SETTINGS.values() if setting is None else [SETTINGS[setting]]:
         yield f"{entry.name}: {entry.title}"
         for layout in entry.layouts:

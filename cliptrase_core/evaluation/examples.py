@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.image import read_image
 from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.text.vocabulary import parse_vocabulary
@@ -177,4 +177,4 @@ def _read_text(path: Path) -> str:
 
 
 def _error(what: str, expected: str, got: str, remedy: str) -> InputError:
-    return InputError(explain(what, expected=expected, got=got[:200], remedy=remedy))
+    return InputError(what, expected=expected, got=got[:200], remedy=remedy)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.classes import read_classes
 from cliptrase_core.evaluation.colour_entries import read_colour_entries
 from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs
@@ -87,7 +87,7 @@ def folder_set(entries: Mapping[str, Any], base: Path) -> FolderSet:
         got = f"an unknown entry {unknown[0]!r}" if unknown else f"no {missing[0]}"
         remedy = f"{'Leave it out' if unknown else f'Add the entry {missing[0]!r}'}. {_SEE}"
         expected = f"entries {', '.join(_NEEDED)} and perhaps {', '.join(_OPTIONAL)}"
-        raise InputError(explain("data set", expected=expected, got=got, remedy=remedy))
+        raise InputError("data set", expected=expected, got=got, remedy=remedy)
     layout = folder_layout(entries, base)
     name = str(entries.get("name") or Path(layout.images).name)
     if "colours" in entries:
@@ -117,7 +117,7 @@ def _convention(entries: Mapping[str, Any], words: Vocabulary, own: tuple[int, .
     """Return the meaning of the numbers in masks."""
     if own is not None and "first" in entries:
         expected = "no number of the first class, since each class has its own"
-        raise InputError(explain("first", expected=expected, got=repr(entries["first"]), remedy="Leave it out."))
+        raise InputError("first", expected=expected, got=repr(entries["first"]), remedy="Leave it out.")
     numbers = Numbers(
         first=_number(_alone(entries.get("first", 0))),
         ignored=_numbers(entries, "ignored", ()),
@@ -130,7 +130,7 @@ def _convention(entries: Mapping[str, Any], words: Vocabulary, own: tuple[int, .
     if numbers.background and not words.background:
         got = ", ".join(map(str, numbers.background))
         remedy = 'Add background words: "... | background: wall, floor"; or give the number in `ignored`.'
-        raise InputError(explain("background", expected="no number without background words", got=got, remedy=remedy))
+        raise InputError("background", expected="no number without background words", got=got, remedy=remedy)
     return numbers
 
 
@@ -160,10 +160,10 @@ def read_folder_set(path: str | os.PathLike[str]) -> FolderSet:
         got = (error.strerror if isinstance(error, OSError) else None) or "a file that does not parse"
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
             got += f" (line {error.problem_mark.line + 1}: {error.problem})"
-        raise InputError(explain(f"file {file.name!r}", expected="a YAML file", got=got, remedy=_SEE)) from error
+        raise InputError(f"file {file.name!r}", expected="a YAML file", got=got, remedy=_SEE) from error
     if not isinstance(entries, dict):
         got = "nothing" if not entries else type(entries).__name__
-        raise InputError(explain(f"file {file.name!r}", expected="entries such as images", got=got, remedy=_SEE))
+        raise InputError(f"file {file.name!r}", expected="entries such as images", got=got, remedy=_SEE)
     return folder_set({"name": file.stem, **entries}, file.resolve().parent)
 
 
@@ -171,16 +171,14 @@ def _folder(entries: Mapping[str, Any], key: str, base: Path) -> Path:
     text = _text(entries, key, "")
     place = (base / text).resolve()
     if not text or not place.is_dir():
-        raise InputError(
-            explain(key, expected="a folder", got=f"no {place}" if text else "nothing", remedy="Check it.")
-        )
+        raise InputError(key, expected="a folder", got=f"no {place}" if text else "nothing", remedy="Check it.")
     return place
 
 
 def _text(entries: Mapping[str, Any], key: str, default: str) -> str:
     value = _alone(entries.get(key, default))
     if not isinstance(value, (str, os.PathLike)):
-        raise InputError(explain(key, expected="a text", got=repr(value), remedy=_SEE))
+        raise InputError(key, expected="a text", got=repr(value), remedy=_SEE)
     return os.fspath(value)
 
 

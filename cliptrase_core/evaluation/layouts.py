@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.numbers import Numbers, Raw
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.io.files import PICTURE_ENDS, read_text
@@ -115,18 +115,16 @@ def find_pairs(layout: Layout, root: Path) -> list[Pair]:
     if not keys or len(set(keys)) != len(keys):
         twice = next((key for key in keys if keys.count(key) > 1), None)
         raise InputError(
-            explain(
-                f"folder {images}",
-                expected="pictures, each of its own name",
-                got=f"two of the name {twice!r}" if twice else "none",
-                remedy="Remove one of them." if twice else "Check that the data set is unpacked there.",
-            )
+            f"folder {images}",
+            expected="pictures, each of its own name",
+            got=f"two of the name {twice!r}" if twice else "none",
+            remedy="Remove one of them." if twice else "Check that the data set is unpacked there.",
         )
     alone = next((pair for pair in pairs if pair.image == pair.mask), None)
     if alone is not None:
         got = f"{alone.mask.name!r} as its own mask"
         remedy = "Give --mask-end (mask_end), such as _mask.png, or keep masks in a folder of their own."
-        raise InputError(explain(f"picture {alone.key!r}", expected="a mask beside it", got=got, remedy=remedy))
+        raise InputError(f"picture {alone.key!r}", expected="a mask beside it", got=got, remedy=remedy)
     pairs = [replace(pair, read_mask=layout.read_mask, besides=layout.besides) for pair in pairs]
     return sorted(pairs, key=lambda pair: pair.key)
 
@@ -220,7 +218,7 @@ class Listing:
         except (OSError, UnicodeDecodeError) as error:
             got = error.strerror if isinstance(error, OSError) else "a file that is neither UTF-8 nor UTF-16"
             raise InputError(
-                explain(f"listing {self.path}", expected="one name a line", got=str(got), remedy="Check its path.")
+                f"listing {self.path}", expected="one name a line", got=str(got), remedy="Check its path."
             ) from error
         return [line.strip() for line in text.splitlines() if line.strip()]
 
@@ -251,12 +249,10 @@ class Listing:
     def _mask(self, line: str, columns: Sequence[str]) -> Path:
         if len(columns) != 2 or Path(columns[1]).suffix.lower() not in PICTURE_ENDS:
             raise InputError(
-                explain(
-                    f"listing {self.path}",
-                    expected="a name on each line, or a picture and its mask",
-                    got=f"the line {line!r}",
-                    remedy="Keep the names of the pictures alone.",
-                )
+                f"listing {self.path}",
+                expected="a name on each line, or a picture and its mask",
+                got=f"the line {line!r}",
+                remedy="Keep the names of the pictures alone.",
             )
         places = [folder / name for name in _tails(columns[1], self.masks) for folder in (self.masks, self.path.parent)]
         places += [folder / columns[1].lstrip("/") for folder in self.masks.parents]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cliptrase_core.errors import InputError, explain, one_line
+from cliptrase_core.errors import InputError, one_line
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import VOID, Numbers
 from cliptrase_core.io.geometry import Size
@@ -122,41 +122,39 @@ def expect_usable(found: Sequence[MaskSummary], convention: Convention, whole: b
         got = f"{_ranges(numbers - set(convention.numbers.ignored))} and no {first}"
         remedy = f"Give --first {first + 1} (in YAML: first: {first + 1}); if {first} is {convention.first!r}, "
         remedy += f"give --first {first}."
-        raise InputError(explain("masks", expected=f"numbers {first} to {end - 1}", got=got, remedy=remedy))
+        raise InputError("masks", expected=f"numbers {first} to {end - 1}", got=got, remedy=remedy)
     if unknown:
         for title, other in convention.others.items():
             if numbers <= other.known(convention.classes) | set(other.ignored):
                 got = f"those of {title} (also {_ranges(unknown)})"
                 remedy = f"Move them to the folder of {title}, set the meaning of their numbers, or convert them."
-                raise InputError(explain("masks", expected="numbers of this layout", got=got, remedy=remedy))
+                raise InputError("masks", expected="numbers of this layout", got=got, remedy=remedy)
     odd = [entry for entry in found if unknown.intersection(entry.numbers)]
     if unknown == {end} and not convention.first_given and (len(odd) > 1 or len(found) < _LARGE):
-        raise InputError(_from_one(numbers, convention))
+        raise _from_one(numbers, convention)
     bad = [entry for entry in found if entry.problem]
     if found and len(bad) == len(found):
         count = f"none of {len(found)} that were opened" if len(found) > 1 else "none"
         remedy = f"The first, {bad[0].key!r}: {bad[0].problem}"
-        raise InputError(explain("masks", expected="masks that fit their pictures", got=count, remedy=remedy))
+        raise InputError("masks", expected="masks that fit their pictures", got=count, remedy=remedy)
     if 2 * len(odd) > len(found):
-        raise InputError(_beyond(unknown, len(odd), len(found), convention))
+        raise _beyond(unknown, len(odd), len(found), convention)
     if not convention.ignored_given and numbers == {0, VOID} and VOID in convention.numbers.ignored:
         raise InputError(
-            explain(
-                "masks",
-                expected="numbers of classes",
-                got=f"only 0 and {VOID}, and {VOID} is ignored by default",
-                remedy=f"If {VOID} is {convention.first!r}, give --first {VOID}, and 0 as --background or --ignored; "
-                f"if it is to be ignored, give --ignored {VOID} (in YAML: first, background, ignored).",
-            )
+            "masks",
+            expected="numbers of classes",
+            got=f"only 0 and {VOID}, and {VOID} is ignored by default",
+            remedy=f"If {VOID} is {convention.first!r}, give --first {VOID}, and 0 as --background or --ignored; "
+            f"if it is to be ignored, give --ignored {VOID} (in YAML: first, background, ignored).",
         )
     if whole and numbers and numbers <= set(convention.numbers.ignored):
         got = f"nothing but {_ranges(numbers)}, which does not count"
         remedy = "Check `first`, `ignored` and `background`, or that these are the right masks."
-        raise InputError(explain("masks", expected="pixels of some class", got=got, remedy=remedy))
+        raise InputError("masks", expected="pixels of some class", got=got, remedy=remedy)
 
 
-def _from_one(numbers: set[int], convention: Convention) -> str:
-    """Return the message about masks that hold one number too many, which fit if 0 is none of the classes."""
+def _from_one(numbers: set[int], convention: Convention) -> InputError:
+    """Return the error about masks that hold one number too many, which fit if 0 is none of the classes."""
     own, classes = convention.numbers, convention.classes
     named = "background" if convention.background else "ignored"
     values = [own.first, *(() if convention.background else own.ignored)]
@@ -164,7 +162,7 @@ def _from_one(numbers: set[int], convention: Convention) -> str:
     yaml = f"first: {own.first + 1}, {named}: [{', '.join(map(str, values))}]"
     remedy = f"If {own.first} is none of the words, give {flags} (in YAML: {yaml}"
     remedy += ")" if convention.background else f"; with background words, --background {own.first} counts it)"
-    return explain(
+    return InputError(
         "masks",
         expected=f"numbers {own.first} to {own.first + classes - 1}, one for each of {classes} words",
         got=_ranges(numbers - set(own.ignored)),
@@ -172,8 +170,8 @@ def _from_one(numbers: set[int], convention: Convention) -> str:
     )
 
 
-def _beyond(unknown: set[int], odd: int, opened: int, convention: Convention) -> str:
-    """Return the message about masks that mostly hold numbers without a meaning."""
+def _beyond(unknown: set[int], odd: int, opened: int, convention: Convention) -> InputError:
+    """Return the error about masks that mostly hold numbers without a meaning."""
     remedy = "Check that the masks belong to this setting and were converted its way."
     if convention.background is not None:
         ignored = sorted(unknown | set(convention.numbers.ignored))
@@ -182,7 +180,7 @@ def _beyond(unknown: set[int], odd: int, opened: int, convention: Convention) ->
         remedy += f", or --ignored {' '.join(map(str, ignored))} if they do not count." if len(ignored) < 9 else "."
     known = _ranges(convention.numbers.known(convention.classes))
     got = f"also {_ranges(unknown)} in {odd} of {opened} masks that were opened"
-    return explain("masks", expected=f"numbers {known}", got=got, remedy=remedy)
+    return InputError("masks", expected=f"numbers {known}", got=got, remedy=remedy)
 
 
 def _lacks_first(numbers: set[int], convention: Convention) -> bool:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.masks import IGNORED
 
 BOUNDARY_TOLERANCE = 3 / 224
@@ -48,22 +48,18 @@ def confusion_matrix(ground_truth: Labels, labels: Labels, classes: int) -> Matr
     """
     if ground_truth.shape != labels.shape or ground_truth.ndim != 2:
         raise InputError(
-            explain(
-                "ground truth and labels",
-                expected="two maps (H, W) of one size",
-                got=f"{ground_truth.shape} and {labels.shape}",
-                remedy="Resize the ground truth to the size of the labels.",
-            )
+            "ground truth and labels",
+            expected="two maps (H, W) of one size",
+            got=f"{ground_truth.shape} and {labels.shape}",
+            remedy="Resize the ground truth to the size of the labels.",
         )
     for name, values in (("ground truth", ground_truth), ("labels", labels)):
         if values.size and (values.min() < IGNORED or values.max() >= classes):
             raise InputError(
-                explain(
-                    name,
-                    expected=f"classes 0 to {classes - 1}, or {IGNORED}",
-                    got=f"{values.min()} to {values.max()}",
-                    remedy="Give each class its own number.",
-                )
+                name,
+                expected=f"classes 0 to {classes - 1}, or {IGNORED}",
+                got=f"{values.min()} to {values.max()}",
+                remedy="Give each class its own number.",
             )
     counted = ground_truth != IGNORED
     given = np.where(labels == IGNORED, classes, labels)[counted].astype(np.int64)

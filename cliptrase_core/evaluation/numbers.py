@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.masks import IGNORED
 
 Raw = npt.NDArray[np.int32]
@@ -45,12 +45,10 @@ class Numbers:
         for number in (self.first, *self.ignored, *self.background, *self.single):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < _MOST:
                 raise InputError(
-                    explain(
-                        "number in a mask",
-                        expected=f"a whole number, 0 to {_MOST - 1}",
-                        got=repr(number),
-                        remedy="Masks have 8 or 16 bits.",
-                    )
+                    "number in a mask",
+                    expected=f"a whole number, 0 to {_MOST - 1}",
+                    got=repr(number),
+                    remedy="Masks have 8 or 16 bits.",
                 )
 
     def known(self, classes: int) -> set[int]:
@@ -64,12 +62,10 @@ class Numbers:
         twice = sorted(own & {*self.ignored, *self.background} | {*self.ignored} & {*self.background})
         if twice or max(own, default=0) >= _MOST:
             raise InputError(
-                explain(
-                    "numbers in masks",
-                    expected=f"{classes} classes from {self.first} on, other numbers for ignored pixels and background",
-                    got=f"{twice[0]} twice" if twice else f"numbers up to {max(own)}, of 16 bits",
-                    remedy="Give another `first`, `ignored` or `background`.",
-                )
+                "numbers in masks",
+                expected=f"{classes} classes from {self.first} on, other numbers for ignored pixels and background",
+                got=f"{twice[0]} twice" if twice else f"numbers up to {max(own)}, of 16 bits",
+                remedy="Give another `first`, `ignored` or `background`.",
             )
 
     def read(self, raw: Raw, classes: int) -> npt.NDArray[np.int32]:
@@ -90,12 +86,10 @@ class Numbers:
         if len(unknown):
             shown = ", ".join(map(str, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
             raise InputError(
-                explain(
-                    "mask",
-                    expected=self._described(classes),
-                    got=f"also {shown}",
-                    remedy="Check that the masks belong to this setting and were converted its way.",
-                )
+                "mask",
+                expected=self._described(classes),
+                got=f"also {shown}",
+                remedy="Check that the masks belong to this setting and were converted its way.",
             )
         return ground_truth
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.choices import SWITCHES, Choices, choose, differences, expect_background
 from cliptrase_core.evaluation.data import Data, sha256_of
@@ -208,7 +208,7 @@ def _expect_no_values(request: Request, protocol: str) -> None:
     """Raise InputError for values of sliding windows if the protocol has none."""
     for flag in _flags(request.values):
         expected = "a protocol whose windows slide, such as mmseg-slide"
-        raise InputError(explain(flag, expected=expected, got=protocol, remedy=f"Leave out {flag}."))
+        raise InputError(flag, expected=expected, got=protocol, remedy=f"Leave out {flag}.")
 
 
 def _expect_regions_used(options: SegmentOptions) -> None:
@@ -220,7 +220,7 @@ def _expect_regions_used(options: SegmentOptions) -> None:
         flag = f"--{name.replace('_', '-')}"
         expected = "no value, since regions change labels only by a vote"
         remedy = f"Leave out {flag}, or {'give --vote' if options.vote is None else '--no-vote'}."
-        raise InputError(explain(name.replace("_", " "), expected=expected, got=str(value), remedy=remedy))
+        raise InputError(name.replace("_", " "), expected=expected, got=str(value), remedy=remedy)
 
 
 def _flags(chosen: Options) -> list[str]:
@@ -240,12 +240,10 @@ def _expect_no_model(request: Request) -> None:
     unused += [name for name, there in given.items() if there]
     if unused:
         raise InputError(
-            explain(
-                "predictions",
-                expected="data and a protocol, no options of a model",
-                got=unused[0],
-                remedy=f"Leave out {unused[0]}, or --predictions.",
-            )
+            "predictions",
+            expected="data and a protocol, no options of a model",
+            got=unused[0],
+            remedy=f"Leave out {unused[0]}, or --predictions.",
         )
 
 
@@ -258,18 +256,16 @@ def _preset(name: str | None, protocol: str) -> str:
     if protocol in PROFILES:
         if name not in (None, "auto"):
             raise InputError(
-                explain("preset", expected="none, since windows slide", got=str(name), remedy="Leave out --preset.")
+                "preset", expected="none, since windows slide", got=str(name), remedy="Leave out --preset."
             )
         return "auto"
     chosen = name or fitting[0]
     if chosen in PRESETS and chosen not in fitting:
         raise InputError(
-            explain(
-                f"preset of protocol {protocol}",
-                expected=f"one of {', '.join(fitting)}",
-                got=repr(chosen),
-                remedy="Give another --preset or --protocol.",
-            )
+            f"preset of protocol {protocol}",
+            expected=f"one of {', '.join(fitting)}",
+            got=repr(chosen),
+            remedy="Give another --preset or --protocol.",
         )
     expect_one_of("preset", chosen, fitting)
     return chosen

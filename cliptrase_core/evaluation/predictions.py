@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.predictors import Outcome, crop_ground_truth
 from cliptrase_core.evaluation.records import Header, expect_same
@@ -105,7 +105,7 @@ def expect_apart(folder: Path, keys: Sequence[str], pairs: Sequence[Pair]) -> No
         if own in masks or not pictures.isdisjoint((own, *own.parents)):
             got, remedy = str(place), "Choose another --save-predictions."
             expected = "a folder outside those of the data's pictures and masks"
-            raise InputError(explain("predictions", expected=expected, got=got, remedy=remedy))
+            raise InputError("predictions", expected=expected, got=got, remedy=remedy)
 
 
 class Saver:
@@ -156,7 +156,7 @@ class Saver:
         except OSError as error:
             got, remedy = error.strerror or "an error", "Free disk space, or choose another --save-predictions."
             expected = "a folder that can be written"
-            raise InputError(explain("predictions", expected=expected, got=got, remedy=remedy)) from error
+            raise InputError("predictions", expected=expected, got=got, remedy=remedy) from error
 
 
 def read_facts(folder: Path) -> dict[str, Any] | None:
@@ -191,7 +191,7 @@ def _found(folder: Path, keys: Sequence[str], pictures: Mapping[str, str] | None
         got = f"{len(there)} other PNGs" if there else "no PNG"
         wanted = next(iter(names.values()), "a.png")
         remedy = "Name predictions after their pictures."
-        raise InputError(explain("predictions", expected=f"files such as {wanted!r}", got=got, remedy=remedy))
+        raise InputError("predictions", expected=f"files such as {wanted!r}", got=got, remedy=remedy)
     return {key: folder / name for key, name in found.items()}
 
 
@@ -232,22 +232,18 @@ class FilePredictor:
         if facts is not None and facts["classes"] != list(self._names):
             remedy = "Score them on the setting that they were made for."
             raise InputError(
-                explain(
-                    "predictions", expected="those of the same classes", got="those of other classes", remedy=remedy
-                )
+                "predictions", expected="those of the same classes", got="those of other classes", remedy=remedy
             )
         exists = self._names[-1:] == (BACKGROUND,)
         own = facts.get("background") if facts is not None else None
         if exists and own is None and given is None:
             remedy = "Give --predicted-background first (0, as mmseg writes it) or last (after the classes)."
             expected = "a known number of the background"
-            raise InputError(explain("predictions", expected=expected, got="none", remedy=remedy))
+            raise InputError("predictions", expected=expected, got="none", remedy=remedy)
         if given is not None and (not exists or own not in (None, given)):
             expected = f"the background {own}, as its {FACTS} says" if exists else "none, these classes have none"
             raise InputError(
-                explain(
-                    "predicted background", expected=expected, got=given, remedy="Leave out --predicted-background."
-                )
+                "predicted background", expected=expected, got=given, remedy="Leave out --predicted-background."
             )
         return own or given
 
@@ -268,7 +264,7 @@ class FilePredictor:
             wanted = " or ".join(f"{height} x {width}" for height, width in sizes)
             got = f"{given.shape[0]} x {given.shape[1]}"
             remedy = "Save labels in the size of the picture, by nearest neighbours."
-            raise InputError(explain(f"prediction {path.name!r}", expected=wanted, got=got, remedy=remedy))
+            raise InputError(f"prediction {path.name!r}", expected=wanted, got=got, remedy=remedy)
         if self._crop is None:
             return dataclasses.replace(sample, given=given, labels=None)
         frame = centre_crop_frame((size[0], size[1]), self._crop, (self._crop, self._crop))
@@ -293,12 +289,10 @@ class FilePredictor:
             none = _NONE_8 if count <= _EIGHT_BITS else _NONE_16
             shown = ", ".join(map(str, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
             raise InputError(
-                explain(
-                    f"prediction {name!r}",
-                    expected=f"0 to {count - 1}, or {none} for none of the classes",
-                    got=f"also {shown}",
-                    remedy="Number the classes in the setting's order, from 0 on.",
-                )
+                f"prediction {name!r}",
+                expected=f"0 to {count - 1}, or {none} for none of the classes",
+                got=f"also {shown}",
+                remedy="Number the classes in the setting's order, from 0 on.",
             )
         return labels
 
@@ -318,5 +312,5 @@ def _table(classes: int, background_first: bool) -> Labels:
 
 def _given(sample: Sample) -> Outcome:
     if sample.given is None:
-        raise InputError(explain("sample", expected="one that was prepared", got="another", remedy="Prepare it."))
+        raise InputError("sample", expected="one that was prepared", got="another", remedy="Prepare it.")
     return sample.given

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.errors import CliptraseError, InputError, explain, memory_explained
+from cliptrase_core.errors import CliptraseError, InputError, memory_explained
 from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
 from cliptrase_core.io.geometry import MAX_ASPECT, Size, centre_crop_frame
@@ -264,7 +264,7 @@ class SlidePredictor:
         if min(height, width) < 1 or max(height, width) > MAX_ASPECT * min(height, width):
             got = f"{picture.shape[0]} x {picture.shape[1]} pixels for the model"
             expected = f"an aspect ratio of at most {MAX_ASPECT:g}, since the whole picture is one model input"
-            raise InputError(explain("picture", expected=expected, got=got, remedy="Use protocol mmseg-slide."))
+            raise InputError("picture", expected=expected, got=got, remedy="Use protocol mmseg-slide.")
         return picture[:height, :width]
 
 
@@ -274,12 +274,10 @@ def expect_slidable(options: SegmentOptions) -> None:
     rest = dataclasses.replace(options, method="cliptrase", templates=None, vote=vote, residual=None)
     if rest != SegmentOptions():
         raise InputError(
-            explain(
-                "sliding windows",
-                expected="a method, its residual and templates only: regions cannot extend across windows",
-                got=", ".join(arguments_of(rest)),
-                remedy="Leave that out, or use protocol paper.",
-            )
+            "sliding windows",
+            expected="a method, its residual and templates only: regions cannot extend across windows",
+            got=", ".join(arguments_of(rest)),
+            remedy="Leave that out, or use protocol paper.",
         )
 
 

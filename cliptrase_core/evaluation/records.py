@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.metrics import ClassCounts, Counts, Matrix
 
 Header = Mapping[str, Any]
@@ -119,7 +119,7 @@ class Ledger:
             self._file.flush()
         except OSError as error:  # such as a full disk: earlier records are complete
             got, remedy = error.strerror or "an error", "Free disk space and run the same command again: it resumes."
-            raise InputError(explain("records", expected="free disk space", got=got, remedy=remedy)) from error
+            raise InputError("records", expected="free disk space", got=got, remedy=remedy) from error
 
 
 def part_path(folder: Path, rank: int) -> Path:
@@ -219,9 +219,7 @@ def _record(entry: Mapping[str, Any], path: Path, number: int) -> Record:
 
 def _damaged(path: Path, number: int) -> InputError:
     got = f"a damaged line {number + 1}"
-    return InputError(
-        explain(f"file {path.name!r}", expected="records of pictures", got=got, remedy="Start over with --fresh.")
-    )
+    return InputError(f"file {path.name!r}", expected="records of pictures", got=got, remedy="Start over with --fresh.")
 
 
 def expect_same(found: Header, header: Header, folder: Path, option: str = "--output") -> None:
@@ -233,9 +231,7 @@ def expect_same(found: Header, header: Header, folder: Path, option: str = "--ou
         plain = f"{name} = {_short(wanted.get(name))}", _short(found.get(name))
         expected, got = _IN_WORDS.get(name, plain)
         remedy = f"Choose another {option}, or start over with --fresh."
-        raise InputError(
-            explain(f"results in {folder.name!r}", expected=f"a run with {expected}", got=got, remedy=remedy)
-        )
+        raise InputError(f"results in {folder.name!r}", expected=f"a run with {expected}", got=got, remedy=remedy)
 
 
 def _as_read(header: Header) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation.between import Step
 from cliptrase_core.evaluation.folder import FolderSet
 from cliptrase_core.evaluation.profiles import PROFILES, PROTOCOLS
@@ -67,7 +67,7 @@ class Request:
         """Check the values that do not depend on the data."""
         for name, value in (("limit", self.limit), ("batch", self.batch), ("readers", self.readers)):
             if value is not None and value < 1:
-                raise InputError(explain(name, expected="at least 1", got=str(value), remedy="Give a larger number."))
+                raise InputError(name, expected="at least 1", got=str(value), remedy="Give a larger number.")
 
 
 def chosen_protocol(request: Request) -> str:
@@ -83,11 +83,9 @@ def chosen_protocol(request: Request) -> str:
     expect_one_of("protocol", protocol, fitting)
     if request.quirks and (own or examples or protocol != "paper" or request.data == "cityscapes"):
         raise InputError(
-            explain(
-                "reference quirks",
-                expected="protocol paper on one of the nine published settings",
-                got=f"protocol {protocol}",
-                remedy="Leave out --reference-quirks.",
-            )
+            "reference quirks",
+            expected="protocol paper on one of the nine published settings",
+            got=f"protocol {protocol}",
+            remedy="Leave out --reference-quirks.",
         )
     return protocol

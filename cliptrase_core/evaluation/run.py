@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from torch import distributed
 from tqdm import tqdm
 
-from cliptrase_core.errors import CliptraseError, InputError, explain
+from cliptrase_core.errors import CliptraseError, InputError
 from cliptrase_core.evaluation.batches import Job, Work, make_batches, run_batches
 from cliptrase_core.evaluation.records import Header, Ledger, Record, every_record, forget, part_path, read_ledgers
 
@@ -82,15 +82,11 @@ def only_writer(output: Path, group: Group) -> Iterator[None]:
         except Timeout as error:
             got = "another process that writes it now"
             remedy = "Wait until it is done, or choose another --output."
-            raise InputError(
-                explain(f"report {output.name!r}", expected="no other writer", got=got, remedy=remedy)
-            ) from error
+            raise InputError(f"report {output.name!r}", expected="no other writer", got=got, remedy=remedy) from error
         except OSError as error:
             got = f"{output.parent}: {error.strerror}"
             remedy = "Choose another --output."
-            raise InputError(
-                explain("output", expected="a folder that can be written", got=got, remedy=remedy)
-            ) from error
+            raise InputError("output", expected="a folder that can be written", got=got, remedy=remedy) from error
 
     group.by_first(take)
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation.colours import read_voc_mask
 from cliptrase_core.evaluation.layouts import Layout, missing_folders
 from cliptrase_core.evaluation.numbers import (
@@ -248,28 +248,21 @@ def find_layout(setting: Setting, root: Path, protocol: str, quirks: bool) -> tu
             return layout, numbers
     unreadable = [layout for layout, numbers in readable if numbers is None and not missing_folders(layout, root)]
     if unreadable:
-        remedy = (
-            "Point --data at the prepared folders that it reads, or leave out --reference-quirks."
+        raise InputError(
+            f"data of {setting.name}",
+            expected="masks that the published script reads" if quirks else "masks that tell background from void",
+            got=unreadable[0].title,
+            remedy="Point --data at the prepared folders that it reads, or leave out --reference-quirks."
             if quirks
             else "They use one number for background and void: unpack the original masks beside them (see "
-            "docs/evaluation.md), or give --reference-quirks."
-        )
-        raise InputError(
-            explain(
-                f"data of {setting.name}",
-                expected="masks that the published script reads" if quirks else "masks that tell background from void",
-                got=unreadable[0].title,
-                remedy=remedy,
-            )
+            "docs/evaluation.md), or give --reference-quirks.",
         )
     possible = [layout for layout, numbers in readable if numbers is not None]
     wanted = min(possible, key=lambda layout: len(missing_folders(layout, root)))
     missing = " and ".join(str(path) for path in missing_folders(wanted, root))
     raise InputError(
-        explain(
-            f"data of {setting.name}",
-            expected=f"{wanted.title} below {root}",
-            got=f"no {missing}",
-            remedy=f"Unpack it there, or run 'evaluate --check --setting {setting.name} --data ...' for all layouts.",
-        )
+        f"data of {setting.name}",
+        expected=f"{wanted.title} below {root}",
+        got=f"no {missing}",
+        remedy=f"Unpack it there, or run 'evaluate --check --setting {setting.name} --data ...' for all layouts.",
     )

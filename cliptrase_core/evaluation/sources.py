@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.examples import Example, read_mask
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.metrics import boundary_f, confusion_matrix, mean_iou, pixel_accuracy
@@ -134,22 +134,18 @@ class Folders:
         raw, _ = pair.read_mask(pair.mask)
         if raw.shape != image.shape[:2]:
             raise InputError(
-                explain(
-                    f"mask {pair.mask.name!r}",
-                    expected=f"the picture's size {image.shape[0]} x {image.shape[1]}",
-                    got=f"{raw.shape[0]} x {raw.shape[1]}",
-                    remedy="Use the mask that was drawn for this picture.",
-                )
+                f"mask {pair.mask.name!r}",
+                expected=f"the picture's size {image.shape[0]} x {image.shape[1]}",
+                got=f"{raw.shape[0]} x {raw.shape[1]}",
+                remedy="Use the mask that was drawn for this picture.",
             )
         ground_truth = self._numbers.read(raw, len(self._words.classes))
         if ground_truth.size and ground_truth.max() >= len(self.names):
             raise InputError(
-                explain(
-                    f"mask {pair.mask.name!r}",
-                    expected="no background, since there are no background words",
-                    got="background pixels",
-                    remedy='Add words: "... | background: wall, floor".',
-                )
+                f"mask {pair.mask.name!r}",
+                expected="no background, since there are no background words",
+                got="background pixels",
+                remedy='Add words: "... | background: wall, floor".',
             )
         return Sample(pair.key, image, ground_truth, raw, self._words)
 

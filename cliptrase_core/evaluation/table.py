@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation.metrics import LEVEL
 from cliptrase_core.evaluation.report import Report, digits, span
 from cliptrase_core.io.files import MARK
@@ -29,7 +29,7 @@ def read_methods(text: str) -> tuple[str, ...]:
         expect_one_of("methods", name, (*METHODS, ALL))
     if not names:
         expected = f"{ALL}, or names with commas between them"
-        raise InputError(explain("methods", expected=expected, got=repr(text), remedy=f"Give --methods {ALL}."))
+        raise InputError("methods", expected=expected, got=repr(text), remedy=f"Give --methods {ALL}.")
     return tuple(METHODS) if ALL in names else tuple(names)
 
 

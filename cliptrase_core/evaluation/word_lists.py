@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.names import PUBLISHED
 from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, dataset_vocabulary
 
@@ -29,7 +29,7 @@ def setting_words(setting: str, words: str = PUBLISHED) -> Vocabulary:
     if words not in lists:
         remedy = f"Leave out --words, or give {PUBLISHED}."
         known = ", ".join((PUBLISHED, *lists))
-        raise InputError(explain(f"words of {setting}", expected=f"one of {known}", got=repr(words), remedy=remedy))
+        raise InputError(f"words of {setting}", expected=f"one of {known}", got=repr(words), remedy=remedy)
     lines = [tuple(line.split(", ")) for line in lists[words]]
     background = lines.pop(0) if published.background else ()
     groups = (WordGroup(group.name, line) for group, line in zip(published.classes, lines, strict=True))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import InputError, explain, is_whole
+from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.inspection.statistics import patch_shares
 from cliptrase_core.io.geometry import Frame, Size, expect_place
 from cliptrase_core.models.attention import query_key_attention, recovered_affinity, recovered_weights
@@ -264,5 +264,5 @@ def _ranks(values: Tensor) -> Tensor:
 def _check_choice(what: str, value: Any, count: int) -> None:
     if not (is_whole(value) and 1 <= int(value) <= count):
         raise InputError(
-            explain(what, expected=f"a whole number from 1 to {count}", got=repr(value), remedy="Pick one of these.")
+            what, expected=f"a whole number from 1 to {count}", got=repr(value), remedy="Pick one of these."
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.geometry import Size, expect_place
 from cliptrase_core.regions.decode import label_probabilities
 from cliptrase_core.regions.otsu import otsu_threshold
@@ -98,12 +98,10 @@ def competing(
         return maps, label_of, names
     if EVERYTHING_ELSE in {name.casefold() for name in names}:
         raise InputError(
-            explain(
-                "everything_else",
-                expected=f"no class named {EVERYTHING_ELSE!r}",
-                got=repr(EVERYTHING_ELSE),
-                remedy="Rename the class, or leave the option out.",
-            )
+            "everything_else",
+            expected=f"no class named {EVERYTHING_ELSE!r}",
+            got=repr(EVERYTHING_ELSE),
+            remedy="Rename the class, or leave the option out.",
         )
     rest = everything_else(maps, label_of.to(maps.device), len(words.classes))
     return torch.cat([maps, rest[None]]), torch.cat([label_of, torch.tensor([len(names)])]), (*names, EVERYTHING_ELSE)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import PngImagePlugin
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 
 MARK = "cliptrase-lab"
 """Mark in every file that this program writes: `Software` of a PNG, start of `format` in a JSON, comment of a NumPy
@@ -91,9 +91,7 @@ def safe_stem(stem: str) -> str:
     "picture".
     """
     if not isinstance(stem, str):
-        raise InputError(
-            explain("file name", expected="a text", got=type(stem).__name__, remedy='For example "street".')
-        )
+        raise InputError("file name", expected="a text", got=type(stem).__name__, remedy='For example "street".')
     text = unicodedata.normalize("NFC", stem)
     text = "".join("_" if c in '<>:"/\\|?*' or unicodedata.category(c) in _UNSEEN else c for c in text)
     text = _cut(text.lstrip(". "))
@@ -261,10 +259,8 @@ def expect_ours(paths: Iterable[Path], option: str = "folder") -> None:
     for path in paths:
         if os.path.lexists(path) and not is_ours(path):
             raise InputError(
-                explain(
-                    f"output {path.name!r}",
-                    expected="no file of that name, or one that this program wrote",
-                    got=f"another file in {path.parent.name or path.parent.resolve().name!r}",
-                    remedy=f"Choose another {option}, or move that file away.",
-                )
+                f"output {path.name!r}",
+                expected="no file of that name, or one that this program wrote",
+                got=f"another file in {path.parent.name or path.parent.resolve().name!r}",
+                remedy=f"Choose another {option}, or move that file away.",
             )

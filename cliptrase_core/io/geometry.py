@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import InputError, explain, is_whole
+from cliptrase_core.errors import InputError, is_whole
 
 Size = tuple[int, int]
 """(height, width)"""
@@ -73,12 +73,10 @@ def keep_aspect_frame(original: Size, short_side: int, patch: Size) -> Frame:
     height, width = (max(1, round(side * scale / step)) * step for side, step in zip(original, patch, strict=True))
     if max(original) > LONGEST_SIDE:
         raise InputError(
-            explain(
-                "picture",
-                expected=f"at most {LONGEST_SIDE} pixels a side",
-                got=f"{original[0]} x {original[1]}",
-                remedy="Split it into smaller pictures.",
-            )
+            "picture",
+            expected=f"at most {LONGEST_SIDE} pixels a side",
+            got=f"{original[0]} x {original[1]}",
+            remedy="Split it into smaller pictures.",
         )
     return _checked(Frame(original, (height, width), (height, width), (0, 0), patch, labels=original))
 
@@ -94,23 +92,19 @@ def centre_crop_frame(original: Size, side: int, patch: Size) -> Frame:
     check_short_side(side, patch)
     if side % patch[0] or side % patch[1]:
         raise InputError(
-            explain(
-                "short side",
-                expected=f"a multiple of the patch size {patch}",
-                got=str(side),
-                remedy="Choose another preset or short side for this model.",
-            )
+            "short side",
+            expected=f"a multiple of the patch size {patch}",
+            got=str(side),
+            remedy="Choose another preset or short side for this model.",
         )
     height, width = original
     resized = (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
     if resized[0] * resized[1] > MAX_RESIZED:
         raise InputError(
-            explain(
-                "picture",
-                expected=f"at most {MAX_RESIZED} pixels once its short side is {side}",
-                got=f"{resized[0]} x {resized[1]}",
-                remedy="Use preset auto for long strips.",
-            )
+            "picture",
+            expected=f"at most {MAX_RESIZED} pixels once its short side is {side}",
+            got=f"{resized[0]} x {resized[1]}",
+            remedy="Use preset auto for long strips.",
         )
     crop = (round((resized[0] - side) / 2.0), round((resized[1] - side) / 2.0))
     return _checked(Frame(original, resized, (side, side), crop, patch, labels=(side, side)))
@@ -120,12 +114,10 @@ def check_short_side(short_side: int, patch: Size) -> None:
     """Raise InputError unless `short_side` is a whole number of pixels, from one patch to `LONGEST_SIDE`."""
     if not is_whole(short_side) or not max(patch) <= short_side <= LONGEST_SIDE:
         raise InputError(
-            explain(
-                "short side",
-                expected=f"a whole number of pixels from {max(patch)} (one patch) to {LONGEST_SIDE}",
-                got=repr(short_side),
-                remedy="224 or 336 suit most models.",
-            )
+            "short side",
+            expected=f"a whole number of pixels from {max(patch)} (one patch) to {LONGEST_SIDE}",
+            got=repr(short_side),
+            remedy="224 or 336 suit most models.",
         )
 
 
@@ -141,7 +133,7 @@ def expect_place(what: str, row: Any, column: Any, size: Size, remedy: str) -> N
     """
     if not all(_is_index(place, length) for place, length in zip((row, column), size, strict=True)):
         expected = f"row 0 to {size[0] - 1} and column 0 to {size[1] - 1}"
-        raise InputError(explain(what, expected=expected, got=f"row {row!r} and column {column!r}", remedy=remedy))
+        raise InputError(what, expected=expected, got=f"row {row!r} and column {column!r}", remedy=remedy)
 
 
 def _is_index(value: Any, length: int) -> bool:
@@ -197,12 +189,10 @@ def given_size(size: Any, default: Size) -> Size:
     sides = size if isinstance(size, (tuple, list)) and len(size) == 2 else ()
     if not sides or not all(map(is_whole, sides)) or not all(1 <= side <= LONGEST_SIDE for side in sides):
         raise InputError(
-            explain(
-                "size",
-                expected=f"(height, width) in whole pixels, 1 to {LONGEST_SIDE}",
-                got=repr(size)[:80],
-                remedy="Leave it out for the size of the picture.",
-            )
+            "size",
+            expected=f"(height, width) in whole pixels, 1 to {LONGEST_SIDE}",
+            got=repr(size)[:80],
+            remedy="Leave it out for the size of the picture.",
         )
     return int(sides[0]), int(sides[1])
 
@@ -228,11 +218,9 @@ def _checked(frame: Frame) -> Frame:
     h, w = frame.grid
     if h * w > MAX_PATCHES:
         raise InputError(
-            explain(
-                "picture",
-                expected=f"at most {MAX_PATCHES} patches",
-                got=f"{h * w} ({h} x {w})",
-                remedy="Choose a smaller short side.",
-            )
+            "picture",
+            expected=f"at most {MAX_PATCHES} patches",
+            got=f"{h * w} ({h} x {w})",
+            remedy="Choose a smaller short side.",
         )
     return frame

@@ -21,7 +21,7 @@ import pillow_heif
 from PIL import ExifTags, Image, ImageCms
 
 from cliptrase_core.cancel import Cancelled
-from cliptrase_core.errors import InputError, explain, is_whole
+from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.io.file_kinds import foreign_kind, raw_kind, unreadable_kind
 from cliptrase_core.io.geometry import strips
 
@@ -376,7 +376,7 @@ def damage_explained(name: str, max_pixels: int) -> Iterator[None]:
 
 
 def _error(what: str, expected: str, got: str, remedy: str) -> InputError:
-    return InputError(explain(what, expected=expected, got=got, remedy=remedy))
+    return InputError(what, expected=expected, got=got, remedy=remedy)
 
 
 _CHANNELS = (1, 3, 4)
@@ -420,4 +420,4 @@ def as_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def _refused(array: npt.NDArray[Any], remedy: str, more: str = "") -> InputError:
     expected = "an array (H, W, 3), (H, W) or (H, W, 4) of uint8, bool or floats in [0, 1], channels last or first"
     got = f"{array.dtype} of shape {array.shape}{' with ' + more if more else ''}"
-    return InputError(explain("picture", expected=expected, got=got, remedy=remedy))
+    return InputError("picture", expected=expected, got=got, remedy=remedy)

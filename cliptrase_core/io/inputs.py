@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.files import PICTURE_ENDS, is_ours, read_digests, safe_stem
 
 _WILD = "*?["
@@ -38,7 +38,7 @@ def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple
     pictures = [path for full, path in found.items() if not _is_result(path) and not _is_copy(Path(full), lists)]
     if not pictures:
         got = f"{len(found)} results of this program"
-        raise InputError(explain("pictures", expected="at least one", got=got, remedy="Name other files."))
+        raise InputError("pictures", expected="at least one", got=got, remedy="Name other files.")
     results = len(found) - len(pictures)
     notes = [f"{results} results of this program among the pictures are left out."] if results else []
     return pictures, notes + ([f"{len(broken)} links to missing pictures are left out."] if broken else [])
@@ -84,7 +84,7 @@ def _matching(argument: str, recursive: bool, broken: set[str]) -> list[Path]:
         if wild:
             what, remedy = f"pattern {argument!r}", "Check its folder and ending."
         got = f"only {len(links)} links to missing ones" if links else "none"
-        raise InputError(explain(what, expected="pictures, such as a .jpg", got=got, remedy=remedy))
+        raise InputError(what, expected="pictures, such as a .jpg", got=got, remedy=remedy)
     return sorted(pictures)
 
 

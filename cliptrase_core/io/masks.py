@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import BmpImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
 
 IGNORED = -1
@@ -109,9 +109,9 @@ def read_colours(
         head = file.read(len(_SIGNATURE))
         kind, reader = next((entry[1:] for entry in _COLOUR_KINDS if head.startswith(entry[0])), ("", None))
         if reader is None:
-            got = "another kind of file"
-            remedy = "Save it as PNG: a JPEG changes colours."
-            raise InputError(explain(name, expected=_IN_COLOURS, got=got, remedy=remedy))
+            raise InputError(
+                name, expected=_IN_COLOURS, got="another kind of file", remedy="Save it as PNG: a JPEG changes colours."
+            )
         file.seek(0)
         with damage_explained(name, max_pixels):
             image = reader(file, "")
@@ -145,4 +145,4 @@ def _read_png(path: str | os.PathLike[str], max_pixels: int) -> tuple[npt.NDArra
 
 
 def _refused(name: str, got: str) -> InputError:
-    return InputError(explain(name, expected=_EXPECTED, got=got, remedy=_REMEDY))
+    return InputError(name, expected=_EXPECTED, got=got, remedy=_REMEDY)

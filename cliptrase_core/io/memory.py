@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.geometry import Frame
 
 PIXEL_BYTES, PATCH_BYTES, PAIR_BYTES = 75, 100_000, 18
@@ -30,7 +30,7 @@ def expect_memory(what: str, frame: Frame) -> None:
         expected = f"one that fits the {left / 1e9:.1f} GB of available memory"
         got = f"{height} x {width} in {patches} patches, for about {needed / 1e9:.1f} GB"
         remedy = "Make it smaller, give a smaller --short-side, or close other programs."
-        raise InputError(explain(what, expected=expected, got=got, remedy=remedy))
+        raise InputError(what, expected=expected, got=got, remedy=remedy)
 
 
 def bytes_of_patches(patches: int) -> int:

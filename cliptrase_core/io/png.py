@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.files import MARK
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -56,12 +56,12 @@ def _colours(pixels: npt.NDArray[Any], palette: bytes) -> int:
     known = {("u1", ()): _GREY, ("u2", ()): _GREY, ("u1", (3,)): _RGB, ("u1", (4,)): _RGBA}
     if pixels.ndim < 2 or not pixels.size or kind not in known:
         expected, got = "(H, W), (H, W, 3) or (H, W, 4) of uint8, or (H, W) of uint16", f"{pixels.shape} {pixels.dtype}"
-        raise InputError(explain("pixels of a PNG", expected=expected, got=got, remedy="Convert them."))
+        raise InputError("pixels of a PNG", expected=expected, got=got, remedy="Convert them.")
     if not palette:
         return known[kind]
     if kind != ("u1", ()) or len(palette) % 3 or len(palette) > 768:
         expected, got = "at most 256 colours of 3 bytes, for (H, W) uint8", f"{len(palette)} bytes for {pixels.shape}"
-        raise InputError(explain("palette of a PNG", expected=expected, got=got, remedy="Leave it out."))
+        raise InputError("palette of a PNG", expected=expected, got=got, remedy="Leave it out.")
     return _INDEXED
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.methods.registry import CLIPTRASE, METHODS, Method, ResclipSettings
 from cliptrase_core.methods.resclip import first_labels, label_structure, middle_blocks, residual_values
 from cliptrase_core.models.attention import correlated_values, neighbour_bias, smoothed_values
@@ -229,11 +229,9 @@ def word_logits(scale: float, cls: Tensor, patches: Tensor, text: Tensor, image_
         logits = logits * (scale * cls @ text.T)
     if not bool(torch.isfinite(logits).all()):
         raise InputError(
-            explain(
-                "scores",
-                expected="finite numbers",
-                got="an overflow",
-                remedy="Use precision fp32, or text features of unit length.",
-            )
+            "scores",
+            expected="finite numbers",
+            got="an overflow",
+            remedy="Use precision fp32, or text features of unit length.",
         )
     return logits

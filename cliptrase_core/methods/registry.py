@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from cliptrase_core.errors import InputError, expect_one_of, explain, is_number, is_whole
+from cliptrase_core.errors import InputError, expect_one_of, is_number, is_whole
 
 Residual = Literal["patch", "none", "cls"]
 """Residual added to the attention of a changed block: the token's own stream, nothing, or the stream of [CLS]."""
@@ -105,7 +105,7 @@ class Method:
         ):
             if not usable:
                 got, remedy = repr(getattr(self, name))[:60], "See the values of METHODS."
-                raise InputError(explain(f"{name} of method {self.name}", expected=expected, got=got, remedy=remedy))
+                raise InputError(f"{name} of method {self.name}", expected=expected, got=got, remedy=remedy)
 
     @property
     def changes(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cliptrase_core.errors import InputError, WeightsError, explain
+from cliptrase_core.errors import InputError, WeightsError
 from cliptrase_core.models.backbone import unsupported
 from cliptrase_core.models.checkpoint import SUFFIXES
 
@@ -50,10 +50,10 @@ def configuration(name: str) -> dict[str, Any]:
     if name not in known and PurePath(typed).suffix in SUFFIXES:
         expected, got = "nano or an open_clip architecture", f"the file {PurePath(typed).name!r}"
         remedy = "Give the file as pretrained, and here the architecture of its weights, such as ViT-B-16."
-        raise InputError(explain("model", expected=expected, got=got, remedy=remedy))
+        raise InputError("model", expected=expected, got=got, remedy=remedy)
     if name not in known:
         remedy = f"The full list is open_clip.list_models(). {near(name, ['nano', *known])}".strip()
-        raise InputError(explain("model", expected="nano or an open_clip architecture", got=repr(name), remedy=remedy))
+        raise InputError("model", expected="nano or an open_clip architecture", got=repr(name), remedy=remedy)
     config: dict[str, Any] = open_clip.get_model_config(name)
     misfit = _misfit(config)
     if misfit:
@@ -185,12 +185,10 @@ def agree(label: str, trained: bool, wanted: bool | None) -> bool:
     if wanted in (None, trained):
         return trained
     raise WeightsError(
-        explain(
-            f"activation of {label}",
-            expected=f"{ACTIVATION[trained]}, which belongs to it",
-            got=ACTIVATION[not trained],
-            remedy="Leave quick_gelu out and use the architecture's name without -quickgelu.",
-        )
+        f"activation of {label}",
+        expected=f"{ACTIVATION[trained]}, which belongs to it",
+        got=ACTIVATION[not trained],
+        remedy="Leave quick_gelu out and use the architecture's name without -quickgelu.",
     )
 
 
@@ -201,14 +199,11 @@ def check_activation(model: Any, quick_gelu: bool, label: str) -> None:
     blocks = [block for tower in towers for block in getattr(tower, "resblocks", ())]
     found = {isinstance(block.mlp.gelu, QuickGELU) for block in blocks}
     if found != {quick_gelu}:
-        got = " and ".join(sorted(ACTIVATION[kind] for kind in found)) or "no known activation"
         raise WeightsError(
-            explain(
-                f"activation of {label}",
-                expected=f"{ACTIVATION[quick_gelu]} in every block",
-                got=got,
-                remedy="This open_clip builds the model differently; install open_clip_torch 3.",
-            )
+            f"activation of {label}",
+            expected=f"{ACTIVATION[quick_gelu]} in every block",
+            got=" and ".join(sorted(ACTIVATION[kind] for kind in found)) or "no known activation",
+            remedy="This open_clip builds the model differently; install open_clip_torch 3.",
         )
 
 
@@ -250,10 +245,8 @@ def look_alike(tensors: Mapping[str, Tensor]) -> str | None:
 
 def _needs_transformers(name: str, part: str, error: Exception) -> WeightsError:
     return WeightsError(
-        explain(
-            f"{part} of {name}",
-            expected="the `transformers` library and the files that it fetches",
-            got=type(error).__name__,
-            remedy="Run `pip install transformers` and connect once, or choose ViT-B-16.",
-        )
+        f"{part} of {name}",
+        expected="the `transformers` library and the files that it fetches",
+        got=type(error).__name__,
+        remedy="Run `pip install transformers` and connect once, or choose ViT-B-16.",
     )

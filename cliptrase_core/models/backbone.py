@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cliptrase_core.errors import UnsupportedBackboneError, explain
+from cliptrase_core.errors import UnsupportedBackboneError
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import PositionResize
 
@@ -131,7 +131,7 @@ def check_backbone(visual: object) -> None:
 
 def unsupported(what: str, found: str) -> UnsupportedBackboneError:
     """Return the error for a model, or for an architecture without its weights, on which CLIPtrase cannot run."""
-    return UnsupportedBackboneError(explain(what, expected=EXPECTED, got=found, remedy=f"Supported: {SUPPORTED}."))
+    return UnsupportedBackboneError(what, expected=EXPECTED, got=found, remedy=f"Supported: {SUPPORTED}.")
 
 
 def _misfit(visual: object) -> str | None:

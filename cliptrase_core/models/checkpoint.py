@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.errors import WeightsError
 from cliptrase_core.io.files import sha256
 from cliptrase_core.models.torchscript import read_torchscript
 
@@ -148,7 +148,7 @@ def expect_clip(tensors: Mapping[str, Tensor], *, file: str, architecture: str) 
     kind = kind_of(tensors)
     if kind:
         remedy = "Give the weights of a CLIP with a ViT."
-        raise WeightsError(explain(f"weights {file} for {architecture}", expected="a CLIP", got=kind, remedy=remedy))
+        raise WeightsError(f"weights {file} for {architecture}", expected="a CLIP", got=kind, remedy=remedy)
 
 
 def check_fit(
@@ -175,8 +175,7 @@ def check_fit(
         if guess and guess != architecture:
             remedy = f"The file looks like {guess}: name that architecture."
         expected, got = misfit
-        what = f"weights {file} for {architecture}"
-        raise WeightsError(explain(what, expected=expected, got=got, remedy=remedy))
+        raise WeightsError(f"weights {file} for {architecture}", expected=expected, got=got, remedy=remedy)
 
 
 def _first_misfit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[str, str] | None:
@@ -269,7 +268,7 @@ def _tensors_only(loaded: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _error(path: Path, expected: str, got: str, remedy: str) -> WeightsError:
-    return WeightsError(explain(f"weights file {path.name}", expected=expected, got=got, remedy=remedy))
+    return WeightsError(f"weights file {path.name}", expected=expected, got=got, remedy=remedy)
 
 
 def fingerprint(model: nn.Module) -> str:

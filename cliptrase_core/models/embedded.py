@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.errors import WeightsError
 from cliptrase_core.io.files import asset
 from cliptrase_core.models import storage
 from cliptrase_core.models.checkpoint import check_file, expect_whole
@@ -43,12 +43,10 @@ def read_nano() -> tuple[dict[str, Tensor], dict[str, Any], tuple[Path, ...]]:
     for file in (*weights, FOLDER / "config.json"):
         if not file.is_file():
             raise WeightsError(
-                explain(
-                    "embedded model nano",
-                    expected=f"assets/nano/{file.name} beside the package",
-                    got="no such file",
-                    remedy="The installation or checkout is incomplete: install or clone it again.",
-                )
+                "embedded model nano",
+                expected=f"assets/nano/{file.name} beside the package",
+                got="no such file",
+                remedy="The installation or checkout is incomplete: install or clone it again.",
             )
     for file in weights:
         check_file(file)
@@ -59,12 +57,10 @@ def read_nano() -> tuple[dict[str, Tensor], dict[str, Any], tuple[Path, ...]]:
         return unpack(packed, config["text_cfg"]["vocab_size"]), config, weights
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, IndexError) as error:
         raise WeightsError(
-            explain(
-                "embedded model nano",
-                expected="undamaged files in assets/nano",
-                got=f"damaged files ({type(error).__name__})",
-                remedy="Install the program again; in a clone, restore them with `git checkout -- assets/nano`.",
-            )
+            "embedded model nano",
+            expected="undamaged files in assets/nano",
+            got=f"damaged files ({type(error).__name__})",
+            remedy="Install the program again; in a clone, restore them with `git checkout -- assets/nano`.",
         ) from error
 
 

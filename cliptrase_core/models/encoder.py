@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import ImageInput, file_name, read_reduced
 from cliptrase_core.models.attention import recovered_affinity, recovered_attention
@@ -65,12 +65,10 @@ class Encoder:
         """Encode pictures; pictures with the same size of the model frame share a forward pass."""
         if not isinstance(images, (list, tuple)):
             raise InputError(
-                explain(
-                    "images",
-                    expected="a list of pictures",
-                    got=type(images).__name__,
-                    remedy="For a single picture call encode.",
-                )
+                "images",
+                expected="a list of pictures",
+                got=type(images).__name__,
+                remedy="For a single picture call encode.",
             )
         start = time.perf_counter()
         views = [self.view(image, preset, short_side, max_pixels) for image in images]

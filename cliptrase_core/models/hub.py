@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from cliptrase_core.cancel import Progress
-from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.errors import WeightsError
 
 PREFERRED_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """File names that open_clip tries, best first, if its entry of a repository names no file."""
@@ -115,12 +115,10 @@ def fetch_file(repository: str, names: Sequence[str], what: str, progress: Progr
         except Exception as error:
             raise _failure(what, error) from error
     raise WeightsError(
-        explain(
-            f"weights {what}",
-            expected=f"{' or '.join(names)} in the repository {repository}",
-            got="a repository with none of them",
-            remedy="Choose another tag, or pass a weights file.",
-        )
+        f"weights {what}",
+        expected=f"{' or '.join(names)} in the repository {repository}",
+        got="a repository with none of them",
+        remedy="Choose another tag, or pass a weights file.",
     )
 
 
@@ -175,7 +173,7 @@ def _expect_space(needed: float) -> None:
 def _failure(what: str, error: Exception) -> WeightsError:
     """Return an error with the cause in one line; the library's own text is left out: it has folders and addresses."""
     got, remedy = _cause_and_remedy(error)
-    return WeightsError(explain(f"weights {what}", expected="a file from the model hub", got=got, remedy=remedy))
+    return WeightsError(f"weights {what}", expected="a file from the model hub", got=got, remedy=remedy)
 
 
 def _cause_and_remedy(error: Exception) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from cliptrase_core.cancel import Progress
-from cliptrase_core.errors import InputError, WeightsError, explain
+from cliptrase_core.errors import InputError, WeightsError
 from cliptrase_core.models import architectures, embedded, hub
 from cliptrase_core.models.checkpoint import (
     SUFFIXES,
@@ -101,7 +101,7 @@ def parse_model(text: str) -> tuple[str, str | None]:
     """Split "ViT-B-16", "ViT-B-16:laion2b_s34b_b88k", "ViT-B-16:file.pt" or "nano" into name and weights."""
     name, _, pretrained = (part.strip() for part in text.partition(":"))
     if not name:
-        raise InputError(explain("model", expected="a name", got=repr(text), remedy="For instance nano or ViT-B-16."))
+        raise InputError("model", expected="a name", got=repr(text), remedy="For instance nano or ViT-B-16.")
     return name, pretrained or _default_weights(name)
 
 
@@ -234,7 +234,7 @@ def _only_embedded(pretrained: str | os.PathLike[str] | None) -> None:
     if pretrained not in (None, EMBEDDED):
         got = Path(pretrained or "").name
         remedy = "Leave them out, or name the architecture of your file."
-        raise InputError(explain("weights of nano", expected="its embedded ones", got=repr(got), remedy=remedy))
+        raise InputError("weights of nano", expected="its embedded ones", got=repr(got), remedy=remedy)
 
 
 def _expect_texts(name: object, pretrained: object) -> None:
@@ -242,7 +242,7 @@ def _expect_texts(name: object, pretrained: object) -> None:
     if not isinstance(name, str) or not isinstance(pretrained, (str, os.PathLike, type(None))):
         got = f"{type(name).__name__} and {type(pretrained).__name__}"
         remedy = "For instance 'ViT-B-16' and 'openai'."
-        raise InputError(explain("model", expected="a name and a tag or file", got=got, remedy=remedy))
+        raise InputError("model", expected="a name and a tag or file", got=got, remedy=remedy)
 
 
 def _origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
@@ -255,7 +255,7 @@ def _origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict
             raise
         got = "a path that this system cannot read"  # the error's own text may contain folders
         remedy = "Check its length and rights."
-        raise WeightsError(explain("weights", expected="a tag or a weights file", got=got, remedy=remedy)) from error
+        raise WeightsError("weights", expected="a tag or a weights file", got=got, remedy=remedy) from error
 
 
 def _find_origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path | dict[str, Any]:
@@ -270,7 +270,7 @@ def _find_origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path |
     known = architectures.tags(name)
     remedy = f"Known tags: {', '.join(known) or 'none, give a file'}. {architectures.near(tag or '', known)}"
     got = repr(tag) if tag else "nothing"
-    raise InputError(explain(f"weights of {name}", expected="a tag or a weights file", got=got, remedy=remedy.strip()))
+    raise InputError(f"weights of {name}", expected="a tag or a weights file", got=got, remedy=remedy.strip())
 
 
 def _load_file(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.names import AUTO, PRECISION_NAMES
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
@@ -36,7 +36,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if bf16_gain(device.type) >= WORTH_IT else torch.float32
     if not isinstance(name, str) or name not in PRECISIONS:
         known = ", ".join(PRECISION_NAMES)
-        raise InputError(explain("precision", expected=f"one of {known}", got=repr(name), remedy="fp32 is exact."))
+        raise InputError("precision", expected=f"one of {known}", got=repr(name), remedy="fp32 is exact.")
     return PRECISIONS[name]
 
 
@@ -80,6 +80,6 @@ def device_by_name(name: str) -> torch.device:
         torch.ones(1, device=device).item()
     except Exception as error:  # torch raises many kinds, even ModuleNotFoundError
         raise InputError(
-            explain("device", expected="one that torch has here", got=repr(name), remedy='"cpu" works everywhere.')
+            "device", expected="one that torch has here", got=repr(name), remedy='"cpu" works everywhere.'
         ) from error
     return device

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ class Weights:
         if self._state() != self._before:
             expected, got = "the weights that the segmenter was created with", "weights that were changed since"
             remedy = "Create a new Segmenter, and encode the pictures again."
-            raise InputError(explain("model", expected=expected, got=got, remedy=remedy))
+            raise InputError("model", expected=expected, got=got, remedy=remedy)
 
     def _state(self) -> list[tuple[int, int]]:
         # A tensor made in inference mode has no count: torch forbids its changes elsewhere.

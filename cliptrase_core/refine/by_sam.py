@@ -16,7 +16,7 @@ from PIL import Image
 
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly, steps
-from cliptrase_core.errors import InputError, explain, is_whole
+from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.names import EVERYTHING, REGIONS
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports, split
@@ -63,12 +63,10 @@ class SamRefiner:
             if mode == EVERYTHING:
                 if keep is not None:
                     raise InputError(
-                        explain(
-                            "keep",
-                            expected=f"no value: mode {EVERYTHING} has no components",
-                            got=repr(list(keep))[:80],
-                            remedy="Leave it out, or choose another mode.",
-                        )
+                        "keep",
+                        expected=f"no value: mode {EVERYTHING} has no components",
+                        got=repr(list(keep))[:80],
+                        remedy="Leave it out, or choose another mode.",
                     )
                 return self._everything(result, small, seen, step)
             return self._prompted(result, small, seen, mode, keep, step)
@@ -235,12 +233,10 @@ def _kept(keep: Collection[int], known: int) -> frozenset[int]:
     """Return the selected component numbers as int; raise InputError if there is no such component."""
     if not all(map(is_whole, keep)) or not all(0 <= number < known for number in keep):
         raise InputError(
-            explain(
-                "keep",
-                expected=f"numbers of the {known} components, from 0",
-                got=repr(list(keep))[:80],
-                remedy="Take them from the report.",
-            )
+            "keep",
+            expected=f"numbers of the {known} components, from 0",
+            got=repr(list(keep))[:80],
+            remedy="Take them from the report.",
         )
     return frozenset(int(number) for number in keep)
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.cancel import Progress, quietly, steps
-from cliptrase_core.errors import InputError, expect_one_of, explain, is_number
+from cliptrase_core.errors import InputError, expect_one_of, is_number
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted
@@ -293,4 +293,4 @@ def _inside(point: Any) -> tuple[float, float]:
 
 
 def _refuse(what: str, expected: str, got: str, remedy: str) -> NoReturn:
-    raise InputError(explain(what, expected=expected, got=got, remedy=remedy))
+    raise InputError(what, expected=expected, got=got, remedy=remedy)

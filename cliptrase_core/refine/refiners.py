@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
@@ -53,11 +53,11 @@ def refine(
     """
     if not isinstance(result, Segmentation):
         got, remedy = type(result).__name__, "Pass what segment gave first, then its picture."
-        raise InputError(explain("result", expected="a segmentation", got=got, remedy=remedy))
+        raise InputError("result", expected="a segmentation", got=got, remedy=remedy)
     before = result.settings.get("refiner", NONE)
     if before != NONE:  # its settings could not repeat both
         got, remedy = f"one that {before} refined", "Refine what segment gave."
-        raise InputError(explain("result", expected="one with coarse boundaries", got=got, remedy=remedy))
+        raise InputError("result", expected="one with coarse boundaries", got=got, remedy=remedy)
     device = device or ("cpu" if refiner in FREE else device_of(result))
     return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, picture_of(result, image))
 
@@ -173,10 +173,8 @@ def _expect_nothing(name: str, **given: object) -> None:
     for what, value in given.items():
         if value is not None:
             raise InputError(
-                explain(
-                    f"refiner {name}",
-                    expected=f"no {what}",
-                    got=repr(value)[:80],
-                    remedy=f"Leave out the {what}, or choose a SAM.",
-                )
+                f"refiner {name}",
+                expected=f"no {what}",
+                got=repr(value)[:80],
+                remedy=f"Leave out the {what}, or choose a SAM.",
             )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.cancel import Progress, quietly
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.image import ImageInput, read_image
 from cliptrase_core.maps import counted
 from cliptrase_core.names import MODES
@@ -95,10 +95,8 @@ def expect_frame(result: Segmentation, image: Pixels) -> None:
     """Raise InputError unless the picture is uint8 and has the size of the labels."""
     if image.shape != (*result.size, 3) or image.dtype != np.uint8:
         raise InputError(
-            explain(
-                "picture",
-                expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
-                got=f"{image.dtype} {image.shape}",
-                remedy="Pass the picture that was segmented; for paper presets, the crop that they label.",
-            )
+            "picture",
+            expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
+            got=f"{image.dtype} {image.shape}",
+            remedy="Pass the picture that was segmented; for paper presets, the crop that they label.",
         )

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cliptrase_core.cancel import Progress, check, holding, quietly
-from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.errors import WeightsError
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.models.running import in_own_precision
 
@@ -180,12 +180,10 @@ class Sam:
             nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
         except (ImportError, RuntimeError, AttributeError) as error:
             raise WeightsError(
-                explain(
-                    "torchvision",
-                    expected="a build that fits torch",
-                    got="one whose NMS does not run",
-                    remedy="Install both together: pip install --upgrade torch torchvision.",
-                )
+                "torchvision",
+                expected="a build that fits torch",
+                got="one whose NMS does not run",
+                remedy="Install both together: pip install --upgrade torch torchvision.",
             ) from error
 
         class Reembedded(SamPredictor):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cliptrase_core.cancel import Progress
-from cliptrase_core.errors import WeightsError, explain
+from cliptrase_core.errors import WeightsError
 from cliptrase_core.io.files import asset, sha256
 from cliptrase_core.models import hub
 from cliptrase_core.models.checkpoint import check_file, check_fit, expect_whole, read_checkpoint
@@ -78,12 +78,10 @@ def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "
     if name == SAM_NANO:
         if checkpoint is not None:
             raise WeightsError(
-                explain(
-                    SAM_NANO,
-                    expected="no checkpoint: it has its own weights",
-                    got="a checkpoint",
-                    remedy="Choose vit_b, vit_l or vit_h for a checkpoint of Meta's.",
-                )
+                SAM_NANO,
+                expected="no checkpoint: it has its own weights",
+                got="a checkpoint",
+                remedy="Choose vit_b, vit_l or vit_h for a checkpoint of Meta's.",
             )
         model = _nano(FOLDER)
     else:
@@ -108,12 +106,10 @@ def _nano(folder: Path) -> Any:
         model.load_state_dict(unpack(load_file(folder / "model.safetensors")))
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(
-            explain(
-                "embedded model sam-nano",
-                expected="undamaged files in assets/sam-nano",
-                got=f"missing or damaged ones ({type(error).__name__})",
-                remedy="Install the program again; in a clone, restore them with `git checkout -- assets/sam-nano`.",
-            )
+            "embedded model sam-nano",
+            expected="undamaged files in assets/sam-nano",
+            got=f"missing or damaged ones ({type(error).__name__})",
+            remedy="Install the program again; in a clone, restore them with `git checkout -- assets/sam-nano`.",
         ) from error
     return model
 
@@ -156,11 +152,9 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         raise WeightsError(
-            explain(
-                f"weights SAM {name}",
-                expected="the file that Meta published",
-                got="one with another SHA-256, which was removed",
-                remedy="Start again, or pass a file of your own.",
-            )
+            f"weights SAM {name}",
+            expected="the file that Meta published",
+            got="one with another SHA-256, which was removed",
+            remedy="Start again, or pass a file of your own.",
         )
     return path

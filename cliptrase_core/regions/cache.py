@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.cache import LRUCache
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import ClusterSettings
 from cliptrase_core.regions.clustering import cluster_means, cluster_patches, clustering_rows, drop_global_clusters
@@ -61,12 +61,10 @@ def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: st
     means = cluster_means(rows, clusters)
     if len(means) > MOST_CLUSTERS:
         raise InputError(
-            explain(
-                "clusters",
-                expected=f"at most {MOST_CLUSTERS}",
-                got=str(len(means)),
-                remedy="Raise eps or min_samples: nearly every patch is a cluster of its own.",
-            )
+            "clusters",
+            expected=f"at most {MOST_CLUSTERS}",
+            got=str(len(means)),
+            remedy="Raise eps or min_samples: nearly every patch is a cluster of its own.",
         )
     return Regions(clusters.numpy(), region_maps(means, encoding.grid) if len(means) else None)
 

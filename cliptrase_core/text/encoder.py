@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import steps
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.models.blocks import finish_block, project
 
 CACHED_WORDS = 20_000
@@ -88,7 +88,7 @@ class TextEncoder:
         sentences = templates_by_name(templates)
         _expect_list(words)
         if not words:
-            raise InputError(explain("words", expected="at least one", got="none", remedy='For example "cat; dog".'))
+            raise InputError("words", expected="at least one", got="none", remedy='For example "cat; dog".')
         known = {word: found for word in words if (found := self._words.peek((templates, word))) is not None}
         new = [word for word in dict.fromkeys(words) if word not in known]
         for word, vector in zip(new, self.embed_new(new, sentences) if new else (), strict=True):
@@ -134,12 +134,10 @@ class TextEncoder:
             if count > context:
                 shown = prompt if len(prompt) <= 80 else prompt[:77] + "..."
                 raise InputError(
-                    explain(
-                        f"prompt '{shown}'",
-                        expected=f"at most {context} tokens",
-                        got=str(count),
-                        remedy="Use fewer or shorter words for this class.",
-                    )
+                    f"prompt '{shown}'",
+                    expected=f"at most {context} tokens",
+                    got=str(count),
+                    remedy="Use fewer or shorter words for this class.",
                 )
 
     def _encode_whole(self, ids: Tensor, sentences: Sequence[str]) -> Tensor:
@@ -275,7 +273,7 @@ def _expect_list(words: Any) -> None:
     one_text = isinstance(words, str)
     if one_text or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
         got = f"the text {words[:40]!r}" if one_text else repr(words)[:60]
-        raise InputError(explain("words", expected="a list of texts", got=got, remedy="Put it into a list."))
+        raise InputError("words", expected="a list of texts", got=got, remedy="Put it into a list.")
 
 
 def _batches(prompts: Any, at_once: int = PROMPTS_AT_ONCE) -> Iterator[Any]:

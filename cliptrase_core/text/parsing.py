@@ -31,7 +31,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.results import BACKGROUND
 from cliptrase_core.text import word_lists
 
@@ -156,7 +156,7 @@ def western(text: str) -> str:
 
 def refuse(expected: str, got: str, remedy: str) -> InputError:
     """Return the error for an invalid vocabulary."""
-    return InputError(explain("vocabulary", expected=expected, got=got, remedy=remedy))
+    return InputError("vocabulary", expected=expected, got=got, remedy=remedy)
 
 
 def quoted(text: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import resources
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.names import DATASETS
 from cliptrase_core.results import BACKGROUND, is_background
 from cliptrase_core.text.parsing import EXAMPLE, MOST_DOUBTS, VERBATIM, clean, quoted, read_typed, refuse, western
@@ -49,7 +49,7 @@ class WordGroup:
     def __post_init__(self) -> None:
         """Check that there is at least one word."""
         if not self.prompts:
-            raise InputError(explain("class", expected="at least one word", got="none", remedy="Give it its own name."))
+            raise InputError("class", expected="at least one word", got="none", remedy="Give it its own name.")
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def dataset_vocabulary(name: str) -> Vocabulary:
     called = dataset_called(name) if isinstance(name, str) else None
     if called is None:
         remedy = "Choose one of these, or a common name of one."
-        raise InputError(explain("data set", expected=f"one of {', '.join(DATASETS)}", got=repr(name), remedy=remedy))
+        raise InputError("data set", expected=f"one of {', '.join(DATASETS)}", got=repr(name), remedy=remedy)
     return _published(called)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.results import BACKGROUND
 from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, parse_vocabulary, vocabulary_of
 
@@ -26,12 +26,10 @@ def read_words(vocabulary: Words | None, class_names: Sequence[str] | None) -> V
     """
     if vocabulary is None or class_names is not None:
         raise InputError(
-            explain(
-                "words",
-                expected="a vocabulary, or text_features with class_names",
-                got="no vocabulary" if vocabulary is None else "a vocabulary with class_names",
-                remedy='For example "cat, kitten; dog | background: wall, floor".',
-            )
+            "words",
+            expected="a vocabulary, or text_features with class_names",
+            got="no vocabulary" if vocabulary is None else "a vocabulary with class_names",
+            remedy='For example "cat, kitten; dog | background: wall, floor".',
         )
     if isinstance(vocabulary, (str, Vocabulary)):
         return vocabulary if isinstance(vocabulary, Vocabulary) else parse_vocabulary(vocabulary)
@@ -42,7 +40,7 @@ def read_words(vocabulary: Words | None, class_names: Sequence[str] | None) -> V
     expected, got = 'a text, or a list such as ["cat", "dog"]', type(vocabulary).__name__
     unordered = isinstance(vocabulary, (set, frozenset))
     remedy = "A set has no order: make it a list." if unordered else "Make it a list of texts."
-    raise InputError(explain("vocabulary", expected=expected, got=got, remedy=remedy))
+    raise InputError("vocabulary", expected=expected, got=got, remedy=remedy)
 
 
 def read_text_features(
@@ -64,9 +62,7 @@ def read_text_features(
         InputError: a vocabulary as well, another shape, values that are not finite, or names that do not fit.
     """
     if vocabulary is not None:
-        raise InputError(
-            explain("words", expected="a vocabulary or text_features", got="both", remedy="Leave one out.")
-        )
+        raise InputError("words", expected="a vocabulary or text_features", got="both", remedy="Leave one out.")
     try:
         text = torch.as_tensor(features).to(torch.float32)
         names = () if names is None or isinstance(names, str) else tuple(names)
@@ -78,21 +74,17 @@ def read_text_features(
     if not (usable and named and 1 <= len(names) <= len(text)):
         values, kind = "" if finite else " with NaN or infinity", "" if named else "repeated or unusable "
         raise InputError(
-            explain(
-                "text_features",
-                expected=f"finite rows of width {width} and at least one and at most as many distinct class_names",
-                got=f"shape {tuple(text.shape)}{values} and {len(names)} {kind}names",
-                remedy="Give a name for each class; further rows are background words.",
-            )
+            "text_features",
+            expected=f"finite rows of width {width} and at least one and at most as many distinct class_names",
+            got=f"shape {tuple(text.shape)}{values} and {len(names)} {kind}names",
+            remedy="Give a name for each class; further rows are background words.",
         )
     if len(text) > len(names) and BACKGROUND in {name.casefold() for name in names}:
         raise InputError(
-            explain(
-                "class_names",
-                expected=f"no class named {BACKGROUND!r} beside background words",
-                got=repr(BACKGROUND),
-                remedy="Rename the class.",
-            )
+            "class_names",
+            expected=f"no class named {BACKGROUND!r} beside background words",
+            got=repr(BACKGROUND),
+            remedy="Rename the class.",
         )
     rest = tuple(f"background word {place + 1}" for place in range(len(text) - len(names)))
     return Vocabulary(tuple(WordGroup(name, (name,)) for name in names), rest), text

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.geometry import Size, fitted
 from cliptrase_core.io.image import ImageInput, read_reduced
 from cliptrase_core.results import Refined, Segmentation
@@ -195,12 +195,10 @@ def _given(
     maps = [one for one in shown if isinstance(one, AttentionMaps)]
     if not shown or len(results) + len(maps) != len(shown) or max(len(results), len(maps)) > 1:
         raise InputError(
-            explain(
-                "figure",
-                expected="a result, attention maps, or one of each",
-                got=", ".join(type(one).__name__ for one in shown) or "nothing",
-                remedy="Pass what `segment`, `refine` or `inspect` gave.",
-            )
+            "figure",
+            expected="a result, attention maps, or one of each",
+            got=", ".join(type(one).__name__ for one in shown) or "nothing",
+            remedy="Pass what `segment`, `refine` or `inspect` gave.",
         )
     pixels = None
     if image is not None:
@@ -208,15 +206,14 @@ def _given(
     if patch is not None:
         if not maps:
             remedy = "Pass the maps of `inspect` too."
-            raise InputError(explain("patch", expected="none without maps", got=repr(patch), remedy=remedy))
+            raise InputError("patch", expected="none without maps", got=repr(patch), remedy=remedy)
         maps[0].token(*_pair(patch))  # raises for a patch outside the grid
     return _Shown(maps[0] if maps else None, results[0] if results else None, pixels, patch, font)
 
 
 def _pair(patch: Patch) -> Patch:
     if not isinstance(patch, Sequence) or isinstance(patch, str) or len(patch) != 2:
-        remedy = "For instance (3, 7)."
-        raise InputError(explain("patch", expected="(row, column)", got=repr(patch)[:80], remedy=remedy))
+        raise InputError("patch", expected="(row, column)", got=repr(patch)[:80], remedy="For instance (3, 7).")
     return patch[0], patch[1]
 
 
@@ -227,7 +224,7 @@ def _chosen(parts: str | Sequence[str] | None, given: _Shown) -> list[str]:
     there = [part for part in PARTS if part in given.has]
     if not chosen or not all(part in there for part in chosen):
         remedy = "Pass `image=` for the picture, maps for attention, a refined result for coarse."
-        raise InputError(explain("parts", expected="some of " + ", ".join(there), got=repr(parts)[:80], remedy=remedy))
+        raise InputError("parts", expected="some of " + ", ".join(there), got=repr(parts)[:80], remedy=remedy)
     return chosen
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, features
 
-from cliptrase_core.errors import InputError, explain, one_line
+from cliptrase_core.errors import InputError, one_line
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.io.masks import connected_parts
 
@@ -183,12 +183,10 @@ def _font(path: str | None, height: float) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(path, height)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            explain(
-                "font",
-                expected="a TrueType or OpenType file",
-                got=repr(Path(path).name),
-                remedy="Leave it out for the bundled one (part of matplotlib).",
-            )
+            "font",
+            expected="a TrueType or OpenType file",
+            got=repr(Path(path).name),
+            remedy="Leave it out for the bundled one (part of matplotlib).",
         ) from error
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain, is_number
+from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import strips
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.names import draw_names
@@ -55,12 +55,10 @@ def overlay(
     pixels = np.asarray(image)
     if pixels.shape != (*result.size, 3) or pixels.dtype != np.uint8:
         raise InputError(
-            explain(
-                "picture",
-                expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
-                got=f"{pixels.dtype} {pixels.shape}",
-                remedy="Pass the segmented picture; with a paper preset its centre crop, `encoding.model_input`.",
-            )
+            "picture",
+            expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
+            got=f"{pixels.dtype} {pixels.shape}",
+            remedy="Pass the segmented picture; with a paper preset its centre crop, `encoding.model_input`.",
         )
     below = in_grey(pixels) if grey else pixels
     out = lay_over(below, result.small_labels, label_colours(result), style, opacity)
@@ -84,7 +82,7 @@ def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "f
         InputError: no such style, or an opacity out of range.
     """
     if not is_number(opacity) or not 0.0 <= opacity <= 1.0:
-        raise InputError(explain("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures."))
+        raise InputError("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures.")
     if style == "fill":
         return _filled(picture, labels, colours, opacity)
     if style == "contour":
@@ -96,9 +94,7 @@ def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "f
         out = blend(picture, painted, 0.45 * opacity)
         put(out, blend(out, painted, opacity), _hatching(labels))
         return _outlined(out, labels, painted, opacity, 1)
-    raise InputError(
-        explain("style", expected="one of " + ", ".join(STYLES), got=repr(style), remedy="fill is the usual one.")
-    )
+    raise InputError("style", expected="one of " + ", ".join(STYLES), got=repr(style), remedy="fill is the usual one.")
 
 
 def blend(picture: Picture, colours: Picture, opacity: float) -> Picture:

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain, is_whole
+from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.results import EVERYTHING_ELSE, Segmentation, is_background
 
 Colour = tuple[int, int, int]
@@ -132,12 +132,10 @@ def region_colours(count: int) -> npt.NDArray[np.uint8]:
     """
     if not is_whole(count) or count < 0:
         raise InputError(
-            explain(
-                "count of regions",
-                expected="a whole number, at least 0",
-                got=repr(count),
-                remedy="Pass the largest region plus one.",
-            )
+            "count of regions",
+            expected="a whole number, at least 0",
+            got=repr(count),
+            remedy="Pass the largest region plus one.",
         )
     rest = sorted(_LATTICE, key=lambda colour: _digest(repr(colour))) if count > len(PALETTE) else []
     cycle = [*PALETTE, *rest]
@@ -158,21 +156,17 @@ def paint(labels: npt.NDArray[np.integer], colours: Sequence[Colour] | npt.NDArr
     table = np.asarray(colours, dtype=np.uint8)
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer) or table.ndim != 2 or table.shape[1] != 3:
         raise InputError(
-            explain(
-                "map and colours",
-                expected="whole numbers (H, W) and (C, 3)",
-                got=f"{labels.dtype} {labels.shape} and {table.shape}",
-                remedy="Pass one label map and one colour for each label.",
-            )
+            "map and colours",
+            expected="whole numbers (H, W) and (C, 3)",
+            got=f"{labels.dtype} {labels.shape} and {table.shape}",
+            remedy="Pass one label map and one colour for each label.",
         )
     if labels.size and (labels.min() < -1 or labels.max() >= len(table)):
         raise InputError(
-            explain(
-                "labels",
-                expected=f"-1 to {len(table) - 1}",
-                got=f"{labels.min()} to {labels.max()}",
-                remedy="Give one colour for each label.",
-            )
+            "labels",
+            expected=f"-1 to {len(table) - 1}",
+            got=f"{labels.min()} to {labels.max()}",
+            remedy="Give one colour for each label.",
         )
     return table.take(labels, axis=0)  # three times as fast as table[labels]
 

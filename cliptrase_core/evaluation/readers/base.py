@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.classes import expect_each_once, read_classes
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.mask_check import Convention
@@ -145,7 +145,7 @@ def own_set(found: Found, name: str) -> ReadSet:
     entries = [readable(text) for text in classes.values()]
     if not entries:
         remedy = "Give --setting where it is a benchmark's."
-        raise InputError(explain(found.title, expected="names of classes", got="none", remedy=remedy))
+        raise InputError(found.title, expected="names of classes", got="none", remedy=remedy)
     try:
         words, _ = read_classes([*entries, *([f"{BACKGROUND}: {BACKGROUND}"] if background else [])])
     except InputError as error:
@@ -172,7 +172,7 @@ def fitting_words(text: str, own: Vocabulary) -> Vocabulary:
         wanted = f"{len(own.classes)} classes {'and' if own.background else 'without'} background words"
         got = f"{len(words.classes)} classes {'and' if words.background else 'without'} background words"
         remedy = f"Name its classes in their order: {shown(own.class_names)}."
-        raise InputError(explain("vocabulary", expected=wanted, got=got, remedy=remedy))
+        raise InputError("vocabulary", expected=wanted, got=got, remedy=remedy)
     return words
 
 
@@ -229,7 +229,7 @@ def absent(what: str) -> AbsentError:
 
 def damaged(path: Path, expected: str, got: str) -> InputError:
     """Create the error for a file of the right layout that cannot be read."""
-    return InputError(explain(f"file {path.name!r}", expected=expected, got=got, remedy="Export or unpack it again."))
+    return InputError(f"file {path.name!r}", expected=expected, got=got, remedy="Export or unpack it again.")
 
 
 def json_of(path: Path, what: str) -> dict[str, Any]:
@@ -326,7 +326,7 @@ def expect_distinct(pairs: Sequence[Pair], what: str) -> tuple[Pair, ...]:
     if twice is not None or not keys:
         got = f"two of the name {twice!r}" if twice is not None else "none"
         remedy = "Remove one of them." if keys else "Check that all of it was exported or unpacked."
-        raise InputError(explain(what, expected="pictures, each of its own name", got=got, remedy=remedy))
+        raise InputError(what, expected="pictures, each of its own name", got=got, remedy=remedy)
     return tuple(sorted(pairs, key=lambda pair: pair.key))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as run_lengths
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.colours import packed
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Raw
@@ -76,7 +76,7 @@ def find_panoptic(root: Path) -> Found:
     if folder is None:
         got = f"no folder {path.stem!r}"
         expected = f"the PNGs that {path.name} speaks of, beside it"
-        raise InputError(explain("COCO panoptic", expected=expected, got=got, remedy=f"Unpack {path.stem}.zip there."))
+        raise InputError("COCO panoptic", expected=expected, got=got, remedy=f"Unpack {path.stem}.zip there.")
     pairs, folders = [], listed.folders(root)
     for key, image in listed.images.items():
         entry = next(iter(listed.annotations.get(key, ())), {})

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.colours import Colour, Colours, colour_of, voc_colour
 from cliptrase_core.evaluation.layouts import Layout, find_pairs
 from cliptrase_core.evaluation.readers.base import SPLITS, Found, absent, damaged, files_below, first_split, text_of
@@ -70,13 +70,13 @@ def find_labelmap(root: Path) -> Found:
     if images is None:
         got = "masks alone"
         remedy = "Export again with the pictures ('save images'), or put them there."
-        raise InputError(explain(f"folder {root.name!r}", expected="pictures in JPEGImages", got=got, remedy=remedy))
+        raise InputError(f"folder {root.name!r}", expected="pictures in JPEGImages", got=got, remedy=remedy)
     lists = {path.stem: path for path in files_below(root / "ImageSets" / "Segmentation", ".txt")}
     split = first_split(lists)
     if lists and split is None:
         got = ", ".join(list(lists)[:3])
         remedy = "Name the one that is to be scored val.txt."
-        raise InputError(explain("ImageSets/Segmentation", expected="val.txt or default.txt", got=got, remedy=remedy))
+        raise InputError("ImageSets/Segmentation", expected="val.txt or default.txt", got=got, remedy=remedy)
     layout = Layout("", images, masks.name, None, listing=str(lists[split]) if split else None)
     title = f"{_LABELMAP}, SegmentationClass{f', {split}' if split else ''}"
     return _labelmap(path).found(title, layout, root)
@@ -119,9 +119,7 @@ def _folders(root: Path, path: Path) -> tuple[str, str]:
     found = next((pair for pair in pairs if all((root / name).is_dir() for name in pair)), None)
     if found is None:
         expected = "folders such as val with val_labels, or images with labels, beside it"
-        raise InputError(
-            explain(f"file {path.name!r}", expected=expected, got="none", remedy="Unpack all of it there.")
-        )
+        raise InputError(f"file {path.name!r}", expected=expected, got="none", remedy="Unpack all of it there.")
     return found
 
 

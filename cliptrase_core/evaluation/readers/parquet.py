@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Raw
 from cliptrase_core.evaluation.readers.base import Found, absent, damaged, expect_distinct, files_below, first_split
@@ -39,15 +39,13 @@ def find_parquet(root: Path) -> Found:
     if split is None:
         got = ", ".join(sorted(parts)[:4])
         remedy = "Keep only the part that is to be scored."
-        raise InputError(explain("parquet files", expected="a part such as validation", got=got, remedy=remedy))
+        raise InputError("parquet files", expected="a part such as validation", got=got, remedy=remedy)
     pairs = [pair for path in parts[split] for pair in _pairs(path, root, arrow)]
     names_file = next((path for name in _NAMES for path in files_below(root, name)), None)
     names = {} if names_file is None else _names(names_file)
     if not names:
         expected = f"{_NAMES[0]} beside them, with the name of each number"
-        raise InputError(
-            explain("parquet files", expected=expected, got="none", remedy="Download it too, or write it.")
-        )
+        raise InputError("parquet files", expected=expected, got="none", remedy="Download it too, or write it.")
     title = f"parquet, {split}"
     source = names_file.name if names_file else ""
     return Found(title, expect_distinct(pairs, f"folder {root.name!r}"), {**_VOID, **names}, source)
@@ -58,7 +56,7 @@ def _arrow() -> Any:
         return importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         expected, got = "pyarrow, which reads parquet", "an installation without it"
-        raise InputError(explain("parquet", expected=expected, got=got, remedy="pip install pyarrow")) from error
+        raise InputError("parquet", expected=expected, got=got, remedy="pip install pyarrow") from error
 
 
 def _part(path: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 
-from cliptrase_core.errors import InputError, expect_one_of, explain, one_line
+from cliptrase_core.errors import InputError, expect_one_of, one_line
 from cliptrase_core.evaluation.layouts import missing_folders
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.readers.ade import find_ade
@@ -102,7 +102,7 @@ def recognised(root: Path, layout: str | None) -> ReadSet | str:
     if own or settings:
         got = ", ".join([*(f"setting {name}" for name in settings), *(f"layout {name}" for name in own)])
         remedy = "Give --setting NAME, or --layout NAME, or the folder of one of them as --data."
-        raise InputError(explain("data", expected="one data set", got=got, remedy=remedy))
+        raise InputError("data", expected="one data set", got=got, remedy=remedy)
     if problems:
         raise problems[0]
     raise _unknown(root, layout)
@@ -122,7 +122,7 @@ def _unknown(root: Path, layout: str | None) -> InputError:
     expected = f"{', '.join(f'{reader.title} ({reader.name})' for reader in readers)}"
     names = [path.name + ("/" if path.is_dir() else "") for path in sorted(root.iterdir())]
     remedy = "Give --setting for a benchmark's folders, or --images and --masks for others (docs/evaluation.md)."
-    return InputError(explain("data", expected=expected, got=shown(names) or "an empty folder", remedy=remedy))
+    return InputError("data", expected=expected, got=shown(names) or "an empty folder", remedy=remedy)
 
 
 def serving(setting: str, root: Path, protocol: str, layout: str | None) -> tuple[Found, Numbers] | None:
@@ -147,9 +147,7 @@ def serving(setting: str, root: Path, protocol: str, layout: str | None) -> tupl
         return None
     if not hits:
         raise _unknown(root, layout)
-    raise InputError(
-        explain(f"data of {setting}", expected="its classes", got=reasons[0], remedy="Leave out --setting.")
-    )
+    raise InputError(f"data of {setting}", expected="its classes", got=reasons[0], remedy="Leave out --setting.")
 
 
 def states(root: Path, setting: str | None) -> Iterator[tuple[str, Found | None]]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from cliptrase_core.errors import InputError, explain, is_whole
+from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.io.masks import connected_parts
 from cliptrase_core.names import MIN_AREA
 
@@ -36,9 +36,7 @@ class ComponentRule:
         """Raise InputError unless `min_area` is a whole number of at least 0."""
         if not is_whole(self.min_area) or self.min_area < 0:
             remedy = "0 keeps every pixel."
-            raise InputError(
-                explain("min_area", expected="whole pixels, at least 0", got=repr(self.min_area), remedy=remedy)
-            )
+            raise InputError("min_area", expected="whole pixels, at least 0", got=repr(self.min_area), remedy=remedy)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.coco import Annotated
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, FolderFormat, chosen_of, read_formats
@@ -75,10 +75,10 @@ def export(
     given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
     if isinstance(results, Sized) and len(results) > 1 and images is not None and not isinstance(images, (list, tuple)):
         got, remedy = type(images).__name__, "Give the pictures in the order of the results."
-        raise InputError(explain("images", expected="a list of pictures", got=got, remedy=remedy))
+        raise InputError("images", expected="a list of pictures", got=got, remedy=remedy)
     if isinstance(results, Sized) and given and len(given) != len(results):
         expected, remedy = f"{len(results)}, one for each result", "Give None for a result without a picture."
-        raise InputError(explain("images", expected=expected, got=str(len(given)), remedy=remedy))
+        raise InputError("images", expected=expected, got=str(len(given)), remedy=remedy)
     paths = {place: Path(image) for place, image in enumerate(given) if isinstance(image, (str, os.PathLike))}
     files = dict(zip(paths, data_set_names([*paths.values()]) if paths else (), strict=True))
     taken: set[str] = set()
@@ -96,7 +96,7 @@ def export(
 
 def _no_results(given: object) -> InputError:
     remedy = "Pass what segmenter.segment gave."
-    return InputError(explain("results", expected="segmentations", got=type(given).__name__, remedy=remedy))
+    return InputError("results", expected="segmentations", got=type(given).__name__, remedy=remedy)
 
 
 def _free_stem(folder: str | os.PathLike[str], result: Segmentation, path: Path | None, taken: set[str]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, expect_one_of, explain
+from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.names import MIN_AREA
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def read_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     for name in names:
         expect_one_of("format", name, FORMATS)
     if not names:
-        raise InputError(explain("formats", expected="at least one", got="none", remedy=f"Known: {', '.join(FORMATS)}"))
+        raise InputError("formats", expected="at least one", got="none", remedy=f"Known: {', '.join(FORMATS)}")
     return tuple(name for name in FORMATS if name in names or name == "json")
 
 

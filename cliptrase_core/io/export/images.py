@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.record import foreground
 from cliptrase_core.io.files import safe_stem
 from cliptrase_core.io.geometry import fitted, nearest
@@ -57,7 +57,7 @@ def index_png(result: Segmentation) -> bytes:
     count = len(result.class_names)
     if count > 65_536:
         remedy = "Leave out classes that are absent."
-        raise InputError(explain("class names", expected="at most 65536", got=str(count), remedy=remedy))
+        raise InputError("class names", expected="at most 65536", got=str(count), remedy=remedy)
     kind = np.uint8 if count <= 256 else np.uint16
     return encode_png(result.small_labels.astype(kind, copy=False))
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.npz import MAPS
 from cliptrase_core.io.export.record import FORMAT, FORMAT_VERSION, labels_of
 from cliptrase_core.io.files import safe_stem
@@ -41,7 +41,7 @@ def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
     """
     if not isinstance(json_path, (str, os.PathLike)):
         got, remedy = type(json_path).__name__, "`save` returns it as `json`."
-        raise InputError(explain("saved result", expected="the path of a .json", got=got, remedy=remedy))
+        raise InputError("saved result", expected="the path of a .json", got=got, remedy=remedy)
     path = Path(json_path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
@@ -118,10 +118,8 @@ def _why(path: Path, error: Exception) -> str:
 
 def _refuse_file(path: Path, error: Exception) -> NoReturn:
     raise InputError(
-        explain(
-            "saved result",
-            expected="a .json that this program wrote, and its .npz as it was",
-            got=f"{path.name!r} ({_why(path, error)})",
-            remedy="Choose another file, or run the picture again.",
-        )
+        "saved result",
+        expected="a .json that this program wrote, and its .npz as it was",
+        got=f"{path.name!r} ({_why(path, error)})",
+        remedy="Choose another file, or run the picture again.",
     ) from error

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.files import MARK
 from cliptrase_core.results import Segmentation
 
@@ -39,12 +39,10 @@ def to_npz(result: Segmentation, arrays: Mapping[str, npt.NDArray[Any]]) -> byte
         plain = isinstance(array, np.ndarray) and not array.dtype.hasobject
         if not isinstance(name, str) or not _ARRAY_NAME.fullmatch(name) or name in own or not plain:
             raise InputError(
-                explain(
-                    "arrays",
-                    expected=f"numpy arrays of plain numbers, by simple names other than {', '.join(MAPS)}",
-                    got=f"{name!r}: {type(array).__name__}",
-                    remedy="Rename or convert it.",
-                )
+                "arrays",
+                expected=f"numpy arrays of plain numbers, by simple names other than {', '.join(MAPS)}",
+                got=f"{name!r}: {type(array).__name__}",
+                remedy="Rename or convert it.",
             )
     return archive({**own, **arrays})
 

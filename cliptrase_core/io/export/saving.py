@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.cancel import Progress, quietly, steps
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.components import Component, ComponentRule
 from cliptrase_core.io.export.formats import (
     DEFAULT_FORMATS,
@@ -242,9 +242,7 @@ def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
 def unusable(directory: object, error: Exception) -> InputError:
     """Return the error for a folder that cannot be written."""
     got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
-    return InputError(
-        explain("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
-    )
+    return InputError("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
 
 
 def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str, Any]:
@@ -295,7 +293,7 @@ def save_result(
     needing = [each for each in formats if FORMATS[each].needs_picture]
     if needing and image is None:
         got = "none: a result holds only the small model input"
-        raise InputError(explain(needing[0], expected="the picture", got=got, remedy="Pass the picture as image."))
+        raise InputError(needing[0], expected="the picture", got=got, remedy="Pass the picture as image.")
     source = image if isinstance(image, (str, os.PathLike)) else None
     name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
     stem = stem if stem is not None else PureWindowsPath(name).stem or "picture"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from cliptrase_core.errors import InputError, explain
+from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.coco import Annotated, Numbers
 from cliptrase_core.io.files import DIGESTS, MARK, read_digests, write_all
 
@@ -118,12 +118,10 @@ def _expect_written(folder: Path, names: Iterable[str], written: Mapping[str, Co
         path = folder / FOLDER / name
         if not path.is_file() or _digest(path.read_bytes()) not in written.get(name, ()):
             raise InputError(
-                explain(
-                    f"output '{FOLDER}/{name}'",
-                    expected="no file of that name, or one as this program wrote it",
-                    got="another one, or one that was changed",
-                    remedy="Choose another --output, or move that file away.",
-                )
+                f"output '{FOLDER}/{name}'",
+                expected="no file of that name, or one as this program wrote it",
+                got="another one, or one that was changed",
+                remedy="Choose another --output, or move that file away.",
             )
 
 
