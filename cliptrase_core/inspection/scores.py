@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.geometry import Size, expect_place
+from cliptrase_core.io.geometry import Size, between_samples, expect_place
 from cliptrase_core.regions.decode import label_probabilities
 from cliptrase_core.regions.otsu import otsu_threshold
 from cliptrase_core.results import EVERYTHING_ELSE
@@ -218,16 +218,8 @@ class PatchScores:
 
 def _bilinear(maps: Tensor, size: Size, row: int, column: int) -> Tensor:
     """Return the (C,) bilinear values at a pixel centre, with repeated edges (align_corners=False)."""
-    (y0, y1, dy), (x0, x1, dx) = (
-        _neighbours(maps.shape[axis + 1], size[axis], place) for axis, place in enumerate((row, column))
-    )
-    top = torch.lerp(maps[:, y0, x0], maps[:, y0, x1], dx)
-    bottom = torch.lerp(maps[:, y1, x0], maps[:, y1, x1], dx)
-    return torch.lerp(top, bottom, dy)
-
-
-def _neighbours(source: int, target: int, place: int) -> tuple[int, int, float]:
-    """Return the two source indices around a target index and the weight of the second."""
-    position = max((place + 0.5) * source / target - 0.5, 0.0)
-    first = min(int(position), source - 1)
-    return first, min(first + 1, source - 1), position - first
+    above, below, down = map(torch.from_numpy, between_samples(maps.shape[1], size[0], slice(row, row + 1)))
+    left, right, across = map(torch.from_numpy, between_samples(maps.shape[2], size[1], slice(column, column + 1)))
+    top = torch.lerp(maps[:, above, left], maps[:, above, right], across.to(maps))
+    bottom = torch.lerp(maps[:, below, left], maps[:, below, right], across.to(maps))
+    return torch.lerp(top, bottom, down.to(maps))[:, 0]

@@ -18,6 +18,7 @@ from cliptrase_core.errors import InputError, is_whole
 Size = tuple[int, int]
 """(height, width)"""
 
+Whole = npt.NDArray[np.int64]
 Values = TypeVar("Values", bound=np.generic)
 
 STRIP_PIXELS = 500_000
@@ -170,6 +171,23 @@ def nearest(values: npt.NDArray[Values], size: Size) -> npt.NDArray[Values]:
     first, then = ((rows, 0), (columns, 1)) if size[0] < values.shape[0] else ((columns, 1), (rows, 0))
     picked: npt.NDArray[Values] = values.take(*first).take(*then)
     return picked
+
+
+def between_samples(source: int, target: int, at: slice) -> tuple[Whole, Whole, npt.NDArray[np.float32]]:
+    """Return from which samples the centres of a longer or shorter side are interpolated (align_corners=False).
+
+    Args:
+        source: number of samples along the side.
+        target: number of centres along the side.
+        at: which of the centres.
+
+    Returns:
+        Index of the sample before each centre, of the one after it, and the weight of the second; edges are repeated.
+    """
+    # In float64, because float32 cannot represent the positions of the 40 million columns of a strip.
+    position = np.maximum((np.arange(at.start, at.stop) + 0.5) * (source / target) - 0.5, 0)
+    before = np.minimum(position.astype(np.int64), source - 1)
+    return before, np.minimum(before + 1, source - 1), (position - before).astype(np.float32)
 
 
 def strips(size: tuple[int, ...]) -> Iterator[slice]:

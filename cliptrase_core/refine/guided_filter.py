@@ -1,14 +1,15 @@
-"""Colour guided filter: moves boundaries to the edges of the picture, without any model.
+"""Boundaries that follow the edges of the picture, without any model.
 
-In each neighbourhood, the map of every class is replaced by the linear function of the colours that fits it best
-(K. He, J. Sun, X. Tang, Guided Image Filtering, PAMI 2013; the subsampled form is arXiv 1505.00996). The function is
-evaluated at colours that are averaged over a few pixels, because texture would leave specks and spikes. Each pixel then
-takes the class with the largest filtered map.
+Labels spread over superpixels first, see `superpixels`. Then comes a colour guided filter: in each neighbourhood, the
+map of every class is replaced by the linear function of the colours that fits it best (K. He, J. Sun, X. Tang, Guided
+Image Filtering, PAMI 2013; the subsampled form is arXiv 1505.00996). The function is evaluated at colours that are
+averaged over a few pixels, because texture would leave specks and spikes. Each pixel then takes the class with the
+largest filtered map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -18,29 +19,35 @@ from PIL import Image
 from torch.nn import functional as F
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.io.geometry import Size, nearest, strips
+from cliptrase_core.io.geometry import Size, between_samples, nearest, strips
+from cliptrase_core.refine.superpixels import spread, superpixels
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
 
-CELL = 16  # largest side of a patch in pixels while maps are fitted, for any size of the picture
-RADIUS = 24  # pixels: one and a half patches, the largest error of a coarse boundary
+CELL = 16  # largest side of a patch in pixels while labels spread and maps are fitted, for any size of the picture
+PARTS = 6  # superpixels for each patch
+RADIUS = 12  # pixels: the filter places a boundary that superpixels have already moved
 AVERAGED = 2  # pixels in each direction over which colours are averaged when a fit is evaluated
 EPSILON = 1e-4  # variance of colours, in [0, 1], below which a neighbourhood counts as flat
-ROUNDS = 2
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def follow_edges(
-    image: npt.NDArray[np.uint8], labels: Labels, grid: Size, step: Callable[[float], None] = lambda share: None
+    image: npt.NDArray[np.uint8],
+    labels: Labels,
+    confidence: Floats,
+    grid: Size,
+    step: Callable[[float], None] = lambda share: None,
 ) -> Labels:
     """Move the boundaries of a label map to the edges of the picture.
 
     Args:
         image: (H, W, 3).
         labels: (H, W).
+        confidence: (H, W), 0..1, how certain each label is; NaN, as in results loaded without arrays, counts as 1.
         grid: (h, w) of the patches that the labels came from; gives the coarseness of the labels.
-        step: progress callback (share in [0, 1]), called before each class's map; an exception ends the work.
+        step: progress callback (share in [0, 1]), called before each part of the work; an exception ends the work.
 
     Returns:
         (H, W), with no new classes.
@@ -52,23 +59,22 @@ def follow_edges(
     scale = max(1.0, min(size[0] / grid[0], size[1] / grid[1]) / CELL)
     small_size = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
     small = np.asarray(Image.fromarray(image).resize(small_size[::-1], Image.Resampling.BOX))
-    now = nearest(labels, small_size)
+    step(0.0)
+    parts = superpixels(small, PARTS * grid[0] * grid[1])
+    step(0.25)
+    certainty = np.nan_to_num(nearest(confidence, small_size), nan=1.0)
+    spread_out = spread(parts, np.searchsorted(present, nearest(labels, small_size)), certainty)
     fit = _Fit(_planes(small), _planes(_averaged(small, AVERAGED)))
-
-    def lines(turn: int) -> Iterator[Floats]:
-        for index, label in steps(enumerate(present)):
-            step((turn + index / len(present)) / ROUNDS)
-            yield fit.line((now == label).astype(np.float32))
-
-    for turn in range(ROUNDS - 1):
-        now = _strongest(present, (fit.values(line) for line in lines(turn)))
+    lines = []
+    for index in steps(range(len(present))):
+        step((1 + index / len(present)) / 2)
+        lines.append(fit.line((spread_out == index).astype(np.float32)))
     if small_size == size:
-        return _strongest(present, (fit.values(line) for line in lines(ROUNDS - 1)))
-    fitted = list(lines(ROUNDS - 1))
+        return _strongest(present, map(fit.values, lines))
     followed, averaged = np.empty_like(labels), _averaged(image, round(AVERAGED * scale))
     for rows in strips(size):
         guide = _planes(averaged[rows])
-        followed[rows] = _strongest(present, (_apply(_enlarged(line, size, rows), guide) for line in fitted))
+        followed[rows] = _strongest(present, (_apply(_enlarged(line, size, rows), guide) for line in lines))
     return followed
 
 
@@ -124,11 +130,10 @@ def _planes(image: npt.NDArray[np.uint8]) -> Floats:
 
 def _enlarged(line: Floats, size: tuple[int, ...], rows: slice) -> Floats:
     """Return some rows of maps (4, h, w) enlarged bilinearly to (H, W): (4, rows, W)."""
-    place = ((np.arange(rows.start, rows.stop) + 0.5) * line.shape[1] / size[0] - 0.5).clip(0)
-    above = place.astype(np.intp).clip(max=line.shape[1] - 1)
-    share = (place - above).astype(np.float32)[:, None]
-    down = line[:, above] * (1 - share) + line[:, np.minimum(above + 1, line.shape[1] - 1)] * share
-    large: Floats = F.interpolate(torch.from_numpy(down)[None], (len(place), size[1]), mode="bilinear")[0].numpy()
+    above, below, weight = between_samples(line.shape[1], size[0], rows)
+    share = weight[:, None]
+    down = line[:, above] * (1 - share) + line[:, below] * share
+    large: Floats = F.interpolate(torch.from_numpy(down)[None], (len(above), size[1]), mode="bilinear")[0].numpy()
     return large
 
 

@@ -141,7 +141,9 @@ def _edges(
     _expect_nothing(EDGES, keep=keep)
     expect_frame(result, image)
     start = time.perf_counter()
-    labels = follow_edges(image, result.labels, result.grid, lambda share: step(share, "following edges"))
+    labels = follow_edges(
+        image, result.labels, result.confidence, result.grid, lambda share: step(share, "following edges")
+    )
     seconds = time.perf_counter() - start
     return refined(result, labels, refiner=EDGES, mode="guided filter", settings={}, seconds=seconds)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.io.geometry import Size, strips
+from cliptrase_core.io.geometry import Size, between_samples, strips
 from cliptrase_core.maps import runs
 from cliptrase_core.regions.tiles import Name, chosen_in_tiles, largest_in_tiles
 
@@ -299,14 +299,9 @@ def _can_win(maps: Tensor) -> Tensor:
 
 
 def _source_rows(source: int, target: int, rows: slice, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the two source rows and the weight of the second for each target row (align_corners=False)."""
-    # In float64, because float32 cannot represent the positions of the 40 million columns of a strip; not on the
-    # device, because Apple's GPUs have no float64.
-    position = np.maximum((np.arange(rows.start, rows.stop) + 0.5) * (source / target) - 0.5, 0)
-    above = np.minimum(position.astype(np.int64), source - 1)
-    weight = torch.from_numpy((position - above).astype(np.float32)).to(like.device, like.dtype)
-    first = torch.from_numpy(above).to(like.device)
-    return first, (first + 1).clamp(max=source - 1), weight
+    """Return the two source rows and the weight of the second for each target row, on the device of `like`."""
+    above, below, weight = map(torch.from_numpy, between_samples(source, target, rows))
+    return above.to(like.device), below.to(like.device), weight.to(like.device, like.dtype)
 
 
 def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:

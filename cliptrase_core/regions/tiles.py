@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.cancel import steps
-from cliptrase_core.io.geometry import Size
+from cliptrase_core.io.geometry import Size, between_samples
 
 TILES = 300
 """Approximate number of tiles per picture: more tiles need more calls, fewer tiles contain more classes each."""
@@ -138,10 +138,7 @@ def _bands_and_columns(grid: Size, size: Size) -> tuple[list[_Span], list[_Span]
 
 
 def _spans(source: int, target: int, side: int) -> Iterator[_Span]:
-    position = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0)
-    before = np.minimum(position.astype(np.int64), source - 1)
-    after = np.minimum(before + 1, source - 1)
-    share = (position - before).astype(np.float32)
+    before, after, share = between_samples(source, target, slice(0, target))
     for start in range(0, target, side):
         span = slice(start, min(start + side, target))
         weights = np.zeros((span.stop - start, source), np.float32)

@@ -417,7 +417,7 @@ STRIPPED = {
     "overlay": lambda image, result: overlay(image, result, 0.37),
     "areas": lambda image, result: np.array([(row.index, row.area) for row in palette.legend(result)]),
     "confidence": lambda image, result: np.array([row.confidence for row in palette.legend(result)]),
-    "edges": lambda image, result: follow_edges(image, result.labels, result.grid),
+    "edges": lambda image, result: follow_edges(image, result.labels, result.confidence, result.grid),
 }
 
 

@@ -15,6 +15,7 @@ from cliptrase_core.refine import load_refiner
 from cliptrase_core.refine.by_sam import vote
 from cliptrase_core.refine.guided_filter import RADIUS, _mean, follow_edges
 from cliptrase_core.refine.prompting import Answers, agreement, merge, prompts_of, reports, split
+from cliptrase_core.refine.superpixels import superpixels
 from cliptrase_core.results import Segmentation
 
 
@@ -257,6 +258,10 @@ def painted(labels, colours=((200, 40, 40), (40, 60, 200), (60, 180, 80)), noise
     return picture.clip(0, 255).astype(np.uint8)
 
 
+def certain(labels):
+    return np.ones(labels.shape, np.float32)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (30, 200), (120, 90)])
 def test_neighbourhoods_of_the_filter_end_with_the_picture_s_own_rim_repeated(size):
     values = np.random.default_rng(0).random(size).astype(np.float32)
@@ -267,14 +272,14 @@ def test_neighbourhoods_of_the_filter_end_with_the_picture_s_own_rim_repeated(si
 @pytest.mark.parametrize("scale", [1, 3])
 def test_a_boundary_moves_to_the_edge_of_the_picture(scale):
     truth, coarse = halves(64 * scale, 96 * scale, 40 * scale), halves(64 * scale, 96 * scale, 50 * scale)
-    found = follow_edges(painted(truth), coarse, (4, 6))
+    found = follow_edges(painted(truth), coarse, certain(coarse), (4, 6))
     assert (found != truth).mean() < 0.1 * (coarse != truth).mean()
 
 
 @pytest.mark.parametrize("scale", [1, 3])
 def test_texture_leaves_no_specks(scale):
     truth, coarse = halves(64 * scale, 96 * scale, 40 * scale), halves(64 * scale, 96 * scale, 46 * scale)
-    found = follow_edges(painted(truth, noise=60), coarse, (4, 6))
+    found = follow_edges(painted(truth, noise=60), coarse, certain(coarse), (4, 6))
     parts = [cv2.connectedComponents((found == label).astype(np.uint8), connectivity=4)[0] - 1 for label in (0, 1)]
     assert sum(parts) <= 4, parts  # without averaged colours 12 and 225
     assert (found != truth).mean() < 0.5 * (coarse != truth).mean()
@@ -282,18 +287,51 @@ def test_texture_leaves_no_specks(scale):
 
 def test_edges_bring_no_new_class_and_leave_one_class_alone():
     labels = 2 * halves(48, 48, 20)
-    assert set(np.unique(follow_edges(painted(halves(48, 48, 30)), labels, (3, 3)))) <= {0, 2}
+    assert set(np.unique(follow_edges(painted(halves(48, 48, 30)), labels, certain(labels), (3, 3)))) <= {0, 2}
     alone = np.full((48, 48), 7, np.int32)
-    assert np.array_equal(follow_edges(painted(halves(48, 48, 30)), alone, (3, 3)), alone)
+    assert np.array_equal(follow_edges(painted(halves(48, 48, 30)), alone, certain(alone), (3, 3)), alone)
 
 
 @pytest.mark.parametrize("size", [(1, 500), (500, 1), (2, 2)])
 def test_edges_of_odd_pictures(size):
     labels = np.zeros(size, np.int32)
     labels.flat[: labels.size // 2] = 1
-    found = follow_edges(painted(labels), labels, (1, 1))
+    found = follow_edges(painted(labels), labels, certain(labels), (1, 1))
     assert found.shape == size
     assert set(np.unique(found)) <= {0, 1}
+
+
+def test_an_uncertain_patch_gets_the_label_of_what_it_belongs_to():
+    truth, coarse = halves(64, 96, 48), halves(64, 96, 48)
+    coarse[16:32, 16:32] = 1
+    doubt = certain(coarse)
+    doubt[16:32, 16:32] = 0.2
+    picture = painted(truth, noise=0)
+    assert np.array_equal(follow_edges(picture, coarse, doubt, (4, 6)), truth)
+    own = follow_edges(painted(coarse, noise=0), coarse, doubt, (4, 6))
+    assert (own != coarse).mean() < 0.005, "a thing of a colour of its own keeps its label; its corners are rounded"
+
+
+@pytest.mark.parametrize("unknown", [0.0, np.nan])
+def test_without_any_confidence_labels_stay_where_the_picture_has_no_edge(unknown):
+    coarse = halves(64, 96, 48)
+    plain = np.full((64, 96, 3), 90, np.uint8)
+    assert np.array_equal(follow_edges(plain, coarse, np.full(coarse.shape, unknown), (4, 6)), coarse)
+
+
+@pytest.mark.parametrize(("size", "count"), [((1, 1), 3), ((1, 90), 10), ((40, 60), 1), ((40, 60), 96), ((3, 4), 99)])
+@pytest.mark.parametrize("noise", [0, 90])
+def test_superpixels_are_as_many_connected_groups_as_asked_for(size, count, noise):
+    parts = superpixels(painted(np.zeros(size, np.int32), noise=noise), count)
+    assert np.array_equal(np.unique(parts.groups), np.arange(min(count, size[0] * size[1])))
+    for group in range(len(parts.area)):
+        inside = parts.groups == group
+        assert parts.area[group] == inside.sum()
+        assert ndimage.label(inside)[1] == 1
+    first, second = parts.sides
+    assert (first != second).all()
+    beside = (parts.groups[:, 1:] != parts.groups[:, :-1]).sum() + (parts.groups[1:] != parts.groups[:-1]).sum()
+    assert len(first) == beside
 
 
 # The contract

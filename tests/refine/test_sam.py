@@ -310,7 +310,7 @@ def test_edges_after_sam_are_the_two_one_after_the_other():
     coarse, image = result_of(halves(120, 160, 70)), painted(halves(120, 160, 80))
     by_sam = cc.refine(coarse, image, "sam-nano")
     refined = cc.refine(coarse, image, name)
-    assert np.array_equal(refined.labels, follow_edges(image, by_sam.labels, coarse.grid))
+    assert np.array_equal(refined.labels, follow_edges(image, by_sam.labels, coarse.confidence, coarse.grid))
     assert (refined.labels != by_sam.labels).any()
     assert refined.report.components == by_sam.report.components
     assert (refined.report.refiner, refined.report.mode) == (name, "prompts")
