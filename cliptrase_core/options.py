@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar, get_args
@@ -212,7 +213,8 @@ class SegmentOptions(Options):
     everything_else: bool = option(
         bool,
         False,
-        "add a class for all that resembles none of the classes (Otsu's threshold on each class's similarity); "
+        "add a class for all that resembles none of the classes (Otsu's threshold on each class's similarity), for one "
+        "or two classes: many leave nothing to it; "
         "background: in the words names classes to compare with instead",
     )
     skip_missing: bool = option(bool, False, "leave out missing classes: those that common words beat at every patch")
@@ -353,8 +355,17 @@ def read_segmentation(given: Mapping[str, Any]) -> tuple[SegmentOptions, Method]
     return requested, with_residual(method, requested.residual)
 
 
+def described(kind: type[Options]) -> str:
+    """Return a line of text for each option of a class: meaning, values and default."""
+    texts = (
+        f"{one.name}: {one.help}; {one.expected}" + ("." if one.default is None else f"; by default {one.default!r}.")
+        for one in options_of(kind)
+    )
+    return "\n".join(textwrap.fill(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8) for text in texts)
+
+
 def takes(kind: type[Options]) -> Callable[[Function], Function]:
-    """Return a decorator of a function with `**options`, so that `help` and notebooks list these options."""
+    """Return a decorator of a function with `**options`, so that `help` and notebooks explain these options."""
 
     def listed(function: Function) -> Function:
         signature = inspect.signature(function)
@@ -363,6 +374,7 @@ def takes(kind: type[Options]) -> Callable[[Function], Function]:
             inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default) for one in options_of(kind)
         ]
         function.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+        function.__doc__ = f"{inspect.getdoc(function)}\n\nOptions:\n{described(kind)}"
         return function
 
     return listed
@@ -396,3 +408,7 @@ def table_of(kind: type[Options]) -> str:
 
 def _literal(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+for _kind in (LayoutOptions, SegmentOptions, ProtocolOptions):
+    _kind.__doc__ = f"{_kind.__doc__}\n\nAttributes:\n{described(_kind)}"  # for `help`

@@ -274,7 +274,7 @@ class Segmenter:
             scale = self._features.scale(chosen)
             logits = word_logits(scale, cls, patches, text, requested.image_prior)
             missing = self._missing(encoding, words, text, templates) if requested.skip_missing else []
-        maps = logits.T.reshape(-1, *encoding.grid).float().cpu()
+        maps = logits.T.reshape(-1, *encoding.grid).float().cpu().clone()  # outside: a tensor that gradients may use
         return PatchScores(maps, scale, words, encoding.frame.labels, tuple(missing), requested.everything_else)
 
     @as_loaded

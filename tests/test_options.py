@@ -126,6 +126,16 @@ def test_every_way_in_has_every_option_with_its_default(kind, segmenter):
         assert shown[one.name].default == one.default
 
 
+@pytest.mark.parametrize("kind", [LayoutOptions, SegmentOptions, ProtocolOptions])
+def test_help_explains_every_option(kind):
+    text = " ".join((kind.__doc__ or "").split())
+    for one in options_of(kind):
+        assert f"{one.name}: {one.help}; {one.expected}" in text
+    if kind is SegmentOptions:
+        for function in (cc.Segmenter.segment, cc.Segmenter.scores):
+            assert "eps: DBSCAN's neighbourhood radius" in (function.__doc__ or "")
+
+
 def test_choices_are_what_the_core_has():
     assert set(options.TEMPLATES) == set(TEMPLATES)
     chosen = {one.name: one.choices for one in (*options_of(SegmentOptions), *options_of(LayoutOptions))}

@@ -134,6 +134,10 @@ class Capture:
     frame: Frame
     model: str = ""
 
+    def __repr__(self) -> str:
+        (h, w), heads = self.frame.grid, self.q.shape[1]
+        return f"<Capture of {self.layers} layers, {heads} heads, {h} x {w} patches>"
+
     @property
     def device(self) -> torch.device:
         """Device of the tensors."""

@@ -168,6 +168,10 @@ class PatchScores:
     missing: tuple[int, ...] = ()
     everything_else: bool = False
 
+    def __repr__(self) -> str:
+        words, h, w = self.logits.shape
+        return f"<PatchScores of {words} words at {h} x {w} patches>"
+
     @property
     def class_probabilities(self) -> Tensor:
         """(C, h, w) softmax over the competing labels, each with the logit of its best word; adds to 1."""

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import torch
+from open_clip.transformer import LayerNorm, LayerNormFp32
 from torch import nn
 
 from cliptrase_core.errors import InputError
@@ -66,7 +67,11 @@ def placed(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
     """Return the model itself if it already fits, else a converted copy: the caller's model is never changed."""
     if not model.training and all(p.device == device and p.dtype == dtype for p in model.parameters()):
         return model
-    return copy.deepcopy(model).to(device=device, dtype=dtype).eval()
+    own = copy.deepcopy(model).to(device=device, dtype=dtype).eval()
+    for module in own.modules():
+        if isinstance(module, LayerNormFp32):  # of open_clip's own fp16 and bf16: it needs weights in fp32
+            module.__class__ = LayerNorm
+    return own
 
 
 def device_by_name(name: str) -> torch.device:

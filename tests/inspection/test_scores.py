@@ -84,6 +84,13 @@ def test_a_point_outside_is_refused(scores, point):
         scores.at(*point)
 
 
+def test_scores_can_be_learned_from_and_are_one_line_in_a_notebook(scores):
+    factor = torch.nn.Parameter(torch.ones(()))
+    (scores.logits * factor).sum().backward()
+    assert factor.grad is not None
+    assert len(repr(scores)) < 80
+
+
 def test_a_threshold_gives_unlikely_pixels_to_the_background_words(segmenter, encoding):
     plain, cautious = segmenter.segment(encoding, WORDS), segmenter.segment(encoding, WORDS, threshold=0.5)
     unlikely = plain.confidence < 0.5

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
+import open_clip
 import pytest
 import torch
 
-from cliptrase_core import InputError
+from cliptrase_core import InputError, Segmenter
 from cliptrase_core.models import precision
 from cliptrase_core.models.precision import bf16_gain, device_by_name, placed, resolve_precision
 from tests.conftest import tiny_clip
 
 CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("theirs", "precision"), [("fp16", None), ("bf16", "bf16"), ("fp16", "fp32")])
+def test_models_of_open_clip_s_own_half_precisions_run(theirs, precision):
+    torch.manual_seed(0)
+    model = open_clip.create_model("ViT-B-32", precision=theirs, force_image_size=64, pretrained=None)
+    segmenter = Segmenter.from_open_clip(model, precision=precision)
+    result = segmenter.segment(segmenter.encode(np.zeros((64, 64, 3), np.uint8)), "cat; dog")
+    assert result.settings["precision"] == (precision or theirs)
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.2, torch.float32), (1.49, torch.float32), (1.5, torch.bfloat16)])

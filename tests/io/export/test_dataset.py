@@ -122,6 +122,31 @@ def test_each_result_has_its_picture(tmp_path, results, images):
     assert len(cc.export([make()] * 2, tmp_path, "png", images=[IMAGE, None])) == 2
 
 
+def test_pictures_in_another_order_than_the_results_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = {name: rng.integers(0, 256, (40, 50, 3), dtype=np.uint8) for name in ("cat", "dog")}
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        Image.fromarray(pixels // 2 + 90).save(tmp_path / f"{name}-brighter.png")
+    results = [
+        make(
+            labels=np.zeros((40, 50), np.int32),
+            regions=np.zeros((40, 50), np.int32),
+            confidence=np.ones((40, 50), np.float32),
+            name=f"{name}.png",
+            model_input=np.asarray(Image.fromarray(pixels).resize((25, 20), Image.Resampling.BOX)),
+        )
+        for name, pixels in pictures.items()
+    ]
+    with pytest.raises(InputError, match=r"the file of 'cat.png', got another picture, 'dog.png'"):
+        cc.export(results, tmp_path / "out", images=[tmp_path / "dog.png", tmp_path / "cat.png"])
+    with pytest.raises(InputError, match="another picture"):
+        results[0].save(tmp_path / "out", tmp_path / "dog.png")
+    assert not (tmp_path / "out").exists()
+    edited = [tmp_path / "cat-brighter.png", tmp_path / "dog-brighter.png"]
+    assert [files.stem for files in cc.export(results, tmp_path / "edited", images=edited)] == ["cat", "dog"]
+
+
 def test_later_calls_join_earlier_ones(tmp_path):
     for name in ("b", "a"):
         cc.export({name: make(name=f"{name}.jpg")}, tmp_path, "coco,yolo", images=[IMAGE], min_area=0)
