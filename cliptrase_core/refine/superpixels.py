@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.floating[Any]]
 Whole = npt.NDArray[np.integer[Any]]
 
 BLUR = 0.8  # pixels, standard deviation: grain of a sensor makes no groups
-ALIKE = 7.0  # distance in CIELAB within which colours count as alike
+ALIKE = 5.0  # distance in CIELAB within which colours count as alike
 BORDER = 60.0  # a border's pixel between equal colours weighs as much as so many pixels of evidence
 LEAST = 1e-3  # smallest certainty, so that a picture without any keeps its labels
 
