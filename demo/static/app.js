@@ -473,6 +473,30 @@
       target.dispatchEvent(new MouseEvent(type, { bubbles: true, cancelable: true, view: window, clientX, clientY }));
     setTimeout(() => { border.ariaValueNow = across(border); }, 100);
   });
+  // A finger on the two pictures scrolls the page; their border moves by its handle. Gradio takes every touch for itself.
+  document.addEventListener("touchstart", event => {
+    const on = selector => event.target.closest?.(selector);
+    if (event.touches.length === 1 && on("#refine-slider, #compare-slider") && !on(`${BORDER}, button`)) event.stopPropagation();
+  }, true);
+  // A phone that is turned scrolls another element (frame.css). Keep what is at a quarter of the screen's height there.
+  const UPRIGHT = matchMedia("(max-width: 640px) and (min-height: 480px)");
+  const PLACES = "#result, #legend, #notes, #lens, #tabs, #tabs [role=tabpanel] .block";
+  let upright = UPRIGHT.matches, kept = null; // kept: the last place that the person scrolled to
+  const line = () => innerHeight / 4;
+  const keepPlace = () => {
+    if (UPRIGHT.matches !== upright) return; // the scrolling of the turn itself
+    const boxes = [...document.querySelectorAll(PLACES)].map(place => [place, place.getBoundingClientRect()]);
+    const [place, box] = boxes.filter(([, { top, bottom }]) => top <= line() && bottom > line()).at(-1) ?? [];
+    kept = place && { place, share: (line() - box.top) / box.height };
+  };
+  let resting;
+  document.addEventListener("scroll", () => { clearTimeout(resting); resting = setTimeout(keepPlace, 100); }, { capture: true, passive: true });
+  UPRIGHT.addEventListener("change", () => {
+    upright = UPRIGHT.matches;
+    if (!kept?.place.isConnected) return;
+    const box = kept.place.getBoundingClientRect(), page = upright ? $(".gradio-container") : document.scrollingElement;
+    page.scrollTop += box.top + kept.share * box.height - line();
+  });
   // On a phone the page ends above the words, at any height of the text beside them.
   new ResizeObserver(([{ target }]) => document.body.style.setProperty("--ask", `${target.offsetHeight}px`)).observe($("#ask"));
 }
