@@ -75,3 +75,12 @@ def test_a_phone_that_is_turned_shows_the_same_place(phone, place):
         box = box_of(page, place)
         assert box["y"] < size[1] / 2, size
         assert box["y"] + box["height"] > 0, size
+
+
+def test_a_result_out_of_date_names_the_button_and_fields_do_not_enlarge_the_page(phone):
+    page = phone()
+    page.locator("#words textarea").fill("cup; table")
+    said = page.locator("#status .strip").evaluate("one => getComputedStyle(one, '::after').content")
+    assert "Press Segment." in said
+    small = "all => all.filter(one => parseFloat(getComputedStyle(one).fontSize) < 16).map(one => one.outerHTML)"
+    assert page.locator("textarea, select, input:not([type=file], [type=hidden])").evaluate_all(small) == []
