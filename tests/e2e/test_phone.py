@@ -84,3 +84,87 @@ def test_a_result_out_of_date_names_the_button_and_fields_do_not_enlarge_the_pag
     assert "Press Segment." in said
     small = "all => all.filter(one => parseFloat(getComputedStyle(one).fontSize) < 16).map(one => one.outerHTML)"
     assert page.locator("textarea, select, input:not([type=file], [type=hidden])").evaluate_all(small) == []
+
+
+TALL, WIDE = 2, 0
+"""Numbers of examples."""
+SIZES = [(390, 844), (360, 640)]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_answer_to_a_tap_is_in_sight_of_a_tall_picture(phone, artifacts, width, height):
+    page = phone(width, height)
+    steps.open_example(page, TALL)
+    page.wait_for_function("document.querySelector('#result').getBoundingClientRect().top < 2")
+    page.wait_for_timeout(500)
+    end, stage = box_of(page, "#ask")["y"], box_of(page, "#result .stage")
+    assert stage["y"] >= 0
+    assert stage["y"] + stage["height"] <= end
+    page.touchscreen.tap(stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2)
+    expect(page.locator("#point")).to_contain_text("This patch alone says", timeout=PATIENCE)
+    page.screenshot(path=artifacts / f"phone_{width}_tall.png")
+    spot, point = box_of(page, "#spot"), box_of(page, "#point")
+    assert spot["y"] + spot["height"] <= end
+    assert point["y"] + 20 <= end
+    assert point["y"] + point["height"] - stage["y"] <= end, "all of it is in sight together with the picture"
+
+
+def test_misspelt_words_are_told_in_sight_of_the_result(phone):
+    page = phone()
+    page.locator("#words textarea").fill("hrose; grass; skyy")
+    page.locator("#segment").tap()
+    button = page.get_by_role("button", name="Correct the spelling")
+    expect(button).to_be_visible(timeout=PATIENCE)
+    page.wait_for_function("document.querySelector('#result').getBoundingClientRect().top < 2")
+    box = button.bounding_box()
+    assert box["y"] + box["height"] <= box_of(page, "#ask")["y"]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("example", [TALL, WIDE])
+def test_a_pane_of_the_lens_and_its_controls_share_a_screen(phone, artifacts, width, height, example):
+    page = phone(width, height)
+    if example != WIDE:
+        steps.open_example(page, example)
+        page.wait_for_timeout(1500)
+    page.locator("[data-do=next]").tap()
+    expect(page.locator(".lens-which")).to_contain_text("2/5")
+    page.locator("#lens .lens-turn").evaluate("one => one.scrollIntoView()")
+    page.wait_for_timeout(600)
+    page.screenshot(path=artifacts / f"phone_{width}_lens_{example}.png")
+    end = box_of(page, "#ask")["y"]
+    for part in ("[data-view=after]", ".lens-wipe input:visible", "#lens [data-do=deeper]"):
+        box = box_of(page, part)
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= end, part
+    assert box_of(page, "#lens .lens-head")["y"] < box_of(page, "#lens .lens-numbers")["y"]
+    assert page.locator("#lens .lens-head").evaluate("one => getComputedStyle(one).appearance") == "auto"
+    meaning = "one => [one.title, getComputedStyle(one, '::after').content, one.offsetHeight > 20]"
+    title, told, shown = page.locator("#lens figure:has([data-view=after]) .lens-title").evaluate(meaning)
+    assert shown
+    assert told in (f'"{title}"', "attr(title)")
+
+
+@pytest.mark.parametrize("view", ["before", "after"])
+def test_the_maps_of_the_lens_lie_over_the_photograph(phone, view):
+    page = phone()
+    image = page.locator(f"#lens [data-view={view}] > img")
+    expect(image).to_be_visible()
+    assert image.evaluate("one => one.naturalWidth") > 0
+    heat = page.locator(f"#lens [data-view={view}] > .lens-map")
+    assert float(heat.evaluate("one => getComputedStyle(one).opacity")) < 1
+    page.get_by_role("button", name="Present").tap()
+    if view == "after":
+        page.locator("[data-go=on]").tap()
+    expect(image).to_be_in_viewport(ratio=1)
+
+
+def test_a_tap_in_the_lens_moves_nothing_where_the_browser_has_no_scroll_anchoring(phone):
+    page = phone()
+    page.add_style_tag(content="* { overflow-anchor: none !important; }")
+    page.locator("#lens .lens-turn").evaluate("one => one.scrollIntoView()")
+    page.wait_for_timeout(300)
+    box = box_of(page, "[data-view=before]")
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("#point")).to_contain_text("This patch alone says", timeout=PATIENCE)
+    assert box_of(page, "[data-view=before]")["y"] == pytest.approx(box["y"], abs=2)
