@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 from playwright.sync_api import expect
 
+from demo.settings import EXAMPLES
 from tests.e2e import steps
 
 pytestmark = pytest.mark.e2e
@@ -168,3 +169,61 @@ def test_a_tap_in_the_lens_moves_nothing_where_the_browser_has_no_scroll_anchori
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator("#point")).to_contain_text("This patch alone says", timeout=PATIENCE)
     assert box_of(page, "[data-view=before]")["y"] == pytest.approx(box["y"], abs=2)
+
+
+CUP = EXAMPLES / "coffee.jpg"
+
+
+def test_words_of_the_last_picture_are_selected_and_suggestions_stay_until_others_are_used(phone, artifacts):
+    page = phone()
+    steps.upload(page, CUP)
+    suggested, words = page.locator("#suggested .strip"), page.locator("#words textarea")
+    expect(suggested).to_be_visible(timeout=PATIENCE)
+    page.locator("#segment").tap()
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+    page.wait_for_timeout(1000)
+    expect(suggested).to_be_visible()
+    page.screenshot(path=artifacts / "phone_390_old_words.png")
+    words.tap()
+    page.wait_for_function("(() => { const field = document.activeElement;"
+                           " return field.value && field.selectionEnd - field.selectionStart === field.value.length; })()")  # fmt: skip
+    page.keyboard.type("cup; table")
+    expect(words).to_have_value("cup; table")
+    expect(suggested).to_be_hidden()
+    page.keyboard.press("Enter")
+    steps.expect_result_of(page, "cup; table")
+    expect(words).not_to_be_focused()
+    expect(suggested).to_be_hidden()
+
+
+def test_suggestions_do_not_outlive_their_picture(phone):
+    page = phone()
+    steps.upload(page, CUP)
+    button = page.get_by_role("button", name="Use these words")
+    expect(button).to_be_visible(timeout=PATIENCE)
+    page.locator("#segment").tap()
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+    expect(button).to_be_visible(timeout=PATIENCE)
+    button.tap()
+    steps.expect_result_of(page, page.locator("#words textarea").input_value())
+    expect(page.locator("#words textarea")).not_to_be_focused()
+    expect(page.locator("#suggested")).to_be_hidden()
+    steps.upload(page, CUP)
+    expect(button).to_be_visible(timeout=PATIENCE)
+    page.locator("#examples button").nth(WIDE).tap()
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+    page.wait_for_timeout(500)
+    expect(page.locator("#suggested")).to_be_hidden()
+
+
+def test_tiles_of_compare_stand_two_a_row_and_a_tapped_one_shows_its_comparison(phone):
+    page = phone()
+    page.get_by_role("tab", name="Compare").tap()
+    page.locator("#compare-go").tap()
+    expect(page.locator("#compare-share")).to_contain_text("pixels", timeout=PATIENCE)
+    tiles = page.locator("#compare-gallery .thumbnail-item")
+    rows = tiles.evaluate_all("all => all.map(one => Math.round(one.getBoundingClientRect().top))")
+    assert len(set(rows)) == (len(rows) + 1) // 2
+    tiles.nth(2).tap()
+    expect(page.locator("#compare-slider")).to_be_in_viewport(timeout=PATIENCE)
+    expect(page.locator("#compare-before")).to_be_in_viewport()
