@@ -244,7 +244,7 @@ class ClustersTab:
 def draw() -> ClustersTab:
     """Draw the components in the caller's Gradio block."""
     summary = gr.HTML(EMPTY_SUMMARY, elem_id="cluster-summary", min_height=60, padding=False)
-    with gr.Row():
+    with gr.Row(elem_classes="maps"):
         with gr.Column(min_width=140):
             before = shown("Before denoising", "regions-before", "png", **SMALL, height=300)
         with gr.Column(min_width=140):

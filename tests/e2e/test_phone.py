@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
@@ -185,8 +187,7 @@ def test_words_of_the_last_picture_are_selected_and_suggestions_stay_until_other
     expect(suggested).to_be_visible()
     page.screenshot(path=artifacts / "phone_390_old_words.png")
     words.tap()
-    page.wait_for_function("(() => { const field = document.activeElement;"
-                           " return field.value && field.selectionEnd - field.selectionStart === field.value.length; })()")  # fmt: skip
+    page.wait_for_function("document.activeElement.selectionEnd - document.activeElement.selectionStart > 9")
     page.keyboard.type("cup; table")
     expect(words).to_have_value("cup; table")
     expect(suggested).to_be_hidden()
@@ -227,3 +228,43 @@ def test_tiles_of_compare_stand_two_a_row_and_a_tapped_one_shows_its_comparison(
     tiles.nth(2).tap()
     expect(page.locator("#compare-slider")).to_be_in_viewport(timeout=PATIENCE)
     expect(page.locator("#compare-before")).to_be_in_viewport()
+
+
+def test_attention_has_its_maps_below_the_picker_and_full_screen_is_no_wider_than_the_screen(phone):
+    page = phone()
+    page.get_by_role("tab", name="Attention").tap()
+    expect(page.locator("#affinity img")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(1000)
+    boxes = [box_of(page, f"#{name} img") for name in ("patches", "before", "after", "difference", "affinity")]
+    assert all(box["y"] > above["y"] for above, box in pairwise(boxes))
+    assert boxes[1]["y"] - boxes[0]["y"] < 400
+    assert min(box["width"] for box in boxes[1:]) > 360
+    assert box_of(page, "#layer")["y"] > boxes[-1]["y"]
+    for below in ("#patch-facts", "#show", "#arrows", "#subject", "#scale"):
+        assert box_of(page, below)["y"] > box_of(page, "#layer")["y"], below
+    page.locator("#before").get_by_role("button", name="Fullscreen").tap()
+    expect(page.locator("#before").get_by_role("button", name="Exit fullscreen mode")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert box_of(page, "#before")["width"] <= 390
+    steps.expect_no_sideways_scroll(page)
+
+
+def test_clusters_tell_a_region_right_below_maps_of_full_width(phone):
+    page = phone()
+    steps.open_example(page, TALL)
+    page.get_by_role("tab", name="Clusters").tap()
+    expect(page.locator("#regions-after img")).to_be_visible(timeout=PATIENCE)
+    before, after = (page.locator(f"#regions-{name}") for name in ("before", "after"))
+    assert after.bounding_box()["y"] >= before.bounding_box()["y"] + before.bounding_box()["height"]
+    assert after.bounding_box()["width"] > 360
+    after.scroll_into_view_if_needed()
+    page.wait_for_timeout(800)
+    facts, grid = page.locator("#region-facts"), steps.grid_of(page)
+    box = after.locator("img").bounding_box()
+    wide, high = after.locator("img").evaluate("one => [one.naturalWidth, one.naturalHeight]")
+    scale = min(box["width"] / wide, box["height"] / high)
+    row, column = 2, grid[1] - 2
+    left = box["x"] + box["width"] / 2 + ((column + 0.5) / grid[1] - 0.5) * wide * scale
+    page.touchscreen.tap(left, box["y"] + box["height"] / 2 + ((row + 0.5) / grid[0] - 0.5) * high * scale)
+    expect(facts).to_contain_text(f"Patch row {row}, column {column}", timeout=PATIENCE)
+    assert facts.bounding_box()["y"] - after.bounding_box()["y"] - after.bounding_box()["height"] < 40
