@@ -265,7 +265,7 @@
     if (button.dataset.sure) return;
     const usual = button.textContent;
     button.dataset.sure = "asked";
-    button.textContent = "Not downloaded: click again";
+    button.textContent = "Not downloaded: press again";
     setTimeout(() => { delete button.dataset.sure; button.textContent = usual; }, 4000);
   }, true);
 

@@ -27,7 +27,7 @@ OUTLINED = 8
 """Maximum number of global patches that are outlined and listed: more would hide the map."""
 SAME_SCALE, OWN_SCALE = SCALES = ("one scale for all", "each its own")
 
-EMPTY_PATCH = '<p class="hint">Segment a picture, then click one of its patches.</p>'
+EMPTY_PATCH = '<p class="hint">Segment a picture, then choose one of its patches.</p>'
 _NUMBERS = (
     ("entropy", "Spread (entropy, 100\u00a0% is uniform)"),
     ("on_global", "Goes to global patches"),
@@ -373,7 +373,7 @@ class Attention:
 
 def draw() -> Attention:
     """Draw the components in the caller's Gradio block."""
-    parts: dict[str, Any] = {"patches": shown("Click a patch", "patches", height=340, buttons=[])}
+    parts: dict[str, Any] = {"patches": shown("Choose a patch", "patches", height=340, buttons=[])}
     parts.update(_draw_steps())
     parts["patch_facts"] = gr.HTML(EMPTY_PATCH, elem_id="patch-facts", min_height=96, padding=False)
     parts.update(_draw_maps())

@@ -20,7 +20,7 @@ from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, outpu
 
 EMPTY_SUMMARY = hint("Segment a picture to see its regions: patches that look alike, found without any words.")
 EMPTY_TABLE = hint("The regions appear here, with the class that each of them voted for.")
-PICK_REGION = hint("Click a region, or pick its number, to read about it.")
+PICK_REGION = hint("Choose a region on a map, or by its number, to read about it.")
 _COLUMNS = (
     *(("Region", "number"), ("Voted for", "text"), ("Share", "number"), ("Runner-up", "text")),
     *(("Patches", "number"), ("Area", "number")),

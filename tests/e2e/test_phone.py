@@ -268,3 +268,42 @@ def test_clusters_tell_a_region_right_below_maps_of_full_width(phone):
     page.touchscreen.tap(left, box["y"] + box["height"] / 2 + ((row + 0.5) / grid[0] - 0.5) * high * scale)
     expect(facts).to_contain_text(f"Patch row {row}, column {column}", timeout=PATIENCE)
     assert facts.bounding_box()["y"] - after.bounding_box()["y"] - after.bounding_box()["height"] < 40
+
+
+@pytest.mark.parametrize("tab", ["Settings", "Attention", "Batch", "Guided tour"])
+def test_what_is_touched_on_a_turned_phone_is_large_enough(phone, tab):
+    page = phone(844, 390)
+    page.locator("#tabs").get_by_role("tab", name=tab, exact=True).tap()
+    page.wait_for_timeout(500)
+    assert page.evaluate(steps.TOO_SMALL) == []
+    steps.expect_no_sideways_scroll(page)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_undo_stays_on_the_screen_while_the_result_is_fixed(phone, artifacts, width, height):
+    page = phone(width, height)
+    steps.open_example(page, TALL)
+    page.locator("#result .open-bench").tap()
+    page.wait_for_timeout(800)
+    expect(page.locator("#result .how")).to_contain_text("Tap an object")
+    for name in ("Zoom in", "Zoom out"):
+        box = page.get_by_label(name, exact=True).bounding_box()
+        assert min(box["width"], box["height"]) >= 40
+    undo = page.locator("#result [data-do=undo]")
+    for scroll in ("#result .drawn", "#head"):  # the result at the top of the screen, and the page from its beginning
+        page.locator(scroll).evaluate("one => one.scrollIntoView({ behavior: 'instant' })")
+        page.wait_for_timeout(200)
+        expect(undo).to_be_in_viewport(ratio=1)
+    page.screenshot(path=artifacts / f"phone_{width}_fix.png")
+
+
+def test_small_letters_and_rows_are_large_enough_for_a_phone(phone):
+    page = phone(360, 640)
+    size = "all => Math.min(...all.map(one => parseFloat(getComputedStyle(one).fontSize)))"
+    assert page.locator("#upload span, #examples span").evaluate_all(size) >= 12
+    assert box_of(page, "#result .opacity input")["width"] >= 44
+    page.get_by_role("tab", name="Refine").tap()
+    page.locator("#refine-go").tap()
+    label = page.locator("#refine-components label").first
+    expect(label).to_be_visible(timeout=PATIENCE)
+    assert label.bounding_box()["height"] >= 44
