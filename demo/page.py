@@ -166,7 +166,7 @@ AGAIN_BY = {"threshold": "release", "background_words": "submit", "model": "chan
 """Events by which a changed field of a request segments again; for the others it is `input`."""
 AGAIN_NEVER = ("words", "everything_else_chosen")
 """Fields of a request whose change waits for Segment."""
-REST = "(result, now) => lab.rest(result, now)"
+REST = "(result, now, text) => [lab.rest(result, now), lab.stillOffered(text)]"
 REMEMBER = f"(...values) => lab.remember({NAMES}, {PLAINLY}, values)"
 
 
@@ -425,9 +425,8 @@ def _wire_after(made: list[Any], page: Page, opening: PageHandlers, handlers: Se
     for event in made:
         event.then(None, page.remembered, None, js=REMEMBER, **PRIVATE)
         # The page guesses from the words whether everything else is a class; the server decides.
-        event.success(
-            None, [page.result.result, page.ask.everything_else], page.ask.everything_else, js=REST, **PRIVATE
-        )
+        both = [page.ask.everything_else, page.result.suggested]
+        event.success(None, [page.result.result, *both], both, js=REST, **PRIVATE)
         # The model may have changed meanwhile: show the model that made this result, or that runs next.
         event.success(opening.tick, page.head.model, [*page.head.shown, page.timer], **CHEAP)
         for handler, place in ((handlers.absent, page.result.absent), (handlers.findings, page.result.findings)):
@@ -447,4 +446,5 @@ def _wire_endings(page: Page, running: list[Any], handlers: SegmentHandlers) -> 
     forgot = page.shared.image.input(handlers.forget, page.shared.image, forgotten, **LAST, **QUIET)
     forgot.then(None, None, None, js="() => lab.pressEarly()", **PRIVATE)
     layout = [page.ask.preset, page.ask.short_side, page.head.model]
-    forgot.success(handlers.suggest, [page.shared.image, *layout], page.result.suggested, **QUIET)
+    offered = forgot.success(handlers.suggest, [page.shared.image, *layout], page.result.suggested, **QUIET)
+    offered.success(None, page.result.suggested, None, js="text => lab.offered(text)", **PRIVATE)

@@ -9,13 +9,17 @@
   };
   const value = selector => $(`${selector} textarea, ${selector} input`)?.value ?? "";
   let shownWords = null, shows = 0, runs = 0, sent = null, returning = false, latest = {};
+  let oldWords = null, offered = "", selecting = false; // words of the picture before, until others are typed or used; words that may fit
   let arriving = false, early = false; // a picture is on its way to the server; Segment was pressed meanwhile
   const MOST = 1500; // characters of one value in the address: it travels with every request
 
   const outOfDate = () => {
     const old = shownWords !== null && value("#words").trim() !== shownWords.trim();
     document.body.classList.toggle("out-of-date", old);
+    if (value("#words").trim() !== oldWords) oldWords = null;
+    document.body.classList.toggle("old-words", oldWords !== null);
   };
+  const finger = () => matchMedia("(pointer: coarse)").matches; // a focused field opens a keyboard over the page
 
   window.lab = {
     // Mark the time between a click on Segment and its answer; Stop is visible only then. Return the status text.
@@ -28,15 +32,22 @@
     over: said => { runs = 0; return lab.ended(said); },
     // The server decides about everything else, unless it was changed after the request.
     rest: (result, now) => result && runs < 2 && now === sent ? result.rest : now,
-    // A new picture needs words: typing replaces the old ones. Not on a phone, whose keyboard would cover the picture.
+    // A new picture needs words: typing replaces the old ones. On a phone they are selected when the person touches
+    // them: its keyboard would cover the picture. Until then the words that may fit stay.
     // Its arrival ends all runs, so a Segment that was pressed while it was on its way is pressed again, after them.
     pictured: (picture, said) => {
       const field = wordsField(), typing = document.activeElement?.matches("textarea, input:not([type=file])");
       if (picture && field && !typing && matchMedia("(pointer: fine)").matches) { field.focus(); field.select(); }
+      oldWords = picture && finger() && !typing ? value("#words").trim() : null;
+      selecting = oldWords !== null;
+      offered = "";
+      outOfDate();
       arriving = false;
       early &&= Boolean(picture); // not after a removal
       return lab.over(said);
     },
+    offered: text => { offered = text; return []; },
+    stillOffered: now => oldWords !== null ? offered : now,
     pressEarly: () => { if (early) $("#segment").click(); early = false; return []; },
     halted: said => { send("lab:halted"); return lab.over(said); },
     // There was no final answer: replace a status that still shows progress.
@@ -57,6 +68,8 @@
     },
     // The archive of a batch fills the queue below; the status has a mark if it has no remarks to be read first.
     showQueue: () => { if ($("#status .in-queue")) show("#batch-news"); return []; },
+    // On a phone the two results are far below the gallery.
+    showPair: () => { if (innerWidth < 768) show("#compare-before"); return []; },
     // A step of the tour is read from its heading; its buttons are below, and the last step disables one.
     showStep: () => {
       const text = $("#tour-text");
@@ -143,7 +156,7 @@
   // Noted here and not in the events that follow, which a busy browser runs late.
   const pressed = event => event.type === "click" ? event.target.closest("#segment") : event.key === "Enter" && !event.shiftKey && event.target.closest("#words");
   for (const type of ["click", "keydown"]) document.addEventListener(type, event => {
-    if (pressed(event)) early = arriving;
+    if (pressed(event)) { early = arriving; if (finger()) setTimeout(() => wordsField()?.blur()); }
     else if (type === "click" && event.target.closest("#stop")) early = false;
   }, true);
 
@@ -152,6 +165,12 @@
   document.addEventListener("lab:result", event => { document.body.classList.add("opened"); document.body.classList.remove("blank"); shownWords = event.detail.words; outOfDate(); });
   document.addEventListener("lab:empty", () => { document.body.classList.add("blank"); shownWords = null; outOfDate(); });
   document.addEventListener("input", event => { if (event.target.closest("#words")) outOfDate(); });
+  document.addEventListener("click", event => { if (event.target.closest("#examples button")) { oldWords = null; outOfDate(); } });
+  document.addEventListener("focusin", ({ target }) => {
+    if (!selecting || target !== wordsField()) return;
+    selecting = false;
+    setTimeout(() => target.select()); // the touch itself still moves the cursor
+  });
 
   // --- a click corrects misspelt words, asks for one of them alone, or takes suggestions, and segments ---
 
@@ -162,7 +181,7 @@
     for (const [wrong, right] of JSON.parse(button.dataset.pairs ?? "[]"))
       field.value = field.value.replace(new RegExp(`(?<![\\p{L}\\p{N}_])${wrong}(?![\\p{L}\\p{N}_])`, "giu"), right);
     field.dispatchEvent(new Event("input", { bubbles: true }));
-    field.focus(); // the button will be removed
+    if (finger()) document.activeElement.blur(); else field.focus(); // the button will be removed
     // After Gradio has read the field and, for one class alone, has ticked everything else if the person has not chosen.
     const box = $("#everything-else input"), alone = "alone" in button.dataset;
     setTimeout(() => (alone && box && !box.checked ? box : $("#segment")).click(), alone || button.dataset.words ? 200 : 0);
@@ -246,7 +265,7 @@
     if (button.dataset.sure) return;
     const usual = button.textContent;
     button.dataset.sure = "asked";
-    button.textContent = "Not downloaded: click again";
+    button.textContent = "Not downloaded: press again";
     setTimeout(() => { delete button.dataset.sure; button.textContent = usual; }, 4000);
   }, true);
 
@@ -472,6 +491,30 @@
     for (const [type, clientX, target] of [["mousedown", x, border], ["mousemove", end, window], ["mouseup", end, window]])
       target.dispatchEvent(new MouseEvent(type, { bubbles: true, cancelable: true, view: window, clientX, clientY }));
     setTimeout(() => { border.ariaValueNow = across(border); }, 100);
+  });
+  // A finger on the two pictures scrolls the page; their border moves by its handle. Gradio takes every touch for itself.
+  document.addEventListener("touchstart", event => {
+    const on = selector => event.target.closest?.(selector);
+    if (event.touches.length === 1 && on("#refine-slider, #compare-slider") && !on(`${BORDER}, button`)) event.stopPropagation();
+  }, true);
+  // A phone that is turned scrolls another element (frame.css). Keep what is at a quarter of the screen's height there.
+  const UPRIGHT = matchMedia("(max-width: 640px) and (min-height: 480px)");
+  const PLACES = "#result, #legend, #notes, #lens, #tabs, #tabs [role=tabpanel] .block";
+  let upright = UPRIGHT.matches, kept = null; // kept: the last place that the person scrolled to
+  const line = () => innerHeight / 4;
+  const keepPlace = () => {
+    if (UPRIGHT.matches !== upright) return; // the scrolling of the turn itself
+    const boxes = [...document.querySelectorAll(PLACES)].map(place => [place, place.getBoundingClientRect()]);
+    const [place, box] = boxes.filter(([, { top, bottom }]) => top <= line() && bottom > line()).at(-1) ?? [];
+    kept = place && { place, share: (line() - box.top) / box.height };
+  };
+  let resting;
+  document.addEventListener("scroll", () => { clearTimeout(resting); resting = setTimeout(keepPlace, 100); }, { capture: true, passive: true });
+  UPRIGHT.addEventListener("change", () => {
+    upright = UPRIGHT.matches;
+    if (!kept?.place.isConnected) return;
+    const box = kept.place.getBoundingClientRect(), page = upright ? $(".gradio-container") : document.scrollingElement;
+    page.scrollTop += box.top + kept.share * box.height - line();
   });
   // On a phone the page ends above the words, at any height of the text beside them.
   new ResizeObserver(([{ target }]) => document.body.style.setProperty("--ask", `${target.offsetHeight}px`)).observe($("#ask"));

@@ -4,9 +4,10 @@ const bench = $(".bench"), opener = $(".open-bench"), message = $(".said"), clas
 const SMALLEST_BOX = 6; // pixels of its shorter side on the screen
 const MOST_POINTS = 2000; // points per request; a longer stroke continues in another
 const OR_BOX = matchMedia("(any-pointer: fine)").matches ? ", or drag a box around it" : ""; // a finger scrolls
+const PRESS = matchMedia("(pointer: coarse)").matches ? "Tap" : "Click";
 const HINTS = {
-  include: name => `Click an object${OR_BOX}: SAM outlines it, and it becomes ${name}.`,
-  exclude: () => `Click an object${OR_BOX}: SAM outlines it, and its class is removed.`,
+  include: name => `${PRESS} an object${OR_BOX}: SAM outlines it, and it becomes ${name}.`,
+  exclude: () => `${PRESS} an object${OR_BOX}: SAM outlines it, and its class is removed.`,
   brush: name => `Draw: what you touch becomes ${name}.`,
   eraser: () => "Draw to remove the class at the start of the stroke.",
 };

@@ -109,7 +109,7 @@ function setUpResult() {
   const { h, w, size, picture, heads, maps } = data;
   root.style.setProperty("--ratio", `${size[1]} / ${size[0]}`);
   root.classList.toggle("lens-strip", size[1] > 3 * size[0]); // six columns would leave a few pixels of height
-  for (const view of ["picture", ...GROUPS, "words"]) {
+  for (const view of Object.keys(panes)) {
     const image = $("img", panes[view]);
     if (image.src !== picture) image.src = picture; // not again for another layer, as the image would flicker
   }

@@ -106,7 +106,7 @@ $("[data-do=save]").addEventListener("click", save);
 name.addEventListener("keydown", event => { if (event.key === "Enter") { event.preventDefault(); save(); } });
 $("[data-do=use]").addEventListener("click", () => {
   const found = kept().find(one => one.name === own.value);
-  if (found) { write(found.words); told.textContent = `Words of ${found.name}. Press Enter in the words field, or Segment.`; }
+  if (found) { write(found.words); told.textContent = `Words of ${found.name}. Press Segment.`; }
 });
 $("[data-do=delete]").addEventListener("click", () => {
   const title = own.value;

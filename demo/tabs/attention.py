@@ -27,7 +27,7 @@ OUTLINED = 8
 """Maximum number of global patches that are outlined and listed: more would hide the map."""
 SAME_SCALE, OWN_SCALE = SCALES = ("one scale for all", "each its own")
 
-EMPTY_PATCH = '<p class="hint">Segment a picture, then click one of its patches.</p>'
+EMPTY_PATCH = '<p class="hint">Segment a picture, then choose one of its patches.</p>'
 _NUMBERS = (
     ("entropy", "Spread (entropy, 100\u00a0% is uniform)"),
     ("on_global", "Goes to global patches"),
@@ -373,12 +373,12 @@ class Attention:
 
 def draw() -> Attention:
     """Draw the components in the caller's Gradio block."""
-    parts: dict[str, Any] = {"patches": shown("Click a patch", "patches", height=340, buttons=[])}
+    parts: dict[str, Any] = {"patches": shown("Choose a patch", "patches", height=340, buttons=[])}
     parts.update(_draw_steps())
     parts["patch_facts"] = gr.HTML(EMPTY_PATCH, elem_id="patch-facts", min_height=96, padding=False)
     parts.update(_draw_maps())
     parts["numbers"] = gr.HTML("", elem_id="numbers", padding=False)
-    with gr.Row():
+    with gr.Row(elem_id="depth-controls"):
         parts["layer"] = gr.Slider(1, 12, value=11, step=1, label="Layer", elem_id="layer", min_width=200)
         parts["head"] = gr.Dropdown(
             [("mean of all heads", ALL_HEADS)], value=ALL_HEADS, label="Head", elem_id="head", min_width=160
@@ -428,12 +428,12 @@ MAP: dict[str, Any] = {"height": 260, "buttons": ["fullscreen"]}
 
 
 def _draw_maps() -> dict[str, Any]:
-    with gr.Row():
+    with gr.Row(elem_classes="maps"):
         with gr.Column(min_width=120):
             before = shown("Before: query-key attention", "before", **SMALL, **MAP)
         with gr.Column(min_width=120):
             after = shown("After: recovered attention", "after", **SMALL, **MAP)
-    with gr.Row():
+    with gr.Row(elem_classes="maps"):
         with gr.Column(min_width=120):
             difference = shown("Change: after minus before", "difference", **SMALL, **MAP)
         with gr.Column(min_width=120):

@@ -20,7 +20,7 @@ from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, outpu
 
 EMPTY_SUMMARY = hint("Segment a picture to see its regions: patches that look alike, found without any words.")
 EMPTY_TABLE = hint("The regions appear here, with the class that each of them voted for.")
-PICK_REGION = hint("Click a region, or pick its number, to read about it.")
+PICK_REGION = hint("Choose a region on a map, or by its number, to read about it.")
 _COLUMNS = (
     *(("Region", "number"), ("Voted for", "text"), ("Share", "number"), ("Runner-up", "text")),
     *(("Patches", "number"), ("Area", "number")),
@@ -244,7 +244,7 @@ class ClustersTab:
 def draw() -> ClustersTab:
     """Draw the components in the caller's Gradio block."""
     summary = gr.HTML(EMPTY_SUMMARY, elem_id="cluster-summary", min_height=60, padding=False)
-    with gr.Row():
+    with gr.Row(elem_classes="maps"):
         with gr.Column(min_width=140):
             before = shown("Before denoising", "regions-before", "png", **SMALL, height=300)
         with gr.Column(min_width=140):

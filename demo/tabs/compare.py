@@ -455,7 +455,9 @@ def wire(tab: Compare, shared: Shared, last: gr.State, stop: gr.Button, handlers
     )
     paired = running.success(**pair)
     gr.on([tab.before.input, tab.after.input, tab.mask.upload, tab.mask.clear, tab.from_one.input], **pair)
-    tab.gallery.select(handlers.show, tab.comparison, tab.after, **CHEAP).success(**pair)
+    picked = tab.gallery.select(handlers.show, tab.comparison, tab.after, **CHEAP)
+    picked.success(**pair)
+    picked.success(None, None, None, js="() => lab.showPair()", **PRIVATE)
     ending = [tab.stop.click, stop.click, shared.image.input]
     wire_end(ending, [running, paired], handlers.stopped, tab.running, outputs(tab, StoppedView))
     # A comparison belongs to the result that was shown at its start. Nothing is cancelled here: new results wait in

@@ -45,7 +45,7 @@ MOST_NAMED = 5
 DOWNLOAD = "Download"
 SAVE = "Save"
 EMPTY_LEGEND = hint("The classes that were found appear here, with their share of the picture.")
-NEW_PICTURE = strip("note", "Your picture is here.", "Type what is in it, then press Enter.")
+NEW_PICTURE = strip("note", "Your picture is here.", "Type what is in it, then press Segment.")
 NOT_A_PICTURE = strip(
     "bad", "This file is no picture.", "Choose a JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP, whatever its name says."
 )

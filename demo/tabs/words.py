@@ -33,7 +33,7 @@ WORDS_HTML = """
   <div class="line"><label><span class="lead">Your own words</span> <select class="own"></select></label>
     <button type="button" data-do="use">Use</button> <button type="button" data-do="delete">Delete</button>
     <input class="own-name" maxlength="80" placeholder="Name" aria-label="Name for the words that are asked for now">
-    <button type="button" data-do="save">Save the words above</button></div>
+    <button type="button" data-do="save">Save these words</button></div>
   <output class="told-words"></output>
 </div>"""
 

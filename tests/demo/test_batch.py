@@ -89,6 +89,7 @@ def test_five_pictures_of_which_one_is_corrupt_give_one_zip_and_one_line(handler
     assert rows(done).count('class="failed"') == 1
     assert "expected a whole picture" in rows(done)
     assert "4 of 5 are done, 1 cannot be used" in done.news
+    assert "Download before you leave this page" in done.news
     for item in done.batch.items:
         assert bool(item.overlay) == (item.state == DONE)
         if item.overlay:

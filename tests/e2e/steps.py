@@ -16,6 +16,13 @@ WORDS = "dog; grass; bushes; sky"
 FIRST_WORDS = next(example.words for example in read_examples() if example.name == FIRST)
 """Words of the example shown when a page opens."""
 PATIENCE = 60_000
+TOO_SMALL = """() => [...document.querySelectorAll("button, select, input, [role=tab]")].filter(one => {
+  const box = one.getBoundingClientRect(), holder = one.closest("label, .wrap-inner, .wrap");
+  const around = holder?.getBoundingClientRect() ?? box;
+  const shown = box.width > 1 && getComputedStyle(one).visibility !== "hidden" && !one.disabled;
+  return shown && (Math.max(box.height, around.height) < 43.5 || Math.max(box.width, around.width) < 43.5);
+}).map(one => one.outerHTML.slice(0, 160))"""
+"""Script that returns the controls on the page that are smaller than a finger."""
 
 
 def upload(page, path: Path) -> None:

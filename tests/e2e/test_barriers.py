@@ -11,7 +11,7 @@ pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install
 from playwright.sync_api import expect
 
 from demo.examples import read_examples
-from tests.e2e.steps import FIRST_WORDS, PATIENCE, expect_no_sideways_scroll, expect_result_of
+from tests.e2e.steps import FIRST_WORDS, PATIENCE, TOO_SMALL, expect_no_sideways_scroll, expect_result_of
 
 pytestmark = pytest.mark.e2e
 
@@ -22,12 +22,6 @@ GRADIO_S = {
     ("aria-prohibited-attr", "Empty value"),  # its empty Image has a label on an element without a role
 }
 """(rule, content of the element) of axe-core's findings in Gradio's own elements, which this page cannot change."""
-TOO_SMALL = """() => [...document.querySelectorAll("button, select, input, [role=tab]")].filter(one => {
-  const box = one.getBoundingClientRect(), holder = one.closest("label, .wrap-inner, .wrap");
-  const around = holder?.getBoundingClientRect() ?? box;
-  const shown = box.width > 1 && getComputedStyle(one).visibility !== "hidden" && !one.disabled;
-  return shown && (Math.max(box.height, around.height) < 43.5 || Math.max(box.width, around.width) < 43.5);
-}).map(one => one.outerHTML.slice(0, 160))"""
 
 
 @pytest.fixture

@@ -225,7 +225,7 @@ def test_the_queue_tells_a_fix_at_once_and_other_words_for_one_picture(open_page
     page.locator("#segment").click()
     expect(note).to_contain_text("other words")
     page.locator("#batch-clear").click()
-    expect(page.locator("#batch-clear")).to_have_text("Not downloaded: click again")
+    expect(page.locator("#batch-clear")).to_have_text("Not downloaded: press again")
     page.locator("#batch-clear").click()
     expect(note).not_to_contain_text("other words")
 
@@ -255,7 +255,7 @@ def test_stop_ends_the_slowest_work_and_the_next_press_goes_on(open_page, five):
     expect(page.locator("#batch-queue li.done")).to_have_count(2)
     expect(page.locator("#batch-news")).to_contain_text("2 of 3 are done")
     page.locator("#batch-clear").dblclick()
-    expect(page.locator("#batch-clear")).to_have_text("Not downloaded: click again")
+    expect(page.locator("#batch-clear")).to_have_text("Not downloaded: press again")
     expect(page.locator("#batch-queue li")).to_have_count(3)
     page.locator("#batch-clear").click()
     expect(page.locator("#batch-queue li")).to_have_count(0)

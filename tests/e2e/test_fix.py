@@ -459,7 +459,7 @@ def test_each_result_of_the_history_has_its_own_fixes_and_back_asks_nothing(open
     for _ in range(3):  # held down
         page.keyboard.down("Enter")
     page.keyboard.up("Enter")
-    expect(delete).to_have_text("Not downloaded: click again")
+    expect(delete).to_have_text("Not downloaded: press again")
     expect(page.locator("#status")).to_contain_text("1 fix")
     expect(page.locator("#status")).to_contain_text("1 fix")
     delete.click()  # its fixes go with a picture that is deleted
