@@ -217,14 +217,12 @@ def test_suggestions_do_not_outlive_their_picture(phone):
     expect(page.locator("#suggested")).to_be_hidden()
 
 
-def test_tiles_of_compare_stand_two_a_row_and_a_tapped_one_shows_its_comparison(phone):
+def test_a_tapped_tile_of_compare_shows_its_comparison(phone):
     page = phone()
     page.get_by_role("tab", name="Compare").tap()
     page.locator("#compare-go").tap()
     expect(page.locator("#compare-share")).to_contain_text("pixels", timeout=PATIENCE)
     tiles = page.locator("#compare-gallery .thumbnail-item")
-    rows = tiles.evaluate_all("all => all.map(one => Math.round(one.getBoundingClientRect().top))")
-    assert len(set(rows)) == (len(rows) + 1) // 2
     tiles.nth(2).tap()
     expect(page.locator("#compare-slider")).to_be_in_viewport(timeout=PATIENCE)
     expect(page.locator("#compare-before")).to_be_in_viewport()
