@@ -119,8 +119,8 @@ class Segmenter:
     ) -> Segmenter:
         """Create a segmenter from an existing model, which is never modified.
 
-        The model itself is used if it is in evaluation mode and fits device and precision, else a copy; a model in
-        training mode is copied. After a change of its weights, create a new segmenter: this one refuses to run.
+        The model itself is used if it is in evaluation mode and fits device and precision, else a copy. After a change
+        of its weights, create a new segmenter: this one refuses to run, or a copy silently keeps the old weights.
 
         Args:
             model: open_clip model.
