@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import dataclasses
+import pickle
 import threading
 
 import numpy as np
@@ -50,6 +52,21 @@ def test_a_time_limit_says_that_it_was_the_time(seconds, over):
         with pytest.raises(Cancelled, match="time limit") as ended:
             token.check()
         assert ended.value.late
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_the_reason_survives_a_copy_and_a_worker_process(late):
+    ended = Cancelled(late)
+    for again in (pickle.loads(pickle.dumps(ended)), copy.deepcopy(ended)):
+        assert (again.late, str(again)) == (late, str(ended))
+
+    def end(_):
+        raise Cancelled(late)
+
+    pictures = torch.utils.data.DataLoader([0], num_workers=1, collate_fn=end)
+    with pytest.raises(Cancelled) as found:
+        list(pictures)
+    assert (found.value.late, str(found.value)) == (late, str(ended))
 
 
 def test_tokens_lie_within_each_other_and_none_protects():
