@@ -97,7 +97,14 @@ _current: ContextVar[CancelToken | None] = ContextVar("cancel_token", default=No
 
 @contextmanager
 def cancellable(token: CancelToken | None) -> Iterator[None]:
-    """Apply a token to this thread within the context; None protects work that others need too, such as a download."""
+    """Apply a token to this thread within the context; None protects work that others need too, such as a download.
+
+    Raises:
+        InputError: neither a token nor None.
+    """
+    if token is not None and not isinstance(token, CancelToken):
+        remedy = "Give CancelToken(seconds=60), for example."
+        raise InputError("token", expected="a CancelToken or None", got=repr(token)[:40], remedy=remedy)
     before = _current.set(token)
     try:
         yield

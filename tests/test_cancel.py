@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import cliptrase_core as cc
-from cliptrase_core import Cancelled, CancelToken, Segmenter, cancellable
+from cliptrase_core import Cancelled, CancelToken, InputError, Segmenter, cancellable
 from cliptrase_core.cancel import check, holding, steps
 from cliptrase_core.refine import by_sam, load_refiner, refiners
 from cliptrase_core.regions import decode
@@ -52,6 +52,13 @@ def test_a_time_limit_says_that_it_was_the_time(seconds, over):
         with pytest.raises(Cancelled, match="time limit") as ended:
             token.check()
         assert ended.value.late
+
+
+@pytest.mark.parametrize("token", ["x", 60, CancelToken])
+def test_what_is_no_token_is_refused_at_once(token):
+    with pytest.raises(InputError, match="token: expected a CancelToken or None, got"), cancellable(token):
+        raise AssertionError("the work has begun")
+    check()
 
 
 @pytest.mark.parametrize("late", [True, False])
