@@ -32,6 +32,9 @@ WAIT = 0.05
 """Seconds between two checks while waiting for a lock."""
 
 
+_LATE = "The time limit is over."
+
+
 class Cancelled(Exception):  # noqa: N818 - not an error: the result is no longer needed
     """Exception raised at the next step of cancelled work. Incomplete results are discarded.
 
@@ -39,10 +42,15 @@ class Cancelled(Exception):  # noqa: N818 - not an error: the result is no longe
         late: True if the time limit ended the work, False if `cancel` was called.
     """
 
-    def __init__(self, late: bool = False) -> None:
-        """Set the message by the reason."""
-        super().__init__("The time limit is over." if late else "The work was cancelled.")
-        self.late = late
+    def __init__(self, late: bool | str = False) -> None:
+        """Set the message by the reason.
+
+        Args:
+            late: the reason, or a text with the message. `pickle`, and `torch` for a worker of a DataLoader, make the
+                exception again from a text.
+        """
+        self.late = _LATE in late if isinstance(late, str) else bool(late)
+        super().__init__(_LATE if self.late else "The work was cancelled.")
 
 
 class CancelToken:
@@ -89,7 +97,14 @@ _current: ContextVar[CancelToken | None] = ContextVar("cancel_token", default=No
 
 @contextmanager
 def cancellable(token: CancelToken | None) -> Iterator[None]:
-    """Apply a token to this thread within the context; None protects work that others need too, such as a download."""
+    """Apply a token to this thread within the context; None protects work that others need too, such as a download.
+
+    Raises:
+        InputError: neither a token nor None.
+    """
+    if token is not None and not isinstance(token, CancelToken):
+        remedy = "Give CancelToken(seconds=60), for example."
+        raise InputError("token", expected="a CancelToken or None", got=repr(token)[:40], remedy=remedy)
     before = _current.set(token)
     try:
         yield

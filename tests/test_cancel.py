@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import dataclasses
+import pickle
 import threading
 
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 import torch
 
 import cliptrase_core as cc
-from cliptrase_core import Cancelled, CancelToken, Segmenter, cancellable
+from cliptrase_core import Cancelled, CancelToken, InputError, Segmenter, cancellable
 from cliptrase_core.cancel import check, holding, steps
 from cliptrase_core.refine import by_sam, load_refiner, refiners
 from cliptrase_core.regions import decode
@@ -50,6 +52,28 @@ def test_a_time_limit_says_that_it_was_the_time(seconds, over):
         with pytest.raises(Cancelled, match="time limit") as ended:
             token.check()
         assert ended.value.late
+
+
+@pytest.mark.parametrize("token", ["x", 60, CancelToken])
+def test_what_is_no_token_is_refused_at_once(token):
+    with pytest.raises(InputError, match="token: expected a CancelToken or None, got"), cancellable(token):
+        raise AssertionError("the work has begun")
+    check()
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_the_reason_survives_a_copy_and_a_worker_process(late):
+    ended = Cancelled(late)
+    for again in (pickle.loads(pickle.dumps(ended)), copy.deepcopy(ended)):
+        assert (again.late, str(again)) == (late, str(ended))
+
+    def end(_):
+        raise Cancelled(late)
+
+    pictures = torch.utils.data.DataLoader([0], num_workers=1, collate_fn=end)
+    with pytest.raises(Cancelled) as found:
+        list(pictures)
+    assert (found.value.late, str(found.value)) == (late, str(ended))
 
 
 def test_tokens_lie_within_each_other_and_none_protects():

@@ -22,7 +22,7 @@ from cliptrase_core.evaluation import sheets, table
 from cliptrase_core.evaluation.between import chain, steps, to_lines
 from cliptrase_core.evaluation.between import to_json as to_json_between
 from cliptrase_core.evaluation.compare import compared
-from cliptrase_core.evaluation.data import check, check_folders, find_data
+from cliptrase_core.evaluation.data import check, check_folders, expect_root, find_data
 from cliptrase_core.evaluation.folder import YAML_ENDS, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.html_report import to_html
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
@@ -287,9 +287,7 @@ def _expect_described(options: argparse.Namespace, *needed: str) -> None:
 
 def _recognised(options: argparse.Namespace) -> str | ReadSet:
     """Detect the data in `--data` by its layout; return the name of a setting, or a data set."""
-    if not options.data.is_dir():
-        raise InputError("data", expected="a folder", got=str(options.data), remedy="Check --data.")
-    found = recognised(options.data, options.layout)
+    found = recognised(expect_root(options.data), options.layout)
     if isinstance(found, str):
         return found
     unused = [*_folder_entries(options), *(("words",) if options.words else ())]

@@ -9,7 +9,7 @@ from typing import Any
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.profiles import Profile, Slide
-from cliptrase_core.methods.registry import Method, method_by_name, with_residual
+from cliptrase_core.methods.registry import LAST_COUNTS, Method, method_by_name
 from cliptrase_core.options import ProtocolOptions, SegmentOptions
 
 SWITCHES = ("blocks", "pairs", "residual", "mlp", "smoothing", "neighbours", "resclip")
@@ -49,7 +49,7 @@ def choose(
     given = {name: value for name, value in values.options.items() if value is not None}
     return Choices(
         _slide(profile.slide_of(setting), given, short_side),
-        with_residual(_method(profile.method_of(setting, options.method), given), options.residual),
+        _method(profile.method_of(setting, options.method), given, options.residual),
     )
 
 
@@ -67,11 +67,14 @@ def _slide(slide: Slide, given: Mapping[str, Any], short_side: int | None) -> Sl
     return slide
 
 
-def _method(method: Method, given: Mapping[str, Any]) -> Method:
+def _method(method: Method, given: Mapping[str, Any], residual: str | None) -> Method:
     own = method_by_name(method.name)
     changes = {name: given[name] for name in ("mlp", "blocks") if name in given}
+    changes["residual"] = residual or method.residual
     if own.blocks <= 1 and changes.get("blocks", own.blocks) != own.blocks:
         raise _refused("blocks", f"none, since {method.name} changes the last block alone", changes["blocks"])
+    if changes["residual"] == "none" and changes.get("blocks", 1) > 1:
+        raise _refused("blocks", LAST_COUNTS, changes["blocks"])
     numbers = {name.removeprefix(_RESCLIP): value for name, value in given.items() if name.startswith(_RESCLIP)}
     if numbers:
         if method.resclip is None:

@@ -50,7 +50,7 @@ class Scored:
 
 
 def compared(first: Path, second: Path) -> Iterator[str]:
-    """Yield lines of text: b - a with percentile bootstrap intervals over pictures, the same resamples for both.
+    """Yield lines of text: b - a with bootstrap intervals over pictures, the same resamples for both.
 
     Raises:
         InputError: a report or its records cannot be read, or the two reports are not comparable.
@@ -175,7 +175,8 @@ def _bounds(a: Scored, b: Scored, keys: Sequence[str]) -> dict[str, tuple[float,
         return {}
     before = resampled_figures(counts, a.rule, a.extra(keys))
     after = resampled_figures(b.counts(keys), b.rule, b.extra(keys))
-    return {name: bounds_of(after[name] - before[name]) for name in before if name in after}
+    first, second = a.values(keys), b.values(keys)
+    return {name: bounds_of(after[name] - before[name], second[name] - first[name]) for name in first}
 
 
 def _pictures(a: Scored, b: Scored, keys: Sequence[str]) -> str:

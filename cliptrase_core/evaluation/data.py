@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os.path import isdir, isfile
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, expect_one_of, one_line
@@ -77,7 +79,7 @@ def find_data(request: Request) -> Data:
         title, words, convention = own.name, own.words, own.convention
     else:
         setting = setting_by_name(request.data)
-        root, title, word_list = _root(request), setting.title, _word_list(request, setting, protocol)
+        root, title, word_list = expect_root(request.root), setting.title, _word_list(request, setting, protocol)
         words = setting_words(setting.name, word_list)
         every, layout, numbers = _benchmark(setting, root, protocol, request)
         if request.vocabulary is not None:
@@ -130,15 +132,21 @@ def setting_convention(setting: Setting, numbers: Numbers, words: Vocabulary) ->
     return Convention(numbers, len(words.classes), words.class_names[0], others)
 
 
-def _root(request: Request) -> Path:
-    if request.root is None or not request.root.is_dir():
-        raise InputError(
-            "data",
-            expected="the folder that holds the data sets",
-            got="nothing" if request.root is None else str(request.root),
-            remedy="Give --data ROOT.",
-        )
-    return request.root
+def expect_root(root: Path | None) -> Path:
+    """Return the folder of `--data`.
+
+    Raises:
+        InputError: no such folder, or no permission to list it.
+    """
+    if root is None or not isdir(root):
+        got = "nothing" if root is None else str(root)
+        raise InputError("data", expected="a folder that holds the data", got=got, remedy="Give --data ROOT.")
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        got = f"{root} ({error.strerror})"
+        raise InputError("data", expected="a folder that may be listed", got=got, remedy="Check its owner.") from error
+    return root
 
 
 def sha256_of(value: object) -> str:
@@ -154,9 +162,7 @@ def check(setting: str | None, root: Path | None) -> Iterator[str]:
     """
     if setting is not None:
         expect_one_of("setting", setting, tuple(SETTINGS))
-    if root is None or not root.is_dir():
-        got = "nothing" if root is None else str(root)
-        raise InputError("data", expected="a folder", got=got, remedy="Give --data ROOT.")
+    root = expect_root(root)
     for entry in SETTINGS.values() if setting is None else [SETTINGS[setting]]:
         yield f"{entry.name}: {entry.title}"
         for layout in entry.layouts:
@@ -208,8 +214,8 @@ def _state(setting: Setting, layout: Layout, root: Path) -> Iterator[str]:
 
 
 def _counted(pairs: Sequence[Pair], use: str) -> str:
-    no_image = sum(not pair.image.is_file() for pair in pairs)
-    no_mask = sum(not pair.mask.is_file() for pair in pairs)
+    no_image = sum(not isfile(pair.image) for pair in pairs)
+    no_mask = sum(not isfile(pair.mask) for pair in pairs)
     state = use if not no_image + no_mask else f"{no_image} pictures and {no_mask} masks are missing"
     return f"{len(pairs)} pictures, {state}"
 

@@ -1,4 +1,8 @@
-"""Folder layouts: find pictures and masks, and pair them."""
+"""Folder layouts: find pictures and masks, and pair them.
+
+Here and in the readers, `isdir` and `isfile` are those of os.path: below a folder without permission (the `lost+found`
+of a disk) they return False, where the methods of Path raise PermissionError.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os.path import isdir, isfile
 from pathlib import Path
 
 from cliptrase_core.errors import InputError
@@ -81,8 +86,8 @@ def missing_folders(layout: Layout, root: Path) -> list[Path]:
     """List the folders and files that a layout needs but that are missing below `root`."""
     base = _base(layout, root)
     places = [base / layout.images, base / layout.masks]
-    missing = [place for place in places if not place.is_dir()]
-    if layout.listing and not (base / layout.listing).is_file():
+    missing = [place for place in places if not isdir(place)]
+    if layout.listing and not isfile(base / layout.listing):
         missing.append(base / layout.listing)
     if missing:
         return missing
@@ -91,7 +96,7 @@ def missing_folders(layout: Layout, root: Path) -> list[Path]:
     except InputError:  # reported by the caller that needs the pairs
         return []
     # Layouts may share folders: one folder of Cityscapes contains masks in several numberings.
-    return [] if any(pair.mask.is_file() for pair in pairs) else [places[1] / f"*{layout.mask_end}"]
+    return [] if any(isfile(pair.mask) for pair in pairs) else [places[1] / f"*{layout.mask_end}"]
 
 
 def find_pairs(layout: Layout, root: Path) -> list[Pair]:
@@ -133,7 +138,7 @@ def mask_of(key: str, layout: Layout, masks: Path, drawn: Mapping[str, Path]) ->
     """Return the mask of a common name, in upper or lower case; the expected path if no such file exists."""
     wanted = f"{key}{layout.mask_end}"
     exact = masks / wanted
-    return exact if exact.is_file() else drawn.get(wanted.casefold(), exact)
+    return exact if isfile(exact) else drawn.get(wanted.casefold(), exact)
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -161,7 +166,7 @@ def _pictures(layout: Layout, images: Path, masks: Path) -> list[tuple[str, Path
 def _base(layout: Layout, root: Path) -> Path:
     """Return `root`, or its parent if `root` is itself the first folder of the layout's paths."""
     first = Path(layout.images).parts[0] if layout.images else ""
-    return root.parent if root.name == first and not (root / first).is_dir() else root
+    return root.parent if root.name == first and not isdir(root / first) else root
 
 
 def _key(path: Path, folder: Path, end: str) -> str:
@@ -256,7 +261,7 @@ class Listing:
             )
         places = [folder / name for name in _tails(columns[1], self.masks) for folder in (self.masks, self.path.parent)]
         places += [folder / columns[1].lstrip("/") for folder in self.masks.parents]
-        return next((place for place in places if place.is_file()), places[0])
+        return next((place for place in places if isfile(place)), places[0])
 
 
 def _tails(name: str, folder: Path) -> list[str]:

@@ -21,6 +21,7 @@ from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
 from cliptrase_core.io.geometry import MAX_ASPECT, Size, centre_crop_frame
 from cliptrase_core.io.masks import IGNORED
 from cliptrase_core.io.memory import expect_memory
+from cliptrase_core.methods.features import expect_depth
 from cliptrase_core.methods.pamr import colour_neighbours, smooth
 from cliptrase_core.methods.registry import Method, method_by_name
 from cliptrase_core.options import SegmentOptions, arguments_of
@@ -182,6 +183,7 @@ class SlidePredictor:
         expect_slidable(options)
         self._segmenter, self._slide, self._options = segmenter, slide, options
         self._method = method or method_by_name(options.method)
+        expect_depth(self._method, len(segmenter.backbone.blocks))
         self._preset = "auto" if slide.positions == "size" else WINDOWS.name
 
     def stamp(self, key: str) -> tuple[int, ...]:

@@ -24,6 +24,9 @@ PARTS = "*.part.jsonl"
 COUNT = "pictures"
 """Header entry with the number of pictures; it may differ between runs that share records."""
 
+_LONGEST = 80
+"""Most characters of a value in a message."""
+
 _IN_WORDS = {
     "keys_sha256": ("the same pictures", "others: their names differ"),
     "words_sha256": ("the same words", "others"),
@@ -228,8 +231,8 @@ def expect_same(found: Header, header: Header, folder: Path, option: str = "--ou
     differing = [name for name in sorted({*found, *wanted} - {COUNT}) if found.get(name) != wanted.get(name)]
     if differing:
         name = differing[0]
-        plain = f"{name} = {_short(wanted.get(name))}", _short(found.get(name))
-        expected, got = _IN_WORDS.get(name, plain)
+        first, second = _short(*_differing(wanted.get(name), found.get(name)))
+        expected, got = _IN_WORDS.get(name, (f"{name} = {first}", second))
         remedy = f"Choose another {option}, or start over with --fresh."
         raise InputError(f"results in {folder.name!r}", expected=f"a run with {expected}", got=got, remedy=remedy)
 
@@ -239,6 +242,22 @@ def _as_read(header: Header) -> Any:
     return json.loads(json.dumps(header))
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:80] + "..."
+def _differing(wanted: Any, found: Any) -> tuple[Any, Any]:
+    """Return two different values; of two mappings only the entries that differ."""
+    if not (isinstance(wanted, dict) and isinstance(found, dict)):
+        return wanted, found
+    same = {name for name in wanted.keys() & found.keys() if wanted[name] == found[name]}
+    first, second = ({name: one[name] for name in sorted(one.keys() - same)} for one in (wanted, found))
+    for name in first.keys() & second.keys():
+        first[name], second[name] = _differing(first[name], second[name])
+    return first, second
+
+
+def _short(*values: Any) -> tuple[str, ...]:
+    """Format different values as JSON, each at most `_LONGEST` characters around the first difference."""
+    texts = [json.dumps(value) for value in values]
+    shortest = min(map(len, texts))
+    start = next((place for place in range(shortest) if len({text[place] for text in texts}) > 1), shortest)
+    begin = max(0, start - _LONGEST // 2) if max(map(len, texts)) > _LONGEST else 0
+    end = begin + _LONGEST
+    return tuple("..." * (begin > 0) + text[begin:end] + "..." * (end < len(text)) for text in texts)

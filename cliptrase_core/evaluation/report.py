@@ -39,6 +39,9 @@ NO_CLASS = "none of the classes"
 CONFUSIONS = 20
 """Number of confused pairs of classes in a report, those with the most pixels."""
 
+INTERVAL = "bootstrap over pictures, with its median at the figure"
+"""Method of the intervals, see `metrics.bounds_of`."""
+
 _PACKAGES = ("torch", "open_clip_torch", "scipy", "numpy", "pillow")
 
 
@@ -68,7 +71,7 @@ def make_report(records: Sequence[Record], names: Sequence[str], rule: Rule, hea
             else {"value": _plain(value), "low": None, "high": None}
             for name, value in found.items()
         },
-        "interval": {"level": LEVEL, "method": "percentile bootstrap over pictures", "n": RESAMPLES, "seed": SEED},
+        "interval": {"level": LEVEL, "method": INTERVAL, "n": RESAMPLES, "seed": SEED},
         "pictures": {
             "listed": len(records),
             "scored": len(used),

@@ -21,7 +21,7 @@ def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple
     Args:
         arguments: files; folders, whose pictures are found by their endings; patterns such as "*.jpg" that a shell did
             not expand. A missing file stays in the list: the error is raised when it is read.
-        recursive: search subfolders too, except hidden ones.
+        recursive: search subfolders and links to folders too, except hidden ones; each folder once.
 
     Returns:
         Pictures, and notes on files that were left out: results of this program, and links to missing pictures.
@@ -89,9 +89,21 @@ def _matching(argument: str, recursive: bool, broken: set[str]) -> list[Path]:
 
 
 def _below(folder: Path, recursive: bool) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        yield from (Path(place, name) for name in files if not name.startswith("."))
+    """Yield the files of a folder and, if `recursive`, of those below it; links to folders are followed.
+
+    Each folder is read once, so that a loop of links ends. Links come last: a folder keeps its own path.
+    """
+    seen, starts = set(), [str(folder)]
+    for start in starts:  # grows
+        for place, folders, files in os.walk(start):
+            real = os.path.realpath(place)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+            starts += [path for name in folders if os.path.islink(path := os.path.join(place, name))]
+            yield from (Path(place, name) for name in files if not name.startswith("."))
 
 
 def result_stems(pictures: Sequence[Path]) -> list[str]:

@@ -66,6 +66,7 @@ class MethodFeatures:
             text: (P, D), unit rows; used only by a method with `resclip`.
             prompt_labels: class index of each of the P prompts.
         """
+        expect_depth(method, len(self._backbone.blocks))
         if method == CLIPTRASE:  # already computed with the encoding
             return encoding.cls, encoding.patches
         if method.own_path:
@@ -127,6 +128,14 @@ class MethodFeatures:
         pixels = normalise(encoding.model_input, *self._colours)[None]
         tokens = self._backbone.embed(pixels, preset_by_name(encoding.preset).positions)
         return deep_parts(self._backbone, tokens, encoding.last_input[None], methods)
+
+
+def expect_depth(method: Method, layers: int) -> None:
+    """Raise InputError if somebody gave a method more blocks than the model has; known methods then change all."""
+    if method.blocks > layers and method.blocks != METHODS[method.name].blocks:
+        expected = f"at most {layers}, all blocks of the model"
+        remedy = "Give fewer blocks."
+        raise InputError(f"blocks of method {method.name}", expected=expected, got=str(method.blocks), remedy=remedy)
 
 
 def _neighbours(encoding: ImageEncoding, method: Method) -> Tensor | None:

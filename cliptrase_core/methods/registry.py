@@ -22,6 +22,10 @@ RESIDUALS: tuple[Residual, ...] = ("patch", "none", "cls")
 PAIRS = tuple(a + b for a in "qkv" for b in "qkv")
 """Pairs of projections that can be correlated."""
 TINY = sys.float_info.min
+LAST_COUNTS = "1, since without residual only the last changed block counts"
+
+_KNOWN: dict[str, Method] = {}
+"""Content of `METHODS`: a method with changed values is compared with the known one of its name."""
 
 
 def _is_none_or(kind: Callable[[object], bool], value: Any, least: float) -> bool:
@@ -52,6 +56,8 @@ class ResclipSettings:
 @dataclass(frozen=True)
 class Method:
     """A method to compute patch features: a frozen CLIP with changed attention.
+
+    Values that the computation would not use are refused, such as pairs with smoothing.
 
     Attributes:
         name: identifier in options and code.
@@ -104,8 +110,33 @@ class Method:
             ("temperature", _is_none_or(is_number, self.temperature, TINY), "a number above 0, or None"),
         ):
             if not usable:
-                got, remedy = repr(getattr(self, name))[:60], "See the values of METHODS."
-                raise InputError(f"{name} of method {self.name}", expected=expected, got=got, remedy=remedy)
+                raise self._refused(name, expected)
+        self._expect_effect()
+
+    def _expect_effect(self) -> None:
+        """Raise InputError for a value that the computation would not use, since results name it as a change."""
+        known = _KNOWN.get(self.name, self)
+        pairs, blocks, several = self.pairs != known.pairs, self.blocks != known.blocks, self.blocks > 1
+        smooth, corrected = self.smoothing is not None, self.resclip is not None
+        vanilla = self.pairs == ("qk",) and not smooth and self.mlp
+        for name, unused, expected in (
+            ("smoothing", smooth and corrected, "None with ResCLIP's corrections"),
+            ("blocks", several and corrected, "1 with ResCLIP's corrections"),
+            ("neighbours", self.neighbours is not None and several, "None with several changed blocks"),
+            ("neighbours", self.neighbours is not None and smooth, "None with smoothing"),
+            ("neighbours", self.neighbours is not None and not self.pairs and not corrected, "None without pairs"),
+            ("pairs", pairs and smooth, "no change with smoothing, which uses qq, kk and vv"),
+            ("pairs", pairs and corrected, "no change with ResCLIP's corrections, which use kk"),
+            ("blocks", blocks and max(self.blocks, known.blocks) == 1, "no change of 0 and 1, which are the same here"),
+            ("blocks", blocks and self.blocks != 1 and self.residual == "none", LAST_COUNTS),
+            ("blocks", blocks and several and vanilla, "no change, since earlier blocks would stay as they are"),
+        ):
+            if unused:
+                raise self._refused(name, expected)
+
+    def _refused(self, name: str, expected: str) -> InputError:
+        got, remedy = repr(getattr(self, name))[:60], "See the values of METHODS."
+        return InputError(f"{name} of method {self.name}", expected=expected, got=got, remedy=remedy)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -236,12 +267,9 @@ RESCLIP = Method(
     "Patches depend on the words: a first division among them guides the second.",
 )
 
-METHODS = MappingProxyType(
-    {
-        method.name: method
-        for method in (CLIPTRASE, CLIP, MASKCLIP, CLIP_SURGERY, SCLIP, GEM, NACLIP, CLEARCLIP, RESCLIP)
-    }
-)
+METHODS = MappingProxyType(_KNOWN)
+for _method in (CLIPTRASE, CLIP, MASKCLIP, CLIP_SURGERY, SCLIP, GEM, NACLIP, CLEARCLIP, RESCLIP):
+    _KNOWN[_method.name] = _method
 
 
 def method_by_name(name: str) -> Method:

@@ -236,6 +236,23 @@ def test_a_folder_stands_for_its_pictures_and_those_below_on_request(tmp_path):
     assert names(found) == ["a.png", "b.JPG", "c.webp", "d.tiff"]
 
 
+def test_links_to_folders_are_followed_each_folder_once(tmp_path):
+    photos, disk = tmp_path / "photos", tmp_path / "disk"
+    for path in (photos / "june/a.png", photos / "july/b.png", disk / "deep/c.png", disk / ".hidden/d.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (photos / "august").symlink_to(disk)
+    (photos / "again").symlink_to(photos / "june")  # comes before june, which keeps its own path
+    (photos / "june/up").symlink_to(photos)
+    (disk / "deep/back").symlink_to(disk)
+    (disk / "self").symlink_to(disk / "self")
+    found, notes = find_pictures([str(photos)], recursive=True)
+    assert [path.relative_to(photos).as_posix() for path in found] == ["august/deep/c.png", "july/b.png", "june/a.png"]
+    assert notes == []
+    (tmp_path / "link").symlink_to(photos / "june")
+    assert names(find_pictures([str(tmp_path / "link")])[0]) == ["a.png"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [

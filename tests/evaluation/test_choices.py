@@ -130,6 +130,9 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         ),
         (("--protocol", "gem", "--least-area", "0.2"), "least area: expected none, since these data have no back"),
         (("--protocol", "gem", "--no-background-words"), "Leave out --no-background-words"),
+        (("--protocol", "gem", "--blocks", "3"), "blocks: expected 1, since without residual only the last"),
+        (("--protocol", "gem", "--blocks", "6"), "blocks: expected 1, since without residual only the last"),
+        (("--protocol", "sclip", "--method", "gem", "--residual", "none", "--blocks", "3"), "Leave out --blocks."),
         (("--protocol", "sclip", "--blocks", "3"), "blocks: expected none, since sclip changes the last block alone"),
         (("--protocol", "resclip", "--blocks", "6"), "blocks: expected none, since resclip changes the last"),
         (("--protocol", "naclip", "--resclip-gain", "3"), "resclip gain: expected none with method naclip"),
@@ -157,6 +160,15 @@ def test_a_value_that_nothing_would_heed_is_refused(tmp_path, capsys, monkeypatc
     line = ["evaluate", "--setting", "voc20", "--data", str(voc_devkit(tmp_path)), *arguments]
     assert cli.main([*line, "--output", str(tmp_path / "r.json")]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("blocks", "code"), [("3", 0), ("99", 2)])
+def test_more_blocks_than_the_model_has_are_refused(tmp_path, small, capsys, segmenter, blocks, code):
+    assert len(segmenter.backbone.blocks) == 3
+    line = ["evaluate", "--setting", "voc20", "--data", str(voc_devkit(tmp_path)), "--protocol", "gem", "--limit", "2"]
+    line += ["--residual", "patch", "--blocks", blocks, "--short-side", "96", "--templates", "simple7"]
+    assert cli.main([*line, "--output", str(tmp_path / "r.json")]) == code
+    assert ("expected at most 3, all blocks of the model, got 99" in capsys.readouterr().err) == bool(code)
 
 
 @pytest.mark.parametrize(

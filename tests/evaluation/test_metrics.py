@@ -16,13 +16,16 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.metrics import (
     RESAMPLES,
     SEED,
+    ClassCounts,
     boundary_f,
+    bounds_of,
     class_iou,
     confusion_matrix,
     figures,
     intervals,
     mean_iou,
     pixel_accuracy,
+    resampled_figures,
     total,
 )
 from cliptrase_core.evaluation.records import counts_of, record_of
@@ -167,13 +170,61 @@ def test_intervals_are_those_of_a_loop_over_resamples():
     for _ in range(RESAMPLES):
         times = rng.multinomial(6, np.full(6, 1 / 6))
         drawn.append(100 * mean_iou(sum(int(t) * m for t, m in zip(times, found, strict=True))))
-    assert (low, high) == pytest.approx(tuple(np.percentile(drawn, (2.5, 97.5))))
+    whole = 100 * mean_iou(found.sum(0))
+    assert (low, high) == pytest.approx(tuple(np.percentile(drawn, (2.5, 97.5)) + whole - np.median(drawn)))
 
 
-def test_one_picture_or_none_has_no_interval():
-    counts = counts_of(records(matrices(1, 5)), 5)
-    assert intervals(counts, "paper", {"boundary F": np.array([12.5])}) == {}
-    assert intervals(counts_of([], 5), "paper", {}) == {}
+def pictures_of(shares, quality, seed=0):
+    """Return counts of 200 pictures with 1 to 7 classes each, by shares; the prediction hits a class by its quality."""
+    rng = np.random.default_rng(seed)
+    true = np.stack([rng.multinomial(rng.integers(1, 8), shares) for _ in range(200)]) * 1000.0
+    hit = np.round(true * quality * rng.uniform(0.6, 1.2, true.shape))
+    return ClassCounts(hit, true, true)
+
+
+def spread_of(counts):
+    """Return the percentiles and the median of mIoU in resamples."""
+    return np.percentile(resampled_figures(counts, "paper", {})["mIoU"], (2.5, 50, 97.5))
+
+
+SHARES = 1 / np.arange(1, 151) ** 1.3
+POORER = np.linspace(0.8, 0.02, 150)
+"""Quality of 150 classes, of which the rare ones are poor."""
+
+
+def test_an_interval_contains_its_figure_when_resamples_lack_rare_classes():
+    counts = pictures_of(SHARES / SHARES.sum(), POORER)
+    found = float(figures(total(counts), "paper")["mIoU"])
+    low, high = intervals(counts, "paper", {})["mIoU"]
+    assert spread_of(counts)[0] > found, "almost every resample is above"
+    assert low < found < high
+
+
+def test_an_interval_of_a_difference_contains_it_too():
+    both = [pictures_of(SHARES / SHARES.sum(), quality) for quality in (0.3, POORER)]
+    before, after = (resampled_figures(counts, "paper", {})["mIoU"] for counts in both)
+    first, second = (float(figures(total(counts), "paper")["mIoU"]) for counts in both)
+    assert np.percentile(after - before, 2.5) > second - first
+    low, high = bounds_of(after - before, second - first)
+    assert low < second - first < high
+
+
+def test_an_interval_hardly_changes_where_every_resample_has_all_classes():
+    counts = pictures_of(np.full(10, 0.1), np.linspace(0.8, 0.2, 10))
+    low, _, high = spread_of(counts)
+    assert intervals(counts, "paper", {})["mIoU"] == pytest.approx((low, high), abs=0.05 * (high - low))
+
+
+def test_an_interval_ends_at_100():
+    true = np.zeros((20, 2))
+    true[:, 0] = 50
+    true[:3, 1] = 100, 10, 10
+    hit = true.copy()
+    hit[1:3, 1] = 0
+    counts = ClassCounts(hit, true, hit)
+    _, median, high = spread_of(counts)
+    assert float(figures(total(counts), "paper")["mIoU"]) + high - median > 100
+    assert intervals(counts, "paper", {})["mIoU"][1] == 100
 
 
 VALUES = np.array([[0, 1, 2], [3, 1, 0]], dtype=np.uint8)

@@ -18,7 +18,15 @@ from cliptrase_core import cli
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import run as running
 from cliptrase_core.evaluation.batches import make_batches
-from cliptrase_core.evaluation.records import Ledger, Record, every_record, part_path, read_ledgers, record_of
+from cliptrase_core.evaluation.records import (
+    Ledger,
+    Record,
+    every_record,
+    expect_same,
+    part_path,
+    read_ledgers,
+    record_of,
+)
 from cliptrase_core.evaluation.run import Group, common_backend, has_own_gpu, own_device, records_folder, started_by
 from tests.evaluation_worker import HEADER, STAMPS, Seven, evaluate
 
@@ -63,6 +71,36 @@ def test_records_of_another_run_are_refused_unless_it_starts_over(segmenter, tmp
         records(segmenter, output)
     found, _ = records(segmenter, output, fresh=True)
     assert found[0].problem is None
+
+
+METHOD = {"method": "cliptrase", "templates": "a" * 90, "vote": None, "eps": None, "min_samples": None, "z": 1}
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "said"),
+    [
+        ({"method": METHOD}, {"method": {**METHOD, "vote": False}}, 'method = {"vote": false}, got {"vote": null}. '),
+        (
+            {"method": METHOD},
+            {"method": {**METHOD, "vote": False, "eps": 0.7}},
+            'method = {"eps": 0.7, "vote": false}, got {"eps": null, "vote": null}. ',
+        ),
+        ({"slide": None}, {"slide": {"window": 224}}, 'slide = {"window": 224}, got null. '),
+        ({"a": {"b": {"c": 1, "d": 1}}}, {"a": {"b": {"c": 2, "d": 1}}}, 'a = {"b": {"c": 2}}, got {"b": {"c": 1}}. '),
+        ({"words": "x" * 300 + "cat"}, {"words": "x" * 300 + "dog"}, 'xxdog", got ...xxx'),
+        ({"words": "x" * 100}, {"words": "x" * 101}, 'x", got ...x'),
+        ({"words": "cat"}, {"words": "c" * 300}, "ccc..., got "),
+        ({"method": {}}, {"method": {"vote": None}}, 'method = {"vote": null}, got {}. '),
+    ],
+)
+def test_a_refusal_names_what_differs(tmp_path, found, wanted, said):
+    with pytest.raises(InputError) as refusal:
+        expect_same(found, wanted, tmp_path, "--save-predictions")
+    message = str(refusal.value)
+    assert said in message
+    first, second = message.partition(" = ")[2].partition(". Choose another --save-predictions")[0].split(", got ")
+    assert first != second
+    assert max(len(first), len(second)) <= 86
 
 
 def test_a_record_of_files_that_have_changed_is_not_used_again(segmenter, tmp_path):

@@ -251,6 +251,88 @@ def test_a_method_with_other_values_segments_as_it_scores_and_is_saved(segmenter
         segmenter.segment(encoding, words, method=replace(changed, name="mine"))
 
 
+OTHERS = {
+    "pairs": [("qk",), ("qq",), ("kk", "vv"), ()],
+    "blocks": [0, 1, 3, 8],
+    "residual": RESIDUALS,
+    "mlp": [False, True],
+    "smoothing": [None, 1],
+    "neighbours": [None, 1.0],
+    "resclip": [None, ResclipSettings(middle=0.5)],
+}
+"""Values of each attribute that changes features."""
+
+
+def changes_of(known, most):
+    """Yield each set of up to `most` changed values of a method."""
+    single = [(name, value) for name, values in OTHERS.items() for value in values if value != getattr(known, name)]
+    for count in range(1, most + 1):
+        for some in itertools.combinations(single, count):
+            if len(dict(some)) == count:
+                yield dict(some)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_value_of_a_method_changes_its_features_or_is_refused(deep, picture, name):
+    encoding, text = deep.encode(picture), text_rows()
+
+    def patches(method):
+        return deep._features.get(encoding, method, text, (0, 0, 1, 2))[1]
+
+    found = {}
+    for changed in changes_of(METHODS[name], 2):
+        try:
+            method = replace(METHODS[name], **changed)
+        except InputError:
+            continue
+        found[tuple(changed.items())] = patches(method)
+    assert len(found) > 10
+    found[()] = patches(METHODS[name])
+    for some, own in found.items():
+        for left_out in some:
+            fewer = tuple(one for one in some if one != left_out)
+            if left_out == ("blocks", 1) and METHODS[name].blocks > 1 and dict(some).get("residual") == "none":
+                continue  # the one number of blocks that says what then counts; the profile of GEM has it
+            assert fewer not in found or not torch.allclose(own, found[fewer], atol=1e-9), (some, left_out)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("gem", {"pairs": ("qk", "vv")}, "pairs of method gem: expected no change with smoothing"),
+        ("gem", {"neighbours": 1.0}, "neighbours of method gem: expected None"),
+        (
+            "gem",
+            {"residual": "none", "blocks": 3},
+            "blocks of method gem: expected 1, since without residual only the last",
+        ),
+        ("resclip", {"pairs": ("qq",)}, "pairs of method resclip: expected no change with ResCLIP's corrections"),
+        ("resclip", {"smoothing": 1}, "smoothing of method resclip: expected None"),
+        ("resclip", {"blocks": 3}, "blocks of method resclip: expected 1"),
+        ("clip", {"blocks": 1}, "blocks of method clip: expected no change of 0 and 1"),
+        ("clip", {"blocks": 4}, "blocks of method clip: expected no change"),
+        ("clearclip", {"blocks": 0}, "blocks of method clearclip: expected no change of 0 and 1"),
+        ("maskclip", {"neighbours": 1.0}, "neighbours of method maskclip: expected None without pairs"),
+    ],
+)
+def test_a_value_without_effect_is_refused(name, values, said):
+    with pytest.raises(InputError, match=said):
+        replace(METHODS[name], **values)
+
+
+def test_more_blocks_than_the_model_has_are_refused(deep, picture):
+    encoding = deep.encode(picture)
+    for blocks in (9, 99):
+        with pytest.raises(InputError, match=f"blocks of method gem: expected at most 8, .*got {blocks}"):
+            deep.segment(encoding, WORDS, method=replace(METHODS["gem"], blocks=blocks))
+    assert deep.segment(encoding, WORDS, method=replace(METHODS["gem"], blocks=8)).settings["method_changes"]
+
+
+def test_known_methods_change_all_blocks_of_a_shallow_model(segmenter, picture):
+    assert len(segmenter.backbone.blocks) < METHODS["gem"].blocks
+    assert "method_changes" not in segmenter.segment(segmenter.encode(picture), WORDS, method="gem").settings
+
+
 @pytest.mark.parametrize(
     "values",
     [

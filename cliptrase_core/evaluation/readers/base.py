@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -306,7 +307,7 @@ def picture_called(name: Any, folders: Sequence[Path], file: Path) -> Path:
     places = [folder / end for end in ends for folder in folders if folder in (folder / end).parents]
     if not places or "\0" in name or max(map(len, parts)) > _LONGEST:
         raise damaged(file, "the name of a picture", repr(name)[:60])
-    return next((place for place in places if place.is_file()), places[-len(folders)])
+    return next((place for place in places if isfile(place)), places[-len(folders)])
 
 
 def key_of(name: object) -> str:

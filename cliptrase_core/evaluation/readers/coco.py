@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os.path import isdir
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Listed:
         """Return the existing candidate folders of pictures, the likeliest first."""
         names = [self.part, f"images/{self.part}", "images", "images/default", "train2017", "."]
         places = [root / name for name in names] + [self.path.parent]
-        return [place for place in dict.fromkeys(places) if place.is_dir()]
+        return [place for place in dict.fromkeys(places) if isdir(place)]
 
 
 def find_panoptic(root: Path) -> Found:
@@ -72,7 +73,7 @@ def find_panoptic(root: Path) -> Found:
         raise absent("panoptic_*.json")
     listed = _listed(path, "panoptic_")
     masks = [folder / path.stem for folder in (path.parent, root)]
-    folder = next((place for place in masks if place.is_dir()), None)
+    folder = next((place for place in masks if isdir(place)), None)
     if folder is None:
         got = f"no folder {path.stem!r}"
         expected = f"the PNGs that {path.name} speaks of, beside it"
@@ -182,7 +183,7 @@ def _checked(drawn: Entry, counts: Any, pixels: int, path: Path) -> Any:
 def _first(root: Path, start: str, *whole: str) -> Path | None:
     """Return the JSON of the split to score, from `annotations`, the folder itself or the folder of a split."""
     folders = [root / "annotations", root, *(root / split for split in SPLITS)]
-    files = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.json"))]
+    files = [path for folder in folders if isdir(folder) for path in sorted(folder.glob("*.json"))]
     named = [path for path in files if path.name.startswith(start) or path.name in whole]
     named = [path for path in named if not path.name.startswith(_OTHER_JSON)]
 

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from os.path import isdir, isfile
 from pathlib import Path
 
 from cliptrase_core.errors import InputError
@@ -62,11 +63,11 @@ class ColourList:
 def find_labelmap(root: Path) -> Found:
     """Find VOC's folders with masks in the colours of a labelmap.txt, as CVAT and datumaro export them."""
     path, masks = root / _LABELMAP, root / "SegmentationClass"
-    if not path.is_file():
+    if not isfile(path):
         raise absent(_LABELMAP)
-    if not masks.is_dir():
+    if not isdir(masks):
         raise absent(f"SegmentationClass beside {_LABELMAP}")
-    images = next((name for name in ("JPEGImages", "images") if (root / name).is_dir()), None)
+    images = next((name for name in ("JPEGImages", "images") if isdir(root / name)), None)
     if images is None:
         got = "masks alone"
         remedy = "Export again with the pictures ('save images'), or put them there."
@@ -103,7 +104,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 def find_colour_list(root: Path) -> Found:
     """Find folders of pictures and masks next to a label_colors.txt or class_dict.csv, such as CamVid's."""
-    path = next((root / name for name in _LISTS if (root / name).is_file()), None)
+    path = next((root / name for name in _LISTS if isfile(root / name)), None)
     if path is None:
         raise absent(" or ".join(_LISTS[:2]))
     colours = _table(path) if path.suffix == ".csv" else _colour_lines(path)
@@ -116,7 +117,7 @@ def _folders(root: Path, path: Path) -> tuple[str, str]:
     """Return the folders of pictures and of masks of the split to score."""
     pairs = [pair for split in SPLITS for pair in _pairs_of(split)]
     pairs += [_PUBLISHED, *(("images", name) for name in _MASK_NAMES)]
-    found = next((pair for pair in pairs if all((root / name).is_dir() for name in pair)), None)
+    found = next((pair for pair in pairs if all(isdir(root / name) for name in pair)), None)
     if found is None:
         expected = "folders such as val with val_labels, or images with labels, beside it"
         raise InputError(f"file {path.name!r}", expected=expected, got="none", remedy="Unpack all of it there.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import isdir, isfile
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,14 @@ _TABLE = {"diningtable": "table"}
 def find_context(root: Path) -> Found:
     """Find PASCAL Context's folder `trainval` of .mat files, in VOC2010 or next to it."""
     homes = [root, root / "VOC2010", root / "VOCdevkit" / "VOC2010"]
-    home = next((place for place in homes if (place / "JPEGImages").is_dir()), None)
+    home = next((place for place in homes if isdir(place / "JPEGImages")), None)
     places = [folder / "trainval" for folder in (*homes, root / "pascal-context")]
-    drawn = next((place for place in places if place.is_dir() and any(place.glob("*.mat"))), None)
+    drawn = next((place for place in places if isdir(place) and any(place.glob("*.mat"))), None)
     if drawn is None:
         raise absent("trainval/*.mat")
     if home is None:
         raise absent("VOC2010/JPEGImages")
-    listing = next((home / name for name in _LISTS if (home / name).is_file()), None)
+    listing = next((home / name for name in _LISTS if isfile(home / name)), None)
     if listing is None:
         raise absent(f"{' or '.join(_LISTS)} in {home.name}")
     title = f"PASCAL Context, .mat of {listing.relative_to(home).as_posix()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from os.path import isdir, isfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -46,14 +47,14 @@ class _Plain(ElementTree.TreeBuilder):
 def find_cvat(root: Path) -> Found:
     """Find `annotations.xml` of CVAT for images, with pictures in `images`."""
     path = root / _FILE
-    if not path.is_file():
+    if not isfile(path):
         raise absent(_FILE)
     document = _document(path)
     labels = [(entry.text or "").strip() for entry in document.iterfind("meta//labels/label/name")]
     if document.find("track") is not None:
         raise damaged(path, "CVAT for images", "CVAT for video: export it as 'CVAT for images'")
     numbers, names = drawn_numbers(labels)
-    folders = [place for place in (root / "images", root / "images" / "default", root) if place.is_dir()]
+    folders = [place for place in (root / "images", root / "images" / "default", root) if isdir(place)]
     pairs = []
     for image in document.iterfind("image"):
         picture = picture_called(image.get("name"), folders, path)

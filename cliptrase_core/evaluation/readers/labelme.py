@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,14 @@ def find_labelme(root: Path) -> Found:
     listed = root / _NAMES
     heads = {path: _head(path) for path in files}
     used = sorted({label for labels, *_ in heads.values() for label in labels})  # the order in the files is arbitrary
-    labels = _read_names(listed) if listed.is_file() else used
+    labels = _read_names(listed) if isfile(listed) else used
     numbers, names = drawn_numbers(labels)
-    besides = (listed,) if listed.is_file() else ()
+    besides = (listed,) if isfile(listed) else ()
     pairs = []
     for path in files:
         _, name, embeds = heads[path]
         picture = _picture(name, path, root)
-        embedded = embeds and not picture.is_file()
+        embedded = embeds and not isfile(picture)
         read_mask = partial(_read_shapes, picture=None if embedded else picture, numbers=numbers)
         pair = Pair(path.relative_to(root).with_suffix("").as_posix(), picture, path, read_mask, besides)
         pairs.append(replace(pair, image=path, picture=partial(_embedded, path)) if embedded else pair)
@@ -106,7 +107,7 @@ def _picture(name: Any, path: Path, root: Path) -> Path:
     """Return the picture that a JSON names, else the picture with the JSON's own stem."""
     named = [picture_called(name, [path.parent, root], path)] if isinstance(name, str) and name.strip() else []
     places = [*named, *(path.with_suffix(end) for end in PICTURE_ENDS)]
-    return next((place for place in places if place.is_file()), places[0])
+    return next((place for place in places if isfile(place)), places[0])
 
 
 def _embedded(path: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from os.path import isdir
 from pathlib import Path
 from types import MappingProxyType
 
@@ -63,7 +64,7 @@ def search(root: Path, layout: str | None) -> tuple[list[Hit], list[InputError],
     hits, problems, missed = _ask(readers, root)
     if hits or problems:
         return hits, problems, missed
-    below = [place for place in sorted(root.iterdir()) if place.is_dir() and not place.name.startswith(".")]
+    below = [place for place in sorted(root.iterdir()) if isdir(place) and not place.name.startswith(".")]
     for place in below[:_MOST_FOLDERS]:
         more, bad, _ = _ask(readers, place)
         hits += more
@@ -120,7 +121,7 @@ def _complete_settings(root: Path) -> list[str]:
 def _unknown(root: Path, layout: str | None) -> InputError:
     readers = [READERS[layout]] if layout else list(READERS.values())
     expected = f"{', '.join(f'{reader.title} ({reader.name})' for reader in readers)}"
-    names = [path.name + ("/" if path.is_dir() else "") for path in sorted(root.iterdir())]
+    names = [path.name + ("/" if isdir(path) else "") for path in sorted(root.iterdir())]
     remedy = "Give --setting for a benchmark's folders, or --images and --masks for others (docs/evaluation.md)."
     return InputError("data", expected=expected, got=shown(names) or "an empty folder", remedy=remedy)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from os.path import isdir, isfile
 from pathlib import Path
 
 from cliptrase_core.errors import InputError
@@ -52,10 +53,10 @@ def _by_stem(paths: Sequence[Path], end: str) -> dict[str, Path]:
 
 def find_camvid(root: Path) -> Found:
     """Find CamVid in the layout of SegNet's authors: 11 classes, numbers in masks."""
-    split = next((name for name in ("test", "val", "train") if (root / f"{name}annot").is_dir()), None)
-    if split is None or not (root / split).is_dir():
+    split = next((name for name in ("test", "val", "train") if isdir(root / f"{name}annot")), None)
+    if split is None or not isdir(root / split):
         raise absent("test with testannot")
-    if any((root / name).is_file() for name in ("label_colors.txt", "class_dict.csv")):
+    if any(isfile(root / name) for name in ("label_colors.txt", "class_dict.csv")):
         raise absent("folders without a list of colours")
     title = f"CamVid of SegNet, {split}"
     pairs = find_pairs(Layout(title, split, f"{split}annot", None), root)
@@ -64,9 +65,9 @@ def find_camvid(root: Path) -> Found:
 
 def find_loveda(root: Path) -> Found:
     """Find LoveDA: Rural and Urban, each with images_png and masks_png."""
-    split = next((name for name in ("Val", "val", "Train", "train") if (root / name).is_dir()), None)
+    split = next((name for name in ("Val", "val", "Train", "train") if isdir(root / name)), None)
     base = root / split if split else root
-    domains = [name for name in ("Rural", "Urban") if (base / name / "images_png").is_dir()]
+    domains = [name for name in ("Rural", "Urban") if isdir(base / name / "images_png")]
     if not domains:
         raise absent("Val/Rural/images_png or Val/Urban/images_png")
     pairs: list[Pair] = []
