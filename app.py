@@ -28,7 +28,9 @@ demo = build(service)
 
 def main() -> None:
     """Start the page. The model is loaded in the background, so that the page is available earlier."""
-    parser = argparse.ArgumentParser(description="CLIPtrase Lab; for settings see docs/deployment.md.")
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description="CLIPtrase Lab; for settings see docs/deployment.md."
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser when it is up")
     known, others = parser.parse_known_args()
     if others:

@@ -298,7 +298,7 @@ def train(arguments: argparse.Namespace, photographs: Photographs, text: Any) ->
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--text", type=Path, help="what text.py wrote; without it the text tower in the repository")
     parser.add_argument("--start", type=Path, help="image tower to go on from; without it the one in the repository")

@@ -36,7 +36,7 @@ def write_sums(folder: Path) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--image", type=Path, help="what image.py wrote")
     parser.add_argument("--text", type=Path, help="what text.py wrote")
     parser.add_argument("--words", type=Path, help="what words.py wrote")

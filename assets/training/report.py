@@ -165,7 +165,7 @@ def measure(
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--even", action="store_true", help="scenes for choosing weights, instead of the others")
     arguments = parser.parse_args()

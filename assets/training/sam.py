@@ -136,7 +136,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Tensor]:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="a checkpoint of this program to go on from")
     parser.add_argument("--output", type=Path, required=True)

@@ -45,7 +45,7 @@ def nearest(model: Any, firsts: list[str], seconds: list[str]) -> Tensor:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--text", type=Path, help="text tower that text.py wrote; without it the one in the repository")
     parser.add_argument("--missed", action="store_true", help="list the pairs whose second word is nearer to another")
     arguments = parser.parse_args()

@@ -181,7 +181,7 @@ def understood(model: Any, sentences: Sentences, targets: Tensor, unseen: Tensor
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--words", type=Path, required=True, help="what words.py wrote")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--start", action="store_true", help="continue from the text tower in the repository")

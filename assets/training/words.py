@@ -208,7 +208,7 @@ def with_new_tokens(ids: Tensor, rows: Tensor, stored: Tensor) -> list[int]:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument(
         "--new-tokens", action="store_true", help="only phrases with tokens that the repository's text tower leaves out"

@@ -20,6 +20,18 @@ from cliptrase_core.options import Option, Options, options_of
 ArgumentGroup = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
+class Once(argparse.Action):
+    """Action of an argument that may be given only once; argparse would keep the last and drop the others."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Store the value."""
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice; give all classes in one, with ; between them")
+        setattr(namespace, self.dest, values)
+
+
 def add_options(
     parser: ArgumentGroup, kind: type[Options], *, without: Collection[str] = (), unset: Mapping[str, str] | None = None
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cliptrase_core.cli.arguments import ArgumentGroup, add_options
+from cliptrase_core.cli.arguments import ArgumentGroup, Once, add_options
 from cliptrase_core.evaluation.profiles import PROFILES, PROTOCOLS
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.names import BACKGROUNDS, LAYOUTS, WORD_LISTS
@@ -37,7 +37,7 @@ def _add_data(data: ArgumentGroup) -> None:
     data.add_argument("--images", metavar="DIR", help="pictures of your own, instead of --setting")
     data.add_argument("--masks", metavar="DIR", help="their masks, of the same names")
     words = "classes of your own pictures, or in place of those of a setting; or @FILE"
-    data.add_argument("--vocabulary", metavar="WORDS", help=words)
+    data.add_argument("--vocabulary", action=Once, metavar="WORDS", help=words)
     source = "source of the words for the classes of a setting (default: the protocol's)"
     data.add_argument("--words", choices=WORD_LISTS, help=source)
     data.add_argument("--first", type=int, help="number of the first class in your masks (default: 0)")

@@ -17,7 +17,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliptrase_core.cli import evaluate_arguments
-from cliptrase_core.cli.arguments import about_model, add_model_arguments, add_options, words_of_argument
+from cliptrase_core.cli.arguments import Once, about_model, add_model_arguments, add_options, words_of_argument
 from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
@@ -33,7 +33,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument parser with errors of one line; only `--help` prints the usage."""
+    """Argument parser with errors of one line; only `--help` prints the usage.
+
+    Options have their full names: the beginning of one could mean two after the next version.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        """Accept the arguments of an ArgumentParser."""
+        super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         self.exit(
@@ -50,10 +57,11 @@ class _CommandParser(_Parser):
         known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
         options = list(takewhile(lambda text: text != "--", args or ()))  # behind "--" everything is a file
         if not {"-h", "--help"}.intersection(options):
-            # To argparse, a text with a space is a value, and the beginning of an option is enough.
+            # To argparse, a text with a space is a value.
             for name in (text[2:].partition("=")[0] for text in options if text.startswith("--") and " " not in text):
-                if not any(other.startswith(name) for other in known):
-                    similar = get_close_matches(name, known, n=1, cutoff=0.7)
+                if name not in known:
+                    begun = [other for other in known if other.startswith(name)]
+                    similar = begun or get_close_matches(name, known, n=1, cutoff=0.7)
                     self.error(f"no option --{name}" + (f", did you mean --{similar[0]}?" if similar else ""))
         return super().parse_known_args(args, namespace)
 
@@ -177,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     segment.add_argument(
         "--vocabulary",
+        action=Once,
         required=True,
         metavar="WORDS",
         help='"cat, kitten; dog | background: wall, floor", a data set such as ade150, or a file: @words.txt',

@@ -45,7 +45,7 @@ image = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     lines = [*header(), "| what | against | target | measured |", "|---|---|---|---|"]

@@ -53,7 +53,7 @@ def pictures(folder: Path, count: int, size: tuple[int, int]) -> list[Pair]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--model", default="ViT-B-16-quickgelu")
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--batch", type=int, default=8)

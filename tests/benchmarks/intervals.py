@@ -74,7 +74,7 @@ def simulate(kind: str, sets: int) -> None:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__)
     parser.add_argument("--sets", type=int, default=300)
     options = parser.parse_args()
     print("| classes | figure | expected: plain | shifted | estimate: plain | shifted |\n|---|---|---|---|---|---|")

@@ -113,7 +113,7 @@ def visit(server: Server, folder: Path, known: bytes, seen: Round, number: int, 
 
 def main() -> int:
     """Print the table; return 1 if the goal is missed, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.load", description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, prog="python -m tests.benchmarks.load", description=__doc__)
     parser.add_argument("--seconds", type=float, default=45.0, help="of each number of visitors")
     parser.add_argument("--visitors", type=int, nargs="+", default=[1, 4, 8, 16])
     options = parser.parse_args()

@@ -75,7 +75,7 @@ def measured(tree: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.parent", description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, prog="python -m tests.benchmarks.parent", description=__doc__)
     parser.add_argument("commit", nargs="?", default="HEAD~1", help="commit to compare with (default: the parent)")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

@@ -170,7 +170,7 @@ KINDS: tuple[Callable[[Visitor, Path, int], str | None], ...] = (
 
 def main() -> int:
     """Run the soak test and print its result; return 1 if it failed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, prog="python -m tests.benchmarks.soak", description=__doc__)
     parser.add_argument("--requests", type=int, default=5000)
     options = parser.parse_args()
 

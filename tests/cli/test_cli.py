@@ -315,7 +315,10 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments):
         (["evaluate", "--modle=nano"], "no option --modle, did you mean --model? "),
         (["inspect", "x.jpg", "--xyzzy"], "no option --xyzzy. "),
         (["segment", "--", "--words"], "arguments are required: --vocabulary, --output. "),  # --words is a file here
-        (["segment", "--my photo.jpg", "--vocab", "cat"], "arguments are required: --output. "),  # a file, a beginning
+        (["segment", "--my photo.jpg", "--vocabulary", "cat"], "arguments are required: --output. "),  # a file
+        (["segment", "x.jpg", "--vocab", "cat"], "no option --vocab, did you mean --vocabulary? "),  # only a beginning
+        (["evaluate", "--prot=sclip"], "no option --prot, did you mean --protocol? "),
+        (["--vers"], "arguments are required: COMMAND. "),
         (["segment", "x.jpg", "--voc20"], "no option --voc20. "),
     ],
 )
@@ -324,6 +327,14 @@ def test_a_misspelt_option_is_named(capsys, arguments, said):
         run(*arguments)
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["segment", "a.png", "--output", "x"], ["evaluate", "--output", "x.json"]])
+def test_words_given_twice_are_refused_and_not_half_of_them_dropped(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        run(*command, "--vocabulary", "cat", "--vocabulary=dog")
+    assert stop.value.code == 2
+    assert "--vocabulary is given twice; give all classes in one, with ; between them." in capsys.readouterr().err
 
 
 def test_module_runs_as_a_command():
