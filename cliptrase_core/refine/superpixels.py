@@ -82,7 +82,7 @@ def spread(parts: Superpixels, labels: npt.NDArray[np.integer[Any]], certainty: 
     pull = BORDER * np.exp(-parts.distance.astype(np.float64) / (2 * ALIKE**2))
     links = coo_matrix((pull, tuple(parts.sides)), (size, size)).tocsc()
     links = links + links.T
-    # Zero where the evidence of a group differs from its share as much as its neighbours pull it away.
+    # In balance, the evidence of a group is its share times its area, and what it gives its neighbours beyond theirs.
     system = csc_matrix(diags(parts.area + np.asarray(links.sum(axis=0)).ravel()) - links)
     shares = splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(evidence)
     found: Whole = shares.argmax(axis=1)[parts.groups]
