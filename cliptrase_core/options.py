@@ -2,7 +2,8 @@
 
 The definitions give the arguments of `Segmenter.segment` and `encode`, the flags of the command line, the schema of the
 web endpoints, the controls of the page, the command line in a download, and the tables of docs/options.md.
-A new option needs one more field here, and the code that uses it.
+A new option needs one more field here, and the code that uses it. One of `segment` also needs its type in
+`SegmentArguments`; a test compares them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
-from typing import Any, TypeVar, get_args
+from typing import Any, TypedDict, TypeVar, get_args
 
 from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.methods.registry import METHODS, RESIDUALS, Method, method_by_name, with_residual
@@ -229,6 +230,22 @@ class SegmentOptions(Options):
         choices=RESIDUALS,
         unset="the method's",
     )
+
+
+class SegmentArguments(TypedDict, total=False):
+    """Keyword arguments of `Segmenter.segment` and `scores`, for editors and type checkers; see `SegmentOptions`."""
+
+    method: str | Method
+    denoise: str
+    eps: float | None
+    min_samples: int | None
+    templates: str | None
+    image_prior: bool
+    vote: bool | None
+    everything_else: bool
+    skip_missing: bool
+    threshold: float
+    residual: str | None
 
 
 _PROTOCOLS = "the protocol's"

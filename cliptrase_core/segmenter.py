@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from cliptrase_core.models.encoder import Encoder
 from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
 from cliptrase_core.models.running import Weights, as_loaded
 from cliptrase_core.names import NANO
-from cliptrase_core.options import SegmentOptions, read_segmentation, takes
+from cliptrase_core.options import SegmentArguments, SegmentOptions, read_segmentation, takes
 from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
 from cliptrase_core.regions.cache import RegionCache
 from cliptrase_core.regions.decode import label_pixels
@@ -36,6 +36,9 @@ from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary
 from cliptrase_core.text.words import Words, read_text_features, read_words
 from cliptrase_core.version import VERSION
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Segmenter:
@@ -181,7 +184,7 @@ class Segmenter:
         text_features: Tensor | npt.NDArray[np.floating[Any]] | None = None,
         class_names: Sequence[str] | None = None,
         size: Size | None = None,
-        **options: Any,
+        **options: Unpack[SegmentArguments],
     ) -> Segmentation:
         """Segment an encoded picture by words. The picture is not encoded again.
 
@@ -261,7 +264,7 @@ class Segmenter:
 
     @takes(SegmentOptions)
     @as_loaded
-    def scores(self, encoding: ImageEncoding, vocabulary: Words, **options: Any) -> PatchScores:
+    def scores(self, encoding: ImageEncoding, vocabulary: Words, **options: Unpack[SegmentArguments]) -> PatchScores:
         """Compute the score of each word at each patch, before regions vote, to explain the labels.
 
         Arguments and errors as for `segment`.
@@ -435,12 +438,7 @@ def try_out(
 ) -> None:
     """Lay out and segment an empty picture, to check the options; the embedded words stay cached.
 
-    Args:
-        segmenter: segmenter of the run.
-        vocabulary: vocabulary shared by all pictures.
-        preset: name of the preset.
-        short_side: as for `Segmenter.encode`.
-        settings: arguments of `Segmenter.segment`.
+    Arguments as for `Segmenter.encode` and, in `settings`, `segment`.
 
     Raises:
         CliptraseError: an option that would fail on every picture.

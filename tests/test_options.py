@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -20,10 +21,12 @@ from cliptrase_core import options
 from cliptrase_core.cli.arguments import add_options, given_options
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.geometry import LONGEST_SIDE
+from cliptrase_core.methods.registry import Method
 from cliptrase_core.options import (
     LayoutOptions,
     Options,
     ProtocolOptions,
+    SegmentArguments,
     SegmentOptions,
     arguments_of,
     option,
@@ -124,6 +127,12 @@ def test_every_way_in_has_every_option_with_its_default(kind, segmenter):
     shown = inspect.signature(segmenter.segment if kind is SegmentOptions else segmenter.encode).parameters
     for one in options_of(kind):
         assert shown[one.name].default == one.default
+
+
+def test_checkers_know_every_option_with_its_type():
+    typed = get_type_hints(SegmentArguments)
+    assert typed.pop("method") == str | Method
+    assert typed == {name: kind for name, kind in get_type_hints(SegmentOptions).items() if name != "method"}
 
 
 @pytest.mark.parametrize("kind", [LayoutOptions, SegmentOptions, ProtocolOptions])
