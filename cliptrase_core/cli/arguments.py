@@ -89,7 +89,7 @@ def add_model_arguments(command: argparse.ArgumentParser) -> None:
         "--precision",
         default=usual["precision"],
         choices=PRECISION_NAMES,
-        help="auto measures whether bf16 is faster here",
+        help="fp32 is exact; bf16 and fp16 change some labels; auto takes bf16 if it is faster here",
     )
 
 
