@@ -265,9 +265,9 @@ class Segmenter:
     @takes(SegmentOptions)
     @as_loaded
     def scores(self, encoding: ImageEncoding, vocabulary: Words, **options: Unpack[SegmentArguments]) -> PatchScores:
-        """Compute the score of each word at each patch, before regions vote, to explain the labels.
+        """Compute the score of each word at each patch, to explain the labels. Arguments and errors as for `segment`.
 
-        Arguments and errors as for `segment`.
+        Regions and the threshold come after scores: eps, min_samples, denoise, vote and threshold change nothing here.
         """
         preset, (requested, chosen) = self._check_encoding(encoding), read_segmentation(options)
         words, templates = read_words(vocabulary, None), requested.templates or preset.templates
