@@ -108,14 +108,16 @@ def _free_stem(folder: str | os.PathLike[str], result: Segmentation, path: Path 
         path: path of the picture, if known.
         taken: stems of the call in folded case; the new one is added.
     """
+    tried = set(taken)  # a stem of another picture's result stays free: that picture may follow in this call
     while True:
-        stem = free_stem(PureWindowsPath(result.name).stem or "picture", taken)
+        stem = free_stem(PureWindowsPath(result.name).stem or "picture", tried)
         record = read_record(result_files(folder, stem).json)
         if path is not None and "folder_digest" in record:
             another = is_of_another(record, path)
         else:
             another = bool(record) and _differs(record, result, path.name if path else result.name or stem)
         if not another:
+            taken.add(stem.casefold())
             return stem
 
 

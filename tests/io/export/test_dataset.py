@@ -229,6 +229,21 @@ def test_a_later_call_tells_files_apart_by_folder_and_content(tmp_path):
     assert str(tmp_path) not in (tmp_path / "out/1.json").read_text()
 
 
+def test_a_picture_finds_its_earlier_result_behind_another_picture_of_its_name(tmp_path):
+    for place, folder in enumerate("xy"):
+        path = tmp_path / folder / "1.png"
+        path.parent.mkdir()
+        Image.fromarray(IMAGE + np.uint8(place)).save(path)
+
+    def stems(*folders):
+        paths = [tmp_path / folder / "1.png" for folder in folders]
+        return [files.stem for files in cc.export([make(name="1.png")] * len(paths), tmp_path / "out", images=paths)]
+
+    assert [stems("y"), stems("x", "y"), stems("y", "x")] == [["1"], ["1-2", "1"], ["1", "1-2"]]
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+    assert stems("x", "x") == ["1-2", "1-3"], "within a call, each result has its own files"
+
+
 def test_a_result_that_is_saved_alone_joins_the_files_about_the_folder(tmp_path):
     for name in ("a", "b"):
         make(name=f"{name}.jpg").save(tmp_path, IMAGE, formats=["coco", "yolo"], min_area=0)
