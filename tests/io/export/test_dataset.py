@@ -122,6 +122,31 @@ def test_each_result_has_its_picture(tmp_path, results, images):
     assert len(cc.export([make()] * 2, tmp_path, "png", images=[IMAGE, None])) == 2
 
 
+@pytest.mark.parametrize(("results", "images", "expected"), [(3, 2, "more than 2"), (1, 2, "1")])
+def test_results_of_a_generator_have_their_pictures_too(tmp_path, results, images, expected):
+    made = (make(name="a.jpg") for _ in range(results))
+    with pytest.raises(InputError, match=f"images: expected {expected}, one for each result, got {images}"):
+        cc.export(made, tmp_path, "coco", images=[IMAGE] * images)
+    assert not (tmp_path / "coco").exists()
+    assert len(cc.export((make() for _ in range(2)), tmp_path, images=[IMAGE] * 2)) == 2
+    assert len(cc.export((make() for _ in range(2)), tmp_path)) == 2
+
+
+def test_a_single_result_takes_a_list_of_its_picture(tmp_path):
+    for images in (IMAGE, [IMAGE], (IMAGE,), [None], [], cc.io.image.read_reduced(IMAGE)):
+        assert len(cc.export(make(), tmp_path, "coco", images=images)) == 1
+    with pytest.raises(InputError, match="images: expected 1, one for each result, got 2"):
+        cc.export(make(), tmp_path, "coco", images=[IMAGE, IMAGE])
+
+
+def test_no_formats_are_the_usual_ones(tmp_path):
+    for folder, formats in (("export", {"formats": None}), ("usual", {})):
+        cc.export(make(name="a.jpg"), tmp_path / folder, **formats)
+    make(name="a.jpg").save(tmp_path / "save", formats=None)
+    found = [sorted(path.name for path in folder.iterdir()) for folder in tmp_path.iterdir()]
+    assert found == [["a.json", "a.labels.png", "a.overlay.png"]] * 3
+
+
 def test_pictures_in_another_order_than_the_results_are_refused(tmp_path):
     rng = np.random.default_rng(0)
     pictures = {name: rng.integers(0, 256, (40, 50, 3), dtype=np.uint8) for name in ("cat", "dog")}
