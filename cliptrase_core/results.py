@@ -272,6 +272,7 @@ class Segmentation:
         formats: str | Iterable[str] | None = None,
         min_area: int = MIN_AREA,
         per_class: bool = False,
+        polygons: bool = False,
     ) -> SavedFiles:
         """Write the result in formats of other programs; for many results, use `cliptrase_core.export`.
 
@@ -284,14 +285,15 @@ class Segmentation:
             formats: names from `io.export.formats.FORMATS`; None writes png, overlay and json.
             min_area: minimum area in pixels; smaller components are left out of annotations.
             per_class: one annotation for each class instead of one for each connected component.
+            polygons: as for `to_coco`. An option that none of the formats uses is refused.
 
         Raises:
-            InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written,
-                or a file of another program in the way.
+            InputError: an unknown format, an option without use, a picture that is missing or does not fit, a folder
+                that cannot be written, or a file of another program in the way.
         """
         from cliptrase_core.io.export.dataset import save_one
 
-        return save_one(self, folder, image, stem, formats, min_area, per_class)
+        return save_one(self, folder, image, stem, formats, min_area, per_class, polygons)
 
     def to_coco(
         self, *, file_name: str | None = None, min_area: int = MIN_AREA, per_class: bool = False,

@@ -43,7 +43,7 @@ def refine(
         refiner: one of `REFINERS`.
         mode: one of `MODES`, for SAM only; None means "prompts".
         checkpoint: weights of SAM; None uses the repository, the hub's cache or the hub.
-        device: device of SAM; None uses that of the result if torch has it here, else the CPU.
+        device: device of SAM, for SAM only; None uses that of the result if torch has it here, else the CPU.
 
     Raises:
         InputError: no result, an unknown name, an option of SAM for another refiner, a picture of another size than
@@ -58,6 +58,8 @@ def refine(
     if before != NONE:  # its settings could not repeat both
         got, remedy = f"one that {before} refined", "Refine what segment gave."
         raise InputError("result", expected="one with coarse boundaries", got=got, remedy=remedy)
+    if refiner in FREE:
+        _expect_nothing(refiner, device=device)
     device = device or ("cpu" if refiner in FREE else device_of(result))
     return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, picture_of(result, image))
 

@@ -14,7 +14,14 @@ import numpy as np
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.coco import Annotated
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
-from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, FolderFormat, chosen_of, read_formats
+from cliptrase_core.io.export.formats import (
+    DEFAULT_FORMATS,
+    FORMATS,
+    FolderFormat,
+    chosen_of,
+    expect_used,
+    read_formats,
+)
 from cliptrase_core.io.export.record import foreground, is_of_another, labels_of, plain, read_record
 from cliptrase_core.io.export.saving import (
     SavedFiles,
@@ -58,17 +65,17 @@ def export(
         min_area: minimum area in pixels; smaller components are left out of coco, yolo and labelme.
         per_class: one annotation for each class instead of one for each connected component.
         polygons: COCO's outlines as polygons, for tools that do not read run lengths; see `coco.to_coco`.
+            An option that none of the formats uses is refused.
 
     Returns:
         Paths of the files of each result.
 
     Raises:
-        InputError: an unknown format, a picture that is missing or does not fit, pictures of another number than the
-            results (of a generator, known at its end), a folder that cannot be written, or another program's file of
-            the same name.
+        InputError: an unknown format, an option without use, a picture that is missing or does not fit, pictures of
+            another number than the results (of a generator, known at its end), a folder that cannot be written, or
+            another program's file of the same name.
     """
-    formats, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
-    expect_untouched(folder, formats)
+    formats, rule = _checked(folder, formats, min_area, per_class, polygons)
     if isinstance(results, Segmentation):
         results = [results]
     if not isinstance(results, Iterable):
@@ -164,13 +171,27 @@ def save_one(
     formats: str | Iterable[str] | None,
     min_area: int,
     per_class: bool,
+    polygons: bool,
 ) -> SavedFiles:
     """Implement `Segmentation.save`; same parameters and errors."""
-    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
-    expect_untouched(folder, chosen)
+    chosen, rule = _checked(folder, formats, min_area, per_class, polygons)
     saved = save_result(result, folder, image, stem, chosen, rule)
-    gather(folder, chosen, rule)
+    gather(folder, chosen, rule, polygons=polygons)
     return saved
+
+
+def _checked(
+    folder: str | os.PathLike[str],
+    formats: str | Iterable[str] | None,
+    min_area: int,
+    per_class: bool,
+    polygons: bool,
+) -> tuple[tuple[str, ...], ComponentRule]:
+    """Return the formats and the definition of a component; raise InputError for what `save` and `export` refuse."""
+    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
+    expect_used(chosen, {"min_area": min_area, "per_class": per_class, "polygons": polygons})
+    expect_untouched(folder, chosen)
+    return chosen, rule
 
 
 def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ own. They import their modules when called, so that `--help` and the page list t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, expect_one_of
-from cliptrase_core.names import MIN_AREA
+from cliptrase_core.names import MIN_AREA, OVERLAY_SIDE
 
 if TYPE_CHECKING:
     from cliptrase_core.io.export.coco import Annotated
@@ -340,6 +340,36 @@ def chosen_of(formats: Iterable[str], kind: type[Kind]) -> list[Kind]:
         kind: class of the definitions.
     """
     return [one for name in formats if isinstance(one := FORMATS[name], kind)]
+
+
+OF_FORMATS: dict[str, Any] = {
+    "min_area": MIN_AREA,
+    "per_class": False,
+    "polygons": False,
+    "overlay_side": OVERLAY_SIDE,
+}
+"""Options that only some formats use, and their defaults."""
+
+
+def unused_by(formats: Collection[str]) -> list[str]:
+    """Return the options of `OF_FORMATS` that none of these formats uses."""
+    return [name for name in OF_FORMATS if not {*users_of(name)} & {*formats}]
+
+
+def expect_used(formats: Collection[str], given: Mapping[str, object], *, flags: bool = False) -> None:
+    """Raise InputError if an option has another value than its default, but no requested format uses it.
+
+    Args:
+        formats: requested formats.
+        given: values of options by the names in `OF_FORMATS`.
+        flags: the message names the flags of the command line.
+    """
+    for name in unused_by(formats):
+        if name in given and given[name] != OF_FORMATS[name]:
+            option, where = (f"--{name.replace('_', '-')}", "--formats") if flags else (name, "formats")
+            expected, got = f"a format that uses it ({', '.join(users_of(name))})", ", ".join(formats)
+            remedy = f"Add one to {where}, or leave out {option}."
+            raise InputError(option, expected=expected, got=got, remedy=remedy)
 
 
 def users_of(option: str) -> tuple[str, ...]:

@@ -112,6 +112,31 @@ def test_several_results_are_called_after_their_pictures(tmp_path):
     assert cc.export([], tmp_path / "none", "coco") == []
 
 
+@pytest.mark.parametrize(
+    ("option", "formats", "users"),
+    [
+        ({"polygons": True}, "json,yolo", "coco"),
+        ({"min_area": 0}, "png,masks", "coco, yolo, labelme"),
+        ({"per_class": True}, "json", "coco, yolo, labelme"),
+    ],
+)
+def test_an_option_that_no_format_uses_is_refused_as_on_the_command_line(tmp_path, option, formats, users):
+    message = rf"{next(iter(option))}: expected a format that uses it \({users}\)"
+    with pytest.raises(InputError, match=message):
+        cc.export(make(), tmp_path / "new", formats, images=IMAGE, **option)
+    with pytest.raises(InputError, match=message):
+        make().save(tmp_path / "new", IMAGE, formats=formats, **option)
+    assert not (tmp_path / "new").exists()
+
+
+def test_save_writes_polygons_as_export_does(tmp_path):
+    make(name="a.jpg").save(tmp_path / "save", formats="coco", min_area=0, polygons=True)
+    cc.export(make(name="a.jpg"), tmp_path / "export", "coco", min_area=0, polygons=True)
+    one, two = (json.loads((tmp_path / name / "coco/annotations.json").read_text()) for name in ("save", "export"))
+    assert one == two
+    assert all(isinstance(entry["segmentation"], list) for entry in one["annotations"])
+
+
 @pytest.mark.parametrize(("results", "images"), [(2, 1), (1, 2)])
 def test_each_result_has_its_picture(tmp_path, results, images):
     with pytest.raises(InputError, match=f"images: expected {results}, one for each result, got {images}"):

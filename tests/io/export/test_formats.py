@@ -16,12 +16,11 @@ from pycocotools.coco import COCO
 
 import cliptrase_core as cc
 from cliptrase_core import cli
-from cliptrase_core.cli import tasks
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export import saving
 from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import gather
-from cliptrase_core.io.export.formats import FORMATS, ClassFormat, FileFormat, FolderFormat, Job
+from cliptrase_core.io.export.formats import FORMATS, OF_FORMATS, ClassFormat, FileFormat, FolderFormat, Job
 from cliptrase_core.io.export.images import class_files
 from cliptrase_core.io.export.record import read_record
 from cliptrase_core.io.export.saving import is_whole, planned, result_files
@@ -143,7 +142,7 @@ def test_entries_do_not_collide(one):
 
 
 def test_every_option_of_a_format_is_checked_by_the_command_line():
-    assert {option for one in FORMATS.values() for option in one.options} == tasks.OF_FORMATS.keys()
+    assert {option for one in FORMATS.values() for option in one.options} == OF_FORMATS.keys()
 
 
 def test_paths_of_a_result_are_named_by_kind(tmp_path):
