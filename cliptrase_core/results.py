@@ -296,7 +296,7 @@ class Segmentation:
         return save_one(self, folder, image, stem, formats, min_area, per_class, polygons)
 
     def to_coco(
-        self, *, file_name: str | None = None, min_area: int = MIN_AREA, per_class: bool = False,
+        self, *, file_name: str | os.PathLike[str] | None = None, min_area: int = MIN_AREA, per_class: bool = False,
         polygons: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
         """Return the COCO data of this picture: images, categories, annotations with RLE or polygons, bbox, area.
@@ -311,7 +311,7 @@ class Segmentation:
         from cliptrase_core.io.export.components import ComponentRule
 
         rule = ComponentRule(min_area, per_class)
-        file, labels = file_name or self.name or "picture", record.foreground(self.class_names)
+        file, labels = os.fsdecode(file_name or self.name or "picture"), record.foreground(self.class_names)
         picture = coco.Annotated(file, self.size, self.class_names, labels, record.objects(self, rule))
         return coco.to_coco(picture, polygons=polygons)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +156,12 @@ def test_coco_of_one_result_covers_its_classes_but_the_background(result, settin
                 mask += own
         truth = result.labels == result.class_names.index(category["name"])
         assert (mask == truth).all() if "min_area" not in settings else not mask[~truth].any()
+
+
+def test_coco_takes_a_path_as_the_name_of_the_file(result):
+    for file_name in (Path("june/dog.png"), "june/dog.png"):
+        record = json.loads(json.dumps(result.to_coco(file_name=file_name)))
+        assert record["images"][0]["file_name"] == str(Path("june/dog.png"))
 
 
 def test_polygons_by_class(result):

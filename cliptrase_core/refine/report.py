@@ -82,6 +82,13 @@ class Refiner(Protocol):
         """
 
 
+def expect_result(result: object) -> None:
+    """Raise InputError unless it is a segmentation."""
+    if not isinstance(result, Segmentation):
+        got, remedy = type(result).__name__, "Pass what segment gave first, then the rest."
+        raise InputError("result", expected="a segmentation", got=got, remedy=remedy)
+
+
 def picture_of(result: Segmentation, image: ImageInput) -> Pixels:
     """Return the picture in the frame of the labels, (H, W, 3), as `Segmentation.canvas` does, but never without one.
 
