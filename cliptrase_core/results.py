@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cliptrase_core.canvas import picture_for
 from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
-from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_reduced
+from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted, given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA
 
@@ -219,21 +220,13 @@ class Segmentation:
                 Under a paper preset, the whole picture is accepted too and replaced by its crop.
 
         Raises:
-            InputError: no usable picture, or one of another size.
+            InputError: no usable picture, one of another size, or another picture than the model input.
         """
-        small, original = self.model_input, self.settings.get("original_size")
         if image is not None:
-            # A picture of the size of the labels is decoded whole; of others only the size matters.
-            picture = read_reduced(image, max_pixels=max(DEFAULT_MAX_PIXELS, self.small_labels.size))
-            if picture.size == self.size:
-                return picture.pixels
-            if small is not None and small.shape[:2] == self.size and list(picture.size) == original:
-                return np.array(small)
-            expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
-            raise InputError("picture", expected=expected, got=f"{picture.size}", remedy=remedy)
-        if small is None:
+            return picture_for(self, image)
+        if self.model_input is None:
             return np.full((*self.size, 3), 127, np.uint8)
-        return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))
+        return np.asarray(Image.fromarray(self.model_input).resize(self.size[::-1], Image.Resampling.BILINEAR))
 
     def overlay(self, image: ImageInput | None = None, **options: Any) -> npt.NDArray[np.uint8]:
         """Return the picture with the colours of its classes over it, (H0, W0, 3).
