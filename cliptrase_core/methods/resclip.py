@@ -134,7 +134,7 @@ def _lines(labels: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tenso
 def _blurred(rows: Tensor) -> Tensor:
     """Blur rows (N, N) by a Gaussian truncated at three standard deviations; values beyond the ends are 0."""
     reach = int(3 * BLUR)
-    kernel = torch.exp(torch.arange(-reach, reach + 1, device=rows.device).square() / (-2 * BLUR**2))
+    kernel = torch.exp(torch.arange(-reach, reach + 1, device=rows.device).to(rows).square() / (-2 * BLUR**2))
     kernel = kernel / kernel.sum()
     # In parts, because the convolution unfolds its input to 31 times the size.
     parts = torch.split(rows, max(1, PAIRS_AT_ONCE // len(rows)))

@@ -23,6 +23,8 @@ from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.models.blocks import finish_block, project
+from cliptrase_core.text.vocabulary import Vocabulary
+from cliptrase_core.text.words import TextFeatures, Words, read_text_features, read_words
 
 CACHED_WORDS = 20_000
 """Limit of cached embeddings: 40 MB at D = 512; the least recently used are removed first."""
@@ -95,6 +97,21 @@ class TextEncoder:
             known[word] = vector.clone()  # a row alone would keep all rows in memory
             self._words.put((templates, word), known[word])
         return torch.stack([known[word] for word in words])
+
+    def read(
+        self,
+        vocabulary: Words | None,
+        features: TextFeatures | None,
+        class_names: Sequence[str] | None,
+        templates: str,
+        width: int,
+    ) -> tuple[Vocabulary, Tensor]:
+        """Return the vocabulary and the (P, width) features of its prompts; errors as for `embed` and `words`."""
+        if features is None:
+            words = read_words(vocabulary, class_names)
+            return words, self.embed(words.prompts, templates)
+        words, rows = read_text_features(features, class_names, vocabulary, width=width)
+        return words, rows.to(next(self._model.parameters()).device)
 
     def unknown(self, words: Sequence[str]) -> list[str]:
         """Return the words with a token whose embedding is zero: the model stores only the tokens of its training.
