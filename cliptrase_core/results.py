@@ -18,7 +18,7 @@ from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_reduced
 from cliptrase_core.maps import counted, given, made_when_asked, runs
-from cliptrase_core.names import MIN_AREA
+from cliptrase_core.names import MIN_AREA, OPACITY
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -236,7 +236,7 @@ class Segmentation:
         return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))
 
     def overlay(
-        self, image: ImageInput | None = None, opacity: float = 0.55, *, style: str = "fill", grey: bool = False,
+        self, image: ImageInput | None = None, opacity: float = OPACITY, *, style: str = "fill", grey: bool = False,
         names: bool = False, font: str | None = None,
     ) -> npt.NDArray[np.uint8]:  # fmt: skip
         """Return the picture with the colours of its classes over it, (H0, W0, 3).
