@@ -75,14 +75,16 @@ _PACKAGES = ("refine", "viz")
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found  # the next access does not call this function
-    return found
+if not TYPE_CHECKING:  # else a checker would take any misspelt name for a public one
+
+    def __getattr__(name: str) -> Any:
+        if name in _PACKAGES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = found  # the next access does not call this function
+        return found
 
 
 def __dir__() -> list[str]:

@@ -27,6 +27,8 @@ DATASETS = ("voc20", "voc21", "pc59", "pc60", "pc459", "ade150", "ade847", "coco
 
 OVERLAY_SIDE = 1280
 """Longest side in pixels of the command line's overlays: the size on the page, in a tenth of the time of full size."""
+OPACITY = 0.55
+"""Opacity of the colours over a picture, 0 to 1."""
 MIN_AREA = 64
 """Minimum component area in pixels; smaller components are not worth annotating."""
 

@@ -19,7 +19,7 @@ from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted, given, made_when_asked, runs
-from cliptrase_core.names import MIN_AREA
+from cliptrase_core.names import MIN_AREA, OPACITY
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,8 +112,8 @@ class Segmentation:
         labels: (H0, W0) int32, index into `class_names`.
         regions: (H0, W0) int32, cluster of each pixel, -1 everywhere if there is no cluster.
         confidence: (H0, W0) float32 in [0, 1], probability of the shown class: in each patch the softmax over the
-            best prompt of every class, then interpolated between patches. Where a region voted for a class, another
-            one may be more probable.
+            best prompt of every class, then interpolated between patches. Another class may be more probable
+            where a region voted, and between patches, because labels are chosen after interpolating scores.
         class_names: shown names; the last is "background" if there are background words.
         patch_clusters: (N,) int, cluster of each patch, -1 = noise.
         grid: (h, w) in patches.
@@ -228,16 +228,19 @@ class Segmentation:
             return np.full((*self.size, 3), 127, np.uint8)
         return np.asarray(Image.fromarray(self.model_input).resize(self.size[::-1], Image.Resampling.BILINEAR))
 
-    def overlay(self, image: ImageInput | None = None, **options: Any) -> npt.NDArray[np.uint8]:
+    def overlay(
+        self, image: ImageInput | None = None, opacity: float = OPACITY, *, style: str = "fill", grey: bool = False,
+        names: bool = False, font: str | None = None,
+    ) -> npt.NDArray[np.uint8]:  # fmt: skip
         """Return the picture with the colours of its classes over it, (H0, W0, 3).
 
         Args:
             image: as for `canvas`.
-            options: opacity, style, grey, names and font, as for `viz.overlay.overlay`.
+            opacity, style, grey, names, font: as for `viz.overlay.overlay`.
         """
         from cliptrase_core.viz.overlay import overlay
 
-        return overlay(self.canvas(image), self, **options)
+        return overlay(self.canvas(image), self, opacity, style=style, grey=grey, names=names, font=font)
 
     def figure(
         self,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cliptrase_core.cancel import timed
 from cliptrase_core.errors import InputError
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
-from cliptrase_core.inspection.scores import PatchScores, competing, missing_classes, suggested
+from cliptrase_core.inspection.scores import PatchScores, competing, missing_classes, notes_on, suggested
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures, word_logits
@@ -34,7 +34,7 @@ from cliptrase_core.results import NOISE, ImageEncoding, Segmentation
 from cliptrase_core.text.common_words import COMMON_WORDS
 from cliptrase_core.text.encoder import TextEncoder
 from cliptrase_core.text.vocabulary import Vocabulary
-from cliptrase_core.text.words import Words, read_text_features, read_words
+from cliptrase_core.text.words import TextFeatures, Words, read_words
 from cliptrase_core.version import VERSION
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Segmenter:
             InputError: unknown precision or device.
         """
         check_backbone(image_tower(loaded.model))  # before anything is copied
-        target = device_by_name(device) if device else next(loaded.model.parameters()).device
+        target = next(loaded.model.parameters()).device if device is None else device_by_name(device)
         dtype = resolve_precision(precision, target)
         model = placed(loaded.model, target, dtype)
         self.info = dataclasses.replace(loaded, model=model)
@@ -181,7 +181,7 @@ class Segmenter:
         encoding: ImageEncoding,
         vocabulary: Words | None = None,
         *,
-        text_features: Tensor | npt.NDArray[np.floating[Any]] | None = None,
+        text_features: TextFeatures | None = None,
         class_names: Sequence[str] | None = None,
         size: Size | None = None,
         **options: Unpack[SegmentArguments],
@@ -211,7 +211,7 @@ class Segmenter:
         timings = dict(encoding.timings)
         with torch.inference_mode():
             with timed(timings, "text"):
-                words, text = self._embedded_words(vocabulary, text_features, class_names, templates, len(encoding.cls))
+                words, text = self._text.read(vocabulary, text_features, class_names, templates, len(encoding.cls))
             with timed(timings, "features"):
                 cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             with timed(timings, "cluster"):
@@ -244,7 +244,7 @@ class Segmenter:
                 **({"missing": [words.class_names[label] for label in missing]} if requested.skip_missing else {}),
             },
             timings=timings,
-            notes=words.notes_beside_others if requested.everything_else else words.notes,
+            notes=notes_on(words, missing, requested.everything_else),
             model_input=encoding.model_input,
             name=encoding.name,
         ).above(requested.threshold)
@@ -264,15 +264,23 @@ class Segmenter:
 
     @takes(SegmentOptions)
     @as_loaded
-    def scores(self, encoding: ImageEncoding, vocabulary: Words, **options: Unpack[SegmentArguments]) -> PatchScores:
+    def scores(
+        self,
+        encoding: ImageEncoding,
+        vocabulary: Words | None = None,
+        *,
+        text_features: TextFeatures | None = None,
+        class_names: Sequence[str] | None = None,
+        **options: Unpack[SegmentArguments],
+    ) -> PatchScores:
         """Compute the score of each word at each patch, to explain the labels. Arguments and errors as for `segment`.
 
         Regions and the threshold come after scores: eps, min_samples, denoise, vote and threshold change nothing here.
         """
         preset, (requested, chosen) = self._check_encoding(encoding), read_segmentation(options)
-        words, templates = read_words(vocabulary, None), requested.templates or preset.templates
+        templates = requested.templates or preset.templates
         with torch.inference_mode():
-            text = self._text.embed(words.prompts, templates)
+            words, text = self._text.read(vocabulary, text_features, class_names, templates, len(encoding.cls))
             cls, patches = self._features.get(encoding, chosen, text, words.prompt_labels)
             scale = self._features.scale(chosen)
             logits = word_logits(scale, cls, patches, text, requested.image_prior)
@@ -339,7 +347,7 @@ class Segmenter:
     ) -> Capture:
         """Run one forward pass for the maps of every layer, head and patch; maps differ from exact ones by up to 3e-4.
 
-        Arguments as for `encode`, or an encoding of this segmenter, whose picture is then not read again.
+        Arguments and errors as for `encode`; or only an encoding of this segmenter, whose picture is not read again.
         """
         return self._captured(image, preset, short_side, max_pixels, torch.float16)
 
@@ -348,7 +356,10 @@ class Segmenter:
         self, image: ImageInput | ImageEncoding, preset: str, short_side: int | None, max_pixels: int,
         kept_as: torch.dtype,
     ) -> Capture:  # fmt: skip
-        plan = self._check_encoding(image) if isinstance(image, ImageEncoding) else preset_by_name(preset)
+        plan = preset_by_name(preset)
+        if isinstance(image, ImageEncoding):
+            own = self._check_encoding(image)
+            plan = own if preset == "auto" else plan
         pixels, frame = self._encoder.prepare(image, plan, short_side, max_pixels)
         return dataclasses.replace(self._capture(pixels, frame, plan.positions, kept_as), model=self.info.name)
 
@@ -360,7 +371,7 @@ class Segmenter:
 
     def inspect(
         self,
-        image: ImageInput,
+        image: ImageInput | ImageEncoding,
         layer: int | None = None,
         *,
         head: int | None = None,
@@ -370,11 +381,11 @@ class Segmenter:
         """Compute the exact maps of one layer of one picture; for several layers, use `capture`.
 
         Args:
-            image: a path, a PIL image, or (H, W, 3) uint8.
+            image: as for `capture`.
             layer: block, counted from 1; None selects the last but one.
             head: head, counted from 1; None selects the mean of all heads.
-            preset: preset for the layout of the picture.
-            short_side: short side of the model input in pixels; None uses the preset's.
+            preset: as for `encode`.
+            short_side: as for `encode`.
         """
         return self._captured(image, preset, short_side, DEFAULT_MAX_PIXELS, torch.float32).maps(layer, head)
 
@@ -382,21 +393,6 @@ class Segmenter:
         """Return the `auto` settings: eps grows with sqrt(N), min_samples with N, both times factors of the model."""
         rule = self.info.clustering
         return ClusterSettings(rule.eps_per_sqrt_n * patches**0.5, max(1, round(rule.min_samples_per_patch * patches)))
-
-    def _embedded_words(
-        self,
-        vocabulary: Words | None,
-        text_features: Tensor | npt.NDArray[np.floating[Any]] | None,
-        class_names: Sequence[str] | None,
-        templates: str,
-        width: int,
-    ) -> tuple[Vocabulary, Tensor]:
-        """Return the vocabulary and the (P, D) features of its prompts."""
-        if text_features is None:
-            words = read_words(vocabulary, class_names)
-            return words, self._text.embed(words.prompts, templates)
-        words, rows = read_text_features(text_features, class_names, vocabulary, width=width)
-        return words, rows.to(self.device)
 
     def _missing(self, encoding: ImageEncoding, words: Vocabulary, text: Tensor, templates: str) -> list[int]:
         common = self._text.embed(COMMON_WORDS, templates)

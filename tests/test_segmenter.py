@@ -171,6 +171,8 @@ def test_an_empty_batch_is_an_empty_list(segmenter):
 def test_one_picture_is_no_list(segmenter, images):
     with pytest.raises(InputError, match="images: expected a list of pictures"):
         segmenter.encode_batch(images)
+    with pytest.raises(InputError, match=r"Make it a list: list\(images\)"):
+        segmenter.encode_batch(iter([np.zeros((8, 8, 3), np.uint8)]))
 
 
 @pytest.mark.parametrize(("preset", "width"), [("auto", 70_000), ("paper-224", 2_000)])
@@ -462,6 +464,12 @@ def test_words_of_no_order_or_kind_are_refused(segmenter, picture, words, remedy
 def test_result_of_one_class_says_so(segmenter, picture, settings):
     result = segmenter.segment(segmenter.encode(picture), **settings)
     assert "is the only class, so it takes the whole picture" in result.notes[0]
+
+
+@pytest.mark.parametrize("names", [{"cat", "dog"}, [" Background ", "dog"]])
+def test_names_of_text_features_have_an_order_and_none_is_the_background(segmenter, picture, names):
+    with pytest.raises(InputError, match="class_names: expected (a list, got set|no class named 'background')"):
+        segmenter.segment(segmenter.encode(picture), text_features=text_rows()[:3], class_names=names)
 
 
 def test_one_row_of_text_features_says_so_too(segmenter, picture):

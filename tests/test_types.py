@@ -30,6 +30,8 @@ def wrong(result: cc.Segmentation) -> None:
     cc.refine(1, "a.png")
     cc.refine.apply_fixes(result, "a.png", 3)
     cc.refine.nothing
+    cc.load_reslt("a.json")
+    result.overlay(opacityy=0.5)
 
 def misspelt(segmenter: cc.Segmenter, encoding: cc.ImageEncoding) -> None:
     segmenter.segment(encoding, "cat; dog", min_sample=2)
@@ -44,6 +46,6 @@ def test_the_lines_of_the_readme_have_types_and_wrong_ones_are_found(tmp_path):
     wrong.write_text(WRONG)
     found = api.run(["--strict", "--config-file", str(Path("pyproject.toml").resolve()), str(right), str(wrong)])[0]
     errors = [line.partition("error: ") for line in found.splitlines() if "error: " in line]
-    assert ["wrong.py" in place for place, _, _ in errors] == [True] * 5, found
-    kinds = ["arg-type]", "arg-type]", "attr-defined]", "call-arg]", "arg-type]"]
+    assert ["wrong.py" in place for place, _, _ in errors] == [True] * 7, found
+    kinds = ["arg-type]", "arg-type]", "attr-defined]", "attr-defined]", "call-arg]", "call-arg]", "arg-type]"]
     assert [text.rpartition("[")[2] for _, _, text in errors] == kinds

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, threads_shared
 from cliptrase_core.cli.tasks import SETTINGS, Task, gather_results, note, source_entries
 from cliptrase_core.errors import CliptraseError, InputError, memory_explained, one_line, some
+from cliptrase_core.inspection.scores import ALL_MISSING
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import folder_digest
 from cliptrase_core.io.export.saving import save
@@ -226,12 +227,13 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _areas(result: Segmentation) -> str:
-    """Return the share of each class that is present, and the names of the others."""
+    """Return the share of each class that is present, the names of the others, and whether all seem to be missing."""
     areas = result.areas
     shown = {name: f'"{name}"' if "," in name else name for name in result.class_names}
     found = ", ".join(f"{shown[name]} {share:.1%}" for name, share in areas.items())
     absent = [shown[name] for name in result.class_names if name not in areas]
-    return f"{found}; not found: {some(absent, MOST_ABSENT)}" if absent else found
+    found += f"; not found: {some(absent, MOST_ABSENT)}" if absent else ""
+    return f"{found}. {ALL_MISSING}" if ALL_MISSING in result.notes else found
 
 
 def _intermediates(encoding: ImageEncoding) -> dict[str, np.ndarray]:

@@ -170,7 +170,7 @@ class Capture:
             _check_choice("head", head, self.heads)
         chosen = slice(None) if head is None else slice(head - 1, head)
         q, k, v = (part[layer - 1, chosen].float() for part in (self.q, self.k, self.v))
-        attention, recovered = torch.zeros(2, q.shape[1], q.shape[1])
+        attention, recovered = q.new_zeros(2, q.shape[1], q.shape[1])
         for head_q, head_k, head_v in steps(zip(q, k, v, strict=True)):  # few (T, T) matrices in memory
             attention += query_key_attention(head_q, head_k)
             recovered += recovered_weights(head_q, head_k, head_v)
@@ -195,7 +195,7 @@ class Capture:
         """Find the global patches of every layer, first to last, in the query-key attention, mean of all heads."""
         found = []
         for layer, (q, k) in enumerate(zip(self.q, self.k, strict=True), start=1):
-            attention = torch.zeros(q.shape[1], q.shape[1])
+            attention = torch.zeros(q.shape[1], q.shape[1], dtype=torch.float32)
             for head_q, head_k in steps(zip(q, k, strict=True)):
                 attention += query_key_attention(head_q.float(), head_k.float())
             patches = outliers(incoming_mean(attention))

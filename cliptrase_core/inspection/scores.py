@@ -107,6 +107,17 @@ def competing(
     return torch.cat([maps, rest[None]]), torch.cat([label_of, torch.tensor([len(names)])]), (*names, EVERYTHING_ELSE)
 
 
+ALL_MISSING = "No class seems to be in the picture, so none is left out."
+"""Note of a result without missing classes if all of them are missing."""
+
+
+def notes_on(words: Vocabulary, missing: Sequence[int], with_rest: bool) -> tuple[str, ...]:
+    """Return the notes of a result: those of its words, and that no class was left out if all are missing."""
+    notes = words.notes_beside_others if with_rest else words.notes
+    none_competes = not with_rest and len(set(missing)) == len(set(words.prompt_labels))
+    return (*notes, ALL_MISSING) if none_competes else notes
+
+
 def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:
     """Return a map that wins where no class exceeds its own threshold: Otsu's, on its similarity at all patches.
 

@@ -159,6 +159,9 @@ def _read_smaller(image: Image.Image, name: str, max_pixels: int) -> ReducedImag
 
 
 def _read_array(array: npt.NDArray[Any], max_pixels: int) -> npt.NDArray[np.uint8]:
+    if np.ma.is_masked(array):
+        remedy = "Give hidden pixels a colour: array.filled(255)."
+        raise InputError("picture", expected="an array without a mask", got="hidden pixels", remedy=remedy)
     array = as_uint8(np.asarray(array))  # a matrix stays 2-D whatever is added: np.repeat crashes on it
     channels = array.shape[2:]
     expect_pixels(array.shape[0], array.shape[1], "picture", max_pixels)
@@ -380,6 +383,7 @@ def _error(what: str, expected: str, got: str, remedy: str) -> InputError:
 
 
 _CHANNELS = (1, 3, 4)
+ROUNDING = 1e-3  # floats may leave [0, 1] by so much, a quarter of a grey level, without being of another range
 
 
 def as_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -404,12 +408,13 @@ def as_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         return white
     if layout.dtype.kind == "f":
         low, high = float(layout.min()), float(layout.max())
-        if not (low >= 0 and high <= 1):  # also true for NaN
-            got = f"values from {low:g} to {high:g}"
-            raise _refused(
-                array, "Values of 0 to 255 need array.round().astype(np.uint8); scale others to [0, 1] first.", got
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # also true for NaN
+            remedy = (
+                "Values of 0 to 255 need array.round().astype(np.uint8), those that a filter moved out of [0, 1] "
+                "np.clip(array, 0, 1); scale others to [0, 1] first."
             )
-        return np.rint(layout.astype(np.float32) * 255).astype(np.uint8)
+            raise _refused(array, remedy, f"values from {low:.4g} to {high:.4g}")
+        return np.rint(layout.astype(np.float32) * 255).clip(0, 255).astype(np.uint8)
     if layout.dtype != np.uint8:
         raise _refused(
             array, "Values of 0 to 255 need array.astype(np.uint8), 16 bits (array // 257).astype(np.uint8)."

@@ -32,7 +32,7 @@ def smoothed_winners(logits: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
     size = colours.shape[1:]
     places, shares = colour_neighbours(colours)
     index = torch.zeros(len(places), dtype=torch.int64, device=places.device)
-    best, total = torch.full((2, len(places)), -torch.inf, device=places.device)
+    best, total = shares.new_full((2, len(places)), -torch.inf)
     step = max(1, VALUES_AT_ONCE // len(places))
     for start in range(0, len(logits), step):
         part = F.interpolate(logits[None, start : start + step].float(), size=tuple(size), mode="bilinear")[0]
@@ -67,7 +67,7 @@ def colour_neighbours(colours: Tensor) -> tuple[Tensor, Tensor]:
         ],
         dim=1,
     )  # (H*W, neighbours)
-    closeness = torch.zeros(places.shape, device=device)
+    closeness = torch.zeros(places.shape, dtype=torch.float32, device=device)
     for channel in steps(colours.float().flatten(1)):
         around = channel[places]
         own = channel[:, None]

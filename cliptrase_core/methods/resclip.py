@@ -93,14 +93,14 @@ def label_structure(labels: Tensor) -> Tensor:
     """
     h, w = labels.shape
     count, longest = h * w, max(h - 1, w - 1, 1)
-    structure = torch.zeros(count, count, device=labels.device)
+    structure = torch.zeros(count, count, dtype=torch.float32, device=labels.device)
     places = torch.arange(count, dtype=torch.int32, device=labels.device)
     for start in steps(torch.split(places, max(1, PAIRS_AT_ONCE // count))):
         same = labels.flatten()[start][:, None] == labels.flatten()
         first, second = (same & (start[:, None] < places)).nonzero().int().unbind(1)
         first = start[first]
         distance, unbroken = _lines(labels, first, second)
-        structure[first, second] = torch.where(unbroken, 1.0, torch.exp(-distance / longest))
+        structure[first, second] = torch.where(unbroken, 1.0, torch.exp(-distance.float() / longest))
     structure = _blurred(structure + structure.T + torch.eye(count, device=labels.device))
     structure = structure / structure.sum(dim=1, keepdim=True)
     return F.pad(structure / structure.max(), (1, 0, 1, 0))
@@ -134,7 +134,7 @@ def _lines(labels: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tenso
 def _blurred(rows: Tensor) -> Tensor:
     """Blur rows (N, N) by a Gaussian truncated at three standard deviations; values beyond the ends are 0."""
     reach = int(3 * BLUR)
-    kernel = torch.exp(torch.arange(-reach, reach + 1, device=rows.device).square() / (-2 * BLUR**2))
+    kernel = torch.exp(torch.arange(-reach, reach + 1, device=rows.device).to(rows).square() / (-2 * BLUR**2))
     kernel = kernel / kernel.sum()
     # In parts, because the convolution unfolds its input to 31 times the size.
     parts = torch.split(rows, max(1, PAIRS_AT_ONCE // len(rows)))

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -72,6 +71,6 @@ def unpack(packed: Mapping[str, Tensor], vocabulary_size: int) -> dict[str, Tens
         vocabulary_size: number of rows of the token embedding; rows that are not stored become zero.
     """
     state = storage.unpack({name: tensor for name, tensor in packed.items() if name != ROWS})
-    embedding = torch.zeros(vocabulary_size, state[EMBEDDING].shape[1])
+    embedding = state[EMBEDDING].new_zeros(vocabulary_size, state[EMBEDDING].shape[1])
     embedding[packed[ROWS].long()] = state[EMBEDDING]
     return {**state, EMBEDDING: embedding}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.geometry import Frame, Size
-from cliptrase_core.io.image import ImageInput, file_name, read_reduced
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, file_name, read_reduced
 from cliptrase_core.models.attention import recovered_affinity, recovered_attention
 from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import finish_block, project, vanilla_block
@@ -44,8 +45,14 @@ class Encoder:
         """Read, resize and crop one picture; return normalised pixels (3, H, W) and their frame.
 
         For an encoding of this model, the stored model input is used and no picture is read.
+
+        Raises:
+            InputError: an unusable picture, or a layout for an encoding, which has its own.
         """
         if isinstance(image, ImageEncoding):
+            if preset.name != image.preset or short_side is not None or max_pixels != DEFAULT_MAX_PIXELS:
+                expected, remedy = f"the picture's own layout ({image.preset})", "Pass the picture for another layout."
+                raise InputError("encoding", expected=expected, got="other values beside it", remedy=remedy)
             return normalise(image.model_input, *self._colours), image.frame
         seen, frame = self.view(image, preset, short_side, max_pixels)
         return normalise(seen, *self._colours), frame
@@ -64,12 +71,9 @@ class Encoder:
     ) -> list[ImageEncoding]:
         """Encode pictures; pictures with the same size of the model frame share a forward pass."""
         if not isinstance(images, (list, tuple)):
-            raise InputError(
-                "images",
-                expected="a list of pictures",
-                got=type(images).__name__,
-                remedy="For a single picture call encode.",
-            )
+            single = isinstance(images, (str, bytes, os.PathLike)) or getattr(images, "ndim", 4) < 4
+            remedy = "For a single picture call encode." if single else "Make it a list: list(images)."
+            raise InputError("images", expected="a list of pictures", got=type(images).__name__, remedy=remedy)
         start = time.perf_counter()
         views = [self.view(image, preset, short_side, max_pixels) for image in images]
         # Copies, so that a cropped view does not hold its whole picture in memory.

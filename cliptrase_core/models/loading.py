@@ -121,7 +121,10 @@ def load(
         WeightsError: weights that are missing, damaged, do not fit or were trained with the other activation.
     """
     _expect_texts(name, pretrained)
-    if pretrained is None and ":" in name:
+    if ":" in name:
+        if pretrained is not None:
+            got = f"{name!r} and {os.fspath(pretrained)!r}"
+            raise InputError("weights", expected="one name of weights", got=got, remedy="Leave one out.")
         name, pretrained = parse_model(name)
     if name == NANO:
         _only_embedded(pretrained)

@@ -66,7 +66,7 @@ def prompts_of(components: Sequence[Component], size: Size, filled: Size) -> Pro
     missing = (-filled[1] % 4, -filled[0] % 4)
     masks = []
     for component in steps(components):
-        whole = torch.zeros(1, 1, *size)
+        whole = torch.zeros(1, 1, *size, dtype=torch.float32)
         left, top, right, bottom = component.box
         whole[0, 0, top:bottom, left:right] = torch.from_numpy(component.mask)
         seen = F.pad(F.interpolate(whole, filled, mode="area"), (0, missing[0], 0, missing[1]))
@@ -179,7 +179,7 @@ def full_size(
     # Sample at the centres of full-size pixels: the same values as enlarging the whole mask and cropping it.
     y = (torch.arange(top, bottom) + 0.5) / size[0] * cover[0] * 2 - 1
     x = (torch.arange(left, right) + 0.5) / size[1] * cover[1] * 2 - 1
-    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None].to(logits)
     large = F.grid_sample(logits[None, None], places, mode="bilinear", padding_mode="border", align_corners=False)
     return np.s_[top:bottom, left:right], large[0, 0].numpy()
 

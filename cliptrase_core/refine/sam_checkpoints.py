@@ -87,7 +87,7 @@ def load_sam(name: str, checkpoint: str | Path | None = None, *, device: str = "
     else:
         path = fetch(name) if checkpoint is None else Path(checkpoint)
         model = _large(name, path)
-    return Sam(model.eval().requires_grad_(False).to(target), name)
+    return Sam(model.eval().requires_grad_(False).float().to(target), name)
 
 
 def is_available(name: str) -> bool:

@@ -23,6 +23,8 @@ from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import steps
 from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.models.blocks import finish_block, project
+from cliptrase_core.text.vocabulary import Vocabulary
+from cliptrase_core.text.words import TextFeatures, Words, read_text_features, read_words
 
 CACHED_WORDS = 20_000
 """Limit of cached embeddings: 40 MB at D = 512; the least recently used are removed first."""
@@ -96,6 +98,21 @@ class TextEncoder:
             self._words.put((templates, word), known[word])
         return torch.stack([known[word] for word in words])
 
+    def read(
+        self,
+        vocabulary: Words | None,
+        features: TextFeatures | None,
+        class_names: Sequence[str] | None,
+        templates: str,
+        width: int,
+    ) -> tuple[Vocabulary, Tensor]:
+        """Return the vocabulary and the (P, width) features of its prompts; errors as for `embed` and `words`."""
+        if features is None:
+            words = read_words(vocabulary, class_names)
+            return words, self.embed(words.prompts, templates)
+        words, rows = read_text_features(features, class_names, vocabulary, width=width)
+        return words, rows.to(self._device)
+
     def unknown(self, words: Sequence[str]) -> list[str]:
         """Return the words with a token whose embedding is zero: the model stores only the tokens of its training.
 
@@ -108,6 +125,11 @@ class TextEncoder:
         rows = self._tokenizer([_without_punctuation(word) for word in words]).tolist()
         tokens = [row[: self._end_of_text(row)] for row in rows]
         return [word for word, ids in zip(words, tokens, strict=True) if not bool(self._stored[ids].all())]
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = next(self._model.parameters()).device
+        return device
 
     @cached_property
     def _stored(self) -> Tensor:
@@ -142,8 +164,7 @@ class TextEncoder:
 
     def _encode_whole(self, ids: Tensor, sentences: Sequence[str]) -> Tensor:
         del sentences  # a tower without a causal mask has no reusable prefixes
-        device = next(self._model.parameters()).device
-        return torch.cat([self._model.encode_text(part.to(device)) for part in _batches(ids, 64)])
+        return torch.cat([self._model.encode_text(part.to(self._device)) for part in _batches(ids, 64)])
 
     def _encode_causal(self, ids: Tensor, sentences: Sequence[str]) -> Tensor:
         prefixes = [self._prefix(sentence) for sentence in sentences]

@@ -168,7 +168,7 @@ def vocabulary_of(classes: Iterable[str | Sequence[str]] | Mapping[str, str | Se
         InputError: an entry that is not a text, or any error of `parse_vocabulary`.
     """
     if isinstance(classes, Mapping):
-        classes = [[name, *([more] if isinstance(more, str) else more or ())] for name, more in classes.items()]
+        classes = [_with_synonyms(name, more) for name, more in classes.items()]
     entries = [[entry] if isinstance(entry, str) else entry for entry in classes]
     lines, doubts = [], dict[str, None]()
     for entry in entries:
@@ -183,6 +183,13 @@ def vocabulary_of(classes: Iterable[str | Sequence[str]] | Mapping[str, str | Se
         lines.append(re.sub(r"[;|\s]+", " ", western(", ".join(entry))))
     found = parse_vocabulary(";\n".join(lines) + VERBATIM)
     return replace(found, notes=_shorten((*[*doubts][:MOST_DOUBTS], *found.notes))) if doubts else found
+
+
+def _with_synonyms(name: str, more: object) -> list[str]:
+    if not isinstance(more, (str, list, tuple)) and more is not None:
+        got = f"{type(more).__name__} for {quoted(str(name))}"
+        raise refuse("a text or a list of synonyms for each name", got, "For classes without synonyms give a list.")
+    return [name, *([more] if isinstance(more, str) else more or ())]
 
 
 def dataset_vocabulary(name: str) -> Vocabulary:

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.results import BACKGROUND
+from cliptrase_core.results import BACKGROUND, is_background
 from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, parse_vocabulary, vocabulary_of
+
+TextFeatures: TypeAlias = Tensor | npt.NDArray[np.floating[Any]]
+"""(P, D) precomputed features of prompts."""
 
 Words: TypeAlias = str | Vocabulary | Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]]
 """Vocabulary as a text, a parsed `Vocabulary`, a list of classes, or names with their synonyms."""
@@ -44,7 +47,7 @@ def read_words(vocabulary: Words | None, class_names: Sequence[str] | None) -> V
 
 
 def read_text_features(
-    features: Tensor | npt.NDArray[np.floating[Any]],
+    features: TextFeatures,
     names: Sequence[str] | None,
     vocabulary: Words | None,
     *,
@@ -63,6 +66,9 @@ def read_text_features(
     """
     if vocabulary is not None:
         raise InputError("words", expected="a vocabulary or text_features", got="both", remedy="Leave one out.")
+    if isinstance(names, (set, frozenset)):
+        remedy = "A set has no order: make it a list, in the order of the rows."
+        raise InputError("class_names", expected="a list", got=type(names).__name__, remedy=remedy)
     try:
         text = torch.as_tensor(features).to(torch.float32)
         names = () if names is None or isinstance(names, str) else tuple(names)
@@ -79,7 +85,7 @@ def read_text_features(
             got=f"shape {tuple(text.shape)}{values} and {len(names)} {kind}names",
             remedy="Give a name for each class; further rows are background words.",
         )
-    if len(text) > len(names) and BACKGROUND in {name.casefold() for name in names}:
+    if len(text) > len(names) and any(map(is_background, names)):
         raise InputError(
             "class_names",
             expected=f"no class named {BACKGROUND!r} beside background words",

@@ -165,8 +165,8 @@ def layer_sheet(
         _given((), image, patch, None)  # raises InputError: no maps
     shares = [dict(zip(("before", "after"), _relative_to_uniform(one), strict=True)) for one in given]
     others = np.ones(shares[0]["before"].shape, bool)
-    if patch is not None:
-        others[patch] = others.size == 1
+    if given[0].patch is not None:
+        others[given[0].patch] = others.size == 1
     most = max(float(values[others].max()) for pair in shares for values in pair.values())
     height, width = (0.6 * PANEL * side / max(given[0].size) for side in given[0].size)
     across = min(SHEET_COLUMNS, len(given))
@@ -207,7 +207,7 @@ def _given(
         if not maps:
             remedy = "Pass the maps of `inspect` too."
             raise InputError("patch", expected="none without maps", got=repr(patch), remedy=remedy)
-        maps[0].token(*_pair(patch))  # raises for a patch outside the grid
+        maps[0].token(*(patch := _pair(patch)))  # raises for a patch outside the grid
     return _Shown(maps[0] if maps else None, results[0] if results else None, pixels, patch, font)
 
 

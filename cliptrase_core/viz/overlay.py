@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import strips
+from cliptrase_core.names import OPACITY
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.names import draw_names
 from cliptrase_core.viz.palette import label_colours
@@ -28,7 +29,7 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 def overlay(
     image: Picture,
     result: Segmentation,
-    opacity: float = 0.55,
+    opacity: float = OPACITY,
     *,
     style: str = "fill",
     grey: bool = False,
@@ -65,7 +66,9 @@ def overlay(
     return draw_names(out, result.labels, result.class_names, font=font) if names else out
 
 
-def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "fill", opacity: float = 0.55) -> Picture:
+def lay_over(
+    picture: Picture, labels: Labels, colours: Picture, style: str = "fill", opacity: float = OPACITY
+) -> Picture:
     """Draw the colours of any label map over a picture, as in `overlay`.
 
     Args:
@@ -82,7 +85,7 @@ def lay_over(picture: Picture, labels: Labels, colours: Picture, style: str = "f
         InputError: no such style, or an opacity out of range.
     """
     if not is_number(opacity) or not 0.0 <= opacity <= 1.0:
-        raise InputError("opacity", expected="0 to 1", got=repr(opacity), remedy="0.55 suits most pictures.")
+        raise InputError("opacity", expected="0 to 1", got=repr(opacity), remedy=f"{OPACITY} suits most pictures.")
     if style == "fill":
         return _filled(picture, labels, colours, opacity)
     if style == "contour":

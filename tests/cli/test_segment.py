@@ -537,6 +537,8 @@ def test_the_line_of_a_picture_names_the_classes_that_are_absent(tmp_path, capsy
     assert "not found" not in capsys.readouterr().out
     assert run(horses, "--vocabulary", "coco80", "--output", tmp_path / "three") == 0
     assert re.search(r"; not found: (\w[\w ]*, ){5}\w[\w ]* and \d\d more$", capsys.readouterr().out.strip())
+    assert run(horses, "--vocabulary", "sofa; submarine", "--skip-missing", "--output", tmp_path / "four") == 0
+    assert capsys.readouterr().out.strip().endswith("No class seems to be in the picture, so none is left out.")
 
 
 def test_values_of_the_clustering_change_regions_without_a_vote_too(tmp_path):

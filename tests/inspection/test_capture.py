@@ -120,3 +120,13 @@ def test_head_outside_the_model_is_refused(segmenter, picture, head):
 def test_patch_outside_the_grid_is_refused(segmenter, picture, row, column):
     with pytest.raises(InputError, match="patch: expected row 0 to .* and column 0 to"):
         segmenter.inspect(picture).patch_maps(row, column)
+
+
+@pytest.mark.parametrize("layout", [{"preset": "paper-224"}, {"short_side": 32}, {"max_pixels": 9}], ids=str)
+def test_an_encoding_has_a_layout_already(segmenter, picture, layout):
+    encoding = segmenter.encode(picture)
+    with pytest.raises(InputError, match=r"encoding: expected the picture's own layout \(auto\)"):
+        segmenter.capture(encoding, **layout)
+    paper = segmenter.encode(picture, "paper-224")
+    assert segmenter.capture(paper).frame == segmenter.capture(paper, "paper-224").frame == paper.frame
+    assert torch.equal(segmenter.inspect(encoding).attention, segmenter.inspect(picture).attention)

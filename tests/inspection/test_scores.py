@@ -165,3 +165,20 @@ def test_everything_else_wins_exactly_where_no_class_passes_its_own_threshold(se
     similar = torch.stack([maps[:2].amax(0), maps[2], maps[3]])
     passes = torch.stack([one >= otsu_threshold(one) for one in similar]).any(dim=0)
     np.testing.assert_array_equal(rest > similar.amax(dim=0), ~passes)
+
+
+def test_scores_of_given_text_features_are_those_of_their_words(segmenter, encoding):
+    words = ["cat", "dog", "wall"]
+    given = segmenter.scores(encoding, text_features=segmenter.embed_words(words), class_names=["cat", "dog"])
+    assert torch.equal(given.logits, segmenter.scores(encoding, "cat; dog | background: wall").logits)
+    assert given.vocabulary.class_names == ("cat", "dog", "background")
+
+
+@pytest.mark.parametrize("words", ["cat; dog", "cat; dog | background: wall"])
+@pytest.mark.parametrize("rest", [True, False])
+def test_a_result_says_that_no_class_was_left_out_because_all_are_missing(
+    segmenter, encoding, monkeypatch, words, rest
+):
+    monkeypatch.setattr(segmenter, "_missing", lambda *arguments: [0, 1])
+    notes = segmenter.segment(encoding, words, skip_missing=True, everything_else=rest).notes
+    assert any("No class seems to be in the picture" in note for note in notes) == (words == "cat; dog" and not rest)

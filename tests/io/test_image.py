@@ -374,6 +374,18 @@ def test_alpha_is_rounded_to_the_nearest_level():
     np.testing.assert_array_equal(picture[..., 0], expected)
 
 
+def test_floats_that_rounding_moved_out_of_0_to_1_are_colours():
+    colours = read_image(np.array([[-1e-7, 0.5, 1.0000001]]))
+    np.testing.assert_array_equal(colours[0, :, 0], [0, 128, 255])
+    assert "np.clip(array, 0, 1)" in refused(np.array([[-0.08, 0.5, 1.09]]))  # as after a bicubic resize
+
+
+def test_an_array_with_hidden_pixels_is_refused():
+    grey = np.full((2, 3), 9, np.uint8)
+    assert "got hidden pixels. Give hidden pixels a colour" in refused(np.ma.masked_array(grey, mask=[[1, 0, 0]] * 2))
+    np.testing.assert_array_equal(read_image(np.ma.masked_array(grey, mask=False)), read_image(grey))
+
+
 @pytest.mark.parametrize(
     ("array", "got"),
     [

@@ -792,3 +792,8 @@ def test_the_tokenizers_cache_stops_growing_and_changes_no_token(monkeypatch):
     assert len(tokenizer.cache) == 50
     assert "long" * 60 not in tokenizer.cache
     assert len(plain.cache) > 300
+
+
+def test_weights_that_are_named_twice_are_refused():
+    with pytest.raises(InputError, match="weights: expected one name of weights, got 'ViT-B-32:openai' and 'laion2b'"):
+        loading.load("ViT-B-32:openai", "laion2b")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import open_clip
 import pytest
 import torch
 
-from cliptrase_core import InputError, Segmenter
+from cliptrase_core import InputError, Segmenter, segmenter
 from cliptrase_core.models import precision
 from cliptrase_core.models.precision import bf16_gain, device_by_name, placed, resolve_precision
 from tests.conftest import tiny_clip
@@ -83,3 +87,35 @@ def test_a_model_that_fits_is_not_copied_and_one_that_does_not_is():
 def test_unknown_device_is_named():
     with pytest.raises(InputError, match="device: expected one that torch has here, got 'warp'"):
         device_by_name("warp")
+
+
+IN_DOUBLE = """
+import torch
+import cliptrase_core as cc
+from cliptrase_core.io.files import asset
+
+torch.set_default_dtype(torch.float64)
+segmenter = cc.Segmenter.from_pretrained("nano", device="cpu")
+picture = asset("examples", "kitten.jpg")
+encoding = segmenter.encode(picture, short_side=64)
+for method in cc.METHODS:
+    result = segmenter.segment(encoding, "cat; yarn", method=method)
+assert segmenter.inspect(encoding).attention.dtype == torch.float32
+segmenter.capture(encoding).depth()
+cc.refine(result, picture, "edges")
+cc.refine.load_refiner("sam-nano")
+torch.set_default_dtype(torch.float32)
+cc.refine(result, picture, "sam-nano")  # loaded before
+"""
+
+
+def test_the_default_dtype_of_torch_changes_nothing():
+    subprocess.run([sys.executable, "-c", IN_DOUBLE], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("device", [0, ""])
+def test_only_none_leaves_the_model_where_it_is(model, monkeypatch, device):
+    asked = []
+    monkeypatch.setattr(segmenter, "device_by_name", lambda name: asked.append(name) or torch.device("cpu"))
+    Segmenter.from_open_clip(model, device=device)
+    assert asked == [device]

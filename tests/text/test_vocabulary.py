@@ -424,3 +424,9 @@ def test_list_may_name_background_words():
 def test_list_of_anything_else_is_refused(classes):
     with pytest.raises(InputError, match="vocabulary: expected"):
         vocabulary_of(classes)
+
+
+@pytest.mark.parametrize("more", [0.3, 3, {"kitten"}, b"kitten"])
+def test_synonyms_of_a_name_are_texts(more):
+    with pytest.raises(InputError, match='expected a text or a list of synonyms for each name, got .* for "cat"'):
+        vocabulary_of({"cat": more})

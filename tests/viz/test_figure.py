@@ -260,6 +260,8 @@ def test_a_sheet_shows_every_layer_before_and_after_on_one_scale(drawn, count, s
     assert panels[0].get_subplotspec().get_gridspec().get_geometry() == shape
     assert len({axes.images[-1].get_clim() for axes in panels}) == 1
     assert save(sheet).startswith(b"\x89PNG")
+    listed = cc.viz.layer_sheet(layers, image=image, patch=patch and list(patch))
+    assert {axes.images[-1].get_clim() for axes in listed.axes if axes.get_title()} == {panels[0].images[-1].get_clim()}
 
 
 def test_one_very_bright_layer_does_not_darken_the_others(drawn):
