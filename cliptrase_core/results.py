@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cliptrase_core.canvas import picture_for
+from cliptrase_core.canvas import covers_picture, picture_for
 from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import ImageInput
@@ -217,13 +217,13 @@ class Segmentation:
 
         Args:
             image: picture at the size of the labels. None uses the enlarged model input, or grey if that is unknown.
-                Under a paper preset, the whole picture is accepted too and replaced by its crop.
+                The segmented picture itself is brought into their frame, if that is a crop or another size.
 
         Raises:
             InputError: no usable picture, one of another size, or another picture than the model input.
         """
         if image is not None:
-            return picture_for(self, image)
+            return picture_for(image, self.size, self.settings, self.model_input, self.name)
         if self.model_input is None:
             return np.full((*self.size, 3), 127, np.uint8)
         return np.asarray(Image.fromarray(self.model_input).resize(self.size[::-1], Image.Resampling.BILINEAR))
@@ -298,14 +298,23 @@ class Segmentation:
         """Return the COCO data of this picture: images, categories, annotations with RLE or polygons, bbox, area.
 
         Args:
-            file_name: file name of the picture; None uses that of the result.
+            file_name: file name of the picture; None uses that of the result, if the labels lie on its pixels.
             min_area: minimum area in pixels; smaller components are left out.
             per_class: one annotation for each class instead of one for each connected component.
             polygons: outlines instead of run lengths; a cut of zero width connects a hole to the outline.
+
+        Raises:
+            InputError: no file name, for labels of a crop or of another size than the picture.
         """
         from cliptrase_core.io.export import coco, record
         from cliptrase_core.io.export.components import ComponentRule
 
+        if file_name is None and not covers_picture(self.size, self.settings):
+            expected, got = (
+                "that of a picture with the labels' frame",
+                "none, and they cover a crop or have another size",
+            )
+            raise InputError("file name", expected=expected, got=got, remedy="Save canvas(), and pass its file name.")
         rule = ComponentRule(min_area, per_class)
         file, labels = os.fsdecode(file_name or self.name or "picture"), record.foreground(self.class_names)
         picture = coco.Annotated(file, self.size, self.class_names, labels, record.objects(self, rule))

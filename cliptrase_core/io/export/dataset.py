@@ -235,7 +235,7 @@ def gather(
             for each in reversed(chosen):  # the last one to read is the first one to end: COCO's file is replaced last
                 pictures = stack.enter_context(closing(each.gather(place, pictures, polygons)))
             for picture in pictures:
-                without.update(each.name for each in chosen if each.copy and each.name not in picture.copies)
+                without.update(each.name for each in chosen if each.needs_picture and each.name not in picture.copies)
     except OSError as error:
         raise unusable(folder, error) from error
     return dict(without)

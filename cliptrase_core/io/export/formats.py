@@ -139,13 +139,13 @@ class FolderFormat(Format):
         expect_untouched: function that raises InputError if another program wrote or changed a file in the folder.
         gather: function that writes the files; takes the folder, all results and whether COCO gets polygons, and yields
             the results again, so that they are read once for all formats.
-        copy: function that writes a copy of the picture when a result is written: takes the folder, the stem, and
-            ending and content of the picture's file; returns the path below the folder. None if there are no pictures.
+        copy: function that writes a copy of the picture when a result is written: takes the folder and the job;
+            returns the path below the folder, or None if the picture's own file serves.
     """
 
     expect_untouched: Callable[[Path], None]
     gather: Callable[[Path, Iterable[Annotated], bool], Generator[Annotated, None, None]]
-    copy: Callable[[Path, str, tuple[str, bytes]], str] | None = None
+    copy: Callable[[Path, Job], str | None]
 
 
 def _labels(job: Job) -> bytes:
@@ -204,6 +204,14 @@ def _gather_coco(folder: Path, pictures: Iterable[Annotated], polygons: bool) ->
     return coco.write_file(folder, pictures, polygons=polygons)
 
 
+def _copy_coco(folder: Path, job: Job) -> str | None:
+    from cliptrase_core.canvas import covers_picture
+    from cliptrase_core.io.export import coco
+
+    whole = covers_picture(job.result.size, job.result.settings)
+    return coco.write_picture(folder, job.stem, None if whole else job.image)
+
+
 def _expect_yolo(folder: Path) -> None:
     from cliptrase_core.io.export import yolo
 
@@ -217,10 +225,10 @@ def _gather_yolo(folder: Path, pictures: Iterable[Annotated], polygons: bool) ->
     return yolo.write_texts(folder, pictures)
 
 
-def _copy_yolo(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
+def _copy_yolo(folder: Path, job: Job) -> str:
     from cliptrase_core.io.export import yolo
 
-    return yolo.write_picture(folder, stem, picture)
+    return yolo.write_picture(folder, job.stem, job.picture)
 
 
 Kind = TypeVar("Kind", bound=Format)
@@ -273,6 +281,7 @@ FORMATS: dict[str, Format] = {
             options=(*_COMPONENTS, "polygons"),
             expect_untouched=_expect_coco,
             gather=_gather_coco,
+            copy=_copy_coco,
         ),
         FolderFormat(
             name="yolo",

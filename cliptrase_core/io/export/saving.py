@@ -125,13 +125,15 @@ def save(
         paths, contents = _made(job, formats, beside, step)
     npz = contents.get(paths.get("npz", ""))
     digest = None if npz is None else hashlib.sha256(npz).hexdigest()
-    copies = [(each.name, each.copy, job.picture) for each in of_folder if each.copy is not None]
+    if any(each.needs_picture for each in of_folder):
+        _ = job.picture  # read now: if that fails, nothing is written
     expect_ours(saved.folder / name for name in contents)
     step(1.0, "writing")
     try:
         saved.folder.mkdir(parents=True, exist_ok=True)
-        for name, copy, picture in copies:
-            paths[name] = copy(saved.folder, saved.stem, picture)
+        for each in of_folder:
+            if (copy := each.copy(saved.folder, job)) is not None:
+                paths[each.name] = copy
         record, old = describe(result, paths, about, digest), read_record(saved.json)
         contents[saved.json.name] = to_json(record)
         expect_ours([saved.json])
@@ -195,9 +197,9 @@ def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], forma
 
 
 def _kind(name: str) -> str:
-    """Return the key of a format's files in a result's JSON; empty if it has no file of one result."""
+    """Return the key of a format's files in a result's JSON; empty if not every result has one."""
     each = FORMATS[name]
-    if isinstance(each, FolderFormat) and each.copy is None:
+    if isinstance(each, FolderFormat) and not each.needs_picture:
         return ""
     return each.kind if isinstance(each, ResultFormat) else name
 
