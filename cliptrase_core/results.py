@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cliptrase_core.canvas import covers_picture, picture_for
 from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
-from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput, read_reduced
+from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted, given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA, OPACITY
 
@@ -216,24 +217,16 @@ class Segmentation:
 
         Args:
             image: picture at the size of the labels. None uses the enlarged model input, or grey if that is unknown.
-                Under a paper preset, the whole picture is accepted too and replaced by its crop.
+                The segmented picture itself is brought into their frame, if that is a crop or another size.
 
         Raises:
-            InputError: no usable picture, or one of another size.
+            InputError: no usable picture, one of another size, or another picture than the model input.
         """
-        small, original = self.model_input, self.settings.get("original_size")
         if image is not None:
-            # A picture of the size of the labels is decoded whole; of others only the size matters.
-            picture = read_reduced(image, max_pixels=max(DEFAULT_MAX_PIXELS, self.small_labels.size))
-            if picture.size == self.size:
-                return picture.pixels
-            if small is not None and small.shape[:2] == self.size and list(picture.size) == original:
-                return np.array(small)
-            expected, remedy = f"{self.size}, the frame of the labels", "Pass the picture that was segmented."
-            raise InputError("picture", expected=expected, got=f"{picture.size}", remedy=remedy)
-        if small is None:
+            return picture_for(image, self.size, self.settings, self.model_input, self.name)
+        if self.model_input is None:
             return np.full((*self.size, 3), 127, np.uint8)
-        return np.asarray(Image.fromarray(small).resize(self.size[::-1], Image.Resampling.BILINEAR))
+        return np.asarray(Image.fromarray(self.model_input).resize(self.size[::-1], Image.Resampling.BILINEAR))
 
     def overlay(
         self, image: ImageInput | None = None, opacity: float = OPACITY, *, style: str = "fill", grey: bool = False,
@@ -275,6 +268,7 @@ class Segmentation:
         formats: str | Iterable[str] | None = None,
         min_area: int = MIN_AREA,
         per_class: bool = False,
+        polygons: bool = False,
     ) -> SavedFiles:
         """Write the result in formats of other programs; for many results, use `cliptrase_core.export`.
 
@@ -287,32 +281,42 @@ class Segmentation:
             formats: names from `io.export.formats.FORMATS`; None writes png, overlay and json.
             min_area: minimum area in pixels; smaller components are left out of annotations.
             per_class: one annotation for each class instead of one for each connected component.
+            polygons: as for `to_coco`. An option that none of the formats uses is refused.
 
         Raises:
-            InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written,
-                or a file of another program in the way.
+            InputError: an unknown format, an option without use, a picture that is missing or does not fit, a folder
+                that cannot be written, or a file of another program in the way.
         """
         from cliptrase_core.io.export.dataset import save_one
 
-        return save_one(self, folder, image, stem, formats, min_area, per_class)
+        return save_one(self, folder, image, stem, formats, min_area, per_class, polygons)
 
     def to_coco(
-        self, *, file_name: str | None = None, min_area: int = MIN_AREA, per_class: bool = False,
+        self, *, file_name: str | os.PathLike[str] | None = None, min_area: int = MIN_AREA, per_class: bool = False,
         polygons: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
         """Return the COCO data of this picture: images, categories, annotations with RLE or polygons, bbox, area.
 
         Args:
-            file_name: file name of the picture; None uses that of the result.
+            file_name: file name of the picture; None uses that of the result, if the labels lie on its pixels.
             min_area: minimum area in pixels; smaller components are left out.
             per_class: one annotation for each class instead of one for each connected component.
             polygons: outlines instead of run lengths; a cut of zero width connects a hole to the outline.
+
+        Raises:
+            InputError: no file name, for labels of a crop or of another size than the picture.
         """
         from cliptrase_core.io.export import coco, record
         from cliptrase_core.io.export.components import ComponentRule
 
+        if file_name is None and not covers_picture(self.size, self.settings):
+            expected, got = (
+                "that of a picture with the labels' frame",
+                "none, and they cover a crop or have another size",
+            )
+            raise InputError("file name", expected=expected, got=got, remedy="Save canvas(), and pass its file name.")
         rule = ComponentRule(min_area, per_class)
-        file, labels = file_name or self.name or "picture", record.foreground(self.class_names)
+        file, labels = os.fsdecode(file_name or self.name or "picture"), record.foreground(self.class_names)
         picture = coco.Annotated(file, self.size, self.class_names, labels, record.objects(self, rule))
         return coco.to_coco(picture, polygons=polygons)
 

@@ -31,7 +31,7 @@ FLOORS: tuple[set[str], ...] = (
     {"cancel"},
     {"io", "cache"},
     {"presets", "methods.registry"},
-    {"options"},
+    {"options", "canvas"},
     {"results"},
     {"models"},
     {"methods", "regions", "text"},
@@ -49,7 +49,7 @@ ONLY_IN = {
     "sklearn": set(),  # in tests only: it takes more than a second to import
     "segment_anything": {"refine"},
     "huggingface_hub": {"models"},
-    "cv2": {"viz", "io", "refine", "regions", "evaluation"},
+    "cv2": {"canvas", "viz", "io", "refine", "regions", "evaluation"},
     "matplotlib": {"viz"},
     "gradio": set(),
     "demo": set(),

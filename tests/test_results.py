@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +156,49 @@ def test_coco_of_one_result_covers_its_classes_but_the_background(result, settin
                 mask += own
         truth = result.labels == result.class_names.index(category["name"])
         assert (mask == truth).all() if "min_area" not in settings else not mask[~truth].any()
+
+
+def test_coco_takes_a_path_as_the_name_of_the_file(result):
+    for file_name in (Path("june/dog.png"), "june/dog.png"):
+        record = json.loads(json.dumps(result.to_coco(file_name=file_name)))
+        assert record["images"][0]["file_name"] == str(Path("june/dog.png"))
+
+
+def test_coco_of_a_crop_or_of_another_size_needs_the_name_of_a_picture_that_fits(segmenter, photo):
+    crop = segmenter.segment(segmenter.encode(photo, "paper-224"), WORDS)
+    small = segmenter.segment(segmenter.encode(photo), WORDS, size=(24, 32))
+    for part in (crop, small):
+        with pytest.raises(InputError, match="file name: expected that of a picture with the labels' frame, got none"):
+            part.to_coco()
+        [entry] = part.to_coco(file_name="part.png")["images"]
+        assert (entry["file_name"], entry["height"], entry["width"]) == ("part.png", *part.size)
+
+
+@pytest.mark.parametrize(("size", "preset"), [((24, 32), "auto"), ((96, 128), "auto"), ((112, 112), "paper-224")])
+def test_the_segmented_picture_is_brought_into_the_frame_of_the_labels(segmenter, photo, size, preset):
+    made = segmenter.segment(segmenter.encode(photo, preset), WORDS, size=size)
+    for image in (photo, cc.read_image(photo)):
+        canvas = made.canvas(image)
+        assert canvas.shape == (*size, 3)
+        assert np.abs(canvas.astype(float) - made.canvas()).mean() < 12
+        assert cc.refine(made, image, "edges").size == made.overlay(image).shape[:2] == size
+
+
+def test_another_picture_of_the_same_size_is_refused(segmenter, result, photo, tmp_path):
+    pixels = cc.read_image(photo)
+    Image.fromarray(pixels[::-1]).save(tmp_path / "other.png")
+    crop = segmenter.segment(segmenter.encode(photo, "paper-224"), WORDS)
+    for made in (result, crop):
+        for image in (pixels[::-1], pixels[:, ::-1], tmp_path / "other.png"):
+            for use in (made.overlay, lambda image, made=made: cc.refine(made, image, "edges"),
+                        lambda image, made=made: made.figure(image=image)):  # fmt: skip
+                with pytest.raises(
+                    InputError, match="picture: expected the file of 'dog <b>.png', got another picture"
+                ):
+                    use(image)
+        grey = np.repeat(pixels.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+        for edited in (pixels // 2, 255 - (255 - pixels) // 2, grey, np.full_like(pixels, 99)):
+            assert made.overlay(edited).shape == (*made.size, 3)
 
 
 def test_polygons_by_class(result):

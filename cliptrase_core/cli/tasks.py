@@ -17,13 +17,20 @@ from typing import Any
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import expect_untouched, gather
-from cliptrase_core.io.export.formats import FORMATS, FolderFormat, chosen_of, read_formats, users_of
+from cliptrase_core.io.export.formats import (
+    FORMATS,
+    OF_FORMATS,
+    FolderFormat,
+    chosen_of,
+    expect_used,
+    read_formats,
+    unused_by,
+)
 from cliptrase_core.io.export.record import is_of_another, plain, read_record, to_json
 from cliptrase_core.io.export.saving import is_whole, planned, result_files, unusable
 from cliptrase_core.io.files import expect_ours, sha256, write_all
 from cliptrase_core.io.image import opened_file
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
-from cliptrase_core.names import MIN_AREA, OVERLAY_SIDE
 from cliptrase_core.options import SegmentOptions, options_of
 from cliptrase_core.text.vocabulary import Vocabulary
 
@@ -35,13 +42,6 @@ _REQUESTED = (
     *("refine", "refine_mode", "sam_checkpoint", "intermediates"),
     *("min_area", "per_class", "overlay_side"),
 )
-OF_FORMATS: dict[str, Any] = {
-    "min_area": MIN_AREA,
-    "per_class": False,
-    "polygons": False,
-    "overlay_side": OVERLAY_SIDE,
-}
-"""Options that only some formats use, and their defaults."""
 _FILES = ("model", "pretrained", "sam_checkpoint")
 MOST_JOBS = 16
 
@@ -77,7 +77,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
     if options.overlay_side < 0:
         got, remedy = str(options.overlay_side), "0 keeps the picture's own size."
         raise InputError("overlay side", expected="at least 0 pixels", got=got, remedy=remedy)
-    _expect_used(options)
+    expect_used(options.formats, {name: getattr(options, name) for name in OF_FORMATS}, flags=True)
     pictures, notes = find_pictures(options.images, recursive=options.recursive)
     expect_untouched(options.output, options.formats)
     requested = options.requested = requested_of(vocabulary, options)
@@ -132,23 +132,9 @@ def source_entries(path: Path, requested: dict[str, Any]) -> dict[str, Any]:
     return {"picture": path.name, "picture_sha256": sha256(path), "request": requested}
 
 
-def _unused(formats: Sequence[str]) -> list[str]:
-    return [name for name in OF_FORMATS if not {*users_of(name)} & {*formats}]
-
-
-def _expect_used(options: argparse.Namespace) -> None:
-    """Raise InputError if an option is given that no requested format uses."""
-    for name in _unused(options.formats):
-        if getattr(options, name) != OF_FORMATS[name]:
-            flag = f"--{name.replace('_', '-')}"
-            expected, got = f"a format that uses it ({', '.join(users_of(name))})", ", ".join(options.formats)
-            remedy = f"Add one to --formats, or leave out {flag}."
-            raise InputError(flag, expected=expected, got=got, remedy=remedy)
-
-
 def _is_of(record: dict[str, Any], path: Path, requested: dict[str, Any], formats: Sequence[str]) -> bool:
     """Return whether an earlier result has the current content of the picture, and the options of these formats."""
-    unused, earlier = dict.fromkeys(_unused(formats)), record.get("request", record.get("asked"))  # its earlier name
+    unused, earlier = dict.fromkeys(unused_by(formats)), record.get("request", record.get("asked"))  # its earlier name
     same = isinstance(earlier, dict) and {**earlier, **unused} == {**plain(requested), **unused}
     if not same or not path.is_file():
         return False

@@ -29,7 +29,7 @@ from cliptrase_core.maps import counted
 from cliptrase_core.names import SAMS
 from cliptrase_core.refine.prompting import give_away
 from cliptrase_core.refine.refiners import device_of, loaded_sam
-from cliptrase_core.refine.report import Pixels, picture_of
+from cliptrase_core.refine.report import Pixels, expect_result, picture_of
 from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, is_background
 
 MOST_FIXES = 500
@@ -185,9 +185,10 @@ def apply_fixes(
         A result of the same kind. The report of a refined result counts the changes anew.
 
     Raises:
-        InputError: a class that the result does not have, too many fixes, or a picture of another size.
+        InputError: no result, a class that the result does not have, too many fixes, or a picture of another size.
         WeightsError: the weights of a SAM are not available.
     """
+    expect_result(result)
     before = result.settings.get("fixes", [])
     fixes = _listed(fixes)
     points = sum(len(one["points"]) for one in before) + sum(len(one.points) for one in fixes)
@@ -221,8 +222,13 @@ def apply_fixes(
 
 
 def class_at(result: Segmentation, point: tuple[float, float]) -> str:
-    """Return the class that a result shows at a point (x, y), in shares of its width and height."""
-    return result.class_names[int(result.labels[_pixel(point, result.size)])]
+    """Return the class that a result shows at a point (x, y), in shares of its width and height.
+
+    Raises:
+        InputError: no result, or a point outside the picture.
+    """
+    expect_result(result)
+    return result.class_names[int(result.labels[_pixel(_inside(point), result.size)])]
 
 
 def _take_away(

@@ -15,7 +15,7 @@ from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, picture_of, refined
+from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, expect_result, picture_of, refined
 from cliptrase_core.results import Refined, Segmentation
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def refine(
         refiner: one of `REFINERS`.
         mode: one of `MODES`, for SAM only; None means "prompts".
         checkpoint: weights of SAM; None uses the repository, the hub's cache or the hub.
-        device: device of SAM; None uses that of the result if torch has it here, else the CPU.
+        device: device of SAM, for SAM only; None uses that of the result if torch has it here, else the CPU.
 
     Raises:
         InputError: no result, an unknown name, an option of SAM for another refiner, a picture of another size than
@@ -51,13 +51,13 @@ def refine(
             "prompts" and "regions".
         WeightsError: the weights of SAM are not available.
     """
-    if not isinstance(result, Segmentation):
-        got, remedy = type(result).__name__, "Pass what segment gave first, then its picture."
-        raise InputError("result", expected="a segmentation", got=got, remedy=remedy)
+    expect_result(result)
     before = result.settings.get("refiner", NONE)
     if before != NONE:  # its settings could not repeat both
         got, remedy = f"one that {before} refined", "Refine what segment gave."
         raise InputError("result", expected="one with coarse boundaries", got=got, remedy=remedy)
+    if refiner in FREE:
+        _expect_nothing(refiner, device=device)
     device = device or ("cpu" if refiner in FREE else device_of(result))
     return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, picture_of(result, image))
 

@@ -82,11 +82,18 @@ class Refiner(Protocol):
         """
 
 
+def expect_result(result: object) -> None:
+    """Raise InputError unless it is a segmentation."""
+    if not isinstance(result, Segmentation):
+        got, remedy = type(result).__name__, "Pass what segment gave first, then the rest."
+        raise InputError("result", expected="a segmentation", got=got, remedy=remedy)
+
+
 def picture_of(result: Segmentation, image: ImageInput) -> Pixels:
     """Return the picture in the frame of the labels, (H, W, 3), as `Segmentation.canvas` does, but never without one.
 
     Raises:
-        InputError: no usable picture, or one of another size.
+        InputError: no usable picture, or another one, as for `Segmentation.canvas`.
     """
     return result.canvas(read_image(image) if image is None else image)  # refused; canvas would take the model input
 

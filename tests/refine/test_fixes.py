@@ -346,6 +346,21 @@ def test_an_unknown_class_another_picture_and_too_many_fixes_are_explained():
         read_fixes([one.as_dict() for one in long])
 
 
+@pytest.mark.parametrize("point", [(-0.5, -0.9), (40, 60), (float("nan"), 0.5), (0.5,), None, "ab"])
+def test_a_class_is_asked_for_inside_the_picture(point):
+    with pytest.raises(InputError, match="point: expected x and y from 0 to 1"):
+        cc.refine.class_at(result_with(["wall", "ball"]), point)
+    inside = [THING, np.array(THING), (0, 0), (1, 1)]
+    assert [cc.refine.class_at(result_with(["wall", "ball"]), at) for at in inside] == ["ball", "ball", "wall", "wall"]
+
+
+def test_fixes_of_what_is_no_result_are_explained():
+    stroke_of = Fix((THING,), "ball", radius=0.1)
+    for call in (lambda: apply_fixes(None, painted(disc()), [stroke_of]), lambda: cc.refine.class_at(None, THING)):
+        with pytest.raises(InputError, match="result: expected a segmentation, got NoneType"):
+            call()
+
+
 def test_saved_fixes_are_applied_again_as_they_are(tmp_path):
     result, image = result_of(halves()), painted(halves())
     fixes = [Fix(((0.25, 0.5),), "class 1", radius=0.1), Fix(((0.8, 0.5),), "class 0", radius=0.05)]

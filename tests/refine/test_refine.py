@@ -394,6 +394,8 @@ def test_what_only_sam_heeds_is_not_ignored(name):
         load_refiner(name, checkpoint="sam.pth")
     with pytest.raises(InputError, match=f"refiner {name}: expected no keep, got"):
         load_refiner(name)(result_of(halves()), painted(halves()), keep=[0])
+    with pytest.raises(InputError, match=f"refiner {name}: expected no device, got 'nonsense'. Leave out the device"):
+        cc.refine(result_of(halves()), painted(halves()), name, device="nonsense")
     with pytest.raises(InputError, match="keep: expected no value: mode everything"):
         load_refiner("sam-nano", mode="everything")(result_of(halves()), painted(halves()), keep=[0])
 

@@ -290,7 +290,7 @@ def test_sam_runs_where_the_result_was_made_if_it_can(of_result, given, expected
     cc.refine.apply_fixes(result, image, [cc.refine.Fix(((0.2, 0.2),), "class 0", sam="sam-nano")], device=given)
     assert asked == [expected] * 2
     monkeypatch.setattr(refiners, "device_by_name", lambda name: pytest.fail("edges need no device"))
-    cc.refine(result, image, "edges", device=given)
+    cc.refine(result, image, "edges")
 
 
 def test_sam_leaves_apple_s_gpu_to_the_model(monkeypatch):

@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from cliptrase_core.io.export.components import Component, edges
-from cliptrase_core.io.files import MARK, expect_ours, sealed_file
+from cliptrase_core.io.files import MARK, expect_ours, is_ours, sealed_file, write_all
 from cliptrase_core.io.geometry import Size
+from cliptrase_core.io.png import encode_png
 from cliptrase_core.version import VERSION
 
-FILE = "coco/annotations.json"
+FOLDER = "coco"
+FILE = f"{FOLDER}/annotations.json"
 """Path of a run's annotations, relative to the folder of its results."""
 
 
@@ -84,8 +89,9 @@ def entries(
 
 
 def image_entry(picture: Annotated, image_id: int) -> dict[str, Any]:
-    """Return COCO's entry of one picture."""
-    return {"id": image_id, "file_name": picture.file, "height": picture.size[0], "width": picture.size[1]}
+    """Return COCO's entry of one picture. A copy is named relative to the folder of the annotations."""
+    file = picture.copies[FOLDER].removeprefix(f"{FOLDER}/") if FOLDER in picture.copies else picture.file
+    return {"id": image_id, "file_name": file, "height": picture.size[0], "width": picture.size[1]}
 
 
 def categories(numbers: Numbers) -> list[dict[str, Any]]:
@@ -122,6 +128,31 @@ def to_coco(picture: Annotated, *, polygons: bool = False) -> dict[str, Any]:
 def expect_untouched(folder: Path) -> None:
     """Raise InputError if the file was not written by this program, or was changed since."""
     expect_ours([folder / FILE])
+
+
+def write_picture(folder: Path, stem: str, pixels: npt.NDArray[np.uint8] | None) -> str | None:
+    """Write the picture that the labels lie on, if they do not lie on its own file; remove an earlier one.
+
+    Args:
+        folder: folder of the results.
+        stem: stem of the result's files.
+        pixels: (H, W, 3) in the frame of the labels, or None if they lie on the pixels of the picture's own file.
+
+    Returns:
+        Path relative to `folder`, or None.
+
+    Raises:
+        InputError: a file of another program has that name.
+    """
+    name = f"{FOLDER}/images/{stem}.png"
+    path = folder / name
+    if pixels is not None:
+        expect_ours([path])
+        write_all(folder, {name: encode_png(pixels)})
+        return name
+    if path.is_file() and is_ours(path):
+        path.unlink()
+    return None
 
 
 def write_file(

@@ -14,7 +14,14 @@ import numpy as np
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.coco import Annotated
 from cliptrase_core.io.export.components import Component, ComponentRule, find_components
-from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, FolderFormat, chosen_of, read_formats
+from cliptrase_core.io.export.formats import (
+    DEFAULT_FORMATS,
+    FORMATS,
+    FolderFormat,
+    chosen_of,
+    expect_used,
+    read_formats,
+)
 from cliptrase_core.io.export.record import foreground, is_of_another, labels_of, plain, read_record
 from cliptrase_core.io.export.saving import (
     SavedFiles,
@@ -24,7 +31,7 @@ from cliptrase_core.io.export.saving import (
     unusable,
 )
 from cliptrase_core.io.files import free_stem
-from cliptrase_core.io.image import ImageInput
+from cliptrase_core.io.image import ImageInput, ReducedImage
 from cliptrase_core.io.inputs import data_set_names
 from cliptrase_core.results import Segmentation
 
@@ -32,7 +39,7 @@ from cliptrase_core.results import Segmentation
 def export(
     results: Segmentation | Iterable[Segmentation] | Mapping[str, Segmentation],
     folder: str | os.PathLike[str],
-    formats: str | Iterable[str] = DEFAULT_FORMATS,
+    formats: str | Iterable[str] | None = None,
     *,
     images: ImageInput | Sequence[ImageInput | None] | None = None,
     min_area: int = ComponentRule.min_area,
@@ -50,35 +57,31 @@ def export(
         results: one result; several results, each named after its picture ("dog", a second one "dog-2"); or a mapping
             from file names to results.
         folder: output folder; created if missing.
-        formats: names of `FORMATS`, as a list or separated by commas; "json" is always added.
+        formats: names of `FORMATS`, as a list or separated by commas; "json" is always added. None writes png, overlay
+            and json.
         images: picture of the one result, or pictures of all results in order: paths, PIL images or arrays. A result
             without a picture is shown on the small model input; yolo, labelme and cutouts need the picture itself.
             COCO names paths relative to the common folder of all ("june/dog.jpg").
         min_area: minimum area in pixels; smaller components are left out of coco, yolo and labelme.
         per_class: one annotation for each class instead of one for each connected component.
         polygons: COCO's outlines as polygons, for tools that do not read run lengths; see `coco.to_coco`.
+            An option that none of the formats uses is refused.
 
     Returns:
         Paths of the files of each result.
 
     Raises:
-        InputError: an unknown format, a picture that is missing or does not fit, a folder that cannot be written, or
+        InputError: an unknown format, an option without use, a picture that is missing or does not fit, pictures of
+            another number than the results (of a generator, known at its end), a folder that cannot be written, or
             another program's file of the same name.
     """
-    formats, rule = read_formats(formats), ComponentRule(min_area, per_class)
-    expect_untouched(folder, formats)
+    formats, rule = _checked(folder, formats, min_area, per_class, polygons)
     if isinstance(results, Segmentation):
-        results, images = [results], [images]  # type: ignore[list-item]
+        results = [results]
     if not isinstance(results, Iterable):
         raise _no_results(results)
     named = results.items() if isinstance(results, Mapping) else ((None, result) for result in results)
-    given: Sequence[Any] = images if isinstance(images, (list, tuple)) else [] if images is None else [images]
-    if isinstance(results, Sized) and len(results) > 1 and images is not None and not isinstance(images, (list, tuple)):
-        got, remedy = type(images).__name__, "Give the pictures in the order of the results."
-        raise InputError("images", expected="a list of pictures", got=got, remedy=remedy)
-    if isinstance(results, Sized) and given and len(given) != len(results):
-        expected, remedy = f"{len(results)}, one for each result", "Give None for a result without a picture."
-        raise InputError("images", expected=expected, got=str(len(given)), remedy=remedy)
+    given = _pictures(images, len(results) if isinstance(results, Sized) else None)
     paths = {place: Path(image) for place, image in enumerate(given) if isinstance(image, (str, os.PathLike))}
     files = dict(zip(paths, data_set_names([*paths.values()]) if paths else (), strict=True))
     taken: set[str] = set()
@@ -86,12 +89,41 @@ def export(
     for place, (name, result) in enumerate(named):
         if not isinstance(result, Segmentation):
             raise _no_results(result)
+        if given and place == len(given):
+            raise _other_number(f"more than {place}", given)
         image = given[place] if place < len(given) else None
         stem = free_stem(name, taken) if name is not None else _free_stem(folder, result, paths.get(place), taken)
         about = {"file": files[place]} if place in files else None
         saved.append(save_result(result, folder, image, stem, formats, rule, about))
+    if len(given) > len(saved):
+        raise _other_number(str(len(saved)), given)
     gather(folder, formats, rule, polygons=polygons)
     return saved
+
+
+def _pictures(images: object, count: int | None) -> Sequence[Any]:
+    """Return the pictures of `export` as a list, empty if there are none.
+
+    Args:
+        images: one picture or several, as for `export`.
+        count: number of results; None if it is not known yet.
+
+    Raises:
+        InputError: another number of pictures.
+    """
+    several = isinstance(images, (list, tuple)) and not isinstance(images, ReducedImage)
+    given: Sequence[Any] = images if several else [] if images is None else [images]  # type: ignore[assignment]
+    if (count or 0) > 1 and given and not several:
+        got, remedy = type(images).__name__, "Give the pictures in the order of the results."
+        raise InputError("images", expected="a list of pictures", got=got, remedy=remedy)
+    if count is not None and given and len(given) != count:
+        raise _other_number(str(count), given)
+    return given
+
+
+def _other_number(expected: str, given: Sequence[Any]) -> InputError:
+    remedy = "Give None for a result without a picture."
+    return InputError("images", expected=f"{expected}, one for each result", got=str(len(given)), remedy=remedy)
 
 
 def _no_results(given: object) -> InputError:
@@ -108,14 +140,16 @@ def _free_stem(folder: str | os.PathLike[str], result: Segmentation, path: Path 
         path: path of the picture, if known.
         taken: stems of the call in folded case; the new one is added.
     """
+    tried = set(taken)  # a stem of another picture's result stays free: that picture may follow in this call
     while True:
-        stem = free_stem(PureWindowsPath(result.name).stem or "picture", taken)
+        stem = free_stem(PureWindowsPath(result.name).stem or "picture", tried)
         record = read_record(result_files(folder, stem).json)
         if path is not None and "folder_digest" in record:
             another = is_of_another(record, path)
         else:
             another = bool(record) and _differs(record, result, path.name if path else result.name or stem)
         if not another:
+            taken.add(stem.casefold())
             return stem
 
 
@@ -137,13 +171,27 @@ def save_one(
     formats: str | Iterable[str] | None,
     min_area: int,
     per_class: bool,
+    polygons: bool,
 ) -> SavedFiles:
     """Implement `Segmentation.save`; same parameters and errors."""
-    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
-    expect_untouched(folder, chosen)
+    chosen, rule = _checked(folder, formats, min_area, per_class, polygons)
     saved = save_result(result, folder, image, stem, chosen, rule)
-    gather(folder, chosen, rule)
+    gather(folder, chosen, rule, polygons=polygons)
     return saved
+
+
+def _checked(
+    folder: str | os.PathLike[str],
+    formats: str | Iterable[str] | None,
+    min_area: int,
+    per_class: bool,
+    polygons: bool,
+) -> tuple[tuple[str, ...], ComponentRule]:
+    """Return the formats and the definition of a component; raise InputError for what `save` and `export` refuse."""
+    chosen, rule = read_formats(DEFAULT_FORMATS if formats is None else formats), ComponentRule(min_area, per_class)
+    expect_used(chosen, {"min_area": min_area, "per_class": per_class, "polygons": polygons})
+    expect_untouched(folder, chosen)
+    return chosen, rule
 
 
 def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> None:
@@ -187,7 +235,7 @@ def gather(
             for each in reversed(chosen):  # the last one to read is the first one to end: COCO's file is replaced last
                 pictures = stack.enter_context(closing(each.gather(place, pictures, polygons)))
             for picture in pictures:
-                without.update(each.name for each in chosen if each.copy and each.name not in picture.copies)
+                without.update(each.name for each in chosen if each.needs_picture and each.name not in picture.copies)
     except OSError as error:
         raise unusable(folder, error) from error
     return dict(without)

@@ -8,7 +8,7 @@ own. They import their modules when called, so that `--help` and the page list t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, expect_one_of
-from cliptrase_core.names import MIN_AREA
+from cliptrase_core.names import MIN_AREA, OVERLAY_SIDE
 
 if TYPE_CHECKING:
     from cliptrase_core.io.export.coco import Annotated
@@ -139,13 +139,13 @@ class FolderFormat(Format):
         expect_untouched: function that raises InputError if another program wrote or changed a file in the folder.
         gather: function that writes the files; takes the folder, all results and whether COCO gets polygons, and yields
             the results again, so that they are read once for all formats.
-        copy: function that writes a copy of the picture when a result is written: takes the folder, the stem, and
-            ending and content of the picture's file; returns the path below the folder. None if there are no pictures.
+        copy: function that writes a copy of the picture when a result is written: takes the folder and the job;
+            returns the path below the folder, or None if the picture's own file serves.
     """
 
     expect_untouched: Callable[[Path], None]
     gather: Callable[[Path, Iterable[Annotated], bool], Generator[Annotated, None, None]]
-    copy: Callable[[Path, str, tuple[str, bytes]], str] | None = None
+    copy: Callable[[Path, Job], str | None]
 
 
 def _labels(job: Job) -> bytes:
@@ -204,6 +204,14 @@ def _gather_coco(folder: Path, pictures: Iterable[Annotated], polygons: bool) ->
     return coco.write_file(folder, pictures, polygons=polygons)
 
 
+def _copy_coco(folder: Path, job: Job) -> str | None:
+    from cliptrase_core.canvas import covers_picture
+    from cliptrase_core.io.export import coco
+
+    whole = covers_picture(job.result.size, job.result.settings)
+    return coco.write_picture(folder, job.stem, None if whole else job.image)
+
+
 def _expect_yolo(folder: Path) -> None:
     from cliptrase_core.io.export import yolo
 
@@ -217,10 +225,10 @@ def _gather_yolo(folder: Path, pictures: Iterable[Annotated], polygons: bool) ->
     return yolo.write_texts(folder, pictures)
 
 
-def _copy_yolo(folder: Path, stem: str, picture: tuple[str, bytes]) -> str:
+def _copy_yolo(folder: Path, job: Job) -> str:
     from cliptrase_core.io.export import yolo
 
-    return yolo.write_picture(folder, stem, picture)
+    return yolo.write_picture(folder, job.stem, job.picture)
 
 
 Kind = TypeVar("Kind", bound=Format)
@@ -273,6 +281,7 @@ FORMATS: dict[str, Format] = {
             options=(*_COMPONENTS, "polygons"),
             expect_untouched=_expect_coco,
             gather=_gather_coco,
+            copy=_copy_coco,
         ),
         FolderFormat(
             name="yolo",
@@ -340,6 +349,36 @@ def chosen_of(formats: Iterable[str], kind: type[Kind]) -> list[Kind]:
         kind: class of the definitions.
     """
     return [one for name in formats if isinstance(one := FORMATS[name], kind)]
+
+
+OF_FORMATS: dict[str, Any] = {
+    "min_area": MIN_AREA,
+    "per_class": False,
+    "polygons": False,
+    "overlay_side": OVERLAY_SIDE,
+}
+"""Options that only some formats use, and their defaults."""
+
+
+def unused_by(formats: Collection[str]) -> list[str]:
+    """Return the options of `OF_FORMATS` that none of these formats uses."""
+    return [name for name in OF_FORMATS if not {*users_of(name)} & {*formats}]
+
+
+def expect_used(formats: Collection[str], given: Mapping[str, object], *, flags: bool = False) -> None:
+    """Raise InputError if an option has another value than its default, but no requested format uses it.
+
+    Args:
+        formats: requested formats.
+        given: values of options by the names in `OF_FORMATS`.
+        flags: the message names the flags of the command line.
+    """
+    for name in unused_by(formats):
+        if name in given and given[name] != OF_FORMATS[name]:
+            option, where = (f"--{name.replace('_', '-')}", "--formats") if flags else (name, "formats")
+            expected, got = f"a format that uses it ({', '.join(users_of(name))})", ", ".join(formats)
+            remedy = f"Add one to {where}, or leave out {option}."
+            raise InputError(option, expected=expected, got=got, remedy=remedy)
 
 
 def users_of(option: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -36,9 +35,6 @@ from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, sha256, wri
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
-
-ALIKE = 0.8
-"""Correlation of greys above which two pictures show the same: an edited copy has more, another photograph less."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +125,15 @@ def save(
         paths, contents = _made(job, formats, beside, step)
     npz = contents.get(paths.get("npz", ""))
     digest = None if npz is None else hashlib.sha256(npz).hexdigest()
-    copies = [(each.name, each.copy, job.picture) for each in of_folder if each.copy is not None]
+    if any(each.needs_picture for each in of_folder):
+        _ = job.picture  # read now: if that fails, nothing is written
     expect_ours(saved.folder / name for name in contents)
     step(1.0, "writing")
     try:
         saved.folder.mkdir(parents=True, exist_ok=True)
-        for name, copy, picture in copies:
-            paths[name] = copy(saved.folder, saved.stem, picture)
+        for each in of_folder:
+            if (copy := each.copy(saved.folder, job)) is not None:
+                paths[each.name] = copy
         record, old = describe(result, paths, about, digest), read_record(saved.json)
         contents[saved.json.name] = to_json(record)
         expect_ours([saved.json])
@@ -199,9 +197,9 @@ def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], forma
 
 
 def _kind(name: str) -> str:
-    """Return the key of a format's files in a result's JSON; empty if it has no file of one result."""
+    """Return the key of a format's files in a result's JSON; empty if not every result has one."""
     each = FORMATS[name]
-    if isinstance(each, FolderFormat) and each.copy is None:
+    if isinstance(each, FolderFormat) and not each.needs_picture:
         return ""
     return each.kind if isinstance(each, ResultFormat) else name
 
@@ -292,7 +290,7 @@ def save_result(
         about: further entries of the JSON.
 
     Raises:
-        InputError: as `save`, or a format needs the picture and there is none, or it is another picture's file.
+        InputError: as `save`, or a format needs the picture and there is none.
     """
     needing = [each for each in formats if FORMATS[each].needs_picture]
     if needing and image is None:
@@ -302,27 +300,8 @@ def save_result(
     name = PureWindowsPath(os.fsdecode(source)).name if source is not None else result.name
     stem = stem if stem is not None else PureWindowsPath(name).stem or "picture"
     shown = result.canvas(image)
-    if source is not None and PureWindowsPath(name).stem != PureWindowsPath(result.name).stem:
-        _expect_alike(result, shown, name)
     about = {"picture": name or stem, **identity(result, source), **(about or {})}
     return save(result, shown, folder, stem, formats=formats, about=about, rule=rule, source=source)
-
-
-def _expect_alike(result: Segmentation, shown: npt.NDArray[np.uint8], name: str) -> None:
-    """Raise InputError if a picture of another file name shows something else than the result's own picture.
-
-    Lists of results and of pictures in two orders would give wrong training data in silence. An edited copy under
-    another name is accepted: its greys still go up and down with those of the model input.
-    """
-    if not result.name or result.model_input is None:
-        return
-    small = cv2.resize(shown, result.model_input.shape[1::-1], interpolation=cv2.INTER_AREA)
-    greys = [pixels.mean(axis=2).ravel() for pixels in (small, result.model_input)]
-    if min(map(np.std, greys)) > 1 and np.corrcoef(*greys)[0, 1] < ALIKE:
-        remedy = "Give the pictures in the order of the results."
-        raise InputError(
-            "picture", expected=f"the file of {result.name!r}", got=f"another picture, {name!r}", remedy=remedy
-        )
 
 
 def identity(result: Segmentation, source: str | os.PathLike[str] | None) -> dict[str, str]:

@@ -112,6 +112,31 @@ def test_several_results_are_called_after_their_pictures(tmp_path):
     assert cc.export([], tmp_path / "none", "coco") == []
 
 
+@pytest.mark.parametrize(
+    ("option", "formats", "users"),
+    [
+        ({"polygons": True}, "json,yolo", "coco"),
+        ({"min_area": 0}, "png,masks", "coco, yolo, labelme"),
+        ({"per_class": True}, "json", "coco, yolo, labelme"),
+    ],
+)
+def test_an_option_that_no_format_uses_is_refused_as_on_the_command_line(tmp_path, option, formats, users):
+    message = rf"{next(iter(option))}: expected a format that uses it \({users}\)"
+    with pytest.raises(InputError, match=message):
+        cc.export(make(), tmp_path / "new", formats, images=IMAGE, **option)
+    with pytest.raises(InputError, match=message):
+        make().save(tmp_path / "new", IMAGE, formats=formats, **option)
+    assert not (tmp_path / "new").exists()
+
+
+def test_save_writes_polygons_as_export_does(tmp_path):
+    make(name="a.jpg").save(tmp_path / "save", formats="coco", min_area=0, polygons=True)
+    cc.export(make(name="a.jpg"), tmp_path / "export", "coco", min_area=0, polygons=True)
+    one, two = (json.loads((tmp_path / name / "coco/annotations.json").read_text()) for name in ("save", "export"))
+    assert one == two
+    assert all(isinstance(entry["segmentation"], list) for entry in one["annotations"])
+
+
 @pytest.mark.parametrize(("results", "images"), [(2, 1), (1, 2)])
 def test_each_result_has_its_picture(tmp_path, results, images):
     with pytest.raises(InputError, match=f"images: expected {results}, one for each result, got {images}"):
@@ -120,6 +145,31 @@ def test_each_result_has_its_picture(tmp_path, results, images):
         cc.export([make()] * 2, tmp_path, "coco", images={"a": IMAGE, "b": IMAGE})
     assert not list(tmp_path.iterdir())
     assert len(cc.export([make()] * 2, tmp_path, "png", images=[IMAGE, None])) == 2
+
+
+@pytest.mark.parametrize(("results", "images", "expected"), [(3, 2, "more than 2"), (1, 2, "1")])
+def test_results_of_a_generator_have_their_pictures_too(tmp_path, results, images, expected):
+    made = (make(name="a.jpg") for _ in range(results))
+    with pytest.raises(InputError, match=f"images: expected {expected}, one for each result, got {images}"):
+        cc.export(made, tmp_path, "coco", images=[IMAGE] * images)
+    assert not (tmp_path / "coco").exists()
+    assert len(cc.export((make() for _ in range(2)), tmp_path, images=[IMAGE] * 2)) == 2
+    assert len(cc.export((make() for _ in range(2)), tmp_path)) == 2
+
+
+def test_a_single_result_takes_a_list_of_its_picture(tmp_path):
+    for images in (IMAGE, [IMAGE], (IMAGE,), [None], [], cc.io.image.read_reduced(IMAGE)):
+        assert len(cc.export(make(), tmp_path, "coco", images=images)) == 1
+    with pytest.raises(InputError, match="images: expected 1, one for each result, got 2"):
+        cc.export(make(), tmp_path, "coco", images=[IMAGE, IMAGE])
+
+
+def test_no_formats_are_the_usual_ones(tmp_path):
+    for folder, formats in (("export", {"formats": None}), ("usual", {})):
+        cc.export(make(name="a.jpg"), tmp_path / folder, **formats)
+    make(name="a.jpg").save(tmp_path / "save", formats=None)
+    found = [sorted(path.name for path in folder.iterdir()) for folder in tmp_path.iterdir()]
+    assert found == [["a.json", "a.labels.png", "a.overlay.png"]] * 3
 
 
 def test_pictures_in_another_order_than_the_results_are_refused(tmp_path):
@@ -227,6 +277,21 @@ def test_a_later_call_tells_files_apart_by_folder_and_content(tmp_path):
     Image.fromarray(IMAGE[::-1].copy()).save(tmp_path / "x/1.png")
     assert stem("x") == "1", "an edited picture replaces its result"
     assert str(tmp_path) not in (tmp_path / "out/1.json").read_text()
+
+
+def test_a_picture_finds_its_earlier_result_behind_another_picture_of_its_name(tmp_path):
+    for place, folder in enumerate("xy"):
+        path = tmp_path / folder / "1.png"
+        path.parent.mkdir()
+        Image.fromarray(IMAGE + np.uint8(place)).save(path)
+
+    def stems(*folders):
+        paths = [tmp_path / folder / "1.png" for folder in folders]
+        return [files.stem for files in cc.export([make(name="1.png")] * len(paths), tmp_path / "out", images=paths)]
+
+    assert [stems("y"), stems("x", "y"), stems("y", "x")] == [["1"], ["1-2", "1"], ["1", "1-2"]]
+    assert len(list((tmp_path / "out").glob("*.json"))) == 2
+    assert stems("x", "x") == ["1-2", "1-3"], "within a call, each result has its own files"
 
 
 def test_a_result_that_is_saved_alone_joins_the_files_about_the_folder(tmp_path):

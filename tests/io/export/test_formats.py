@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
 import cliptrase_core as cc
 from cliptrase_core import cli
-from cliptrase_core.cli import tasks
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export import saving
 from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import gather
-from cliptrase_core.io.export.formats import FORMATS, ClassFormat, FileFormat, FolderFormat, Job
+from cliptrase_core.io.export.formats import FORMATS, OF_FORMATS, ClassFormat, FileFormat, FolderFormat, Job
 from cliptrase_core.io.export.images import class_files
 from cliptrase_core.io.export.record import read_record
 from cliptrase_core.io.export.saving import is_whole, planned, result_files
@@ -143,7 +143,7 @@ def test_entries_do_not_collide(one):
 
 
 def test_every_option_of_a_format_is_checked_by_the_command_line():
-    assert {option for one in FORMATS.values() for option in one.options} == tasks.OF_FORMATS.keys()
+    assert {option for one in FORMATS.values() for option in one.options} == OF_FORMATS.keys()
 
 
 def test_paths_of_a_result_are_named_by_kind(tmp_path):
@@ -175,6 +175,40 @@ def test_a_new_format_with_a_file_for_each_class_is_one_entry(monkeypatch, tmp_p
     assert not (files.grey / "cat.png").exists()
 
 
+def test_coco_names_a_picture_that_its_annotations_lie_on(nano, tmp_path, monkeypatch):
+    coarse = np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8)
+    Image.fromarray(coarse).resize((128, 96)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
+
+    def files(folder):
+        data = COCO(folder / "coco/annotations.json")
+        for entry in data.imgs.values():
+            path = folder / "coco" / entry["file_name"]
+            size = Image.open(path if path.exists() else tmp_path / entry["file_name"]).size
+            assert size == (entry["width"], entry["height"])
+            assert all(data.annToMask(one).shape == size[::-1] for one in data.anns.values())
+        return [entry["file_name"] for entry in data.imgs.values()]
+
+    auto, crop = (nano.segment(nano.encode(tmp_path / "a.png", preset), "cat; dog") for preset in ("auto", "paper-224"))
+    small = nano.segment(nano.encode(tmp_path / "a.png"), "cat; dog", size=(24, 32))
+    for made, name in ((auto, "a.png"), (crop, "images/a.png"), (auto, "a.png"), (small, "images/a.png")):
+        made.save(tmp_path / "one", tmp_path / "a.png", formats="coco", min_area=0)
+        assert files(tmp_path / "one") == [name]
+        assert (tmp_path / "one/coco/images/a.png").exists() == (name != "a.png")
+        cc.export(made, tmp_path / "without", "coco", min_area=0)
+        assert files(tmp_path / "without") == [name]
+    words = ["segment", str(tmp_path / "a.png"), "--vocabulary", "cat; dog", "--formats", "coco"]
+    assert cli.main([*words, "--preset", "paper-224", "--output", str(tmp_path / "cli")]) == 0
+    assert files(tmp_path / "cli") == ["images/a.png"]
+    (tmp_path / "foreign/coco/images").mkdir(parents=True)
+    (tmp_path / "foreign/coco/images/a.png").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"a\.png"):
+        crop.save(tmp_path / "foreign", formats="coco")
+    assert (tmp_path / "foreign/coco/images/a.png").read_bytes() == b"mine"
+    auto.save(tmp_path / "foreign", formats="coco")
+    assert (tmp_path / "foreign/coco/images/a.png").read_bytes() == b"mine"
+
+
 def test_a_new_format_about_a_folder_is_one_entry(monkeypatch, tmp_path, nano, capsys):
     def gather(folder, pictures, polygons):
         names = []
@@ -183,18 +217,20 @@ def test_a_new_format_about_a_folder_is_one_entry(monkeypatch, tmp_path, nano, c
             yield picture
         (folder / "voc/list.txt").write_text("\n".join(names))
 
-    def copy(folder, stem, picture):
+    def copy(folder, job):
+        ending, content = job.picture
         (folder / "voc").mkdir(exist_ok=True)
-        (folder / f"voc/{stem}{picture[0]}").write_bytes(picture[1])
-        return f"voc/{stem}{picture[0]}"
+        (folder / f"voc/{job.stem}{ending}").write_bytes(content)
+        return f"voc/{job.stem}{ending}"
 
     def expect_untouched(folder):
         if (folder / "voc/mine").exists():
             raise InputError("voc/mine: expected no file, got one. Move it away.")
 
     new = FolderFormat(
-        name="voc", title="VOC", contents="voc/", expect_untouched=expect_untouched, gather=gather, copy=copy
-    )
+        name="voc", title="VOC", contents="voc/", needs_picture=True, expect_untouched=expect_untouched, gather=gather,
+        copy=copy,
+    )  # fmt: skip
     monkeypatch.setitem(FORMATS, "voc", new)
     monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: nano))
     cc.export({"a": make(), "b": make()}, tmp_path, "voc,coco,yolo", images=[IMAGE, IMAGE], min_area=0)
