@@ -363,7 +363,7 @@ def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None
 def _wire_lens(page: Page, handlers: lens.LensHandlers) -> None:
     shared = page.shared
     lens.wire(page.lens, shared.run, shared.image, handlers)
-    shared.token.change(handlers.show, [shared.run, shared.image], page.lens, **lens.QUIET)  # another result, or none
+    shared.token.change(handlers.show, [shared.run, shared.image], page.lens, **EACH, **lens.QUIET)
 
 
 def _wire_segmenting(

@@ -15,7 +15,7 @@ from cliptrase_core.options import LayoutOptions, Option, SegmentOptions, option
 from demo.handling import AUTO, BACKGROUNDS, BY_THRESHOLD, BY_WORDS, NO, YES, further_options
 from demo.html import hint, strip
 from demo.settings import DENOISE, METHODS, PRESETS, SHORT_SIDES, TEMPLATES
-from demo.tabs.common import CHEAP, hidden_text
+from demo.tabs.common import CHEAP, EACH, hidden_text
 
 MOST_WORDS = 4_000
 """Maximum number of characters of words in an address."""
@@ -249,7 +249,7 @@ def wire(ask: Ask) -> None:
         **CHEAP,
     )
     ask.preset.change(  # the paper's presets have a size of their own
-        lambda preset: gr.Dropdown(interactive=preset == PRESETS[0]), ask.preset, ask.short_side, **CHEAP
+        lambda preset: gr.Dropdown(interactive=preset == PRESETS[0]), ask.preset, ask.short_side, **EACH, **CHEAP
     )
     rest, chosen = ask.everything_else, ask.everything_else_chosen
     # One class would fill the picture, so everything else becomes a class too, unless the user has decided.

@@ -17,7 +17,7 @@ from demo.html import caption, percent
 from demo.service import Matrix, PatchAttention, Run, Service
 from demo.service.lens import telling_patch
 from demo.settings import DIRECTIONS, INCOMING, OUTGOING
-from demo.tabs.common import LAST, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, hidden_text, outputs, shown
+from demo.tabs.common import EACH, LAST, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, hidden_text, outputs, shown
 
 if TYPE_CHECKING:
     from cliptrase_core.inspection.capture import LayerGlobals
@@ -473,7 +473,7 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, place: gr.Textbox, hand
     # While the tab was closed, this field was not written: a return to its patch would be no change of it.
     caught_up.success(None, place, tab.place, js="place => place", **PRIVATE)
     tab.place.change(handlers.refresh, [*fields, tab.place, *there], **LAST, **quiet)
-    shared.token.change(when_active, [shared.active, *fields], **quiet)
+    shared.token.change(when_active, [shared.active, *fields], **EACH, **quiet)
 
     shown: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}
     where = [shared.run, shared.image, tab.row, tab.column, *tab.fields]

@@ -16,7 +16,7 @@ from demo.html import hint, percent, sort_head, swatch, word
 from demo.service import Run, Service
 from demo.service.clusters import Clusters, Ids, RegionVote, clusters_of
 from demo.settings import DENOISE
-from demo.tabs.common import CHEAP, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, outputs, shown
+from demo.tabs.common import CHEAP, EACH, ONE_AT_A_TIME, PRIVATE, SMALL, Shared, outputs, shown
 
 EMPTY_SUMMARY = hint("Segment a picture to see its regions: patches that look alike, found without any words.")
 EMPTY_TABLE = hint("The regions appear here, with the class that each of them voted for.")
@@ -300,7 +300,7 @@ def wire(tab: ClustersTab, opened: gr.Tab, shared: Shared, handlers: ClustersHan
 
     quiet: dict[str, Any] = {"outputs": out, "show_progress_on": [tab.after], **ONE_AT_A_TIME, **PRIVATE}
     opened.select(handlers.refresh, [shared.run, shared.image], **quiet)
-    shared.token.change(when_active, [shared.active, shared.run, shared.image], **quiet)
+    shared.token.change(when_active, [shared.active, shared.run, shared.image], **EACH, **quiet)
     clicked = [tab.before.select, tab.after.select]
     gr.on(clicked, handlers.click, [shared.run, shared.token, shared.image], **quiet)
     tab.automatic.change(  # also if an address or a saved result changes it

@@ -21,10 +21,11 @@ QUIET: dict[str, Any] = {**UNSEEN, **ONE_AT_A_TIME, **PRIVATE}
 
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}
 """Option of events in quick succession: while one runs, the last of the others waits, so that none is lost. For events
-without data only: Gradio repeats a waiting event with the data of the first one."""
+without data only: Gradio repeats a waiting event with the data of the first one. It repeats it for all listeners of the
+event: two with this option would wake each other for ever. It is Gradio's default for `change`."""
 
 EACH: dict[str, Any] = {"trigger_mode": "multiple"}
-"""Option of events in quick succession that carry data: each of them runs, with its own data."""
+"""Option of events in quick succession that carry data or have several listeners: each of them runs, with its data."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from demo.service.compare import (
 from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Score, read_ground_truth, score
 from demo.tabs.common import (
     CHEAP,
+    EACH,
     ONE_AT_A_TIME,
     PRIVATE,
     QUIET,
@@ -463,7 +464,7 @@ def wire(tab: Compare, shared: Shared, last: gr.State, stop: gr.Button, handlers
     # A comparison belongs to the result that was shown at its start. Nothing is cancelled here: new results wait in
     # the same queue, and this event may arrive late, after Compare was pressed for the new result.
     everything = [*outputs(tab, CompareView), *outputs(tab, PairView)]
-    shared.token.change(handlers.forget, [tab.comparison, shared.run], everything, **CHEAP)
+    shared.token.change(handlers.forget, [tab.comparison, shared.run], everything, **EACH, **CHEAP)
     shared.image.change(None, None, tab.mask, js="() => null", **PRIVATE)
 
 

@@ -22,6 +22,7 @@ from demo.service.refine import MEGABYTES, expect_available, fetch, is_available
 from demo.settings import REFINERS
 from demo.tabs.common import (
     CHEAP,
+    EACH,
     LAST,
     PRIVATE,
     QUIET,
@@ -467,7 +468,7 @@ def wire(
     wire_end([shared.image.input], [running, choosing], *ended)
     # A refined result belongs to the result that was shown at its start. Nothing is cancelled here: this event may
     # arrive late, after Refine was pressed for the new result.
-    shared.token.change(handlers.forget, [tab.refinement, shared.run], everything, **CHEAP)
+    shared.token.change(handlers.forget, [tab.refinement, shared.run], everything, **EACH, **CHEAP)
     return [running, choosing]
 
 

@@ -100,6 +100,23 @@ def test_events_whose_work_is_not_shown_name_no_place_for_it(service):
     assert all(one["show_progress_on"] == [] for one in hidden)
 
 
+def test_at_most_one_listener_of_an_event_waits_for_its_turn(service):
+    """While a listener runs, Gradio keeps one more event for it (`always_last`), and afterwards sends that event to all
+    listeners. Two that keep events wake each other for ever, as after an upload during the first result."""
+    config = build(service).get_config_file()
+    # What follows another listener or a State is sent to one listener alone.
+    names = {one["id"]: one["props"].get("elem_id") for one in config["components"] if one["type"] != "state"}
+    keeping = [
+        (component, names[component], event)
+        for one in config["dependencies"]
+        if one["backend_fn"] and one["trigger_mode"] == "always_last"
+        for component, event in one["targets"]
+        if component in names
+    ]
+    assert len(keeping) > 5
+    assert [each for each in keeping if keeping.count(each) > 1] == []
+
+
 def test_segment_fills_every_component(handlers, photo):
     view = cut(handlers, photo)
     assert isinstance(view, ResultView)
