@@ -63,7 +63,7 @@ class CancelToken:
             seconds: time limit in seconds from now; None for no limit.
 
         Raises:
-            InputError: no number.
+            InputError: `seconds` is not a number.
         """
         if seconds is not None and (not is_number(seconds) or seconds != seconds):
             remedy = "Leave it out for no limit."

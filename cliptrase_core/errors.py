@@ -61,6 +61,11 @@ def some(names: Sequence[str], limit: int) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number and its noun, such as "1 result" or "2 results"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 @contextmanager
 def memory_explained(what: str) -> Iterator[None]:
     """Turn an out-of-memory error into an InputError about `what`, so that one picture does not end a run."""

@@ -178,7 +178,7 @@ class LayoutOptions(Options):
         None,
         "short side of the model input in pixels, at least one patch (14, 16 or 32, by model); only with preset auto",
         least=1,
-        most=65_535,
+        most=65_500,
         unset="the preset's",
     )
 

@@ -82,7 +82,11 @@ class Preset:
         return requested
 
     def frame(self, original: Size, short_side: int, patch: Size) -> Frame:
-        """Return the layout of one picture."""
+        """Return the layout of a picture of (height, width) with patches of (height, width), all in pixels.
+
+        Raises:
+            InputError: a size that the layout does not accept.
+        """
         layout = centre_crop_frame if self.crop else keep_aspect_frame
         return layout(original, short_side, patch)
 

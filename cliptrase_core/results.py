@@ -54,8 +54,8 @@ def _expect_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) ->
 class ImageEncoding:
     """Encoding of a picture: all its features that do not depend on words.
 
-    Its tensors must not be changed in place, because what was computed from them is cached: `dataclasses.replace` makes
-    an encoding of others.
+    Its tensors must not be changed in place, because what was computed from them is cached: change a copy, and pass it
+    to `dataclasses.replace`.
 
     Attributes:
         patches: (N, D) float32 (float64 with precision fp64), unit rows: patch features of the recovered last block.
@@ -106,7 +106,7 @@ class ImageEncoding:
 @made_when_asked(labels=np.int32, regions=np.int32, confidence=np.float32)
 @dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
-    """Segmentation of a picture by words. Its maps are read-only: `dataclasses.replace` makes a result of others.
+    """Segmentation of a picture by words. Its maps are read-only: change a copy, and pass it to `dataclasses.replace`.
 
     Attributes:
         labels: (H0, W0) int32, index into `class_names`.
@@ -187,8 +187,10 @@ class Segmentation:
     @cached_property
     def small_labels(self) -> npt.NDArray[np.integer[Any]]:
         """(H0, W0), the labels as uint8 if there are at most 256 names, else unchanged."""
-        labels: npt.NDArray[np.integer[Any]] = given(self, "labels")
-        return labels.astype(np.uint8, copy=False) if len(self.class_names) <= 256 else labels
+        kind = np.uint8 if len(self.class_names) <= 256 else given(self, "labels").dtype
+        small: npt.NDArray[np.integer[Any]] = given(self, "labels").astype(kind, copy=False).view()
+        small.flags.writeable = False
+        return small
 
     @cached_property
     def shares(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -205,10 +207,11 @@ class Segmentation:
 
     @property
     def areas(self) -> dict[str, float]:
-        """Share of the picture of each class that is present, largest first."""
-        shares, _ = self.shares
-        order = np.argsort(-shares, kind="stable")
-        return {self.class_names[i]: float(shares[i]) for i in order if shares[i]}
+        """Share of the picture of each class that is present, largest first; classes of one name count together."""
+        shares: dict[str, float] = {}
+        for name, share in zip(self.class_names, self.shares[0].tolist(), strict=True):
+            shares[name] = shares.get(name, 0.0) + share
+        return {name: shares[name] for name in sorted(shares, key=shares.__getitem__, reverse=True) if shares[name]}
 
     # Convenience methods. Each imports viz or io.export when called, because these modules import this one.
 
@@ -310,11 +313,8 @@ class Segmentation:
         from cliptrase_core.io.export.components import ComponentRule
 
         if file_name is None and not covers_picture(self.size, self.settings):
-            expected, got = (
-                "that of a picture with the labels' frame",
-                "none, and they cover a crop or have another size",
-            )
-            raise InputError("file name", expected=expected, got=got, remedy="Save canvas(), and pass its file name.")
+            expected, remedy = "that of a picture with the labels' frame", "Save canvas(), and pass its file name."
+            raise InputError("file name", expected=expected, got="none for a crop or another size", remedy=remedy)
         rule = ComponentRule(min_area, per_class)
         file, labels = os.fsdecode(file_name or self.name or "picture"), record.foreground(self.class_names)
         picture = coco.Annotated(file, self.size, self.class_names, labels, record.objects(self, rule))
@@ -433,8 +433,8 @@ class Refined(Segmentation):
         coarse: (H0, W0) int32, labels before refinement; the report compares with them.
     """
 
-    report: RefineReport = field()
-    coarse: npt.NDArray[np.int32] = field()
+    report: RefineReport
+    coarse: npt.NDArray[np.int32]
 
     def above(self, threshold: float) -> Refined:
         """Apply `Segmentation.above`; the report counts the new differences from the coarse result."""

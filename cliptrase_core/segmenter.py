@@ -132,6 +132,7 @@ class Segmenter:
             precision: as for `from_pretrained`; None keeps the dtype of the model.
 
         Raises:
+            InputError: an unknown precision or device.
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
         """
         backbone = Backbone(image_tower(model))
@@ -390,7 +391,7 @@ class Segmenter:
         return self._captured(image, preset, short_side, DEFAULT_MAX_PIXELS, torch.float32).maps(layer, head)
 
     def default_clustering(self, patches: int) -> ClusterSettings:
-        """Return the `auto` settings: eps grows with sqrt(N), min_samples with N, both times factors of the model."""
+        """Return the `auto` settings of N >= 1 patches: eps grows with sqrt(N), min_samples with N."""
         rule = self.info.clustering
         return ClusterSettings(rule.eps_per_sqrt_n * patches**0.5, max(1, round(rule.min_samples_per_patch * patches)))
 
@@ -441,4 +442,5 @@ def try_out(
     """
     blank = np.zeros((64, 64, 3), np.uint8)  # a few patches, a hundredth of a second
     segmenter.view(blank, preset, short_side=short_side)
+    settings["templates"] = settings.get("templates") or preset_by_name(preset).templates
     segmenter.segment(segmenter.encode(blank, short_side=64), vocabulary, **settings)

@@ -172,7 +172,7 @@ def save_archive(name: str, content: bytes) -> str:
 
 
 def save_picture(pixels: Picture) -> str:
-    """Write a PNG in that folder, faster than Gradio. Return its path, the same for the same picture."""
+    """Write a PNG in the folder of uploads, faster than Gradio. Return its path, the same for the same picture."""
     content = core.io.png.encode_png(pixels)
     path = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest() / "image.png"
     if not path.exists():

@@ -73,10 +73,15 @@ def sort_head(name: str, kind: str, *, falling: bool) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Return a share of 1 as a percentage with a no-break space, in the format of the sentences of the browser code."""
+    """Return a share of 1 as a percentage with a no-break space, as HTML; the browser's code has the same format."""
     if digits and 0 < share < 0.001:
         return "&lt; 0.1\u00a0%"
     return f"{100 * share:.{digits}f}\u00a0%"
+
+
+def whole_percent(share: float) -> str:
+    """Return a share of 1 in whole per cent; plain text, and never 0 for what is there."""
+    return f"{100 * share:.0f}\u00a0%" if not 0 < share < 0.005 else "< 1\u00a0%"
 
 
 def seconds(duration: float) -> str:

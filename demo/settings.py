@@ -103,7 +103,7 @@ class Settings:
     Attributes:
         model: "nano", "ViT-B-16", "ViT-B-16:tag" or "ViT-B-16:file"; None leaves the choice to the start-up rule.
         device: name of the device as in torch; None uses a GPU if there is one.
-        precision: "fp32", "bf16", "fp16" or "auto".
+        precision: "fp32", "bf16", "fp16", "fp64" or "auto".
     """
 
     model: str | None = None

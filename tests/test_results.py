@@ -1,5 +1,6 @@
 """Results: one-line repr, overlays, display in notebooks, saving, and conversion for other programs."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -156,6 +157,19 @@ def test_coco_of_one_result_covers_its_classes_but_the_background(result, settin
                 mask += own
         truth = result.labels == result.class_names.index(category["name"])
         assert (mask == truth).all() if "min_area" not in settings else not mask[~truth].any()
+
+
+def test_small_labels_are_read_only_too(segmenter, encoding):
+    made = segmenter.segment(encoding, WORDS)
+    with pytest.raises(ValueError, match="read-only"):
+        made.small_labels[:] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        dataclasses.replace(made, labels=np.zeros((48, 64), np.uint8)).small_labels[:] = 1
+
+
+def test_areas_of_classes_of_one_name_add_up(result):
+    named = dataclasses.replace(result, class_names=tuple("sky" for _ in result.class_names))
+    assert named.areas == pytest.approx({"sky": 1.0})
 
 
 def test_coco_takes_a_path_as_the_name_of_the_file(result):

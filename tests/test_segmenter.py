@@ -25,6 +25,7 @@ from cliptrase_core.models.encoder import normalise, resize_and_crop
 from cliptrase_core.regions import cache, clustering
 from cliptrase_core.regions.decode import vote
 from cliptrase_core.results import EVERYTHING_ELSE
+from cliptrase_core.segmenter import try_out
 from cliptrase_core.text.linter import lint
 from tests.conftest import tiny_clip
 from tests.reference import Reference, bilinear
@@ -532,3 +533,13 @@ def test_on_a_photograph_the_word_gets_what_it_names_and_no_more(nano):
     found = nano.segment(encoding, "horse; pizza; laptop", skip_missing=True)
     assert "horse" not in found.settings["missing"]
     assert "pizza" in found.settings["missing"]
+
+
+def test_options_are_tried_with_the_templates_of_the_preset(segmenter, monkeypatch):
+    tried, kind = [], type(segmenter._text)
+    embed = kind.embed
+    monkeypatch.setattr(kind, "embed", lambda self, words, named: tried.append(named) or embed(self, words, named))
+    try_out(segmenter, "zebra; sofa", "paper-224", None)
+    try_out(segmenter, "zebra; sofa", "auto", None)
+    try_out(segmenter, "zebra; sofa", "paper-224", None, templates="simple7")
+    assert tried == ["openai80", "simple7", "simple7"]

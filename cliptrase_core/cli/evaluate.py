@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from cliptrase_core.cli.arguments import about_model, expect_no_model_arguments, given_options, words_of_argument
-from cliptrase_core.cli.evaluate_arguments import WITHOUT
+from cliptrase_core.cli.evaluate_arguments import WITHOUT, WORK
 from cliptrase_core.cli.tasks import note
 from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation import sheets, table
@@ -247,7 +247,8 @@ def _request(options: argparse.Namespace) -> Request:
 
 def _expect_alone(options: argparse.Namespace) -> None:
     """Raise InputError for an argument that does not apply to a comparison of reports."""
-    usual = {one.name: one.default for one in (*options_of(SegmentOptions), *options_of(ProtocolOptions))}
+    expect_no_model_arguments(options)
+    usual = {one.name: one.default for one in (*options_of(SegmentOptions), *options_of(ProtocolOptions))} | WORK
     for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN, *usual):
         given = getattr(options, name)
         if given is not None and (given != usual[name] if name in usual else given is not False):
@@ -311,6 +312,9 @@ def _checked(options: argparse.Namespace) -> Iterator[str]:
         _expect_described(options, "images", "masks")
         return check_folders(folder_layout(_folder_entries(options), Path()))
     data = _requested_folder(options)
+    if data == EXAMPLES:
+        remedy = "They are part of the program: leave out --check."
+        raise InputError("check", expected="data of your own or of a benchmark", got=EXAMPLES, remedy=remedy)
     return check(data, options.data) if isinstance(data, str) else check_folders(data)
 
 

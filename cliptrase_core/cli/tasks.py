@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryFile
 from typing import Any
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, counted
 from cliptrase_core.io.export.components import ComponentRule
 from cliptrase_core.io.export.dataset import expect_untouched, gather
 from cliptrase_core.io.export.formats import (
@@ -27,7 +27,7 @@ from cliptrase_core.io.export.formats import (
     unused_by,
 )
 from cliptrase_core.io.export.record import is_of_another, plain, read_record, to_json
-from cliptrase_core.io.export.saving import is_whole, planned, result_files, unusable
+from cliptrase_core.io.export.saving import is_complete, planned, result_files, unusable
 from cliptrase_core.io.files import expect_ours, sha256, write_all
 from cliptrase_core.io.image import opened_file
 from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
@@ -88,7 +88,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
         record = read_record(saved.json)
         if task.path.is_file():  # a missing picture overwrites nothing; its own error comes later
             _expect_same_picture(record, task.path, saved.json)
-        made = is_whole(options.output, record, options.formats)
+        made = is_complete(options.output, record, options.formats)
         if not (options.skip_existing and made and _is_of(record, task.path, requested, options.formats)):
             tasks.append(task)
         elif not f"/{record.get('file')}".endswith(f"/{plain(task.file)}"):  # a longer name remains right
@@ -183,7 +183,7 @@ def gather_results(options: argparse.Namespace) -> None:
     """Write the files about all results in the folder, for the formats with such files."""
     without = gather(options.output, options.formats, options.rule, polygons=options.polygons)
     for name, count in without.items():
-        note(f"{count} earlier results are not in {name}: segment their pictures with --formats {name}.")
+        note(f"Not in {name}: {counted(count, 'earlier result')}; segment the pictures with --formats {name}.")
     for each in chosen_of(FORMATS, FolderFormat):
         if each.name not in options.formats and (Path(options.output) / each.name).is_dir():
             note(f"{each.name}/ was not written anew: add {each.name} to --formats if it should have these results.")

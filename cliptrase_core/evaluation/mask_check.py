@@ -64,15 +64,14 @@ class Convention:
     background: bool | None = None
 
 
-def summarise(pairs: Sequence[Pair], convention: Convention | None, most: int = MOST) -> list[MaskSummary]:
-    """Open a sample of the masks and summarise each.
+def summarise(pairs: Sequence[Pair], convention: Convention | None) -> list[MaskSummary]:
+    """Open at most `MOST` masks, spread evenly over the data set, and summarise each.
 
     Args:
         pairs: pictures and masks of the data set.
         convention: convention to check the masks against; None allows any number.
-        most: maximal number of masks to open, spread evenly over the data set.
     """
-    places = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(int))
+    places = np.unique(np.linspace(0, len(pairs) - 1, min(MOST, len(pairs))).round().astype(int))
     return [_look(pairs[place], convention) for place in places]
 
 

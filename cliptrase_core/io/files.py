@@ -135,7 +135,7 @@ def write_all(folder: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> 
     """Write every file under a temporary name first, then move all, so that no incomplete file is visible.
 
     Args:
-        folder: existing folder.
+        folder: folder; created if missing.
         contents: content by path below `folder`, with "/"; parent folders are created. A content may come in chunks.
     """
     waiting: list[tuple[Path, Path]] = []

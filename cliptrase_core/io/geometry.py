@@ -27,8 +27,8 @@ STRIP_PIXELS = 500_000
 MAX_ASPECT = 4.0
 """Limit of the long side in multiples of `short_side`; longer pictures are shrunk: it bounds N for a 1 x 5000 strip."""
 
-LONGEST_SIDE = 65_535
-"""Longest side in pixels (JPEG's own limit): the cost of a strip grows with its length."""
+LONGEST_SIDE = 65_500
+"""Longest side in pixels (the limit of libjpeg): the cost of a strip grows with its length."""
 
 MAX_RESIZED = 40_000_000
 """Largest number of pixels of a resized picture before its centre crop."""

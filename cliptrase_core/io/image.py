@@ -116,6 +116,8 @@ def read_reduced(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) ->
 def _read(source: ImageInput, max_pixels: int, *, whole: bool) -> ReducedImage:
     if not is_whole(max_pixels) or max_pixels < 1:
         raise _error("max_pixels", "a whole number, at least 1", repr(max_pixels), "Leave it out for the default.")
+    if isinstance(source, ReducedImage) and source.pixels.shape[:2] == source.size:
+        return source
     if isinstance(source, np.ndarray):
         return _as_it_is(_read_array(source, max_pixels))
     if isinstance(source, Image.Image):
@@ -130,7 +132,7 @@ def _read(source: ImageInput, max_pixels: int, *, whole: bool) -> ReducedImage:
     raise _error(
         "picture",
         "the path of a file, a PIL image or a uint8 array (H, W, 3)",
-        type(source).__name__,
+        "a picture that was read at a smaller size" if isinstance(source, ReducedImage) else type(source).__name__,
         "Convert it first: Image.open(io.BytesIO(data)) for bytes, tensor.numpy() for a tensor.",
     )
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, counted
 from cliptrase_core.io.files import PICTURE_ENDS, is_ours, read_digests, safe_stem
 
 _WILD = "*?["
@@ -37,11 +37,11 @@ def find_pictures(arguments: Sequence[str], *, recursive: bool = False) -> tuple
     lists: dict[Path, dict[str, set[str]]] = {}
     pictures = [path for full, path in found.items() if not _is_result(path) and not _is_copy(Path(full), lists)]
     if not pictures:
-        got = f"{len(found)} results of this program"
+        got = f"{counted(len(found), 'result')} of this program"
         raise InputError("pictures", expected="at least one", got=got, remedy="Name other files.")
     results = len(found) - len(pictures)
-    notes = [f"{results} results of this program among the pictures are left out."] if results else []
-    return pictures, notes + ([f"{len(broken)} links to missing pictures are left out."] if broken else [])
+    notes = [f"Left out: {counted(results, 'result')} of this program among the pictures."] if results else []
+    return pictures, notes + ([f"Left out: {counted(len(broken), 'link')} to missing pictures."] if broken else [])
 
 
 def _is_result(path: Path) -> bool:

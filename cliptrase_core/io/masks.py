@@ -64,43 +64,39 @@ def read_mask(path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray
     return values
 
 
-def read_numbers(path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS) -> npt.NDArray[np.int32]:
+def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
     """Read the numbers of a data set's mask unchanged: a PNG, or a TIFF of 8 or 16 bits.
 
-    Same parameters and errors as `read_mask`.
+    Errors as for `read_mask`.
 
     Returns:
         (H, W), 0 to 65535.
     """
-    return read_numbers_and_kind(path, max_pixels=max_pixels)[0]
+    return read_numbers_and_kind(path)[0]
 
 
-def read_numbers_and_kind(
-    path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
-) -> tuple[npt.NDArray[np.int32], str]:
+def read_numbers_and_kind(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.int32], str]:
     """Return the numbers as `read_numbers` does, and the kind of file, such as "palette PNG of 8 bits"."""
     with opened_file(path, _EXPECTED) as (file, name):
         head = file.read(4)
         if head not in _TIFF:
-            values, depth, mode = _read_png(path, max_pixels)
+            values, depth, mode = _read_png(path, DEFAULT_MAX_PIXELS)
             return values, f"{'palette' if mode == 'P' else 'grey'} PNG of {depth} bit{'s' if depth > 1 else ''}"
         file.seek(0)
-        with damage_explained(name, max_pixels):
+        with damage_explained(name, DEFAULT_MAX_PIXELS):
             image = TiffImagePlugin.TiffImageFile(file, "")
         if image.mode not in ("L", "P") and not image.mode.startswith("I;16"):
             raise _refused(name, f"a TIFF of mode {image.mode}")
-        expect_pixels(image.height, image.width, name, max_pixels)
-        with damage_explained(name, max_pixels):
+        expect_pixels(image.height, image.width, name, DEFAULT_MAX_PIXELS)
+        with damage_explained(name, DEFAULT_MAX_PIXELS):
             image.load()
             return np.array(image).astype(np.int32), f"TIFF of {16 if image.mode.startswith('I') else 8} bits"
 
 
-def read_colours(
-    path: str | os.PathLike[str], *, max_pixels: int = DEFAULT_MAX_PIXELS
-) -> tuple[npt.NDArray[np.uint8], str]:
+def read_colours(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.uint8], str]:
     """Read a mask whose pixels are colours: a PNG, TIFF or BMP in colours or with a palette. Transparency is ignored.
 
-    Same parameters and errors as `read_mask`.
+    Errors as for `read_mask`.
 
     Returns:
         Colours (H, W, 3) as stored, or levels (H, W) of a grey file; and the kind of file, such as "RGB PNG".
@@ -113,10 +109,10 @@ def read_colours(
                 name, expected=_IN_COLOURS, got="another kind of file", remedy="Save it as PNG: a JPEG changes colours."
             )
         file.seek(0)
-        with damage_explained(name, max_pixels):
+        with damage_explained(name, DEFAULT_MAX_PIXELS):
             image = reader(file, "")
-        expect_pixels(image.height, image.width, name, max_pixels)
-        with damage_explained(name, max_pixels):
+        expect_pixels(image.height, image.width, name, DEFAULT_MAX_PIXELS)
+        with damage_explained(name, DEFAULT_MAX_PIXELS):
             image.load()
             if image.mode in ("1", "L"):
                 return np.array(image), f"grey {kind}"

@@ -54,7 +54,7 @@ class LoadedModel:
     """Loaded model and its metadata.
 
     Attributes:
-        model: an open_clip model on the CPU in float32, in evaluation mode, without gradients.
+        model: an open_clip model in evaluation mode, without gradients; a segmenter converts it.
         tokenizer: open_clip's tokenizer for the model.
         name: architecture, or "nano".
         pretrained: tag, file name (never a whole path), or "embedded".
@@ -193,13 +193,16 @@ def download(name: str, pretrained: str | os.PathLike[str] | None = None, progre
         hub.fetch(origin["hf_hub"], f"{name}:{pretrained or _default_weights(name)}", progress)
 
 
-def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
-    """Choose the model to run now, in at most `timeout` seconds: the requested one if it is on disk, else nano.
+HUB_PATIENCE = 3.0
+"""Seconds to wait for the hub at the start."""
+
+
+def choose_start_up(requested: str | None) -> StartUp:
+    """Choose the model to run now, in at most `HUB_PATIENCE` seconds: the requested one if it is on disk, else nano.
 
     Args:
         requested: name of a model, which is downloaded while nano runs; None for the default model, which is used if
             it is on disk and never downloaded without a request.
-        timeout: seconds to wait for the hub.
 
     Raises:
         CliptraseError: the request itself is wrong (unknown name, missing file), so that waiting would not help.
@@ -211,7 +214,7 @@ def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
     if isinstance(origin, Path):
         check_file(origin)  # raises an error with the cause
     silent: Literal["offline", "hub silent"] = "offline" if hub.offline() else "hub silent"
-    reason = "not asked for" if not requested else "fetching" if hub_answers(timeout) else silent
+    reason = "not asked for" if not requested else "fetching" if hub_answers(HUB_PATIENCE) else silent
     what = f"{name} ({pretrained})"
     here = "Until then" if reason == "fetching" else "For now"
     nano = f"{here} nano runs, a small embedded model for everyday things."
@@ -219,7 +222,7 @@ def choose_start_up(requested: str | None, *, timeout: float = 3.0) -> StartUp:
     banner = {
         "not asked for": f"{what} is not on this computer. {nano}",
         "fetching": f"{what} is being fetched. {nano}",
-        "hub silent": f"{what} is not on this computer, and the model hub did not answer within {timeout:g} s. "
+        "hub silent": f"{what} is not on this computer, and the model hub did not answer within {HUB_PATIENCE:g} s. "
         f"{nano} Connect and load it again, {by_file}",
         "offline": f"{what} is not on this computer, and HF_HUB_OFFLINE=1 forbids fetching it. "
         f"{nano} Unset HF_HUB_OFFLINE and start again, {by_file}",

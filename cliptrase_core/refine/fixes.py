@@ -189,16 +189,17 @@ def apply_fixes(
         WeightsError: the weights of a SAM are not available.
     """
     expect_result(result)
-    before = result.settings.get("fixes", [])
-    fixes = _listed(fixes)
-    points = sum(len(one["points"]) for one in before) + sum(len(one.points) for one in fixes)
-    _expect_few(len(before) + len(fixes), points)
+    before, fixes = read_fixes(result.settings.get("fixes", [])), _listed(fixes)
+    _expect_few(len(before) + len(fixes), sum(len(one.points) for one in (*before, *fixes)))
     if not fixes:
         return result
     pixels = picture_of(result, image)
     labels, names = result.labels.copy(), list(result.class_names)
     for number, one in steps(enumerate(fixes)):
         step(number / len(fixes), f"fix {number + 1} of {len(fixes)}")
+        for name in (one.class_name, one.from_class):  # before SAM, which may take long
+            if name is not None:
+                expect_one_of("class", name, names)
         if one.sam is None:
             box, mask = stroke(one.points, one.radius or 0.0, result.size)
         else:
@@ -209,11 +210,10 @@ def apply_fixes(
             else:
                 box, mask = sam.thing_at(shown, one.points[0], result.size, step)
         if one.class_name is not None:
-            expect_one_of("class", one.class_name, names)
             labels[box][mask] = names.index(one.class_name)
         else:
             _take_away(labels, names, one, box, mask)
-    settings = {**result.settings, "fixes": [*before, *(one.as_dict() for one in fixes)]}
+    settings = {**result.settings, "fixes": [one.as_dict() for one in (*before, *fixes)]}
     changes: dict[str, Any] = {"labels": labels, "class_names": tuple(names), "settings": settings}
     if isinstance(result, Refined):
         counts = counted(result.coarse, labels, tuple(names))
@@ -238,7 +238,6 @@ def _take_away(
     if one.from_class is None:
         old = int(labels[_pixel(one.aim, (labels.shape[0], labels.shape[1]))])
     else:
-        expect_one_of("class", one.from_class, names)
         old = names.index(one.from_class)
     released = mask & (labels[box] == old)
     heir = _heir(names, old)

@@ -169,13 +169,13 @@ def full_size(
     inside = (logits > 0).numpy()
     if not inside.any():
         return np.s_[:0, :0], np.zeros((0, 0), np.float32)
-    steps = [whole / small / part for whole, small, part in zip(size, logits.shape, cover, strict=True)]
+    cells = [whole / small / part for whole, small, part in zip(size, logits.shape, cover, strict=True)]
     filled = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]
     # Add one cell on every side: interpolation between cells extends a mask by half a cell.
     low = [max(0, int(at[0]) - 1) for at in filled]
     high = [min(count, int(at[-1]) + 2) for at, count in zip(filled, logits.shape, strict=True)]
-    top, left = (int(np.floor(at * step)) for at, step in zip(low, steps, strict=True))
-    bottom, right = (min(whole, int(np.ceil(at * step))) for at, step, whole in zip(high, steps, size, strict=True))
+    top, left = (int(np.floor(at * cell)) for at, cell in zip(low, cells, strict=True))
+    bottom, right = (min(whole, int(np.ceil(at * cell))) for at, cell, whole in zip(high, cells, size, strict=True))
     # Sample at the centres of full-size pixels: the same values as enlarging the whole mask and cropping it.
     y = (torch.arange(top, bottom) + 0.5) / size[0] * cover[0] * 2 - 1
     x = (torch.arange(left, right) + 0.5) / size[1] * cover[1] * 2 - 1
@@ -192,19 +192,23 @@ def give_away(labels: Labels, coarse: Labels, released: npt.NDArray[np.bool_]) -
         source = ~released & (labels != old)
         if not source.any():
             continue  # no other class in the picture: the old class stays
-        box = _around(wanted, source)
-        nearest = ndimage.distance_transform_edt(~source[box], return_distances=False, return_indices=True)
-        rows, columns = nearest[:, wanted[box]]
-        new[wanted] = labels[box][rows, columns]
+        rows, columns = _nearest(source, wanted)
+        new[wanted] = labels[rows, columns]
     return np.asarray(new)
 
 
-def _around(wanted: npt.NDArray[np.bool_], source: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return a box around the wanted pixels, with a margin of their extent; the whole map if it has no source pixel."""
+def _nearest(source: npt.NDArray[np.bool_], wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return (2, n), row and column of the source pixel nearest to each of n wanted pixels; both maps are (H, W)."""
     rows, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
-    tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
-    box = np.s_[max(0, rows[0] - tall) : rows[-1] + tall + 1, max(0, columns[0] - wide) : columns[-1] + wide + 1]
-    return box if source[box].any() else np.s_[:, :]
+    margin = max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1
+    top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
+    box = np.s_[top : rows[-1] + margin + 1, left : columns[-1] + margin + 1]
+    if source[box].any():  # a box around the wanted pixels suffices if no pixel outside of it can be nearer
+        distances, found = ndimage.distance_transform_edt(~source[box], return_indices=True)
+        if distances[wanted[box]].max() <= margin:
+            return np.asarray(found[:, wanted[box]] + np.array([[top], [left]]))
+    found = ndimage.distance_transform_edt(~source, return_distances=False, return_indices=True)
+    return np.asarray(found[:, wanted])
 
 
 SMALLEST = 0.004

@@ -64,14 +64,13 @@ def refine(
 
 def load_refiner(
     name: str, *, mode: str | None = None, checkpoint: str | Path | None = None, device: str = "cpu",
-    progress: Progress | None = None, working: Working | None = None, picture_name: str = "",
+    working: Working | None = None, picture_name: str = "",
 ) -> Refiner:  # fmt: skip
     """Load a refiner; arguments and errors as for `refine`.
 
     Args:
         name: one of `REFINERS`; mode and checkpoint also as for `refine`.
         device: device of SAM.
-        progress: progress callback for a download.
         working: smaller copy of the result and the picture, as the input of SAM instead; cached answers are reused.
         picture_name: any name, by which `forget_pictures` drops what SAM has cached of the picture.
     """
@@ -83,7 +82,7 @@ def load_refiner(
         return _nothing if name == NONE else _edges
     both = name == NANO_THEN_EDGES
     file = None if checkpoint is None else str(checkpoint)
-    loaded = loaded_sam(SAM_NANO if both else name, file, device=device, progress=progress)
+    loaded = loaded_sam(SAM_NANO if both else name, file, device=device)
     sam = loaded.of(picture_name).in_mode(mode or PROMPTS, working)
     return _then_edges(sam) if both else sam
 
@@ -111,16 +110,14 @@ def forget_pictures(names: Collection[str]) -> None:
         refiner.forget(names)
 
 
-def loaded_sam(
-    name: str, checkpoint: str | None = None, *, device: str = "cpu", progress: Progress | None = None
-) -> SamRefiner:
+def loaded_sam(name: str, checkpoint: str | None = None, *, device: str = "cpu") -> SamRefiner:
     """Return one of `SAMS`, loaded once for all callers; arguments and errors as for `load_refiner`."""
     from cliptrase_core.refine.by_sam import SamRefiner
 
     key = (name, checkpoint, device)
     path = None if checkpoint is None else Path(checkpoint)
     if _LOADED.peek(key) is None and checkpoint is None and name in PUBLISHED_SAMS:
-        path = sam_checkpoints.fetch(name, progress)  # not in the cache's lock, so that others need not wait
+        path = sam_checkpoints.fetch(name)  # not in the cache's lock, so that others need not wait
     return _LOADED.get(key, lambda: SamRefiner(sam_checkpoints.load_sam(name, path, device=device)))[0]
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.image import ImageInput, read_image
+from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted
 from cliptrase_core.names import MODES
 from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation
@@ -95,7 +95,10 @@ def picture_of(result: Segmentation, image: ImageInput) -> Pixels:
     Raises:
         InputError: no usable picture, or another one, as for `Segmentation.canvas`.
     """
-    return result.canvas(read_image(image) if image is None else image)  # refused; canvas would take the model input
+    if image is None:
+        remedy = "Pass the picture that was segmented."
+        raise InputError("picture", expected=f"one of {result.size}", got="none", remedy=remedy)
+    return result.canvas(image)
 
 
 def expect_frame(result: Segmentation, image: Pixels) -> None:

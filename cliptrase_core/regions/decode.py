@@ -172,8 +172,8 @@ def _median_bins(maps: Tensor) -> tuple[npt.NDArray[np.uint8], float, float]:
     """Return the bin (of 256) of the 7x7 median of each map, (K, H, W), the lower end of the bins and their width."""
     values = maps.float().cpu().numpy()
     low, high = float(values.min()), float(values.max())
-    steps = np.finfo(np.float32)  # bins of fewer rounding steps could not be distinguished
-    width = float(max((high - low) / 255, 16 * steps.eps * max(abs(low), abs(high)), steps.tiny))
+    info = np.finfo(np.float32)  # bins of fewer rounding steps could not be distinguished
+    width = float(max((high - low) / 255, 16 * info.eps * max(abs(low), abs(high)), info.tiny))
     reach = MEDIAN_SIZE // 2
     bins = np.empty(values.shape, np.uint8)
     for plane, binned in zip(values, bins, strict=True):
@@ -218,7 +218,7 @@ def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> 
     across = _mixing_matrix(maps.shape[2], size[1], maps)  # a product is several times faster than a resize kernel
     for start in steps(range(0, size[0], rows_at_once)):
         rows = slice(start, min(start + rows_at_once, size[0]))
-        above, below, weight = _source_rows(maps.shape[1], size[0], rows, maps)
+        above, below, weight = _samples(maps.shape[1], size[0], rows, maps)
         kept = _can_win(maps[:, int(above[0]) : int(below[-1]) + 1])
         mixed = torch.lerp(maps[kept][:, above], maps[kept][:, below], weight[:, None])  # (C', rows, w)
         mixed = mixed @ across  # (C', rows, W)
@@ -234,16 +234,16 @@ def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
         chosen: (H, W) int, index of a map at each pixel.
 
     Returns:
-        (H, W) float32.
+        (H, W), in the dtype of `maps`.
     """
     (height, width), (h, w) = chosen.shape, maps.shape[1:]
     if _in_tiles(maps, chosen.shape):
         return torch.from_numpy(chosen_in_tiles(maps.numpy(), chosen.numpy()))
-    left, right, across = _source_rows(w, width, slice(0, width), maps)
+    left, right, across = _samples(w, width, slice(0, width), maps)
     out = torch.empty(chosen.shape, dtype=maps.dtype, device=maps.device)
     for start in steps(range(0, height, max(1, STRIP_VALUES // (4 * width)))):
         rows = slice(start, min(start + max(1, STRIP_VALUES // (4 * width)), height))
-        above, below, down = _source_rows(h, height, rows, maps)
+        above, below, down = _samples(h, height, rows, maps)
         plane = chosen[rows].long() * (h * w)
 
         def at(row: Tensor, column: Tensor, plane: Tensor = plane) -> Tensor:
@@ -298,15 +298,15 @@ def _can_win(maps: Tensor) -> Tensor:
     return (best >= worst.amax(dim=0)).flatten(1).any(dim=1).nonzero()[:, 0]
 
 
-def _source_rows(source: int, target: int, rows: slice, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the two source rows and the weight of the second for each target row, on the device of `like`."""
+def _samples(source: int, target: int, rows: slice, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the two source places and the weight of the second for each target place along one side, as `like`."""
     above, below, weight = map(torch.from_numpy, between_samples(source, target, rows))
     return above.to(like.device), below.to(like.device), weight.to(like.device, like.dtype)
 
 
 def _mixing_matrix(source: int, target: int, like: Tensor) -> Tensor:
     """Return the weight of each source column in each target column, (w, W) (align_corners=False)."""
-    left, right, weight = _source_rows(source, target, slice(0, target), like)
+    left, right, weight = _samples(source, target, slice(0, target), like)
     columns = torch.arange(target, device=like.device)
     matrix = like.new_zeros(source, target)
     matrix[left, columns] += 1 - weight

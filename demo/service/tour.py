@@ -142,7 +142,7 @@ def _named(view: SegmentView) -> drawing.Picture:
 def _regions(view: SegmentView, numbers: Ids | None = None) -> drawing.Picture:
     """Return the regions in colour; `numbers` are those whose colours the regions get, by default their own."""
     numbers = np.arange(int(view.result.regions.max()) + 1) if numbers is None else numbers
-    colours = core.viz.palette.region_colours(int(numbers.max(initial=0)) + 1)[numbers]
+    colours = core.viz.palette.region_colours(int(numbers.max(initial=-1)) + 1)[np.append(numbers, -1)]
     return core.viz.overlay.blend(view.shown, core.viz.palette.paint(view.regions, colours), 0.75)
 
 

@@ -28,7 +28,7 @@ from demo.handling import (
     same,
     side_of,
 )
-from demo.html import hint, percent, seconds, sort_head, strip, swatch, word
+from demo.html import hint, percent, seconds, sort_head, strip, swatch, whole_percent, word
 from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
 from demo.service.download import CHOICES, KINDS, USUAL, figure_file
 from demo.service.refine import erased, loss
@@ -109,12 +109,7 @@ def done(view: SegmentView) -> str:
 
 def shares(view: SegmentView) -> str:
     """Return plain text: the largest classes and their shares of the picture."""
-    return core.errors.some([f"{row.name} {_whole(row.area)}" for row in view.legend], MOST_NAMED)
-
-
-def _whole(share: float) -> str:
-    """Return a share of 1 in whole per cent; plain text, and never 0 for what is there."""
-    return percent(share, 0) if share >= 0.005 else "< 1\u00a0%"
+    return core.errors.some([f"{row.name} {whole_percent(row.area)}" for row in view.legend], MOST_NAMED)
 
 
 def welcome(path: str | None) -> str:
@@ -183,7 +178,7 @@ def costs(view: SegmentView) -> str:
 
 def alt_text(view: SegmentView) -> str:
     """Return the text alternative of the overlay for screen readers; plain text."""
-    shares = ", ".join(f"{row.name} {percent(row.area, 0)}" for row in view.legend[:12])
+    shares = ", ".join(f"{row.name} {whole_percent(row.area)}" for row in view.legend[:12])
     return f"The picture divided among words: {shares}. The legend has every class."
 
 

@@ -160,7 +160,7 @@ def test_results_of_other_formats_and_words_join_and_what_yolo_lacks_is_said(tmp
     out = tmp_path / "out"
     assert run(tmp_path / "a.png", "--vocabulary", "zebra; cat", "--output", out) == 0
     assert run(tmp_path / "b.png", *CLASSES, *DATA_SETS, "--output", out) == 0
-    assert "1 earlier results are not in yolo" in capsys.readouterr().err
+    assert "Not in yolo: 1 earlier result;" in capsys.readouterr().err
     found = coco(out)
     assert [entry["file_name"] for entry in found["images"]] == ["a.png", "b.png"]
     assert [entry["name"] for entry in found["categories"]] == ["zebra", "cat", "dog"]
@@ -348,7 +348,7 @@ def test_copies_of_a_data_set_inside_the_input_are_not_segmented_as_photographs(
     capsys.readouterr()
     assert run(*line) == 0
     assert set(files(tmp_path)) == first
-    assert "4 results of this program among the pictures are left out" in capsys.readouterr().err
+    assert "Left out: 4 results of this program among the pictures." in capsys.readouterr().err
     write(tmp_path / "out/yolo/images/mine.png", 3)  # a photograph that lies there is still a photograph
     assert run(*line) == 0
     assert [entry["file_name"] for entry in coco(tmp_path / "out")["images"]][-1].endswith("images/mine.png")

@@ -309,7 +309,7 @@ def test_links_to_missing_pictures_are_counted(tmp_path, capsys):
     for name in ("b.png", "c.jpg"):
         (pictures / name).symlink_to(tmp_path / "gone.png")
     assert run(pictures, *WORDS, "--output", tmp_path / "out") == 0
-    assert "note: 2 links to missing pictures are left out." in capsys.readouterr().err
+    assert "note: Left out: 2 links to missing pictures." in capsys.readouterr().err
     (pictures / "a.png").unlink()
     assert run(pictures, *WORDS, "--output", tmp_path / "out") == 2
     assert "got only 2 links to missing ones" in capsys.readouterr().err
@@ -330,7 +330,7 @@ def test_results_beside_the_pictures_are_not_taken_for_pictures(tmp_path, capsys
     capsys.readouterr()
     assert run(tmp_path / "*.png", *WORDS, "--output", tmp_path) == 0
     assert sorted(os.listdir(tmp_path)) == first
-    assert "4 results of this program among the pictures are left out" in capsys.readouterr().err
+    assert "Left out: 4 results of this program among the pictures." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["bomb", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b""])

@@ -67,6 +67,12 @@ def test_sentences_hold_for_a_layer_without_global_patches(service, monkeypatch)
         assert "outlined in white" not in text
 
 
+def test_a_model_that_finds_no_region_has_a_tour_too(service):
+    view = service.segment(str(tour_example().path), SegmentRequest("dog; grass", eps=1e-6, min_samples=200))
+    assert view.result.regions.max() == -1
+    assert tour._regions(view).shape == (*view.shown.shape[:2], 3)
+
+
 def test_the_regions_before_denoising_look_the_same_in_two_steps(service):
     assert (tour_step(service, 3).right == tour_step(service, 4).left).all()
 

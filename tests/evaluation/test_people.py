@@ -610,6 +610,11 @@ def test_check_says_what_stands_in_masks_before_there_are_words_for_it(tmp_path,
     assert "masks: expected a folder, got nothing" in capsys.readouterr().err
 
 
+def test_the_bundled_examples_need_no_check(capsys):
+    assert cli.main(["evaluate", "--check", "--setting", "examples"]) == 2
+    assert "They are part of the program: leave out --check." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("left_out", "more", "said"),
     [

@@ -424,9 +424,12 @@ def test_a_report_that_cannot_be_compared_says_why(tmp_path, capsys, spoil, said
 
 
 def test_a_comparison_takes_nothing_else(tmp_path, capsys):
-    for more in (["--setting", "voc20"], ["--output", "x.json"], ["--limit", "3"], ["--first", "0"]):
+    for more in (["--setting", "voc20"], ["--output", "x.json"], ["--limit", "3"], ["--first", "0"], ["--batch", "64"]):
         assert cli.main(["evaluate", "--compare", "a.json", "b.json", *more]) == 2
         assert f"got {more[0]}" in capsys.readouterr().err
+    for more in (["--model", "ViT-L-14"], ["--precision", "bf16"], ["--pretrained", "x.pt"]):
+        assert cli.main(["evaluate", "--compare", "a.json", "b.json", *more]) == 2
+        assert f"none, since no model runs, got {more[1]!r}. Leave out {more[0]}." in capsys.readouterr().err
 
 
 def test_one_picture_has_no_interval(tmp_path, capsys):

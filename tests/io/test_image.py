@@ -348,6 +348,13 @@ def test_a_colour_array_is_returned_as_it_is():
     np.testing.assert_array_equal(read_image(array), array)
 
 
+def test_a_picture_that_was_read_before_is_taken_unless_it_was_reduced():
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    assert read_image(read_reduced(pixels)) is read_reduced(pixels).pixels
+    with pytest.raises(InputError, match="got a picture that was read at a smaller size"):
+        read_image(ReducedImage(pixels, (40, 60)))
+
+
 def test_a_strided_array_becomes_contiguous():
     array = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)[::2, ::-1]
     picture = read_image(array)

@@ -1,6 +1,7 @@
 """Fixes by hand: clicks on the embedded SAM, strokes, undo, exports and JSON, bad input."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from pycocotools import mask as coco_mask
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError
 from cliptrase_core.refine import Fix, apply_fixes, read_fixes
+from cliptrase_core.refine import fixes as fixes_module
 from cliptrase_core.refine.fixes import LARGEST_RADIUS, MOST_FIXES, MOST_POINTS, stroke
+from cliptrase_core.refine.prompting import give_away
 from cliptrase_core.results import EVERYTHING_ELSE
 from tests.refine.test_refine import halves, painted, result_of
 
@@ -359,6 +362,42 @@ def test_fixes_of_what_is_no_result_are_explained():
     for call in (lambda: apply_fixes(None, painted(disc()), [stroke_of]), lambda: cc.refine.class_at(None, THING)):
         with pytest.raises(InputError, match="result: expected a segmentation, got NoneType"):
             call()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pixels_of_a_thin_stroke_go_to_the_nearest_other_class(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((40, 40), np.int32)
+    labels[: rng.integers(5, 15)] = 1
+    labels[:, rng.integers(30, 40) :] = 2
+    row, column, tall, wide = rng.integers(15, 30), rng.integers(0, 5), rng.integers(1, 4), rng.integers(20, 25)
+    released = np.zeros((40, 40), np.bool_)
+    released[row : row + tall, column : column + wide] = True
+    new = give_away(labels, labels, released)
+    for old in np.unique(labels[released]):
+        others = np.argwhere(~released & (labels != old))
+        for spot in np.argwhere(released & (labels == old)):
+            distances = np.hypot(*(others - spot).T)
+            nearest = labels[tuple(others[np.isclose(distances, distances.min())].T)] if len(others) else [old]
+            assert new[tuple(spot)] in nearest
+    assert (new == labels)[~released].all()
+
+
+def test_a_wrong_class_is_refused_before_sam_looks(monkeypatch):
+    monkeypatch.setattr(fixes_module, "loaded_sam", lambda *_, **__: pytest.fail("SAM was asked"))
+    for wrong in (
+        Fix((THING,), "cow", sam="sam-nano"),
+        Fix((THING,), sam="sam-nano", from_class="cow"),
+        Fix((THING,), "", radius=0.1),
+    ):
+        with pytest.raises(InputError, match="class: expected one of wall, ball, got"):
+            apply_fixes(result_with(["wall", "ball"]), painted(disc()), [wrong])
+
+
+def test_fixes_of_a_result_that_was_changed_by_hand_are_explained():
+    result = replace(result_with(["wall", "ball"]), settings={"fixes": [{"tool": "brush"}]})
+    with pytest.raises(InputError, match="fix: expected an object with points"):
+        apply_fixes(result, painted(disc()), [])
 
 
 def test_saved_fixes_are_applied_again_as_they_are(tmp_path):

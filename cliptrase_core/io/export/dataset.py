@@ -71,8 +71,8 @@ def export(
         Paths of the files of each result.
 
     Raises:
-        InputError: an unknown format, an option without use, a picture that is missing or does not fit, pictures of
-            another number than the results (of a generator, known at its end), a folder that cannot be written, or
+        InputError: an unknown format, an option without use, a picture that is missing or does not fit, not as many
+            pictures as results (of a generator, known at its end), a folder that cannot be written, or
             another program's file of the same name.
     """
     formats, rule = _checked(folder, formats, min_area, per_class, polygons)

@@ -185,7 +185,7 @@ def planned(saved: SavedFiles, formats: Iterable[str], names: Sequence[str]) -> 
     return files
 
 
-def is_whole(directory: str | os.PathLike[str], record: Mapping[str, Any], formats: Iterable[str]) -> bool:
+def is_complete(directory: str | os.PathLike[str], record: Mapping[str, Any], formats: Iterable[str]) -> bool:
     """Return whether all files of these formats that are named in a result's JSON exist."""
     try:
         kinds = [_kind(name) for name in formats]

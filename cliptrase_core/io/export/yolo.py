@@ -121,7 +121,7 @@ def _expect_written(folder: Path, names: Iterable[str], written: Mapping[str, Co
                 f"output '{FOLDER}/{name}'",
                 expected="no file of that name, or one as this program wrote it",
                 got="another one, or one that was changed",
-                remedy="Choose another --output, or move that file away.",
+                remedy="Choose another folder, or move that file away.",
             )
 
 

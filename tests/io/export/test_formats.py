@@ -24,8 +24,9 @@ from cliptrase_core.io.export.dataset import gather
 from cliptrase_core.io.export.formats import FORMATS, OF_FORMATS, ClassFormat, FileFormat, FolderFormat, Job
 from cliptrase_core.io.export.images import class_files
 from cliptrase_core.io.export.record import read_record
-from cliptrase_core.io.export.saving import is_whole, planned, result_files
+from cliptrase_core.io.export.saving import is_complete, planned, result_files
 from cliptrase_core.io.files import seal
+from cliptrase_core.io.geometry import LONGEST_SIDE
 from cliptrase_core.io.png import encode_png
 from cliptrase_core.segmenter import Segmenter
 from tests.io.export.test_saving import IMAGE, make
@@ -167,12 +168,20 @@ def test_a_new_format_with_a_file_for_each_class_is_one_entry(monkeypatch, tmp_p
     assert sorted(path.name for path in files.grey.iterdir()) == ["cat.png", "dog.png"]
     record = read_record(files.json)
     assert record["files"]["grey"] == ["grey/a/cat.png", "grey/a/dog.png"]
-    assert is_whole(tmp_path, record, ["grey"])
+    assert is_complete(tmp_path, record, ["grey"])
     (files.grey / "dog.png").unlink()
-    assert not is_whole(tmp_path, record, ["grey"])
+    assert not is_complete(tmp_path, record, ["grey"])
     assert files.grey / "cat.png" in planned(files, ["grey"], result.class_names)
     cc.export({"a": make(("cat", "fox", "cow", "background"))}, tmp_path)
     assert not (files.grey / "cat.png").exists()
+
+
+@pytest.mark.parametrize("formats", ["yolo", "labelme"])
+def test_the_longest_picture_that_is_accepted_can_be_copied_as_jpeg(nano, tmp_path, formats):
+    pixels = np.zeros((16, LONGEST_SIDE, 3), np.uint8)
+    nano.segment(nano.encode(pixels), "cat; dog").save(tmp_path, pixels, formats=formats)
+    with pytest.raises(InputError, match=f"at most {LONGEST_SIDE} pixels a side"):
+        nano.encode(np.zeros((16, LONGEST_SIDE + 1, 3), np.uint8))
 
 
 def test_coco_names_a_picture_that_its_annotations_lie_on(nano, tmp_path, monkeypatch):
@@ -253,7 +262,7 @@ def test_a_new_format_about_a_folder_is_one_entry(monkeypatch, tmp_path, nano, c
         )
         == 0
     )
-    assert "1 earlier results are not in voc: segment their pictures with --formats voc" in capsys.readouterr().err
+    assert "Not in voc: 1 earlier result; segment the pictures with --formats voc" in capsys.readouterr().err
     (tmp_path / "voc/mine").touch()
     with pytest.raises(InputError, match="voc/mine"):
         cc.export({"e": make()}, tmp_path, "voc", images=[IMAGE])
