@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PureWindowsPath
 from typing import Any
 
 import cv2
@@ -90,9 +89,8 @@ def _centre(pixels: Pixels) -> Pixels:
 def _expect_alike(shown: Pixels, name: str, own: Pixels, own_name: str) -> None:
     """Raise InputError if a picture shows something else than the result's own picture.
 
-    Lists of results and of pictures in two orders would give wrong training data in silence. A file of the result's
-    own name is accepted, however it was edited, and so is an edited copy under another name: its greys still go up and
-    down with those of the model input.
+    Lists of results and of pictures in two orders would give wrong training data in silence, also of two folders with
+    files of the same names. An edited copy is accepted: its greys still go up and down with those of the model input.
 
     Args:
         shown: (H, W, 3) of the same area as the labels.
@@ -100,8 +98,6 @@ def _expect_alike(shown: Pixels, name: str, own: Pixels, own_name: str) -> None:
         own: model input of the result, (h, w, 3).
         own_name: file name of the result's picture; empty if it has none.
     """
-    if name and PureWindowsPath(name).stem == PureWindowsPath(own_name).stem:
-        return
     if not _are_alike(shown, own):
         expected = f"the file of {own_name!r}" if own_name else "the one that was segmented"
         got = f"another picture, {name!r}" if name else "another picture"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from demo import core
-from demo.html import percent
+from demo.html import whole_percent
 from demo.model_facts import ModelFacts, Offered, split_key
 from demo.service import Matrix, PatchAttention, PictureKey, RefinedView, SegmentView
 from demo.service.compare import Difference, Variant
@@ -82,8 +82,10 @@ def sentence(attention: PatchAttention | Matrix) -> str:
     text = f"Before recovery, {_part(first[0])} of {whose} attention went to {where}; after it, {_part(first[1])}"
     if before.near is None or after.near is None:
         return f"{text}."
+    near = _part(before.near), _part(after.near)
     turn = "rose" if after.near > before.near else "fell"
-    return f"{text}, and the share of its own surroundings {turn} from {_part(before.near)} to {_part(after.near)}."
+    change = f"stayed at {near[0]}" if near[0] == near[1] else f"{turn} from {near[0]} to {near[1]}"
+    return f"{text}, and the share of its own surroundings {change}."
 
 
 def describe_patch_attention(attention: PatchAttention) -> Mapping[str, Any]:
@@ -117,7 +119,7 @@ def _patches(attention: PatchAttention | Matrix) -> int:
 
 
 def _part(share: float | None) -> str:
-    return percent(share or 0, 0)
+    return whole_percent(share or 0)
 
 
 def describe_refinement(better: RefinedView, *, masks: bool = False) -> Mapping[str, Any]:

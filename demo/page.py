@@ -24,7 +24,7 @@ from demo.review import ReviewHandlers
 from demo.security import Gate
 from demo.service import Service
 from demo.service.tour import tour_example
-from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BYTES, QUEUE_SIZE
+from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BODY, QUEUE_SIZE
 from demo.static import static
 from demo.tabs import ask, attention, batch, clusters, compare, lens, model, my_pictures, refine, result, tour, words
 from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
@@ -268,7 +268,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
     """
     return {
         "share": False,
-        "max_file_size": MAX_UPLOAD_BYTES,
+        "max_file_size": MAX_UPLOAD_BODY,  # of archives; `security` knows the limit of pictures
         "enable_monitoring": False,
         "run_history": False,
         "show_error": False,

@@ -24,7 +24,7 @@ from demo.environment import LOOPBACK
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
 from demo.json_text import is_nested_deeper
-from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, NO_SESSION, SESSION
+from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, MAX_UPLOAD_BYTES, NO_SESSION, SESSION
 
 MAX_BODY = 1_000_000
 """Maximum bytes of a request other than an upload: 100,000 characters of words in any script are 400,000 bytes."""
@@ -321,11 +321,15 @@ class _Uploads(_Once):
         start = self._start or {"status": 500, "headers": []}
         paths = _paths(bytes(self._body)) if start["status"] == 200 else []
         refused = await asyncio.to_thread(_sorted_out, paths)
+        if refused and refused[0] == 413:
+            most = MAX_UPLOAD_BYTES // 1_000_000
+            await _answer(self._send, 413, f"Expected pictures of at most {most} MB, got more. Save it smaller.")
+            return
         if refused:
             names = (
                 "The file is not a picture."
                 if len(paths) == 1
-                else f"{refused} of {len(paths)} files are not pictures."
+                else f"{refused[1]} of {len(paths)} files are not pictures."
             )
             await _answer(self._send, 415, f"{names} Expected {EXPECTED}.")
             return
@@ -333,21 +337,29 @@ class _Uploads(_Once):
         await self._send({"type": "http.response.body", "body": bytes(self._body)})
 
 
-def _sorted_out(paths: list[Path]) -> int:
-    """Return the number of large files of other kinds; if there are any, all files of the upload are deleted."""
-    wrong = 0
+def _sorted_out(paths: list[Path]) -> tuple[int, int] | None:
+    """Find files that are too large for their kind; if there are any, all files of the upload are deleted.
+
+    Returns:
+        Status of the answer (415 for other kinds, 413 for pictures) and number of these files; None if there are none.
+    """
+    wrong = {415: 0, 413: 0}
     for path in paths:
         try:
-            start = first_bytes(path)
-            wrong += not (is_picture(start) or is_archive(start)) and path.stat().st_size > MAX_OTHER
+            start, size = first_bytes(path), path.stat().st_size
         except OSError:
             continue
-    if wrong:
+        if is_picture(start):
+            wrong[413] += size > MAX_UPLOAD_BYTES
+        elif not is_archive(start):
+            wrong[415] += size > MAX_OTHER
+    found = next(((status, count) for status, count in wrong.items() if count), None)
+    if found:
         for path in paths:
             path.unlink(missing_ok=True)
     elif paths:
         delete_oldest(paths[0].parents[1])
-    return wrong
+    return found
 
 
 def _paths(body: bytes) -> list[Path]:

@@ -20,7 +20,7 @@ MAX_FILES = 50
 """Maximum number of files of one upload, and of pictures of one batch. Memory hardly grows with them: a batch of 50
 photographs of 12 megapixels takes as much as one of 20; but each step of the queue sends its whole list, 0.3 MB."""
 MAX_UPLOAD_BODY = MAX_UPLOAD_BYTES + MAX_FILES * 5_000_000
-"""Maximum bytes of one upload: one picture of the maximum size and several usual ones."""
+"""Maximum bytes of one upload: one picture of the maximum size and several usual ones; or one of the page's zips."""
 QUEUE_SIZE = 20
 DELETE_CACHE = (600, 7200)
 """Interval and age in seconds: every 10 minutes, uploads and results older than 2 hours are removed."""

@@ -266,7 +266,7 @@ def _affinity(axes: Axes, given: _Shown) -> None:
     others = values if given.patch is None else np.delete(values, given.patch[0] * values.shape[1] + given.patch[1])
     ends = (float(others.min()), float(others.max())) if others.size else (0.0, 1.0)
     _heat(axes, given, values, ends, ListedColormap(HEAT_TABLE / 255), "cosine")
-    axes.set_title("affinity: what is clustered")
+    axes.set_title("affinity")
 
 
 def _labels(axes: Axes, given: _Shown, *, coarse: bool = False) -> None:

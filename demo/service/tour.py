@@ -80,19 +80,19 @@ def _attention(service: Service) -> Pair:
     attention = _tour_attention(service)
     side = drawing.cell_side(attention.key.grid)
     left = drawing.mark(drawing.with_lines(attention.patches, side, side), _patch(attention.key), side)
-    right = heat_map(attention.patches, attention.attention, attention.patch, attention.global_patches[:8])
+    right = _heat(attention, 0)
     return left, right, _shares(attention)
 
 
 def _recovery(service: Service) -> Pair:
     attention = _tour_attention(service)
-    marked = attention.global_patches[:8]
-    left = heat_map(attention.patches, attention.attention, attention.patch, marked)
-    return (
-        left,
-        heat_map(attention.patches, attention.recovered, attention.patch, marked),
-        _shares(attention),
-    )
+    return _heat(attention, 0), _heat(attention, 1), _shares(attention)
+
+
+def _heat(attention: PatchAttention, after: int) -> drawing.Picture:
+    """Return the attention before (0) or after recovery (1) in colours of one scale, as on the tab Attention."""
+    ends, marked = (0.0, core.viz.heatmap.MOST), attention.global_patches[:8]
+    return heat_map(attention.patches, attention.relative[after], attention.patch, marked, ends)
 
 
 def _clusters(service: Service) -> Pair:

@@ -51,7 +51,9 @@ function read() {
   const value = props.value;
   const shown = Boolean(value && value.grid), before = data;
   root.classList.toggle("lens-ready", shown);
-  $(".lens-wait").textContent = "The steps of a segmented picture appear here, side by side, soon after its result.";
+  root.classList.remove("lens-old");
+  $(".lens-wait").textContent = shown ? "These are the steps of the result before. Those of the new one are being computed."
+    : "The steps of a segmented picture appear here, side by side, soon after its result.";
   data = null;
   if (!shown) return;
   const [h, w] = value.grid, n = h * w, [tall, wide] = value.labels.size, heat = bytes(value.heat);
@@ -85,6 +87,10 @@ function read() {
     early = null;
   }
 }
+
+// The result above is another one: if its steps take long, say that these are those of the result before.
+document.addEventListener("lab:result", ({ detail }) => later("old", 600, () =>
+  root.classList.toggle("lens-old", Boolean(data) && detail.token !== data.run)));
 
 function takeRows() {
   const got = props.rows;

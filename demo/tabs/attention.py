@@ -99,8 +99,8 @@ def scales(attention: PatchAttention | Matrix, scale: str) -> str:
             core.viz.heatmap.HEAT_STOPS, "0", "&times; uniform (1/N)", f"{core.viz.heatmap.MOST:.0f}&times; and more"
         )
         note = (
-            "Uniform (1/N) is what each patch would get if all got the same. The affinity, of which regions are made, "
-            "counts as a share of its row here."
+            "Uniform (1/N) is what each patch would get if all got the same. The affinity counts as a share of its row "
+            "here; regions are made of that of the last layer but one, all heads."
         )
         return f'<div class="scales">{heat}{signed}</div><p class="hint">{note}</p>'
     bars = [
@@ -437,7 +437,7 @@ def _draw_maps() -> dict[str, Any]:
         with gr.Column(min_width=120):
             difference = shown("Change: after minus before", "difference", **SMALL, **MAP)
         with gr.Column(min_width=120):
-            affinity = shown("Affinity: what is clustered", "affinity", **SMALL, **MAP)
+            affinity = shown("Affinity: correlations by cosine", "affinity", **SMALL, **MAP)
     scales = gr.HTML("", elem_id="scales", min_height=60, padding=False)
     scale = gr.Radio(list(SCALES), value=SAME_SCALE, label="Colour scale", elem_id="scale")
     return {

@@ -77,15 +77,16 @@ def _recovery(f: dict[str, float]) -> str:
     lost = f", the global patches <b>{percent(f['after_global'])}</b> instead of {percent(f['before_global'])}"
     return (
         "CLIPtrase compares the patches themselves: their queries with queries, keys with keys, values with values. "
-        f"Its own surroundings now get <b>{percent(f['after_near'])}</b> instead of {percent(f['before_near'])} "
+        f"The surroundings of our patch (itself left out) now get <b>{percent(f['after_near'])}</b> instead of "
+        f"{percent(f['before_near'])} "
         f"({percent(f['near_uniform'])} would be uniform){lost if f['global'] else ''}. "
-        "The correlation was there all the time; this recovers it."
+        "The correlation was there all the time; this recovers it. Both maps have one scale, 0 to 4 times uniform."
     )
 
 
 def _clusters(f: dict[str, float]) -> str:
     return (
-        f"Patches with alike rows of correlation are put together (DBSCAN): <b>{f['regions']:.0f} regions</b> of "
+        f"Patches with similar rows of correlation are put together (DBSCAN): <b>{f['regions']:.0f} regions</b> of "
         f"{f['patches']:.0f} patches, {percent(f['noise'])} of which belong to none: their pixels join the region that "
         "suits them best. No word has been used so far."
     )
@@ -105,7 +106,7 @@ def _denoising(f: dict[str, float]) -> str:
 def _words(f: dict[str, float]) -> str:
     return (
         "Only now come the words: every patch is compared with each of them, and every region takes the word that most "
-        f"of its pixels chose. Beside CLIP alone, <b>{percent(f['changed'])}</b> of the pixels changed. "
+        f"of its pixels chose. Compared with CLIP alone, <b>{percent(f['changed'])}</b> of the pixels changed. "
         "Now it is your turn: take this picture over, change the words, or use a picture of your own."
     )
 

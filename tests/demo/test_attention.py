@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import gradio as gr
 import numpy as np
 import pytest
@@ -138,6 +140,20 @@ def test_numbers_on_the_page_are_those_of_the_map(service, run, photo):
     text = sentence(found)
     assert percent(found.numbers[0].on_global, 0) in text
     assert f"{len(found.global_patches)} global patch" in text
+
+
+@pytest.mark.parametrize(
+    ("near", "said"),
+    [
+        ((0.11, 0.272), "rose from 11\u00a0% to 27\u00a0%."),
+        ((0.114, 0.106), "stayed at 11\u00a0%."),
+        ((0.11, 0.003), "fell from 11\u00a0% to < 1\u00a0%."),
+    ],
+)
+def test_the_sentence_says_what_its_rounded_numbers_say(service, run, photo, near, said):
+    found = look(service, run, photo)
+    numbers = tuple(dataclasses.replace(one, near=share) for one, share in zip(found.numbers, near, strict=True))
+    assert sentence(dataclasses.replace(found, numbers=numbers)).endswith(said)
 
 
 def test_one_head_differs_from_the_mean(handlers, service, run, photo):

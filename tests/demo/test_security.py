@@ -17,7 +17,16 @@ from PIL import Image
 from demo import security
 from demo.file_kinds import is_archive, is_picture
 from demo.json_text import is_nested_deeper
-from demo.security import MAX_BODY, MAX_DEPTH, MAX_FILES, Gate, allowed_hosts, delete_oldest, is_allowed
+from demo.security import (
+    MAX_BODY,
+    MAX_DEPTH,
+    MAX_FILES,
+    MAX_UPLOAD_BYTES,
+    Gate,
+    allowed_hosts,
+    delete_oldest,
+    is_allowed,
+)
 from tests.visitor import API
 
 
@@ -328,6 +337,17 @@ def test_a_large_file_that_is_no_picture_is_not_kept(server, tmp_path):
     assert "1 of 2 files" in both.text
     assert archive.status_code == 200  # archives are checked before unpacking: tests/demo/test_reopen.py
     assert sum(path.stat().st_size for path in set(server.files()) - before) < 1_000_000 + 1_200_004
+
+
+def test_a_picture_has_a_limit_and_an_archive_of_the_page_may_be_larger(server):
+    size, before = MAX_UPLOAD_BYTES + 1, set(server.files())
+    with httpx.Client(base_url=server.address, timeout=60) as http:
+        picture = http.post(f"{API}/upload", files={"files": ("a.png", encoded("PNG").ljust(size, b"0"))})
+        kept = set(server.files()) - before
+        archive = http.post(f"{API}/upload", files={"files": ("a.zip", b"PK\x03\x04".ljust(size, b"0"))})
+    assert (picture.status_code, archive.status_code) == (413, 200)
+    assert "Expected pictures of at most 40 MB, got more" in picture.text
+    assert not kept
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example"])
