@@ -93,12 +93,26 @@ def export(
             raise _other_number(f"more than {place}", given)
         image = given[place] if place < len(given) else None
         stem = free_stem(name, taken) if name is not None else _free_stem(folder, result, paths.get(place), taken)
-        about = {"file": files[place]} if place in files else None
+        about = {"file": _file_beside(folder, paths[place], files[place])} if place in files else None
         saved.append(save_result(result, folder, image, stem, formats, rule, about))
     if len(given) > len(saved):
         raise _other_number(str(len(saved)), given)
     gather(folder, formats, rule, polygons=polygons)
     return saved
+
+
+def _file_beside(folder: str | os.PathLike[str], path: Path, file: str) -> str:
+    """Return the path of a picture in a data set; with its folder, if an earlier result there has the same path.
+
+    Args:
+        folder: output folder.
+        path: path of the picture.
+        file: path of the picture below the common folder of this call.
+    """
+    earlier = read_record(result_files(folder, path.stem).json)
+    if file == path.name and earlier.get("file") == plain(file) and is_of_another(earlier, path):
+        return f"{path.absolute().parent.name}/{file}"
+    return file
 
 
 def _pictures(images: object, count: int | None) -> Sequence[Any]:

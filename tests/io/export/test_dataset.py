@@ -279,6 +279,17 @@ def test_a_later_call_tells_files_apart_by_folder_and_content(tmp_path):
     assert str(tmp_path) not in (tmp_path / "out/1.json").read_text()
 
 
+def test_pictures_of_one_name_exported_folder_by_folder_have_paths_that_differ(tmp_path):
+    for place, folder in enumerate("xy"):
+        path = tmp_path / folder / "1.png"
+        path.parent.mkdir()
+        Image.fromarray(IMAGE + np.uint8(place)).save(path)
+    for folder in "xyxy":
+        cc.export(make(name="1.png"), tmp_path / "out", "coco", images=tmp_path / folder / "1.png", min_area=0)
+        found = json.loads((tmp_path / "out/coco/annotations.json").read_text())
+    assert [entry["file_name"] for entry in found["images"]] == ["y/1.png", "1.png"]
+
+
 def test_a_picture_finds_its_earlier_result_behind_another_picture_of_its_name(tmp_path):
     for place, folder in enumerate("xy"):
         path = tmp_path / folder / "1.png"
